@@ -1,0 +1,1 @@
+"""What an audit event is and what may be done with it. Pure: no I/O."""

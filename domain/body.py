@@ -1,0 +1,69 @@
+"""The stored body: the received message, byte for byte, and the event that it says.
+
+A native message is itself the event. Of any other format the body is three parts, so that nothing is stored twice and
+the evidence stays whole::
+
+    the normalised event, one line of JSON  LF  the message's headers, one line of JSON  LF  the message, as received
+
+`BodyFormat` says how to read a body; a sealed (encrypted) body will be a further format, hashed as it is stored.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from enum import IntEnum
+
+import msgspec
+
+from domain.event import AuditEvent
+from domain.validation import convert, encode_event, read_json
+from domain.upcasting import upcast
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class BodyFormat(IntEnum):
+    """How to read a stored body. The numbers are stored and hashed; never renumber one."""
+
+    NATIVE = 1
+    CLOUDEVENTS = 2
+    FHIR_R4 = 3
+    FHIR_R5 = 4
+    AGGREGATE = 100
+
+
+class Received(msgspec.Struct, frozen=True):
+    """What `interop` makes of one message: the event and the body to store."""
+
+    event: AuditEvent
+    format: BodyFormat
+    body: bytes
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(AuditEvent).decode
+
+
+def beside(event: AuditEvent, format: BodyFormat, headers: Headers, message: bytes) -> Received:
+    """A message of another format, stored beside its normalised event."""
+    lines = _encode([(name, base64.b64encode(value)) for name, value in headers])
+    return Received(event, format, b"\n".join((encode_event(event), lines, message)))
+
+
+def read_event(format: int, body: bytes) -> AuditEvent:
+    """The event of a stored body, in the current schema version."""
+    line = body if format == BodyFormat.NATIVE else body[: body.index(b"\n")]
+    try:
+        return _decode(line)
+    except msgspec.ValidationError:
+        payload = read_json(line)
+        return convert(upcast(payload, payload.get("schema_version", 1)))
+
+
+def read_message(format: int, body: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
+    """The received message of a stored body: headers (only kept for formats that live in them) and bytes."""
+    if format == BodyFormat.NATIVE:
+        return [], body
+    _, headers, message = body.split(b"\n", 2)
+    return [(name, base64.b64decode(value)) for name, value in msgspec.json.decode(headers)], message

@@ -1,0 +1,95 @@
+"""The event types, held as data: category, default action, required fields and codes.
+
+Codes are `system#code` pairs of FHIR AuditEvent.type and .subtype (R5 category and code). Where DICOM and FHIR have no
+code, the system is our own, and documented with the glossary.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from domain.event import Action
+
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+REST = "http://terminology.hl7.org/CodeSystem/audit-event-type"
+INTERACTION = "http://hl7.org/fhir/restful-interaction"
+LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
+LOCAL = "urn:audit-trail:event-type"
+
+
+class Category(StrEnum):
+    """What kind of thing an event is about."""
+
+    DATA = "data"
+    USER = "user"
+    SERVICE = "service"
+    DEVICE = "device"
+    TRAIL = "trail"
+    OTHER = "other"
+
+
+class EventType(Struct, frozen=True):
+    """One row of the catalogue. `required` holds field paths that validation insists on."""
+
+    name: str
+    category: Category
+    action: Action
+    required: tuple[str, ...]
+    type_code: tuple[str, str]
+    subtype_code: tuple[str, str] | None = None
+    description: str = ""
+
+
+_C, _R, _U, _D, _E = Action.CREATE, Action.READ, Action.UPDATE, Action.DELETE, Action.EXECUTE
+_DATA, _USER, _SERVICE, _DEVICE, _TRAIL = (
+    Category.DATA,
+    Category.USER,
+    Category.SERVICE,
+    Category.DEVICE,
+    Category.TRAIL,
+)
+
+GENERIC_TYPE = "event.unclassified"
+"""The type of an event whose own codes are not in the catalogue; the codes stay with it."""
+
+_ROWS = (
+    EventType("record.created", _DATA, _C, ("resources",), (REST, "rest"), (INTERACTION, "create"), "A record was created."),
+    EventType("record.read", _DATA, _R, ("resources",), (REST, "rest"), (INTERACTION, "read"), "A record was read."),
+    EventType("record.searched", _DATA, _E, (), (REST, "rest"), (INTERACTION, "search-type"), "Records were searched or listed."),
+    EventType("record.updated", _DATA, _U, ("resources",), (REST, "rest"), (INTERACTION, "update"), "A record was changed."),
+    EventType("record.deleted", _DATA, _D, ("resources",), (REST, "rest"), (INTERACTION, "delete"), "A record was deleted."),
+    EventType("record.exported", _DATA, _R, (), (DCM, "110106"), None, "Records left the system as a file or a bulk answer."),
+    EventType("record.imported", _DATA, _C, (), (DCM, "110107"), None, "Records came into the system from outside."),
+    EventType("record.disclosed", _DATA, _R, ("patients", "disclosure"), (DCM, "110106"), (LIFECYCLE, "disclose"), "A disclosure that has to be accounted for (45 CFR 164.528)."),
+    EventType("user.logged_in", _USER, _E, ("actor.id",), (DCM, "110114"), (DCM, "110122"), "A user logged in."),
+    EventType("user.logged_out", _USER, _E, ("actor.id",), (DCM, "110114"), (DCM, "110123"), "A user logged out."),
+    EventType("user.login_failed", _USER, _E, (), (DCM, "110114"), (DCM, "110122"), "A log-in attempt failed; the user may be unknown."),
+    EventType("session.started", _USER, _E, ("session",), (DCM, "110114"), (LOCAL, "session-started"), "A session or token began."),
+    EventType("session.ended", _USER, _E, ("session",), (DCM, "110114"), (LOCAL, "session-ended"), "A session ended or timed out."),
+    EventType("access.denied", _USER, _E, (), (DCM, "110113"), (LOCAL, "access-denied"), "A request was refused (401, 403, or a consent decision)."),
+    EventType("privilege.used", _USER, _E, ("actor.id",), (DCM, "110113"), (DCM, "110132"), "A restricted function or a role was used."),
+    EventType("role.changed", _USER, _E, (), (DCM, "110113"), (DCM, "110136"), "Roles or privileges of a user were changed."),
+    EventType("emergency_access.started", _USER, _E, ("actor.id", "reason"), (DCM, "110113"), (DCM, "110127"), "Break-glass access began."),
+    EventType("emergency_access.ended", _USER, _E, ("actor.id",), (DCM, "110113"), (DCM, "110138"), "Break-glass access ended."),
+    EventType("configuration.changed", _SERVICE, _E, (), (DCM, "110113"), (DCM, "110131"), "A configuration of a device or a service was changed."),
+    EventType("device.connected", _DEVICE, _E, ("device",), (DCM, "110108"), (DCM, "110124"), "A device joined the network."),
+    EventType("device.disconnected", _DEVICE, _E, ("device",), (DCM, "110108"), (DCM, "110125"), "A device left the network."),
+    EventType("service.started", _SERVICE, _E, (), (DCM, "110100"), (DCM, "110120"), "A service started."),
+    EventType("service.stopped", _SERVICE, _E, (), (DCM, "110100"), (DCM, "110121"), "A service stopped."),
+    EventType("service.restarted", _SERVICE, _E, (), (DCM, "110100"), (LOCAL, "service-restarted"), "A service was restarted."),
+    EventType("health_check.failed", _SERVICE, _E, (), (DCM, "110100"), (LOCAL, "health-check-failed"), "A health check saw a failure."),
+    EventType("health_check.recovered", _SERVICE, _E, (), (DCM, "110100"), (LOCAL, "health-check-recovered"), "A health check saw the recovery."),
+    EventType("api.called", _SERVICE, _E, ("request",), (REST, "rest"), (INTERACTION, "operation"), "An API was used in a way that is no record access."),
+    EventType("node.authentication_failed", _SERVICE, _E, (), (DCM, "110113"), (DCM, "110126"), "A TLS or node authentication failed."),
+    EventType("audit_log.read", _TRAIL, _R, (), (DCM, "110101"), None, "The audit trail was read."),
+    EventType("audit_recording.started", _TRAIL, _E, (), (DCM, "110113"), (DCM, "110134"), "Audit recording was switched on."),
+    EventType("audit_recording.stopped", _TRAIL, _E, (), (DCM, "110113"), (DCM, "110133"), "Audit recording was switched off."),
+    EventType("integrity_check.failed", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "integrity-check-failed"), "Verification of the log found a contradiction."),
+    EventType("subject.erased", _TRAIL, _D, (), (LIFECYCLE, "destroy"), None, "A subject's key was destroyed."),
+    EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
+    EventType(GENERIC_TYPE, Category.OTHER, _E, (), (LOCAL, "unclassified"), None, "An event whose codes are not in this catalogue; its own codes are kept."),
+)
+
+CATALOGUE: dict[str, EventType] = {row.name: row for row in _ROWS}

@@ -1,0 +1,71 @@
+"""The one exception tree of Audit Trail.
+
+    AuditTrailError
+    ├── RejectedError            reject: this input is refused, it becomes a dead letter or a 4xx answer
+    │   └── InvalidEventError
+    ├── UnavailableError         retry: a service that we need is away, nothing was committed
+    ├── FencedError              retry: another process has moved on, read the position again
+    ├── LogInconsistentError     stop: the log contradicts itself, refuse to write
+    └── ConfigurationError       stop: an operator has to change a setting
+
+Every failure says which of the three it is: **reject**, **retry** or **stop**.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class AuditTrailError(Exception):
+    """The base of everything that Audit Trail raises on purpose."""
+
+
+class Reason(StrEnum):
+    """Why a message became a dead letter. The values are stored and shown; never rename one."""
+
+    INVALID_JSON = "invalid_json"
+    INVALID_ENCODING = "invalid_encoding"
+    INVALID_FIELD = "invalid_field"
+    MISSING_FIELD = "missing_field"
+    UNKNOWN_FIELD = "unknown_field"
+    UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_FORMAT = "unknown_format"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    OVERSIZED = "oversized"
+    TOO_DEEP = "too_deep"
+    TOMBSTONE = "tombstone"
+    CONFLICT = "conflict"
+
+
+class RejectedError(AuditTrailError):
+    """Reject: the input can't be accepted as it is.
+
+    `field` is a path such as ``patients[0].id`` (empty when no one field is at fault) and the message says what to
+    change. It never quotes a value, because values may be patient data.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, field: str = "") -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.reason = reason
+        self.message = message
+        self.field = field
+
+
+class InvalidEventError(RejectedError):
+    """Reject: a message that is readable but is no valid audit event."""
+
+
+class UnavailableError(AuditTrailError):
+    """Retry: the database or the broker is away. Nothing was committed."""
+
+
+class FencedError(AuditTrailError):
+    """Retry: the expected offset or version has been taken by another writer. Nothing was committed."""
+
+
+class LogInconsistentError(AuditTrailError):
+    """Stop: what is stored contradicts itself. Nothing is written until an operator has looked."""
+
+
+class ConfigurationError(AuditTrailError):
+    """Stop: a setting, a grant or a migration is missing or wrong; the message names it."""

@@ -1,0 +1,186 @@
+"""The audit event: an immutable fact about who did what, to whom, when, why and with what outcome.
+
+The field names are those of FHIR AuditEvent where it has one. The struct is also the published schema: `docs` holds
+the JSON Schema that msgspec makes from it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from msgspec import Meta, Struct, field
+
+SCHEMA_VERSION = 1
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
+"""An id, or a reference such as ``Practitioner/17``. Never empty, so that an index entry always says something.
+
+256 characters are at most 1,024 bytes: two of them and a position fit into one B-tree key (2,704 bytes), and a third
+does not. A read model's key holds at most two.
+"""
+Name = Annotated[str, Meta(max_length=1024)]
+Text = Annotated[str, Meta(max_length=65536)]
+Timestamp = Annotated[datetime, Meta(tz=True)]
+"""RFC 3339 with an offset; a naive time is rejected, because it names no instant."""
+
+
+class Action(StrEnum):
+    """FHIR AuditEvent.action."""
+
+    CREATE = "C"
+    READ = "R"
+    UPDATE = "U"
+    DELETE = "D"
+    EXECUTE = "E"
+
+
+class Outcome(StrEnum):
+    """FHIR AuditEvent.outcome: 0 success, 4 minor, 8 serious, 12 major failure."""
+
+    SUCCESS = "success"
+    MINOR_FAILURE = "minor_failure"
+    SERIOUS_FAILURE = "serious_failure"
+    MAJOR_FAILURE = "major_failure"
+
+
+class ActorKind(StrEnum):
+    """What acted."""
+
+    USER = "user"
+    PATIENT = "patient"
+    SERVICE = "service"
+    DEVICE = "device"
+    ORGANIZATION = "organization"
+    UNKNOWN = "unknown"
+
+
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Who reports: FHIR AuditEvent.source."""
+
+    service: Identifier
+    site: Name | None = None
+    instance: Name | None = None
+
+
+class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Who acted: the FHIR AuditEvent.agent that is the requestor. An actor without an id is kept as unattributed."""
+
+    kind: ActorKind = ActorKind.USER
+    id: Identifier | None = None
+    name: Name | None = None
+    roles: tuple[Name, ...] = ()
+    on_behalf_of: Identifier | None = None
+
+
+class Client(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the actor came from: FHIR AuditEvent.agent.network."""
+
+    address: Identifier | None = None
+    user_agent: Name | None = None
+
+
+class Patient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A subject of care: the entity with object-role 1, without version (``Patient/17`` is ``17``)."""
+
+    id: Identifier
+    name: Name | None = None
+
+
+class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The device that the event is about, with what is known of it at that time."""
+
+    id: Identifier
+    name: Name | None = None
+    software_version: Name | None = None
+    configuration_version: Name | None = None
+
+
+class Resource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What was touched: FHIR AuditEvent.entity.what."""
+
+    type: Identifier
+    id: Identifier
+    version: Name | None = None
+    data_category: Name | None = None
+
+
+class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One field's change. Both values are kept: a change shall not obscure what was there (21 CFR 11.10(e))."""
+
+    path: Identifier
+    before: Any = None
+    after: Any = None
+
+
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The API request behind the event."""
+
+    method: Annotated[str, Meta(max_length=32)] | None = None
+    path: Annotated[str, Meta(max_length=8192)] | None = None
+    status: Annotated[int, Meta(ge=100, le=599)] | None = None
+    duration_ms: Annotated[float, Meta(ge=0)] | None = None
+
+
+class Disclosure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The particulars of a disclosure that an individual may ask for (45 CFR 164.528(b)(2))."""
+
+    recipient: Name | None = None
+    recipient_address: Name | None = None
+    description: Text | None = None
+    purpose: Text | None = None
+
+
+class Coding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A code as the reporting system gave it: FHIR Coding."""
+
+    system: Name | None = None
+    code: Name | None = None
+    display: Name | None = None
+
+
+class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One audit event, as its source reports it.
+
+    `recorded_at` and `position` are not here: the store gives them (21 CFR 11.10(e), independently recorded), and a
+    message that claims them is rejected.
+    """
+
+    event_id: UUID
+    type: Annotated[str, Meta(min_length=1, max_length=128)]
+    occurred_at: Timestamp
+    source: Source
+    actor: Actor
+    action: Action | None = None
+    outcome: Outcome = Outcome.SUCCESS
+    outcome_reason: Text | None = None
+    session: Identifier | None = None
+    client: Client | None = None
+    patients: tuple[Patient, ...] = ()
+    device: Device | None = None
+    resources: tuple[Resource, ...] = ()
+    changes: tuple[Change, ...] = ()
+    purpose_of_use: tuple[Name, ...] = ()
+    reason: Text | None = None
+    emergency: bool = False
+    correlation_id: Identifier | None = None
+    request: Request | None = None
+    disclosure: Disclosure | None = None
+    codes: tuple[Coding, ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+class RecordedEvent(Struct, frozen=True, kw_only=True):
+    """An event plus what the store gave it.
+
+    `position` is dense from 0 and equals the Merkle leaf index; `recorded_at` is the store's clock, UTC.
+    """
+
+    position: int
+    recorded_at: datetime
+    stream: UUID
+    stream_position: int
+    event: AuditEvent

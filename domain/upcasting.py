@@ -1,0 +1,29 @@
+"""Upcast: an old payload to the current schema version, one pure step per version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from domain.errors import InvalidEventError, Reason
+from domain.event import SCHEMA_VERSION
+
+Payload = dict[str, Any]
+Step = Callable[[Payload], Payload]
+
+STEPS: dict[int, Step] = {}
+"""`STEPS[n]` takes a payload of version n to version n + 1. Version 1 is the first that was ever published."""
+
+
+def upcast(payload: Payload, version: int, steps: Mapping[int, Step] = STEPS) -> Payload:
+    """`payload` of `version` in the current version; unchanged when it is current.
+
+    Raises `InvalidEventError` when there is no way from that version.
+    """
+    for number in range(version, SCHEMA_VERSION):
+        if number not in steps:
+            raise InvalidEventError(
+                Reason.UNSUPPORTED_VERSION, f"send schema version {SCHEMA_VERSION}", field="schema_version"
+            )
+        payload = steps[number](dict(payload)) | {"schema_version": number + 1}
+    return payload

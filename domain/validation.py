@@ -1,0 +1,160 @@
+"""From bytes to a valid `AuditEvent`, or an `InvalidEventError` that names the field and the fix."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from domain.catalogue import CATALOGUE
+from domain.errors import InvalidEventError, Reason
+from domain.event import SCHEMA_VERSION, AuditEvent
+from domain.upcasting import upcast
+
+MAX_DEPTH = 64
+"""Levels of arrays and objects. Enough for any real message, and far below what the parsers' own stacks can take."""
+
+_decode = msgspec.json.Decoder(AuditEvent).decode
+_encode = msgspec.json.Encoder().encode
+_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_OBJECT_FIELD = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`")
+_STORE_FIELDS = {"position", "recorded_at", "stream", "stream_position"}
+
+
+def decode_event(message: bytes) -> AuditEvent:
+    """Decode and validate a native message (UTF-8 JSON, one object).
+
+    Raises `InvalidEventError`; its `field` is the path of the first fault.
+    """
+    if message.count(b"{") + message.count(b"[") > MAX_DEPTH or b"\\u0000" in message:
+        return _second_look(message, None)
+    try:
+        event = _decode(message)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+        return _second_look(message, exc)
+    if event.schema_version != SCHEMA_VERSION:
+        return _second_look(message, None)
+    return check(event)
+
+
+def encode_event(event: AuditEvent) -> bytes:
+    """One line of JSON without spaces: the native message of `event`."""
+    return _encode(event)
+
+
+def check(event: AuditEvent) -> AuditEvent:
+    """What the types alone can't say: the catalogue's required fields."""
+    entry = CATALOGUE.get(event.type)
+    if entry is None:
+        raise InvalidEventError(Reason.UNKNOWN_TYPE, _unknown_type(event.type), field="type")
+    for path in entry.required:
+        if not _PRESENT[path](event):
+            raise InvalidEventError(Reason.MISSING_FIELD, f"{event.type} needs this field", field=path)
+    return event
+
+
+_PRESENT: dict[str, Callable[[AuditEvent], Any]] = {
+    "resources": lambda event: event.resources,
+    "patients": lambda event: event.patients,
+    "disclosure": lambda event: event.disclosure,
+    "actor.id": lambda event: event.actor.id,
+    "session": lambda event: event.session,
+    "reason": lambda event: event.reason,
+    "device": lambda event: event.device,
+    "request": lambda event: event.request,
+}
+
+
+def _second_look(message: bytes, cause: Exception | None) -> AuditEvent:
+    """The slow path: an older schema version, or a fault that has to be named.
+
+    It is apart so that the fast path decodes once, straight into the struct.
+    """
+    payload = read_json(message)
+    if not isinstance(payload, dict):
+        raise InvalidEventError(Reason.INVALID_FIELD, "an event is a JSON object") from cause
+    claimed = sorted(_STORE_FIELDS & payload.keys())
+    if claimed:
+        raise InvalidEventError(
+            Reason.UNKNOWN_FIELD, "the trail gives this value itself; leave it out", field=claimed[0]
+        ) from cause
+    version = payload.get("schema_version", SCHEMA_VERSION)
+    if type(version) is not int or version > SCHEMA_VERSION or version < 0:
+        raise InvalidEventError(
+            Reason.UNSUPPORTED_VERSION, f"send schema version {SCHEMA_VERSION}", field="schema_version"
+        ) from cause
+    return check(convert(upcast(payload, version)))
+
+
+def convert(payload: dict[str, Any]) -> AuditEvent:
+    """A mapping in the current schema version to an `AuditEvent`, without the catalogue's checks."""
+    try:
+        return msgspec.convert(payload, AuditEvent)
+    except msgspec.ValidationError as exc:
+        raise _named(exc) from exc
+
+
+def read_json(message: bytes) -> Any:
+    """Any JSON value, within `MAX_DEPTH`. Raises `InvalidEventError` for what is no JSON or no UTF-8."""
+    try:
+        text = message.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise InvalidEventError(
+            Reason.INVALID_ENCODING, f"send UTF-8; byte {exc.start} is not"
+        ) from exc
+    _refuse_deep(message)
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise InvalidEventError(Reason.INVALID_JSON, f"not JSON: {exc}") from exc
+    if "\\u0000" in text and "\0" in _all_text(value):
+        raise InvalidEventError(Reason.INVALID_FIELD, "U+0000 can't be stored; leave it out")
+    return value
+
+
+def _all_text(value: Any) -> str:
+    """Every key and string of `value`, joined: only looked at when the message spells a U+0000."""
+    if isinstance(value, dict):
+        return "".join(key + _all_text(item) for key, item in value.items())
+    if isinstance(value, list):
+        return "".join(map(_all_text, value))
+    return value if isinstance(value, str) else ""
+
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[][{}]")
+
+
+def _refuse_deep(message: bytes) -> None:
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRING.sub(b"", message)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise InvalidEventError(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _named(exc: msgspec.ValidationError) -> InvalidEventError:
+    text = str(exc)
+    at = _PATH.search(text)
+    path = at["path"] if at else ""
+    message = text[: at.start()] if at else text
+    inner = _OBJECT_FIELD.search(message)
+    if inner:
+        path = f"{path}.{inner['name']}" if path else inner["name"]
+    if "missing required" in message:
+        return InvalidEventError(Reason.MISSING_FIELD, "this field is required", field=path)
+    if "unknown field" in message:
+        return InvalidEventError(
+            Reason.UNKNOWN_FIELD, "no such field; use `attributes` for what has no field", field=path
+        )
+    # msgspec quotes an enum's wrong value; a value may be patient data.
+    return InvalidEventError(Reason.INVALID_FIELD, re.sub(r"Invalid enum value .*", "not one of the allowed values", message), field=path)
+
+
+def _unknown_type(name: str) -> str:
+    near = difflib.get_close_matches(name, CATALOGUE, n=1)
+    hint = f"; did you mean {near[0]}?" if near else "; see the catalogue of event types"
+    return f"no such event type{hint}"

@@ -1,0 +1,167 @@
+"""What the read models answer. Times are aware and UTC; every list is cut at the caller's limit, newest first.
+
+`as_of_position` is the position up to which the answer is complete; -1 when nothing is applied yet.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+
+class PatientAccess(Struct, frozen=True):
+    """One actor's dealings with one patient. `actor_id` is None for those whose actor had no id."""
+
+    actor_id: str | None
+    actor_name: str | None
+    accesses: int
+    first_at: datetime
+    last_at: datetime
+    purposes: tuple[str, ...]
+
+
+class PatientActivity(Struct, frozen=True):
+    """Who accessed a patient, how often, when last and for what purpose. `events` is the number of all."""
+
+    id: str
+    first_seen: datetime
+    last_seen: datetime
+    events: int
+    accesses: list[PatientAccess]
+    as_of_position: int
+
+
+class UserSession(Struct, frozen=True):
+    """A session as the events tell it; `started_at` and `ended_at` only when an event said so."""
+
+    session: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    last_seen: datetime
+    events: int
+
+
+class UserPatient(Struct, frozen=True):
+    """One patient that a user dealt with."""
+
+    patient_id: str
+    events: int
+    first_at: datetime
+    last_at: datetime
+
+
+class UserAction(Struct, frozen=True):
+    """How often a user did one type of thing."""
+
+    type: str
+    events: int
+
+
+class UserActivity(Struct, frozen=True):
+    """What a user did. `failed_logins` counts those that named this user's id."""
+
+    id: str
+    name: str | None
+    events: int
+    failed_logins: int
+    logins: int
+    first_seen: datetime
+    last_seen: datetime
+    sessions: list[UserSession]
+    patients: list[UserPatient]
+    actions: list[UserAction]
+    as_of_position: int
+
+
+class VersionPeriod(Struct, frozen=True):
+    """A version that a device was seen with."""
+
+    version: str
+    first_at: datetime
+    last_at: datetime
+
+
+class ConfigurationChange(Struct, frozen=True):
+    """One field of a device's configuration; `before` and `after` are JSON values."""
+
+    position: int
+    occurred_at: datetime
+    actor_id: str | None
+    path: str
+    before: Any
+    after: Any
+
+
+class DeviceActivity(Struct, frozen=True):
+    """A device over time. `connected` is None when no event has said."""
+
+    id: str
+    name: str | None
+    first_seen: datetime
+    last_seen: datetime
+    events: int
+    connected: bool | None
+    software_versions: list[VersionPeriod]
+    configuration_versions: list[VersionPeriod]
+    configuration: list[ConfigurationChange]
+    as_of_position: int
+
+
+class StatePeriod(Struct, frozen=True):
+    """`state` is ``up``, ``down`` or ``failing`` (its health check); `until` is None for the present one."""
+
+    state: str
+    from_at: datetime
+    until_at: datetime | None
+    instance: str | None
+
+
+class ApiUse(Struct, frozen=True):
+    """The API calls of one hour by one method; `duration_ms` is their sum."""
+
+    hour: datetime
+    method: str
+    calls: int
+    failures: int
+    duration_ms: float
+
+
+class ServiceActivity(Struct, frozen=True):
+    """A service over time. `state` is that of the newest period, None when no event has said."""
+
+    id: str
+    first_seen: datetime
+    last_seen: datetime
+    events: int
+    state: str | None
+    restarts: int
+    health_failures: int
+    periods: list[StatePeriod]
+    api_use: list[ApiUse]
+    as_of_position: int
+
+
+class ResourceActivity(Struct, frozen=True):
+    """When a resource was first and last touched, by position; its events are a page with `resource_type` and `_id`."""
+
+    type: str
+    id: str
+    first_seen: datetime
+    last_seen: datetime
+    as_of_position: int
+
+
+class ProjectionStatus(Struct, frozen=True):
+    """How far a projection is. `lag` is in events; `state` is ``running`` or ``failed``, `failed_position` where."""
+
+    name: str
+    version: int
+    position: int
+    lag: int
+    state: str
+    live: bool
+    failed_position: int | None
+    failed_event_id: str | None
+    error: str | None

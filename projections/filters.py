@@ -1,0 +1,142 @@
+"""What may be asked of the trail: a filter, a page of it, and the answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from domain.catalogue import CATALOGUE
+from domain.errors import Reason, RejectedError
+from domain.event import Action, Outcome, RecordedEvent
+
+MAX_PAGE = 1000
+"""Events of one page. 1,000 bodies of a few kB are some MB, which one request may hold."""
+MAX_VALUES = 100
+"""Values of one list filter; more than the catalogue has types."""
+MAX_TEXT = 256
+"""Characters of an identifier: see `domain.event.Identifier`."""
+MAX_POSITION = 2**63 - 1
+
+_TEXTS = ("actor", "patient", "user", "device", "service", "resource_type", "resource_id", "source", "correlation_id", "session", "address")
+_LISTS = ("types", "categories", "actions", "outcomes", "purposes")
+
+
+class EventFilter(Struct, frozen=True, kw_only=True):
+    """All given conditions must hold; of a list, one value must match.
+
+    `actor` is any actor's id; `user` only that of a person (see `projections.user`). `service` and `source` are both
+    the reporting service, kept apart because a caller may ask both. `device` is the device that the event is about, or that acted. `occurred_from` is
+    inclusive, `occurred_until` exclusive, both by the source's clock. `resource_id` needs `resource_type`.
+    """
+
+    actor: str | None = None
+    patient: str | None = None
+    user: str | None = None
+    device: str | None = None
+    service: str | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
+    types: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
+    source: str | None = None
+    correlation_id: str | None = None
+    session: str | None = None
+    address: str | None = None
+    emergency: bool | None = None
+    occurred_from: datetime | None = None
+    occurred_until: datetime | None = None
+
+
+class PageRequest(Struct, frozen=True, kw_only=True):
+    """Newest first: `first` events older than position `after`, or `last` events newer than position `before`.
+
+    Exactly one of `first` and `last`, from 1 to `MAX_PAGE`. Both bounds may be given with either: as in Relay, `after`
+    and `before` bound the list and `first` or `last` cuts it.
+    """
+
+    first: int | None = None
+    after: int | None = None
+    last: int | None = None
+    before: int | None = None
+
+
+class EventPage(Struct, frozen=True, kw_only=True):
+    """A page, newest first whichever way it was asked for.
+
+    `has_next`: there are older events than the page's last; `has_previous`: there are newer ones than its first.
+    Events above `as_of_position` are not shown yet; -1 says that nothing is applied so far.
+    """
+
+    events: list[RecordedEvent]
+    has_next: bool
+    has_previous: bool
+    as_of_position: int
+
+
+def check_filter(filter: EventFilter) -> EventFilter:
+    """`filter` when it can be answered; raises `RejectedError` naming the field otherwise."""
+    for name in _TEXTS:
+        value = getattr(filter, name)
+        if value is not None:
+            _check_text(name, value)
+    for name in _LISTS:
+        values = getattr(filter, name)
+        if len(values) > MAX_VALUES:
+            raise RejectedError(Reason.INVALID_FIELD, f"at most {MAX_VALUES} values", field=name)
+        for value in values:
+            _check_text(name, value, 1024)
+    _check_words("types", filter.types, CATALOGUE)
+    _check_words("categories", filter.categories, {entry.category for entry in CATALOGUE.values()})
+    _check_words("actions", filter.actions, set(Action))
+    _check_words("outcomes", filter.outcomes, set(Outcome))
+    for name in ("occurred_from", "occurred_until"):
+        moment = getattr(filter, name)
+        if moment is not None and moment.utcoffset() is None:
+            raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset", field=name)
+    if filter.resource_id is not None and filter.resource_type is None:
+        raise RejectedError(Reason.MISSING_FIELD, "resource_id needs resource_type", field="resource_type")
+    return filter
+
+
+def check_page(page: PageRequest) -> PageRequest:
+    """`page` when it is within the limits; raises `RejectedError` naming the argument otherwise."""
+    if (page.first is None) == (page.last is None):
+        raise RejectedError(Reason.MISSING_FIELD, "give exactly one of first and last", field="first")
+    name = "first" if page.first is not None else "last"
+    if not 1 <= getattr(page, name) <= MAX_PAGE:
+        raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {MAX_PAGE}", field=name)
+    for name in ("after", "before"):
+        value = getattr(page, name)
+        if value is not None and not 0 <= value <= MAX_POSITION:
+            raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
+    return page
+
+
+def check_identifier(name: str, value: str) -> str:
+    """`value` when it may be an identifier; raises `RejectedError` with `name` as its field otherwise."""
+    _check_text(name, value)
+    return value
+
+
+def _check_text(name: str, value: str, limit: int = MAX_TEXT) -> None:
+    if not 1 <= len(value) <= limit:
+        raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limit} characters", field=name)
+    if "\0" in value or not _encodable(value):
+        raise RejectedError(Reason.INVALID_FIELD, "no U+0000 and no lone surrogates", field=name)
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_words(name: str, values: tuple[str, ...], known: object) -> None:
+    if any(value not in known for value in values):  # type: ignore[operator]
+        raise RejectedError(Reason.INVALID_FIELD, "not one of the known values", field=name)

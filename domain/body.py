@@ -17,8 +17,8 @@ from enum import IntEnum
 import msgspec
 
 from domain.event import AuditEvent
-from domain.validation import convert, encode_event, read_json
 from domain.upcasting import upcast
+from domain.validation import convert, encode_event, read_json
 
 Headers = Sequence[tuple[str, bytes]]
 

@@ -54,6 +54,7 @@ _DATA, _USER, _SERVICE, _DEVICE, _TRAIL = (
 GENERIC_TYPE = "event.unclassified"
 """The type of an event whose own codes are not in the catalogue; the codes stay with it."""
 
+# fmt: off
 _ROWS = (
     EventType("record.created", _DATA, _C, ("resources",), (REST, "rest"), (INTERACTION, "create"), "A record was created."),
     EventType("record.read", _DATA, _R, ("resources",), (REST, "rest"), (INTERACTION, "read"), "A record was read."),
@@ -91,5 +92,6 @@ _ROWS = (
     EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
     EventType(GENERIC_TYPE, Category.OTHER, _E, (), (LOCAL, "unclassified"), None, "An event whose codes are not in this catalogue; its own codes are kept."),
 )
+# fmt: on
 
 CATALOGUE: dict[str, EventType] = {row.name: row for row in _ROWS}

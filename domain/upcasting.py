@@ -12,7 +12,7 @@ Payload = dict[str, Any]
 Step = Callable[[Payload], Payload]
 
 STEPS: dict[int, Step] = {}
-"""`STEPS[n]` takes a payload of version n to version n + 1. Version 1 is the first that was ever published."""
+"""`STEPS[n]` takes a payload of version n to version n + 1. Version 1 is the first that was published."""
 
 
 def upcast(payload: Payload, version: int, steps: Mapping[int, Step] = STEPS) -> Payload:

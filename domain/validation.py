@@ -15,7 +15,7 @@ from domain.event import SCHEMA_VERSION, AuditEvent
 from domain.upcasting import upcast
 
 MAX_DEPTH = 64
-"""Levels of arrays and objects. Enough for any real message, and far below what the parsers' own stacks can take."""
+"""Levels of arrays and objects: enough for any real message, far below what the parsers' own stacks can take."""
 
 _decode = msgspec.json.Decoder(AuditEvent).decode
 _encode = msgspec.json.Encoder().encode
@@ -102,9 +102,7 @@ def read_json(message: bytes) -> Any:
     try:
         text = message.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise InvalidEventError(
-            Reason.INVALID_ENCODING, f"send UTF-8; byte {exc.start} is not"
-        ) from exc
+        raise InvalidEventError(Reason.INVALID_ENCODING, f"send UTF-8; byte {exc.start} is not") from exc
     _refuse_deep(message)
     try:
         value = msgspec.json.decode(text)
@@ -151,7 +149,11 @@ def _named(exc: msgspec.ValidationError) -> InvalidEventError:
             Reason.UNKNOWN_FIELD, "no such field; use `attributes` for what has no field", field=path
         )
     # msgspec quotes an enum's wrong value; a value may be patient data.
-    return InvalidEventError(Reason.INVALID_FIELD, re.sub(r"Invalid enum value .*", "not one of the allowed values", message), field=path)
+    return InvalidEventError(
+        Reason.INVALID_FIELD,
+        re.sub(r"Invalid enum value .*", "not one of the allowed values", message),
+        field=path,
+    )
 
 
 def _unknown_type(name: str) -> str:

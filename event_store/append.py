@@ -1,0 +1,318 @@
+"""The append: the only write to the log, all or nothing per batch.
+
+One transaction takes the log's row lock, moves the offsets by compare-and-set, drops known event ids, gives dense
+positions, copies the rows and extends the Merkle tree. So what is committed is sealed, and the order of positions is
+the order of commits.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import sha256
+from struct import Struct
+from typing import NamedTuple
+from uuid import UUID
+
+from psycopg2 import errors
+
+from domain.body import BodyFormat, read_event
+from domain.errors import FencedError, LogInconsistentError, Reason
+from event_store.copy import UNIX_EPOCH_US, copy_in, to_us
+from event_store.database import Connection, Cursor
+from event_store.entry import encode_entry
+from event_store.merkle import Edge, Tile, leaf_hash
+
+CHANNEL = "audit_trail_appended"
+"""NOTIFY tells projectors that the log has grown; the payload is the new size."""
+
+_HEADROOM = 1 << 20
+"""Positions that must have a partition beyond the batch: far more than one batch can hold."""
+
+
+class NewEvent(NamedTuple):
+    """An event to append. `body` is stored as it is; `format` says how to read it."""
+
+    event_id: UUID
+    stream: UUID
+    stream_position: int
+    type: str
+    occurred_at: datetime
+    format: int
+    body: bytes
+
+
+class OffsetAdvance(NamedTuple):
+    """Compare-and-set of a Kafka stream: from `expected` to `next`, the first offset that is not in this batch."""
+
+    stream: UUID
+    expected: int
+    next: int
+
+
+class NewDeadLetter(NamedTuple):
+    """A message that could not be accepted, whole."""
+
+    stream: UUID
+    topic: str
+    partition: int
+    offset: int
+    timestamp: datetime | None
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    reason: Reason
+    field: str
+    message: str
+
+
+class Appended(NamedTuple):
+    """What an append did. Positions `first` to `size - 1` are new; `root` is the tree's root hash at `size`."""
+
+    first: int
+    size: int
+    root: bytes
+    recorded_at: datetime
+    accepted: int
+    duplicates: int
+    conflicts: int
+
+
+class _Known(NamedTuple):
+    fresh: list[NewEvent]
+    duplicates: int
+    conflicts: list[NewEvent]
+
+
+def append(
+    connection: Connection,
+    events: Sequence[NewEvent],
+    *,
+    offsets: Sequence[OffsetAdvance] = (),
+    dead_letters: Sequence[NewDeadLetter] = (),
+    conflict_letter: Callable[[NewEvent], NewDeadLetter] | None = None,
+) -> Appended:
+    """Append a batch inside the caller's transaction; durable and visible when that commits, and not at all before.
+
+    An event whose id is known with the same content is dropped and counted. One whose id is known with other content
+    becomes the dead letter that `conflict_letter` makes of it. Retry is safe: the same batch again is fenced by its
+    offsets, or is all duplicates.
+
+    Raises `FencedError` when an offset has moved or an aggregate's version is taken (roll back, read again), and
+    `LogInconsistentError` when the stored tree contradicts itself (stop).
+    """
+    with connection.cursor() as cursor:
+        size, root, edge, partitioned_until, recorded_at = _lock(cursor)
+        for advance in offsets:
+            _advance(cursor, advance)
+        known = _claim_ids(cursor, events, size)
+        letters = list(dead_letters)
+        if known.conflicts:
+            if conflict_letter is None:
+                raise FencedError("an event id is taken by an event with other content")
+            letters.extend(map(conflict_letter, known.conflicts))
+        _insert_dead_letters(cursor, letters)
+        if known.fresh:
+            if size + len(known.fresh) + _HEADROOM > partitioned_until:
+                cursor.execute(
+                    "SELECT audit_trail.add_partitions(%s)", (size + len(known.fresh) + _HEADROOM,)
+                )
+            tiles = edge.extend(_insert_events(cursor, known.fresh, size, recorded_at))
+            root = edge.root()
+            _insert_tiles(cursor, tiles)
+            cursor.execute(
+                "UPDATE audit_trail.log_state SET size = %s, root = %s, edge = %s",
+                (edge.size, root, edge.pack()),
+            )
+            cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(edge.size)))
+    return Appended(
+        size, edge.size, root, recorded_at, len(known.fresh), known.duplicates, len(known.conflicts)
+    )
+
+
+def _lock(cursor: Cursor) -> tuple[int, bytes, Edge, int, datetime]:
+    """Take the lock that orders all appends, and refuse to write on a tree that contradicts itself."""
+    # clock_timestamp() is read by the outer query, after the lock was waited for: recorded_at follows the positions.
+    cursor.execute(
+        "WITH state AS MATERIALIZED (SELECT * FROM audit_trail.log_state FOR UPDATE)"
+        " SELECT size, root, edge, partitioned_until, clock_timestamp() FROM state"
+    )
+    row = cursor.fetchone()
+    if row is None:
+        raise LogInconsistentError("the log has no state row: restore it from a backup")
+    size, root, packed, partitioned_until, recorded_at = row
+    try:
+        edge = Edge(size, bytes(packed))
+    except ValueError as exc:
+        raise LogInconsistentError(f"the tree's edge does not fit its size {size}: {exc}") from exc
+    if edge.root() != bytes(root):
+        raise LogInconsistentError(f"the tree's edge does not give its root hash at size {size}")
+    return size, bytes(root), edge, partitioned_until, recorded_at
+
+
+def _advance(cursor: Cursor, advance: OffsetAdvance) -> None:
+    cursor.execute(
+        "UPDATE audit_trail.kafka_stream SET next_offset = %s WHERE stream = %s AND next_offset = %s",
+        (advance.next, advance.stream, advance.expected),
+    )
+    if cursor.rowcount != 1:
+        raise FencedError(
+            f"offset {advance.expected} of stream {advance.stream} was appended by another process"
+        )
+
+
+_IDENTITY_ROW = Struct(">hi16siq").pack
+_COPY_IDENTITY = "COPY audit_trail.event_identity (event_id, position) FROM STDIN (FORMAT binary)"
+
+
+def _claim_ids(cursor: Cursor, events: Sequence[NewEvent], size: int) -> _Known:
+    """Write the ids of the batch, without those that are known.
+
+    Known ids are rare, so the unique index is asked by writing to it: one COPY instead of a look-up and a COPY.
+    """
+    firsts: dict[UUID, NewEvent] = {}
+    repeated = [event for event in events if firsts.setdefault(event.event_id, event) is not event]
+    if not events:
+        return _Known([], 0, [])
+    cursor.execute("SAVEPOINT ids")
+    try:
+        _copy_ids(cursor, firsts, size)
+        stored: dict[UUID, tuple[int, bytes]] = {}
+    except errors.UniqueViolation:
+        cursor.execute("ROLLBACK TO SAVEPOINT ids")
+        stored = _stored_bodies(cursor, list(firsts))
+        _copy_ids(cursor, [event_id for event_id in firsts if event_id not in stored], size)
+    cursor.execute("RELEASE SAVEPOINT ids")
+    again = [event for event in firsts.values() if event.event_id in stored] + repeated
+    if not again:
+        return _Known(list(events), 0, [])
+    seen = stored | {
+        event_id: (event.format, event.body) for event_id, event in firsts.items() if event_id not in stored
+    }
+    conflicts = [event for event in again if not _same(event, *seen[event.event_id])]
+    fresh = [event for event in firsts.values() if event.event_id not in stored]
+    return _Known(fresh, len(again) - len(conflicts), conflicts)
+
+
+def _copy_ids(cursor: Cursor, ids: Sequence[UUID] | dict[UUID, NewEvent], size: int) -> None:
+    rows = [_IDENTITY_ROW(2, 16, event_id.bytes, 8, size + at) for at, event_id in enumerate(ids)]
+    copy_in(cursor, _COPY_IDENTITY, rows)
+
+
+def _stored_bodies(cursor: Cursor, ids: list[UUID]) -> dict[UUID, tuple[int, bytes]]:
+    cursor.execute(
+        "SELECT identity.event_id, event.format, event.body FROM audit_trail.event_identity AS identity"
+        " LEFT JOIN audit_trail.event USING (position) WHERE identity.event_id = ANY(%s)",
+        (ids,),
+    )
+    stored = {}
+    for event_id, format, body in cursor.fetchall():
+        if body is None:
+            raise LogInconsistentError(f"event {event_id} is known, but its row is missing")
+        stored[event_id] = (format, bytes(body))
+    return stored
+
+
+def _same(event: NewEvent, format: int, body: bytes) -> bool:
+    """Whether the content is the same: byte for byte, or the same event once decoded."""
+    if (event.format, event.body) == (format, body):
+        return True
+    if BodyFormat.AGGREGATE in (event.format, format):
+        return False
+    return read_event(event.format, event.body) == read_event(format, body)
+
+
+_EVENT_HEAD = Struct(">h iq iq iq iq i16s i16s ih i").pack
+_LENGTH = Struct(">i").pack
+_COPY_EVENTS = (
+    "COPY audit_trail.event"
+    " (position, stream_position, recorded_at, occurred_at, stream, event_id, format, type, body)"
+    " FROM STDIN (FORMAT binary)"
+)
+_VERSION_ROW = Struct(">hi16siqiq").pack
+_COPY_VERSIONS = (
+    "COPY audit_trail.aggregate_version (stream, stream_position, position) FROM STDIN (FORMAT binary)"
+)
+
+
+def _insert_events(cursor: Cursor, events: list[NewEvent], first: int, recorded_at: datetime) -> list[bytes]:
+    """Copy the rows and return their leaf hashes."""
+    recorded = to_us(recorded_at)
+    recorded_unix = recorded + UNIX_EPOCH_US
+    rows = []
+    hashes = []
+    versions = []
+    streams: dict[UUID, tuple[str, bytes]] = {}
+    for position, event in enumerate(events, first):
+        event_id, stream, stream_position, type, occurred_at, format, body = event
+        if stream not in streams:
+            streams[stream] = (stream.hex, stream.bytes)
+        stream_hex, stream_bytes = streams[stream]
+        id_bytes = event_id.bytes
+        name = type.encode()
+        # fmt: off
+        rows.append(_EVENT_HEAD(
+            9, 8, position, 8, stream_position, 8, recorded, 8, to_us(occurred_at),
+            16, stream_bytes, 16, id_bytes, 2, format, len(name),
+        ) + name + _LENGTH(len(body)) + body)
+        # fmt: on
+        digest = sha256(body).hexdigest()
+        hashes.append(
+            leaf_hash(
+                encode_entry(
+                    position, id_bytes.hex(), recorded_unix, stream_hex, stream_position, format, digest
+                )
+            )
+        )
+        if format == BodyFormat.AGGREGATE:
+            versions.append(_VERSION_ROW(3, 16, stream_bytes, 8, stream_position, 8, position))
+    try:
+        if versions:
+            copy_in(cursor, _COPY_VERSIONS, versions)
+    except errors.UniqueViolation as exc:
+        raise FencedError("that version of the aggregate was written by another process") from exc
+    try:
+        copy_in(cursor, _COPY_EVENTS, rows)
+    except errors.UniqueViolation as exc:
+        raise LogInconsistentError(
+            f"position {first} or one after it is taken, although the log ends there"
+        ) from exc
+    return hashes
+
+
+def _insert_tiles(cursor: Cursor, tiles: list[Tile]) -> None:
+    try:
+        cursor.executemany(
+            "INSERT INTO audit_trail.tile (level, index, hashes) VALUES (%s, %s, %s)",
+            [(tile.level, tile.index, tile.hashes) for tile in tiles],
+        )
+    except errors.UniqueViolation as exc:
+        raise LogInconsistentError("a tile beyond the end of the log is there already") from exc
+
+
+def _insert_dead_letters(cursor: Cursor, letters: list[NewDeadLetter]) -> None:
+    cursor.executemany(
+        'INSERT INTO audit_trail.dead_letter (stream, topic, partition, "offset", timestamp, key, value, headers,'
+        " reason, field, message) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            (
+                *letter[:7],
+                _headers(letter.headers),
+                letter.reason.value,
+                _text(letter.field),
+                _text(letter.message),
+            )
+            for letter in letters
+        ],
+    )
+
+
+def _text(value: str) -> str:
+    """What a text column takes: a field's path can hold a name that a sender chose."""
+    return value.replace("\0", "\ufffd")[:2000]
+
+
+def _headers(headers: Sequence[tuple[str, bytes | None]]) -> str:
+    return json.dumps([(name, base64.b64encode(value or b"").decode()) for name, value in headers])

@@ -1,0 +1,132 @@
+"""The one door to PostgreSQL: connections, transactions, and the driver's errors in our words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+import psycopg2.extensions
+from psycopg2 import errors, sql
+from psycopg2.extras import register_uuid
+
+from domain.errors import AuditTrailError, ConfigurationError, UnavailableError
+
+Connection = psycopg2.extensions.connection
+Cursor = psycopg2.extensions.cursor
+
+INGEST = "audit_trail_ingest"
+PROJECTOR = "audit_trail_projector"
+READER = "audit_trail_reader"
+
+_SETUP_ERRORS = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.InvalidSchemaName,
+    errors.InvalidParameterValue,
+    errors.UndefinedObject,
+    errors.InsufficientPrivilege,
+)
+
+
+class Database:
+    """A waiting pool of connections to one database, all in one role.
+
+    Whatever login `url` has, every connection takes `role`, so that even an administrator's login can do no more than
+    the component needs. `size` is the most connections that are open at once; a caller who finds none waits.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        role: str | None,
+        *,
+        size: int = 4,
+        application_name: str = "audit-trail",
+        statement_timeout_ms: int = 0,
+    ) -> None:
+        self.role = role
+        self.size = size
+        self._url = url
+        self._application_name = application_name
+        self._statement_timeout_ms = statement_timeout_ms
+        self._places = threading.BoundedSemaphore(size)
+        self._idle: list[Connection] = []
+
+    def connect(self) -> Connection:
+        """A dedicated connection, which the caller closes. Raises `UnavailableError` or `ConfigurationError`."""
+        with translated():
+            connection = psycopg2.connect(
+                self._url, application_name=self._application_name, connect_timeout=10, client_encoding="UTF8"
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    @contextmanager
+    def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
+        """A transaction on a connection of the pool: committed at the end, rolled back by any exception.
+
+        `read_only` gives one snapshot (REPEATABLE READ) for all statements inside.
+        """
+        with self._places, translated():
+            connection = self._idle.pop() if self._idle else self.connect()
+            try:
+                connection.set_session(
+                    isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED", readonly=read_only
+                )
+                yield connection
+                connection.commit()
+            except BaseException:
+                self._give_back_broken(connection)
+                raise
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close the idle connections. Transactions that still run keep theirs until their end."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _prepare(self, connection: Connection) -> None:
+        register_uuid(conn_or_curs=connection)
+        with connection.cursor() as cursor:
+            if self.role is not None:
+                cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
+            cursor.execute("SET TIME ZONE 'UTC'")
+            cursor.execute("SET statement_timeout = %s", (self._statement_timeout_ms,))
+        connection.commit()
+
+    def _give_back_broken(self, connection: Connection) -> None:
+        """After an error: keep the connection only when the server still answers a rollback."""
+        try:
+            connection.rollback()
+        except psycopg2.Error:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """The driver's errors as ours: away or too slow is retry, missing tables or rights are for an operator.
+
+    The server's own words are not repeated, since they can quote values; the cause keeps them.
+    """
+    try:
+        yield
+    except AuditTrailError:
+        raise
+    except errors.QueryCanceled as exc:
+        raise UnavailableError("the database took longer than the statement time-out") from exc
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
+        raise UnavailableError("the database is away") from exc
+    except _SETUP_ERRORS as exc:
+        detail = exc.diag.message_primary or type(exc).__name__
+        raise ConfigurationError(
+            f"the database is not set up for this program ({detail}): run `audit-trail migrate`, and give the login its role"
+        ) from exc

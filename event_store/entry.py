@@ -1,0 +1,32 @@
+"""The leaf entry: the short public record that the Merkle tree hashes, one per event.
+
+It is ASCII text of eight lines, each ended by LF (0x0A), and holds no personal data::
+
+    audit-trail-entry/1
+    <position>            decimal
+    <event id>            32 hex digits
+    <recorded at>         microseconds since 1970-01-01T00:00:00Z, decimal
+    <stream>              32 hex digits
+    <stream position>     decimal
+    <body format>         decimal
+    <SHA-256 of the stored body>  64 hex digits
+
+The body is covered whole by its digest; type and time of occurrence are in the body.
+"""
+
+from __future__ import annotations
+
+
+def encode_entry(
+    position: int,
+    event_id: str,
+    recorded_us: int,
+    stream: str,
+    stream_position: int,
+    format: int,
+    digest: str,
+) -> bytes:
+    """The bytes of one entry; ids and digest as lower-case hex."""
+    return (
+        f"audit-trail-entry/1\n{position}\n{event_id}\n{recorded_us}\n{stream}\n{stream_position}\n{format}\n{digest}\n"
+    ).encode("ascii")

@@ -1,0 +1,99 @@
+"""The Merkle tree of RFC 6962 (section 2.1), extended batch by batch.
+
+The tree is kept the way it is served (C2SP tlog-tiles): a tile of level L holds 256 hashes, each of which covers 256^L
+leaves. Full tiles are immutable and leave as `Tile`; what is not full yet is the `Edge`, at most 255 hashes a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+HASH_SIZE = 32
+TILE_WIDTH = 256
+EMPTY_ROOT = sha256(b"").digest()
+
+
+class Tile(NamedTuple):
+    """A full tile: `hashes` is 256 hashes of 32 bytes, joined."""
+
+    level: int
+    index: int
+    hashes: bytes
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """RFC 6962: SHA-256(0x00 || entry)."""
+    return sha256(b"\0" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """RFC 6962: SHA-256(0x01 || left || right)."""
+    return sha256(b"\1" + left + right).digest()
+
+
+class Edge:
+    """The ragged right edge of a tree of `size` leaves: per level, the hashes of the tile that is not full yet."""
+
+    def __init__(self, size: int, packed: bytes = b"") -> None:
+        """`packed` is what `pack` gave for that size. Raises `ValueError` when the two do not agree."""
+        self.size = size
+        self._levels: list[list[bytes]] = []
+        start = 0
+        remaining = size
+        while remaining:
+            stop = start + remaining % TILE_WIDTH * HASH_SIZE
+            if stop > len(packed):
+                raise ValueError("the edge is shorter than the tree's size says")
+            self._levels.append([packed[at : at + HASH_SIZE] for at in range(start, stop, HASH_SIZE)])
+            start = stop
+            remaining //= TILE_WIDTH
+        if start != len(packed):
+            raise ValueError("the edge is longer than the tree's size says")
+
+    def pack(self) -> bytes:
+        """All hashes, lowest level first. How many each level has follows from the size in base 256."""
+        return b"".join(map(b"".join, self._levels))
+
+    def extend(self, leaf_hashes: Sequence[bytes]) -> list[Tile]:
+        """Add leaves at the right and return the tiles that became full, lowest level first."""
+        full: list[Tile] = []
+        hashes: Sequence[bytes] = leaf_hashes
+        below = self.size
+        self.size += len(leaf_hashes)
+        level = 0
+        while hashes:
+            if level == len(self._levels):
+                self._levels.append([])
+            pending = self._levels[level]
+            index = below // TILE_WIDTH
+            pending.extend(hashes)
+            whole = len(pending) - len(pending) % TILE_WIDTH
+            tiles = [pending[at : at + TILE_WIDTH] for at in range(0, whole, TILE_WIDTH)]
+            self._levels[level] = pending[whole:]
+            full.extend(Tile(level, index + at, b"".join(tile)) for at, tile in enumerate(tiles))
+            hashes = [_perfect_root(tile) for tile in tiles]
+            below = index
+            level += 1
+        return full
+
+    def root(self) -> bytes:
+        """The tree's root hash: the perfect subtrees of the edge, folded from the right."""
+        root: bytes | None = None
+        for hashes in self._levels:
+            stop = len(hashes)
+            while stop:
+                width = stop & -stop
+                subtree = _perfect_root(hashes[stop - width : stop])
+                root = subtree if root is None else node_hash(subtree, root)
+                stop -= width
+        return EMPTY_ROOT if root is None else root
+
+
+def _perfect_root(hashes: list[bytes]) -> bytes:
+    """The root over 1, 2, 4, ... hashes."""
+    while len(hashes) > 1:
+        pairs = zip(hashes[::2], hashes[1::2], strict=True)
+        hashes = [sha256(b"\1" + left + right).digest() for left, right in pairs]
+    return hashes[0]

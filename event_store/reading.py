@@ -1,0 +1,106 @@
+"""Reading the log: in order for projectors, by position and by event id for queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from struct import Struct
+from typing import NamedTuple
+from uuid import UUID
+
+from psycopg2 import sql
+
+from domain.body import BodyFormat, read_event
+from domain.errors import LogInconsistentError
+from domain.event import RecordedEvent
+from event_store.copy import copy_out, from_us
+from event_store.database import Connection
+
+_RANGE = sql.SQL(
+    "COPY (SELECT position, stream_position, recorded_at, stream, format, body FROM audit_trail.event"
+    " WHERE position > {after} AND position <= {until} ORDER BY position) TO STDOUT (FORMAT binary)"
+)
+_COLUMNS = "position, recorded_at, stream, stream_position, format, body"
+_NUMBER = Struct(">q").unpack
+_SMALL = Struct(">h").unpack
+
+
+class Batch(NamedTuple):
+    """Events in order of position. `last` is the last position covered, aggregates' own events included."""
+
+    events: list[RecordedEvent]
+    last: int
+
+
+def log_size(connection: Connection) -> int:
+    """How many events the log holds: the next position."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT size FROM audit_trail.log_state")
+        return int(cursor.fetchone()[0])
+
+
+def read_events(connection: Connection, after: int, limit: int) -> Batch:
+    """At most `limit` positions after `after` (-1 to begin). At the end of the log `last` equals `after`.
+
+    The events of aggregates are no audit events and are left out; `last` covers them. Raises `LogInconsistentError`
+    when a position is missing.
+    """
+    statement = _RANGE.format(after=sql.Literal(after), until=sql.Literal(after + limit))
+    events: list[RecordedEvent] = []
+    last = after
+    with connection.cursor() as cursor:
+        for row in copy_out(cursor, statement.as_string(cursor)):
+            (position,) = _NUMBER(row[0])
+            if position != last + 1:
+                raise LogInconsistentError(f"position {last + 1} is missing from the log")
+            last = position
+            (format,) = _SMALL(row[4])
+            if format != BodyFormat.AGGREGATE:
+                events.append(
+                    RecordedEvent(
+                        position=position,
+                        recorded_at=from_us(_NUMBER(row[2])[0]),
+                        stream=UUID(bytes=row[3]),
+                        stream_position=_NUMBER(row[1])[0],
+                        event=read_event(format, row[5]),
+                    )
+                )
+    return Batch(events, last)
+
+
+def events_at(connection: Connection, positions: Sequence[int]) -> list[RecordedEvent]:
+    """The events at these positions, in the order asked for."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_COLUMNS} FROM audit_trail.event WHERE position = ANY(%s)", (list(positions),)
+        )
+        found = {row[0]: from_row(*row) for row in cursor.fetchall()}
+    missing = [position for position in positions if position not in found]
+    if missing:
+        raise LogInconsistentError(f"position {missing[0]} is missing from the log")
+    return [found[position] for position in positions]
+
+
+def find_event(connection: Connection, event_id: UUID) -> RecordedEvent | None:
+    """The event with this id, if it was recorded."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_COLUMNS} FROM audit_trail.event JOIN audit_trail.event_identity USING (position)"
+            " WHERE event_identity.event_id = %s AND format <> %s",
+            (event_id, int(BodyFormat.AGGREGATE)),
+        )
+        row = cursor.fetchone()
+    return None if row is None else from_row(*row)
+
+
+def from_row(
+    position: int, recorded_at: datetime, stream: UUID, stream_position: int, format: int, body: memoryview
+) -> RecordedEvent:
+    """A row of the event table as a `RecordedEvent`."""
+    return RecordedEvent(
+        position=position,
+        recorded_at=recorded_at,
+        stream=stream,
+        stream_position=stream_position,
+        event=read_event(format, bytes(body)),
+    )

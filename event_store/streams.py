@@ -1,0 +1,33 @@
+"""Kafka partitions as streams: which they are, and how far each has been appended."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from event_store.database import Connection
+
+
+class KafkaStream(NamedTuple):
+    """`next_offset` is the first offset that has not been appended."""
+
+    stream: UUID
+    next_offset: int
+
+
+def kafka_stream_id(topic_id: UUID, partition: int) -> UUID:
+    """The stream of a partition. It follows from Kafka's topic id, so a topic that was made again is a new stream."""
+    return uuid5(topic_id, str(partition))
+
+
+def open_kafka_stream(connection: Connection, topic: str, topic_id: UUID, partition: int) -> KafkaStream:
+    """The stream of a partition, made at offset 0 when it is new."""
+    stream = kafka_stream_id(topic_id, partition)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_trail.kafka_stream (stream, topic, topic_id, partition, next_offset)"
+            " VALUES (%s, %s, %s, %s, 0) ON CONFLICT DO NOTHING",
+            (stream, topic, topic_id, partition),
+        )
+        cursor.execute("SELECT next_offset FROM audit_trail.kafka_stream WHERE stream = %s", (stream,))
+        return KafkaStream(stream, cursor.fetchone()[0])

@@ -286,7 +286,7 @@ def _insert_tiles(cursor: Cursor, tiles: list[Tile]) -> None:
     try:
         cursor.executemany(
             "INSERT INTO audit_trail.tile (level, index, hashes) VALUES (%s, %s, %s)",
-            [(tile.level, tile.index, tile.hashes) for tile in tiles],
+            [(tile.level, tile.number, tile.hashes) for tile in tiles],
         )
     except errors.UniqueViolation as exc:
         raise LogInconsistentError("a tile beyond the end of the log is there already") from exc

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg2
 import psycopg2.extensions
 from psycopg2 import errors, sql
 from psycopg2.extras import register_uuid
 
-from domain.errors import AuditTrailError, ConfigurationError, UnavailableError
+from domain.errors import AuditTrailError, ConfigurationError, LogInconsistentError, UnavailableError
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -128,5 +129,14 @@ def translated() -> Iterator[None]:
     except _SETUP_ERRORS as exc:
         detail = exc.diag.message_primary or type(exc).__name__
         raise ConfigurationError(
-            f"the database is not set up for this program ({detail}): run `audit-trail migrate`, and give the login its role"
+            f"the database is not set up for this program ({detail}):"
+            " run `audit-trail migrate`, and give the login its role"
         ) from exc
+
+
+def only(cursor: Cursor) -> Any:
+    """The one column of the one row that a statement must give."""
+    row = cursor.fetchone()
+    if row is None:
+        raise LogInconsistentError("a row that must be there is missing")
+    return row[0]

@@ -16,10 +16,10 @@ EMPTY_ROOT = sha256(b"").digest()
 
 
 class Tile(NamedTuple):
-    """A full tile: `hashes` is 256 hashes of 32 bytes, joined."""
+    """A full tile: `number` counts the tiles of a level; `hashes` is 256 hashes of 32 bytes, joined."""
 
     level: int
-    index: int
+    number: int
     hashes: bytes
 
 

@@ -14,7 +14,7 @@ from domain.body import BodyFormat, read_event
 from domain.errors import LogInconsistentError
 from domain.event import RecordedEvent
 from event_store.copy import copy_out, from_us
-from event_store.database import Connection
+from event_store.database import Connection, only
 
 _RANGE = sql.SQL(
     "COPY (SELECT position, stream_position, recorded_at, stream, format, body FROM audit_trail.event"
@@ -36,7 +36,7 @@ def log_size(connection: Connection) -> int:
     """How many events the log holds: the next position."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT size FROM audit_trail.log_state")
-        return int(cursor.fetchone()[0])
+        return int(only(cursor))
 
 
 def read_events(connection: Connection, after: int, limit: int) -> Batch:

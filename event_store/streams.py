@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
-from event_store.database import Connection
+from event_store.database import Connection, only
 
 
 class KafkaStream(NamedTuple):
@@ -30,4 +30,4 @@ def open_kafka_stream(connection: Connection, topic: str, topic_id: UUID, partit
             (stream, topic, topic_id, partition),
         )
         cursor.execute("SELECT next_offset FROM audit_trail.kafka_stream WHERE stream = %s", (stream,))
-        return KafkaStream(stream, cursor.fetchone()[0])
+        return KafkaStream(stream, only(cursor))

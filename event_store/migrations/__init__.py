@@ -10,8 +10,8 @@ import hashlib
 from importlib import resources
 from typing import NamedTuple
 
-from event_store.database import Connection, Database
 from domain.errors import ConfigurationError
+from event_store.database import Connection, Database, only
 
 _LOCK = 0x61756469
 """Advisory lock key ("audi"): two processes that start together migrate one after the other."""
@@ -63,7 +63,7 @@ def pending(connection: Connection) -> list[str]:
     """Names of the migrations that the database does not have yet."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('audit_trail.migration') IS NOT NULL")
-        if not cursor.fetchone()[0]:
+        if not only(cursor):
             return [each.name for each in migrations()]
     applied = _applied(connection)
     return [each.name for each in migrations() if each.name not in applied]

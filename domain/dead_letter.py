@@ -1,0 +1,76 @@
+"""What was decided about a dead letter: an event-sourced aggregate, since the decision is itself evidence."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from eventsourcing.domain import Aggregate, event
+
+from domain.errors import ConfigurationError
+
+
+class Resolution(StrEnum):
+    """The state of a dead letter."""
+
+    OPEN = "open"
+    REQUEUED = "requeued"
+    DISMISSED = "dismissed"
+
+
+class DeadLetterResolution(Aggregate):
+    """Received, then requeued (as often as needed) or dismissed; every decision has a person and a reason."""
+
+    class Received(Aggregate.Created):
+        """The first decision is about to be made on this dead letter."""
+
+        dead_letter: int
+
+    class Requeued(Aggregate.Event):
+        """The message was published again as it was."""
+
+        by: str
+        reason: str
+
+    class Dismissed(Aggregate.Event):
+        """The message will not be published again."""
+
+        by: str
+        reason: str
+
+    @classmethod
+    def receive(cls, resolution_id: UUID, dead_letter: int) -> DeadLetterResolution:
+        """Begin the record of decisions for one dead letter."""
+        return cls._create(cls.Received, id=resolution_id, dead_letter=dead_letter)
+
+    def __init__(self, dead_letter: int) -> None:
+        self.dead_letter = dead_letter
+        self.state = Resolution.OPEN
+        self.by = ""
+        self.reason = ""
+
+    def requeue(self, *, by: str, reason: str) -> None:
+        """The message goes through ingest again. Raises `ConfigurationError` when it was dismissed."""
+        self._decide("requeued", by, reason)
+        self._requeued(by, reason)
+
+    def dismiss(self, *, by: str, reason: str) -> None:
+        """The message stays as it is. Raises `ConfigurationError` when it was dismissed already."""
+        self._decide("dismissed", by, reason)
+        self._dismissed(by, reason)
+
+    @event(Requeued)
+    def _requeued(self, by: str, reason: str) -> None:
+        self.state, self.by, self.reason = Resolution.REQUEUED, by, reason
+
+    @event(Dismissed)
+    def _dismissed(self, by: str, reason: str) -> None:
+        self.state, self.by, self.reason = Resolution.DISMISSED, by, reason
+
+    def _decide(self, what: str, by: str, reason: str) -> None:
+        if not by.strip() or not reason.strip():
+            raise ConfigurationError("name who decides (--by) and why (--reason)")
+        if self.state is Resolution.DISMISSED:
+            raise ConfigurationError(
+                f"dead letter {self.dead_letter} was dismissed by {self.by}; it can't be {what}"
+            )

@@ -1,0 +1,302 @@
+"""The `eventsourcing` library's recorders, on the same log and the same append as everything else.
+
+`PERSISTENCE_MODULE=event_store.recorder` gives an `Application` this module. `DATABASE_URL` is its one setting. The
+library counts notifications from 1, the log counts positions from 0: a notification id is the position plus one.
+
+Notifications are of the whole log, audit events included; a follower names the topics that it wants.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from threading import Thread
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg2
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    InfrastructureFactory,
+    IntegrityError,
+    ListenNotifySubscription,
+    Notification,
+    OperationalError,
+    ProcessRecorder,
+    StoredEvent,
+    Tracking,
+    TrackingRecorder,
+)
+from eventsourcing.utils import Environment, resolve_topic
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+
+from domain.body import BodyFormat
+from domain.errors import ConfigurationError, FencedError, UnavailableError
+from event_store.append import CHANNEL, NewEvent, append
+from event_store.database import INGEST, Connection, Cursor, Database, translated
+from event_store.reading import log_size
+
+_POLL_SECONDS = 2.0
+"""A listening subscription looks by itself this often, so that a lost wake-up delays and never loses an event."""
+
+
+@contextmanager
+def _library_errors() -> Iterator[None]:
+    try:
+        yield
+    except FencedError as exc:
+        raise IntegrityError(str(exc)) from exc
+    except UnavailableError as exc:
+        raise OperationalError(str(exc)) from exc
+
+
+class _OnLog:
+    """What the recorders share: stored events of aggregates are events of the log.
+
+    `originator_id` is the stream, `originator_version` the stream position.
+    """
+
+    _name = ""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """The events of one aggregate in order of version."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                "SELECT event.stream, event.stream_position, event.type, event.body"
+                " FROM audit_trail.aggregate_version AS version JOIN audit_trail.event USING (position)"
+                " WHERE version.stream = %(stream)s"
+                " AND (%(gt)s::bigint IS NULL OR version.stream_position > %(gt)s)"
+                " AND (%(lte)s::bigint IS NULL OR version.stream_position <= %(lte)s)"
+                " ORDER BY CASE WHEN %(desc)s THEN -version.stream_position ELSE version.stream_position END"
+                " LIMIT %(limit)s",
+                {"stream": originator_id, "gt": gt, "lte": lte, "desc": desc, "limit": limit},
+            )
+            return [
+                StoredEvent(stream, version, topic, bytes(state))
+                for stream, version, topic, state in cursor.fetchall()
+            ]
+
+    def _insert(
+        self, stored_events: Sequence[StoredEvent], tracking: Tracking | None = None
+    ) -> Sequence[int]:
+        now = datetime.now(UTC)
+        events = [
+            NewEvent(
+                event_id=uuid4(),
+                stream=_uuid(stored.originator_id),
+                stream_position=stored.originator_version,
+                type=stored.topic,
+                occurred_at=now,
+                format=BodyFormat.AGGREGATE,
+                body=stored.state,
+            )
+            for stored in stored_events
+        ]
+        with _library_errors(), self._database.transaction() as connection:
+            appended = append(connection, events)
+            if tracking is not None:
+                self._track(connection, tracking)
+        return [position + 1 for position in range(appended.first, appended.size)]
+
+    def _track(self, connection: Connection, tracking: Tracking) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO audit_trail.tracking AS old (recorder, application_name, notification_id)"
+                " VALUES (%s, %s, %s) ON CONFLICT (recorder, application_name)"
+                " DO UPDATE SET notification_id = excluded.notification_id"
+                " WHERE old.notification_id < excluded.notification_id",
+                (self._name, tracking.application_name, tracking.notification_id),
+            )
+            if cursor.rowcount != 1:
+                raise FencedError(f"{tracking.application_name} is tracked beyond {tracking.notification_id}")
+
+
+class LogRecorder(_OnLog, AggregateRecorder):
+    """Aggregates' events, without notifications."""
+
+    def insert_events(  # the signature is the library's
+        self,
+        stored_events: Sequence[StoredEvent],
+        **kwargs: Any,  # noqa: ARG002
+    ) -> Sequence[int] | None:
+        """Append all events or none. Raises the library's `IntegrityError` when a version is taken."""
+        self._insert(stored_events)
+        return None
+
+
+class LogApplicationRecorder(_OnLog, ApplicationRecorder):
+    """The whole log as the library's application sequence."""
+
+    def insert_events(  # the signature is the library's
+        self,
+        stored_events: Sequence[StoredEvent],
+        **kwargs: Any,  # noqa: ARG002
+    ) -> Sequence[int] | None:
+        """Append all events or none, and return their notification ids."""
+        return self._insert(stored_events)
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Notifications in order; `start` and `stop` are notification ids."""
+        first = 0 if start is None else start - 1 if inclusive_of_start else start
+        with self._cursor() as cursor:
+            cursor.execute(
+                "SELECT position, stream, stream_position, type, body FROM audit_trail.event"
+                " WHERE position >= %(first)s AND (%(stop)s::bigint IS NULL OR position < %(stop)s)"
+                " AND (%(topics)s::text[] = '{}' OR type = ANY(%(topics)s)) ORDER BY position LIMIT %(limit)s",
+                {"first": first, "stop": stop, "topics": list(topics), "limit": limit},
+            )
+            return [
+                Notification(
+                    id=position + 1,
+                    originator_id=stream,
+                    originator_version=version,
+                    topic=topic,
+                    state=bytes(body),
+                )
+                for position, stream, version, topic, body in cursor.fetchall()
+            ]
+
+    def max_notification_id(self) -> int | None:
+        """The last notification's id; None while the log is empty."""
+        with _library_errors(), self._database.transaction(read_only=True) as connection:
+            return log_size(connection) or None
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> LogSubscription:
+        """Follow the log from notification `gt` on."""
+        return LogSubscription(self, gt, topics)
+
+    def listen(self) -> Connection:
+        """A connection of its own that listens for appends."""
+        connection = self._database.connect()
+        connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+        return connection
+
+
+class LogSubscription(ListenNotifySubscription[LogApplicationRecorder]):
+    """A subscription that is woken by NOTIFY, looks by itself every few seconds, and listens again after an outage."""
+
+    def __init__(self, recorder: LogApplicationRecorder, gt: int | None, topics: Sequence[str]) -> None:
+        super().__init__(recorder=recorder, gt=gt, topics=topics)
+        self._listener = Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def __exit__(self, *args: object, **kwargs: Any) -> None:
+        try:
+            super().__exit__(*args, **kwargs)
+        finally:
+            self._listener.join()
+
+    def _listen(self) -> None:
+        connection: Connection | None = None
+        while not self._has_been_stopped:
+            try:
+                connection = connection or self._recorder.listen()
+                # Set once after LISTEN took effect: an event between the first pull and LISTEN is not announced.
+                self._has_been_notified.set()
+                if select.select([connection], [], [], _POLL_SECONDS / 10)[0]:
+                    with translated():
+                        connection.poll()
+                    connection.notifies.clear()
+            except (UnavailableError, psycopg2.Error, OSError, ValueError):
+                connection = None
+                self._has_been_notified.wait(_POLL_SECONDS)
+        if connection is not None:
+            connection.close()
+
+
+class LogTrackingRecorder(_OnLog, TrackingRecorder):
+    """The library's tracking records, one row for each upstream application."""
+
+    def __init__(self, database: Database, name: str = "tracking") -> None:
+        super().__init__(database)
+        self._name = name
+
+    def insert_tracking(self, tracking: Tracking) -> None:
+        """Move the tracking record forward. Raises the library's `IntegrityError` when it is there already."""
+        with _library_errors(), self._database.transaction() as connection:
+            self._track(connection, tracking)
+
+    def max_tracking_id(self, application_name: str) -> int | None:
+        """The last notification id that was tracked for the application."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                "SELECT notification_id FROM audit_trail.tracking WHERE recorder = %s AND application_name = %s",
+                (self._name, application_name),
+            )
+            row = cursor.fetchone()
+            return None if row is None else int(row[0])
+
+
+class LogProcessRecorder(LogTrackingRecorder, LogApplicationRecorder, ProcessRecorder):
+    """Both: new events and the tracking record in one transaction."""
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """Append events, none at all being fine, together with the `tracking` record."""
+        return self._insert(stored_events, kwargs.get("tracking"))
+
+
+class LogInfrastructure(InfrastructureFactory[LogTrackingRecorder]):
+    """The library's way to this module. Settings: `DATABASE_URL`, and `DATABASE_POOL_SIZE` (default 4)."""
+
+    def __init__(self, env: Environment | dict[str, str] | None) -> None:
+        super().__init__(env)
+        url = self.env.get("DATABASE_URL")
+        if not url:
+            raise ConfigurationError("DATABASE_URL is not set")
+        size = int(self.env.get("DATABASE_POOL_SIZE") or 4)
+        self._database = Database(url, INGEST, size=size, application_name="audit-trail-application")
+
+    def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
+        """A recorder without notifications. There are no snapshots: the trail's aggregates have few events."""
+        if purpose != "events":
+            raise ConfigurationError(f"the log keeps no {purpose}: leave snapshotting off")
+        return LogRecorder(self._database)
+
+    def application_recorder(self) -> ApplicationRecorder:
+        """The whole log."""
+        return LogApplicationRecorder(self._database)
+
+    def tracking_recorder(
+        self, tracking_recorder_class: type[LogTrackingRecorder] | None = None
+    ) -> LogTrackingRecorder:
+        """Tracking records under this application's name, or the name ``tracking``."""
+        topic = self.env.get(self.TRACKING_RECORDER_TOPIC)
+        recorder = tracking_recorder_class or (resolve_topic(topic) if topic else LogTrackingRecorder)
+        made: LogTrackingRecorder = recorder(self._database, self.env.name or "tracking")
+        return made
+
+    def process_recorder(self) -> ProcessRecorder:
+        """Events and tracking records in one transaction."""
+        return LogProcessRecorder(self._database, self.env.name or "tracking")
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._database.close()
+
+
+def _uuid(originator_id: UUID | str) -> UUID:
+    return originator_id if isinstance(originator_id, UUID) else UUID(originator_id)

@@ -1,0 +1,73 @@
+"""Decisions about dead letters: put one through ingest again, or dismiss it. Each decision is recorded in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
+from eventsourcing.application import AggregateNotFoundError, Application
+
+from domain.dead_letter import DeadLetterResolution, Resolution
+from event_store.database import Database
+from event_store.dead_letters import DeadLetter, get_dead_letter, list_dead_letters, resolution_id
+
+
+class Resolved(NamedTuple):
+    """A dead letter with its state."""
+
+    letter: DeadLetter
+    state: Resolution
+    by: str
+    reason: str
+
+
+class DeadLetterDesk(Application[UUID]):
+    """The operator's side of dead letters."""
+
+    def __init__(self, database: Database, url: str) -> None:
+        super().__init__(env={"PERSISTENCE_MODULE": "event_store.recorder", "DATABASE_URL": url})
+        self._database = database
+
+    def page(self, *, after: int = 0, limit: int = 100) -> list[Resolved]:
+        """Dead letters in order of id with what was decided about each."""
+        with self._database.transaction(read_only=True) as connection:
+            letters = list_dead_letters(connection, after=after, limit=limit)
+        return [self._resolved(letter) for letter in letters]
+
+    def show(self, id: int) -> Resolved:
+        """One dead letter, whole."""
+        return self._resolved(self._letter(id))
+
+    def requeue(self, id: int, publish: Callable[[DeadLetter], None], *, by: str, reason: str) -> None:
+        """Publish the message again as it was, then record the decision.
+
+        In that order, since a message that is published twice is dropped as a duplicate, and one that was recorded
+        as requeued and never published would be lost.
+        """
+        letter = self._letter(id)
+        resolution = self._resolution(letter)
+        resolution.requeue(by=by, reason=reason)
+        publish(letter)
+        self.save(resolution)
+
+    def dismiss(self, id: int, *, by: str, reason: str) -> None:
+        """Record that the message will stay out of the trail."""
+        resolution = self._resolution(self._letter(id))
+        resolution.dismiss(by=by, reason=reason)
+        self.save(resolution)
+
+    def _letter(self, id: int) -> DeadLetter:
+        with self._database.transaction(read_only=True) as connection:
+            return get_dead_letter(connection, id)
+
+    def _resolution(self, letter: DeadLetter) -> DeadLetterResolution:
+        try:
+            found: DeadLetterResolution = self.repository.get(resolution_id(letter))
+        except AggregateNotFoundError:
+            return DeadLetterResolution.receive(resolution_id(letter), letter.id)
+        return found
+
+    def _resolved(self, letter: DeadLetter) -> Resolved:
+        resolution = self._resolution(letter)
+        return Resolved(letter, resolution.state, resolution.by, resolution.reason)

@@ -1,0 +1,1 @@
+"""The query surface: GraphQL over the read models."""

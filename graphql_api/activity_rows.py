@@ -1,0 +1,107 @@
+"""The rows of the subjects' summaries in the schema. Resolvers hand out the read models' own structs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from strawberry.scalars import JSON
+
+from graphql_api.declaring import described, documented
+from graphql_api.scalars import Long
+
+
+@documented
+class PatientAccess:
+    """One actor's dealings with one patient."""
+
+    actor_id: str | None = described("The actor's id; null for all whose events named no id.")
+    actor_name: str | None = described("The actor's name, as last reported.")
+    accesses: Long = described("How many events.")
+    first_at: datetime = described("The first of them.")
+    last_at: datetime = described("The last of them.")
+    purposes: list[str] = described("The purposes of use that were given.")
+
+
+@documented
+class UserSession:
+    """A session of a user, as the events tell it."""
+
+    session: str = described("The session's id.")
+    started_at: datetime | None = described("When it began, if an event said so.")
+    ended_at: datetime | None = described("When it ended, if an event said so.")
+    last_seen: datetime = described("The last event in it.")
+    events: Long = described("How many events.")
+
+
+@documented
+class UserPatient:
+    """One patient that a user dealt with."""
+
+    patient_id: str = described("The patient's id.")
+    events: Long = described("How many events.")
+    first_at: datetime = described("The first of them.")
+    last_at: datetime = described("The last of them.")
+
+
+@documented
+class UserAction:
+    """How often a user did one type of thing."""
+
+    type: str = described("The event type.")
+    events: Long = described("How many events.")
+
+
+@documented
+class VersionPeriod:
+    """A version that a device was seen with."""
+
+    version: str = described("The version.")
+    first_at: datetime = described("When it was first seen.")
+    last_at: datetime = described("When it was last seen.")
+
+
+@documented
+class ConfigurationChange:
+    """One field's change in a device's configuration."""
+
+    position: Long = described("The position of the event.")
+    occurred_at: datetime = described("When it was changed.")
+    actor_id: str | None = described("Who changed it.")
+    path: str = described("Which field.")
+    before: JSON | None = described("The value before, any JSON.")
+    after: JSON | None = described("The value after, any JSON.")
+
+
+@documented
+class StatePeriod:
+    """A period in which a service was in one state."""
+
+    state: str = described("`up`, `down` or `failing` (its health check).")
+    from_at: datetime = described("When the period began.")
+    until_at: datetime | None = described("When it ended; null for the present one.")
+    instance: str | None = described("The instance of the service.")
+
+
+@documented
+class ApiUse:
+    """The API calls of one hour by one method."""
+
+    hour: datetime = described("The hour's beginning.")
+    method: str = described("The HTTP method.")
+    calls: Long = described("How many calls.")
+    failures: Long = described("How many of them failed.")
+    duration_ms: float = described("The sum of their durations, in milliseconds.")
+
+
+@documented
+class Projection:
+    """How far a projection is."""
+
+    name: str = described("The projection's name.")
+    version: int = described("Its version; a rebuild makes the next one.")
+    position: Long = described("Its checkpoint: the last position that it applied, -1 for none.")
+    lag: Long = described("How many positions of the log it has not applied yet.")
+    state: str = described("`running` or `failed`.")
+    live: bool = described("Whether queries are answered from this version.")
+    failed_position: Long | None = described("The position of the poison event that stopped it.")
+    failed_event_id: str | None = described("The id of that event.")

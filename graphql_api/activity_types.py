@@ -1,0 +1,215 @@
+"""The subjects of the trail in the schema: a summary, and a timeline of events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, TypedDict
+
+import msgspec
+import strawberry
+
+from graphql_api import activity_rows as rows
+from graphql_api.connection import After, Before, EventConnection, First, Last, events_page, page_request
+from graphql_api.context import Info
+from graphql_api.cursors import encode_id
+from graphql_api.declaring import described, documented, part
+from graphql_api.event_type import Node
+from graphql_api.filter_input import EventFilterInput, filter_from
+from graphql_api.scalars import Long
+from projections import answers
+
+_AS_OF = "The summary is complete up to this position."
+_FIRST = "The first event about it, by the source's clock."
+_LAST = "The last event about it, by the source's clock."
+_EVENTS = "How many events."
+
+AnyActivity = (
+    answers.PatientActivity
+    | answers.UserActivity
+    | answers.DeviceActivity
+    | answers.ServiceActivity
+    | answers.ResourceActivity
+)
+Filter = Annotated[EventFilterInput | None, strawberry.argument(description="Narrows the events.")]
+
+
+class CommonFields(TypedDict):
+    """The fields that every subject has."""
+
+    id: strawberry.ID
+    first_seen: datetime
+    last_seen: datetime
+    as_of_position: Long
+
+
+async def _timeline(
+    self: Subject,
+    info: Info,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+    filter: Filter = None,
+) -> EventConnection:
+    page = page_request(info.context, first, after, last, before)
+    return await events_page(info.context, filter_from(filter, **self.narrowed()), page)
+
+
+@documented
+class Subject(Node):
+    """The first and last time that something was seen, and its events."""
+
+    first_seen: datetime = described(_FIRST)
+    last_seen: datetime = described(_LAST)
+    as_of_position: Long = described(_AS_OF)
+    timeline: EventConnection = strawberry.field(resolver=_timeline, description="Its events, newest first.")
+
+    def narrowed(self) -> dict[str, str]:
+        """The filter that gives this subject's events."""
+        raise NotImplementedError
+
+
+@documented
+class PatientActivity(Subject):
+    """Who accessed a patient's data, how often, when and for what purpose."""
+
+    patient_id: str = described("The patient's id, as events name it.")
+    events: Long = described(_EVENTS)
+    accesses: list[answers.PatientAccess] = part("Who accessed, newest first.", list[rows.PatientAccess])
+
+    def narrowed(self) -> dict[str, str]:
+        """The filter of its events."""
+        return {"patient": self.patient_id}
+
+
+@documented
+class UserActivity(Subject):
+    """What a user did."""
+
+    user_id: str = described("The user's id, as events name it.")
+    name: str | None = described("The user's name, as last reported.")
+    events: Long = described(_EVENTS)
+    logins: Long = described("How many log-ins.")
+    failed_logins: Long = described("How many failed log-ins that named this user.")
+    sessions: list[answers.UserSession] = part("The user's sessions, newest first.", list[rows.UserSession])
+    patients: list[answers.UserPatient] = part("The patients dealt with.", list[rows.UserPatient])
+    actions: list[answers.UserAction] = part("What the user did, by event type.", list[rows.UserAction])
+
+    def narrowed(self) -> dict[str, str]:
+        """The filter of its events."""
+        return {"user": self.user_id}
+
+
+@documented
+class DeviceActivity(Subject):
+    """A device over time."""
+
+    device_id: str = described("The device's id, as events name it.")
+    name: str | None = described("The device's name, as last reported.")
+    events: Long = described(_EVENTS)
+    connected: bool | None = described("Whether it is on the network; null when no event has said.")
+    software_versions: list[answers.VersionPeriod] = part("Its software versions.", list[rows.VersionPeriod])
+    configuration_versions: list[answers.VersionPeriod] = part(
+        "The versions of its configuration.", list[rows.VersionPeriod]
+    )
+    configuration: list[answers.ConfigurationChange] = part(
+        "What changed in its configuration, newest first.", list[rows.ConfigurationChange]
+    )
+
+    def narrowed(self) -> dict[str, str]:
+        """The filter of its events."""
+        return {"device": self.device_id}
+
+
+@documented
+class ServiceActivity(Subject):
+    """A service over time."""
+
+    name: str = described("The service's name, as events name it.")
+    events: Long = described(_EVENTS)
+    state: str | None = described("`up`, `down` or `failing`; null when no event has said.")
+    restarts: int = described("How many restarts.")
+    health_failures: int = described("How many health checks failed.")
+    periods: list[answers.StatePeriod] = part("Its states, newest first.", list[rows.StatePeriod])
+    api_use: list[answers.ApiUse] = part("Its API calls by hour and method.", list[rows.ApiUse])
+
+    def narrowed(self) -> dict[str, str]:
+        """The filter of its events."""
+        return {"service": self.name}
+
+
+@documented
+class ResourceActivity(Subject):
+    """A resource and its events."""
+
+    type: str = described("The resource's type.")
+    resource_id: str = described("The resource's id within the type.")
+
+    def narrowed(self) -> dict[str, str]:
+        """The filter of its events."""
+        return {"resource_type": self.type, "resource_id": self.resource_id}
+
+
+def patient_from(row: answers.PatientActivity) -> PatientActivity:
+    """The node of a patient."""
+    return PatientActivity(
+        **_common(row, "PatientActivity"), patient_id=row.id, accesses=row.accesses, events=Long(row.events)
+    )
+
+
+def user_from(row: answers.UserActivity) -> UserActivity:
+    """The node of a user."""
+    return UserActivity(
+        **_common(row, "UserActivity"),
+        user_id=row.id,
+        name=row.name,
+        events=Long(row.events),
+        logins=Long(row.logins),
+        failed_logins=Long(row.failed_logins),
+        sessions=row.sessions,
+        patients=row.patients,
+        actions=row.actions,
+    )
+
+
+def device_from(row: answers.DeviceActivity) -> DeviceActivity:
+    """The node of a device."""
+    return DeviceActivity(
+        **_common(row, "DeviceActivity"),
+        device_id=row.id,
+        name=row.name,
+        events=Long(row.events),
+        connected=row.connected,
+        software_versions=row.software_versions,
+        configuration_versions=row.configuration_versions,
+        configuration=row.configuration,
+    )
+
+
+def service_from(row: answers.ServiceActivity) -> ServiceActivity:
+    """The node of a service."""
+    return ServiceActivity(
+        **_common(row, "ServiceActivity"),
+        name=row.id,
+        events=Long(row.events),
+        state=row.state,
+        restarts=row.restarts,
+        health_failures=row.health_failures,
+        periods=row.periods,
+        api_use=row.api_use,
+    )
+
+
+def resource_from(row: answers.ResourceActivity) -> ResourceActivity:
+    """The node of a resource. Its id is a JSON pair, as a type may hold any character."""
+    name = msgspec.json.encode((row.type, row.id)).decode()
+    return ResourceActivity(**_common(row, "ResourceActivity", name), type=row.type, resource_id=row.id)
+
+
+def _common(row: AnyActivity, kind: str, name: str = "") -> CommonFields:
+    return {
+        "id": strawberry.ID(encode_id(kind, name or row.id)),
+        "first_seen": row.first_seen,
+        "last_seen": row.last_seen,
+        "as_of_position": Long(row.as_of_position),
+    }

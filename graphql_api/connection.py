@@ -1,0 +1,110 @@
+"""Pages of events as Relay connections: newest first, keyset-paged, stable while events arrive."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from domain.event import RecordedEvent
+from graphql_api.context import Context
+from graphql_api.cursors import decode_cursor, encode_cursor
+from graphql_api.declaring import described, documented
+from graphql_api.errors import Code, QueryError
+from graphql_api.event_type import Event, event_from
+from graphql_api.scalars import Long
+from projections.filters import EventFilter, EventPage, PageRequest
+
+First = Annotated[
+    int | None,
+    strawberry.argument(
+        description="How many events, from the newest on. Either this or `last` is required."
+    ),
+]
+After = Annotated[str | None, strawberry.argument(description="Only events after (older than) this cursor.")]
+Last = Annotated[
+    int | None, strawberry.argument(description="How many events, from the oldest of the range back.")
+]
+Before = Annotated[
+    str | None, strawberry.argument(description="Only events before (newer than) this cursor.")
+]
+
+
+@documented
+class PageInfo:
+    """What a client needs to ask for the next page."""
+
+    has_next_page: bool = described("Whether there are older events after this page.")
+    has_previous_page: bool = described("Whether there are newer events before this page.")
+    start_cursor: str | None = described("The cursor of the page's first event.")
+    end_cursor: str | None = described("The cursor of the page's last event.")
+
+
+@documented
+class EventEdge:
+    """An event in a page, with its cursor."""
+
+    node: Event = described("The event.")
+    cursor: str = described("The opaque cursor of this event, for `after` and `before`.")
+
+
+@documented
+class EventConnection:
+    """A page of events, newest first."""
+
+    edges: list[EventEdge] = described("The events with their cursors.")
+    nodes: list[Event] = described("The events alone.")
+    page_info: PageInfo = described("How to ask for the next page.")
+    as_of_position: Long = described(
+        "The page is complete up to this position; -1 when nothing is applied yet."
+    )
+
+
+def page_request(
+    context: Context, first: int | None, after: str | None, last: int | None, before: str | None
+) -> PageRequest:
+    """The arguments of a connection, checked. Raises `QueryError` that names the argument."""
+    if (first is None) == (last is None):
+        raise QueryError(Code.BAD_USER_INPUT, "give exactly one of `first` and `last`", argument="first")
+    size, name = (first, "first") if first is not None else (last, "last")
+    if size is None or size < 1:
+        raise QueryError(Code.BAD_USER_INPUT, f"`{name}` must be at least 1", argument=name)
+    if size > context.limits.max_page:
+        raise QueryError(
+            Code.LIMIT_EXCEEDED,
+            f"`{name}` may be at most {context.limits.max_page}; ask for more pages",
+            argument=name,
+        )
+    context.spend(size)
+    return PageRequest(
+        first=first,
+        after=None if after is None else decode_cursor(after, "after"),
+        last=last,
+        before=None if before is None else decode_cursor(before, "before"),
+    )
+
+
+async def events_page(context: Context, filter: EventFilter, page: PageRequest) -> EventConnection:
+    """One page of the events that match."""
+    return connection_from(await context.read(context.models.events, filter, page))
+
+
+def connection_from(page: EventPage) -> EventConnection:
+    """A page as a connection."""
+    edges = [edge_from(event) for event in page.events]
+    return EventConnection(
+        edges=edges,
+        nodes=[edge.node for edge in edges],
+        page_info=PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        ),
+        as_of_position=Long(page.as_of_position),
+    )
+
+
+def edge_from(event: RecordedEvent) -> EventEdge:
+    """An event with its cursor."""
+    return EventEdge(node=event_from(event), cursor=encode_cursor(event.position))

@@ -1,0 +1,56 @@
+"""Opaque cursors and ids: they hold a position or a name, and clients must not read them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from graphql_api.errors import Code, QueryError
+
+_MAX_POSITION = 2**63 - 1
+
+
+def encode_cursor(position: int) -> str:
+    """The cursor of the event at `position`."""
+    return _encode(f"p1:{position}")
+
+
+def decode_cursor(cursor: str, argument: str) -> int:
+    """The position in `cursor`. Raises `QueryError` (BAD_CURSOR) that names the argument."""
+    version, _, digits = _decode(cursor).partition(":")
+    if version == "p1" and digits.isascii() and digits.isdigit() and len(digits) < 20:
+        position = int(digits)
+        if position <= _MAX_POSITION and encode_cursor(position) == cursor:
+            return position
+    raise QueryError(
+        Code.BAD_CURSOR,
+        f"`{argument}` is not a cursor of this API; pass one that pageInfo gave",
+        argument=argument,
+    )
+
+
+def encode_id(kind: str, name: str) -> str:
+    """The Relay id of a node."""
+    return _encode(f"{kind}:{name}")
+
+
+def decode_id(value: str) -> tuple[str, str]:
+    """Kind and name of a Relay id. Raises `QueryError` for what is none."""
+    kind, colon, name = _decode(value).partition(":")
+    if not colon or encode_id(kind, name) != value:
+        raise QueryError(Code.BAD_USER_INPUT, "this is not the id of a node of this API", argument="id")
+    return kind, name
+
+
+def _encode(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _decode(value: str) -> str:
+    """The text in `value`, or empty when it is not one of ours."""
+    try:
+        return base64.b64decode(
+            value.encode("ascii") + b"=" * (-len(value) % 4), altchars=b"-_", validate=True
+        ).decode()
+    except (UnicodeError, binascii.Error):
+        return ""

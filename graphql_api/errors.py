@@ -1,0 +1,74 @@
+"""What a client is told when a query fails, and what it is not.
+
+Every error has `extensions.code`. An error that nobody raised on purpose is masked: its text may hold SQL or
+patient data, so it goes to the log and the client gets `INTERNAL_ERROR`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from graphql import GraphQLError
+from strawberry.extensions import MaskErrors
+from strawberry.utils.str_converters import to_camel_case
+
+from domain.errors import AuditTrailError, RejectedError, UnavailableError
+
+
+class Code(StrEnum):
+    """The values of `extensions.code`."""
+
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    BAD_CURSOR = "BAD_CURSOR"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class QueryError(GraphQLError):
+    """An error whose message is meant for the client."""
+
+    def __init__(self, code: Code, message: str, *, argument: str = "") -> None:
+        extensions: dict[str, object] = {"code": code.value}
+        if argument:
+            extensions["argument"] = argument
+        super().__init__(message, extensions=extensions)
+        self.code = code
+
+
+def from_domain(exc: AuditTrailError) -> QueryError:
+    """The client's view of a failure below: wrong input and outages are named, the rest is not."""
+    if isinstance(exc, RejectedError):
+        return QueryError(Code.BAD_USER_INPUT, exc.message, argument=to_camel_case(exc.field))
+    if isinstance(exc, UnavailableError):
+        return QueryError(Code.UNAVAILABLE, "the event store is away; try again in a moment")
+    return QueryError(Code.INTERNAL_ERROR, MASKED)
+
+
+MASKED = "Unexpected error."
+
+
+def is_unexpected(error: GraphQLError) -> bool:
+    """True for an exception out of our own code; validation and variable errors have nodes but no path."""
+    original = error.original_error
+    if original is None or isinstance(original, GraphQLError):
+        return False
+    return error.path is not None or not error.nodes
+
+
+class MaskUnexpectedErrors(MaskErrors):
+    """`MaskErrors` that lets through what was written for the client, and gives the rest a code."""
+
+    def __init__(self) -> None:
+        super().__init__(should_mask_error=is_unexpected, error_message=MASKED)
+
+    def anonymise_error(self, error: GraphQLError) -> GraphQLError:
+        """The error that the client sees in place of `error`."""
+        return GraphQLError(
+            self.error_message,
+            nodes=error.nodes,
+            source=error.source,
+            positions=error.positions,
+            path=error.path,
+            extensions={"code": Code.INTERNAL_ERROR.value},
+        )

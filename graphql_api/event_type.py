@@ -1,0 +1,95 @@
+"""An event in the schema."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import strawberry
+from strawberry.scalars import JSON
+
+from domain import event as facts
+from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category
+from domain.event import Action, Outcome, RecordedEvent
+from graphql_api import event_parts as parts
+from graphql_api.cursors import encode_id
+from graphql_api.declaring import described, documented, part
+from graphql_api.scalars import Long
+
+
+@strawberry.interface(description="Anything that `node(id)` can find again.")
+class Node:
+    """What `node(id)` can find again."""
+
+    id: strawberry.ID = described("An opaque id, unique in the whole API.")
+
+
+@documented
+class Event(Node):
+    """A recorded audit event: who did what, to whom, when, why and with what outcome."""
+
+    event_id: UUID = described("The producer's id of the event; the same event is never recorded twice.")
+    position: Long = described("The place in the whole log: dense from 0, in the order of recording.")
+    recorded_at: datetime = described("When the trail recorded the event, by the trail's own clock.")
+    stream: UUID = described("The stream that the event came by (a Kafka partition).")
+    stream_position: Long = described("The place in that stream (a Kafka offset).")
+    type: str = described("The event type, a name of the catalogue such as `record.read`.")
+    category: Category = described("The type's category in the catalogue.")
+    action: Action = described("The action; the catalogue's default for the type when the source gave none.")
+    occurred_at: datetime = described("When it happened, by the source's clock.")
+    source: facts.Source = part("Who reports.", parts.Source)
+    actor: facts.Actor = part("Who acted.", parts.Actor)
+    session: str | None = described("The session or token in which the actor acted.")
+    client: facts.Client | None = part("Where the actor came from.", parts.Client | None)
+    outcome: Outcome = described("How it ended.")
+    outcome_reason: str | None = described("Why it ended so.")
+    patients: tuple[facts.Patient, ...] = part("The patients that it is about.", list[parts.Patient])
+    device: facts.Device | None = part("The device that it is about.", parts.Device | None)
+    resources: tuple[facts.Resource, ...] = part("What was touched.", list[parts.Resource])
+    changes: tuple[facts.Change, ...] = part("What changed, with the values before.", list[parts.Change])
+    purpose_of_use: list[str] = described("For what purpose, as codes.")
+    reason: str | None = described("The reason that the actor gave.")
+    emergency: bool = described("Whether it was emergency (break-glass) access.")
+    correlation_id: str | None = described("What ties the events of one request together.")
+    request: facts.Request | None = part("The API request behind the event.", parts.Request | None)
+    disclosure: facts.Disclosure | None = part("The particulars of a disclosure.", parts.Disclosure | None)
+    codes: tuple[facts.Coding, ...] = part("The source's own codes.", list[parts.Coding])
+    attributes: JSON = described("What the source said beyond these fields, any JSON object.")
+    schema_version: int = described("The schema version that the event is shown in.")
+
+
+def event_from(recorded: RecordedEvent) -> Event:
+    """The node of a recorded event."""
+    event = recorded.event
+    entry = CATALOGUE.get(event.type) or CATALOGUE[GENERIC_TYPE]
+    return Event(
+        id=strawberry.ID(encode_id("Event", str(event.event_id))),
+        event_id=event.event_id,
+        position=Long(recorded.position),
+        recorded_at=recorded.recorded_at,
+        stream=recorded.stream,
+        stream_position=Long(recorded.stream_position),
+        type=event.type,
+        category=entry.category,
+        action=event.action or entry.action,
+        occurred_at=event.occurred_at,
+        source=event.source,
+        actor=event.actor,
+        session=event.session,
+        client=event.client,
+        outcome=event.outcome,
+        outcome_reason=event.outcome_reason,
+        patients=event.patients,
+        device=event.device,
+        resources=event.resources,
+        changes=event.changes,
+        purpose_of_use=list(event.purpose_of_use),
+        reason=event.reason,
+        emergency=event.emergency,
+        correlation_id=event.correlation_id,
+        request=event.request,
+        disclosure=event.disclosure,
+        codes=event.codes,
+        attributes=JSON(event.attributes),
+        schema_version=event.schema_version,
+    )

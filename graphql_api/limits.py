@@ -1,0 +1,117 @@
+"""How large a query may be, checked before anything is executed.
+
+strawberry's own depth and alias limiters walk a fragment again for each spread, so that a small document with
+fragments that double each other keeps them busy for ever; here each fragment is measured once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+    ValidationContext,
+    ValidationRule,
+)
+
+from graphql_api.errors import Code, QueryError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryLimits:
+    """The limits of one request. All are settings."""
+
+    max_page: int = 100
+    """Events in one page: the cap of `first` and `last`."""
+    max_events: int = 500
+    """Events in all pages of one HTTP request, batches included: it bounds the event loop's share."""
+    max_depth: int = 12
+    max_tokens: int = 2000
+    max_aliases: int = 30
+    max_directives: int = 50
+    max_batch: int = 10
+    max_list: int = 1000
+    """Rows in one list of a subject's summary: the cap of `limit`."""
+    introspection: bool = True
+
+
+class Measure(NamedTuple):
+    """The size of a selection, fragments expanded."""
+
+    depth: int = 0
+    aliases: int = 0
+    directives: int = 0
+
+
+class Measuring:
+    """Measures the operations of one document. A cyclic fragment counts as empty: another rule reports it."""
+
+    def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+        self._fragments = fragments
+        self._known: dict[str, Measure] = {}
+
+    def of(self, selections: SelectionSetNode | None) -> Measure:
+        """The size of a selection set."""
+        depth = aliases = directives = 0
+        for selection in selections.selections if selections else ():
+            inner = self._selection(selection)
+            depth = max(depth, inner.depth)
+            aliases += inner.aliases
+            directives += inner.directives + len(selection.directives or ())
+        return Measure(depth, aliases, directives)
+
+    def _selection(self, selection: SelectionNode) -> Measure:
+        if isinstance(selection, FragmentSpreadNode):
+            return self._fragment(selection.name.value)
+        inner = self.of(getattr(selection, "selection_set", None))
+        if not isinstance(selection, FieldNode):
+            return inner
+        # The schema's own fields have a rule of their own in graphql-core (MaxIntrospectionDepthRule).
+        depth = 0 if selection.name.value.startswith("__") else inner.depth + 1
+        return Measure(depth, inner.aliases + (selection.alias is not None), inner.directives)
+
+    def _fragment(self, name: str) -> Measure:
+        if name not in self._known:
+            self._known[name] = Measure()
+            if name in self._fragments:
+                self._known[name] = self.of(self._fragments[name].selection_set)
+        return self._known[name]
+
+
+def size_rule(limits: QueryLimits) -> type[ValidationRule]:
+    """A validation rule for `limits`. Make it once: the validation cache is keyed by the rule class."""
+
+    class SizeRule(ValidationRule):
+        def __init__(self, context: ValidationContext) -> None:
+            super().__init__(context)
+            definitions = context.document.definitions
+            fragments = {d.name.value: d for d in definitions if isinstance(d, FragmentDefinitionNode)}
+            measuring = Measuring(fragments)
+            for operation in definitions:
+                if isinstance(operation, OperationDefinitionNode):
+                    for error in over(measuring.of(operation.selection_set), limits):
+                        self.report_error(error)
+
+    return SizeRule
+
+
+def over(measure: Measure, limits: QueryLimits) -> list[GraphQLError]:
+    """One error for each limit that `measure` goes over."""
+    checks = (
+        ("levels deep", measure.depth, limits.max_depth),
+        ("aliases", measure.aliases, limits.max_aliases),
+        ("directives", measure.directives, limits.max_directives),
+    )
+    return [
+        QueryError(Code.LIMIT_EXCEEDED, f"the query has {value} {what}; at most {limit} are allowed")
+        for what, value, limit in checks
+        if value > limit
+    ]

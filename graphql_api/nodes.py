@@ -1,0 +1,58 @@
+"""Finding a node again by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+
+from graphql_api import activity_types as subjects
+from graphql_api.context import Readable
+from graphql_api.errors import Code, QueryError
+from graphql_api.event_type import Node, event_from
+
+A = TypeVar("A")
+
+
+def find_node(models: Readable, kind: str, name: str) -> Node | None:
+    """The node of this kind and name; blocks. Raises `QueryError` for what this API never gave."""
+    find = _FINDERS.get(kind)
+    if find is None:
+        raise _no_node()
+    return find(models, name)
+
+
+def _event(models: Readable, name: str) -> Node | None:
+    try:
+        event_id = UUID(name)
+    except ValueError as exc:
+        raise _no_node() from exc
+    return _shown(event_from, models.event(event_id))
+
+
+def _resource(models: Readable, name: str) -> Node | None:
+    try:
+        type, id = msgspec.json.decode(name, type=tuple[str, str])
+    except msgspec.DecodeError as exc:
+        raise _no_node() from exc
+    return _shown(subjects.resource_from, models.resource(type, id))
+
+
+def _shown(show: Callable[[A], Node], found: A | None) -> Node | None:
+    return None if found is None else show(found)
+
+
+def _no_node() -> QueryError:
+    return QueryError(Code.BAD_USER_INPUT, "this is not the id of a node of this API", argument="id")
+
+
+_FINDERS: dict[str, Callable[[Readable, str], Node | None]] = {
+    "Event": _event,
+    "PatientActivity": lambda models, name: _shown(subjects.patient_from, models.patient(name)),
+    "UserActivity": lambda models, name: _shown(subjects.user_from, models.user(name)),
+    "DeviceActivity": lambda models, name: _shown(subjects.device_from, models.device(name)),
+    "ServiceActivity": lambda models, name: _shown(subjects.service_from, models.service(name)),
+    "ResourceActivity": _resource,
+}

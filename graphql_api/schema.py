@@ -1,0 +1,85 @@
+"""The schema: what may be asked, and the extensions that limit and guard each request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import strawberry
+from graphql import GraphQLError, NoSchemaIntrospectionCustomRule, ValidationRule
+from strawberry.extensions import (
+    AddValidationRules,
+    MaxTokensLimiter,
+    ParserCache,
+    SchemaExtension,
+    ValidationCache,
+)
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+
+from graphql_api import activity_types as subjects
+from graphql_api.errors import MaskUnexpectedErrors, is_unexpected
+from graphql_api.event_type import Event
+from graphql_api.limits import QueryLimits, size_rule
+from graphql_api.query import Query
+from graphql_api.scalars import LONG, Long
+
+logger = logging.getLogger(__name__)
+
+
+class AuditTrailSchema(strawberry.Schema):
+    """The schema; its log tells operators of unexpected errors and repeats nobody's input."""
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Log what was unexpected; what was written for the client is no news."""
+        del execution_context
+        for error in errors:
+            if is_unexpected(error):
+                where = ".".join(map(str, error.path or ()))
+                logger.error("a query failed at %r", where, exc_info=error.original_error)
+
+
+def make_schema(limits: QueryLimits) -> AuditTrailSchema:
+    """The schema under `limits`. Make one per process: the caches of validated documents hang on it."""
+    return AuditTrailSchema(
+        Query,
+        types=list(NODE_TYPES),
+        config=StrawberryConfig(
+            scalar_map={Long: LONG},
+            relay_max_results=limits.max_page,
+            batching_config={"max_operations": limits.max_batch},
+            disable_field_suggestions=not limits.introspection,
+        ),
+        extensions=_extensions(limits),
+    )
+
+
+def _extensions(limits: QueryLimits) -> list[Callable[[], SchemaExtension]]:
+    rules: list[type[ValidationRule]] = [size_rule(limits)]
+    if not limits.introspection:
+        rules.append(NoSchemaIntrospectionCustomRule)
+    return [
+        MaskUnexpectedErrors,
+        lambda: MaxTokensLimiter(max_token_count=limits.max_tokens),
+        lambda: AddValidationRules(list(rules)),
+        ParserCache,
+        ValidationCache,
+    ]
+
+
+NODE_TYPES = (
+    Event,
+    subjects.PatientActivity,
+    subjects.UserActivity,
+    subjects.DeviceActivity,
+    subjects.ServiceActivity,
+    subjects.ResourceActivity,
+)
+"""The types behind `Node`."""
+
+
+def sdl() -> str:
+    """The schema as text, as it is kept in `schema.graphql`."""
+    return make_schema(QueryLimits()).as_str() + "\n"

@@ -90,6 +90,15 @@ class _OnLog:
                 for stream, version, topic, state in cursor.fetchall()
             ]
 
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor]:
+        with (
+            _library_errors(),
+            self._database.transaction(read_only=True) as connection,
+            connection.cursor() as cursor,
+        ):
+            yield cursor
+
     def _insert(
         self, stored_events: Sequence[StoredEvent], tracking: Tracking | None = None
     ) -> Sequence[int]:

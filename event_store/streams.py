@@ -9,10 +9,11 @@ from event_store.database import Connection, only
 
 
 class KafkaStream(NamedTuple):
-    """`next_offset` is the first offset that has not been appended."""
+    """`next_offset` is the first offset that has not been appended; `created` says that nobody has read it before."""
 
     stream: UUID
     next_offset: int
+    created: bool = False
 
 
 def kafka_stream_id(topic_id: UUID, partition: int) -> UUID:
@@ -29,5 +30,6 @@ def open_kafka_stream(connection: Connection, topic: str, topic_id: UUID, partit
             " VALUES (%s, %s, %s, %s, 0) ON CONFLICT DO NOTHING",
             (stream, topic, topic_id, partition),
         )
+        created = cursor.rowcount == 1
         cursor.execute("SELECT next_offset FROM audit_trail.kafka_stream WHERE stream = %s", (stream,))
-        return KafkaStream(stream, only(cursor))
+        return KafkaStream(stream, only(cursor), created)

@@ -236,8 +236,7 @@ def test_only_ingest_appends(role: str, migrated_url: str) -> None:
         ("UPDATE audit_trail.log_state SET root = sha256('x')", "root hash"),
         ("UPDATE audit_trail.log_state SET edge = ''", "edge"),
         (
-            "UPDATE audit_trail.log_state"
-            " SET size = 1, edge = substr(edge, 1, 32), root = substr(edge, 1, 32)",
+            "UPDATE audit_trail.log_state SET size = 1, edge = substr(edge, 1, 32), root = substr(edge, 1, 32)",
             "taken",
         ),
         ("DELETE FROM audit_trail.log_state", "no state row"),

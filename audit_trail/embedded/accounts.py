@@ -1,0 +1,61 @@
+"""The account that a server runs as when Audit Trail itself runs as root, and which folders it can reach."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from pathlib import Path
+
+from audit_trail.embedded.process import Account
+from domain.errors import ConfigurationError
+
+UNPRIVILEGED = "nobody"
+
+
+def unprivileged_account() -> Account | None:
+    """The account for a server that refuses to run as root; None when this process is not root.
+
+    It is `nobody` because every system has it: an account of our own would mean changing the machine's user database,
+    which a container or a managed machine often forbids.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(UNPRIVILEGED)
+    except KeyError as exc:
+        raise ConfigurationError(
+            f"As root, Audit Trail starts PostgreSQL as the account {UNPRIVILEGED}, which this machine lacks. "
+            "Create it, or run Audit Trail as a user other than root."
+        ) from exc
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def barrier(path: Path, account: Account) -> Path | None:
+    """The first folder on the way to `path`, itself included, that `account` may not pass; None when it gets there."""
+    resolved = path.resolve()
+    for folder in (*reversed(resolved.parents), resolved):
+        if not _may_pass(folder.stat(), account):
+            return folder
+    return None
+
+
+def _may_pass(status: os.stat_result, account: Account) -> bool:
+    if status.st_uid == account.uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    if status.st_gid == account.gid:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return bool(status.st_mode & stat.S_IXOTH)
+
+
+def give(folder: Path, account: Account) -> None:
+    """Make `account` the owner of a folder and all that is in it. Raises ConfigurationError when that is refused."""
+    try:
+        os.chown(folder, account.uid, account.gid)
+        for parent, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                os.chown(Path(parent, name), account.uid, account.gid, follow_symlinks=False)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"{folder} can't be given to the account {account.name}: {exc}. Run Audit Trail as a user other than root."
+        ) from exc

@@ -32,8 +32,12 @@ class BrokenMessage(NamedTuple):
     reason: Reason | None
 
 
-def broken_messages(oversized: int = 1_000_000) -> list[BrokenMessage]:
-    """About a dozen messages, in the order in which they are to be sent; the oversized one has that many bytes."""
+def broken_messages(oversized: int = (1 << 20) + 1) -> list[BrokenMessage]:
+    """About a dozen messages, in the order in which they are to be sent; the oversized one has that many bytes.
+
+    The default is one byte over ingest's own default limit. A producer gets it past a broker only with compression
+    and a `max_request_size` above it.
+    """
     return [
         BrokenMessage(name, _KEY, value, headers, reason) for name, reason, value, headers in _rows(oversized)
     ]

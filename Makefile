@@ -14,7 +14,7 @@ SOURCES := domain event_store interop ingest projections graphql_api web audit_t
 # $(1) the environment, $(2) the extras
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	    || { echo "Python 3.11 or newer is needed, and $(PYTHON) is: $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..."; exit 1; }
+	    || { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing). Name another: make PYTHON=python3.12 ..."; exit 1; }
 	@[ -x $(1)/bin/python ] || $(PYTHON) -m venv $(1) \
 	    || { rm -rf $(1); echo "$(PYTHON) can't make an environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(1) ($(2)); the first time takes a minute or two ..."
@@ -67,4 +67,4 @@ bench: $(BENCH)/.installed
 
 clean:
 	rm -rf $(VENV) $(BENCH) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
+	find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +

@@ -70,9 +70,9 @@ COMMENT ON COLUMN audit_trail.kafka_stream.topic_id IS 'Kafka''s id: a topic tha
 -- Full tiles of 256 hashes (tlog-tiles level and index). The ragged right edge lives in log_state.
 CREATE TABLE audit_trail.tile (
     level smallint NOT NULL,
-    index bigint NOT NULL,
+    "index" bigint NOT NULL,
     hashes bytea NOT NULL CHECK (octet_length(hashes) = 8192),
-    PRIMARY KEY (level, index)
+    PRIMARY KEY (level, "index")
 );
 
 CREATE TABLE audit_trail.log_state (

@@ -1,0 +1,136 @@
+"""The CloudEvents 1.0 envelope: its attributes, checked, and its data, not yet looked at.
+
+Sources: CloudEvents 1.0.2 sections "Context Attributes" and "Type System", the JSON event format, and the Kafka
+protocol binding (structured and binary mode).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from domain.errors import InvalidEventError, Reason
+from domain.validation import read_json
+from interop import fitting
+
+SPECVERSION = "1.0"
+
+_TOKEN = r"[A-Za-z0-9!#$&^_.+\-]+"  # noqa: S105 - a token of RFC 6838, no secret
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}\s*(?:;.*)?", re.DOTALL)
+_ATTRIBUTE = re.compile(r"[a-z0-9]+")
+_REQUIRED = ("specversion", "id", "source", "type")
+_TEXTS = (*_REQUIRED, "time", "datacontenttype", "dataschema", "subject")
+_INT32 = range(-(2**31), 2**31)
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """One CloudEvent.
+
+    `attributes` are all that were given, extensions too, except `specversion`; `data` is a JSON value or bytes.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: datetime | None
+    attributes: dict[str, Any]
+    data: Any
+
+    def json_object(self) -> dict[str, Any]:
+        """The data when it is a JSON object, or text or bytes that spell one; else an empty one."""
+        value = self.data
+        if isinstance(value, str):
+            value = value.encode("utf-8", "replace")
+        if isinstance(value, bytes) and value.lstrip()[:1] == b"{":
+            try:
+                value = read_json(value)
+            except InvalidEventError:
+                # Data of a CloudEvent may be anything; only what it claims to be JSON must be that.
+                if "json" in str(self.attributes.get("datacontenttype", "")).lower():
+                    raise
+        return value if isinstance(value, dict) else {}
+
+
+def read_structured(payload: Any) -> Envelope:
+    """A CloudEvent in the JSON event format. Raises `InvalidEventError` that names the attribute."""
+    if not isinstance(payload, dict):
+        raise InvalidEventError(Reason.INVALID_FIELD, "a CloudEvent is a JSON object")
+    given = {name: value for name, value in payload.items() if value is not None}
+    data, encoded = given.pop("data", None), given.pop("data_base64", None)
+    if encoded is None:
+        return _envelope(given, data)
+    if data is not None:
+        raise InvalidEventError(
+            Reason.INVALID_FIELD, "give data or data_base64, not both", field="data_base64"
+        )
+    try:
+        return _envelope(given, base64.b64decode(encoded, validate=True))
+    except (binascii.Error, TypeError, ValueError) as exc:
+        raise InvalidEventError(Reason.INVALID_FIELD, "not Base64", field="data_base64") from exc
+
+
+def read_binary(headers: dict[str, bytes], content_type: str, value: bytes) -> Envelope:
+    """A CloudEvent in binary mode: attributes from `headers` (without ``ce_``), data type from `content_type`."""
+    given: dict[str, Any] = {}
+    for name, raw in headers.items():
+        try:
+            given[name] = raw.decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise InvalidEventError(
+                Reason.INVALID_ENCODING, f"send UTF-8; byte {exc.start} is not", field=f"ce_{name}"
+            ) from exc
+        if "\0" in given[name]:
+            raise InvalidEventError(
+                Reason.INVALID_FIELD, "U+0000 can't be stored; leave it out", field=f"ce_{name}"
+            )
+    if "data" in given:
+        raise InvalidEventError(Reason.INVALID_FIELD, "an attribute can't have this name", field="ce_data")
+    if content_type:
+        given["datacontenttype"] = content_type
+    return _envelope(given, value)
+
+
+def _envelope(given: dict[str, Any], data: Any) -> Envelope:
+    for name in _REQUIRED:
+        if name not in given:
+            raise InvalidEventError(Reason.MISSING_FIELD, "a CloudEvent needs this attribute", field=name)
+    for name, value in given.items():
+        _check(name, value)
+    if given["specversion"] != SPECVERSION:
+        raise InvalidEventError(
+            Reason.UNSUPPORTED_VERSION, f"send CloudEvents {SPECVERSION}", field="specversion"
+        )
+    attributes = {name: value for name, value in given.items() if name != "specversion"}
+    time = fitting.timestamp(given["time"]) if "time" in given else None
+    return Envelope(given["id"], given["source"], given["type"], time, attributes, data)
+
+
+def _check(name: str, value: Any) -> None:
+    if not _ATTRIBUTE.fullmatch(name):
+        raise InvalidEventError(
+            Reason.INVALID_FIELD, "attribute names are lower-case letters and digits", field=name[:64]
+        )
+    if name in _TEXTS:
+        fault = _fault_of_text(name, value)
+    elif isinstance(value, bool | str):
+        fault = None
+    else:
+        whole = isinstance(value, int) and value in _INT32
+        fault = None if whole else "an extension is a string, a boolean or an integer of 32 bits"
+    if fault:
+        raise InvalidEventError(Reason.INVALID_FIELD, fault, field=name)
+
+
+def _fault_of_text(name: str, value: Any) -> str | None:
+    if not isinstance(value, str) or not value:
+        return "this attribute is a string that is not empty"
+    if name == "time" and fitting.timestamp(value) is None:
+        return "a time is RFC 3339 with an offset"
+    if name == "datacontenttype" and not _MEDIA_TYPE.fullmatch(value):
+        return "this is no media type (RFC 2046)"
+    return None

@@ -1,0 +1,253 @@
+"""FHIR AuditEvent, R4 and R5 JSON (and what STU3 spells otherwise), to `AuditEvent`.
+
+No AuditEvent is refused for breaking a profile (IHE BALP 1:52.1.1.3), nor for codes that the catalogue does not know:
+it becomes an ``event.unclassified`` and keeps its codes. Refused is what can't be read as an AuditEvent: an element of
+the wrong JSON type, a `recorded` that is no time, or a resource that says nothing at all.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import msgspec
+
+from domain.body import BodyFormat
+from domain.errors import InvalidEventError, Reason
+from domain.event import Action, AuditEvent, Disclosure, Outcome, Source
+from interop import fhir_agents, fhir_entities, fitting
+from interop.fhir_agents import Agent
+from interop.fhir_entities import Entity
+from interop.fhir_reading import Contained, Json, Target, codes, codings, mapping, objects, string, words
+from interop.fhir_types import event_type, outcome
+
+RESOURCE_TYPE = "AuditEvent"
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "urn:audit-trail:fhir")
+_R5_ONLY = ("code", "category", "authorization", "occurredPeriod", "occurredDateTime", "severity")
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "agent": (list,),
+    "entity": (list,),
+    "contained": (list,),
+    "subtype": (list,),
+    "category": (list,),
+    "source": (dict,),
+    "type": (dict,),
+    "code": (dict,),
+    "period": (dict,),
+    "recorded": (str,),
+    "action": (str,),
+    "outcome": (str, dict),
+}
+# A time that FHIR knows but that names no instant: a date, part of one, or a time without an offset.
+_NO_INSTANT = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?)?)?")
+_EMERGENCY = {"ETREAT", "BTG"}
+_REFUSALS = {"forbidden", "security", "login", "suppressed"}
+_DISCLOSURES = {"11", "disclose"}
+
+
+def release(resource: Json) -> BodyFormat:
+    """R5 when anything in it is of R5 only, else R4. R6 (`type` again, and R5's outcome) counts as R5."""
+    newer = any(name in resource for name in _R5_ONLY) or isinstance(resource.get("outcome"), dict)
+    return BodyFormat.FHIR_R5 if newer else BodyFormat.FHIR_R4
+
+
+def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
+    """The event that an AuditEvent resource states; `received_at` stands in when it gives no usable time.
+
+    Raises `InvalidEventError` for what is no AuditEvent.
+    """
+    _check_shape(resource)
+    contained = Contained(resource)
+    agents = fhir_agents.read_agents(resource, contained)
+    entities = fhir_entities.read_entities(resource, contained)
+    found_codes = [
+        coding for key in ("type", "subtype", "category", "code") for coding in codings(resource.get(key))
+    ]
+    action = _action(resource)
+    result = _outcome(resource)
+    type = event_type(
+        found_codes,
+        action,
+        failed=result is not Outcome.SUCCESS,
+        disclosure=_is_disclosure(resource, entities),
+        refused=_is_refused(resource, contained),
+    )
+    occurred_at, attributes = _times(resource, received_at)
+    reading = type == "record.read"
+    actor = fhir_agents.choose_actor(agents, reading=reading)
+    purposes = _purposes(resource, agents)
+    source = mapping(resource.get("source"))
+    observer = contained.target(source.get("observer") or {"identifier": source.get("identifier")})
+    session = fhir_entities.session(entities, type)
+    request, query = fhir_entities.request(entities)
+    return AuditEvent(
+        event_id=event_id(resource),
+        type=type,
+        occurred_at=occurred_at,
+        source=_source(source, observer, contained),
+        actor=fhir_agents.to_actor(actor, agents),
+        action=action,
+        outcome=result,
+        outcome_reason=_outcome_reason(resource),
+        session=session,
+        client=fhir_agents.to_client(actor, agents, reading=reading),
+        patients=fhir_entities.patients(resource, agents, entities, contained),
+        device=fhir_entities.device(agents, entities, actor, observer),
+        resources=fhir_entities.resources(entities, session),
+        purpose_of_use=purposes,
+        emergency=type.startswith("emergency_access.") or not _EMERGENCY.isdisjoint(purposes),
+        correlation_id=fhir_entities.correlation_id(entities),
+        request=request,
+        disclosure=_disclosure(agents, entities, purposes) if type == "record.disclosed" else None,
+        codes=tuple(found_codes),
+        attributes=attributes | _particulars(resource, agents, entities, actor, query),
+    )
+
+
+def event_id(resource: Json) -> UUID:
+    """The resource's id when it is a UUID; else the UUID version 5 of its content, so that a copy is a duplicate."""
+    content = msgspec.json.encode(resource, order="deterministic")
+    return fitting.uuid(string(resource.get("id"))) or uuid5(_NAMESPACE, content.decode())
+
+
+def _check_shape(resource: Json) -> None:
+    for name, types in _SHAPES.items():
+        if resource.get(name) is not None and not isinstance(resource[name], types):
+            raise InvalidEventError(
+                Reason.INVALID_FIELD, "this element of an AuditEvent has another JSON type", field=name
+            )
+    recorded = resource.get("recorded")
+    if recorded is not None and fitting.timestamp(recorded) is None and not _NO_INSTANT.fullmatch(recorded):
+        raise InvalidEventError(
+            Reason.INVALID_FIELD, "a FHIR instant is RFC 3339 with an offset", field="recorded"
+        )
+    said = ("type", "subtype", "category", "code", "agent", "source")
+    if not any(resource.get(name) for name in said):
+        raise InvalidEventError(
+            Reason.MISSING_FIELD,
+            "an AuditEvent says at least what happened, who acted or who reports it",
+            field="agent",
+        )
+
+
+def _action(resource: Json) -> Action | None:
+    value = resource.get("action")
+    return Action(value) if value in set(Action) else None
+
+
+def _outcome(resource: Json) -> Outcome:
+    """Success when none is given, as in most systems; a code that nobody knows is at least worth a look."""
+    value = resource.get("outcome")
+    inner = mapping(value).get("code", value)
+    given = codes(inner) or codes(value) or ({inner} if isinstance(inner, str) else set())
+    for code in sorted(given):
+        known = outcome(code)
+        if known:
+            return known
+    return Outcome.MINOR_FAILURE if given else Outcome.SUCCESS
+
+
+def _outcome_reason(resource: Json) -> str | None:
+    details = objects(mapping(resource.get("outcome")).get("detail"))
+    said = [string(detail.get("text")) or next(iter(words(detail)), None) for detail in details]
+    return fitting.text(string(resource.get("outcomeDesc")) or "; ".join(filter(None, said)))
+
+
+def _is_disclosure(resource: Json, entities: list[Entity]) -> bool:
+    """R5 has no place for a second code, so BALP's R5 examples tell a disclosure from an export by profile only."""
+    profiles = mapping(resource.get("meta")).get("profile")
+    by_profile = isinstance(profiles, list) and any(
+        "PrivacyDisclosure" in str(profile) for profile in profiles
+    )
+    return by_profile or any(_DISCLOSURES & entity.lifecycle for entity in entities)
+
+
+def _is_refused(resource: Json, contained: Contained) -> bool:
+    issues = [
+        issue
+        for inner in contained
+        if inner.get("resourceType") == "OperationOutcome"
+        for issue in objects(inner.get("issue"))
+    ]
+    said = {str(issue.get("code")) for issue in issues} | codes(
+        mapping(resource.get("outcome")).get("detail")
+    )
+    return not _REFUSALS.isdisjoint(said)
+
+
+def _times(resource: Json, received_at: datetime) -> tuple[datetime, dict[str, Any]]:
+    """When it happened, and what else the resource says about times.
+
+    The first usable of: start of the period, the moment, end of the period, `recorded`, `received_at`.
+    """
+    period = mapping(resource.get("period")) or mapping(resource.get("occurredPeriod"))
+    recorded, end = string(resource.get("recorded")), string(period.get("end"))
+    given = [string(period.get("start")), string(resource.get("occurredDateTime")), end, recorded]
+    moments = [fitting.timestamp(value) for value in given if value]
+    occurred_at = next((moment for moment in moments if moment), received_at)
+    attributes: dict[str, Any] = {}
+    if recorded and fitting.timestamp(recorded) != occurred_at:
+        attributes["recorded"] = fitting.name(recorded)
+    if end and fitting.timestamp(end) not in {None, occurred_at}:
+        attributes["occurred_until"] = fitting.name(end)
+    unusable = [fitting.name(value) for value in given if value and fitting.timestamp(value) is None]
+    if unusable:
+        attributes["times_without_offset"] = unusable
+    if not any(moments):
+        attributes["occurred_at_from"] = "receipt"
+    return occurred_at, attributes
+
+
+def _purposes(resource: Json, agents: list[Agent]) -> tuple[str, ...]:
+    found = words(resource.get("purposeOfEvent")) + words(resource.get("authorization"))
+    for agent in agents:
+        found += agent.purposes
+    return tuple(dict.fromkeys(filter(None, map(fitting.name, found))))
+
+
+def _source(source: Json, observer: Target, contained: Contained) -> Source:
+    site = string(source.get("site")) or contained.target(source.get("site"))
+    where = site if isinstance(site, str) else site.display or site.key
+    service = fitting.identifier(observer.key) or fitting.identifier(where) or "unknown"
+    return Source(service=service, site=fitting.name(where))
+
+
+def _disclosure(agents: list[Agent], entities: list[Entity], purposes: tuple[str, ...]) -> Disclosure:
+    recipient = fhir_agents.choose_recipient(agents)
+    data = [entity for entity in entities if not (entity.is_patient and entity.role == fhir_entities.PATIENT)]
+    described = [
+        entity.description or entity.name or entity.what.display or entity.what.key
+        for entity in data
+        if not entity.is_request_id
+    ]
+    return Disclosure(
+        recipient=fitting.name(
+            (recipient.name or recipient.who.display or recipient.id) if recipient else None
+        ),
+        recipient_address=fitting.name(recipient.address if recipient else None),
+        description=fitting.text("; ".join(filter(None, described))),
+        purpose=fitting.text(", ".join(purposes)),
+    )
+
+
+def _particulars(
+    resource: Json, agents: list[Agent], entities: list[Entity], actor: Agent | None, query: str | None
+) -> dict[str, Any]:
+    """What has no field of its own, for a reader and for filters; the resource itself is stored beside the event."""
+    outcome_given = resource.get("outcome") is not None
+    given = {
+        "fhir_id": string(resource.get("id")),
+        "fhir_action": None if _action(resource) else string(resource.get("action")),
+        "outcome_given": None if outcome_given else False,
+        "source_type": words(mapping(resource.get("source")).get("type")),
+        "policies": [policy for agent in agents for policy in agent.policies],
+        "agents": [fhir_agents.describe(agent) for agent in agents if agent is not actor],
+        "security_labels": list(
+            dict.fromkeys(label for entity in entities for label in entity.security_labels)
+        ),
+        "query": query,
+    }
+    return {name: value for name, value in given.items() if value not in (None, [], {})}

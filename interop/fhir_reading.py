@@ -1,0 +1,169 @@
+"""Read FHIR JSON that may be anything: each function gives what is there in the expected shape, and else nothing.
+
+An AuditEvent is kept even when parts of it break FHIR, so nothing here raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from domain.event import Coding
+from interop import fitting
+
+Json = dict[str, Any]
+
+_REFERENCE = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.\-]*://[^/]+/(?:[^?#]*/)?|/)?"  # the server's address, if absolute
+    r"(?P<type>[A-Z][A-Za-z]*)/(?P<id>[^/?#|\s]+)(?:/_history/(?P<version>[^/?#|\s]+))?"
+)
+_CONDITIONAL = re.compile(r"(?P<type>[A-Z][A-Za-z]*)\?(?:[^#]*&)?(?:identifier|_id)=(?P<value>[^&#]+).*")
+_URN_UUID = "urn:uuid:"
+
+
+def mapping(value: Any) -> Json:
+    """`value` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: Any) -> list[Json]:
+    """The objects in a list; a lone object counts as a list of it."""
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, dict) and item]
+
+
+def string(value: Any) -> str | None:
+    """A string that is not blank, stripped."""
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def codings(value: Any) -> list[Coding]:
+    """The codings of a Coding, a CodeableConcept or a list of either; text without a coding is its display."""
+    found: list[Coding] = []
+    for concept in objects(value):
+        inner = objects(concept.get("coding")) or [concept]
+        for item in inner:
+            coding = Coding(
+                system=fitting.name(string(item.get("system"))),
+                code=fitting.name(string(item.get("code"))),
+                display=fitting.name(string(item.get("display")) or string(concept.get("text"))),
+            )
+            if coding.code or coding.display:
+                found.append(coding)
+    return found
+
+
+def codes(value: Any) -> set[str]:
+    """The bare codes of `codings`."""
+    return {coding.code for coding in codings(value) if coding.code}
+
+
+def words(value: Any) -> list[str]:
+    """One word for each concept: its first code, else its text."""
+    found = []
+    for concept in objects(value):
+        readable = [coding.code or coding.display for coding in codings(concept)]
+        if readable and readable[0]:
+            found.append(readable[0])
+    return found
+
+
+class Target(Struct, frozen=True):
+    """What a Reference names. `id` is from the reference itself, `identifier` is its logical identifier's value."""
+
+    type: str | None = None
+    id: str | None = None
+    version: str | None = None
+    identifier: str | None = None
+    identifier_type: str = ""
+    display: str | None = None
+    software_version: str | None = None
+
+    @property
+    def bare(self) -> str | None:
+        """The id without its type: reference, else identifier, else display."""
+        return self.id or self.identifier or self.display
+
+    @property
+    def key(self) -> str | None:
+        """The id with its type, such as ``Practitioner/17``; a patient goes by the bare id."""
+        if self.id and self.type and self.type != "Patient":
+            return f"{self.type}/{self.id}"
+        return self.bare
+
+
+def parse_reference(reference: str) -> Target:
+    """A literal reference: relative, absolute, version-specific, conditional or ``urn:uuid``; else text is the id."""
+    match = _REFERENCE.fullmatch(reference)
+    if match:
+        return Target(match["type"], match["id"], match["version"])
+    match = _CONDITIONAL.fullmatch(reference)
+    if match:
+        return Target(match["type"], identifier=unquote(match["value"]).rpartition("|")[2] or None)
+    if reference.lower().startswith(_URN_UUID):
+        return Target(id=reference[len(_URN_UUID) :].lower() or None)
+    return Target(id=reference)
+
+
+class Contained:
+    """The resources inside a resource, by their local id."""
+
+    def __init__(self, resource: Json) -> None:
+        self._by_id: Mapping[str, Json] = {
+            str(item["id"]): item for item in objects(resource.get("contained")) if item.get("id")
+        }
+
+    def __iter__(self) -> Iterator[Json]:
+        return iter(self._by_id.values())
+
+    def target(self, value: Any) -> Target:
+        """What a Reference (or a bare reference string) names; contained resources are looked into."""
+        reference = mapping(value)
+        literal = string(reference.get("reference")) or string(value)
+        inner = self._by_id.get(literal[1:], {}) if literal and literal.startswith("#") else {}
+        named = parse_reference(literal) if literal else Target()
+        logical = objects(reference.get("identifier")) or objects(inner.get("identifier"))
+        kind = mapping(logical[0].get("type")) if logical else {}
+        typed = string(reference.get("type"))
+        identifier = string(logical[0].get("value")) if logical else None
+        display = string(reference.get("display")) or _name(inner)
+        # A local id says nothing outside of this one resource, so it only serves where there is nothing better. The
+        # display of an outcome is its text, and not what it is known by.
+        local = bool(inner) and bool(
+            identifier or (display and inner.get("resourceType") != "OperationOutcome")
+        )
+        return Target(
+            type=named.type
+            or string(inner.get("resourceType"))
+            or (typed.rpartition("/")[2] if typed else None),
+            id=None if local else named.id,
+            version=named.version,
+            identifier=identifier or named.identifier,
+            identifier_type=" ".join([*sorted(codes(kind)), string(kind.get("text")) or ""]),
+            display=display,
+            software_version=_software_version(inner),
+        )
+
+
+def _name(resource: Json) -> str | None:
+    """What a contained person, device or organisation is called."""
+    name = resource.get("name")
+    if isinstance(name, str):
+        return string(name)
+    for part in objects(name) or objects(resource.get("deviceName")):
+        given = part.get("given")
+        names = [*given, part.get("family")] if isinstance(given, list) else [part.get("family")]
+        whole = string(part.get("text")) or string(part.get("name"))
+        return whole or string(" ".join(item for item in names if isinstance(item, str)))
+    return None
+
+
+def _software_version(resource: Json) -> str | None:
+    if resource.get("resourceType") != "Device":
+        return None
+    versions = objects(resource.get("version"))
+    return string(versions[0].get("value")) if versions else string(resource.get("version"))

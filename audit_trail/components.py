@@ -1,0 +1,51 @@
+"""The parts of Audit Trail, built from the settings. Nothing else reads settings, and nothing is built elsewhere."""
+
+from __future__ import annotations
+
+from audit_trail.settings import Settings
+from event_store.database import INGEST, PROJECTOR, READER, Database
+from ingest.settings import IngestSettings
+
+
+def ingest_settings(settings: Settings) -> IngestSettings:
+    """What ingest and the publisher have to be told."""
+    return IngestSettings(
+        bootstrap_servers=settings.require_bootstrap_servers(),
+        topics=settings.kafka_topics,
+        group_id=settings.kafka_group_id,
+        group_instance_id=settings.kafka_group_instance_id,
+        assignment=settings.kafka_assignment,
+        max_poll_records=settings.kafka_max_poll_records,
+        max_message_bytes=settings.max_message_bytes,
+        on_offset_loss=settings.kafka_on_offset_loss,
+        create_topics=settings.kafka_create_topics,
+        partitions=settings.kafka_partitions,
+        client=settings.kafka_client_options(),
+    )
+
+
+def ingest_database(settings: Settings) -> Database:
+    """For what appends."""
+    return Database(settings.require_database_url(), INGEST, size=4, application_name="audit-trail-ingest")
+
+
+def projector_database(settings: Settings) -> Database:
+    """For what keeps the read models."""
+    return Database(
+        settings.require_database_url(),
+        PROJECTOR,
+        size=settings.database_pool_size,
+        application_name="audit-trail-project",
+    )
+
+
+def reader_database(settings: Settings) -> Database:
+    """For what answers: read only, with a statement time-out, and on the replica when there is one."""
+    replica = settings.read_database_url
+    return Database(
+        replica.get_secret_value() if replica else settings.require_database_url(),
+        READER,
+        size=settings.database_pool_size,
+        application_name="audit-trail-serve",
+        statement_timeout_ms=settings.statement_timeout_ms,
+    )

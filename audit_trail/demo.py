@@ -1,0 +1,266 @@
+"""The demonstration: everything started, real input sent through it, and what it answers printed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from audit_trail import clinic, components
+from audit_trail.settings import Settings
+from audit_trail.stack import BrokerKind, Stack, stay_up
+from domain.errors import UnavailableError
+from domain.validation import encode_event
+from event_store.database import Connection
+from event_store.dead_letters import count_by_reason
+from event_store.reading import log_size
+from ingest.publishing import Message, Publisher
+from ingest.topics import Topics
+from projections.read_models import ReadModels
+
+_SEED = 1
+_CHUNK = 500
+_PATIENCE = 120.0
+_PREFIX = "audit-trail-demo-"
+
+
+class Numbers(NamedTuple):
+    """What the event store says of everything that was received."""
+
+    received: int
+    accepted: int
+    rejected: dict[str, int]
+
+    @property
+    def duplicates(self) -> int:
+        """What was received again and dropped."""
+        return self.received - self.accepted - sum(self.rejected.values())
+
+
+def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out: Console) -> None:
+    """Run the demonstration; returns after Ctrl-C, or after printing with `once`."""
+    with _folder() as folder:
+        out.print("[bold]Audit Trail[/]: starting database, broker, ingest, projectors and API ...")
+        with Stack(settings, folder, broker) as stack:
+            messages = list(_input(stack.settings, events))
+            _send(stack, messages, out)
+            numbers, lags = _await_all(stack, len(messages), out)
+            _print_numbers(numbers, lags, out)
+            for question in QUESTIONS:
+                _ask(stack, question, out)
+            out.print(f"\nGraphiQL   {stack.url}/graphql\nREST docs  {stack.url}/docs")
+            if not once:
+                out.print("\nCtrl-C stops everything that was started here.")
+                stay_up(stack)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A temporary folder, gone at the end. One that a killed demonstration left behind goes now."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with (left / "lock").open("a") if left.is_dir() else _nothing() as lock:
+            if lock is not None and _locked(lock):
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    folder.chmod(0o711)  # the database's account, when that is another, has to pass through
+    with (folder / "lock").open("a") as lock:
+        _locked(lock)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+def _locked(file: Any) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _input(settings: Settings, events: int) -> Iterator[Message]:
+    """The examples of HL7 and IHE, an hour of a clinic that ends now, and broken messages."""
+    topic = settings.kafka_topics[0]
+    samples = resources.files("audit_trail") / "samples"
+    for folder in sorted(samples.iterdir(), key=lambda each: each.name):
+        if folder.is_dir():
+            for file in sorted(folder.iterdir(), key=lambda each: each.name):
+                if file.name.endswith(".json"):
+                    yield Message(topic, None, file.read_bytes())
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    for event in clinic.simulate(_SEED, start, events):
+        yield Message(topic, event.source.service.encode(), encode_event(event))
+    for broken in clinic.broken_messages(settings.max_message_bytes + 1):
+        yield Message(topic, broken.key, broken.value, broken.headers)
+
+
+def _send(stack: Stack, messages: list[Message], out: Console) -> None:
+    settings = components.ingest_settings(stack.settings)
+    with closing(Topics(settings)) as topics:
+        topics.create(settings.topics)
+    publisher = Publisher(settings)
+    with closing(publisher), Progress(console=out, transient=True) as progress:
+        for at in progress.track(range(0, len(messages), _CHUNK), description="publishing to Kafka"):
+            publisher.publish(messages[at : at + _CHUNK])
+
+
+def _await_all(stack: Stack, sent: int, out: Console) -> tuple[Numbers, dict[str, int]]:
+    database = components.reader_database(stack.settings)
+    models = ReadModels(database)
+    deadline = time.monotonic() + _PATIENCE
+    with closing(database), Progress(console=out, transient=True) as progress:
+        task = progress.add_task("ingest and projections", total=sent)
+        while True:
+            stack.check()
+            with database.transaction(read_only=True) as connection:
+                numbers = _numbers(connection)
+            lags = {row.name: row.lag for row in models.projections()}
+            progress.update(task, completed=numbers.received - max(lags.values(), default=0))
+            if numbers.received >= sent and lags and not any(lags.values()):
+                return numbers, lags
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"only {numbers.received} of {sent} messages arrived; see {stack.folder}"
+                )
+            time.sleep(0.1)
+
+
+def _numbers(connection: Connection) -> Numbers:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(sum(next_offset), 0)::bigint FROM audit_trail.kafka_stream")
+        row = cursor.fetchone()
+    return Numbers(row[0] if row else 0, log_size(connection), count_by_reason(connection))
+
+
+def _print_numbers(numbers: Numbers, lags: dict[str, int], out: Console) -> None:
+    table = Table(title="What became of the messages", title_justify="left", box=None, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("received", f"{numbers.received:,}")
+    table.add_row("accepted", f"{numbers.accepted:,}")
+    table.add_row("duplicate, dropped", f"{numbers.duplicates:,}")
+    table.add_row("rejected, kept as dead letters", f"{sum(numbers.rejected.values()):,}")
+    for reason, count in numbers.rejected.items():
+        table.add_row(f"  {reason.replace('_', ' ')}", f"{count:,}", style="dim")
+    table.add_row("position reached", f"{numbers.accepted - 1:,}")
+    for name, lag in lags.items():
+        table.add_row(f"lag of {name}", f"{lag:,}")
+    out.print()
+    out.print(table)
+
+
+class Question(NamedTuple):
+    """A GraphQL query, its variables, and where in the answer the rows are that a person would read."""
+
+    title: str
+    query: str
+    variables: dict[str, Any]
+    subject: str
+
+
+_EVENT = "occurredAt type outcome outcomeReason actor { id name } purposeOfUse reason changes { path before after }"
+QUESTIONS = (
+    Question(
+        f"Who accessed patient {clinic.PATIENT}?",
+        "query ($id: String!) { patient(id: $id) { events"
+        " accesses { actorId actorName accesses lastAt purposes } } }",
+        {"id": clinic.PATIENT},
+        "patient",
+    ),
+    Question(
+        f"What did user {clinic.USER} do, failed logins included?",
+        "query ($id: String!) { user(id: $id) { name events logins failedLogins"
+        " timeline(first: 12) { nodes { " + _EVENT + " } } } }",
+        {"id": clinic.USER},
+        "user",
+    ),
+    Question(
+        f"What changed on device {clinic.DEVICE}?",
+        "query ($id: String!) { device(id: $id) { softwareVersions { version firstAt }"
+        " configuration { occurredAt actorId path before after } } }",
+        {"id": clinic.DEVICE},
+        "device",
+    ),
+)
+
+
+def _ask(stack: Stack, question: Question, out: Console) -> None:
+    body = json.dumps({"query": question.query, "variables": question.variables}).encode()
+    request = urllib.request.Request(  # noqa: S310 - our own address
+        f"{stack.url}/graphql", body, {"Content-Type": "application/json", "Accept": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        answer = json.load(response)
+    out.print(f"\n[bold]{escape(question.title)}[/]")
+    out.print(escape(question.query), style="dim", soft_wrap=True)
+    if answer.get("errors"):
+        raise UnavailableError(f"the API answered: {answer['errors'][0]['message']}")
+    _SHOW[question.subject](answer["data"][question.subject], out)
+
+
+def _show_patient(patient: dict[str, Any], out: Console) -> None:
+    table = Table("who", "name", "accesses", "last", "purposes", box=None)
+    for row in patient["accesses"]:
+        table.add_row(
+            row["actorId"] or "unattributed", row["actorName"] or "", str(row["accesses"]), _time(row["lastAt"]),
+            ", ".join(row["purposes"]),
+        )  # fmt: skip
+    out.print(table)
+
+
+def _show_user(user: dict[str, Any], out: Console) -> None:
+    out.print(
+        f"{escape(user['name'] or '')}: {user['events']} events, {user['logins']} logins,"
+        f" {user['failedLogins']} failed logins; the newest:"
+    )
+    table = Table("when", "what", "outcome", "why", box=None)
+    for row in user["timeline"]["nodes"]:
+        why = row["reason"] or row["outcomeReason"] or ", ".join(row["purposeOfUse"])
+        table.add_row(
+            _time(row["occurredAt"]), row["type"], row["outcome"].lower().replace("_", " "), escape(why)
+        )
+    out.print(table)
+
+
+def _show_device(device: dict[str, Any], out: Console) -> None:
+    table = Table("when", "who", "setting", "before", "after", box=None)
+    for row in device["configuration"]:
+        table.add_row(
+            _time(row["occurredAt"]),
+            row["actorId"] or "",
+            row["path"],
+            json.dumps(row["before"]),
+            json.dumps(row["after"]),
+        )
+    out.print(table)
+    versions = ", ".join(
+        f"{row['version']} since {_time(row['firstAt'])}" for row in device["softwareVersions"]
+    )
+    out.print(f"software: {versions}")
+
+
+_SHOW = {"patient": _show_patient, "user": _show_user, "device": _show_device}
+
+
+def _time(text: str) -> str:
+    return datetime.fromisoformat(text).strftime("%H:%M:%S")

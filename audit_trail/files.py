@@ -1,0 +1,57 @@
+"""Files to messages: JSON (one event or an array), NDJSON, FHIR (an AuditEvent or a Bundle of them)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from domain.errors import InvalidEventError, Reason, RejectedError
+from domain.validation import read_json
+
+
+class _Entry(msgspec.Struct):
+    resource: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Bundle(msgspec.Struct):
+    resourceType: str  # noqa: N815 - FHIR's name
+    entry: list[_Entry] = []
+
+
+def messages_of(path: Path) -> Iterator[bytes]:
+    """The messages of a file, each as its bytes stand in the file.
+
+    Raises `RejectedError` that names the file, and the line of an NDJSON file, when it is neither.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise InvalidEventError(
+            Reason.INVALID_ENCODING, f"can't be read: {exc.strerror}", field=str(path)
+        ) from exc
+    try:
+        document = read_json(data)
+    except RejectedError as exc:
+        yield from _lines(path, data, exc)
+        return
+    if isinstance(document, list):
+        yield from map(bytes, msgspec.json.decode(data, type=list[msgspec.Raw]))
+    elif isinstance(document, dict) and document.get("resourceType") == "Bundle":
+        yield from (bytes(entry.resource) for entry in msgspec.json.decode(data, type=_Bundle).entry)
+    else:
+        yield data.strip()
+
+
+def _lines(path: Path, data: bytes, whole: RejectedError) -> Iterator[bytes]:
+    """NDJSON. One line that is no JSON means a broken file; then nothing of it is published."""
+    lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
+    if len(lines) < 2:
+        raise InvalidEventError(whole.reason, whole.message, field=str(path)) from whole
+    for number, line in lines:
+        try:
+            read_json(line)
+        except RejectedError as exc:
+            raise InvalidEventError(exc.reason, exc.message, field=f"{path}:{number}") from exc
+    yield from (line for _, line in lines)

@@ -1,0 +1,34 @@
+"""Log lines: one format for the whole program, on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+from audit_trail.settings import Settings
+
+
+def configure(settings: Settings) -> None:
+    """Send structlog's and the libraries' lines to standard error, as text or JSON."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
+    # The libraries tell much that an operator need not read: the Kafka client logs each broker that it can't reach.
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)

@@ -1,0 +1,30 @@
+"""The API's process: read models, publisher and web application put together."""
+
+from __future__ import annotations
+
+from audit_trail import components
+from audit_trail.settings import Settings
+from graphql_api.limits import QueryLimits
+from ingest.publishing import Publisher
+from projections.read_models import ReadModels
+from web import server
+from web.app import create_app
+from web.settings import WebSettings
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM; requests in flight are answered."""
+    database = components.reader_database(settings)
+    publisher = Publisher(components.ingest_settings(settings))
+    web = WebSettings(
+        limits=QueryLimits(max_page=settings.max_page_size, introspection=settings.introspection),
+        reading_threads=settings.database_pool_size,
+        max_message_bytes=settings.max_message_bytes,
+        pages=settings.introspection,
+    )
+    app = create_app(ReadModels(database), publisher, web)
+    try:
+        server.run(app, settings.http_host, settings.http_port)
+    finally:
+        publisher.close()
+        database.close()

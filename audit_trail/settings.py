@@ -1,0 +1,182 @@
+"""Every setting, declared once: name, type, default and help. The settings page is made from this class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from domain.errors import ConfigurationError
+
+PREFIX = "AUDIT_TRAIL_"
+FILE_VARIABLE = f"{PREFIX}SETTINGS_FILE"
+
+List = Annotated[tuple[str, ...], NoDecode]
+"""Comma-separated in a variable, a list in the file."""
+
+
+class Settings(BaseSettings):
+    """All settings. A variable goes before the file, the file before the default."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL, as a URL or key=value pairs. `demo` and `up` start their own when it is unset.",
+    )
+    read_database_url: SecretStr | None = Field(
+        None, description="A read replica for the queries of the API. The database itself when it is unset."
+    )
+    database_pool_size: int = Field(8, ge=1, le=100, description="Most connections that one process opens.")
+    statement_timeout_ms: int = Field(
+        15_000,
+        ge=0,
+        description="How long one query of the API may take in the database, in milliseconds; 0 is no limit.",
+    )
+    kafka_bootstrap_servers: List = Field(
+        (), description="host:port of the brokers. `demo` and `up` start their own when it is unset."
+    )
+    kafka_topics: List = Field(
+        ("audit.events",), description="The topics that ingest reads; POST and `publish` write to the first."
+    )
+    kafka_group_id: str = Field("audit-trail", min_length=1, description="The consumer group of ingest.")
+    kafka_group_instance_id: str | None = Field(
+        None,
+        description="A name of this process that outlives its restart: a quick restart then moves no partitions.",
+    )
+    kafka_assignment: Literal["group", "static"] = Field(
+        "group",
+        description="`group`: ingest processes share the partitions. `static`: this one process reads them all.",
+    )
+    kafka_max_poll_records: int = Field(5000, ge=1, le=50_000, description="Most records in one transaction.")
+    kafka_create_topics: bool = Field(False, description="Make topics that are missing.")
+    kafka_partitions: int = Field(4, ge=1, le=1000, description="Partitions of a topic that is made.")
+    kafka_on_offset_loss: Literal["stop", "continue"] = Field(
+        "stop",
+        description="When Kafka no longer has records that were never read: `stop`, or `continue` behind the gap, logged.",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to the brokers."
+    )
+    kafka_sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, ...")
+    kafka_sasl_username: str | None = Field(None, description="The SASL user.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="The SASL password.")
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="CA certificates that the brokers are checked against."
+    )
+    kafka_ssl_certfile: Path | None = Field(None, description="This client's certificate.")
+    kafka_ssl_keyfile: Path | None = Field(None, description="This client's key.")
+    max_message_bytes: int = Field(
+        1 << 20,
+        ge=1024,
+        le=64 << 20,
+        description="A larger message becomes a dead letter; also the limit of one item of POST.",
+    )
+    http_host: str = Field(
+        "127.0.0.1",
+        description="The address that the API listens on. Anyone who reaches it can read: keep it behind a gateway.",
+    )
+    http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
+    introspection: bool = Field(True, description="Whether GraphQL tells its schema, and GraphiQL is served.")
+    max_page_size: int = Field(100, ge=1, le=1000, description="Most events on one page of an answer.")
+    projection_batch: int = Field(
+        2000, ge=1, le=10_000, description="Most events that a projector applies in one transaction."
+    )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Prometheus metrics of `ingest` and `project` on this port; 0 is none. `serve` has /metrics.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address of metrics_port.")
+    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
+
+    @field_validator("kafka_bootstrap_servers", "kafka_topics", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables first, then the file that `AUDIT_TRAIL_SETTINGS_FILE` names."""
+        del dotenv_settings, file_secret_settings
+        file = os.environ.get(FILE_VARIABLE)
+        toml = () if file is None else (TomlConfigSettingsSource(settings_cls, Path(file)),)
+        return (init_settings, env_settings, *toml)
+
+    def kafka_client_options(self) -> dict[str, Any]:
+        """What every Kafka client is told about security."""
+        password = self.kafka_sasl_password
+        options = {
+            "security_protocol": self.kafka_security_protocol,
+            "sasl_mechanism": self.kafka_sasl_mechanism,
+            "sasl_plain_username": self.kafka_sasl_username,
+            "sasl_plain_password": password and password.get_secret_value(),
+            "ssl_cafile": self.kafka_ssl_cafile and str(self.kafka_ssl_cafile),
+            "ssl_certfile": self.kafka_ssl_certfile and str(self.kafka_ssl_certfile),
+            "ssl_keyfile": self.kafka_ssl_keyfile and str(self.kafka_ssl_keyfile),
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+    def require_database_url(self) -> str:
+        """The database's URL. Raises `ConfigurationError` when it is unset."""
+        if self.database_url is None:
+            raise ConfigurationError(
+                f"{PREFIX}DATABASE_URL is not set: give the URL of the PostgreSQL database"
+            )
+        return self.database_url.get_secret_value()
+
+    def require_bootstrap_servers(self) -> tuple[str, ...]:
+        """The brokers. Raises `ConfigurationError` when they are unset."""
+        if not self.kafka_bootstrap_servers:
+            raise ConfigurationError(
+                f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS is not set: give host:port of the Kafka brokers"
+            )
+        return self.kafka_bootstrap_servers
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process. Raises `ConfigurationError` that names the variable, and never a secret's value."""
+    file = os.environ.get(FILE_VARIABLE)
+    if file is not None and not Path(file).is_file():
+        raise ConfigurationError(f"{FILE_VARIABLE} names {file}, and there is no such file")
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX) and name != FILE_VARIABLE
+        and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+        and not name.startswith(f"{PREFIX}TEST_")
+    )  # fmt: skip
+    if unknown:
+        raise ConfigurationError(f"{unknown[0]} is no setting: see `audit-trail settings`")
+    try:
+        return Settings(**overrides)
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "the settings file"
+        raise ConfigurationError(f"{name}: {first['msg']}") from exc
+    except ValueError as exc:
+        raise ConfigurationError(f"{FILE_VARIABLE}: {exc}") from exc

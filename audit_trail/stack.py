@@ -1,0 +1,169 @@
+"""The whole stack on one machine: database, broker, ingest, projectors and API, each a process of its own.
+
+What is not configured is started here. Every process ends with this one, even when this one is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from audit_trail.embedded.broker import Broker
+from audit_trail.embedded.kafka import ApacheKafka
+from audit_trail.embedded.postgres import EmbeddedPostgres
+from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.tansu import TansuBroker
+from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
+from domain.errors import ConfigurationError, UnavailableError
+from event_store.migrations import migrate
+
+BrokerKind = Literal["embedded", "kafka"]
+PARTS = ("ingest", "project", "serve")
+_READY_SECONDS = 60.0
+
+
+class Stack:
+    """Start with `with`. `settings` are then complete: they say where database, broker and API are."""
+
+    def __init__(self, settings: Settings, folder: Path, broker: BrokerKind) -> None:
+        self.settings = settings
+        self.folder = folder
+        self._broker = broker
+        self._running = ExitStack()
+        self._parts: list[GuardedProcess] = []
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        return f"http://{self.settings.http_host}:{self.settings.http_port}"
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._running.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for part in self._parts:
+            part.request_stop()
+        self._running.close()
+
+    def check(self) -> None:
+        """Raise `ConfigurationError` when a part has ended by itself."""
+        for part in self._parts:
+            if not part.running:
+                raise ConfigurationError(
+                    f"{part.name} ended with exit code {part.poll()}:\n{part.log_tail()}"
+                )
+
+    def _start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found: dict[str, object] = {"http_port": _port(self.settings)}
+        if self.settings.database_url is None:
+            postgres = self._running.enter_context(EmbeddedPostgres(self.folder / "postgres"))
+            found["database_url"] = postgres.url
+        if not self.settings.kafka_bootstrap_servers:
+            found |= self._start_broker()
+        self.settings = load(**found)
+        migrate(self.settings.require_database_url())
+        for name in PARTS:
+            self._parts.append(self._running.enter_context(self._part(name)))
+        self._wait_until_ready()
+
+    def _start_broker(self) -> dict[str, object]:
+        broker: Broker
+        if self._broker == "kafka":
+            broker = ApacheKafka(self.folder / "kafka")
+        else:
+            broker = TansuBroker(log=self.folder / "broker.log")
+        self._running.callback(broker.stop)
+        broker.start()
+        found: dict[str, object] = {
+            "kafka_bootstrap_servers": (broker.bootstrap_servers,),
+            "kafka_create_topics": True,
+        }
+        # One ingest process reads all there is; joining a group would take Tansu over 20 seconds.
+        return found | {"kafka_assignment": "static"}
+
+    def _part(self, name: str) -> GuardedProcess:
+        return GuardedProcess(
+            [sys.executable, "-m", "audit_trail", name],
+            name=name,
+            log=self.folder / f"{name}.log",
+            environment=self._environment(),
+            grace=15.0,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """The settings of this process as variables; the database's URL travels here and not on a command line."""
+        ours = {
+            name: value
+            for name, value in os.environ.items()
+            if name == FILE_VARIABLE or not name.startswith(PREFIX)
+        }
+        for name in self.settings.model_fields_set:
+            value = getattr(self.settings, name)
+            if value is not None:
+                ours[PREFIX + name.upper()] = _text(value)
+        return ours
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not _answers(f"{self.url}/readyz"):
+            self.check()
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"the API is not ready after {_READY_SECONDS:.0f} s; see {self.folder}"
+                )
+            time.sleep(0.1)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    reveal = getattr(value, "get_secret_value", None)
+    return str(reveal() if reveal else value)
+
+
+def _port(settings: Settings) -> int:
+    """The port of the API, known before the API starts, and certainly not somebody else's."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.http_host, settings.http_port))
+        except OSError as exc:
+            raise ConfigurationError(
+                f"port {settings.http_port} of {settings.http_host} is taken: stop what listens there,"
+                f" or set {PREFIX}HTTP_PORT to another (0 takes a free one)"
+            ) from exc
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def stay_up(stack: Stack) -> None:
+    """Wait until Ctrl-C. Raises `ConfigurationError` when a part ends by itself."""
+    try:
+        while True:
+            stack.check()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return

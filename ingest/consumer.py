@@ -1,0 +1,293 @@
+"""Reads Kafka. The one module that does; what it hands on is in the order of offsets, from the store's offset on.
+
+kafka-python calls a rebalance listener on its own thread, in the middle of anything. So the listener only pauses the
+partitions and notes the change; `settle`, on the thread that polls, reads the store's offsets, seeks and resumes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
+
+from domain.errors import UnavailableError
+from event_store.database import Database
+from ingest.assignment import Changes, Listener, consumer_options, hold, pause, resume, seek
+from ingest.backoff import Backoff
+from ingest.batch import Batch, Polled
+from ingest.metrics import IngestMetrics
+from ingest.settings import IngestSettings
+from ingest.streams import Extent, open_streams
+from ingest.topics import Topic, Topics, translated
+
+log = structlog.get_logger(__name__)
+
+_ASK_TIMEOUT_MS = 10_000
+_CLOSE_TIMEOUT_MS = 5_000
+_COMMIT_SECONDS = 1.0
+"""Kafka's own offsets are for tools that show the lag, so that one commit a second is enough."""
+
+
+@dataclass(slots=True)
+class _Position:
+    """A partition that is being read. `next` runs ahead of the store by what is decoded or in flight."""
+
+    topic_id: UUID
+    stream: UUID
+    next: int
+
+
+class RecordSource:
+    """The partitions that this process reads, from the store's offsets on.
+
+    Not for several threads. `poll`, `keep_alive` and `settle` raise `UnavailableError` when this source is no longer
+    of use and a new one has to be made, and `LogInconsistentError` or `ConfigurationError` (stop).
+    """
+
+    def __init__(
+        self, settings: IngestSettings, database: Database, topics: Topics, metrics: IngestMetrics
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._topics = topics
+        self._metrics = metrics
+        self._positions: dict[TopicPartition, _Position] = {}
+        self._unsettled: set[TopicPartition] = set()
+        self._changes: Changes = deque()
+        self._backoff = Backoff()
+        self._settle_at = 0.0
+        self._refresh_at = 0.0
+        self._subscribed: set[str] | set[TopicPartition] = set()
+        self._missing: set[str] = set()
+        self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._commit_at = 0.0
+        try:
+            self._consumer = KafkaConsumer(**consumer_options(settings))
+        except KafkaError as exc:
+            raise translated(exc) from exc
+        self._listener = Listener(self._consumer, self._changes)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether partitions wait for `settle`. The batch in flight should be waited for before."""
+        self._take_changes()
+        return bool(self._unsettled) and time.monotonic() >= self._settle_at
+
+    def refresh(self) -> None:
+        """From time to time: new partitions, topics that appear, go, or were made again."""
+        if time.monotonic() < self._refresh_at:
+            return
+        self._refresh_at = time.monotonic() + self._settings.refresh_seconds
+        try:
+            self._refresh()
+        except UnavailableError as exc:
+            log.warning("topics_not_refreshed", error=str(exc))
+
+    def _refresh(self) -> None:
+        names = self._settings.topics
+        found = self._topics.describe(names)
+        self._say_missing(set(names) - found.keys())
+        if self._missing and self._settings.create_topics:
+            self._topics.create(tuple(sorted(self._missing)))
+            found = self._topics.describe(names)
+        self.reopen(
+            partition
+            for partition, position in self._positions.items()
+            if partition.topic in found and found[partition.topic].id != position.topic_id
+        )
+        if self._settings.assignment == "static":
+            self._assign(found)
+        elif found and found.keys() != self._subscribed:
+            self._subscribed = set(found)
+            self._consumer.subscribe(topics=sorted(found), listener=self._listener)
+
+    def poll(self, seconds: float) -> list[Polled]:
+        """What has come, at most `max_poll_records` records; waits up to `seconds` for some."""
+        records = self._guarded_poll(seconds)
+        self._take_changes()
+        polled = []
+        for partition, rows in records.items():
+            position = self._positions.get(partition)
+            if position is None:
+                continue  # taken away, or to be opened again, while the poll ran: the store's offset has not moved
+            following = rows[-1].offset + 1
+            polled.append(
+                Polled(partition, position.topic_id, position.stream, position.next, following, rows)
+            )
+            position.next = following
+        return polled or self._marks()
+
+    def keep_alive(self, seconds: float) -> None:
+        """Take part in the group for `seconds` without fetching, while a batch waits to be appended."""
+        pause(self._consumer, self._consumer.assignment())
+        self._guarded_poll(seconds)
+        self._take_changes()
+        resume(self._consumer, self._positions)
+
+    def settle(self) -> None:
+        """Open the streams of the partitions that wait for it, seek to their offsets and resume them.
+
+        What can't be opened now, because a service is away or the topic is gone, is tried again later.
+        """
+        try:
+            self._open(self._unsettled & self._consumer.assignment())
+        except UnavailableError as exc:
+            delay = self._backoff.next()
+            self._settle_at = time.monotonic() + delay
+            self._metrics.retried("open")
+            log.warning(
+                "partitions_wait", error=str(exc), partitions=len(self._unsettled), seconds=round(delay, 1)
+            )
+        else:
+            self._backoff.reset()
+
+    def reopen(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget how far `partitions` were read: `settle` will read on from the store's offsets."""
+        wanted = set(partitions) & self._consumer.assignment()
+        for partition in wanted:
+            self._positions.pop(partition, None)
+        hold(self._consumer, wanted)
+        self._unsettled |= wanted
+
+    def committed(self, batch: Batch) -> None:
+        """Tell Kafka, for the tools that show lag, that `batch` is in the store."""
+        for part in batch.polled:
+            if part.partition in self._positions:
+                self._commits[part.partition] = OffsetAndMetadata(part.next, "", -1)
+                self._measure_lag(part)
+        if time.monotonic() >= self._commit_at and self._commits:
+            self._commit_at = time.monotonic() + _COMMIT_SECONDS
+            self._consumer.commit_async(self._commits)
+            self._commits = {}
+
+    def close(self) -> None:
+        """Leave the group, after a last commit of Kafka's offsets when that is quick."""
+        try:
+            if self._commits:
+                self._consumer.commit(self._commits, timeout_ms=_CLOSE_TIMEOUT_MS)
+        except KafkaError as exc:
+            log.info("kafka_offsets_not_committed", error=type(exc).__name__)
+        finally:
+            self._consumer.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+
+    def _guarded_poll(self, seconds: float) -> dict[TopicPartition, list[Any]]:
+        try:
+            return self._consumer.poll(timeout_ms=int(seconds * 1000))  # type: ignore[no-any-return]
+        except (OffsetOutOfRangeError, LogTruncationError):
+            # Either the topic was made again, or Kafka has lost something: `settle` finds out which.
+            self.reopen(self._positions)
+            return {}
+        except (CorruptRecordError, UnicodeDecodeError) as exc:
+            # The client can't go on over such a record; it is not skipped, so a new client will meet it again.
+            log.warning("record_unreadable", error=type(exc).__name__, partitions=_names(self._positions))
+            raise UnavailableError("a record can't be read by the Kafka client") from exc
+        except KafkaError as exc:
+            raise translated(exc) from exc
+
+    def _marks(self) -> list[Polled]:
+        """Partitions whose position is past transaction marks or aborted records, with nothing else to come.
+
+        Without this, a log that ends with marks and is then cleaned up would look as if records had been lost.
+        """
+        polled = []
+        for partition, position in self._positions.items():
+            state = self._consumer.position(partition, timeout_ms=0) if self._reads(partition) else None
+            if state is not None and state > position.next:
+                polled.append(Polled(partition, position.topic_id, position.stream, position.next, state, ()))
+                position.next = state
+        return polled
+
+    def _reads(self, partition: TopicPartition) -> bool:
+        return partition in self._consumer.assignment()
+
+    def _open(self, partitions: set[TopicPartition]) -> None:
+        found = self._topics.describe(tuple({partition.topic for partition in partitions}))
+        known = {partition for partition in partitions if partition.topic in found}
+        extents = self._extents(known, found)
+        if self._topics.describe(tuple(found)) != found:
+            raise UnavailableError("a topic was changed meanwhile")
+        streams = open_streams(
+            self._database, extents, go_on_after_loss=self._settings.on_offset_loss == "continue"
+        )
+        for partition, stream in streams.items():
+            if not seek(self._consumer, partition, stream.next_offset):
+                continue
+            self._positions[partition] = _Position(
+                extents[partition].topic_id, stream.stream, stream.next_offset
+            )
+            log.info(
+                "partition_opened",
+                topic=partition.topic,
+                partition=partition.partition,
+                offset=stream.next_offset,
+                behind=extents[partition].end - stream.next_offset,
+            )
+        self._unsettled -= streams.keys()
+        resume(self._consumer, self._positions.keys() & streams.keys())
+        if known != partitions:
+            raise UnavailableError("a topic is gone")
+
+    def _extents(
+        self, partitions: set[TopicPartition], found: dict[str, Topic]
+    ) -> dict[TopicPartition, Extent]:
+        if not partitions:
+            return {}
+        try:
+            first = self._consumer.beginning_offsets(list(partitions), timeout_ms=_ASK_TIMEOUT_MS)
+            end = self._consumer.end_offsets(list(partitions), timeout_ms=_ASK_TIMEOUT_MS)
+        except KafkaError as exc:
+            raise translated(exc) from exc
+        return {
+            partition: Extent(found[partition.topic].id, first[partition], end[partition])
+            for partition in partitions
+        }
+
+    def _take_changes(self) -> None:
+        while self._changes:
+            assigned, partitions = self._changes.popleft()
+            for partition in partitions:
+                if self._positions.pop(partition, None) is not None:
+                    self._metrics.forget_lag(partition.topic, partition.partition)
+                self._commits.pop(partition, None)
+            self._unsettled = self._unsettled | partitions if assigned else self._unsettled - partitions
+            self._settle_at = 0.0
+            log.info(
+                "partitions_assigned" if assigned else "partitions_revoked", partitions=_names(partitions)
+            )
+
+    def _assign(self, found: dict[str, Topic]) -> None:
+        wanted = {
+            TopicPartition(name, number) for name, topic in found.items() for number in topic.partitions
+        }
+        before = self._consumer.assignment() or set()
+        if wanted == before:
+            return
+        self._consumer.assign(sorted(wanted))
+        hold(self._consumer, wanted - before)
+        if before - wanted:
+            self._changes.append((False, before - wanted))
+        if wanted - before:
+            self._changes.append((True, wanted - before))
+
+    def _say_missing(self, missing: set[str]) -> None:
+        if missing != self._missing:
+            self._missing = missing
+            if missing:
+                log.warning("topics_missing", topics=sorted(missing), hint="waiting for them to be made")
+
+    def _measure_lag(self, part: Polled) -> None:
+        if self._reads(part.partition):
+            end = self._consumer.highwater(part.partition)
+            if end is not None:
+                self._metrics.lag(part.partition.topic, part.partition.partition, max(0, end - part.next))
+
+
+def _names(partitions: Iterable[TopicPartition]) -> list[str]:
+    return sorted(f"{partition.topic}-{partition.partition}" for partition in partitions)

@@ -1,0 +1,124 @@
+"""From Kafka records to what the store takes: events, or dead letters that keep the record whole."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+import structlog
+
+from domain.errors import Reason, RejectedError
+from event_store.append import NewDeadLetter, NewEvent
+from interop.decoding import decode
+
+log = structlog.get_logger(__name__)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999. A producer may send any 64-bit number as a record's timestamp."""
+
+
+class Record(Protocol):
+    """What is read of kafka-python's ConsumerRecord."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class Decoded(NamedTuple):
+    """The outcome of some records of one stream: each record is in exactly one of the lists."""
+
+    events: list[NewEvent]
+    dead_letters: list[NewDeadLetter]
+
+
+def decode_records(stream: UUID, records: Sequence[Record], max_bytes: int) -> Decoded:
+    """Decode the records of one partition; a record that can't be accepted does not stop the others."""
+    events: list[NewEvent] = []
+    letters: list[NewDeadLetter] = []
+    for record in records:
+        try:
+            received = decode(
+                record.value, record.headers, max_bytes=max_bytes, received_at=_time(record.timestamp)
+            )
+        except RejectedError as exc:
+            letters.append(dead_letter(stream, record, exc))
+        except Exception as exc:  # noqa: BLE001 - the loop's top level: a decoder's defect must not stop a whole partition
+            log.warning(
+                "decoder_failed",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                **_where(exc),
+            )
+            letters.append(dead_letter(stream, record, _defect(exc)))
+        else:
+            event = received.event
+            events.append(
+                NewEvent(
+                    event.event_id,
+                    stream,
+                    record.offset,
+                    event.type,
+                    event.occurred_at,
+                    received.format,
+                    received.body,
+                )
+            )
+    return Decoded(events, letters)
+
+
+def dead_letter(stream: UUID, record: Record, fault: RejectedError) -> NewDeadLetter:
+    """`record`, whole, with the reason why it was not accepted."""
+    return NewDeadLetter(
+        stream,
+        record.topic,
+        record.partition,
+        record.offset,
+        _time(record.timestamp),
+        record.key,
+        record.value,
+        [(name, value or b"") for name, value in record.headers or ()],
+        fault.reason,
+        # A field's path can hold a name that the sender chose: also a half of a surrogate pair, which is no UTF-8.
+        fault.field.encode("utf-8", "replace").decode(),
+        fault.message.encode("utf-8", "replace").decode(),
+    )
+
+
+def conflict(stream: UUID, record: Record) -> NewDeadLetter:
+    """The dead letter of a record whose event id is taken by an event with other content."""
+    return dead_letter(
+        stream,
+        record,
+        RejectedError(
+            Reason.CONFLICT, "another event has this id; send a new event under a new id", field="event_id"
+        ),
+    )
+
+
+def _time(timestamp_ms: int) -> datetime | None:
+    """Kafka's time of a record; None when it is no time."""
+    if 0 <= timestamp_ms <= _LATEST_MS:
+        return _EPOCH + timedelta(milliseconds=timestamp_ms)
+    return None
+
+
+def _defect(exc: Exception) -> RejectedError:
+    return RejectedError(
+        Reason.UNKNOWN_FORMAT, f"the decoder failed ({type(exc).__name__}); requeue it after an update"
+    )
+
+
+def _where(exc: Exception) -> dict[str, object]:
+    """The kind and place of a defect. Its message is left out, since it can quote patient data."""
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    return {"error": type(exc).__name__, "file": frame.filename, "line": frame.lineno}

@@ -1,0 +1,89 @@
+"""Ingest's numbers for Prometheus. Counted once per batch, since a labelled count costs as much as a decoded field."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from domain.errors import Reason
+from event_store.append import Appended
+from ingest.batch import Batch, Counters
+
+_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class IngestMetrics:
+    """The counters of one ingest, in `registry` and as plain numbers."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or REGISTRY
+        self.counters = Counters()
+        self._records = Counter(
+            "audit_trail_ingest_records",
+            "Kafka records that were committed, by what became of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._accepted = self._records.labels("accepted")
+        self._duplicates = self._records.labels("duplicate")
+        self._conflicts = self._records.labels("conflict")
+        self._rejected = self._records.labels("rejected")
+        self._reasons = Counter(
+            "audit_trail_ingest_rejected", "Dead letters, by reason.", ["reason"], registry=registry
+        )
+        self._seconds = Histogram(
+            "audit_trail_ingest_append_seconds",
+            "From the start of a batch's transaction to its commit.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._retries = Counter(
+            "audit_trail_ingest_retries", "Waits for a service that was away.", ["service"], registry=registry
+        )
+        self._fenced = Counter(
+            "audit_trail_ingest_fenced",
+            "Batches given up because another process had moved on.",
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "audit_trail_ingest_lag_records",
+            "Offsets in Kafka that are not committed here.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+
+    def committed(self, batch: Batch, appended: Appended, seconds: float) -> None:
+        """Count a committed batch."""
+        counters = self.counters
+        counters.received += batch.received
+        counters.accepted += appended.accepted
+        counters.duplicates += appended.duplicates
+        counters.conflicts += appended.conflicts
+        self._accepted.inc(appended.accepted)
+        self._duplicates.inc(appended.duplicates)
+        self._conflicts.inc(appended.conflicts)
+        self._rejected.inc(len(batch.dead_letters))
+        for letter in batch.dead_letters:
+            counters.rejected[letter.reason] = counters.rejected.get(letter.reason, 0) + 1
+            self._reasons.labels(letter.reason.value).inc()
+        if appended.conflicts:
+            self._reasons.labels(Reason.CONFLICT.value).inc(appended.conflicts)
+        self._seconds.observe(seconds)
+
+    def fenced(self) -> None:
+        """Count a batch that was given up."""
+        self._fenced.inc()
+
+    def retried(self, service: str) -> None:
+        """Count a wait for `database` or `kafka`."""
+        self._retries.labels(service).inc()
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """Set how far a partition is behind."""
+        self._lag.labels(topic, str(partition)).set(records)
+
+    def forget_lag(self, topic: str, partition: int) -> None:
+        """A partition that is read by another process now has no lag here."""
+        with suppress(KeyError):
+            self._lag.remove(topic, str(partition))

@@ -1,0 +1,108 @@
+"""Ingest: poll, decode, append in one transaction, commit, and only then tell Kafka."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from domain.errors import FencedError, UnavailableError
+from event_store.database import Database
+from ingest.appender import Appender
+from ingest.backoff import Backoff
+from ingest.batch import Batch, Counters, decode_batch
+from ingest.consumer import RecordSource
+from ingest.metrics import IngestMetrics
+from ingest.settings import IngestSettings
+from ingest.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+_POLL_SECONDS = 0.2
+_ALIVE_SECONDS = 0.5
+
+
+class Ingest:
+    """Moves records from Kafka to the event store, exactly once in effect.
+
+    A crash between any two steps repeats work and neither loses nor doubles an event: the offsets move in the
+    transaction that appends, by compare-and-set, and event ids are unique.
+    """
+
+    def __init__(
+        self, settings: IngestSettings, database: Database, *, registry: CollectorRegistry | None = None
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._metrics = IngestMetrics(registry)
+        self._stopping = threading.Event()
+
+    @property
+    def counters(self) -> Counters:
+        """What this process has committed so far."""
+        return self._metrics.counters
+
+    def stop(self) -> None:
+        """Ask `run` to end: it finishes the append in flight, leaves the group and returns. For signal handlers too."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Ingest until `stop`. While the database or the broker is away it waits, and loses nothing.
+
+        Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator has to look.
+        """
+        topics = Topics(self._settings)
+        appender = Appender(self._database, topics, self._metrics, self._stopping)
+        backoff = Backoff()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._run_source(
+                        RecordSource(self._settings, self._database, topics, self._metrics), appender, backoff
+                    )
+                except UnavailableError as exc:
+                    delay = backoff.next()
+                    self._metrics.retried("kafka")
+                    log.warning("ingest_waits", error=str(exc), seconds=round(delay, 1))
+                    self._stopping.wait(delay)
+        finally:
+            appender.close()
+            topics.close()
+            log.info("ingest_stopped", counters=str(self.counters))
+
+    def _run_source(self, source: RecordSource, appender: Appender, backoff: Backoff) -> None:
+        try:
+            while not self._stopping.is_set():
+                source.refresh()
+                if source.unsettled:
+                    self._finish(source, appender, None)
+                    source.settle()
+                polled = source.poll(_POLL_SECONDS)
+                batch = decode_batch(polled, self._settings.max_message_bytes) if polled else None
+                if self._finish(source, appender, batch) and batch is not None:
+                    appender.submit(batch)
+                    backoff.reset()
+            self._finish(source, appender, None)
+        finally:
+            source.close()
+
+    def _finish(self, source: RecordSource, appender: Appender, following: Batch | None) -> bool:
+        """Wait for the append in flight, and say whether `following` may be appended next.
+
+        After a fence it may not: offsets are read again for its partitions too, since it stands on what was given up.
+        """
+        batch = appender.in_flight
+        if batch is None:
+            return True
+        try:
+            if not appender.wait(_ALIVE_SECONDS):
+                while not appender.wait(0):
+                    source.keep_alive(_ALIVE_SECONDS)
+        except FencedError as exc:
+            log.warning("append_fenced", error=str(exc), records=batch.received)
+            self._metrics.fenced()
+            source.reopen(batch.partitions | (following.partitions if following else set()))
+            return False
+        source.committed(batch)
+        return True

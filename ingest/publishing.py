@@ -1,0 +1,98 @@
+"""Publishes to Kafka. The one module that does: for POST, the command line, requeue and the record of reads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, MessageSizeTooLargeError
+
+from domain.errors import Reason, RejectedError
+from ingest.settings import IngestSettings
+from ingest.topics import translated
+
+
+class Message(NamedTuple):
+    """A message to publish. Messages with the same `key` keep their order."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Publisher:
+    """Publishes and waits until all in-sync replicas have it. For several threads; connects at the first use."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._producer: KafkaProducer | None = None
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        """Publish all `messages`; returns when every one is acknowledged.
+
+        Raises `UnavailableError` when one could not be within the time-out: some may be published, and to publish all
+        again is safe, since ingest drops an event id that it knows. Raises `RejectedError` (oversized) when one is
+        larger than the broker takes, and `ConfigurationError` when the broker refuses this client.
+        """
+        timeout = self._settings.publish_timeout_seconds
+        until = time.monotonic() + timeout
+        producer = self._connected()
+        try:
+            sent = [
+                producer.send(topic, key=key, value=value, headers=list(headers))
+                for topic, key, value, headers in messages
+            ]
+            for future in sent:
+                future.get(timeout=max(0.001, until - time.monotonic()))
+        except MessageSizeTooLargeError as exc:
+            raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker takes") from exc
+        except KafkaError as exc:
+            self._discard(producer)
+            raise translated(exc) from exc
+
+    def close(self) -> None:
+        """Close the connection. The object can be used again."""
+        with self._lock:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout=self._settings.publish_timeout_seconds)
+
+    def _connected(self) -> KafkaProducer:
+        with self._lock:
+            if self._producer is None:
+                try:
+                    self._producer = KafkaProducer(**_options(self._settings))
+                except KafkaError as exc:
+                    raise translated(exc) from exc
+            return self._producer
+
+    def _discard(self, producer: KafkaProducer) -> None:
+        """After an error begin anew: an idempotent producer can be left in a state that sends nothing any more."""
+        with self._lock:
+            if self._producer is producer:
+                self._producer = None
+        producer.close(timeout=0)
+
+
+def _options(settings: IngestSettings) -> dict[str, Any]:
+    timeout_ms = int(settings.publish_timeout_seconds * 1000)
+    return {
+        "acks": "all",
+        "enable_idempotence": True,
+        # Long enough to put the messages of one POST together, and not felt by who waits for its answer.
+        "linger_ms": 5,
+        "batch_size": 256 << 10,
+        "compression_type": "lz4",
+        "max_request_size": max(settings.max_message_bytes + (64 << 10), 1 << 20),
+        "max_block_ms": timeout_ms,
+        "delivery_timeout_ms": timeout_ms,
+        "request_timeout_ms": max(1, timeout_ms // 2),
+        "bootstrap_timeout_ms": timeout_ms,
+        "allow_auto_create_topics": False,
+        **settings.client_options(),
+    }

@@ -1,0 +1,36 @@
+"""What ingest has to be told. The composition root fills it from its own settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+
+class IngestSettings(Struct, frozen=True, kw_only=True):
+    """Where Kafka is, what to read there, and what to do when it has lost something."""
+
+    bootstrap_servers: tuple[str, ...]
+    topics: tuple[str, ...] = ("audit.events",)
+    group_id: str = "audit-trail"
+    group_instance_id: str | None = None
+    """A name that outlives a restart (a pod's), so that a quick restart moves no partitions."""
+    assignment: Literal["group", "static"] = "group"
+    """`static`: this process reads all partitions itself. For one process, or a broker with slow group joins."""
+    max_poll_records: int = 5000
+    max_message_bytes: int = 1 << 20
+    on_offset_loss: Literal["stop", "continue"] = "stop"
+    """`continue` is an operator's decision: go on from Kafka's earliest offset, and log what is lost."""
+    create_topics: bool = False
+    partitions: int = 4
+    """Partitions of a topic that `create_topics` makes."""
+    refresh_seconds: float = 5.0
+    """How often to look for new partitions and for topics that were made again."""
+    publish_timeout_seconds: float = 30.0
+    client: Mapping[str, Any] = field(default_factory=dict)
+    """Options for every Kafka client: `security_protocol`, `ssl_*`, `sasl_*`."""
+
+    def client_options(self) -> dict[str, Any]:
+        """What consumer, producer and admin client have in common."""
+        return {"bootstrap_servers": list(self.bootstrap_servers), "client_id": "audit-trail", **self.client}

@@ -1,0 +1,111 @@
+"""What Kafka says of its topics: their ids and partitions."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import structlog
+from kafka import KafkaAdminClient
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    TopicAlreadyExistsError,
+)
+
+from domain.errors import ConfigurationError, UnavailableError
+from ingest.settings import IngestSettings
+
+log = structlog.get_logger(__name__)
+
+_REQUEST_TIMEOUT_MS = 10_000
+_NO_ID = UUID(int=0)
+
+
+class Topic(NamedTuple):
+    """A topic that exists now. Kafka never gives an `id` twice, so a topic made again has another."""
+
+    id: UUID
+    partitions: tuple[int, ...]
+
+
+class Topics:
+    """Asks the broker about topics. Used by the thread that polls and by the one that appends.
+
+    Every method raises `UnavailableError` while no broker answers and `ConfigurationError` when it refuses us.
+    """
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self._settings = settings
+        self._admin: KafkaAdminClient | None = None
+        self._lock = threading.Lock()
+
+    def describe(self, names: tuple[str, ...]) -> dict[str, Topic]:
+        """Those of `names` that exist."""
+        if not names:
+            return {}
+        with self._lock:
+            try:
+                answer = self._client().describe_topics(list(names))
+            except KafkaError as exc:
+                raise self._translated(exc) from exc
+        return {row["name"]: _topic(row) for row in answer if row["error_code"] == 0 and row["partitions"]}
+
+    def create(self, names: tuple[str, ...]) -> None:
+        """Make the topics that do not exist, with one replica and the setting's number of partitions."""
+        for name in names:
+            with self._lock:
+                try:
+                    self._client().create_topics(
+                        {name: {"num_partitions": self._settings.partitions, "replication_factor": 1}}
+                    )
+                except TopicAlreadyExistsError:
+                    continue
+                except KafkaError as exc:
+                    raise self._translated(exc) from exc
+            log.info("topic_created", topic=name, partitions=self._settings.partitions)
+
+    def close(self) -> None:
+        """Close the connection. The object can be used again."""
+        with self._lock:
+            self._forget()
+
+    def _client(self) -> KafkaAdminClient:
+        if self._admin is None:
+            self._admin = KafkaAdminClient(
+                request_timeout_ms=_REQUEST_TIMEOUT_MS,
+                bootstrap_timeout_ms=_REQUEST_TIMEOUT_MS,
+                **self._settings.client_options(),
+            )
+        return self._admin
+
+    def _forget(self) -> None:
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def _translated(self, exc: KafkaError) -> UnavailableError | ConfigurationError:
+        self._forget()
+        return translated(exc)
+
+
+def _topic(row: dict[str, Any]) -> Topic:
+    topic_id = UUID(str(row["topic_id"])) if row.get("topic_id") else _NO_ID
+    if topic_id == _NO_ID:
+        raise ConfigurationError(
+            f"the broker gives no id for topic {row['name']}, so a topic that is deleted and made again could not be"
+            " told from the old one: use Apache Kafka 2.8 or later"
+        )
+    # A partition whose leader is not elected yet is there all the same.
+    return Topic(topic_id, tuple(sorted(partition["partition_index"] for partition in row["partitions"])))
+
+
+def translated(exc: KafkaError) -> UnavailableError | ConfigurationError:
+    """A Kafka client's error in our words: refused is for an operator, all else may pass."""
+    if isinstance(exc, AuthorizationError | SaslAuthenticationFailedError):
+        return ConfigurationError(
+            f"Kafka refuses this client ({type(exc).__name__}): look at its rights and sasl_* settings"
+        )
+    return UnavailableError(f"Kafka does not answer ({type(exc).__name__})")

@@ -1,0 +1,104 @@
+"""The application: every route, what stands before all of them, and what is closed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.event import RecordedEvent
+from graphql_api.context import Readable
+from graphql_api.reading import Threads
+from web import documenting, problems
+from web.bodies import BodyLimit
+from web.graphql_endpoint import GraphQLEndpoint
+from web.health import Health, health_routes
+from web.metrics import Measuring, WebMetrics, metrics_endpoint
+from web.pages import STATIC, swagger_ui
+from web.probes import Probes
+from web.publishing import Accepted, Publisher, publishing_routes
+from web.reading import EventList, reading_routes
+from web.settings import WebSettings
+
+_DESCRIPTION = (
+    "The tamper-evident record of who did what to which patient, device and service. "
+    "GraphQL is at `/graphql`."
+)
+
+
+def create_app(
+    models: Readable,
+    publisher: Publisher,
+    probes: Probes,
+    settings: WebSettings | None = None,
+    *,
+    metrics: WebMetrics | None = None,
+    version: str = "0.1.0",
+) -> FastAPI:
+    """The ASGI application. It closes its own threads at the end; what it is given stays the caller's."""
+    settings = settings or WebSettings()
+    metrics = metrics or WebMetrics()
+    reading = Threads(settings.reading_threads, "reading")
+    publishing = Threads(settings.publishing_threads, "publishing")
+    # Health must answer while every reading thread waits for a slow query.
+    checking = Threads(1, "checking")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for threads in (reading, publishing, checking):
+            threads.close()
+
+    app = FastAPI(
+        title="Audit Trail",
+        description=_DESCRIPTION,
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    problems.install(app, settings.retry_after)
+    app.include_router(reading_routes(models, reading, settings.limits.max_page))
+    app.include_router(publishing_routes(publisher, publishing, settings))
+    app.include_router(health_routes(models, probes, checking))
+    app.router.routes.append(Route("/metrics", metrics_endpoint(metrics, models, probes, checking)))
+    app.router.routes.append(Route("/graphql", GraphQLEndpoint(models, reading, settings)))
+    if settings.pages:
+        app.mount("/static", StaticFiles(directory=STATIC))
+        app.add_api_route("/docs", swagger_ui, include_in_schema=False)
+    documenting.install(app, [RecordedEvent, EventList, Accepted, Health])
+
+    def body_limit(path: str) -> int:
+        return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes
+
+    app.add_middleware(BodyLimit, limit=body_limit, timeout=settings.body_timeout)
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(Measuring, metrics=metrics)
+    return app
+
+
+class SafeHeaders:
+    """ASGI middleware: answers hold personal data, so no cache keeps them and no browser guesses their type."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the headers that the answer does not set itself."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "no-referrer")
+                if not scope["path"].startswith("/static/"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

@@ -1,0 +1,81 @@
+"""No body is read without a limit of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from web.problems import problem
+
+
+class BodyLimit:
+    """ASGI middleware that reads a request's body whole, within limits, before the application sees it.
+
+    Reading it here and not in the endpoints means that no endpoint can forget the limit, chunked bodies included.
+    """
+
+    def __init__(self, app: ASGIApp, limit: Callable[[str], int], timeout: float) -> None:
+        self._app = app
+        self._limit = limit
+        self._timeout = timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 413 or 408 itself, or pass the request on with its body."""
+        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
+            await self._app(scope, receive, send)
+            return
+        limit = self._limit(scope["path"])
+        if _declared(scope) > limit:
+            await _too_large(limit)(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                body = await _read(receive, limit)
+        except TimeoutError:
+            await problem(408, "the body did not arrive in time")(scope, receive, send)
+            return
+        if body is None:
+            await _too_large(limit)(scope, receive, send)
+            return
+        await self._app(scope, _replaying(body, receive), send)
+
+
+def _too_large(limit: int) -> ASGIApp:
+    return problem(413, f"the body may be {limit} bytes long", headers={"Connection": "close"})
+
+
+def _declared(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """The body, or None when it is too long."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

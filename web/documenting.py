@@ -1,0 +1,85 @@
+"""What the OpenAPI document says of bodies: schemas out of the structs, examples, and the problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from domain.event import AuditEvent
+from web.problems import MEDIA_TYPE, Problem
+
+_REF = "#/components/schemas/{name}"
+
+NATIVE_EXAMPLE: dict[str, Any] = {
+    "event_id": "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a01",
+    "type": "record.read",
+    "occurred_at": "2026-03-01T08:15:30.120Z",
+    "source": {"service": "patient-service", "site": "north"},
+    "actor": {"kind": "user", "id": "Practitioner/17", "name": "Dr. Ada Example", "roles": ["physician"]},
+    "patients": [{"id": "17"}],
+    "resources": [{"type": "Observation", "id": "o-1"}],
+    "purpose_of_use": ["TREAT"],
+    "correlation_id": "req-7f3a",
+}
+EVENT_EXAMPLE: dict[str, Any] = {
+    "position": 1042,
+    "recorded_at": "2026-03-01T08:15:30.154Z",
+    "stream": "4f1a4be4-5b8e-5f57-a2b5-2f70c0a3a0c1",
+    "stream_position": 311,
+    "event": NATIVE_EXAMPLE,
+}
+PROBLEM_EXAMPLE: dict[str, Any] = {
+    "title": "Bad Request",
+    "status": 400,
+    "detail": "the request has parameters that are wrong or unknown",
+    "errors": [{"field": "occurred_from", "message": "Input should have timezone info"}],
+}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def answer(status: int, kind: type[msgspec.Struct], example: Mapping[str, Any]) -> Responses:
+    """The documentation of a JSON answer."""
+    content = {"schema": {"$ref": _REF.format(name=kind.__name__)}, "example": example}
+    return {status: {"description": HTTPStatus(status).phrase, "content": {"application/json": content}}}
+
+
+def problems(*statuses: int) -> Responses:
+    """The documentation of problem answers. FastAPI's own 422 is never given and is taken out of the document."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}, "example": PROBLEM_EXAMPLE}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def install(app: FastAPI, kinds: list[type[msgspec.Struct]]) -> None:
+    """Add the schemas of `kinds` to the document of `app`, which is made at the first request for it."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+            )
+            _, schemas = msgspec.json.schema_components([Problem, AuditEvent, *kinds], ref_template=_REF)
+            made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+            _drop_default_problems(made)
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _drop_default_problems(document: dict[str, Any]) -> None:
+    for path in document["paths"].values():
+        for operation in path.values():
+            responses = operation["responses"]
+            if "application/json" in responses.get("422", {}).get("content", {}):
+                del responses["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)

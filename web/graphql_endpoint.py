@@ -1,0 +1,176 @@
+"""GraphQL over HTTP, as the specification of that name says: media types, status codes, GET and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.types import ExecutionResult
+
+from graphql_api.context import Context, Readable
+from graphql_api.reading import Threads
+from graphql_api.schema import make_schema
+from web.pages import graphiql
+from web.settings import WebSettings
+
+JSON = "application/json"
+GRAPHQL = "application/graphql-response+json"
+
+
+class GraphQLEndpoint(GraphQL[Context, None]):
+    """The ASGI application behind `/graphql`."""
+
+    def __init__(self, models: Readable, threads: Threads, settings: WebSettings) -> None:
+        super().__init__(
+            make_schema(settings.limits),
+            graphql_ide="graphiql" if settings.pages else None,
+            allow_queries_via_get=settings.queries_via_get,
+            subscription_protocols=(),
+        )
+        self._models = models
+        self._threads = threads
+        self._limits = settings.limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; an error of the transport has the shape of a GraphQL answer too."""
+        if scope["type"] != "http":
+            await WebSocket(scope, receive, send).close(1008)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self.run(request)
+        except HTTPException as exc:
+            headers = {"Allow": "GET, POST" if self.allow_queries_via_get else "POST"}
+            response = Response(
+                msgspec.json.encode(
+                    {"errors": [{"message": exc.reason, "extensions": {"code": "BAD_REQUEST"}}]}
+                ),
+                exc.status_code,
+                headers if exc.status_code == 405 else None,
+                media_type(request) or JSON,
+            )
+        await response(scope, receive, send)
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        """One context for each HTTP request, so that a batch shares the limits."""
+        del request, response
+        return Context(self._models, self._threads, self._limits)
+
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        """The response that the answer is put into; it carries the media type that was negotiated."""
+        assert isinstance(request, Request)
+        media = media_type(request)
+        if media is None and not self.should_render_graphql_ide(self.request_adapter_class(request)):
+            raise HTTPException(406, f"this endpoint answers {GRAPHQL} and {JSON}")
+        response = await super().get_sub_response(request)
+        response.headers["content-type"] = f"{media}; charset=utf-8"
+        return response
+
+    def should_render_graphql_ide(self, request: Any) -> bool:
+        """Whether a person's browser asks. A client that takes anything gets JSON, not a page."""
+        return (
+            self.graphql_ide is not None
+            and request.method == "GET"
+            and request.query_params.get("query") is None
+            and "text/html" in request.headers.get("accept", "")
+        )
+
+    async def render_graphql_ide(self, request: Request) -> Response:
+        """GraphiQL, from files of our own."""
+        del request
+        return graphiql()
+
+    async def parse_http_body(
+        self, request: AsyncHTTPRequestAdapter
+    ) -> GraphQLRequestData | list[GraphQLRequestData]:
+        """The request or the batch. Raises `HTTPException` that names what is wrong."""
+        if request.method == "GET":
+            return _from_parameters(request.query_params, self.allow_queries_via_get)
+        if (request.content_type or "").partition(";")[0].strip().lower() != JSON:
+            raise HTTPException(415, f"send the request as {JSON}")
+        data = _json(await request.get_body(), "the body")
+        if isinstance(data, list):
+            return [_operation(item) for item in self._bounded(data)]
+        return _operation(data)
+
+    def _bounded(self, batch: list[Any]) -> list[Any]:
+        if 1 <= len(batch) <= self._limits.max_batch:
+            return batch
+        raise HTTPException(400, f"a batch holds from 1 to {self._limits.max_batch} operations")
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """The answer; `data` is left out when nothing was executed, as the GraphQL specification wants."""
+        answer = await super().process_result(request, result)
+        if result.data is None and not any(error.path for error in result.errors or ()):
+            answer.pop("data", None)
+        return answer
+
+    def create_response(
+        self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
+    ) -> Response:
+        """The HTTP response: 400 for what could not be executed, where the media type lets a status say so."""
+        content_type = sub_response.headers["content-type"]
+        refused = isinstance(response_data, dict) and "data" not in response_data
+        status = 400 if refused and content_type.startswith(GRAPHQL) else 200
+        return Response(msgspec.json.encode(response_data), status, {"content-type": content_type})
+
+
+def media_type(request: Request) -> str | None:
+    """The media type that the client takes; None when it takes neither."""
+    accepted = [
+        part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "*/*").split(",")
+    ]
+    for offered in accepted:
+        if offered == GRAPHQL:
+            return GRAPHQL
+        if offered in {JSON, "application/*", "*/*", ""}:
+            return JSON
+    return None
+
+
+def _from_parameters(parameters: Mapping[str, Any], allowed: bool) -> GraphQLRequestData:
+    if not allowed:
+        raise HTTPException(405, "send the request by POST")
+    data: dict[str, Any] = dict(parameters)
+    for name in ("variables", "extensions"):
+        if data.get(name):
+            data[name] = _json(data[name], f"`{name}`")
+        else:
+            data.pop(name, None)
+    return _operation(data)
+
+
+def _operation(data: Any) -> GraphQLRequestData:
+    if not isinstance(data, dict):
+        raise HTTPException(400, "a request is a JSON object")
+    query = _typed(data, "query", str, "a string")
+    if not query:
+        raise HTTPException(400, "`query` is missing")
+    return GraphQLRequestData(
+        query=query,
+        variables=_typed(data, "variables", dict, "an object"),
+        operation_name=_typed(data, "operationName", str, "a string"),
+        extensions=_typed(data, "extensions", dict, "an object"),
+    )
+
+
+def _typed(data: Mapping[str, Any], name: str, kind: type, words: str) -> Any:
+    value = data.get(name)
+    if value is None or isinstance(value, kind):
+        return value
+    raise HTTPException(400, f"`{name}` must be {words}")
+
+
+def _json(text: bytes | str, what: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+        raise HTTPException(400, f"{what} is not JSON") from exc

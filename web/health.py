@@ -1,0 +1,88 @@
+"""`/healthz` says that the process is alive, `/readyz` that it can answer, and if not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from domain.errors import AuditTrailError
+from graphql_api.context import Readable
+from graphql_api.reading import Threads
+from web.documenting import answer
+from web.probes import Probes
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """`status` is `ok` or `unavailable`; `checks` says `ok` or what is wrong, by name of the check."""
+
+    status: str
+    checks: dict[str, str]
+
+
+_EXAMPLE = {"status": "ok", "checks": {"database": "ok", "migrations": "ok", "projections": "ok"}}
+_NOT_READY = {
+    "status": "unavailable",
+    "checks": {"database": "the database is away", "migrations": "ok", "projections": "ok"},
+}
+
+
+def health_routes(models: Readable, probes: Probes, threads: Threads) -> APIRouter:
+    """The routes for an orchestrator. They need no authentication and say nothing of events."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz", summary="The process is alive", responses=answer(200, Health, _EXAMPLE))
+    async def alive() -> Response:
+        return _shown(Health(status="ok", checks={}))
+
+    @router.get(
+        "/readyz",
+        summary="Queries can be answered",
+        responses={**answer(200, Health, _EXAMPLE), **answer(503, Health, _NOT_READY)},
+    )
+    async def ready() -> Response:
+        return _shown(await threads.run(readiness, models, probes))
+
+    return router
+
+
+def readiness(models: Readable, probes: Probes) -> Health:
+    """Ask everything that an answer needs; blocks."""
+    checks = {
+        "database": _checked(lambda: _nothing(probes.log_size())),
+        "migrations": _checked(lambda: _pending(probes)),
+        "projections": _checked(lambda: _failed(models)),
+    }
+    good = all(found == "ok" for found in checks.values())
+    return Health(status="ok" if good else "unavailable", checks=checks)
+
+
+def _checked(check: Callable[[], str]) -> str:
+    try:
+        return check() or "ok"
+    except AuditTrailError as exc:
+        return str(exc)
+
+
+def _nothing(_: object) -> str:
+    return ""
+
+
+def _pending(probes: Probes) -> str:
+    missing = probes.pending_migrations()
+    return f"not applied: {', '.join(missing)}" if missing else ""
+
+
+def _failed(models: Readable) -> str:
+    return ", ".join(
+        f"{each.name} stopped at position {each.failed_position}"
+        for each in models.projections()
+        if each.live and each.state == "failed"
+    )
+
+
+def _shown(health: Health) -> Response:
+    status = 200 if health.status == "ok" else 503
+    return Response(msgspec.json.encode(health), status, media_type="application/json")

@@ -1,0 +1,137 @@
+"""`/metrics`: requests, the log, the projections and the dead letters, for Prometheus."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.errors import AuditTrailError
+from graphql_api.context import Readable
+from graphql_api.reading import Threads
+from web.probes import Probes
+
+log = structlog.get_logger(__name__)
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+
+
+class WebMetrics:
+    """The metrics of one application, in a registry of its own: two applications in a process do not collide."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.requests = Counter(
+            "audit_trail_http_requests",
+            "HTTP requests.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "audit_trail_http_request_seconds",
+            "Time from a request's head to its answer's end.",
+            ("method", "route"),
+            registry=self.registry,
+            buckets=_BUCKETS,
+        )
+        self.database = Gauge(
+            "audit_trail_database_up", "1 when the database answered this scrape.", registry=self.registry
+        )
+        self.log_size = Gauge("audit_trail_log_size", "Positions in the log.", registry=self.registry)
+        self.position = Gauge(
+            "audit_trail_projection_position",
+            "The checkpoint of a projection.",
+            ("projection", "version"),
+            registry=self.registry,
+        )
+        self.lag = Gauge(
+            "audit_trail_projection_lag",
+            "Positions that a projection has not applied yet.",
+            ("projection", "version"),
+            registry=self.registry,
+        )
+        self.failed = Gauge(
+            "audit_trail_projection_failed",
+            "1 when a poison event stopped the projection.",
+            ("projection", "version"),
+            registry=self.registry,
+        )
+        self.dead_letters = Gauge(
+            "audit_trail_dead_letters", "Dead letters, by reason.", ("reason",), registry=self.registry
+        )
+
+    def refresh(self, models: Readable, probes: Probes) -> None:
+        """Ask the store; blocks. While the database is away its gauges keep their last values."""
+        try:
+            self.log_size.set(probes.log_size())
+            statuses = models.projections()
+            letters = probes.dead_letters()
+        except AuditTrailError as exc:
+            log.warning("metrics_incomplete", error=type(exc).__name__)
+            self.database.set(0)
+            return
+        self.database.set(1)
+        # Versions that a rebuild has replaced must not stay in the answer.
+        for gauge in (self.position, self.lag, self.failed):
+            gauge.clear()
+        for each in statuses:
+            labels = (each.name, str(each.version))
+            self.position.labels(*labels).set(each.position)
+            self.lag.labels(*labels).set(each.lag)
+            self.failed.labels(*labels).set(each.state == "failed")
+        for reason, count in letters.items():
+            self.dead_letters.labels(reason).set(count)
+
+
+class Measuring:
+    """ASGI middleware that counts requests and their time, by route and never by path: a path holds ids."""
+
+    def __init__(self, app: ASGIApp, metrics: WebMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and measure it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+        began = time.perf_counter()
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            route = _route(scope)
+            self._metrics.requests.labels(method, route, str(status)).inc()
+            self._metrics.seconds.labels(method, route).observe(time.perf_counter() - began)
+
+
+def _route(scope: Scope) -> str:
+    path = getattr(scope.get("route"), "path", None)
+    if path is not None:
+        return str(path)
+    known: str = scope["path"]
+    return known if known in {"/graphql", "/docs", "/openapi.json"} else "other"
+
+
+def metrics_endpoint(metrics: WebMetrics, models: Readable, probes: Probes, threads: Threads) -> ASGIApp:
+    """The application behind `/metrics`."""
+
+    async def scrape(scope: Scope, receive: Receive, send: Send) -> None:
+        await threads.run(metrics.refresh, models, probes)
+        response = Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        await response(scope, receive, send)
+
+    return scrape

@@ -1,0 +1,46 @@
+"""What health and metrics ask of the store. Every method blocks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from event_store import dead_letters, migrations, reading
+from event_store.database import Database
+
+
+class Probes(Protocol):
+    """Questions about the store's state; each raises `UnavailableError` while the database is away."""
+
+    def pending_migrations(self) -> list[str]:
+        """Names of migrations that were not applied."""
+        ...
+
+    def log_size(self) -> int:
+        """How many positions the log holds."""
+        ...
+
+    def dead_letters(self) -> dict[str, int]:
+        """How many dead letters there are, by reason."""
+        ...
+
+
+class StoreProbes:
+    """`Probes` on the event store's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def pending_migrations(self) -> list[str]:
+        """Names of migrations that were not applied."""
+        with self._database.transaction(read_only=True) as connection:
+            return migrations.pending(connection)
+
+    def log_size(self) -> int:
+        """How many positions the log holds."""
+        with self._database.transaction(read_only=True) as connection:
+            return reading.log_size(connection)
+
+    def dead_letters(self) -> dict[str, int]:
+        """How many dead letters there are, by reason."""
+        with self._database.transaction(read_only=True) as connection:
+            return dead_letters.count_by_reason(connection)

@@ -1,0 +1,184 @@
+"""`POST /v1/events`: decode each item as ingest will, publish the good ones, and say of each bad one what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+from urllib.parse import unquote
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from domain.errors import Reason, RejectedError
+from domain.event import AuditEvent
+from graphql_api.reading import Threads
+from ingest.publishing import Message
+from interop.decoding import decode
+from web.documenting import NATIVE_EXAMPLE, answer, problems
+from web.problems import problem
+from web.settings import WebSettings
+
+NATIVE = "application/json"
+CLOUDEVENT = "application/cloudevents+json"
+CLOUDEVENTS = "application/cloudevents-batch+json"
+FHIR = "application/fhir+json"
+ACCEPTED = (NATIVE, CLOUDEVENT, CLOUDEVENTS, FHIR)
+
+
+_EXAMPLE = {
+    "accepted": 1,
+    "rejected": 1,
+    "events": [
+        {"index": 0, "event_id": NATIVE_EXAMPLE["event_id"]},
+        {"index": 1, "reason": "missing_field", "field": "actor", "message": "this field is required"},
+    ],
+}
+_ONE = {"$ref": "#/components/schemas/AuditEvent"}
+_REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        NATIVE: {
+            "schema": {"oneOf": [_ONE, {"type": "array", "items": _ONE}]},
+            "example": NATIVE_EXAMPLE,
+        },
+        CLOUDEVENT: {
+            "schema": {"type": "object"},
+            "example": {
+                "specversion": "1.0",
+                "id": NATIVE_EXAMPLE["event_id"],
+                "source": "/patient-service",
+                "type": NATIVE_EXAMPLE["type"],
+                "time": NATIVE_EXAMPLE["occurred_at"],
+                "data": {name: NATIVE_EXAMPLE[name] for name in ("source", "actor", "patients", "resources")},
+            },
+        },
+        CLOUDEVENTS: {"schema": {"type": "array", "items": {"type": "object"}}},
+        FHIR: {"schema": {"type": "object", "description": "A FHIR AuditEvent, R4 or R5."}},
+    },
+}
+
+
+class Publisher(Protocol):
+    """Puts messages on Kafka; see `ingest.publishing`."""
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Blocks until every in-sync replica has all of them. Raises `UnavailableError` while the broker is away."""
+        ...
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one item: an event id, or the reason why it was not accepted."""
+
+    index: int
+    event_id: UUID | None = None
+    reason: Reason | None = None
+    field: str | None = None
+    message: str | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a publication: `events` has one entry for each item, in the order of the request.
+
+    Accepted means that Kafka has it on all in-sync replicas. It is recorded a moment later, once, even if sent twice.
+    """
+
+    accepted: int
+    rejected: int
+    events: list[Item]
+
+
+class _UnreadableError(Exception):
+    """The request as a whole can't be read; holds the response."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.response = problem(status, detail)
+
+
+def publishing_routes(publisher: Publisher, threads: Threads, settings: WebSettings) -> APIRouter:
+    """The route that publishes."""
+    router = APIRouter(prefix="/v1/events", tags=["events"])
+
+    @router.post(
+        "",
+        summary="Publish one event, or an array of events",
+        status_code=202,
+        responses={**answer(202, Accepted, _EXAMPLE), **problems(400, 408, 413, 415, 422, 503)},
+        openapi_extra={"requestBody": _REQUEST_BODY},
+    )
+    async def publish(request: Request) -> Response:
+        body = await request.body()
+        try:
+            return await threads.run(_publish, publisher, settings, body, list(request.headers.items()))
+        except _UnreadableError as exc:
+            return exc.response
+
+    return router
+
+
+def _publish(
+    publisher: Publisher, settings: WebSettings, body: bytes, headers: list[tuple[str, str]]
+) -> Response:
+    kept = _kafka_headers(headers)
+    items: list[Item] = []
+    messages: list[Message] = []
+    for index, value in enumerate(_split(body, headers, settings.max_publish_events)):
+        try:
+            event = decode(value, kept, max_bytes=settings.max_message_bytes).event
+        except RejectedError as exc:
+            items.append(Item(index=index, reason=exc.reason, field=exc.field, message=exc.message))
+        else:
+            items.append(Item(index=index, event_id=event.event_id))
+            messages.append(Message(settings.topic, _key(event), value, kept))
+    if not messages:
+        errors = [msgspec.to_builtins(item) for item in items]
+        return problem(422, "no item is a valid audit event", errors=errors)
+    publisher.publish(messages)
+    answered = Accepted(accepted=len(messages), rejected=len(items) - len(messages), events=items)
+    return Response(msgspec.json.encode(answered), 202, media_type="application/json")
+
+
+def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[bytes]:
+    """The items of a body, each byte for byte as it was received."""
+    if body.lstrip()[:1] != b"[" or _is_binary_cloudevent(headers):
+        return [body]
+    try:
+        items = msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+        raise _UnreadableError(400, "the body is not a JSON array") from exc
+    if not 1 <= len(items) <= limit:
+        raise _UnreadableError(413 if items else 400, f"send from 1 to {limit} events in one request")
+    return [bytes(item) for item in items]
+
+
+def _kafka_headers(headers: list[tuple[str, str]]) -> list[tuple[str, bytes]]:
+    """The headers that say what the body is, as a Kafka record carries them.
+
+    CloudEvents calls its attributes `ce-id` over HTTP, with percent-encoded values, and `ce_id` over Kafka.
+    """
+    given = dict(headers)
+    if given.get("content-encoding", "identity") != "identity":
+        raise _UnreadableError(415, "send the body without a content encoding")
+    content_type = given.get("content-type", "")
+    media = content_type.partition(";")[0].strip().lower()
+    if _is_binary_cloudevent(headers):
+        attributes = [
+            (f"ce_{name[3:]}", unquote(value).encode()) for name, value in headers if name.startswith("ce-")
+        ]
+        return [*attributes, ("content-type", content_type.encode("latin-1"))]
+    if media not in ACCEPTED:
+        raise _UnreadableError(415, f"send the events as one of {', '.join(ACCEPTED)}")
+    return [("content-type", (CLOUDEVENT if media == CLOUDEVENTS else media).encode())]
+
+
+def _is_binary_cloudevent(headers: list[tuple[str, str]]) -> bool:
+    return any(name == "ce-specversion" for name, _ in headers)
+
+
+def _key(event: AuditEvent) -> bytes:
+    """Kafka keeps order within a key: what concerns one patient, else one actor, stays in order."""
+    if event.patients:
+        return event.patients[0].id.encode()
+    return (event.actor.id or event.source.service).encode()

@@ -1,0 +1,160 @@
+"""`GET /v1/events` and `GET /v1/events/{id}`: the same filters as GraphQL, as query parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from domain.errors import Reason, RejectedError
+from domain.event import RecordedEvent
+from graphql_api.context import Readable
+from graphql_api.cursors import decode_cursor, encode_cursor
+from graphql_api.errors import QueryError
+from graphql_api.reading import Threads
+from projections.filters import EventFilter, EventPage, PageRequest
+from web.documenting import EVENT_EXAMPLE, answer, problems
+from web.problems import problem
+
+_LIST_EXAMPLE = {
+    "events": [EVENT_EXAMPLE],
+    "as_of_position": 1044,
+    "next": "/v1/events?patient=17&first=1&after=cDE6MTA0Mg",
+    "previous": None,
+}
+Text = Annotated[str | None, Field(default=None, max_length=256)]
+
+
+class EventQuery(BaseModel):
+    """The query parameters. An unknown one is an error: a misspelt filter would answer more than was asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    first: int | None = Field(default=None, ge=1, description="Events from the newest on; 50 when absent.")
+    last: int | None = Field(default=None, ge=1, description="Events from the oldest of the range back.")
+    after: str | None = Field(default=None, description="Only events older than this cursor.")
+    before: str | None = Field(default=None, description="Only events newer than this cursor.")
+    actor: Text = Field(description="The id of the actor, of whatever kind.")
+    patient: Text = Field(description="The id of a patient.")
+    user: Text = Field(description="The id of the user who acted.")
+    device: Text = Field(description="The id of the device.")
+    service: Text = Field(description="The reporting service.")
+    resource_type: Text = Field(description="The type of a resource that was touched.")
+    resource_id: Text = Field(description="The id of a resource; needs `resource_type`.")
+    type: list[str] = Field(default_factory=list, description="Event types; may be repeated.")
+    category: list[str] = Field(default_factory=list, description="Categories; may be repeated.")
+    action: list[Literal["C", "R", "U", "D", "E"]] = Field(default_factory=list, description="Actions.")
+    outcome: list[str] = Field(default_factory=list, description="Outcomes; may be repeated.")
+    purpose: list[str] = Field(default_factory=list, description="Purposes of use; may be repeated.")
+    source: Text = Field(description="The reporting service, beside `service`.")
+    correlation_id: Text = Field(description="The correlation id.")
+    session: Text = Field(description="The session.")
+    address: Text = Field(description="The client's network address.")
+    emergency: bool | None = Field(default=None, description="Emergency (break-glass) access or not.")
+    occurred_from: AwareDatetime | None = Field(default=None, description="Occurred then or later.")
+    occurred_until: AwareDatetime | None = Field(default=None, description="Occurred before then.")
+
+    def filter(self) -> EventFilter:
+        """The filter, as the read models take it."""
+        return EventFilter(
+            **self.model_dump(include=set(EventFilter.__struct_fields__)),
+            types=tuple(self.type),
+            categories=tuple(self.category),
+            actions=tuple(self.action),
+            outcomes=tuple(self.outcome),
+            purposes=tuple(self.purpose),
+        )
+
+    def page(self, max_page: int) -> PageRequest:
+        """The page, as the read models take it. Raises `RejectedError` that names the parameter."""
+        if self.first is not None and self.last is not None:
+            raise RejectedError(Reason.INVALID_FIELD, "give one of first and last", field="last")
+        first = self.first if self.first is not None or self.last is not None else min(DEFAULT_PAGE, max_page)
+        for name, size in (("first", first), ("last", self.last)):
+            if size is not None and size > max_page:
+                raise RejectedError(Reason.INVALID_FIELD, f"at most {max_page}; follow the links", field=name)
+        return PageRequest(
+            first=first,
+            last=self.last,
+            after=_position("after", self.after),
+            before=_position("before", self.before),
+        )
+
+
+DEFAULT_PAGE = 50
+
+
+class EventList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of events, newest first, complete up to `as_of_position`. `next` and `previous` are links or null."""
+
+    events: list[RecordedEvent]
+    as_of_position: int
+    next: str | None
+    previous: str | None
+
+
+def reading_routes(models: Readable, threads: Threads, max_page: int) -> APIRouter:
+    """The routes that read."""
+    router = APIRouter(prefix="/v1/events", tags=["events"])
+
+    @router.get(
+        "",
+        summary="Events that match, newest first",
+        responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(400, 503)},
+    )
+    async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
+        page = await threads.run(models.events, query.filter(), query.page(max_page))
+        found = _list(request, query, page)
+        links = [
+            f'<{url}>; rel="{rel}"' for rel, url in (("next", found.next), ("prev", found.previous)) if url
+        ]
+        return _json(found, {"Link": ", ".join(links)} if links else {})
+
+    @router.get(
+        "/{event_id}",
+        summary="One event",
+        responses={**answer(200, RecordedEvent, EVENT_EXAMPLE), **problems(400, 404, 503)},
+    )
+    async def get_event(event_id: UUID) -> Response:
+        event = await threads.run(models.event, event_id)
+        return problem(404, "no event has this id") if event is None else _json(event, {})
+
+    return router
+
+
+def _list(request: Request, query: EventQuery, page: EventPage) -> EventList:
+    size = query.first or query.last or DEFAULT_PAGE
+    older = newer = None
+    if page.events and page.has_next:
+        older = _link(request, {"first": size, "after": encode_cursor(page.events[-1].position)})
+    if page.events and page.has_previous:
+        newer = _link(request, {"last": size, "before": encode_cursor(page.events[0].position)})
+    return EventList(events=page.events, as_of_position=page.as_of_position, next=older, previous=newer)
+
+
+def _link(request: Request, paging: dict[str, Any]) -> str:
+    """The same question for another page. It is relative, as a proxy may have changed scheme and host."""
+    kept = [
+        (k, v) for k, v in request.query_params.multi_items() if k not in {"first", "last", "after", "before"}
+    ]
+    return f"{request.url.path}?{urlencode([*kept, *paging.items()])}"
+
+
+def _position(name: str, cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        return decode_cursor(cursor, name)
+    except QueryError as exc:
+        raise RejectedError(
+            Reason.INVALID_FIELD, "not a cursor of this API; follow the links", field=name
+        ) from exc
+
+
+def _json(value: Any, headers: dict[str, str]) -> Response:
+    return Response(msgspec.json.encode(value), 200, headers, "application/json")

@@ -1,0 +1,59 @@
+"""Serving: one uvicorn on one socket, stopped gracefully."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import uvicorn
+
+from domain.errors import ConfigurationError
+
+
+class Server(uvicorn.Server):
+    """uvicorn, stopped by a signal in the main thread or by `stop` from any other."""
+
+    def __init__(self, app: Any, *, graceful_seconds: int = 20, log_level: str = "warning") -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http="httptools",
+                # The plain "websockets" implementation uses an interface that the library has deprecated.
+                ws="websockets-sansio",
+                lifespan="on",
+                access_log=False,
+                server_header=False,
+                log_level=log_level,
+                timeout_graceful_shutdown=graceful_seconds,
+            )
+        )
+
+    def stop(self) -> None:
+        """Take no new connections, finish the requests that run, and return from `run`."""
+        self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises `ConfigurationError` when the address can't be had."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+    except OSError as exc:
+        raise ConfigurationError(f"{host}:{port} is no address to serve at: {exc.strerror}") from exc
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as exc:
+        listener.close()
+        raise ConfigurationError(
+            f"can't serve at {host}:{port}: {exc.strerror}; choose another port"
+        ) from exc
+    return listener
+
+
+def run(app: Any, host: str, port: int, *, graceful_seconds: int = 20) -> None:
+    """Serve `app` until SIGINT or SIGTERM. Raises `ConfigurationError` when the address is taken."""
+    with listen(host, port) as listener:
+        Server(app, graceful_seconds=graceful_seconds).run(sockets=[listener])

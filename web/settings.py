@@ -1,0 +1,34 @@
+"""What the HTTP edge may be told. The composition root declares these settings and their help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from graphql_api.limits import QueryLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """Limits and switches of the HTTP edge. Sizes are bytes, times are seconds."""
+
+    topic: str = "audit.events"
+    """The topic that `POST /v1/events` publishes to."""
+    limits: QueryLimits = field(default_factory=QueryLimits)
+    reading_threads: int = 8
+    """As many as the reading pool has connections: more would only wait for one."""
+    publishing_threads: int = 4
+    max_query_bytes: int = 256 * 1024
+    """The largest body of a GraphQL request."""
+    max_publish_bytes: int = 5 * 1024 * 1024
+    """The largest body of `POST /v1/events`."""
+    max_publish_events: int = 1000
+    max_message_bytes: int = 1024 * 1024
+    """The largest single event; the same limit as ingest has, so that what is accepted here is accepted there."""
+    body_timeout: float = 30.0
+    """How long a client may take to send its body."""
+    retry_after: int = 5
+    """What `Retry-After` says while the database or the broker is away."""
+    queries_via_get: bool = True
+    """GraphQL over GET; only queries, which are safe in the sense of RFC 9110."""
+    pages: bool = True
+    """GraphiQL and Swagger UI."""

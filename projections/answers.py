@@ -12,11 +12,15 @@ from msgspec import Struct
 
 
 class PatientAccess(Struct, frozen=True):
-    """One actor's dealings with one patient. `actor_id` is None for those whose actor had no id."""
+    """One actor's dealings with one patient. `actor_id` is None for those whose actor had no id.
+
+    `accesses` counts the successful accesses to data; `events` also what was refused or had another subject.
+    """
 
     actor_id: str | None
     actor_name: str | None
     accesses: int
+    events: int
     first_at: datetime
     last_at: datetime
     purposes: tuple[str, ...]

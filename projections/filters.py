@@ -18,7 +18,19 @@ MAX_TEXT = 256
 """Characters of an identifier: see `domain.event.Identifier`."""
 MAX_POSITION = 2**63 - 1
 
-_TEXTS = ("actor", "patient", "user", "device", "service", "resource_type", "resource_id", "source", "correlation_id", "session", "address")
+_TEXTS = (
+    "actor",
+    "patient",
+    "user",
+    "device",
+    "service",
+    "resource_type",
+    "resource_id",
+    "source",
+    "correlation_id",
+    "session",
+    "address",
+)
 _LISTS = ("types", "categories", "actions", "outcomes", "purposes")
 
 
@@ -26,8 +38,9 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     """All given conditions must hold; of a list, one value must match.
 
     `actor` is any actor's id; `user` only that of a person (see `projections.user`). `service` and `source` are both
-    the reporting service, kept apart because a caller may ask both. `device` is the device that the event is about, or that acted. `occurred_from` is
-    inclusive, `occurred_until` exclusive, both by the source's clock. `resource_id` needs `resource_type`.
+    the reporting service, kept apart because a caller may ask both. `device` is the device that the event is about, or
+    that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by the source's clock. `resource_id`
+    needs `resource_type`.
     """
 
     actor: str | None = None
@@ -120,6 +133,13 @@ def check_identifier(name: str, value: str) -> str:
     """`value` when it may be an identifier; raises `RejectedError` with `name` as its field otherwise."""
     _check_text(name, value)
     return value
+
+
+def check_limit(limit: int) -> int:
+    """`limit` when a list may have that many entries; raises `RejectedError` otherwise."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {MAX_PAGE}", field="limit")
+    return limit
 
 
 def _check_text(name: str, value: str, limit: int = MAX_TEXT) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from domain.event import RecordedEvent
-from event_store.database import Database
+from event_store.database import Connection, Database
+from event_store.reading import find_event
+from projections.activity import find_resource
 from projections.answers import (
     ApiUse,
     ConfigurationChange,
@@ -22,7 +26,21 @@ from projections.answers import (
     UserSession,
     VersionPeriod,
 )
-from projections.filters import EventFilter, EventPage, PageRequest
+from projections.device import find_device
+from projections.filters import (
+    EventFilter,
+    EventPage,
+    PageRequest,
+    check_filter,
+    check_identifier,
+    check_limit,
+    check_page,
+)
+from projections.patient import find_patient
+from projections.registry import list_versions, open_snapshot
+from projections.search import find_events
+from projections.service import find_service
+from projections.user import find_user
 
 __all__ = [
     "ApiUse",
@@ -51,12 +69,59 @@ class ReadModels:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def events(self, filter: EventFilter, page: PageRequest) -> EventPage: ...  # type: ignore[empty-body]
-    def event(self, event_id: UUID) -> RecordedEvent | None: ...
-    def as_of_position(self) -> int: ...  # type: ignore[empty-body]
-    def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None: ...
-    def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None: ...
-    def device(self, id: str, limit: int = DEFAULT_LIMIT) -> DeviceActivity | None: ...
-    def service(self, id: str, limit: int = DEFAULT_LIMIT) -> ServiceActivity | None: ...
-    def resource(self, type: str, id: str) -> ResourceActivity | None: ...
-    def projections(self) -> list[ProjectionStatus]: ...  # type: ignore[empty-body]
+    def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
+        """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds."""
+        check_filter(filter)
+        check_page(page)
+        with self._database.transaction(read_only=True) as connection:
+            return find_events(connection, filter, page)
+
+    def event(self, event_id: UUID) -> RecordedEvent | None:
+        """One event, from the store itself: it is there as soon as it is committed."""
+        with self._database.transaction(read_only=True) as connection:
+            return find_event(connection, event_id)
+
+    def as_of_position(self) -> int:
+        """The position up to which every live projection is complete; -1 for none."""
+        with self._database.transaction(read_only=True) as connection:
+            return min(open_snapshot(connection).values(), default=-1)
+
+    def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
+        """Who dealt with a patient, the latest `limit` of them."""
+        with self._snapshot(id, limit, "patient") as (connection, as_of):
+            return find_patient(connection, id, limit, as_of) if as_of >= 0 else None
+
+    def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
+        """What a user did."""
+        with self._snapshot(id, limit, "user", "patient") as (connection, as_of):
+            return find_user(connection, id, limit, as_of) if as_of >= 0 else None
+
+    def device(self, id: str, limit: int = DEFAULT_LIMIT) -> DeviceActivity | None:
+        """A device over time."""
+        with self._snapshot(id, limit, "device") as (connection, as_of):
+            return find_device(connection, id, limit, as_of) if as_of >= 0 else None
+
+    def service(self, id: str, limit: int = DEFAULT_LIMIT) -> ServiceActivity | None:
+        """A service over time."""
+        with self._snapshot(id, limit, "service") as (connection, as_of):
+            return find_service(connection, id, limit, as_of) if as_of >= 0 else None
+
+    def resource(self, type: str, id: str) -> ResourceActivity | None:
+        """When a resource was touched."""
+        check_identifier("type", type)
+        with self._snapshot(id, 1, "activity") as (connection, as_of):
+            return find_resource(connection, type, id, as_of) if as_of >= 0 else None
+
+    def projections(self) -> list[ProjectionStatus]:
+        """Every registered version of every projection."""
+        with self._database.transaction(read_only=True) as connection:
+            return list_versions(connection)
+
+    @contextmanager
+    def _snapshot(self, id: str, limit: int, *names: str) -> Iterator[tuple[Connection, int]]:
+        """A snapshot, and the position up to which all of the named projections are complete in it."""
+        check_identifier("id", id)
+        check_limit(limit)
+        with self._database.transaction(read_only=True) as connection:
+            checkpoints = open_snapshot(connection)
+            yield connection, min(checkpoints.get(name, -1) for name in names)

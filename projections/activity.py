@@ -1,0 +1,137 @@
+"""The activity index: one row an event, for filters by what is not a patient or a device.
+
+The user's and the service's timelines are this index too, by actor and by source: one fact, one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from domain.catalogue import CATALOGUE
+from domain.event import Action, ActorKind, Outcome, RecordedEvent
+from event_store.database import Connection
+from projections.answers import ResourceActivity
+from projections.encoding import utc
+from projections.merges import MAX, MIN, SUM
+from projections.statements import load
+from projections.tables import Column, Index, Kind, Row, Table
+
+PERSONS = frozenset({ActorKind.USER, ActorKind.PATIENT, ActorKind.UNKNOWN})
+"""Actors that count as users: people, and those of whom nobody said that they are none."""
+
+OUTCOME_CODES = {
+    Outcome.SUCCESS: 0,
+    Outcome.MINOR_FAILURE: 4,
+    Outcome.SERIOUS_FAILURE: 8,
+    Outcome.MAJOR_FAILURE: 12,
+}
+"""FHIR R4 AuditEvent.outcome."""
+
+DEFAULT_ACTIONS: dict[str, Action] = {name: entry.action for name, entry in CATALOGUE.items()}
+
+ACTIVITY = Table(
+    "activity",
+    ("position",),
+    (
+        Column("position", Kind.BIGINT),
+        Column("occurred_at", Kind.TIMESTAMP),
+        Column("outcome", Kind.SMALLINT),
+        Column("emergency", Kind.BOOLEAN),
+        Column("by_person", Kind.BOOLEAN),
+        Column("action", Kind.TEXT),
+        Column("type", Kind.TEXT),
+        Column("source", Kind.TEXT),
+        Column("actor_id", Kind.TEXT, nullable=True),
+        Column("session", Kind.TEXT, nullable=True),
+        Column("correlation_id", Kind.TEXT, nullable=True),
+        Column("address", Kind.TEXT, nullable=True),
+        Column("purposes", Kind.TEXTS, nullable=True),
+    ),
+    (
+        Index(("type", "position")),
+        Index(("source", "position")),
+        Index(("actor_id", "position"), "actor_id IS NOT NULL"),
+        Index(("session", "position"), "session IS NOT NULL"),
+        Index(("correlation_id", "position"), "correlation_id IS NOT NULL"),
+        Index(("address", "position"), "address IS NOT NULL"),
+        # The rare values alone: the usual ones are found by walking the newest positions.
+        Index(("outcome", "position"), "outcome <> 0"),
+        Index(("emergency", "position"), "emergency"),
+    ),
+)
+
+RESOURCE = Table(
+    "activity_resource",
+    ("type", "id", "position"),
+    (Column("position", Kind.BIGINT), Column("type", Kind.TEXT), Column("id", Kind.TEXT)),
+    (Index(("type", "position")),),
+)
+
+HOUR = Table(
+    "activity_hour",
+    ("hour",),
+    (
+        Column("hour", Kind.TIMESTAMP),
+        Column("first_position", Kind.BIGINT, MIN),
+        Column("last_position", Kind.BIGINT, MAX),
+        Column("events", Kind.BIGINT, SUM),
+    ),
+)
+"""Bounds of the positions of each hour, by the source's clock: a time range becomes a range of positions."""
+
+_SQL = load(__package__, "activity.sql")
+
+
+class ActivityProjector:
+    """Writes the activity index."""
+
+    name = "activity"
+    version = 1
+    tables = (ACTIVITY, RESOURCE, HOUR)
+
+    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
+        """One row an event, one per resource that it names, and the hours' bounds."""
+        activity: list[Row] = []
+        resources: list[Row] = []
+        hours: dict[datetime, list[int]] = {}
+        for recorded in events:
+            position, event = recorded.position, recorded.event
+            moment = utc(event.occurred_at)
+            activity.append(_activity(position, moment, recorded))
+            for type, id in {(resource.type, resource.id) for resource in event.resources}:
+                resources.append((position, type, id))
+            hours.setdefault(moment.replace(minute=0, second=0, microsecond=0), []).append(position)
+        return {
+            "activity": activity,
+            "activity_resource": resources,
+            "activity_hour": [(hour, min(held), max(held), len(held)) for hour, held in hours.items()],
+        }
+
+
+def _activity(position: int, moment: datetime, recorded: RecordedEvent) -> Row:
+    event = recorded.event
+    actor = event.actor
+    return (
+        position,
+        moment,
+        OUTCOME_CODES[event.outcome],
+        event.emergency,
+        actor.kind in PERSONS,
+        (event.action or DEFAULT_ACTIONS.get(event.type, Action.EXECUTE)).value,
+        event.type,
+        event.source.service,
+        actor.id,
+        event.session,
+        event.correlation_id,
+        event.client.address if event.client else None,
+        event.purpose_of_use or None,
+    )
+
+
+def find_resource(connection: Connection, type: str, id: str, as_of: int) -> ResourceActivity | None:
+    """The first and the last event that touched a resource, None when there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_resource"], {"type": type, "id": id})
+        row = cursor.fetchone()
+    return ResourceActivity(type, id, row[0], row[1], as_of) if row and row[0] else None

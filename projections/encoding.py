@@ -1,0 +1,108 @@
+"""Rows as PostgreSQL's binary COPY format, by an encoder that is put together once per table.
+
+Fixed-width columns that are never NULL go first, in one `struct.pack`; the COPY names its columns, so their order in
+the table does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from struct import Struct
+from typing import Any
+
+from event_store.copy import EPOCH
+from projections.tables import Column, Kind, Row, Table
+
+_FIXED = {
+    Kind.BIGINT: "iq",
+    Kind.SMALLINT: "ih",
+    Kind.BOOLEAN: "i?",
+    Kind.DOUBLE: "id",
+    Kind.TIMESTAMP: "iq",
+}
+_WIDTH = {Kind.BIGINT: 8, Kind.SMALLINT: 2, Kind.BOOLEAN: 1, Kind.DOUBLE: 8, Kind.TIMESTAMP: 8}
+_NULL = b"\xff\xff\xff\xff"
+_LENGTH = Struct(">i").pack
+_ARRAY = Struct(">iiiii").pack
+_TEXT_OID = 25
+_EMPTY_ARRAY = Struct(">iiii").pack(12, 0, 0, _TEXT_OID)
+_DAY_US = 86_400_000_000
+
+
+def _timestamp(moment: datetime) -> int:
+    since = moment - EPOCH
+    return since.days * _DAY_US + since.seconds * 1_000_000 + since.microseconds
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return _LENGTH(len(data)) + data
+
+
+def _texts(values: tuple[str, ...]) -> bytes:
+    if not values:
+        return _EMPTY_ARRAY
+    data = _ARRAY(1, 0, _TEXT_OID, len(values), 1) + b"".join(map(_text, values))
+    return _LENGTH(len(data)) + data
+
+
+def _json(value: bytes) -> bytes:
+    return _LENGTH(len(value) + 1) + b"\x01" + value
+
+
+def _field(kind: Kind) -> Callable[[Any], bytes]:
+    variable: dict[Kind, Callable[[Any], bytes]] = {Kind.TEXT: _text, Kind.TEXTS: _texts, Kind.JSON: _json}
+    if kind in variable:
+        return variable[kind]
+    pack, width = Struct(">" + _FIXED[kind]).pack, _WIDTH[kind]
+    if kind is Kind.TIMESTAMP:
+        return lambda moment: pack(width, _timestamp(moment))
+    return lambda value: pack(width, value)
+
+
+def _is_fixed(column: Column) -> bool:
+    return column.kind in _FIXED and not column.nullable
+
+
+class Encoder:
+    """Encodes rows of one table. `columns` is the order in which a row's fields are sent."""
+
+    def __init__(self, table: Table) -> None:
+        fixed = [index for index, column in enumerate(table.columns) if _is_fixed(column)]
+        rest = [index for index, column in enumerate(table.columns) if not _is_fixed(column)]
+        self.columns = tuple(table.names[index] for index in (*fixed, *rest))
+        kinds = [table.columns[index].kind for index in fixed]
+        self._head = Struct(">h" + "".join(_FIXED[kind] for kind in kinds)).pack
+        self._fixed = [
+            (_WIDTH[kind], index, kind is Kind.TIMESTAMP) for kind, index in zip(kinds, fixed, strict=True)
+        ]
+        self._rest = [(index, _field(table.columns[index].kind)) for index in rest]
+        self._count = len(table.columns)
+
+    def rows(self, rows: Iterable[Row]) -> list[bytes]:
+        """Each row as the bytes of one COPY tuple."""
+        head, fixed, rest, count = self._head, self._fixed, self._rest, self._count
+        encoded = []
+        for row in rows:
+            values: list[Any] = [count]
+            for width, index, is_time in fixed:
+                values.append(width)
+                values.append(_timestamp(row[index]) if is_time else row[index])
+            parts = [head(*values)]
+            for index, field in rest:
+                value = row[index]
+                parts.append(_NULL if value is None else field(value))
+            encoded.append(b"".join(parts))
+        return encoded
+
+
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def utc(moment: datetime) -> datetime:
+    """`moment` in UTC, kept within the years that Python can read back: an offset can lead out of year 1 or 9999."""
+    if not _EARLIEST < moment < _LATEST:
+        return _EARLIEST if moment <= _EARLIEST else _LATEST
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)

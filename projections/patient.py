@@ -1,0 +1,98 @@
+"""Patient activity: whose record, who dealt with it, how often, when last, and for what purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from domain.catalogue import CATALOGUE, Category
+from domain.event import AuditEvent, Outcome, RecordedEvent
+from event_store.database import Connection
+from projections.answers import PatientAccess, PatientActivity
+from projections.encoding import utc
+from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
+from projections.statements import load
+from projections.tables import Column, Index, Kind, Row, Table
+
+UNATTRIBUTED = ""
+"""The actor of events whose actor has no id. No identifier is empty, so it is nobody else's."""
+
+_ACCESSED = frozenset(
+    name for name, entry in CATALOGUE.items() if entry.category in {Category.DATA, Category.OTHER}
+)
+"""Types that say that data was touched; an unclassified event about a patient is taken as one."""
+
+TIMELINE = Table(
+    "patient_timeline",
+    ("patient_id", "position"),
+    (Column("position", Kind.BIGINT), Column("patient_id", Kind.TEXT)),
+)
+
+ACCESS = Table(
+    "patient_access",
+    ("patient_id", "actor_id"),
+    (
+        Column("events", Kind.BIGINT, SUM),
+        Column("accesses", Kind.BIGINT, SUM),
+        Column("first_at", Kind.TIMESTAMP, MIN),
+        Column("last_at", Kind.TIMESTAMP, MAX),
+        Column("patient_id", Kind.TEXT),
+        Column("actor_id", Kind.TEXT),
+        Column("actor_name", Kind.TEXT, latest("actor_name_position"), nullable=True),
+        Column("actor_name_position", Kind.BIGINT, MAX, nullable=True),
+        Column("purposes", Kind.TEXTS, UNION),
+    ),
+    # Read the other way it says which patients a user dealt with.
+    (Index(("actor_id", "patient_id"), "actor_id <> ''"),),
+)
+
+_SQL = load(__package__, "patient.sql")
+
+
+class PatientProjector:
+    """Writes the patients' timelines and who accessed them. A patient's summary is the sum of its access rows."""
+
+    name = "patient"
+    version = 1
+    tables = (TIMELINE, ACCESS)
+
+    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
+        """For each patient that an event names: a place in the timeline, and an access by the event's actor."""
+        timeline: list[Row] = []
+        access: list[Row] = []
+        for recorded in events:
+            event = recorded.event
+            if not event.patients:
+                continue
+            position = recorded.position
+            moment = utc(event.occurred_at)
+            name = event.actor.name
+            shared = (
+                event.actor.id or UNATTRIBUTED,
+                name,
+                None if name is None else position,
+                text_set(event.purpose_of_use),
+            )
+            counts = (1, int(_is_access(event)), moment, moment)
+            for patient_id in {patient.id for patient in event.patients}:
+                timeline.append((position, patient_id))
+                access.append((*counts, patient_id, *shared))
+        return {"patient_timeline": timeline, "patient_access": access}
+
+
+def _is_access(event: AuditEvent) -> bool:
+    return event.type in _ACCESSED and event.outcome is Outcome.SUCCESS
+
+
+def find_patient(connection: Connection, id: str, limit: int, as_of: int) -> PatientActivity | None:
+    """One patient's activity with the `limit` latest accessors, None when no event names the patient."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_patient"], {"id": id})
+        [(events, first_seen, last_seen)] = cursor.fetchall()
+        if not events:
+            return None
+        cursor.execute(_SQL["list_accesses"], {"id": id, "limit": limit})
+        accesses = [
+            PatientAccess(actor_id or None, name, accesses, count, first_at, last_at, tuple(purposes))
+            for actor_id, name, accesses, count, first_at, last_at, purposes in cursor.fetchall()
+        ]
+    return PatientActivity(id, first_seen, last_seen, events, accesses, as_of)

@@ -1,0 +1,39 @@
+"""What a projection is: a name, a version, tables, and a pure function from events to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from domain.event import RecordedEvent
+from projections.tables import Row, Table
+
+
+class Projector(Protocol):
+    """A projection's write side.
+
+    Raise `version` with every change of the tables or of what `rows` makes: a version lives in tables of its own.
+    """
+
+    @property
+    def name(self) -> str:
+        """Lower-case letters, digits and underscores."""
+
+    @property
+    def version(self) -> int:
+        """From 1."""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, with names that no other projection has: queries find them without their schema."""
+
+    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, Iterable[Row]]:
+        """Each table's rows for these events, in the order of its columns. Pure: the same events, the same rows.
+
+        Rows of merged tables may repeat a key; they are combined before they are written.
+        """
+
+
+def schema_name(projector: Projector) -> str:
+    """The PostgreSQL schema of this version."""
+    return f"{projector.name}_v{projector.version}"

@@ -1,0 +1,167 @@
+"""The runner: reads each batch of the log once and feeds it to every projector whose checkpoint agrees.
+
+Failures: the database away is **retry**, with a growing pause. An event that breaks a projector **stops** that
+projector there, visibly, and it is tried again after a growing pause; the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from domain.errors import AuditTrailError, FencedError, UnavailableError
+from domain.event import RecordedEvent
+from event_store.database import Database
+from event_store.reading import Batch, read_events
+from projections.projector import Projector
+from projections.registry import register
+from projections.wakeup import WakeUp
+from projections.writer import Writer
+
+_log = logging.getLogger(__name__)
+
+BATCH = 2000
+"""Events read at once: large enough for set-based writes, and some MB of memory."""
+POLL_SECONDS = 1.0
+"""The longest that an event waits when its NOTIFY is lost."""
+RETRY_SECONDS = (0.2, 5.0)
+"""First and longest pause while the database is away."""
+POISON_SECONDS = (5.0, 300.0)
+"""First and longest pause before a poison event is tried again."""
+
+
+class _Track:
+    """One projector's state in this process."""
+
+    def __init__(self, database: Database, projector: Projector, position: int) -> None:
+        self.projector = projector
+        self.writer = Writer(database, projector)
+        self.position = position
+        self.pause = 0.0
+        self.retry_at = 0.0
+
+    def poisoned(self) -> None:
+        self.pause = min(max(self.pause * 2, POISON_SECONDS[0]), POISON_SECONDS[1])
+        self.retry_at = time.monotonic() + self.pause
+
+    def passed(self, position: int) -> None:
+        self.position = position
+        self.pause = self.retry_at = 0.0
+
+
+class Runner:
+    """Keeps the read models of `projectors` up to date. A second runner on the same database is harmless."""
+
+    def __init__(self, database: Database, projectors: Sequence[Projector], *, batch: int = BATCH) -> None:
+        self._database = database
+        self._projectors = projectors
+        self._batch = batch
+        self._tracks: list[_Track] = []
+        self._wakeup = WakeUp(database)
+        self._ahead: tuple[int, Batch] | None = None
+
+    def run(self) -> None:
+        """Run until `stop`. Raises what an operator has to look at: `ConfigurationError`, `LogInconsistentError`."""
+        pause = RETRY_SECONDS[0]
+        with ThreadPoolExecutor(len(self._projectors), "projector") as pool:
+            try:
+                while not self._wakeup.stopped:
+                    try:
+                        self._wakeup.listen()
+                        while self._step(pool) and not self._wakeup.stopped:
+                            pause = RETRY_SECONDS[0]
+                        self._wakeup.wait(POLL_SECONDS)
+                    except UnavailableError as exc:
+                        _log.warning("projections: %s; next try in %.1f s", exc, pause)
+                        self._wakeup.pause(pause)
+                        pause = min(pause * 2, RETRY_SECONDS[1])
+            finally:
+                self._close()
+
+    def catch_up(self) -> None:
+        """Apply everything that the log holds now, in this thread's time, and return."""
+        with ThreadPoolExecutor(len(self._projectors), "projector") as pool:
+            try:
+                while self._step(pool):
+                    pass
+            finally:
+                self._close()
+
+    def stop(self) -> None:
+        """End `run` after the batch in hand. May be called from any thread and from a signal handler."""
+        self._wakeup.stop()
+
+    def _close(self) -> None:
+        for track in self._tracks:
+            track.writer.close()
+        self._tracks = []
+        self._ahead = None
+        self._wakeup.close()
+
+    def _step(self, pool: ThreadPoolExecutor) -> bool:
+        """One batch for the projectors that are furthest behind; False when there is nothing to do."""
+        if not self._tracks:
+            self._tracks = [
+                _Track(self._database, each, register(self._database, each)) for each in self._projectors
+            ]
+        now = time.monotonic()
+        due = [track for track in self._tracks if track.retry_at <= now]
+        for position in sorted({track.position for track in due}):
+            behind = [track for track in due if track.position == position]
+            # Not beyond the next group, so that the two meet there and are fed together.
+            further = min(
+                (track.position for track in due if track.position > position), default=position + self._batch
+            )
+            batch = self._read(position, min(self._batch, further - position))
+            if batch.last > position:
+                self._feed(pool, behind, batch)
+                return True
+        return False
+
+    def _read(self, after: int, limit: int) -> Batch:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == after and 0 < ahead[1].last - after <= limit:
+            return ahead[1]
+        with self._database.transaction(read_only=True) as connection:
+            return read_events(connection, after, limit)
+
+    def _feed(self, pool: ThreadPoolExecutor, tracks: list[_Track], batch: Batch) -> None:
+        jobs = [pool.submit(self._apply, track, batch.events, batch.last) for track in tracks]
+        try:
+            # While the database writes this batch, read the next.
+            self._ahead = (batch.last, self._read(batch.last, self._batch))
+        finally:
+            errors = [error for error in (job.exception() for job in jobs) if error is not None]
+        for error in errors:
+            raise error
+
+    def _apply(self, track: _Track, events: Sequence[RecordedEvent], last: int) -> None:
+        try:
+            track.writer.apply(events, track.position, last)
+        except FencedError:
+            track.position = register(self._database, track.projector)
+        except AuditTrailError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - a projector may be anyone's code, and must stop itself alone
+            self._narrow(track, events, last, exc)
+        else:
+            track.passed(last)
+
+    def _narrow(self, track: _Track, events: Sequence[RecordedEvent], last: int, cause: Exception) -> None:
+        """Halve the batch until one event stands alone: all before it is kept, and the projector stops at it."""
+        if not events:
+            raise cause
+        if len(events) > 1:
+            half = len(events) // 2
+            middle = events[half].position - 1
+            self._apply(track, events[:half], middle)
+            if track.position == middle:
+                self._apply(track, events[half:], last)
+            return
+        failure = type(cause).__qualname__
+        position = events[0].position
+        _log.error("projection %s stopped at position %d: %s", track.projector.name, position, failure)
+        track.writer.fail(events[0], failure)
+        track.poisoned()

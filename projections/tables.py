@@ -1,0 +1,142 @@
+"""Read-model tables, declared as data: columns, keys, merges, and the DDL and SQL that follow from them.
+
+A table is append-only, and rows are copied straight into it, or merged, and rows with the same key become one. Every
+merge is associative and commutative, so that batches may be combined in any grouping and in any order: that is what
+lets a rebuild work on position ranges in parallel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import cached_property
+from operator import itemgetter
+from typing import Any
+
+from msgspec import Struct
+
+from projections import merges
+
+Row = tuple[Any, ...]
+
+
+class Kind(StrEnum):
+    """A column's PostgreSQL type. Text compares by code point, in Python as in the database."""
+
+    TEXT = 'text COLLATE "C"'
+    TEXTS = 'text [] COLLATE "C"'
+    BIGINT = "bigint"
+    SMALLINT = "smallint"
+    BOOLEAN = "boolean"
+    DOUBLE = "double precision"
+    TIMESTAMP = "timestamp with time zone"
+    JSON = "jsonb"
+
+
+class Column(Struct, frozen=True):
+    """`merge` says what becomes of two values of one key; all but the key's columns of a merged table have one."""
+
+    name: str
+    kind: Kind
+    merge: merges.Merge | None = None
+    nullable: bool = False
+
+
+class Index(Struct, frozen=True):
+    """An index beyond the key; `where` keeps it narrow."""
+
+    columns: tuple[str, ...]
+    where: str = ""
+
+
+class Table(Struct, frozen=True, dict=True):
+    """A table of a projection. `key` is its primary key; it holds the position when the table is append-only."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    indexes: tuple[Index, ...] = ()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names, in the order of a row's values."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def merged(self) -> bool:
+        """Whether rows with the same key become one."""
+        return any(column.merge for column in self.columns)
+
+    @cached_property
+    def _key_of(self) -> itemgetter[Any]:
+        return itemgetter(*(self.names.index(name) for name in self.key))
+
+    @cached_property
+    def _rules(self) -> list[tuple[merges.Rule | None, int]]:
+        return [
+            (column.merge.rule, self.names.index(column.merge.by or column.name))
+            if column.merge
+            else (None, 0)
+            for column in self.columns
+        ]
+
+    def combine(self, rows: Iterable[Row]) -> list[Row]:
+        """One row per key."""
+        held: dict[Any, Row] = {}
+        key_of = self._key_of
+        for row in rows:
+            key = key_of(row)
+            earlier = held.get(key)
+            held[key] = row if earlier is None else self._merge(earlier, row)
+        return list(held.values())
+
+    def _merge(self, one: Row, two: Row) -> Row:
+        return tuple(
+            old if rule is None else rule(old, new, one[by], two[by])
+            for old, new, (rule, by) in zip(one, two, self._rules, strict=True)
+        )
+
+
+def create_table(table: Table) -> str:
+    """The table without keys and indexes, as a bulk load wants it. Its schema is the first of the search path."""
+    columns = ", ".join(
+        f"{column.name} {column.kind}{'' if column.nullable else ' NOT NULL'}" for column in table.columns
+    )
+    # Merged rows are updated in place: room on the page keeps the updates out of the indexes.
+    room = " WITH (fillfactor = 80)" if table.merged else ""
+    return f"CREATE TABLE {table.name} ({columns}){room}"
+
+
+def create_indexes(table: Table) -> list[str]:
+    """The primary key and the indexes, to be made after a bulk load."""
+    key = f"ALTER TABLE {table.name} ADD PRIMARY KEY ({', '.join(table.key)})"
+    return [
+        key,
+        *(
+            f"CREATE INDEX {table.name}_{'_'.join(index.columns)} ON {table.name} ({', '.join(index.columns)})"
+            + (f" WHERE {index.where}" if index.where else "")
+            for index in table.indexes
+        ),
+    ]
+
+
+def staging_name(table: Table) -> str:
+    """The session's own table that a batch is copied to before it is merged."""
+    return f"staged_{table.name}"
+
+
+def create_staging(table: Table, schema: str) -> str:
+    """A session's staging table for `table` of `schema`."""
+    return f"CREATE TEMPORARY TABLE {staging_name(table)} (LIKE {schema}.{table.name}) ON COMMIT DELETE ROWS"
+
+
+def merge_staged(table: Table, schema: str) -> str:
+    """The upsert of the staged rows; at most one staged row per key."""
+    names = ", ".join(table.names)
+    updates = ", ".join(
+        f"{column.name} = {column.merge.sql(column.name)}" for column in table.columns if column.merge
+    )
+    return (
+        f"INSERT INTO {schema}.{table.name} AS held ({names}) SELECT {names} FROM {staging_name(table)}"
+        f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {updates}"
+    )

@@ -1,0 +1,72 @@
+"""What wakes the runner: a NOTIFY of an append, a request to stop, or time."""
+
+from __future__ import annotations
+
+import select
+import time
+
+import psycopg2
+from psycopg2 import sql
+
+from domain.errors import UnavailableError
+from event_store.append import CHANNEL
+from event_store.database import Connection, Database, translated
+
+_SLICE = 0.1
+"""Seconds until a waiter sees `stop`."""
+
+
+class WakeUp:
+    """Waits on a listening connection of its own. A lost connection costs speed, no events: time wakes too."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listening: Connection | None = None
+        self.stopped = False
+
+    def listen(self) -> None:
+        """Listen, if that is not so already. What was appended before is read by the caller's next step."""
+        if self._listening is not None:
+            return
+        connection = self._database.connect()
+        with translated():
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+        self._listening = connection
+
+    def wait(self, seconds: float) -> None:
+        """Return at the next NOTIFY, at `stop`, or after `seconds`."""
+        if self._listening is None:
+            self.pause(seconds)
+            return
+        until = time.monotonic() + seconds
+        try:
+            while (
+                not self.stopped and not self._listening.notifies and (left := until - time.monotonic()) > 0
+            ):
+                select.select([self._listening.fileno()], [], [], min(left, _SLICE))
+                self._listening.poll()
+            self._listening.notifies.clear()
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
+            self._hang_up()
+            raise UnavailableError("the connection that listens is gone") from exc
+
+    def pause(self, seconds: float) -> None:
+        """Return at `stop` or after `seconds`."""
+        until = time.monotonic() + seconds
+        while not self.stopped and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE))
+
+    def stop(self) -> None:
+        """End all waiting, now and later. Only sets a flag, so that a signal handler may call it."""
+        self.stopped = True
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None

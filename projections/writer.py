@@ -1,0 +1,111 @@
+"""Applies batches of one projector: rows and checkpoint in one transaction, on a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg2
+from psycopg2 import errors
+
+from domain.errors import FencedError
+from domain.event import RecordedEvent
+from event_store.copy import copy_in
+from event_store.database import Connection, Cursor, Database, translated
+from projections.encoding import Encoder
+from projections.projector import Projector, schema_name
+from projections.statements import load
+from projections.tables import Row, Table, create_staging, merge_staged, staging_name
+
+_SQL = load(__package__, "registry.sql")
+
+
+class _TableWriter:
+    """How rows get into one table: statements and encoder, put together once."""
+
+    def __init__(self, table: Table, schema: str) -> None:
+        self.table = table
+        self._encoder = Encoder(table)
+        target = staging_name(table) if table.merged else f"{schema}.{table.name}"
+        self._copy = f"COPY {target} ({', '.join(self._encoder.columns)}) FROM STDIN (FORMAT binary)"
+        self.staging = create_staging(table, schema) if table.merged else ""
+        self._merge = merge_staged(table, schema) if table.merged else ""
+
+    def prepare(self, rows: list[Row]) -> list[bytes]:
+        """What the table will be sent."""
+        return self._encoder.rows(self.table.combine(rows) if self.table.merged else rows)
+
+    def write(self, cursor: Cursor, encoded: list[bytes]) -> None:
+        """Copy, and merge where the table is merged."""
+        copy_in(cursor, self._copy, encoded)
+        if self._merge:
+            cursor.execute(self._merge)
+
+
+class Writer:
+    """One projector's way into its tables. Not for use by two threads at once."""
+
+    def __init__(self, database: Database, projector: Projector) -> None:
+        self._database = database
+        self._projector = projector
+        self._tables = [_TableWriter(table, schema_name(projector)) for table in projector.tables]
+        self._identity = {"name": projector.name, "version": projector.version}
+        self._connection: Connection | None = None
+
+    def apply(self, events: Sequence[RecordedEvent], expected: int, last: int) -> None:
+        """Write the rows of `events` and move the checkpoint from `expected` to `last`: both or neither.
+
+        Raises `FencedError` when the checkpoint is elsewhere, `UnavailableError` when the database is away, and
+        whatever the projector raises. Nothing is committed then.
+        """
+        rows = self._projector.rows(events)
+        encoded = [(each, each.prepare(list(rows.get(each.table.name, ())))) for each in self._tables]
+        with self._cursor() as cursor:
+            cursor.execute(_SQL["advance"], self._identity | {"expected": expected, "position": last})
+            if cursor.rowcount != 1:
+                raise FencedError(f"the checkpoint of {self._projector.name} is not at {expected}")
+            try:
+                for writer, data in encoded:
+                    if data:
+                        writer.write(cursor, data)
+            except errors.ProgramLimitExceeded as exc:
+                # The driver counts it as operational, but no retry helps: this row fits into no index.
+                raise ValueError("a row is larger than its table's key may be") from exc
+
+    def fail(self, event: RecordedEvent, failure: str) -> None:
+        """Record that this event stops the projector."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                _SQL["fail"],
+                self._identity
+                | {"failed_position": event.position, "event_id": event.event.event_id, "failure": failure},
+            )
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor]:
+        """A transaction. A connection that an error has left in doubt is not used again."""
+        with translated():
+            if self._connection is None or self._connection.closed:
+                self._connection = self._connect()
+            try:
+                with self._connection, self._connection.cursor() as cursor:
+                    yield cursor
+            except psycopg2.OperationalError:
+                self.close()
+                raise
+
+    def _connect(self) -> Connection:
+        connection = self._database.connect()
+        with connection, connection.cursor() as cursor:
+            # A crash may lose the last transactions, rows and checkpoint together: they are then applied again.
+            cursor.execute("SET synchronous_commit = off")
+            for writer in self._tables:
+                if writer.staging:
+                    cursor.execute(writer.staging)
+        return connection

@@ -158,6 +158,13 @@ def migrated_template(postgres: EmbeddedPostgres) -> str:
 def migrated_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
     """The URL of a migrated, empty database of the test's own."""
     with _database(postgres, migrated_template) as url:
+        # A copy has all of its template but the rights on the database itself; the migration gave this one.
+        _execute(
+            postgres,
+            sql.SQL("GRANT CREATE ON DATABASE {} TO audit_trail_projector").format(
+                sql.Identifier(url.partition("?")[0].rpartition("/")[2])
+            ),
+        )
         yield url
 
 

@@ -70,9 +70,9 @@ COMMENT ON COLUMN audit_trail.kafka_stream.topic_id IS 'Kafka''s id: a topic tha
 -- Full tiles of 256 hashes (tlog-tiles level and index). The ragged right edge lives in log_state.
 CREATE TABLE audit_trail.tile (
     level smallint NOT NULL,
-    "index" bigint NOT NULL,
-    hashes bytea NOT NULL CHECK (octet_length(hashes) = 8192),
-    PRIMARY KEY (level, "index")
+    index bigint NOT NULL,
+    "hashes" bytea NOT NULL CHECK (octet_length("hashes") = 8192),
+    PRIMARY KEY (level, index)
 );
 
 CREATE TABLE audit_trail.log_state (
@@ -157,7 +157,8 @@ END
 $$;
 
 -- Ingest may append and cannot create tables, so the owner's function makes the next partitions for it. 2^24 positions
--- each: a whole number of level-2 tiles. It looks at most two partitions ahead, so that it can't be used to fill the disk.
+-- each: a whole number of level-2 tiles. It looks at most two partitions ahead, so that it can't be
+-- used to fill the disk.
 CREATE FUNCTION audit_trail.add_partitions(wanted bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
@@ -185,7 +186,8 @@ SELECT audit_trail.add_partitions(1);
 
 GRANT USAGE ON SCHEMA audit_trail TO audit_trail_ingest, audit_trail_projector, audit_trail_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit_trail TO audit_trail_ingest, audit_trail_reader;
-GRANT SELECT ON audit_trail.event, audit_trail.log_state, audit_trail.projection, audit_trail.migration TO audit_trail_projector;
+GRANT SELECT ON audit_trail.event, audit_trail.log_state, audit_trail.projection, audit_trail.migration
+TO audit_trail_projector;
 GRANT INSERT ON audit_trail.event, audit_trail.event_identity, audit_trail.aggregate_version, audit_trail.tile,
     audit_trail.dead_letter, audit_trail.kafka_stream TO audit_trail_ingest;
 GRANT UPDATE (next_offset) ON audit_trail.kafka_stream TO audit_trail_ingest;

@@ -30,8 +30,8 @@ _LEFTOVER = re.compile(r"\b(?:TODO|FIXME|XXX|lorem ipsum)\b", re.IGNORECASE)
 def main() -> None:
     """Print every fault, or how much was checked."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    pages = [page for page in pages if page.exists()]
-    faults = [fault for page in pages for fault in _faults_of_page(page)]
+    faults = [f"{_name(page)} is missing" for page in pages if not page.exists()]
+    faults += [fault for page in pages if page.exists() for fault in _faults_of_page(page)]
     faults += [f"{_name(path)}:{line}: {why}" for path, line, why in _machine_paths()]
     faults += _faults_of_help()
     if faults:

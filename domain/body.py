@@ -47,7 +47,7 @@ _decode = msgspec.json.Decoder(AuditEvent).decode
 
 def beside(event: AuditEvent, format: BodyFormat, headers: Headers, message: bytes) -> Received:
     """A message of another format, stored beside its normalised event."""
-    lines = _encode([(name, base64.b64encode(value)) for name, value in headers])
+    lines = _encode([(name, base64.b64encode(value).decode()) for name, value in headers])
     return Received(event, format, b"\n".join((encode_event(event), lines, message)))
 
 

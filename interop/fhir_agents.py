@@ -193,7 +193,9 @@ def to_client(actor: Agent | None, agents: Sequence[Agent], *, reading: bool) ->
     """From where: the actor's own network address, else that of the client's machine."""
     order = [APPLICATION, DESTINATION, SOURCE] if reading else [APPLICATION, SOURCE]
     sides = [agent for code in order for agent in agents if code in agent.codes]
-    for agent in [*([actor] if actor else []), *sides]:
+    # The address of an agent that is a user and his server in one is the server's.
+    own = [actor] if actor and (actor.device is None or actor.device is actor.who) else []
+    for agent in [*own, *(side for side in sides if side is not actor)]:
         address = fitting.identifier(agent.address)
         if address:
             return Client(address=address)

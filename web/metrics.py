@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -126,12 +128,13 @@ def _route(scope: Scope) -> str:
     return known if known in {"/graphql", "/docs", "/openapi.json"} else "other"
 
 
-def metrics_endpoint(metrics: WebMetrics, models: Readable, probes: Probes, threads: Threads) -> ASGIApp:
-    """The application behind `/metrics`."""
+def metrics_endpoint(
+    metrics: WebMetrics, models: Readable, probes: Probes, threads: Threads
+) -> Callable[[Request], Awaitable[Response]]:
+    """What answers `/metrics`."""
 
-    async def scrape(scope: Scope, receive: Receive, send: Send) -> None:
+    async def scrape(_: Request) -> Response:
         await threads.run(metrics.refresh, models, probes)
-        response = Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-        await response(scope, receive, send)
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return scrape

@@ -16,12 +16,20 @@ from projections.tables import Column, Kind, Row, Table
 
 _FIXED = {
     Kind.BIGINT: "iq",
+    Kind.INTEGER: "ii",
     Kind.SMALLINT: "ih",
     Kind.BOOLEAN: "i?",
     Kind.DOUBLE: "id",
     Kind.TIMESTAMP: "iq",
 }
-_WIDTH = {Kind.BIGINT: 8, Kind.SMALLINT: 2, Kind.BOOLEAN: 1, Kind.DOUBLE: 8, Kind.TIMESTAMP: 8}
+_WIDTH = {
+    Kind.BIGINT: 8,
+    Kind.INTEGER: 4,
+    Kind.SMALLINT: 2,
+    Kind.BOOLEAN: 1,
+    Kind.DOUBLE: 8,
+    Kind.TIMESTAMP: 8,
+}
 _NULL = b"\xff\xff\xff\xff"
 _LENGTH = Struct(">i").pack
 _ARRAY = Struct(">iiiii").pack

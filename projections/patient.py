@@ -37,13 +37,22 @@ ACCESS = Table(
         Column("last_at", Kind.TIMESTAMP, MAX),
         Column("patient_id", Kind.TEXT),
         Column("actor_id", Kind.TEXT),
-        Column("actor_name", Kind.TEXT, latest("actor_name_position"), nullable=True),
-        Column("actor_name_position", Kind.BIGINT, MAX, nullable=True),
         Column("purposes", Kind.TEXTS, UNION),
     ),
     # Read the other way it says which patients a user dealt with.
     (Index(("actor_id", "patient_id"), "actor_id <> ''"),),
 )
+
+ACTOR = Table(
+    "patient_actor",
+    ("actor_id",),
+    (
+        Column("position", Kind.BIGINT, MAX),
+        Column("actor_id", Kind.TEXT),
+        Column("name", Kind.TEXT, latest("position")),
+    ),
+)
+"""The actors' latest names, once for all their access rows."""
 
 _SQL = load(__package__, "patient.sql")
 
@@ -53,30 +62,32 @@ class PatientProjector:
 
     name = "patient"
     version = 1
-    tables = (TIMELINE, ACCESS)
+    tables = (TIMELINE, ACCESS, ACTOR)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
         """For each patient that an event names: a place in the timeline, and an access by the event's actor."""
         timeline: list[Row] = []
         access: list[Row] = []
+        actors: dict[str, Row] = {}
         for recorded in events:
             event = recorded.event
             if not event.patients:
                 continue
             position = recorded.position
             moment = utc(event.occurred_at)
-            name = event.actor.name
-            shared = (
-                event.actor.id or UNATTRIBUTED,
-                name,
-                None if name is None else position,
-                text_set(event.purpose_of_use),
-            )
+            actor_id = event.actor.id or UNATTRIBUTED
+            if event.actor.id is not None and event.actor.name is not None:
+                actors[event.actor.id] = (position, event.actor.id, event.actor.name)
+            purposes = text_set(event.purpose_of_use)
             counts = (1, int(_is_access(event)), moment, moment)
             for patient_id in {patient.id for patient in event.patients}:
                 timeline.append((position, patient_id))
-                access.append((*counts, patient_id, *shared))
-        return {"patient_timeline": timeline, "patient_access": access}
+                access.append((*counts, patient_id, actor_id, purposes))
+        return {
+            "patient_timeline": timeline,
+            "patient_access": access,
+            "patient_actor": list(actors.values()),
+        }
 
 
 def _is_access(event: AuditEvent) -> bool:

@@ -6,8 +6,16 @@ WHERE patient_id = %(id)s;
 
 -- name: list_accesses
 -- Who dealt with a patient, the latest first.
-SELECT actor_id, actor_name, accesses, events, first_at, last_at, purposes
-FROM patient_access
-WHERE patient_id = %(id)s
-ORDER BY last_at DESC, actor_id ASC
+SELECT
+    access.actor_id,
+    patient_actor.name,
+    access.accesses,
+    access.events,
+    access.first_at,
+    access.last_at,
+    access.purposes
+FROM patient_access AS access
+LEFT JOIN patient_actor ON access.actor_id = patient_actor.actor_id
+WHERE access.patient_id = %(id)s
+ORDER BY access.last_at DESC, access.actor_id ASC
 LIMIT %(limit)s;

@@ -1,8 +1,8 @@
 """Pages of events: a filter becomes one statement whose cost follows the page, not the trail.
 
-Every condition on an indexed column is served by an index that ends in the position, so PostgreSQL reads newest first
-and stops at the page's end. Bounds are repeated for each joined table, because an index is only entered in the middle
-by a bound on its own column. Names come from the code alone; every value is a parameter.
+Every condition on an indexed column is served by an index that ends in the position, or in its span, so PostgreSQL
+reads newest first and stops at the page's end. Bounds are repeated for each joined table, because an index is only
+entered in the middle by a bound on its own column. Names come from the code alone; every value is a parameter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from domain.catalogue import CATALOGUE
 from domain.event import Outcome
 from event_store.database import Connection
 from event_store.reading import events_at
-from projections.activity import OUTCOME_CODES
+from projections.activity import OUTCOME_CODES, SPAN_BITS
 from projections.encoding import utc
 from projections.filters import EventFilter, EventPage, PageRequest
 from projections.registry import open_snapshot
@@ -30,7 +30,8 @@ _EQUAL = {
     "service": "activity.source",
     "source": "activity.source",
     "session": "activity.session",
-    "correlation_id": "activity.correlation_id",
+    "correlation_id": "hashtextextended(activity.correlation_id, 0) = hashtextextended(%(correlation_id)s, 0)"
+    " AND activity.correlation_id",
     "address": "activity.address",
 }
 _MANY_BRANCHES = 40
@@ -38,7 +39,10 @@ _MANY_BRANCHES = 40
 
 
 class _Query(Struct):
-    """The parts of a statement. `branches` are conditions of which one must hold, each with an index of its own."""
+    """The parts of a statement. `branches` are conditions of which one must hold, each with an index of its own.
+
+    `by_span`: an index of the activity table leads, and so gives spans in order, not positions.
+    """
 
     joins: list[str]
     aliases: list[str]
@@ -46,6 +50,7 @@ class _Query(Struct):
     branches: list[str]
     parameters: dict[str, Any]
     distinct: bool = False
+    by_span: bool = False
 
 
 def find_events(connection: Connection, filter: EventFilter, page: PageRequest) -> EventPage:
@@ -114,11 +119,19 @@ def compose(
         if value is not None
     ]
     order = "DESC" if newest_first else "ASC"
+    sorting = f"activity.position {order}"
+    if query.by_span:
+        sorting = f"activity.span {order}, {sorting}"
+        limits.extend(
+            f"activity.span {operator}= %({name})s >> {SPAN_BITS}"
+            for name, (operator, value) in bounds.items()
+            if value is not None
+        )
     select = "SELECT DISTINCT" if query.distinct else "SELECT"
     statements = [
         f"{select} activity.position FROM activity {' '.join(query.joins)}"
         f" WHERE {' AND '.join([*query.conditions, *limits, *branch])}"
-        f" ORDER BY activity.position {order} LIMIT %(limit)s"
+        f" ORDER BY {sorting} LIMIT %(limit)s"
         for branch in ([[branch] for branch in query.branches] or [[]])
     ]
     statement = statements[0]
@@ -146,6 +159,11 @@ def _build(connection: Connection, filter: EventFilter, as_of: int) -> _Query | 
     selective = bool(query.joins or query.conditions)
     if not _add_lists(query, filter, selective=selective) or not _add_times(connection, query, filter):
         return None
+    query.by_span = not query.joins and (selective or bool(query.branches) or filter.emergency is True)
+    if query.by_span:
+        query.conditions.append(
+            f"activity.span BETWEEN %(oldest)s >> {SPAN_BITS} AND %(newest)s >> {SPAN_BITS}"
+        )
     query.conditions.extend(f"{alias}.position BETWEEN %(oldest)s AND %(newest)s" for alias in query.aliases)
     return query
 

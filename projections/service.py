@@ -79,6 +79,7 @@ class ServiceProjector:
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
         """For each event a count of its service, its state transition, and the call that it tells of."""
+        seen: dict[str, list[datetime]] = {}
         summaries: list[Row] = []
         states: list[Row] = []
         calls: list[Row] = []
@@ -87,18 +88,20 @@ class ServiceProjector:
             moment = utc(event.occurred_at)
             reporter = event.source.service
             state = STATES.get(event.type)
-            service = _subject(event) if state else reporter
-            if service != reporter:
-                summaries.append((1, 0, 0, moment, moment, reporter))
-            restarted = int(event.type == "service.restarted")
-            summaries.append(
-                (1, restarted, int(event.type == "health_check.failed"), moment, moment, service)
-            )
+            seen.setdefault(reporter, []).append(moment)
             if state:
+                service = _subject(event)
+                if service != reporter:
+                    seen.setdefault(service, []).append(moment)
                 instance = event.source.instance if service == reporter else None
                 states.append((recorded.position, moment, service, state, instance))
+                restarted, failed = event.type == "service.restarted", event.type == "health_check.failed"
+                summaries.append((0, int(restarted), int(failed), moment, moment, service))
             if event.request is not None:
                 calls.append(_call(event, moment))
+        summaries.extend(
+            (len(moments), 0, 0, min(moments), max(moments), service) for service, moments in seen.items()
+        )
         return {"service_summary": summaries, "service_state": states, "service_api_use": calls}
 
 

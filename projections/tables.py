@@ -7,6 +7,7 @@ lets a rebuild work on position ranges in parallel.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import cached_property
@@ -26,6 +27,7 @@ class Kind(StrEnum):
     TEXT = 'text COLLATE "C"'
     TEXTS = 'text [] COLLATE "C"'
     BIGINT = "bigint"
+    INTEGER = "integer"
     SMALLINT = "smallint"
     BOOLEAN = "boolean"
     DOUBLE = "double precision"
@@ -43,7 +45,7 @@ class Column(Struct, frozen=True):
 
 
 class Index(Struct, frozen=True):
-    """An index beyond the key; `where` keeps it narrow."""
+    """An index beyond the key, of columns or expressions; `where` keeps it narrow."""
 
     columns: tuple[str, ...]
     where: str = ""
@@ -72,29 +74,28 @@ class Table(Struct, frozen=True, dict=True):
         return itemgetter(*(self.names.index(name) for name in self.key))
 
     @cached_property
-    def _rules(self) -> list[tuple[merges.Rule | None, int]]:
-        return [
-            (column.merge.rule, self.names.index(column.merge.by or column.name))
+    def _rules(self) -> list[tuple[int, merges.Rule, int]]:
+        rules = [
+            (index, column.merge.rule, self.names.index(column.merge.by or column.name))
+            for index, column in enumerate(self.columns)
             if column.merge
-            else (None, 0)
-            for column in self.columns
         ]
+        # LATEST compares its `by` column, which therefore changes after it.
+        return sorted(rules, key=lambda rule: rule[0] == rule[2])
 
     def combine(self, rows: Iterable[Row]) -> list[Row]:
         """One row per key."""
-        held: dict[Any, Row] = {}
-        key_of = self._key_of
+        groups: dict[Any, list[Any]] = {}
+        key_of, rules = self._key_of, self._rules
         for row in rows:
             key = key_of(row)
-            earlier = held.get(key)
-            held[key] = row if earlier is None else self._merge(earlier, row)
-        return list(held.values())
-
-    def _merge(self, one: Row, two: Row) -> Row:
-        return tuple(
-            old if rule is None else rule(old, new, one[by], two[by])
-            for old, new, (rule, by) in zip(one, two, self._rules, strict=True)
-        )
+            held = groups.get(key)
+            if held is None:
+                groups[key] = list(row)
+            else:
+                for index, rule, by in rules:
+                    held[index] = rule(held[index], row[index], held[by], row[by])
+        return list(map(tuple, groups.values()))
 
 
 def create_table(table: Table) -> str:
@@ -110,14 +111,13 @@ def create_table(table: Table) -> str:
 def create_indexes(table: Table) -> list[str]:
     """The primary key and the indexes, to be made after a bulk load."""
     key = f"ALTER TABLE {table.name} ADD PRIMARY KEY ({', '.join(table.key)})"
-    return [
-        key,
-        *(
-            f"CREATE INDEX {table.name}_{'_'.join(index.columns)} ON {table.name} ({', '.join(index.columns)})"
-            + (f" WHERE {index.where}" if index.where else "")
-            for index in table.indexes
-        ),
-    ]
+    return [key, *(_create_index(table, index) for index in table.indexes)]
+
+
+def _create_index(table: Table, index: Index) -> str:
+    name = re.sub(r"\W+", "_", "_".join((table.name, "by", index.columns[0])))
+    where = f" WHERE {index.where}" if index.where else ""
+    return f"CREATE INDEX {name} ON {table.name} ({', '.join(index.columns)}){where}"
 
 
 def staging_name(table: Table) -> str:

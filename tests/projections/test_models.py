@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from projections.answers import PatientAccess, UserAction, UserPatient, UserSession
 from tests.projections.building import START, Trail, an_event
@@ -11,7 +11,7 @@ ANNA = {"id": "anna", "name": "Anna A."}
 BERT = {"id": "bert"}
 
 
-def at(minute: float) -> object:
+def at(minute: float) -> datetime:
     return START + timedelta(minutes=minute)
 
 
@@ -30,12 +30,13 @@ def test_a_patient_shows_who_accessed_how_often_last_and_why(trail: Trail) -> No
     assert (patient.first_seen, patient.last_seen, patient.events) == (at(0), at(11), 5)
     assert patient.as_of_position == positions[-1]
     assert patient.accesses == [
-        PatientAccess(None, "nobody", 1, 1, at(11), at(11), ()),
+        PatientAccess(None, None, 1, 1, at(11), at(11), ()),
         PatientAccess("nurse", None, 1, 2, at(9), at(10), ()),
         PatientAccess("dr-smith", "Dr Smith", 2, 2, at(0), at(5), ("HPAYMT", "TREAT")),
     ]
     bert = trail.read.patient("bert")
-    assert bert is not None and bert.events == 1
+    assert bert is not None
+    assert bert.events == 1
 
 
 def test_a_patient_that_no_event_names_is_unknown(trail: Trail) -> None:
@@ -51,8 +52,10 @@ def test_the_latest_name_stays_when_a_later_event_has_none(trail: Trail) -> None
         an_event(patients=[ANNA], actor={"id": "u"}),
     )
     patient, user = trail.read.patient("anna"), trail.read.user("u")
-    assert patient is not None and patient.accesses[0].actor_name == "New"
-    assert user is not None and user.name == "New"
+    assert patient is not None
+    assert patient.accesses[0].actor_name == "New"
+    assert user is not None
+    assert user.name == "New"
 
 
 def test_a_user_shows_actions_sessions_failed_logins_and_patients(trail: Trail) -> None:
@@ -115,12 +118,6 @@ def test_a_device_shows_versions_connection_and_configuration_over_time(trail: T
 
 
 def test_a_service_shows_periods_restarts_and_api_use(trail: Trail) -> None:
-    def call(minute: float, status: int) -> object:
-        return {
-            "request": {"method": "GET", "path": "/x", "status": status, "duration_ms": 1.5},
-            "minute": minute,
-        }
-
     trail.given(
         an_event("service.started", 0, source={"service": "vitals"}),
         an_event(
@@ -155,7 +152,8 @@ def test_a_service_shows_periods_restarts_and_api_use(trail: Trail) -> None:
         (each.hour, each.method, each.calls, each.failures, each.duration_ms) for each in service.api_use
     ] == [(START, "GET", 2, 1, 3.5)]
     monitor = trail.read.service("monitor")
-    assert monitor is not None and (monitor.events, monitor.state) == (1, None)
+    assert monitor is not None
+    assert (monitor.events, monitor.state) == (1, None)
 
 
 def test_transitions_that_arrive_late_fall_into_their_place(trail: Trail) -> None:
@@ -193,8 +191,11 @@ def test_odd_text_the_longest_keys_and_the_ends_of_time_go_through(trail: Trail)
     last = an_event(occurred_at="9999-12-31T23:59:59-12:00", actor={"id": longest})
     trail.given(event, last)
     patient, user, device = trail.read.patient(longest), trail.read.user(longest), trail.read.device(longest)
-    assert patient is not None and len(patient.accesses[0].purposes) == 32
-    assert user is not None and user.name == "\u202e\ufeff\x01'\"\\" and user.events == 2
-    assert device is not None and device.software_versions[0].version == version
+    assert patient is not None
+    assert len(patient.accesses[0].purposes) == 32
+    assert user is not None
+    assert user.name == "\u202e\ufeff\x01'\"\\" and user.events == 2
+    assert device is not None
+    assert device.software_versions[0].version == version
     assert trail.read.resource(longest, longest) is not None
     assert {each.state for each in trail.read.projections()} == {"running"}

@@ -54,6 +54,12 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
+def check_free(port: int) -> None:
+    """Raise ConfigurationError when something listens on the port: a broker might wait, or we ask the wrong one."""
+    if _listens(f"{LOOPBACK}:{port}"):
+        raise ConfigurationError(f"port {port} of {LOOPBACK} is in use by another program")
+
+
 def await_answer(bootstrap_servers: str, process: GuardedProcess, limit: float) -> None:
     """Return once the broker describes its cluster.
 
@@ -82,7 +88,7 @@ def _listens(address: str) -> bool:
 
 def _answers(bootstrap_servers: str) -> bool:
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=5000)
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers, bootstrap_timeout_ms=5000)
     except KafkaError:
         return False
     try:

@@ -13,6 +13,7 @@ the standard library, so that it can run isolated (`-I -S`) and starts in a few 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import select
 import signal
@@ -52,11 +53,11 @@ class _Wake:
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self.stop_wanted = False
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._request_stop)
 
-    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+    def _request_stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stop_wanted = True
 
 
@@ -90,7 +91,7 @@ def _start(
         user=user[0] if user else None,
         group=user[1] if user else None,
         extra_groups=[] if user else None,
-        preexec_fn=_end_with_parent(stop_signal),
+        preexec_fn=_end_with_parent(stop_signal),  # noqa: PLW1509 - the guard has one thread
     )
 
 
@@ -98,8 +99,6 @@ def _end_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
     """Where Linux can do it, even a guard that is itself killed takes its command along."""
     if not sys.platform.startswith("linux"):
         return None
-    import ctypes
-
     library = ctypes.CDLL(None)
 
     def set_parent_death_signal() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import signal
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -10,13 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from audit_trail.embedded.broker import LOOPBACK, await_answer, free_ports
+from audit_trail.embedded import orphans
+from audit_trail.embedded.broker import LOOPBACK, await_answer, check_free, free_ports
+from audit_trail.embedded.folder import ServerFolder
 from audit_trail.embedded.java import Availability, availability, fetch_jars, java
 from audit_trail.embedded.process import GuardedProcess
 from domain.errors import ConfigurationError
 
 POM = Path(__file__).parents[2] / "tests" / "kafka" / "pom.xml"
 START_LIMIT = 90.0  # seconds; it takes 5 s on two free cores
+ORPHAN_STEPS = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 10.0))
 
 SETTINGS: Mapping[str, str] = {
     "process.roles": "broker,controller",
@@ -76,6 +80,7 @@ class ApacheKafka:
         self._settings = {**SETTINGS, **(settings or {})}
         self._data = self.data_dir / "data"
         self._properties = self.data_dir / "server.properties"
+        self._folder = ServerFolder(self.data_dir)
         self._process: GuardedProcess | None = None
 
     @property
@@ -95,27 +100,13 @@ class ApacheKafka:
 
         Raises ConfigurationError or UnavailableError.
         """
-        if self.running:
-            raise ConfigurationError("Apache Kafka already runs")
         if not (found := available(self._pom)):
             raise ConfigurationError(f"Apache Kafka can't run here: {found.reason}")
         classpath = f"{fetch_jars(self._pom)}/*"
-        self._choose_ports()
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._properties.write_text(
-            "".join(f"{name}={value}\n" for name, value in self._all_settings().items())
-        )
-        if not (self._data / "meta.properties").exists():
-            self._format(classpath)
-        process = GuardedProcess(
-            [java(), *self._java_options(), "-cp", classpath, "kafka.Kafka", self._properties],
-            name="Apache Kafka",
-            log=self.log,
-            cwd=self.data_dir,
-        )
-        self._process = process.start()
+        self._folder.acquire()
         try:
-            await_answer(self.bootstrap_servers, process, START_LIMIT)
+            orphans.stop(self.data_dir, "java", ORPHAN_STEPS)
+            self._run(classpath)
         except BaseException:
             self.stop()
             raise
@@ -126,12 +117,13 @@ class ApacheKafka:
         if self._process:
             self._process.stop()
             self._process = None
+        self._folder.release()
 
     def kill(self) -> None:
         """End it as a crash would."""
         if self._process:
             self._process.kill()
-            self._process = None
+        self.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -141,10 +133,28 @@ class ApacheKafka:
     ) -> None:
         self.stop()
 
+    def _run(self, classpath: str) -> None:
+        self._choose_ports()
+        self._properties.write_text(
+            "".join(f"{name}={value}\n" for name, value in self._all_settings().items())
+        )
+        if not (self._data / "meta.properties").exists():
+            self._format(classpath)
+        self._process = GuardedProcess(
+            [java(), *self._java_options(), "-cp", classpath, "kafka.Kafka", self._properties],
+            name="Apache Kafka",
+            log=self.log,
+            cwd=self.data_dir,
+        ).start()
+        await_answer(self.bootstrap_servers, self._process, START_LIMIT)
+
     def _choose_ports(self) -> None:
         if self._controller_port is None:
             client, self._controller_port = free_ports(2)
             self._port = self._port or client
+        for port in (self._port, self._controller_port):
+            if port:
+                check_free(port)
 
     def _all_settings(self) -> dict[str, str]:
         controller = f"{LOOPBACK}:{self._controller_port}"
@@ -162,7 +172,13 @@ class ApacheKafka:
 
     def _format(self, classpath: str) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode().replace("-", "_")
-        command: list[str | Path] = [java(), *self._java_options(), "-XX:TieredStopAtLevel=1", "-cp", classpath]
+        command: list[str | Path] = [
+            java(),
+            *self._java_options(),
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            classpath,
+        ]
         done = subprocess.run(
             [*command, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", self._properties],
             capture_output=True,

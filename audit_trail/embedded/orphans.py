@@ -1,62 +1,59 @@
-"""A server that outlived its supervisor: find it by its data folder, and stop it."""
+"""Servers that outlived their supervisor: find them by the folder that they work in, and stop them."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from domain.errors import UnavailableError
 
-# Fast shutdown first; immediate shutdown, which costs a crash recovery, only for a server that does not follow.
-STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))
+PROCESSES = Path("/proc")  # Linux; elsewhere the guard alone has to see to it that nothing is left
+
+Steps = Sequence[tuple[signal.Signals, float]]
+"""Signals, from the gentlest on, each with the seconds to wait for its effect."""
 
 
-def stop(cluster: Path) -> None:
-    """Stop the PostgreSQL server that still runs on `cluster`; do nothing when there is none.
+def stop(folder: Path, program: str, steps: Steps) -> bool:
+    """Stop all processes of `program` whose working directory is `folder`; return whether it is certain that none is
+    left, which it is not on a system that shows no processes.
 
-    The caller holds the folder's lock, so such a server has no supervisor. A `postmaster.pid` whose process is some
-    other program (the number was used again, which is common in a container) is removed, because PostgreSQL itself
-    would refuse to start. Raises UnavailableError when the server does not end.
+    The caller holds the folder's lock, so they have no supervisor. A PostgreSQL whose first process is gone counts
+    too: its sessions still write to the same files until they notice. Raises UnavailableError when they do not end.
     """
-    pid_file = cluster / "postmaster.pid"
-    pid = _recorded_pid(pid_file)
-    if pid is None:
-        return
-    for number, seconds in STEPS:
-        if not _serves(pid, cluster):
-            break
-        _signal(pid, number)
-        _await_end(pid, cluster, seconds)
-    if _serves(pid, cluster):
-        raise UnavailableError(f"PostgreSQL (process {pid}) still runs on {cluster} and does not stop")
-    pid_file.unlink(missing_ok=True)
+    if not (PROCESSES / "self" / "cwd").exists():
+        return False
+    for number, seconds in steps:
+        deadline = time.monotonic() + seconds
+        for pid in _working_in(folder, program):
+            _signal(pid, number)
+        while _working_in(folder, program):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        else:
+            return True
+    raise UnavailableError(f"{program} still runs in {folder} and does not stop")
 
 
-def _recorded_pid(pid_file: Path) -> int | None:
+def _working_in(folder: Path, program: str) -> list[int]:
+    wanted = str(folder.resolve())
+    return [
+        int(process.name)
+        for process in PROCESSES.iterdir()
+        if process.name.isdigit() and _is_at_work(process, wanted, program)
+    ]
+
+
+def _is_at_work(process: Path, folder: str, program: str) -> bool:
     try:
-        first_line = pid_file.read_text().partition("\n")[0]
-    except FileNotFoundError:
-        return None
-    return abs(int(first_line)) if first_line.lstrip("-").isdigit() else None
-
-
-def _serves(pid: int, cluster: Path) -> bool:
-    return str(cluster) in _command_line(pid)
-
-
-def _command_line(pid: int) -> str:
-    """What a process was started with; empty when there is no such process."""
-    if Path("/proc/self/cmdline").exists():
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            return ""
-    return subprocess.run(
-        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout
+        return (process / "comm").read_text().strip() == program and str(
+            (process / "cwd").readlink()
+        ) == folder
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False  # it ended meanwhile, or is another user's
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -64,9 +61,3 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return  # it ended by itself
-
-
-def _await_end(pid: int, cluster: Path, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while _serves(pid, cluster) and time.monotonic() < deadline:
-        time.sleep(0.05)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from audit_trail.embedded import guard
 from domain.errors import ConfigurationError
@@ -83,7 +83,7 @@ class GuardedProcess:
         options.append(f"--pid-fd={pid_fd}")
         if self._account:
             options.append(f"--user={self._account.uid}:{self._account.gid}")
-        output = self.log.open("ab") if self.log else None
+        output = _open_log(self.log) if self.log else None
         try:
             return subprocess.Popen(
                 [sys.executable, "-I", "-S", GUARD, *options, "--", *self.command],
@@ -102,23 +102,31 @@ class GuardedProcess:
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._guard is not None and self._guard.poll() is None
+        return self._guard is not None and self.poll() is None
 
     def poll(self) -> int | None:
         """The exit code (128 + n after signal n), or None while it runs or when it was never started."""
-        return self._guard.poll() if self._guard else None
+        code = self._guard.poll() if self._guard else None
+        if code is not None:
+            self.request_stop()
+        return code
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it has ended; return the exit code. Raises TimeoutError after `timeout` seconds."""
         if self._guard is None:
             raise ConfigurationError(f"{self.name} was never started")
         try:
-            return self._guard.wait(timeout)
+            code = self._guard.wait(timeout)
         except subprocess.TimeoutExpired as exc:
             raise TimeoutError(f"{self.name} still runs after {timeout} s") from exc
+        self.request_stop()
+        return code
 
     def request_stop(self) -> None:
-        """Ask it to end and return at once, so that several processes can end at the same time."""
+        """Ask it to end and return at once, so that several processes can end at the same time.
+
+        It closes the guard's pipe, and may be called again, also when the process has ended.
+        """
         if self._guard and self._guard.stdin:
             self._guard.stdin.close()
 
@@ -163,3 +171,8 @@ class GuardedProcess:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _open_log(path: Path) -> BinaryIO:
+    """For its owner alone: what a server logs may say more than others should read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")

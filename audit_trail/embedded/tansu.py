@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from audit_trail.embedded.broker import LOOPBACK, await_answer, free_ports
+from audit_trail.embedded.broker import LOOPBACK, await_answer, check_free, free_ports
 from audit_trail.embedded.process import GuardedProcess
 from domain.errors import ConfigurationError
 
@@ -62,6 +62,7 @@ class TansuBroker:
             raise ConfigurationError("the embedded broker already runs")
         if self._port is None:
             self._port = free_ports(1)[0]
+        check_free(self._port)
         address = f"tcp://{self.bootstrap_servers}"
         options = ["--listener-url", address, "--advertised-listener-url", address]
         process = GuardedProcess(

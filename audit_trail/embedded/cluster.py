@@ -14,18 +14,18 @@ from domain.errors import ConfigurationError
 SUPERUSER = "postgres"
 
 
-def prepare(cluster: Path, programs: Path, account: Account | None) -> None:
+def prepare(cluster: Path, programs: Path, account: Account | None, *, durable: bool) -> None:
     """Make the cluster when there is none, and make sure that `account` (None: this user) owns it.
 
-    Raises ConfigurationError when that can't be done.
+    `durable` writes a new one through to the disk. Raises ConfigurationError when that can't be done.
     """
     if cluster.exists():
         _take_ownership(cluster, account)
     else:
-        _make(cluster, programs, account)
+        _make(cluster, programs, account, durable=durable)
 
 
-def _make(cluster: Path, programs: Path, account: Account | None) -> None:
+def _make(cluster: Path, programs: Path, account: Account | None, *, durable: bool) -> None:
     """It appears complete or not at all: initdb works under another name."""
     unfinished = cluster.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -33,6 +33,8 @@ def _make(cluster: Path, programs: Path, account: Account | None) -> None:
     if account:
         give(unfinished, account)
     options = ["-U", SUPERUSER, "-E", "UTF8", "--locale=C", "--auth-local=trust", "--auth-host=reject"]
+    if not durable:
+        options.append("--no-sync")
     try:
         done = subprocess.run(
             [programs / "initdb", "-D", unfinished, *options, "--no-instructions"],

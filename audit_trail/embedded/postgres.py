@@ -97,7 +97,7 @@ class EmbeddedPostgres:
             self._check_reachable(account)
             self._stop_orphans()
             binaries = programs(account, self.data_dir)
-            cluster.prepare(self._cluster, binaries, account)
+            cluster.prepare(self._cluster, binaries, account, durable=self._settings["fsync"] != "off")
             self._socket.make(account)
             self._write_configuration()
             self._run(binaries, account)

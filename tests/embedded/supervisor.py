@@ -15,7 +15,7 @@ from audit_trail.embedded.tansu import TansuBroker
 
 def main(kind: str, folder: Path) -> None:
     if kind == "postgres":
-        server = EmbeddedPostgres(folder).start()
+        server = EmbeddedPostgres(folder, settings={"fsync": "off"}).start()
         report = {"url": server.url, "pid": server.pid}
     elif kind == "kafka":
         report = {"bootstrap_servers": ApacheKafka(folder).start().bootstrap_servers}

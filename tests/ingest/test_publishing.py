@@ -1,0 +1,52 @@
+"""What is published is acknowledged by the broker, or the caller is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from kafka import KafkaConsumer
+
+from domain.errors import RejectedError, UnavailableError
+from ingest.publishing import Message, Publisher
+from ingest.settings import IngestSettings
+
+
+def test_key_value_and_headers_arrive_as_they_were_given(
+    settings: IngestSettings, topic: str, publish: Callable[..., Any]
+) -> None:
+    publish([b"1", None], key=b"k", headers=[("a", b"\xff"), ("a", b"")])
+    with closing(
+        KafkaConsumer(topic, bootstrap_servers=list(settings.bootstrap_servers), auto_offset_reset="earliest")
+    ) as consumer:
+        found = [next(consumer), next(consumer)]
+    assert [(record.key, record.value) for record in found] == [(b"k", b"1"), (b"k", None)]
+    assert [list(record.headers) for record in found] == [[("a", b"\xff"), ("a", b"")]] * 2
+
+
+def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestSettings, topic: str) -> None:
+    away = msgspec.structs.replace(settings, bootstrap_servers=("127.0.0.1:1",), publish_timeout_seconds=1.0)
+    started = time.monotonic()
+    with closing(Publisher(away)) as publisher, pytest.raises(UnavailableError):
+        publisher.publish([Message(topic, None, b"1")])
+    assert time.monotonic() - started < 5
+
+
+def test_a_topic_that_does_not_exist_is_an_error_within_the_time_out(settings: IngestSettings) -> None:
+    quick = msgspec.structs.replace(settings, publish_timeout_seconds=1.0)
+    with closing(Publisher(quick)) as publisher, pytest.raises(UnavailableError):
+        publisher.publish([Message(f"none-{uuid4().hex}", None, b"1")])
+
+
+def test_a_message_that_is_too_large_is_rejected_and_the_next_goes_through(
+    settings: IngestSettings, topic: str
+) -> None:
+    with closing(Publisher(settings)) as publisher:
+        with pytest.raises(RejectedError):
+            publisher.publish([Message(topic, None, b"x" * (8 << 20))])
+        publisher.publish([Message(topic, None, b"1")])

@@ -21,6 +21,7 @@ SELECT
     set_config('enable_hashjoin', 'off', true),
     set_config('enable_mergejoin', 'off', true),
     set_config('enable_hashagg', 'off', true),
+    set_config('enable_bitmapscan', 'off', true),
     set_config('enable_sort', 'off', true),
     set_config('jit', 'off', true)
 FROM audit_trail.projection

@@ -58,7 +58,7 @@ def find_events(connection: Connection, filter: EventFilter, page: PageRequest) 
     checkpoints = open_snapshot(connection)
     touched = ["activity", *(["patient"] if filter.patient else []), *(["device"] if filter.device else [])]
     as_of = min(checkpoints.get(name, -1) for name in touched)
-    query = _build(connection, filter, as_of) if as_of >= 0 else None
+    query = build(connection, filter, as_of) if as_of >= 0 else None
     if query is None:
         return EventPage(events=[], has_next=False, has_previous=False, as_of_position=as_of)
     newest_first = page.first is not None
@@ -143,7 +143,7 @@ def compose(
     }
 
 
-def _build(connection: Connection, filter: EventFilter, as_of: int) -> _Query | None:
+def build(connection: Connection, filter: EventFilter, as_of: int) -> _Query | None:
     """The query of a filter, None when nothing can match."""
     query = _Query(
         joins=[], aliases=["activity"], conditions=[], branches=[], parameters={"oldest": 0, "newest": as_of}

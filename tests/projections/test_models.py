@@ -194,7 +194,7 @@ def test_odd_text_the_longest_keys_and_the_ends_of_time_go_through(trail: Trail)
     assert patient is not None
     assert len(patient.accesses[0].purposes) == 32
     assert user is not None
-    assert user.name == "\u202e\ufeff\x01'\"\\" and user.events == 2
+    assert (user.name, user.events) == ("\u202e\ufeff\x01'\"\\", 2)
     assert device is not None
     assert device.software_versions[0].version == version
     assert trail.read.resource(longest, longest) is not None

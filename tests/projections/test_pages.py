@@ -1,0 +1,258 @@
+"""Pages of events: what a filter finds, and paging that holds still while events arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta, timezone
+from typing import Any
+
+import psycopg2
+import pytest
+
+from audit_trail.embedded.postgres import EmbeddedPostgres
+from domain.errors import RejectedError
+from event_store.migrations import migrate
+from projections.activity import ActivityProjector
+from projections.filters import EventFilter, EventPage, PageRequest
+from projections.registry import open_snapshot
+from projections.search import build, compose
+from tests.projections.building import START, Trail, an_event
+
+P1, P2 = {"id": "p1"}, {"id": "p2"}
+PUMP = {"id": "pump"}
+OBSERVATION = {"type": "Observation", "id": "o1"}
+INDIA = (START + timedelta(minutes=81)).astimezone(timezone(timedelta(hours=5, minutes=30)))
+EVENTS: list[dict[str, Any]] = [
+    {"type": "record.read", "patients": [P1, P2], "resources": [OBSERVATION], "purpose_of_use": ["TREAT"]},
+    {"type": "record.updated", "patients": [P1], "resources": [OBSERVATION], "actor": {"id": "nurse"}},
+    {"type": "user.login_failed", "outcome": "minor_failure", "client": {"address": "10.0.0.1"}},
+    {"type": "device.connected", "device": PUMP, "source": {"service": "devices"}},
+    {"type": "record.created", "actor": {"id": "pump", "kind": "device"}, "patients": [P2], "device": PUMP},
+    {"type": "record.read", "patients": [P1], "emergency": True, "session": "s1", "correlation_id": "c1"},
+    {"type": "access.denied", "outcome": "serious_failure", "session": "s1", "patients": [P1]},
+    {
+        "type": "record.deleted",
+        "resources": [{"type": "Observation", "id": "o2"}, OBSERVATION],
+        "action": "U",
+    },
+    {"type": "api.called", "actor": {"id": "dr-smith", "kind": "service"}, "request": {"method": "GET"}},
+]
+
+
+@pytest.fixture
+def told(trail: Trail) -> Trail:
+    trail.given(*(an_event(minute=40 * number, **fields) for number, fields in enumerate(EVENTS)))
+    return trail
+
+
+def positions(page: EventPage) -> list[int]:
+    return [each.position for each in page.events]
+
+
+FILTERS: list[tuple[dict[str, Any], list[int]]] = [
+    ({}, [8, 7, 6, 5, 4, 3, 2, 1, 0]),
+    ({"patient": "p1"}, [6, 5, 1, 0]),
+    ({"patient": "p2"}, [4, 0]),
+    ({"patient": "p3"}, []),
+    ({"actor": "dr-smith"}, [8, 7, 6, 5, 3, 2, 0]),
+    ({"user": "dr-smith"}, [7, 6, 5, 3, 2, 0]),
+    ({"device": "pump"}, [4, 3]),
+    ({"service": "devices"}, [3]),
+    ({"source": "devices", "service": "patient-service"}, []),
+    ({"resource_type": "Observation"}, [7, 1, 0]),
+    ({"resource_type": "Observation", "resource_id": "o1"}, [7, 1, 0]),
+    ({"resource_type": "Observation", "resource_id": "o2"}, [7]),
+    ({"types": ("record.read",)}, [5, 0]),
+    ({"types": ("record.read", "access.denied")}, [6, 5, 0]),
+    ({"categories": ("device", "service")}, [8, 3]),
+    ({"categories": ("user",), "types": ("record.read", "access.denied")}, [6]),
+    ({"categories": ("user",), "types": ("record.read",)}, []),
+    ({"actions": ("U",)}, [7, 1]),
+    ({"actions": ("R",)}, [5, 0]),
+    ({"outcomes": ("minor_failure", "serious_failure")}, [6, 2]),
+    ({"outcomes": ("success",), "patient": "p1"}, [5, 1, 0]),
+    ({"purposes": ("TREAT", "ETREAT")}, [0]),
+    ({"session": "s1"}, [6, 5]),
+    ({"correlation_id": "c1"}, [5]),
+    ({"address": "10.0.0.1"}, [2]),
+    ({"emergency": True}, [5]),
+    ({"emergency": False, "session": "s1"}, [6]),
+    ({"patient": "p2", "device": "pump"}, [4]),
+    ({"patient": "p1", "resource_type": "Observation", "user": "nurse"}, [1]),
+    ({"patient": "p1", "types": ("record.read",), "purposes": ("TREAT",), "outcomes": ("success",)}, [0]),
+    ({"occurred_from": START + timedelta(minutes=80)}, [8, 7, 6, 5, 4, 3, 2]),
+    ({"occurred_until": START + timedelta(minutes=80)}, [1, 0]),
+    (
+        {
+            "occurred_from": (START + timedelta(minutes=81)).astimezone(timezone(timedelta(hours=5))),
+            "patient": "p1",
+        },
+        [6, 5],
+    ),
+    ({"occurred_from": START + timedelta(days=1)}, []),
+]
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["first", "last"])
+def test_filters_find_what_matches_alone_and_together(told: Trail, backwards: bool) -> None:
+    page = PageRequest(last=50) if backwards else PageRequest(first=50)
+    found = [(asked, positions(told.read.events(EventFilter(**asked), page))) for asked, _ in FILTERS]
+    assert found == FILTERS
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"patient": "p1"}, {"actor": "dr-smith"}, {"types": ("record.read", "access.denied")}]
+)
+def test_pages_forth_and_back_cover_everything_once_and_know_their_ends(
+    told: Trail, asked: dict[str, Any]
+) -> None:
+    every = positions(told.read.events(EventFilter(**asked), PageRequest(first=50)))
+    seen: list[int] = []
+    page = told.read.events(EventFilter(**asked), PageRequest(first=2))
+    assert not page.has_previous
+    while True:
+        seen.extend(positions(page))
+        assert page.has_next == (len(seen) < len(every))
+        if not page.has_next:
+            break
+        page = told.read.events(EventFilter(**asked), PageRequest(first=2, after=seen[-1]))
+        assert page.has_previous
+    assert seen == every
+
+    back: list[int] = []
+    page = told.read.events(EventFilter(**asked), PageRequest(last=2))
+    assert not page.has_next
+    while True:
+        back[:0] = positions(page)
+        assert page.has_previous == (len(back) < len(every))
+        if not page.has_previous:
+            break
+        page = told.read.events(EventFilter(**asked), PageRequest(last=2, before=back[0]))
+        assert page.has_next
+    assert back == every
+
+
+def test_both_bounds_cut_the_list(told: Trail) -> None:
+    page = told.read.events(EventFilter(), PageRequest(first=50, after=7, before=2))
+    assert positions(page) == [6, 5, 4, 3]
+    assert page.has_previous
+    assert not told.read.events(EventFilter(), PageRequest(first=5, after=0)).events
+
+
+def test_pages_hold_still_while_events_arrive(told: Trail) -> None:
+    first = told.read.events(EventFilter(patient="p1"), PageRequest(first=2))
+    told.given(*(an_event(patients=[P1]) for _ in range(5)))
+    second = told.read.events(EventFilter(patient="p1"), PageRequest(first=2, after=positions(first)[-1]))
+    assert positions(first) + positions(second) == [6, 5, 1, 0]
+    newer = told.read.events(EventFilter(patient="p1"), PageRequest(last=3, before=positions(first)[0]))
+    assert positions(newer) == [11, 10, 9]
+    assert newer.has_previous
+
+
+def test_nothing_is_shown_beyond_what_all_touched_projections_have_applied(told: Trail) -> None:
+    told.append(an_event(patients=[P1]))
+    told.project(ActivityProjector())
+    everything = told.read.events(EventFilter(), PageRequest(first=1))
+    assert (positions(everything), everything.as_of_position) == ([9], 9)
+    by_patient = told.read.events(EventFilter(patient="p1"), PageRequest(first=1))
+    assert (positions(by_patient), by_patient.as_of_position) == ([6], 8)
+    assert told.read.as_of_position() == 8
+
+
+def test_a_trail_without_read_models_answers_that_it_has_nothing_yet(trail: Trail) -> None:
+    event = an_event()
+    trail.append(event)
+    page = trail.read.events(EventFilter(), PageRequest(first=10))
+    assert (page.events, page.as_of_position, page.has_next) == ([], -1, False)
+    assert trail.read.as_of_position() == -1
+    found = trail.read.event(event.event_id)
+    assert found is not None
+    assert found.event == event
+
+
+@pytest.mark.parametrize(
+    ("asked", "page", "field"),
+    [
+        ({}, {}, "first"),
+        ({}, {"first": 1, "last": 1}, "first"),
+        ({}, {"first": 0}, "first"),
+        ({}, {"last": 1001}, "last"),
+        ({}, {"first": 1, "after": -1}, "after"),
+        ({}, {"first": 1, "before": 2**63}, "before"),
+        ({"patient": ""}, {"first": 1}, "patient"),
+        ({"actor": "a\0b"}, {"first": 1}, "actor"),
+        ({"session": "\ud800"}, {"first": 1}, "session"),
+        ({"device": "x" * 257}, {"first": 1}, "device"),
+        ({"types": ("record.red",)}, {"first": 1}, "types"),
+        ({"outcomes": ("fine",)}, {"first": 1}, "outcomes"),
+        ({"resource_id": "1"}, {"first": 1}, "resource_type"),
+        ({"occurred_from": START.replace(tzinfo=None)}, {"first": 1}, "occurred_from"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_by_name(
+    trail: Trail, asked: dict[str, Any], page: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(RejectedError) as refused:
+        trail.read.events(EventFilter(**asked), PageRequest(**page))
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"patient": "p1"},
+        {"patient": "p1", "after": 1500},
+        {"actor": "u7"},
+        {"actor": "u7", "after": 1500},
+        {"types": ("access.denied", "user.logged_in")},
+        {"session": "s7"},
+        {"correlation_id": "c7"},
+        {"resource_type": "Patient"},
+        {"resource_type": "Observation", "resource_id": "o1"},
+        {"outcomes": ("major_failure",)},
+        {"emergency": True},
+        {"patient": "p1", "actor": "u7", "device": "d1"},
+    ],
+)
+def test_a_page_reads_an_index_and_never_the_whole_table(full: Trail, asked: dict[str, Any]) -> None:
+    bounds = dict(asked)
+    after = bounds.pop("after", None)
+    with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        open_snapshot(connection)
+        query = build(connection, EventFilter(**bounds), full.size - 1)
+        assert query is not None
+        statement, parameters = compose(query, after, None, newest_first=True)
+        cursor.execute(f"EXPLAIN {statement}", parameters | {"limit": 21})
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "Seq Scan" not in plan, plan
+    assert "Index" in plan
+
+
+@pytest.fixture(scope="module")
+def full(postgres: EmbeddedPostgres) -> Iterator[Trail]:
+    """A trail of some thousand events, which no test changes."""
+    name = "projections_full"
+    with closing(psycopg2.connect(postgres.url_for("postgres"))) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+    migrate(postgres.url_for(name))
+    with closing(Trail(postgres.url_for(name))) as trail:
+        kinds = ("record.read", "user.logged_in", "access.denied")
+        trail.given(
+            *(
+                an_event(
+                    kinds[number % 3],
+                    number,
+                    actor={"id": f"u{number % 50}"},
+                    patients=[{"id": f"p{number % 90}"}],
+                    device={"id": f"d{number % 9}"} if number % 4 == 0 else None,
+                    resources=[{"type": "Observation", "id": f"o{number % 70}"}],
+                    session=f"s{number % 40}",
+                    correlation_id=f"c{number}",
+                )
+                for number in range(3000)
+            )
+        )
+        yield trail

@@ -1,0 +1,214 @@
+"""The runner: once each, in the rows' transaction, and one projector's trouble is its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import psycopg2
+import pytest
+
+from domain.errors import FencedError
+from domain.event import RecordedEvent
+from event_store.database import PROJECTOR, Database
+from projections.patient import PatientProjector
+from projections.registry import built_in, register
+from projections.runner import Runner
+from projections.tables import Column, Kind, Row, Table
+from projections.testing import record
+from projections.user import UserProjector
+from projections.writer import Writer
+from tests.projections.building import Trail, an_event
+
+COUNTS = "SELECT (SELECT count(*) FROM activity_v1.activity), (SELECT sum(events) FROM user_v1.user_action)"
+
+
+class Picky:
+    """A projector that refuses some events: by raising, or with a row that PostgreSQL refuses."""
+
+    name = "picky"
+    version = 1
+    tables = (Table("picky", ("position",), (Column("position", Kind.BIGINT), Column("note", Kind.JSON))),)
+
+    def __init__(self) -> None:
+        self.refuses = {"raise", "database"}
+
+    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
+        if "raise" in self.refuses and any(each.event.session == "raise" for each in events):
+            raise KeyError("a patient's name")
+        note = {"database": b"no json"} if "database" in self.refuses else {}
+        return {"picky": [(each.position, note.get(each.event.session or "", b"1")) for each in events]}
+
+
+@contextmanager
+def running(trail: Trail, count: int = 1) -> Iterator[list[Runner]]:
+    databases = [Database(trail.url, PROJECTOR) for _ in range(count)]
+    runners = [Runner(database, built_in(), batch=50) for database in databases]
+    threads = [threading.Thread(target=runner.run) for runner in runners]
+    for thread in threads:
+        thread.start()
+    try:
+        yield runners
+    finally:
+        for runner in runners:
+            runner.stop()
+        for thread in threads:
+            thread.join(20)
+        for database in databases:
+            database.close()
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def caught_up(trail: Trail) -> bool:
+    states = trail.read.projections()
+    return len(states) == 5 and all(each.lag == 0 for each in states)
+
+
+def test_applying_a_batch_twice_changes_nothing(trail: Trail) -> None:
+    events = [an_event(session="s"), an_event()]
+    trail.given(*events)
+    before = trail.rows(COUNTS)
+    for projector in built_in():
+        writer = Writer(trail.projector, projector)
+        with pytest.raises(FencedError):
+            writer.apply(record(events), -1, 1)
+        writer.close()
+    trail.project()
+    assert trail.rows(COUNTS) == before == [(2, 2)]
+
+
+def test_batches_of_any_size_give_the_same_rows(trail: Trail) -> None:
+    events = [
+        an_event(
+            ("record.read", "user.logged_in", "api.called")[number % 3],
+            -number,
+            actor={"id": f"u{number % 4}", "name": f"Name {number}"},
+            patients=[{"id": f"p{number % 3}"}],
+            purpose_of_use=[f"P{number % 5}", f"P{number % 2}"],
+            session=f"s{number % 2}",
+            request={"method": "GET", "duration_ms": 0.1},
+        )
+        for number in range(60)
+    ]
+    trail.append(*events)
+    trail.project(batch=7)
+    for projector in built_in():
+        for table in projector.tables:
+            if not table.merged:
+                continue
+            names = ", ".join(table.names)
+            stored = trail.rows(f"SELECT {names} FROM {projector.name}_v1.{table.name}")
+            expected = table.combine(projector.rows(record(events))[table.name])
+            assert sorted(map(repr, map(_plain, stored))) == sorted(map(repr, map(_plain, expected)))
+
+
+def _plain(row: Row) -> Row:
+    return tuple(list(value) if isinstance(value, tuple) else value for value in row)
+
+
+@pytest.mark.parametrize(
+    ("poison", "failure"), [("raise", "KeyError"), ("database", "InvalidTextRepresentation")]
+)
+def test_a_poison_event_stops_only_its_projector_and_keeps_all_before_it(
+    trail: Trail, poison: str, failure: str
+) -> None:
+    events = [an_event() for _ in range(20)]
+    events[13] = an_event(session=poison)
+    positions = trail.append(*events)
+    picky = Picky()
+    trail.project(picky, *built_in())
+    states = {each.name: each for each in trail.read.projections()}
+    stopped = states.pop("picky")
+    assert (stopped.position, stopped.failed_position, stopped.state) == (
+        positions[12],
+        positions[13],
+        "failed",
+    )
+    assert (stopped.failed_event_id, stopped.error, stopped.lag) == (str(events[13].event_id), failure, 7)
+    assert {(each.position, each.state) for each in states.values()} == {(positions[-1], "running")}
+    assert trail.rows("SELECT count(*) FROM picky_v1.picky") == [(13,)]
+
+    picky.refuses.clear()
+    trail.project(picky)
+    mended = next(each for each in trail.read.projections() if each.name == "picky")
+    assert (mended.state, mended.lag, mended.error, mended.failed_position) == ("running", 0, None, None)
+    assert trail.rows("SELECT count(*) FROM picky_v1.picky") == [(20,)]
+
+
+def test_two_runners_at_once_apply_every_event_once(trail: Trail) -> None:
+    trail.append(*(an_event(session="s") for _ in range(300)))
+    with running(trail, count=2):
+        for _ in range(10):
+            trail.append(*(an_event(session="s") for _ in range(30)))
+        eventually(lambda: caught_up(trail))
+    assert trail.rows(COUNTS) == [(600, 600)]
+
+
+def test_a_notification_wakes_the_runner_at_once(trail: Trail) -> None:
+    with running(trail):
+        trail.append(an_event())
+        eventually(lambda: caught_up(trail))
+        started = time.monotonic()
+        trail.append(an_event())
+        eventually(lambda: caught_up(trail))
+        assert time.monotonic() - started < 0.9, "polling found it, not the notification"
+
+
+def test_the_runner_goes_on_after_the_database_has_cut_all_its_connections(trail: Trail) -> None:
+    with running(trail):
+        trail.append(an_event())
+        eventually(lambda: caught_up(trail))
+        admin = psycopg2.connect(trail.url)
+        with admin, admin.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        admin.close()
+        for database in (trail.ingest, trail.reader):
+            database.close()
+        trail.append(an_event(), an_event())
+        eventually(lambda: caught_up(trail))
+    assert trail.rows(COUNTS) == [(3, 3)]
+
+
+def test_projections_at_different_checkpoints_meet(trail: Trail) -> None:
+    trail.append(*(an_event(patients=[{"id": "p"}]) for _ in range(30)))
+    trail.project(PatientProjector())
+    trail.append(*(an_event(patients=[{"id": "p"}]) for _ in range(30)))
+    trail.project()
+    assert {each.position for each in trail.read.projections()} == {59}
+    patient, user = trail.read.patient("p"), trail.read.user("dr-smith")
+    assert patient is not None
+    assert user is not None
+    assert patient.events == user.events == 60
+
+
+def test_a_later_version_gets_tables_of_its_own_and_waits_to_be_live(trail: Trail) -> None:
+    class Newer(UserProjector):
+        version = 2
+
+    trail.given(an_event())
+    assert register(trail.projector, Newer()) == -1
+    versions = [(each.version, each.live) for each in trail.read.projections() if each.name == "user"]
+    assert versions == [(1, True), (2, False)]
+    assert trail.read.user("dr-smith") is not None
+
+
+def test_the_reader_may_not_write_a_read_model(trail: Trail) -> None:
+    trail.given(an_event())
+    with (
+        trail.reader.transaction() as connection,
+        connection.cursor() as cursor,
+        pytest.raises(psycopg2.Error),
+    ):
+        cursor.execute("DELETE FROM activity_v1.activity")

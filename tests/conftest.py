@@ -7,6 +7,7 @@ AUDIT_TRAIL_TEST_BROKER choose. A test that needs what the embedded broker lacks
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -46,8 +47,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_kafka: needs what only Apache Kafka itself does")
+    # A run that is told to end (a job's time limit) still stops its servers and removes their folders.
+    signal.signal(signal.SIGTERM, _end_run)
     config.stash[not_run] = []
     config.stash[chosen_broker], config.stash[reason_of_choice] = _choose_broker(config.getoption("--broker"))
+
+
+def _end_run(*_: object) -> None:
+    pytest.exit("SIGTERM", returncode=128 + signal.SIGTERM)
 
 
 def _choose_broker(wanted: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ patient data, so it goes to the log and the client gets `INTERNAL_ERROR`.
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
 
 from graphql import GraphQLError
@@ -54,6 +55,12 @@ def is_unexpected(error: GraphQLError) -> bool:
     if original is None or isinstance(original, GraphQLError):
         return False
     return error.path is not None or not error.nodes
+
+
+def origin(exc: BaseException) -> dict[str, object]:
+    """Kind and place of a defect, for the log. Its message is left out, since it can quote patient data."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    return {"error": type(exc).__name__, "at": [f"{frame.filename}:{frame.lineno}" for frame in frames[-5:]]}
 
 
 class MaskUnexpectedErrors(MaskErrors):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import strawberry
+import structlog
 from graphql import GraphQLError, NoSchemaIntrospectionCustomRule, ValidationRule
 from strawberry.extensions import (
     AddValidationRules,
@@ -18,13 +18,13 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from graphql_api import activity_types as subjects
-from graphql_api.errors import MaskUnexpectedErrors, is_unexpected
+from graphql_api.errors import MaskUnexpectedErrors, is_unexpected, origin
 from graphql_api.event_type import Event
 from graphql_api.limits import QueryLimits, size_rule
 from graphql_api.query import Query
 from graphql_api.scalars import LONG, Long
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class AuditTrailSchema(strawberry.Schema):
@@ -38,7 +38,7 @@ class AuditTrailSchema(strawberry.Schema):
         for error in errors:
             if is_unexpected(error):
                 where = ".".join(map(str, error.path or ()))
-                logger.error("a query failed at %r", where, exc_info=error.original_error)
+                log.error("query_failed", path=where, **origin(error.original_error or error))
 
 
 def make_schema(limits: QueryLimits) -> AuditTrailSchema:

@@ -18,7 +18,7 @@ from web import documenting, problems
 from web.bodies import BodyLimit
 from web.graphql_endpoint import GraphQLEndpoint
 from web.health import Health, health_routes
-from web.metrics import Measuring, WebMetrics, metrics_endpoint
+from web.metrics import Measuring, WebMetrics, metrics_routes
 from web.pages import STATIC, swagger_ui
 from web.probes import Probes
 from web.publishing import Accepted, Publisher, publishing_routes
@@ -67,7 +67,7 @@ def create_app(
     app.include_router(reading_routes(models, reading, settings.limits.max_page))
     app.include_router(publishing_routes(publisher, publishing, settings))
     app.include_router(health_routes(models, probes, checking))
-    app.router.routes.append(Route("/metrics", metrics_endpoint(metrics, models, probes, checking)))
+    app.include_router(metrics_routes(metrics, models, probes, checking))
     app.router.routes.append(Route("/graphql", GraphQLEndpoint(models, reading, settings)))
     if settings.pages:
         app.mount("/static", StaticFiles(directory=STATIC))
@@ -78,6 +78,7 @@ def create_app(
         return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes
 
     app.add_middleware(BodyLimit, limit=body_limit, timeout=settings.body_timeout)
+    app.add_middleware(problems.LastResort)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Measuring, metrics=metrics)
     return app

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 
 import structlog
+from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -128,13 +127,13 @@ def _route(scope: Scope) -> str:
     return known if known in {"/graphql", "/docs", "/openapi.json"} else "other"
 
 
-def metrics_endpoint(
-    metrics: WebMetrics, models: Readable, probes: Probes, threads: Threads
-) -> Callable[[Request], Awaitable[Response]]:
-    """What answers `/metrics`."""
+def metrics_routes(metrics: WebMetrics, models: Readable, probes: Probes, threads: Threads) -> APIRouter:
+    """The route that Prometheus scrapes."""
+    router = APIRouter(include_in_schema=False)
 
-    async def scrape(_: Request) -> Response:
+    @router.get("/metrics")
+    async def scrape() -> Response:
         await threads.run(metrics.refresh, models, probes)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    return scrape
+    return router

@@ -7,13 +7,19 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import AuditTrailError, RejectedError, UnavailableError
+from graphql_api.errors import origin
 
+log = structlog.get_logger(__name__)
+
+UNEXPECTED = "an unexpected error; it is in the server's log"
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -66,12 +72,38 @@ def install(app: FastAPI, retry_after: int) -> None:
             headers={"Retry-After": str(retry_after)},
         )
 
-    async def unexpected(_: Request, __: Exception) -> Response:
-        return problem(500, "an unexpected error; it is in the server's log")
+    async def stopped(_: Request, exc: Exception) -> Response:
+        log.error("request_failed", **origin(exc))
+        return problem(500, UNEXPECTED)
 
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(RejectedError, refused)
     app.add_exception_handler(UnavailableError, away)
-    app.add_exception_handler(AuditTrailError, unexpected)
-    app.add_exception_handler(Exception, unexpected)
+    app.add_exception_handler(AuditTrailError, stopped)
+
+
+class LastResort:
+    """ASGI middleware for what nobody expected: the client learns nothing, the log learns the place.
+
+    The server's own answer would write the exception's text to the log, which can quote patient data.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; answer 500 if that fails before the answer has begun."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as exc:  # noqa: BLE001 - the top level of a request
+            log.error("request_failed", **origin(exc))  # noqa: TRY400 - a traceback repeats the exception's text
+            if scope["type"] == "http" and not begun:
+                await problem(500, UNEXPECTED)(scope, receive, send)

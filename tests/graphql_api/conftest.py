@@ -1,0 +1,52 @@
+"""The schema on a real trail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from strawberry.types import ExecutionResult
+
+from event_store.database import READER, Database
+from graphql_api.context import Context, Readable
+from graphql_api.limits import QueryLimits
+from graphql_api.reading import Threads
+from graphql_api.schema import make_schema
+from projections.read_models import ReadModels
+from tests.graphql_api.trail import hospital, record
+
+DEFAULTS = QueryLimits()
+Execute = Callable[..., ExecutionResult]
+
+
+@pytest.fixture
+def models(migrated_url: str) -> Iterator[ReadModels]:
+    """The read models of the hospital's morning."""
+    record(migrated_url, hospital())
+    with closing(Database(migrated_url, READER, size=2)) as database:
+        yield ReadModels(database)
+
+
+@pytest.fixture
+def execute() -> Iterator[Execute]:
+    """`execute(models, query, limits=..., **variables)`: the result of one request."""
+    with closing(Threads(2)) as threads:
+
+        def run(
+            models: Readable, query: str, *, limits: QueryLimits = DEFAULTS, **variables: Any
+        ) -> ExecutionResult:
+            request = make_schema(limits).execute(
+                query, variable_values=variables, context_value=Context(models, threads, limits)
+            )
+            return asyncio.run(request)
+
+        yield run
+
+
+@pytest.fixture
+def unread() -> ReadModels:
+    """Read models whose database is away: what is refused before reading must not notice."""
+    return ReadModels(Database("postgresql://localhost:1/none", None))

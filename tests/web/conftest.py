@@ -1,0 +1,96 @@
+"""A real uvicorn on a socket, on a real database and a real broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+
+import web.publishing
+from audit_trail.embedded.broker import Broker
+from event_store.database import READER, Database
+from ingest.publishing import Publisher
+from ingest.settings import IngestSettings
+from projections.read_models import ReadModels
+from tests.graphql_api.trail import hospital, record
+from web.app import create_app
+from web.probes import StoreProbes
+from web.server import Server, listen
+from web.settings import WebSettings
+
+Serve = Callable[..., httpx2.Client]
+
+NO_BROKER = "127.0.0.1:1"
+NO_DATABASE = "postgresql://localhost:1/none"
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[httpx2.Client]:
+    """A client of `app`, served by uvicorn in a thread until the end."""
+    server = Server(app, graceful_seconds=5)
+    with listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            with httpx2.Client(
+                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30
+            ) as client:
+                yield client
+        finally:
+            server.stop()
+            thread.join()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """`serve(url, bootstrap_servers, models=..., publisher=..., **settings)`: a client of a server of its own."""
+    with ExitStack() as stack:
+
+        def start(
+            url: str,
+            bootstrap_servers: str = NO_BROKER,
+            models: ReadModels | None = None,
+            publisher: web.publishing.Publisher | None = None,
+            **settings: Any,
+        ) -> httpx2.Client:
+            database = stack.enter_context(closing(Database(url, READER, size=4)))
+            ingest = IngestSettings(bootstrap_servers=(bootstrap_servers,), publish_timeout_seconds=5)
+            publisher = publisher or stack.enter_context(closing(Publisher(ingest)))
+            app = create_app(
+                models or ReadModels(database), publisher, StoreProbes(database), WebSettings(**settings)
+            )
+            return stack.enter_context(serving(app))
+
+        yield start
+
+
+@pytest.fixture
+def trail_url(migrated_url: str) -> str:
+    """The URL of a database with the hospital's morning."""
+    record(migrated_url, hospital())
+    return migrated_url
+
+
+@pytest.fixture
+def client(serve: Serve, trail_url: str) -> httpx2.Client:
+    """A client of a server on the hospital's morning, without a broker."""
+    return serve(trail_url)
+
+
+@pytest.fixture
+def publishing_client(serve: Serve, migrated_url: str, broker: Broker, topic: str) -> httpx2.Client:
+    """A client of a server that publishes to `topic`."""
+    return serve(migrated_url, broker.bootstrap_servers, topic=topic)
+
+
+@pytest.fixture
+def lonely_client(serve: Serve) -> httpx2.Client:
+    """A client of a server without database and broker: what is refused before reading must not notice."""
+    return serve(NO_DATABASE)

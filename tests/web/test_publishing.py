@@ -1,0 +1,188 @@
+"""`POST /v1/events`: what is published, and what is said of the rest."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from audit_trail.embedded.broker import Broker
+from domain.errors import UnavailableError
+from ingest.publishing import Message
+from interop.decoding import decode
+from tests.web.conftest import NO_DATABASE, Serve
+
+
+def native(**fields: Any) -> dict[str, Any]:
+    return {
+        "event_id": str(uuid4()),
+        "type": "user.logged_in",
+        "occurred_at": "2026-03-01T08:15:30Z",
+        "source": {"service": "authentication"},
+        "actor": {"id": "ada"},
+    } | fields
+
+
+def published(broker: Broker, topic: str, count: int) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
+    """Value and headers of the first `count` messages of `topic`."""
+    messages: list[tuple[bytes, list[tuple[str, bytes]]]] = []
+    with closing(
+        KafkaConsumer(bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest")
+    ) as consumer:
+        consumer.assign([TopicPartition(topic, number) for number in range(4)])
+        until = time.monotonic() + 20
+        while len(messages) < count and time.monotonic() < until:
+            for records in consumer.poll(timeout_ms=500).values():
+                messages += [(record.value, list(record.headers)) for record in records]
+    return messages
+
+
+def test_one_event_is_published_byte_for_byte(
+    publishing_client: httpx2.Client, broker: Broker, topic: str
+) -> None:
+    event = native()
+    body = json.dumps(event, indent=3).encode()
+    response = publishing_client.post(
+        "/v1/events", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert response.status_code == 202, response.text
+    assert response.json() == {
+        "accepted": 1,
+        "rejected": 0,
+        "events": [{"index": 0, "event_id": event["event_id"]}],
+    }
+    assert [value for value, _ in published(broker, topic, 1)] == [body]
+
+
+def test_the_good_items_are_published_and_the_bad_ones_explained(
+    publishing_client: httpx2.Client, broker: Broker, topic: str
+) -> None:
+    good = [native(), native()]
+    items = [good[0], native(actor=5), {"type": "x"}, good[1], native(occurred_at="2026-03-01T08:15:30"), 7]
+    response = publishing_client.post("/v1/events", json=items)
+    assert response.status_code == 202
+    answer = response.json()
+    assert (answer["accepted"], answer["rejected"]) == (2, 4)
+    assert [item.get("event_id") for item in answer["events"]] == [
+        good[0]["event_id"], None, None, good[1]["event_id"], None, None,
+    ]  # fmt: skip
+    bad = [item for item in answer["events"] if "reason" in item]
+    assert [(item["index"], item["field"]) for item in bad] == [
+        (1, "actor"),
+        (2, "event_id"),
+        (4, "occurred_at"),
+        (5, ""),
+    ]
+    assert all(item["message"] for item in bad)
+    values = sorted(json.loads(value)["event_id"] for value, _ in published(broker, topic, 2))
+    assert values == sorted(event["event_id"] for event in good)
+
+
+FHIR = {
+    "resourceType": "AuditEvent",
+    "id": "example",
+    "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
+    "subtype": [{"system": "http://hl7.org/fhir/restful-interaction", "code": "read"}],
+    "action": "R",
+    "recorded": "2026-03-01T08:15:30Z",
+    "outcome": "0",
+    "agent": [{"who": {"reference": "Practitioner/17"}, "requestor": True}],
+    "source": {"observer": {"display": "gateway"}},
+    "entity": [{"what": {"reference": "Observation/1"}}],
+}
+
+
+def cloud_event() -> dict[str, Any]:
+    event = native()
+    data = {name: event[name] for name in ("source", "actor")}
+    return {
+        "specversion": "1.0",
+        "id": event["event_id"],
+        "source": "/authentication",
+        "type": event["type"],
+        "time": event["occurred_at"],
+        "data": data,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "count"),
+    [
+        ("application/cloudevents+json", cloud_event(), 1),
+        ("application/cloudevents-batch+json", [cloud_event(), cloud_event()], 2),
+        ("application/fhir+json; fhirVersion=4.0", FHIR, 1),
+        ("application/json; charset=utf-8", [FHIR, cloud_event(), native()], 3),
+    ],
+)
+def test_other_formats_get_the_event_id_that_ingest_will_give(
+    publishing_client: httpx2.Client, broker: Broker, topic: str, content_type: str, body: Any, count: int
+) -> None:
+    response = publishing_client.post(
+        "/v1/events", content=json.dumps(body).encode(), headers={"Content-Type": content_type}
+    )
+    assert response.status_code == 202, response.text
+    promised = sorted(item["event_id"] for item in response.json()["events"])
+    found = [decode(value, headers, max_bytes=1 << 20) for value, headers in published(broker, topic, count)]
+    assert sorted(str(each.event.event_id) for each in found) == promised
+
+
+def test_a_cloudevent_in_binary_mode_is_taken(
+    publishing_client: httpx2.Client, broker: Broker, topic: str
+) -> None:
+    event = cloud_event()
+    headers = {f"ce-{name}": event[name] for name in ("specversion", "id", "source", "type", "time")}
+    response = publishing_client.post("/v1/events", json=event["data"], headers=headers)
+    assert response.status_code == 202, response.text
+    ((value, kept),) = published(broker, topic, 1)
+    assert str(decode(value, kept, max_bytes=1 << 20).event.event_id) == event["id"]
+
+
+def test_when_nothing_is_valid_the_answer_is_422(serve: Serve) -> None:
+    client = serve(NO_DATABASE)
+    for body in ([native(actor=5)], native(actor=5), 1, "x"):
+        response = client.post("/v1/events", json=body)
+        assert response.status_code == 422
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["errors"][0]["index"] == 0
+
+
+def test_what_is_no_request_is_refused(serve: Serve) -> None:
+    client = serve(NO_DATABASE, max_publish_events=2, max_publish_bytes=5000, max_message_bytes=500)
+
+    def status(body: bytes, **headers: str) -> int:
+        given = {"Content-Type": "application/json"} | {
+            name.replace("_", "-"): v for name, v in headers.items()
+        }
+        response = client.post("/v1/events", content=body, headers=given)
+        assert response.headers["content-type"] == "application/problem+json"
+        return int(response.status_code)
+
+    assert status(b"[1, 2") == 400
+    assert status(b"[]") == 400
+    assert status(b"[1, 2, 3]") == 413
+    assert status(b" " * 5001) == 413
+    assert status(b"") == 422
+    assert status(json.dumps(native(reason="x" * 600)).encode()) == 422
+    assert status(b"{}", Content_Type="text/plain") == 415
+    assert status(b"{}", Content_Encoding="gzip") == 415
+
+
+class Away:
+    """A publisher whose broker is away."""
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        raise UnavailableError(f"Kafka does not answer for {len(messages)} messages")
+
+
+def test_a_broker_that_is_away_is_503(serve: Serve) -> None:
+    response = serve(NO_DATABASE, publisher=Away()).post("/v1/events", json=native())
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
+    assert response.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,115 @@
+"""`GET /v1/events`: filters, links, and errors that name the parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.graphql_api.trail import hospital
+from tests.web.conftest import NO_DATABASE, Serve
+
+
+def positions(response: httpx2.Response) -> list[int]:
+    assert response.status_code == 200, response.text
+    return [event["position"] for event in response.json()["events"]]
+
+
+def test_conditions_are_combined(client: httpx2.Client) -> None:
+    def found(**parameters: Any) -> list[int]:
+        return positions(client.get("/v1/events", params=parameters))
+
+    assert found() == list(range(9, -1, -1))
+    assert found(patient="17", actor="ada", type=["record.read", "record.updated"]) == [6, 3, 2]
+    assert found(action=["U", "R"], occurred_from="2026-03-01T08:05:00Z") == [6, 5]
+    assert found(resource_type="Observation", resource_id="o-18", emergency="true") == [4]
+    assert found(outcome="minor_failure", category="user", session="s-1") == [0]
+    assert found(correlation_id="c-1", purpose="TREAT") == [2]
+
+
+def test_the_links_lead_through_the_trail_and_back(client: httpx2.Client) -> None:
+    response = client.get("/v1/events", params={"first": 2, "patient": "17"})
+    assert positions(response) == [6, 5]
+    assert response.json()["previous"] is None
+    assert response.headers["link"] == f'<{response.json()["next"]}>; rel="next"'
+    older = client.get(response.json()["next"])
+    assert positions(older) == [3, 2]
+    assert (older.json()["next"], older.json()["as_of_position"]) == (None, 9)
+    assert positions(client.get(older.json()["previous"])) == [6, 5]
+    assert positions(client.get("/v1/events", params={"last": 2})) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"patinet": "17"}, "patinet"),
+        ({"first": 0}, "first"),
+        ({"first": 101}, "first"),
+        ({"first": 1, "last": 1}, "last"),
+        ({"after": "x"}, "after"),
+        ({"occurred_from": "2026-03-01T08:00:00"}, "occurred_from"),
+        ({"type": "record.raed"}, "types"),
+        ({"action": "X"}, "action.0"),
+        ({"resource_id": "1"}, "resource_type"),
+        ({"patient": ""}, "patient"),
+        ({"emergency": "perhaps"}, "emergency"),
+    ],
+)
+def test_a_wrong_parameter_is_named_and_its_value_is_not_repeated(
+    lonely_client: httpx2.Client, parameters: dict[str, Any], field: str
+) -> None:
+    response = lonely_client.get("/v1/events", params=parameters)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == 400
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+def test_one_event_is_found_by_its_id(client: httpx2.Client) -> None:
+    listed = client.get("/v1/events", params={"type": "record.updated"}).json()["events"][0]
+    found = client.get(f"/v1/events/{listed['event']['event_id']}")
+    assert found.json() == listed
+    assert found.json()["event"]["changes"] == [{"path": "phone", "before": "1", "after": {"home": ["2"]}}]
+    assert client.get(f"/v1/events/{hospital()[0].event_id}").status_code == 404
+    assert client.get("/v1/events/x").status_code == 400
+
+
+def test_errors_of_routing_are_problems_too(lonely_client: httpx2.Client) -> None:
+    for method, path, status in (("GET", "/nothing", 404), ("DELETE", "/v1/events", 405)):
+        response = lonely_client.request(method, path)
+        assert response.status_code == status
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_a_database_that_is_away_is_503(serve: Serve) -> None:
+    response = serve(NO_DATABASE).get("/v1/events")
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_openapi_describes_the_routes_with_examples(lonely_client: httpx2.Client) -> None:
+    document = lonely_client.get("/openapi.json").json()
+    assert set(document["paths"]) == {"/v1/events", "/v1/events/{event_id}", "/healthz", "/readyz"}
+    assert {"AuditEvent", "RecordedEvent", "EventList", "Accepted", "Problem"} <= set(
+        document["components"]["schemas"]
+    )
+    post = document["paths"]["/v1/events"]["post"]
+    assert post["requestBody"]["content"]["application/json"]["example"]["type"] == "record.read"
+    assert post["responses"]["202"]["content"]["application/json"]["example"]
+    assert {"200", "400", "503"} <= set(document["paths"]["/v1/events"]["get"]["responses"])
+    assert _missing(document, document) == []
+
+
+def _missing(node: Any, document: dict[str, Any]) -> list[str]:
+    """References that lead nowhere."""
+    if isinstance(node, list):
+        return [ref for item in node for ref in _missing(item, document)]
+    if not isinstance(node, dict):
+        return []
+    here = node.get("$ref")
+    name = here.rpartition("/")[2] if isinstance(here, str) else None
+    bad = [str(here)] if name is not None and name not in document["components"]["schemas"] else []
+    return bad + [ref for item in node.values() for ref in _missing(item, document)]

@@ -5,6 +5,7 @@ What is not configured is started here. Every process ends with this one, even w
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -27,6 +28,7 @@ from event_store.migrations import migrate
 
 BrokerKind = Literal["embedded", "kafka"]
 PARTS = ("ingest", "project", "serve")
+SETTINGS_FILE = "settings.toml"
 _READY_SECONDS = 60.0
 
 
@@ -77,6 +79,7 @@ class Stack:
         if not self.settings.kafka_bootstrap_servers:
             found |= self._start_broker()
         self.settings = load(**found)
+        self._keep_settings()
         migrate(self.settings.require_database_url())
         for name in PARTS:
             self._parts.append(self._running.enter_context(self._part(name)))
@@ -94,8 +97,9 @@ class Stack:
             "kafka_bootstrap_servers": (broker.bootstrap_servers,),
             "kafka_create_topics": True,
         }
-        # One ingest process reads all there is; joining a group would take Tansu over 20 seconds.
-        return found | {"kafka_assignment": "static"}
+        if broker.kind == "embedded":
+            found["kafka_assignment"] = "static"  # joining a group takes it over 20 seconds
+        return found
 
     def _part(self, name: str) -> GuardedProcess:
         return GuardedProcess(
@@ -119,6 +123,17 @@ class Stack:
                 ours[PREFIX + name.upper()] = _text(value)
         return ours
 
+    def _keep_settings(self) -> None:
+        """Write `settings.toml`, with which the other commands find this stack. Only its owner reads it."""
+        file = self.folder / SETTINGS_FILE
+        file.touch(mode=0o600)
+        lines = (
+            f"{name} = {_toml(getattr(self.settings, name))}\n"
+            for name in sorted(self.settings.model_fields_set)
+            if getattr(self.settings, name) is not None
+        )
+        file.write_text("".join(lines), encoding="utf-8")
+
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not _answers(f"{self.url}/readyz"):
@@ -128,6 +143,11 @@ class Stack:
                     f"the API is not ready after {_READY_SECONDS:.0f} s; see {self.folder}"
                 )
             time.sleep(0.1)
+
+
+def _toml(value: object) -> str:
+    """A JSON string, number, boolean or list of strings is one of TOML too."""
+    return json.dumps(value if isinstance(value, bool | int | tuple) else _text(value))
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,200 @@
+"""Writes the pages of `docs/reference` that follow from the code: ``python -m audit_trail.reference``.
+
+A test compares the pages with what this module makes, so that none can be out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from annotated_types import Ge, Le, MinLen
+from typer.main import get_command
+
+from audit_trail.cli import EXIT_CODES, app
+from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings
+from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
+from domain.event import AuditEvent
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+
+_SYSTEMS = {DCM: "DCM", REST: "REST", INTERACTION: "interaction", LIFECYCLE: "lifecycle", LOCAL: "local"}
+_BOUNDS = {Ge: "ge", Le: "le", MinLen: "min_length"}
+_SCHEMA_ID = "urn:audit-trail:schema:audit-event:1"
+
+
+def pages() -> dict[str, str]:
+    """The text of each page, by file name."""
+    return {
+        "settings.md": settings_page(),
+        "catalogue.md": catalogue_page(),
+        "audit-event.schema.json": event_schema(),
+        "cli.md": command_page(),
+    }
+
+
+def settings_page() -> str:
+    """Every setting with its type, default and help."""
+    head = (
+        "# Settings\n\n"
+        "Every setting is an environment variable. It can also stand in a TOML file that"
+        f" `{FILE_VARIABLE}` names, without the prefix and in lower case:"
+        ' `database_url = "postgresql://..."`.\n'
+        "A variable goes before the file, the file before the default. A variable that begins with"
+        f" `{PREFIX}` and is no setting is an error.\n\n"
+        "Lists are comma-separated in a variable, and lists in the file."
+        " Passwords and database URLs never appear in a log.\n"
+    )
+    rows = [
+        (f"`{PREFIX}{name.upper()}`", _type_of(name), _default(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    return head + "\n" + _table(("Variable", "Values", "Default", "What it does"), rows)
+
+
+def catalogue_page() -> str:
+    """Every event type with its category, action, required fields and codes."""
+    head = (
+        "# Catalogue of event types\n\n"
+        "`type` of an event is one of these names. The action is what the trail assumes when the event gives"
+        " none. The required fields come on top of `event_id`, `type`, `occurred_at`, `source` and `actor`, which"
+        " every event has.\n\n"
+        "Codes are those of FHIR AuditEvent `type` and `subtype` (R5 `category` and `code`). Systems: "
+        + ", ".join(f"{short} is `{system}`" for system, short in _SYSTEMS.items())
+        + ". The local codes are ours, where DICOM and FHIR have none.\n"
+    )
+    return head + "".join(_category(category) for category in Category)
+
+
+def _category(category: Category) -> str:
+    rows = [
+        (
+            f"`{entry.name}`",
+            entry.description,
+            entry.action.value,
+            ", ".join(f"`{path}`" for path in entry.required),
+            _code(entry.type_code),
+            _code(entry.subtype_code),
+        )
+        for entry in CATALOGUE.values()
+        if entry.category is category
+    ]
+    return f"\n## {category.value.capitalize()}\n\n" + _table(
+        ("Type", "Meaning", "Action", "Required", "Code", "Subtype"), rows
+    )
+
+
+def event_schema() -> str:
+    """The JSON Schema of a native event."""
+    schema = msgspec.json.schema(AuditEvent)
+    described = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": _SCHEMA_ID,
+        "title": "AuditEvent",
+        **schema,
+    }
+    return json.dumps(described, indent=2) + "\n"
+
+
+def command_page() -> str:
+    """Every command with its arguments and options, and the exit codes."""
+    root = get_command(app)
+    kinds = {0: ["done"], 130: ["interrupted"]}
+    for kind, code in EXIT_CODES:
+        kinds.setdefault(code, []).append(f"`{kind.__name__}`: {(kind.__doc__ or '').splitlines()[0]}")
+    codes = [(str(code), " ".join(texts)) for code, texts in sorted(kinds.items())]
+    head = (
+        f"# Command line\n\n{root.help}\n\n"
+        "Settings come from [variables or a file](settings.md), not from options.\n"
+    )
+    return (
+        head
+        + "".join(_commands("audit-trail", root))
+        + "\n## Exit codes\n\n"
+        + _table(("Code", "Meaning"), codes)
+    )
+
+
+def _commands(path: str, command: Any) -> Iterator[str]:
+    for name, inner in getattr(command, "commands", {}).items():
+        if hasattr(inner, "commands"):
+            yield from _commands(f"{path} {name}", inner)
+            continue
+        yield f"\n## {path} {name}\n\n{' '.join(inner.help.split())}\n"
+        rows = [
+            (f"`{_spelling(parameter)}`", _parameter_default(parameter), parameter.help or "")
+            for parameter in inner.params
+            if parameter.name != "help"
+        ]
+        if rows:
+            yield "\n" + _table(("Argument or option", "Default", "What it does"), rows)
+
+
+def _spelling(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).upper() + ("..." if parameter.nargs == -1 else "")
+    annotation = parameter.type_descriptor.annotation
+    choices = getattr(annotation, "__args__", ())
+    value = "" if parameter.is_flag else " " + ("|".join(choices) or annotation.__name__.upper())
+    return ", ".join(parameter.opts) + value
+
+
+def _parameter_default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    return "" if parameter.default in (None, False, "") else f"`{parameter.default}`"
+
+
+def _type_of(name: str) -> str:
+    field = Settings.model_fields[name]
+    annotation = str(field.annotation)
+    if "Literal" in annotation:
+        return ", ".join(f"`{value}`" for value in field.annotation.__args__)  # type: ignore[union-attr]
+    words = {
+        "bool": "true or false",
+        "int": "whole number",
+        "tuple": "list",
+        "Path": "file",
+        "Secret": "secret",
+    }
+    kind = next((text for key, text in words.items() if key in annotation), "text")
+    low, high = (
+        next((getattr(each, _BOUNDS[mark]) for each in field.metadata if isinstance(each, mark)), None)
+        for mark in (Ge, Le)
+    )
+    return kind if high is None else f"{kind}, {low} to {high}"
+
+
+def _default(value: object) -> str:
+    if value in (None, ()):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{','.join(value) if isinstance(value, tuple) else value}`"
+
+
+def _code(code: tuple[str, str] | None) -> str:
+    return f"{_SYSTEMS[code[0]]} `{code[1]}`" if code else ""
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def main() -> None:
+    """Write the pages and say which changed."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        path = FOLDER / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"wrote docs/reference/{name}\n")
+
+
+if __name__ == "__main__":
+    main()

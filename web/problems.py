@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.errors import AuditTrailError, RejectedError, UnavailableError
+from domain.errors import AuditTrailError, Reason, RejectedError, UnavailableError
 from graphql_api.errors import origin
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,8 @@ def install(app: FastAPI, retry_after: int) -> None:
 
     async def refused(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, RejectedError)
-        return problem(400, exc.message, errors=[{"field": exc.field, "message": exc.message}])
+        status = 413 if exc.reason is Reason.OVERSIZED else 400
+        return problem(status, exc.message, errors=[{"field": exc.field, "message": exc.message}])
 
     async def away(_: Request, __: Exception) -> Response:
         return problem(

@@ -141,3 +141,24 @@ def _files(page: str) -> list[str]:
     found = [part.split('"')[0] for part in page.split('="') if part.startswith("/static/")]
     assert found
     return found
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("query ($id: ID!) { node(id: $id) { id } }", r'{"id": "\ud800"}'),
+        ("query ($id: UUID!) { event(id: $id) { id } }", r'{"id": "\ud800"}'),
+        ("query ($id: ID!) { patient(id: $id) { events } }", r'{"id": "\u0000"}'),
+        ("query ($n: Int) { events(first: $n) { asOfPosition } }", '{"n": 1e400}'),
+        ("query ($n: Int) { events(first: $n) { asOfPosition } }", '{"n": 99999999999999999999}'),
+        ("{ events(first: 1, filter: {patient: " + '"' + r"\u{D800}" + '"}) { asOfPosition } }', "{}"),
+        ("{ a " * 900, "{}"),
+        ("{ a " * 400 + "}" * 400, "{}"),
+        ("{ events(first: " + "[" * 900 + "]" * 900 + ") { asOfPosition } }", "{}"),
+    ],
+)
+def test_extreme_requests_get_a_clear_error(lonely_client: httpx2.Client, query: str, variables: str) -> None:
+    body = b'{"query": ' + json.dumps(query).encode() + b', "variables": ' + variables.encode() + b"}"
+    response = lonely_client.post("/graphql", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code in {200, 400}, response.text
+    assert response.json()["errors"][0]["message"] != "Unexpected error.", response.text

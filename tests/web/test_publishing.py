@@ -186,3 +186,28 @@ def test_a_broker_that_is_away_is_503(serve: Serve) -> None:
     assert response.status_code == 503
     assert response.headers["retry-after"] == "5"
     assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_extreme_items_are_explained_each_by_itself(serve: Serve) -> None:
+    """Nothing of this is an event; all of it is JSON, or nearly so, and has broken a server somewhere."""
+    base = json.dumps(native())[:-1]
+    items = [
+        base + r', "patients": [{"id": "\ud800"}]}',
+        base + r', "\ud800": 1}',
+        base + r', "reason": "\u0000"}',
+        base + ', "attributes": ' + "[" * 2000 + "]" * 2000 + "}",
+        base + ', "attributes": {"x": 1e999}}',
+        "[" * 500 + "]" * 500,
+        '{"resourceType": 5}',
+        '{"specversion": "1.0", "id": "\\ud800"}',
+        "null",
+    ]
+    client = serve(NO_DATABASE, publisher=Away())
+    for item in items:
+        response = client.post(
+            "/v1/events", content=item.encode(), headers={"Content-Type": "application/json"}
+        )
+        assert response.status_code in {400, 422}, (item[:300], response.status_code, response.text)
+    for body in (b"\xff", b"[" * 100_000, b'["\xff"]', b'[{"a": "\xff"}]'):
+        response = client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+        assert response.status_code in {400, 422}, (body[:30], response.status_code, response.text)

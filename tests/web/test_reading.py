@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from graphql_api.cursors import encode_cursor
 from tests.graphql_api.trail import hospital
 from tests.web.conftest import NO_DATABASE, Serve
 
@@ -113,3 +114,27 @@ def _missing(node: Any, document: dict[str, Any]) -> list[str]:
     name = here.rpartition("/")[2] if isinstance(here, str) else None
     bad = [str(here)] if name is not None and name not in document["components"]["schemas"] else []
     return bad + [ref for item in node.values() for ref in _missing(item, document)]
+
+
+EXTREMES = [
+    "patient=%00",
+    "patient=%FF",
+    "after=%FF",
+    "first=99999999999999999999",
+    "first=1e3",
+    "after=" + encode_cursor(2**63 - 1),
+    "before=" + encode_cursor(2**63 - 1),
+    "occurred_from=0001-01-01T00:00:00%2B14:00",
+    "occurred_until=9999-12-31T23:59:59-14:00",
+    "occurred_from=9999-12-31T23:59:59-14:00&patient=17",
+    "occurred_from=1e300",
+    "type=" + "x" * 3000,
+    "&".join(["purpose=x"] * 200),
+    "patient=" + "%F0%9F%98%80" * 256,
+]
+
+
+def test_extreme_values_are_answered_or_refused(client: httpx2.Client) -> None:
+    for query in EXTREMES:
+        response = client.get(f"/v1/events?{query}")
+        assert response.status_code in {200, 400}, (query, response.text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Gt, Le
 from typer.main import get_command
 
 from audit_trail.cli import EXIT_CODES, app
@@ -23,7 +23,6 @@ from domain.event import AuditEvent
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
 _SYSTEMS = {DCM: "DCM", REST: "REST", INTERACTION: "interaction", LIFECYCLE: "lifecycle", LOCAL: "local"}
-_BOUNDS = {Ge: "ge", Le: "le", MinLen: "min_length"}
 _SCHEMA_ID = "urn:audit-trail:schema:audit-event:1"
 
 
@@ -157,16 +156,21 @@ def _type_of(name: str) -> str:
     words = {
         "bool": "true or false",
         "int": "whole number",
+        "float": "number",
         "tuple": "list",
         "Path": "file",
         "Secret": "secret",
     }
     kind = next((text for key, text in words.items() if key in annotation), "text")
-    low, high = (
-        next((getattr(each, _BOUNDS[mark]) for each in field.metadata if isinstance(each, mark)), None)
-        for mark in (Ge, Le)
-    )
-    return kind if high is None else f"{kind}, {low} to {high}"
+    return " ".join([kind, *filter(None, map(_bound, field.metadata))])
+
+
+def _bound(mark: object) -> str:
+    if isinstance(mark, Ge):
+        return f"from {mark.ge}"
+    if isinstance(mark, Gt):
+        return f"over {mark.gt}"
+    return f"to {mark.le}" if isinstance(mark, Le) else ""
 
 
 def _default(value: object) -> str:

@@ -129,7 +129,7 @@ def test_a_generated_page_is_what_the_code_says_now(name: str) -> None:
 
 def test_the_settings_page_has_each_setting_as_the_program_reads_it() -> None:
     page = reference.settings_page()
-    assert "| `AUDIT_TRAIL_HTTP_PORT` | whole number, 0 to 65535 | `8000` |" in page
+    assert "| `AUDIT_TRAIL_HTTP_PORT` | whole number from 0 to 65535 | `8000` |" in page
     assert "| `AUDIT_TRAIL_KAFKA_ASSIGNMENT` | `group`, `static` | `group` |" in page
     assert "| `AUDIT_TRAIL_KAFKA_CREATE_TOPICS` | true or false | `false` |" in page
 

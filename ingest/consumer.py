@@ -18,15 +18,16 @@ import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 
-from domain.errors import UnavailableError
+from domain.errors import FencedError, UnavailableError
 from event_store.database import Database
 from ingest.assignment import Changes, Listener, consumer_options, hold, pause, resume, seek
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
+from ingest.clients import connected, translated
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
 from ingest.streams import Extent, open_streams
-from ingest.topics import Topic, Topics, translated
+from ingest.topics import Topic, Topics
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,7 @@ class RecordSource:
         self._metrics = metrics
         self._positions: dict[TopicPartition, _Position] = {}
         self._unsettled: set[TopicPartition] = set()
+        self._doubted: dict[TopicPartition, int | None] = {}
         self._changes: Changes = deque()
         self._backoff = Backoff()
         self._settle_at = 0.0
@@ -69,10 +71,7 @@ class RecordSource:
         self._missing: set[str] = set()
         self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_at = 0.0
-        try:
-            self._consumer = KafkaConsumer(**consumer_options(settings))
-        except KafkaError as exc:
-            raise translated(exc) from exc
+        self._consumer = connected(KafkaConsumer, consumer_options(settings))
         self._listener = Listener(self._consumer, self._changes)
 
     @property
@@ -138,7 +137,7 @@ class RecordSource:
         """
         try:
             self._open(self._unsettled & self._consumer.assignment())
-        except UnavailableError as exc:
+        except (UnavailableError, FencedError) as exc:
             delay = self._backoff.next()
             self._settle_at = time.monotonic() + delay
             self._metrics.retried("open")
@@ -188,15 +187,23 @@ class RecordSource:
         """The client's errors in our words. It goes on after one that `settle` will look into."""
         try:
             yield
-        except (OffsetOutOfRangeError, LogTruncationError):
-            # Either the topic was made again, or Kafka has lost something: `settle` finds out which.
-            self.reopen(self._positions)
+        except LogTruncationError as exc:
+            self._doubt(
+                {partition: at.offset if at else 0 for partition, at in exc.divergent_offsets.items()}
+            )
+        except OffsetOutOfRangeError:
+            self._doubt(dict.fromkeys(self._positions))
         except (CorruptRecordError, UnicodeDecodeError) as exc:
             # The client can't go on over such a record; it is not skipped, so a new client will meet it again.
             log.warning("record_unreadable", error=type(exc).__name__, partitions=_names(self._positions))
             raise UnavailableError("a record can't be read by the Kafka client") from exc
         except KafkaError as exc:
             raise translated(exc) from exc
+
+    def _doubt(self, partitions: dict[TopicPartition, int | None]) -> None:
+        """Either the topic was made again, or Kafka has lost something: `settle` finds out which."""
+        self._doubted |= partitions
+        self.reopen(self._positions)
 
     def _marks(self) -> list[Polled]:
         """Partitions whose position is past transaction marks or aborted records, with nothing else to come.
@@ -220,26 +227,27 @@ class RecordSource:
     def _open(self, partitions: set[TopicPartition]) -> None:
         found = self._topics.describe(tuple({partition.topic for partition in partitions}))
         known = {partition for partition in partitions if partition.topic in found}
-        extents = self._extents(known, found)
-        if self._topics.describe(tuple(found)) != found:
-            raise UnavailableError("a topic was changed meanwhile")
         streams = open_streams(
-            self._database, extents, go_on_after_loss=self._settings.on_offset_loss == "continue"
+            self._database,
+            {partition: found[partition.topic].id for partition in known},
+            lambda: self._extents(known, found),
+            self._doubted,
+            go_on_after_loss=self._settings.on_offset_loss == "continue",
         )
         for partition, stream in streams.items():
             if not seek(self._consumer, partition, stream.next_offset):
                 continue
             self._positions[partition] = _Position(
-                extents[partition].topic_id, stream.stream, stream.next_offset
+                found[partition.topic].id, stream.stream, stream.next_offset
             )
             log.info(
                 "partition_opened",
                 topic=partition.topic,
                 partition=partition.partition,
                 offset=stream.next_offset,
-                behind=extents[partition].end - stream.next_offset,
             )
         self._unsettled -= streams.keys()
+        self._doubted.clear()
         resume(self._consumer, self._positions.keys() & streams.keys())
         if known != partitions:
             raise UnavailableError("a topic is gone")
@@ -247,13 +255,13 @@ class RecordSource:
     def _extents(
         self, partitions: set[TopicPartition], found: dict[str, Topic]
     ) -> dict[TopicPartition, Extent]:
-        if not partitions:
-            return {}
         try:
             first = self._consumer.beginning_offsets(list(partitions), timeout_ms=_ASK_TIMEOUT_MS)
             end = self._consumer.end_offsets(list(partitions), timeout_ms=_ASK_TIMEOUT_MS)
         except KafkaError as exc:
             raise translated(exc) from exc
+        if self._topics.describe(tuple(found)) != found:
+            raise UnavailableError("a topic was changed meanwhile")
         return {
             partition: Extent(found[partition.topic].id, first[partition], end[partition])
             for partition in partitions

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from domain.errors import Reason, RejectedError
+from ingest.clients import connected, translated
 from ingest.settings import IngestSettings
-from ingest.topics import translated
 
 
 class Message(NamedTuple):
@@ -65,6 +65,11 @@ class Publisher:
     def _connected(self) -> KafkaProducer:
         with self._lock:
             if self._producer is None:
+                # A producer that finds no broker leaves sockets open, out of reach; an admin client's can be closed.
+                timeout_ms = int(self._settings.publish_timeout_seconds * 1000)
+                connected(
+                    KafkaAdminClient, {"bootstrap_timeout_ms": timeout_ms} | self._settings.client_options()
+                ).close()
                 try:
                     self._producer = KafkaProducer(**_options(self._settings))
                 except KafkaError as exc:

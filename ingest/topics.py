@@ -8,14 +8,10 @@ from uuid import UUID
 
 import structlog
 from kafka import KafkaAdminClient
-from kafka.errors import (
-    AuthorizationError,
-    KafkaError,
-    SaslAuthenticationFailedError,
-    TopicAlreadyExistsError,
-)
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from domain.errors import ConfigurationError, UnavailableError
+from ingest.clients import connected, translated
 from ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)
@@ -74,11 +70,8 @@ class Topics:
 
     def _client(self) -> KafkaAdminClient:
         if self._admin is None:
-            self._admin = KafkaAdminClient(
-                request_timeout_ms=_REQUEST_TIMEOUT_MS,
-                bootstrap_timeout_ms=_REQUEST_TIMEOUT_MS,
-                **self._settings.client_options(),
-            )
+            options = {"request_timeout_ms": _REQUEST_TIMEOUT_MS, "bootstrap_timeout_ms": _REQUEST_TIMEOUT_MS}
+            self._admin = connected(KafkaAdminClient, options | self._settings.client_options())
         return self._admin
 
     def _forget(self) -> None:
@@ -100,12 +93,3 @@ def _topic(row: dict[str, Any]) -> Topic:
         )
     # A partition whose leader is not elected yet is there all the same.
     return Topic(topic_id, tuple(sorted(partition["partition_index"] for partition in row["partitions"])))
-
-
-def translated(exc: KafkaError) -> UnavailableError | ConfigurationError:
-    """A Kafka client's error in our words: refused is for an operator, all else may pass."""
-    if isinstance(exc, AuthorizationError | SaslAuthenticationFailedError):
-        return ConfigurationError(
-            f"Kafka refuses this client ({type(exc).__name__}): look at its rights and sasl_* settings"
-        )
-    return UnavailableError(f"Kafka does not answer ({type(exc).__name__})")

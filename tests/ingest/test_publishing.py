@@ -29,6 +29,8 @@ def test_key_value_and_headers_arrive_as_they_were_given(
     assert [list(record.headers) for record in found] == [[("a", b"\xff"), ("a", b"")]] * 2
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.usefixtures("refused_connections")
 def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestSettings, topic: str) -> None:
     away = msgspec.structs.replace(settings, bootstrap_servers=("127.0.0.1:1",), publish_timeout_seconds=1.0)
     started = time.monotonic()
@@ -37,6 +39,7 @@ def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestS
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.needs_kafka
 def test_a_topic_that_does_not_exist_is_an_error_within_the_time_out(settings: IngestSettings) -> None:
     quick = msgspec.structs.replace(settings, publish_timeout_seconds=1.0)
     with closing(Publisher(quick)) as publisher, pytest.raises(UnavailableError):

@@ -256,3 +256,10 @@ def full(postgres: EmbeddedPostgres) -> Iterator[Trail]:
             )
         )
         yield trail
+
+
+def test_a_bound_outside_the_list_leaves_nothing_behind(told: Trail) -> None:
+    newest = told.read.events(EventFilter(patient="p1"), PageRequest(first=2, after=100))
+    assert (positions(newest), newest.has_previous, newest.has_next) == ([6, 5], False, True)
+    oldest = told.read.events(EventFilter(patient="p2"), PageRequest(last=2, before=0))
+    assert (positions(oldest), oldest.has_previous, oldest.has_next) == ([4], False, True)

@@ -5,6 +5,7 @@ A test compares the pages with what this module makes, so that none can be out o
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -94,9 +95,18 @@ def event_schema() -> str:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": _SCHEMA_ID,
         "title": "AuditEvent",
-        **schema,
+        **_with_clean_descriptions(schema),
     }
     return json.dumps(described, indent=2) + "\n"
+
+
+def _with_clean_descriptions(schema: dict[str, Any]) -> dict[str, Any]:
+    """Descriptions come from docstrings, with the indentation of the source."""
+    definitions = {
+        name: {**definition, "description": inspect.cleandoc(definition["description"])}
+        for name, definition in schema["$defs"].items()
+    }
+    return {**schema, "$defs": definitions}
 
 
 def command_page() -> str:

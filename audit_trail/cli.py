@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from audit_trail import components, logs
-from audit_trail.settings import PREFIX, Settings, load
+from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
 from domain.errors import (
     AuditTrailError,
     ConfigurationError,
@@ -55,7 +55,8 @@ projections = typer.Typer(help="The read models.", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(projections, name="projections")
 
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 160)
+Id = Annotated[int, typer.Argument(help="The id that `dead-letters list` shows.")]
 Broker = Annotated[
     Literal["embedded", "kafka"],
     typer.Option(
@@ -115,16 +116,18 @@ def up(
 
     _stop_on_sigterm()
     settings = load()
-    with out.status("Starting database, broker, ingest, projectors and API"):
-        stack = Stack(settings, data.resolve(), broker)
-        stack.__enter__()
-    with stack:
+    with ExitStack() as running:
+        with out.status("Starting database, broker, ingest, projectors and API"):
+            stack = running.enter_context(Stack(settings, data.resolve(), broker))
         out.print(f"GraphiQL    {stack.url}/graphql")
         out.print(f"REST        {stack.url}/docs")
         out.print(
             f"Kafka       {','.join(stack.settings.kafka_bootstrap_servers)}, topic {stack.settings.kafka_topics[0]}"
         )
         out.print(f"Data, logs  {stack.folder}")
+        out.print(
+            f"For other commands: export {FILE_VARIABLE}={stack.folder / 'settings.toml'}", soft_wrap=True
+        )
         if broker == "embedded" and not settings.kafka_bootstrap_servers:
             out.print(
                 "The embedded broker forgets messages at a stop; what was ingested is kept. --broker kafka keeps both."
@@ -160,11 +163,14 @@ def ingest() -> None:
 @app.command()
 def project() -> None:
     """Keep the read models up to date, until SIGTERM. A second process is a standby."""
-    from projections.read_models import BUILT_IN
     from projections.runner import Runner
 
     settings = _long_running()
-    runner = Runner(components.projector_database(settings), BUILT_IN, batch=settings.projection_batch)
+    runner = Runner(
+        components.projector_database(settings),
+        components.built_in_projectors(),
+        batch=settings.projection_batch,
+    )
     _on_stop(runner.stop)
     runner.run()
 
@@ -176,6 +182,7 @@ def serve() -> None:
 
     settings = load()
     logs.configure(settings)
+    _on_stop(lambda: None)  # uvicorn has its own handlers, and raises the signal again once it has stopped
     run(settings)
 
 
@@ -226,7 +233,11 @@ def list_dead_letters(
     """List dead letters: where they came from, why they were refused, and what was decided."""
     with _desk() as desk:
         rows = desk.page(after=after, limit=limit)
-    table = Table("id", "received", "topic/partition/offset", "reason", "field", "message", "state", box=None)
+    table = Table(box=None)
+    for column in ("id", "received", "topic/partition/offset", "reason", "field"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("message")
+    table.add_column("state", no_wrap=True)
     for letter, state, _, _ in rows:
         place = f"{letter.topic}/{letter.partition}/{letter.offset}"
         received = f"{letter.received_at:%Y-%m-%d %H:%M:%S}"
@@ -238,7 +249,7 @@ def list_dead_letters(
 
 @dead_letters.command("show")
 def show_dead_letter(
-    id: Annotated[int, typer.Argument(help="The id that `list` shows.")],
+    id: Id,
     value: Annotated[
         bool, typer.Option("--value", help="Write the message's bytes and nothing else.")
     ] = False,
@@ -273,7 +284,7 @@ Why = Annotated[str, typer.Option(help="Why; kept in the log for ever.")]
 
 
 @dead_letters.command()
-def requeue(id: Annotated[int, typer.Argument()], by: Decision, reason: Why) -> None:
+def requeue(id: Id, by: Decision, reason: Why) -> None:
     """Publish the message again as it was, so that ingest looks at it anew, and record the decision."""
     from event_store.dead_letters import DeadLetter
     from ingest.publishing import Message, Publisher
@@ -293,7 +304,7 @@ def requeue(id: Annotated[int, typer.Argument()], by: Decision, reason: Why) -> 
 
 
 @dead_letters.command()
-def dismiss(id: Annotated[int, typer.Argument()], by: Decision, reason: Why) -> None:
+def dismiss(id: Id, by: Decision, reason: Why) -> None:
     """Record the decision that this message stays out of the trail."""
     with _desk() as desk:
         desk.dismiss(id, by=by, reason=reason)

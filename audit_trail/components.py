@@ -5,6 +5,12 @@ from __future__ import annotations
 from audit_trail.settings import Settings
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from ingest.settings import IngestSettings
+from projections.activity import ActivityProjector
+from projections.device import DeviceProjector
+from projections.patient import PatientProjector
+from projections.projector import Projector
+from projections.service import ServiceProjector
+from projections.user import UserProjector
 
 
 def ingest_settings(settings: Settings) -> IngestSettings:
@@ -20,6 +26,7 @@ def ingest_settings(settings: Settings) -> IngestSettings:
         on_offset_loss=settings.kafka_on_offset_loss,
         create_topics=settings.kafka_create_topics,
         partitions=settings.kafka_partitions,
+        publish_timeout_seconds=settings.publish_timeout_seconds,
         client=settings.kafka_client_options(),
     )
 
@@ -49,3 +56,8 @@ def reader_database(settings: Settings) -> Database:
         application_name="audit-trail-serve",
         statement_timeout_ms=settings.statement_timeout_ms,
     )
+
+
+def built_in_projectors() -> tuple[Projector, ...]:
+    """The read models that the API answers from."""
+    return (ActivityProjector(), PatientProjector(), UserProjector(), DeviceProjector(), ServiceProjector())

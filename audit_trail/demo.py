@@ -178,25 +178,25 @@ class Question(NamedTuple):
     subject: str
 
 
-_EVENT = "occurredAt type outcome outcomeReason actor { id name } purposeOfUse reason changes { path before after }"
 QUESTIONS = (
     Question(
         f"Who accessed patient {clinic.PATIENT}?",
-        "query ($id: String!) { patient(id: $id) { events"
+        "query ($id: ID!) { patient(id: $id) { events"
         " accesses { actorId actorName accesses lastAt purposes } } }",
         {"id": clinic.PATIENT},
         "patient",
     ),
     Question(
         f"What did user {clinic.USER} do, failed logins included?",
-        "query ($id: String!) { user(id: $id) { name events logins failedLogins"
-        " timeline(first: 12) { nodes { " + _EVENT + " } } } }",
+        "query ($id: ID!) { user(id: $id) { name events logins failedLogins actions { type events }"
+        " timeline(first: 15, filter: {categories: [USER]}) {"
+        " nodes { occurredAt type outcome outcomeReason reason client { address } } } } }",
         {"id": clinic.USER},
         "user",
     ),
     Question(
         f"What changed on device {clinic.DEVICE}?",
-        "query ($id: String!) { device(id: $id) { softwareVersions { version firstAt }"
+        "query ($id: ID!) { device(id: $id) { softwareVersions { version firstAt }"
         " configuration { occurredAt actorId path before after } } }",
         {"id": clinic.DEVICE},
         "device",
@@ -231,13 +231,18 @@ def _show_patient(patient: dict[str, Any], out: Console) -> None:
 def _show_user(user: dict[str, Any], out: Console) -> None:
     out.print(
         f"{escape(user['name'] or '')}: {user['events']} events, {user['logins']} logins,"
-        f" {user['failedLogins']} failed logins; the newest:"
+        f" {user['failedLogins']} failed logins"
     )
-    table = Table("when", "what", "outcome", "why", box=None)
-    for row in user["timeline"]["nodes"]:
-        why = row["reason"] or row["outcomeReason"] or ", ".join(row["purposeOfUse"])
+    out.print(", ".join(f"{row['events']} x {row['type']}" for row in user["actions"]), style="dim")
+    table = Table("when", "what", "outcome", "from", "why", box=None)
+    # The trail's order is that of recording; a person reads a story in the order in which it happened.
+    for row in sorted(user["timeline"]["nodes"], key=lambda row: row["occurredAt"]):
         table.add_row(
-            _time(row["occurredAt"]), row["type"], row["outcome"].lower().replace("_", " "), escape(why)
+            _time(row["occurredAt"]),
+            row["type"],
+            row["outcome"].lower().replace("_", " "),
+            (row["client"] or {}).get("address") or "",
+            escape(row["reason"] or row["outcomeReason"] or ""),
         )
     out.print(table)
 

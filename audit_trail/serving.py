@@ -9,6 +9,7 @@ from ingest.publishing import Publisher
 from projections.read_models import ReadModels
 from web import server
 from web.app import create_app
+from web.probes import StoreProbes
 from web.settings import WebSettings
 
 
@@ -17,12 +18,13 @@ def serve(settings: Settings) -> None:
     database = components.reader_database(settings)
     publisher = Publisher(components.ingest_settings(settings))
     web = WebSettings(
+        topic=settings.kafka_topics[0],
         limits=QueryLimits(max_page=settings.max_page_size, introspection=settings.introspection),
         reading_threads=settings.database_pool_size,
         max_message_bytes=settings.max_message_bytes,
         pages=settings.introspection,
     )
-    app = create_app(ReadModels(database), publisher, web)
+    app = create_app(ReadModels(database), publisher, StoreProbes(database), web)
     try:
         server.run(app, settings.http_host, settings.http_port)
     finally:

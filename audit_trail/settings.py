@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     kafka_partitions: int = Field(4, ge=1, le=1000, description="Partitions of a topic that is made.")
     kafka_on_offset_loss: Literal["stop", "continue"] = Field(
         "stop",
-        description="When Kafka no longer has records that were never read: `stop`, or `continue` behind the gap, logged.",
+        description="When Kafka has lost records that were never read: `stop`, or `continue` behind the gap, logged.",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."
@@ -79,7 +79,13 @@ class Settings(BaseSettings):
         1 << 20,
         ge=1024,
         le=64 << 20,
-        description="A larger message becomes a dead letter; also the limit of one item of POST.",
+        description="A larger message becomes a dead letter; POST refuses it.",
+    )
+    publish_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=300,
+        description="How long publishing may take before POST answers 503 and `publish` gives up.",
     )
     http_host: str = Field(
         "127.0.0.1",

@@ -2,6 +2,8 @@
 
 The field names are those of FHIR AuditEvent where it has one. The struct is also the published schema: `docs` holds
 the JSON Schema that msgspec makes from it.
+
+`gc=False`: decoded events hold no reference cycles, and a batch of thousands need not be walked by the collector.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class ActorKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Who reports: FHIR AuditEvent.source."""
 
     service: Identifier
@@ -65,7 +67,7 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     instance: Name | None = None
 
 
-class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Who acted: the FHIR AuditEvent.agent that is the requestor. An actor without an id is kept as unattributed."""
 
     kind: ActorKind = ActorKind.USER
@@ -75,21 +77,21 @@ class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     on_behalf_of: Identifier | None = None
 
 
-class Client(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Client(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Where the actor came from: FHIR AuditEvent.agent.network."""
 
     address: Identifier | None = None
     user_agent: Name | None = None
 
 
-class Patient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Patient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A subject of care: the entity with object-role 1, without version (``Patient/17`` is ``17``)."""
 
     id: Identifier
     name: Name | None = None
 
 
-class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """The device that the event is about, with what is known of it at that time."""
 
     id: Identifier
@@ -98,7 +100,7 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     configuration_version: Name | None = None
 
 
-class Resource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Resource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """What was touched: FHIR AuditEvent.entity.what."""
 
     type: Identifier
@@ -107,7 +109,7 @@ class Resource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     data_category: Name | None = None
 
 
-class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One field's change. Both values are kept: a change shall not obscure what was there (21 CFR 11.10(e))."""
 
     path: Identifier
@@ -115,7 +117,7 @@ class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     after: Any = None
 
 
-class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """The API request behind the event."""
 
     method: Annotated[str, Meta(max_length=32)] | None = None
@@ -124,7 +126,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     duration_ms: Annotated[float, Meta(ge=0)] | None = None
 
 
-class Disclosure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Disclosure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """The particulars of a disclosure that an individual may ask for (45 CFR 164.528(b)(2))."""
 
     recipient: Name | None = None
@@ -133,7 +135,7 @@ class Disclosure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     purpose: Text | None = None
 
 
-class Coding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Coding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A code as the reporting system gave it: FHIR Coding."""
 
     system: Name | None = None
@@ -141,7 +143,7 @@ class Coding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     display: Name | None = None
 
 
-class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One audit event, as its source reports it.
 
     `recorded_at` and `position` are not here: the store gives them (21 CFR 11.10(e), independently recorded), and a
@@ -173,7 +175,7 @@ class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     schema_version: int = SCHEMA_VERSION
 
 
-class RecordedEvent(Struct, frozen=True, kw_only=True):
+class RecordedEvent(Struct, frozen=True, kw_only=True, gc=False):
     """An event plus what the store gave it.
 
     `position` is dense from 0 and equals the Merkle leaf index; `recorded_at` is the store's clock, UTC.

@@ -47,6 +47,11 @@ def encode_event(event: AuditEvent) -> bytes:
 
 def check(event: AuditEvent) -> AuditEvent:
     """What the types alone can't say: the catalogue's required fields."""
+    if not 1900 <= event.occurred_at.year <= 9998:
+        # At the ends of the calendar another time zone's date can't be told; and no audit event is from there.
+        raise InvalidEventError(
+            Reason.INVALID_FIELD, "send a time between 1900 and 9998", field="occurred_at"
+        )
     entry = CATALOGUE.get(event.type)
     if entry is None:
         raise InvalidEventError(Reason.UNKNOWN_TYPE, _unknown_type(event.type), field="type")

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from psycopg2 import errors
 
-from domain.body import BodyFormat, read_event
+from domain.body import BodyFormat, read_event, read_message
 from domain.errors import FencedError, LogInconsistentError, Reason
 from event_store.copy import UNIX_EPOCH_US, copy_in, to_us
 from event_store.database import Connection, Cursor
@@ -216,11 +216,16 @@ def _stored_bodies(cursor: Cursor, ids: list[UUID]) -> dict[UUID, tuple[int, byt
 
 
 def _same(event: NewEvent, format: int, body: bytes) -> bool:
-    """Whether the content is the same: byte for byte, or the same event once decoded."""
+    """Whether the content is the same: byte for byte, the same message as received, or the same event once decoded.
+
+    The message is asked before the event, since an event that has no time of its own got the time of its arrival.
+    """
     if (event.format, event.body) == (format, body):
         return True
-    if BodyFormat.AGGREGATE in (event.format, format):
+    if BodyFormat.AGGREGATE in {event.format, format}:
         return False
+    if event.format == format and read_message(format, event.body) == read_message(format, body):
+        return True
     return read_event(event.format, event.body) == read_event(format, body)
 
 

@@ -59,9 +59,18 @@ class Database:
     def connect(self) -> Connection:
         """A dedicated connection, which the caller closes. Raises `UnavailableError` or `ConfigurationError`."""
         with translated():
-            connection = psycopg2.connect(
-                self._url, application_name=self._application_name, connect_timeout=10, client_encoding="UTF8"
-            )
+            try:
+                connection = psycopg2.connect(
+                    self._url,
+                    application_name=self._application_name,
+                    connect_timeout=10,
+                    client_encoding="UTF8",
+                )
+            except psycopg2.ProgrammingError:
+                # The driver's message quotes the URL, which may hold a password.
+                raise ConfigurationError(
+                    "the database URL can't be read: postgresql://user@host/name"
+                ) from None
             try:
                 self._prepare(connection)
             except BaseException:
@@ -122,6 +131,8 @@ def translated() -> Iterator[None]:
         yield
     except AuditTrailError:
         raise
+    except errors.ProgramLimitExceeded:
+        raise  # an operational error by the driver's tree, but trying again would fail for ever
     except errors.QueryCanceled as exc:
         raise UnavailableError("the database took longer than the statement time-out") from exc
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:

@@ -13,7 +13,6 @@ BEGIN
             NULL;
         END;
     END LOOP;
-    EXECUTE format('GRANT CREATE ON DATABASE %I TO audit_trail_projector', current_database());
 END
 $$;
 

@@ -25,6 +25,13 @@ CREATE TABLE IF NOT EXISTS audit_trail.migration (
 );
 """
 
+_GRANT = """
+DO $$ BEGIN
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO audit_trail_projector', current_database());
+END $$;
+"""
+"""Each time, since neither a dump nor a template carries the rights on the database itself."""
+
 
 class Migration(NamedTuple):
     """One file: `name` is the file's name without ``.sql``."""
@@ -54,7 +61,10 @@ def migrate(url: str) -> list[str]:
     try:
         with database.transaction() as connection:
             _run(connection, _BOOKKEEPING)
-        return [each.name for each in migrations() if _apply(database, each)]
+        applied = [each.name for each in migrations() if _apply(database, each)]
+        with database.transaction() as connection:
+            _run(connection, _GRANT)
+        return applied
     finally:
         database.close()
 

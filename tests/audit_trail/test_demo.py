@@ -1,0 +1,74 @@
+"""`audit-trail demo`, as a new user runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.audit_trail.programs import PROGRAM, environment, eventually, fetch, run
+
+ONCE = ["demo", "--once", "--events", "300"]
+
+
+def test_the_demo_prints_numbers_and_three_answers_and_ends_with_zero(server_folder: Path) -> None:
+    ended = run(*ONCE, settings={"http_port": "0"})
+    assert ended.returncode == 0, ended.stderr
+    for expected in (
+        "received", "accepted", "duplicate", "rejected", "position reached", "lag of patient",
+        "Who accessed patient", "failed logins", "What changed on device", "/graphql", "/docs",
+    ):  # fmt: skip
+        assert expected in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_killed_demo_leaves_nothing_behind_and_the_next_one_works(tmp_path: Path) -> None:
+    port = "18477"
+    with (tmp_path / "demo.log").open("w") as log:
+        first = subprocess.Popen(
+            [*PROGRAM, "demo", "--events", "200"], env=environment(http_port=port), stdout=log, stderr=log
+        )
+    assert eventually(lambda: "Ctrl-C" in (tmp_path / "demo.log").read_text(), 90)
+    family = psutil.Process(first.pid).children(recursive=True)
+    assert len(family) > 5
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert eventually(lambda: not any(map(_alive, family)), 60), [each for each in family if _alive(each)]
+    ended = run(*ONCE, settings={"http_port": port})
+    assert ended.returncode == 0, ended.stderr
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_ctrl_c_stops_everything_that_was_started(tmp_path: Path) -> None:
+    with (tmp_path / "demo.log").open("w") as log:
+        demo = subprocess.Popen(
+            [*PROGRAM, "demo", "--events", "200"], env=environment(http_port="18478"), stdout=log, stderr=log
+        )
+    assert eventually(lambda: "Ctrl-C" in (tmp_path / "demo.log").read_text(), 90)
+    assert fetch("http://127.0.0.1:18478/healthz")[0] == 200
+    family = psutil.Process(demo.pid).children(recursive=True)
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(60) == 0
+    time.sleep(0.5)
+    assert not any(map(_alive, family))
+
+
+def test_a_taken_port_is_said_before_anything_starts() -> None:
+    import socket  # noqa: PLC0415
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = run(*ONCE, settings={"http_port": str(taken.getsockname()[1])})
+    assert ended.returncode == 2
+    assert "AUDIT_TRAIL_HTTP_PORT" in ended.stderr

@@ -1,0 +1,232 @@
+"""The main path as its users walk it: every part a process of its own, on the real database and the real broker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from audit_trail.clinic import broken_messages, simulate
+from audit_trail.embedded.broker import Broker, free_ports
+from audit_trail.embedded.process import GuardedProcess
+from domain.validation import encode_event
+from tests.audit_trail.programs import eventually, fetch, run, running
+
+START = datetime(2026, 3, 1, 8, tzinfo=UTC)
+SAMPLES = Path(__file__).parents[2] / "audit_trail" / "samples"
+
+
+@pytest.fixture
+def settings(migrated_url: str, broker: Broker, topic: str) -> dict[str, str]:
+    """One database, one topic, one port for each test."""
+    return {
+        "database_url": migrated_url,
+        "kafka_bootstrap_servers": broker.bootstrap_servers,
+        "kafka_topics": topic,
+        "kafka_group_id": topic,
+        "kafka_assignment": "static" if broker.kind == "embedded" else "group",
+        "http_port": str(free_ports(1)[0]),
+    }
+
+
+@pytest.fixture
+def parts(settings: dict[str, str], tmp_path: Path) -> Iterator[dict[str, GuardedProcess]]:
+    with running(tmp_path, "ingest", "project", "serve", settings=settings) as processes:
+        assert eventually(lambda: fetch(f"{api(settings)}/readyz")[0] == 200)
+        yield processes
+
+
+def api(settings: dict[str, str]) -> str:
+    return f"http://127.0.0.1:{settings['http_port']}"
+
+
+def ask(settings: dict[str, str], query: str) -> Any:
+    status, answer = fetch(f"{api(settings)}/graphql", {"query": query})
+    assert status == 200, answer
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def count(settings: dict[str, str], wanted: int, seconds: float = 90) -> int:
+    """Events that every read model has, waited for."""
+
+    def visible() -> int:
+        lags = ask(settings, "{ projections { position lag } }")["projections"]
+        return 0 if any(row["lag"] for row in lags) else lags[0]["position"] + 1
+
+    eventually(lambda: visible() >= wanted, seconds)
+    return visible()
+
+
+def test_what_is_published_is_found_by_actor_and_by_patient(
+    settings: dict[str, str], parts: dict[str, GuardedProcess], tmp_path: Path
+) -> None:
+    events = list(simulate(7, START, 300))
+    file = tmp_path / "events.ndjson"
+    file.write_bytes(b"\n".join(map(encode_event, events)))
+    published = run("publish", file, settings=settings)
+    assert published.returncode == 0, published.stderr
+    samples = sorted(SAMPLES.glob("*/*.json"))
+    assert run("publish", *samples, settings=settings).returncode == 0
+    assert count(settings, len(events) + len(samples)) == len(events) + len(samples)
+    someone = next(event for event in events if event.actor.id and event.patients)
+    for condition, matches in (
+        (f'actor: "{someone.actor.id}"', lambda event: event.actor.id == someone.actor.id),
+        (
+            f'patient: "{someone.patients[0].id}"',
+            lambda event: someone.patients[0].id in {patient.id for patient in event.patients},
+        ),
+    ):
+        data = ask(
+            settings,
+            f"{{ events(first: 100, filter: {{{condition}}}) {{ nodes {{ eventId }} pageInfo {{ hasNextPage }} }} }}",
+        )
+        found = {node["eventId"] for node in data["events"]["nodes"]}
+        expected = {str(event.event_id) for event in events if matches(event)}
+        if not data["events"]["pageInfo"]["hasNextPage"]:
+            assert found >= expected
+        assert found <= expected | {node for node in found if node not in {str(e.event_id) for e in events}}
+        assert found & expected
+
+
+def test_a_post_is_in_the_trail_exactly_once_however_often_it_is_sent(
+    settings: dict[str, str], parts: dict[str, GuardedProcess]
+) -> None:
+    event = json.loads(encode_event(next(iter(simulate(8, START, 1)))))
+    for _ in range(3):
+        status, answer = fetch(f"{api(settings)}/v1/events", [event, {"type": "nonsense"}])
+        assert status == 202
+        assert answer["accepted"] == 1
+        assert answer["rejected"] == 1
+    assert count(settings, 1) == 1
+    status, found = fetch(f"{api(settings)}/v1/events/{event['event_id']}")
+    assert status == 200
+    assert found["event"]["event_id"] == event["event_id"]
+
+
+def test_killed_parts_lose_and_double_nothing(
+    settings: dict[str, str], parts: dict[str, GuardedProcess], tmp_path: Path
+) -> None:
+    events = [encode_event(event) for event in simulate(9, START, 4000)]
+    for number, part in enumerate(("ingest", "project", "ingest", "project", "ingest")):
+        file = tmp_path / f"{number}.ndjson"
+        file.write_bytes(b"\n".join(events[number::5]))
+        assert run("publish", file, settings=settings).returncode == 0
+        parts[part].kill()
+        parts[part].start()
+    assert count(settings, len(events), seconds=120) == len(events)
+
+
+def test_a_dead_letter_is_shown_requeued_and_dismissed(
+    settings: dict[str, str], parts: dict[str, GuardedProcess], tmp_path: Path
+) -> None:
+    files = []
+    for number, value in enumerate(
+        [b"{broken", b"\xff\xfe", encode_event(next(iter(simulate(10, START, 1))))]
+    ):
+        file = tmp_path / str(number)
+        file.write_bytes(value)
+        files.append(file)
+    assert run("publish", "--raw", *files, settings=settings).returncode == 0
+    listed = eventually(
+        lambda: (text := run("dead-letters", "list", settings=settings).stdout).count("open") == 2 and text
+    )
+    assert "invalid_json" in listed
+    assert "invalid_encoding" in listed
+    ids = [line.split()[0] for line in listed.splitlines()[1:] if "invalid_json" in line]
+    shown = run("dead-letters", "show", ids[0], settings=settings)
+    assert "{broken" in shown.stdout
+    unreasoned = run("dead-letters", "requeue", ids[0], "--by", "olga", "--reason", " ", settings=settings)
+    assert unreasoned.returncode == 2
+    requeued = run(
+        "dead-letters", "requeue", ids[0], "--by", "olga", "--reason", "fixed decoder", settings=settings
+    )
+    assert requeued.returncode == 0, requeued.stderr
+    again = eventually(
+        lambda: (
+            (text := run("dead-letters", "list", settings=settings).stdout).count("invalid_json") == 2
+            and text
+        )
+    )
+    assert "requeued" in again
+    assert (
+        run(
+            "dead-letters", "dismiss", ids[0], "--by", "olga", "--reason", "noise", settings=settings
+        ).returncode
+        == 0
+    )
+    refused = run("dead-letters", "requeue", ids[0], "--by", "olga", "--reason", "again", settings=settings)
+    assert refused.returncode == 2
+    assert "dismissed by olga" in refused.stderr
+    # The decisions are in the log, and projectors pass over them.
+    assert count(settings, 1 + 3) == 1 + 3
+    listed_projections = run("projections", "list", settings=settings)
+    assert listed_projections.stdout.count("running") == 5 or listed_projections.stdout.count(" 0 ") >= 5
+
+
+def test_every_broken_message_is_a_dead_letter_and_the_next_ones_go_on(
+    settings: dict[str, str], parts: dict[str, GuardedProcess], tmp_path: Path
+) -> None:
+    from audit_trail.components import ingest_settings  # noqa: PLC0415
+    from audit_trail.settings import load  # noqa: PLC0415
+    from ingest.publishing import Message, Publisher  # noqa: PLC0415
+
+    publisher = Publisher(
+        ingest_settings(
+            load(
+                kafka_bootstrap_servers=(settings["kafka_bootstrap_servers"],),
+                kafka_topics=(settings["kafka_topics"],),
+            )
+        )
+    )
+    broken = broken_messages()
+    publisher.publish(Message(settings["kafka_topics"], row.key, row.value, row.headers) for row in broken)
+    publisher.publish(
+        [Message(settings["kafka_topics"], None, encode_event(next(iter(simulate(11, START, 1)))))]
+    )
+    publisher.close()
+    assert count(settings, 2) == 2
+    listed = eventually(
+        lambda: (
+            (text := run("dead-letters", "list", settings=settings).stdout)
+            and all((row.reason is None or row.reason.value in text) for row in broken)
+            and text
+        )
+    )
+    assert listed
+    assert listed.count("open") == sum(row.reason is not None for row in broken)
+
+
+def test_a_graceful_stop_exits_with_zero(settings: dict[str, str], parts: dict[str, GuardedProcess]) -> None:
+    for process in parts.values():
+        assert process.stop() == 0, process.log_tail()
+
+
+def test_an_inconsistent_log_stops_ingest_with_exit_code_3(
+    settings: dict[str, str], tmp_path: Path, migrated_url: str
+) -> None:
+    import psycopg2  # noqa: PLC0415
+
+    connection = psycopg2.connect(migrated_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE audit_trail.log_state SET root = sha256('altered')")
+    connection.close()
+    file = tmp_path / "event.json"
+    file.write_bytes(encode_event(next(iter(simulate(12, START, 1)))))
+    assert run("publish", file, settings=settings).returncode == 0
+    stopped = run("ingest", settings=settings, timeout=90)
+    assert stopped.returncode == 3
+    assert "root hash" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+
+
+def test_ids_that_nobody_has_are_answered_with_nothing(
+    settings: dict[str, str], parts: dict[str, GuardedProcess]
+) -> None:
+    data = ask(settings, f'{{ event(id: "{uuid4()}") {{ type }} patient(id: "nobody") {{ events }} }}')
+    assert data == {"event": None, "patient": None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +29,6 @@ def settings(broker: Broker, topic: str) -> IngestSettings:
         assignment="static",
         refresh_seconds=0.5,
     )
-
-
-@pytest.fixture
-def refused_connections() -> Iterator[None]:
-    """kafka-python leaves refused sockets to the collector: for tests that are marked to ignore its warning."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

@@ -29,8 +29,6 @@ def test_key_value_and_headers_arrive_as_they_were_given(
     assert [list(record.headers) for record in found] == [[("a", b"\xff"), ("a", b"")]] * 2
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.usefixtures("refused_connections")
 def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestSettings, topic: str) -> None:
     away = msgspec.structs.replace(settings, bootstrap_servers=("127.0.0.1:1",), publish_timeout_seconds=1.0)
     started = time.monotonic()

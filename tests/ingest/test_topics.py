@@ -65,8 +65,6 @@ def test_several_topics_are_read_by_one_ingest(
     assert query("SELECT topic FROM audit_trail.dead_letter") == [(other,)]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.usefixtures("refused_connections")
 def test_a_broker_that_forgot_its_topics_gives_new_streams_while_ingest_runs(
     settings: IngestSettings, running: Call, query: Query, message: Call, tmp_path: Path
 ) -> None:

@@ -1,0 +1,65 @@
+"""`python -m benchmarks [copy library projection disk | profile]`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import structlog
+
+from benchmarks.corpus import make_corpus
+from benchmarks.ingest import ingest_against
+from benchmarks.profile import profile
+from benchmarks.projection import projection_against
+from benchmarks.report import Result, as_text, machine, write_json
+from benchmarks.servers import servers
+
+NAMES = {
+    "copy": "ingest against raw COPY",
+    "library": "ingest against the library's own PostgreSQL recorder",
+    "projection": "live projection against the library's runner; with it, the disk that all takes",
+    "profile": "no ratio: where each microsecond of ingest goes",
+}
+
+
+def main() -> int:
+    """Measure, print, and write JSON where asked."""
+    arguments = _arguments()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    names = arguments.names or ["copy", "library", "projection"]
+    facts = machine("")
+    results: list[Result] = []
+    print(f"Making {arguments.events:,} events ...", flush=True)
+    corpus = make_corpus(arguments.events)
+    with servers(corpus, arguments.events, arguments.runs, arguments.broker) as bench:
+        facts |= {
+            "broker": bench.broker_name,
+            "events": f"{bench.events:,} of {corpus.size / bench.events:.0f} bytes on average",
+        }
+        if {"copy", "library"} & set(names):
+            results += ingest_against(bench, names)
+        if "projection" in names:
+            results += projection_against(bench)
+        if results:
+            print(as_text(facts, results), flush=True)
+        if "profile" in names:
+            print(profile(bench))
+    if arguments.json:
+        write_json(arguments.json, facts, results)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    described = "; ".join(f"{name}: {text}" for name, text in NAMES.items())
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=f"{__package__}: {described}")
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="default: all but profile")
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--runs", type=int, default=3, help="runs of each, in turns; the median counts")
+    parser.add_argument("--broker", choices=("auto", "kafka", "embedded"), default="auto")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there too")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

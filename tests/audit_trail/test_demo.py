@@ -15,7 +15,7 @@ from tests.audit_trail.programs import PROGRAM, environment, eventually, fetch, 
 ONCE = ["demo", "--once", "--events", "300"]
 
 
-def test_the_demo_prints_numbers_and_three_answers_and_ends_with_zero(server_folder: Path) -> None:
+def test_the_demo_prints_numbers_and_three_answers_and_ends_with_zero() -> None:
     ended = run(*ONCE, settings={"http_port": "0"})
     assert ended.returncode == 0, ended.stderr
     for expected in (

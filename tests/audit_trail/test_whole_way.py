@@ -63,9 +63,8 @@ def count(settings: dict[str, str], wanted: int, seconds: float = 90) -> int:
     return visible()
 
 
-def test_what_is_published_is_found_by_actor_and_by_patient(
-    settings: dict[str, str], parts: dict[str, GuardedProcess], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("parts")
+def test_what_is_published_is_found_by_actor_and_by_patient(settings: dict[str, str], tmp_path: Path) -> None:
     events = list(simulate(7, START, 300))
     file = tmp_path / "events.ndjson"
     file.write_bytes(b"\n".join(map(encode_event, events)))
@@ -94,9 +93,8 @@ def test_what_is_published_is_found_by_actor_and_by_patient(
         assert found & expected
 
 
-def test_a_post_is_in_the_trail_exactly_once_however_often_it_is_sent(
-    settings: dict[str, str], parts: dict[str, GuardedProcess]
-) -> None:
+@pytest.mark.usefixtures("parts")
+def test_a_post_is_in_the_trail_exactly_once_however_often_it_is_sent(settings: dict[str, str]) -> None:
     event = json.loads(encode_event(next(iter(simulate(8, START, 1)))))
     for _ in range(3):
         status, answer = fetch(f"{api(settings)}/v1/events", [event, {"type": "nonsense"}])
@@ -122,9 +120,8 @@ def test_killed_parts_lose_and_double_nothing(
     assert count(settings, len(events), seconds=120) == len(events)
 
 
-def test_a_dead_letter_is_shown_requeued_and_dismissed(
-    settings: dict[str, str], parts: dict[str, GuardedProcess], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("parts")
+def test_a_dead_letter_is_shown_requeued_and_dismissed(settings: dict[str, str], tmp_path: Path) -> None:
     files = []
     for number, value in enumerate(
         [b"{broken", b"\xff\xfe", encode_event(next(iter(simulate(10, START, 1))))]
@@ -169,8 +166,9 @@ def test_a_dead_letter_is_shown_requeued_and_dismissed(
     assert listed_projections.stdout.count("running") == 5 or listed_projections.stdout.count(" 0 ") >= 5
 
 
+@pytest.mark.usefixtures("parts")
 def test_every_broken_message_is_a_dead_letter_and_the_next_ones_go_on(
-    settings: dict[str, str], parts: dict[str, GuardedProcess], tmp_path: Path
+    settings: dict[str, str], tmp_path: Path
 ) -> None:
     from audit_trail.components import ingest_settings  # noqa: PLC0415
     from audit_trail.settings import load  # noqa: PLC0415
@@ -225,8 +223,7 @@ def test_an_inconsistent_log_stops_ingest_with_exit_code_3(
     assert "Traceback" not in stopped.stderr
 
 
-def test_ids_that_nobody_has_are_answered_with_nothing(
-    settings: dict[str, str], parts: dict[str, GuardedProcess]
-) -> None:
+@pytest.mark.usefixtures("parts")
+def test_ids_that_nobody_has_are_answered_with_nothing(settings: dict[str, str]) -> None:
     data = ask(settings, f'{{ event(id: "{uuid4()}") {{ type }} patient(id: "nobody") {{ events }} }}')
     assert data == {"event": None, "patient": None}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from statistics import median
 from typing import Any, NamedTuple
@@ -41,8 +41,8 @@ def ingest_against(bench: Bench, names: Sequence[str]) -> Iterator[Result]:
     for _ in range(bench.runs):
         with bench.database() as url:
             bench.settle()
-            with running(bench, url, topic) as ingest:
-                wait_for(ingest, bench.events)
+            with ingested(bench, url, topic):
+                pass
             ours.append(rate(url))
             if copies is None:
                 copies, size = _taken_out(url)
@@ -80,23 +80,19 @@ def ingest_against(bench: Bench, names: Sequence[str]) -> Iterator[Result]:
 
 
 @contextmanager
-def running(bench: Bench, url: str, topic: str) -> Iterator[Ingest]:
-    """An ingest of `topic` into `url` in a thread; stopped at the end."""
+def ingested(bench: Bench, url: str, topic: str) -> Iterator[None]:
+    """An ingest that has moved all of `topic` into `url`, and still runs; it is stopped at the end."""
     with closing(Database(url, INGEST, application_name="bench-ingest")) as database:
         ingest = Ingest(bench.ingest_settings(topic), database, registry=CollectorRegistry())
-        thread = threading.Thread(target=ingest.run, name="ingest")
-        thread.start()
-        try:
-            yield ingest
-        finally:
-            ingest.stop()
-            thread.join()
-
-
-def wait_for(ingest: Ingest, events: int) -> None:
-    """Until `events` are committed."""
-    while ingest.counters.received < events:
-        time.sleep(0.05)
+        with ThreadPoolExecutor(1, thread_name_prefix="ingest") as thread:
+            run = thread.submit(ingest.run)
+            try:
+                while ingest.counters.received < bench.events and not run.done():
+                    time.sleep(0.05)
+                yield
+            finally:
+                ingest.stop()
+            run.result()
 
 
 def rate(url: str) -> float:

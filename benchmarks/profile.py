@@ -6,14 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
 import psutil
 from kafka import KafkaConsumer, TopicPartition
 
-from benchmarks.ingest import rate, running, wait_for
+from benchmarks.ingest import ingested, rate
 from benchmarks.servers import PARTITIONS, Bench
 from event_store import append as appending
 from event_store import copy
@@ -40,8 +40,7 @@ def _whole(bench: Bench, topic: str) -> Iterator[tuple[str, float]]:
     with bench.database() as url:
         bench.settle()
         before = _processes()
-        with running(bench, url, topic) as ingest:
-            wait_for(ingest, bench.events)
+        with ingested(bench, url, topic):
             after = _processes() | _threads()
         for what, seconds in after.items():
             yield what, (seconds - before.get(what, 0.0)) / bench.events * 1e6
@@ -67,7 +66,7 @@ def _threads() -> dict[str, float]:
 def _processes() -> dict[str, float]:
     used = {"PostgreSQL": 0.0, "broker": 0.0}
     for process in psutil.Process(os.getpid()).children(recursive=True):
-        with process.oneshot():
+        with suppress(psutil.NoSuchProcess), process.oneshot():
             what = {"postgres": "PostgreSQL", "java": "broker", "tansu": "broker"}.get(process.name())
             times = process.cpu_times()
             if what:
@@ -102,7 +101,12 @@ def _hashed(decoded: Decoded, appended: appending.Appended, edge: Edge, clock: _
 
 
 def _consumed(bench: Bench, topic: str, clock: _Clock) -> list[Record]:
-    options = consumer_options(bench.ingest_settings(topic)) | {"auto_offset_reset": "earliest"}
+    # Without a group: ingest has told Kafka that its group has read all.
+    options = consumer_options(bench.ingest_settings(topic)) | {
+        "group_id": None,
+        "group_instance_id": None,
+        "auto_offset_reset": "earliest",
+    }
     with closing(KafkaConsumer(**options)) as consumer:
         consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
         records: list[Record] = []

@@ -10,7 +10,7 @@ from statistics import median
 import psycopg2
 from psycopg2 import sql
 
-from benchmarks.ingest import query, running, wait_for
+from benchmarks.ingest import ingested, query
 from benchmarks.library import library_projection
 from benchmarks.report import Result
 from benchmarks.servers import Bench
@@ -28,8 +28,8 @@ def projection_against(bench: Bench) -> Iterator[Result]:
     topic = bench.publish(bench.corpus.messages, bench.corpus.keys)
     ours, library, relaxed = [], [], []
     with bench.database() as url:
-        with running(bench, url, topic) as ingest:
-            wait_for(ingest, bench.events)
+        with ingested(bench, url, topic):
+            pass
         for _ in range(bench.runs):
             _forget_read_models(url)
             bench.settle()

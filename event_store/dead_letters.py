@@ -39,7 +39,7 @@ class DeadLetter(NamedTuple):
 
 def resolution_id(letter: DeadLetter) -> UUID:
     """The aggregate that holds the decisions about a dead letter."""
-    return uuid5(_NAMESPACE, f"{letter.stream} {letter.offset}")
+    return uuid5(_NAMESPACE, f"{letter.id} {letter.stream} {letter.offset}")
 
 
 def list_dead_letters(connection: Connection, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:

@@ -25,6 +25,7 @@ from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
 from ingest.clients import connected, translated
 from ingest.metrics import IngestMetrics
+from ingest.records import install
 from ingest.settings import IngestSettings
 from ingest.streams import Extent, open_streams
 from ingest.topics import Topic, Topics
@@ -71,6 +72,7 @@ class RecordSource:
         self._missing: set[str] = set()
         self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_at = 0.0
+        install()
         self._consumer = connected(KafkaConsumer, consumer_options(settings))
         self._listener = Listener(self._consumer, self._changes)
 
@@ -193,7 +195,7 @@ class RecordSource:
             )
         except OffsetOutOfRangeError:
             self._doubt(dict.fromkeys(self._positions))
-        except (CorruptRecordError, UnicodeDecodeError) as exc:
+        except CorruptRecordError as exc:
             # The client can't go on over such a record; it is not skipped, so a new client will meet it again.
             log.warning("record_unreadable", error=type(exc).__name__, partitions=_names(self._positions))
             raise UnavailableError("a record can't be read by the Kafka client") from exc

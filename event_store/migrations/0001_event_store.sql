@@ -111,9 +111,10 @@ CREATE TABLE audit_trail.dead_letter (
     headers json NOT NULL DEFAULT '[]',
     reason text NOT NULL,
     field text NOT NULL,
-    message text NOT NULL,
-    UNIQUE (stream, "offset")
+    message text NOT NULL
 );
+-- Not unique: after Kafka has lost records and an operator let ingest go on, an offset can come again.
+CREATE INDEX dead_letter_offset ON audit_trail.dead_letter (stream, "offset");
 COMMENT ON COLUMN audit_trail.dead_letter.headers IS
     'Pairs of name and base64 of the value, in the order received. json, since jsonb refuses U+0000.';
 

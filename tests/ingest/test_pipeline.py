@@ -158,3 +158,24 @@ def test_the_log_and_its_tree_stay_whole_over_many_batches(
     assert query("SELECT size FROM audit_trail.log_state") == [(900,)]
     assert query(LETTERS) == [(100,)]
     assert query("SELECT sum(next_offset)::int FROM audit_trail.kafka_stream") == [(1000,)]
+
+
+class _NotUtf8(str):
+    """A header name that a client in another language may send: the broker checks no names."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:  # noqa: ARG002
+        return b"na\xffme"
+
+
+def test_a_header_whose_name_is_no_utf8_stops_nothing(
+    settings: IngestSettings, publish: Call, running: Call, query: Query, message: Call
+) -> None:
+    publish([message()], key=b"k", headers=[(_NotUtf8("name"), b"v"), ("trace", b"t")])
+    publish([b"{"], key=b"k", headers=[(_NotUtf8("name"), b"v")])
+    publish([message()], key=b"k")
+    with running(settings) as run:
+        run.until(lambda: run.ingest.counters.received == 3)
+    assert query(EVENTS) == [(2,)]
+    assert query("SELECT headers FROM audit_trail.dead_letter") == [([["na\\xffme", "dg=="]],)]

@@ -24,7 +24,7 @@ class _Lenient(bytes):
         return super().decode(encoding, errors)
 
 
-class ReadableBatch(DefaultRecordBatch):  # type: ignore[misc]
+class ReadableBatch(DefaultRecordBatch):
     """A record batch that reads a record a second time, leniently, when a header's name is no UTF-8."""
 
     def _read_msg(self, *arguments: Any) -> Any:
@@ -32,7 +32,7 @@ class ReadableBatch(DefaultRecordBatch):  # type: ignore[misc]
             return super()._read_msg(*arguments)  # type: ignore[no-untyped-call]
         except UnicodeDecodeError:
             exact = self._buffer
-            self._buffer = _Lenient(exact)
+            self._buffer = _Lenient(exact)  # type: ignore[assignment]
             try:
                 return super()._read_msg(*arguments)  # type: ignore[no-untyped-call]
             finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -105,6 +106,7 @@ def conflict(stream: UUID, record: Record) -> NewDeadLetter:
     )
 
 
+@lru_cache(maxsize=64)  # records of one producer's batch mostly have the same
 def _time(timestamp_ms: int) -> datetime | None:
     """Kafka's time of a record; None when it is no time."""
     if 0 <= timestamp_ms <= _LATEST_MS:

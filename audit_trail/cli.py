@@ -55,7 +55,7 @@ projections = typer.Typer(help="The read models.", no_args_is_help=True)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(projections, name="projections")
 
-out = Console(width=None if sys.stdout.isatty() else 160)
+out = Console(width=None if sys.stdout.isatty() else 1000)  # for a pipe, one row is one line
 Id = Annotated[int, typer.Argument(help="The id that `dead-letters list` shows.")]
 Broker = Annotated[
     Literal["embedded", "kafka"],

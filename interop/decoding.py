@@ -26,6 +26,7 @@ class _Peek(msgspec.Struct):
 
 _peek = msgspec.json.Decoder(_Peek).decode
 _STRUCTURED = re.compile(r"application/cloudevents(?:\+json)?\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+_UNREADABLE = {Reason.INVALID_JSON, Reason.INVALID_ENCODING}
 _RESOURCE_TYPE = re.compile(r"[A-Za-z]{1,64}")
 
 
@@ -51,6 +52,7 @@ def decode(
         raise RejectedError(Reason.TOMBSTONE, "a null value deletes, and an audit event can't be deleted")
     if len(value) > max_bytes:
         raise RejectedError(Reason.OVERSIZED, f"{len(value)} bytes are more than the {max_bytes} allowed")
+    content_type = ""
     if headers:
         content_type, attributes = _read_headers(headers)
         if content_type.lower().startswith("application/cloudevents"):
@@ -65,7 +67,15 @@ def decode(
             return _structured(value, headers, received_at)
         if peek.resource is not msgspec.UNSET:
             return _fhir(value, headers, peek.resource, received_at or datetime.now(UTC))
-    return Received(decode_event(value), BodyFormat.NATIVE, value)
+    try:
+        return Received(decode_event(value), BodyFormat.NATIVE, value)
+    except InvalidEventError as exc:
+        # "Not JSON" would be true of XML, and of no use to who sent it.
+        if exc.reason in _UNREADABLE and content_type and "json" not in content_type.lower():
+            raise RejectedError(
+                Reason.UNKNOWN_FORMAT, "this content type is not read; send JSON", field="content-type"
+            ) from exc
+        raise
 
 
 def _read_headers(headers: Headers) -> tuple[str, dict[str, bytes]]:

@@ -336,6 +336,7 @@ def _long_running() -> Settings:
 
     settings = load()
     logs.configure(settings)
+    components.spare_the_collector()
     if settings.metrics_port:
         start_http_server(settings.metrics_port, settings.metrics_host)
     return settings

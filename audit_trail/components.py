@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from audit_trail.settings import Settings
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from ingest.settings import IngestSettings
@@ -61,3 +63,13 @@ def reader_database(settings: Settings) -> Database:
 def built_in_projectors() -> tuple[Projector, ...]:
     """The read models that the API answers from."""
     return (ActivityProjector(), PatientProjector(), UserProjector(), DeviceProjector(), ServiceProjector())
+
+
+def spare_the_collector() -> None:
+    """For processes that handle batches of thousands of objects, all of which are gone after the batch.
+
+    With Python's own thresholds the cycle collector walks each batch several times over and finds nothing: measured at
+    a tenth of ingest's time. The modules' own objects, loaded by now, are left out for good.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from audit_trail.components import spare_the_collector
 from benchmarks.corpus import make_corpus
 from benchmarks.ingest import ingest_against
 from benchmarks.profile import profile
@@ -32,6 +33,7 @@ def main() -> int:
     results: list[Result] = []
     print(f"Making {arguments.events:,} events ...", flush=True)
     corpus = make_corpus(arguments.events)
+    spare_the_collector()  # as `audit-trail ingest` and `audit-trail project` do; it holds for both sides
     with servers(corpus, arguments.events, arguments.runs, arguments.broker) as bench:
         facts |= {
             "broker": bench.broker_name,

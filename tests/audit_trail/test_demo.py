@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -64,8 +65,6 @@ def test_ctrl_c_stops_everything_that_was_started(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_said_before_anything_starts() -> None:
-    import socket  # noqa: PLC0415
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

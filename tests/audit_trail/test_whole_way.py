@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg2
 import pytest
 
 from audit_trail.clinic import broken_messages, simulate
+from audit_trail.components import ingest_settings
 from audit_trail.embedded.broker import Broker, free_ports
 from audit_trail.embedded.process import GuardedProcess
+from audit_trail.settings import load
 from domain.errors import Reason
 from domain.validation import encode_event
+from ingest.publishing import Message, Publisher
 from tests.audit_trail.programs import eventually, fetch, run, running
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -168,13 +172,7 @@ def test_a_dead_letter_is_shown_requeued_and_dismissed(settings: dict[str, str],
 
 
 @pytest.mark.usefixtures("parts")
-def test_every_broken_message_is_a_dead_letter_and_the_next_ones_go_on(
-    settings: dict[str, str], tmp_path: Path
-) -> None:
-    from audit_trail.components import ingest_settings  # noqa: PLC0415
-    from audit_trail.settings import load  # noqa: PLC0415
-    from ingest.publishing import Message, Publisher  # noqa: PLC0415
-
+def test_every_broken_message_is_a_dead_letter_and_the_next_ones_go_on(settings: dict[str, str]) -> None:
     publisher = Publisher(
         ingest_settings(
             load(
@@ -200,7 +198,7 @@ def test_every_broken_message_is_a_dead_letter_and_the_next_ones_go_on(
     assert listed() == reasons
 
 
-def test_a_graceful_stop_exits_with_zero(settings: dict[str, str], parts: dict[str, GuardedProcess]) -> None:
+def test_a_graceful_stop_exits_with_zero(parts: dict[str, GuardedProcess]) -> None:
     for process in parts.values():
         assert process.stop() == 0, process.log_tail()
 
@@ -208,8 +206,6 @@ def test_a_graceful_stop_exits_with_zero(settings: dict[str, str], parts: dict[s
 def test_an_inconsistent_log_stops_ingest_with_exit_code_3(
     settings: dict[str, str], tmp_path: Path, migrated_url: str
 ) -> None:
-    import psycopg2  # noqa: PLC0415
-
     connection = psycopg2.connect(migrated_url)
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE audit_trail.log_state SET root = sha256('altered')")

@@ -16,7 +16,7 @@ from enum import IntEnum
 
 import msgspec
 
-from domain.event import AuditEvent
+from domain.event import SCHEMA_VERSION, AuditEvent
 from domain.upcasting import upcast
 from domain.validation import convert, encode_event, read_json
 
@@ -55,10 +55,13 @@ def read_event(format: int, body: bytes) -> AuditEvent:
     """The event of a stored body, in the current schema version."""
     line = body if format == BodyFormat.NATIVE else body[: body.index(b"\n")]
     try:
-        return _decode(line)
+        event = _decode(line)
     except msgspec.ValidationError:
-        payload = read_json(line)
-        return convert(upcast(payload, payload.get("schema_version", 1)))
+        event = None
+    if event is not None and event.schema_version == SCHEMA_VERSION:
+        return event
+    payload = read_json(line)
+    return convert(upcast(payload, payload.get("schema_version", SCHEMA_VERSION)))
 
 
 def read_message(format: int, body: bytes) -> tuple[list[tuple[str, bytes]], bytes]:

@@ -7,6 +7,8 @@ its SHA-256 is kept, so that a file changed after the fact is noticed and never 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from typing import NamedTuple
 
@@ -59,10 +61,10 @@ def migrate(url: str) -> list[str]:
     """
     database = Database(url, role=None, size=1)
     try:
-        with database.transaction() as connection:
+        with _alone(database) as connection:
             _run(connection, _BOOKKEEPING)
         applied = [each.name for each in migrations() if _apply(database, each)]
-        with database.transaction() as connection:
+        with _alone(database) as connection:
             _run(connection, _GRANT)
         return applied
     finally:
@@ -79,9 +81,16 @@ def pending(connection: Connection) -> list[str]:
     return [each.name for each in migrations() if each.name not in applied]
 
 
-def _apply(database: Database, migration: Migration) -> bool:
+@contextmanager
+def _alone(database: Database) -> Iterator[Connection]:
+    """A transaction that waits for those of other processes that migrate."""
     with database.transaction() as connection:
         _run(connection, "SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        yield connection
+
+
+def _apply(database: Database, migration: Migration) -> bool:
+    with _alone(database) as connection:
         applied = _applied(connection)
         unknown = sorted(applied.keys() - {each.name for each in migrations()})
         if unknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,9 @@ Cursor = psycopg2.extensions.cursor
 INGEST = "audit_trail_ingest"
 PROJECTOR = "audit_trail_projector"
 READER = "audit_trail_reader"
+
+_RESTED_SECONDS = 1.0
+"""A question to the server costs 0.1 ms, so only a connection that nobody has used for this long is asked one."""
 
 _SETUP_ERRORS = (
     errors.UndefinedTable,
@@ -54,7 +58,7 @@ class Database:
         self._application_name = application_name
         self._statement_timeout_ms = statement_timeout_ms
         self._places = threading.BoundedSemaphore(size)
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, float]] = []
 
     def connect(self) -> Connection:
         """A dedicated connection, which the caller closes. Raises `UnavailableError` or `ConfigurationError`."""
@@ -85,7 +89,7 @@ class Database:
         `read_only` gives one snapshot (REPEATABLE READ) for all statements inside.
         """
         with self._places, translated():
-            connection = self._idle.pop() if self._idle else self.connect()
+            connection = self._take()
             try:
                 connection.set_session(
                     isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED", readonly=read_only
@@ -95,12 +99,27 @@ class Database:
             except BaseException:
                 self._give_back_broken(connection)
                 raise
-            self._idle.append(connection)
+            self._give_back(connection)
 
     def close(self) -> None:
         """Close the idle connections. Transactions that still run keep theirs until their end."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[0].close()
+
+    def _take(self) -> Connection:
+        """An idle connection that still works, or a new one.
+
+        One that has rested is asked first: after a restart of the server it is dead, and its user would pay for that.
+        """
+        while self._idle:
+            connection, since = self._idle.pop()
+            if time.monotonic() - since < _RESTED_SECONDS or _works(connection):
+                return connection
+            connection.close()
+        return self.connect()
+
+    def _give_back(self, connection: Connection) -> None:
+        self._idle.append((connection, time.monotonic()))
 
     def _prepare(self, connection: Connection) -> None:
         register_uuid(conn_or_curs=connection)
@@ -117,8 +136,19 @@ class Database:
             connection.rollback()
         except psycopg2.Error:
             connection.close()
+            self.close()  # what has ended this connection has most likely ended the idle ones too
         else:
-            self._idle.append(connection)
+            self._give_back(connection)
+
+
+def _works(connection: Connection) -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except psycopg2.Error:
+        return False
+    return True
 
 
 @contextmanager

@@ -1,0 +1,65 @@
+"""The pool: it waits, it survives the server, and the driver's errors come out as ours."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from audit_trail.embedded.postgres import EmbeddedPostgres
+from domain.errors import ConfigurationError, UnavailableError
+from event_store.database import READER, Database, only
+
+
+def ask(database: Database) -> int:
+    with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 17")
+        return int(only(cursor))
+
+
+def test_a_caller_waits_for_a_connection_and_gets_one(migrated_url: str) -> None:
+    database = Database(migrated_url, READER, size=1)
+    answers: list[int] = []
+    with database.transaction():
+        waiting = threading.Thread(target=lambda: answers.append(ask(database)))
+        waiting.start()
+        time.sleep(0.2)
+        assert answers == []
+    waiting.join(10)
+    assert answers == [17]
+    database.close()
+
+
+def test_after_a_restart_of_the_server_a_rested_pool_answers_at_once(server_folder: Path) -> None:
+    with EmbeddedPostgres(server_folder / "postgres") as server:
+        database = Database(server.url, None)
+        assert ask(database) == 17
+        server.stop()
+        with pytest.raises(UnavailableError):
+            ask(database)
+        server.start()
+        assert ask(database) == 17
+        server.stop()
+        server.start()
+        time.sleep(1.1)
+        assert ask(database) == 17
+        database.close()
+
+
+def test_a_query_that_takes_too_long_is_ended_and_the_connection_stays(migrated_url: str) -> None:
+    database = Database(migrated_url, READER, statement_timeout_ms=100)
+    with (
+        pytest.raises(UnavailableError, match="time-out"),
+        database.transaction() as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT pg_sleep(5)")
+    assert ask(database) == 17
+    database.close()
+
+
+def test_a_role_that_is_missing_says_what_to_do(migrated_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="audit-trail migrate"):
+        ask(Database(migrated_url, "audit_trail_nobody"))

@@ -18,6 +18,7 @@ from domain.errors import UnavailableError
 from ingest.publishing import Message
 from interop.decoding import decode
 from tests.web.conftest import NO_DATABASE, Serve
+from web.publishing import CLOUDEVENT, NATIVE, REQUEST_BODY
 
 
 def native(**fields: Any) -> dict[str, Any]:
@@ -211,3 +212,13 @@ def test_extreme_items_are_explained_each_by_itself(serve: Serve) -> None:
     for body in (b"\xff", b"[" * 100_000, b'["\xff"]', b'[{"a": "\xff"}]'):
         response = client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
         assert response.status_code in {400, 422}, (body[:30], response.status_code, response.text)
+
+
+@pytest.mark.parametrize("content_type", [NATIVE, CLOUDEVENT])
+def test_the_documented_examples_are_the_events_that_they_show(content_type: str) -> None:
+    example = REQUEST_BODY["content"][content_type]["example"]
+    received = decode(
+        json.dumps(example).encode(), [("content-type", content_type.encode())], max_bytes=1 << 20
+    )
+    assert received.event.type == example["type"]
+    assert str(received.event.event_id) == example.get("event_id", example.get("id"))

@@ -348,5 +348,9 @@ def _on_stop(stop: Callable[[], None]) -> None:
 
 
 def _stop_on_sigterm() -> None:
-    """SIGTERM ends `up` and `demo` the way Ctrl-C does, so that nothing that they started is left behind."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM ends `up` and `demo` the way Ctrl-C does, so that nothing that they started is left behind.
+
+    SIGINT is set too, since a shell hands a background job an ignored one.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from audit_trail import components, logs
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
@@ -241,7 +242,16 @@ def list_dead_letters(
     for letter, state, _, _ in rows:
         place = f"{letter.topic}/{letter.partition}/{letter.offset}"
         received = f"{letter.received_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(letter.id), received, place, letter.reason, letter.field, letter.message, state)
+        cells = (
+            str(letter.id),
+            received,
+            place,
+            letter.reason.value,
+            letter.field,
+            letter.message,
+            state.value,
+        )
+        table.add_row(*map(_plain, cells))
     out.print(table)
     if len(rows) == limit:
         out.print(f"more: --after {rows[-1].letter.id}")
@@ -276,7 +286,7 @@ def show_dead_letter(
         "headers": letter.headers,
         "value": letter.value,
     }.items():
-        typer.echo(f"{name:10} {text}")
+        typer.echo(f"{name:10} {_visible(str(text))}")
 
 
 Decision = Annotated[str, typer.Option(help="Who decides.")]
@@ -293,6 +303,8 @@ def requeue(id: Id, by: Decision, reason: Why) -> None:
     publisher = Publisher(components.ingest_settings(settings))
 
     def again(letter: DeadLetter) -> None:
+        if letter.key is None and letter.value is None:
+            raise ConfigurationError("a message with neither key nor value says nothing: dismiss it")
         publisher.publish([Message(letter.topic, letter.key, letter.value, letter.headers)])
 
     try:
@@ -319,9 +331,23 @@ def list_projections() -> None:
     database = components.reader_database(load())
     table = Table("name", "version", "position", "lag", "state", "error", box=None)
     for row in ReadModels(database).projections():
-        table.add_row(row.name, str(row.version), str(row.position), str(row.lag), row.state, row.error or "")
+        cells = (row.name, str(row.version), str(row.position), str(row.lag), row.state, row.error or "")
+        table.add_row(*map(_plain, cells))
     database.close()
     out.print(table)
+
+
+_SHOWN = 200
+"""Characters of one cell. A field's name can be as long as its sender likes."""
+
+
+def _plain(text: str) -> Text:
+    """A cell that says what it says: the words of a sender are neither markup nor orders to the terminal."""
+    return Text(_visible(text if len(text) <= _SHOWN else text[:_SHOWN] + "..."))
+
+
+def _visible(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _desk() -> closing[DeadLetterDesk]:

@@ -39,7 +39,11 @@ def messages_of(path: Path) -> Iterator[bytes]:
     if isinstance(document, list):
         yield from map(bytes, msgspec.json.decode(data, type=list[msgspec.Raw]))
     elif isinstance(document, dict) and document.get("resourceType") == "Bundle":
-        yield from (bytes(entry.resource) for entry in msgspec.json.decode(data, type=_Bundle).entry)
+        try:
+            bundle = msgspec.json.decode(data, type=_Bundle)
+        except msgspec.ValidationError as exc:
+            raise InvalidEventError(Reason.INVALID_FIELD, f"no FHIR Bundle: {exc}", field=str(path)) from exc
+        yield from (bytes(entry.resource) for entry in bundle.entry)
     else:
         yield data.strip()
 

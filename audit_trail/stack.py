@@ -41,6 +41,7 @@ class Stack:
         self._broker = broker
         self._running = ExitStack()
         self._parts: list[GuardedProcess] = []
+        self._services: dict[str, EmbeddedPostgres | Broker] = {}
 
     @property
     def url(self) -> str:
@@ -63,18 +64,23 @@ class Stack:
         self._running.close()
 
     def check(self) -> None:
-        """Raise `ConfigurationError` when a part has ended by itself."""
+        """Raise `UnavailableError` when a part, the database or the broker has ended by itself."""
         for part in self._parts:
             if not part.running:
-                raise ConfigurationError(
-                    f"{part.name} ended with exit code {part.poll()}:\n{part.log_tail()}"
+                raise UnavailableError(
+                    f"{part.name} ended with exit code {part.poll()}; everything is stopped, and can be started again."
+                    f" Its last words:\n{part.log_tail(3)}"
                 )
+        for name, service in self._services.items():
+            if not service.running:
+                raise UnavailableError(f"{name} has ended; everything is stopped, and can be started again")
 
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         found: dict[str, object] = {"http_port": _port(self.settings)}
         if self.settings.database_url is None:
             postgres = self._running.enter_context(EmbeddedPostgres(self.folder / "postgres"))
+            self._services["PostgreSQL"] = postgres
             found["database_url"] = postgres.url
         if not self.settings.kafka_bootstrap_servers:
             found |= self._start_broker()
@@ -93,6 +99,7 @@ class Stack:
             broker = TansuBroker(log=self.folder / "broker.log")
         self._running.callback(broker.stop)
         broker.start()
+        self._services["the broker"] = broker
         found: dict[str, object] = {
             "kafka_bootstrap_servers": (broker.bootstrap_servers,),
             "kafka_create_topics": True,
@@ -180,7 +187,7 @@ def _answers(url: str) -> bool:
 
 
 def stay_up(stack: Stack) -> None:
-    """Wait until Ctrl-C. Raises `ConfigurationError` when a part ends by itself."""
+    """Wait until Ctrl-C. Raises `UnavailableError` when something ends by itself."""
     try:
         while True:
             stack.check()

@@ -70,6 +70,10 @@ class DeadLetterResolution(Aggregate):
     def _decide(self, what: str, by: str, reason: str) -> None:
         if not by.strip() or not reason.strip():
             raise ConfigurationError("name who decides (--by) and why (--reason)")
+        try:
+            f"{by}{reason}".encode()
+        except UnicodeEncodeError as exc:
+            raise ConfigurationError("name and reason have to be UTF-8 text") from exc
         if self.state is Resolution.DISMISSED:
             raise ConfigurationError(
                 f"dead letter {self.dead_letter} was dismissed by {self.by}; it can't be {what}"

@@ -21,6 +21,8 @@ from ingest.topics import Topics
 
 log = structlog.get_logger(__name__)
 
+_SHOWN = 200  # characters: a field's path can hold a name as long as its sender likes
+
 
 class Appender:
     """Appends batches on a thread of its own; at most one is in flight.
@@ -128,7 +130,7 @@ class Appender:
             log.info(
                 "record_rejected",
                 reason=letter.reason.value,
-                field=letter.field,
+                field=letter.field[:_SHOWN],
                 topic=letter.topic,
                 partition=letter.partition,
                 offset=letter.offset,

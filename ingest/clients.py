@@ -10,6 +10,7 @@ from kafka.errors import (
     KafkaConfigurationError,
     KafkaError,
     SaslAuthenticationFailedError,
+    UnsupportedCodecError,
     UnsupportedVersionError,
 )
 
@@ -45,6 +46,10 @@ def connected(kind: type[Client], options: dict[str, Any]) -> Client:
 def translated(exc: KafkaError) -> UnavailableError | ConfigurationError:
     """A Kafka client's error in our words: refused is for an operator, all else may pass."""
     name = type(exc).__name__
+    if isinstance(exc, UnsupportedCodecError):
+        return ConfigurationError(
+            f"a record is compressed in a way that this installation can't read ({exc}): install what it names"
+        )
     if isinstance(exc, _REFUSED):
         return ConfigurationError(
             f"Kafka refuses this client ({name}): look at its version, the rights, and the ssl_* and sasl_* settings"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from domain.errors import Reason, RejectedError
+from domain.errors import Reason, RejectedError, UnavailableError
 from ingest.clients import connected, translated
 from ingest.settings import IngestSettings
+
+_SURELY_TAKEN = 900_000
+"""Bytes. Kafka's default limit is 1,048,588 for a record with its batch; no smaller message is refused by it."""
 
 
 class Message(NamedTuple):
@@ -42,6 +46,7 @@ class Publisher:
         timeout = self._settings.publish_timeout_seconds
         until = time.monotonic() + timeout
         producer = self._connected()
+        messages = list(messages)
         try:
             sent = [
                 producer.send(topic, key=key, value=value, headers=list(headers))
@@ -50,6 +55,10 @@ class Publisher:
             for future in sent:
                 future.get(timeout=max(0.001, until - time.monotonic()))
         except MessageSizeTooLargeError as exc:
+            # The broker's refusal ends an idempotent producer for good, and takes what others have in flight with it.
+            self._discard(producer)
+            if all(len(message.value or b"") < _SURELY_TAKEN for message in messages):
+                raise UnavailableError("publishing was interrupted; try again") from exc
             raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker takes") from exc
         except KafkaError as exc:
             self._discard(producer)
@@ -81,7 +90,8 @@ class Publisher:
         with self._lock:
             if self._producer is producer:
                 self._producer = None
-        producer.close(timeout=0)
+        with suppress(KafkaError):  # what it still holds can't be sent; that is what the caller is told
+            producer.close(timeout=0)
 
 
 def _options(settings: IngestSettings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.audit_trail.programs import PROGRAM, environment, eventually, fetch, run
 
@@ -71,3 +72,28 @@ def test_a_taken_port_is_said_before_anything_starts() -> None:
         ended = run(*ONCE, settings={"http_port": str(taken.getsockname()[1])})
     assert ended.returncode == 2
     assert "AUDIT_TRAIL_HTTP_PORT" in ended.stderr
+
+
+@pytest.mark.parametrize("victim", ["postgres", "tansu", "ingest"])
+def test_up_says_what_has_died_and_stops_everything(victim: str, server_folder: Path) -> None:
+    log = server_folder / "up.log"
+    with log.open("w") as file:
+        up = subprocess.Popen(
+            [*PROGRAM, "up", "--data", str(server_folder / "data")],
+            env=environment(http_port="0"),
+            stdout=file,
+            stderr=file,
+        )
+    assert eventually(lambda: "Ctrl-C" in log.read_text(), 90), log.read_text()
+    family = psutil.Process(up.pid).children(recursive=True)
+    next(each for each in family if _is(each, victim)).kill()
+    assert up.wait(90) == 75
+    assert {"postgres": "PostgreSQL", "tansu": "broker", "ingest": "ingest"}[victim] in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert not any(map(_alive, family))
+
+
+def _is(process: psutil.Process, name: str) -> bool:
+    command = process.cmdline()
+    guarded = "guard.py" in " ".join(command)
+    return not guarded and (process.name() == name or command[-1:] == [name])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
+from kafka import KafkaProducer
 
 from domain.errors import Reason
 from ingest.settings import IngestSettings
@@ -179,3 +181,18 @@ def test_a_header_whose_name_is_no_utf8_stops_nothing(
         run.until(lambda: run.ingest.counters.received == 3)
     assert query(EVENTS) == [(2,)]
     assert query("SELECT headers FROM audit_trail.dead_letter") == [([["na\\xffme", "dg=="]],)]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_every_compression_that_kafka_knows_is_read(
+    codec: str, settings: IngestSettings, topic: str, running: Call, query: Query, message: Call
+) -> None:
+    with closing(
+        KafkaProducer(bootstrap_servers=list(settings.bootstrap_servers), compression_type=codec)
+    ) as producer:
+        for _ in range(20):
+            producer.send(topic, message())
+        producer.flush()
+    with running(settings) as run:
+        run.until(lambda: run.ingest.counters.accepted == 20)
+    assert query(EVENTS) == [(20,)]

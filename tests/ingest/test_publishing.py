@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -12,9 +13,11 @@ import msgspec
 import pytest
 from kafka import KafkaConsumer
 
-from domain.errors import RejectedError, UnavailableError
+from audit_trail.embedded.tansu import TansuBroker
+from domain.errors import Reason, RejectedError, UnavailableError
 from ingest.publishing import Message, Publisher
 from ingest.settings import IngestSettings
+from ingest.topics import Topics
 
 
 def test_key_value_and_headers_arrive_as_they_were_given(
@@ -51,3 +54,33 @@ def test_a_message_that_is_too_large_is_rejected_and_the_next_goes_through(
         with pytest.raises(RejectedError):
             publisher.publish([Message(topic, None, b"x" * (8 << 20))])
         publisher.publish([Message(topic, None, b"1")])
+
+
+@pytest.mark.needs_kafka
+def test_a_message_that_the_broker_refuses_takes_no_other_with_it(
+    settings: IngestSettings, topic: str
+) -> None:
+    """Within our own limit and above the broker's, once the batch around it is counted."""
+    large = os.urandom((1 << 20) - 20)
+    with closing(Publisher(settings)) as publisher:
+        publisher.publish([Message(topic, None, b"before")])
+        for _ in range(2):
+            with pytest.raises(RejectedError) as caught:
+                publisher.publish([Message(topic, None, large)])
+            assert caught.value.reason is Reason.OVERSIZED
+            publisher.publish([Message(topic, None, b"after")])
+
+
+def test_a_broker_that_dies_is_an_error_of_ours_each_time(settings: IngestSettings) -> None:
+    own = TansuBroker().start()
+    quick = msgspec.structs.replace(
+        settings, bootstrap_servers=(own.bootstrap_servers,), publish_timeout_seconds=2.0
+    )
+    with closing(Topics(quick)) as topics:
+        topics.create(("mine",))
+    with closing(Publisher(quick)) as publisher:
+        publisher.publish([Message("mine", None, b"1")])
+        own.kill()
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                publisher.publish([Message("mine", None, b"2")])

@@ -21,6 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from audit_trail import clinic, components
+from audit_trail.embedded.sockets import remove_left_behind
 from audit_trail.settings import Settings
 from audit_trail.stack import BrokerKind, Stack, stay_up
 from domain.errors import UnavailableError
@@ -74,6 +75,7 @@ def _folder() -> Iterator[Path]:
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with (left / "lock").open("a") if left.is_dir() else _nothing() as lock:
             if lock is not None and _locked(lock):
+                remove_left_behind(left / "postgres" / "socket-folder")
                 shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     folder.chmod(0o711)  # the database's account, when that is another, has to pass through

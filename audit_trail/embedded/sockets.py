@@ -39,8 +39,7 @@ class SocketFolder:
 
     def make(self, account: Account | None) -> None:
         """Make the folder, owned by `account`."""
-        if self._record.exists():
-            _remove_left_behind(Path(self._record.read_text()))
+        remove_left_behind(self._record)
         if self._path is None:
             self._path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent(account)))
         else:
@@ -64,8 +63,9 @@ class SocketFolder:
         )
 
 
-def _remove_left_behind(folder: Path) -> None:
-    """Only what is certainly ours: the record is a file that someone may have edited."""
+def remove_left_behind(record: Path) -> None:
+    """Remove the folder that a killed run recorded. Only what is certainly ours: someone may have edited the record."""
+    folder = Path(record.read_text()) if record.exists() else Path()
     if folder.name.startswith(PREFIX) and folder.is_dir() and not folder.is_symlink():
         for entry in folder.glob(".s.PGSQL.*"):
             entry.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from enum import StrEnum
 
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.extensions import MaskErrors
 from strawberry.utils.str_converters import to_camel_case
 
@@ -24,6 +24,8 @@ class Code(StrEnum):
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL_ERROR = "INTERNAL_ERROR"
+    PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 
 
 class QueryError(GraphQLError):
@@ -55,6 +57,19 @@ def is_unexpected(error: GraphQLError) -> bool:
     if original is None or isinstance(original, GraphQLError):
         return False
     return error.path is not None or not error.nodes
+
+
+def give_code(error: GraphQLError) -> None:
+    """The library's own errors have no code: the document's syntax, its validation, or a value that does not fit."""
+    if (error.extensions or {}).get("code"):
+        return
+    if isinstance(error, GraphQLSyntaxError):
+        code = Code.PARSE_FAILED
+    elif error.path is not None or error.message.startswith("Variable ") or error.original_error is not None:
+        code = Code.BAD_USER_INPUT
+    else:
+        code = Code.VALIDATION_FAILED
+    error.extensions = {**(error.extensions or {}), "code": code.value}
 
 
 def origin(exc: BaseException) -> dict[str, object]:

@@ -73,6 +73,14 @@ def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
     values: dict[str, Any] = {}
     if given is not None:
         values = {name: getattr(given, name) for name in _TEXTS}
+        for name in _LISTS:
+            if getattr(given, name) == []:
+                # No event has one of no values; and to answer with all would surprise whoever computed the list.
+                raise QueryError(
+                    Code.BAD_USER_INPUT,
+                    "an empty list matches nothing; leave the condition out",
+                    argument=name,
+                )
         values |= {name: tuple(str(value) for value in getattr(given, name) or ()) for name in _LISTS}
         for name in values["types"]:
             _check_type(name)

@@ -18,7 +18,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from graphql_api import activity_types as subjects
-from graphql_api.errors import MaskUnexpectedErrors, is_unexpected, origin
+from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected, origin
 from graphql_api.event_type import Event
 from graphql_api.limits import QueryLimits, size_rule
 from graphql_api.query import Query
@@ -39,6 +39,8 @@ class AuditTrailSchema(strawberry.Schema):
             if is_unexpected(error):
                 where = ".".join(map(str, error.path or ()))
                 log.error("query_failed", path=where, **origin(error.original_error or error))
+            else:
+                give_code(error)
 
 
 def make_schema(limits: QueryLimits) -> AuditTrailSchema:

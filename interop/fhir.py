@@ -15,6 +15,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from domain.body import BodyFormat
+from domain.catalogue import GENERIC_TYPE
 from domain.errors import InvalidEventError, Reason
 from domain.event import Action, AuditEvent, Disclosure, Outcome, Source
 from interop import fhir_agents, fhir_entities, fitting
@@ -67,7 +68,8 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
         coding for key in ("type", "subtype", "category", "code") for coding in codings(resource.get(key))
     ]
     action = _action(resource)
-    result = _outcome(resource)
+    known = _outcome(resource)
+    result = known or Outcome.MINOR_FAILURE  # a code that nobody knows is at least worth a look
     type = event_type(
         found_codes,
         action,
@@ -75,6 +77,8 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
         disclosure=_is_disclosure(resource, entities),
         refused=_is_refused(resource, contained),
     )
+    if known is None and type == "user.login_failed":
+        type = GENERIC_TYPE  # nobody's password is said to have failed on the strength of an unknown code
     occurred_at, attributes = _times(resource, received_at)
     reading = type == "record.read"
     actor = fhir_agents.choose_actor(agents, reading=reading)
@@ -138,8 +142,8 @@ def _action(resource: Json) -> Action | None:
     return Action(value) if value in set(Action) else None
 
 
-def _outcome(resource: Json) -> Outcome:
-    """Success when none is given, as in most systems; a code that nobody knows is at least worth a look."""
+def _outcome(resource: Json) -> Outcome | None:
+    """Success when none is given, as in most systems; None for a code that nobody knows."""
     value = resource.get("outcome")
     inner = mapping(value).get("code", value)
     given = codes(inner) or codes(value) or ({inner} if isinstance(inner, str) else set())
@@ -147,7 +151,7 @@ def _outcome(resource: Json) -> Outcome:
         known = outcome(code)
         if known:
             return known
-    return Outcome.MINOR_FAILURE if given else Outcome.SUCCESS
+    return None if given else Outcome.SUCCESS
 
 
 def _outcome_reason(resource: Json) -> str | None:

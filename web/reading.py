@@ -87,6 +87,14 @@ class EventQuery(BaseModel):
 
 
 DEFAULT_PAGE = 50
+_PARAMETERS = {
+    "types": "type",
+    "categories": "category",
+    "actions": "action",
+    "outcomes": "outcome",
+    "purposes": "purpose",
+}
+"""The filter's lists, and the parameters that may be repeated for them."""
 
 
 class EventList(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +116,13 @@ def reading_routes(models: Readable, threads: Threads, max_page: int) -> APIRout
         responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(400, 503)},
     )
     async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
-        page = await threads.run(models.events, query.filter(), query.page(max_page))
+        _refuse_repeated(request)
+        wanted = query.page(max_page)
+        try:
+            page = await threads.run(models.events, query.filter(), wanted)
+        except RejectedError as exc:
+            name = _PARAMETERS.get(exc.field, exc.field)
+            raise RejectedError(exc.reason, exc.message, field=name) from exc
         found = _list(request, query, page)
         links = [
             f'<{url}>; rel="{rel}"' for rel, url in (("next", found.next), ("prev", found.previous)) if url
@@ -125,6 +139,14 @@ def reading_routes(models: Readable, threads: Threads, max_page: int) -> APIRout
         return problem(404, "no event has this id") if event is None else _json(event, {})
 
     return router
+
+
+def _refuse_repeated(request: Request) -> None:
+    """Of a parameter that takes one value, the last would count, and the answer be another than was asked for."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if names.count(name) > 1 and name not in _PARAMETERS.values():
+            raise RejectedError(Reason.INVALID_FIELD, "give it once", field=name)
 
 
 def _list(request: Request, query: EventQuery, page: EventPage) -> EventList:

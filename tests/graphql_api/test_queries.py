@@ -76,7 +76,7 @@ def test_conditions_are_combined(execute: Execute, models: ReadModels) -> None:
     assert found(actions=["UPDATE", "READ"], occurredFrom="2026-03-01T08:05:00Z") == [6, 5]
     assert found(occurredFrom="2026-03-01T08:03:00Z", occurredUntil="2026-03-01T10:05:00+02:00") == [4, 3]
     assert found(device="pump-1") == [7]
-    assert found(service="vitals", types=[]) == [9, 8]
+    assert found(service="vitals", types=None) == [9, 8]
     assert found(purposes=["TREAT", "ETREAT"], session="s-1") == [3, 2]
     assert found(patient="nobody") == []
 

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.body import BodyFormat, read_event
+from domain.catalogue import GENERIC_TYPE
 from domain.errors import Reason, RejectedError
+from domain.event import Outcome
 from domain.validation import MAX_DEPTH, decode_event
 from interop.decoding import decode
 
@@ -239,3 +241,15 @@ def test_any_bytes_with_any_headers_are_an_event_or_rejected(
     value: bytes, given_headers: list[tuple[str, bytes]]
 ) -> None:
     accepts_or_rejects(value, given_headers)
+
+
+def test_an_unknown_outcome_says_of_nobody_that_a_login_failed() -> None:
+    message = (
+        b'{"resourceType":"AuditEvent","type":{"system":"http://dicom.nema.org/resources/ontology/DCM","code":"110114"},'
+        b'"recorded":"2026-01-01T00:00:00Z","outcome":"99","agent":[{"requestor":true,"who":{"display":"x"}}],'
+        b'"source":{"observer":{"display":"y"}}}'
+    )
+    event = decode(message, [], max_bytes=10_000).event
+    assert event.type == GENERIC_TYPE
+    assert event.outcome is Outcome.MINOR_FAILURE
+    assert event.codes

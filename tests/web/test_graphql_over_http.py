@@ -162,3 +162,19 @@ def test_extreme_requests_get_a_clear_error(lonely_client: httpx2.Client, query:
     response = lonely_client.post("/graphql", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code in {200, 400}, response.text
     assert response.json()["errors"][0]["message"] != "Unexpected error.", response.text
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("{", "GRAPHQL_PARSE_FAILED"),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ('{ event(id: "x") { type } }', "GRAPHQL_VALIDATION_FAILED"),
+        ("{ events(first: 99999999999999999) { asOfPosition } }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ events(first: 1, filter: {types: []}) { asOfPosition } }", "BAD_USER_INPUT"),
+        ('{ events(first: 1, filter: {actions: ["X"]}) { asOfPosition } }', "GRAPHQL_VALIDATION_FAILED"),
+    ],
+)
+def test_every_error_has_a_code(lonely_client: httpx2.Client, query: str, code: str) -> None:
+    answer = lonely_client.post("/graphql", json={"query": query})
+    assert [error["extensions"]["code"] for error in answer.json()["errors"]] == [code]

@@ -50,7 +50,7 @@ def test_the_links_lead_through_the_trail_and_back(client: httpx2.Client) -> Non
         ({"first": 1, "last": 1}, "last"),
         ({"after": "x"}, "after"),
         ({"occurred_from": "2026-03-01T08:00:00"}, "occurred_from"),
-        ({"type": "record.raed"}, "types"),
+        ({"type": "record.raed"}, "type"),
         ({"action": "X"}, "action.0"),
         ({"resource_id": "1"}, "resource_type"),
         ({"patient": ""}, "patient"),
@@ -138,3 +138,22 @@ def test_extreme_values_are_answered_or_refused(client: httpx2.Client) -> None:
     for query in EXTREMES:
         response = client.get(f"/v1/events?{query}")
         assert response.status_code in {200, 400}, (query, response.text)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("outcome=SUCCESS", "outcome"),
+        ("category=foo", "category"),
+        ("type=zzz", "type"),
+        ("purpose=%00", "purpose"),
+        ("patient=1&patient=2", "patient"),
+        ("first=1&first=2", "first"),
+    ],
+)
+def test_an_error_names_the_parameter_that_was_sent(
+    lonely_client: httpx2.Client, query: str, field: str
+) -> None:
+    answer = lonely_client.get(f"/v1/events?{query}")
+    assert answer.status_code == 400
+    assert field in [error["field"] for error in answer.json()["errors"]]

@@ -6,6 +6,7 @@ patient data, so it goes to the log and the client gets `INTERNAL_ERROR`.
 
 from __future__ import annotations
 
+import re
 import traceback
 from enum import StrEnum
 
@@ -59,13 +60,19 @@ def is_unexpected(error: GraphQLError) -> bool:
     return error.path is not None or not error.nodes
 
 
+_TOO_MANY_TOKENS = re.compile("contains more than [0-9]+ tokens")
+_WRONG_VARIABLE = re.compile(r"Variable '\$\w+' has invalid value")
+"""A value that does not fit, in the words of the library; a variable that the document misuses reads otherwise."""
+
+
 def give_code(error: GraphQLError) -> None:
     """The library's own errors have no code: the document's syntax, its validation, or a value that does not fit."""
     if (error.extensions or {}).get("code"):
         return
     if isinstance(error, GraphQLSyntaxError):
-        code = Code.PARSE_FAILED
-    elif error.path is not None or error.message.startswith("Variable ") or error.original_error is not None:
+        # The parser's own limit has no other mark than its words.
+        code = Code.LIMIT_EXCEEDED if _TOO_MANY_TOKENS.search(error.message) else Code.PARSE_FAILED
+    elif error.path is not None or _WRONG_VARIABLE.match(error.message) or error.original_error is not None:
         code = Code.BAD_USER_INPUT
     else:
         code = Code.VALIDATION_FAILED

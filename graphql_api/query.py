@@ -27,6 +27,7 @@ from graphql_api.event_type import Event, Node, event_from
 from graphql_api.filter_input import filter_from
 from graphql_api.nodes import find_node
 from projections import answers
+from projections.filters import check_identifier
 
 
 def _argument(description: str) -> Any:
@@ -72,7 +73,7 @@ async def _device(info: Info, id: Id, limit: Limit = 100) -> subjects.DeviceActi
 async def _service(
     info: Info, name: Annotated[str, _argument("The service's name.")], limit: Limit = 100
 ) -> subjects.ServiceActivity | None:
-    found = await info.context.read(info.context.models.service, name, _checked(info.context, limit))
+    found = await info.context.read(_find_service, info.context, name, _checked(info.context, limit))
     return None if found is None else subjects.service_from(found)
 
 
@@ -92,6 +93,11 @@ async def _node(
 ) -> Node | None:
     kind, name = decode_id(id)
     return await info.context.read(find_node, info.context.models, kind, name)
+
+
+def _find_service(context: Context, name: str, limit: int) -> answers.ServiceActivity | None:
+    check_identifier("name", name)  # the read model would call it `id`
+    return context.models.service(name, limit)
 
 
 def _checked(context: Context, limit: int) -> int:

@@ -56,8 +56,13 @@ def install(app: FastAPI, retry_after: int) -> None:
     async def invalid_request(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, RequestValidationError)
         # The wrong value itself is not repeated: it may be a patient's id.
+        # Nor is the place in a repeated parameter: the client knows it by its name.
         errors = [
-            {"field": ".".join(map(str, error["loc"][1:])), "message": error["msg"]} for error in exc.errors()
+            {
+                "field": ".".join(str(part) for part in error["loc"][1:] if not isinstance(part, int)),
+                "message": error["msg"],
+            }
+            for error in exc.errors()
         ]
         return problem(400, "the request has parameters that are wrong or unknown", errors=errors)
 

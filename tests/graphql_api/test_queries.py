@@ -177,6 +177,40 @@ def test_wrong_arguments_are_named(execute: Execute, unread: ReadModels, argumen
     assert "argument" in (result.errors[0].extensions or {})
 
 
+@pytest.mark.parametrize(
+    ("query", "argument"),
+    [
+        ('{ service(name: "\\u0000") { id } }', "name"),
+        ('{ user(id: "\\u0000") { id } }', "id"),
+        ('{ resource(type: "\\u0000", id: "1") { id } }', "type"),
+    ],
+)
+def test_a_wrong_name_of_a_subject_is_reported_under_its_own_argument(
+    execute: Execute, unread: ReadModels, query: str, argument: str
+) -> None:
+    result = execute(unread, query)
+    assert result.errors is not None
+    assert result.errors[0].extensions == {"code": "BAD_USER_INPUT", "argument": argument}
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "code"),
+    [
+        ("query ($id: UUID!) { event(id: $id) { id } }", {"id": "x"}, "BAD_USER_INPUT"),
+        ("query ($id: UUID!) { event(id: $id) { id } }", {}, "BAD_USER_INPUT"),
+        ("query ($n: Int) { events(first: $n) { asOfPosition } }", {"n": 10**17}, "BAD_USER_INPUT"),
+        ("query ($id: String!) { event(id: $id) { id } }", {"id": "x"}, "GRAPHQL_VALIDATION_FAILED"),
+        ("{ event(id: $id) { id } }", {}, "GRAPHQL_VALIDATION_FAILED"),
+    ],
+)
+def test_a_variable_of_a_wrong_value_is_told_from_one_that_the_query_misuses(
+    execute: Execute, unread: ReadModels, query: str, variables: dict[str, Any], code: str
+) -> None:
+    result = execute(unread, query, **variables)
+    assert result.errors is not None
+    assert codes(result) == [code], result.errors
+
+
 def test_a_timeline_is_not_led_to_another_subject(execute: Execute, models: ReadModels) -> None:
     query = '{ patient(id: "17") { timeline(first: 1, filter: {patient: "18"}) { asOfPosition } } }'
     result = execute(models, query)
@@ -213,6 +247,7 @@ def test_too_many_tokens_are_refused(execute: Execute, unread: ReadModels) -> No
     result = execute(unread, "{ projections { " + "name " * 50 + "} }", limits=QueryLimits(max_tokens=40))
     assert result.errors is not None
     assert "40 tokens" in result.errors[0].message
+    assert codes(result) == ["LIMIT_EXCEEDED"]
 
 
 def test_fragments_that_double_each_other_are_measured_at_once(execute: Execute, models: ReadModels) -> None:

@@ -51,7 +51,7 @@ def test_the_links_lead_through_the_trail_and_back(client: httpx2.Client) -> Non
         ({"after": "x"}, "after"),
         ({"occurred_from": "2026-03-01T08:00:00"}, "occurred_from"),
         ({"type": "record.raed"}, "type"),
-        ({"action": "X"}, "action.0"),
+        ({"action": "X"}, "action"),
         ({"resource_id": "1"}, "resource_type"),
         ({"patient": ""}, "patient"),
         ({"emergency": "perhaps"}, "emergency"),

@@ -164,14 +164,11 @@ def ingest() -> None:
 @app.command()
 def project() -> None:
     """Keep the read models up to date, until SIGTERM. A second process is a standby."""
+    from projections.registry import built_in
     from projections.runner import Runner
 
     settings = _long_running()
-    runner = Runner(
-        components.projector_database(settings),
-        components.built_in_projectors(),
-        batch=settings.projection_batch,
-    )
+    runner = Runner(components.projector_database(settings), built_in(), batch=settings.projection_batch)
     _on_stop(runner.stop)
     runner.run()
 
@@ -204,11 +201,8 @@ def publish(
     settings = load()
     target = topic or settings.kafka_topics[0]
     values = [value for file in files for value in ([file.read_bytes()] if raw else messages_of(file))]
-    publisher = Publisher(components.ingest_settings(settings))
-    try:
+    with closing(Publisher(components.ingest_settings(settings))) as publisher:
         publisher.publish(Message(target, None, value) for value in values)
-    finally:
-        publisher.close()
     typer.echo(f"published {len(values)} messages to {target}")
 
 

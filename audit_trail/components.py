@@ -7,12 +7,6 @@ import gc
 from audit_trail.settings import Settings
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from ingest.settings import IngestSettings
-from projections.activity import ActivityProjector
-from projections.device import DeviceProjector
-from projections.patient import PatientProjector
-from projections.projector import Projector
-from projections.service import ServiceProjector
-from projections.user import UserProjector
 
 
 def ingest_settings(settings: Settings) -> IngestSettings:
@@ -58,11 +52,6 @@ def reader_database(settings: Settings) -> Database:
         application_name="audit-trail-serve",
         statement_timeout_ms=settings.statement_timeout_ms,
     )
-
-
-def built_in_projectors() -> tuple[Projector, ...]:
-    """The read models that the API answers from."""
-    return (ActivityProjector(), PatientProjector(), UserProjector(), DeviceProjector(), ServiceProjector())
 
 
 def spare_the_collector() -> None:

@@ -26,7 +26,7 @@ from audit_trail.settings import Settings
 from audit_trail.stack import BrokerKind, Stack, stay_up
 from domain.errors import UnavailableError
 from domain.validation import encode_event
-from event_store.database import Connection
+from event_store.database import Connection, only
 from event_store.dead_letters import count_by_reason
 from event_store.reading import log_size
 from ingest.publishing import Message, Publisher
@@ -72,11 +72,11 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A temporary folder, gone at the end. One that a killed demonstration left behind goes now."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with (left / "lock").open("a") if left.is_dir() else _nothing() as lock:
-            if lock is not None and _locked(lock):
-                remove_left_behind(left / "postgres" / "socket-folder")
-                shutil.rmtree(left, ignore_errors=True)
+    for file in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/lock"):
+        with file.open("a") as lock:
+            if _locked(lock):
+                remove_left_behind(file.parent / "postgres" / "socket-folder")
+                shutil.rmtree(file.parent, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     folder.chmod(0o711)  # the database's account, when that is another, has to pass through
     with (folder / "lock").open("a") as lock:
@@ -85,11 +85,6 @@ def _folder() -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
 
 
 def _locked(file: Any) -> bool:
@@ -150,8 +145,8 @@ def _await_all(stack: Stack, sent: int, out: Console) -> tuple[Numbers, dict[str
 def _numbers(connection: Connection) -> Numbers:
     with connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(sum(next_offset), 0)::bigint FROM audit_trail.kafka_stream")
-        row = cursor.fetchone()
-    return Numbers(row[0] if row else 0, log_size(connection), count_by_reason(connection))
+        received = only(cursor)
+    return Numbers(received, log_size(connection), count_by_reason(connection))
 
 
 def _print_numbers(numbers: Numbers, lags: dict[str, int], out: Console) -> None:

@@ -11,7 +11,7 @@ import strawberry
 from domain.catalogue import CATALOGUE, Category
 from domain.event import Action, Outcome
 from graphql_api.errors import Code, QueryError
-from projections.filters import EventFilter
+from projections.filters import LISTS, EventFilter
 
 
 def condition(description: str) -> Any:
@@ -46,23 +46,7 @@ class EventFilterInput:
     occurred_until: datetime | None = condition("Occurred before this time; give an offset.")
 
 
-_TEXTS = (
-    "actor",
-    "patient",
-    "user",
-    "device",
-    "service",
-    "resource_type",
-    "resource_id",
-    "source",
-    "correlation_id",
-    "session",
-    "address",
-    "emergency",
-    "occurred_from",
-    "occurred_until",
-)
-_LISTS = ("types", "categories", "actions", "outcomes", "purposes")
+_SINGLE = tuple(name for name in EventFilter.__struct_fields__ if name not in LISTS)
 
 
 def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
@@ -72,8 +56,8 @@ def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
     """
     values: dict[str, Any] = {}
     if given is not None:
-        values = {name: getattr(given, name) for name in _TEXTS}
-        for name in _LISTS:
+        values = {name: getattr(given, name) for name in _SINGLE}
+        for name in LISTS:
             if getattr(given, name) == []:
                 # No event has one of no values; and to answer with all would surprise whoever computed the list.
                 raise QueryError(
@@ -81,7 +65,7 @@ def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
                     "an empty list matches nothing; leave the condition out",
                     argument=name,
                 )
-        values |= {name: tuple(str(value) for value in getattr(given, name) or ()) for name in _LISTS}
+        values |= {name: tuple(str(value) for value in getattr(given, name) or ()) for name in LISTS}
         for name in values["types"]:
             _check_type(name)
     for name, value in subject.items():

@@ -31,7 +31,7 @@ _TEXTS = (
     "session",
     "address",
 )
-_LISTS = ("types", "categories", "actions", "outcomes", "purposes")
+LISTS = ("types", "categories", "actions", "outcomes", "purposes")
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):
@@ -96,7 +96,7 @@ def check_filter(filter: EventFilter) -> EventFilter:
         value = getattr(filter, name)
         if value is not None:
             _check_text(name, value)
-    for name in _LISTS:
+    for name in LISTS:
         values = getattr(filter, name)
         if len(values) > MAX_VALUES:
             raise RejectedError(Reason.INVALID_FIELD, f"at most {MAX_VALUES} values", field=name)

@@ -13,14 +13,14 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from audit_trail import components, logs
+from audit_trail.commands import dead_letters, projections
+from audit_trail.commands.terminal import out
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
 from domain.errors import (
     AuditTrailError,
@@ -30,9 +30,6 @@ from domain.errors import (
     RejectedError,
     UnavailableError,
 )
-
-if TYPE_CHECKING:
-    from ingest.dead_letters import DeadLetterDesk
 
 EXIT_CODES: tuple[tuple[type[AuditTrailError], int], ...] = (
     (RejectedError, 1),
@@ -49,15 +46,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-dead_letters = typer.Typer(
-    help="Messages that could not be accepted: look at them, put them through again.", no_args_is_help=True
-)
-projections = typer.Typer(help="The read models.", no_args_is_help=True)
-app.add_typer(dead_letters, name="dead-letters")
-app.add_typer(projections, name="projections")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(projections.app, name="projections")
 
-out = Console(width=None if sys.stdout.isatty() else 1000)  # for a pipe, one row is one line
-Id = Annotated[int, typer.Argument(help="The id that `dead-letters list` shows.")]
 Broker = Annotated[
     Literal["embedded", "kafka"],
     typer.Option(
@@ -218,137 +209,6 @@ def show_settings() -> None:
         )
         table.add_row(PREFIX + name.upper(), default, field.description)
     out.print(table)
-
-
-@dead_letters.command("list")
-def list_dead_letters(
-    after: Annotated[int, typer.Option(help="Only those behind this id.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")] = 100,
-) -> None:
-    """List dead letters: where they came from, why they were refused, and what was decided."""
-    with _desk() as desk:
-        rows = desk.page(after=after, limit=limit)
-    table = Table(box=None)
-    for column in ("id", "received", "topic/partition/offset", "reason", "field"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("message")
-    table.add_column("state", no_wrap=True)
-    for letter, state, _, _ in rows:
-        place = f"{letter.topic}/{letter.partition}/{letter.offset}"
-        received = f"{letter.received_at:%Y-%m-%d %H:%M:%S}"
-        cells = (
-            str(letter.id),
-            received,
-            place,
-            letter.reason.value,
-            letter.field,
-            letter.message,
-            state.value,
-        )
-        table.add_row(*map(_plain, cells))
-    out.print(table)
-    if len(rows) == limit:
-        out.print(f"more: --after {rows[-1].letter.id}")
-
-
-@dead_letters.command("show")
-def show_dead_letter(
-    id: Id,
-    value: Annotated[
-        bool, typer.Option("--value", help="Write the message's bytes and nothing else.")
-    ] = False,
-) -> None:
-    """Show one dead letter whole: the message, its headers and its Kafka coordinates. It may hold patient data."""
-    with _desk() as desk:
-        letter, state, by, reason = desk.show(id)
-    if value:
-        sys.stdout.buffer.write(letter.value or b"")
-        return
-    decided = f"{state} by {by}: {reason}" if by else state.value
-    for name, text in {
-        "id": letter.id,
-        "received": letter.received_at.isoformat(),
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "timestamp": letter.timestamp.isoformat() if letter.timestamp else "",
-        "reason": letter.reason.value,
-        "field": letter.field,
-        "message": letter.message,
-        "state": decided,
-        "key": letter.key,
-        "headers": letter.headers,
-        "value": letter.value,
-    }.items():
-        typer.echo(f"{name:10} {_visible(str(text))}")
-
-
-Decision = Annotated[str, typer.Option(help="Who decides.")]
-Why = Annotated[str, typer.Option(help="Why; kept in the log for ever.")]
-
-
-@dead_letters.command()
-def requeue(id: Id, by: Decision, reason: Why) -> None:
-    """Publish the message again as it was, so that ingest looks at it anew, and record the decision."""
-    from event_store.dead_letters import DeadLetter
-    from ingest.publishing import Message, Publisher
-
-    settings = load()
-    publisher = Publisher(components.ingest_settings(settings))
-
-    def again(letter: DeadLetter) -> None:
-        if letter.key is None and letter.value is None:
-            raise ConfigurationError("a message with neither key nor value says nothing: dismiss it")
-        publisher.publish([Message(letter.topic, letter.key, letter.value, letter.headers)])
-
-    try:
-        with _desk() as desk:
-            desk.requeue(id, again, by=by, reason=reason)
-    finally:
-        publisher.close()
-    typer.echo(f"dead letter {id} was published again")
-
-
-@dead_letters.command()
-def dismiss(id: Id, by: Decision, reason: Why) -> None:
-    """Record the decision that this message stays out of the trail."""
-    with _desk() as desk:
-        desk.dismiss(id, by=by, reason=reason)
-    typer.echo(f"dead letter {id} was dismissed")
-
-
-@projections.command("list")
-def list_projections() -> None:
-    """List the read models: version, checkpoint, lag and state."""
-    from projections.read_models import ReadModels
-
-    database = components.reader_database(load())
-    table = Table("name", "version", "position", "lag", "state", "error", box=None)
-    for row in ReadModels(database).projections():
-        cells = (row.name, str(row.version), str(row.position), str(row.lag), row.state, row.error or "")
-        table.add_row(*map(_plain, cells))
-    database.close()
-    out.print(table)
-
-
-_SHOWN = 200
-"""Characters of one cell. A field's name can be as long as its sender likes."""
-
-
-def _plain(text: str) -> Text:
-    """A cell that says what it says: the words of a sender are neither markup nor orders to the terminal."""
-    return Text(_visible(text if len(text) <= _SHOWN else text[:_SHOWN] + "..."))
-
-
-def _visible(text: str) -> str:
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def _desk() -> closing[DeadLetterDesk]:
-    from ingest.dead_letters import DeadLetterDesk
-
-    settings = load()
-    return closing(DeadLetterDesk(components.ingest_database(settings), settings.require_database_url()))
 
 
 def _long_running() -> Settings:

@@ -1,0 +1,1 @@
+"""The groups of commands, one module each; `audit_trail.cli` puts them together."""

@@ -1,0 +1,127 @@
+"""`audit-trail dead-letters`: messages that could not be accepted."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from audit_trail import components
+from audit_trail.commands.terminal import out, plain, visible
+from audit_trail.settings import load
+from domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ingest.dead_letters import DeadLetterDesk
+
+app = typer.Typer(
+    help="Messages that could not be accepted: look at them, put them through again.", no_args_is_help=True
+)
+Id = Annotated[int, typer.Argument(help="The id that `dead-letters list` shows.")]
+
+
+@app.command("list")
+def list_dead_letters(
+    after: Annotated[int, typer.Option(help="Only those behind this id.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")] = 100,
+) -> None:
+    """List dead letters: where they came from, why they were refused, and what was decided."""
+    with _desk() as desk:
+        rows = desk.page(after=after, limit=limit)
+    table = Table(box=None)
+    for column in ("id", "received", "topic/partition/offset", "reason", "field"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("message")
+    table.add_column("state", no_wrap=True)
+    for letter, state, _, _ in rows:
+        place = f"{letter.topic}/{letter.partition}/{letter.offset}"
+        received = f"{letter.received_at:%Y-%m-%d %H:%M:%S}"
+        cells = (
+            str(letter.id),
+            received,
+            place,
+            letter.reason.value,
+            letter.field,
+            letter.message,
+            state.value,
+        )
+        table.add_row(*map(plain, cells))
+    out.print(table)
+    if len(rows) == limit:
+        out.print(f"more: --after {rows[-1].letter.id}")
+
+
+@app.command("show")
+def show_dead_letter(
+    id: Id,
+    value: Annotated[
+        bool, typer.Option("--value", help="Write the message's bytes and nothing else.")
+    ] = False,
+) -> None:
+    """Show one dead letter whole: the message, its headers and its Kafka coordinates. It may hold patient data."""
+    with _desk() as desk:
+        letter, state, by, reason = desk.show(id)
+    if value:
+        sys.stdout.buffer.write(letter.value or b"")
+        return
+    decided = f"{state} by {by}: {reason}" if by else state.value
+    for name, text in {
+        "id": letter.id,
+        "received": letter.received_at.isoformat(),
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "timestamp": letter.timestamp.isoformat() if letter.timestamp else "",
+        "reason": letter.reason.value,
+        "field": letter.field,
+        "message": letter.message,
+        "state": decided,
+        "key": letter.key,
+        "headers": letter.headers,
+        "value": letter.value,
+    }.items():
+        typer.echo(f"{name:10} {visible(str(text))}")
+
+
+Decision = Annotated[str, typer.Option(help="Who decides.")]
+Why = Annotated[str, typer.Option(help="Why; kept in the log for ever.")]
+
+
+@app.command()
+def requeue(id: Id, by: Decision, reason: Why) -> None:
+    """Publish the message again as it was, so that ingest looks at it anew, and record the decision."""
+    from event_store.dead_letters import DeadLetter
+    from ingest.publishing import Message, Publisher
+
+    settings = load()
+    publisher = Publisher(components.ingest_settings(settings))
+
+    def again(letter: DeadLetter) -> None:
+        if letter.key is None and letter.value is None:
+            raise ConfigurationError("a message with neither key nor value says nothing: dismiss it")
+        publisher.publish([Message(letter.topic, letter.key, letter.value, letter.headers)])
+
+    try:
+        with _desk() as desk:
+            desk.requeue(id, again, by=by, reason=reason)
+    finally:
+        publisher.close()
+    typer.echo(f"dead letter {id} was published again")
+
+
+@app.command()
+def dismiss(id: Id, by: Decision, reason: Why) -> None:
+    """Record the decision that this message stays out of the trail."""
+    with _desk() as desk:
+        desk.dismiss(id, by=by, reason=reason)
+    typer.echo(f"dead letter {id} was dismissed")
+
+
+def _desk() -> closing[DeadLetterDesk]:
+    from ingest.dead_letters import DeadLetterDesk
+
+    settings = load()
+    return closing(DeadLetterDesk(components.ingest_database(settings), settings.require_database_url()))

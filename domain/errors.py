@@ -3,6 +3,7 @@
     AuditTrailError
     ├── RejectedError            reject: this input is refused, it becomes a dead letter or a 4xx answer
     │   └── InvalidEventError
+    ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
     ├── UnavailableError         retry: a service that we need is away, nothing was committed
     ├── FencedError              retry: another process has moved on, read the position again
     ├── LogInconsistentError     stop: the log contradicts itself, refuse to write
@@ -53,6 +54,10 @@ class RejectedError(AuditTrailError):
 
 class InvalidEventError(RejectedError):
     """Reject: a message that is readable but is no valid audit event."""
+
+
+class ProofError(AuditTrailError):
+    """Reject: a key, signed note, tree head or proof is malformed or does not verify."""
 
 
 class UnavailableError(AuditTrailError):

@@ -1,0 +1,87 @@
+"""Signed notes (C2SP signed-note): a text, a blank line, and one line per signature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from domain.errors import ProofError
+from event_store.tlog.encoding import require_printable, text_of
+from event_store.tlog.keys import COSIGNATURE_V1, ED25519, Signature, SigningKey, VerifierKey
+
+__all__ = [
+    "COSIGNATURE_V1",
+    "ED25519",
+    "Note",
+    "Signature",
+    "SigningKey",
+    "VerifierKey",
+    "parse_signatures",
+    "verified",
+]
+
+# The specification asks for 16 signatures at least, and says that one may be 5 kB long.
+MAX_SIGNATURES = 100
+MAX_NOTE = 1_000_000
+
+
+class Note(NamedTuple):
+    """A text that ends with a newline, and signatures that nobody has verified yet: see `verified`."""
+
+    text: str
+    signatures: tuple[Signature, ...]
+
+    def encode(self) -> bytes:
+        """The signed note. Raises `ProofError` when it would not be one."""
+        if not self.text.endswith("\n"):
+            raise ProofError("a note's text ends with a newline")
+        require_printable(self.text, "note")
+        if not 0 < len(self.signatures) <= MAX_SIGNATURES:
+            raise ProofError(f"a note has 1 to {MAX_SIGNATURES} signatures")
+        return (self.text + "\n" + encode_signatures(self.signatures)).encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Note:
+        """A signed note of at most 1 MB. Raises `ProofError` when it is malformed; verifies nothing."""
+        if len(data) > MAX_NOTE:
+            raise ProofError(f"the note is longer than {MAX_NOTE} bytes")
+        text, blank, signatures = text_of(data, "note").rpartition("\n\n")
+        if not blank:
+            raise ProofError("the note has no blank line before its signatures")
+        return cls(text + "\n", parse_signatures(signatures))
+
+
+def encode_signatures(signatures: Sequence[Signature]) -> str:
+    """Signature lines, each ended by a newline."""
+    return "".join(signature.line() + "\n" for signature in signatures)
+
+
+def parse_signatures(text: str) -> tuple[Signature, ...]:
+    """1 to 100 signature lines, each ended by a newline. Raises `ProofError`."""
+    if not text.endswith("\n"):
+        raise ProofError("the last signature line does not end with a newline")
+    lines = text[:-1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise ProofError(f"there are more than {MAX_SIGNATURES} signatures")
+    return tuple(Signature.parse(line) for line in lines)
+
+
+def verified(note: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
+    """The keys whose signature is there and valid, in the order of `keys`.
+
+    Signatures of unknown keys are ignored. Raises `ProofError` when a signature carries the name and id of a known key
+    and does not verify: the note was altered, or somebody pretends to be that key.
+    """
+    known = {(key.name, key.key_id): key for key in keys}
+    if len(known) != len(set(keys)):
+        raise ProofError("two different keys have the same name and key id")
+    message = note.text.encode()
+    valid: set[VerifierKey] = set()
+    for signature in note.signatures:
+        key = known.get((signature.name, signature.key_id))
+        if key is None:
+            continue
+        if not key.verify(message, signature.value):
+            raise ProofError(f"the signature of {key.name}+{key.key_id.hex()} does not verify")
+        valid.add(key)
+    return [key for key in dict.fromkeys(keys) if key in valid]

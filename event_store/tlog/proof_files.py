@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from domain.errors import ProofError
 from event_store.tlog.encoding import MAX_PROOF, from_base64, hash_lines, number, text_of, to_base64
@@ -13,7 +13,8 @@ HEADER = "c2sp.org/tlog-proof@v1"
 MAX_PROOF_FILE = 2 * MAX_NOTE
 
 
-class ProofFile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ProofFile:
     """`note` is the signed tree head as it came; nothing is verified yet, and nothing ever vouches for `extra`."""
 
     index: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from domain.errors import ProofError
 from event_store.merkle import TILE_WIDTH
@@ -23,7 +23,8 @@ _PATH = re.compile(
 )
 
 
-class TilePath(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TilePath:
     """What a path names. `level` is None for an entry bundle; a `width` of 256 is a full tile, less a partial one."""
 
     level: int | None

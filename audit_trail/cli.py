@@ -27,12 +27,14 @@ from domain.errors import (
     ConfigurationError,
     FencedError,
     LogInconsistentError,
+    ProofError,
     RejectedError,
     UnavailableError,
 )
 
 EXIT_CODES: tuple[tuple[type[AuditTrailError], int], ...] = (
     (RejectedError, 1),
+    (ProofError, 1),
     (ConfigurationError, 2),
     (LogInconsistentError, 3),
     (FencedError, 75),
@@ -147,7 +149,7 @@ def ingest() -> None:
 
     settings = _long_running()
     database = components.ingest_database(settings)
-    ingest = Ingest(components.ingest_settings(settings), database)
+    ingest = Ingest(components.ingest_settings(settings), database, components.signer(settings))
     _on_stop(ingest.stop)
     ingest.run()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 
-from audit_trail.settings import Settings
-from event_store.database import INGEST, PROJECTOR, READER, Database
+from audit_trail.settings import PREFIX, Settings
+from domain.errors import ConfigurationError
+from event_store.database import GUARD, INGEST, PROJECTOR, READER, Database
+from event_store.signing import HeadSigner, read_key_file, read_signer
 from ingest.settings import IngestSettings
 
 
@@ -30,6 +32,28 @@ def ingest_settings(settings: Settings) -> IngestSettings:
 def ingest_database(settings: Settings) -> Database:
     """For what appends."""
     return Database(settings.require_database_url(), INGEST, size=4, application_name="audit-trail-ingest")
+
+
+def guard_database(settings: Settings) -> Database:
+    """For what publishes heads and verifies."""
+    return Database(settings.require_database_url(), GUARD, size=4, application_name="audit-trail-guard")
+
+
+def key_text(settings: Settings) -> str:
+    """The lines of the key file. Raises `ConfigurationError` when there are none."""
+    if settings.log_key is not None:
+        return settings.log_key.get_secret_value()
+    if settings.log_key_file is None:
+        raise ConfigurationError(
+            f"{PREFIX}LOG_KEY_FILE is not set: what appends signs the log's head."
+            " Make a key once, with `audit-trail keys new`"
+        )
+    return read_key_file(settings.log_key_file)
+
+
+def signer(settings: Settings) -> HeadSigner:
+    """What signs tree heads."""
+    return read_signer(key_text(settings))
 
 
 def projector_database(settings: Settings) -> Database:

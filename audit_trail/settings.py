@@ -87,6 +87,32 @@ class Settings(BaseSettings):
         le=300,
         description="How long publishing may take before POST answers 503 and `publish` gives up.",
     )
+    log_key_file: Path | None = Field(
+        None,
+        description="The file with the key that signs tree heads, made by `audit-trail keys new`; for what appends.",
+    )
+    log_key: SecretStr | None = Field(None, description="The text of that file, instead of a file.")
+    heads_topic: str = Field(
+        "audit.tree-heads",
+        description="The Kafka topic that signed tree heads are published to; empty for none.",
+    )
+    heads_folder: Path | None = Field(
+        None, description="A folder, best on another machine's disk, that signed tree heads are published to."
+    )
+    heads_webhook: SecretStr | None = Field(None, description="A URL that signed tree heads are POSTed to.")
+    heads_interval_seconds: float = Field(
+        60.0, gt=0, le=86_400, description="How often the newest signed tree head is published."
+    )
+    witnesses: List = Field(
+        (),
+        description="Witnesses that are asked to cosign tree heads: `vkey URL`, several separated by commas.",
+    )
+    verify_interval_seconds: float = Field(
+        300.0, ge=0, le=86_400, description="How often the guard verifies what is new in the log; 0 is never."
+    )
+    verify_all_hours: float = Field(
+        24.0, ge=0, description="How often the guard verifies the log from its first event; 0 is never."
+    )
     http_host: str = Field(
         "127.0.0.1",
         description="The address that the API listens on. Anyone who reaches it can read: keep it behind a gateway.",
@@ -109,7 +135,7 @@ class Settings(BaseSettings):
         "info", description="The least level that is logged."
     )
 
-    @field_validator("kafka_bootstrap_servers", "kafka_topics", mode="before")
+    @field_validator("kafka_bootstrap_servers", "kafka_topics", "witnesses", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (

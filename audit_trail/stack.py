@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import sys
 import time
@@ -25,9 +26,11 @@ from audit_trail.embedded.tansu import TansuBroker
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.migrations import migrate
+from event_store.signing import create_key_file, new_key
 
 BrokerKind = Literal["embedded", "kafka"]
 PARTS = ("ingest", "project", "serve")
+LOG_KEY = "log-key"
 SETTINGS_FILE = "settings.toml"
 _READY_SECONDS = 60.0
 
@@ -84,6 +87,8 @@ class Stack:
             found["database_url"] = postgres.url
         if not self.settings.kafka_bootstrap_servers:
             found |= self._start_broker()
+        if self.settings.log_key is None and self.settings.log_key_file is None:
+            found["log_key_file"] = self._own_key()
         self.settings = load(**found)
         self._keep_settings()
         migrate(self.settings.require_database_url())
@@ -107,6 +112,13 @@ class Stack:
         if broker.kind == "embedded":
             found["kafka_assignment"] = "static"  # joining a group takes it over 20 seconds
         return found
+
+    def _own_key(self) -> Path:
+        """The signing key of this folder's log, made at the first start. The log's name is one that nobody else has."""
+        file = self.folder / LOG_KEY
+        if not file.exists():
+            create_key_file(file, new_key(f"audit-trail.example/{secrets.token_hex(8)}"))
+        return file
 
     def _part(self, name: str) -> GuardedProcess:
         return GuardedProcess(

@@ -19,6 +19,8 @@ from benchmarks.library import BATCH, library_recorder
 from benchmarks.report import Result
 from benchmarks.servers import Bench
 from event_store.database import INGEST, Database
+from event_store.signing import HeadSigner
+from event_store.tlog.notes import SigningKey
 from ingest.pipeline import Ingest
 
 _EVENT = "position, stream_position, recorded_at, occurred_at, stream, event_id, format, type, body"
@@ -83,7 +85,7 @@ def ingest_against(bench: Bench, names: Sequence[str]) -> Iterator[Result]:
 def ingested(bench: Bench, url: str, topic: str) -> Iterator[None]:
     """An ingest that has moved all of `topic` into `url`, and still runs; it is stopped at the end."""
     with closing(Database(url, INGEST, application_name="bench-ingest")) as database:
-        ingest = Ingest(bench.ingest_settings(topic), database, registry=CollectorRegistry())
+        ingest = Ingest(bench.ingest_settings(topic), database, _signer(), registry=CollectorRegistry())
         with ThreadPoolExecutor(1, thread_name_prefix="ingest") as thread:
             run = thread.submit(ingest.run)
             try:
@@ -93,6 +95,10 @@ def ingested(bench: Bench, url: str, topic: str) -> Iterator[None]:
             finally:
                 ingest.stop()
             run.result()
+
+
+def _signer() -> HeadSigner:
+    return HeadSigner([SigningKey.generate("audit-trail.example/bench")])
 
 
 def rate(url: str) -> float:

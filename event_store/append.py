@@ -1,8 +1,8 @@
 """The append: the only write to the log, all or nothing per batch.
 
 One transaction takes the log's row lock, moves the offsets by compare-and-set, drops known event ids, gives dense
-positions, copies the rows and extends the Merkle tree. So what is committed is sealed, and the order of positions is
-the order of commits.
+positions, copies the rows, extends the Merkle tree and signs its new head. So what is committed is sealed, and the
+order of positions is the order of commits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from domain.errors import FencedError, LogInconsistentError, Reason
 from event_store.copy import UNIX_EPOCH_US, copy_in, to_us
 from event_store.database import Connection, Cursor
 from event_store.entry import encode_entry
+from event_store.heads import insert_head, insert_keys
 from event_store.merkle import Edge, Tile, leaf_hash
+from event_store.signing import HeadSigner
 
 CHANNEL = "audit_trail_appended"
 """NOTIFY tells projectors that the log has grown; the payload is the new size."""
@@ -89,6 +91,7 @@ class _Known(NamedTuple):
 def append(
     connection: Connection,
     events: Sequence[NewEvent],
+    signer: HeadSigner,
     *,
     offsets: Sequence[OffsetAdvance] = (),
     dead_letters: Sequence[NewDeadLetter] = (),
@@ -101,12 +104,13 @@ def append(
     offsets, or is all duplicates.
 
     Raises `FencedError` when an offset has moved or an aggregate's version is taken (roll back, read again), and
-    `LogInconsistentError` when the stored tree contradicts itself (stop).
+    `LogInconsistentError` when the stored tree contradicts itself or was not signed by this log's keys (stop).
     """
     with connection.cursor() as cursor:
         size, root, edge, partitioned_until, recorded_at = _lock(cursor)
+        _continue_signed(cursor, signer, size, root, recorded_at)
         for advance in offsets:
-            _advance(cursor, advance)
+            advance_offset(cursor, advance)
         known = _claim_ids(cursor, events, size)
         letters = list(dead_letters)
         if known.conflicts:
@@ -120,12 +124,8 @@ def append(
                     "SELECT audit_trail.add_partitions(%s)", (size + len(known.fresh) + _HEADROOM,)
                 )
             tiles = edge.extend(_insert_events(cursor, known.fresh, size, recorded_at))
-            root = edge.root()
             _insert_tiles(cursor, tiles)
-            cursor.execute(
-                "UPDATE audit_trail.log_state SET size = %s, root = %s, edge = %s",
-                (edge.size, root, edge.pack()),
-            )
+            root = _seal(cursor, signer, edge, (size, root), recorded_at)
             cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(edge.size)))
     return Appended(
         size, edge.size, root, recorded_at, len(known.fresh), known.duplicates, len(known.conflicts)
@@ -152,7 +152,42 @@ def _lock(cursor: Cursor) -> tuple[int, bytes, Edge, int, datetime]:
     return size, bytes(root), edge, partitioned_until, recorded_at
 
 
-def _advance(cursor: Cursor, advance: OffsetAdvance) -> None:
+def _continue_signed(
+    cursor: Cursor, signer: HeadSigner, size: int, root: bytes, recorded_at: datetime
+) -> None:
+    """Refuse to extend a state that was not signed. A log's very first head is that of the empty tree."""
+    if signer.knows(size, root):
+        return
+    cursor.execute("SELECT size, note FROM audit_trail.tree_head ORDER BY size DESC LIMIT 1")
+    newest = cursor.fetchone()
+    signer.check(size, root, None if newest is None else (newest[0], newest[1].encode()))
+    added = insert_keys(cursor, signer.verifiers, size)
+    if newest is None:
+        insert_head(cursor, size, root, recorded_at, signer.sign(size, root))
+    elif not added:  # what was written just now may yet be rolled back
+        signer.remember(size, root)
+
+
+def _seal(
+    cursor: Cursor, signer: HeadSigner, edge: Edge, expected: tuple[int, bytes], recorded_at: datetime
+) -> bytes:
+    """Move the log's state from what was locked to the new tree, with its signed head; returns the new root."""
+    root = edge.root()
+    cursor.execute(
+        "UPDATE audit_trail.log_state SET size = %s, root = %s, edge = %s WHERE size = %s AND root = %s",
+        (edge.size, root, edge.pack(), *expected),
+    )
+    if cursor.rowcount != 1:
+        raise LogInconsistentError(f"the log's state moved from size {expected[0]} although it was locked")
+    try:
+        insert_head(cursor, edge.size, root, recorded_at, signer.sign(edge.size, root))
+    except errors.UniqueViolation as exc:
+        raise LogInconsistentError(f"a signed head of size {edge.size} is there already") from exc
+    return root
+
+
+def advance_offset(cursor: Cursor, advance: OffsetAdvance) -> None:
+    """Move the offset of a Kafka stream. Raises `FencedError` when it is not at `expected`."""
     cursor.execute(
         "UPDATE audit_trail.kafka_stream SET next_offset = %s WHERE stream = %s AND next_offset = %s",
         (advance.next, advance.stream, advance.expected),

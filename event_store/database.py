@@ -21,6 +21,7 @@ Cursor = psycopg2.extensions.cursor
 INGEST = "audit_trail_ingest"
 PROJECTOR = "audit_trail_projector"
 READER = "audit_trail_reader"
+GUARD = "audit_trail_guard"
 
 _RESTED_SECONDS = 1.0
 """A question to the server costs 0.1 ms, so only a connection that nobody has used for this long is asked one."""

@@ -56,6 +56,10 @@ class Edge:
         """All hashes, lowest level first. How many each level has follows from the size in base 256."""
         return b"".join(map(b"".join, self._levels))
 
+    def hashes(self, level: int) -> list[bytes]:
+        """The hashes of the tile of `level` that is not full yet."""
+        return self._levels[level] if level < len(self._levels) else []
+
     def extend(self, leaf_hashes: Sequence[bytes]) -> list[Tile]:
         """Add leaves at the right and return the tiles that became full, lowest level first."""
         full: list[Tile] = []
@@ -73,7 +77,7 @@ class Edge:
             tiles = [pending[at : at + TILE_WIDTH] for at in range(0, whole, TILE_WIDTH)]
             self._levels[level] = pending[whole:]
             full.extend(Tile(level, index + at, b"".join(tile)) for at, tile in enumerate(tiles))
-            hashes = [_perfect_root(tile) for tile in tiles]
+            hashes = [perfect_root(tile) for tile in tiles]
             below = index
             level += 1
         return full
@@ -85,13 +89,13 @@ class Edge:
             stop = len(hashes)
             while stop:
                 width = stop & -stop
-                subtree = _perfect_root(hashes[stop - width : stop])
+                subtree = perfect_root(hashes[stop - width : stop])
                 root = subtree if root is None else node_hash(subtree, root)
                 stop -= width
         return EMPTY_ROOT if root is None else root
 
 
-def _perfect_root(hashes: list[bytes]) -> bytes:
+def perfect_root(hashes: list[bytes]) -> bytes:
     """The root over 1, 2, 4, ... hashes."""
     while len(hashes) > 1:
         pairs = zip(hashes[::2], hashes[1::2], strict=True)

@@ -38,6 +38,7 @@ from domain.errors import ConfigurationError, FencedError, UnavailableError
 from event_store.append import CHANNEL, NewEvent, append
 from event_store.database import INGEST, Connection, Cursor, Database, translated
 from event_store.reading import log_size
+from event_store.signing import HeadSigner, read_signer
 
 _POLL_SECONDS = 2.0
 """A listening subscription looks by itself this often, so that a lost wake-up delays and never loses an event."""
@@ -61,8 +62,9 @@ class _OnLog:
 
     _name = ""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, signer: HeadSigner | None = None) -> None:
         self._database = database
+        self._signer = signer
 
     def select_events(
         self,
@@ -115,8 +117,10 @@ class _OnLog:
             )
             for stored in stored_events
         ]
+        if self._signer is None:
+            raise ConfigurationError("LOG_KEY is not set: what appends signs the log's head")
         with _library_errors(), self._database.transaction() as connection:
-            appended = append(connection, events)
+            appended = append(connection, events, self._signer)
             if tracking is not None:
                 self._track(connection, tracking)
         return [position + 1 for position in range(appended.first, appended.size)]
@@ -240,8 +244,8 @@ class LogSubscription(ListenNotifySubscription[LogApplicationRecorder]):
 class LogTrackingRecorder(_OnLog, TrackingRecorder):
     """The library's tracking records, one row for each upstream application."""
 
-    def __init__(self, database: Database, name: str = "tracking") -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, name: str = "tracking", signer: HeadSigner | None = None) -> None:
+        super().__init__(database, signer)
         self._name = name
 
     def insert_tracking(self, tracking: Tracking) -> None:
@@ -269,7 +273,10 @@ class LogProcessRecorder(LogTrackingRecorder, LogApplicationRecorder, ProcessRec
 
 
 class LogInfrastructure(InfrastructureFactory[LogTrackingRecorder]):
-    """The library's way to this module. Settings: `DATABASE_URL`, and `DATABASE_POOL_SIZE` (default 4)."""
+    """The library's way to this module.
+
+    Settings: `DATABASE_URL`, `DATABASE_POOL_SIZE` (default 4), and `LOG_KEY`, the text of a key file, for what appends.
+    """
 
     def __init__(self, env: Environment | dict[str, str] | None) -> None:
         super().__init__(env)
@@ -278,16 +285,18 @@ class LogInfrastructure(InfrastructureFactory[LogTrackingRecorder]):
             raise ConfigurationError("DATABASE_URL is not set")
         size = int(self.env.get("DATABASE_POOL_SIZE") or 4)
         self._database = Database(url, INGEST, size=size, application_name="audit-trail-application")
+        key = self.env.get("LOG_KEY")
+        self._signer = read_signer(key) if key else None
 
     def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
         """A recorder without notifications. There are no snapshots: the trail's aggregates have few events."""
         if purpose != "events":
             raise ConfigurationError(f"the log keeps no {purpose}: leave snapshotting off")
-        return LogRecorder(self._database)
+        return LogRecorder(self._database, self._signer)
 
     def application_recorder(self) -> ApplicationRecorder:
         """The whole log."""
-        return LogApplicationRecorder(self._database)
+        return LogApplicationRecorder(self._database, self._signer)
 
     def tracking_recorder(
         self, tracking_recorder_class: type[LogTrackingRecorder] | None = None
@@ -295,12 +304,12 @@ class LogInfrastructure(InfrastructureFactory[LogTrackingRecorder]):
         """Tracking records under this application's name, or the name ``tracking``."""
         topic = self.env.get(self.TRACKING_RECORDER_TOPIC)
         recorder = tracking_recorder_class or (resolve_topic(topic) if topic else LogTrackingRecorder)
-        made: LogTrackingRecorder = recorder(self._database, self.env.name or "tracking")
+        made: LogTrackingRecorder = recorder(self._database, self.env.name or "tracking", self._signer)
         return made
 
     def process_recorder(self) -> ProcessRecorder:
         """Events and tracking records in one transaction."""
-        return LogProcessRecorder(self._database, self.env.name or "tracking")
+        return LogProcessRecorder(self._database, self.env.name or "tracking", self._signer)
 
     def close(self) -> None:
         """Close the idle connections."""

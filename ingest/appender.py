@@ -14,6 +14,7 @@ import structlog
 from domain.errors import FencedError, UnavailableError
 from event_store.append import Appended, NewDeadLetter, NewEvent, append
 from event_store.database import Database
+from event_store.signing import HeadSigner
 from ingest.backoff import Backoff
 from ingest.batch import Batch
 from ingest.metrics import IngestMetrics
@@ -33,9 +34,15 @@ class Appender:
     """
 
     def __init__(
-        self, database: Database, topics: Topics, metrics: IngestMetrics, stopping: threading.Event
+        self,
+        database: Database,
+        signer: HeadSigner,
+        topics: Topics,
+        metrics: IngestMetrics,
+        stopping: threading.Event,
     ) -> None:
         self._database = database
+        self._signer = signer
         self._topics = topics
         self._metrics = metrics
         self._stopping = stopping
@@ -102,6 +109,7 @@ class Appender:
             appended = append(
                 connection,
                 batch.events,
+                self._signer,
                 offsets=batch.offsets,
                 dead_letters=batch.dead_letters,
                 conflict_letter=conflict_letter,

@@ -23,10 +23,12 @@ class Resolved(NamedTuple):
 
 
 class DeadLetterDesk(Application[UUID]):
-    """The operator's side of dead letters."""
+    """The operator's side of dead letters. `key`, the text of a key file, is needed to decide, not to look."""
 
-    def __init__(self, database: Database, url: str) -> None:
-        super().__init__(env={"PERSISTENCE_MODULE": "event_store.recorder", "DATABASE_URL": url})
+    def __init__(self, database: Database, url: str, key: str = "") -> None:
+        super().__init__(
+            env={"PERSISTENCE_MODULE": "event_store.recorder", "DATABASE_URL": url, "LOG_KEY": key}
+        )
         self._database = database
 
     def page(self, *, after: int = 0, limit: int = 100) -> list[Resolved]:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from domain.errors import FencedError, UnavailableError
 from event_store.database import Database
+from event_store.signing import HeadSigner
 from ingest.appender import Appender
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Counters, decode_batch
@@ -31,9 +32,15 @@ class Ingest:
     """
 
     def __init__(
-        self, settings: IngestSettings, database: Database, *, registry: CollectorRegistry | None = None
+        self,
+        settings: IngestSettings,
+        database: Database,
+        signer: HeadSigner,
+        *,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self._settings = settings
+        self._signer = signer
         self._database = database
         self._metrics = IngestMetrics(registry)
         self._stopping = threading.Event()
@@ -53,7 +60,7 @@ class Ingest:
         Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator has to look.
         """
         topics = Topics(self._settings)
-        appender = Appender(self._database, topics, self._metrics, self._stopping)
+        appender = Appender(self._database, self._signer, topics, self._metrics, self._stopping)
         backoff = Backoff()
         try:
             while not self._stopping.is_set():

@@ -10,7 +10,7 @@ import structlog
 from kafka import TopicPartition
 
 from domain.errors import FencedError, LogInconsistentError
-from event_store.append import OffsetAdvance, append
+from event_store.append import OffsetAdvance, advance_offset
 from event_store.database import Connection, Database
 from event_store.streams import KafkaStream, open_kafka_stream
 
@@ -111,5 +111,6 @@ def _placed(
             continued_from=extent.first,
             loss=loss,
         )
-    append(connection, (), offsets=[OffsetAdvance(stream.stream, at, extent.first)])
+    with connection.cursor() as cursor:
+        advance_offset(cursor, OffsetAdvance(stream.stream, at, extent.first))
     return stream._replace(next_offset=extent.first)

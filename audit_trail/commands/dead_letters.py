@@ -105,7 +105,7 @@ def requeue(id: Id, by: Decision, reason: Why) -> None:
         publisher.publish([Message(letter.topic, letter.key, letter.value, letter.headers)])
 
     try:
-        with _desk() as desk:
+        with _desk(decides=True) as desk:
             desk.requeue(id, again, by=by, reason=reason)
     finally:
         publisher.close()
@@ -115,13 +115,14 @@ def requeue(id: Id, by: Decision, reason: Why) -> None:
 @app.command()
 def dismiss(id: Id, by: Decision, reason: Why) -> None:
     """Record the decision that this message stays out of the trail."""
-    with _desk() as desk:
+    with _desk(decides=True) as desk:
         desk.dismiss(id, by=by, reason=reason)
     typer.echo(f"dead letter {id} was dismissed")
 
 
-def _desk() -> closing[DeadLetterDesk]:
+def _desk(*, decides: bool = False) -> closing[DeadLetterDesk]:
     from ingest.dead_letters import DeadLetterDesk
 
     settings = load()
-    return closing(DeadLetterDesk(components.ingest_database(settings), settings.require_database_url()))
+    key = components.key_text(settings) if decides else ""
+    return closing(DeadLetterDesk(components.ingest_database(settings), settings.require_database_url(), key))

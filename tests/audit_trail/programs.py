@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from audit_trail.embedded.process import GuardedProcess
+from tests.signing import TEXT
 
 PROGRAM = [sys.executable, "-m", "audit_trail"]
 
@@ -22,6 +23,7 @@ PROGRAM = [sys.executable, "-m", "audit_trail"]
 def environment(**settings: str) -> dict[str, str]:
     """This process's variables, with none of ours but `settings`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AUDIT_TRAIL_")}
+    kept["AUDIT_TRAIL_LOG_KEY"] = TEXT
     return kept | {f"AUDIT_TRAIL_{name.upper()}": value for name, value in settings.items()}
 
 

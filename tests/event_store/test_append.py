@@ -17,9 +17,11 @@ from event_store.append import Appended, NewDeadLetter, NewEvent, OffsetAdvance,
 from event_store.copy import UNIX_EPOCH_US, to_us
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from event_store.entry import encode_entry
+from event_store.heads import insert_head
 from event_store.merkle import EMPTY_ROOT, Edge, leaf_hash, node_hash
 from event_store.reading import find_event, log_size, read_events
 from event_store.streams import open_kafka_stream
+from tests.signing import signer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MESSAGE = (
@@ -56,7 +58,7 @@ def stream_of(database: Database) -> UUID:
 def append_some(database: Database, count: int, start: int = 0, stream: UUID | None = None) -> Appended:
     stream = stream or uuid4()
     with database.transaction() as connection:
-        return append(connection, [event(stream, start + n) for n in range(count)])
+        return append(connection, [event(stream, start + n) for n in range(count)], signer())
 
 
 def naive_root(hashes: list[bytes]) -> bytes:
@@ -92,7 +94,7 @@ def root_from_rows(database: Database) -> bytes:
 
 def test_an_empty_log_has_the_root_of_the_empty_tree(database: Database) -> None:
     with database.transaction() as connection:
-        appended = append(connection, [])
+        appended = append(connection, [], signer())
     assert (appended.size, appended.root) == (0, EMPTY_ROOT)
 
 
@@ -127,7 +129,7 @@ def test_many_writers_give_dense_positions_and_one_tree(database: Database) -> N
 def test_a_rolled_back_append_leaves_no_trace(database: Database) -> None:
     before = append_some(database, 3)
     with database.transaction() as connection:
-        append(connection, [event(uuid4(), 0)])
+        append(connection, [event(uuid4(), 0)], signer())
         connection.rollback()
     assert append_some(database, 1).first == before.size
 
@@ -136,10 +138,12 @@ def test_the_same_event_again_is_dropped_and_counted(database: Database) -> None
     stream = uuid4()
     known = event(stream, 0)
     with database.transaction() as connection:
-        append(connection, [known])
+        append(connection, [known], signer())
     respaced = known._replace(body=known.body.replace(b",", b" , "))
     with database.transaction() as connection:
-        appended = append(connection, [known, respaced, event(stream, 2), known._replace(stream_position=3)])
+        appended = append(
+            connection, [known, respaced, event(stream, 2), known._replace(stream_position=3)], signer()
+        )
     assert (appended.accepted, appended.duplicates, appended.conflicts, appended.size) == (1, 3, 0, 2)
 
 
@@ -147,7 +151,7 @@ def test_the_same_id_with_other_content_becomes_a_dead_letter(database: Database
     stream = uuid4()
     known = event(stream, 0)
     with database.transaction() as connection:
-        append(connection, [known])
+        append(connection, [known], signer())
     fresh = event(stream, 2)
     batch = [
         event(stream, 1, id=known.event_id, actor="other"),
@@ -155,7 +159,7 @@ def test_the_same_id_with_other_content_becomes_a_dead_letter(database: Database
         event(stream, 3, id=fresh.event_id, actor="x"),
     ]
     with database.transaction() as connection:
-        appended = append(connection, batch, conflict_letter=letter_of)
+        appended = append(connection, batch, signer(), conflict_letter=letter_of)
     assert (appended.accepted, appended.conflicts) == (1, 2)
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
         cursor.execute('SELECT "offset", reason, value FROM audit_trail.dead_letter ORDER BY "offset"')
@@ -171,9 +175,9 @@ def test_the_same_id_with_other_content_becomes_a_dead_letter(database: Database
 def test_a_late_writer_fails_the_compare_and_set_and_writes_nothing(database: Database) -> None:
     stream = stream_of(database)
     with database.transaction() as connection:
-        append(connection, [event(stream, 0)], offsets=[OffsetAdvance(stream, 0, 1)])
+        append(connection, [event(stream, 0)], signer(), offsets=[OffsetAdvance(stream, 0, 1)])
     with pytest.raises(FencedError), database.transaction() as connection:
-        append(connection, [event(stream, 0)], offsets=[OffsetAdvance(stream, 0, 1)])
+        append(connection, [event(stream, 0)], signer(), offsets=[OffsetAdvance(stream, 0, 1)])
     with database.transaction(read_only=True) as connection:
         assert log_size(connection) == 1
 
@@ -208,7 +212,7 @@ def test_nobody_changes_what_was_appended(role: str | None, statement: str, migr
     append_some(database, 256)
     stream = stream_of(database)
     with database.transaction() as connection:
-        append(connection, [], dead_letters=[letter_of(event(stream, 0))])
+        append(connection, [], signer(), dead_letters=[letter_of(event(stream, 0))])
     database.close()
     connection = psycopg2.connect(migrated_url)
     with connection.cursor() as cursor:
@@ -237,7 +241,7 @@ def test_only_ingest_appends(role: str, migrated_url: str) -> None:
         ("UPDATE audit_trail.log_state SET edge = ''", "edge"),
         (
             "UPDATE audit_trail.log_state SET size = 1, edge = substr(edge, 1, 32), root = substr(edge, 1, 32)",
-            "taken",
+            "not the one that was signed last",
         ),
         ("DELETE FROM audit_trail.log_state", "no state row"),
     ],
@@ -264,6 +268,7 @@ def test_partitions_are_made_ahead_of_the_log(database: Database, migrated_url: 
             "UPDATE audit_trail.log_state SET size = %s, root = %s, edge = %s",
             (size, edge.root(), edge.pack()),
         )
+        insert_head(cursor, size, edge.root(), NOW, signer().sign(size, edge.root()))
     superuser.close()
     appended = append_some(database, 5)
     assert appended.size == size + 5

@@ -23,6 +23,7 @@ from event_store.recorder import (
     LogRecorder,
     LogTrackingRecorder,
 )
+from tests.signing import TEXT, signer
 
 
 class OnLog:
@@ -45,12 +46,12 @@ class OnLog:
 
 class TestAggregateRecorder(OnLog, library.AggregateRecorderTestCase):
     def create_recorder(self) -> AggregateRecorder:
-        return LogRecorder(self.database)
+        return LogRecorder(self.database, signer=signer())
 
 
 class TestApplicationRecorder(OnLog, library.ApplicationRecorderTestCase[LogApplicationRecorder]):
     def create_recorder(self) -> LogApplicationRecorder:
-        return LogApplicationRecorder(self.database)
+        return LogApplicationRecorder(self.database, signer=signer())
 
     def test_insert_subscribe(self) -> None:
         self.optional_test_insert_subscribe()
@@ -58,17 +59,17 @@ class TestApplicationRecorder(OnLog, library.ApplicationRecorderTestCase[LogAppl
 
 class TestNonInterleaving(OnLog, library.NonInterleavingNotificationIDsBaseCase):
     def create_recorder(self) -> LogApplicationRecorder:
-        return LogApplicationRecorder(self.database)
+        return LogApplicationRecorder(self.database, signer=signer())
 
 
 class TestTrackingRecorder(OnLog, library.TrackingRecorderTestCase):
     def create_recorder(self) -> TrackingRecorder:
-        return LogTrackingRecorder(self.database)
+        return LogTrackingRecorder(self.database, signer=signer())
 
 
 class TestProcessRecorder(OnLog, library.ProcessRecorderTestCase):
     def create_recorder(self) -> ProcessRecorder:
-        return LogProcessRecorder(self.database)
+        return LogProcessRecorder(self.database, signer=signer())
 
 
 class SpecialTrackingRecorder(LogTrackingRecorder):
@@ -79,7 +80,11 @@ class TestInfrastructure(OnLog, library.InfrastructureFactoryTestCase[LogInfrast
     def setUp(self) -> None:
         self.env = Environment(
             "TestCase",
-            {InfrastructureFactory.PERSISTENCE_MODULE: "event_store.recorder", "DATABASE_URL": self.url},
+            {
+                InfrastructureFactory.PERSISTENCE_MODULE: "event_store.recorder",
+                "DATABASE_URL": self.url,
+                "LOG_KEY": TEXT,
+            },
         )
         super().setUp()
 

@@ -27,6 +27,7 @@ from event_store.database import INGEST, PROJECTOR, Database
 from event_store.streams import open_kafka_stream
 from projections.registry import built_in
 from projections.runner import Runner
+from tests.signing import signer
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 TOPIC_ID = UUID("6a5f5a0e-7a39-4f6c-a8d8-0f3a6f0b7a11")
@@ -69,6 +70,7 @@ def record(url: str, events: Sequence[AuditEvent]) -> None:
                 )
                 for index, each in enumerate(events)
             ],
+            signer(),
             offsets=[OffsetAdvance(stream, offset, offset + len(events))],
         )
     with closing(Database(url, PROJECTOR, size=10)) as database:

@@ -17,6 +17,7 @@ from event_store.database import INGEST, Database
 from ingest.pipeline import Ingest
 from ingest.publishing import Message, Publisher
 from ingest.settings import IngestSettings
+from tests.signing import signer
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ class Running:
     """An ingest that runs in a thread. `error` is what ended it, if that was not `stop`."""
 
     def __init__(self, settings: IngestSettings, database: Database) -> None:
-        self.ingest = Ingest(settings, database, registry=CollectorRegistry())
+        self.ingest = Ingest(settings, database, signer(), registry=CollectorRegistry())
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()

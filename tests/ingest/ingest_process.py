@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
 from event_store.database import INGEST, Database
+from event_store.signing import read_signer
 from ingest.pipeline import Ingest
 from ingest.settings import IngestSettings
 
@@ -19,7 +21,7 @@ def main(url: str, bootstrap: str, topic: str, group: str, assignment: str) -> N
         assignment="static" if assignment == "static" else "group",
         max_poll_records=100,
     )
-    ingest = Ingest(settings, Database(url, INGEST))
+    ingest = Ingest(settings, Database(url, INGEST), read_signer(os.environ["AUDIT_TRAIL_TEST_LOG_KEY"]))
     signal.signal(signal.SIGTERM, lambda *_: ingest.stop())
     ingest.run()
 

@@ -20,6 +20,7 @@ from event_store.database import INGEST, Database
 from event_store.migrations import migrate
 from ingest.pipeline import Ingest
 from ingest.settings import IngestSettings
+from tests.signing import signer
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Call = Callable[..., Any]
@@ -155,7 +156,7 @@ def test_metrics_say_what_became_of_the_records(
     registry = CollectorRegistry()
     value = message()
     publish([value, value, b"{"], key=b"k")
-    ingest = Ingest(settings, database, registry=registry)
+    ingest = Ingest(settings, database, signer(), registry=registry)
     thread = threading.Thread(target=ingest.run)
     thread.start()
     until = time.monotonic() + 30

@@ -17,6 +17,7 @@ from projections.projector import Projector
 from projections.read_models import ReadModels
 from projections.registry import built_in
 from projections.runner import Runner
+from tests.signing import signer
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 STREAM = UUID("018f0000-0000-7000-8000-000000000001")
@@ -44,6 +45,7 @@ class Trail:
         self.reader = Database(url, READER)
         self.read = ReadModels(self.reader)
         self.size = 0
+        self.signer = signer()
 
     def append(self, *events: AuditEvent) -> list[int]:
         """Append, and return the positions."""
@@ -60,7 +62,7 @@ class Trail:
             for at, event in enumerate(events)
         ]
         with self.ingest.transaction() as connection:
-            appended = append(connection, rows)
+            appended = append(connection, rows, self.signer)
         self.size = appended.size
         return list(range(appended.first, appended.size))
 

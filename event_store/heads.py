@@ -1,0 +1,97 @@
+"""Signed tree heads as they are stored: one a batch, the public keys, and what witnesses added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from event_store.database import Connection, Cursor
+from event_store.tlog.notes import Note, VerifierKey
+
+
+class StoredHead(NamedTuple):
+    """A head. `note` is the signed note as the log signed it; `cosignatures` are the lines of witnesses."""
+
+    size: int
+    root: bytes
+    signed_at: datetime
+    note: bytes
+    cosignatures: tuple[str, ...] = ()
+
+    @property
+    def checkpoint(self) -> bytes:
+        """The note with all its signatures, as it is served."""
+        return self.note + "".join(f"{line}\n" for line in self.cosignatures).encode()
+
+
+def insert_head(cursor: Cursor, size: int, root: bytes, signed_at: datetime, note: Note) -> None:
+    """Store a head. Only the append does this, under its lock."""
+    cursor.execute(
+        "INSERT INTO audit_trail.tree_head (size, root, signed_at, note) VALUES (%s, %s, %s, %s)",
+        (size, root, signed_at, note.encode().decode()),
+    )
+
+
+def insert_keys(cursor: Cursor, keys: Sequence[VerifierKey], size: int) -> int:
+    """Store the public keys that heads from `size` on are signed with; returns how many are new."""
+    added = 0
+    for key in keys:
+        cursor.execute(
+            "INSERT INTO audit_trail.log_key (vkey, first_size) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (key.encode(), size),
+        )
+        added += cursor.rowcount
+    return added
+
+
+def stored_keys(connection: Connection) -> list[VerifierKey]:
+    """The public keys of the log, the first one first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT vkey FROM audit_trail.log_key ORDER BY first_size, added_at, vkey")
+        return [VerifierKey.parse(vkey) for (vkey,) in cursor.fetchall()]
+
+
+_HEAD = (
+    "SELECT head.size, head.root, head.signed_at, head.note, ARRAY(SELECT line FROM audit_trail.cosignature"
+    " WHERE cosignature.size = head.size ORDER BY received_at, vkey) FROM audit_trail.tree_head AS head"
+)
+
+
+def newest_head(connection: Connection) -> StoredHead | None:
+    """The head of the largest tree."""
+    return _one(connection, f"{_HEAD} ORDER BY head.size DESC LIMIT 1")
+
+
+def head_at(connection: Connection, size: int) -> StoredHead | None:
+    """The head of the tree of exactly `size` leaves; there is one for every size at which a batch ended."""
+    return _one(connection, f"{_HEAD} WHERE head.size = %s", (size,))
+
+
+def head_covering(connection: Connection, position: int) -> StoredHead | None:
+    """The newest head that a witness has signed and that covers `position`; without one, the newest of all."""
+    found = _one(
+        connection,
+        f"{_HEAD} WHERE head.size > %s AND head.size = (SELECT max(size) FROM audit_trail.cosignature)",
+        (position,),
+    )
+    return found or newest_head(connection)
+
+
+def add_cosignature(connection: Connection, size: int, witness: VerifierKey, line: str) -> None:
+    """Store what a witness signed, once."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_trail.cosignature (size, vkey, line) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (size, witness.encode(), line),
+        )
+
+
+def _one(connection: Connection, statement: str, parameters: tuple[object, ...] = ()) -> StoredHead | None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    size, root, signed_at, note, lines = row
+    return StoredHead(size, bytes(root), signed_at, note.encode(), tuple(lines))

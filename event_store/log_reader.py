@@ -1,0 +1,159 @@
+"""The log as others verify it: heads, tiles, entries and proofs. Every method blocks; each answer is one snapshot."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from domain.body import BodyFormat
+from domain.errors import LogInconsistentError, Reason, RejectedError
+from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
+from event_store.copy import UNIX_EPOCH_US, to_us
+from event_store.database import Connection, Database
+from event_store.entry import encode_entry
+from event_store.heads import StoredHead, head_at, head_covering, newest_head, stored_keys
+from event_store.merkle import TILE_WIDTH, leaf_hash
+from event_store.nodes import StoredTree
+from event_store.tlog.notes import VerifierKey
+from event_store.tlog.proof_files import encode_proof
+from event_store.tlog.proofs import consistency_proof, inclusion_proof, root_at
+from event_store.tlog.tiles import encode_entries
+from event_store.tlog.tree_heads import TreeHead
+
+_ENTRIES = (
+    "SELECT position, event_id, recorded_at, stream, stream_position, format, encode(sha256(body), 'hex')"
+    " FROM audit_trail.event WHERE position >= %s AND position < %s ORDER BY position"
+)
+
+
+class LogReader:
+    """Reads what the tiles, the proofs and the signed heads are made of."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def checkpoint(self) -> bytes | None:
+        """The newest signed head with its cosignatures, as C2SP tlog-checkpoint; None before the first append."""
+        with self._database.transaction(read_only=True) as connection:
+            head = newest_head(connection)
+        return None if head is None else head.checkpoint
+
+    def keys(self) -> list[VerifierKey]:
+        """The public keys of the log, the first one first."""
+        with self._database.transaction(read_only=True) as connection:
+            return stored_keys(connection)
+
+    def tree_head(self, size: int | None = None) -> SignedTreeHead | None:
+        """The newest signed head, or the one of exactly `size`; None when there is none."""
+        with self._database.transaction(read_only=True) as connection:
+            head = newest_head(connection) if size is None else head_at(connection, size)
+            return None if head is None else _signed(connection, head)
+
+    def tile(self, level: int, index: int, width: int = TILE_WIDTH) -> bytes | None:
+        """The hashes of a tile, full or partial; None when the log is not that large."""
+        with self._database.transaction(read_only=True) as connection:
+            return StoredTree(connection).tile(level, index, width)
+
+    def entries(self, index: int, width: int = TILE_WIDTH) -> bytes | None:
+        """The entry bundle of the level-0 tile `index`; None when the log is not that large."""
+        first = index * TILE_WIDTH
+        with self._database.transaction(read_only=True) as connection:
+            if first + width > StoredTree(connection).size:
+                return None
+            return encode_entries(read_entries(connection, first, first + width))
+
+    def inclusion_proof(self, position: int, tree_size: int | None = None) -> InclusionProof:
+        """That `position` is in the tree of `tree_size` (the newest signed one when absent).
+
+        Raises `RejectedError` when that tree is larger than the log, or does not hold the position.
+        """
+        with self._database.transaction(read_only=True) as connection:
+            tree = StoredTree(connection)
+            return _include(connection, tree, position, tree.size if tree_size is None else tree_size)
+
+    def consistency_proof(self, first: int, second: int) -> ConsistencyProof:
+        """That the tree of `second` entries begins with that of `first`. Raises `RejectedError` for others."""
+        with self._database.transaction(read_only=True) as connection:
+            tree = StoredTree(connection)
+            if not 0 <= first <= second:
+                raise RejectedError(Reason.INVALID_FIELD, f"it has to be from 0 to {second}", field="from")
+            if second > tree.size:
+                raise RejectedError(Reason.INVALID_FIELD, f"the log has {tree.size} events", field="to")
+            hashes = consistency_proof(first, second, tree.nodes) if first else []
+            return ConsistencyProof(
+                first_size=first,
+                second_size=second,
+                first_root=root_at(first, tree.nodes),
+                second_root=root_at(second, tree.nodes),
+                hashes=tuple(hashes),
+            )
+
+    def proof_file(self, event_id: UUID) -> bytes | None:
+        """The C2SP tlog-proof of an event; None when there is no such event.
+
+        It stands on the newest head that a witness has signed, when that covers the event, else on the newest.
+        """
+        with self._database.transaction(read_only=True) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT position FROM audit_trail.event_identity INNER JOIN audit_trail.event USING (position)"
+                    " WHERE event_identity.event_id = %s AND format <> %s",
+                    (event_id, int(BodyFormat.AGGREGATE)),
+                )
+                row = cursor.fetchone()
+            if row is None:
+                return None
+            head = head_covering(connection, row[0])
+            if head is None:
+                raise LogInconsistentError("the log has events and no signed head")
+            tree = StoredTree(connection)
+            proof = _include(connection, tree, row[0], head.size)
+            return encode_proof(row[0], proof.hashes, head.checkpoint, proof.entry)
+
+
+def read_entries(connection: Connection, first: int, until: int) -> list[bytes]:
+    """The leaf entries of the positions from `first` on, before `until`."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ENTRIES, (first, until))
+        rows = cursor.fetchall()
+    if len(rows) != until - first:
+        raise LogInconsistentError(f"a position from {first} to {until - 1} is missing from the log")
+    return [
+        encode_entry(position, event_id.hex, to_us(at) + UNIX_EPOCH_US, stream.hex, stream_position, format, digest)
+        for position, event_id, at, stream, stream_position, format, digest in rows
+    ]  # fmt: skip
+
+
+def _include(connection: Connection, tree: StoredTree, position: int, size: int) -> InclusionProof:
+    if size > tree.size:
+        raise RejectedError(Reason.INVALID_FIELD, f"the log has {tree.size} events", field="treeSize")
+    if not 0 <= position < size:
+        raise RejectedError(
+            Reason.INVALID_FIELD, f"that tree does not hold position {position}", field="treeSize"
+        )
+    (entry,) = read_entries(connection, position, position + 1)
+    return InclusionProof(
+        leaf_index=position,
+        tree_size=size,
+        leaf_hash=leaf_hash(entry),
+        hashes=tuple(inclusion_proof(position, size, tree.nodes)),
+        root=root_at(size, tree.nodes),
+        entry=entry,
+    )
+
+
+def _signed(connection: Connection, head: StoredHead) -> SignedTreeHead:
+    origin = TreeHead.parse(head.note.decode().split("\n\n", 1)[0] + "\n").origin
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT vkey FROM audit_trail.cosignature WHERE size = %s ORDER BY received_at, vkey",
+            (head.size,),
+        )
+        witnesses = tuple(vkey for (vkey,) in cursor.fetchall())
+    return SignedTreeHead(
+        origin=origin,
+        size=head.size,
+        root=head.root,
+        signed_at=head.signed_at,
+        checkpoint=head.checkpoint.decode(),
+        cosigned_by=witnesses,
+    )

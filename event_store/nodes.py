@@ -1,0 +1,78 @@
+"""The stored tree: tiles of any width, and the hashes of complete subtrees that proofs are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from domain.errors import LogInconsistentError
+from event_store.database import Connection
+from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, perfect_root
+
+_BITS = 8
+"""A tile covers eight levels of the tree: 256 = 2^8."""
+
+
+class StoredTree:
+    """The tree of the log as one transaction sees it. What is read once is kept, so that proofs share tiles."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Raises `LogInconsistentError` when the state row contradicts itself."""
+        self._connection = connection
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT size, root, edge FROM audit_trail.log_state")
+            row = cursor.fetchone()
+        if row is None:
+            raise LogInconsistentError("the log has no state row: restore it from a backup")
+        self.size: int = row[0]
+        self.root = bytes(row[1])
+        try:
+            self.edge = Edge(self.size, bytes(row[2]))
+        except ValueError as exc:
+            raise LogInconsistentError(f"the tree's edge does not fit its size {self.size}: {exc}") from exc
+        self._tiles: dict[tuple[int, int], bytes] = {}
+
+    def tile(self, level: int, index: int, width: int = TILE_WIDTH) -> bytes | None:
+        """The first `width` hashes of a tile (C2SP tlog-tiles); None when the log does not have them yet."""
+        have = (self.size >> (_BITS * level)) - index * TILE_WIDTH
+        if have < width:
+            return None
+        self._fetch([(level, index)])
+        return self._tiles[level, index][: width * HASH_SIZE]
+
+    def nodes(self, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The hashes of complete subtrees: `(k, i)` covers the leaves from i * 2^k to (i + 1) * 2^k, exclusive."""
+        places = [
+            (level // _BITS, index << level % _BITS, 1 << level % _BITS) for level, index in wanted
+        ]  # a tile's level, the first of its hashes counted through the level, how many
+        self._fetch([(level, first // TILE_WIDTH) for level, first, _ in places])
+        return [self._subtree(*place) for place in places]
+
+    def _subtree(self, level: int, first: int, count: int) -> bytes:
+        start = first % TILE_WIDTH * HASH_SIZE
+        hashes = self._tiles[level, first // TILE_WIDTH][start : start + count * HASH_SIZE]
+        if len(hashes) != count * HASH_SIZE:
+            raise LogInconsistentError(
+                f"tile {level}/{first // TILE_WIDTH} is shorter than the log's size says"
+            )
+        return perfect_root([hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE)])
+
+    def _fetch(self, places: Sequence[tuple[int, int]]) -> None:
+        missing = {place for place in places if place not in self._tiles}
+        for level, index in list(missing):
+            if index == (self.size >> (_BITS * level)) // TILE_WIDTH:
+                self._tiles[level, index] = b"".join(self.edge.hashes(level))
+                missing.discard((level, index))
+        if not missing:
+            return
+        levels, indexes = zip(*missing, strict=True)
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                'SELECT tile.level, tile.index, tile."hashes"'
+                " FROM unnest(%s::smallint[], %s::bigint[]) AS wanted (level, index)"
+                " INNER JOIN audit_trail.tile ON tile.level = wanted.level AND tile.index = wanted.index",
+                (list(levels), list(indexes)),
+            )
+            self._tiles |= {(level, index): bytes(hashes) for level, index, hashes in cursor.fetchall()}
+        lost = sorted(missing - self._tiles.keys())
+        if lost:
+            raise LogInconsistentError(f"tile {lost[0][0]}/{lost[0][1]} of the log is missing")

@@ -1,0 +1,166 @@
+"""Who signs tree heads, and which states of the log may be extended.
+
+The signer vouches for more than its own batch: a head says that everything before it is what earlier heads said. So
+before it signs, it makes sure that the state it extends is one that this log's keys have signed. Whoever changes the
+database without the key can't get a signature for the change by waiting for the next append.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from domain.errors import ConfigurationError, LogInconsistentError, ProofError
+from event_store.tlog.notes import ED25519, Note, SigningKey, VerifierKey
+from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
+
+_PRIVATE = "PRIVATE+KEY+"
+
+
+class HeadSigner:
+    """Signs with every one of `keys`; trusts heads of these and of `former` keys.
+
+    More than one key signs while verifiers are told of a new one; `former` are public keys that no longer sign, whose
+    heads this log continues. Threads may share it: what it remembers, it is told under the log's lock.
+    """
+
+    def __init__(self, keys: Sequence[SigningKey], former: Sequence[VerifierKey] = ()) -> None:
+        """Raises `ConfigurationError` when there is no key, or when two keys name two origins."""
+        if not keys:
+            raise ConfigurationError(
+                f"there is no signing key: a key file holds a line that begins with {_PRIVATE}"
+            )
+        names = {key.verifier.name for key in keys}
+        if len(names) > 1:
+            raise ConfigurationError(
+                f"the signing keys name {len(names)} logs ({', '.join(sorted(names))}): one log, one name"
+            )
+        self._keys = tuple(keys)
+        self._former = tuple(former)
+        self._known = (-1, b"")
+        self._signed = (-1, b"")
+
+    @property
+    def origin(self) -> str:
+        """The log's name, which its heads begin with: the name of the key (C2SP tlog-checkpoint)."""
+        return self._keys[0].verifier.name
+
+    @property
+    def verifiers(self) -> tuple[VerifierKey, ...]:
+        """The public keys of what signs now."""
+        return tuple(key.verifier for key in self._keys)
+
+    @property
+    def trusted(self) -> tuple[VerifierKey, ...]:
+        """The public keys whose heads this log continues."""
+        return self.verifiers + self._former
+
+    def sign(self, size: int, root: bytes) -> Note:
+        """The head of a tree, signed."""
+        self._signed = (size, root)
+        return sign_head(TreeHead(self.origin, size, root), self._keys)
+
+    def knows(self, size: int, root: bytes) -> bool:
+        """Whether this process has signed or checked this very state, which the caller found committed.
+
+        Raises `LogInconsistentError` when the log is behind a state that was found committed before.
+        """
+        if size < self._known[0]:
+            raise LogInconsistentError(
+                f"the log went back from {self._known[0]} events to {size}:"
+                " the database was replaced by an older copy of itself"
+            )
+        if size and (size, root) == self._signed:  # the head of the empty tree may have been rolled back
+            self.remember(size, root)
+        return (size, root) == self._known
+
+    def remember(self, size: int, root: bytes) -> None:
+        """From now on this process knows the state, which has to be committed and checked."""
+        self._known = (size, root)
+
+    def check(self, size: int, root: bytes, newest: tuple[int, bytes] | None) -> None:
+        """Make sure that a committed state is what the newest stored head, `(size, note)`, says.
+
+        Raises `LogInconsistentError` when it isn't, or when no key of this log has signed that head.
+        """
+        if newest is None:
+            if size:
+                raise LogInconsistentError(
+                    f"the log has {size} events and no signed head. If it comes from a release that did not sign,"
+                    " check it and sign it once: audit-trail keys adopt"
+                )
+        else:
+            self._check_signed(size, root, *newest)
+
+    def _check_signed(self, size: int, root: bytes, head_size: int, note: bytes) -> None:
+        try:
+            head, _ = open_head(note, self.trusted)
+        except ProofError as exc:
+            raise LogInconsistentError(
+                f"the newest head (size {head_size}) is not signed by a key of this log: {exc}."
+                " After a change of keys the file keeps the old public key (vkey) as a line of its own"
+            ) from exc
+        if (head.size, head.root) != (size, root):
+            raise LogInconsistentError(
+                f"the log's state (size {size}) is not the one that was signed last (size {head.size}):"
+                " run `audit-trail verify`"
+            )
+
+
+def read_signer(text: str) -> HeadSigner:
+    """The signer of a key file's text: lines of private keys, lines of former public keys, ``#`` comments.
+
+    Raises `ConfigurationError` that never quotes a line.
+    """
+    keys: list[SigningKey] = []
+    former: list[VerifierKey] = []
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        if not line or line.startswith("#"):
+            continue
+        try:
+            if line.startswith(_PRIVATE):
+                keys.append(SigningKey.parse(line))
+            else:
+                former.append(VerifierKey.parse(line))
+        except ProofError as exc:
+            raise ConfigurationError(f"the log's key, line {number}: {exc}") from exc
+    return HeadSigner(keys, former)
+
+
+def read_key_file(path: Path) -> str:
+    """The text of a key file. Raises `ConfigurationError` when it can't be read, or when others could read it."""
+    try:
+        with path.open(encoding="ascii") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(65_536)
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is no text"
+        raise ConfigurationError(f"the key file {path} can't be read: {reason}") from exc
+    if stat.S_IMODE(mode) & 0o077:
+        raise ConfigurationError(f"the key file {path} is open to others: chmod 600 {path}")
+    return text
+
+
+def create_key_file(path: Path, text: str) -> None:
+    """Write a new key file that its owner alone can read. Raises `ConfigurationError` when there is a file already."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as exc:
+        raise ConfigurationError(f"{path} is there already: a key is never overwritten") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be written: {exc.strerror}") from exc
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def new_key(name: str, algorithm: int = ED25519) -> str:
+    """The text of a new key file. `name` is the log's origin: like a URL without a scheme, and nobody else's."""
+    try:
+        key = SigningKey.generate(name, algorithm)
+    except ProofError as exc:
+        raise ConfigurationError(f"{name!r} can't name a key: {exc}") from exc
+    return f"# public key: {key.verifier.encode()}\n{key.encode()}\n"

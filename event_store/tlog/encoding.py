@@ -11,7 +11,7 @@ from event_store.merkle import HASH_SIZE
 
 # A log's size fits in a signed 64-bit integer here as in the databases; so do a cosignature's seconds (2^63 - 1).
 MAX_NUMBER = 2**63 - 1
-# No proof in a tree of up to 2^63 leaves is longer.
+# The witness protocol's limit; no proof in a tree of up to 2^62 leaves is longer.
 MAX_PROOF = 63
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)

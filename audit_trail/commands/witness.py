@@ -1,0 +1,66 @@
+"""`audit-trail witness`: cosign the tree heads of other parties' logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain.errors import ConfigurationError
+
+MAX_LOGS_FILE = 1024 * 1024
+
+
+def witness(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="The file that remembers what was cosigned. It is created; never restore an older copy."
+        ),
+    ],
+    key: Annotated[Path, typer.Option(help="The key file that `audit-trail keys new --witness` wrote.")],
+    log: Annotated[
+        list[str],
+        typer.Option(help="The public key (vkey) of a log, or @FILE with one a line; may be repeated."),
+    ],
+    host: Annotated[str, typer.Option(help="The address to serve at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8090,
+) -> None:
+    """Cosign tree heads that follow from those cosigned before, as C2SP tlog-witness says, until SIGTERM.
+
+    It needs neither the database nor Kafka: another party than the log's operator should run it.
+    """
+    from audit_trail import logs
+    from audit_trail.settings import load
+    from event_store.signing import read_key_file
+    from event_store.witness import Witness, read_keys, read_logs
+    from event_store.witness_store import WitnessStore
+    from web import server
+    from web.witness import create_witness_app
+
+    logs.configure(load())
+    cosigner = Witness(WitnessStore(data), read_keys(read_key_file(key)), read_logs(_log_lines(log)))
+    with server.listen(host, port) as listener:
+        address, bound = listener.getsockname()[:2]
+        for verifier in cosigner.verifiers:
+            typer.echo(f"{verifier.encode()} cosigns at http://{address}:{bound}")
+        server.Server(create_witness_app(cosigner)).run(sockets=[listener])
+
+
+def _log_lines(values: Iterable[str]) -> Iterable[str]:
+    for value in values:
+        if not value.startswith("@"):
+            yield value
+            continue
+        try:
+            with Path(value[1:]).open(encoding="utf-8") as file:
+                text = file.read(MAX_LOGS_FILE + 1)
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigurationError(f"the file of logs {value[1:]} can't be read") from exc
+        if len(text) > MAX_LOGS_FILE:
+            raise ConfigurationError(
+                f"the file of logs {value[1:]} is larger than {MAX_LOGS_FILE} characters"
+            )
+        yield from text.splitlines()

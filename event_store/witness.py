@@ -1,0 +1,174 @@
+"""A witness (C2SP tlog-witness): it cosigns the tree heads of logs, each only if it follows from the one before.
+
+Whoever trusts the witness knows that the log has shown everybody one history. It keeps, for each log, the largest tree
+that it has cosigned, and needs nothing else from the log.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum, auto
+from typing import NamedTuple
+
+from domain.errors import ConfigurationError, ProofError
+from event_store.merkle import EMPTY_ROOT
+from event_store.tlog.cosignatures import cosign
+from event_store.tlog.notes import COSIGNATURE_V1, ED25519, Note, Signature, SigningKey, VerifierKey, verified
+from event_store.tlog.proofs import verify_consistency
+from event_store.tlog.tree_heads import TreeHead
+from event_store.tlog.witnessing import AddCheckpoint
+from event_store.witness_store import Cosigned, WitnessStore
+
+Logs = Mapping[str, Sequence[VerifierKey]]
+
+
+class Outcome(Enum):
+    """What a witness did with a request."""
+
+    COSIGNED = auto()
+    MALFORMED = auto()
+    UNKNOWN_LOG = auto()
+    NOT_SIGNED = auto()
+    """No trusted key of the log has signed it, or a signature in the name of one does not verify."""
+    CONFLICT = auto()
+    """The request starts from another size than the one that was cosigned last."""
+    INCONSISTENT = auto()
+
+
+class Answer(NamedTuple):
+    """`signatures` when it was cosigned; `size` (cosigned last) for a conflict; `message` says why not."""
+
+    outcome: Outcome
+    message: str = ""
+    signatures: tuple[Signature, ...] = ()
+    size: int = 0
+    origin: str = ""
+
+
+class Witness:
+    """The rules. Threads may share it."""
+
+    def __init__(
+        self,
+        store: WitnessStore,
+        keys: Sequence[SigningKey],
+        logs: Logs,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`keys` are cosigners' keys; `logs` has the trusted keys of each log by its origin."""
+        self._store = store
+        self._keys = tuple(keys)
+        self._logs = logs
+        self._clock = clock
+
+    @property
+    def verifiers(self) -> tuple[VerifierKey, ...]:
+        """The public keys of this witness."""
+        return tuple(key.verifier for key in self._keys)
+
+    def add_checkpoint(self, body: bytes) -> Answer:
+        """Cosign the tree head of a request, or say why not. The checks are in the order of the specification.
+
+        What is cosigned is on disk before this returns. Raises `UnavailableError` or `LogInconsistentError`.
+        """
+        try:
+            request = AddCheckpoint.parse(body)
+            note = Note.parse(request.note)
+            head = TreeHead.parse(note.text)
+        except ProofError as exc:
+            return Answer(Outcome.MALFORMED, str(exc))
+        keys = self._logs.get(head.origin)
+        if keys is None:
+            return Answer(Outcome.UNKNOWN_LOG, "this log is not known here")
+        try:
+            signers = verified(note, keys)
+        except ProofError as exc:
+            return Answer(Outcome.NOT_SIGNED, str(exc), origin=head.origin)
+        if not signers:
+            return Answer(Outcome.NOT_SIGNED, "no trusted key of the log has signed it", origin=head.origin)
+        if request.old_size > head.size:
+            return Answer(
+                Outcome.MALFORMED, "the old size is larger than the tree head's", origin=head.origin
+            )
+        return self._extend(request, head, Note(note.text, _of(note, signers)))
+
+    def latest(self, origin_hash: str) -> bytes | None:
+        """The last cosigned head, with its signatures, of the log whose origin has this SHA-256 (hex), or None."""
+        return self._store.note_of(origin_hash)
+
+    def _extend(self, request: AddCheckpoint, head: TreeHead, note: Note) -> Answer:
+        with self._store.transaction() as transaction:
+            known = transaction.latest(head.origin) or Cosigned(0, EMPTY_ROOT, b"")
+            if request.old_size != known.size:
+                return Answer(Outcome.CONFLICT, "it starts from another size", (), known.size, head.origin)
+            at = int(self._clock())
+            try:
+                verify_consistency(known.size, head.size, known.root, head.root, request.proof)
+            except ProofError as exc:
+                refused = Cosigned(head.size, head.root, note.encode())
+                if known.size and refused[:2] != known[:2]:
+                    transaction.keep_contradiction(head.origin, known, refused, str(exc), at)
+                return Answer(Outcome.INCONSISTENT, str(exc), (), known.size, head.origin)
+            cosignatures = tuple(cosign(key, note.text, at) for key in self._keys)
+            cosigned = Note(note.text, note.signatures + cosignatures).encode()
+            transaction.remember(head.origin, Cosigned(head.size, head.root, cosigned), at)
+        return Answer(Outcome.COSIGNED, "", cosignatures, head.size, head.origin)
+
+
+def read_keys(text: str) -> list[SigningKey]:
+    """The witness's keys: private keys of algorithm 4, one a line, and ``#`` comments.
+
+    Raises `ConfigurationError`, which never quotes a line.
+    """
+    keys = []
+    for number, line in _lines(text.splitlines()):
+        try:
+            key = SigningKey.parse(line)
+        except ProofError as exc:
+            raise ConfigurationError(f"the witness's key, line {number}: {exc}") from exc
+        if key.algorithm != COSIGNATURE_V1:
+            raise ConfigurationError(
+                f"the witness's key, line {number}: this is a key for a log, a witness has one of its own kind"
+            )
+        keys.append(key)
+    if not keys:
+        raise ConfigurationError("the witness's key file has no key in it")
+    return keys
+
+
+def read_logs(lines: Iterable[str]) -> dict[str, list[VerifierKey]]:
+    """The logs to cosign for: a public key (vkey) a line, several for a log while it changes keys; ``#`` comments.
+
+    A log's origin is the name of its key; where it isn't, the line is the origin, a space, and the key. Raises
+    `ConfigurationError`.
+    """
+    logs: dict[str, list[VerifierKey]] = {}
+    for number, line in _lines(lines):
+        origin, _, encoded = line.rpartition(" ")
+        try:
+            key = VerifierKey.parse(encoded)
+        except ProofError as exc:
+            raise ConfigurationError(f"the key of log {number}: {exc}") from exc
+        if key.algorithm != ED25519:
+            raise ConfigurationError(f"the key of log {number} is a witness's")
+        keys = logs.setdefault(origin.strip() or key.name, [])
+        if any((key.name, key.key_id) == (other.name, other.key_id) and key != other for other in keys):
+            raise ConfigurationError(f"the key of log {number} has the name and id of another one")
+        if key not in keys:
+            keys.append(key)
+    if not logs:
+        raise ConfigurationError("a witness needs the public key of a log to cosign for")
+    return logs
+
+
+def _of(note: Note, signers: Sequence[VerifierKey]) -> tuple[Signature, ...]:
+    """The signatures of these keys, one each: strangers' are not passed on."""
+    signed = {(signature.name, signature.key_id): signature for signature in note.signatures}
+    return tuple(signed[key.name, key.key_id] for key in signers)
+
+
+def _lines(lines: Iterable[str]) -> Iterable[tuple[int, str]]:
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if line and not line.startswith("#"):
+            yield number, line

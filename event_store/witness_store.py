@@ -1,0 +1,159 @@
+"""What a witness remembers, in one SQLite file that outlives a crash of the machine.
+
+Every change is one transaction that holds SQLite's write lock from its beginning, so that several threads, or several
+processes on one file, can't cosign two trees for one: C2SP tlog-witness describes that race.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
+
+# How SQLite tells this file from another program's; "ATwi".
+APPLICATION_ID = 0x41547769
+VERSION = 1
+BUSY_SECONDS = 5.0
+# For each log and kind: only heads that the log has signed are kept, and this bounds what a mad log can do to the disk.
+# Two kinds, because a stranger can bring honest heads with wrong proofs, and they must not take the room of real ones.
+MAX_CONTRADICTIONS = 1000
+
+
+class Cosigned(NamedTuple):
+    """The largest tree of a log that was cosigned; `note` has the log's signatures and the cosignatures."""
+
+    size: int
+    root: bytes
+    note: bytes
+
+
+class WitnessStore:
+    """The file. Threads may share it: each transaction has a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file if it is not there. Raises `ConfigurationError` when it can't be, or is another program's."""
+        self._path = path
+        try:
+            with closing(self._connect()) as connection:
+                _prepare(connection, path)
+        except sqlite3.DatabaseError as exc:
+            raise ConfigurationError(f"{path} can't be used as the witness's file: {exc}") from exc
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Hold the write lock; commit at the end, durably, or roll back when the body raises.
+
+        Raises `UnavailableError` when the lock or the disk can't be had, `LogInconsistentError` when the file is
+        damaged.
+        """
+        with _translated(), closing(self._connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield Transaction(connection)
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.execute("COMMIT")
+
+    def contradictions(self, origin: str) -> list[tuple[bytes, bytes, str]]:
+        """The signed heads that a log has to explain: the one cosigned then, the one refused, and why."""
+        query = "SELECT known_note, note, reason FROM contradictions WHERE origin = ? ORDER BY refused_at, size, root"
+        with _translated(), closing(self._connect()) as connection:
+            rows = connection.execute(query, (origin,)).fetchall()
+        return [(bytes(known), bytes(refused), reason) for known, refused, reason in rows]
+
+    def note_of(self, origin_hash: str) -> bytes | None:
+        """The last cosigned head of the log whose origin has this SHA-256 (hex), or None."""
+        query = "SELECT note FROM latest WHERE origin_hash = ?"
+        with _translated(), closing(self._connect()) as connection:
+            row = connection.execute(query, (origin_hash,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
+        # It is a setting of the connection; without FULL, a crash of the machine could take back what was answered.
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+
+class Transaction:
+    """What is asked and changed while the write lock is held."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def latest(self, origin: str) -> Cosigned | None:
+        """The largest tree of `origin` that was cosigned."""
+        query = "SELECT size, root, note FROM latest WHERE origin = ?"
+        row = self._connection.execute(query, (origin,)).fetchone()
+        return None if row is None else Cosigned(row[0], bytes(row[1]), bytes(row[2]))
+
+    def remember(self, origin: str, cosigned: Cosigned, at: int) -> None:
+        """Replace the largest tree. The file's triggers refuse one that is smaller, or as large and different."""
+        self._connection.execute(
+            "INSERT INTO latest (origin, origin_hash, size, root, note, cosigned_at) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (origin) DO UPDATE SET"
+            " size = excluded.size, root = excluded.root, note = excluded.note, cosigned_at = excluded.cosigned_at",
+            (origin, sha256(origin.encode()).hexdigest(), *cosigned, at),
+        )
+
+    def keep_contradiction(
+        self, origin: str, known: Cosigned, refused: Cosigned, reason: str, at: int
+    ) -> None:
+        """Keep a head that the log has signed beside the one that it was not shown to follow from."""
+        certain = refused.size == known.size
+        count = "SELECT count(*) FROM contradictions WHERE origin = ? AND (size = known_size) = ?"
+        if self._connection.execute(count, (origin, certain)).fetchone()[0] >= MAX_CONTRADICTIONS:
+            return
+        self._connection.execute(
+            "INSERT INTO contradictions (origin, size, root, note, known_size, known_note, reason, refused_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (origin, *refused, known.size, known.note, reason, at),
+        )
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # Two processes may start on a new file at once: what one of them sees is either nothing or all of it.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if (application, version) != (APPLICATION_ID, VERSION):
+        if tables or application or version:
+            raise ConfigurationError(
+                f"{path} is the file of another program, or of another version of this one"
+            )
+        for statement in _statements(
+            resources.files("event_store").joinpath("witness.sql").read_text("utf-8")
+        ):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script one by one: `executescript` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        raise UnavailableError(f"the witness's file can't be used now: {exc}") from exc
+    except sqlite3.DatabaseError as exc:
+        raise LogInconsistentError(f"the witness's file is damaged: {exc}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -42,10 +43,14 @@ def witness(
 
     logs.configure(load())
     cosigner = Witness(WitnessStore(data), read_keys(read_key_file(key)), read_logs(_log_lines(log)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn has its own handlers, and raises the signal again once it has stopped.
+        signal.signal(number, lambda *_: None)
     with server.listen(host, port) as listener:
         address, bound = listener.getsockname()[:2]
         for verifier in cosigner.verifiers:
-            typer.echo(f"{verifier.encode()} cosigns at http://{address}:{bound}")
+            place = f"[{address}]" if ":" in address else address
+            typer.echo(f"{verifier.encode()} cosigns at http://{place}:{bound}")
         server.Server(create_witness_app(cosigner)).run(sockets=[listener])
 
 

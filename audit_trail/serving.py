@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from audit_trail import components
 from audit_trail.settings import Settings
+from event_store.log_reader import LogReader
 from graphql_api.limits import QueryLimits
 from ingest.publishing import Publisher
 from projections.read_models import ReadModels
@@ -24,7 +25,7 @@ def serve(settings: Settings) -> None:
         max_message_bytes=settings.max_message_bytes,
         pages=settings.introspection,
     )
-    app = create_app(ReadModels(database), publisher, StoreProbes(database), web)
+    app = create_app(ReadModels(database), LogReader(database), publisher, StoreProbes(database), web)
     try:
         server.run(app, settings.http_host, settings.http_port)
     finally:

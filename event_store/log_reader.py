@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from domain.body import BodyFormat
 from domain.errors import LogInconsistentError, Reason, RejectedError
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from event_store.copy import UNIX_EPOCH_US, to_us
-from event_store.database import Connection, Database
+from event_store.database import Connection, Cursor, Database
 from event_store.entry import encode_entry
 from event_store.heads import StoredHead, head_at, head_covering, newest_head, stored_keys
 from event_store.merkle import TILE_WIDTH, leaf_hash
 from event_store.nodes import StoredTree
-from event_store.tlog.notes import VerifierKey
+from event_store.tlog.notes import Note, VerifierKey, verified
 from event_store.tlog.proof_files import encode_proof
-from event_store.tlog.proofs import consistency_proof, inclusion_proof, root_at
+from event_store.tlog.proofs import consistency_proof, inclusion_nodes, root_at
 from event_store.tlog.tiles import encode_entries
 from event_store.tlog.tree_heads import TreeHead
 
-_ENTRIES = (
+_ENTRY = (
     "SELECT position, event_id, recorded_at, stream, stream_position, format, encode(sha256(body), 'hex')"
-    " FROM audit_trail.event WHERE position >= %s AND position < %s ORDER BY position"
+    " FROM audit_trail.event"
 )
+_RANGE = f"{_ENTRY} WHERE position >= %s AND position < %s ORDER BY position"
+_SOME = f"{_ENTRY} WHERE position = ANY(%s)"
 
 
 class LogReader:
@@ -42,9 +45,30 @@ class LogReader:
         with self._database.transaction(read_only=True) as connection:
             return stored_keys(connection)
 
-    def tree_head(self, size: int | None = None) -> SignedTreeHead | None:
-        """The newest signed head, or the one of exactly `size`; None when there is none."""
+    def first_sizes(self) -> list[tuple[int, VerifierKey]]:
+        """The public keys of the log, each with the size of the first tree that it may have signed."""
+        with self._database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT first_size, vkey FROM audit_trail.log_key ORDER BY first_size, added_at, vkey"
+            )
+            return [(size, VerifierKey.parse(vkey)) for size, vkey in cursor.fetchall()]
+
+    def signing_keys(self) -> list[VerifierKey]:
+        """The public keys whose signature is on the newest head; none before the first append."""
         with self._database.transaction(read_only=True) as connection:
+            head = newest_head(connection)
+            keys = stored_keys(connection)
+        return [] if head is None else verified(Note.parse(head.note), keys)
+
+    def tree_head(self, size: int | None = None) -> SignedTreeHead | None:
+        """The newest signed head, or the one of exactly `size`; None when there is none.
+
+        A head is signed when a batch ends, so not every size has one. Raises `RejectedError` for a size that the log
+        does not have.
+        """
+        with self._database.transaction(read_only=True) as connection:
+            if size is not None:
+                _require_size(StoredTree(connection), size, "size")
             head = newest_head(connection) if size is None else head_at(connection, size)
             return None if head is None else _signed(connection, head)
 
@@ -66,25 +90,37 @@ class LogReader:
 
         Raises `RejectedError` when that tree is larger than the log, or does not hold the position.
         """
+        (proof,) = self.inclusion_proofs([(position, tree_size)])
+        if isinstance(proof, RejectedError):
+            raise proof
+        return proof
+
+    def inclusion_proofs(
+        self, wanted: Sequence[tuple[int, int | None]]
+    ) -> list[InclusionProof | RejectedError]:
+        """`inclusion_proof` for many (position, tree size) from one snapshot; what it would raise is in its place."""
         with self._database.transaction(read_only=True) as connection:
             tree = StoredTree(connection)
-            return _include(connection, tree, position, tree.size if tree_size is None else tree_size)
+            sized = [(position, tree.size if size is None else size) for position, size in wanted]
+            refused = [_refusal(tree, *each) for each in sized]
+            made = iter(
+                prove(connection, tree, [e for e, no in zip(sized, refused, strict=True) if no is None])
+            )
+            return [next(made) if no is None else no for no in refused]
 
     def consistency_proof(self, first: int, second: int) -> ConsistencyProof:
         """That the tree of `second` entries begins with that of `first`. Raises `RejectedError` for others."""
         with self._database.transaction(read_only=True) as connection:
             tree = StoredTree(connection)
+            _require_size(tree, second, "to")
             if not 0 <= first <= second:
                 raise RejectedError(Reason.INVALID_FIELD, f"it has to be from 0 to {second}", field="from")
-            if second > tree.size:
-                raise RejectedError(Reason.INVALID_FIELD, f"the log has {tree.size} events", field="to")
-            hashes = consistency_proof(first, second, tree.nodes) if first else []
             return ConsistencyProof(
                 first_size=first,
                 second_size=second,
                 first_root=root_at(first, tree.nodes),
                 second_root=root_at(second, tree.nodes),
-                hashes=tuple(hashes),
+                hashes=tuple(consistency_proof(first, second, tree.nodes)),
             )
 
     def proof_file(self, event_id: UUID) -> bytes | None:
@@ -105,40 +141,75 @@ class LogReader:
             head = head_covering(connection, row[0])
             if head is None:
                 raise LogInconsistentError("the log has events and no signed head")
-            tree = StoredTree(connection)
-            proof = _include(connection, tree, row[0], head.size)
+            (proof,) = prove(connection, StoredTree(connection), [(row[0], head.size)])
             return encode_proof(row[0], proof.hashes, head.checkpoint, proof.entry)
 
 
 def read_entries(connection: Connection, first: int, until: int) -> list[bytes]:
     """The leaf entries of the positions from `first` on, before `until`."""
     with connection.cursor() as cursor:
-        cursor.execute(_ENTRIES, (first, until))
-        rows = cursor.fetchall()
-    if len(rows) != until - first:
+        cursor.execute(_RANGE, (first, until))
+        entries = _entries(cursor)
+    if len(entries) != until - first:
         raise LogInconsistentError(f"a position from {first} to {until - 1} is missing from the log")
+    return list(entries.values())
+
+
+def prove(
+    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+) -> list[InclusionProof]:
+    """The inclusion proofs of many (position, tree size), each of which the tree must have.
+
+    It takes few statements, however many are wanted: one for the entries, one for the tiles, one more for each size.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_SOME, (list({position for position, _ in wanted}),))
+        entries = _entries(cursor)
+    missing = next((position for position, _ in wanted if position not in entries), None)
+    if missing is not None:
+        raise LogInconsistentError(f"position {missing} is missing from the log")
+    plans = [inclusion_nodes(*each) for each in wanted]
+    hashes = iter(tree.nodes([subtree for plan in plans for subtree in plan.subtrees]))
+    roots = {size: root_at(size, tree.nodes) for _, size in wanted}
     return [
-        encode_entry(position, event_id.hex, to_us(at) + UNIX_EPOCH_US, stream.hex, stream_position, format, digest)
-        for position, event_id, at, stream, stream_position, format, digest in rows
-    ]  # fmt: skip
-
-
-def _include(connection: Connection, tree: StoredTree, position: int, size: int) -> InclusionProof:
-    if size > tree.size:
-        raise RejectedError(Reason.INVALID_FIELD, f"the log has {tree.size} events", field="treeSize")
-    if not 0 <= position < size:
-        raise RejectedError(
-            Reason.INVALID_FIELD, f"that tree does not hold position {position}", field="treeSize"
+        InclusionProof(
+            leaf_index=position,
+            tree_size=size,
+            leaf_hash=leaf_hash(entries[position]),
+            hashes=tuple(plan.proof([next(hashes) for _ in plan.subtrees])),
+            root=roots[size],
+            entry=entries[position],
         )
-    (entry,) = read_entries(connection, position, position + 1)
-    return InclusionProof(
-        leaf_index=position,
-        tree_size=size,
-        leaf_hash=leaf_hash(entry),
-        hashes=tuple(inclusion_proof(position, size, tree.nodes)),
-        root=root_at(size, tree.nodes),
-        entry=entry,
+        for (position, size), plan in zip(wanted, plans, strict=True)
+    ]
+
+
+def _entries(cursor: Cursor) -> dict[int, bytes]:
+    return {
+        position: encode_entry(
+            position, event_id.hex, to_us(at) + UNIX_EPOCH_US, stream.hex, stream_position, format, digest
+        )
+        for position, event_id, at, stream, stream_position, format, digest in cursor.fetchall()
+    }
+
+
+def _refusal(tree: StoredTree, position: int, size: int) -> RejectedError | None:
+    try:
+        _require_size(tree, size, "treeSize")
+    except RejectedError as exc:
+        return exc
+    if 0 <= position < size:
+        return None
+    return RejectedError(
+        Reason.INVALID_FIELD, f"that tree does not hold position {position}", field="treeSize"
     )
+
+
+def _require_size(tree: StoredTree, size: int, field: str) -> None:
+    if not 0 <= size <= tree.size:
+        raise RejectedError(
+            Reason.INVALID_FIELD, f"the log has {tree.size} events: from 0 to {tree.size}", field=field
+        )
 
 
 def _signed(connection: Connection, head: StoredHead) -> SignedTreeHead:

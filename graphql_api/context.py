@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
 import strawberry
+from strawberry.dataloader import DataLoader
 
-from domain.errors import AuditTrailError
+from domain.errors import AuditTrailError, RejectedError
 from domain.event import RecordedEvent
+from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.errors import Code, QueryError, from_domain
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
@@ -60,22 +63,43 @@ class Readable(Protocol):
         ...
 
 
-class Context:
-    """One request: the read models, the limits, and how much of them is used up. A batch shares one."""
+class ProvableLog(Protocol):
+    """The log's proofs, as `event_store.log_reader.LogReader` offers them. Every method blocks."""
 
-    def __init__(self, models: Readable, threads: Threads, limits: QueryLimits) -> None:
+    def tree_head(self, size: int | None = ...) -> SignedTreeHead | None:
+        """See LogReader."""
+        ...
+
+    def inclusion_proofs(
+        self, wanted: Sequence[tuple[int, int | None]]
+    ) -> list[InclusionProof | RejectedError]:
+        """See LogReader."""
+        ...
+
+    def consistency_proof(self, first: int, second: int) -> ConsistencyProof:
+        """See LogReader."""
+        ...
+
+
+class Context:
+    """One request: the read models, the log, the limits, and how much of them is used up. A batch shares one."""
+
+    def __init__(self, models: Readable, log: ProvableLog, threads: Threads, limits: QueryLimits) -> None:
         self.models = models
+        self.log = log
         self.limits = limits
         self._threads = threads
         self._events_left = limits.max_events
+        self._proofs = DataLoader(self._prove)
+        self._newest: asyncio.Future[SignedTreeHead | None] | None = None
 
     def spend(self, events: int) -> None:
-        """Count a page of `events` against the request's limit. Raises `QueryError` when that is used up."""
+        """Count a page of `events`, or proofs, against the request's limit. `QueryError` when that is used up."""
         self._events_left -= events
         if self._events_left < 0:
             raise QueryError(
                 Code.LIMIT_EXCEEDED,
-                f"the pages of one request may ask for {self.limits.max_events} events in all",
+                f"the pages of one request may ask for {self.limits.max_events} events in all, proofs counted too",
             )
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -84,6 +108,24 @@ class Context:
             return await self._threads.run(function, *args, **kwargs)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
+
+    async def newest_head(self) -> SignedTreeHead | None:
+        """The newest signed head, the same for the whole request: what it proves fits what it shows."""
+        if self._newest is None:
+            self._newest = asyncio.ensure_future(self.read(self.log.tree_head))
+        return await self._newest
+
+    async def inclusion_proof(self, position: int, tree_size: int | None) -> InclusionProof:
+        """A proof in the tree of `tree_size`, else in the newest signed one. All of a page are read together."""
+        if tree_size is None:
+            head = await self.newest_head()
+            # An event may have been recorded after the request's head was read.
+            tree_size = head.size if head is not None and position < head.size else None
+        return await self._proofs.load((position, tree_size))
+
+    async def _prove(self, wanted: list[tuple[int, int | None]]) -> list[InclusionProof | BaseException]:
+        proofs = await self.read(self.log.inclusion_proofs, wanted)
+        return [from_domain(proof) if isinstance(proof, RejectedError) else proof for proof in proofs]
 
 
 Info = strawberry.Info[Context, None]

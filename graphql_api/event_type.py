@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -12,9 +13,11 @@ from domain import event as facts
 from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category
 from domain.event import Action, Outcome, RecordedEvent
 from graphql_api import event_parts as parts
+from graphql_api.context import Info
 from graphql_api.cursors import encode_id
 from graphql_api.declaring import described, documented, part
 from graphql_api.scalars import Long
+from graphql_api.tree_types import InclusionProof, inclusion_from
 
 
 @strawberry.interface(description="Anything that `node(id)` can find again.")
@@ -22,6 +25,19 @@ class Node:
     """What `node(id)` can find again."""
 
     id: strawberry.ID = described("An opaque id, unique in the whole API.")
+
+
+TreeSize = Annotated[
+    Long | None,
+    strawberry.argument(
+        description="In the tree of that many events; when absent, in the newest tree that is signed."
+    ),
+]
+
+
+async def _inclusion_proof(self: Event, info: Info, tree_size: TreeSize = None) -> InclusionProof | None:
+    info.context.spend(1)
+    return inclusion_from(await info.context.inclusion_proof(self.position, tree_size))
 
 
 @documented
@@ -56,6 +72,10 @@ class Event(Node):
     codes: tuple[facts.Coding, ...] = part("The source's own codes.", list[parts.Coding])
     attributes: JSON = described("What the source said beyond these fields, any JSON object.")
     schema_version: int = described("The schema version that the event is shown in.")
+    inclusion_proof: InclusionProof | None = strawberry.field(
+        resolver=_inclusion_proof,
+        description="That the event is in the log, provable against a signed tree head; each counts as an event.",
+    )
 
 
 def event_from(recorded: RecordedEvent) -> Event:

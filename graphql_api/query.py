@@ -26,6 +26,8 @@ from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Event, Node, event_from
 from graphql_api.filter_input import filter_from
 from graphql_api.nodes import find_node
+from graphql_api.scalars import Long
+from graphql_api.tree_types import ConsistencyProof, TreeHead, consistency_from, head_from
 from projections import answers
 from projections.filters import check_identifier
 
@@ -95,6 +97,27 @@ async def _node(
     return await info.context.read(find_node, info.context.models, kind, name)
 
 
+async def _tree_head(
+    info: Info,
+    size: Annotated[
+        Long | None, _argument("Of the tree of exactly that many events; the newest when absent.")
+    ] = None,
+) -> TreeHead | None:
+    context = info.context
+    context.spend(1)
+    found = await (context.newest_head() if size is None else context.read(context.log.tree_head, size))
+    return None if found is None else head_from(found)
+
+
+async def _consistency_proof(
+    info: Info,
+    first: Annotated[Long, strawberry.argument(name="from", description="The size of the smaller tree.")],
+    second: Annotated[Long, strawberry.argument(name="to", description="The size of the larger tree.")],
+) -> ConsistencyProof | None:
+    info.context.spend(1)
+    return consistency_from(await info.context.read(info.context.log.consistency_proof, first, second))
+
+
 def _find_service(context: Context, name: str, limit: int) -> answers.ServiceActivity | None:
     check_identifier("name", name)  # the read model would call it `id`
     return context.models.service(name, limit)
@@ -137,3 +160,11 @@ class Query:
         resolver=_projections, graphql_type=list[Projection], description="How far each projection is."
     )
     node: Node | None = _answered(_node, "Any node by its opaque id; null when there is none.")
+    tree_head: TreeHead | None = _answered(
+        _tree_head,
+        "The log's signed tree head; null when none was signed at that size, which is where a batch ended.",
+    )
+    consistency_proof: ConsistencyProof | None = _answered(
+        _consistency_proof,
+        "That a larger tree of the log begins with a smaller one: nothing was changed since.",
+    )

@@ -12,12 +12,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.event import RecordedEvent
+from event_store.log_reader import LogReader
 from graphql_api.context import Readable
 from graphql_api.reading import Threads
 from web import documenting, problems
 from web.bodies import BodyLimit
 from web.graphql_endpoint import GraphQLEndpoint
 from web.health import Health, health_routes
+from web.log import log_routes, proof_routes
 from web.metrics import Measuring, WebMetrics, metrics_routes
 from web.pages import STATIC, swagger_ui
 from web.probes import Probes
@@ -33,6 +35,7 @@ _DESCRIPTION = (
 
 def create_app(
     models: Readable,
+    log: LogReader,
     publisher: Publisher,
     probes: Probes,
     settings: WebSettings | None = None,
@@ -65,10 +68,12 @@ def create_app(
     )
     problems.install(app, settings.retry_after)
     app.include_router(reading_routes(models, reading, settings.limits.max_page))
+    app.include_router(proof_routes(log, reading))
+    app.include_router(log_routes(log, reading))
     app.include_router(publishing_routes(publisher, publishing, settings))
     app.include_router(health_routes(models, probes, checking))
     app.include_router(metrics_routes(metrics, models, probes, checking))
-    app.router.routes.append(Route("/graphql", GraphQLEndpoint(models, reading, settings)))
+    app.router.routes.append(Route("/graphql", GraphQLEndpoint(models, log, reading, settings)))
     if settings.pages:
         app.mount("/static", StaticFiles(directory=STATIC))
         app.add_api_route("/docs", swagger_ui, include_in_schema=False)

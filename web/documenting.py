@@ -49,6 +49,15 @@ def answer(status: int, kind: type[msgspec.Struct], example: Mapping[str, Any]) 
     return {status: {"description": HTTPStatus(status).phrase, "content": {"application/json": content}}}
 
 
+def content(media_type: str, example: str | None = None) -> Responses:
+    """The documentation of an answer that is not JSON."""
+    schema: dict[str, Any] = {"type": "string"}
+    if example is None and not media_type.startswith("text/"):
+        schema["format"] = "binary"
+    shown: dict[str, Any] = {"schema": schema} | ({} if example is None else {"example": example})
+    return {200: {"description": HTTPStatus.OK.phrase, "content": {media_type: shown}}}
+
+
 def problems(*statuses: int) -> Responses:
     """The documentation of problem answers. FastAPI's own 422 is never given and is taken out of the document."""
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}, "example": PROBLEM_EXAMPLE}}

@@ -15,7 +15,7 @@ from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
-from graphql_api.context import Context, Readable
+from graphql_api.context import Context, ProvableLog, Readable
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from web.pages import graphiql
@@ -28,7 +28,7 @@ GRAPHQL = "application/graphql-response+json"
 class GraphQLEndpoint(GraphQL[Context, None]):
     """The ASGI application behind `/graphql`."""
 
-    def __init__(self, models: Readable, threads: Threads, settings: WebSettings) -> None:
+    def __init__(self, models: Readable, log: ProvableLog, threads: Threads, settings: WebSettings) -> None:
         super().__init__(
             make_schema(settings.limits),
             graphql_ide="graphiql" if settings.pages else None,
@@ -36,6 +36,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             subscription_protocols=(),
         )
         self._models = models
+        self._log = log
         self._threads = threads
         self._limits = settings.limits
 
@@ -62,7 +63,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """One context for each HTTP request, so that a batch shares the limits."""
         del request, response
-        return Context(self._models, self._threads, self._limits)
+        return Context(self._models, self._log, self._threads, self._limits)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """The response that the answer is put into; it carries the media type that was negotiated."""

@@ -11,6 +11,7 @@ import pytest
 from strawberry.types import ExecutionResult
 
 from event_store.database import READER, Database
+from event_store.log_reader import LogReader
 from graphql_api.context import Context, Readable
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
@@ -19,6 +20,7 @@ from projections.read_models import ReadModels
 from tests.graphql_api.trail import hospital, record
 
 DEFAULTS = QueryLimits()
+NO_LOG = LogReader(Database("postgresql://localhost:1/none", None))
 Execute = Callable[..., ExecutionResult]
 
 
@@ -32,14 +34,19 @@ def models(migrated_url: str) -> Iterator[ReadModels]:
 
 @pytest.fixture
 def execute() -> Iterator[Execute]:
-    """`execute(models, query, limits=..., **variables)`: the result of one request."""
+    """`execute(models, query, log=..., limits=..., **variables)`: the result of one request."""
     with closing(Threads(2)) as threads:
 
         def run(
-            models: Readable, query: str, *, limits: QueryLimits = DEFAULTS, **variables: Any
+            models: Readable,
+            query: str,
+            *,
+            log: LogReader = NO_LOG,
+            limits: QueryLimits = DEFAULTS,
+            **variables: Any,
         ) -> ExecutionResult:
             request = make_schema(limits).execute(
-                query, variable_values=variables, context_value=Context(models, threads, limits)
+                query, variable_values=variables, context_value=Context(models, log, threads, limits)
             )
             return asyncio.run(request)
 

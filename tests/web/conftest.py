@@ -14,6 +14,7 @@ import pytest
 import web.publishing
 from audit_trail.embedded.broker import Broker
 from event_store.database import READER, Database
+from event_store.log_reader import LogReader
 from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
@@ -64,7 +65,11 @@ def serve() -> Iterator[Serve]:
             ingest = IngestSettings(bootstrap_servers=(bootstrap_servers,), publish_timeout_seconds=5)
             publisher = publisher or stack.enter_context(closing(Publisher(ingest)))
             app = create_app(
-                models or ReadModels(database), publisher, StoreProbes(database), WebSettings(**settings)
+                models or ReadModels(database),
+                LogReader(database),
+                publisher,
+                StoreProbes(database),
+                WebSettings(**settings),
             )
             return stack.enter_context(serving(app))
 

@@ -93,7 +93,7 @@ def test_a_database_that_is_away_is_503(serve: Serve) -> None:
 
 def test_openapi_describes_the_routes_with_examples(lonely_client: httpx2.Client) -> None:
     document = lonely_client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/v1/events", "/v1/events/{event_id}", "/healthz", "/readyz"}
+    assert {"/v1/events", "/v1/events/{event_id}", "/healthz", "/readyz"} <= set(document["paths"])
     assert {"AuditEvent", "RecordedEvent", "EventList", "Accepted", "Problem"} <= set(
         document["components"]["schemas"]
     )

@@ -1,0 +1,171 @@
+"""`/log`: the transparency log as C2SP tlog-tiles serves it, and `GET /v1/events/{id}/proof`.
+
+Nothing here holds personal data, so that mirrors, caches and strangers may have it. What a tile or a bundle of entries
+says never changes: its path stands for the same bytes for ever.
+"""
+
+from __future__ import annotations
+
+import gzip
+from hashlib import sha256
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from domain.errors import ProofError
+from event_store.log_reader import LogReader
+from event_store.tlog.tiles import TilePath, parse_path
+from graphql_api.reading import Threads
+from web.documenting import content, problems
+from web.problems import problem
+
+TEXT = "text/plain; charset=utf-8"
+OCTETS = "application/octet-stream"
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "public, no-cache"
+"""Caches may keep it, and ask with its ETag whether it is still the newest."""
+
+_CHECKPOINT_EXAMPLE = (
+    "hospital.example/audit\n1045\n1nHVxLvWJVPVbIBZfvCwrvVfZgyXNLTSFmKBEVUoJ0k=\n\n"
+    "\u2014 hospital.example/audit nTPlTF3Zy+6rcg==...\n"
+)
+_TILE = (
+    "A tile of hashes (C2SP tlog-tiles). `index` is written in groups of three digits, as in `x001/x234/067`; a tile"
+    " that is not full has `.p/` and its width behind it."
+)
+_ENTRIES = (
+    "The leaf entries below a tile of level 0, each behind its length in two bytes. Paths as those of tiles."
+)
+_NOTHING = "nothing was recorded yet, so nothing is signed"
+
+
+def log_routes(log: LogReader, threads: Threads) -> APIRouter:
+    """The routes that mirrors, monitors and verifiers read."""
+    router = APIRouter(prefix="/log", tags=["log"])
+
+    @router.head("/checkpoint", include_in_schema=False)
+    @router.get(
+        "/checkpoint",
+        summary="The newest signed tree head (C2SP tlog-checkpoint)",
+        response_class=Response,
+        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(404, 503)},
+    )
+    async def checkpoint(request: Request) -> Response:
+        return _text(request, await threads.run(log.checkpoint), _NOTHING)
+
+    @router.head("/vkey", include_in_schema=False)
+    @router.get(
+        "/vkey",
+        summary="The public keys that sign the log now, one a line (C2SP vkey)",
+        response_class=Response,
+        responses={**content(TEXT, "hospital.example/audit+9d33e54c+AW...\n"), **problems(404, 503)},
+    )
+    async def vkey(request: Request) -> Response:
+        keys = await threads.run(log.signing_keys)
+        return _text(request, "".join(f"{key.encode()}\n" for key in keys).encode(), _NOTHING)
+
+    @router.head("/vkeys", include_in_schema=False)
+    @router.get(
+        "/vkeys",
+        summary="All public keys that the log has had: the first tree size of each, a space, the key",
+        response_class=Response,
+        responses={**content(TEXT, "0 hospital.example/audit+9d33e54c+AW...\n"), **problems(404, 503)},
+    )
+    async def vkeys(request: Request) -> Response:
+        keys = await threads.run(log.first_sizes)
+        return _text(request, "".join(f"{size} {key.encode()}\n" for size, key in keys).encode(), _NOTHING)
+
+    @router.head("/tile/entries/{index:path}", include_in_schema=False)
+    @router.get(
+        "/tile/entries/{index:path}",
+        summary="A bundle of leaf entries",
+        response_class=Response,
+        description=_ENTRIES,
+        responses={**content(OCTETS), **problems(404, 503)},
+    )
+    async def entries(request: Request, index: str) -> Response:
+        return await _tile(request, f"tile/entries/{index}")
+
+    @router.head("/tile/{level}/{index:path}", include_in_schema=False)
+    @router.get(
+        "/tile/{level}/{index:path}",
+        summary="A tile of hashes",
+        response_class=Response,
+        description=_TILE,
+        responses={**content(OCTETS), **problems(404, 503)},
+    )
+    async def tile(request: Request, level: str, index: str) -> Response:
+        return await _tile(request, f"tile/{level}/{index}")
+
+    async def _tile(request: Request, path: str) -> Response:
+        # A tile has one spelling: a cache must not keep it twice, nor keep one that differs by its escapes.
+        sent = request.scope.get("raw_path")
+        try:
+            wanted = parse_path(path)
+        except ProofError as exc:
+            return problem(404, str(exc))
+        if sent is not None and not sent.endswith(b"/log/" + path.encode()):
+            return problem(404, "this is no path of a tile: it is written without escapes")
+        packed = wanted.level is None and _takes_gzip(request)
+        data = await threads.run(_read, log, wanted, packed)
+        if data is None:
+            return problem(404, "the log is not that large")
+        headers = {"Vary": "Accept-Encoding"} if wanted.level is None else {}
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        return _cached(request, data, OCTETS, FOR_EVER, headers)
+
+    return router
+
+
+def proof_routes(log: LogReader, threads: Threads) -> APIRouter:
+    """The route that gives the proof of one event."""
+    router = APIRouter(prefix="/v1/events", tags=["events"])
+
+    @router.head("/{event_id}/proof", include_in_schema=False)
+    @router.get(
+        "/{event_id}/proof",
+        summary="That the event is in the log: a proof file (C2SP tlog-proof)",
+        response_class=Response,
+        description="The tree head in it is the newest that a witness has cosigned, if it covers the event.",
+        responses={**content(TEXT), **problems(400, 404, 503)},
+    )
+    async def proof(event_id: UUID) -> Response:
+        data = await threads.run(log.proof_file, event_id)
+        if data is None:
+            return problem(404, "no event has this id")
+        name = f'attachment; filename="{event_id}.tlog-proof"'
+        return Response(data, 200, {"Content-Disposition": name}, TEXT)
+
+    return router
+
+
+def _read(log: LogReader, wanted: TilePath, packed: bool) -> bytes | None:
+    if wanted.level is not None:
+        return log.tile(wanted.level, wanted.index, wanted.width)
+    data = log.entries(wanted.index, wanted.width)
+    return gzip.compress(data, mtime=0) if packed and data is not None else data
+
+
+def _text(request: Request, data: bytes | None, missing: str) -> Response:
+    return _cached(request, data, TEXT, ASK_AGAIN, {}) if data else problem(404, missing)
+
+
+def _cached(request: Request, data: bytes, media: str, control: str, headers: dict[str, str]) -> Response:
+    tag = f'"{sha256(data).hexdigest()[:32]}"'
+    headers |= {"Cache-Control": control, "ETag": tag}
+    known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
+    if tag in known or known == ["*"]:
+        headers.pop("Content-Encoding", None)
+        return Response(None, 304, headers)
+    return Response(data, 200, headers, media)
+
+
+def _takes_gzip(request: Request) -> bool:
+    for part in request.headers.get("accept-encoding", "").split(","):
+        name, _, parameters = part.partition(";")
+        if name.strip().lower() in {"gzip", "x-gzip"}:
+            quality = parameters.strip().lower().removeprefix("q=").strip()
+            return not quality or quality.strip("0.") != ""
+    return False

@@ -83,7 +83,7 @@ def decode_entries(data: bytes) -> list[bytes]:
     while at < len(data):
         start = at + 2
         at = start + int.from_bytes(data[at:start], "big")
-        if start > len(data) or at > len(data):
+        if at > len(data):
             raise ProofError("the entry bundle is cut short")
         entries.append(data[start:at])
         if len(entries) > TILE_WIDTH:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,8 @@ from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
 
 LOG = SigningKey("example.com/log", ED25519, bytes(range(32)))
 NEXT = SigningKey("example.com/log", ED25519, bytes(range(1, 33)))
-WITNESS = SigningKey("example.org/witness", COSIGNATURE_V1, bytes(range(2, 34)))
+WITNESS_SEED = bytes(range(2, 34))
+WITNESS = SigningKey("example.org/witness", COSIGNATURE_V1, WITNESS_SEED)
 TEXT = "example.com/log\n1\n" + to_base64(bytes(32)) + "\n"
 NOTE = Note(TEXT, (LOG.sign(TEXT),))
 LINE = LOG.sign(TEXT).line()
@@ -284,6 +286,14 @@ def test_a_cosignature_holds_for_one_text_one_time_and_one_key() -> None:
         check(SigningKey.generate(WITNESS.name, COSIGNATURE_V1).verifier, TEXT, signature)
     with pytest.raises(ProofError):
         check(LOG.verifier, TEXT, LOG.sign(TEXT))
+
+
+@pytest.mark.parametrize("at", [0, 2**63, 2**64 - 1])
+def test_a_cosignature_of_no_time_is_refused_though_the_key_has_signed_it(at: int) -> None:
+    message = f"cosignature/v1\ntime {at}\n{TEXT}".encode()
+    value = at.to_bytes(8, "big") + Ed25519PrivateKey.from_private_bytes(WITNESS_SEED).sign(message)
+    with pytest.raises(ProofError, match="does not verify"):
+        check(WITNESS.verifier, TEXT, Signature(WITNESS.name, WITNESS.verifier.key_id, value))
 
 
 @pytest.mark.parametrize("at", [0, -1, 2**63])

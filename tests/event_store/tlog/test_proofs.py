@@ -125,6 +125,14 @@ def test_a_consistency_that_cannot_be_is_refused(
         proofs.verify_consistency(old, new, old_root, new_root, made)
 
 
+@pytest.mark.parametrize(("real", "claimed"), [(4, 2), (2, 4), (100, 130), (130, 100), (100, 40), (40, 100)])
+def test_a_proof_of_a_tree_of_another_height_is_refused(real: int, claimed: int) -> None:
+    with pytest.raises(ProofError, match="too"):
+        proofs.verify_inclusion(0, claimed, LEAVES[0], path(0, LEAVES[:real]), ROOTS[real])
+    with pytest.raises(ProofError, match="too"):
+        proofs.verify_consistency(1, claimed, ROOTS[1], ROOTS[real], proof(1, LEAVES[:real]))
+
+
 def alterations(made: list[bytes], data: st.DataObject) -> list[list[bytes]]:
     """A hash too many, and where there are hashes: one less, one changed."""
     altered = [[*made, LEAVES[0]], [LEAVES[0], *made]]

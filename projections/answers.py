@@ -158,7 +158,11 @@ class ResourceActivity(Struct, frozen=True):
 
 
 class ProjectionStatus(Struct, frozen=True):
-    """How far a projection is. `lag` is in events; `state` is ``running`` or ``failed``, `failed_position` where."""
+    """How far a build of a projection is. `lag` is in events; queries read the build that is `live`.
+
+    `state` is ``running``, ``paused`` or ``failed`` (`failed_position` says where), and of a build that isn't live
+    ``loading`` or ``ready``. `error` is the exception's type and the place in the projector's code.
+    """
 
     name: str
     version: int

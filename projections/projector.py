@@ -34,6 +34,7 @@ class Projector(Protocol):
         """
 
 
-def schema_name(projector: Projector) -> str:
-    """The PostgreSQL schema of this version."""
-    return f"{projector.name}_v{projector.version}"
+def schema_name(projector: Projector, build: int = 1) -> str:
+    """The PostgreSQL schema of a build; builds of a projection are numbered from 1, whatever their version."""
+    first = f"{projector.name}_v{projector.version}"
+    return first if build == 1 else f"{first}_b{build}"

@@ -1,21 +1,63 @@
-"""Which projections there are, built in and in the database, and how far each version is."""
+"""Which projections there are, built in and in the database: their builds, and how far each is."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
 from psycopg2 import sql
 
+from domain.errors import ConfigurationError
 from event_store.database import READER, Connection, Database
+from event_store.statements import load
 from projections.activity import ActivityProjector
 from projections.answers import ProjectionStatus
+from projections.definition import code_digest, definition_digest
 from projections.device import DeviceProjector
 from projections.patient import PatientProjector
 from projections.projector import Projector, schema_name
 from projections.service import ServiceProjector
-from projections.statements import load
 from projections.tables import create_indexes, create_table
 from projections.user import UserProjector
 
 _SQL = load(__package__, "registry.sql")
+_NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")
+
+LOADING = "loading"
+READY = "ready"
+
+
+class Build(Struct, frozen=True):
+    """One set of tables of a projection. At most one of a projection's builds is live: the one that queries read.
+
+    `definition` and `code_digest` are hex digests; `state` is ``loading`` until all that the log held is in.
+    """
+
+    name: str
+    build: int
+    version: int
+    schema: str
+    live: bool
+    state: str
+    paused: bool
+    position: int
+    definition: str
+    code_digest: str
+    failed_position: int | None
+    failed_event_id: UUID | None
+    failure: str | None
+    created_at: datetime
+    switched_at: datetime | None
+    attested_at: datetime | None
+    log_size: int
+
+    @property
+    def lag(self) -> int:
+        """Events of the log that are not in yet."""
+        return max(0, self.log_size - 1 - self.position)
 
 
 def built_in() -> tuple[Projector, ...]:
@@ -23,65 +65,148 @@ def built_in() -> tuple[Projector, ...]:
     return (ActivityProjector(), PatientProjector(), UserProjector(), DeviceProjector(), ServiceProjector())
 
 
-def register(database: Database, projector: Projector) -> int:
-    """Make the version's schema, tables and checkpoint where they are missing; returns the checkpoint."""
-    identity = {"name": projector.name, "version": projector.version}
+def list_builds(connection: Connection) -> list[Build]:
+    """Every build, by name and number."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["list_builds"])
+        return [Build(*row) for row in cursor.fetchall()]
+
+
+def live_builds(connection: Connection) -> dict[str, Build]:
+    """The live build of each projection that has one."""
+    return {build.name: build for build in list_builds(connection) if build.live}
+
+
+def skipped(connection: Connection) -> Mapping[str, frozenset[int]]:
+    """The positions that an operator has decided to leave out, by projection."""
+    found: dict[str, set[int]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["list_skips"])
+        for name, position in cursor.fetchall():
+            found.setdefault(name, set()).add(position)
+    return {name: frozenset(positions) for name, positions in found.items()}
+
+
+def register(database: Database, projector: Projector) -> Build | None:
+    """The live build. A projection that has no build at all gets its first, live and empty.
+
+    None while the first build is still being loaded. Raises `ConfigurationError` when the name is none, or a table's
+    name belongs to another projection.
+    """
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(_SQL["lock_registry"])
-        cursor.execute(_SQL["find_version"], identity)
-        row = cursor.fetchone()
-        if row is not None:
-            return int(row[0])
-        _create(connection, projector)
-        cursor.execute(_SQL["register"], identity | {"schema": schema_name(projector)})
-        return -1
+        builds = [each for each in list_builds(connection) if each.name == projector.name]
+        if not builds:
+            number = create_build(connection, projector, live=True, indexed=True)
+            return next(
+                each
+                for each in list_builds(connection)
+                if (each.name, each.build) == (projector.name, number)
+            )
+        live = next((each for each in builds if each.live), None)
+        if live is not None and not live.definition and live.version == projector.version:
+            cursor.execute(_SQL["adopt"], _identity(projector) | {"build": live.build})
+        return live
 
 
-def _create(connection: Connection, projector: Projector) -> None:
-    schema, reader = sql.Identifier(schema_name(projector)), sql.Identifier(READER)
+def create_build(
+    connection: Connection, projector: Projector, *, live: bool = False, indexed: bool = False
+) -> int:
+    """Make the next build's schema, tables and checkpoint; its number. Without indexes it is there to be loaded.
+
+    The caller's transaction holds the registry's lock from here on.
+    """
+    if not _NAME.fullmatch(projector.name) or projector.version < 1:
+        raise ConfigurationError(
+            f"{projector.name!r} version {projector.version} names no projection: lower-case letters, digits and"
+            " underscores, at most 40, and a version from 1"
+        )
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
-        cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(schema))
+        cursor.execute(_SQL["lock_registry"])
+        tables = [table.name for table in projector.tables]
+        cursor.execute(_SQL["other_tables"], {"name": projector.name, "tables": tables})
+        taken = cursor.fetchone()
+        if taken is not None:
+            raise ConfigurationError(
+                f"table {taken[0]} belongs to another projection: choose another name for it"
+            )
+        held = [each.build for each in list_builds(connection) if each.name == projector.name]
+        build = max(held, default=0) + 1
+        schema = schema_name(projector, build)
+        _create_tables(connection, projector, schema, indexed=indexed)
+        state = READY if indexed else LOADING
+        cursor.execute(
+            _SQL["register"],
+            _identity(projector) | {"build": build, "schema": schema, "live": live, "state": state},
+        )
+    return build
+
+
+def _identity(projector: Projector) -> dict[str, object]:
+    return {
+        "name": projector.name,
+        "version": projector.version,
+        "definition": definition_digest(projector.tables),
+        "code_digest": code_digest(projector),
+    }
+
+
+def _create_tables(connection: Connection, projector: Projector, schema: str, *, indexed: bool) -> None:
+    names = {"schema": sql.Identifier(schema), "reader": sql.Identifier(READER)}
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("CREATE SCHEMA {schema}").format(**names))
+        cursor.execute(sql.SQL("SET LOCAL search_path = {schema}").format(**names))
         for table in projector.tables:
             cursor.execute(create_table(table))
-            for index in create_indexes(table):
+            for index in create_indexes(table) if indexed else ():
                 cursor.execute(index)
-        cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, reader))
-        cursor.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schema, reader))
+        cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {reader}").format(**names))
+        cursor.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}").format(**names))
+
+
+def misfit(projector: Projector, build: Build) -> str:
+    """Why this program's projector may not feed this build, and what to do; empty when it may."""
+    name, code, tables = projector.name, projector.version, build.version
+    rebuild = f"run `audit-trail projections rebuild {name}`"
+    if code > tables:
+        return f"needs rebuild: its tables are version {tables}, this program has {code}; {rebuild}"
+    if code < tables:
+        return (
+            f"refused: its tables are version {tables}, this program has {code};"
+            f" use the newer program, or `audit-trail projections switch {name}` to go back to an older build"
+        )
+    if build.definition and build.definition != definition_digest(projector.tables):
+        return (
+            f"refused: the declared tables are not those of version {tables} any more;"
+            f" raise the projector's version, then {rebuild}"
+        )
+    return ""
 
 
 def open_snapshot(connection: Connection) -> dict[str, int]:
-    """Make the live versions' tables visible to this transaction; returns the checkpoint of each projection."""
+    """Make the live builds' tables visible to this transaction; returns the checkpoint of each projection."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["open_snapshot"])
         return dict(cursor.fetchall())
 
 
 def list_versions(connection: Connection) -> list[ProjectionStatus]:
-    """The state of every registered version."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SQL["list_versions"])
-        return [_status(*row) for row in cursor.fetchall()]
+    """The state of every build."""
+    return [_status(build) for build in list_builds(connection)]
 
 
-def _status(
-    name: str,
-    version: int,
-    live: bool,
-    position: int,
-    failed_position: int | None,
-    failed_event_id: object,
-    failure: str | None,
-    size: int,
-) -> ProjectionStatus:
+def _status(build: Build) -> ProjectionStatus:
+    state = build.state
+    if build.live:
+        state = "paused" if build.paused else "running"
     return ProjectionStatus(
-        name=name,
-        version=version,
-        position=position,
-        lag=size - 1 - position,
-        state="running" if failure is None else "failed",
-        live=live,
-        failed_position=failed_position,
-        failed_event_id=None if failed_event_id is None else str(failed_event_id),
-        error=failure,
+        name=build.name,
+        version=build.version,
+        position=build.position,
+        lag=build.lag,
+        state="failed" if build.failure is not None else state,
+        live=build.live,
+        failed_position=build.failed_position,
+        failed_event_id=None if build.failed_event_id is None else str(build.failed_event_id),
+        error=build.failure,
     )

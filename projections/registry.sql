@@ -1,20 +1,29 @@
--- name: list_versions
--- Every version of every projection, and how many events the log has.
+-- name: list_builds
+-- Every build of every projection, and how many events the log has.
 SELECT
     projection.name,
+    projection.build,
     projection.version,
+    projection.schema_name,
     projection.live,
+    projection.state,
+    projection.paused,
     projection.position,
+    projection.definition,
+    projection.code_digest,
     projection.failed_position,
     projection.failed_event_id,
     projection.failure,
+    projection.created_at,
+    projection.switched_at,
+    projection.attested_at,
     log_state.size
 FROM audit_trail.projection
 CROSS JOIN audit_trail.log_state
-ORDER BY projection.name ASC, projection.version ASC;
+ORDER BY projection.name ASC, projection.build ASC;
 
 -- name: open_snapshot
--- The live versions' schemas become the search path, so that queries name tables alone. And only plans that follow an
+-- The live builds' schemas become the search path, so that queries name tables alone. And only plans that follow an
 -- index in its order are wanted: they stop at the page's end, whatever the statistics of a young table say.
 SELECT
     set_config('search_path', coalesce(string_agg(quote_ident(schema_name), ', '), 'pg_catalog'), true),
@@ -35,23 +44,33 @@ WHERE live;
 -- name: lock_registry
 SELECT pg_advisory_xact_lock(7021799);
 
--- name: find_version
-SELECT position
+-- name: other_tables
+-- Tables of these names in the schemas of other projections.
+SELECT pg_class.relname
 FROM audit_trail.projection
-WHERE name = %(name)s AND version = %(version)s;
+INNER JOIN pg_namespace ON projection.schema_name = pg_namespace.nspname
+INNER JOIN pg_class ON pg_namespace.oid = pg_class.relnamespace
+WHERE projection.name <> %(name)s AND pg_class.relkind = 'r' AND pg_class.relname = ANY(%(tables)s)
+ORDER BY pg_class.relname
+LIMIT 1;
 
 -- name: register
--- The first version of a projection is live at once; a later one waits until it is switched to.
-INSERT INTO audit_trail.projection (name, version, schema_name, live)
-SELECT
-    %(name)s,
-    %(version)s,
-    %(schema)s,
-    NOT EXISTS (SELECT FROM audit_trail.projection WHERE name = %(name)s AND live);
+INSERT INTO audit_trail.projection (name, build, version, schema_name, live, state, definition, code_digest)
+VALUES (
+    %(name)s, %(build)s, %(version)s, %(schema)s, %(live)s, %(state)s, %(definition)s, %(code_digest)s
+);
+
+-- name: adopt
+-- A build of before digests were kept takes those of the first program that has its version.
+UPDATE audit_trail.projection
+SET
+    definition = %(definition)s,
+    code_digest = %(code_digest)s
+WHERE name = %(name)s AND build = %(build)s AND definition = '';
 
 -- name: advance
--- Compare-and-set of the checkpoint, in the transaction of the rows. Its row lock makes a second runner wait and then
--- find that it has come too late.
+-- Compare-and-set of the checkpoint, in the transaction of the rows. Its row lock makes a second writer wait and then
+-- find that it has come too late, or that the build was paused, emptied or replaced meanwhile.
 UPDATE audit_trail.projection
 SET
     position = %(position)s,
@@ -59,7 +78,7 @@ SET
     failed_position = NULL,
     failed_event_id = NULL,
     failure = NULL
-WHERE name = %(name)s AND version = %(version)s AND position = %(expected)s;
+WHERE name = %(name)s AND build = %(build)s AND position = %(expected)s AND live = %(live)s AND NOT paused;
 
 -- name: fail
 UPDATE audit_trail.projection
@@ -68,4 +87,11 @@ SET
     failed_position = %(failed_position)s,
     failed_event_id = %(event_id)s,
     failure = %(failure)s
-WHERE name = %(name)s AND version = %(version)s AND position < %(failed_position)s;
+WHERE name = %(name)s AND build = %(build)s AND position < %(failed_position)s;
+
+-- name: list_skips
+SELECT
+    name,
+    position
+FROM audit_trail.projection_skip
+WHERE applied;

@@ -1,7 +1,8 @@
-"""The runner: reads each batch of the log once and feeds it to every projector whose checkpoint agrees.
+"""The runner: reads each batch of the log once and feeds it to the live build of every projector that stands there.
 
 Failures: the database away is **retry**, with a growing pause. An event that breaks a projector **stops** that
-projector there, visibly, and it is tried again after a growing pause; the others go on.
+projector there, visibly, and it is tried again after a growing pause; the others go on. A projector whose code does not
+fit its tables **stops** too, and what to do is logged and shown.
 """
 
 from __future__ import annotations
@@ -15,53 +16,44 @@ from domain.errors import AuditTrailError, FencedError, UnavailableError
 from domain.event import RecordedEvent
 from event_store.database import Database
 from event_store.reading import Batch, read_events
+from projections.metrics import RunnerMetrics
 from projections.projector import Projector
-from projections.registry import register
+from projections.registry import live_builds, register, skipped
+from projections.track import Track
 from projections.wakeup import WakeUp
-from projections.writer import Writer
 
 _log = logging.getLogger(__name__)
 
 BATCH = 5000
 """Events read at once. The database's share of the work is a fifth less than with 2,000, for some 20 MB of memory."""
 POLL_SECONDS = 1.0
-"""The longest that an event waits when its NOTIFY is lost."""
+"""The longest that an event waits when its NOTIFY is lost, and an operator's order when nothing is fenced by it."""
 RETRY_SECONDS = (0.2, 5.0)
 """First and longest pause while the database is away."""
-POISON_SECONDS = (5.0, 300.0)
-"""First and longest pause before a poison event is tried again."""
-
-
-class _Track:
-    """One projector's state in this process."""
-
-    def __init__(self, database: Database, projector: Projector, position: int) -> None:
-        self.projector = projector
-        self.writer = Writer(database, projector)
-        self.position = position
-        self.pause = 0.0
-        self.retry_at = 0.0
-
-    def poisoned(self) -> None:
-        self.pause = min(max(self.pause * 2, POISON_SECONDS[0]), POISON_SECONDS[1])
-        self.retry_at = time.monotonic() + self.pause
-
-    def passed(self, position: int) -> None:
-        self.position = position
-        self.pause = self.retry_at = 0.0
 
 
 class Runner:
     """Keeps the read models of `projectors` up to date. A second runner on the same database is harmless.
 
-    Beside the pool of `database` it opens one connection per projector, and one that listens.
+    It feeds a projector's live build alone, and follows the registry: a pause, a reset or a switch by another process
+    fences its next batch, and it looks again. Beside the pool of `database` it opens one connection per projector, and
+    one that listens.
     """
 
-    def __init__(self, database: Database, projectors: Sequence[Projector], *, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        database: Database,
+        projectors: Sequence[Projector],
+        *,
+        batch: int = BATCH,
+        metrics: RunnerMetrics | None = None,
+    ) -> None:
         self._database = database
         self._projectors = projectors
         self._batch = batch
-        self._tracks: list[_Track] = []
+        self._metrics = metrics
+        self._tracks: list[Track] = []
+        self._looked_at = 0.0
         self._wakeup = WakeUp(database)
         self._ahead: tuple[int, Batch] | None = None
 
@@ -98,19 +90,21 @@ class Runner:
 
     def _close(self) -> None:
         for track in self._tracks:
-            track.writer.close()
+            track.close()
         self._tracks = []
         self._ahead = None
         self._wakeup.close()
 
     def _step(self, pool: ThreadPoolExecutor) -> bool:
         """One batch for the projectors that are furthest behind; False when there is nothing to do."""
-        if not self._tracks:
-            self._tracks = [
-                _Track(self._database, each, register(self._database, each)) for each in self._projectors
-            ]
         now = time.monotonic()
-        due = [track for track in self._tracks if track.retry_at <= now]
+        if (
+            now - self._looked_at >= POLL_SECONDS
+            or any(track.stale for track in self._tracks)
+            or not self._tracks
+        ):
+            self._look()
+        due = [track for track in self._tracks if track.due(now)]
         for position in sorted({track.position for track in due}):
             behind = [track for track in due if track.position == position]
             # Not beyond the next group, so that the two meet there and are fed together.
@@ -123,6 +117,22 @@ class Runner:
                 return True
         return False
 
+    def _look(self) -> None:
+        """See what the registry says of every projector."""
+        tracks = self._tracks or [Track(self._database, each) for each in self._projectors]
+        if not self._tracks:
+            for each in self._projectors:
+                register(self._database, each)
+            self._tracks = tracks
+        with self._database.transaction(read_only=True) as connection:
+            builds, skips = live_builds(connection), skipped(connection)
+        for track in tracks:
+            build = builds.get(track.projector.name)
+            track.look(build, skips.get(track.projector.name, frozenset()))
+            if self._metrics is not None and build is not None:
+                self._metrics.seen(build, feeding=track.feeding)
+        self._looked_at = time.monotonic()
+
     def _read(self, after: int, limit: int) -> Batch:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == after and 0 < ahead[1].last - after <= limit:
@@ -130,7 +140,7 @@ class Runner:
         with self._database.transaction(read_only=True) as connection:
             return read_events(connection, after, limit)
 
-    def _feed(self, pool: ThreadPoolExecutor, tracks: list[_Track], batch: Batch) -> None:
+    def _feed(self, pool: ThreadPoolExecutor, tracks: list[Track], batch: Batch) -> None:
         jobs = [pool.submit(self._apply, track, batch.events, batch.last) for track in tracks]
         try:
             # While the database writes this batch, read the next.
@@ -140,19 +150,20 @@ class Runner:
         for error in errors:
             raise error
 
-    def _apply(self, track: _Track, events: Sequence[RecordedEvent], last: int) -> None:
+    def _apply(self, track: Track, events: Sequence[RecordedEvent], last: int) -> None:
         try:
-            track.writer.apply(events, track.position, last)
+            applied = track.apply(events, last)
         except FencedError:
-            track.position = register(self._database, track.projector)
+            track.stale = True
         except AuditTrailError:
             raise
         except Exception as exc:  # noqa: BLE001 - a projector may be anyone's code, and must stop itself alone
             self._narrow(track, events, last, exc)
         else:
-            track.passed(last)
+            if self._metrics is not None:
+                self._metrics.applied(track.projector.name, last, applied)
 
-    def _narrow(self, track: _Track, events: Sequence[RecordedEvent], last: int, cause: Exception) -> None:
+    def _narrow(self, track: Track, events: Sequence[RecordedEvent], last: int, cause: Exception) -> None:
         """Halve the batch until one event stands alone: all before it is kept, and the projector stops at it."""
         if not events:
             raise cause
@@ -163,8 +174,4 @@ class Runner:
             if track.position == middle:
                 self._apply(track, events[half:], last)
             return
-        failure = type(cause).__qualname__
-        position = events[0].position
-        _log.error("projection %s stopped at position %d: %s", track.projector.name, position, failure)
-        track.writer.fail(events[0], failure)
-        track.poisoned()
+        track.poisoned(events[0], cause)

@@ -1,4 +1,4 @@
-"""Applies batches of one projector: rows and checkpoint in one transaction, on a connection of its own."""
+"""Applies batches of one projector to one build: rows and checkpoint in one transaction, on a connection of its own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from domain.errors import FencedError
 from domain.event import RecordedEvent
 from event_store.copy import copy_in
 from event_store.database import Connection, Cursor, Database, translated
+from event_store.statements import load
 from projections.encoding import Encoder
-from projections.projector import Projector, schema_name
-from projections.statements import load
+from projections.projector import Projector
+from projections.registry import Build
 from projections.tables import Row, Table, create_staging, merge_staged, staging_name
 
 _SQL = load(__package__, "registry.sql")
@@ -43,38 +44,48 @@ class _TableWriter:
 
 
 class Writer:
-    """One projector's way into its tables. Not for use by two threads at once."""
+    """One projector's way into the tables of one build. Not for use by two threads at once."""
 
-    def __init__(self, database: Database, projector: Projector) -> None:
+    def __init__(self, database: Database, projector: Projector, build: Build) -> None:
         self._database = database
         self._projector = projector
-        self._tables = [_TableWriter(table, schema_name(projector)) for table in projector.tables]
-        self._identity = {"name": projector.name, "version": projector.version}
+        self._tables = [_TableWriter(table, build.schema) for table in projector.tables]
+        self._identity = {"name": build.name, "build": build.build, "live": build.live}
         self._connection: Connection | None = None
 
     def apply(self, events: Sequence[RecordedEvent], expected: int, last: int) -> None:
         """Write the rows of `events` and move the checkpoint from `expected` to `last`: both or neither.
 
-        Raises `FencedError` when the checkpoint is elsewhere, `UnavailableError` when the database is away, and
-        whatever the projector raises. Nothing is committed then.
+        Raises `FencedError` when the checkpoint is elsewhere, or the build is paused, or is live no more (or by now);
+        `UnavailableError` when the database is away, and whatever the projector raises. Nothing is committed then.
         """
+        prepared = self.prepare(events)
+        with self.transaction() as cursor:
+            self.write(cursor, prepared, expected, last)
+
+    def prepare(self, events: Sequence[RecordedEvent]) -> list[tuple[_TableWriter, list[bytes]]]:
+        """What `write` will send: the events' rows, encoded. Raises whatever the projector raises."""
         rows = self._projector.rows(events)
-        encoded = [(each, each.prepare(list(rows.get(each.table.name, ())))) for each in self._tables]
-        with self._cursor() as cursor:
-            cursor.execute(_SQL["advance"], self._identity | {"expected": expected, "position": last})
-            if cursor.rowcount != 1:
-                raise FencedError(f"the checkpoint of {self._projector.name} is not at {expected}")
-            try:
-                for writer, data in encoded:
-                    if data:
-                        writer.write(cursor, data)
-            except errors.ProgramLimitExceeded as exc:
-                # The driver counts it as operational, but no retry helps: this row fits into no index.
-                raise ValueError("a row is larger than its table's key may be") from exc
+        return [(each, each.prepare(list(rows.get(each.table.name, ())))) for each in self._tables]
+
+    def write(
+        self, cursor: Cursor, prepared: list[tuple[_TableWriter, list[bytes]]], expected: int, last: int
+    ) -> None:
+        """`apply`, inside a transaction of this writer."""
+        cursor.execute(_SQL["advance"], self._identity | {"expected": expected, "position": last})
+        if cursor.rowcount != 1:
+            raise FencedError(f"the checkpoint of {self._projector.name} is not at {expected}")
+        try:
+            for writer, data in prepared:
+                if data:
+                    writer.write(cursor, data)
+        except errors.ProgramLimitExceeded as exc:
+            # The driver counts it as operational, but no retry helps: this row fits into no index.
+            raise ValueError("a row is larger than its table's key may be") from exc
 
     def fail(self, event: RecordedEvent, failure: str) -> None:
         """Record that this event stops the projector."""
-        with self._cursor() as cursor:
+        with self.transaction() as cursor:
             cursor.execute(
                 _SQL["fail"],
                 self._identity
@@ -88,8 +99,8 @@ class Writer:
             self._connection = None
 
     @contextmanager
-    def _cursor(self) -> Iterator[Cursor]:
-        """A transaction. A connection that an error has left in doubt is not used again."""
+    def transaction(self) -> Iterator[Cursor]:
+        """A transaction on the writer's connection. One that an error has left in doubt is not used again."""
         with translated():
             if self._connection is None or self._connection.closed:
                 self._connection = self._connect()
@@ -107,5 +118,9 @@ class Writer:
             cursor.execute("SET synchronous_commit = off")
             for writer in self._tables:
                 if writer.staging:
-                    cursor.execute(writer.staging)
+                    try:
+                        cursor.execute(writer.staging)
+                    except (errors.UndefinedTable, errors.InvalidSchemaName) as exc:
+                        connection.close()
+                        raise FencedError(f"the tables of {self._projector.name} are gone") from exc
         return connection

@@ -77,10 +77,10 @@ class WebMetrics:
             self.database.set(0)
             return
         self.database.set(1)
-        # Versions that a rebuild has replaced must not stay in the answer.
+        # Versions that a rebuild has replaced must not stay in the answer, and nobody waits for what isn't live.
         for gauge in (self.position, self.lag, self.failed):
             gauge.clear()
-        for each in statuses:
+        for each in filter(lambda status: status.live, statuses):
             labels = (each.name, str(each.version))
             self.position.labels(*labels).set(each.position)
             self.lag.labels(*labels).set(each.lag)

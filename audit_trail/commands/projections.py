@@ -1,26 +1,176 @@
-"""`audit-trail projections`: the read models."""
+"""`audit-trail projections`: the read models, and what analysts and operators do with them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from audit_trail import components
 from audit_trail.commands.terminal import out, plain
-from audit_trail.settings import load
+from audit_trail.settings import Settings, load
+from domain.errors import ConfigurationError
 
-app = typer.Typer(help="The read models.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from event_store.database import Database
+    from projections.projector import Projector
+    from projections.registry import Build
+
+app = typer.Typer(
+    help="The read models: look at them, rebuild them, decide about poison events.", no_args_is_help=True
+)
+Name = Annotated[str, typer.Argument(help="The projection's name, as `projections list` shows it.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Names; all when there is none.")]
 
 
 @app.command("list")
 def list_projections() -> None:
-    """List the read models: version, checkpoint, lag and state."""
-    from projections.read_models import ReadModels
+    """List every build of every projection: version, checkpoint, lag and state."""
+    from projections.registry import list_builds
 
-    database = components.reader_database(load())
-    table = Table("name", "version", "position", "lag", "state", "error", box=None)
-    for row in ReadModels(database).projections():
-        cells = (row.name, str(row.version), str(row.position), str(row.lag), row.state, row.error or "")
+    with (
+        closing(components.reader_database(load())) as database,
+        database.transaction(read_only=True) as connection,
+    ):
+        builds = list_builds(connection)
+    table = Table("name", "version", "build", "live", "position", "lag", "state", "error", box=None)
+    for build in builds:
+        cells = (
+            build.name,
+            str(build.version),
+            str(build.build),
+            "live" if build.live else "",
+            str(build.position),
+            str(build.lag),
+            state_of(build),
+            build.failure or "",
+        )
         table.add_row(*map(plain, cells))
-    database.close()
     out.print(table)
+
+
+def state_of(build: Build) -> str:
+    """One word for what a build does."""
+    if build.failure is not None:
+        return "failed"
+    if not build.live:
+        return build.state
+    return "paused" if build.paused else "running"
+
+
+@app.command()
+def status(names: Names = None) -> None:
+    """Say of each projection what it does, whether this program's code fits its tables, and what to do if not."""
+    from projections.status import describe
+
+    known = {each.name: each for each in projectors()}
+    with closing(components.reader_database(load())) as database:
+        for line in describe(database, known, names or []):
+            out.print(plain(line) if line else "", soft_wrap=True)
+
+
+@app.command()
+def pause(name: Name) -> None:
+    """Feed a projection no more. Queries go on and answer as of its checkpoint."""
+    from projections.operations import pause as run
+
+    with writing() as (_, database):
+        run(database, name)
+    typer.echo(f"{name} is paused; `audit-trail projections resume {name}` goes on")
+
+
+@app.command()
+def resume(name: Name) -> None:
+    """Feed a paused projection again."""
+    from projections.operations import resume as run
+
+    with writing() as (_, database):
+        run(database, name)
+    typer.echo(f"{name} goes on")
+
+
+@app.command()
+def reset(
+    name: Name,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it: queries see an empty model until it is filled.")
+    ] = False,
+) -> None:
+    """Begin a projection anew with empty tables, which the runner fills. `rebuild` does the same unseen."""
+    from projections.operations import reset as run
+
+    projector = named(name)
+    if not yes:
+        raise ConfigurationError(
+            f"reset shows queries an empty model until the runner has filled it: `rebuild {name}` does not;"
+            " say --yes when this is what you want"
+        )
+    with writing() as (_, database):
+        build = run(database, projector)
+    typer.echo(
+        f"{name} begins anew as build {build}; the old build stays until `audit-trail projections drop`"
+    )
+
+
+@app.command()
+def retry(name: Name) -> None:
+    """Try the event that stops a projection again now, and not only after the pause."""
+    from projections.operations import retry as run
+
+    with writing() as (_, database):
+        count = run(database, name)
+    typer.echo(f"{name} tries again" if count else f"no event stops {name}")
+
+
+@app.command()
+def skip(
+    name: Name,
+    position: Annotated[int, typer.Option(min=0, help="The position that `projections status` shows.")],
+    by: Annotated[str, typer.Option(help="Who decides.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
+) -> None:
+    """Leave out the one event that stops a projection, for good; the decision is recorded in the trail."""
+    from ingest.publishing import Message, Publisher
+    from projections.operations import skip as run
+
+    with (
+        writing() as (settings, database),
+        closing(Publisher(components.ingest_settings(settings))) as publisher,
+    ):
+        run(
+            database,
+            name,
+            position,
+            by=by,
+            reason=reason,
+            publish=lambda event: publisher.publish([Message(settings.kafka_topics[0], None, event)]),
+        )
+    typer.echo(f"{name} leaves out the event at position {position}")
+
+
+def projectors() -> tuple[Projector, ...]:
+    """The projectors of this program."""
+    from projections.registry import built_in
+
+    return built_in()
+
+
+def named(name: str) -> Projector:
+    """The projector of this program with this name."""
+    known = {each.name: each for each in projectors()}
+    if name not in known:
+        raise ConfigurationError(
+            f"there is no projection {name!r}; this program has {', '.join(sorted(known))}"
+        )
+    return known[name]
+
+
+@contextmanager
+def writing() -> Iterator[tuple[Settings, Database]]:
+    """The settings, and the database in the role of the projector."""
+    settings = load()
+    with closing(components.projector_database(settings)) as database:
+        yield settings, database

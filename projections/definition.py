@@ -1,0 +1,60 @@
+"""Fingerprints of a projector: of the tables that it declares, and of the source that fills them."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from projections.projector import Projector
+from projections.tables import Table
+
+
+def definition_digest(tables: Iterable[Table]) -> str:
+    """SHA-256, as hex, of the tables: names, columns, kinds, merges, keys and indexes."""
+    declared = [
+        {
+            "table": table.name,
+            "key": table.key,
+            "columns": [
+                (
+                    column.name,
+                    column.kind.value,
+                    column.nullable,
+                    (column.merge.template, column.merge.by) if column.merge else None,
+                )
+                for column in table.columns
+            ],
+            "indexes": [(index.columns, index.where) for index in table.indexes],
+        }
+        for table in tables
+    ]
+    return hashlib.sha256(msgspec.json.encode(declared)).hexdigest()
+
+
+def source_file(projector: Projector) -> Path | None:
+    """The file that the projector's class stands in; None when there is none, as in an interpreter's session."""
+    try:
+        file = inspect.getsourcefile(type(projector))
+    except (TypeError, OSError):
+        return None
+    return Path(file) if file and Path(file).exists() else None
+
+
+def code_digest(projector: Projector) -> str:
+    """SHA-256, as hex, of the source file of the projector's class; empty when there is none."""
+    file = source_file(projector)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else ""
+
+
+def describe_failure(projector: Projector, error: BaseException) -> str:
+    """The exception's type and, when it came out of the projector's own file, where. Never its text: it may be data."""
+    name, file = type(error).__qualname__, source_file(projector)
+    frames = [
+        each for each in traceback.extract_tb(error.__traceback__) if file and Path(each.filename) == file
+    ]
+    return f"{name} at {file.name}:{frames[-1].lineno}" if file and frames else name

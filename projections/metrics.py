@@ -1,0 +1,56 @@
+"""The runner's numbers for Prometheus, by projection."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from projections.registry import Build
+
+
+class RunnerMetrics:
+    """The numbers of one runner, in `registry`."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or REGISTRY
+        self._events = Counter(
+            "audit_trail_projector_events",
+            "Events that this process has applied.",
+            ["projection"],
+            registry=registry,
+        )
+        self._position = Gauge(
+            "audit_trail_projector_position",
+            "The checkpoint of the live build.",
+            ["projection"],
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "audit_trail_projector_lag",
+            "Events of the log that the live build does not have yet.",
+            ["projection"],
+            registry=registry,
+        )
+        self._failed = Gauge(
+            "audit_trail_projector_failed",
+            "1 while a poison event stops the projection.",
+            ["projection"],
+            registry=registry,
+        )
+        self._feeding = Gauge(
+            "audit_trail_projector_feeding",
+            "0 while this process does not feed the projection: paused, or its code and its tables do not fit.",
+            ["projection"],
+            registry=registry,
+        )
+
+    def applied(self, name: str, position: int, events: int) -> None:
+        """Count a committed batch."""
+        self._events.labels(name).inc(events)
+        self._position.labels(name).set(position)
+
+    def seen(self, build: Build, *, feeding: bool) -> None:
+        """What the registry says of a live build."""
+        self._position.labels(build.name).set(build.position)
+        self._lag.labels(build.name).set(build.lag)
+        self._failed.labels(build.name).set(build.failed_position is not None)
+        self._feeding.labels(build.name).set(feeding)

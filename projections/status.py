@@ -1,0 +1,60 @@
+"""What to tell an operator of a projection: its builds, how they fit this program, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from domain.errors import ConfigurationError
+from event_store.database import Database
+from projections.definition import code_digest
+from projections.projector import Projector
+from projections.registry import Build, list_builds, misfit
+
+
+def describe(database: Database, known: Mapping[str, Projector], names: Sequence[str]) -> Iterator[str]:
+    """Lines for a terminal about the projections `names`, or about all that this program or the database has."""
+    with database.transaction(read_only=True) as connection:
+        builds = list_builds(connection)
+    every = sorted(known.keys() | {build.name for build in builds})
+    for name in names:
+        if name not in every:
+            raise ConfigurationError(f"there is no projection {name!r}; there are {', '.join(every)}")
+    for name in names or every:
+        projector = known.get(name)
+        yield f"{name}" + (
+            f"  version {projector.version} in this program" if projector else "  not in this program"
+        )
+        own = [build for build in builds if build.name == name]
+        if not own:
+            yield "  not built yet: the runner begins it, or `rebuild`"
+        for build in own:
+            yield from _build(build, projector)
+        yield ""
+
+
+def _build(build: Build, projector: Projector | None) -> Iterator[str]:
+    made = f"{build.created_at:%Y-%m-%d %H:%M:%S}"
+    live = "live" if build.live else build.state
+    yield f"  build {build.build}  version {build.version}  {live}  schema {build.schema}  made {made} UTC"
+    yield f"    position {build.position}, {build.lag} events behind the log" + (
+        ", paused" if build.paused else ""
+    )
+    if build.failed_position is not None:
+        name, at = build.name, build.failed_position
+        yield f"    stopped at position {at}, event {build.failed_event_id}: {build.failure}"
+        yield (
+            f"    mend the projector and run `audit-trail projections retry {name}`, or leave this event out:"
+            f" `audit-trail projections skip {name} --position {at} --by WHO --reason WHY`"
+        )
+    if build.paused:
+        yield f"    `audit-trail projections resume {build.name}` goes on"
+    if build.live and projector is not None:
+        wrong = misfit(projector, build)
+        if wrong:
+            yield f"    {wrong}"
+        elif build.code_digest and build.code_digest != code_digest(projector):
+            yield (
+                "    the projector's source has changed since; raise its version when other rows come out of it"
+            )
+    if not build.live and build.state == "loading":
+        yield f"    `audit-trail projections rebuild {build.name}` goes on with it, `drop` gives it up"

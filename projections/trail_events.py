@@ -1,0 +1,58 @@
+"""What the trail itself records of its projections: the events, ready to be published."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from msgspec import Struct
+
+from domain.event import Actor, ActorKind, AuditEvent, Resource, Source
+from domain.validation import decode_event, encode_event
+
+_NAMESPACE = UUID("6f2a3c1e-7d5b-5c0e-9a44-3f1d0b8e7c21")
+_SERVICE = "audit-trail"
+
+
+class Skip(Struct, frozen=True):
+    """The decision that a projection leaves one event out. `applied` once the trail has it."""
+
+    name: str
+    position: int
+    event_id: UUID
+    failure: str
+    reason: str
+    decided_by: str
+    decided_at: datetime
+    applied: bool
+
+
+def skipped_event(skip: Skip) -> bytes:
+    """`projection.event_skipped`. The same decision gives the same bytes, so that sending it again doubles nothing."""
+    decided = skip.decided_at.isoformat()
+    event = AuditEvent(
+        event_id=uuid5(_NAMESPACE, f"skip/{skip.name}/{skip.position}/{decided}"),
+        type="projection.event_skipped",
+        occurred_at=skip.decided_at,
+        source=Source(service=_SERVICE),
+        actor=Actor(kind=ActorKind.USER, id=skip.decided_by),
+        resources=(
+            Resource(type="Projection", id=skip.name),
+            Resource(type="AuditEvent", id=str(skip.event_id)),
+        ),
+        reason=skip.reason,
+        attributes={
+            "projection": skip.name,
+            "position": skip.position,
+            "skipped_event_id": str(skip.event_id),
+            "failure": skip.failure,
+        },
+    )
+    return _checked(event)
+
+
+def _checked(event: AuditEvent) -> bytes:
+    """The event's JSON; what an operator typed is held to the same bounds as everybody's events."""
+    encoded = encode_event(event)
+    decode_event(encoded)
+    return encoded

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from audit_trail import components, logs
 from audit_trail.commands import dead_letters, projections
+from audit_trail.commands.evidence import evidence
 from audit_trail.commands.terminal import out
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
 from domain.errors import (
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(projections.app, name="projections")
+app.command()(evidence)
 
 Broker = Annotated[
     Literal["embedded", "kafka"],

@@ -1,0 +1,138 @@
+"""`audit-trail evidence`: chosen events with everything that proves them, for someone without this program."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from audit_trail import components
+from audit_trail.settings import load
+from domain.errors import ConfigurationError, Reason, RejectedError
+
+if TYPE_CHECKING:
+    from event_store.evidence.kit import Selection
+    from projections.filters import EventFilter
+    from projections.read_models import ReadModels
+
+
+def evidence(
+    out: Annotated[Path, typer.Option(help="The folder to write, or a file that ends in .zip.")],
+    patient: Annotated[str, typer.Option(help="Events about this patient.")] = "",
+    user: Annotated[str, typer.Option(help="Events in which this user acted.")] = "",
+    device: Annotated[str, typer.Option(help="Events about or of this device.")] = "",
+    event: Annotated[
+        list[str] | None, typer.Option(help="The event with this id; may be given again. Alone.")
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--from", help="Occurred then or later: a date (UTC) or a time with its offset.")
+    ] = "",
+    until: Annotated[str, typer.Option("--to", help="Occurred before then.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace the kit that is there.")] = False,
+) -> None:
+    """Write an evidence kit: events, proofs, the signed tree head and a program that checks them, in one folder or zip.
+
+    Of --patient, --user and --device, all that are given must hold. The kit holds personal data.
+    """
+    from event_store.evidence.kit import write_kit
+    from event_store.evidence.storage import require_free
+    from projections.read_models import ReadModels
+
+    subjects = {"patient": patient, "user": user, "device": device}
+    asked: dict[str, str | list[str]] = {name: text for name, text in subjects.items() if text}
+    ids = event or []
+    if bool(asked) == bool(ids) or (ids and (since or until)):
+        raise ConfigurationError(
+            "say which events: --patient, --user, --device (with --from, --to), or --event alone"
+        )
+    moments = {name: _moment(name, text) for name, text in {"from": since, "to": until}.items() if text}
+    require_free(out, force=force)
+    with closing(components.reader_database(load())) as database:
+        models = ReadModels(database)
+        chosen = _by_id(models, ids) if ids else _by_filter(models, asked, moments)
+        written = write_kit(
+            database,
+            chosen,
+            out,
+            program=f"audit-trail {version('audit-trail')}",
+            at=datetime.now(UTC),
+            force=force,
+        )
+    typer.echo(f"{written.events} events, complete up to position {chosen.as_of_position}, in {out}")
+    typer.echo(f"signed tree of {written.head.size} events of {written.head.origin}")
+    typer.echo(f"cosigned by {', '.join(written.cosigned_by) or 'nobody'}")
+    typer.echo(f"SHA-256 of manifest.json: {written.manifest_digest}")
+
+
+def _by_id(models: ReadModels, ids: Sequence[str]) -> Selection:
+    from event_store.evidence.kit import Selection
+
+    positions = set()
+    for text in ids:
+        try:
+            found = models.event(UUID(text))
+        except ValueError as exc:
+            raise RejectedError(Reason.INVALID_FIELD, "an event id is a UUID", field="--event") from exc
+        if found is None:
+            raise RejectedError(Reason.INVALID_FIELD, f"no event has the id {UUID(text)}", field="--event")
+        positions.add(found.position)
+    asked = {"event": [str(UUID(text)) for text in ids]}
+    return Selection(asked=asked, positions=sorted(positions), as_of_position=max(positions))
+
+
+def _by_filter(
+    models: ReadModels, asked: dict[str, str | list[str]], moments: dict[str, datetime]
+) -> Selection:
+    from event_store.evidence.kit import Selection
+    from projections.filters import EventFilter
+
+    filter = EventFilter(
+        **{name: value for name, value in asked.items() if isinstance(value, str)},  # type: ignore[arg-type]
+        occurred_from=moments.get("from"),
+        occurred_until=moments.get("to"),
+    )
+    positions, as_of = _positions(models, filter)
+    if not positions:
+        raise RejectedError(
+            Reason.INVALID_FIELD, f"no event up to position {as_of} matches: there is nothing to write"
+        )
+    said = {name: moment.isoformat() for name, moment in moments.items()}
+    return Selection(asked={**asked, **said}, positions=positions, as_of_position=as_of)
+
+
+def _positions(models: ReadModels, filter: EventFilter) -> tuple[Sequence[int], int]:
+    """The positions of all that match, going up, and the position up to which that is complete."""
+    from projections.filters import MAX_PAGE, PageRequest
+
+    found = array("q")
+    page = models.events(filter, PageRequest(last=MAX_PAGE))
+    as_of = page.as_of_position  # what is recorded while the pages are read stays out
+    while page.events:
+        found.extend(each.position for each in reversed(page.events) if each.position <= as_of)
+        if not page.has_previous or page.events[0].position >= as_of:
+            break
+        page = models.events(filter, PageRequest(last=MAX_PAGE, before=page.events[0].position))
+    return found, as_of
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise RejectedError(
+            Reason.INVALID_FIELD,
+            "a date such as 2026-03-01, or a time such as 2026-03-01T08:00:00+01:00",
+            field=f"--{name}",
+        ) from exc
+    if moment.tzinfo is not None:
+        return moment
+    if len(text) == len("2026-03-01") and "T" not in text:
+        return moment.replace(tzinfo=UTC)
+    raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset, such as Z", field=f"--{name}")

@@ -1,0 +1,230 @@
+"""Writing a kit. Every event is checked against the signed tree head before it goes in: what is inconsistent stops it.
+
+Memory does not grow with the bodies: events go through in small chunks. What is only known at the end (the report's
+head, the manifest) is put together from temporary files.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import IO, Self
+
+from msgspec import Struct
+
+from domain.errors import LogInconsistentError, ProofError
+from domain.tree_head import InclusionProof
+from event_store.database import Connection, Database
+from event_store.evidence import report, verify
+from event_store.evidence.storage import Store, new_kit
+from event_store.heads import StoredHead, head_covering, stored_keys
+from event_store.log_reader import prove
+from event_store.nodes import StoredTree
+from event_store.tlog.encoding import to_base64
+from event_store.tlog.notes import VerifierKey
+from event_store.tlog.proof_files import encode_proof
+from event_store.tlog.proofs import verify_inclusion
+from event_store.tlog.tree_heads import TreeHead, open_head
+
+_CHUNK = 64
+"""Events of one transaction: with bodies of 1 MiB, which is the usual limit, 64 MiB."""
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Which events a kit is about. `asked` says it in words, field by field; `positions` go up.
+
+    The answer is complete up to `as_of_position`.
+    """
+
+    asked: Mapping[str, str | list[str]]
+    positions: Sequence[int]
+    as_of_position: int
+
+
+class Written(Struct, frozen=True, kw_only=True):
+    """What was written: `manifest_digest` is the SHA-256 of manifest.json, to be told by another way."""
+
+    events: int
+    head: TreeHead
+    cosigned_by: tuple[str, ...]
+    manifest_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    head: TreeHead
+    note: bytes
+    keys: list[VerifierKey]
+    witnesses: list[VerifierKey]
+
+
+def write_kit(
+    database: Database, selection: Selection, out: Path, *, program: str, at: datetime, force: bool = False
+) -> Written:
+    """Write the kit of `selection`, which is not empty, to the folder or zip `out`.
+
+    Raises `ConfigurationError` when `out` is there already (see `storage.new_kit`), and `LogInconsistentError` when an
+    event is not what the signed tree says.
+    """
+    with database.transaction(read_only=True) as connection:
+        signed = _signed(connection, selection.positions[-1])
+    with new_kit(out, at, force=force) as store, _Writing(store, out.parent) as writing:
+        for start in range(0, len(selection.positions), _CHUNK):
+            with database.transaction(read_only=True) as connection:
+                rows = list(_rows(connection, selection.positions[start : start + _CHUNK], signed))
+            for row in rows:
+                writing.event(row, signed.note)
+        manifest = {
+            "kit": "audit-trail-evidence/1",
+            "program": program,
+            "created_at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+            "selection": dict(selection.asked),
+            "events": str(len(selection.positions)),
+            "as_of_position": str(selection.as_of_position),
+            "tree_head": {
+                "origin": signed.head.origin,
+                "size": str(signed.head.size),
+                "root_hash": to_base64(signed.head.root),
+                "cosigned_by": [key.encode() for key in signed.witnesses],
+            },
+        }
+        digest = writing.end(manifest, signed)
+    witnesses = tuple(key.encode() for key in signed.witnesses)
+    return Written(
+        events=len(selection.positions), head=signed.head, cosigned_by=witnesses, manifest_digest=digest
+    )
+
+
+class _Row(Struct, frozen=True):
+    proof: InclusionProof
+    body: bytes
+
+
+class _Writing:
+    """The files that grow with every event, and those that come at the end."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._events, self._report, self._digests = (
+            self._open.enter_context(self._temporary()) for _ in range(3)
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def event(self, row: _Row, note: bytes) -> None:
+        position, entry = row.proof.leaf_index, row.proof.entry
+        self._add(f"bodies/{position}", row.body)
+        self._add(f"entries/{position}", entry)
+        self._add(f"proofs/{position}.tlog-proof", encode_proof(position, row.proof.hashes, note, entry))
+        said = verify.ENTRY.fullmatch(entry)
+        assert said is not None
+        line = verify.line_of(said, row.body)
+        self._events.write(line)
+        self._report.write(report.report_event(line).encode())
+
+    def end(self, manifest: Mapping[str, object], signed: _Signed) -> str:
+        """Write the rest; returns the SHA-256 of the manifest."""
+        self._add_from("events.ndjson", self._events)
+        with self._temporary() as page:
+            page.write(report.report_head(dict(manifest)).encode())
+            shutil.copyfileobj(_rewound(self._report), page)
+            page.write(report.REPORT_END.encode())
+            self._add_from("report.html", page)
+        self._add("checkpoint", signed.note)
+        self._add("keys/log.vkey", _lines(signed.keys))
+        if signed.witnesses:
+            self._add("keys/witnesses.vkey", _lines(signed.witnesses))
+        for name in ("README.txt", "verify.py", "report.py"):
+            self._add(name, resources.files(__package__).joinpath(name).read_bytes())
+        with self._temporary() as file:
+            self._write_manifest(file, manifest)
+            digest = self._store.add("manifest.json", _rewound(file))
+        self._digests.write(f"{digest}  manifest.json\n".encode())
+        self._store.add("SHA256SUMS", _rewound(self._digests))
+        return digest
+
+    def _write_manifest(self, file: IO[bytes], manifest: Mapping[str, object]) -> None:
+        """The manifest with the digests of all files, which may be many."""
+        head = json.dumps({**manifest, "files": {}}, indent=1)
+        file.write(head.removesuffix("}\n}").encode())
+        separator = "\n"
+        for line in _rewound(self._digests):
+            digest, _, name = line.decode().rstrip("\n").partition("  ")
+            file.write(f'{separator}  "{name}": "{digest}"'.encode())
+            separator = ",\n"
+        file.write(b"\n }\n}\n")
+
+    def _add(self, name: str, data: bytes) -> None:
+        self._add_from(name, io.BytesIO(data))
+
+    def _add_from(self, name: str, file: IO[bytes]) -> None:
+        self._digests.write(f"{self._store.add(name, _rewound(file))}  {name}\n".encode())
+
+    def _temporary(self) -> IO[bytes]:
+        return tempfile.TemporaryFile(dir=self._folder)
+
+
+def _rewound(file: IO[bytes]) -> IO[bytes]:
+    file.seek(0)
+    return file
+
+
+def _lines(keys: Sequence[VerifierKey]) -> bytes:
+    return "".join(f"{key.encode()}\n" for key in keys).encode()
+
+
+def _signed(connection: Connection, last: int) -> _Signed:
+    """The head that the whole kit stands on: the newest cosigned one that covers `last`, else the newest."""
+    stored = head_covering(connection, last)
+    if stored is None or stored.size <= last:
+        raise LogInconsistentError(
+            f"the log has an event at position {last} and no signed head that covers it"
+        )
+    keys = stored_keys(connection)
+    try:
+        head, _ = open_head(stored.checkpoint, keys)
+    except ProofError as exc:
+        raise LogInconsistentError(f"the signed head of size {stored.size} does not verify: {exc}") from exc
+    return _Signed(head, stored.checkpoint, keys, _witnesses(connection, stored))
+
+
+def _witnesses(connection: Connection, head: StoredHead) -> list[VerifierKey]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT vkey FROM audit_trail.cosignature WHERE size = %s ORDER BY received_at, vkey",
+            (head.size,),
+        )
+        return [VerifierKey.parse(vkey) for (vkey,) in cursor.fetchall()]
+
+
+def _rows(connection: Connection, positions: Sequence[int], signed: _Signed) -> Iterator[_Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT position, body FROM audit_trail.event WHERE position = ANY(%s)", (list(positions),)
+        )
+        bodies = {position: bytes(body) for position, body in cursor.fetchall()}
+    proofs = prove(connection, StoredTree(connection), [(each, signed.head.size) for each in positions])
+    for proof in proofs:
+        try:
+            verify_inclusion(
+                proof.leaf_index, signed.head.size, proof.leaf_hash, proof.hashes, signed.head.root
+            )
+        except ProofError as exc:
+            raise LogInconsistentError(
+                f"the event at position {proof.leaf_index} is not the one that was signed: run `audit-trail verify`"
+            ) from exc
+        yield _Row(proof, bodies[proof.leaf_index])

@@ -1,0 +1,383 @@
+#!/usr/bin/env python3
+"""Check an evidence kit: that its events are, byte for byte, in the log whose tree head was signed.
+
+    python3 verify.py [KIT] --vkey 'name+key id+base64' [--witness 'name+key id+base64']
+
+KIT is the folder or the .zip; without it, the folder that this file is in. Take the log's public key from the people
+who run the log, or from your own notes of an earlier day, never from the kit alone: whoever makes up a kit can put a
+key of their own into it.
+
+It needs Python 3.9 or later, the package `cryptography` and report.py beside it, and it writes nothing. It ends with 0
+when everything holds, and with 1 and the name of the first bad file when something does not.
+
+Formats: signed notes, tree heads, cosignatures and proofs are those of https://c2sp.org (signed-note, tlog-checkpoint,
+tlog-cosignature, tlog-proof); the tree's hashes are those of RFC 6962, section 2.1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import importlib.util
+import json
+import re
+import sys
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - Python 3.9 has no datetime.UTC
+NATIVE = 1  # this body is the event itself; of other formats, the event is the body's first line
+ED25519, COSIGNATURE = 1, 4  # algorithms of keys
+
+ENTRY = re.compile(
+    rb"audit-trail-entry/1\n(?P<position>0|[1-9][0-9]*)\n(?P<event_id>[0-9a-f]{32})\n(?P<recorded>0|[1-9][0-9]*)\n"
+    rb"(?P<stream>[0-9a-f]{32})\n(?P<stream_position>0|[1-9][0-9]*)\n(?P<format>[1-9][0-9]*)\n(?P<digest>[0-9a-f]{64})\n"
+)
+LINE = re.compile(rb'\{"position":([0-9]+),')
+
+
+class Bad(Exception):  # noqa: N818 - it is what is printed
+    """Something in `file` does not hold."""
+
+    def __init__(self, file: str, what: str) -> None:
+        super().__init__(f"{file}: {what}")
+
+
+class Key(NamedTuple):
+    """A public key (C2SP signed-note, "vkey")."""
+
+    name: str
+    key_id: bytes
+    algorithm: int
+    public: bytes
+
+
+class Head(NamedTuple):
+    """What the checkpoint says, and who has signed it."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+class Kit:
+    """The files of a folder or a zip, by their path inside."""
+
+    def __init__(self, path: Path) -> None:
+        self._zip = None if path.is_dir() else zipfile.ZipFile(path)
+        self._base = path
+        self._prefix = ""
+        if self._zip is None:
+            found = sorted(each for each in path.rglob("*") if each.is_symlink() or not each.is_dir())
+            for each in found:
+                if each.is_symlink() or not each.is_file():
+                    raise Bad(each.relative_to(path).as_posix(), "it is no regular file")
+            names = [each.relative_to(path).as_posix() for each in found]
+        else:
+            names = [each.filename for each in self._zip.infolist() if not each.is_dir()]
+            tops = {PurePosixPath(name).parts[0] for name in names if name}
+            if len(tops) == 1 and "manifest.json" not in names:
+                self._prefix = tops.pop() + "/"
+            names = sorted(name[len(self._prefix) :] for name in names)
+        self.names = set(names)
+        for index in range(1, len(names)):
+            if names[index - 1] == names[index]:
+                raise Bad(names[index], "it is there twice")
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file of the kit."""
+        if name not in self.names:
+            raise Bad(name, "it is missing")
+        return self._zip.open(self._prefix + name) if self._zip else (self._base / name).open("rb")
+
+    def read(self, name: str) -> bytes:
+        """A whole file of the kit."""
+        return b"".join(self.chunks(name))
+
+    def lines(self, name: str) -> list[str]:
+        """The lines of a file, none when there is no such file."""
+        return self.read(name).decode("utf-8", "replace").splitlines() if name in self.names else []
+
+    def digest(self, name: str) -> str:
+        """The SHA-256 of a file, in hex."""
+        digest = hashlib.sha256()
+        for chunk in self.chunks(name):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """A file of the kit, piece by piece."""
+        try:
+            with self.open(name) as file:
+                yield from iter(lambda: file.read(1 << 20), b"")
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
+            raise Bad(name, f"it can't be unpacked: {exc}") from exc
+
+
+def check_files(kit: Kit) -> dict[str, Any]:
+    """The manifest, when the kit has exactly the files that it names, with the digests that it names."""
+    sums = kit.read("SHA256SUMS")
+    own = f"{kit.digest('manifest.json')}  manifest.json\n".encode()
+    if not sums.endswith(own):
+        raise Bad("manifest.json", "it is not the one that SHA256SUMS names")
+    manifest: dict[str, Any] = json.loads(kit.read("manifest.json"), parse_int=str, parse_float=str)
+    files = manifest["files"]
+    for name in sorted({*files, *kit.names} - {"manifest.json", "SHA256SUMS"}):
+        if name not in kit.names:
+            raise Bad(name, "it is in the manifest and missing from the kit")
+        if name not in files:
+            raise Bad(name, "it is in the kit and not in the manifest")
+        if kit.digest(name) != files[name]:
+            raise Bad(name, "its SHA-256 is not the one in the manifest")
+    if sums != "".join(f"{files[name]}  {name}\n" for name in files).encode() + own:
+        raise Bad("SHA256SUMS", "it says something else than the manifest")
+    return manifest
+
+
+def parse_key(text: str) -> Key:
+    """A public key as text: name+key id+base64(algorithm || 32 bytes)."""
+    name, _, rest = text.strip().partition("+")
+    key_id, _, encoded = rest.partition("+")
+    value = from_base64("the key", encoded, 33)
+    key = Key(name, hashlib.sha256(name.encode() + b"\n" + value).digest()[:4], value[0], value[1:])
+    if key.key_id.hex() != key_id:
+        raise Bad("the key", f"the parts of {text!r} do not belong together")
+    return key
+
+
+def from_base64(file: str, text: str, size: int = 0) -> bytes:
+    """The bytes behind base64, `size` of them when that is given."""
+    try:
+        value = base64.b64decode(text, validate=True)
+    except ValueError as exc:
+        raise Bad(file, "it has something that is no base64") from exc
+    if size and len(value) != size:
+        raise Bad(file, f"it has something that is {len(value)} bytes long instead of {size}")
+    return value
+
+
+def signatures(file: str, note: bytes) -> tuple[bytes, list[tuple[str, bytes, bytes]]]:
+    """The text of a signed note, and its signatures: name, key id, value."""
+    text, _, lines = note.rpartition(b"\n\n")
+    if not re.fullmatch("(?:\u2014 [^ +\n]+ [A-Za-z0-9+/]+=*\n)+", lines.decode("utf-8", "replace")):
+        raise Bad(file, "it is no signed note")
+    parts = [line.split(" ") for line in lines.decode().split("\n")[:-1]]
+    values = [(name, from_base64(file, encoded)) for _, name, encoded in parts]
+    return text + b"\n", [(name, value[:4], value[4:]) for name, value in values]
+
+
+def signed_by(key: Key, file: str, note: bytes) -> int | None:
+    """None when the key has not signed; else the time of a cosignature, 0 for a signature, which has none."""
+    text, found = signatures(file, note)
+    for name, key_id, value in found:
+        if (name, key_id) != (key.name, key.key_id):
+            continue
+        at, message = 0, text
+        if key.algorithm == COSIGNATURE:
+            at = int.from_bytes(value[:8], "big")
+            message = b"cosignature/v1\ntime %d\n" % at + text
+        try:
+            Ed25519PublicKey.from_public_bytes(key.public).verify(value[-64:], message)
+            if len(value) != (72 if key.algorithm == COSIGNATURE else 64):
+                raise Bad(file, f"the signature of {key.name} has a wrong length")
+        except (InvalidSignature, ValueError) as exc:
+            raise Bad(file, f"the signature of {key.name} does not verify") from exc
+        return at
+    return None
+
+
+def check_head(file: str, note: bytes, keys: list[Key], witnesses: list[Key]) -> Head:
+    """The tree head, when a log's key and each of the witnesses have signed it."""
+    if not any(key.algorithm == ED25519 and signed_by(key, file, note) is not None for key in keys):
+        raise Bad(file, "no key that was given has signed it")
+    for key in witnesses:
+        at = signed_by(key, file, note) if key.algorithm == COSIGNATURE else None
+        if at is None:
+            raise Bad(file, f"the witness {key.name} has not cosigned it")
+        say(f"cosigned by {key.name} at {EPOCH + timedelta(seconds=at):%Y-%m-%d %H:%M:%S} UTC")
+    lines = signatures(file, note)[0].decode("utf-8", "replace").split("\n")
+    if len(lines) != 4 or not re.fullmatch("0|[1-9][0-9]{0,18}", lines[1]):
+        raise Bad(file, "it is no tree head")
+    return Head(lines[0], int(lines[1]), from_base64(file, lines[2], 32))
+
+
+def check_event(kit: Kit, line: bytes, head: Head, note: bytes) -> int:
+    """The position of the event in this line of events.ndjson, when all that the kit has of it agrees."""
+    begin = LINE.match(line)
+    if begin is None:
+        raise Bad("events.ndjson", "it has a line that is no event")
+    position = int(begin[1])
+    body, entry = kit.read(f"bodies/{position}"), kit.read(f"entries/{position}")
+    said = ENTRY.fullmatch(entry)
+    if said is None or int(said["position"]) != position:
+        raise Bad(f"entries/{position}", "it is no leaf entry of this position")
+    if hashlib.sha256(body).hexdigest().encode() != said["digest"]:
+        raise Bad(f"bodies/{position}", "its SHA-256 is not the one in the leaf entry")
+    if line != line_of(said, body):
+        raise Bad("events.ndjson", f"the line of position {position} is not what entry and body say")
+    event = json.loads(line, parse_int=str, parse_float=str)["event"]
+    if uuid.UUID(event["event_id"]).hex.encode() != said["event_id"]:
+        raise Bad(f"bodies/{position}", "its event id is not the one in the leaf entry")
+    check_proof(kit, position, entry, head, note)
+    return position
+
+
+def line_of(entry: re.Match[bytes], body: bytes) -> bytes:
+    """The line of events.ndjson that a leaf entry and a body make. Line ends between the parts of a JSON text go."""
+    event = body if int(entry["format"]) == NATIVE else body.split(b"\n", 1)[0]
+    recorded = EPOCH + timedelta(microseconds=int(entry["recorded"]))
+    head = (
+        f'{{"position":{int(entry["position"])}'
+        f',"recorded_at":"{recorded:%Y-%m-%dT%H:%M:%S}.{recorded.microsecond:06}Z"'
+        f',"stream":"{uuid.UUID(entry["stream"].decode())}"'
+        f',"stream_position":{int(entry["stream_position"])},"format":{int(entry["format"])},"event":'
+    )
+    return head.encode() + event.replace(b"\r", b" ").replace(b"\n", b" ") + b"}\n"
+
+
+def check_proof(kit: Kit, position: int, entry: bytes, head: Head, note: bytes) -> None:
+    """That the proof file leads from the leaf entry to the root hash of the signed tree head."""
+    file = f"proofs/{position}.tlog-proof"
+    proof, _, signed = kit.read(file).partition(b"\n\n")
+    lines = proof.decode("ascii", "replace").split("\n")
+    want = ["c2sp.org/tlog-proof@v1", f"extra {base64.b64encode(entry).decode()}", f"index {position}"]
+    if lines[:3] != want:
+        raise Bad(file, "it is no proof of this leaf entry and position")
+    if signed != note:
+        raise Bad(file, "its tree head is not the checkpoint of the kit")
+    node = hashlib.sha256(b"\0" + entry).digest()
+    at, last = position, head.size - 1
+    if at > last:
+        raise Bad(file, "the tree does not have this position")
+    for sibling in (from_base64(file, line, 32) for line in lines[3:]):  # RFC 9162, section 2.1.3.2
+        if last == 0:
+            raise Bad(file, "the proof is too long")
+        if at & 1 or at == last:
+            node = hashlib.sha256(b"\1" + sibling + node).digest()
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            node = hashlib.sha256(b"\1" + node + sibling).digest()
+        at, last = at >> 1, last >> 1
+    if last or node != head.root:
+        raise Bad(file, "the proof does not lead to the root hash that was signed")
+
+
+def check_manifest(kit: Kit, manifest: dict[str, Any], head: Head) -> None:
+    """That the manifest says what the kit has: it is what the report begins with."""
+    told: dict[str, Any] = {"origin": head.origin, "size": str(head.size)}
+    told["root_hash"] = base64.b64encode(head.root).decode()
+    told["cosigned_by"] = kit.lines("keys/witnesses.vkey")
+    if manifest["tree_head"] != told:
+        raise Bad("manifest.json", "it tells another tree head than the kit has")
+    with kit.open("events.ndjson") as lines:
+        if manifest["events"] != str(sum(1 for _ in lines)):
+            raise Bad("manifest.json", "it tells another number of events than the kit has")
+
+
+def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) -> int:
+    """How many events the kit has, when each of them holds and no file is left over."""
+    left = {name for name in kit.names if name.startswith(("bodies/", "entries/", "proofs/"))}
+    page = report_module()
+    count, before = 0, -1
+    with kit.open("events.ndjson") as lines, kit.open("report.html") as report:
+        expect(report, page.report_head(manifest))
+        for line in lines:
+            position = check_event(kit, line, head, note)
+            if position <= before:
+                raise Bad("events.ndjson", "its positions do not go up")
+            expect(report, page.report_event(line))
+            left -= {f"bodies/{position}", f"entries/{position}", f"proofs/{position}.tlog-proof"}
+            count, before = count + 1, position
+        expect(report, page.REPORT_END)
+        if report.read(1):
+            raise Bad("report.html", "it goes on after its end")
+    if left:
+        raise Bad(min(left), "it belongs to no event of the kit")
+    return count
+
+
+def report_module() -> Any:
+    """report.py from beside this file, whichever kit is checked: no program out of another kit is run."""
+    sys.dont_write_bytecode = True  # it would be a file too many
+    spec = importlib.util.spec_from_file_location("report", Path(__file__).with_name("report.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def expect(report: IO[bytes], text: str) -> None:
+    """That the report goes on with `text`: it shows what was checked, and nothing else."""
+    data = text.encode()
+    if report.read(len(data)) != data:
+        raise Bad("report.html", "it shows something else than the events and the manifest")
+
+
+def say(text: str) -> None:
+    """A line for the inspector; names out of a kit can't give orders to the terminal."""
+    sys.stdout.write("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text) + "\n")
+
+
+def check(kit: Kit, given: argparse.Namespace) -> tuple[int, Head, bool]:
+    """Everything. How many events hold, in which tree, and whether there are cosignatures. Raises `Bad`."""
+    manifest = check_files(kit)
+    if given.manifest and kit.digest("manifest.json") != given.manifest.lower():
+        raise Bad("manifest.json", "its SHA-256 is not the one that you gave")
+    note = kit.read("checkpoint")
+    keys = [parse_key(text) for text in given.vkey or kit.lines("keys/log.vkey")]
+    witnesses = [parse_key(text) for text in dict.fromkeys(kit.lines("keys/witnesses.vkey") + given.witness)]
+    head = check_head("checkpoint", note, keys, witnesses)
+    check_manifest(kit, manifest, head)
+    return check_events(kit, manifest, head, note), head, bool(witnesses)
+
+
+def main() -> None:
+    """Check the kit that the command line names."""
+    parser = argparse.ArgumentParser(description="Check an evidence kit.")
+    parser.add_argument("kit", nargs="?", type=Path, default=Path(__file__).resolve().parent)
+    parser.add_argument(
+        "--vkey", action="append", default=[], help="a public key of the log, which you trust"
+    )
+    parser.add_argument(
+        "--witness", action="append", default=[], help="a public key that has to have cosigned"
+    )
+    parser.add_argument("--manifest", help="the SHA-256 of manifest.json, as its maker told you")
+    given = parser.parse_args()
+    try:
+        count, head, cosigned = check(Kit(given.kit), given)
+    except Bad as exc:
+        say(f"BAD: {exc}")
+        sys.exit(1)
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as exc:
+        say(f"BAD: {given.kit}: it can't be read as a kit: {exc!r}")
+        sys.exit(1)
+    say(f"OK: {count} events are in the log {head.origin}, in its tree of {head.size} events that was signed")
+    if not given.vkey:
+        say(
+            "WARNING: checked with the keys that the kit brings. That proves nothing about who made it: give --vkey."
+        )
+    if cosigned and not given.witness:
+        say("WARNING: the witnesses' keys are those that the kit brings: give --witness.")
+
+
+if __name__ == "__main__":
+    main()

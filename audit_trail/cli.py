@@ -19,9 +19,11 @@ import typer
 from rich.table import Table
 
 from audit_trail import components, logs
-from audit_trail.commands import dead_letters, projections
+from audit_trail.commands import dead_letters, export, keys, projections
 from audit_trail.commands.evidence import evidence
 from audit_trail.commands.terminal import out
+from audit_trail.commands.verify import verify
+from audit_trail.commands.witness import witness
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
 from domain.errors import (
     AuditTrailError,
@@ -51,7 +53,11 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(projections.app, name="projections")
+app.add_typer(keys.app, name="keys")
+app.command()(verify)
+app.command()(witness)
 app.command()(evidence)
+app.add_typer(export.app)  # no name: a command of its own
 
 Broker = Annotated[
     Literal["embedded", "kafka"],

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
+from pathlib import Path
 
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError
 from event_store.database import GUARD, INGEST, PROJECTOR, READER, Database
-from event_store.signing import HeadSigner, read_key_file, read_signer
+from event_store.signing import HeadSigner, read_key_file, read_public, read_signer
+from event_store.tlog.notes import VerifierKey
+from event_store.verify.run import KeptHead
 from ingest.settings import IngestSettings
 
 
@@ -56,6 +60,31 @@ def signer(settings: Settings) -> HeadSigner:
     return read_signer(key_text(settings))
 
 
+def trusted_keys(settings: Settings, vkeys: Sequence[str] = ()) -> tuple[tuple[VerifierKey, ...], bool]:
+    """The public keys that the log is verified with, and whether anyone told us: given ones, else the key file's.
+
+    Without either the database has to name them, which proves little. Raises `ProofError` for a malformed one.
+    """
+    if vkeys:
+        return tuple(map(VerifierKey.parse, vkeys)), True
+    if settings.log_key is None and settings.log_key_file is None:
+        return (), False
+    return tuple(read_public(key_text(settings))), True
+
+
+def kept_heads(places: Sequence[Path]) -> list[KeptHead]:
+    """The signed heads in files, and in all files of folders. Raises `ConfigurationError` when one can't be read."""
+    heads = []
+    for place in places:
+        files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
+        for file in files:
+            try:
+                heads.append(KeptHead(file.read_bytes(), str(file)))
+            except OSError as exc:
+                raise ConfigurationError(f"{file} can't be read: {exc.strerror}") from exc
+    return heads
+
+
 def projector_database(settings: Settings) -> Database:
     """For what keeps the read models."""
     return Database(
@@ -75,6 +104,17 @@ def reader_database(settings: Settings) -> Database:
         size=settings.database_pool_size,
         application_name="audit-trail-serve",
         statement_timeout_ms=settings.statement_timeout_ms,
+    )
+
+
+def export_database(settings: Settings) -> Database:
+    """For exports, which take as long as they take: no statement time-out, and a pool of their own."""
+    replica = settings.read_database_url
+    return Database(
+        replica.get_secret_value() if replica else settings.require_database_url(),
+        READER,
+        size=settings.max_exports,
+        application_name="audit-trail-export",
     )
 
 

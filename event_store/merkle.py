@@ -82,9 +82,12 @@ class Edge:
             level += 1
         return full
 
-    def root(self) -> bytes:
-        """The tree's root hash: the perfect subtrees of the edge, folded from the right."""
-        root: bytes | None = None
+    def root(self, right: bytes | None = None) -> bytes:
+        """The tree's root hash: the perfect subtrees of the edge, folded from the right.
+
+        `right` is the root of a smaller tree that follows this one.
+        """
+        root = right
         for hashes in self._levels:
             stop = len(hashes)
             while stop:

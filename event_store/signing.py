@@ -32,6 +32,8 @@ class HeadSigner:
             raise ConfigurationError(
                 f"there is no signing key: a key file holds a line that begins with {_PRIVATE}"
             )
+        if any(key.algorithm != ED25519 for key in keys):
+            raise ConfigurationError("a witness's key signs no heads of a log: make one without --witness")
         names = {key.verifier.name for key in keys}
         if len(names) > 1:
             raise ConfigurationError(
@@ -114,6 +116,17 @@ def read_signer(text: str) -> HeadSigner:
 
     Raises `ConfigurationError` that never quotes a line.
     """
+    keys, former = _lines(text)
+    return HeadSigner(keys, former)
+
+
+def read_public(text: str) -> list[VerifierKey]:
+    """All public keys of a key file's text, a witness's too: first those that sign now, then former ones."""
+    keys, former = _lines(text)
+    return [key.verifier for key in keys] + former
+
+
+def _lines(text: str) -> tuple[list[SigningKey], list[VerifierKey]]:
     keys: list[SigningKey] = []
     former: list[VerifierKey] = []
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
@@ -126,7 +139,7 @@ def read_signer(text: str) -> HeadSigner:
                 former.append(VerifierKey.parse(line))
         except ProofError as exc:
             raise ConfigurationError(f"the log's key, line {number}: {exc}") from exc
-    return HeadSigner(keys, former)
+    return keys, former
 
 
 def read_key_file(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
+from event_store.append import OffsetAdvance, advance_offset
 from event_store.database import Connection, only
 
 
@@ -33,3 +34,18 @@ def open_kafka_stream(connection: Connection, topic: str, topic_id: UUID, partit
         created = cursor.rowcount == 1
         cursor.execute("SELECT next_offset FROM audit_trail.kafka_stream WHERE stream = %s", (stream,))
         return KafkaStream(stream, only(cursor), created)
+
+
+def move_stream(connection: Connection, move: OffsetAdvance, *, lost: bool) -> None:
+    """Go on at another offset without an event in between. `lost` records that records were lost before it.
+
+    Raises `FencedError` when the stream is not at `move.expected`.
+    """
+    with connection.cursor() as cursor:
+        advance_offset(cursor, move)
+        if lost:
+            cursor.execute(
+                "INSERT INTO audit_trail.stream_reset (stream, size, expected, continued_from)"
+                " SELECT %s, size, %s, %s FROM audit_trail.log_state",
+                (move.stream, move.expected, move.next),
+            )

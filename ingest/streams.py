@@ -10,9 +10,9 @@ import structlog
 from kafka import TopicPartition
 
 from domain.errors import FencedError, LogInconsistentError
-from event_store.append import OffsetAdvance, advance_offset
+from event_store.append import OffsetAdvance
 from event_store.database import Connection, Database
-from event_store.streams import KafkaStream, open_kafka_stream
+from event_store.streams import KafkaStream, move_stream, open_kafka_stream
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +111,5 @@ def _placed(
             continued_from=extent.first,
             loss=loss,
         )
-    with connection.cursor() as cursor:
-        advance_offset(cursor, OffsetAdvance(stream.stream, at, extent.first))
+    move_stream(connection, OffsetAdvance(stream.stream, at, extent.first), lost=not stream.created)
     return stream._replace(next_offset=extent.first)

@@ -14,7 +14,7 @@ from event_store.database import Connection
 from projections.answers import ResourceActivity
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM
-from projections.statements import load
+from event_store.statements import load
 from projections.tables import Column, Index, Kind, Row, Table
 
 PERSONS = frozenset({ActorKind.USER, ActorKind.PATIENT, ActorKind.UNKNOWN})

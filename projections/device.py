@@ -16,7 +16,7 @@ from event_store.database import Connection
 from projections.answers import ConfigurationChange, DeviceActivity, VersionPeriod
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM, latest
-from projections.statements import load
+from event_store.statements import load
 from projections.tables import Column, Kind, Row, Table
 
 _SOFTWARE = "software"

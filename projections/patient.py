@@ -10,7 +10,7 @@ from event_store.database import Connection
 from projections.answers import PatientAccess, PatientActivity
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
-from projections.statements import load
+from event_store.statements import load
 from projections.tables import Column, Index, Kind, Row, Table
 
 UNATTRIBUTED = ""

@@ -7,7 +7,7 @@ entered in the middle by a bound on its own column. Names come from the code alo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -16,11 +16,11 @@ from domain.catalogue import CATALOGUE
 from domain.event import Outcome
 from event_store.database import Connection
 from event_store.reading import events_at
+from event_store.statements import load
 from projections.activity import OUTCOME_CODES, SPAN_BITS
 from projections.encoding import utc
 from projections.filters import EventFilter, EventPage, PageRequest
 from projections.registry import open_snapshot
-from projections.statements import load
 
 _SQL = load(__package__, "activity.sql")
 
@@ -56,8 +56,7 @@ class _Query(Struct):
 def find_events(connection: Connection, filter: EventFilter, page: PageRequest) -> EventPage:
     """One page in the caller's snapshot. Filter and page are checked already (`projections.filters`)."""
     checkpoints = open_snapshot(connection)
-    touched = ["activity", *(["patient"] if filter.patient else []), *(["device"] if filter.device else [])]
-    as_of = min(checkpoints.get(name, -1) for name in touched)
+    as_of = complete_up_to(filter, checkpoints)
     query = build(connection, filter, as_of) if as_of >= 0 else None
     if query is None:
         return EventPage(events=[], has_next=False, has_previous=False, as_of_position=as_of)
@@ -75,6 +74,20 @@ def find_events(connection: Connection, filter: EventFilter, page: PageRequest) 
         has_previous=behind if newest_first else more,
         as_of_position=as_of,
     )
+
+
+def complete_up_to(filter: EventFilter, checkpoints: Mapping[str, int]) -> int:
+    """The position up to which an answer to `filter` is complete: the least checkpoint of those that it asks."""
+    touched = ["activity", *(["patient"] if filter.patient else []), *(["device"] if filter.device else [])]
+    return min(checkpoints.get(name, -1) for name in touched)
+
+
+def positions_from(
+    connection: Connection, filter: EventFilter, as_of: int, beyond: int, limit: int
+) -> list[int]:
+    """At most `limit` positions of events that match, oldest first, greater than `beyond` and not above `as_of`."""
+    query = build(connection, filter, as_of) if as_of >= 0 else None
+    return [] if query is None else _positions(connection, query, None, beyond, limit, newest_first=False)
 
 
 def _is_behind(

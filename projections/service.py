@@ -14,7 +14,7 @@ from event_store.database import Connection
 from projections.answers import ApiUse, ServiceActivity, StatePeriod
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM
-from projections.statements import load
+from event_store.statements import load
 from projections.tables import Column, Kind, Row, Table
 
 STATES = {

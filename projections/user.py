@@ -14,7 +14,7 @@ from projections.activity import PERSONS
 from projections.answers import UserAction, UserActivity, UserPatient, UserSession
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM, latest
-from projections.statements import load
+from event_store.statements import load
 from projections.tables import Column, Kind, Row, Table
 
 _STARTS = frozenset({"session.started", "user.logged_in"})

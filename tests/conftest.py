@@ -126,7 +126,8 @@ def postgres(session_folder: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @contextmanager
-def _database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+def copied_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """The URL of a copy of the database `template`, dropped at the end."""
     name = f"test_{uuid.uuid4().hex}"
     identifiers = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
     _execute(server, sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**identifiers))
@@ -146,7 +147,7 @@ def _execute(server: EmbeddedPostgres, statement: sql.Composable) -> None:
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The URL of an empty database of the test's own."""
-    with _database(postgres, "template0") as url:
+    with copied_database(postgres, "template0") as url:
         yield url
 
 
@@ -164,7 +165,7 @@ def migrated_template(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture
 def migrated_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
     """The URL of a migrated, empty database of the test's own."""
-    with _database(postgres, migrated_template) as url:
+    with copied_database(postgres, migrated_template) as url:
         # A copy has all of its template but the rights on the database itself; the migration gave this one.
         _execute(
             postgres,

@@ -34,11 +34,21 @@ CREATE TABLE audit_trail.cosignature (
 );
 COMMENT ON TABLE audit_trail.cosignature IS 'What witnesses signed: the line to add to the head''s note.';
 
+CREATE TABLE audit_trail.stream_reset (
+    stream uuid NOT NULL REFERENCES audit_trail.kafka_stream (stream),
+    size bigint NOT NULL CHECK (size >= 0),
+    expected bigint NOT NULL,
+    continued_from bigint NOT NULL,
+    decided_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE audit_trail.stream_reset IS
+    'Where Kafka had lost records and an operator let ingest go on: from this size of the log on, offsets begin anew.';
+
 DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['log_key', 'tree_head', 'cosignature'] LOOP
+    FOREACH name IN ARRAY ARRAY['log_key', 'tree_head', 'cosignature', 'stream_reset'] LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON audit_trail.%I
             FOR EACH ROW EXECUTE FUNCTION audit_trail.refuse_change()', name);
         EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON audit_trail.%I
@@ -49,7 +59,7 @@ $$;
 
 GRANT USAGE ON SCHEMA audit_trail TO audit_trail_guard;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit_trail TO audit_trail_guard;
-GRANT SELECT ON audit_trail.log_key, audit_trail.tree_head, audit_trail.cosignature
+GRANT SELECT ON audit_trail.log_key, audit_trail.tree_head, audit_trail.cosignature, audit_trail.stream_reset
 TO audit_trail_ingest, audit_trail_reader, audit_trail_projector;
-GRANT INSERT ON audit_trail.log_key, audit_trail.tree_head TO audit_trail_ingest;
+GRANT INSERT ON audit_trail.log_key, audit_trail.tree_head, audit_trail.stream_reset TO audit_trail_ingest;
 GRANT INSERT ON audit_trail.cosignature TO audit_trail_guard;

@@ -23,7 +23,7 @@ from event_store.reading import find_event, log_size, read_events
 from event_store.streams import open_kafka_stream
 from tests.signing import signer
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 1, 1, 10, tzinfo=UTC)
 MESSAGE = (
     '{{"event_id":"{id}","type":"record.searched","occurred_at":"2026-01-01T10:00:00Z",'
     '"source":{{"service":"patients"}},"actor":{{"id":"{actor}"}}}}'

@@ -1,0 +1,82 @@
+"""`audit-trail verify`: is the log what was sealed, signed and published?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from audit_trail import components
+from audit_trail.commands.terminal import out
+from audit_trail.settings import load
+
+_SHOWN = 20
+"""Findings that are printed; the first one is what matters, and a log that is wrong throughout has millions."""
+
+
+def verify(
+    since: Annotated[
+        int, typer.Option(min=0, help="Only what is at this position or after it (rounded down to 65,536).")
+    ] = 0,
+    tree_head: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A signed head that was kept elsewhere, or a folder of them: the log has to be its continuation."
+        ),
+    ] = None,
+    vkey: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A public key of the log that you trust. Without one, the settings' key or those in the database."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=0, max=64, help="Processes that read and hash; 0 is one for each processor.")
+    ] = 0,
+) -> None:
+    """Recompute the log from its rows and compare it with everything signed. Reads only; exits 1 at a finding."""
+    from event_store.database import READER
+    from event_store.verify.run import verify as run
+
+    settings = load()
+    keys, told = components.trusted_keys(settings, vkey or [])
+    with Progress(
+        TextColumn("verifying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task("verify", total=None)
+        report = run(
+            settings.require_database_url(),
+            READER,
+            keys,
+            since=since,
+            kept=components.kept_heads(tree_head or []),
+            jobs=jobs or os.cpu_count() or 1,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    for finding in report.findings[:_SHOWN]:
+        out.print(str(finding), markup=False, highlight=False, soft_wrap=True)
+    if report.findings:
+        more = len(report.findings) - _SHOWN
+        out.print(
+            f"The log is NOT intact: {len(report.findings)} findings{f', {more} not shown' if more > 0 else ''}."
+        )
+        raise typer.Exit(1)
+    read = f"{report.hashed:,} events" + (f" from position {report.since:,} on" if report.since else "")
+    out.print(f"The log is intact: {read} and {report.heads:,} signed heads agree.", highlight=False)
+    out.print(f"size {report.size}, root hash {report.root.hex()}", highlight=False, soft_wrap=True)
+    if not told:
+        out.print(
+            "The public key was taken from the database itself. Give the one that you keep: --vkey",
+            highlight=False,
+        )

@@ -1,0 +1,41 @@
+"""The first signature of a log that has events and no signed head: one of a release that did not sign."""
+
+from __future__ import annotations
+
+from domain.errors import ConfigurationError, LogInconsistentError
+from event_store.database import Database
+from event_store.heads import insert_head, insert_keys, newest_head
+from event_store.log_reader import read_entries
+from event_store.merkle import TILE_WIDTH, Edge, leaf_hash
+from event_store.nodes import StoredTree
+from event_store.signing import HeadSigner
+from event_store.tlog.tree_heads import TreeHead
+
+
+def adopt(database: Database, signer: HeadSigner) -> TreeHead:
+    """Recompute the tree from the rows, and sign it when it is the stored one; no append comes between.
+
+    Raises `ConfigurationError` when the log has a signed head already, and `LogInconsistentError` when rows and tree
+    do not agree.
+    """
+    with database.transaction() as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp() FROM audit_trail.log_state FOR UPDATE")
+            row = cursor.fetchone()
+        if row is None:
+            raise LogInconsistentError("the log has no state row: restore it from a backup")
+        if newest_head(connection) is not None:
+            raise ConfigurationError("the log is signed already")
+        stored = StoredTree(connection)
+        edge = Edge(0)
+        for first in range(0, stored.size, TILE_WIDTH):
+            until = min(first + TILE_WIDTH, stored.size)
+            for tile in edge.extend([leaf_hash(entry) for entry in read_entries(connection, first, until)]):
+                if stored.tile(tile.level, tile.number) != tile.hashes:
+                    raise LogInconsistentError(f"tile {tile.level}/{tile.number} is not that of its events")
+        if edge.pack() != stored.edge.pack() or edge.root() != stored.root:
+            raise LogInconsistentError("the log's state is not that of its events")
+        with connection.cursor() as cursor:
+            insert_keys(cursor, signer.verifiers, stored.size)
+            insert_head(cursor, stored.size, stored.root, row[0], signer.sign(stored.size, stored.root))
+        return TreeHead(signer.origin, stored.size, stored.root)

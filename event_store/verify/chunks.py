@@ -1,0 +1,351 @@
+"""One chunk of the log: its rows read again, hashed again, and compared with its tiles and columns.
+
+A chunk is 65,536 positions, two levels of tiles. Its Merkle root says all that the rest of the tree needs to know.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from hashlib import sha256
+from struct import Struct
+from typing import NamedTuple
+
+import msgspec
+from psycopg2 import sql
+
+from domain.body import BodyFormat, read_event
+from domain.errors import AuditTrailError, LogInconsistentError, ProofError
+from domain.event import Timestamp
+from event_store.copy import HEADER, UNIX_EPOCH_US, to_us
+from event_store.database import Connection, Database
+from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, Tile
+from event_store.nodes import StoredTree
+from event_store.tlog.notes import VerifierKey
+from event_store.tlog.tree_heads import open_head
+from event_store.verify.findings import Finding
+
+CHUNK = TILE_WIDTH * TILE_WIDTH
+_MOST = 100
+"""Findings that one chunk reports: a chunk that is wrong throughout need not say so 65,536 times."""
+
+_ROWS = sql.SQL(
+    "COPY (SELECT position, stream_position, recorded_at, occurred_at, stream, event_id, format, type, body"
+    " FROM audit_trail.event WHERE position >= {first} AND position < {until} ORDER BY position)"
+    " TO STDOUT (FORMAT binary)"
+)
+_HEAD = Struct(">hiqiqiqiqi16si16sihi")
+_LENGTH = 4
+_UNKNOWN = b""
+"""In the place of a stored leaf hash that is not there."""
+
+
+class Head(NamedTuple):
+    """A signed head to compare with. `source` says where it is kept; the log's own when it is empty."""
+
+    size: int
+    root: bytes
+    note: bytes
+    source: str = ""
+
+
+class Task(NamedTuple):
+    """The positions from `first` (a multiple of CHUNK) on, before `until`, and kept heads that end in them."""
+
+    first: int
+    until: int
+    kept: tuple[Head, ...]
+
+
+class Roots(NamedTuple):
+    """The root over the chunk's first leaves, up to some size: of the rows, and of the stored leaf hashes."""
+
+    rows: bytes
+    stored: bytes
+
+
+class Result(NamedTuple):
+    """What a chunk's rows say. `roots` has one entry for each of `heads`, `whole` is the chunk's own.
+
+    `mismatches` are the positions whose row does not give the stored leaf hash. `edge` is what is left of the two
+    lowest levels when the chunk is not full. `streams` maps a stream to its first and last stream position here.
+    """
+
+    first: int
+    until: int
+    heads: tuple[Head, ...]
+    roots: tuple[Roots, ...]
+    whole: Roots
+    edge: tuple[bytes, bytes]
+    mismatches: tuple[int, ...]
+    findings: tuple[Finding, ...]
+    streams: dict[bytes, tuple[int, int, int]]
+    hashed: int
+
+
+class _Columns(msgspec.Struct, gc=False):
+    """What the index columns repeat of a body."""
+
+    event_id: str
+    type: str
+    occurred_at: Timestamp
+
+
+_decode = msgspec.json.Decoder(_Columns).decode
+
+
+class _Rows:
+    """The sink of a COPY, which hands it one row at a time: constant memory, whatever the size of the bodies."""
+
+    def __init__(self, task: Task, stored: list[bytes], heads: Sequence[Head]) -> None:
+        self._task = task
+        self._stored = stored
+        self._heads = heads
+        self._next = task.first
+        self._pending: list[bytes] = []
+        self._sizes = deque(head.size for head in heads)
+        self._edge = Edge(0)
+        self._stored_edge: Edge | None = None
+        self._differs = False
+        self.hashed = 0
+        self.roots: list[Roots] = []
+        self.tiles: list[Tile] = []
+        self.stored_tiles: list[Tile] = []
+        self.mismatches: list[int] = []
+        self.findings: list[Finding] = []
+        self.streams: dict[bytes, tuple[int, int, int]] = {}
+        self._note_heads()
+
+    def write(self, data: bytes) -> None:
+        """One row; the first one has the format's header before it, and the last piece is its trailer."""
+        at = len(HEADER) if data.startswith(HEADER) else 0
+        if len(data) - at < _HEAD.size:
+            return
+        (
+            _, _, position, _, stream_position, _, recorded, _, occurred, _, stream, _, event_id, _, format, width,
+        ) = _HEAD.unpack_from(data, at)  # fmt: skip
+        at += _HEAD.size + width
+        type = data[at - width : at]
+        body = data[at + _LENGTH :]
+        if position != self._next:
+            if position < self._next:
+                self._found(position, "there is more than one event here")
+                return
+            self._skip(position)
+        entry = (
+            f"audit-trail-entry/1\n{position}\n{event_id.hex()}\n{recorded + UNIX_EPOCH_US}\n{stream.hex()}\n"
+            f"{stream_position}\n{format}\n{sha256(body).hexdigest()}\n"
+        )
+        self._leaf(position, sha256(b"\0" + entry.encode()).digest())
+        self.hashed += 1
+        self._count(position, stream, stream_position)
+        if format != BodyFormat.AGGREGATE:
+            self._compare(position, format, body, event_id, type, occurred)
+
+    def finish(self) -> Result:
+        """After the last row."""
+        self._skip(self._task.until)
+        self._flush()
+        rows = self._edge
+        stored = rows if self._stored_edge is None else self._stored_edge
+        return Result(
+            self._task.first,
+            self._task.until,
+            tuple(head._replace(note=b"") for head in self._heads),
+            tuple(self.roots),
+            Roots(rows.root(), stored.root()),
+            (b"".join(rows.hashes(0)), b"".join(rows.hashes(1))),
+            tuple(self.mismatches),
+            tuple(self.findings),
+            self.streams,
+            self.hashed,
+        )
+
+    def _skip(self, position: int) -> None:
+        """Positions that have no row. The stored hash stands in, so that what follows can still be judged."""
+        if position > self._next:
+            last = position - 1
+            span = "its event is" if last == self._next else f"the events up to position {last} are"
+            self._found(self._next, f"{span} missing")
+        while self._next < position:
+            self._leaf(self._next, self._stored[self._next - self._task.first] or bytes(HASH_SIZE))
+
+    def _leaf(self, position: int, hash: bytes) -> None:
+        self._next = position + 1
+        self._pending.append(hash)
+        at = position - self._task.first
+        if self._stored[at] == _UNKNOWN:
+            self._stored[at] = hash
+        elif hash != self._stored[at]:
+            self._differs = True
+            if len(self.mismatches) < _MOST:
+                self.mismatches.append(position)
+        if len(self._pending) == TILE_WIDTH or (self._sizes and self._next == self._sizes[0]):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Move the pending leaves into the tree, and note the root at each head that ends here."""
+        start = self._edge.size
+        if self._differs and self._stored_edge is None:
+            # So far the rows and the stored hashes were the same.
+            self._stored_edge = Edge(0)
+            self.stored_tiles = self._stored_edge.extend(self._stored[:start])
+        self.tiles.extend(self._edge.extend(self._pending))
+        self._pending = []
+        if self._stored_edge is not None:
+            self.stored_tiles += self._stored_edge.extend(self._stored[start : self._edge.size])
+        self._note_heads()
+
+    def _note_heads(self) -> None:
+        """The root now, for each head that ends here."""
+        while self._sizes and self._sizes[0] == self._next:
+            self._sizes.popleft()
+            root = self._edge.root()
+            self.roots.append(Roots(root, root if self._stored_edge is None else self._stored_edge.root()))
+
+    def _count(self, position: int, stream: bytes, stream_position: int) -> None:
+        held = self.streams.get(stream)
+        if held is None:
+            self.streams[stream] = (stream_position, stream_position, position)
+            return
+        first, last, _ = held
+        if stream_position <= last:
+            self._found(
+                position,
+                f"its stream position {stream_position} does not follow {last} in stream {stream.hex()}",
+            )
+        self.streams[stream] = (first, stream_position, position)
+
+    def _compare(
+        self, position: int, format: int, body: bytes, event_id: bytes, type: bytes, occurred: int
+    ) -> None:
+        try:
+            said = _decode(body if format == BodyFormat.NATIVE else body[: body.index(b"\n")])
+            same = (
+                said.event_id.replace("-", "").lower() == event_id.hex()
+                and said.type.encode() == type
+                and to_us(said.occurred_at) == occurred
+            )
+            if not same:  # an older schema may have said it in other words
+                event = read_event(format, body)
+                self._compare_each(
+                    position,
+                    ("event_id", event.event_id.bytes, event_id),
+                    ("type", event.type.encode(), type),
+                    ("occurred_at", to_us(event.occurred_at), occurred),
+                )
+        except (ValueError, msgspec.MsgspecError, AuditTrailError):
+            self._found(position, "its body is no event")
+
+    def _compare_each(self, position: int, *columns: tuple[str, object, object]) -> None:
+        for name, said, stored in columns:
+            if said != stored:
+                self._found(position, f"its column {name} is not what its body says")
+
+    def _found(self, position: int, what: str) -> None:
+        if len(self.findings) < _MOST:
+            self.findings.append(Finding(position, what))
+
+
+def check_chunk(database: Database, task: Task, keys: Sequence[VerifierKey]) -> Result:
+    """Read a chunk and compare. Raises `UnavailableError` while the database is away."""
+    with database.transaction(read_only=True) as connection:
+        stored, missing = _stored_leaves(connection, task)
+        heads = _heads(connection, task)
+        rows = _Rows(task, stored, heads)
+        rows.findings.extend(missing)
+        statement = _ROWS.format(first=sql.Literal(task.first), until=sql.Literal(task.until))
+        with connection.cursor() as cursor:
+            cursor.copy_expert(statement, rows)
+        result = rows.finish()
+        upper = _compare_upper_tile(connection, task, rows)
+    signatures = [finding for head in heads for finding in _check_signature(head, keys)]
+    return result._replace(findings=(*result.findings, *upper, *signatures))
+
+
+def _heads(connection: Connection, task: Task) -> list[Head]:
+    """The heads that end in the chunk, smallest first; that of the empty tree goes with the first chunk."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT size, root, note FROM audit_trail.tree_head WHERE size > %s AND size <= %s",
+            (task.first or -1, task.until),
+        )
+        own = [Head(size, bytes(root), note.encode()) for size, root, note in cursor.fetchall()]
+    return sorted([*own, *task.kept])
+
+
+def _stored_leaves(connection: Connection, task: Task) -> tuple[list[bytes], list[Finding]]:
+    """The leaf hashes of the chunk as tiles and edge have them; unknown where a tile is missing."""
+    first, until = task.first // TILE_WIDTH, -(-task.until // TILE_WIDTH)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT index, "hashes" FROM audit_trail.tile WHERE level = 0 AND index >= %s AND index < %s',
+            (first, until),
+        )
+        tiles = {index: bytes(hashes) for index, hashes in cursor.fetchall()}
+    findings = []
+    leaves: list[bytes] = []
+    for index in range(first, until):
+        width = min(task.until - index * TILE_WIDTH, TILE_WIDTH)
+        hashes = tiles.get(index)
+        if hashes is None and width < TILE_WIDTH:
+            hashes = _partial_tile(connection, index, width)
+        if hashes is None:
+            findings.append(Finding(index * TILE_WIDTH, f"tile 0/{index} is missing"))
+            leaves.extend([_UNKNOWN] * width)
+            continue
+        leaves.extend(hashes[at * HASH_SIZE : (at + 1) * HASH_SIZE] for at in range(width))
+    return leaves, findings
+
+
+def _partial_tile(connection: Connection, index: int, width: int) -> bytes | None:
+    """From the log's edge, or from the full tile that it has become since the size was read."""
+    try:
+        return StoredTree(connection).tile(0, index, width)
+    except LogInconsistentError:
+        return None
+
+
+def _compare_upper_tile(connection: Connection, task: Task, rows: _Rows) -> list[Finding]:
+    """The level-1 tile of a full chunk. Level 0 was compared leaf by leaf."""
+    # An altered row is one finding: the tile above it may be that of the rows or that of the stored leaves.
+    fitting = [tile.hashes for tile in (*rows.tiles, *rows.stored_tiles) if tile.level == 1]
+    return compare_tile(connection, 1, task.first // CHUNK, fitting) if fitting else []
+
+
+def compare_tile(connection: Connection, level: int, index: int, fitting: Sequence[bytes]) -> list[Finding]:
+    """What is wrong with a stored tile, which has to be one of `fitting`; the first one is what the rows give."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT "hashes" FROM audit_trail.tile WHERE level = %s AND index = %s', (level, index)
+        )
+        row = cursor.fetchone()
+    position = index * TILE_WIDTH ** (level + 1)
+    if row is None:
+        return [Finding(position, f"tile {level}/{index} is missing")]
+    stored = bytes(row[0])
+    if stored in fitting:
+        return []
+    child = next(at for at in range(TILE_WIDTH) if _hash(stored, at) != _hash(fitting[0], at))
+    return [
+        Finding(
+            position + child * TILE_WIDTH**level,
+            f"hash {child} of tile {level}/{index} is not that of the events below it",
+        )
+    ]
+
+
+def _hash(tile: bytes, at: int) -> bytes:
+    return tile[at * HASH_SIZE : (at + 1) * HASH_SIZE]
+
+
+def _check_signature(head: Head, keys: Sequence[VerifierKey]) -> list[Finding]:
+    try:
+        said, _ = open_head(head.note, keys)
+    except ProofError as exc:
+        return [Finding(None, f"the head of size {head.size}{head.source}: {exc}")]
+    if (said.size, said.root) != (head.size, head.root):
+        return [
+            Finding(None, f"the head of size {head.size}{head.source} is stored beside another size or root")
+        ]
+    return []

@@ -1,0 +1,231 @@
+"""One verification: everything read, recomputed and compared; nothing written."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from multiprocessing import get_context
+from typing import NamedTuple
+
+from domain.errors import LogInconsistentError, ProofError
+from event_store.database import Database
+from event_store.heads import stored_keys
+from event_store.tlog.notes import VerifierKey
+from event_store.tlog.tree_heads import open_head
+from event_store.verify.books import check_books, check_offsets, stream_resets
+from event_store.verify.chunks import CHUNK, Head, Result, Task, check_chunk
+from event_store.verify.findings import Finding, in_order
+from event_store.verify.structure import check_structure
+from event_store.verify.tree import Tree, edge_below
+
+APPLICATION = "audit-trail-verify"
+Progress = Callable[[int, int], None]
+"""Called with how many positions were read and how many there are."""
+
+
+class KeptHead(NamedTuple):
+    """A signed head that was kept outside the database: the bytes of its note, and where they come from."""
+
+    note: bytes
+    place: str
+
+
+class Report(NamedTuple):
+    """What verification found: nothing, or findings in order of position.
+
+    The log had `size` events; those from `since` on were read, `hashed` of them, and `heads` heads compared.
+    `root` is the root hash that the rows give.
+    """
+
+    size: int
+    since: int
+    root: bytes
+    heads: int
+    hashed: int
+    findings: tuple[Finding, ...]
+
+
+class _State(NamedTuple):
+    size: int
+    root: bytes
+    edge: bytes
+
+
+def verify(
+    url: str,
+    role: str,
+    keys: Sequence[VerifierKey],
+    *,
+    since: int = 0,
+    kept: Sequence[KeptHead] = (),
+    jobs: int = 1,
+    progress: Progress = lambda _done, _all: None,
+) -> Report:
+    """Verify the log at `url` from position `since` (rounded down) to its end.
+
+    `keys` are the public keys of the log that are trusted; with none, those that the database itself names are used.
+    What was sealed before `since` is taken from the stored tiles, which the signed heads that follow confirm.
+    Raises `UnavailableError` while the database is away, `ProofError` when a kept head is no head of this log.
+    """
+    with closing(Database(url, role, size=3, application_name=APPLICATION)) as database:
+        try:
+            return _Verification(database, url, tuple(keys), kept).run(since, jobs, progress)
+        except LogInconsistentError as exc:  # too broken to go on
+            return Report(0, since, b"", 0, 0, (Finding(None, str(exc)),))
+
+
+class _Verification:
+    def __init__(
+        self, database: Database, url: str, keys: tuple[VerifierKey, ...], kept: Sequence[KeptHead]
+    ) -> None:
+        self._database = database
+        self._url = url
+        with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+            self._keys = keys or tuple(stored_keys(connection))
+            cursor.execute("SELECT size, root, edge FROM audit_trail.log_state")
+            row = cursor.fetchone()
+            if row is None:
+                raise LogInconsistentError("the log has no state row: restore it from a backup")
+            self._state = _State(row[0], bytes(row[1]), bytes(row[2]))
+        self._kept = [_opened(each, self._keys) for each in kept]
+
+    def run(self, since: int, jobs: int, progress: Progress) -> Report:
+        size = self._state.size
+        below = min(max(since, 0), size) // CHUNK
+        first = below * CHUNK
+        with ThreadPoolExecutor(1, "books") as thread:
+            beside = thread.submit(self._beside, first)
+            try:
+                tree, streams, counts = self._read(below, jobs, progress)
+            except BaseException:
+                beside.cancel()
+                raise
+            found = [*beside.result(), *self._sizes(size)]
+        found += tree.judge()
+        found += streams.findings(self._database)
+        with self._database.transaction(read_only=True) as connection:
+            found += tree.compare_tiles(connection)
+        found += tree.compare_state(*self._state)
+        return Report(size, first, tree.root, *counts, tuple(in_order(found)))
+
+    def _tasks(self, first: int) -> Iterator[Task]:
+        """The chunks, each with the kept heads that end in it; one of size 0 goes with the first."""
+        size = self._state.size
+        for start in range(first, max(size, first + 1), CHUNK):
+            until = min(start + CHUNK, size)
+            kept = (head for head in self._kept if (start or -1) < head.size <= until)
+            yield Task(start, until, tuple(kept))
+
+    def _read(self, below: int, jobs: int, progress: Progress) -> tuple[Tree, _Streams, tuple[int, int]]:
+        first = below * CHUNK
+        with self._database.transaction(read_only=True) as connection:
+            tree = Tree(below, edge_below(connection, below))
+        streams = _Streams(stream_resets(self._database))
+        heads = hashed = 0
+        total = self._state.size - first
+        progress(0, total)
+        chunks = -(-total // CHUNK)
+        with _workers(self._url, self._database, self._keys, min(jobs, chunks)) as submit:
+            for result in _in_turn(submit, self._tasks(first), ahead=2 * jobs):
+                tree.add(result)
+                streams.add(result)
+                heads += len(result.heads)
+                hashed += result.hashed
+                progress(result.until - first, total)
+        return tree, streams, (heads, hashed)
+
+    def _beside(self, first: int) -> list[Finding]:
+        return [*check_structure(self._database), *check_books(self._database, first)]
+
+    def _sizes(self, size: int) -> Iterator[Finding]:
+        """Heads that were kept elsewhere and are larger than the log."""
+        for head in self._kept:
+            if head.size > size:
+                yield Finding(
+                    size,
+                    f"the log ends here, but the signed head{head.source} proves {head.size} events:"
+                    " its tail was cut off, or the database is an older copy",
+                )
+
+
+class _Streams:
+    """Stream positions across chunks: within a stream they grow, unless Kafka had lost records and that is recorded."""
+
+    def __init__(self, resets: dict[bytes, int]) -> None:
+        self._resets = resets
+        self._last: dict[bytes, tuple[int, int]] = {}
+        self._found: list[Finding] = []
+
+    def add(self, result: Result) -> None:
+        for stream, (first, last, position) in result.streams.items():
+            before = self._last.get(stream)
+            if before is not None and first <= before[0] and stream not in self._resets:
+                self._found.append(
+                    Finding(
+                        result.first,
+                        f"stream {stream.hex()} goes on at {first}, although it had come to {before[0]}",
+                    )
+                )
+            self._last[stream] = (last, position)
+
+    def findings(self, database: Database) -> list[Finding]:
+        rows = ((stream, last, position) for stream, (last, position) in self._last.items())
+        return self._found + check_offsets(database, rows, self._resets)
+
+
+def _opened(kept: KeptHead, keys: Sequence[VerifierKey]) -> Head:
+    try:
+        head, _ = open_head(kept.note, keys)
+    except ProofError as exc:
+        raise ProofError(f"{kept.place}: {exc}") from exc
+    return Head(head.size, head.root, kept.note, f" in {kept.place}")
+
+
+Submit = Callable[[Task], "Future[Result]"]
+
+
+@contextmanager
+def _workers(url: str, database: Database, keys: tuple[VerifierKey, ...], jobs: int) -> Iterator[Submit]:
+    """`jobs` processes that check chunks; a single one is a thread of this process."""
+    if jobs < 2:
+        with ThreadPoolExecutor(1, "chunk") as thread:
+            yield lambda task: thread.submit(check_chunk, database, task, keys)
+        return
+    role = database.role
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_start, initargs=(url, role, keys)
+    )
+    try:
+        yield lambda task: pool.submit(_check, task)
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+_worker: tuple[Database, tuple[VerifierKey, ...]] | None = None
+
+
+def _start(url: str, role: str | None, keys: tuple[VerifierKey, ...]) -> None:
+    """In a worker: its connection. The URL comes by a pipe, since a command line could be read by others."""
+    global _worker  # noqa: PLW0603 - a worker's initializer has no other way to its tasks
+    _worker = (Database(url, role, size=1, application_name=APPLICATION), keys)
+
+
+def _check(task: Task) -> Result:
+    if _worker is None:
+        raise RuntimeError("the worker was not started")
+    return check_chunk(_worker[0], task, _worker[1])
+
+
+def _in_turn(submit: Submit, tasks: Iterable[Task], ahead: int) -> Iterator[Result]:
+    """Results in the order of the tasks, with a bounded number of tasks under way."""
+    waiting: deque[Future[Result]] = deque()
+    for task in tasks:
+        waiting.append(submit(task))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -7,6 +7,7 @@ from audit_trail.settings import Settings
 from event_store.log_reader import LogReader
 from graphql_api.limits import QueryLimits
 from ingest.publishing import Publisher
+from projections.export import Exports
 from projections.read_models import ReadModels
 from web import server
 from web.app import create_app
@@ -17,6 +18,7 @@ from web.settings import WebSettings
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM; requests in flight are answered."""
     database = components.reader_database(settings)
+    exporting = components.export_database(settings)
     publisher = Publisher(components.ingest_settings(settings))
     web = WebSettings(
         topic=settings.kafka_topics[0],
@@ -24,10 +26,19 @@ def serve(settings: Settings) -> None:
         reading_threads=settings.database_pool_size,
         max_message_bytes=settings.max_message_bytes,
         pages=settings.introspection,
+        max_exports=settings.max_exports,
     )
-    app = create_app(ReadModels(database), LogReader(database), publisher, StoreProbes(database), web)
+    app = create_app(
+        ReadModels(database),
+        LogReader(database),
+        publisher,
+        StoreProbes(database),
+        web,
+        exports=Exports(exporting),
+    )
     try:
         server.run(app, settings.http_host, settings.http_port)
     finally:
         publisher.close()
         database.close()
+        exporting.close()

@@ -17,6 +17,7 @@ from graphql_api.context import Readable
 from graphql_api.reading import Threads
 from web import documenting, problems
 from web.bodies import BodyLimit
+from web.exporting import Exportable, export_routes
 from web.graphql_endpoint import GraphQLEndpoint
 from web.health import Health, health_routes
 from web.log import log_routes, proof_routes
@@ -41,6 +42,7 @@ def create_app(
     settings: WebSettings | None = None,
     *,
     metrics: WebMetrics | None = None,
+    exports: Exportable | None = None,
     version: str = "0.1.0",
 ) -> FastAPI:
     """The ASGI application. It closes its own threads at the end; what it is given stays the caller's."""
@@ -50,11 +52,13 @@ def create_app(
     publishing = Threads(settings.publishing_threads, "publishing")
     # Health must answer while every reading thread waits for a slow query.
     checking = Threads(1, "checking")
+    # A thread to read, and one to cancel what another reads.
+    exporting = Threads(2 * settings.max_exports, "exporting")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        for threads in (reading, publishing, checking):
+        for threads in (reading, publishing, checking, exporting):
             threads.close()
 
     app = FastAPI(
@@ -70,6 +74,8 @@ def create_app(
     app.include_router(reading_routes(models, reading, settings.limits.max_page))
     app.include_router(proof_routes(log, reading))
     app.include_router(log_routes(log, reading))
+    if exports is not None:
+        app.include_router(export_routes(exports, exporting, settings))
     app.include_router(publishing_routes(publisher, publishing, settings))
     app.include_router(health_routes(models, probes, checking))
     app.include_router(metrics_routes(metrics, models, probes, checking))

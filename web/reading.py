@@ -17,6 +17,7 @@ from graphql_api.context import Readable
 from graphql_api.cursors import decode_cursor, encode_cursor
 from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
+from projections.export_manifest import RENAMED
 from projections.filters import EventFilter, EventPage, PageRequest
 from web.documenting import EVENT_EXAMPLE, answer, problems
 from web.problems import problem
@@ -30,15 +31,14 @@ _LIST_EXAMPLE = {
 Text = Annotated[str | None, Field(default=None, max_length=256)]
 
 
-class EventQuery(BaseModel):
-    """The query parameters. An unknown one is an error: a misspelt filter would answer more than was asked for."""
+class FilterQuery(BaseModel):
+    """The filters as query parameters. An unknown one is an error: a misspelt filter would answer more than was asked.
+
+    The names are those of the command line's options too.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    first: int | None = Field(default=None, ge=1, description="Events from the newest on; 50 when absent.")
-    last: int | None = Field(default=None, ge=1, description="Events from the oldest of the range back.")
-    after: str | None = Field(default=None, description="Only events older than this cursor.")
-    before: str | None = Field(default=None, description="Only events newer than this cursor.")
     actor: Text = Field(description="The id of the actor, of whatever kind.")
     patient: Text = Field(description="The id of a patient.")
     user: Text = Field(description="The id of the user who acted.")
@@ -70,6 +70,15 @@ class EventQuery(BaseModel):
             purposes=tuple(self.purpose),
         )
 
+
+class EventQuery(FilterQuery):
+    """The filters, and a page."""
+
+    first: int | None = Field(default=None, ge=1, description="Events from the newest on; 50 when absent.")
+    last: int | None = Field(default=None, ge=1, description="Events from the oldest of the range back.")
+    after: str | None = Field(default=None, description="Only events older than this cursor.")
+    before: str | None = Field(default=None, description="Only events newer than this cursor.")
+
     def page(self, max_page: int) -> PageRequest:
         """The page, as the read models take it. Raises `RejectedError` that names the parameter."""
         if self.first is not None and self.last is not None:
@@ -87,14 +96,6 @@ class EventQuery(BaseModel):
 
 
 DEFAULT_PAGE = 50
-_PARAMETERS = {
-    "types": "type",
-    "categories": "category",
-    "actions": "action",
-    "outcomes": "outcome",
-    "purposes": "purpose",
-}
-"""The filter's lists, and the parameters that may be repeated for them."""
 
 
 class EventList(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,12 +117,12 @@ def reading_routes(models: Readable, threads: Threads, max_page: int) -> APIRout
         responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(400, 503)},
     )
     async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
-        _refuse_repeated(request)
+        refuse_repeated(request)
         wanted = query.page(max_page)
         try:
             page = await threads.run(models.events, query.filter(), wanted)
         except RejectedError as exc:
-            name = _PARAMETERS.get(exc.field, exc.field)
+            name = RENAMED.get(exc.field, exc.field)
             raise RejectedError(exc.reason, exc.message, field=name) from exc
         found = _list(request, query, page)
         links = [
@@ -141,11 +142,14 @@ def reading_routes(models: Readable, threads: Threads, max_page: int) -> APIRout
     return router
 
 
-def _refuse_repeated(request: Request) -> None:
-    """Of a parameter that takes one value, the last would count, and the answer be another than was asked for."""
+def refuse_repeated(request: Request, *lists: str) -> None:
+    """Of a parameter that takes one value, the last would count, and the answer be another than was asked for.
+
+    `lists` may be repeated, beside the lists of the filter. Raises `RejectedError` that names the parameter.
+    """
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:
-        if names.count(name) > 1 and name not in _PARAMETERS.values():
+        if names.count(name) > 1 and name not in {*RENAMED.values(), *lists}:
             raise RejectedError(Reason.INVALID_FIELD, "give it once", field=name)
 
 

@@ -24,6 +24,10 @@ class WebSettings:
     max_publish_events: int = 1000
     max_message_bytes: int = 1024 * 1024
     """The largest single event; the same limit as ingest has, so that what is accepted here is accepted there."""
+    max_exports: int = 2
+    """As many as the pool of exports has connections."""
+    export_stall: float = 60.0
+    """How long a client of an export may take nothing; its snapshot holds up the database's cleaning."""
     body_timeout: float = 30.0
     """How long a client may take to send its body."""
     retry_after: int = 5

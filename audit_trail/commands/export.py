@@ -1,0 +1,202 @@
+"""`audit-trail export`: events, or rows of a read model, into a file."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.status import Status
+
+from audit_trail import components
+from audit_trail.commands.terminal import out
+from audit_trail.settings import load
+from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
+
+if TYPE_CHECKING:
+    from audit_trail.exporting import Outcome
+    from projections.export import ExportRequest, Exports
+
+app = typer.Typer()
+
+_STANDARD_OUTPUT = "-"
+_EVENTS = "Which events"
+
+
+def _text(help: str) -> Any:
+    return typer.Option(help=help, rich_help_panel=_EVENTS)
+
+
+def _list(help: str) -> Any:
+    return typer.Option(help=f"{help}; may be repeated.", rich_help_panel=_EVENTS)
+
+
+@app.command()
+def export(
+    output: Annotated[
+        Path,
+        typer.Argument(
+            help="The file to make; its manifest gets the same name and .manifest.json. - is a pipe."
+        ),
+    ],
+    format: Annotated[
+        Literal["ndjson", "csv", "parquet"] | None,
+        typer.Option(help="The format; by default what the file's name ends in."),
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(help="A table of a live projection, such as patient_access, instead of events."),
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE that rows of the table must have; may be repeated.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with an export that was cut off; begin when there is none."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    actor: Annotated[str | None, _text("The id of the actor, of whatever kind.")] = None,
+    patient: Annotated[str | None, _text("The id of a patient.")] = None,
+    user: Annotated[str | None, _text("The id of the user who acted.")] = None,
+    device: Annotated[str | None, _text("The id of the device.")] = None,
+    service: Annotated[str | None, _text("The reporting service.")] = None,
+    resource_type: Annotated[str | None, _text("The type of a resource that was touched.")] = None,
+    resource_id: Annotated[str | None, _text("The id of a resource; needs --resource-type.")] = None,
+    type: Annotated[list[str] | None, _list("Event types")] = None,
+    category: Annotated[list[str] | None, _list("Categories")] = None,
+    action: Annotated[list[str] | None, _list("Actions: C, R, U, D, E")] = None,
+    outcome: Annotated[list[str] | None, _list("Outcomes")] = None,
+    purpose: Annotated[list[str] | None, _list("Purposes of use")] = None,
+    source: Annotated[str | None, _text("The reporting service, beside --service.")] = None,
+    correlation_id: Annotated[str | None, _text("The correlation id.")] = None,
+    session: Annotated[str | None, _text("The session.")] = None,
+    address: Annotated[str | None, _text("The client's network address.")] = None,
+    emergency: Annotated[
+        bool | None,
+        typer.Option("--emergency/--no-emergency", help="Emergency access or not.", rich_help_panel=_EVENTS),
+    ] = None,
+    occurred_from: Annotated[
+        str | None, _text("Occurred then or later; a time with its offset, such as 2026-03-01T00:00:00Z.")
+    ] = None,
+    occurred_until: Annotated[str | None, _text("Occurred before then.")] = None,
+) -> None:
+    """Export events, or a read model's rows, to NDJSON, CSV or Parquet, with a manifest. It is personal data.
+
+    All that is given must hold; of an option that is repeated, one value must match. The filters are those of the API.
+    """
+    from projections.export import ExportRequest, Exports, Format
+    from projections.filters import EventFilter
+
+    request = ExportRequest(
+        format=Format(format or _format_of(output)),
+        table=table,
+        where=tuple(_pair(text) for text in where or ()),
+        filter=EventFilter(
+            actor=actor,
+            patient=patient,
+            user=user,
+            device=device,
+            service=service,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            types=tuple(type or ()),
+            categories=tuple(category or ()),
+            actions=tuple(action or ()),
+            outcomes=tuple(outcome or ()),
+            purposes=tuple(purpose or ()),
+            source=source,
+            correlation_id=correlation_id,
+            session=session,
+            address=address,
+            emergency=emergency,
+            occurred_from=_moment("occurred_from", occurred_from),
+            occurred_until=_moment("occurred_until", occurred_until),
+        ),
+    )
+    with closing(components.export_database(load())) as database:
+        try:
+            _run(Exports(database), request, output, resume=resume, force=force)
+        except RejectedError as exc:
+            raise RejectedError(exc.reason, exc.message, field=_option(exc.field)) from exc
+
+
+def _run(exports: Exports, request: ExportRequest, output: Path, *, resume: bool, force: bool) -> None:
+    from audit_trail.exporting import export_to_file
+
+    if str(output) == _STANDARD_OUTPUT:
+        if resume or force:
+            raise ConfigurationError("a pipe can't be resumed or replaced: name a file")
+        _write_to_pipe(exports, request)
+        return
+    with out.status("Exporting") as status:
+        try:
+            outcome = export_to_file(
+                exports,
+                request,
+                output,
+                resume=resume,
+                force=force,
+                progress=lambda rows: _show(status, rows),
+            )
+        except UnavailableError as exc:
+            raise UnavailableError(f"{exc}; --resume goes on where it was cut off") from exc
+        except OSError as exc:
+            raise UnavailableError(f"can't write {exc.filename or output}: {exc.strerror}") from exc
+    typer.echo(_says(outcome, output))
+
+
+def _write_to_pipe(exports: Exports, request: ExportRequest) -> None:
+    from projections.export_stream import stream
+
+    with exports.open(request) as opened:
+        for chunk in stream(opened):
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+def _show(status: Status, rows: int) -> None:
+    status.update(f"Exporting: {rows:,} rows")
+
+
+def _says(outcome: Outcome, output: Path) -> str:
+    manifest = outcome.manifest
+    if outcome.was_finished:
+        return f"{output} is finished already: {manifest.rows} rows"
+    went_on = f", {outcome.went_on} of them before it was cut off" if outcome.went_on else ""
+    return f"exported {manifest.rows} rows as of position {manifest.snapshot.as_of_position} to {output}{went_on}"
+
+
+def _format_of(output: Path) -> str:
+    ending = output.suffix.removeprefix(".")
+    if ending in {"ndjson", "jsonl"}:
+        return "ndjson"
+    if ending in {"csv", "parquet"}:
+        return ending
+    raise ConfigurationError("the file's name does not say the format: give --format ndjson, csv or parquet")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equal, value = text.partition("=")
+    if not equal:
+        raise RejectedError(Reason.INVALID_FIELD, "give COLUMN=VALUE", field="--where")
+    return name, value
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise RejectedError(
+            Reason.INVALID_FIELD, "no time such as 2026-03-01T00:00:00Z", field=_option(name)
+        ) from exc
+
+
+def _option(field: str) -> str:
+    from projections.export_manifest import RENAMED
+
+    return (
+        f"--{RENAMED.get(field, field).replace('_', '-')}" if field and not field.startswith("--") else field
+    )

@@ -1,0 +1,153 @@
+"""An export into a file with a manifest beside it: whole or not there, and able to go on after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from audit_trail.export_work import State, Work, settle
+from domain.errors import ConfigurationError
+from projections.export import ExportRequest, Exports, Format, Opened
+from projections.export_manifest import ExportFile, Manifest, exported, filter_of, manifest_of, now
+from projections.export_parquet import ParquetStream, join_parts
+
+KEEP_SECONDS = 1.0
+"""How often the state of a text is kept: a kill costs so much work at most, and an fsync some milliseconds."""
+
+Progress = Callable[[int], None]
+
+
+class Outcome(NamedTuple):
+    """`manifest` of the finished export; `went_on`: rows that an earlier run had written; `was_finished` before."""
+
+    manifest: Manifest
+    went_on: int = 0
+    was_finished: bool = False
+
+
+def export_to_file(
+    exports: Exports,
+    request: ExportRequest,
+    target: Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress = lambda _: None,
+) -> Outcome:
+    """Export into `target`, and its manifest into `target`.manifest.json; `progress` is told the rows so far.
+
+    `resume` goes on with an export that was cut off, or begins one when there is none. `force` replaces what is there.
+    Raises `ConfigurationError` when that is needed and not given, and what `Exports.open` raises.
+    """
+    work = Work(target)
+    finished = _finished(work, request, resume=resume, force=force)
+    if finished is not None:
+        return finished
+    if work.folder.exists() and not resume and not force:
+        raise ConfigurationError(f"an export of {target} was cut off: --resume goes on, --force begins anew")
+    with work.held():
+        state = work.state() if resume else None
+        if state is not None and not _is_of(state, request):
+            raise ConfigurationError(
+                f"what was cut off at {target} is another export; --force alone begins anew"
+            )
+        with exports.open(request, state.snapshot if state else None) as opened:
+            if state is None or state.snapshot != opened.snapshot:
+                work.clear()
+                state = _new(opened)
+                work.keep(state)
+            before = state.rows
+            write = _write_parquet if request.format is Format.PARQUET else _write_text
+            state = write(work, opened, state, progress)
+        if target.exists() and not force:
+            raise ConfigurationError(f"{target} has come into being meanwhile; --resume --force replaces it")
+        with work.data.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file_of = ExportFile(name=target.name, bytes=work.data.stat().st_size, sha256=digest)
+        manifest = manifest_of(opened, state.rows, [file_of], state.created_at)
+        work.publish(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    return Outcome(manifest, before)
+
+
+def _finished(work: Work, request: ExportRequest, *, resume: bool, force: bool) -> Outcome | None:
+    """The outcome when `resume` finds nothing left to do. Raises `ConfigurationError` when the target is in the way."""
+    if force or not (work.target.exists() or work.target.is_symlink()):
+        return None
+    if resume and work.manifest.is_file():
+        manifest = msgspec.json.decode(work.manifest.read_bytes(), type=Manifest)
+        if _is_of(manifest, request):
+            return Outcome(manifest, manifest.rows, was_finished=True)
+    raise ConfigurationError(f"{work.target} exists; --force replaces it")
+
+
+def _is_of(kept: State | Manifest, request: ExportRequest) -> bool:
+    return (kept.exported, kept.filter, kept.format) == (
+        exported(request),
+        filter_of(request),
+        request.format.value,
+    )
+
+
+def _new(opened: Opened) -> State:
+    request = opened.request
+    return State(
+        exported=exported(request),
+        filter=filter_of(request),
+        format=request.format.value,
+        created_at=now(),
+        snapshot=opened.snapshot,
+    )
+
+
+def _write_text(work: Work, opened: Opened, state: State, progress: Progress) -> State:
+    beyond, rows = state.beyond, state.rows
+    kept_at = time.monotonic()
+    with work.appending(state.size) as file:
+        size = state.size
+        if size == 0:
+            size += file.write(opened.head())
+        for batch in opened.source.batches(tuple(beyond) if beyond is not None else None):
+            size += file.write(opened.text(batch.rows))
+            rows += len(batch.rows)
+            beyond = list(batch.last)
+            progress(rows)
+            if time.monotonic() - kept_at > KEEP_SECONDS:
+                settle(file)
+                work.keep(msgspec.structs.replace(state, beyond=beyond, rows=rows, size=size))
+                kept_at = time.monotonic()
+        settle(file)
+    state = msgspec.structs.replace(state, beyond=beyond, rows=rows, size=size)
+    work.keep(state)
+    return state
+
+
+def _write_parquet(work: Work, opened: Opened, state: State, progress: Progress) -> State:
+    """One part a row group, since a Parquet file can't be appended to; at the end they become one file."""
+    batches = opened.source.batches(tuple(state.beyond) if state.beyond is not None else None)
+    columns = opened.source.columns
+    for number in count(state.parts):
+        stream = ParquetStream(columns)
+        parts: list[bytes] = []
+        rows, beyond = state.rows, state.beyond
+        for batch in batches:
+            parts.append(stream.add(opened.source.values(batch.rows)))
+            rows += len(batch.rows)
+            beyond = list(batch.last)
+            progress(rows)
+            if stream.groups:
+                break
+        if rows == state.rows:
+            break
+        parts.append(stream.end())
+        work.write(work.part(number), b"".join(parts))
+        state = msgspec.structs.replace(state, beyond=beyond, rows=rows, parts=number + 1)
+        work.keep(state)
+    with work.replacing() as file:
+        join_parts([work.part(number) for number in range(state.parts)], file, columns)
+    return state

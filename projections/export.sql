@@ -1,0 +1,47 @@
+-- name: log_state
+SELECT
+    size,
+    encode(root, 'hex') AS root_hash
+FROM audit_trail.log_state;
+
+-- name: list_tables
+-- The tables of all live projections, analysts' own among them.
+SELECT pg_class.relname
+FROM audit_trail.projection
+INNER JOIN pg_catalog.pg_namespace ON projection.schema_name = pg_namespace.nspname
+INNER JOIN pg_catalog.pg_class ON pg_namespace.oid = pg_class.relnamespace
+WHERE projection.live AND pg_class.relkind = 'r'
+ORDER BY pg_class.relname ASC;
+
+-- name: describe_table
+-- The columns in declared order, and each one's place in the primary key. The database knows them, so that the table
+-- of a projection whose code is elsewhere can be exported too.
+SELECT
+    projection.name,
+    projection.version,
+    projection.schema_name,
+    projection.position,
+    pg_attribute.attname,
+    format_type(pg_attribute.atttypid, NULL) AS type,
+    array_position(pg_index.indkey::int2 [], pg_attribute.attnum) AS place
+FROM audit_trail.projection
+INNER JOIN pg_catalog.pg_namespace ON projection.schema_name = pg_namespace.nspname
+INNER JOIN pg_catalog.pg_class ON pg_namespace.oid = pg_class.relnamespace
+INNER JOIN pg_catalog.pg_attribute ON pg_class.oid = pg_attribute.attrelid
+INNER JOIN pg_catalog.pg_index ON pg_class.oid = pg_index.indrelid AND pg_index.indisprimary
+WHERE
+    projection.live
+    AND pg_class.relkind = 'r'
+    AND pg_class.relname = %(table)s
+    AND pg_attribute.attnum > 0
+    AND NOT pg_attribute.attisdropped
+ORDER BY projection.name ASC, pg_attribute.attnum ASC;
+
+-- name: body_sizes
+-- How much memory the events at these positions will take; the bodies themselves are not read for it.
+SELECT
+    position,
+    octet_length(body) AS bytes
+FROM audit_trail.event
+WHERE position = ANY(%(positions)s)
+ORDER BY position ASC;

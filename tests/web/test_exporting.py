@@ -1,0 +1,230 @@
+"""`GET /v1/export`: the same filters as `GET /v1/events`, as a stream that shows when it is cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import httpx2
+import psycopg2
+import pyarrow.parquet as pq
+import pytest
+
+from event_store.database import READER, Database
+from event_store.log_reader import LogReader
+from ingest.publishing import Publisher
+from ingest.settings import IngestSettings
+from projections.export import Exports
+from projections.read_models import ReadModels
+from tests.graphql_api.trail import hospital, read, record
+from tests.projections.building import Trail
+from tests.web.conftest import NO_BROKER, NO_DATABASE, serving
+from web.app import create_app
+from web.probes import StoreProbes
+from web.settings import WebSettings
+
+
+@pytest.fixture
+def exporting(migrated_url: str) -> Iterator[httpx2.Client]:
+    """A client of a server on the hospital's morning, with one place for exports."""
+    record(migrated_url, hospital())
+    with (
+        closing(Database(migrated_url, READER, size=2)) as database,
+        closing(Database(migrated_url, READER, size=1, application_name="exports-of-the-test")) as pool,
+        closing(Publisher(IngestSettings(bootstrap_servers=(NO_BROKER,)))) as publisher,
+    ):
+        settings = WebSettings(max_exports=1, export_stall=2)
+        app = create_app(
+            ReadModels(database),
+            LogReader(database),
+            publisher,
+            StoreProbes(database),
+            settings,
+            exports=Exports(pool),
+        )
+        with serving(app) as client:
+            yield client
+
+
+QUERIES: list[dict[str, Any]] = [
+    {},
+    {"patient": "17", "actor": "ada", "type": ["record.read", "record.updated"]},
+    {"action": ["U", "R"], "occurred_from": "2026-03-01T08:05:00Z"},
+    {"resource_type": "Observation", "resource_id": "o-18", "emergency": "true"},
+    {"outcome": "minor_failure", "category": "user", "session": "s-1"},
+    {"correlation_id": "c-1", "purpose": "TREAT"},
+    {"device": "pump-1"},
+    {"service": "vitals", "source": "vitals"},
+    {"user": "bob", "occurred_until": "2026-03-01T08:05:00Z"},
+    {"address": "10.0.0.7"},
+]
+
+
+def test_it_has_the_events_of_the_api_oldest_first(exporting: httpx2.Client) -> None:
+    for query in QUERIES:
+        events = exporting.get("/v1/events", params=query).json()["events"]
+        answer = exporting.get("/v1/export", params=query)
+        assert [json.loads(line) for line in answer.text.split("\n")[:-1]] == events[::-1], query
+    answer = exporting.get("/v1/export")
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in answer.headers
+    assert (answer.headers["x-log-size"], answer.headers["x-as-of-position"]) == ("10", "9")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-disposition"] == 'attachment; filename="events.ndjson"'
+
+
+def test_csv_parquet_and_read_models(exporting: httpx2.Client) -> None:
+    text = exporting.get("/v1/export", params={"format": "csv", "patient": "17"})
+    assert text.headers["content-type"].startswith("text/csv")
+    assert text.text.count("\r\n") == 5
+    data = exporting.get("/v1/export", params={"format": "parquet", "table": "patient_access"}).content
+    assert set(pq.read_table(io.BytesIO(data))["patient_id"].to_pylist()) == {"17", "18"}
+    rows = exporting.get("/v1/export", params={"table": "patient_access", "where": ["patient_id=18"]})
+    assert json.loads(rows.text)["actor_id"] == "bob"
+
+
+def test_the_last_line_proves_that_nothing_is_missing(exporting: httpx2.Client) -> None:
+    lines = exporting.get("/v1/export", params={"manifest": "true", "patient": "17"}).content.splitlines(True)
+    manifest = json.loads(lines.pop())["manifest"]
+    assert (manifest["rows"], manifest["filter"]) == (len(lines), {"patient": "17"})
+    assert manifest["files"][0]["sha256"] == hashlib.sha256(b"".join(lines)).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"patinet": "17"}, "patinet"),
+        ({"first": 1}, "first"),
+        ({"type": "record.raed"}, "type"),
+        ({"resource_id": "1"}, "resource_type"),
+        ({"patient": ["1", "2"]}, "patient"),
+        ({"format": "xls"}, "format"),
+        ({"format": "csv", "manifest": "true"}, "manifest"),
+        ({"table": "nothing"}, "table"),
+        ({"table": "activity", "patient": "17"}, "table"),
+        ({"table": "activity", "where": "position"}, "where"),
+        ({"table": "activity", "where": "position=x"}, "where"),
+        ({"where": "a=b"}, "table"),
+        ({"emergency": "perhaps"}, "emergency"),
+        ({"patient": "\0"}, "patient"),
+    ],
+)
+def test_a_wrong_parameter_is_a_problem_that_names_it(
+    exporting: httpx2.Client, query: dict[str, Any], field: str
+) -> None:
+    answer = exporting.get("/v1/export", params=query)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def queries_of_exports(trail: Trail, state: str) -> int:
+    """As the server's administrator sees them: a reader is not told what others do."""
+    with closing(psycopg2.connect(trail.url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'exports-of-the-test'"
+            " AND state LIKE %s",
+            (state,),
+        )
+        [(count,)] = cursor.fetchall()
+        return int(count)
+
+
+def eventually(trail: Trail, state: str, count: int) -> bool:
+    until = time.monotonic() + 10
+    while queries_of_exports(trail, state) != count:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def asked(client: httpx2.Client, query: str) -> socket.socket:
+    """A client that has sent a request and reads nothing."""
+    connection = socket.create_connection((client.base_url.host, client.base_url.port or 0))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.sendall(f"GET /v1/export{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return connection
+
+
+@pytest.fixture
+def large(exporting: httpx2.Client, migrated_url: str) -> Iterator[Trail]:
+    """The trail, with more events than any buffer between here and there takes."""
+    assert exporting.get("/healthz").status_code == 200
+    record(migrated_url, [read(20, reason="x" * 20_000) for _ in range(1500)])
+    trail = Trail(migrated_url)
+    yield trail
+    trail.close()
+
+
+def test_one_too_many_is_told_to_come_back_and_others_are_answered(
+    exporting: httpx2.Client, large: Trail
+) -> None:
+    with closing(asked(exporting, "")):
+        assert eventually(large, "idle in transaction%", 1)
+        refused = exporting.get("/v1/export")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert refused.headers["content-type"] == "application/problem+json"
+        begun = time.monotonic()
+        assert exporting.get("/v1/events", params={"first": 1}).status_code == 200
+        assert exporting.get("/healthz").status_code == 200
+        assert time.monotonic() - begun < 1
+    assert eventually(large, "idle in transaction%", 0)
+    assert exporting.get("/v1/export", params={"patient": "18"}).status_code == 200
+
+
+def test_a_client_that_stalls_is_let_go(exporting: httpx2.Client, large: Trail) -> None:
+    with closing(asked(exporting, "")):
+        assert eventually(large, "idle in transaction%", 1)
+        assert eventually(large, "idle in transaction%", 0)
+        assert exporting.get("/v1/export", params={"patient": "18"}).status_code == 200
+
+
+def test_a_client_that_goes_away_ends_its_query(exporting: httpx2.Client, migrated_url: str) -> None:
+    with closing(Trail(migrated_url)) as trail, closing(psycopg2.connect(migrated_url)) as blocker:
+        with blocker.cursor() as cursor:
+            cursor.execute("LOCK TABLE activity_v1.activity IN ACCESS EXCLUSIVE MODE")
+        connection = asked(exporting, "")
+        assert eventually(trail, "active", 1)
+        connection.close()
+        assert eventually(trail, "active", 0)
+        blocker.rollback()
+    assert exporting.get("/v1/export").status_code == 200
+
+
+def test_an_export_that_breaks_off_is_seen_by_the_client(exporting: httpx2.Client, large: Trail) -> None:
+    with exporting.stream("GET", "/v1/export", params={"manifest": "true"}) as answer:
+        assert answer.status_code == 200
+        assert eventually(large, "idle in transaction%", 1)
+        with closing(psycopg2.connect(large.url)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'exports-of-the-test'"
+            )
+        with pytest.raises(httpx2.RemoteProtocolError):
+            answer.read()
+    assert exporting.get("/v1/export", params={"patient": "18"}).status_code == 200
+
+
+def test_a_database_that_is_away_is_a_problem_before_the_first_byte() -> None:
+    with (
+        closing(Database(NO_DATABASE, READER)) as database,
+        closing(Publisher(IngestSettings(bootstrap_servers=(NO_BROKER,)))) as publisher,
+    ):
+        app = create_app(
+            ReadModels(database),
+            LogReader(database),
+            publisher,
+            StoreProbes(database),
+            exports=Exports(database),
+        )
+        with serving(app) as client:
+            answer = client.get("/v1/export")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 from annotated_types import Ge, Gt, Le
@@ -146,10 +146,17 @@ def _commands(path: str, command: Any) -> Iterator[str]:
 def _spelling(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper() + ("..." if parameter.nargs == -1 else "")
-    annotation = parameter.type_descriptor.annotation
-    choices = getattr(annotation, "__args__", ())
-    value = "" if parameter.is_flag else " " + ("|".join(choices) or annotation.__name__.upper())
-    return ", ".join(parameter.opts) + value
+    if parameter.is_flag:
+        return ", ".join([*parameter.opts, *parameter.secondary_opts])
+    return ", ".join(parameter.opts) + " " + _value_of(parameter.type_descriptor.annotation)
+
+
+def _value_of(annotation: Any) -> str:
+    """What stands for an option's value: the words that it may be, or its type."""
+    inner = [each for each in get_args(annotation) if each is not type(None)]
+    if get_origin(annotation) is Literal:
+        return "|".join(inner)
+    return _value_of(inner[0]) if inner else str(annotation.__name__).upper()
 
 
 def _parameter_default(parameter: Any) -> str:

@@ -17,6 +17,7 @@ COMMANDS = [
     "project",
     "serve",
     "publish",
+    "export",
     "settings",
     "dead-letters",
     "projections",

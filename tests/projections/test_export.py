@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -297,6 +298,16 @@ def test_an_empty_log_gives_an_empty_export_of_every_format(trail: Trail, export
     assert table_of(exports).num_rows == 0
     trail.project()
     assert table_of(exports, table="patient_access").num_rows == 0
+
+
+def test_without_pyarrow_the_extra_is_named_and_text_is_exported(
+    trail: Trail, exports: Exports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail.given(an_event())
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationError, match=r"audit-trail\[export\]"):
+        table_of(exports)
+    assert len(events_of(exports)) == 1
 
 
 def test_an_export_of_another_log_is_not_continued(clinic: Trail, exports: Exports) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -123,6 +124,14 @@ def test_a_wrong_parameter_is_a_problem_that_names_it(
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_without_pyarrow_parquet_is_not_implemented(
+    exporting: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = exporting.get("/v1/export", params={"format": "parquet"})
+    assert (answer.status_code, "audit-trail[export]" in answer.json()["detail"]) == (501, True)
 
 
 def queries_of_exports(trail: Trail, state: str) -> int:

@@ -30,6 +30,7 @@ class StoredTree:
         except ValueError as exc:
             raise LogInconsistentError(f"the tree's edge does not fit its size {self.size}: {exc}") from exc
         self._tiles: dict[tuple[int, int], bytes] = {}
+        self._subtrees: dict[tuple[int, int, int], bytes] = {}
 
     def tile(self, level: int, index: int, width: int = TILE_WIDTH) -> bytes | None:
         """The first `width` hashes of a tile (C2SP tlog-tiles); None when the log does not have them yet."""
@@ -45,7 +46,10 @@ class StoredTree:
             (level // _BITS, index << level % _BITS, 1 << level % _BITS) for level, index in wanted
         ]  # a tile's level, the first of its hashes counted through the level, how many
         self._fetch([(level, first // TILE_WIDTH) for level, first, _ in places])
-        return [self._subtree(*place) for place in places]
+        for place in places:
+            if place not in self._subtrees:  # the proofs of neighbours have most of theirs in common
+                self._subtrees[place] = self._subtree(*place)
+        return [self._subtrees[place] for place in places]
 
     def _subtree(self, level: int, first: int, count: int) -> bytes:
         start = first % TILE_WIDTH * HASH_SIZE

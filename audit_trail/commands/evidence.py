@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
+from rich.console import Console
 
 from audit_trail import components
 from audit_trail.settings import load
@@ -54,7 +55,10 @@ def evidence(
         )
     moments = {name: _moment(name, text) for name, text in {"from": since, "to": until}.items() if text}
     require_free(out, force=force)
-    with closing(components.reader_database(load())) as database:
+    with (
+        closing(components.reader_database(load())) as database,
+        Console(stderr=True).status("Writing the evidence kit"),  # shows on a terminal alone
+    ):
         models = ReadModels(database)
         chosen = _by_id(models, ids) if ids else _by_filter(models, asked, moments)
         written = write_kit(

@@ -14,20 +14,24 @@ import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
 
+from domain.body import BodyFormat, beside
 from domain.event import Actor, AuditEvent, Patient
-from event_store.database import GUARD, Database
+from event_store.append import NewEvent, OffsetAdvance, append
+from event_store.database import GUARD, INGEST, Database
 from event_store.heads import add_cosignature, newest_head
+from event_store.streams import open_kafka_stream
 from event_store.tlog import cosignatures
 from event_store.tlog.notes import COSIGNATURE_V1, Note, SigningKey
 from event_store.tlog.proof_files import parse_proof
 from event_store.tlog.tree_heads import open_head
 from tests.audit_trail import programs
 from tests.graphql_api.trail import event, hospital, read, record
-from tests.signing import KEY
+from tests.signing import KEY, signer
 
 VKEY = KEY.verifier.encode()
 WITNESS = SigningKey.generate("witness.example/w1", COSIGNATURE_V1)
@@ -331,6 +335,39 @@ def test_a_report_shows_hostile_texts_as_texts(trail_url: str, tmp_path: Path) -
     )
     assert "record.read" in page
     assert "default-src 'none'" in page
+
+
+PRETTY = (
+    b'{\r\n "event_id": "0193A2A5-7C1E-7B44-9A53-0C5F6F0F1A0F",\n "type": "record.read",\n'
+    b' "occurred_at": "2026-03-01T08:15:30Z", "source": {"service": "s"}, "actor": {"id": "zed"},\n'
+    b' "patients": [{"id": "17"}], "resources": [{"type": "O", "id": "1"}],\n'
+    b' "attributes": {"n": 123456789012345678901234567890, "f": 1.0e-7}\r\n}\n'
+)
+
+
+def test_a_message_is_evidence_in_the_form_in_which_it_came(migrated_url: str, tmp_path: Path) -> None:
+    other = read(1)
+    message = b'{\n"resourceType": "AuditEvent"\n}\n'
+    bodies = {
+        UUID("0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a0f"): (BodyFormat.NATIVE, PRETTY),
+        other.event_id: (BodyFormat.FHIR_R4, beside(other, BodyFormat.FHIR_R4, [], message).body),
+    }
+    with closing(Database(migrated_url, INGEST, size=1)) as database, database.transaction() as connection:
+        stream = open_kafka_stream(connection, "audit.events", uuid4(), 0).stream
+        rows = [
+            NewEvent(event_id, stream, at, "record.read", other.occurred_at, *body)
+            for at, (event_id, body) in enumerate(bodies.items())
+        ]
+        append(connection, rows, signer(), offsets=[OffsetAdvance(stream, 0, len(rows))])
+    record(migrated_url, [])
+    kit = made(migrated_url, tmp_path / "kit", "--patient", "17")
+    assert "OK: 2 events" in good(kit)
+    assert (kit / "bodies/0").read_bytes() == PRETTY
+    assert (kit / "bodies/1").read_bytes().endswith(message)
+    lines = [json.loads(line)["event"] for line in (kit / "events.ndjson").read_bytes().splitlines()]
+    assert lines[0] == json.loads(PRETTY)
+    assert lines[1]["event_id"] == str(other.event_id)
+    assert "n: 123456789012345678901234567890, f: 1.0e-7" in (kit / "report.html").read_text()
 
 
 def test_events_are_chosen_by_time_user_device_and_id(trail_url: str, tmp_path: Path) -> None:

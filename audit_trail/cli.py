@@ -153,11 +153,17 @@ def migrate() -> None:
 @app.command()
 def ingest() -> None:
     """Read from Kafka and append to the event store, until SIGTERM."""
+    from audit_trail import trust
     from ingest.pipeline import Ingest
 
     settings = _long_running()
     database = components.ingest_database(settings)
-    ingest = Ingest(components.ingest_settings(settings), database, components.signer(settings))
+    ingest = Ingest(
+        components.ingest_settings(settings),
+        database,
+        trust.signer(settings),
+        check=lambda: trust.check_log(settings, database),
+    )
     _on_stop(ingest.stop)
     ingest.run()
 
@@ -172,6 +178,14 @@ def project() -> None:
     runner = Runner(components.projector_database(settings), built_in(), batch=settings.projection_batch)
     _on_stop(runner.stop)
     runner.run()
+
+
+@app.command()
+def guard() -> None:
+    """Publish signed heads outside the database and verify the log again and again, until SIGTERM."""
+    from audit_trail.guarding import guard as run
+
+    run(_long_running(), _on_stop)
 
 
 @app.command()

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
-from pathlib import Path
 
-from audit_trail.settings import PREFIX, Settings
-from domain.errors import ConfigurationError
+from audit_trail.settings import Settings
 from event_store.database import GUARD, INGEST, PROJECTOR, READER, Database
-from event_store.signing import HeadSigner, read_key_file, read_public, read_signer
-from event_store.tlog.notes import VerifierKey
-from event_store.verify.run import KeptHead
 from ingest.settings import IngestSettings
 
 
@@ -41,48 +35,6 @@ def ingest_database(settings: Settings) -> Database:
 def guard_database(settings: Settings) -> Database:
     """For what publishes heads and verifies."""
     return Database(settings.require_database_url(), GUARD, size=4, application_name="audit-trail-guard")
-
-
-def key_text(settings: Settings) -> str:
-    """The lines of the key file. Raises `ConfigurationError` when there are none."""
-    if settings.log_key is not None:
-        return settings.log_key.get_secret_value()
-    if settings.log_key_file is None:
-        raise ConfigurationError(
-            f"{PREFIX}LOG_KEY_FILE is not set: what appends signs the log's head."
-            " Make a key once, with `audit-trail keys new`"
-        )
-    return read_key_file(settings.log_key_file)
-
-
-def signer(settings: Settings) -> HeadSigner:
-    """What signs tree heads."""
-    return read_signer(key_text(settings))
-
-
-def trusted_keys(settings: Settings, vkeys: Sequence[str] = ()) -> tuple[tuple[VerifierKey, ...], bool]:
-    """The public keys that the log is verified with, and whether anyone told us: given ones, else the key file's.
-
-    Without either the database has to name them, which proves little. Raises `ProofError` for a malformed one.
-    """
-    if vkeys:
-        return tuple(map(VerifierKey.parse, vkeys)), True
-    if settings.log_key is None and settings.log_key_file is None:
-        return (), False
-    return tuple(read_public(key_text(settings))), True
-
-
-def kept_heads(places: Sequence[Path]) -> list[KeptHead]:
-    """The signed heads in files, and in all files of folders. Raises `ConfigurationError` when one can't be read."""
-    heads = []
-    for place in places:
-        files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
-        for file in files:
-            try:
-                heads.append(KeptHead(file.read_bytes(), str(file)))
-            except OSError as exc:
-                raise ConfigurationError(f"{file} can't be read: {exc.strerror}") from exc
-    return heads
 
 
 def projector_database(settings: Settings) -> Database:

@@ -29,7 +29,8 @@ from event_store.migrations import migrate
 from event_store.signing import create_key_file, new_key
 
 BrokerKind = Literal["embedded", "kafka"]
-PARTS = ("ingest", "project", "serve")
+PARTS = ("guard", "ingest", "project", "serve")
+"""The guard is the first to start and the last to stop: it publishes the head that ingest leaves."""
 LOG_KEY = "log-key"
 SETTINGS_FILE = "settings.toml"
 _READY_SECONDS = 60.0
@@ -62,7 +63,7 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for part in self._parts:
+        for part in self._parts[1:]:
             part.request_stop()
         self._running.close()
 
@@ -89,6 +90,8 @@ class Stack:
             found |= self._start_broker()
         if self.settings.log_key is None and self.settings.log_key_file is None:
             found["log_key_file"] = self._own_key()
+        if self.settings.heads_folder is None:
+            found["heads_folder"] = self.folder / "tree-heads"
         self.settings = load(**found)
         self._keep_settings()
         migrate(self.settings.require_database_url())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from event_store.database import Connection, Cursor
+from event_store.database import Connection, Cursor, only
 from event_store.tlog.notes import Note, VerifierKey
 
 
@@ -85,6 +85,15 @@ def add_cosignature(connection: Connection, size: int, witness: VerifierKey, lin
             "INSERT INTO audit_trail.cosignature (size, vkey, line) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
             (size, witness.encode(), line),
         )
+
+
+def largest_cosigned(connection: Connection, witness: VerifierKey) -> int:
+    """The size of the largest head that a witness has signed; 0 when it has signed none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(max(size), 0) FROM audit_trail.cosignature WHERE vkey = %s", (witness.encode(),)
+        )
+        return int(only(cursor))
 
 
 def _one(connection: Connection, statement: str, parameters: tuple[object, ...] = ()) -> StoredHead | None:

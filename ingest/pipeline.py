@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -28,7 +29,8 @@ class Ingest:
     """Moves records from Kafka to the event store, exactly once in effect.
 
     A crash between any two steps repeats work and neither loses nor doubles an event: the offsets move in the
-    transaction that appends, by compare-and-set, and event ids are unique.
+    transaction that appends, by compare-and-set, and event ids are unique. `check` is called once before the first
+    append, and refuses a log that may not be extended by raising `LogInconsistentError`.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class Ingest:
         database: Database,
         signer: HeadSigner,
         *,
+        check: Callable[[], None] = lambda: None,
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._settings = settings
         self._signer = signer
+        self._check = check
         self._database = database
         self._metrics = IngestMetrics(registry)
         self._stopping = threading.Event()
@@ -62,15 +66,19 @@ class Ingest:
         topics = Topics(self._settings)
         appender = Appender(self._database, self._signer, topics, self._metrics, self._stopping)
         backoff = Backoff()
+        checked = False
         try:
             while not self._stopping.is_set():
                 try:
+                    if not checked:
+                        self._check()
+                        checked = True
                     self._run_source(
                         RecordSource(self._settings, self._database, topics, self._metrics), appender, backoff
                     )
                 except UnavailableError as exc:
                     delay = backoff.next()
-                    self._metrics.retried("kafka")
+                    self._metrics.retried("start" if not checked else "kafka")
                     log.warning("ingest_waits", error=str(exc), seconds=round(delay, 1))
                     self._stopping.wait(delay)
         finally:

@@ -121,8 +121,9 @@ def dismiss(id: Id, by: Decision, reason: Why) -> None:
 
 
 def _desk(*, decides: bool = False) -> closing[DeadLetterDesk]:
+    from audit_trail import trust
     from ingest.dead_letters import DeadLetterDesk
 
     settings = load()
-    key = components.key_text(settings) if decides else ""
+    key = trust.key_text(settings) if decides else ""
     return closing(DeadLetterDesk(components.ingest_database(settings), settings.require_database_url(), key))

@@ -44,10 +44,11 @@ def show(file: Annotated[Path, typer.Argument(help="A key file.", exists=True, d
 @app.command()
 def adopt() -> None:
     """Sign, once, a log of a release that did not sign: its rows are verified before."""
+    from audit_trail import trust
     from event_store.adoption import adopt as run
 
     settings = load()
-    head = run(components.ingest_database(settings), components.signer(settings))
+    head = run(components.ingest_database(settings), trust.signer(settings))
     typer.echo(f"the log of {head.size} events is signed from now on, as {head.origin}")
 
 

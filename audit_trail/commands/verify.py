@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit_trail import components
 from audit_trail.commands.terminal import out
 from audit_trail.settings import load
 
@@ -40,11 +39,12 @@ def verify(
     ] = 0,
 ) -> None:
     """Recompute the log from its rows and compare it with everything signed. Reads only; exits 1 at a finding."""
+    from audit_trail import trust
     from event_store.database import READER
     from event_store.verify.run import verify as run
 
     settings = load()
-    keys, told = components.trusted_keys(settings, vkey or [])
+    keys, told = trust.trusted_keys(settings, vkey or [])
     with Progress(
         TextColumn("verifying"),
         BarColumn(),
@@ -60,7 +60,7 @@ def verify(
             READER,
             keys,
             since=since,
-            kept=components.kept_heads(tree_head or []),
+            kept=trust.kept_heads(tree_head or []),
             jobs=jobs or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

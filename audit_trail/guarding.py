@@ -1,0 +1,46 @@
+"""The guard's process: the places for heads, the trusted keys and the publisher put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+
+from audit_trail import components, trust
+from audit_trail.guard import Guard, Intervals
+from audit_trail.settings import Settings
+from domain.event import AuditEvent
+from domain.validation import encode_event
+from ingest.publishing import Message, Publisher
+
+_NICENESS = 10
+"""Verification is never in a hurry: ingest and queries go before."""
+
+
+def guard(settings: Settings, on_stop: Callable[[Callable[[], None]], None]) -> None:
+    """Run the guard until it is told to stop."""
+    os.nice(_NICENESS)
+    keys, _ = trust.trusted_keys(settings)
+    topic = settings.kafka_topics[0]
+    with (
+        closing(components.guard_database(settings)) as database,
+        closing(Publisher(components.ingest_settings(settings))) as publisher,
+    ):
+
+        def report(event: AuditEvent) -> None:
+            publisher.publish([Message(topic, event.source.service.encode(), encode_event(event))])
+
+        guard = Guard(
+            database,
+            settings.require_database_url(),
+            trust.destinations(settings, database, publisher),
+            keys,
+            Intervals(
+                settings.heads_interval_seconds,
+                settings.verify_interval_seconds,
+                settings.verify_all_hours * 3600,
+            ),
+            report,
+        )
+        on_stop(guard.stop)
+        guard.run()

@@ -1,0 +1,107 @@
+"""What the log is signed and verified with, and where its heads are kept: put together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from audit_trail.components import ingest_settings
+from audit_trail.settings import PREFIX, Settings
+from domain.errors import ConfigurationError, LogInconsistentError, ProofError
+from event_store.database import INGEST, Database
+from event_store.publication.destination import Destination
+from event_store.publication.folder import HeadFolder
+from event_store.publication.forks import refuse_forks
+from event_store.publication.remote import Webhook, Witness
+from event_store.reading import log_size
+from event_store.signing import HeadSigner, read_key_file, read_public, read_signer
+from event_store.tlog.notes import VerifierKey
+from event_store.verify.run import KeptHead, verify
+from ingest.head_topic import HeadTopic
+from ingest.publishing import Publisher
+
+
+def key_text(settings: Settings) -> str:
+    """The lines of the key file. Raises `ConfigurationError` when there are none."""
+    if settings.log_key is not None:
+        return settings.log_key.get_secret_value()
+    if settings.log_key_file is None:
+        raise ConfigurationError(
+            f"{PREFIX}LOG_KEY_FILE is not set: what appends signs the log's head."
+            " Make a key once, with `audit-trail keys new`"
+        )
+    return read_key_file(settings.log_key_file)
+
+
+def signer(settings: Settings) -> HeadSigner:
+    """What signs tree heads."""
+    return read_signer(key_text(settings))
+
+
+def trusted_keys(settings: Settings, vkeys: Sequence[str] = ()) -> tuple[tuple[VerifierKey, ...], bool]:
+    """The public keys that the log is verified with, and whether anyone told us: given ones, else the key file's.
+
+    Without either the database has to name them, which proves little. Raises `ProofError` for a malformed one.
+    """
+    if vkeys:
+        return tuple(map(VerifierKey.parse, vkeys)), True
+    if settings.log_key is None and settings.log_key_file is None:
+        return (), False
+    return tuple(read_public(key_text(settings))), True
+
+
+def destinations(settings: Settings, database: Database, publisher: Publisher) -> list[Destination]:
+    """Where signed heads are published to. `database` is the guard's, and `publisher` stays the caller's."""
+    places = kept_places(settings, publisher)
+    if settings.heads_webhook is not None:
+        places.append(Webhook(settings.heads_webhook.get_secret_value()))
+    for entry in settings.witnesses:
+        vkey, _, url = entry.partition(" ")
+        try:
+            places.append(Witness(VerifierKey.parse(vkey), url.strip(), database))
+        except ProofError as exc:
+            raise ConfigurationError(
+                f"{PREFIX}WITNESSES: {vkey[:80]!r} is no public key ({exc}); each entry is a vkey, a space, and a URL"
+            ) from exc
+    return places
+
+
+def kept_places(settings: Settings, publisher: Publisher) -> list[Destination]:
+    """Those of them that keep heads and can be asked for them."""
+    places: list[Destination] = []
+    if settings.heads_folder is not None:
+        places.append(HeadFolder(settings.heads_folder))
+    if settings.heads_topic:
+        places.append(HeadTopic(ingest_settings(settings), settings.heads_topic, publisher))
+    return places
+
+
+def check_log(settings: Settings, database: Database) -> None:
+    """What comes before the first append of a process: the log continues what was published, and its end is intact.
+
+    Raises `LogInconsistentError`, and `UnavailableError` while a place that keeps heads is away.
+    """
+    keys, _ = trusted_keys(settings)
+    publisher = Publisher(ingest_settings(settings))
+    with closing(publisher):
+        refuse_forks(database, keys, kept_places(settings, publisher))
+    with database.transaction(read_only=True) as connection:
+        size = log_size(connection)
+    report = verify(settings.require_database_url(), INGEST, keys, since=size)
+    wrong = [finding for finding in report.findings if finding.position is not None]
+    if wrong:
+        raise LogInconsistentError(f"nothing is appended: {wrong[0]}; run `audit-trail verify`")
+
+
+def kept_heads(places: Sequence[Path]) -> list[KeptHead]:
+    """The signed heads in files, and in all files of folders. Raises `ConfigurationError` when one can't be read."""
+    heads = []
+    for place in places:
+        files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
+        for file in files:
+            try:
+                heads.append(KeptHead(file.read_bytes(), str(file)))
+            except OSError as exc:
+                raise ConfigurationError(f"{file} can't be read: {exc.strerror}") from exc
+    return heads

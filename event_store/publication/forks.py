@@ -1,0 +1,51 @@
+"""One log, one history: whatever was published has to be the beginning of what the database holds now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from domain.errors import LogInconsistentError, ProofError
+from event_store.database import Database
+from event_store.nodes import StoredTree
+from event_store.publication.destination import Destination
+from event_store.tlog.notes import VerifierKey
+from event_store.tlog.proofs import root_at
+from event_store.tlog.tree_heads import TreeHead, open_head
+
+
+def refuse_forks(database: Database, keys: Sequence[VerifierKey], places: Iterable[Destination]) -> None:
+    """Raise `LogInconsistentError` when the log does not continue a head that was published in one of `places`.
+
+    Only heads of the log that the first of `keys` names count, signed by a key of that name: anyone may write to a
+    folder or a topic, and a log that got a new name after a restore is another one.
+    """
+    own = [key for key in keys if key.name == keys[0].name]
+    for place in places:
+        heads = [head for note in place.published() for head in _opened(note, own)]
+        if heads:
+            refuse_fork(database, max(heads, key=lambda head: head.size), place.name)
+
+
+def refuse_fork(database: Database, head: TreeHead, place: str) -> None:
+    """Raise `LogInconsistentError` unless the log begins with the tree of `head`."""
+    with database.transaction(read_only=True) as connection:
+        tree = StoredTree(connection)
+        if head.size > tree.size:
+            raise LogInconsistentError(
+                f"the log has {tree.size} events, but a head of {head.size} was published ({place}): its tail is gone,"
+                " or the database was restored from an older backup. Nothing is appended or published;"
+                " see \"After a restore\" in docs/how-to/tamper-evidence.md"
+            )  # fmt: skip
+        if root_at(head.size, tree.nodes) != head.root:
+            raise LogInconsistentError(
+                f"the first {head.size} events are not those whose head was published ({place}):"
+                " the log was rewritten. Nothing is appended or published; run `audit-trail verify`"
+            )
+
+
+def _opened(note: bytes, keys: Sequence[VerifierKey]) -> list[TreeHead]:
+    try:
+        head, _ = open_head(note, keys)
+    except ProofError:
+        return []
+    return [head] if head.origin == keys[0].name else []

@@ -1,0 +1,79 @@
+"""Signed tree heads in a Kafka topic: the key is the log's name, the value the signed note."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from domain.errors import RejectedError, UnavailableError
+from event_store.heads import StoredHead
+from ingest.clients import connected, translated
+from ingest.publishing import Message, Publisher
+from ingest.settings import IngestSettings
+from ingest.topics import Topics
+
+_LAST = 5
+"""Records looked at from the end of each partition: the embedded broker's answer for its end can be a little low."""
+_PATIENCE = 5.0
+
+
+class HeadTopic:
+    """The topic as a place to publish heads to."""
+
+    name = "topic"
+
+    def __init__(self, settings: IngestSettings, topic: str, publisher: Publisher) -> None:
+        """`settings` say where Kafka is; `publisher` stays the caller's."""
+        self._settings = settings
+        self._topic = topic
+        self._publisher = publisher
+
+    def published(self) -> Sequence[bytes]:
+        """The last few notes of each partition."""
+        with closing(Topics(self._settings)) as topics:
+            found = topics.describe((self._topic,))
+            if self._topic not in found:
+                if self._settings.create_topics:
+                    topics.create((self._topic,))
+                return ()
+        options = {
+            "enable_auto_commit": False,
+            "isolation_level": "read_committed",
+            "consumer_timeout_ms": 1000,
+            **self._settings.client_options(),
+        }
+        try:
+            with closing(connected(KafkaConsumer, options)) as consumer:
+                return _tail(
+                    consumer, [TopicPartition(self._topic, at) for at in found[self._topic].partitions]
+                )
+        except KafkaError as exc:
+            raise translated(exc) from exc
+
+    def publish(self, head: StoredHead) -> None:
+        """Publish, and wait until all in-sync replicas have it."""
+        origin = head.note.split(b"\n", 1)[0]
+        try:
+            self._publisher.publish([Message(self._topic, origin, head.checkpoint)])
+        except RejectedError as exc:
+            raise UnavailableError(f"topic {self._topic} does not take a head: {exc.message}") from exc
+
+
+def _tail(consumer: KafkaConsumer, partitions: list[TopicPartition]) -> list[bytes]:
+    consumer.assign(partitions)
+    first = consumer.beginning_offsets(partitions)
+    end = consumer.end_offsets(partitions)
+    for partition in partitions:
+        consumer.seek(partition, max(first[partition], end[partition] - _LAST))
+    notes: list[bytes] = []
+    until = time.monotonic() + _PATIENCE
+    with suppress(StopIteration):
+        while time.monotonic() < until:
+            record = next(consumer)
+            if record.value is not None:
+                notes.append(record.value)
+    return notes

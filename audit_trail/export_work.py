@@ -53,7 +53,11 @@ class Work:
         """Make the folder and keep others out. Raises `ConfigurationError` when another export has it."""
         if not self.target.parent.is_dir():
             raise ConfigurationError(f"there is no folder {self.target.parent}")
+        if self.target.exists() and not self.target.is_file():
+            raise ConfigurationError(f"{self.target} is no file that could be replaced")
         self.folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        if self.folder.stat().st_uid != os.geteuid():
+            raise ConfigurationError(f"{self.folder} belongs to somebody else")
         with _opened(self.folder / "lock", "ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,6 +141,6 @@ def _opened(path: Path, mode: str) -> Any:
     """A file that has its mode before its first byte."""
 
     def private(name: str, flags: int) -> int:
-        return os.open(name, flags, _FILE_MODE)
+        return os.open(name, flags | os.O_NOFOLLOW, _FILE_MODE)
 
     return open(path, mode, opener=private)

@@ -122,26 +122,30 @@ class _Download(Response):
         self._threads = threads
         self._places = places
         self._stall = stall
+        self._has_place = False
         self._stack = ExitStack()
         self._opened: Opened | None = None
         self._pieces: Iterator[bytes] = iter(())
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         """Send it all. What fails before the first byte is raised and becomes a problem answer."""
-        async with self._places:
-            away = asyncio.create_task(_away(receive))
-            sending = asyncio.create_task(self._send_all(send))
-            try:
-                await asyncio.wait((away, sending), return_when=asyncio.FIRST_COMPLETED)
-                if sending.done():
-                    sending.result()
-                else:
-                    log.info("export_client_gone")
-            finally:
-                away.cancel()
-                sending.cancel()
-                await asyncio.wait((away, sending))
-                await self._threads.run(self._stack.close)
+        await self._places.acquire()
+        self._has_place = True
+        away = asyncio.create_task(_away(receive))
+        sending = asyncio.create_task(self._send_all(send))
+        try:
+            await asyncio.wait((away, sending), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+            else:
+                log.info("export_client_gone")
+        finally:
+            away.cancel()
+            sending.cancel()
+            await asyncio.wait((away, sending))
+            if not sending.cancelled():
+                sending.exception()  # seen already, or of no use to a client that has gone
+            await self._close()
 
     async def _send_all(self, send: Send) -> None:
         first = await self._step(self._begin)
@@ -159,7 +163,17 @@ class _Download(Response):
             async with asyncio.timeout(self._stall):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             piece = await self._step(self._next)
+        # Before the end is sent: whoever has the whole answer may ask for the next export at once.
+        await self._close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _close(self) -> None:
+        try:
+            await self._threads.run(self._stack.close)
+        finally:
+            if self._has_place:
+                self._has_place = False
+                self._places.release()
 
     async def _step(self, function: Callable[[], bytes | None]) -> bytes | None:
         """One blocking call, which is over when this returns, even when this was cancelled."""

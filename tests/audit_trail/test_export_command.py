@@ -111,6 +111,7 @@ def test_a_read_model_and_a_pipe(trail: Trail, tmp_path: Path) -> None:
     ("arguments", "code", "says"),
     [
         (("events.txt",), 2, "--format"),
+        (("folder", "--format", "csv", "--force"), 2, "is no file"),
         (("nowhere/events.csv",), 2, "there is no folder"),
         (("events.csv", "--type", "record.raed"), 1, "--type: not one of"),
         (("events.csv", "--resource-id", "1"), 1, "--resource-type"),
@@ -129,6 +130,7 @@ def test_a_wrong_argument_is_named_and_leaves_no_file(
     trail: Trail, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
     trail.project()
+    (tmp_path / "folder").mkdir()
     name, *rest = arguments
     refused = exported(trail, name if name == "-" else tmp_path / name, *rest)
     assert refused.returncode == code, refused.stderr

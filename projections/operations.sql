@@ -56,7 +56,10 @@ SET
 WHERE name = %(name)s AND failed_position = %(position)s;
 
 -- name: lock_builds
-SELECT build
+SELECT
+    build,
+    position,
+    live
 FROM audit_trail.projection
 WHERE name = %(name)s
 ORDER BY build

@@ -27,13 +27,16 @@ _SQL = load(__package__, "registry.sql")
 _NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")
 
 LOADING = "loading"
+INDEXING = "indexing"
 READY = "ready"
+SCRATCH = "scratch"
 
 
 class Build(Struct, frozen=True):
     """One set of tables of a projection. At most one of a projection's builds is live: the one that queries read.
 
-    `definition` and `code_digest` are hex digests; `state` is ``loading`` until all that the log held is in.
+    `definition` and `code_digest` are hex digests; `state` is ``loading`` while the log is put in, ``indexing``
+    once it is, and then ``ready``; ``scratch`` builds are made by verify.
     """
 
     name: str

@@ -55,9 +55,11 @@ ORDER BY pg_class.relname
 LIMIT 1;
 
 -- name: register
-INSERT INTO audit_trail.projection (name, build, version, schema_name, live, state, definition, code_digest)
+INSERT INTO audit_trail.projection
+(name, build, version, schema_name, live, state, definition, code_digest, switched_at)
 VALUES (
-    %(name)s, %(build)s, %(version)s, %(schema)s, %(live)s, %(state)s, %(definition)s, %(code_digest)s
+    %(name)s, %(build)s, %(version)s, %(schema)s, %(live)s, %(state)s, %(definition)s, %(code_digest)s,
+    CASE WHEN %(live)s THEN clock_timestamp() END
 );
 
 -- name: adopt

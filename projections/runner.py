@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from domain.errors import AuditTrailError, FencedError, UnavailableError
+from domain.errors import UnavailableError
 from domain.event import RecordedEvent
 from event_store.database import Database
 from event_store.reading import Batch, read_events
@@ -151,27 +151,6 @@ class Runner:
             raise error
 
     def _apply(self, track: Track, events: Sequence[RecordedEvent], last: int) -> None:
-        try:
-            applied = track.apply(events, last)
-        except FencedError:
-            track.stale = True
-        except AuditTrailError:
-            raise
-        except Exception as exc:  # noqa: BLE001 - a projector may be anyone's code, and must stop itself alone
-            self._narrow(track, events, last, exc)
-        else:
-            if self._metrics is not None:
-                self._metrics.applied(track.projector.name, last, applied)
-
-    def _narrow(self, track: Track, events: Sequence[RecordedEvent], last: int, cause: Exception) -> None:
-        """Halve the batch until one event stands alone: all before it is kept, and the projector stops at it."""
-        if not events:
-            raise cause
-        if len(events) > 1:
-            half = len(events) // 2
-            middle = events[half].position - 1
-            self._apply(track, events[:half], middle)
-            if track.position == middle:
-                self._apply(track, events[half:], last)
-            return
-        track.poisoned(events[0], cause)
+        applied = track.feed(events, last)
+        if self._metrics is not None:
+            self._metrics.applied(track.projector.name, track.position, applied)

@@ -109,15 +109,59 @@ def create_table(table: Table) -> str:
 
 
 def create_indexes(table: Table) -> list[str]:
-    """The primary key and the indexes, to be made after a bulk load."""
+    """The primary key and the indexes, of an empty table."""
     key = f"ALTER TABLE {table.name} ADD PRIMARY KEY ({', '.join(table.key)})"
     return [key, *(_create_index(table, index) for index in table.indexes)]
 
 
+def bulk_indexes(table: Table) -> dict[str, str]:
+    """The same by name, each a statement that may run beside the others; `adopt_key` comes last."""
+    key = f"CREATE UNIQUE INDEX {key_name(table)} ON {table.name} ({', '.join(table.key)})"
+    return {key_name(table): key} | {
+        _index_name(table, index): _create_index(table, index) for index in table.indexes
+    }
+
+
+def key_name(table: Table) -> str:
+    """The index of the primary key, as PostgreSQL itself calls it."""
+    return f"{table.name}_pkey"
+
+
+def adopt_key(table: Table) -> str:
+    """The unique index becomes the primary key."""
+    name = key_name(table)
+    return f"ALTER TABLE {table.name} ADD CONSTRAINT {name} PRIMARY KEY USING INDEX {name}"
+
+
+def _index_name(table: Table, index: Index) -> str:
+    return re.sub(r"\W+", "_", "_".join((table.name, "by", index.columns[0])))
+
+
 def _create_index(table: Table, index: Index) -> str:
-    name = re.sub(r"\W+", "_", "_".join((table.name, "by", index.columns[0])))
     where = f" WHERE {index.where}" if index.where else ""
-    return f"CREATE INDEX {name} ON {table.name} ({', '.join(index.columns)}){where}"
+    return f"CREATE INDEX {_index_name(table, index)} ON {table.name} ({', '.join(index.columns)}){where}"
+
+
+def partial_name(table: Table) -> str:
+    """The table of a loading build that holds several partial rows a key, one for each range that had the key."""
+    return f"partial_{table.name}"
+
+
+def create_partial(table: Table) -> str:
+    """It has no keys and no indexes, and goes once its rows are merged."""
+    columns = ", ".join(f"{column.name} {column.kind}" for column in table.columns)
+    return f"CREATE TABLE {partial_name(table)} ({columns})"
+
+
+def merge_partial(table: Table) -> str:
+    """The finished rows of a merged table from its partial ones, in one statement and in the order of the key."""
+    names = ", ".join(table.names)
+    values = ", ".join(
+        f"{column.merge.over(column.name, column.kind)} AS {column.name}" if column.merge else column.name
+        for column in table.columns
+    )
+    key = ", ".join(table.key)
+    return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM {partial_name(table)} GROUP BY {key}"
 
 
 def staging_name(table: Table) -> str:

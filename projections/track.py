@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Sequence
 
+from domain.errors import AuditTrailError, FencedError
 from domain.event import RecordedEvent
 from event_store.database import Database
 from projections.definition import describe_failure
 from projections.projector import Projector
 from projections.registry import Build, misfit
-from projections.writer import Writer
+from projections.writer import Prepared, Writer
 
 _log = logging.getLogger(__name__)
 
@@ -26,12 +27,16 @@ UNBUILT = (
 
 
 class Track:
-    """The state of one projector in this process. `stale` asks for another look at the registry."""
+    """The state of one projector in this process.
+
+    `stale` asks for another look at the registry; `failure` is where an event stops it, and why.
+    """
 
     def __init__(self, database: Database, projector: Projector) -> None:
         self.projector = projector
         self.position = -1
         self.stale = True
+        self.failure: tuple[int, str] | None = None
         self._database = database
         self._build: Build | None = None
         self._writer: Writer | None = None
@@ -44,6 +49,16 @@ class Track:
     def feeding(self) -> bool:
         """Whether the registry lets this projector be fed."""
         return self._writer is not None and self._parked is None
+
+    @property
+    def writer(self) -> Writer:
+        """The way into the build's tables; there is one while the track is feeding."""
+        assert self._writer is not None
+        return self._writer
+
+    def stopped(self) -> bool:
+        """Whether an event stops it."""
+        return self.failure is not None
 
     def due(self, now: float) -> bool:
         """Whether it may be fed at `now` (monotonic seconds)."""
@@ -70,6 +85,7 @@ class Track:
             self.close()
             return
         if build.failed_position is None:
+            self.failure = None
             self._pause = self._retry_at = 0.0
         if self._writer is None or self._build is None or self._build.build != build.build:
             self.close()
@@ -80,21 +96,47 @@ class Track:
             self._retry_at = time.monotonic() + FENCED_SECONDS
         self._build, self.position = build, build.position
 
-    def apply(self, events: Sequence[RecordedEvent], last: int) -> int:
-        """Write a batch from `position` to `last`; the number of events that were not skipped."""
-        assert self._writer is not None
+    def feed(self, events: Sequence[RecordedEvent], last: int) -> int:
+        """Write a batch from `position` to `last`; how many events are in, of those that were not skipped.
+
+        A fence asks for another look at the registry. An event that breaks the projector stops it there: all before it
+        is kept. Raises `AuditTrailError` when neither is the matter.
+        """
         kept = [each for each in events if each.position not in self._skipped] if self._skipped else events
-        self._writer.apply(kept, self.position, last)
+        try:
+            self.writer.apply(kept, self.position, last)
+        except FencedError:
+            self.stale = True
+            return 0
+        except AuditTrailError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - a projector may be anyone's code, and must stop itself alone
+            return self._narrow(kept, last, exc)
         self.position = last
         self._pause = self._retry_at = 0.0
         return len(kept)
 
-    def poisoned(self, event: RecordedEvent, cause: Exception) -> None:
-        """Stop at this event until it is tried again."""
-        assert self._writer is not None
+    def prepare(self, events: Sequence[RecordedEvent]) -> Prepared:
+        """What the writer sends for these events, without those that are skipped."""
+        return self.writer.prepare([each for each in events if each.position not in self._skipped])
+
+    def _narrow(self, events: Sequence[RecordedEvent], last: int, cause: Exception) -> int:
+        """Halve the batch until one event stands alone."""
+        if not events:
+            raise cause
+        if len(events) == 1:
+            self._stop_at(events[0], cause)
+            return 0
+        half = len(events) // 2
+        middle = events[half].position - 1
+        applied = self.feed(events[:half], middle)
+        return applied + self.feed(events[half:], last) if self.position == middle else applied
+
+    def _stop_at(self, event: RecordedEvent, cause: Exception) -> None:
         failure = describe_failure(self.projector, cause)
         _log.error("projection %s stopped at position %d: %s", self.projector.name, event.position, failure)
-        self._writer.fail(event, failure)
+        self.writer.fail(event, failure)
+        self.failure = (event.position, failure)
         self._pause = min(max(self._pause * 2, POISON_SECONDS[0]), POISON_SECONDS[1])
         self._retry_at = time.monotonic() + self._pause
 

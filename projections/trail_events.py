@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -9,6 +10,8 @@ from msgspec import Struct
 
 from domain.event import Actor, ActorKind, AuditEvent, Resource, Source
 from domain.validation import decode_event, encode_event
+from projections.digests import TableDigest
+from projections.registry import Build
 
 _NAMESPACE = UUID("6f2a3c1e-7d5b-5c0e-9a44-3f1d0b8e7c21")
 _SERVICE = "audit-trail"
@@ -46,6 +49,39 @@ def skipped_event(skip: Skip) -> bytes:
             "position": skip.position,
             "skipped_event_id": str(skip.event_id),
             "failure": skip.failure,
+        },
+    )
+    return _checked(event)
+
+
+def rebuilt_event(
+    build: Build, position: int, root: bytes, tables: Mapping[str, TableDigest], made_at: datetime
+) -> bytes:
+    """`projection.rebuilt`: what was made, of which log, and what it holds up to `position`.
+
+    `root` is the log's root hash at the size `position` + 1. The event id is the build's: sending it again doubles
+    nothing.
+    """
+    event = AuditEvent(
+        event_id=uuid5(_NAMESPACE, f"rebuilt/{build.name}/{build.build}/{build.created_at.isoformat()}"),
+        type="projection.rebuilt",
+        occurred_at=made_at,
+        source=Source(service=_SERVICE),
+        actor=Actor(kind=ActorKind.SERVICE, id=_SERVICE),
+        resources=(Resource(type="Projection", id=build.name, version=str(build.version)),),
+        attributes={
+            "projection": build.name,
+            "version": build.version,
+            "build": build.build,
+            "definition_sha256": build.definition,
+            "code_sha256": build.code_digest,
+            "position": position,
+            "log_size": position + 1,
+            "log_root": root.hex(),
+            "tables": {
+                name: {"rows": digest.rows, "sha256": digest.sha256}
+                for name, digest in sorted(tables.items())
+            },
         },
     )
     return _checked(event)

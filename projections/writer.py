@@ -43,6 +43,10 @@ class _TableWriter:
             cursor.execute(self._merge)
 
 
+Prepared = list[tuple[_TableWriter, list[bytes]]]
+"""Encoded rows, and what writes them."""
+
+
 class Writer:
     """One projector's way into the tables of one build. Not for use by two threads at once."""
 
@@ -63,14 +67,12 @@ class Writer:
         with self.transaction() as cursor:
             self.write(cursor, prepared, expected, last)
 
-    def prepare(self, events: Sequence[RecordedEvent]) -> list[tuple[_TableWriter, list[bytes]]]:
+    def prepare(self, events: Sequence[RecordedEvent]) -> Prepared:
         """What `write` will send: the events' rows, encoded. Raises whatever the projector raises."""
         rows = self._projector.rows(events)
         return [(each, each.prepare(list(rows.get(each.table.name, ())))) for each in self._tables]
 
-    def write(
-        self, cursor: Cursor, prepared: list[tuple[_TableWriter, list[bytes]]], expected: int, last: int
-    ) -> None:
+    def write(self, cursor: Cursor, prepared: Prepared, expected: int, last: int) -> None:
         """`apply`, inside a transaction of this writer."""
         cursor.execute(_SQL["advance"], self._identity | {"expected": expected, "position": last})
         if cursor.rowcount != 1:

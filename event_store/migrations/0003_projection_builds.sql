@@ -3,7 +3,7 @@
 
 ALTER TABLE audit_trail.projection
 ADD COLUMN build integer CHECK (build > 0),
-ADD COLUMN state text NOT NULL DEFAULT 'ready' CHECK (state IN ('loading', 'ready', 'dropping')),
+ADD COLUMN state text NOT NULL DEFAULT 'ready' CHECK (state IN ('loading', 'indexing', 'ready', 'scratch')),
 ADD COLUMN definition text NOT NULL DEFAULT '',
 ADD COLUMN code_digest text NOT NULL DEFAULT '',
 ADD COLUMN paused boolean NOT NULL DEFAULT false,
@@ -13,7 +13,9 @@ ADD COLUMN attested_at timestamptz,
 ADD COLUMN attestation bytea;
 
 UPDATE audit_trail.projection
-SET build = numbered.build
+SET
+    build = numbered.build,
+    switched_at = CASE WHEN projection.live THEN projection.updated_at END
 FROM (
     SELECT schema_name, row_number() OVER (PARTITION BY name ORDER BY version)::integer AS build
     FROM audit_trail.projection
@@ -68,7 +70,12 @@ CREATE TABLE audit_trail.projection_holder (
     since timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+COMMENT ON COLUMN audit_trail.projection.state IS
+    'loading: ranges of the log are put in; indexing: all are. scratch: made by verify, and dropped after it.';
+
 GRANT DELETE ON audit_trail.projection TO audit_trail_projector;
+-- The attestation of a rebuild tells the root of the log at the build's position.
+GRANT SELECT ON audit_trail.tile TO audit_trail_projector;
 GRANT SELECT, INSERT, UPDATE (done), DELETE ON audit_trail.projection_range TO audit_trail_projector;
 GRANT SELECT, INSERT, UPDATE (applied) ON audit_trail.projection_skip TO audit_trail_projector;
 GRANT SELECT, INSERT, UPDATE ON audit_trail.projection_holder TO audit_trail_projector;

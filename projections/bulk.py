@@ -1,0 +1,149 @@
+"""One build's way of being loaded: ranges of the log straight into tables without indexes, and what makes them whole.
+
+Append-only rows are copied where they stay. Rows of merged tables are combined within a range and copied to a table of
+partial rows, several a key; when all ranges are in, one statement makes the finished rows of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg2 import sql
+
+from domain.errors import FencedError
+from domain.event import RecordedEvent
+from event_store.copy import copy_in
+from event_store.database import Connection, Cursor, only
+from event_store.statements import load
+from projections.encoding import Encoder
+from projections.jobs import Transactions
+from projections.projector import Projector
+from projections.registry import Build
+from projections.tables import (
+    Row,
+    Table,
+    adopt_key,
+    bulk_indexes,
+    create_partial,
+    merge_partial,
+    partial_name,
+)
+
+_SQL = load(__package__, "rebuild.sql")
+
+SORT_MEMORY = "256MB"
+"""For one index or one merge; as many run at once as the rebuild has jobs. What does not fit is sorted on disk."""
+
+
+class _Sink:
+    """Where one table's rows of a range go."""
+
+    def __init__(self, table: Table, schema: str) -> None:
+        self.table = table
+        self._encoder = Encoder(table)
+        target = partial_name(table) if table.merged else table.name
+        self._copy = f"COPY {schema}.{target} ({', '.join(self._encoder.columns)}) FROM STDIN (FORMAT binary)"
+        self._held: list[Row] = []
+
+    def add(self, cursor: Cursor, rows: list[Row]) -> None:
+        """Copy the rows, or combine them with those of the range that came before."""
+        if self.table.merged:
+            self._held = self.table.combine([*self._held, *rows])
+        else:
+            self._send(cursor, rows)
+
+    def flush(self, cursor: Cursor) -> None:
+        """Copy what was combined."""
+        held, self._held = self._held, []
+        self._send(cursor, held)
+
+    def _send(self, cursor: Cursor, rows: list[Row]) -> None:
+        if rows:
+            copy_in(cursor, self._copy, self._encoder.rows(rows))
+
+
+class RangeLoad:
+    """The rows of one range for one build, within the caller's transaction."""
+
+    def __init__(self, projector: Projector, build: Build) -> None:
+        self.projector = projector
+        self.build = build
+        self._sinks = [_Sink(table, build.schema) for table in projector.tables]
+
+    def begin(self, cursor: Cursor, first: int) -> None:
+        """Mark the range as done. Raises `FencedError` when it is done already, or the build is gone."""
+        cursor.execute(
+            _SQL["finish_range"], {"name": self.build.name, "build": self.build.build, "first": first}
+        )
+        if cursor.rowcount != 1:
+            raise FencedError(f"the range from {first} is done or not wanted any more")
+
+    def add(self, cursor: Cursor, events: Sequence[RecordedEvent]) -> None:
+        """The rows of some of the range's events. Raises whatever the projector or the database raises."""
+        rows = self.projector.rows(events)
+        for sink in self._sinks:
+            sink.add(cursor, list(rows.get(sink.table.name, ())))
+
+    def flush(self, cursor: Cursor) -> None:
+        """The end of the range."""
+        for sink in self._sinks:
+            sink.flush(cursor)
+
+
+def create_partials(connection: Connection, projector: Projector, schema: str) -> None:
+    """The tables of partial rows, in the transaction that makes the build."""
+    with _in_schema(connection, schema) as cursor:
+        for table in projector.tables:
+            if table.merged:
+                cursor.execute(create_partial(table))
+
+
+def merge_table(database: Transactions, table: Table, schema: str) -> None:
+    """Make the finished rows and drop the partial ones: both or neither. Nothing to do when that was done before."""
+    with database.transaction() as connection, _in_schema(connection, schema) as cursor:
+        if _exists(cursor, schema, partial_name(table)):
+            cursor.execute(merge_partial(table))
+            cursor.execute(f"DROP TABLE {partial_name(table)}")
+
+
+def missing_indexes(database: Transactions, table: Table, schema: str) -> list[str]:
+    """The statements that make the indexes that are not there yet."""
+    with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        return [
+            statement for name, statement in bulk_indexes(table).items() if not _exists(cursor, schema, name)
+        ]
+
+
+def create_index(database: Transactions, statement: str, schema: str) -> None:
+    """Run one of them; for several threads."""
+    with database.transaction() as connection, _in_schema(connection, schema) as cursor:
+        cursor.execute(statement)
+
+
+def finish_table(database: Transactions, table: Table, schema: str) -> None:
+    """Make the unique index the primary key, and count for the planner."""
+    with database.transaction() as connection, _in_schema(connection, schema) as cursor:
+        cursor.execute(
+            "SELECT NOT EXISTS (SELECT FROM pg_constraint WHERE contype = 'p' AND conrelid = to_regclass(%s))",
+            (f"{schema}.{table.name}",),
+        )
+        if only(cursor):
+            cursor.execute(adopt_key(table))
+        cursor.execute(f"ANALYZE {table.name}")
+
+
+def _in_schema(connection: Connection, schema: str) -> Cursor:
+    cursor = connection.cursor()
+    cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema)))
+    cursor.execute(
+        "SELECT set_config('maintenance_work_mem', %(m)s, true), set_config('work_mem', %(m)s, true)",
+        {"m": SORT_MEMORY},
+    )
+    # The jobs are the parallelism; workers on top of them would only take the service's processors.
+    cursor.execute("SET LOCAL max_parallel_maintenance_workers = 0")
+    return cursor
+
+
+def _exists(cursor: Cursor, schema: str, name: str) -> bool:
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{schema}.{name}",))
+    return bool(only(cursor))

@@ -1,0 +1,192 @@
+"""A process that loads ranges of the log into builds, one transaction a range, as the coordinator hands them out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection as Pipe
+from uuid import UUID
+
+import psycopg2
+import psycopg2.errors
+from msgspec import Struct
+
+from domain.errors import (
+    AuditTrailError,
+    ConfigurationError,
+    FencedError,
+    LogInconsistentError,
+    UnavailableError,
+)
+from domain.event import RecordedEvent
+from event_store.database import Connection, Database
+from event_store.reading import read_events
+from projections.bulk import RangeLoad
+from projections.definition import describe_failure
+from projections.projector import Projector
+from projections.registry import Build, skipped
+
+CHUNK = 5000
+"""Events in memory at once."""
+
+OpenDatabase = Callable[[], Database]
+"""Picklable: a worker is a process of its own."""
+Source = Callable[[], Sequence[Projector]]
+"""Picklable too: gives the projectors, there as here."""
+
+_SENT = (ConfigurationError, FencedError, LogInconsistentError, UnavailableError)
+
+
+class Task(Struct, frozen=True):
+    """Positions `first` to `last` for the builds of the projections `names`."""
+
+    first: int
+    last: int
+    names: tuple[str, ...]
+
+
+class Poison(Struct, frozen=True):
+    """The event that stops a projection's load."""
+
+    name: str
+    position: int
+    event_id: UUID
+    failure: str
+
+
+class Answer(Struct, frozen=True):
+    """`poison` or `error` says why the range was not loaded; `error` is one of `_SENT`, by index, and its text."""
+
+    task: Task
+    poison: Poison | None = None
+    error: tuple[int, str] | None = None
+
+    def check(self) -> None:
+        """Raise the error, if there is one."""
+        if self.error is not None:
+            raise _SENT[self.error[0]](self.error[1])
+
+
+class _BrokenBy(Exception):  # noqa: N818 - it goes no further than this module
+    def __init__(self, projector: Projector) -> None:
+        self.projector = projector
+
+
+class Loader:
+    """Loads ranges. `builds` are the builds of this rebuild, by projection."""
+
+    def __init__(
+        self, database: Database, projectors: Sequence[Projector], builds: Mapping[str, Build]
+    ) -> None:
+        self._database = database
+        self._projectors = {each.name: each for each in projectors}
+        self._builds = builds
+        with database.transaction(read_only=True) as connection:
+            self._skipped = skipped(connection)
+
+    def load(self, task: Task) -> Answer:
+        """All of the range's rows and its done mark, or nothing."""
+        try:
+            self._load(task)
+        except _BrokenBy as exc:
+            return Answer(task, self._find_poison(task, exc.projector, exc.__cause__ or exc))
+        return Answer(task)
+
+    def _load(self, task: Task) -> None:
+        loads = [RangeLoad(self._projectors[name], self._builds[name]) for name in task.names]
+        with self._database.transaction() as connection, connection.cursor() as cursor:
+            # A crash of the server may lose the range, rows and mark together.
+            cursor.execute("SET LOCAL synchronous_commit = off")
+            for load in loads:
+                load.begin(cursor, task.first)
+            for events in _chunks(connection, task):
+                for load in loads:
+                    with _breaking(load.projector):
+                        load.add(cursor, self._kept(load.projector, events))
+            for load in loads:
+                with _breaking(load.projector):
+                    load.flush(cursor)
+
+    def _kept(self, projector: Projector, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
+        left_out = self._skipped.get(projector.name)
+        return [each for each in events if each.position not in left_out] if left_out else events
+
+    def _find_poison(self, task: Task, projector: Projector, cause: BaseException) -> Poison:
+        for first in range(task.first, task.last + 1, CHUNK):
+            with self._database.transaction(read_only=True) as connection:
+                events = read_events(connection, first - 1, min(CHUNK, task.last + 1 - first)).events
+            found = self._poison_in(projector, self._kept(projector, events))
+            if found is not None:
+                return found
+        raise ConfigurationError(
+            f"projection {projector.name} can't take positions {task.first} to {task.last} together:"
+            f" {describe_failure(projector, cause)}"
+        )
+
+    def _poison_in(self, projector: Projector, events: Sequence[RecordedEvent]) -> Poison | None:
+        """Halve until one event stands alone."""
+        failure = self._failure(projector, events)
+        if failure is None or not events:
+            return None
+        if len(events) == 1:
+            return Poison(projector.name, events[0].position, events[0].event.event_id, failure)
+        half = len(events) // 2
+        return self._poison_in(projector, events[:half]) or self._poison_in(projector, events[half:])
+
+    def _failure(self, projector: Projector, events: Sequence[RecordedEvent]) -> str | None:
+        load = RangeLoad(projector, self._builds[projector.name])
+        try:
+            with self._database.transaction() as connection, connection.cursor() as cursor:
+                with _breaking(projector):
+                    load.add(cursor, events)
+                    load.flush(cursor)
+                connection.rollback()  # it was only tried
+        except _BrokenBy as exc:
+            return describe_failure(projector, exc.__cause__ or exc)
+        return None
+
+
+@contextmanager
+def _breaking(projector: Projector) -> Iterator[None]:
+    """What goes wrong inside is the projector's doing, unless it is an error of ours or the database is away."""
+    try:
+        yield
+    except (AuditTrailError, psycopg2.InterfaceError):
+        raise
+    except psycopg2.OperationalError as exc:
+        # The driver counts a row that is too large as operational, but it is that row's fault.
+        if not isinstance(exc, psycopg2.errors.ProgramLimitExceeded):
+            raise
+        raise _BrokenBy(projector) from exc
+    except Exception as exc:
+        raise _BrokenBy(projector) from exc
+
+
+def _chunks(connection: Connection, task: Task) -> Iterator[list[RecordedEvent]]:
+    after = task.first - 1
+    while after < task.last:
+        batch = read_events(connection, after, min(CHUNK, task.last - after))
+        if batch.last == after:
+            raise LogInconsistentError(f"position {after + 1} is missing from the log")
+        after = batch.last
+        yield batch.events
+
+
+def work(pipe: Pipe, open_database: OpenDatabase, source: Source, builds: Mapping[str, Build]) -> None:
+    """A worker's life: answer each task until the pipe ends, with the coordinator or by it."""
+    # Ctrl-C reaches every process of the terminal; it is the coordinator that ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loader: Loader | None = None
+    try:
+        database = open_database()
+        while True:
+            task: Task = pipe.recv()
+            try:
+                loader = loader or Loader(database, source(), builds)
+                answer = loader.load(task)
+            except _SENT as exc:
+                answer = Answer(task, error=(_SENT.index(type(exc)), str(exc)))
+            pipe.send(answer)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the coordinator has ended; what was in hand is committed or was never begun

@@ -48,7 +48,8 @@ def trusted_keys(settings: Settings, vkeys: Sequence[str] = ()) -> tuple[tuple[V
         return tuple(map(VerifierKey.parse, vkeys)), True
     if settings.log_key is None and settings.log_key_file is None:
         return (), False
-    return tuple(read_public(key_text(settings))), True
+    keys = tuple(read_public(key_text(settings)))
+    return keys, bool(keys)
 
 
 def destinations(settings: Settings, database: Database, publisher: Publisher) -> list[Destination]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +13,11 @@ import pytest
 
 from event_store.signing import create_key_file
 from event_store.tlog.notes import VerifierKey
+from tests.audit_trail import programs
 from tests.audit_trail.programs import environment
 from tests.event_store.witnessed import LOG_KEY, OTHER_LOG_KEY, WITNESS_KEY, note, request
 
-PROGRAM = [
-    sys.executable,
-    "-c",
-    "import typer; from audit_trail.commands.witness import witness; typer.run(witness)",
-]
+PROGRAM = [*programs.PROGRAM, "witness"]
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ class Log:
     def __init__(self, url: str, sizes: Sequence[int]) -> None:
         self.url = url
         self.signer = signer()
-        self.add(*sizes)
+        if sizes:
+            self.add(*sizes)
 
     def add(self, *sizes: int) -> None:
         """A batch of each size."""

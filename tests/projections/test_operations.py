@@ -32,7 +32,10 @@ class OtherUser(UserProjector):
     tables = (UserProjector.tables[0], Table("user_more", ("position",), (Column("position", Kind.BIGINT),)))
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        return {"user_action": super().rows(events)["user_action"], "user_more": [(each.position,) for each in events]}
+        return {
+            "user_action": super().rows(events)["user_action"],
+            "user_more": [(each.position,) for each in events],
+        }
 
 
 def status(trail: Trail, name: str) -> ProjectionStatus:

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from domain.errors import ConfigurationError, FencedError, UnavailableError
 from domain.event import AuditEvent
 from projections.holding import holding
-from projections.registry import built_in
 from projections.user import UserProjector
 from tests.projections.building import Trail, an_event
-from tests.projections.rebuilding import ALL, Rebuilt, assert_same, builds, parts_of, rebuild_now
+from tests.projections.rebuilding import ALL, assert_same, builds, rebuild_now
 
 _FEW = st.sampled_from(["a", "b", "Ü", "z"])
-_PATIENTS = st.lists(_FEW.map(lambda id: {"id": id}), max_size=2)
+_PATIENTS = st.lists(_FEW.map(lambda given: {"id": given}), max_size=2)
 _TYPES = st.sampled_from(
     ["record.read", "user.logged_in", "user.logged_out", "api.called", "service.restarted", "device.connected",
      "device.disconnected", "configuration.changed", "health_check.failed"]
@@ -151,6 +150,3 @@ def test_the_rebuild_is_attested_once_and_nothing_is_live_before_that(trail: Tra
     assert builds(trail, "user")[-1].build == 2
     assert builds(trail, "user")[-1].live
     assert_same(trail, UserProjector())
-
-
-__all__ = ["Rebuilt", "built_in", "parts_of"]

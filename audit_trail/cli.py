@@ -171,11 +171,17 @@ def ingest() -> None:
 @app.command()
 def project() -> None:
     """Keep the read models up to date, until SIGTERM. A second process is a standby."""
+    from projections.metrics import RunnerMetrics
     from projections.registry import built_in
     from projections.runner import Runner
 
     settings = _long_running()
-    runner = Runner(components.projector_database(settings), built_in(), batch=settings.projection_batch)
+    runner = Runner(
+        components.projector_database(settings),
+        built_in(),
+        batch=settings.projection_batch,
+        metrics=RunnerMetrics(),
+    )
     _on_stop(runner.stop)
     runner.run()
 

@@ -22,6 +22,9 @@ INGEST = "audit_trail_ingest"
 PROJECTOR = "audit_trail_projector"
 READER = "audit_trail_reader"
 GUARD = "audit_trail_guard"
+ANALYST = "audit_trail_analyst"
+OWN = "audit_trail_own_"
+"""What the role of a projection that an analyst owns begins with; the projection's name follows."""
 
 _RESTED_SECONDS = 1.0
 """A question to the server costs 0.1 ms, so only a connection that nobody has used for this long is asked one."""

@@ -161,7 +161,8 @@ class ProjectionStatus(Struct, frozen=True):
     """How far a build of a projection is. `lag` is in events; queries read the build that is `live`.
 
     `state` is ``running``, ``paused`` or ``failed`` (`failed_position` says where), and of a build that isn't live
-    ``loading`` or ``ready``. `error` is the exception's type and the place in the projector's code.
+    ``loading`` or ``ready``. `error` is the exception's type and the place in the projector's code. `own`: it
+    is an analyst's.
     """
 
     name: str
@@ -173,3 +174,4 @@ class ProjectionStatus(Struct, frozen=True):
     failed_position: int | None
     failed_event_id: str | None
     error: str | None
+    own: bool = False

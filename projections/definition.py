@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from projections.own_errors import RowError
 from projections.projector import Projector
 from projections.tables import Table
 
@@ -37,12 +38,21 @@ def definition_digest(tables: Iterable[Table]) -> str:
 
 
 def source_file(projector: Projector) -> Path | None:
-    """The file that the projector's class stands in; None when there is none, as in an interpreter's session."""
+    """The file that the projector was made from, or its class stands in; None in an interpreter's session."""
+    own: Path | None = getattr(projector, "file", None)
+    if own is not None:
+        return own
     try:
         file = inspect.getsourcefile(type(projector))
     except (TypeError, OSError):
         return None
     return Path(file) if file and Path(file).exists() else None
+
+
+def on_command_line(projector: Projector) -> str:
+    """What a command is given to mean this projector: its name, or the file that it is."""
+    own: Path | None = getattr(projector, "file", None)
+    return projector.name if own is None else str(own)
 
 
 def code_digest(projector: Projector) -> str:
@@ -54,6 +64,8 @@ def code_digest(projector: Projector) -> str:
 def describe_failure(projector: Projector, error: BaseException) -> str:
     """The exception's type and, when it came out of the projector's own file, where. Never its text: it may be data."""
     name, file = type(error).__qualname__, source_file(projector)
+    if isinstance(error, RowError):
+        return f"{error} ({file.name if file else ''}:{error.line})"
     frames = [
         each for each in traceback.extract_tb(error.__traceback__) if file and Path(each.filename) == file
     ]

@@ -11,11 +11,11 @@ from msgspec import Struct
 from psycopg2 import sql
 
 from domain.errors import ConfigurationError
-from event_store.database import READER, Connection, Database
+from event_store.database import OWN, READER, Connection, Database, only
 from event_store.statements import load
 from projections.activity import ActivityProjector
 from projections.answers import ProjectionStatus
-from projections.definition import code_digest, definition_digest
+from projections.definition import code_digest, definition_digest, on_command_line
 from projections.device import DeviceProjector
 from projections.patient import PatientProjector
 from projections.projector import Projector, schema_name
@@ -36,7 +36,7 @@ class Build(Struct, frozen=True):
     """One set of tables of a projection. At most one of a projection's builds is live: the one that queries read.
 
     `definition` and `code_digest` are hex digests; `state` is ``loading`` while the log is put in, ``indexing``
-    once it is, and then ``ready``; ``scratch`` builds are made by verify.
+    once it is, and then ``ready``; ``scratch`` builds are made by verify. `own` projections are analysts'.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Build(Struct, frozen=True):
     switched_at: datetime | None
     attested_at: datetime | None
     log_size: int
+    own: bool
 
     @property
     def lag(self) -> int:
@@ -157,7 +158,11 @@ def _identity(projector: Projector) -> dict[str, object]:
 def _create_tables(connection: Connection, projector: Projector, schema: str, *, indexed: bool) -> None:
     names = {"schema": sql.Identifier(schema), "reader": sql.Identifier(READER)}
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE SCHEMA {schema}").format(**names))
+        cursor.execute("SELECT starts_with(current_user, %s)", (OWN,))
+        if only(cursor):
+            cursor.execute("SELECT audit_trail.make_own_schema(%s, %s)", (projector.name, schema))
+        else:
+            cursor.execute(sql.SQL("CREATE SCHEMA {schema}").format(**names))
         cursor.execute(sql.SQL("SET LOCAL search_path = {schema}").format(**names))
         for table in projector.tables:
             cursor.execute(create_table(table))
@@ -170,7 +175,7 @@ def _create_tables(connection: Connection, projector: Projector, schema: str, *,
 def misfit(projector: Projector, build: Build) -> str:
     """Why this program's projector may not feed this build, and what to do; empty when it may."""
     name, code, tables = projector.name, projector.version, build.version
-    rebuild = f"run `audit-trail projections rebuild {name}`"
+    rebuild = f"run `audit-trail projections rebuild {on_command_line(projector)}`"
     if code > tables:
         return f"needs rebuild: its tables are version {tables}, this program has {code}; {rebuild}"
     if code < tables:
@@ -212,4 +217,5 @@ def _status(build: Build) -> ProjectionStatus:
         failed_position=build.failed_position,
         failed_event_id=None if build.failed_event_id is None else str(build.failed_event_id),
         error=build.failure,
+        own=build.own,
     )

@@ -20,15 +20,16 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from audit_trail import clinic, components
+from audit_trail import clinic, components, trust
 from audit_trail.embedded.sockets import remove_left_behind
 from audit_trail.settings import Settings
 from audit_trail.stack import BrokerKind, Stack, stay_up
-from domain.errors import UnavailableError
+from domain.errors import LogInconsistentError, UnavailableError
 from domain.validation import encode_event
-from event_store.database import Connection, only
+from event_store.database import READER, Connection, only
 from event_store.dead_letters import count_by_reason
 from event_store.reading import log_size
+from event_store.verify.run import verify
 from ingest.publishing import Message, Publisher
 from ingest.topics import Topics
 from projections.read_models import ReadModels
@@ -63,6 +64,7 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
             _print_numbers(numbers, lags, out)
             for question in QUESTIONS:
                 _ask(stack, question, out)
+            _verify(stack, out)
             out.print(f"\nGraphiQL   {stack.url}/graphql\nREST docs  {stack.url}/docs")
             if not once:
                 out.print("\nCtrl-C stops everything that was started here.")
@@ -164,6 +166,24 @@ def _print_numbers(numbers: Numbers, lags: dict[str, int], out: Console) -> None
         table.add_row(f"lag of {name}", f"{lag:,}")
     out.print()
     out.print(table)
+
+
+def _verify(stack: Stack, out: Console) -> None:
+    """The log recomputed from its rows, and where others can do the same."""
+    keys, _ = trust.trusted_keys(stack.settings)
+    report = verify(stack.settings.require_database_url(), READER, keys)
+    out.print("\n[bold]Is the log what was recorded and signed?[/]")
+    if report.findings:
+        raise LogInconsistentError(f"the log is not intact: {report.findings[0]}")
+    out.print(
+        f"Yes: {report.hashed:,} events and {report.heads:,} signed heads agree; root hash {report.root.hex()}",
+        highlight=False,
+    )
+    out.print(
+        f"A stranger checks it with {stack.url}/log/ and this public key:\n{keys[0].encode()}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 class Question(NamedTuple):

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [copy library projection disk | profile]`."""
+"""`python -m benchmarks [copy library projection verify rebuild | profile]`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from benchmarks.corpus import make_corpus
 from benchmarks.ingest import ingest_against
 from benchmarks.profile import profile
 from benchmarks.projection import projection_against
+from benchmarks.rebuild import rebuild_against
 from benchmarks.report import Result, as_text, machine, write_json
 from benchmarks.servers import servers
+from benchmarks.verify import verify_against
 
 NAMES = {
     "copy": "ingest against raw COPY",
     "library": "ingest against the library's own PostgreSQL recorder",
     "projection": "live projection against the library's runner; with it, the disk that all takes",
+    "verify": "audit-trail verify against hashing the same bytes alone",
+    "rebuild": "a rebuild of all read models against raw COPY of their rows and the making of their indexes",
     "profile": "no ratio: where each microsecond of ingest goes",
 }
 
@@ -28,7 +32,7 @@ def main() -> int:
     """Measure, print, and write JSON where asked."""
     arguments = _arguments()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    names = arguments.names or ["copy", "library", "projection"]
+    names = arguments.names or ["copy", "library", "projection", "verify", "rebuild"]
     facts = machine("")
     results: list[Result] = []
     print(f"Making {arguments.events:,} events ...", flush=True)
@@ -43,6 +47,10 @@ def main() -> int:
             results += ingest_against(bench, names)
         if "projection" in names:
             results += projection_against(bench)
+        if "verify" in names:
+            results += verify_against(bench)
+        if "rebuild" in names:
+            results += rebuild_against(bench)
         if results:
             print(as_text(facts, results), flush=True)
         if "profile" in names:

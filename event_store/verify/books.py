@@ -49,7 +49,7 @@ def check_books(database: Database, since: int) -> list[Finding]:
 
 
 def check_offsets(
-    database: Database, streams: Iterable[tuple[bytes, int, int]], resets: dict[bytes, int]
+    database: Database, streams: Iterable[tuple[bytes, int, int]], resets: frozenset[bytes]
 ) -> list[Finding]:
     """Each `(stream, last stream position, its position)` against the offset that Kafka's stream is to go on at."""
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
@@ -88,11 +88,11 @@ def check_offsets(
     return found
 
 
-def stream_resets(database: Database) -> dict[bytes, int]:
-    """Streams whose offsets began anew once, and the smallest size of the log at which they did."""
+def stream_resets(database: Database) -> list[bytes]:
+    """Streams whose offsets began anew, since Kafka had lost records and an operator let ingest go on."""
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT stream, min(size) FROM audit_trail.stream_reset GROUP BY stream")
-        return {stream.bytes: size for stream, size in cursor.fetchall()}
+        cursor.execute("SELECT DISTINCT stream FROM audit_trail.stream_reset")
+        return [stream.bytes for (stream,) in cursor.fetchall()]
 
 
 def _beyond(connection: Connection, size: int) -> list[Finding]:

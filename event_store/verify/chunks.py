@@ -16,7 +16,7 @@ from psycopg2 import sql
 
 from domain.body import BodyFormat, read_event
 from domain.errors import AuditTrailError, LogInconsistentError, ProofError
-from domain.event import Timestamp
+from domain.event import AuditEvent, Timestamp
 from event_store.copy import HEADER, UNIX_EPOCH_US, to_us
 from event_store.database import Connection, Database
 from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, Tile
@@ -35,6 +35,7 @@ _ROWS = sql.SQL(
     " TO STDOUT (FORMAT binary)"
 )
 _HEAD = Struct(">hiqiqiqiqi16si16sihi")
+_unpack = _HEAD.unpack_from
 _LENGTH = 4
 _UNKNOWN = b""
 """In the place of a stored leaf hash that is not there."""
@@ -50,11 +51,15 @@ class Head(NamedTuple):
 
 
 class Task(NamedTuple):
-    """The positions from `first` (a multiple of CHUNK) on, before `until`, and kept heads that end in them."""
+    """The positions from `first` (a multiple of CHUNK) on, before `until`, and kept heads that end in them.
+
+    `resets` are the streams whose offsets are known to have begun anew.
+    """
 
     first: int
     until: int
-    kept: tuple[Head, ...]
+    kept: tuple[Head, ...] = ()
+    resets: frozenset[bytes] = frozenset()
 
 
 class Roots(NamedTuple):
@@ -102,11 +107,13 @@ class _Rows:
         self._stored = stored
         self._heads = heads
         self._next = task.first
+        self._flush_at = task.first
         self._pending: list[bytes] = []
+        self._stream = b""
+        self._last = -1
         self._sizes = deque(head.size for head in heads)
         self._edge = Edge(0)
         self._stored_edge: Edge | None = None
-        self._differs = False
         self.hashed = 0
         self.roots: list[Roots] = []
         self.tiles: list[Tile] = []
@@ -118,34 +125,50 @@ class _Rows:
 
     def write(self, data: bytes) -> None:
         """One row; the first one has the format's header before it, and the last piece is its trailer."""
-        at = len(HEADER) if data.startswith(HEADER) else 0
-        if len(data) - at < _HEAD.size:
+        data = data.removeprefix(HEADER)
+        if len(data) < _HEAD.size:
             return
         (
             _, _, position, _, stream_position, _, recorded, _, occurred, _, stream, _, event_id, _, format, width,
-        ) = _HEAD.unpack_from(data, at)  # fmt: skip
-        at += _HEAD.size + width
-        type = data[at - width : at]
-        body = data[at + _LENGTH :]
+        ) = _unpack(data)  # fmt: skip
+        body = data[_HEAD.size + width + _LENGTH :]
+        id = event_id.hex()
         if position != self._next:
             if position < self._next:
                 self._found(position, "there is more than one event here")
                 return
             self._skip(position)
         entry = (
-            f"audit-trail-entry/1\n{position}\n{event_id.hex()}\n{recorded + UNIX_EPOCH_US}\n{stream.hex()}\n"
+            f"audit-trail-entry/1\n{position}\n{id}\n{recorded + UNIX_EPOCH_US}\n{stream.hex()}\n"
             f"{stream_position}\n{format}\n{sha256(body).hexdigest()}\n"
         )
-        self._leaf(position, sha256(b"\0" + entry.encode()).digest())
+        self._pending.append(sha256(b"\0" + entry.encode()).digest())
+        self._next = position + 1
+        if self._next == self._flush_at:
+            self._flush()
+        if stream != self._stream or stream_position <= self._last:
+            self._change_stream(position, stream, stream_position)
+        self._last = stream_position
         self.hashed += 1
-        self._count(position, stream, stream_position)
-        if format != BodyFormat.AGGREGATE:
-            self._compare(position, format, body, event_id, type, occurred)
+        if format == BodyFormat.AGGREGATE:
+            return
+        try:
+            said = _decode(body if format == BodyFormat.NATIVE else body[: body.index(b"\n")])
+            if (
+                said.event_id.replace("-", "").lower() != id
+                or said.type.encode() != data[_HEAD.size : _HEAD.size + width]
+                or to_us(said.occurred_at) != occurred
+            ):
+                self._compare(position, read_event(format, body), id, data[_HEAD.size :][:width], occurred)
+        except (ValueError, msgspec.MsgspecError, AuditTrailError):
+            self._found(position, "its body is no event")
 
     def finish(self) -> Result:
         """After the last row."""
         self._skip(self._task.until)
         self._flush()
+        self._change_stream(self._next, b"", 0)
+        self.streams.pop(b"", None)
         rows = self._edge
         stored = rows if self._stored_edge is None else self._stored_edge
         return Result(
@@ -168,77 +191,66 @@ class _Rows:
             span = "its event is" if last == self._next else f"the events up to position {last} are"
             self._found(self._next, f"{span} missing")
         while self._next < position:
-            self._leaf(self._next, self._stored[self._next - self._task.first] or bytes(HASH_SIZE))
-
-    def _leaf(self, position: int, hash: bytes) -> None:
-        self._next = position + 1
-        self._pending.append(hash)
-        at = position - self._task.first
-        if self._stored[at] == _UNKNOWN:
-            self._stored[at] = hash
-        elif hash != self._stored[at]:
-            self._differs = True
-            if len(self.mismatches) < _MOST:
-                self.mismatches.append(position)
-        if len(self._pending) == TILE_WIDTH or (self._sizes and self._next == self._sizes[0]):
-            self._flush()
+            self._pending.append(self._stored[self._next - self._task.first] or bytes(HASH_SIZE))
+            self._next += 1
+            if self._next == self._flush_at:
+                self._flush()
 
     def _flush(self) -> None:
-        """Move the pending leaves into the tree, and note the root at each head that ends here."""
+        """Compare the pending leaves, move them into the tree, and note the root at each head that ends here."""
         start = self._edge.size
-        if self._differs and self._stored_edge is None:
-            # So far the rows and the stored hashes were the same.
-            self._stored_edge = Edge(0)
-            self.stored_tiles = self._stored_edge.extend(self._stored[:start])
+        end = start + len(self._pending)
+        if self._pending != self._stored[start:end]:
+            self._compare_leaves(start)
         self.tiles.extend(self._edge.extend(self._pending))
         self._pending = []
         if self._stored_edge is not None:
-            self.stored_tiles += self._stored_edge.extend(self._stored[start : self._edge.size])
+            self.stored_tiles += self._stored_edge.extend(self._stored[start:end])
         self._note_heads()
 
+    def _compare_leaves(self, start: int) -> None:
+        """Some pending leaf is not what is stored for it, unless nothing is."""
+        for at, hash in enumerate(self._pending, start):
+            if self._stored[at] == _UNKNOWN:
+                self._stored[at] = hash
+            elif self._stored[at] != hash:
+                if self._stored_edge is None:
+                    # So far the rows and the stored hashes were the same.
+                    self._stored_edge = Edge(0)
+                    self.stored_tiles = self._stored_edge.extend(self._stored[:start])
+                if len(self.mismatches) < _MOST:
+                    self.mismatches.append(self._task.first + at)
+
     def _note_heads(self) -> None:
-        """The root now, for each head that ends here."""
+        """The root now, for each head that ends here; and where the next flush is due."""
         while self._sizes and self._sizes[0] == self._next:
             self._sizes.popleft()
             root = self._edge.root()
             self.roots.append(Roots(root, root if self._stored_edge is None else self._stored_edge.root()))
+        tile_end = self._next - self._next % TILE_WIDTH + TILE_WIDTH
+        self._flush_at = min(self._sizes[0], tile_end) if self._sizes else tile_end
 
-    def _count(self, position: int, stream: bytes, stream_position: int) -> None:
+    def _change_stream(self, position: int, stream: bytes, stream_position: int) -> None:
+        """Events of another stream begin, or this one's stream positions do not grow."""
+        if self._stream:
+            self.streams[self._stream] = (self.streams[self._stream][0], self._last, position - 1)
         held = self.streams.get(stream)
         if held is None:
             self.streams[stream] = (stream_position, stream_position, position)
-            return
-        first, last, _ = held
-        if stream_position <= last:
+        elif stream_position <= held[1] and stream not in self._task.resets:
             self._found(
                 position,
-                f"its stream position {stream_position} does not follow {last} in stream {stream.hex()}",
+                f"its stream position {stream_position} does not follow {held[1]} in stream {stream.hex()}",
             )
-        self.streams[stream] = (first, stream_position, position)
+        self._stream = stream
 
-    def _compare(
-        self, position: int, format: int, body: bytes, event_id: bytes, type: bytes, occurred: int
-    ) -> None:
-        try:
-            said = _decode(body if format == BodyFormat.NATIVE else body[: body.index(b"\n")])
-            same = (
-                said.event_id.replace("-", "").lower() == event_id.hex()
-                and said.type.encode() == type
-                and to_us(said.occurred_at) == occurred
-            )
-            if not same:  # an older schema may have said it in other words
-                event = read_event(format, body)
-                self._compare_each(
-                    position,
-                    ("event_id", event.event_id.bytes, event_id),
-                    ("type", event.type.encode(), type),
-                    ("occurred_at", to_us(event.occurred_at), occurred),
-                )
-        except (ValueError, msgspec.MsgspecError, AuditTrailError):
-            self._found(position, "its body is no event")
-
-    def _compare_each(self, position: int, *columns: tuple[str, object, object]) -> None:
-        for name, said, stored in columns:
+    def _compare(self, position: int, event: AuditEvent, id: str, type: bytes, occurred: int) -> None:
+        """Column by column, with the event in the words of the current schema."""
+        for name, said, stored in (
+            ("event_id", event.event_id.hex, id),
+            ("type", event.type.encode(), type),
+            ("occurred_at", to_us(event.occurred_at), occurred),
+        ):
             if said != stored:
                 self._found(position, f"its column {name} is not what its body says")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from multiprocessing import get_context
+from queue import SimpleQueue
 from typing import NamedTuple
 
 from domain.errors import LogInconsistentError, ProofError
@@ -19,8 +19,8 @@ from event_store.verify.chunks import CHUNK, Head, Result, Task, check_chunk
 from event_store.verify.findings import Finding, in_order
 from event_store.verify.structure import check_structure
 from event_store.verify.tree import Tree, edge_below
+from event_store.verify.worker import APPLICATION, Start, Worker
 
-APPLICATION = "audit-trail-verify"
 Progress = Callable[[int, int], None]
 """Called with how many positions were read and how many there are."""
 
@@ -89,6 +89,7 @@ class _Verification:
             if row is None:
                 raise LogInconsistentError("the log has no state row: restore it from a backup")
             self._state = _State(row[0], bytes(row[1]), bytes(row[2]))
+        self._resets = frozenset(stream_resets(database))
         self._kept = [_opened(each, self._keys) for each in kept]
 
     def run(self, since: int, jobs: int, progress: Progress) -> Report:
@@ -116,13 +117,13 @@ class _Verification:
         for start in range(first, max(size, first + 1), CHUNK):
             until = min(start + CHUNK, size)
             kept = (head for head in self._kept if (start or -1) < head.size <= until)
-            yield Task(start, until, tuple(kept))
+            yield Task(start, until, tuple(kept), self._resets)
 
     def _read(self, below: int, jobs: int, progress: Progress) -> tuple[Tree, _Streams, tuple[int, int]]:
         first = below * CHUNK
         with self._database.transaction(read_only=True) as connection:
             tree = Tree(below, edge_below(connection, below))
-        streams = _Streams(stream_resets(self._database))
+        streams = _Streams(self._resets)
         heads = hashed = 0
         total = self._state.size - first
         progress(0, total)
@@ -153,7 +154,7 @@ class _Verification:
 class _Streams:
     """Stream positions across chunks: within a stream they grow, unless Kafka had lost records and that is recorded."""
 
-    def __init__(self, resets: dict[bytes, int]) -> None:
+    def __init__(self, resets: frozenset[bytes]) -> None:
         self._resets = resets
         self._last: dict[bytes, tuple[int, int]] = {}
         self._found: list[Finding] = []
@@ -188,36 +189,29 @@ Submit = Callable[[Task], "Future[Result]"]
 
 @contextmanager
 def _workers(url: str, database: Database, keys: tuple[VerifierKey, ...], jobs: int) -> Iterator[Submit]:
-    """`jobs` processes that check chunks; a single one is a thread of this process."""
-    if jobs < 2:
-        with ThreadPoolExecutor(1, "chunk") as thread:
-            yield lambda task: thread.submit(check_chunk, database, task, keys)
-        return
-    role = database.role
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_start, initargs=(url, role, keys)
-    )
-    try:
-        yield lambda task: pool.submit(_check, task)
-    except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown()
+    """`jobs` processes that check chunks, each with a thread that waits for it; a single one is that thread itself."""
+    with ThreadPoolExecutor(max(jobs, 1), "chunk") as threads:
+        if jobs < 2:
+            yield lambda task: threads.submit(check_chunk, database, task, keys)
+            return
+        workers = [Worker(Start(url, database.role, keys)) for _ in range(jobs)]
+        idle = SimpleQueue[Worker]()
+        for worker in workers:
+            idle.put(worker)
 
+        def check(task: Task) -> Result:
+            worker = idle.get()
+            try:
+                return worker.check(task)
+            finally:
+                idle.put(worker)
 
-_worker: tuple[Database, tuple[VerifierKey, ...]] | None = None
-
-
-def _start(url: str, role: str | None, keys: tuple[VerifierKey, ...]) -> None:
-    """In a worker: its connection. The URL comes by a pipe, since a command line could be read by others."""
-    global _worker  # noqa: PLW0603 - a worker's initializer has no other way to its tasks
-    _worker = (Database(url, role, size=1, application_name=APPLICATION), keys)
-
-
-def _check(task: Task) -> Result:
-    if _worker is None:
-        raise RuntimeError("the worker was not started")
-    return check_chunk(_worker[0], task, _worker[1])
+        try:
+            yield lambda task: threads.submit(check, task)
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.close()
 
 
 def _in_turn(submit: Submit, tasks: Iterable[Task], ahead: int) -> Iterator[Result]:

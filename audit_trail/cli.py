@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -21,6 +20,7 @@ from rich.table import Table
 from audit_trail import components, logs
 from audit_trail.commands import dead_letters, export, keys, projections
 from audit_trail.commands.evidence import evidence
+from audit_trail.commands.long_running import long_running, on_stop
 from audit_trail.commands.terminal import out
 from audit_trail.commands.verify import verify
 from audit_trail.commands.witness import witness
@@ -156,7 +156,7 @@ def ingest() -> None:
     from audit_trail import trust
     from ingest.pipeline import Ingest
 
-    settings = _long_running()
+    settings = long_running()
     database = components.ingest_database(settings)
     ingest = Ingest(
         components.ingest_settings(settings),
@@ -164,7 +164,7 @@ def ingest() -> None:
         trust.signer(settings),
         check=lambda: trust.check_log(settings, database),
     )
-    _on_stop(ingest.stop)
+    on_stop(ingest.stop)
     ingest.run()
 
 
@@ -175,14 +175,14 @@ def project() -> None:
     from projections.registry import built_in
     from projections.runner import Runner
 
-    settings = _long_running()
+    settings = long_running()
     runner = Runner(
         components.projector_database(settings),
         built_in(),
         batch=settings.projection_batch,
         metrics=RunnerMetrics(),
     )
-    _on_stop(runner.stop)
+    on_stop(runner.stop)
     runner.run()
 
 
@@ -191,7 +191,7 @@ def guard() -> None:
     """Publish signed heads outside the database and verify the log again and again, until SIGTERM."""
     from audit_trail.guarding import guard as run
 
-    run(_long_running(), _on_stop)
+    run(long_running(), on_stop)
 
 
 @app.command()
@@ -201,7 +201,7 @@ def serve() -> None:
 
     settings = load()
     logs.configure(settings)
-    _on_stop(lambda: None)  # uvicorn has its own handlers, and raises the signal again once it has stopped
+    on_stop(lambda: None)  # uvicorn has its own handlers, and raises the signal again once it has stopped
     run(settings)
 
 
@@ -239,22 +239,6 @@ def show_settings() -> None:
         )
         table.add_row(PREFIX + name.upper(), default, field.description)
     out.print(table)
-
-
-def _long_running() -> Settings:
-    from prometheus_client import start_http_server
-
-    settings = load()
-    logs.configure(settings)
-    components.spare_the_collector()
-    if settings.metrics_port:
-        start_http_server(settings.metrics_port, settings.metrics_host)
-    return settings
-
-
-def _on_stop(stop: Callable[[], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
 
 
 def _stop_on_sigterm() -> None:

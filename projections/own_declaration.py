@@ -27,7 +27,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 # What PostgreSQL 18 takes only in quotes (pg_get_keywords, categories R and T) or knows in every table.
-_RESERVED = _words(
+RESERVED = _words(
     """all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
     column concurrently constraint create cross current_catalog current_date current_role current_schema current_time
     current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze
@@ -60,7 +60,7 @@ def faults(tables: Sequence[Table]) -> list[Fault]:
 def _shape(table: Table) -> list[Fault]:
     """Faults after which nothing more can be said of the table."""
     name = str(table.name)[:60]
-    if not _is(table.name, str) or not _TABLE.fullmatch(table.name) or table.name in _RESERVED:
+    if not _is(table.name, str) or not _TABLE.fullmatch(table.name) or table.name in RESERVED:
         return [
             Fault(
                 name,
@@ -87,7 +87,7 @@ def _shape(table: Table) -> list[Fault]:
             " underscores, at most 29, and no word that SQL reserves",
         )
         for column in table.columns
-        if not _is(column.name, str) or not _COLUMN.fullmatch(column.name) or column.name in _RESERVED
+        if not _is(column.name, str) or not _COLUMN.fullmatch(column.name) or column.name in RESERVED
     ]
 
 

@@ -14,12 +14,14 @@ import typer
 from rich.table import Table
 
 from audit_trail import components
+from audit_trail.commands import own_projections
 from audit_trail.commands.progress import progress_for_stderr
 from audit_trail.commands.terminal import out, plain
 from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
+    from audit_trail.own_projections import OwnProjection
     from event_store.database import Database
     from projections.projector import Projector
     from projections.rebuild_parts import Parts
@@ -28,8 +30,18 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="The read models: look at them, rebuild them, decide about poison events.", no_args_is_help=True
 )
-Name = Annotated[str, typer.Argument(help="The projection's name, as `projections list` shows it.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Names; all when there is none.")]
+app.command()(own_projections.new)
+app.command()(own_projections.run)
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="The projection's name, as `projections list` shows it, or the file of your own one."
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names; all when there is none. Or the file of a projection of your own."),
+]
 
 
 @app.command("list")
@@ -72,9 +84,12 @@ def status(names: Names = None) -> None:
     """Say of each projection what it does, whether this program's code fits its tables, and what to do if not."""
     from projections.status import describe
 
+    settings = load()
     known = {each.name: each for each in projectors()}
-    with closing(components.reader_database(load())) as database:
-        for line in describe(database, known, names or []):
+    for each in names or ():
+        known |= {projector.name: projector for projector in [named(each)] if is_file(each)}
+    with closing(components.reader_database(settings)) as database:
+        for line in describe(database, known, [called(each) for each in names or ()]):
             out.print(plain(line) if line else "", soft_wrap=True)
 
 
@@ -83,8 +98,8 @@ def pause(name: Name) -> None:
     """Feed a projection no more. Queries go on and answer as of its checkpoint."""
     from projections.operations import pause as run
 
-    with writing() as (_, database):
-        run(database, name)
+    with writing(name) as (_, database):
+        run(database, called(name))
     typer.echo(f"{name} is paused; `audit-trail projections resume {name}` goes on")
 
 
@@ -93,8 +108,8 @@ def resume(name: Name) -> None:
     """Feed a paused projection again."""
     from projections.operations import resume as run
 
-    with writing() as (_, database):
-        run(database, name)
+    with writing(name) as (_, database):
+        run(database, called(name))
     typer.echo(f"{name} goes on")
 
 
@@ -114,7 +129,7 @@ def reset(
             f"reset shows queries an empty model until the runner has filled it: `rebuild {name}` does not;"
             " say --yes when this is what you want"
         )
-    with writing() as (_, database):
+    with writing(name) as (_, database):
         build = run(database, projector)
     typer.echo(
         f"{name} begins anew as build {build}; the old build stays until `audit-trail projections drop`"
@@ -126,8 +141,8 @@ def retry(name: Name) -> None:
     """Try the event that stops a projection again now, and not only after the pause."""
     from projections.operations import retry as run
 
-    with writing() as (_, database):
-        count = run(database, name)
+    with writing(name) as (_, database):
+        count = run(database, called(name))
     typer.echo(f"{name} tries again" if count else f"no event stops {name}")
 
 
@@ -143,12 +158,12 @@ def skip(
     from projections.operations import skip as run
 
     with (
-        writing() as (settings, database),
+        writing(name) as (settings, database),
         closing(Publisher(components.ingest_settings(settings))) as publisher,
     ):
         run(
             database,
-            name,
+            called(name),
             position,
             by=by,
             reason=reason,
@@ -169,11 +184,13 @@ def rebuild(
     chosen = [each.name for each in projectors()] if every else names or []
     if not chosen or (every and names):
         raise ConfigurationError("say which projections to rebuild: names, or --all")
+    if len(chosen) > 1 and any(map(is_file, chosen)):
+        raise ConfigurationError("a projection of your own is rebuilt alone: give its file and nothing else")
     again = f"audit-trail projections rebuild {'--all' if every else ' '.join(chosen)}"
     _stop_on_sigterm()
     try:
-        with working(jobs) as parts:
-            outcomes = run(parts, chosen)
+        with working(jobs, chosen[0]) as parts:
+            outcomes = run(parts, [called(each) for each in chosen])
     except KeyboardInterrupt:
         sys.stderr.write(
             f"interrupted; what is loaded is kept, and the live builds serve: `{again}` goes on\n"
@@ -206,9 +223,11 @@ def switch(
     """Serve another finished build; it is brought up to date first."""
     from projections.switching import switch as run
 
-    known = {each.name: each for each in projectors()}
-    with writing() as (_, database):
-        before, now = run(database, name, known.get(name), to=to, stale=stale)
+    known = {each.name: each for each in [named(name)] if is_file(name)} or {
+        each.name: each for each in projectors()
+    }
+    with writing(name) as (_, database):
+        before, now = run(database, called(name), known.get(called(name)), to=to, stale=stale)
     typer.echo(
         f"{name}: build {now} is live, build {before} was; `audit-trail projections switch {name}` goes back"
     )
@@ -227,8 +246,8 @@ def drop(
     """Drop builds that are not live, when no query can read them any more."""
     from projections.switching import drop as run
 
-    with writing() as (_, database):
-        dropped = run(database, name, number=build, wait_seconds=wait)
+    with writing(name) as (_, database):
+        dropped = run(database, called(name), number=build, wait_seconds=wait)
     for number in dropped:
         typer.echo(f"{name}: build {number} is dropped")
     if not dropped:
@@ -244,8 +263,8 @@ def verify(
     from projections.verifying import verify as run
 
     _stop_on_sigterm()
-    with working(jobs) as parts:
-        found = run(parts, name)
+    with working(jobs, name) as parts:
+        found = run(parts, called(name))
     for table, digest in found.computed.items():
         live = found.live[table]
         same = "is what the log says" if live == digest else f"is NOT what the log says: {digest.rows} rows"
@@ -260,12 +279,13 @@ def verify(
 
 
 @contextmanager
-def working(jobs: int) -> Iterator[Parts]:
-    """What a rebuild works with, from the settings."""
+def working(jobs: int, name: str) -> Iterator[Parts]:
+    """What a rebuild of `name` works with, from the settings."""
     from ingest.publishing import Message, Publisher
     from projections.rebuild_parts import Parts
 
-    with writing() as (settings, database), progress_for_stderr() as progress:
+    with writing(name) as (settings, database), progress_for_stderr() as progress:
+        own = own_projection(settings, name) if is_file(name) else None
         publisher = (
             Publisher(components.ingest_settings(settings)) if settings.kafka_bootstrap_servers else None
         )
@@ -279,8 +299,8 @@ def working(jobs: int) -> Iterator[Parts]:
         try:
             yield Parts(
                 database=database,
-                open_database=partial(worker_database, settings),
-                source=projectors,
+                open_database=own.open_database() if own else partial(worker_database, settings),
+                source=own.source() if own else projectors,
                 publish=publish,
                 progress=progress,
                 jobs=jobs or os.cpu_count() or 1,
@@ -310,18 +330,39 @@ def projectors() -> tuple[Projector, ...]:
 
 
 def named(name: str) -> Projector:
-    """The projector of this program with this name."""
+    """The projector of this program with this name, or of this file."""
+    if is_file(name):
+        return own_projection(load(), name).projector
     known = {each.name: each for each in projectors()}
     if name not in known:
         raise ConfigurationError(
             f"there is no projection {name!r}; this program has {', '.join(sorted(known))}"
+            " (of a projection of your own, give the file)"
         )
     return known[name]
 
 
+def called(name: str) -> str:
+    """The name of the projection that an argument means."""
+    return named(name).name if is_file(name) else name
+
+
+def is_file(name: str) -> bool:
+    """Whether an argument means a file, and not a name; names have no dots."""
+    return name.endswith(".py")
+
+
+def own_projection(settings: Settings, file: str) -> OwnProjection:
+    """The projection of a file."""
+    from audit_trail.own_projections import OwnProjection
+
+    return OwnProjection(settings, file)
+
+
 @contextmanager
-def writing() -> Iterator[tuple[Settings, Database]]:
-    """The settings, and the database in the role of the projector."""
+def writing(name: str) -> Iterator[tuple[Settings, Database]]:
+    """The settings, and the database in the role of the projector; for a file, in the role of that projection."""
     settings = load()
-    with closing(components.projector_database(settings)) as database:
+    own = own_projection(settings, name) if is_file(name) else None
+    with closing(own.database() if own else components.projector_database(settings)) as database:
         yield settings, database

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from struct import Struct
+from typing import Any
 
 from event_store.database import Cursor
 
@@ -16,8 +17,6 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 UNIX_EPOCH_US = 946_684_800_000_000
 
 _READ_SIZE = 1 << 20
-_SHORT = Struct(">h")
-_LENGTH = Struct(">i")
 
 
 def to_us(moment: datetime) -> int:
@@ -37,17 +36,18 @@ def copy_in(cursor: Cursor, statement: str, rows: Iterable[bytes]) -> None:
     cursor.copy_expert(statement, data, size=_READ_SIZE)
 
 
-def copy_out(cursor: Cursor, statement: str) -> Iterator[list[bytes]]:
-    """The fields of each row, as bytes. No field may be NULL."""
+def copy_out_rows(cursor: Cursor, statement: str, fixed: Struct) -> Iterator[tuple[tuple[Any, ...], bytes]]:
+    """Rows of fields of fixed width and a last one of any, none of them NULL.
+
+    `fixed` is a row from its number of fields to the length of the last one. Gives what it unpacks, and the last field.
+    """
     sink = io.BytesIO()
     cursor.copy_expert(statement, sink, size=_READ_SIZE)
-    data = sink.getbuffer()
-    at = len(HEADER)
-    while (count := _SHORT.unpack_from(data, at)[0]) >= 0:
-        at += 2
-        row = []
-        for _ in range(count):
-            start = at + 4
-            at = start + _LENGTH.unpack_from(data, at)[0]
-            row.append(bytes(data[start:at]))
-        yield row
+    data = sink.getvalue()
+    unpack, width = fixed.unpack_from, fixed.size
+    at, end = len(HEADER), len(data) - len(TRAILER)
+    while at < end:
+        values = unpack(data, at)
+        start = at + width
+        at = start + values[-1]
+        yield values, data[start:at]

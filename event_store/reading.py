@@ -13,7 +13,7 @@ from psycopg2 import sql
 from domain.body import BodyFormat, read_event
 from domain.errors import LogInconsistentError
 from domain.event import RecordedEvent
-from event_store.copy import copy_out, from_us
+from event_store.copy import copy_out_rows, from_us
 from event_store.database import Connection, only
 
 _RANGE = sql.SQL(
@@ -21,8 +21,8 @@ _RANGE = sql.SQL(
     " WHERE position > {after} AND position <= {until} ORDER BY position) TO STDOUT (FORMAT binary)"
 )
 _COLUMNS = "position, recorded_at, stream, stream_position, format, body"
-_NUMBER = Struct(">q").unpack
-_SMALL = Struct(">h").unpack
+_FIXED = Struct(">hiqiqiqi16sihi")
+"""Number of fields; length and value of all but the body; the body's length."""
 
 
 class Batch(NamedTuple):
@@ -47,24 +47,28 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
     """
     statement = _RANGE.format(after=sql.Literal(after), until=sql.Literal(after + limit))
     events: list[RecordedEvent] = []
+    streams: dict[bytes, UUID] = {}  # there are few, and a UUID takes as long as an event's body to be made
     last = after
     with connection.cursor() as cursor:
-        for row in copy_out(cursor, statement.as_string(cursor)):
-            (position,) = _NUMBER(row[0])
+        for fixed, body in copy_out_rows(cursor, statement.as_string(cursor), _FIXED):
+            _, _, position, _, stream_position, _, recorded_us, _, raw, _, format, _ = fixed
             if position != last + 1:
                 raise LogInconsistentError(f"position {last + 1} is missing from the log")
             last = position
-            (format,) = _SMALL(row[4])
-            if format != BodyFormat.AGGREGATE:
-                events.append(
-                    RecordedEvent(
-                        position=position,
-                        recorded_at=from_us(_NUMBER(row[2])[0]),
-                        stream=UUID(bytes=row[3]),
-                        stream_position=_NUMBER(row[1])[0],
-                        event=read_event(format, row[5]),
-                    )
+            if format == BodyFormat.AGGREGATE:
+                continue
+            stream = streams.get(raw)
+            if stream is None:
+                stream = streams[raw] = UUID(bytes=raw)
+            events.append(
+                RecordedEvent(
+                    position=position,
+                    recorded_at=from_us(recorded_us),
+                    stream=stream,
+                    stream_position=stream_position,
+                    event=read_event(format, body),
                 )
+            )
     return Batch(events, last)
 
 

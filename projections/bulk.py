@@ -20,6 +20,7 @@ from projections.jobs import Transactions
 from projections.projector import Projector
 from projections.registry import Build
 from projections.tables import (
+    Groups,
     Row,
     Table,
     adopt_key,
@@ -43,19 +44,19 @@ class _Sink:
         self._encoder = Encoder(table)
         target = partial_name(table) if table.merged else table.name
         self._copy = f"COPY {schema}.{target} ({', '.join(self._encoder.columns)}) FROM STDIN (FORMAT binary)"
-        self._held: list[Row] = []
+        self._held: Groups = {}
 
     def add(self, cursor: Cursor, rows: list[Row]) -> None:
         """Copy the rows, or combine them with those of the range that came before."""
         if self.table.merged:
-            self._held = self.table.combine([*self._held, *rows])
+            self.table.fold(self._held, rows)
         else:
             self._send(cursor, rows)
 
     def flush(self, cursor: Cursor) -> None:
         """Copy what was combined."""
-        held, self._held = self._held, []
-        self._send(cursor, held)
+        held, self._held = self._held, {}
+        self._send(cursor, list(map(tuple, held.values())))
 
     def _send(self, cursor: Cursor, rows: list[Row]) -> None:
         if rows:

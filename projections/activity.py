@@ -11,10 +11,10 @@ from datetime import datetime
 from domain.catalogue import CATALOGUE
 from domain.event import Action, ActorKind, Outcome, RecordedEvent
 from event_store.database import Connection
+from event_store.statements import load
 from projections.answers import ResourceActivity
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM
-from event_store.statements import load
 from projections.tables import Column, Index, Kind, Row, Table
 
 PERSONS = frozenset({ActorKind.USER, ActorKind.PATIENT, ActorKind.UNKNOWN})

@@ -15,6 +15,7 @@ from domain.event import RecordedEvent
 from event_store.copy import copy_in
 from event_store.database import Connection, Cursor, only
 from event_store.statements import load
+from projections.digests import SORT_MEMORY
 from projections.encoding import Encoder
 from projections.jobs import Transactions
 from projections.projector import Projector
@@ -31,9 +32,6 @@ from projections.tables import (
 )
 
 _SQL = load(__package__, "rebuild.sql")
-
-SORT_MEMORY = "256MB"
-"""For one index or one merge; as many run at once as the rebuild has jobs. What does not fit is sorted on disk."""
 
 
 class _Sink:

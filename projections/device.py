@@ -13,10 +13,10 @@ import msgspec
 
 from domain.event import ActorKind, AuditEvent, Device, RecordedEvent
 from event_store.database import Connection
+from event_store.statements import load
 from projections.answers import ConfigurationChange, DeviceActivity, VersionPeriod
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM, latest
-from event_store.statements import load
 from projections.tables import Column, Kind, Row, Table
 
 _SOFTWARE = "software"

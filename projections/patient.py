@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from domain.catalogue import CATALOGUE, Category
 from domain.event import AuditEvent, Outcome, RecordedEvent
 from event_store.database import Connection
+from event_store.statements import load
 from projections.answers import PatientAccess, PatientActivity
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
-from event_store.statements import load
 from projections.tables import Column, Index, Kind, Row, Table
 
 UNATTRIBUTED = ""

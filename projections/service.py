@@ -11,10 +11,10 @@ from datetime import datetime
 
 from domain.event import AuditEvent, Outcome, RecordedEvent
 from event_store.database import Connection
+from event_store.statements import load
 from projections.answers import ApiUse, ServiceActivity, StatePeriod
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM
-from event_store.statements import load
 from projections.tables import Column, Kind, Row, Table
 
 STATES = {

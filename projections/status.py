@@ -56,5 +56,5 @@ def _build(build: Build, projector: Projector | None) -> Iterator[str]:
             yield (
                 "    the projector's source has changed since; raise its version when other rows come out of it"
             )
-    if not build.live and build.state == "loading":
-        yield f"    `audit-trail projections rebuild {build.name}` goes on with it, `drop` gives it up"
+    if not build.live and (build.state != "ready" or build.switched_at is None):
+        yield f"    unfinished: `audit-trail projections rebuild {build.name}` goes on with it, `drop` gives it up"

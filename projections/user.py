@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from domain.event import Outcome, RecordedEvent
 from event_store.database import Connection
+from event_store.statements import load
 from projections.activity import PERSONS
 from projections.answers import UserAction, UserActivity, UserPatient, UserSession
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM, latest
-from event_store.statements import load
 from projections.tables import Column, Kind, Row, Table
 
 _STARTS = frozenset({"session.started", "user.logged_in"})

@@ -92,6 +92,10 @@ class Settings(BaseSettings):
         description="The file with the key that signs tree heads, made by `audit-trail keys new`; for what appends.",
     )
     log_key: SecretStr | None = Field(None, description="The text of that file, instead of a file.")
+    log_vkeys: List = Field(
+        (),
+        description="The log's public keys, for what verifies and has no key file; the one that signs now first.",
+    )
     heads_topic: str = Field(
         "audit.tree-heads",
         description="The Kafka topic that signed tree heads are published to; empty for none.",
@@ -141,7 +145,7 @@ class Settings(BaseSettings):
         "info", description="The least level that is logged."
     )
 
-    @field_validator("kafka_bootstrap_servers", "kafka_topics", "witnesses", mode="before")
+    @field_validator("kafka_bootstrap_servers", "kafka_topics", "log_vkeys", "witnesses", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (

@@ -40,12 +40,13 @@ def signer(settings: Settings) -> HeadSigner:
 
 
 def trusted_keys(settings: Settings, vkeys: Sequence[str] = ()) -> tuple[tuple[VerifierKey, ...], bool]:
-    """The public keys that the log is verified with, and whether anyone told us: given ones, else the key file's.
+    """The public keys that the log is verified with, and whether anyone told us: given ones, the settings', the key's.
 
     Without either the database has to name them, which proves little. Raises `ProofError` for a malformed one.
     """
-    if vkeys:
-        return tuple(map(VerifierKey.parse, vkeys)), True
+    told = vkeys or settings.log_vkeys
+    if told:
+        return tuple(map(VerifierKey.parse, told)), True
     if settings.log_key is None and settings.log_key_file is None:
         return (), False
     keys = tuple(read_public(key_text(settings)))

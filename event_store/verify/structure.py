@@ -11,7 +11,9 @@ from event_store.statements import load
 from event_store.verify.findings import Finding
 
 _SQL = load(__package__, "structure.sql")
-_FUNCTION = re.compile(r"CREATE (?:OR REPLACE )?FUNCTION audit_trail\.(\w+)\(.*?AS \$\$(.*?)\$\$", re.DOTALL)
+_FUNCTION = re.compile(
+    r"CREATE (?:OR REPLACE )?FUNCTION audit_trail\.(\w+)\(.*?LANGUAGE (\w+).*?AS \$\$(.*?)\$\$", re.DOTALL
+)
 
 
 class _Trigger(NamedTuple):
@@ -97,12 +99,16 @@ def _triggers(connection: Connection, tables: dict[str, dict[str, _Trigger]]) ->
 
 
 def _functions(connection: Connection) -> list[str]:
-    expected = {name: body for each in migrations() for name, body in _FUNCTION.findall(each.sql)}
+    expected = {
+        name: (body, language)
+        for each in migrations()
+        for name, language, body in _FUNCTION.findall(each.sql)
+    }
     there = {name: (source, language) for name, source, language, _ in _rows(connection, "functions")}
     return [
         f"the function {name} {'is gone' if name not in there else 'was replaced by another one'}"
-        for name, body in expected.items()
-        if there.get(name) != (body, "plpgsql")
+        for name, text in expected.items()
+        if there.get(name) != text
     ]
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-PARTS = {"migrate", "ingest", "project", "serve"}
+PARTS = {"migrate", "ingest", "project", "serve", "guard"}
 
 
 def test_there_is_one_service_per_part_besides_kafka_and_postgresql() -> None:
@@ -34,7 +34,7 @@ def test_each_part_runs_a_command_that_exists(part: str) -> None:
     assert _resolves(SERVICES[part]["command"])
 
 
-@pytest.mark.parametrize("part", ["ingest", "project"])
+@pytest.mark.parametrize("part", ["ingest", "project", "guard"])
 def test_each_health_check_by_command_line_runs_a_command_that_exists(part: str) -> None:
     form, program, *words = SERVICES[part]["healthcheck"]["test"]
     assert (form, program) == ("CMD", "audit-trail")

@@ -6,7 +6,7 @@ The user's and the service's timelines are this index too, by actor and by sourc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from domain.catalogue import CATALOGUE
 from domain.event import Action, ActorKind, Outcome, RecordedEvent
@@ -87,6 +87,7 @@ HOUR = Table(
 )
 """Bounds of the positions of each hour, by the source's clock: a time range becomes a range of positions."""
 
+_HOUR = timedelta(hours=1)
 _SQL = load(__package__, "activity.sql")
 
 
@@ -102,14 +103,20 @@ class ActivityProjector:
         activity: list[Row] = []
         resources: list[Row] = []
         hours: dict[datetime, list[int]] = {}
+        begin = end = datetime.min.replace(tzinfo=UTC)
+        within: list[int] = []
         for recorded in events:
             position, event = recorded.position, recorded.event
             moment = utc(event.occurred_at)
             activity.append(_activity(position, moment, recorded))
             if event.resources:
                 named = {(resource.type, resource.id) for resource in event.resources}
-                resources.extend((position, type, id) for type, id in named)
-            hours.setdefault(moment.replace(minute=0, second=0, microsecond=0), []).append(position)
+                resources.extend([(position, type, id) for type, id in named])
+            if not begin <= moment < end:  # mostly an event is of the same hour as the one before
+                begin = moment.replace(minute=0, second=0, microsecond=0)
+                end = begin + _HOUR
+                within = hours.setdefault(begin, [])
+            within.append(position)
         return {
             "activity": activity,
             "activity_resource": resources,

@@ -103,10 +103,6 @@ def _meaning(table: Table) -> list[Fault]:
         for name in columns
         if table.names.count(name) > 1
     )
-    for column in table.columns:
-        found.extend(
-            Fault(column.name, f"table {table.name}: {each}") for each in _column(table, column, columns)
-        )
     for name in table.key:
         held = columns.get(name)
         if held is None:
@@ -118,6 +114,10 @@ def _meaning(table: Table) -> list[Fault]:
                     f"table {table.name}: key column {name} is neither nullable nor of kind TEXTS or JSON",
                 )
             )
+    for column in table.columns:
+        found.extend(
+            Fault(column.name, f"table {table.name}: {each}") for each in _column(table, column, columns)
+        )
     if not table.merged and not ("position" in table.key and columns["position"].kind is Kind.BIGINT):
         found.append(
             Fault(

@@ -98,16 +98,16 @@ class _Declared:
         self._file = file
         self._module = module
         self._tree = tree
-        self.name: str = self._value("name", str)
+        self.name: str = self._value("name", str, "a text")
         if not NAME.fullmatch(self.name):
             raise self.fault(
                 self.line_of("name"),
                 f"{self.name[:60]!r} names no projection: lower-case letters, digits and underscores, at most 40",
             )
-        self.version: int = self._value("version", int)
+        self.version: int = self._value("version", int, "a whole number")
         if isinstance(self.version, bool) or not 1 <= self.version <= MAX_VERSION:
             raise self.fault(self.line_of("version"), f"version is a whole number from 1 to {MAX_VERSION}")
-        tables = self._value("tables", (tuple, list))
+        tables = self._value("tables", (tuple, list), "a tuple of Tables")
         if not all(isinstance(each, Table) for each in tables):
             raise self.fault(self.line_of("tables"), "tables is a tuple of Tables")
         self.tables: tuple[Table, ...] = tuple(tables)
@@ -119,13 +119,14 @@ class _Declared:
         """To be raised."""
         return CodeError(self._file.name, line or 1, message)
 
-    def _value(self, name: str, kind: type | tuple[type, ...]) -> Any:
+    def _value(self, name: str, kind: type | tuple[type, ...], wanted: str) -> Any:
         if not hasattr(self._module, name):
             raise self.fault(1, f"the file declares no `{name}`")
         value = getattr(self._module, name)
         if not isinstance(value, kind):
-            names = " or ".join(each.__name__ for each in (kind if isinstance(kind, tuple) else (kind,)))
-            raise self.fault(self.line_of(name), f"`{name}` is a {names}, not {type(value).__name__}")
+            raise self.fault(
+                self.line_of(name), f"`{name}` has to be {wanted}, and is of type {type(value).__name__}"
+            )
         return value
 
     def line_of(self, name: str) -> int:
@@ -146,7 +147,10 @@ class _Declared:
 
     def line_of_text(self, text: str, otherwise: str) -> int:
         """The line on which this text stands as a literal, or else the line of a name."""
-        lines = [n.lineno for n in ast.walk(self._tree) if isinstance(n, ast.Constant) and n.value == text]
+        # The table may be called like the projection, and it is the table's line that is looked for.
+        elsewhere = [each for each in self._tree.body if each.lineno != self.line_of("name")]
+        nodes = [node for each in elsewhere for node in ast.walk(each)]
+        lines = [node.lineno for node in nodes if isinstance(node, ast.Constant) and node.value == text]
         return min(lines, default=0) or self.line_of(otherwise)
 
 

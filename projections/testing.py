@@ -22,6 +22,7 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec import Struct
 
+from domain.catalogue import CATALOGUE
 from domain.errors import ConfigurationError, RejectedError
 from domain.event import AuditEvent, RecordedEvent
 from domain.validation import decode_event
@@ -31,6 +32,16 @@ from projections.projector import Projector
 from projections.tables import Row, Table
 
 _STREAM = UUID(int=0)
+_REQUIRED: dict[str, Any] = {
+    "resources": [{"type": "Observation", "id": "o-1"}],
+    "patients": [{"id": "p-1"}],
+    "device": {"id": "device-1"},
+    "session": "session-1",
+    "disclosure": {"recipient": "A court"},
+    "reason": "a test",
+    "request": {"method": "GET", "path": "/"},
+}
+"""What a type of event may require, by field, when a test says nothing of it."""
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -47,7 +58,7 @@ def an_event(
     minute: float = 0,
     **fields: Any,
 ) -> AuditEvent:
-    """An event with what every event needs. `fields` are as in the event's JSON, and go before the rest.
+    """An event with what its type requires. `fields` are as in the event's JSON, and go before the rest.
 
     `minute` is when it occurred, after the first. Raises `ValueError` when the trail would refuse such an event.
     """
@@ -58,6 +69,8 @@ def an_event(
         "source": {"service": "patient-service"},
         "actor": {} if actor is None else {"id": actor},
     }
+    entry = CATALOGUE.get(type)
+    event |= {field: _REQUIRED[field] for field in (entry.required if entry else ()) if field in _REQUIRED}
     if patient:
         event["patients"] = [{"id": patient}]
     try:

@@ -80,6 +80,9 @@ DECLARE
     answer record;
     count integer := 0;
 BEGIN
+    IF current_setting('transaction_read_only') <> 'on' THEN
+        RAISE EXCEPTION 'batch_rows wants a transaction that is read only' USING ERRCODE = 'active_sql_transaction';
+    END IF;
     FOR answer IN EXECUTE query USING events LOOP
         count := count + 1;
         IF count > most THEN

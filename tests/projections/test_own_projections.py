@@ -1,0 +1,159 @@
+"""A projection that an analyst owns is run and rebuilt from its file, in Python or in SQL, with the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from domain.errors import ConfigurationError
+from projections.own_errors import CodeError
+from projections.registry import list_builds
+from projections.status import describe
+from tests.projections.building import START, Trail, an_event
+from tests.projections.owning import HEAD, PYTHON, SQL, bound, project, rebuild_own, write
+
+MINE = "SELECT actor_id, events, last_at, patients FROM {schema}.mine ORDER BY actor_id"
+LOG = "SELECT position, type, place FROM {schema}.mine_log ORDER BY position"
+BOTH = pytest.mark.parametrize("code", [PYTHON, SQL], ids=["python", "sql"])
+
+
+def morning(trail: Trail) -> None:
+    trail.append(
+        an_event(actor={"id": "ada"}, patients=[{"id": "p2"}, {"id": "p1"}]),
+        an_event(actor={"id": "ben"}, minute=1),
+        an_event(
+            "record.updated",
+            actor={"id": "ada"},
+            patients=[{"id": "p3"}],
+            minute=2,
+            resources=[{"type": "O", "id": "1"}],
+        ),
+        an_event("service.started", actor={"kind": "service"}, minute=3),
+    )
+
+
+@BOTH
+def test_rows_of_a_file_are_merged_and_appended_as_declared(trail: Trail, tmp_path: Path, code: str) -> None:
+    file = write(tmp_path, HEAD + code)
+    morning(trail)
+    project(trail, file)
+    morning(trail)
+    project(trail, file)
+    at = START.replace(minute=2)
+    assert trail.rows(MINE.format(schema="mine_v1")) == [
+        ("ada", 4, at, ["p1", "p2", "p3"]),
+        ("ben", 2, START.replace(minute=1), []),
+    ]
+    log = trail.rows(LOG.format(schema="mine_v1"))
+    assert [row[0] for row in log] == list(range(8))
+    assert log[3] == (3, "service.started", {"service": "patient-service"})
+
+
+@BOTH
+@pytest.mark.parametrize("in_process", [0, 20_000], ids=["workers", "here"])
+def test_a_rebuilt_projection_has_the_rows_of_the_live_one(
+    trail: Trail, tmp_path: Path, code: str, in_process: int
+) -> None:
+    file = write(tmp_path, HEAD + code)
+    for number in range(40):
+        morning(trail)
+        if number == 20:
+            project(trail, file)
+    project(trail, file)
+    write(tmp_path, HEAD + code, version=2)
+    assert "needs rebuild" in "\n".join(describe(trail.reader, {"mine": bound(trail, file)}, ["mine"]))
+    outcome = rebuild_own(trail, file, in_process=in_process)
+    assert (outcome.build, outcome.position, outcome.failure) == (2, 159, "")
+    for query in (MINE, LOG):
+        assert trail.rows(query.format(schema="mine_v1")) == trail.rows(query.format(schema="mine_v2_b2"))
+    morning(trail)
+    project(trail, file)
+    assert trail.rows("SELECT sum(events)::int FROM mine_v2_b2.mine") == [(123,)]
+    with trail.reader.transaction(read_only=True) as connection:
+        builds = [
+            (each.version, each.live, each.own) for each in list_builds(connection) if each.name == "mine"
+        ]
+    assert builds == [(1, False, True), (2, True, True)]
+
+
+def test_a_poison_event_stops_the_projection_at_the_line_and_no_other(trail: Trail, tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + PYTHON)
+    trail.append(an_event(), an_event(actor={"id": "poison"}), an_event())
+    project(trail, file)
+    trail.project()
+    status = {each.name: each for each in trail.read.projections()}
+    line = file.read_text().splitlines().index("            raise KeyError(event.actor.id)") + 1
+    assert (status["mine"].position, status["mine"].failed_position) == (0, 1)
+    assert status["mine"].error == f"KeyError at mine.py:{line}"
+    assert status["user"].position == 2
+    assert trail.read.as_of_position() == 2
+
+
+def test_sql_that_fails_on_one_event_stops_there_and_says_no_value(trail: Trail, tmp_path: Path) -> None:
+    code = SQL.replace(
+        "SELECT position, type",
+        "SELECT position + 0 * coalesce((event->'attributes'->>'amount')::int, 0) AS position,\n type",
+    )
+    file = write(tmp_path, HEAD + code)
+    trail.append(an_event(), an_event(attributes={"amount": "secret"}), an_event())
+    project(trail, file)
+    mine = next(each for each in trail.read.projections() if each.name == "mine")
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if '_log": """' in text)
+    assert (mine.position, mine.failed_position) == (0, 1)
+    assert mine.error == f"table mine_log: InvalidTextRepresentation (mine.py:{line})"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        (
+            "mine.append((event.actor.id, 1,",
+            "mine.append((event.actor.id, True,",
+            "column events takes an int, and got bool",
+        ),
+        (
+            "event.occurred_at, patients",
+            "'2026', patients",
+            "column last_at takes a datetime with its offset, and got str",
+        ),
+        ("event.occurred_at, patients", "event.occurred_at, None", "column patients has no value"),
+        ("event.occurred_at, patients", "patients", "a row has 3 values for 4 columns"),
+        (
+            '"type": event.type',
+            '"typ": event.type',
+            "a row has a column 'typ', which the table does not declare",
+        ),
+        ('"{name}_log": log', '"other": log', "has rows of 'other', which is no table"),
+        ("return {{", "return [] and {{", "returns a mapping from table to rows, not list"),
+        ('"{name}": mine', '"{name}": 7', "its rows are a list, not int"),
+        ('"type": event.type', '"type": "a" + chr(0)', "column type takes text without U+0000"),
+        ("event.actor.id, 1,", "event.actor.id, 1 << 63,", "column events takes within bigint"),
+    ],
+)
+def test_rows_that_do_not_fit_stop_the_projection_and_say_why(
+    trail: Trail, tmp_path: Path, old: str, new: str, error: str
+) -> None:
+    assert old in PYTHON
+    file = write(tmp_path, HEAD + PYTHON.replace(old, new))
+    trail.append(an_event())
+    project(trail, file)
+    mine = next(each for each in trail.read.projections() if each.name == "mine")
+    assert mine.failed_position == 0
+    assert error in str(mine.error)
+    assert "(mine.py:" in str(mine.error)
+
+
+def test_names_of_built_in_projections_and_tables_are_refused(trail: Trail, tmp_path: Path) -> None:
+    trail.project()
+    with pytest.raises(CodeError, match=r"user.py:4: the projection user comes with Audit Trail"):
+        project(trail, write(tmp_path, HEAD.replace('Table("{name}"', 'Table("users"') + PYTHON, name="user"))
+    with pytest.raises(ConfigurationError, match="table patient_access belongs to another projection"):
+        project(trail, write(tmp_path, HEAD.replace('Table("{name}"', 'Table("patient_access"') + PYTHON))
+
+
+def test_the_tables_of_another_own_projection_are_refused(trail: Trail, tmp_path: Path) -> None:
+    project(trail, write(tmp_path, HEAD + PYTHON))
+    other = write(tmp_path, HEAD.replace('Table("{name}"', 'Table("mine"') + PYTHON, name="other")
+    with pytest.raises(ConfigurationError, match="table mine belongs to another projection"):
+        project(trail, other)

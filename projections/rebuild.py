@@ -30,18 +30,18 @@ def rebuild(parts: Parts, names: Sequence[str]) -> list[Outcome]:
     (the builds are kept, and the next rebuild switches to them) or the database stays away.
     """
     projectors = chosen(parts, names)
-    held_at: float | None = None
-    pause = _PAUSES[0]
+    held, away_since, pause = False, 0.0, _PAUSES[0]
     while True:
         try:
             with holding(parts.database, [each.name for each in projectors], "rebuild") as hold:
-                held_at, pause = time.monotonic(), _PAUSES[0]
+                held, away_since, pause = True, 0.0, _PAUSES[0]
                 return Attempt(parts, projectors, hold).run()
         except Unpublished as exc:
             raise exc.error from exc
         except UnavailableError as exc:
             # Away from the start is for the caller; away in the middle is waited for.
-            if held_at is None or time.monotonic() - held_at > PATIENCE_SECONDS:
+            away_since = away_since or time.monotonic()
+            if not held or time.monotonic() - away_since > PATIENCE_SECONDS:
                 raise
             parts.progress.say(f"{exc}; next try in {pause:.1f} s")
             time.sleep(pause)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
-from domain.errors import UnavailableError
+from domain.errors import ConfigurationError
 from event_store.database import Database
 from projections.projector import Projector
 from projections.rebuild_worker import Answer, Loader, OpenDatabase, Poison, Source, Task, work
@@ -87,7 +87,7 @@ def load_in_processes(
 ) -> list[Poison]:
     """Load with `jobs` processes. `check` is asked every second and raises when the work has to end.
 
-    Returns the events that stop a projection; the others' ranges are all loaded then. Raises `UnavailableError` when
+    Returns the events that stop a projection; the others' ranges are all loaded then. Raises `ConfigurationError` when
     workers keep dying, and what a worker was refused.
     """
     waiting = deque(tasks)
@@ -108,7 +108,7 @@ def load_in_processes(
                 if answer is None:
                     deaths += 1
                     if deaths > _DEATHS:
-                        raise UnavailableError(
+                        raise ConfigurationError(
                             "the rebuild's workers are killed again and again: is memory short?"
                         )
                     if task:

@@ -120,10 +120,10 @@ class Runner:
     def _look(self) -> None:
         """See what the registry says of every projector."""
         tracks = self._tracks or [Track(self._database, each) for each in self._projectors]
-        if not self._tracks:
-            for each in self._projectors:
-                register(self._database, each)
-            self._tracks = tracks
+        for track in tracks:
+            if not track.built:  # at the beginning, and when its builds were dropped
+                register(self._database, track.projector)
+        self._tracks = tracks
         with self._database.transaction(read_only=True) as connection:
             builds, skips = live_builds(connection), skipped(connection)
         for track in tracks:

@@ -29,13 +29,15 @@ UNBUILT = (
 class Track:
     """The state of one projector in this process.
 
-    `stale` asks for another look at the registry; `failure` is where an event stops it, and why.
+    `stale` asks for another look at the registry, `built` says whether a build is live, and `failure` where an event
+    stops it and why.
     """
 
     def __init__(self, database: Database, projector: Projector) -> None:
         self.projector = projector
         self.position = -1
         self.stale = True
+        self.built = False
         self.failure: tuple[int, str] | None = None
         self._database = database
         self._build: Build | None = None
@@ -68,6 +70,7 @@ class Track:
         """Follow the registry: another build after a switch, another position after a reset, or no build at all."""
         fenced, self.stale = self.stale, False
         self._skipped = skipped
+        self.built = build is not None
         reason: str | None = None
         if build is None:
             reason = UNBUILT

@@ -12,8 +12,10 @@ from domain.event import AuditEvent, RecordedEvent
 from projections.answers import ProjectionStatus
 from projections.holding import holding
 from projections.operations import pause, reset, resume, retry, skip
+from projections.rebuild_load import begin_build
 from projections.registry import list_builds, register
 from projections.status import describe
+from projections.switching import drop
 from projections.tables import Column, Kind, Row, Table
 from projections.user import UserProjector
 from tests.projections.building import Trail, an_event
@@ -170,3 +172,13 @@ def test_a_reset_projection_leaves_out_what_was_skipped(trail: Trail) -> None:
     trail.project(Picky())
     assert status(trail, "picky").lag == 0
     assert trail.rows(KEPT.format(build="_b2")) == [([0, 2],)]
+
+
+def test_a_projection_whose_builds_were_all_dropped_begins_anew_under_a_running_runner(trail: Trail) -> None:
+    trail.append(an_event())
+    begin_build(trail.projector, UserProjector())
+    with running(trail):
+        eventually(lambda: len(trail.read.projections()) == 5)
+        assert [each.live for each in trail.read.projections() if each.name == "user"] == [False]
+        assert drop(trail.projector, "user") == [1]
+        eventually(lambda: caught_up(trail))

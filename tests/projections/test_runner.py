@@ -10,10 +10,12 @@ from contextlib import AbstractContextManager, contextmanager
 
 import psycopg2
 import pytest
+from prometheus_client import CollectorRegistry
 
 from domain.errors import FencedError
 from domain.event import RecordedEvent
 from event_store.database import PROJECTOR, Database
+from projections.metrics import RunnerMetrics
 from projections.patient import PatientProjector
 from projections.projector import Projector
 from projections.registry import built_in, register
@@ -210,3 +212,17 @@ def test_the_reader_may_not_write_a_read_model(trail: Trail) -> None:
         pytest.raises(psycopg2.Error),
     ):
         cursor.execute("DELETE FROM activity_v1.activity")
+
+
+def test_the_runner_counts_what_it_applies(trail: Trail) -> None:
+    registry = CollectorRegistry()
+    trail.append(an_event(), an_event(), an_event(session="raise"), an_event())
+    Runner(trail.projector, [Picky()], metrics=RunnerMetrics(registry)).catch_up()
+
+    def value(name: str) -> float | None:
+        return registry.get_sample_value(f"audit_trail_projector_{name}", {"projection": "picky"})
+
+    assert (value("events_total"), value("position"), value("feeding")) == (2, 1, 1)
+    Runner(trail.projector, [Picky()], metrics=RunnerMetrics(other := CollectorRegistry())).catch_up()
+    assert other.get_sample_value("audit_trail_projector_failed", {"projection": "picky"}) == 1
+    assert other.get_sample_value("audit_trail_projector_lag", {"projection": "picky"}) == 2

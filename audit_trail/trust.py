@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from audit_trail.components import ingest_settings
@@ -17,6 +17,7 @@ from event_store.publication.remote import Webhook, Witness
 from event_store.reading import log_size
 from event_store.signing import HeadSigner, read_key_file, read_public, read_signer
 from event_store.tlog.notes import VerifierKey
+from event_store.tlog.tree_heads import open_head
 from event_store.verify.run import KeptHead, verify
 from ingest.head_topic import HeadTopic
 from ingest.publishing import Publisher
@@ -94,6 +95,19 @@ def check_log(settings: Settings, database: Database) -> None:
     wrong = [finding for finding in report.findings if finding.position is not None]
     if wrong:
         raise LogInconsistentError(f"nothing is appended: {wrong[0]}; run `audit-trail verify`")
+
+
+def published_heads(settings: Settings, keys: Sequence[VerifierKey]) -> list[KeptHead]:
+    """The newest heads of this log in the settings' folder; whatever else lies there is no head of it."""
+    folder = settings.heads_folder
+    if folder is None or not keys:
+        return []
+    heads = []
+    for note in HeadFolder(folder).published():
+        with suppress(ProofError):
+            open_head(note, keys, keys[0].name)
+            heads.append(KeptHead(note, str(folder)))
+    return heads
 
 
 def kept_heads(places: Sequence[Path]) -> list[KeptHead]:

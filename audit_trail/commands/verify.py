@@ -26,6 +26,7 @@ def verify(
         list[Path] | None,
         typer.Option(
             help="A signed head that was kept elsewhere, or a folder of them: the log has to be its continuation."
+            " Without one, the newest in AUDIT_TRAIL_HEADS_FOLDER."
         ),
     ] = None,
     vkey: Annotated[
@@ -60,7 +61,7 @@ def verify(
             READER,
             keys,
             since=since,
-            kept=trust.kept_heads(tree_head or []),
+            kept=trust.kept_heads(tree_head) if tree_head else trust.published_heads(settings, keys),
             jobs=jobs or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

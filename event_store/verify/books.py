@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from domain.body import BodyFormat
+from domain.errors import ProofError
 from event_store.database import Connection, Database
+from event_store.tlog.cosignatures import check
+from event_store.tlog.notes import Note, Signature, VerifierKey
 from event_store.verify.findings import Finding
 
 _UNKNOWN_ID = (
@@ -41,6 +44,7 @@ def check_books(database: Database, since: int) -> list[Finding]:
         values = {"since": since, "size": size, "aggregate": int(BodyFormat.AGGREGATE)}
         return [
             *_beyond(connection, size),
+            *_cosignatures(connection, since),
             *_first(connection, _UNKNOWN_ID, values, "its event id is not among the known ids"),
             *_first(connection, _STRAY_ID, values, "the id {} is known, but its event is not there"),
             *_first(connection, _UNKNOWN_VERSION, values, "its version of the aggregate is not among the known ones"),
@@ -122,6 +126,23 @@ def _beyond(connection: Connection, size: int) -> list[Finding]:
             )
         elif signed is not None and signed < size:
             found.append(Finding(signed, f"no signed head covers this and what follows, up to {size - 1}"))
+    return found
+
+
+def _cosignatures(connection: Connection, since: int) -> list[Finding]:
+    """Each stored cosignature against the head that it stands beside and the key that it names."""
+    found = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT cosignature.size, cosignature.vkey, cosignature.line, tree_head.note FROM audit_trail.cosignature"
+            " LEFT JOIN audit_trail.tree_head USING (size) WHERE cosignature.size >= %s ORDER BY cosignature.size",
+            (since,),
+        )
+        for size, vkey, line, note in cursor:
+            try:
+                check(VerifierKey.parse(vkey), Note.parse((note or "").encode()).text, Signature.parse(line))
+            except ProofError:
+                found.append(Finding(None, f"a cosignature of the head of size {size} does not verify"))
     return found
 
 

@@ -44,6 +44,8 @@ _TRIGGERS = {
 }
 """Every table that the log is made of, and the triggers that it has, no more and no fewer."""
 
+_WITHOUT_KEY = {"stream_reset"}
+
 _INGEST, _GUARD = "audit_trail_ingest", "audit_trail_guard"
 _RIGHTS = {
     (table, _INGEST, "INSERT")
@@ -115,8 +117,11 @@ def _functions(connection: Connection) -> list[str]:
 def _kinds(connection: Connection, tables: dict[str, dict[str, _Trigger]]) -> list[str]:
     found = []
     there = {name: (kind, secured) for name, kind, secured, _ in _rows(connection, "kinds")}
+    keyed = {name for (name,) in _rows(connection, "primary_keys")}
     for table in tables:
         kind, secured = there.get(table, ("", False))
+        if table not in keyed | _WITHOUT_KEY:
+            found.append(f"{table} has lost its primary key")
         if kind != ("p" if table == "event" else "r"):
             found.append(f"{table} is no table any more" if kind else f"the table {table} is gone")
         if secured:

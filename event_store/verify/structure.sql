@@ -20,6 +20,16 @@ INNER JOIN pg_catalog.pg_class AS child ON inheritance.inhrelid = child.oid
 WHERE inheritance.inhparent = 'audit_trail.event'::regclass
 ORDER BY child.relname;
 
+-- name: primary_keys
+SELECT relation.relname
+FROM pg_catalog.pg_index AS index
+INNER JOIN pg_catalog.pg_class AS relation ON index.indrelid = relation.oid
+WHERE
+    relation.relnamespace = 'audit_trail'::regnamespace
+    AND index.indisprimary
+    AND index.indisvalid
+    AND index.indisready;
+
 -- name: functions
 SELECT
     function.proname,

@@ -20,7 +20,7 @@ from tests.audit_trail.programs import eventually, run, running
 from tests.audit_trail.test_whole_way import START
 from tests.conftest import TopicFactory, copied_database
 from tests.event_store.verify.tampering import Log
-from tests.signing import KEY
+from tests.signing import KEY, signer
 
 
 def test_a_new_key_is_its_owners_alone_and_only_its_public_part_is_shown(tmp_path: Path) -> None:
@@ -75,6 +75,16 @@ def test_verify_says_that_the_log_is_intact_or_where_it_is_not(migrated_url: str
         assert bad.returncode == 1
         assert bad.stdout.startswith("position 41: the event was altered")
         assert "The log is NOT intact: 2 findings." in bad.stdout
+    log.attack(
+        "DELETE FROM audit_trail.event WHERE position >= 300",
+        "DELETE FROM audit_trail.event_identity WHERE position >= 300",
+        "DELETE FROM audit_trail.tree_head WHERE size > 300",
+        "UPDATE audit_trail.kafka_stream SET next_offset = 300",
+    )
+    log.recompute(signer())
+    (kept.parent / "checkpoint").write_bytes((kept / "a.checkpoint").read_bytes())
+    cut = run("verify", settings=settings | {"heads_folder": str(kept.parent)})
+    assert f"the signed head in {kept.parent} proves 320 events" in cut.stdout
     stranger = VerifierKey("audit-trail.test/log", 1, bytes(32))
     assert run("verify", "--vkey", stranger.encode(), settings=settings).returncode == 1
     nonsense = run("verify", "--vkey", "nonsense", settings=settings)

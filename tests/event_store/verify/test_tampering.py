@@ -243,6 +243,10 @@ def test_a_head_stored_under_another_size_is_found(log: Log) -> None:
         ("INSERT INTO audit_trail.aggregate_version VALUES (gen_random_uuid(), 1, 9)", "position 9: a version of"),
         ("UPDATE audit_trail.kafka_stream SET next_offset = 600", "position 619: it came from offset 619"),
         ("DELETE FROM audit_trail.kafka_stream", "position 619: its stream"),
+        (
+            f"INSERT INTO audit_trail.cosignature VALUES (620, '{KEY.verifier.encode()}', 'no signature', now())",
+            "a cosignature of the head of size 620 does not verify",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_kept_beside_the_events_has_to_agree(change: str, says: str, log: Log) -> None:
@@ -273,6 +277,7 @@ def test_what_is_kept_beside_the_events_has_to_agree(change: str, says: str, log
             " CREATE TRIGGER forge BEFORE INSERT ON audit_trail.event FOR EACH ROW EXECUTE FUNCTION forge()"),
             "event has a trigger that is not of Audit Trail: forge",
         ),
+        ("ALTER TABLE audit_trail.event_identity DROP CONSTRAINT event_identity_pkey", "event_identity has lost its"),
         ("CREATE RULE quiet AS ON UPDATE TO audit_trail.tile DO INSTEAD NOTHING", "a rewrite rule changes"),
         ("ALTER TABLE audit_trail.event ENABLE ROW LEVEL SECURITY", "row security hides rows of event"),
         ("GRANT UPDATE ON audit_trail.event TO audit_trail_reader", "audit_trail_reader has a right"),

@@ -16,8 +16,10 @@ from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.errors import Code, QueryError, from_domain
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
+from graphql_api.waiting import Freshness, Reached, Waiting
 from projections import answers
 from projections.filters import EventFilter, EventPage, PageRequest
+from projections.table_pages import LiveProjection, RowPage, RowRequest
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +64,18 @@ class Readable(Protocol):
         """See ReadModels."""
         ...
 
+    def positions(self) -> dict[str, int]:
+        """See ReadModels."""
+        ...
+
+    def projection(self, name: str) -> LiveProjection | None:
+        """See ReadModels."""
+        ...
+
+    def table_rows(self, request: RowRequest) -> RowPage:
+        """See ReadModels."""
+        ...
+
 
 class ProvableLog(Protocol):
     """The log's proofs, as `event_store.log_reader.LogReader` offers them. Every method blocks."""
@@ -84,8 +98,16 @@ class ProvableLog(Protocol):
 class Context:
     """One request: the read models, the log, the limits, and how much of them is used up. A batch shares one."""
 
-    def __init__(self, models: Readable, log: ProvableLog, threads: Threads, limits: QueryLimits) -> None:
+    def __init__(
+        self,
+        models: Readable,
+        log: ProvableLog,
+        threads: Threads,
+        limits: QueryLimits,
+        waiting: Waiting | None = None,
+    ) -> None:
         self.models = models
+        self._waiting = waiting or Waiting(models, threads)
         self.log = log
         self.limits = limits
         self._threads = threads
@@ -106,6 +128,20 @@ class Context:
         """Call a read model in a thread; a failure that is ours becomes the client's error."""
         try:
             return await self._threads.run(function, *args, **kwargs)
+        except AuditTrailError as exc:
+            raise from_domain(exc) from exc
+
+    async def wait(self, freshness: Freshness, reached: Reached) -> None:
+        """Return when an answer can have what is wanted of it. Raises `QueryError` that says how far it is."""
+        try:
+            await self._waiting.until(freshness, reached)
+        except AuditTrailError as exc:
+            raise from_domain(exc) from exc
+
+    def compare(self, freshness: Freshness, as_of_position: int) -> None:
+        """Raise `QueryError` when an answer lacks what was waited for: a reset may have come between."""
+        try:
+            freshness.compare(as_of_position)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 

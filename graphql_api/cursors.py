@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from graphql_api.errors import Code, QueryError
 
@@ -27,6 +31,27 @@ def decode_cursor(cursor: str, argument: str) -> int:
         f"`{argument}` is not a cursor of this API; pass one that pageInfo gave",
         argument=argument,
     )
+
+
+def encode_row_cursor(table: str, order: str, values: Sequence[Any], *, descending: bool) -> str:
+    """The cursor of a row of a projection's table: its values in the page's order."""
+    return _encode("r1:" + msgspec.json.encode([table, order, descending, list(values)]).decode())
+
+
+def decode_row_cursor(cursor: str, table: str, order: str, *, descending: bool) -> tuple[Any, ...]:
+    """The values in `cursor`. Raises `QueryError` (BAD_CURSOR) when it is none, or of another table or order."""
+    version, _, text = _decode(cursor).partition(":")
+    try:
+        found = msgspec.json.decode(text, type=tuple[str, str, bool, list[Any]]) if version == "r1" else None
+    except (msgspec.DecodeError, RecursionError):
+        found = None
+    if found is None or found[:3] != (table, order, descending):
+        raise QueryError(
+            Code.BAD_CURSOR,
+            "`after` is not a cursor of this table in this order; pass one that pageInfo gave",
+            argument="after",
+        )
+    return tuple(found[3])
 
 
 def encode_id(kind: str, name: str) -> str:

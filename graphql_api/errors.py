@@ -15,6 +15,7 @@ from strawberry.extensions import MaskErrors
 from strawberry.utils.str_converters import to_camel_case
 
 from domain.errors import AuditTrailError, RejectedError, UnavailableError
+from graphql_api.waiting import BehindError
 
 
 class Code(StrEnum):
@@ -23,6 +24,7 @@ class Code(StrEnum):
     BAD_USER_INPUT = "BAD_USER_INPUT"
     BAD_CURSOR = "BAD_CURSOR"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    POSITION_NOT_REACHED = "POSITION_NOT_REACHED"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
@@ -32,8 +34,8 @@ class Code(StrEnum):
 class QueryError(GraphQLError):
     """An error whose message is meant for the client."""
 
-    def __init__(self, code: Code, message: str, *, argument: str = "") -> None:
-        extensions: dict[str, object] = {"code": code.value}
+    def __init__(self, code: Code, message: str, *, argument: str = "", **extensions: object) -> None:
+        extensions["code"] = code.value
         if argument:
             extensions["argument"] = argument
         super().__init__(message, extensions=extensions)
@@ -42,6 +44,13 @@ class QueryError(GraphQLError):
 
 def from_domain(exc: AuditTrailError) -> QueryError:
     """The client's view of a failure below: wrong input and outages are named, the rest is not."""
+    if isinstance(exc, BehindError):
+        return QueryError(
+            Code.POSITION_NOT_REACHED,
+            exc.message,
+            argument=to_camel_case(exc.field),
+            asOfPosition=exc.as_of_position,
+        )
     if isinstance(exc, RejectedError):
         return QueryError(Code.BAD_USER_INPUT, exc.message, argument=to_camel_case(exc.field))
     if isinstance(exc, UnavailableError):

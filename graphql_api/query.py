@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -26,16 +27,31 @@ from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Event, Node, event_from
 from graphql_api.filter_input import filter_from
 from graphql_api.nodes import find_node
+from graphql_api.projection_types import ProjectionModel, model_from
 from graphql_api.scalars import Long
 from graphql_api.tree_types import ConsistencyProof, TreeHead, consistency_from, head_from
+from graphql_api.waiting import DEFAULT_SECONDS, MAX_SECONDS, Freshness, least_of
 from projections import answers
 from projections.filters import check_identifier
+from projections.search import complete_up_to
 
 
 def _argument(description: str) -> Any:
     return strawberry.argument(description=description)
 
 
+_Position = Long | None
+MinPosition = Annotated[
+    _Position, _argument("Refuse (POSITION_NOT_REACHED) unless the answer is complete up to this position.")
+]
+WaitForPosition = Annotated[
+    _Position,
+    _argument("Wait until the answer can be complete up to this position; refuse when it can't in time."),
+]
+WaitSeconds = Annotated[
+    float | None,
+    _argument(f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent."),
+]
 Limit = Annotated[int, _argument("How many rows each list of the summary holds at most.")]
 Id = Annotated[strawberry.ID, _argument("The identifier, as events name it.")]
 
@@ -52,38 +68,96 @@ async def _events(
     last: Last = None,
     before: Before = None,
     filter: Filter = None,
+    min_position: MinPosition = None,
+    wait_for_position: WaitForPosition = None,
+    wait_seconds: WaitSeconds = None,
 ) -> EventConnection:
     page = page_request(info.context, first, after, last, before)
-    return await events_page(info.context, filter_from(filter), page)
+    wanted = filter_from(filter)
+    freshness = Freshness(min_position, wait_for_position, wait_seconds)
+    await info.context.wait(freshness, partial(complete_up_to, wanted))
+    found = await events_page(info.context, wanted, page)
+    info.context.compare(freshness, found.as_of_position)
+    return found
 
 
-async def _patient(info: Info, id: Id, limit: Limit = 100) -> subjects.PatientActivity | None:
+async def _patient(
+    info: Info,
+    id: Id,
+    limit: Limit = 100,
+    min_position: MinPosition = None,
+    wait_for_position: WaitForPosition = None,
+    wait_seconds: WaitSeconds = None,
+) -> subjects.PatientActivity | None:
+    await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["patient"]))
     found = await info.context.read(info.context.models.patient, id, _checked(info.context, limit))
     return None if found is None else subjects.patient_from(found)
 
 
-async def _user(info: Info, id: Id, limit: Limit = 100) -> subjects.UserActivity | None:
+async def _user(
+    info: Info,
+    id: Id,
+    limit: Limit = 100,
+    min_position: MinPosition = None,
+    wait_for_position: WaitForPosition = None,
+    wait_seconds: WaitSeconds = None,
+) -> subjects.UserActivity | None:
+    await info.context.wait(
+        Freshness(min_position, wait_for_position, wait_seconds), least_of(["user", "patient"])
+    )
     found = await info.context.read(info.context.models.user, id, _checked(info.context, limit))
     return None if found is None else subjects.user_from(found)
 
 
-async def _device(info: Info, id: Id, limit: Limit = 100) -> subjects.DeviceActivity | None:
+async def _device(
+    info: Info,
+    id: Id,
+    limit: Limit = 100,
+    min_position: MinPosition = None,
+    wait_for_position: WaitForPosition = None,
+    wait_seconds: WaitSeconds = None,
+) -> subjects.DeviceActivity | None:
+    await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["device"]))
     found = await info.context.read(info.context.models.device, id, _checked(info.context, limit))
     return None if found is None else subjects.device_from(found)
 
 
 async def _service(
-    info: Info, name: Annotated[str, _argument("The service's name.")], limit: Limit = 100
+    info: Info,
+    name: Annotated[str, _argument("The service's name.")],
+    limit: Limit = 100,
+    min_position: MinPosition = None,
+    wait_for_position: WaitForPosition = None,
+    wait_seconds: WaitSeconds = None,
 ) -> subjects.ServiceActivity | None:
+    await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["service"]))
     found = await info.context.read(_find_service, info.context, name, _checked(info.context, limit))
     return None if found is None else subjects.service_from(found)
 
 
 async def _resource(
-    info: Info, type: Annotated[str, _argument("The resource's type.")], id: Id
+    info: Info,
+    type: Annotated[str, _argument("The resource's type.")],
+    id: Id,
+    min_position: MinPosition = None,
+    wait_for_position: WaitForPosition = None,
+    wait_seconds: WaitSeconds = None,
 ) -> subjects.ResourceActivity | None:
+    await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["activity"]))
     found = await info.context.read(info.context.models.resource, type, id)
     return None if found is None else subjects.resource_from(found)
+
+
+async def _projection(
+    info: Info,
+    name: Annotated[str, _argument("The projection's name.")],
+    min_position: MinPosition = None,
+    wait_for_position: WaitForPosition = None,
+    wait_seconds: WaitSeconds = None,
+) -> ProjectionModel | None:
+    await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of([name]))
+    found = await info.context.read(info.context.models.projection, name)
+    return None if found is None else model_from(found)
 
 
 async def _projections(info: Info) -> Any:
@@ -158,6 +232,10 @@ class Query:
     )
     projections: list[answers.ProjectionStatus] = strawberry.field(
         resolver=_projections, graphql_type=list[Projection], description="How far each projection is."
+    )
+    projection: ProjectionModel | None = _answered(
+        _projection,
+        "One projection's tables, an analyst's or a built-in one's; null when none of the name is live.",
     )
     node: Node | None = _answered(_node, "Any node by its opaque id; null when there is none.")
     tree_head: TreeHead | None = _answered(

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from psycopg2.errors import QueryCanceled
+
+from domain.errors import Reason, RejectedError, UnavailableError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.reading import find_event
@@ -37,9 +40,10 @@ from projections.filters import (
     check_page,
 )
 from projections.patient import find_patient
-from projections.registry import list_versions, open_snapshot
+from projections.registry import list_versions, live_builds, open_snapshot
 from projections.search import find_events
 from projections.service import find_service
+from projections.table_pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
 from projections.user import find_user
 
 __all__ = [
@@ -116,6 +120,32 @@ class ReadModels:
         """Every registered version of every projection."""
         with self._database.transaction(read_only=True) as connection:
             return list_versions(connection)
+
+    def positions(self) -> dict[str, int]:
+        """The checkpoint of every projection that has a live build."""
+        with self._database.transaction(read_only=True) as connection:
+            return {name: build.position for name, build in live_builds(connection).items()}
+
+    def projection(self, name: str) -> LiveProjection | None:
+        """The tables of one live projection, an analyst's or a built-in one; None when there is none of the name."""
+        check_identifier("name", name)
+        with self._database.transaction(read_only=True) as connection:
+            return find_live(connection, name)
+
+    def table_rows(self, request: RowRequest) -> RowPage:
+        """A page of a live projection's table. Raises `RejectedError` when it can't be asked for, or is too slow."""
+        check_identifier("name", request.projection)
+        try:
+            with self._database.transaction(read_only=True) as connection:
+                return find_rows(connection, request)
+        except UnavailableError as exc:
+            if not isinstance(exc.__cause__, QueryCanceled):
+                raise
+            raise RejectedError(
+                Reason.INVALID_FIELD,
+                "this took longer than a query may: filter on the table's key or a column with an index",
+                field="filter",
+            ) from exc
 
     @contextmanager
     def _snapshot(self, id: str, limit: int, *names: str) -> Iterator[tuple[Connection, int]]:

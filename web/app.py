@@ -15,6 +15,7 @@ from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
 from graphql_api.context import Readable
 from graphql_api.reading import Threads
+from graphql_api.waiting import Waiting
 from web import documenting, problems
 from web.bodies import BodyLimit
 from web.exporting import Exportable, export_routes
@@ -24,6 +25,7 @@ from web.log import log_routes, proof_routes
 from web.metrics import Measuring, WebMetrics, metrics_routes
 from web.pages import STATIC, swagger_ui
 from web.probes import Probes
+from web.projections import ProjectionDescription, RowList, projection_routes
 from web.publishing import Accepted, Publisher, publishing_routes
 from web.reading import EventList, reading_routes
 from web.settings import WebSettings
@@ -50,6 +52,7 @@ def create_app(
     metrics = metrics or WebMetrics()
     reading = Threads(settings.reading_threads, "reading")
     publishing = Threads(settings.publishing_threads, "publishing")
+    waiting = Waiting(models, reading)
     # Health must answer while every reading thread waits for a slow query.
     checking = Threads(1, "checking")
     # A thread to read, and one to cancel what another reads.
@@ -71,7 +74,8 @@ def create_app(
         redirect_slashes=False,
     )
     problems.install(app, settings.retry_after)
-    app.include_router(reading_routes(models, reading, settings.limits.max_page))
+    app.include_router(reading_routes(models, reading, waiting, settings.limits.max_page))
+    app.include_router(projection_routes(models, reading, waiting, settings.limits.max_page))
     app.include_router(proof_routes(log, reading))
     app.include_router(log_routes(log, reading))
     if exports is not None:
@@ -79,11 +83,11 @@ def create_app(
     app.include_router(publishing_routes(publisher, publishing, settings))
     app.include_router(health_routes(models, probes, checking))
     app.include_router(metrics_routes(metrics, models, probes, checking))
-    app.router.routes.append(Route("/graphql", GraphQLEndpoint(models, log, reading, settings)))
+    app.router.routes.append(Route("/graphql", GraphQLEndpoint(models, log, reading, settings, waiting)))
     if settings.pages:
         app.mount("/static", StaticFiles(directory=STATIC))
         app.add_api_route("/docs", swagger_ui, include_in_schema=False)
-    documenting.install(app, [RecordedEvent, EventList, Accepted, Health])
+    documenting.install(app, [RecordedEvent, EventList, RowList, ProjectionDescription, Accepted, Health])
 
     def body_limit(path: str) -> int:
         return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes

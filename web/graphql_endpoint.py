@@ -18,6 +18,7 @@ from strawberry.types import ExecutionResult
 from graphql_api.context import Context, ProvableLog, Readable
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
+from graphql_api.waiting import Waiting
 from web.pages import graphiql
 from web.settings import WebSettings
 
@@ -28,7 +29,14 @@ GRAPHQL = "application/graphql-response+json"
 class GraphQLEndpoint(GraphQL[Context, None]):
     """The ASGI application behind `/graphql`."""
 
-    def __init__(self, models: Readable, log: ProvableLog, threads: Threads, settings: WebSettings) -> None:
+    def __init__(
+        self,
+        models: Readable,
+        log: ProvableLog,
+        threads: Threads,
+        settings: WebSettings,
+        waiting: Waiting | None = None,
+    ) -> None:
         super().__init__(
             make_schema(settings.limits),
             graphql_ide="graphiql" if settings.pages else None,
@@ -38,6 +46,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         self._models = models
         self._log = log
         self._threads = threads
+        self._waiting = waiting
         self._limits = settings.limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +72,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """One context for each HTTP request, so that a batch shares the limits."""
         del request, response
-        return Context(self._models, self._log, self._threads, self._limits)
+        return Context(self._models, self._log, self._threads, self._limits, self._waiting)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """The response that the answer is put into; it carries the media type that was negotiated."""

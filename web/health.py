@@ -22,10 +22,13 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     checks: dict[str, str]
 
 
-_EXAMPLE = {"status": "ok", "checks": {"database": "ok", "migrations": "ok", "projections": "ok"}}
+_EXAMPLE = {
+    "status": "ok",
+    "checks": {"database": "ok", "migrations": "ok", "projections": "ok", "own_projections": "ok"},
+}
 _NOT_READY = {
     "status": "unavailable",
-    "checks": {"database": "the database is away", "migrations": "ok", "projections": "ok"},
+    "checks": {"database": "the database is away", "migrations": "ok", "projections": "ok", "own_projections": "ok"},
 }
 
 
@@ -53,9 +56,11 @@ def readiness(models: Readable, probes: Probes) -> Health:
     checks = {
         "database": _checked(lambda: _nothing(probes.log_size())),
         "migrations": _checked(lambda: _pending(probes)),
-        "projections": _checked(lambda: _failed(models)),
+        "projections": _checked(lambda: _failed(models, own=False)),
     }
     good = all(found == "ok" for found in checks.values())
+    # An analyst's projection takes nothing away from the others, so it is told and takes no server out of service.
+    checks["own_projections"] = _checked(lambda: _failed(models, own=True))
     return Health(status="ok" if good else "unavailable", checks=checks)
 
 
@@ -75,11 +80,11 @@ def _pending(probes: Probes) -> str:
     return f"not applied: {', '.join(missing)}" if missing else ""
 
 
-def _failed(models: Readable) -> str:
+def _failed(models: Readable, *, own: bool) -> str:
     return ", ".join(
         f"{each.name} stopped at position {each.failed_position}"
         for each in models.projections()
-        if each.live and each.state == "failed"
+        if each.live and each.own is own and each.state == "failed"
     )
 
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import AuditTrailError, Reason, RejectedError, UnavailableError
 from graphql_api.errors import origin
+from graphql_api.waiting import BehindError
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +69,9 @@ def install(app: FastAPI, retry_after: int) -> None:
 
     async def refused(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, RejectedError)
+        if isinstance(exc, BehindError):
+            fields = {"field": exc.field, "message": exc.message, "as_of_position": exc.as_of_position}
+            return problem(409, "the answer is not complete up to that position yet", errors=[fields])
         status = 413 if exc.reason is Reason.OVERSIZED else 400
         return problem(status, exc.message, errors=[{"field": exc.field, "message": exc.message}])
 

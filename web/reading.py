@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,8 +18,10 @@ from graphql_api.context import Readable
 from graphql_api.cursors import decode_cursor, encode_cursor
 from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
+from graphql_api.waiting import DEFAULT_SECONDS, MAX_SECONDS, Freshness, Waiting
 from projections.export_manifest import RENAMED
 from projections.filters import EventFilter, EventPage, PageRequest
+from projections.search import complete_up_to
 from web.documenting import EVENT_EXAMPLE, answer, problems
 from web.problems import problem
 
@@ -28,6 +31,22 @@ _LIST_EXAMPLE = {
     "next": "/v1/events?patient=17&first=1&after=cDE6MTA0Mg",
     "previous": None,
 }
+MinPosition = Annotated[
+    int | None, Field(description="Refuse (409) unless the answer is complete up to this position.")
+]
+WaitForPosition = Annotated[
+    int | None,
+    Field(
+        description="Wait until the answer is complete up to this position; refuse (409) when it is not in time."
+    ),
+]
+WaitSeconds = Annotated[
+    float | None,
+    Field(
+        allow_inf_nan=False,
+        description=f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent.",
+    ),
+]
 Text = Annotated[str | None, Field(default=None, max_length=256)]
 
 
@@ -78,6 +97,13 @@ class EventQuery(FilterQuery):
     last: int | None = Field(default=None, ge=1, description="Events from the oldest of the range back.")
     after: str | None = Field(default=None, description="Only events older than this cursor.")
     before: str | None = Field(default=None, description="Only events newer than this cursor.")
+    min_position: MinPosition = None
+    wait_for_position: WaitForPosition = None
+    wait_seconds: WaitSeconds = None
+
+    def freshness(self) -> Freshness:
+        """What the answer has to include."""
+        return Freshness(self.min_position, self.wait_for_position, self.wait_seconds)
 
     def page(self, max_page: int) -> PageRequest:
         """The page, as the read models take it. Raises `RejectedError` that names the parameter."""
@@ -107,23 +133,25 @@ class EventList(msgspec.Struct, frozen=True, kw_only=True):
     previous: str | None
 
 
-def reading_routes(models: Readable, threads: Threads, max_page: int) -> APIRouter:
+def reading_routes(models: Readable, threads: Threads, waiting: Waiting, max_page: int) -> APIRouter:
     """The routes that read."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
 
     @router.get(
         "",
         summary="Events that match, newest first",
-        responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(400, 503)},
+        responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(400, 409, 503)},
     )
     async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
         refuse_repeated(request)
-        wanted = query.page(max_page)
+        wanted, filter = query.page(max_page), query.filter()
+        await waiting.until(query.freshness(), partial(complete_up_to, filter))
         try:
-            page = await threads.run(models.events, query.filter(), wanted)
+            page = await threads.run(models.events, filter, wanted)
         except RejectedError as exc:
             name = RENAMED.get(exc.field, exc.field)
             raise RejectedError(exc.reason, exc.message, field=name) from exc
+        query.freshness().compare(page.as_of_position)
         found = _list(request, query, page)
         links = [
             f'<{url}>; rel="{rel}"' for rel, url in (("next", found.next), ("prev", found.previous)) if url

@@ -1,0 +1,185 @@
+"""A projection's own tables in the schema, an analyst's or a built-in one's: what they are, and pages of their rows."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import strawberry
+from strawberry.scalars import JSON
+
+from graphql_api.connection import PageInfo
+from graphql_api.context import Context, Info
+from graphql_api.cursors import decode_row_cursor, encode_row_cursor
+from graphql_api.declaring import described, documented
+from graphql_api.errors import Code, QueryError
+from graphql_api.scalars import Long
+from projections.table_pages import Condition, LiveProjection, LiveTable, Op, RowRequest
+
+
+@strawberry.enum(name="ComparisonOp", description="How a column's value is compared with the given one.")
+class ComparisonOp(Enum):
+    """The operators of a filter."""
+
+    EQ = Op.EQ
+    IN = Op.IN
+    LT = Op.LT
+    LE = Op.LE
+    GT = Op.GT
+    GE = Op.GE
+    PREFIX = Op.PREFIX
+
+
+@strawberry.enum(name="Direction", description="The direction of an order.")
+class Direction(Enum):
+    """Up or down."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+@strawberry.input(name="RowCondition", description="What a column's value has to be.")
+class RowCondition:
+    """One condition."""
+
+    column: str = strawberry.field(description="A column of the table.")
+    op: ComparisonOp = strawberry.field(
+        default=ComparisonOp.EQ,
+        description="How; of a column of type text[], EQ and IN ask whether it holds a value.",
+    )
+    value: JSON | None = strawberry.field(
+        default=None,
+        description="The value: text, number, boolean, or a time as text; a list with IN; null with EQ for none.",
+    )
+
+
+@strawberry.input(
+    name="RowOrder", description="The order of rows; rows that are equal in it are in that of the key."
+)
+class RowOrder:
+    """The order of a page."""
+
+    column: str = strawberry.field(description="A column that always has one value.")
+    direction: Direction = strawberry.field(default=Direction.ASC, description="Up or down.")
+
+
+@documented
+class TableColumn:
+    """A column of a projection's table."""
+
+    name: str = described("Its name.")
+    type: str = described("PostgreSQL's name of its type.")
+    nullable: bool = described("Whether a row may have no value in it.")
+
+
+@documented
+class ProjectionTable:
+    """A table of a projection."""
+
+    name: str = described("Its name.")
+    key: list[str] = described("The columns whose values tell its rows apart, and order them.")
+    columns: list[TableColumn] = described("Its columns.")
+
+
+@documented
+class RowConnection:
+    """A page of a table's rows."""
+
+    nodes: list[JSON] = described("The rows, as objects from column to value.")
+    page_info: PageInfo = described("How to ask for the next page.")
+    as_of_position: Long = described("The page is complete up to this position.")
+
+
+async def _rows(
+    self: ProjectionModel,
+    info: Info,
+    first: Annotated[int, strawberry.argument(description="How many rows.")],
+    table: Annotated[
+        str | None, strawberry.argument(description="Which table; may be left out when there is one.")
+    ] = None,
+    after: Annotated[str | None, strawberry.argument(description="Only rows after this cursor.")] = None,
+    filter: Annotated[
+        list[RowCondition] | None, strawberry.argument(description="Conditions, which must all hold.")
+    ] = None,
+    order_by: Annotated[
+        RowOrder | None, strawberry.argument(description="Another order than that of the key.")
+    ] = None,
+) -> RowConnection:
+    chosen = table if table is not None else self.tables[0].name if len(self.tables) == 1 else None
+    if chosen is None:
+        names = ", ".join(each.name for each in self.tables)
+        raise QueryError(
+            Code.BAD_USER_INPUT, f"this projection has several tables: {names}", argument="table"
+        )
+    order = order_by.column if order_by else ""
+    descending = order_by is not None and order_by.direction is Direction.DESC
+    request = RowRequest(
+        projection=self.name,
+        table=chosen,
+        first=_checked(info.context, first),
+        conditions=tuple(
+            Condition(each.column, each.op.value, each.value, f"filter.{index}")
+            for index, each in enumerate(filter or ())
+        ),
+        after=None if after is None else decode_row_cursor(after, chosen, order, descending=descending),
+        order_by=order,
+        descending=descending,
+    )
+    page = await info.context.read(info.context.models.table_rows, request)
+    cursors = [encode_row_cursor(chosen, order, values, descending=descending) for values in page.cursors]
+    return RowConnection(
+        nodes=[JSON(row) for row in page.objects()],
+        page_info=PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=after is not None,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
+        ),
+        as_of_position=Long(page.as_of_position),
+    )
+
+
+def _checked(context: Context, first: int) -> int:
+    if first < 1:
+        raise QueryError(Code.BAD_USER_INPUT, "`first` must be at least 1", argument="first")
+    if first > context.limits.max_page:
+        raise QueryError(
+            Code.LIMIT_EXCEEDED,
+            f"`first` may be at most {context.limits.max_page}; ask for more pages",
+            argument="first",
+        )
+    context.spend(first)
+    return first
+
+
+@documented
+class ProjectionModel:
+    """A projection that is served: its live tables, whoever wrote it."""
+
+    name: str = described("Its name.")
+    version: int = described("The version of the code that made its tables.")
+    as_of_position: Long = described(
+        "Its tables are complete up to this position; -1 when nothing is applied yet."
+    )
+    tables: list[ProjectionTable] = described("Its tables.")
+    rows: RowConnection = strawberry.field(resolver=_rows, description="A page of one table's rows.")
+
+
+def model_from(live: LiveProjection) -> ProjectionModel:
+    """The projection as the schema has it."""
+    return ProjectionModel(
+        name=live.name,
+        version=live.version,
+        as_of_position=Long(live.as_of_position),
+        tables=[_table(table) for table in live.tables],
+    )
+
+
+def _table(table: LiveTable) -> ProjectionTable:
+    return ProjectionTable(
+        name=table.name,
+        key=list(table.key),
+        columns=[
+            TableColumn(name=each.name, type=each.type, nullable=each.nullable) for each in table.columns
+        ],
+    )

@@ -1,0 +1,117 @@
+"""Read your writes: an answer that is complete up to a position that the client knows, or a refusal that says how far.
+
+Projections follow the log some milliseconds behind. Who waits holds no connection and no thread: one look at the
+checkpoints, at most every `_PAUSE`, is for all who wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.errors import Reason, RejectedError
+from graphql_api.reading import Threads
+
+DEFAULT_SECONDS = 2.0
+MAX_SECONDS = 10.0
+MAX_POSITION = 2**63 - 1
+_PAUSE = 0.02
+
+
+class BehindError(RejectedError):
+    """Reject: what is asked is complete up to `as_of_position` alone. Asked again later, it may be answered."""
+
+    def __init__(self, field: str, as_of_position: int) -> None:
+        super().__init__(
+            Reason.INVALID_FIELD, f"not reached yet: complete up to position {as_of_position}", field=field
+        )
+        self.as_of_position = as_of_position
+
+
+class Checkpoints(Protocol):
+    """The read models, as far as this module needs them."""
+
+    def positions(self) -> dict[str, int]:
+        """See `projections.read_models.ReadModels`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What an answer has to include: `min_position` at once, `wait_for_position` within `wait_seconds`."""
+
+    min_position: int | None = None
+    wait_for_position: int | None = None
+    wait_seconds: float | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to check."""
+        return self.min_position is not None or self.wait_for_position is not None
+
+    def check(self) -> None:
+        """Raise `RejectedError` that names the argument when one is out of bounds."""
+        for name in ("min_position", "wait_for_position"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= MAX_POSITION:
+                raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
+        if self.wait_seconds is None:
+            return
+        if self.wait_for_position is None:
+            raise RejectedError(
+                Reason.MISSING_FIELD, "give the position to wait for", field="wait_for_position"
+            )
+        if not 0 <= self.wait_seconds <= MAX_SECONDS:
+            raise RejectedError(
+                Reason.INVALID_FIELD, f"from 0 to {MAX_SECONDS:.0f} seconds", field="wait_seconds"
+            )
+
+    def compare(self, as_of_position: int) -> None:
+        """Raise `BehindError` when an answer that is complete up to there does not have it all."""
+        for name in ("wait_for_position", "min_position"):
+            value = getattr(self, name)
+            if value is not None and as_of_position < value:
+                raise BehindError(name, as_of_position)
+
+
+Reached = Callable[[Mapping[str, int]], int]
+"""From the checkpoints of all projections, the position up to which an answer is complete."""
+
+
+def least_of(names: Iterable[str]) -> Reached:
+    """Complete up to the least of these projections."""
+    wanted = tuple(names)
+    return lambda checkpoints: min(checkpoints.get(name, -1) for name in wanted)
+
+
+class Waiting:
+    """Waits for projections; one for the whole application."""
+
+    def __init__(self, models: Checkpoints, threads: Threads) -> None:
+        self._models = models
+        self._threads = threads
+        self._look: asyncio.Future[dict[str, int]] | None = None
+
+    async def until(self, freshness: Freshness, reached: Reached) -> None:
+        """Return when the answer can have what is wanted. Raises `BehindError` when it can't in time."""
+        freshness.check()
+        if not freshness.wanted:
+            return
+        position = -1 if freshness.wait_for_position is None else freshness.wait_for_position
+        seconds = DEFAULT_SECONDS if freshness.wait_seconds is None else freshness.wait_seconds
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        # The first look is its own: one that is under way may have begun before the client learnt the position.
+        found = reached(await self._threads.run(self._models.positions))
+        while found < position and (left := end - loop.time()) > 0:
+            await asyncio.sleep(min(_PAUSE, left))
+            found = reached(await self._shared_look())
+        freshness.compare(found)
+
+    async def _shared_look(self) -> dict[str, int]:
+        if self._look is None or self._look.done():
+            self._look = asyncio.ensure_future(self._threads.run(self._models.positions))
+        # Shielded: a client that goes away ends its own waiting, not the look of the others.
+        return await asyncio.shield(self._look)

@@ -1,0 +1,276 @@
+"""Rows of any live projection's tables, filtered on their columns and paged by key: for projections without an API.
+
+The database says which tables there are, so that the program that answers need not have the projection's code. Names go
+into a statement only when the database has them, and quoted; every value is a parameter of its column's type.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from psycopg2 import sql
+
+from domain.errors import Reason, RejectedError
+from event_store.database import Connection
+from event_store.statements import load
+from projections.filters import MAX_PAGE, MAX_VALUES
+from projections.own_rows import WORDS
+from projections.table_values import column_value
+from projections.tables import Kind
+
+_SQL = load(__package__, "table_pages.sql")
+_KINDS = {word: kind for kind, word in WORDS.items()}
+MAX_CONDITIONS = 20
+
+
+class TableColumn(Struct, frozen=True):
+    """`type` is PostgreSQL's name of it."""
+
+    name: str
+    type: str
+    nullable: bool
+
+    @property
+    def kind(self) -> Kind:
+        """The kind that was declared."""
+        return _KINDS[self.type]
+
+
+class LiveTable(Struct, frozen=True):
+    """A table of a live build. `key` orders its rows, and no two have the same."""
+
+    name: str
+    columns: tuple[TableColumn, ...]
+    key: tuple[str, ...]
+
+    def column(self, name: str) -> TableColumn | None:
+        """The column of this name."""
+        return next((each for each in self.columns if each.name == name), None)
+
+
+class LiveProjection(Struct, frozen=True):
+    """What is served of a projection: its live build, complete up to `as_of_position`."""
+
+    name: str
+    version: int
+    schema: str
+    as_of_position: int
+    tables: tuple[LiveTable, ...]
+
+
+class Op(StrEnum):
+    """How a column is compared."""
+
+    EQ = "eq"
+    IN = "in"
+    LT = "lt"
+    LE = "le"
+    GT = "gt"
+    GE = "ge"
+    PREFIX = "prefix"
+
+
+_SIGNS = {Op.EQ: "=", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">=", Op.PREFIX: "^@"}
+
+
+class Condition(Struct, frozen=True):
+    """`value` as JSON has it, or as a text; a list for IN, None with EQ for rows without a value.
+
+    `argument` is what the client calls this condition.
+    """
+
+    column: str
+    op: Op
+    value: Any
+    argument: str
+
+
+class RowRequest(Struct, frozen=True):
+    """A page of a table. `after` are the order's values of the row before it, as `RowPage.cursors` gives them.
+
+    Rows are in the order of `order_by`, then of the key; of the key alone when it is empty.
+    """
+
+    projection: str
+    table: str
+    first: int
+    conditions: tuple[Condition, ...] = ()
+    after: tuple[Any, ...] | None = None
+    order_by: str = ""
+    descending: bool = False
+
+
+class RowPage(Struct, frozen=True):
+    """`rows` in the columns' order, and each one's values in the order of the page: its place to go on from."""
+
+    table: LiveTable
+    rows: list[tuple[Any, ...]]
+    cursors: list[tuple[Any, ...]]
+    has_next: bool
+    as_of_position: int
+
+    def objects(self) -> list[dict[str, Any]]:
+        """The rows as JSON has them: times in RFC 3339, and null for a number that JSON lacks."""
+        names = [column.name for column in self.table.columns]
+        return [dict(zip(names, map(_plain, row), strict=True)) for row in self.rows]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return msgspec.to_builtins(value)
+
+
+def find_live(connection: Connection, name: str) -> LiveProjection | None:
+    """The live build of a projection, in the caller's snapshot; None when there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_live"], {"name": name})
+        found = cursor.fetchone()
+        if found is None:
+            return None
+        version, schema, position = found
+        cursor.execute(_SQL["find_columns"], {"schema": schema})
+        rows = cursor.fetchall()
+    tables = []
+    for table in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == table and row[2] in _KINDS]
+        places = {row[1]: row[4] for row in mine if row[4] is not None}
+        key = tuple(sorted(places, key=lambda column: places[column]))
+        tables.append(LiveTable(table, tuple(TableColumn(*row[1:4]) for row in mine), key))
+    return LiveProjection(name, version, schema, position, tuple(tables))
+
+
+def find_rows(connection: Connection, request: RowRequest) -> RowPage:
+    """One page, in the caller's snapshot. Raises `RejectedError` that names the argument at fault."""
+    live, table = _find_table(connection, request.projection, request.table)
+    if not 1 <= request.first <= MAX_PAGE:
+        raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {MAX_PAGE}", field="first")
+    order = _order(table, request.order_by)
+    conditions, values = _conditions(table, request.conditions)
+    if request.after is not None:
+        conditions.append(_beyond(order, descending=request.descending))
+        values.extend(_after(table, order, request.after))
+    direction = sql.SQL(" DESC" if request.descending else " ASC")
+    statement = sql.SQL("SELECT {columns} FROM {table}{where} ORDER BY {order} LIMIT %s").format(
+        columns=_names([each.name for each in table.columns]),
+        table=sql.Identifier(live.schema, table.name),
+        where=sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL(""),
+        order=sql.SQL(", ").join(sql.Identifier(name) + direction for name in order),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*values, request.first + 1])
+        rows = cursor.fetchall()
+    places = [[each.name for each in table.columns].index(name) for name in order]
+    shown = rows[: request.first]
+    return RowPage(
+        table=table,
+        rows=shown,
+        cursors=[tuple(row[place] for place in places) for row in shown],
+        has_next=len(rows) > request.first,
+        as_of_position=live.as_of_position,
+    )
+
+
+def _find_table(connection: Connection, projection: str, name: str) -> tuple[LiveProjection, LiveTable]:
+    live = find_live(connection, projection)
+    if live is None:
+        raise RejectedError(Reason.INVALID_FIELD, "there is no such projection", field="name")
+    for table in live.tables:
+        if table.name == name:
+            return live, table
+    known = ", ".join(table.name for table in live.tables)
+    raise RejectedError(
+        Reason.INVALID_FIELD, f"this projection has no such table; it has {known}", field="table"
+    )
+
+
+def _names(names: Sequence[str]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _order(table: LiveTable, order_by: str) -> tuple[str, ...]:
+    if not order_by:
+        return table.key
+    column = table.column(order_by)
+    if column is None or column.nullable or column.kind in {Kind.JSON, Kind.TEXTS}:
+        able = ", ".join(
+            each.name
+            for each in table.columns
+            if not each.nullable and each.kind not in {Kind.JSON, Kind.TEXTS}
+        )
+        raise RejectedError(
+            Reason.INVALID_FIELD,
+            f"rows can be ordered by a column that always has one value: {able}",
+            field="order_by",
+        )
+    return (order_by, *(name for name in table.key if name != order_by))
+
+
+def _beyond(order: Sequence[str], *, descending: bool) -> sql.Composable:
+    marks = sql.SQL(", ").join([sql.Placeholder()] * len(order))
+    sign = sql.SQL("<" if descending else ">")
+    return sql.SQL("({}) {} ({})").format(_names(order), sign, marks)
+
+
+def _after(table: LiveTable, order: Sequence[str], after: Sequence[Any]) -> list[Any]:
+    columns = [table.column(name) for name in order]
+    if len(after) != len(columns):
+        raise RejectedError(Reason.INVALID_FIELD, "this cursor is of another table or order", field="after")
+    try:
+        return [
+            column_value(column.kind, value, "after")
+            for column, value in zip(columns, after, strict=True)
+            if column
+        ]
+    except RejectedError as exc:
+        raise RejectedError(
+            Reason.INVALID_FIELD, "this cursor is of another table or order", field="after"
+        ) from exc
+
+
+def _conditions(table: LiveTable, wanted: Sequence[Condition]) -> tuple[list[sql.Composable], list[Any]]:
+    if len(wanted) > MAX_CONDITIONS:
+        raise RejectedError(Reason.INVALID_FIELD, f"at most {MAX_CONDITIONS} conditions", field="filter")
+    found: list[sql.Composable] = []
+    values: list[Any] = []
+    for each in wanted:
+        column = table.column(each.column)
+        if column is None:
+            known = ", ".join(column.name for column in table.columns)
+            raise RejectedError(
+                Reason.UNKNOWN_FIELD,
+                f"table {table.name} has no such column; it has {known}",
+                field=each.argument,
+            )
+        found.append(_condition(column, each, values))
+    return found, values
+
+
+def _condition(column: TableColumn, wanted: Condition, values: list[Any]) -> sql.Composable:
+    name, op, argument = sql.Identifier(column.name), wanted.op, wanted.argument
+    if column.kind is Kind.JSON or (column.kind is Kind.TEXTS and op not in {Op.EQ, Op.IN}):
+        raise RejectedError(
+            Reason.INVALID_FIELD, f"a column of type {column.type} is not compared so", field=argument
+        )
+    if op is Op.PREFIX and column.kind is not Kind.TEXT:
+        raise RejectedError(Reason.INVALID_FIELD, "only a text has a prefix", field=argument)
+    if op is Op.EQ and wanted.value is None:
+        return sql.SQL("{} IS NULL").format(name)
+    if op is Op.IN:
+        if not isinstance(wanted.value, list) or not 1 <= len(wanted.value) <= MAX_VALUES:
+            raise RejectedError(Reason.INVALID_FIELD, f"a list of 1 to {MAX_VALUES} values", field=argument)
+        many = [column_value(column.kind, value, argument) for value in wanted.value]
+        if column.kind is Kind.TEXTS:
+            values.append(many)
+            return sql.SQL("{} && %s::text[]").format(name)
+        values.append(tuple(many))
+        return sql.SQL("{} IN %s").format(name)
+    values.append(column_value(column.kind, wanted.value, argument))
+    if column.kind is Kind.TEXTS:
+        return sql.SQL("%s = ANY({})").format(name)
+    return sql.SQL("{} {} %s").format(name, sql.SQL(_SIGNS[op]))

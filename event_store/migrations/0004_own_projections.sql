@@ -11,8 +11,8 @@ BEGIN
             NULL;
         END;
     END LOOP;
-    -- To make it the owner of a function; a superuser needs no membership.
-    IF NOT pg_has_role('audit_trail_batch', 'MEMBER') THEN
+    -- To make it the owner of a function. Whoever has created a role may grant it, and is else not in it.
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
         EXECUTE format('GRANT audit_trail_batch TO %I', current_user);
     END IF;
 END

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -41,21 +43,37 @@ class Reader:
         self._stack = stack
         self._folder = folder
         self._exports = ""
+        self._sessions: list[int] = []
 
     def type(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a block; the address that pages name stands for the stack's own."""
         text = script.replace(_URL, self._stack.url)
-        done = subprocess.run(
+        with subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", self._exports + text],
             cwd=self._folder,
             env=self._environment(),
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
-            check=False,
-        )
+            start_new_session=True,
+        ) as process:
+            self._sessions.append(process.pid)
+            try:
+                answer, errors = process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.leave()
+                raise
+        done = subprocess.CompletedProcess(process.args, process.returncode, answer, errors)
         self._exports += "".join(f"{line}\n" for line in text.splitlines() if line.startswith("export "))
         return done
+
+    def leave(self) -> None:
+        """End what the page has left running in the background."""
+        for session in self._sessions:
+            with suppress(ProcessLookupError):
+                os.killpg(session, signal.SIGKILL)
+        self._sessions.clear()
 
     def _environment(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
@@ -83,9 +101,11 @@ def test_the_commands_of_a_page_do_what_the_page_shows(
     page: Path, stack: Stack, readers_folder: Path
 ) -> None:
     reader = Reader(stack, readers_folder)
-    for command in commands(page):
-        fault = _run(reader, command)
-        assert not fault, f"{_name(page)}, line {command.line}: {fault}"
+    with ExitStack() as leaving:
+        leaving.callback(reader.leave)
+        for command in commands(page):
+            fault = _run(reader, command)
+            assert not fault, f"{_name(page)}, line {command.line}: {fault}"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ _WHERE = re.compile(
     r"(?P<column>[a-z][a-z0-9_]*)(?: IS NOT NULL| IS NULL| (?:=|<>) '[\w .:/-]*'| (?:=|<>|<|>) -?\d+)?"
 )
 _KEYS = frozenset(Kind) - {Kind.TEXTS, Kind.JSON}
-_NUMBERS = frozenset({Kind.BIGINT, Kind.INTEGER, Kind.SMALLINT, Kind.DOUBLE})
+_SUMMED = frozenset({Kind.BIGINT, Kind.INTEGER, Kind.SMALLINT})
+"""A sum of floats depends on the order of its terms, and a rebuild has another than the live projection had."""
 MAX_TABLES, MAX_COLUMNS = 20, 100
 
 
@@ -165,8 +166,8 @@ def _merge(column: Column, merge: Merge, columns: dict[str, Column]) -> list[str
     name, by = column.name, columns.get(merge.by if _is(merge, Merge) else "")
     rules = {
         merges.SUM: (
-            column.kind in _NUMBERS and not column.nullable,
-            f"column {name} with SUM is a number, and not nullable",
+            column.kind in _SUMMED and not column.nullable,
+            f"column {name} with SUM is a whole number (BIGINT, say), and not nullable",
         ),
         merges.UNION: (column.kind is Kind.TEXTS, f"column {name} with UNION is of kind TEXTS"),
         merges.MIN: (column.kind is not Kind.JSON, f"column {name} of kind JSON has no MIN"),

@@ -60,6 +60,8 @@ class OwnProjector:
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
         """The rows of the file's code, checked. Raises what it raises, and `RowError` for rows that do not fit."""
+        if not events:  # as when all of a batch are skipped; an analyst's code need not think of that
+            return {}
         made = self._selected(events) if self.queries else self._make(events) if self._make else None
         if not isinstance(made, Mapping):
             raise RowError(
@@ -86,8 +88,6 @@ class OwnProjector:
     def _selected(self, events: Sequence[RecordedEvent]) -> dict[str, list[tuple[Any, ...]]]:
         if self._database is None:
             raise ConfigurationError(f"{self.file.name} has SQL, which needs a database: give its URL")
-        if not events:
-            return {}
         return {query.table.name: run_query(self._database, query, events) for query in self.queries}
 
 
@@ -162,7 +162,7 @@ def load_own(file: Path, database: Database | None = None) -> OwnProjector:
     """
     source = _read(file)
     tree = _parsed(file, source)
-    module = _run(file, compile(tree, str(file), "exec"))
+    module = _run(file, compile(tree, str(file), "exec", dont_inherit=True))
     declared = _Declared(file, module, tree)
     make, queries = getattr(module, "rows", None), getattr(module, "sql", None)
     if (make is None) == (queries is None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -80,7 +81,9 @@ def _boolean(value: Any) -> bool:
 def _double(value: Any) -> float:
     if not isinstance(value, float | int) or isinstance(value, bool):
         raise _MisfitError("a float")
-    return float(value)
+    if math.isnan(value):
+        raise _MisfitError("a float that is a number")
+    return float(value) + 0.0  # of 0.0 and -0.0, which are equal, the order of merging would choose
 
 
 def _timestamp(value: Any) -> datetime:

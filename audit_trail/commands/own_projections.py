@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ import typer
 
 from audit_trail.commands.long_running import long_running, on_stop
 from domain.errors import ConfigurationError
+
+_log = logging.getLogger(__name__)
 
 
 def new(
@@ -44,6 +47,7 @@ def run(
         )
     settings = long_running()
     own = OwnProjection(settings, file)
+    _log.info("projection %s, version %d, out of %s", own.projector.name, own.projector.version, file)
     with closing(own.database()) as database:
         runner = Runner(database, [own.projector], batch=settings.projection_batch, metrics=RunnerMetrics())
         on_stop(runner.stop)

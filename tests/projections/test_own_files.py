@@ -52,7 +52,7 @@ TABLES = HEAD[HEAD.index('    Table("{name}"') :]
             "key column actor_id",
         ),
         ("Kind.BIGINT, SUM)", "Kind.BIGINT)", 9, "column events needs a merge"),
-        ("Kind.BIGINT, SUM)", "Kind.TEXT, SUM)", 9, "column events with SUM is a number"),
+        ("Kind.BIGINT, SUM)", "Kind.TEXT, SUM)", 9, "column events with SUM is a whole number"),
         (
             "Kind.BIGINT, SUM)",
             "Kind.BIGINT, sum)",

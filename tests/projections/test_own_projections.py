@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from domain.errors import ConfigurationError
+from projections.operations import reset, skip
 from projections.own_errors import CodeError
 from projections.registry import list_builds
 from projections.status import describe
 from tests.projections.building import START, Trail, an_event
-from tests.projections.owning import HEAD, PYTHON, SQL, bound, project, rebuild_own, write
+from tests.projections.owning import HEAD, PYTHON, SQL, bound, own_database, project, rebuild_own, write
 
 MINE = "SELECT actor_id, events, last_at, patients FROM {schema}.mine ORDER BY actor_id"
 LOG = "SELECT position, type, place FROM {schema}.mine_log ORDER BY position"
@@ -157,3 +158,32 @@ def test_the_tables_of_another_own_projection_are_refused(trail: Trail, tmp_path
     other = write(tmp_path, HEAD.replace('Table("{name}"', 'Table("mine"') + PYTHON, name="other")
     with pytest.raises(ConfigurationError, match="table mine belongs to another projection"):
         project(trail, other)
+
+
+def test_code_that_can_not_take_an_empty_batch_is_never_given_one(trail: Trail, tmp_path: Path) -> None:
+    code = PYTHON.replace("def rows(events):", "def rows(events):\n    first = events[0].position")
+    file = write(tmp_path, HEAD + code)
+    trail.append(an_event(actor={"id": "poison"}))
+    project(trail, file)
+    skip(trail.projector, "mine", 0, by="ada", reason="a test", publish=lambda _: None)
+    project(trail, file)
+    reset(own_database(trail), bound(trail, file))
+    project(trail, file)
+    mine = next(each for each in trail.read.projections() if each.name == "mine" and each.live)
+    assert (mine.position, mine.error) == (0, None)
+
+
+def test_floats_are_not_numbers_of_two_kinds(trail: Trail, tmp_path: Path) -> None:
+    head = HEAD.replace('Column("events", Kind.BIGINT, SUM)', 'Column("events", Kind.DOUBLE, MAX)').replace(
+        ', (Index(("events",)),)', ""
+    )
+    trail.append(an_event(), an_event(), an_event())
+    for number, value in enumerate(("-0.0", "float('nan')")):
+        file = write(
+            tmp_path, head + PYTHON.replace("actor.id, 1,", f"actor.id, {value},"), name=f"mine{number}"
+        )
+        project(trail, file)
+    status = {each.name: each for each in trail.read.projections()}
+    assert status["mine0"].position == 2
+    assert trail.rows("SELECT events::text FROM mine0_v1.mine0") == [("0",)]
+    assert "column events takes a float that is a number" in str(status["mine1"].error)

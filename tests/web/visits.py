@@ -34,7 +34,7 @@ def rows(events):
          e.event.actor.name, e.position if e.event.actor.name else None)
         for e in events if e.event.actor.id
     ]
-    weight = lambda position: float("nan") if position == 1 else 0.5
+    weight = lambda position: float("inf") if position == 1 else 0.5
     log = [(e.position, e.event.emergency, weight(e.position), {{"type": e.event.type}}) for e in events]
     return {{"visits": visits, "visit_log": log}}
 """

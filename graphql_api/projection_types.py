@@ -14,7 +14,8 @@ from graphql_api.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.declaring import described, documented
 from graphql_api.errors import Code, QueryError
 from graphql_api.scalars import Long
-from projections.table_pages import Condition, LiveProjection, LiveTable, Op, RowRequest
+from projections.table_conditions import Condition, LiveTable, Op
+from projections.table_pages import LiveProjection, RowRequest
 
 
 @strawberry.enum(name="ComparisonOp", description="How a column's value is compared with the given one.")

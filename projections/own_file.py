@@ -17,7 +17,8 @@ from event_store.database import Database
 from projections.own_declaration import NAME, faults
 from projections.own_errors import CodeError, RowError
 from projections.own_rows import RowCheck
-from projections.own_sql import OwnQuery, check_query, run_query
+from projections.own_sql import OwnQuery, run_query
+from projections.own_sql_check import check_query
 from projections.tables import Row, Table
 
 MAX_VERSION = 999_999

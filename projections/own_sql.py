@@ -17,7 +17,7 @@ from event_store.database import Connection, Database
 from projections.encoding import utc
 from projections.own_errors import RowError
 from projections.own_rows import WORDS
-from projections.own_sql_words import clock, read_words
+from projections.own_sql_words import read_words
 from projections.tables import Kind, Table
 
 BATCH_COLUMNS = {
@@ -53,8 +53,6 @@ _SELECTED = ", ".join(
 )
 _DEFINED = ", ".join(f'"{name}" {type}' for name, type in BATCH_COLUMNS.items())
 _BATCH = f"WITH batch AS MATERIALIZED (SELECT {_SELECTED} FROM jsonb_to_recordset($1) AS each ({_DEFINED})) "
-_EVEN_OF_NONE = "(SELECT 1) AS one LEFT JOIN "
-"""At least one row, of NULLs: what a SELECT gives can be looked at without events."""
 _TELLING = (
     errors.SyntaxError,
     errors.UndefinedTable,
@@ -87,19 +85,6 @@ class OwnQuery(Struct, frozen=True):
     line: int
 
 
-def check_query(database: Database, query: OwnQuery) -> list[tuple[int, str]]:
-    """What is wrong with a query, as lines and messages, found by reading it and by running it on an empty batch."""
-    words = read_words(query.text)
-    found = [(_line(query, each.at), each.message) for each in words.complaints]
-    if found:
-        return found
-    try:
-        with database.transaction(read_only=True) as connection:
-            return _impure(connection, query, words.calls) or _misfits(connection, query, words.text)
-    except RowError as exc:
-        return [(exc.line, str(exc))]
-
-
 def run_query(database: Database, query: OwnQuery, events: Sequence[RecordedEvent]) -> list[tuple[Any, ...]]:
     """The rows for these events, in the order of the table's columns.
 
@@ -121,12 +106,13 @@ def run_query(database: Database, query: OwnQuery, events: Sequence[RecordedEven
     with database.transaction(read_only=True) as connection:
         head = sql.SQL("SELECT {} FROM ").format(wanted)
         text = read_words(query.text).text
-        rows = _ask(connection, query, head, text, " AS answer", types, _encode(events))
+        rows = ask(connection, query, head, text, " AS answer", types, encode_batch(events))
     texts = [index for index, column in enumerate(columns) if column.kind is Kind.JSON]
     return [_with_bytes(row, texts) for row in rows] if texts else rows
 
 
-def _encode(events: Sequence[RecordedEvent]) -> str:
+def encode_batch(events: Sequence[RecordedEvent]) -> str:
+    """The events as JSON, of which the function makes the relation `batch`."""
     return msgspec.json.encode([_batch_row(each) for each in events]).decode()
 
 
@@ -162,7 +148,7 @@ def _with_bytes(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _ask(
+def ask(
     connection: Connection,
     query: OwnQuery,
     head: sql.Composable,
@@ -195,74 +181,11 @@ def _ask(
 
 def _failed(query: OwnQuery, error: psycopg2.Error, before: int) -> RowError:
     at = int(error.diag.internal_position or before + 1) - 1 - before
-    line = _line(query, at) if 0 <= at <= len(query.text) else query.line
+    line = line_at(query, at) if 0 <= at <= len(query.text) else query.line
     words = error.diag.message_primary if isinstance(error, _TELLING) else type(error).__name__
     return RowError(line, f"table {query.table.name}: {words}")
 
 
-def _line(query: OwnQuery, at: int) -> int:
+def line_at(query: OwnQuery, at: int) -> int:
+    """The line of the file on which a character of the text stands."""
     return query.line + query.text.count("\n", 0, at)
-
-
-def _impure(
-    connection: Connection, query: OwnQuery, calls: Sequence[tuple[int, str]]
-) -> list[tuple[int, str]]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT proname FROM pg_catalog.pg_proc WHERE provolatile = 'v' AND proname = ANY(%s)",
-            ([name for _, name in calls],),
-        )
-        volatile = {row[0] for row in cursor.fetchall()}
-    return [
-        (
-            _line(query, at),
-            f"{name} is not allowed: the same events have to give the same rows at every rebuild",
-        )
-        for at, name in calls
-        if name in volatile or clock(name)
-    ][:1]
-
-
-def _misfits(connection: Connection, query: OwnQuery, text: str) -> list[tuple[int, str]]:
-    """Columns that the SELECT has too many or too few, and those of another type than declared."""
-    table = query.table
-    found = _look(
-        connection,
-        query,
-        text,
-        f"SELECT to_jsonb(each) FROM (SELECT answer.* FROM {_EVEN_OF_NONE}",
-        ") AS each",
-    )
-    missing = [name for name in table.names if name not in found]
-    more = [name for name in found if name not in table.names]
-    if missing or more:
-        said = (
-            f"gives no column {missing[0]}"
-            if missing
-            else f"gives a column {more[0][:60]!r}, which is not declared"
-        )
-        return [(query.line, f"table {table.name}: the SELECT {said}; name its columns with AS")]
-    types = ", ".join(f"'{name}', pg_typeof(answer.\"{name}\")::text" for name in table.names)
-    found = _look(connection, query, text, f"SELECT jsonb_build_object({types}) FROM {_EVEN_OF_NONE}", "")
-    return [
-        (
-            query.line,
-            f"table {table.name}: column {name} is of type {found[name]}: cast it with ::{WORDS[kind]}",
-        )
-        for name, kind in ((column.name, column.kind) for column in table.columns)
-        if found[name] != WORDS[kind]
-    ]
-
-
-def _look(connection: Connection, query: OwnQuery, text: str, head: str, tail: str) -> dict[str, str]:
-    rows = _ask(
-        connection,
-        query,
-        sql.SQL(head),
-        text,
-        f" AS answer ON true{tail}",
-        sql.SQL("value jsonb"),
-        _encode([]),
-    )
-    found: dict[str, str] = rows[0][0]
-    return found

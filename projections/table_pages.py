@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -18,39 +17,12 @@ from psycopg2 import sql
 from domain.errors import Reason, RejectedError
 from event_store.database import Connection
 from event_store.statements import load
-from projections.filters import MAX_PAGE, MAX_VALUES
-from projections.own_rows import WORDS
+from projections.filters import MAX_PAGE
+from projections.table_conditions import KINDS, Condition, LiveTable, TableColumn, conditions_of
 from projections.table_values import column_value
 from projections.tables import Kind
 
 _SQL = load(__package__, "table_pages.sql")
-_KINDS = {word: kind for kind, word in WORDS.items()}
-MAX_CONDITIONS = 20
-
-
-class TableColumn(Struct, frozen=True):
-    """`type` is PostgreSQL's name of it."""
-
-    name: str
-    type: str
-    nullable: bool
-
-    @property
-    def kind(self) -> Kind:
-        """The kind that was declared."""
-        return _KINDS[self.type]
-
-
-class LiveTable(Struct, frozen=True):
-    """A table of a live build. `key` orders its rows, and no two have the same."""
-
-    name: str
-    columns: tuple[TableColumn, ...]
-    key: tuple[str, ...]
-
-    def column(self, name: str) -> TableColumn | None:
-        """The column of this name."""
-        return next((each for each in self.columns if each.name == name), None)
 
 
 class LiveProjection(Struct, frozen=True):
@@ -61,33 +33,6 @@ class LiveProjection(Struct, frozen=True):
     schema: str
     as_of_position: int
     tables: tuple[LiveTable, ...]
-
-
-class Op(StrEnum):
-    """How a column is compared."""
-
-    EQ = "eq"
-    IN = "in"
-    LT = "lt"
-    LE = "le"
-    GT = "gt"
-    GE = "ge"
-    PREFIX = "prefix"
-
-
-_SIGNS = {Op.EQ: "=", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">=", Op.PREFIX: "^@"}
-
-
-class Condition(Struct, frozen=True):
-    """`value` as JSON has it, or as a text; a list for IN, None with EQ for rows without a value.
-
-    `argument` is what the client calls this condition.
-    """
-
-    column: str
-    op: Op
-    value: Any
-    argument: str
 
 
 class RowRequest(Struct, frozen=True):
@@ -138,7 +83,7 @@ def find_live(connection: Connection, name: str) -> LiveProjection | None:
         rows = cursor.fetchall()
     tables = []
     for table in dict.fromkeys(row[0] for row in rows):
-        mine = [row for row in rows if row[0] == table and row[2] in _KINDS]
+        mine = [row for row in rows if row[0] == table and row[2] in KINDS]
         places = {row[1]: row[4] for row in mine if row[4] is not None}
         key = tuple(sorted(places, key=lambda column: places[column]))
         tables.append(LiveTable(table, tuple(TableColumn(*row[1:4]) for row in mine), key))
@@ -151,7 +96,7 @@ def find_rows(connection: Connection, request: RowRequest) -> RowPage:
     if not 1 <= request.first <= MAX_PAGE:
         raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {MAX_PAGE}", field="first")
     order = _order(table, request.order_by)
-    conditions, values = _conditions(table, request.conditions)
+    conditions, values = conditions_of(table, request.conditions)
     if request.after is not None:
         conditions.append(_beyond(order, descending=request.descending))
         values.extend(_after(table, order, request.after))
@@ -231,46 +176,3 @@ def _after(table: LiveTable, order: Sequence[str], after: Sequence[Any]) -> list
         raise RejectedError(
             Reason.INVALID_FIELD, "this cursor is of another table or order", field="after"
         ) from exc
-
-
-def _conditions(table: LiveTable, wanted: Sequence[Condition]) -> tuple[list[sql.Composable], list[Any]]:
-    if len(wanted) > MAX_CONDITIONS:
-        raise RejectedError(Reason.INVALID_FIELD, f"at most {MAX_CONDITIONS} conditions", field="filter")
-    found: list[sql.Composable] = []
-    values: list[Any] = []
-    for each in wanted:
-        column = table.column(each.column)
-        if column is None:
-            known = ", ".join(column.name for column in table.columns)
-            raise RejectedError(
-                Reason.UNKNOWN_FIELD,
-                f"table {table.name} has no such column; it has {known}",
-                field=each.argument,
-            )
-        found.append(_condition(column, each, values))
-    return found, values
-
-
-def _condition(column: TableColumn, wanted: Condition, values: list[Any]) -> sql.Composable:
-    name, op, argument = sql.Identifier(column.name), wanted.op, wanted.argument
-    if column.kind is Kind.JSON or (column.kind is Kind.TEXTS and op not in {Op.EQ, Op.IN}):
-        raise RejectedError(
-            Reason.INVALID_FIELD, f"a column of type {column.type} is not compared so", field=argument
-        )
-    if op is Op.PREFIX and column.kind is not Kind.TEXT:
-        raise RejectedError(Reason.INVALID_FIELD, "only a text has a prefix", field=argument)
-    if op is Op.EQ and wanted.value is None:
-        return sql.SQL("{} IS NULL").format(name)
-    if op is Op.IN:
-        if not isinstance(wanted.value, list) or not 1 <= len(wanted.value) <= MAX_VALUES:
-            raise RejectedError(Reason.INVALID_FIELD, f"a list of 1 to {MAX_VALUES} values", field=argument)
-        many = [column_value(column.kind, value, argument) for value in wanted.value]
-        if column.kind is Kind.TEXTS:
-            values.append(many)
-            return sql.SQL("{} && %s::text[]").format(name)
-        values.append(tuple(many))
-        return sql.SQL("{} IN %s").format(name)
-    values.append(column_value(column.kind, wanted.value, argument))
-    if column.kind is Kind.TEXTS:
-        return sql.SQL("%s = ANY({})").format(name)
-    return sql.SQL("{} {} %s").format(name, sql.SQL(_SIGNS[op]))

@@ -28,7 +28,12 @@ _EXAMPLE = {
 }
 _NOT_READY = {
     "status": "unavailable",
-    "checks": {"database": "the database is away", "migrations": "ok", "projections": "ok", "own_projections": "ok"},
+    "checks": {
+        "database": "the database is away",
+        "migrations": "ok",
+        "projections": "ok",
+        "own_projections": "ok",
+    },
 }
 
 

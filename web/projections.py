@@ -16,7 +16,8 @@ from graphql_api.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
 from graphql_api.waiting import Freshness, Waiting, least_of
-from projections.table_pages import Condition, Op, RowPage, RowRequest
+from projections.table_conditions import Condition, Op
+from projections.table_pages import RowPage, RowRequest
 from web.documenting import answer, problems
 from web.problems import problem
 from web.reading import DEFAULT_PAGE, MinPosition, WaitForPosition, WaitSeconds, refuse_repeated

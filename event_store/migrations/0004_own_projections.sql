@@ -23,9 +23,10 @@ CREATE TABLE audit_trail.own_projection (
     created_by text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE audit_trail.own_projection IS 'Which projections analysts own, each with the role audit_trail_own_NAME.';
+COMMENT ON TABLE audit_trail.own_projection IS
+    'The projections that analysts own. Each has a role audit_trail_own_NAME.';
 
--- Who may be an analyst may begin a projection; from then on its role is the beginner's. An operator grants it to others.
+-- An analyst may begin a projection; from then on its role is the beginner's. An operator grants it to others.
 CREATE FUNCTION audit_trail.own_projection(wanted text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -72,7 +73,7 @@ BEGIN
 END
 $$;
 
--- Runs an analyst's one SELECT over a batch. Its owner may do nothing at all; inside it PostgreSQL refuses another role;
+-- Runs an analyst's one SELECT over a batch. Its owner may do nothing at all; inside it PostgreSQL takes no other role;
 -- as it is STABLE, nothing is written; and a cursor takes no second statement.
 CREATE FUNCTION audit_trail.batch_rows(query text, events jsonb, most integer) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -1,6 +1,6 @@
 -- name: triggers
--- Every trigger of the trail's own tables, inner ones of foreign keys left out. A row trigger of a partitioned table has
--- a copy on each partition.
+-- Every trigger of the trail's own tables, inner ones of foreign keys left out. A row trigger of a partitioned table
+-- has a copy on each partition.
 SELECT
     relation.relname,
     trigger.tgname,

@@ -1,0 +1,88 @@
+-- name: sums
+-- Whether two tables say the same is asked by counting and by an exclusive or of hashes, one pass each: a tenth of the
+-- time of joining them. Only where they differ are they joined, to name the first position.
+SELECT
+    (
+        SELECT (count(*), bit_xor(uuid_hash_extended(event_id, position)))::text
+        FROM audit_trail.event_identity
+        WHERE position >= %(since)s
+    ),
+    (
+        SELECT (count(*), bit_xor(hashint8extended(stream_position, uuid_hash_extended(stream, position))))::text
+        FROM audit_trail.aggregate_version
+        WHERE position >= %(since)s
+    ),
+    (count(*), bit_xor(uuid_hash_extended(event_id, position)))::text,
+    (
+        count(*) FILTER (WHERE format = %(aggregate)s),
+        bit_xor(hashint8extended(stream_position, uuid_hash_extended(stream, position)))
+        FILTER (WHERE format = %(aggregate)s)
+    )::text
+FROM audit_trail.event
+WHERE position >= %(since)s;
+
+-- name: unlike_ids
+SELECT
+    coalesce(event.position, known.position) AS first_position,
+    known.event_id
+FROM (SELECT position, event_id FROM audit_trail.event WHERE position >= %(since)s) AS event
+FULL JOIN (SELECT position, event_id FROM audit_trail.event_identity WHERE position >= %(since)s) AS known
+    ON event.event_id = known.event_id AND event.position = known.position
+WHERE known.position IS NULL OR event.position IS NULL
+ORDER BY first_position ASC, known.event_id ASC NULLS FIRST
+LIMIT 2;
+
+-- name: unlike_versions
+SELECT
+    coalesce(event.position, known.position) AS first_position,
+    known.stream
+FROM (
+    SELECT
+        position,
+        stream,
+        stream_position
+    FROM audit_trail.event
+    WHERE position >= %(since)s AND format = %(aggregate)s
+) AS event
+FULL JOIN (
+    SELECT
+        position,
+        stream,
+        stream_position
+    FROM audit_trail.aggregate_version
+    WHERE position >= %(since)s
+) AS known
+    ON
+        event.stream = known.stream
+        AND event.stream_position = known.stream_position
+        AND event.position = known.position
+WHERE known.position IS NULL OR event.position IS NULL
+ORDER BY first_position ASC, known.stream ASC NULLS FIRST
+LIMIT 2;
+
+-- name: beyond
+-- What lies outside the log that its state describes: an event, a tile; and the largest head.
+SELECT
+    coalesce(
+        (SELECT min(position) FROM audit_trail.event WHERE position < 0),
+        (SELECT min(position) FROM audit_trail.event WHERE position >= %(size)s)
+    ),
+    (
+        SELECT level || '/' || index
+        FROM audit_trail.tile
+        WHERE (index + 1)::numeric * power(256::numeric, level + 1) > %(size)s OR index < 0
+        ORDER BY level ASC, index ASC
+        LIMIT 1
+    ),
+    (SELECT max(size) FROM audit_trail.tree_head);
+
+-- name: cosignatures
+SELECT
+    cosignature.size,
+    cosignature.vkey,
+    cosignature.line,
+    tree_head.note
+FROM audit_trail.cosignature
+LEFT JOIN audit_trail.tree_head ON cosignature.size = tree_head.size
+WHERE cosignature.size >= %(since)s
+ORDER BY cosignature.size ASC;

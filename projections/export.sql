@@ -33,6 +33,12 @@ WHERE
     projection.live
     AND pg_class.relkind = 'r'
     AND pg_class.relname = %(table)s
+    -- Nothing that would run an analyst's function in the reader's role; see table_pages.sql.
+    AND NOT pg_class.relrowsecurity
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_proc
+        WHERE pg_proc.proowner = pg_namespace.nspowner
+    )
     AND pg_attribute.attnum > 0
     AND NOT pg_attribute.attisdropped
 ORDER BY projection.name ASC, pg_attribute.attnum ASC;

@@ -172,9 +172,12 @@ def ask(
                 query.line,
                 f"table {query.table.name}: the SELECT took longer than it may, {TIMEOUT_MS / 1000:.0f} s",
             ) from exc
-        except (psycopg2.InterfaceError, psycopg2.OperationalError) as exc:
-            raise UnavailableError("the database is away") from exc
         except psycopg2.Error as exc:
+            limited = (exc.pgcode or "").startswith(
+                "54"
+            )  # too complex: operational to the driver, and no retry helps
+            if isinstance(exc, psycopg2.InterfaceError | psycopg2.OperationalError) and not limited:
+                raise UnavailableError("the database is away") from exc
             raise _failed(query, exc, len(before)) from exc
         return cursor.fetchall()
 

@@ -186,6 +186,14 @@ def test_a_select_without_end_is_stopped(trail: Trail, tmp_path: Path) -> None:
         projector.bind(database)
 
 
+def test_a_select_that_the_server_finds_too_deep_is_the_files_fault_and_not_the_servers(
+    trail: Trail, tmp_path: Path
+) -> None:
+    deep = "SELECT " + "(" * 20_000 + "'x'" + ")" * 20_000 + " AS id, 1::bigint AS events"
+    with pytest.raises(CodeError, match=r"StatementTooComplex|memory exhausted"):
+        bound(trail, written(tmp_path, deep))
+
+
 def own_database_with_limit(trail: Trail, milliseconds: int) -> Database:
     return Database(trail.url, "audit_trail_own_mine", size=1, statement_timeout_ms=milliseconds)
 

@@ -12,11 +12,13 @@ import psycopg2
 import pytest
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
+from domain.errors import RejectedError
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from event_store.migrations import migrate
 from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
+from projections.export_tables import describe
 from projections.read_models import ReadModels
 from tests.conftest import copied_database
 from tests.projections.owning import own_database
@@ -251,6 +253,11 @@ def test_what_would_run_an_analysts_function_in_the_readers_role_is_not_read(
             "CREATE FUNCTION visits_v1.evil() RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'"
         )
     assert client.get(LOG).status_code == 404
+    with (
+        trail.reader.transaction(read_only=True) as connection,
+        pytest.raises(RejectedError, match="no live projection"),
+    ):
+        describe(connection, "visit_log")
     own.close()
     trail.close()
 

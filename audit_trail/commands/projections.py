@@ -85,11 +85,13 @@ def status(names: Names = None) -> None:
     from projections.status import describe
 
     settings = load()
-    known = {each.name: each for each in projectors()}
-    for each in names or ():
-        known |= {projector.name: projector for projector in [named(each)] if is_file(each)}
-    with closing(components.reader_database(settings)) as database:
-        for line in describe(database, known, [called(each) for each in names or ()]):
+    files = {each: own_projection(settings, each) for each in names or () if is_file(each)}
+    known = {each.name: each for each in (*projectors(), *(own.projector for own in files.values()))}
+    wanted = [files[each].projector.name if each in files else each for each in names or ()]
+    # The login of an analyst need not be a reader's: each projection's role may read how far it is.
+    own = next(iter(files.values()), None)
+    with closing(own.database() if own else components.reader_database(settings)) as database:
+        for line in describe(database, known, wanted):
             out.print(plain(line) if line else "", soft_wrap=True)
 
 

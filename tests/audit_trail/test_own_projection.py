@@ -228,6 +228,8 @@ def test_a_process_with_the_documented_login_can_not_harm(
         with keeping(server_folder, file, settings):
             status: Any = eventually(lambda: own_position(trail, "thief"))
             assert status == (0, None), (server_folder / "own.log").read_text()
+            told = run("projections", "status", file, settings=settings)
+            assert "position 0, 0 events behind the log" in told.stdout, told.stderr
     finally:
         with psycopg2.connect(trail.url) as connection, connection.cursor() as cursor:
             cursor.execute("DROP OWNED BY audit_trail_own_thief CASCADE; DROP ROLE audit_trail_own_thief")

@@ -1,0 +1,75 @@
+"""What the commands about projections share: which projection is meant, and the database in its role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from audit_trail import components
+from audit_trail.settings import Settings, load
+from domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from audit_trail.own_projections import OwnProjection
+    from event_store.database import Database
+    from projections.projector import Projector
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="The projection's name, as `projections list` shows it, or the file of your own one."
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names; all when there is none. Or the file of a projection of your own."),
+]
+
+
+def projectors() -> tuple[Projector, ...]:
+    """The projectors of this program."""
+    from projections.registry import built_in
+
+    return built_in()
+
+
+def named(name: str) -> Projector:
+    """The projector of this program with this name, or of this file."""
+    if is_file(name):
+        return own_projection(load(), name).projector
+    known = {each.name: each for each in projectors()}
+    if name not in known:
+        raise ConfigurationError(
+            f"there is no projection {name!r}; this program has {', '.join(sorted(known))}"
+            " (of a projection of your own, give the file)"
+        )
+    return known[name]
+
+
+def called(name: str) -> str:
+    """The name of the projection that an argument means."""
+    return named(name).name if is_file(name) else name
+
+
+def is_file(name: str) -> bool:
+    """Whether an argument means a file, and not a name; names have no dots."""
+    return name.endswith(".py")
+
+
+def own_projection(settings: Settings, file: str) -> OwnProjection:
+    """The projection of a file."""
+    from audit_trail.own_projections import OwnProjection
+
+    return OwnProjection(settings, file)
+
+
+@contextmanager
+def writing(name: str) -> Iterator[tuple[Settings, Database]]:
+    """The settings, and the database in the role of the projector; for a file, in the role of that projection."""
+    settings = load()
+    own = own_projection(settings, name) if is_file(name) else None
+    with closing(own.database() if own else components.projector_database(settings)) as database:
+        yield settings, database

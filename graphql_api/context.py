@@ -16,7 +16,7 @@ from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.errors import Code, QueryError, from_domain
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
-from graphql_api.waiting import Freshness, Reached, Waiting
+from graphql_api.waiting import MAX_SECONDS, Freshness, Reached, Waiting
 from projections import answers
 from projections.filters import EventFilter, EventPage, PageRequest
 from projections.table_pages import LiveProjection, RowPage, RowRequest
@@ -108,6 +108,7 @@ class Context:
     ) -> None:
         self.models = models
         self._waiting = waiting or Waiting(models, threads)
+        self._wait_until: float | None = None
         self.log = log
         self.limits = limits
         self._threads = threads
@@ -132,9 +133,14 @@ class Context:
             raise from_domain(exc) from exc
 
     async def wait(self, freshness: Freshness, reached: Reached) -> None:
-        """Return when an answer can have what is wanted of it. Raises `QueryError` that says how far it is."""
+        """Return when an answer can have what is wanted of it. Raises `QueryError` that says how far it is.
+
+        All of a request's fields and operations wait `MAX_SECONDS` together at most.
+        """
+        if self._wait_until is None:
+            self._wait_until = asyncio.get_running_loop().time() + MAX_SECONDS
         try:
-            await self._waiting.until(freshness, reached)
+            await self._waiting.until(freshness, reached, self._wait_until)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 

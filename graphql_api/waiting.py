@@ -7,6 +7,7 @@ checkpoints, at most every `_PAUSE`, is for all who wait.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -94,15 +95,18 @@ class Waiting:
         self._threads = threads
         self._look: asyncio.Future[dict[str, int]] | None = None
 
-    async def until(self, freshness: Freshness, reached: Reached) -> None:
-        """Return when the answer can have what is wanted. Raises `BehindError` when it can't in time."""
+    async def until(self, freshness: Freshness, reached: Reached, latest: float | None = None) -> None:
+        """Return when the answer can have what is wanted. Raises `BehindError` when it can't in time.
+
+        `latest` is a time of the event loop's clock after which there is no waiting any more.
+        """
         freshness.check()
         if not freshness.wanted:
             return
         position = -1 if freshness.wait_for_position is None else freshness.wait_for_position
         seconds = DEFAULT_SECONDS if freshness.wait_seconds is None else freshness.wait_seconds
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
+        end = min(loop.time() + seconds, latest if latest is not None else math.inf)
         # The first look is its own: one that is under way may have begun before the client learnt the position.
         found = reached(await self._threads.run(self._models.positions))
         while found < position and (left := end - loop.time()) > 0:

@@ -113,3 +113,14 @@ def test_readiness_tells_of_an_analysts_stopped_projection_and_stays_ready(
     assert ready.status_code == 200
     assert ready.json()["checks"]["own_projections"] == "broken stopped at position 0"
     assert ready.json()["checks"]["projections"] == "ok"
+
+
+def test_all_operations_of_a_request_wait_together_no_longer_than_one(
+    client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphql_api.context.MAX_SECONDS", 0.5)
+    operation = {"query": "{ events(first: 1, waitForPosition: 1000, waitSeconds: 0.4) { asOfPosition } }"}
+    began = time.monotonic()
+    answers = client.post("/graphql", json=[operation] * 6).json()
+    assert 0.45 < time.monotonic() - began < 1.5
+    assert {answer["errors"][0]["extensions"]["code"] for answer in answers} == {"POSITION_NOT_REACHED"}

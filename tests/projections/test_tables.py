@@ -66,7 +66,7 @@ def test_a_story_gives_the_rows_of_its_batches() -> None:
     later = story.batches[1][0].occurred_at
     story.then(PatientProjector(), "patient_access", (2, 2, START, later, "p", "dr-smith", ("TREAT",)))
     story.then(PatientProjector(), "patient_timeline", (0, "p"), (1, "p"))
-    with pytest.raises(AssertionError, match="patient_timeline holds"):
+    with pytest.raises(AssertionError, match=r"patient_timeline \(position, patient_id\) holds"):
         story.then(PatientProjector(), "patient_timeline", (0, "p"))
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, FencedError
+from projections.holding import holding
 from projections.operations import reset, skip
 from projections.own_errors import CodeError
 from projections.registry import list_builds
+from projections.runner import Runner
 from projections.status import describe
 from tests.projections.building import START, Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, SQL, bound, own_database, project, rebuild_own, write
+from tests.projections.test_runner import eventually
 
 MINE = "SELECT actor_id, events, last_at, patients FROM {schema}.mine ORDER BY actor_id"
 LOG = "SELECT position, type, place FROM {schema}.mine_log ORDER BY position"
@@ -187,3 +192,36 @@ def test_floats_are_not_numbers_of_two_kinds(trail: Trail, tmp_path: Path) -> No
     assert status["mine0"].position == 2
     assert trail.rows("SELECT events::text FROM mine0_v1.mine0") == [("0",)]
     assert "column events takes a float that is a number" in str(status["mine1"].error)
+
+
+def test_two_processes_of_a_file_apply_every_event_once(trail: Trail, tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + PYTHON)
+    with closing(own_database(trail)) as database:
+        runners = [Runner(database, [bound(trail, file)], batch=10) for _ in range(2)]
+        threads = [Thread(target=runner.run) for runner in runners]
+        for thread in threads:
+            thread.start()
+        for _ in range(10):
+            trail.append(*(an_event(actor={"id": "ada"}) for _ in range(20)))
+        eventually(lambda: any(each.position == 199 for each in trail.read.projections()))
+        for runner, thread in zip(runners, threads, strict=True):
+            runner.stop()
+            thread.join()
+    assert trail.rows("SELECT events::int FROM mine_v1.mine") == [(200,)]
+
+
+def test_whoever_holds_a_projection_is_named_whatever_role_he_has(trail: Trail, tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + PYTHON)
+    project(trail, file)
+    with (
+        holding(trail.projector, ["mine"], "drop"),
+        pytest.raises(FencedError, match=r"held by another process \(drop,"),
+    ):
+        rebuild_own(trail, file)
+    with (
+        closing(own_database(trail)) as database,
+        holding(database, ["mine"], "rebuild"),
+        pytest.raises(FencedError, match=r"\(rebuild,"),
+    ):
+        reset(trail.projector, bound(trail, file))
+    assert rebuild_own(trail, file).build == 2

@@ -20,6 +20,7 @@ from strawberry.types import ExecutionContext
 from graphql_api import activity_types as subjects
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected, origin
 from graphql_api.event_type import Event
+from graphql_api.executing import compiling_executor
 from graphql_api.limits import QueryLimits, size_rule
 from graphql_api.query import Query
 from graphql_api.scalars import LONG, Long
@@ -55,6 +56,7 @@ def make_schema(limits: QueryLimits) -> AuditTrailSchema:
             disable_field_suggestions=not limits.introspection,
         ),
         extensions=_extensions(limits),
+        execution_context_class=compiling_executor(),
     )
 
 

@@ -1,0 +1,142 @@
+"""The executor: graphql-core's own, which asks a compiled function first (see `compiling`)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, TypeVar
+
+from graphql import (
+    DirectiveNode,
+    FragmentDefinitionNode,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import Path
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from graphql_api.compiling import Plan, compile_selection
+
+MAX_DOCUMENTS = 128
+"""As many as the caches of parsed and validated documents keep."""
+MAX_CHOICES = 8
+"""Of one document, plans are kept for that many combinations of what its @skip and @include say."""
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+Plans = dict[tuple[object, ...], Plan | None]
+
+
+class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Executes one operation. Only the event loop's thread may use it: `documents` has no lock."""
+
+    documents: ClassVar[OrderedDict[int, Document]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        document = kept(
+            self.documents,
+            id(self.operation),
+            lambda: Document(self.operation, self.fragment_definitions),
+            MAX_DOCUMENTS,
+        )
+        self._plans = document.plans(self.variable_values.coerced)
+
+    def collect_and_execute_subfields(
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: FieldDetailsList,
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        """The answer for one object: see `graphql.execution.Executor`."""
+        plan = plain = None
+        # Whatever it is, graphql-core comes upon it too, and tells the client of it as it should.
+        with suppress(Exception):
+            plan = self._plan(return_type, field_details_list)
+            plain = plan and plan.complete(result)
+        if plan is None or plain is None:
+            return super().collect_and_execute_subfields(
+                return_type, field_details_list, path, result, position_context
+            )
+        if not plan.rest:
+            return plain
+        rest = self.execute_collected_subfields(return_type, result, path, plan.rest, [], position_context)
+        return _merge(plan, plain, rest) if isinstance(rest, dict) else _merge_later(plan, plain, rest)
+
+    def _plan(self, return_type: GraphQLObjectType, selected: FieldDetailsList) -> Plan | None:
+        key = (return_type, *(id(each.node) for each in selected))
+        if key not in self._plans:
+            self._plans[key] = None  # so it stays when compiling fails
+            self._plans[key] = compile_selection(self, return_type, selected)
+        return self._plans[key]
+
+
+class Document:
+    """An operation and its plans.
+
+    Its nodes are told apart by their identity, which is theirs only while they live: so they are held here.
+    """
+
+    def __init__(
+        self, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+    ) -> None:
+        self._held = (operation, fragments)
+        finding = _FindVariables()
+        for node in (operation, *fragments.values()):
+            visit(node, finding)
+        self._variables = tuple(sorted(finding.names))
+        self._plans: OrderedDict[tuple[object, ...], Plans] = OrderedDict()
+
+    def plans(self, values: Mapping[str, Any]) -> Plans:
+        """The plans that hold for these values of the variables."""
+        choice = tuple(values.get(name) for name in self._variables)
+        return kept(self._plans, choice, dict, MAX_CHOICES)
+
+
+class _FindVariables(Visitor):
+    """Finds the variables that decide which fields there are: those that a directive takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        """One directive."""
+        self.names.update(
+            argument.value.name.value
+            for argument in node.arguments or ()
+            if isinstance(argument.value, VariableNode)
+        )
+
+
+def compiling_executor() -> type[CompilingExecutor]:
+    """An executor class with plans of its own, for one schema."""
+    return type("SchemaExecutor", (CompilingExecutor,), {"documents": OrderedDict()})
+
+
+def kept(store: OrderedDict[K, V], key: K, make: Callable[[], V], most: int) -> V:
+    """The value of `key`, made when it is not there; of more than `most`, that used longest ago goes."""
+    if key in store:
+        store.move_to_end(key)
+        return store[key]
+    made = store[key] = make()
+    if len(store) > most:
+        store.popitem(last=False)
+    return made
+
+
+def _merge(plan: Plan, plain: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: plain[key] if key in plain else rest[key] for key in plan.keys if key in plain or key in rest
+    }
+
+
+async def _merge_later(plan: Plan, plain: Mapping[str, Any], rest: Awaitable[Any]) -> dict[str, Any]:
+    return _merge(plan, plain, await rest)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import strawberry
 
-from domain.event import RecordedEvent
 from graphql_api.context import Context
 from graphql_api.cursors import decode_cursor, encode_cursor
 from graphql_api.declaring import described, documented
@@ -89,22 +88,30 @@ async def events_page(context: Context, filter: EventFilter, page: PageRequest) 
     return connection_from(await context.read(context.models.events, filter, page))
 
 
-def connection_from(page: EventPage) -> EventConnection:
-    """A page as a connection."""
-    edges = [edge_from(event) for event in page.events]
-    return EventConnection(
-        edges=edges,
-        nodes=[edge.node for edge in edges],
-        page_info=PageInfo(
+class _Page(EventConnection):
+    """A page; its edges are made when a query selects them."""
+
+    def __init__(self, page: EventPage) -> None:
+        self.events = page.events
+        self.nodes = [event_from(event) for event in page.events]
+        self.page_info = PageInfo(
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
-        ),
-        as_of_position=Long(page.as_of_position),
-    )
+            start_cursor=encode_cursor(page.events[0].position) if page.events else None,
+            end_cursor=encode_cursor(page.events[-1].position) if page.events else None,
+        )
+        self.as_of_position = Long(page.as_of_position)
 
 
-def edge_from(event: RecordedEvent) -> EventEdge:
-    """An event with its cursor."""
-    return EventEdge(node=event_from(event), cursor=encode_cursor(event.position))
+def _edges(page: _Page) -> list[EventEdge]:
+    cursors = (encode_cursor(event.position) for event in page.events)
+    return [EventEdge(node=node, cursor=cursor) for node, cursor in zip(page.nodes, cursors, strict=True)]
+
+
+# Not written into the class: to a type checker the fields of `EventConnection` can be assigned.
+setattr(_Page, "edges", property(_edges))  # noqa: B010
+
+
+def connection_from(page: EventPage) -> EventConnection:
+    """A page as a connection."""
+    return _Page(page)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from operator import attrgetter
+from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
 from domain import event as facts
-from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category
-from domain.event import Action, Outcome, RecordedEvent
+from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category, EventType
+from domain.event import Action, AuditEvent, Outcome, RecordedEvent
 from graphql_api import event_parts as parts
 from graphql_api.context import Info
 from graphql_api.cursors import encode_id
@@ -78,38 +80,31 @@ class Event(Node):
     )
 
 
+class ShownEvent(Event):
+    """A node of a recorded event. A field is read when a query selects it, so that a page copies nothing."""
+
+    def __init__(self, recorded: RecordedEvent) -> None:
+        self.recorded = recorded
+
+
+def _show(field: str, read: Callable[[ShownEvent], Any]) -> None:
+    # Not written into the class: to a type checker the fields of `Event` can be assigned.
+    setattr(ShownEvent, field, property(read))
+
+
+for _field in ("position", "recorded_at", "stream", "stream_position"):
+    _show(_field, attrgetter(f"recorded.{_field}"))
+for _field in AuditEvent.__struct_fields__:
+    _show(_field, attrgetter(f"recorded.event.{_field}"))
+_show("id", lambda shown: encode_id("Event", str(shown.event_id)))
+_show("category", lambda shown: _entry(shown).category)
+_show("action", lambda shown: shown.recorded.event.action or _entry(shown).action)
+
+
+def _entry(shown: ShownEvent) -> EventType:
+    return CATALOGUE.get(shown.type) or CATALOGUE[GENERIC_TYPE]
+
+
 def event_from(recorded: RecordedEvent) -> Event:
     """The node of a recorded event."""
-    event = recorded.event
-    entry = CATALOGUE.get(event.type) or CATALOGUE[GENERIC_TYPE]
-    return Event(
-        id=strawberry.ID(encode_id("Event", str(event.event_id))),
-        event_id=event.event_id,
-        position=Long(recorded.position),
-        recorded_at=recorded.recorded_at,
-        stream=recorded.stream,
-        stream_position=Long(recorded.stream_position),
-        type=event.type,
-        category=entry.category,
-        action=event.action or entry.action,
-        occurred_at=event.occurred_at,
-        source=event.source,
-        actor=event.actor,
-        session=event.session,
-        client=event.client,
-        outcome=event.outcome,
-        outcome_reason=event.outcome_reason,
-        patients=event.patients,
-        device=event.device,
-        resources=event.resources,
-        changes=event.changes,
-        purpose_of_use=list(event.purpose_of_use),
-        reason=event.reason,
-        emergency=event.emergency,
-        correlation_id=event.correlation_id,
-        request=event.request,
-        disclosure=event.disclosure,
-        codes=event.codes,
-        attributes=JSON(event.attributes),
-        schema_version=event.schema_version,
-    )
+    return ShownEvent(recorded)

@@ -97,12 +97,12 @@ for _field in ("position", "recorded_at", "stream", "stream_position"):
 for _field in AuditEvent.__struct_fields__:
     _show(_field, attrgetter(f"recorded.event.{_field}"))
 _show("id", lambda shown: encode_id("Event", str(shown.event_id)))
-_show("category", lambda shown: _entry(shown).category)
-_show("action", lambda shown: shown.recorded.event.action or _entry(shown).action)
+_show("category", lambda shown: _entry(shown.recorded.event.type).category)
+_show("action", lambda shown: (event := shown.recorded.event).action or _entry(event.type).action)
 
 
-def _entry(shown: ShownEvent) -> EventType:
-    return CATALOGUE.get(shown.type) or CATALOGUE[GENERIC_TYPE]
+def _entry(type: str) -> EventType:
+    return CATALOGUE.get(type) or CATALOGUE[GENERIC_TYPE]
 
 
 def event_from(recorded: RecordedEvent) -> Event:

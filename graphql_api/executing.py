@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from graphql import (
     DirectiveNode,
@@ -21,14 +21,11 @@ from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.compiling import Plan, compile_selection
+from graphql_api.documents import MAX_DOCUMENTS, kept
 
-MAX_DOCUMENTS = 128
-"""As many as the caches of parsed and validated documents keep."""
 MAX_CHOICES = 8
 """Of one document, plans are kept for that many combinations of what its @skip and @include say."""
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 Plans = dict[tuple[object, ...], Plan | None]
 
 
@@ -119,17 +116,6 @@ class _FindVariables(Visitor):
 def compiling_executor() -> type[CompilingExecutor]:
     """An executor class with plans of its own, for one schema."""
     return type("SchemaExecutor", (CompilingExecutor,), {"documents": OrderedDict()})
-
-
-def kept(store: OrderedDict[K, V], key: K, make: Callable[[], V], most: int) -> V:
-    """The value of `key`, made when it is not there; of more than `most`, that used longest ago goes."""
-    if key in store:
-        store.move_to_end(key)
-        return store[key]
-    made = store[key] = make()
-    if len(store) > most:
-        store.popitem(last=False)
-    return made
 
 
 def _merge(plan: Plan, plain: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:

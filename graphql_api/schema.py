@@ -7,17 +7,12 @@ from collections.abc import Callable
 import strawberry
 import structlog
 from graphql import GraphQLError, NoSchemaIntrospectionCustomRule, ValidationRule
-from strawberry.extensions import (
-    AddValidationRules,
-    MaxTokensLimiter,
-    ParserCache,
-    SchemaExtension,
-    ValidationCache,
-)
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from graphql_api import activity_types as subjects
+from graphql_api.documents import Documents, Prepare
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected, origin
 from graphql_api.event_type import Event
 from graphql_api.executing import compiling_executor
@@ -64,13 +59,8 @@ def _extensions(limits: QueryLimits) -> list[Callable[[], SchemaExtension]]:
     rules: list[type[ValidationRule]] = [size_rule(limits)]
     if not limits.introspection:
         rules.append(NoSchemaIntrospectionCustomRule)
-    return [
-        MaskUnexpectedErrors,
-        lambda: MaxTokensLimiter(max_token_count=limits.max_tokens),
-        lambda: AddValidationRules(list(rules)),
-        ParserCache,
-        ValidationCache,
-    ]
+    documents = Documents(limits.max_tokens, rules)
+    return [MaskUnexpectedErrors, lambda: Prepare(documents)]
 
 
 NODE_TYPES = (

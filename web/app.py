@@ -83,7 +83,8 @@ def create_app(
     app.include_router(publishing_routes(publisher, publishing, settings))
     app.include_router(health_routes(models, probes, checking))
     app.include_router(metrics_routes(metrics, models, probes, checking))
-    app.router.routes.append(Route("/graphql", GraphQLEndpoint(models, log, reading, settings, waiting)))
+    # The first, as FastAPI asks one route after the other, each of every router: a fifth of a small query's time.
+    app.router.routes.insert(0, Route("/graphql", GraphQLEndpoint(models, log, reading, settings, waiting)))
     if settings.pages:
         app.mount("/static", StaticFiles(directory=STATIC))
         app.add_api_route("/docs", swagger_ui, include_in_schema=False)

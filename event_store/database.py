@@ -155,6 +155,17 @@ def _works(connection: Connection) -> bool:
     return True
 
 
+def lost(error: psycopg2.Error) -> bool:
+    """Whether the driver says that the server or the connection is gone.
+
+    When a server process is killed in the middle of an answer, the driver has no SQLSTATE to tell by, and raises the
+    base of its tree itself.
+    """
+    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or (
+        type(error) is psycopg2.DatabaseError and error.pgcode is None
+    )
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """The driver's errors as ours: away or too slow is retry, missing tables or rights are for an operator.
@@ -169,14 +180,16 @@ def translated() -> Iterator[None]:
         raise  # an operational error by the driver's tree, but trying again would fail for ever
     except errors.QueryCanceled as exc:
         raise UnavailableError("the database took longer than the statement time-out") from exc
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
-        raise UnavailableError("the database is away") from exc
     except _SETUP_ERRORS as exc:
         detail = exc.diag.message_primary or type(exc).__name__
         raise ConfigurationError(
             f"the database is not set up for this program ({detail}):"
             " run `audit-trail migrate`, and give the login its role"
         ) from exc
+    except psycopg2.Error as exc:
+        if lost(exc):
+            raise UnavailableError("the database is away") from exc
+        raise
 
 
 def only(cursor: Cursor) -> Any:

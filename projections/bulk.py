@@ -69,13 +69,21 @@ class RangeLoad:
         self.build = build
         self._sinks = [_Sink(table, build.schema) for table in projector.tables]
 
-    def begin(self, cursor: Cursor, first: int) -> None:
-        """Mark the range as done. Raises `FencedError` when it is done already, or the build is gone."""
-        cursor.execute(
-            _SQL["finish_range"], {"name": self.build.name, "build": self.build.build, "first": first}
-        )
-        if cursor.rowcount != 1:
-            raise FencedError(f"the range from {first} is done or not wanted any more")
+    def begin(self, cursor: Cursor, first: int) -> bool:
+        """Mark the range as done; False when another process has done it, such as a worker of a killed rebuild.
+
+        Raises `FencedError` when the build or the range is gone.
+        """
+        asked = {"name": self.build.name, "build": self.build.build, "first": first}
+        cursor.execute(_SQL["finish_range"], asked)
+        if cursor.rowcount == 1:
+            return True
+        cursor.execute(_SQL["is_done"], asked)
+        if not only(cursor):
+            raise FencedError(
+                f"the range from {first} of build {self.build.build} of projection {self.build.name} is gone"
+            )
+        return False
 
     def add(self, cursor: Cursor, events: Sequence[RecordedEvent]) -> None:
         """The rows of some of the range's events. Raises whatever the projector or the database raises."""

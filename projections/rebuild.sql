@@ -33,6 +33,12 @@ UPDATE audit_trail.projection_range
 SET done = true
 WHERE name = %(name)s AND build = %(build)s AND first = %(first)s AND NOT done;
 
+-- name: is_done
+SELECT EXISTS (
+    SELECT FROM audit_trail.projection_range
+    WHERE name = %(name)s AND build = %(build)s AND first = %(first)s AND done
+);
+
 -- name: fail_load
 UPDATE audit_trail.projection
 SET

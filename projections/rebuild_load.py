@@ -131,7 +131,8 @@ def _plan(connection: Connection, builds: Mapping[str, Build], size: int, width:
             for _, _, first, last, done in cursor.fetchall():
                 if not done:
                     found.setdefault((first, last), []).append(build.name)
-    return [Task(first, last, tuple(names)) for (first, last), names in sorted(found.items())]
+    # In one order of names: workers that a killed rebuild has left lock their rows in the same.
+    return [Task(first, last, tuple(sorted(names))) for (first, last), names in sorted(found.items())]
 
 
 def _run(database: Database, statement: str, build: Build, **parameters: object) -> None:

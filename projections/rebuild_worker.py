@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
@@ -21,7 +23,7 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.event import RecordedEvent
-from event_store.database import Connection, Database
+from event_store.database import Connection, Database, lost
 from event_store.reading import read_events
 from projections.bulk import RangeLoad
 from projections.definition import describe_failure
@@ -90,7 +92,7 @@ class Loader:
             self._skipped = skipped(connection)
 
     def load(self, task: Task) -> Answer:
-        """All of the range's rows and its done mark, or nothing."""
+        """All of the range's rows and its done mark, or nothing; what others have done of it is left alone."""
         try:
             self._load(task)
         except _BrokenBy as exc:
@@ -102,9 +104,8 @@ class Loader:
         with self._database.transaction() as connection, connection.cursor() as cursor:
             # A crash of the server may lose the range, rows and mark together.
             cursor.execute("SET LOCAL synchronous_commit = off")
-            for load in loads:
-                load.begin(cursor, task.first)
-            for events in _chunks(connection, task):
+            loads = [load for load in loads if load.begin(cursor, task.first)]
+            for events in _chunks(connection, task) if loads else ():
                 for load in loads:
                     with _breaking(load.projector):
                         load.add(cursor, self._kept(load.projector, events))
@@ -156,11 +157,13 @@ def _breaking(projector: Projector) -> Iterator[None]:
     """What goes wrong inside is the projector's doing, unless it is an error of ours or the database is away."""
     try:
         yield
-    except (AuditTrailError, psycopg2.InterfaceError):
+    except AuditTrailError:
         raise
-    except psycopg2.OperationalError as exc:
+    except psycopg2.errors.ProgramLimitExceeded as exc:
         # The driver counts a row that is too large as operational, but it is that row's fault.
-        if not isinstance(exc, psycopg2.errors.ProgramLimitExceeded):
+        raise _BrokenBy(projector) from exc
+    except psycopg2.Error as exc:
+        if lost(exc):
             raise
         raise _BrokenBy(projector) from exc
     except Exception as exc:
@@ -177,11 +180,23 @@ def _chunks(connection: Connection, task: Task) -> Iterator[list[RecordedEvent]]
         yield batch.events
 
 
+def _end_with_parent() -> None:
+    """A killed coordinator's workers end at once, in the middle of a range: the database rolls it back.
+
+    The pipe would tell them too, but only after the range.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)
+
+
 def work(pipe: Pipe, open_database: OpenDatabase, source: Source, builds: Mapping[str, Build]) -> None:
     """A worker's life: answer each task until the pipe ends, with the coordinator or by it."""
     # Ctrl-C reaches every process of the terminal; it is the coordinator that ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     loader: Loader | None = None
     try:
         database = open_database()

@@ -10,7 +10,7 @@ from psycopg2 import sql
 
 from domain.errors import UnavailableError
 from event_store.append import CHANNEL
-from event_store.database import Connection, Database, translated
+from event_store.database import Connection, Database, lost, translated
 
 _SLICE = 0.1
 """Seconds until a waiter sees `stop`."""
@@ -48,7 +48,9 @@ class WakeUp:
                 select.select([self._listening.fileno()], [], [], min(left, _SLICE))
                 self._listening.poll()
             self._listening.notifies.clear()
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
+        except psycopg2.Error as exc:
+            if not lost(exc):
+                raise
             self._hang_up()
             raise UnavailableError("the connection that listens is gone") from exc
 

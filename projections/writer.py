@@ -11,7 +11,7 @@ from psycopg2 import errors
 from domain.errors import FencedError
 from domain.event import RecordedEvent
 from event_store.copy import copy_in
-from event_store.database import Connection, Cursor, Database, translated
+from event_store.database import Connection, Cursor, Database, lost, translated
 from event_store.statements import load
 from projections.encoding import Encoder
 from projections.projector import Projector
@@ -109,8 +109,9 @@ class Writer:
             try:
                 with self._connection, self._connection.cursor() as cursor:
                     yield cursor
-            except psycopg2.OperationalError:
-                self.close()
+            except psycopg2.Error as exc:
+                if lost(exc):
+                    self.close()
                 raise
 
     def _connect(self) -> Connection:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, UnavailableError
-from event_store.database import READER, Database, only
+from event_store.database import READER, Database, only, translated
 
 
 def ask(database: Database) -> int:
@@ -46,6 +49,41 @@ def test_after_a_restart_of_the_server_a_rested_pool_answers_at_once(server_fold
         time.sleep(1.1)
         assert ask(database) == 17
         database.close()
+
+
+def kill_under(database: Database, statement: str) -> None:
+    """Kill the server process of a connection, before or within a statement."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        killer = threading.Timer(0.1, os.kill, (only(cursor), signal.SIGKILL))
+        killer.start()
+        if "sleep" not in statement:
+            killer.join()
+        cursor.execute(statement)
+
+
+def test_a_server_process_that_is_killed_is_a_database_that_is_away(server_folder: Path) -> None:
+    with EmbeddedPostgres(server_folder / "postgres") as server:
+        database = Database(server.url, None)
+        for statement in ("SELECT 1", "SELECT pg_sleep(9)", "SELECT 1"):
+            with pytest.raises(UnavailableError, match="away"):
+                kill_under(database, statement)
+            server.stop()
+            server.start()
+        database.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "gone"),
+    [
+        (psycopg2.DatabaseError("server closed the connection unexpectedly"), True),
+        (psycopg2.InterfaceError("connection already closed"), True),
+        (psycopg2.DataError("a value"), False),
+    ],
+)
+def test_the_driver_tells_of_a_lost_connection_in_several_classes(error: psycopg2.Error, gone: bool) -> None:
+    with pytest.raises(UnavailableError if gone else psycopg2.DataError), translated():
+        raise error
 
 
 def test_a_query_that_takes_too_long_is_ended_and_the_connection_stays(migrated_url: str) -> None:

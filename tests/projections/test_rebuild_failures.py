@@ -23,6 +23,8 @@ from event_store.migrations import migrate
 from projections.operations import pause, skip
 from projections.projector import Projector
 from projections.rebuild import rebuild
+from projections.rebuild_load import new_build
+from projections.rebuild_worker import Answer, Loader, Task
 from projections.registry import built_in
 from projections.switching import drop, switch
 from projections.tables import Row
@@ -80,6 +82,70 @@ def test_killed_at_random_moments_it_goes_on_where_it_was(trail: Trail, tmp_path
     assert_same(trail)
     ids = [json.loads(line)["event_id"] for line in sent.read_text().splitlines()]
     assert len(set(ids)) == sum(len(builds(trail, name)) - 1 for name in ALL)
+
+
+def test_killed_and_run_again_at_once_it_goes_on_beside_workers_that_were_left(
+    trail: Trail, tmp_path: Path
+) -> None:
+    trail.given(*some_events(3000))
+    sent = tmp_path / "sent"
+    process = start(trail, sent)
+    kills, before = 0, 0
+    while kills < 5:
+        until = time.monotonic() + 30
+        while process.poll() is None and done_ranges(trail) <= before and time.monotonic() < until:
+            time.sleep(0.002)
+        if process.poll() is not None:
+            break
+        before = done_ranges(trail)
+        process.kill()
+        process.wait()
+        kills += 1
+        process = start(trail, sent)
+    assert kills > 2
+    assert process.wait(60) == 0
+    assert_same(trail)
+
+
+def test_a_range_that_another_process_has_done_is_left_alone(trail: Trail) -> None:
+    trail.given(*some_events(30))
+    build = new_build(trail.projector, UserProjector())
+    with trail.projector.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_trail.projection_range (name, build, first, last) VALUES ('user', %s, 0, 29)",
+            (build.build,),
+        )
+    loaders = [Loader(trail.projector, built_in(), {"user": build}) for _ in range(2)]
+    task = Task(0, 29, ("user",))
+    threads = [threading.Thread(target=loader.load, args=(task,)) for loader in loaders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert loaders[0].load(task) == Answer(task)
+    with trail.projector.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT sum(events)::int FROM {build.schema}.partial_user_action")
+        assert cursor.fetchall() == trail.rows("SELECT sum(events)::int FROM user_v1.user_action")
+    with pytest.raises(FencedError, match="is gone"):
+        loaders[0].load(Task(7, 9, ("user",)))
+
+
+def test_workers_end_when_their_coordinator_is_killed(trail: Trail, tmp_path: Path) -> None:
+    trail.given(*some_events(1500))
+    process = start(trail, tmp_path / "sent")
+    eventually(lambda: done_ranges(trail) > 0)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.wait()
+    assert workers
+    eventually(lambda: not any(alive(pid) for pid in workers))
+
+
+def alive(pid: str) -> bool:
+    try:
+        return b"multiprocessing" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_worker_that_is_killed_costs_its_range_alone(trail: Trail) -> None:

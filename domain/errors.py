@@ -7,6 +7,7 @@
     ├── UnavailableError         retry: a service that we need is away, nothing was committed
     ├── FencedError              retry: another process has moved on, read the position again
     ├── LogInconsistentError     stop: the log contradicts itself, refuse to write
+    │   └── EventAlteredError    stop: one event is not what was sealed
     └── ConfigurationError       stop: an operator has to change a setting
 
 Every failure says which of the three it is: **reject**, **retry** or **stop**.
@@ -70,6 +71,16 @@ class FencedError(AuditTrailError):
 
 class LogInconsistentError(AuditTrailError):
     """Stop: what is stored contradicts itself. Nothing is written until an operator has looked."""
+
+
+class EventAlteredError(LogInconsistentError):
+    """Stop: what is stored at a position is not what was sealed there. Clients are told so: it is no defect of ours."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(
+            f"the event at position {position} is not the one that was signed: run `audit-trail verify`"
+        )
+        self.position = position
 
 
 class ConfigurationError(AuditTrailError):

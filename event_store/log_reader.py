@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from domain.body import BodyFormat
-from domain.errors import LogInconsistentError, Reason, RejectedError
+from domain.errors import EventAlteredError, LogInconsistentError, ProofError, Reason, RejectedError
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from event_store.copy import UNIX_EPOCH_US, to_us
 from event_store.database import Connection, Cursor, Database
@@ -16,7 +16,7 @@ from event_store.merkle import TILE_WIDTH, leaf_hash
 from event_store.nodes import StoredTree
 from event_store.tlog.notes import Note, VerifierKey, verified
 from event_store.tlog.proof_files import encode_proof
-from event_store.tlog.proofs import consistency_proof, inclusion_nodes, root_at
+from event_store.tlog.proofs import consistency_proof, inclusion_nodes, root_at, verify_inclusion
 from event_store.tlog.tiles import encode_entries
 from event_store.tlog.tree_heads import TreeHead
 
@@ -88,23 +88,24 @@ class LogReader:
     def inclusion_proof(self, position: int, tree_size: int | None = None) -> InclusionProof:
         """That `position` is in the tree of `tree_size` (the newest signed one when absent).
 
-        Raises `RejectedError` when that tree is larger than the log, or does not hold the position.
+        Raises `RejectedError` when that tree is larger than the log, or does not hold the position, and
+        `EventAlteredError` when what is stored there is not what the tree holds.
         """
         (proof,) = self.inclusion_proofs([(position, tree_size)])
-        if isinstance(proof, RejectedError):
+        if isinstance(proof, RejectedError | EventAlteredError):
             raise proof
         return proof
 
     def inclusion_proofs(
         self, wanted: Sequence[tuple[int, int | None]]
-    ) -> list[InclusionProof | RejectedError]:
+    ) -> list[InclusionProof | RejectedError | EventAlteredError]:
         """`inclusion_proof` for many (position, tree size) from one snapshot; what it would raise is in its place."""
         with self._database.transaction(read_only=True) as connection:
             tree = StoredTree(connection)
             sized = [(position, tree.size if size is None else size) for position, size in wanted]
             refused = [_refusal(tree, *each) for each in sized]
             made = iter(
-                prove(connection, tree, [e for e, no in zip(sized, refused, strict=True) if no is None])
+                _checked(connection, tree, [e for e, no in zip(sized, refused, strict=True) if no is None])
             )
             return [next(made) if no is None else no for no in refused]
 
@@ -142,6 +143,8 @@ class LogReader:
             if head is None:
                 raise LogInconsistentError("the log has events and no signed head")
             (proof,) = prove(connection, StoredTree(connection), [(row[0], head.size)])
+            if proof.root != head.root:
+                raise LogInconsistentError(f"the tree of {head.size} events is not the one that was signed")
             return encode_proof(row[0], proof.hashes, head.checkpoint, proof.entry)
 
 
@@ -161,7 +164,36 @@ def prove(
     """The inclusion proofs of many (position, tree size), each of which the tree must have.
 
     It takes few statements, however many are wanted: one for the entries, one for the tiles, one more for each size.
+    Raises `EventAlteredError` for the first event that is not what the tree holds: a proof that is given verifies.
     """
+    proofs = []
+    for proof in _checked(connection, tree, wanted):
+        if isinstance(proof, EventAlteredError):
+            raise proof
+        proofs.append(proof)
+    return proofs
+
+
+def _checked(
+    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+) -> list[InclusionProof | EventAlteredError]:
+    return [
+        proof if _verifies(proof) else EventAlteredError(proof.leaf_index)
+        for proof in _proofs(connection, tree, wanted)
+    ]
+
+
+def _verifies(proof: InclusionProof) -> bool:
+    try:
+        verify_inclusion(proof.leaf_index, proof.tree_size, proof.leaf_hash, proof.hashes, proof.root)
+    except ProofError:
+        return False
+    return True
+
+
+def _proofs(
+    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+) -> list[InclusionProof]:
     with connection.cursor() as cursor:
         cursor.execute(_SOME, (list({position for position, _ in wanted}),))
         entries = _entries(cursor)

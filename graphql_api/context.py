@@ -10,7 +10,7 @@ from uuid import UUID
 import strawberry
 from strawberry.dataloader import DataLoader
 
-from domain.errors import AuditTrailError, RejectedError
+from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import RecordedEvent
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.errors import Code, QueryError, from_domain
@@ -86,7 +86,7 @@ class ProvableLog(Protocol):
 
     def inclusion_proofs(
         self, wanted: Sequence[tuple[int, int | None]]
-    ) -> list[InclusionProof | RejectedError]:
+    ) -> list[InclusionProof | RejectedError | EventAlteredError]:
         """See LogReader."""
         ...
 
@@ -167,7 +167,7 @@ class Context:
 
     async def _prove(self, wanted: list[tuple[int, int | None]]) -> list[InclusionProof | BaseException]:
         proofs = await self.read(self.log.inclusion_proofs, wanted)
-        return [from_domain(proof) if isinstance(proof, RejectedError) else proof for proof in proofs]
+        return [from_domain(proof) if isinstance(proof, AuditTrailError) else proof for proof in proofs]
 
 
 Info = strawberry.Info[Context, None]

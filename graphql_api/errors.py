@@ -10,12 +10,15 @@ import re
 import traceback
 from enum import StrEnum
 
+import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.extensions import MaskErrors
 from strawberry.utils.str_converters import to_camel_case
 
-from domain.errors import AuditTrailError, RejectedError, UnavailableError
+from domain.errors import AuditTrailError, EventAlteredError, RejectedError, UnavailableError
 from graphql_api.waiting import BehindError
+
+log = structlog.get_logger(__name__)
 
 
 class Code(StrEnum):
@@ -55,6 +58,9 @@ def from_domain(exc: AuditTrailError) -> QueryError:
         return QueryError(Code.BAD_USER_INPUT, exc.message, argument=to_camel_case(exc.field))
     if isinstance(exc, UnavailableError):
         return QueryError(Code.UNAVAILABLE, "the event store is away; try again in a moment")
+    if isinstance(exc, EventAlteredError):
+        log.error("event_altered", position=exc.position)
+        return QueryError(Code.INTERNAL_ERROR, str(exc))
     return QueryError(Code.INTERNAL_ERROR, MASKED)
 
 

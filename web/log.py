@@ -129,7 +129,7 @@ def proof_routes(log: LogReader, threads: Threads) -> APIRouter:
         summary="That the event is in the log: a proof file (C2SP tlog-proof)",
         response_class=Response,
         description="The tree head in it is the newest that a witness has cosigned, if it covers the event.",
-        responses={**content(TEXT), **problems(400, 404, 503)},
+        responses={**content(TEXT), **problems(400, 404, 500, 503)},
     )
     async def proof(event_id: UUID) -> Response:
         data = await threads.run(log.proof_file, event_id)

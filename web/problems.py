@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.errors import AuditTrailError, Reason, RejectedError, UnavailableError
+from domain.errors import AuditTrailError, EventAlteredError, Reason, RejectedError, UnavailableError
 from graphql_api.errors import origin
 from graphql_api.waiting import BehindError
 
@@ -82,6 +82,11 @@ def install(app: FastAPI, retry_after: int) -> None:
             headers={"Retry-After": str(retry_after)},
         )
 
+    async def altered(_: Request, exc: Exception) -> Response:
+        assert isinstance(exc, EventAlteredError)
+        log.error("event_altered", position=exc.position)
+        return problem(500, str(exc))
+
     async def stopped(_: Request, exc: Exception) -> Response:
         log.error("request_failed", **origin(exc))
         return problem(500, UNEXPECTED)
@@ -90,6 +95,7 @@ def install(app: FastAPI, retry_after: int) -> None:
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(RejectedError, refused)
     app.add_exception_handler(UnavailableError, away)
+    app.add_exception_handler(EventAlteredError, altered)
     app.add_exception_handler(AuditTrailError, stopped)
 
 

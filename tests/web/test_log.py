@@ -29,6 +29,7 @@ from graphql_api.limits import QueryLimits
 from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
+from tests.event_store.verify.tampering import Log
 from tests.graphql_api.trail import hospital, read, record
 from tests.signing import KEY
 from tests.web.conftest import NO_BROKER, Serve, serving
@@ -389,3 +390,30 @@ def test_entries_say_nothing_about_persons(client: httpx2.Client) -> None:
         assert entry == encode_entry(
             int(position), event_id, int(recorded), stream, int(offset), int(format), digest
         )
+
+
+def test_the_proof_of_an_event_that_was_altered_is_refused_and_its_neighbours_are_proved(
+    client: httpx2.Client, trail_url: str
+) -> None:
+    ids = {each["position"]: each["event"]["event_id"] for each in client.get("/v1/events").json()["events"]}
+    Log(trail_url, []).attack("UPDATE audit_trail.event SET recorded_at = now() WHERE position = 3")
+    refused = client.get(f"/v1/events/{ids[3]}/proof")
+    assert (refused.status_code, refused.headers["content-type"]) == (500, "application/problem+json")
+    assert "the event at position 3 is not the one that was signed" in refused.json()["detail"]
+    assert client.get(f"/v1/events/{ids[2]}/proof").status_code == 200
+    answer = graphql(client, PROOFS)
+    (error,) = answer["errors"]
+    assert "the event at position 3 is not the one that was signed" in error["message"]
+    assert error["extensions"]["code"] == "INTERNAL_ERROR"
+    without = [n["position"] for n in answer["data"]["events"]["nodes"] if n["inclusionProof"] is None]
+    assert without == [3]
+
+
+def test_a_proof_that_leads_to_another_root_than_was_signed_is_refused(
+    client: httpx2.Client, trail_url: str
+) -> None:
+    ids = {each["position"]: each["event"]["event_id"] for each in client.get("/v1/events").json()["events"]}
+    log = Log(trail_url, [])
+    log.attack("UPDATE audit_trail.event SET recorded_at = now() WHERE position = 3")
+    log.recompute()
+    assert client.get(f"/v1/events/{ids[2]}/proof").status_code == 500

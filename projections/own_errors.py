@@ -22,3 +22,7 @@ class RowError(Exception):
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
         self.line = line
+
+
+class LimitError(RowError):
+    """The file's SQL took more time or disk than one batch may. Not worth a search for one event, so none is made."""

@@ -13,9 +13,9 @@ from psycopg2 import errors, sql
 from domain.errors import UnavailableError
 from domain.event import RecordedEvent
 from domain.validation import encode_event
-from event_store.database import Connection, Database
+from event_store.database import Connection, Database, lost
 from projections.encoding import utc
-from projections.own_errors import RowError
+from projections.own_errors import LimitError, RowError
 from projections.own_rows import WORDS
 from projections.own_sql_words import read_words
 from projections.tables import Kind, Table
@@ -43,9 +43,11 @@ BATCH_COLUMNS = {
 """What `batch` has, and of which type. `event` is the whole event, as GET /v1/events shows it."""
 
 TIMEOUT_MS = 30_000
-"""How long one SELECT may take on one batch; half of a batch may be quicker, so it is halved before it is given up."""
+"""How long one SELECT may take on one batch, however small the batch is."""
 MAX_ROWS = 1_000_000
 """Rows of one batch and table; a batch has some thousand events."""
+_DISK = "53400"
+"""configuration_limit_exceeded: the temp_file_limit of migration 0006. Operational to the driver; no retry helps."""
 
 _SELECTED = ", ".join(
     f'"{name}" COLLATE "C" AS "{name}"' if type == "text" else f'"{name}"'
@@ -88,7 +90,8 @@ class OwnQuery(Struct, frozen=True):
 def run_query(database: Database, query: OwnQuery, events: Sequence[RecordedEvent]) -> list[tuple[Any, ...]]:
     """The rows for these events, in the order of the table's columns.
 
-    Raises `RowError` when the SELECT fails or takes too long, `UnavailableError` when the database is away.
+    Raises `RowError` when the SELECT fails, `LimitError` when it takes too long or too much disk, and
+    `UnavailableError` when the database is away.
     """
     columns = query.table.columns
     wanted = sql.SQL(", ").join(
@@ -168,15 +171,18 @@ def ask(
         try:
             cursor.execute(statement, (whole, events, MAX_ROWS))
         except errors.QueryCanceled as exc:
-            raise RowError(
-                query.line,
-                f"table {query.table.name}: the SELECT took longer than it may, {TIMEOUT_MS / 1000:.0f} s",
+            raise LimitError(
+                query.line, f"table {query.table.name}: the SELECT took longer than {TIMEOUT_MS / 1000:.0f} s"
             ) from exc
         except psycopg2.Error as exc:
+            if exc.pgcode == _DISK:
+                raise LimitError(
+                    query.line, f"table {query.table.name}: the SELECT took more disk than temp_file_limit"
+                ) from exc
             limited = (exc.pgcode or "").startswith(
                 "54"
             )  # too complex: operational to the driver, and no retry helps
-            if isinstance(exc, psycopg2.InterfaceError | psycopg2.OperationalError) and not limited:
+            if lost(exc) and not limited:
                 raise UnavailableError("the database is away") from exc
             raise _failed(query, exc, len(before)) from exc
         return cursor.fetchall()

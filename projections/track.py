@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from domain.errors import AuditTrailError, FencedError
 from domain.event import RecordedEvent
 from event_store.database import Database
-from projections.definition import describe_failure
+from projections.definition import code_digest, describe_failure
+from projections.own_errors import LimitError
 from projections.projector import Projector
 from projections.registry import Build, misfit
 from projections.writer import Prepared, Writer
@@ -46,6 +47,8 @@ class Track:
         self._parked: str | None = ""
         self._pause = 0.0
         self._retry_at = 0.0
+        self._most = 0
+        self._ceiling = 0
 
     @property
     def feeding(self) -> bool:
@@ -92,6 +95,14 @@ class Track:
             self._pause = self._retry_at = 0.0
         if self._writer is None or self._build is None or self._build.build != build.build:
             self.close()
+            if build.code_digest and build.code_digest != code_digest(self.projector):
+                # Other code need not mean other rows: a release touches a file for its comments too.
+                _log.warning(
+                    "projection %s: the source has changed since build %d was begun; if other rows come out of it,"
+                    " raise its version and rebuild",
+                    self.projector.name,
+                    build.build,
+                )
             self._writer = Writer(self._database, self.projector, build)
         elif fenced and self.position == build.position:
             # Nobody has moved on, so trying again at once would be fenced for ever.
@@ -106,6 +117,8 @@ class Track:
         is kept. Raises `AuditTrailError` when neither is the matter.
         """
         kept = [each for each in events if each.position not in self._skipped] if self._skipped else events
+        if 0 < self._most < len(kept):
+            kept, last = kept[: self._most], kept[self._most].position - 1
         try:
             self.writer.apply(kept, self.position, last)
         except FencedError:
@@ -113,10 +126,13 @@ class Track:
             return 0
         except AuditTrailError:
             raise
+        except LimitError as exc:
+            return self._slow_down(kept, exc)
         except Exception as exc:  # noqa: BLE001 - a projector may be anyone's code, and must stop itself alone
             return self._narrow(kept, last, exc)
         self.position = last
         self._pause = self._retry_at = 0.0
+        self._most = min(self._most * 4, self._ceiling)
         return len(kept)
 
     def prepare(self, events: Sequence[RecordedEvent]) -> Prepared:
@@ -135,13 +151,31 @@ class Track:
         applied = self.feed(events[:half], middle)
         return applied + self.feed(events[half:], last) if self.position == middle else applied
 
+    def _slow_down(self, events: Sequence[RecordedEvent], cause: LimitError) -> int:
+        """Show at once that a batch takes too much, and try one event after a pause: to halve it would take minutes.
+
+        When that one goes in, the batches grow again to half of what was too much.
+        """
+        if not events:
+            raise cause
+        if len(events) == 1:
+            self._stop_at(events[0], cause)
+        else:
+            self._most, self._ceiling = 1, len(events) // 2
+            self._hold_at(events[0], cause)
+        return 0
+
     def _stop_at(self, event: RecordedEvent, cause: Exception) -> None:
+        self.failure = (event.position, self._hold_at(event, cause))
+
+    def _hold_at(self, event: RecordedEvent, cause: Exception) -> str:
+        """Record the failure, and wait; what it is."""
         failure = describe_failure(self.projector, cause)
         _log.error("projection %s stopped at position %d: %s", self.projector.name, event.position, failure)
         self.writer.fail(event, failure)
-        self.failure = (event.position, failure)
         self._pause = min(max(self._pause * 2, POISON_SECONDS[0]), POISON_SECONDS[1])
         self._retry_at = time.monotonic() + self._pause
+        return failure
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -181,9 +181,16 @@ def test_a_select_without_end_is_stopped(trail: Trail, tmp_path: Path) -> None:
     begin_own(trail.url, projector)
     with (
         closing(own_database_with_limit(trail, 300)) as database,
-        pytest.raises(CodeError, match="took longer than it may"),
+        pytest.raises(CodeError, match="the SELECT took longer than 30 s"),
     ):
         projector.bind(database)
+
+
+def test_a_select_that_fills_the_disk_is_stopped(trail: Trail, tmp_path: Path) -> None:
+    sorted_rows = "SELECT max(n.t) AS id, 1::bigint AS events FROM (SELECT repeat(i::text, 60) AS t FROM"
+    endless = f"{sorted_rows} generate_series(1, 100000000) AS i ORDER BY 1 OFFSET 1) AS n"
+    with pytest.raises(CodeError, match="the SELECT took more disk than temp_file_limit"):
+        bound(trail, written(tmp_path, endless))
 
 
 def test_a_select_that_the_server_finds_too_deep_is_the_files_fault_and_not_the_servers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -9,12 +10,17 @@ from threading import Thread
 import pytest
 
 from domain.errors import ConfigurationError, FencedError
+from event_store.database import Database
+from event_store.reading import read_events
 from projections.holding import holding
 from projections.operations import reset, skip
+from projections.own_access import begin_own
 from projections.own_errors import CodeError
-from projections.registry import list_builds
+from projections.own_file import load_own
+from projections.registry import list_builds, register
 from projections.runner import Runner
 from projections.status import describe
+from projections.track import Track
 from tests.projections.building import START, Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, SQL, bound, own_database, project, rebuild_own, write
 from tests.projections.test_runner import eventually
@@ -176,6 +182,52 @@ def test_code_that_can_not_take_an_empty_batch_is_never_given_one(trail: Trail, 
     project(trail, file)
     mine = next(each for each in trail.read.projections() if each.name == "mine" and each.live)
     assert (mine.position, mine.error) == (0, None)
+
+
+SLOW_ON = """
+sql = {{
+    "{name}": "SELECT actor_id, 1::bigint AS events, occurred_at AS last_at, '{{}}'::text[] AS patients FROM batch",
+    "{name}_log": '''
+        WITH RECURSIVE many (n) AS (
+            SELECT 1 FROM batch HAVING count(*) > 1 UNION ALL SELECT n FROM many)
+        SELECT position, type, NULL::jsonb AS place FROM batch, (SELECT max(n) FROM many) AS found ''',
+}}
+"""
+
+
+def test_a_select_without_end_is_shown_at_once_and_one_event_is_tried_after_a_pause(
+    trail: Trail, tmp_path: Path
+) -> None:
+    projector = load_own(write(tmp_path, HEAD + SLOW_ON.replace("HAVING count(*) > 1", "")))
+    trail.append(*[an_event() for _ in range(40)])
+    begin_own(trail.url, projector)
+    projector.bind(Database(trail.url, "audit_trail_own_mine", size=1, statement_timeout_ms=300))
+    began = time.monotonic()
+    with closing(own_database(trail)) as database:
+        Runner(database, [projector]).catch_up()
+    assert time.monotonic() - began < 3, "it is not halved down to one event"
+    [mine] = [each for each in trail.read.projections() if each.name == "mine"]
+    assert (mine.position, mine.failed_position, mine.state) == (-1, 0, "failed")
+    assert "the SELECT took longer than 30 s" in str(mine.error)
+
+
+def test_a_select_that_is_too_slow_for_a_large_batch_goes_on_in_small_ones(
+    trail: Trail, tmp_path: Path
+) -> None:
+    text = HEAD + SLOW_ON.replace("HAVING count(*) > 1", "HAVING count(*) > 8")
+    projector = load_own(write(tmp_path, text))
+    trail.append(*[an_event() for _ in range(40)])
+    begin_own(trail.url, projector)
+    projector.bind(Database(trail.url, "audit_trail_own_mine", size=1, statement_timeout_ms=300))
+    with closing(own_database(trail)) as database:
+        build = register(database, projector)
+        track = Track(database, projector)
+        track.look(build, frozenset())
+        with database.transaction(read_only=True) as connection:
+            events = read_events(connection, -1, 100).events
+        sizes = [track.feed(events[track.position + 1 :], 39) for _ in range(12)]
+        track.close()
+    assert (sizes[:3], track.position) == ([0, 1, 4], 39)
 
 
 def test_floats_are_not_numbers_of_two_kinds(trail: Trail, tmp_path: Path) -> None:

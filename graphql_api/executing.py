@@ -76,7 +76,7 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
 
 
 class Document:
-    """An operation and its plans.
+    """An operation, and its plans by the values of the variables that decide which fields there are.
 
     Its nodes are told apart by their identity, which is theirs only while they live: so they are held here.
     """
@@ -89,12 +89,12 @@ class Document:
         for node in (operation, *fragments.values()):
             visit(node, finding)
         self._variables = tuple(sorted(finding.names))
-        self._plans: OrderedDict[tuple[object, ...], Plans] = OrderedDict()
+        self.choices: OrderedDict[tuple[object, ...], Plans] = OrderedDict()
 
     def plans(self, values: Mapping[str, Any]) -> Plans:
         """The plans that hold for these values of the variables."""
         choice = tuple(values.get(name) for name in self._variables)
-        return kept(self._plans, choice, dict, MAX_CHOICES)
+        return kept(self.choices, choice, dict, MAX_CHOICES)
 
 
 class _FindVariables(Visitor):

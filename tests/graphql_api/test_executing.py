@@ -1,0 +1,291 @@
+"""Compiled selections answer as graphql-core does, whatever is asked and whatever the data is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any, ParamSpec, TypeVar
+
+import msgspec
+import pytest
+from graphql import get_introspection_query, parse, validate
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.types import ExecutionResult
+
+from event_store.database import READER, Database
+from event_store.log_reader import LogReader
+from graphql_api.compiling import MAX_FIELDS, Plan
+from graphql_api.context import Context
+from graphql_api.documents import MAX_DOCUMENTS
+from graphql_api.errors import MaskUnexpectedErrors
+from graphql_api.executing import MAX_CHOICES, CompilingExecutor
+from graphql_api.limits import QueryLimits
+from graphql_api.reading import Threads
+from graphql_api.schema import AuditTrailSchema, make_schema
+from projections.filters import EventFilter, EventPage, PageRequest
+from projections.read_models import ReadModels
+from tests.graphql_api.asking import Query, queries
+from tests.graphql_api.trail import hospital, record
+
+P = ParamSpec("P")
+T = TypeVar("T")
+LIMITS = QueryLimits(max_depth=20, max_aliases=1000, max_directives=1000, max_tokens=20000, max_events=10**6)
+PAGES = (
+    "(first: 3)",
+    "(first: $size)",
+    "(last: 2)",
+    "(first: 2, last: 1)",
+    '(first: 2, filter: {patient: "17"})',
+    "(first: 4, filter: {actor: $who})",
+)
+ARGUMENTS = {
+    "Query.events": PAGES,
+    "Query.event": ('(id: "00000000-0000-0000-0000-000000000000")',),
+    "Query.patient": ('(id: "17")', '(id: "none")', '(id: "17", limit: 0)'),
+    "Query.user": ('(id: "ada")',),
+    "Query.device": ('(id: "pump-1")',),
+    "Query.service": ('(name: "vitals")',),
+    "Query.resource": ('(type: "Observation", id: "o-17")',),
+    "Query.node": (
+        '(id: "nonsense")',
+        '(id: "UGF0aWVudEFjdGl2aXR5OjE3")',
+        '(id: "VXNlckFjdGl2aXR5OmFkYQ")',
+    ),
+    "Query.projection": ('(name: "patient")',),
+    "Query.treeHead": ("", "(size: 3)"),
+    "Query.consistencyProof": ("(from: 3, to: 10)",),
+    "Event.inclusionProof": ("", "(treeSize: 4)"),
+    "ProjectionModel.rows": ('(first: 2, table: "patient_timeline")',),
+    **{f"{name}Activity.timeline": PAGES for name in ("Patient", "User", "Device", "Service", "Resource")},
+}
+
+
+EXAMPLES = 100
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Without shrinking: it could take minutes, and the first query that is found says enough."""
+
+
+class Raising:
+    """An object with no attribute that can be read."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"{name} can't be read")
+
+
+class Directly(Threads):
+    """Runs each call at once: of fields that wait for threads, which fails first is a matter of luck."""
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return function(*args, **kwargs)
+
+
+class Later:
+    """Something to wait for."""
+
+    def __await__(self) -> Generator[None, None, str]:
+        yield
+        return "later"
+
+
+WRONG: dict[str, Callable[[], Any]] = {
+    "nothing": lambda: None,
+    "an error": lambda: ValueError("wrong"),
+    "a word": lambda: "nonsense",
+    "a number": lambda: 3,
+    "a large number": lambda: 2**40,
+    "a huge number": lambda: 2**80,
+    "no number": lambda: float("nan"),
+    "yes": lambda: True,
+    "a list": lambda: ["x", None, 1],
+    "an iterator": lambda: iter(["x"]),
+    "an object": object,
+    "raising": Raising,
+    "raising ones": lambda: (Raising(), None),
+    "awaitable": Later,
+    "a mapping": lambda: {"id": "x", "kind": "USER"},
+}
+"""Values that the store never holds, made anew for each execution."""
+
+
+class Wrong(ReadModels):
+    """The read models, with wrong values in their pages of events: by number in the page, field and value."""
+
+    def __init__(self, database: Database, wrong: list[tuple[int, str, str]]) -> None:
+        super().__init__(database)
+        self._wrong = wrong
+
+    def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
+        found = super().events(filter, page)
+        for number, path, value in self._wrong:
+            if number < len(found.events):
+                found.events[number] = put(found.events[number], path.split("."), WRONG[value]())
+        return found
+
+
+def put(struct: Any, path: list[str], value: Any) -> Any:
+    """`struct` with another value at `path`; as it is where it has nothing there."""
+    name, *inner = path
+    if not isinstance(struct, msgspec.Struct):
+        return struct
+    made = put(getattr(struct, name), inner, value) if inner else value
+    return msgspec.structs.replace(struct, **{name: made})
+
+
+_OF_EVENTS = (
+    *(
+        "event_id",
+        "type",
+        "occurred_at",
+        "source",
+        "actor",
+        "action",
+        "outcome",
+        "session",
+        "client",
+        "patients",
+    ),
+    *("resources", "changes", "purpose_of_use", "emergency", "attributes", "schema_version"),
+    *("actor.kind", "actor.id", "actor.roles", "source.service", "client.address"),
+)
+PATHS = ["position", "recorded_at", "stream", *(f"event.{path}" for path in _OF_EVENTS)]
+
+
+class Both:
+    """The same schema with the compiling executor and with the library's own, on one trail."""
+
+    def __init__(self, database: Database, threads: Threads) -> None:
+        self.ours, self.theirs = make_schema(LIMITS), make_schema(LIMITS)
+        self.theirs.execution_context_class = StrawberryGraphQLCoreExecutionContext
+        for schema in (self.ours, self.theirs):
+            # The words of unexpected errors are compared too.
+            schema.extensions = tuple(each for each in schema.extensions if each is not MaskUnexpectedErrors)
+        self._database = database
+        self._threads = threads
+
+    async def ask(
+        self, schema: AuditTrailSchema, query: Query, wrong: list[tuple[int, str, str]]
+    ) -> ExecutionResult:
+        context = Context(Wrong(self._database, wrong), LogReader(self._database), self._threads, LIMITS)
+        return await schema.execute(query.text, query.variables, context_value=context)
+
+    def answers(self, query: Query, wrong: list[tuple[int, str, str]]) -> tuple[bytes, bytes]:
+        async def run() -> tuple[bytes, bytes]:
+            return answer(await self.ask(self.ours, query, wrong)), answer(
+                await self.ask(self.theirs, query, wrong)
+            )
+
+        return asyncio.run(run())
+
+
+def answer(result: ExecutionResult) -> bytes:
+    """All that a client gets: data in its order, and every error's message, path, locations and extensions."""
+    return msgspec.json.encode(
+        {"data": result.data, "errors": [error.formatted for error in result.errors or ()]}, enc_hook=repr
+    )
+
+
+@pytest.fixture
+def both(migrated_url: str) -> Iterator[Both]:
+    record(migrated_url, hospital())
+    with closing(Database(migrated_url, READER, size=2)) as database, closing(Directly(1)) as threads:
+        yield Both(database, threads)
+
+
+def test_random_queries_of_random_data_are_answered_alike(both: Both) -> None:
+    schema = both.ours._schema
+    wrong = st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(PATHS), st.sampled_from(sorted(WRONG))), max_size=3
+    )
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+    @given(queries(schema, ARGUMENTS), wrong)
+    def alike(query: Query, wrong: list[tuple[int, str, str]]) -> None:
+        assume(not validate(schema, parse(query.text)))
+        ours, theirs = both.answers(query, wrong)
+        assert ours == theirs
+
+    alike()
+
+
+PLAIN = """{ events(first: 4) { asOfPosition nodes {
+  eventId position recordedAt occurredAt type action outcome source { service } actor { kind id name roles }
+  session correlationId emergency reason patients { id } changes { path before after } attributes
+} } }"""
+
+
+def executor_of(schema: AuditTrailSchema) -> type[CompilingExecutor]:
+    executor: Any = schema.execution_context_class
+    assert issubclass(executor, CompilingExecutor)
+    return executor
+
+
+def plans(schema: AuditTrailSchema) -> list[Plan | None]:
+    """The plans that the schema's executor has made."""
+    return [
+        plan
+        for document in executor_of(schema).documents.values()
+        for plans in document.choices.values()
+        for plan in plans.values()
+    ]
+
+
+def test_a_page_of_plain_fields_is_answered_by_one_function(both: Both) -> None:
+    ours, theirs = both.answers(Query(PLAIN, {}), [])
+    assert ours == theirs
+    (plan,) = plans(both.ours)
+    assert plan is not None
+    assert plan.rest == {}
+
+
+def test_a_field_with_a_resolver_is_left_to_graphql_core_and_stays_in_its_place(both: Both) -> None:
+    text = "{ events(first: 2) { nodes { type inclusionProof(treeSize: 4) { leafIndex } position } } }"
+    ours, theirs = both.answers(Query(text, {}), [])
+    assert ours == theirs
+    assert [tuple(plan.rest) for plan in plans(both.ours) if plan and plan.rest] == [("inclusionProof",)]
+
+
+def test_variables_of_directives_never_meet_another_requests_plan(both: Both) -> None:
+    text = """query ($a: Boolean!, $b: Boolean!) { events(first: 1) {
+      nodes { type @include(if: $a) position @skip(if: $b) outcome @skip(if: $a) @include(if: $b) }
+    } }"""
+    found = set()
+    for _ in range(2):
+        for a, b in ((True, True), (True, False), (False, True), (False, False)):
+            ours, theirs = both.answers(Query(text, {"a": a, "b": b}), [])
+            assert ours == theirs
+            found.add(ours)
+    assert len(found) == 4
+
+
+def test_a_document_of_more_fields_than_are_compiled_is_answered_alike(both: Both) -> None:
+    many = " ".join(f"a{number}: type" for number in range(MAX_FIELDS + 10))
+    ours, theirs = both.answers(Query(f"{{ events(first: 2) {{ nodes {{ {many} }} }} }}", {}), [])
+    assert ours == theirs
+
+
+def test_the_schemas_description_of_itself_is_answered_alike(both: Both) -> None:
+    ours, theirs = both.answers(Query(get_introspection_query(input_value_deprecation=True), {}), [])
+    assert ours == theirs
+
+
+def test_no_number_of_documents_fills_the_memory(both: Both) -> None:
+    async def ask() -> None:
+        directives = " ".join(f"$v{number}: Boolean!" for number in range(5))
+        fields = " ".join(f"f{number}: type @skip(if: $v{number})" for number in range(5))
+        text = f'query ({directives}) {{ event(id: "{"0" * 8}-0000-0000-0000-{"0" * 12}") {{ {fields} }} }}'
+        for number in range(2**5):
+            variables = {f"v{bit}": bool(number >> bit & 1) for bit in range(5)}
+            await both.ask(both.ours, Query(text, variables), [])
+        for number in range(MAX_DOCUMENTS + 20):
+            await both.ask(both.ours, Query(f"{{ a{number}: __typename }}", {}), [])
+            if number == 0:
+                choices.extend(len(document.choices) for document in executor.documents.values())
+
+    executor = executor_of(both.ours)
+    choices: list[int] = []
+    asyncio.run(ask())
+    assert choices == [MAX_CHOICES, 1]
+    assert len(executor.documents) == MAX_DOCUMENTS

@@ -130,6 +130,8 @@ class Database:
         with connection.cursor() as cursor:
             if self.role is not None:
                 cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
+            # Nothing that somebody put into a schema of this database may stand for what PostgreSQL itself has.
+            cursor.execute("SET search_path = pg_catalog, pg_temp")
             cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute("SET statement_timeout = %s", (self._statement_timeout_ms,))
         connection.commit()

@@ -76,7 +76,11 @@ class StoredTree:
                 " INNER JOIN audit_trail.tile ON tile.level = wanted.level AND tile.index = wanted.index",
                 (list(levels), list(indexes)),
             )
-            self._tiles |= {(level, index): bytes(hashes) for level, index, hashes in cursor.fetchall()}
+            self._tiles |= {
+                (level, index): bytes(hashes)
+                for level, index, hashes in cursor.fetchall()
+                if len(hashes) == TILE_WIDTH * HASH_SIZE
+            }
         lost = sorted(missing - self._tiles.keys())
         if lost:
-            raise LogInconsistentError(f"tile {lost[0][0]}/{lost[0][1]} of the log is missing")
+            raise LogInconsistentError(f"tile {lost[0][0]}/{lost[0][1]} of the log is missing, or cut")

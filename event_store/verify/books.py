@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -9,9 +10,10 @@ from domain.body import BodyFormat
 from domain.errors import ProofError
 from event_store.database import Connection, Database
 from event_store.statements import load
+from event_store.streams import kafka_stream_id
 from event_store.tlog.cosignatures import check
 from event_store.tlog.notes import Note, Signature, VerifierKey
-from event_store.verify.findings import Finding
+from event_store.verify.findings import Finding, Resets, began_anew
 
 _SQL = load(__package__, "books.sql")
 
@@ -23,7 +25,10 @@ def check_books(database: Database, since: int) -> list[Finding]:
         return [
             *_beyond(connection, size),
             *_cosignatures(connection, since),
-            *_known(connection, {"since": since, "aggregate": int(BodyFormat.AGGREGATE)}),
+            *_known(
+                connection,
+                {"since": since, "aggregate": int(BodyFormat.AGGREGATE), "seed": secrets.randbits(62)},
+            ),
         ]
 
 
@@ -56,30 +61,30 @@ def _named(rows: list[tuple[int, UUID | None]], unknown: str, stray: str) -> lis
 
 
 def check_offsets(
-    database: Database, streams: Iterable[tuple[bytes, int, int]], resets: frozenset[bytes]
+    database: Database, streams: Iterable[tuple[bytes, int, int]], resets: Resets
 ) -> list[Finding]:
     """Each `(stream, last stream position, its position)` against the offset that Kafka's stream is to go on at."""
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT stream, next_offset, topic, partition FROM audit_trail.kafka_stream")
-        offsets = {stream.bytes: rest for stream, *rest in cursor.fetchall()}
+        cursor.execute(_SQL["streams"])
+        rows = cursor.fetchall()
         cursor.execute("SELECT DISTINCT stream FROM audit_trail.aggregate_version")
         aggregates = {stream.bytes for (stream,) in cursor.fetchall()}
         cursor.execute('SELECT stream, max("offset") FROM audit_trail.dead_letter GROUP BY stream')
         letters = {stream.bytes: offset for stream, offset in cursor.fetchall()}
-    found = []
+    found = [
+        Finding(None, f"stream {stream} is not that of partition {partition} of the topic that it names")
+        for stream, _, _, topic_id, partition in rows
+        if stream != kafka_stream_id(topic_id, partition)
+    ]
+    offsets = {stream.bytes: rest for stream, *rest in rows}
     for stream, last, position in streams:
-        if stream in aggregates:
-            continue
         if stream not in offsets:
-            found.append(
-                Finding(
-                    position,
-                    f"its stream {UUID(bytes=stream)} is neither a Kafka partition's nor an aggregate's",
-                )
-            )
+            if stream not in aggregates:
+                what = f"its stream {UUID(bytes=stream)} is neither a Kafka partition's nor an aggregate's"
+                found.append(Finding(position, what))
             continue
-        next_offset, topic, partition = offsets[stream]
-        if last >= next_offset and stream not in resets:
+        next_offset, topic, _, partition = offsets[stream]
+        if last >= next_offset and not began_anew(resets, stream, position):
             found.append(
                 Finding(
                     position,
@@ -95,11 +100,14 @@ def check_offsets(
     return found
 
 
-def stream_resets(database: Database) -> list[bytes]:
-    """Streams whose offsets began anew, since Kafka had lost records and an operator let ingest go on."""
+def stream_resets(database: Database) -> Resets:
+    """The sizes at which streams' offsets began anew: Kafka had lost records, and an operator let ingest go on."""
+    sizes: dict[bytes, tuple[int, ...]] = {}
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT stream FROM audit_trail.stream_reset")
-        return [stream.bytes for (stream,) in cursor.fetchall()]
+        cursor.execute(_SQL["resets"])
+        for stream, size in cursor.fetchall():
+            sizes[stream.bytes] = (*sizes.get(stream.bytes, ()), size)
+    return sizes
 
 
 def _beyond(connection: Connection, size: int) -> list[Finding]:

@@ -1,22 +1,29 @@
 -- name: sums
 -- Whether two tables say the same is asked by counting and by an exclusive or of hashes, one pass each: a tenth of the
--- time of joining them. Only where they differ are they joined, to name the first position.
+-- time of joining them. The seed is a new one each time, so that nobody can make rows whose hashes cancel out. Only
+-- where the sums differ are the tables joined, to name the first position. A position that no event can have counts.
 SELECT
     (
-        SELECT (count(*), bit_xor(uuid_hash_extended(event_id, position)))::text
+        SELECT (count(*), bit_xor(uuid_hash_extended(event_id, hashint8extended(position, %(seed)s))))::text
         FROM audit_trail.event_identity
-        WHERE position >= %(since)s
+        WHERE (position >= 0 AND position < %(since)s) IS NOT TRUE
     ),
     (
-        SELECT (count(*), bit_xor(hashint8extended(stream_position, uuid_hash_extended(stream, position))))::text
+        SELECT (
+            count(*),
+            bit_xor(
+                uuid_hash_extended(stream, hashint8extended(position, hashint8extended(stream_position, %(seed)s)))
+            )
+        )::text
         FROM audit_trail.aggregate_version
-        WHERE position >= %(since)s
+        WHERE (position >= 0 AND position < %(since)s) IS NOT TRUE
     ),
-    (count(*), bit_xor(uuid_hash_extended(event_id, position)))::text,
+    (count(*), bit_xor(uuid_hash_extended(event_id, hashint8extended(position, %(seed)s))))::text,
     (
         count(*) FILTER (WHERE format = %(aggregate)s),
-        bit_xor(hashint8extended(stream_position, uuid_hash_extended(stream, position)))
-        FILTER (WHERE format = %(aggregate)s)
+        bit_xor(
+            uuid_hash_extended(stream, hashint8extended(position, hashint8extended(stream_position, %(seed)s)))
+        ) FILTER (WHERE format = %(aggregate)s)
     )::text
 FROM audit_trail.event
 WHERE position >= %(since)s;
@@ -26,9 +33,15 @@ SELECT
     coalesce(event.position, known.position) AS first_position,
     known.event_id
 FROM (SELECT position, event_id FROM audit_trail.event WHERE position >= %(since)s) AS event
-FULL JOIN (SELECT position, event_id FROM audit_trail.event_identity WHERE position >= %(since)s) AS known
+FULL JOIN (
+    SELECT
+        position,
+        event_id
+    FROM audit_trail.event_identity
+    WHERE (position >= 0 AND position < %(since)s) IS NOT TRUE
+) AS known
     ON event.event_id = known.event_id AND event.position = known.position
-WHERE known.position IS NULL OR event.position IS NULL
+WHERE known.event_id IS NULL OR event.position IS NULL
 ORDER BY first_position ASC, known.event_id ASC NULLS FIRST
 LIMIT 2;
 
@@ -50,13 +63,13 @@ FULL JOIN (
         stream,
         stream_position
     FROM audit_trail.aggregate_version
-    WHERE position >= %(since)s
+    WHERE (position >= 0 AND position < %(since)s) IS NOT TRUE
 ) AS known
     ON
         event.stream = known.stream
         AND event.stream_position = known.stream_position
         AND event.position = known.position
-WHERE known.position IS NULL OR event.position IS NULL
+WHERE known.stream IS NULL OR event.position IS NULL
 ORDER BY first_position ASC, known.stream ASC NULLS FIRST
 LIMIT 2;
 
@@ -70,7 +83,7 @@ SELECT
     (
         SELECT level || '/' || index
         FROM audit_trail.tile
-        WHERE (index + 1)::numeric * power(256::numeric, level + 1) > %(size)s OR index < 0
+        WHERE (index + 1)::numeric * power(256::numeric, level + 1) > %(size)s OR index < 0 OR level < 0
         ORDER BY level ASC, index ASC
         LIMIT 1
     ),
@@ -84,5 +97,21 @@ SELECT
     tree_head.note
 FROM audit_trail.cosignature
 LEFT JOIN audit_trail.tree_head ON cosignature.size = tree_head.size
-WHERE cosignature.size >= %(since)s
+WHERE (cosignature.size >= 0 AND cosignature.size < %(since)s) IS NOT TRUE
 ORDER BY cosignature.size ASC;
+
+-- name: streams
+SELECT
+    stream,
+    next_offset,
+    topic,
+    topic_id,
+    partition
+FROM audit_trail.kafka_stream;
+
+-- name: resets
+SELECT
+    stream,
+    size
+FROM audit_trail.stream_reset
+ORDER BY stream ASC, size ASC;

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from hashlib import sha256
 from struct import Struct
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -23,7 +24,7 @@ from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, Tile
 from event_store.nodes import StoredTree
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
-from event_store.verify.findings import Finding
+from event_store.verify.findings import Finding, Resets, began_anew
 
 CHUNK = TILE_WIDTH * TILE_WIDTH
 _MOST = 100
@@ -42,24 +43,29 @@ _UNKNOWN = b""
 
 
 class Head(NamedTuple):
-    """A signed head to compare with. `source` says where it is kept; the log's own when it is empty."""
+    """A signed head to compare with. `source` says where it is kept; the log's own when it is empty.
+
+    `signed_at` is in PostgreSQL's microseconds; the time of the batch's events.
+    """
 
     size: int
     root: bytes
     note: bytes
     source: str = ""
+    signed_at: int | None = None
 
 
 class Task(NamedTuple):
     """The positions from `first` (a multiple of CHUNK) on, before `until`, and kept heads that end in them.
 
-    `resets` are the streams whose offsets are known to have begun anew.
+    `resets` say which streams' offsets are known to have begun anew. From `signed_from` on, each batch has a head.
     """
 
     first: int
     until: int
     kept: tuple[Head, ...] = ()
-    resets: frozenset[bytes] = frozenset()
+    resets: Resets = MappingProxyType({})
+    signed_from: int = 0
 
 
 class Roots(NamedTuple):
@@ -109,6 +115,9 @@ class _Rows:
         self._next = task.first
         self._flush_at = task.first
         self._pending: list[bytes] = []
+        self._own_sizes = {head.size for head in heads if not head.source}
+        self._recorded = -1
+        self._batches: list[Finding] = []
         self._stream = b""
         self._last = -1
         self._sizes = deque(head.size for head in heads)
@@ -142,6 +151,8 @@ class _Rows:
             f"audit-trail-entry/1\n{position}\n{id}\n{recorded + UNIX_EPOCH_US}\n{stream.hex()}\n"
             f"{stream_position}\n{format}\n{sha256(body).hexdigest()}\n"
         )
+        if recorded != self._recorded:
+            self._change_batch(position, recorded)
         self._pending.append(sha256(b"\0" + entry.encode()).digest())
         self._next = position + 1
         if self._next == self._flush_at:
@@ -169,6 +180,8 @@ class _Rows:
         self._flush()
         self._change_stream(self._next, b"", 0)
         self.streams.pop(b"", None)
+        altered = {*self.mismatches, *(position - 1 for position in self.mismatches)}
+        self.findings += [each for each in self._batches[:_MOST] if each.position not in altered]
         rows = self._edge
         stored = rows if self._stored_edge is None else self._stored_edge
         return Result(
@@ -224,11 +237,23 @@ class _Rows:
     def _note_heads(self) -> None:
         """The root now, for each head that ends here; and where the next flush is due."""
         while self._sizes and self._sizes[0] == self._next:
+            head = self._heads[len(self.roots)]
+            if head.signed_at not in {None, self._recorded} and head.size > self._task.signed_from:
+                what = f"the head of size {head.size} has another time than its batch"
+                self._batches.append(Finding(head.size - 1, what))
             self._sizes.popleft()
             root = self._edge.root()
             self.roots.append(Roots(root, root if self._stored_edge is None else self._stored_edge.root()))
         tile_end = self._next - self._next % TILE_WIDTH + TILE_WIDTH
         self._flush_at = min(self._sizes[0], tile_end) if self._sizes else tile_end
+
+    def _change_batch(self, position: int, recorded: int) -> None:
+        """Another batch begins: where the one before ended, there is a head."""
+        first = self._recorded < 0  # of this chunk, of which the batch before is not known
+        if not first and self._task.signed_from <= position not in self._own_sizes:
+            what = f"its batch ends here, and the signed head of size {position} is gone"
+            self._batches.append(Finding(position - 1, what))
+        self._recorded = recorded
 
     def _change_stream(self, position: int, stream: bytes, stream_position: int) -> None:
         """Events of another stream begin, or this one's stream positions do not grow."""
@@ -237,7 +262,7 @@ class _Rows:
         held = self.streams.get(stream)
         if held is None:
             self.streams[stream] = (stream_position, stream_position, position)
-        elif stream_position <= held[1] and stream not in self._task.resets:
+        elif stream_position <= held[1] and not began_anew(self._task.resets, stream, held[2], position):
             self._found(
                 position,
                 f"its stream position {stream_position} does not follow {held[1]} in stream {stream.hex()}",
@@ -279,11 +304,14 @@ def _heads(connection: Connection, task: Task) -> list[Head]:
     """The heads that end in the chunk, smallest first; that of the empty tree goes with the first chunk."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT size, root, note FROM audit_trail.tree_head WHERE size > %s AND size <= %s",
+            "SELECT size, root, note, signed_at FROM audit_trail.tree_head WHERE size > %s AND size <= %s",
             (task.first or -1, task.until),
         )
-        own = [Head(size, bytes(root), note.encode()) for size, root, note in cursor.fetchall()]
-    return sorted([*own, *task.kept])
+        own = [
+            Head(size, bytes(root), note.encode(), "", to_us(at))
+            for size, root, note, at in cursor.fetchall()
+        ]
+    return sorted([*own, *task.kept], key=lambda head: head[:4])
 
 
 def _stored_leaves(connection: Connection, task: Task) -> tuple[list[bytes], list[Finding]]:
@@ -294,11 +322,20 @@ def _stored_leaves(connection: Connection, task: Task) -> tuple[list[bytes], lis
             'SELECT index, "hashes" FROM audit_trail.tile WHERE level = 0 AND index >= %s AND index < %s',
             (first, until),
         )
-        tiles = {index: bytes(hashes) for index, hashes in cursor.fetchall()}
-    findings = []
+        rows = [(index, bytes(hashes)) for index, hashes in cursor.fetchall()]
+    findings = [
+        Finding(index * TILE_WIDTH, f"tile 0/{index} does not hold 256 hashes")
+        for index, hashes in rows
+        if len(hashes) != TILE_WIDTH * HASH_SIZE
+    ]
+    damaged = {finding.position for finding in findings}
+    tiles = dict(rows)
     leaves: list[bytes] = []
     for index in range(first, until):
         width = min(task.until - index * TILE_WIDTH, TILE_WIDTH)
+        if index * TILE_WIDTH in damaged:
+            leaves.extend([_UNKNOWN] * width)
+            continue
         hashes = tiles.get(index)
         if hashes is None and width < TILE_WIDTH:
             hashes = _partial_tile(connection, index, width)
@@ -338,6 +375,8 @@ def compare_tile(connection: Connection, level: int, index: int, fitting: Sequen
     stored = bytes(row[0])
     if stored in fitting:
         return []
+    if len(stored) != TILE_WIDTH * HASH_SIZE:
+        return [Finding(position, f"tile {level}/{index} does not hold 256 hashes")]
     child = next(at for at in range(TILE_WIDTH) if _hash(stored, at) != _hash(fitting[0], at))
     return [
         Finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
@@ -19,3 +19,12 @@ class Finding(NamedTuple):
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
     """By position, what concerns the whole log last; each thing once."""
     return sorted(set(findings), key=lambda each: (each.position is None, each.position or 0, each.what))
+
+
+Resets = Mapping[bytes, tuple[int, ...]]
+"""By stream, the sizes of the log at which its offsets are known to have begun anew."""
+
+
+def began_anew(resets: Resets, stream: bytes, after: int, until: float = float("inf")) -> bool:
+    """Whether the stream's offsets began anew behind position `after`, and not behind position `until`."""
+    return any(after < size <= until for size in resets.get(stream, ()))

@@ -10,13 +10,13 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from domain.errors import LogInconsistentError, ProofError
-from event_store.database import Database
+from event_store.database import Database, only
 from event_store.heads import stored_keys
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from event_store.verify.books import check_books, check_offsets, stream_resets
 from event_store.verify.chunks import CHUNK, Head, Result, Task, check_chunk
-from event_store.verify.findings import Finding, in_order
+from event_store.verify.findings import Finding, Resets, began_anew, in_order
 from event_store.verify.structure import check_structure
 from event_store.verify.tree import Tree, edge_below
 from event_store.verify.worker import APPLICATION, Start, Worker
@@ -89,7 +89,10 @@ class _Verification:
             if row is None:
                 raise LogInconsistentError("the log has no state row: restore it from a backup")
             self._state = _State(row[0], bytes(row[1]), bytes(row[2]))
-        self._resets = frozenset(stream_resets(database))
+            cursor.execute("SELECT min(size) FROM audit_trail.tree_head")
+            # A log of a release that did not sign has no head of the empty log, and none of its first batches.
+            self._signed_from = only(cursor) or 0
+        self._resets = stream_resets(database)
         self._kept = [_opened(each, self._keys) for each in kept]
 
     def run(self, since: int, jobs: int, progress: Progress) -> Report:
@@ -117,7 +120,7 @@ class _Verification:
         for start in range(first, max(size, first + 1), CHUNK):
             until = min(start + CHUNK, size)
             kept = (head for head in self._kept if (start or -1) < head.size <= until)
-            yield Task(start, until, tuple(kept), self._resets)
+            yield Task(start, until, tuple(kept), self._resets, self._signed_from)
 
     def _read(self, below: int, jobs: int, progress: Progress) -> tuple[Tree, _Streams, tuple[int, int]]:
         first = below * CHUNK
@@ -154,7 +157,7 @@ class _Verification:
 class _Streams:
     """Stream positions across chunks: within a stream they grow, unless Kafka had lost records and that is recorded."""
 
-    def __init__(self, resets: frozenset[bytes]) -> None:
+    def __init__(self, resets: Resets) -> None:
         self._resets = resets
         self._last: dict[bytes, tuple[int, int]] = {}
         self._found: list[Finding] = []
@@ -162,7 +165,8 @@ class _Streams:
     def add(self, result: Result) -> None:
         for stream, (first, last, position) in result.streams.items():
             before = self._last.get(stream)
-            if before is not None and first <= before[0] and stream not in self._resets:
+            anew = before is not None and began_anew(self._resets, stream, before[1], result.until)
+            if before is not None and first <= before[0] and not anew:
                 self._found.append(
                     Finding(
                         result.first,

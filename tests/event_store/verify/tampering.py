@@ -97,8 +97,9 @@ class Log:
             part.extend(leaves[:size])
             note = by.sign(size, part.root()).encode().decode()
             self.attack(
-                "INSERT INTO audit_trail.tree_head VALUES (%s, %s, now(), %s)",
-                values=(size, part.root(), note),
+                "INSERT INTO audit_trail.tree_head SELECT %s, %s, recorded_at, %s FROM audit_trail.event"
+                " WHERE position = %s",
+                values=(size, part.root(), note, size - 1),
             )
 
     def head(self) -> KeptHead:

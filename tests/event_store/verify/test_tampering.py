@@ -223,10 +223,92 @@ def test_a_changed_root_is_found(log: Log) -> None:
 
 
 def test_deleted_heads_are_missed(log: Log) -> None:
+    log.attack("DELETE FROM audit_trail.tree_head WHERE size = 456")
+    assert log.findings() == ["position 455: its batch ends here, and the signed head of size 456 is gone"]
     log.attack("DELETE FROM audit_trail.tree_head WHERE size > 300")
-    assert log.findings() == ["position 256: no signed head covers this and what follows, up to 619"]
+    assert "position 256: no signed head covers this and what follows, up to 619" in log.findings()
     log.attack("DELETE FROM audit_trail.tree_head")
-    assert log.findings() == ["position 0: the log has 620 events and no signed head"]
+    assert "position 0: the log has 620 events and no signed head" in log.findings()
+
+
+def test_a_head_with_another_time_than_its_batch_is_found(log: Log) -> None:
+    log.attack("UPDATE audit_trail.tree_head SET signed_at = '1999-01-01' WHERE size = 456")
+    assert log.findings() == ["position 455: the head of size 456 has another time than its batch"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_trail.tile SET hashes = '' WHERE level = 0 AND index = 1",
+        "UPDATE audit_trail.tile SET hashes = substr(hashes, 1, 8160) WHERE level = 0 AND index = 1",
+        "UPDATE audit_trail.tile SET hashes = hashes || 'evil'::bytea WHERE level = 0 AND index = 1",
+    ],
+)
+def test_a_tile_of_another_length_is_found(change: str, log: Log) -> None:
+    log.attack("ALTER TABLE audit_trail.tile DROP CONSTRAINT tile_hashes_check", change)
+    assert "position 256: tile 0/1 does not hold 256 hashes" in log.findings()
+
+
+def test_a_tile_of_no_level_is_found(log: Log) -> None:
+    log.attack("INSERT INTO audit_trail.tile SELECT -1, 0, hashes FROM audit_trail.tile WHERE index = 0")
+    assert "tile -1/0 is beyond the end of the log" in log.findings()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO audit_trail.event_identity VALUES (gen_random_uuid(), -5)",
+        (
+            "ALTER TABLE audit_trail.event_identity ALTER COLUMN position DROP NOT NULL;"
+            " INSERT INTO audit_trail.event_identity VALUES (gen_random_uuid(), NULL)"
+        ),
+        "INSERT INTO audit_trail.aggregate_version VALUES (gen_random_uuid(), 1, -9)",
+    ],
+)
+@pytest.mark.parametrize("since", [0, 600])
+def test_a_position_that_no_event_has_is_found(change: str, since: int, log: Log) -> None:
+    log.attack(change)
+    assert any("known, but its event is not there" in finding for finding in log.findings(since=since))
+
+
+def test_nothing_in_the_database_stands_for_what_postgresql_itself_has(log: Log, migrated_url: str) -> None:
+    name = migrated_url.partition("?")[0].rpartition("/")[2]
+    log.attack(
+        "CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC",
+        "CREATE FUNCTION evil.ne(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'select false'",
+        "CREATE OPERATOR evil.<> (leftarg = text, rightarg = text, function = evil.ne)",
+        "CREATE FUNCTION evil.s(bigint, bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'select 0::bigint'",
+        "CREATE AGGREGATE evil.bit_xor(bigint) (sfunc = evil.s, stype = bigint, initcond = '0')",
+        "GRANT UPDATE, DELETE ON audit_trail.event TO audit_trail_reader",
+        "UPDATE audit_trail.event_identity SET position = 10 WHERE position = 20",
+        f'ALTER DATABASE "{name}" SET search_path = evil, pg_catalog',
+    )
+    found = log.findings()
+    assert any("audit_trail_reader has a right" in finding for finding in found)
+    assert any(finding.startswith("position 10: the id ") for finding in found)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (
+            "INSERT INTO audit_trail.stream_reset SELECT stream, 0, 0, 0 FROM audit_trail.kafka_stream;"
+            " UPDATE audit_trail.kafka_stream SET next_offset = 0"
+        ),
+        (
+            "INSERT INTO audit_trail.aggregate_version SELECT stream, 0, -7 FROM audit_trail.kafka_stream;"
+            " UPDATE audit_trail.kafka_stream SET next_offset = 0"
+        ),
+    ],
+)
+def test_offsets_that_were_put_back_are_found_whatever_is_made_up_to_excuse_it(change: str, log: Log) -> None:
+    log.attack(change)
+    assert any("it came from offset 619" in finding for finding in log.findings())
+
+
+def test_a_stream_of_another_partition_than_it_says_is_found(log: Log) -> None:
+    log.attack("UPDATE audit_trail.kafka_stream SET partition = 7")
+    assert any("is not that of partition 7" in finding for finding in log.findings())
 
 
 def test_a_head_stored_under_another_size_is_found(log: Log) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg2 import sql
+from psycopg2 import errors, sql
 
 from domain.errors import FencedError
 from domain.event import RecordedEvent
@@ -18,6 +18,7 @@ from event_store.statements import load
 from projections.digests import SORT_MEMORY
 from projections.encoding import Encoder
 from projections.jobs import Transactions
+from projections.made_rows import DuplicateKeyError, made_rows
 from projections.projector import Projector
 from projections.registry import Build
 from projections.tables import (
@@ -27,6 +28,7 @@ from projections.tables import (
     adopt_key,
     bulk_indexes,
     create_partial,
+    key_name,
     merge_partial,
     partial_name,
 )
@@ -87,9 +89,9 @@ class RangeLoad:
 
     def add(self, cursor: Cursor, events: Sequence[RecordedEvent]) -> None:
         """The rows of some of the range's events. Raises whatever the projector or the database raises."""
-        rows = self.projector.rows(events)
+        rows = made_rows(self.projector, events)
         for sink in self._sinks:
-            sink.add(cursor, list(rows.get(sink.table.name, ())))
+            sink.add(cursor, rows[sink.table.name])
 
     def flush(self, cursor: Cursor) -> None:
         """The end of the range."""
@@ -121,10 +123,29 @@ def missing_indexes(database: Transactions, table: Table, schema: str) -> list[s
         ]
 
 
-def create_index(database: Transactions, statement: str, schema: str) -> None:
-    """Run one of them; for several threads."""
+def create_index(database: Transactions, statement: str, table: Table, schema: str) -> None:
+    """Run one of them; for several threads. Raises `DuplicateKeyError` when the rows do not allow the unique one."""
+    try:
+        with database.transaction() as connection, _in_schema(connection, schema) as cursor:
+            cursor.execute(statement)
+    except errors.UniqueViolation as exc:
+        if exc.diag.constraint_name != key_name(table):
+            raise
+        raise DuplicateKeyError(table) from exc
+
+
+def first_duplicate(database: Transactions, table: Table, schema: str) -> int | None:
+    """The first position whose row has the key of an earlier one; None when the table keeps no positions."""
+    if "position" not in table.names:
+        return None
+    key = ", ".join(table.key)
     with database.transaction() as connection, _in_schema(connection, schema) as cursor:
-        cursor.execute(statement)
+        cursor.execute(
+            "SELECT min(second) FROM (SELECT (array_agg(position ORDER BY position))[2] AS second"
+            f" FROM {table.name} GROUP BY {key} HAVING count(*) > 1) AS twice"
+        )
+        found = only(cursor)
+    return None if found is None else int(found)
 
 
 def finish_table(database: Transactions, table: Table, schema: str) -> None:

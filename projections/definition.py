@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from projections.made_rows import DuplicateKeyError, ExitError
 from projections.own_errors import RowError
 from projections.projector import Projector
 from projections.tables import Table
@@ -63,7 +64,11 @@ def code_digest(projector: Projector) -> str:
 
 def describe_failure(projector: Projector, error: BaseException) -> str:
     """The exception's type and, when it came out of the projector's own file, where. Never its text: it may be data."""
+    if isinstance(error, ExitError) and error.__cause__ is not None:
+        error = error.__cause__
     name, file = type(error).__qualname__, source_file(projector)
+    if isinstance(error, DuplicateKeyError):
+        return str(error)
     if isinstance(error, RowError):
         return f"{error} ({file.name if file else ''}:{error.line})"
     frames = [

@@ -48,6 +48,14 @@ SET
     failure = %(failure)s
 WHERE name = %(name)s AND build = %(build)s;
 
+-- name: fail_finish
+-- No one event is at fault, so there is none that could be skipped.
+UPDATE audit_trail.projection
+SET
+    updated_at = clock_timestamp(),
+    failure = %(failure)s
+WHERE name = %(name)s AND build = %(build)s;
+
 -- name: forget_failure
 UPDATE audit_trail.projection
 SET

@@ -31,12 +31,16 @@ class Progress(Protocol):
 
 
 class Outcome(Struct, frozen=True):
-    """What became of one projection: `failure` says which event stops it, and is empty when its new build is live."""
+    """What became of one projection: `failure` says what stops it, and is empty when its new build is live.
+
+    `skippable` says that it is one event, which an operator may skip.
+    """
 
     name: str
     build: int
     position: int
     failure: str = ""
+    skippable: bool = False
 
 
 class Parts(Struct, frozen=True):

@@ -17,6 +17,7 @@ from projections.registry import Build
 
 _DEATHS = 3
 """Workers that may die without a range loaded in between: then it is the ranges that kill them."""
+_GRACE = 5.0
 _SLICE = 1.0
 """Seconds until the coordinator looks whether it still holds the projections."""
 
@@ -48,6 +49,13 @@ class _Worker:
             return None
         self.task = None
         return answer
+
+    def died(self) -> int | None:
+        """Put it away; its exit code, which is a signal's negative number when one has killed it."""
+        self.process.join(_GRACE)  # its pipe ends a little before it does
+        code = self.process.exitcode
+        self.end()
+        return code
 
     def end(self) -> None:
         self.pipe.close()
@@ -106,15 +114,13 @@ def load_in_processes(
                 task = worker.task
                 answer = worker.answer()
                 if answer is None:
+                    workers.remove(worker)
+                    code = worker.died()
                     deaths += 1
                     if deaths > _DEATHS:
-                        raise ConfigurationError(
-                            "the rebuild's workers are killed again and again: is memory short?"
-                        )
+                        raise ConfigurationError(_why_dead(code, task))
                     if task:
                         waiting.appendleft(task)
-                    workers.remove(worker)
-                    worker.end()
                     continue
                 deaths = 0
                 _take(answer, poisons, waiting, loaded)
@@ -123,6 +129,17 @@ def load_in_processes(
         for worker in workers:
             worker.end()
     return list(poisons.values())
+
+
+def _why_dead(code: int | None, task: Task | None) -> str:
+    where = f" while loading positions {task.first} to {task.last} of {', '.join(task.names)}" if task else ""
+    if code is not None and code >= 0:
+        return (
+            f"a worker of the rebuild ended by itself with exit code {code}{where}, again and again:"
+            " the projection's code may have ended it, or memory is short"
+        )
+    signal = "" if code is None else f" by signal {-code}"
+    return f"the rebuild's workers are killed{signal}{where}, again and again: is memory short?"
 
 
 def _give(worker: _Worker, waiting: deque[Task], poisons: Mapping[str, Poison]) -> None:

@@ -10,10 +10,11 @@ from domain.errors import AuditTrailError
 from event_store.nodes import StoredTree
 from event_store.statements import load
 from event_store.tlog.proofs import root_at
-from projections.bulk import create_index, finish_table, merge_table, missing_indexes
+from projections.bulk import create_index, finish_table, first_duplicate, merge_table, missing_indexes
 from projections.digests import TableDigest, digest_table
 from projections.holding import Hold
 from projections.jobs import Transactions, running_jobs
+from projections.made_rows import DuplicateKeyError
 from projections.projector import Projector
 from projections.rebuild_load import begin_build, load_builds
 from projections.rebuild_parts import Outcome, Parts
@@ -53,10 +54,15 @@ class Attempt:
             for name, build in builds.items()
             if build.state in {LOADING, INDEXING} and name not in failures
         }
-        finish_builds(self._parts, self._projectors, unfinished, self._hold.check)
         outcomes = [
-            Outcome(name, builds[name].build, -1, failure) for name, failure in sorted(failures.items())
+            Outcome(name, builds[name].build, -1, failure, skippable=True)
+            for name, failure in sorted(failures.items())
         ]
+        broken = finish_builds(self._parts, self._projectors, unfinished, self._hold.check)
+        for name, failure in sorted(broken.items()):
+            self._run("fail_finish", builds[name], failure=failure)
+            outcomes.append(Outcome(name, builds[name].build, -1, failure))
+        failures |= broken
         ready = {name: builds[name].build for name in builds if name not in failures}
         tracks = [
             open_track(self._database, self._projectors[name], number) for name, number in ready.items()
@@ -88,8 +94,9 @@ class Attempt:
         self._hold.check()
         if track.stopped() or not switch_over(self._database, track, number):
             position, failure = track.failure or (track.position, "stopped")
-            return Outcome(name, number, track.position, f"stopped at position {position}: {failure}")
-        self._parts.progress.say(f"{name}: build {number} is live, at position {track.position}")
+            return Outcome(
+                name, number, track.position, f"stopped at position {position}: {failure}", skippable=True
+            )
         return Outcome(name, number, track.position)
 
     def _attest(self, projector: Projector, build: Build) -> None:
@@ -126,22 +133,29 @@ def finish_builds(
     projectors: Mapping[str, Projector],
     builds: Mapping[str, Build],
     check: Callable[[], None],
-) -> None:
-    """Merge partial rows, make the indexes, `parts.jobs` at a time, and count; then the builds are ready."""
+) -> dict[str, str]:
+    """Merge partial rows, make the indexes, `parts.jobs` at a time, and count; then the builds are ready.
+
+    Returns why not, of those whose rows do not fit their keys.
+    """
+    failures: dict[str, str] = {}
     tables = [(table, build.schema) for name, build in builds.items() for table in projectors[name].tables]
     if not tables:
-        return
+        return failures
+    names = {build.schema: name for name, build in builds.items()}
     database = parts.database
     parts.progress.begin(
         "merging and indexing", sum(1 + len(table.indexes) for table, _ in tables), "indexes"
     )
     with running_jobs(database, parts.jobs, check) as jobs:
-        indexes: list[Future[None]] = []
+        indexes: list[tuple[Future[None], Table, str]] = []
 
         def index(table: Table, schema: str) -> None:
             missing = missing_indexes(database, table, schema)
             parts.progress.advance(1 + len(table.indexes) - len(missing))
-            indexes.extend(jobs.start(create_index, statement, schema) for statement in missing)
+            indexes.extend(
+                (jobs.start(create_index, statement, table, schema), table, schema) for statement in missing
+            )
 
         merges = [(jobs.start(merge_table, *each), each) for each in tables if each[0].merged]
         for each in tables:
@@ -150,15 +164,26 @@ def finish_builds(
         for merge, each in merges:  # what is merged is indexed while others merge
             jobs.finish([merge])
             index(*each)
-        for future in indexes:
-            jobs.finish([future])
+        for future, table, schema in indexes:
+            try:
+                jobs.finish([future])
+            except DuplicateKeyError as exc:
+                at = first_duplicate(database, table, schema)
+                failures[names[schema]] = f"stopped{'' if at is None else f' at position {at}'}: {exc}"
             parts.progress.advance(1)
-        jobs.finish(jobs.start(finish_table, *each) for each in tables)
+        jobs.finish(
+            jobs.start(finish_table, table, schema)
+            for table, schema in tables
+            if names[schema] not in failures
+        )
     with database.transaction() as connection, connection.cursor() as cursor:
-        for build in builds.values():
+        for name, build in builds.items():
+            if name in failures:
+                continue
             asked = {"name": build.name, "build": build.build}
             cursor.execute(_SQL["indexed"], asked)
             cursor.execute(_SQL["forget_ranges"], asked)
+    return failures
 
 
 def digest_tables(

@@ -134,8 +134,8 @@ def create_build(
             raise ConfigurationError(
                 f"table {taken[0]} belongs to another projection: choose another name for it"
             )
-        held = [each.build for each in list_builds(connection) if each.name == projector.name]
-        build = max(held, default=0) + 1
+        cursor.execute(_SQL["next_number"], {"name": projector.name})
+        build = int(only(cursor))
         schema = schema_name(projector, build)
         _create_tables(connection, projector, schema, indexed=indexed)
         state = READY if indexed else LOADING

@@ -56,6 +56,11 @@ WHERE projection.name <> %(name)s AND pg_class.relkind = 'r' AND pg_class.relnam
 ORDER BY pg_class.relname
 LIMIT 1;
 
+-- name: next_number
+-- One that no build of the projection has had, dropped ones included.
+SELECT coalesce(max(last), 0) + 1 FROM audit_trail.projection_number
+WHERE name = %(name)s;
+
 -- name: register
 INSERT INTO audit_trail.projection
 (name, build, version, schema_name, live, state, definition, code_digest, switched_at)

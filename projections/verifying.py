@@ -71,7 +71,9 @@ def _compare(parts: Parts, projector: Projector, hold: Hold) -> Verified:
     failures = load_builds(parts, [projector], builds, hold.check, until=live.position + 1)
     if failures:
         raise ConfigurationError(f"projection {name} can't be computed again: {failures[name]}")
-    finish_builds(parts, {name: projector}, builds, hold.check)
+    failures = finish_builds(parts, {name: projector}, builds, hold.check)
+    if failures:
+        raise ConfigurationError(f"projection {name} can't be computed again: {failures[name]}")
     return Verified(
         name, live.build, live.position, held, digest_tables(parts, projector, scratch, hold.check)
     )

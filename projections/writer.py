@@ -14,6 +14,7 @@ from event_store.copy import copy_in
 from event_store.database import Connection, Cursor, Database, lost, translated
 from event_store.statements import load
 from projections.encoding import Encoder
+from projections.made_rows import DuplicateKeyError, made_rows
 from projections.projector import Projector
 from projections.registry import Build
 from projections.tables import Row, Table, create_staging, merge_staged, staging_name
@@ -69,18 +70,24 @@ class Writer:
 
     def prepare(self, events: Sequence[RecordedEvent]) -> Prepared:
         """What `write` will send: the events' rows, encoded. Raises whatever the projector raises."""
-        rows = self._projector.rows(events)
-        return [(each, each.prepare(list(rows.get(each.table.name, ())))) for each in self._tables]
+        rows = made_rows(self._projector, events)
+        return [(each, each.prepare(rows[each.table.name])) for each in self._tables]
 
     def write(self, cursor: Cursor, prepared: Prepared, expected: int, last: int) -> None:
         """`apply`, inside a transaction of this writer."""
         cursor.execute(_SQL["advance"], self._identity | {"expected": expected, "position": last})
         if cursor.rowcount != 1:
             raise FencedError(f"the checkpoint of {self._projector.name} is not at {expected}")
+        table = None
         try:
             for writer, data in prepared:
                 if data:
+                    table = writer.table
                     writer.write(cursor, data)
+        except errors.UniqueViolation as exc:
+            if table is None:
+                raise
+            raise DuplicateKeyError(table) from exc
         except errors.ProgramLimitExceeded as exc:
             # The driver counts it as operational, but no retry helps: this row fits into no index.
             raise ValueError("a row is larger than its table's key may be") from exc

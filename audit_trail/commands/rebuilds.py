@@ -16,7 +16,6 @@ from audit_trail import components
 from audit_trail.commands.progress import progress_for_stderr
 from audit_trail.commands.projecting import (
     Name,
-    Names,
     called,
     is_file,
     named,
@@ -32,8 +31,16 @@ if TYPE_CHECKING:
     from projections.rebuild_parts import Parts
 
 
+Chosen = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Names, or the file of a projection of your own. There is no default: for all, --all."
+    ),
+]
+
+
 def rebuild(
-    names: Names = None,
+    names: Chosen = None,
     every: Annotated[bool, typer.Option("--all", help="All projections of this program.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes that load; 0 is one for each processor.")] = 0,
 ) -> None:
@@ -41,7 +48,11 @@ def rebuild(
     from projections.rebuild import rebuild as run
 
     chosen = [each.name for each in projectors()] if every else names or []
-    if not chosen or (every and names):
+    if every and names:
+        raise ConfigurationError(
+            f"both {' '.join(names)} and --all were given: say which projections to rebuild, by names or by --all"
+        )
+    if not chosen:
         raise ConfigurationError("say which projections to rebuild: names, or --all")
     if len(chosen) > 1 and any(map(is_file, chosen)):
         raise ConfigurationError("a projection of your own is rebuilt alone: give its file and nothing else")
@@ -59,9 +70,9 @@ def rebuild(
         raise UnavailableError(f"{exc}; what is loaded is kept, and `{again}` goes on") from exc
     for each in outcomes:
         if each.failure:
+            skip = f", or `audit-trail projections skip {each.name} ...`" if each.skippable else ""
             typer.echo(
-                f"{each.name}: build {each.build} {each.failure}; mend the projector, or"
-                f" `audit-trail projections skip {each.name} ...`, and `{again}` goes on"
+                f"{each.name}: build {each.build} {each.failure}; mend the projector{skip}, and `{again}` goes on"
             )
         else:
             typer.echo(f"{each.name}: build {each.build} is live at position {each.position}")

@@ -46,6 +46,7 @@ def test_rebuild_list_verify_switch_and_drop_lead_through_a_rebuild(trail: Trail
     trail.given(*some_events(50))
     rebuilt = said(settings, "rebuild", "user", "patient")
     assert "user: build 2 is live at position 49" in rebuilt
+    assert rebuilt.count("build 2 is live") == 2  # one line each
     assert "loading: 50 of 50 events" in rebuilt
     lines = [line.split() for line in said(settings, "list").splitlines()]
     assert ["user", "1", "2", "live", "49", "0", "running"] in lines
@@ -55,6 +56,8 @@ def test_rebuild_list_verify_switch_and_drop_lead_through_a_rebuild(trail: Trail
     assert "no other finished build" in said(settings, "switch", "user", code=2)
     assert "there is no projection 'nobody'" in said(settings, "rebuild", "nobody", code=2)
     assert "--all" in said(settings, "rebuild", code=2)
+    assert "both user and --all were given" in said(settings, "rebuild", "--all", "user", code=2)
+    assert "all when there is none" not in said(settings, "rebuild", "--help")
 
 
 def test_verify_says_which_table_is_wrong_and_fails(trail: Trail, settings: Settings) -> None:

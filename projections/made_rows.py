@@ -1,0 +1,32 @@
+"""Rows out of a projector's code, and the two faults of it that Python and the driver do not report as its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from domain.event import RecordedEvent
+from projections.projector import Projector
+from projections.tables import Row, Table
+
+
+class ExitError(Exception):
+    """The code called `sys.exit`; the `SystemExit` is the cause. It stops its projection and not the program."""
+
+
+class DuplicateKeyError(ValueError):
+    """Two rows of an append-only table have one key. The message holds no values, so it can be shown."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(
+            f"table {table.name}: two rows have one key ({', '.join(table.key)}): give the table's other columns"
+            " merges, or put the position, and a number where an event has several rows, into its key"
+        )
+
+
+def made_rows(projector: Projector, events: Sequence[RecordedEvent]) -> dict[str, list[Row]]:
+    """The rows of each table of the projector. Raises whatever its code raises, and `ExitError`."""
+    try:
+        rows = projector.rows(events)
+        return {table.name: list(rows.get(table.name, ())) for table in projector.tables}
+    except SystemExit as exc:
+        raise ExitError(projector.name) from exc

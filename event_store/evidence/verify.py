@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Check an evidence kit: that its events are, byte for byte, in the log whose tree head was signed.
 
-    python3 verify.py [KIT] --vkey 'name+key id+base64' [--witness 'name+key id+base64']
+    python3 -I verify.py [KIT] --vkey 'name+key id+base64' [--witness 'name+key id+base64']
 
 KIT is the folder or the .zip; without it, the folder that this file is in. Take the log's public key from the people
 who run the log, or from your own notes of an earlier day, never from the kit alone: whoever makes up a kit can put a
-key of their own into it.
+key of their own into it. Whoever makes up a kit can make up this program too: best run a copy of it that you trust.
 
 It needs Python 3.9 or later, the package `cryptography` and report.py beside it, and it writes nothing. It ends with 0
 when everything holds, and with 1 and the name of the first bad file when something does not.
@@ -14,7 +14,12 @@ Formats: signed notes, tree heads, cosignatures and proofs are those of https://
 tlog-cosignature, tlog-proof); the tree's hashes are those of RFC 6962, section 2.1.
 """
 
-from __future__ import annotations
+import sys
+
+# Other files of the kit are not programs: without this, a uuid.py beside this file would be loaded for Python's own.
+# It comes before any other import, even of __future__, which Python looks for in the same places.
+if __name__ == "__main__" and not sys.flags.isolated and not getattr(sys.flags, "safe_path", False):
+    sys.path.pop(0)
 
 import argparse
 import base64
@@ -22,7 +27,6 @@ import hashlib
 import importlib.util
 import json
 import re
-import sys
 import uuid
 import zipfile
 import zlib
@@ -43,6 +47,12 @@ ENTRY = re.compile(
     rb"(?P<stream>[0-9a-f]{32})\n(?P<stream_position>0|[1-9][0-9]*)\n(?P<format>[1-9][0-9]*)\n(?P<digest>[0-9a-f]{64})\n"
 )
 LINE = re.compile(rb'\{"position":([0-9]+),')
+LIMITS = {"manifest.json": 64 << 20, "SHA256SUMS": 64 << 20, "bodies": 256 << 20}
+LIMIT = 1 << 20  # bytes that are read at once of a file, or of one in a folder: no genuine one has more
+UNREADABLE = (
+    OSError, EOFError, zipfile.BadZipFile, zlib.error, ArithmeticError, LookupError, TypeError, ValueError,
+    AttributeError, RuntimeError, MemoryError,
+)  # fmt: skip
 
 
 class Bad(Exception):  # noqa: N818 - it is what is printed
@@ -100,8 +110,14 @@ class Kit:
         return self._zip.open(self._prefix + name) if self._zip else (self._base / name).open("rb")
 
     def read(self, name: str) -> bytes:
-        """A whole file of the kit."""
-        return b"".join(self.chunks(name))
+        """A whole file of the kit, when it is not larger than such a file can be."""
+        limit = LIMITS.get(name.partition("/")[0], LIMIT)
+        data = bytearray()
+        for chunk in self.chunks(name):
+            data += chunk
+            if len(data) > limit:
+                raise Bad(name, f"it is larger than {limit} bytes, and no such file is")
+        return bytes(data)
 
     def lines(self, name: str) -> list[str]:
         """The lines of a file, none when there is no such file."""
@@ -129,7 +145,7 @@ def check_files(kit: Kit) -> dict[str, Any]:
     own = f"{kit.digest('manifest.json')}  manifest.json\n".encode()
     if not sums.endswith(own):
         raise Bad("manifest.json", "it is not the one that SHA256SUMS names")
-    manifest: dict[str, Any] = json.loads(kit.read("manifest.json"), parse_int=str, parse_float=str)
+    manifest: dict[str, Any] = parsed("manifest.json", kit.read("manifest.json"))
     files = manifest["files"]
     for name in sorted({*files, *kit.names} - {"manifest.json", "SHA256SUMS"}):
         if name not in kit.names:
@@ -141,6 +157,14 @@ def check_files(kit: Kit) -> dict[str, Any]:
     if sums != "".join(f"{files[name]}  {name}\n" for name in files).encode() + own:
         raise Bad("SHA256SUMS", "it says something else than the manifest")
     return manifest
+
+
+def parsed(file: str, text: bytes) -> Any:
+    """JSON, with numbers as they are written."""
+    try:
+        return json.loads(text, parse_int=str, parse_float=str)
+    except RecursionError as exc:
+        raise Bad(file, "its JSON is nested deeper than this program can read") from exc
 
 
 def parse_key(text: str) -> Key:
@@ -175,7 +199,7 @@ def signatures(file: str, note: bytes) -> tuple[bytes, list[tuple[str, bytes, by
     return text + b"\n", [(name, value[:4], value[4:]) for name, value in values]
 
 
-def signed_by(key: Key, file: str, note: bytes) -> int | None:
+def signed_by(key: Key, file: str, note: bytes) -> "int | None":
     """None when the key has not signed; else the time of a cosignature, 0 for a signature, which has none."""
     text, found = signatures(file, note)
     for name, key_id, value in found:
@@ -224,7 +248,7 @@ def check_event(kit: Kit, line: bytes, head: Head, note: bytes) -> int:
         raise Bad(f"bodies/{position}", "its SHA-256 is not the one in the leaf entry")
     if line != line_of(said, body):
         raise Bad("events.ndjson", f"the line of position {position} is not what entry and body say")
-    event = json.loads(line, parse_int=str, parse_float=str)["event"]
+    event = parsed("events.ndjson", line)["event"]
     if uuid.UUID(event["event_id"]).hex.encode() != said["event_id"]:
         raise Bad(f"bodies/{position}", "its event id is not the one in the leaf entry")
     check_proof(kit, position, entry, head, note)
@@ -279,9 +303,8 @@ def check_manifest(kit: Kit, manifest: dict[str, Any], head: Head) -> None:
     told["cosigned_by"] = kit.lines("keys/witnesses.vkey")
     if manifest["tree_head"] != told:
         raise Bad("manifest.json", "it tells another tree head than the kit has")
-    with kit.open("events.ndjson") as lines:
-        if manifest["events"] != str(sum(1 for _ in lines)):
-            raise Bad("manifest.json", "it tells another number of events than the kit has")
+    if manifest["events"] != str(sum(chunk.count(b"\n") for chunk in kit.chunks("events.ndjson"))):
+        raise Bad("manifest.json", "it tells another number of events than the kit has")
 
 
 def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) -> int:
@@ -291,7 +314,9 @@ def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) ->
     count, before = 0, -1
     with kit.open("events.ndjson") as lines, kit.open("report.html") as report:
         expect(report, page.report_head(manifest))
-        for line in lines:
+        for line in iter(
+            lambda: lines.readline(LIMITS["bodies"]), b""
+        ):  # what is cut there is no event's line
             position = check_event(kit, line, head, note)
             if position <= before:
                 raise Bad("events.ndjson", "its positions do not go up")
@@ -346,28 +371,17 @@ def main() -> None:
     """Check the kit that the command line names."""
     parser = argparse.ArgumentParser(description="Check an evidence kit.")
     parser.add_argument("kit", nargs="?", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument(
-        "--vkey", action="append", default=[], help="a public key of the log, which you trust"
-    )
-    parser.add_argument(
-        "--witness", action="append", default=[], help="a public key that has to have cosigned"
-    )
-    parser.add_argument("--manifest", help="the SHA-256 of manifest.json, as its maker told you")
+    add = parser.add_argument
+    add("--vkey", action="append", default=[], help="a public key of the log, which you trust")
+    add("--witness", action="append", default=[], help="a public key that has to have cosigned")
+    add("--manifest", help="the SHA-256 of manifest.json, as its maker told you")
     given = parser.parse_args()
     try:
         count, head, cosigned = check(Kit(given.kit), given)
     except Bad as exc:
         say(f"BAD: {exc}")
         sys.exit(1)
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as exc:
+    except UNREADABLE as exc:
         say(f"BAD: {given.kit}: it can't be read as a kit: {exc!r}")
         sys.exit(1)
     say(f"OK: {count} events are in the log {head.origin}, in its tree of {head.size} events that was signed")

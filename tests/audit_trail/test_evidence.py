@@ -193,6 +193,53 @@ def test_a_changed_verifier_notices_that_it_is_one(kit: Path) -> None:
     assert "verify.py" in bad(kit)
 
 
+def test_no_other_file_of_a_kit_is_loaded_as_a_program(kit: Path) -> None:
+    for name in ("uuid", "__future__", "argparse", "html", "cryptography", "typing", "zlib"):
+        (kit / f"{name}.py").write_text("print('OK: forged')\nraise SystemExit(0)\n")
+    for started in ([str(kit / "verify.py")], ["verify.py", str(kit)], ["-I", "verify.py"]):
+        done = subprocess.run(
+            [sys.executable, *started, "--vkey", VKEY],
+            cwd=kit,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={},
+        )
+        assert done.returncode == 1, done.stderr
+        assert done.stdout.startswith("BAD: __future__.py: it is in the kit and not in the manifest")
+
+
+def test_a_kit_that_is_made_to_exhaust_its_reader_is_bad_in_one_line(kit: Path, tmp_path: Path) -> None:
+    def said(forged: Path) -> str:
+        answer = bad(forged, by=kit)
+        assert "Traceback" not in answer
+        assert [line[:5] for line in answer.splitlines() if "cosigned by" not in line] == ["BAD: "]
+        return answer
+
+    deep = shutil.copytree(kit, tmp_path / "deep")
+    (deep / "manifest.json").write_text("[" * 200_000)
+    digest = hashlib.sha256((deep / "manifest.json").read_bytes()).hexdigest()
+    (deep / "SHA256SUMS").write_text(f"{digest}  manifest.json\n")
+    assert "manifest.json: its JSON is nested deeper" in said(deep)
+    for name in ("SHA256SUMS", "manifest.json", "checkpoint", "keys/witnesses.vkey", "entries/2", "bodies/2"):
+        large = shutil.copytree(kit, tmp_path / "large")
+        with (large / name).open("ab") as grown:
+            grown.truncate(300 << 20)  # a hole: it takes no room on the disk
+        if name not in {"SHA256SUMS", "manifest.json"}:
+            settle(large)
+        assert f"{name}: " in said(large)
+        shutil.rmtree(large)
+    packed = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files(kit):
+            if file.name != "SHA256SUMS":
+                archive.write(file, file.relative_to(kit).as_posix())
+        with archive.open("SHA256SUMS", "w", force_zip64=True) as inflating:
+            for _ in range(80):
+                inflating.write(bytes(1 << 20))
+    assert "SHA256SUMS: it is larger than" in said(packed)
+
+
 def remove(kit: Path, name: str) -> None:
     (kit / name).unlink()
 

@@ -46,6 +46,8 @@ def _build(build: Build, projector: Projector | None) -> Iterator[str]:
             f"    mend the projector and run `audit-trail projections retry {name}`, or leave this event out:"
             f" `audit-trail projections skip {name} --position {at} --by WHO --reason WHY`"
         )
+    elif build.failure is not None:
+        yield f"    {build.failure}"
     if build.paused:
         yield f"    `audit-trail projections resume {build.name}` goes on"
     if build.live and projector is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psycopg2
-import psycopg2.errors
 import pytest
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
@@ -29,7 +27,7 @@ from projections.rebuild_load import new_build
 from projections.rebuild_worker import Answer, Loader, Task
 from projections.registry import built_in
 from projections.switching import drop, switch
-from projections.tables import Column, Kind, Row, Table
+from projections.tables import Row
 from projections.user import UserProjector
 from projections.verifying import verify
 from tests.conftest import FAST
@@ -37,7 +35,6 @@ from tests.projections import rebuild_process
 from tests.projections.building import Trail, an_event
 from tests.projections.rebuilding import (
     ALL,
-    Listed,
     Rebuilt,
     Told,
     assert_same,
@@ -338,89 +335,6 @@ def test_verify_finds_the_table_that_somebody_changed(trail: Trail) -> None:
     assert found.different == ["user_action"]
     assert found.position == 59
     assert len(builds(trail, "user")) == 1
-
-
-class Twice:
-    """An append-only table whose rows of one session have one key."""
-
-    name = "twice"
-    version = 1
-    tables = (
-        Table("twice", ("session",), (Column("session", Kind.TEXT), Column("position", Kind.BIGINT))),
-        Table("twice_log", ("position",), (Column("position", Kind.BIGINT),)),
-    )
-
-    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        return {
-            "twice": [(each.event.session or str(each.position), each.position) for each in events],
-            "twice_log": [(each.position,) for each in events],
-        }
-
-
-DUPLICATE = r"stopped at position 5: table twice: two rows have one key \(session\): give the table"
-
-
-def test_two_rows_of_one_key_stop_their_projection_alone_and_say_what_to_do(trail: Trail) -> None:
-    events = [an_event(session="s" if at in {2, 5, 6} else None) for at in range(9)]
-    trail.append(*events)
-    source = Listed(Twice(), UserProjector())
-    for _ in range(2):  # the second finds the build as the first has left it
-        outcomes = {each.name: each for each in rebuild_now(trail, "twice", "user", source=source).outcomes}
-        assert re.match(DUPLICATE, outcomes["twice"].failure)
-        assert not outcomes["twice"].skippable
-        assert not outcomes["user"].failure
-        [build] = builds(trail, "twice")
-        assert (build.state, build.failure) == ("indexing", outcomes["twice"].failure)
-    drop(trail.projector, "twice")
-    trail.project(Twice())
-    [build] = builds(trail, "twice")
-    assert re.match(DUPLICATE, f"stopped at position {build.failed_position}: {build.failure}")
-
-
-class Exiting(Picky):
-    """Code that ends its process: the polite way, which is an exception, and the other."""
-
-    name = "exiting"
-    tables = (Table("exiting", ("position",), (Column("position", Kind.BIGINT), Column("note", Kind.JSON))),)
-
-    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        if any(each.event.session == "exit" for each in events):
-            sys.exit("a patient's name")
-        if any(each.event.session == "end" for each in events):
-            os._exit(17)
-        return {"exiting": [(each.position, b"1") for each in events]}
-
-
-@pytest.mark.parametrize("in_process", [0, 20_000])
-def test_code_that_exits_is_stopped_at_its_event(trail: Trail, in_process: int) -> None:
-    trail.append(*(an_event(session="exit" if at == 31 else None) for at in range(50)))
-    [outcome] = rebuild_now(trail, "exiting", source=Listed(Exiting()), in_process=in_process).outcomes
-    assert re.match(r"stopped at position 31: SystemExit at test_rebuild_failures.py:\d+$", outcome.failure)
-    drop(trail.projector, "exiting")
-    trail.project(Exiting())
-    [build] = builds(trail, "exiting")
-    assert (build.position, build.failed_position) == (30, 31)
-    assert (build.failure or "").startswith("SystemExit at test_rebuild_failures.py:")
-
-
-def test_code_that_ends_its_worker_is_told_from_short_memory(trail: Trail) -> None:
-    trail.append(*(an_event(session="end" if at == 31 else None) for at in range(50)))
-    with pytest.raises(ConfigurationError, match=r"exit code 17 while loading positions 30 to 39 of exiting"):
-        rebuild_now(trail, "exiting", source=Listed(Exiting()), in_process=0)
-
-
-def test_the_number_of_a_build_is_never_given_again(trail: Trail) -> None:
-    trail.given(*some_events(20))
-    numbers = [rebuild_now(trail, "user").outcomes[0].build]
-    for _ in range(2):
-        switch(trail.projector, "user", UserProjector(), to=1)
-        drop(trail.projector, "user")
-        numbers.append(rebuild_now(trail, "user").outcomes[0].build)
-    assert numbers == [2, 3, 4]
-    with pytest.raises(psycopg2.errors.UniqueViolation), trail.projector.transaction() as connection:
-        connection.cursor().execute(
-            "INSERT INTO audit_trail.projection (name, build, version, schema_name) VALUES ('user', 3, 1, 'x')"
-        )
 
 
 class Changed(UserProjector):

@@ -10,11 +10,12 @@ from audit_trail.components import ingest_settings
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import INGEST, Database
+from event_store.heads import newest_head
+from event_store.nodes import StoredTree
 from event_store.publication.destination import Destination
 from event_store.publication.folder import HeadFolder
 from event_store.publication.forks import refuse_forks
 from event_store.publication.remote import Webhook, Witness
-from event_store.reading import log_size
 from event_store.signing import HeadSigner, read_key_file, read_public, read_signer
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
@@ -43,11 +44,14 @@ def signer(settings: Settings) -> HeadSigner:
 def trusted_keys(settings: Settings, vkeys: Sequence[str] = ()) -> tuple[tuple[VerifierKey, ...], bool]:
     """The public keys that the log is verified with, and whether anyone told us: given ones, the settings', the key's.
 
-    Without either the database has to name them, which proves little. Raises `ProofError` for a malformed one.
+    Without either the database has to name them, which proves little. Raises `ConfigurationError` for a malformed one.
     """
     told = vkeys or settings.log_vkeys
     if told:
-        return tuple(map(VerifierKey.parse, told)), True
+        try:
+            return tuple(map(VerifierKey.parse, told)), True
+        except ProofError as exc:
+            raise ConfigurationError(f"a public key of the log can't be read: {exc}") from exc
     if settings.log_key is None and settings.log_key_file is None:
         return (), False
     keys = tuple(read_public(key_text(settings)))
@@ -81,7 +85,8 @@ def kept_places(settings: Settings, publisher: Publisher) -> list[Destination]:
 
 
 def check_log(settings: Settings, database: Database) -> None:
-    """What comes before the first append of a process: the log continues what was published, and its end is intact.
+    """What comes before the first append of a process: the log continues what was published and what a key of ours
+    has signed last, and its end is intact.
 
     Raises `LogInconsistentError`, and `UnavailableError` while a place that keeps heads is away.
     """
@@ -90,7 +95,11 @@ def check_log(settings: Settings, database: Database) -> None:
     with closing(publisher):
         refuse_forks(database, keys, kept_places(settings, publisher))
     with database.transaction(read_only=True) as connection:
-        size = log_size(connection)
+        tree = StoredTree(connection)
+        newest = newest_head(connection)
+    size = tree.size
+    # The append checks this too, but only when there is something to append: a wrong key is noticed at the start.
+    signer(settings).check(size, tree.root, newest and (newest.size, newest.note))
     report = verify(settings.require_database_url(), INGEST, keys, since=size)
     wrong = [finding for finding in report.findings if finding.position is not None]
     if wrong:
@@ -115,6 +124,8 @@ def kept_heads(places: Sequence[Path]) -> list[KeptHead]:
     heads = []
     for place in places:
         files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
+        if not files:
+            raise ConfigurationError(f"there is no signed head in {place}: is its disk there?")
         for file in files:
             try:
                 heads.append(KeptHead(file.read_bytes(), str(file)))

@@ -26,13 +26,14 @@ def verify(
         list[Path] | None,
         typer.Option(
             help="A signed head that was kept elsewhere, or a folder of them: the log has to be its continuation."
-            " Without one, the newest in AUDIT_TRAIL_HEADS_FOLDER."
+            " May be repeated. Without one, the newest in AUDIT_TRAIL_HEADS_FOLDER."
         ),
     ] = None,
     vkey: Annotated[
         list[str] | None,
         typer.Option(
-            help="A public key of the log that you trust. Without one, the settings' key or those in the database."
+            help="A public key of the log that you trust. May be repeated."
+            " Without one, the settings', or those in the database."
         ),
     ] = None,
     jobs: Annotated[
@@ -74,7 +75,8 @@ def verify(
         )
         raise typer.Exit(1)
     read = f"{report.hashed:,} events" + (f" from position {report.since:,} on" if report.since else "")
-    out.print(f"The log is intact: {read} and {report.heads:,} signed heads agree.", highlight=False)
+    kept = f", {report.kept:,} of them kept outside the database" if report.kept else ""
+    out.print(f"The log is intact: {read} and {report.heads:,} signed heads agree{kept}.", highlight=False)
     out.print(f"size {report.size}, root hash {report.root.hex()}", highlight=False, soft_wrap=True)
     if not told:
         out.print(

@@ -9,7 +9,9 @@ from contextlib import closing, contextmanager
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from domain.errors import LogInconsistentError, ProofError
+import psycopg2
+
+from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import Database, only
 from event_store.heads import stored_keys
 from event_store.tlog.notes import VerifierKey
@@ -35,7 +37,8 @@ class KeptHead(NamedTuple):
 class Report(NamedTuple):
     """What verification found: nothing, or findings in order of position.
 
-    The log had `size` events; those from `since` on were read, `hashed` of them, and `heads` heads compared.
+    The log had `size` events; those from `since` on were read, `hashed` of them, and `heads` heads compared, of which
+    `kept` were kept outside the database.
     `root` is the root hash that the rows give.
     """
 
@@ -45,6 +48,7 @@ class Report(NamedTuple):
     heads: int
     hashed: int
     findings: tuple[Finding, ...]
+    kept: int = 0
 
 
 class _State(NamedTuple):
@@ -67,13 +71,24 @@ def verify(
 
     `keys` are the public keys of the log that are trusted; with none, those that the database itself names are used.
     What was sealed before `since` is taken from the stored tiles, which the signed heads that follow confirm.
-    Raises `UnavailableError` while the database is away, `ProofError` when a kept head is no head of this log.
+    Raises `UnavailableError` while the database is away, `ConfigurationError` when a kept head is none of
+    this log, or when the database is another release's.
     """
     with closing(Database(url, role, size=3, application_name=APPLICATION)) as database:
+        found = tuple(check_structure(database))
         try:
-            return _Verification(database, url, tuple(keys), kept).run(since, jobs, progress)
+            report = _Verification(database, url, tuple(keys), kept).run(since, jobs, progress)
         except LogInconsistentError as exc:  # too broken to go on
-            return Report(0, since, b"", 0, 0, (Finding(None, str(exc)),))
+            report = Report(0, since, b"", 0, 0, (Finding(None, str(exc)),))
+        except (AttributeError, TypeError, ValueError, psycopg2.Error) as exc:
+            # Values of kinds that the tables' own declarations rule out: those were changed, as the findings say.
+            what = f"the log can't be read to its end ({type(exc).__name__}): its tables were changed"
+            report = Report(0, since, b"", 0, 0, (Finding(None, what),))
+        except ConfigurationError:
+            if not found:  # nothing was changed: it is another release's database, or none
+                raise
+            report = Report(0, since, b"", 0, 0, ())
+    return report._replace(findings=tuple(in_order((*report.findings, *found))))
 
 
 class _Verification:
@@ -112,7 +127,7 @@ class _Verification:
         with self._database.transaction(read_only=True) as connection:
             found += tree.compare_tiles(connection)
         found += tree.compare_state(*self._state)
-        return Report(size, first, tree.root, *counts, tuple(in_order(found)))
+        return Report(size, first, tree.root, *counts, tuple(in_order(found)), len(self._kept))
 
     def _tasks(self, first: int) -> Iterator[Task]:
         """The chunks, each with the kept heads that end in it; one of size 0 goes with the first."""
@@ -141,7 +156,7 @@ class _Verification:
         return tree, streams, (heads, hashed)
 
     def _beside(self, first: int) -> list[Finding]:
-        return [*check_structure(self._database), *check_books(self._database, first)]
+        return check_books(self._database, first)
 
     def _sizes(self, size: int) -> Iterator[Finding]:
         """Heads that were kept elsewhere and are larger than the log."""
@@ -184,7 +199,7 @@ def _opened(kept: KeptHead, keys: Sequence[VerifierKey]) -> Head:
     try:
         head, _ = open_head(kept.note, keys)
     except ProofError as exc:
-        raise ProofError(f"{kept.place}: {exc}") from exc
+        raise ConfigurationError(f"{kept.place} is no signed head of this log: {exc}") from exc
     return Head(head.size, head.root, kept.note, f" in {kept.place}")
 
 

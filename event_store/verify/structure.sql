@@ -1,111 +1,212 @@
--- name: triggers
--- Every trigger of the trail's own tables, inner ones of foreign keys left out. A row trigger of a partitioned table
--- has a copy on each partition.
+-- name: described
+-- What the log's tables, their triggers, the functions and the rights are, one line each: kind, name, definition. A
+-- partition's lines stand for all partitions; NOT NULL is told with its column.
+WITH relation AS (
+    SELECT
+        oid,
+        relname,
+        relkind,
+        relpersistence,
+        relrowsecurity,
+        relforcerowsecurity,
+        relacl,
+        relowner,
+        CASE WHEN relispartition THEN 'event_partition' ELSE relname::text END AS name
+    FROM pg_catalog.pg_class
+    WHERE
+        relnamespace = 'audit_trail'::regnamespace
+        AND relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND (relname = ANY(%(tables)s) OR relispartition)
+)
+
 SELECT
-    relation.relname,
-    trigger.tgname,
-    trigger.tgenabled::text,
-    function.proname,
-    trigger.tgtype::integer,
-    trigger.tgqual IS NOT NULL OR trigger.tgattr::text <> ''
-FROM pg_catalog.pg_trigger AS trigger
-INNER JOIN pg_catalog.pg_class AS relation ON trigger.tgrelid = relation.oid
-INNER JOIN pg_catalog.pg_proc AS function ON trigger.tgfoid = function.oid
-WHERE relation.relnamespace = 'audit_trail'::regnamespace AND NOT trigger.tgisinternal;
-
--- name: partitions
-SELECT child.relname
-FROM pg_catalog.pg_inherits AS inheritance
-INNER JOIN pg_catalog.pg_class AS child ON inheritance.inhrelid = child.oid
-WHERE inheritance.inhparent = 'audit_trail.event'::regclass
-ORDER BY child.relname;
-
--- name: primary_keys
-SELECT relation.relname
-FROM pg_catalog.pg_index AS index
-INNER JOIN pg_catalog.pg_class AS relation ON index.indrelid = relation.oid
-WHERE
-    relation.relnamespace = 'audit_trail'::regnamespace
-    AND index.indisprimary
-    AND index.indisvalid
-    AND index.indisready;
-
--- name: functions
+    'table' AS kind,
+    name,
+    concat_ws(
+        ' ', relkind, relpersistence, CASE WHEN relrowsecurity OR relforcerowsecurity THEN 'with row security' END
+    ) AS definition
+FROM relation
+UNION
 SELECT
-    function.proname,
-    function.prosrc,
-    language.lanname,
-    coalesce(function.proconfig, '{}')
+    'column',
+    relation.name || '.' || attribute.attname,
+    concat_ws(
+        ' ',
+        format_type(attribute.atttypid, attribute.atttypmod),
+        CASE WHEN attribute.attnotnull THEN 'NOT NULL' END,
+        pg_get_expr(def.adbin, def.adrelid),
+        nullif(attribute.attgenerated, '')
+    )
+FROM relation
+INNER JOIN pg_catalog.pg_attribute AS attribute ON relation.oid = attribute.attrelid
+LEFT JOIN pg_catalog.pg_attrdef AS def ON attribute.attrelid = def.adrelid AND attribute.attnum = def.adnum
+WHERE attribute.attnum > 0 AND NOT attribute.attisdropped
+UNION
+SELECT
+    'constraint',
+    relation.name || ': ' || pg_get_constraintdef(held.oid),
+    CASE WHEN held.convalidated THEN 'valid' ELSE 'not valid' END
+FROM relation
+INNER JOIN pg_catalog.pg_constraint AS held ON relation.oid = held.conrelid
+WHERE held.contype IN ('p', 'u', 'c', 'f', 'x')
+UNION
+SELECT
+    'trigger',
+    relation.name || '.' || held.tgname,
+    concat_ws(
+        ' ',
+        CASE WHEN held.tgenabled IN ('O', 'A') THEN 'on' ELSE 'switched off' END,
+        held.tgtype,
+        held.tgfoid::regprocedure,
+        held.tgqual,
+        nullif(held.tgattr::text, '')
+    )
+FROM relation
+INNER JOIN pg_catalog.pg_trigger AS held ON relation.oid = held.tgrelid
+WHERE NOT (held.tgisinternal AND held.tgconstraint <> 0)
+UNION
+SELECT
+    'rule',
+    relation.name || '.' || held.rulename,
+    'a rewrite rule'
+FROM relation
+INNER JOIN pg_catalog.pg_rewrite AS held ON relation.oid = held.ev_class
+UNION
+SELECT
+    'policy',
+    relation.name || '.' || held.polname,
+    'a row policy'
+FROM relation
+INNER JOIN pg_catalog.pg_policy AS held ON relation.oid = held.polrelid
+UNION
+SELECT
+    'function',
+    function.oid::regprocedure::text,
+    concat_ws(
+        ' ',
+        language.lanname,
+        CASE WHEN function.prosecdef THEN 'with its owner''s rights' END,
+        function.proconfig,
+        encode(sha256(convert_to(function.prosrc, 'UTF8')), 'hex')
+    )
 FROM pg_catalog.pg_proc AS function
 INNER JOIN pg_catalog.pg_language AS language ON function.prolang = language.oid
-WHERE function.pronamespace = 'audit_trail'::regnamespace;
-
--- name: rules
--- Rewrite rules and row security change what a statement does without a trace in the statement.
+WHERE function.pronamespace = 'audit_trail'::regnamespace
+UNION
 SELECT
-    relation.relname,
-    rule.rulename
-FROM pg_catalog.pg_rewrite AS rule
-INNER JOIN pg_catalog.pg_class AS relation ON rule.ev_class = relation.oid
-WHERE relation.relnamespace = 'audit_trail'::regnamespace AND relation.relkind IN ('r', 'p');
-
--- name: kinds
-SELECT
-    relname,
-    relkind::text,
-    relrowsecurity OR relforcerowsecurity,
-    pg_catalog.pg_get_userbyid(relowner)
-FROM pg_catalog.pg_class
-WHERE relnamespace = 'audit_trail'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f');
-
--- name: rights
--- Who may change what, beyond the owner: privileges of tables and of single columns.
-SELECT
-    relation.relname,
-    coalesce(grantee.rolname, 'everybody'),
-    privilege.privilege_type
-FROM pg_catalog.pg_class AS relation
-CROSS JOIN LATERAL pg_catalog.aclexplode(relation.relacl) AS privilege
+    'right',
+    concat_ws(' ', coalesce(grantee.rolname, 'everybody'), privilege.privilege_type, 'on', relation.name),
+    'granted'
+FROM relation
+CROSS JOIN LATERAL aclexplode(relation.relacl) AS privilege
 LEFT JOIN pg_catalog.pg_roles AS grantee ON privilege.grantee = grantee.oid
 WHERE
-    relation.relnamespace = 'audit_trail'::regnamespace
-    AND relation.relkind IN ('r', 'p')
-    AND privilege.grantee <> relation.relowner
+    privilege.grantee <> relation.relowner
     AND (privilege.privilege_type <> 'SELECT' OR privilege.grantee = 0)
-UNION ALL
+UNION
 SELECT
-    relation.relname,
-    coalesce(grantee.rolname, 'everybody'),
-    privilege.privilege_type || ' of ' || attribute.attname
-FROM pg_catalog.pg_attribute AS attribute
-INNER JOIN pg_catalog.pg_class AS relation ON attribute.attrelid = relation.oid
-CROSS JOIN LATERAL pg_catalog.aclexplode(attribute.attacl) AS privilege
+    'right',
+    concat_ws(
+        ' ', coalesce(grantee.rolname, 'everybody'), privilege.privilege_type, 'on', relation.name, attribute.attname
+    ),
+    'granted'
+FROM relation
+INNER JOIN pg_catalog.pg_attribute AS attribute ON relation.oid = attribute.attrelid
+CROSS JOIN LATERAL aclexplode(attribute.attacl) AS privilege
+LEFT JOIN pg_catalog.pg_roles AS grantee ON privilege.grantee = grantee.oid
+WHERE privilege.grantee <> relation.relowner AND (privilege.privilege_type <> 'SELECT' OR privilege.grantee = 0)
+UNION
+SELECT
+    'right',
+    concat_ws(' ', coalesce(grantee.rolname, 'everybody'), privilege.privilege_type, 'on the schema'),
+    'granted'
+FROM pg_catalog.pg_namespace AS namespace
+CROSS JOIN LATERAL aclexplode(namespace.nspacl) AS privilege
 LEFT JOIN pg_catalog.pg_roles AS grantee ON privilege.grantee = grantee.oid
 WHERE
-    relation.relnamespace = 'audit_trail'::regnamespace
-    AND privilege.grantee <> relation.relowner
-    AND privilege.privilege_type <> 'SELECT';
+    namespace.nspname = 'audit_trail'
+    AND privilege.grantee <> namespace.nspowner
+    AND privilege.privilege_type <> 'USAGE';
+
+-- name: owners
+-- The schema, the tables and the functions have one owner, who is no service's role; batch_rows has its own.
+SELECT
+    owned.name,
+    pg_get_userbyid(owned.owner)
+FROM (
+    SELECT
+        'the schema' AS name,
+        nspowner AS owner
+    FROM pg_catalog.pg_namespace
+    WHERE nspname = 'audit_trail'
+    UNION ALL
+    SELECT
+        relname::text,
+        relowner
+    FROM pg_catalog.pg_class
+    WHERE relnamespace = 'audit_trail'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+    UNION ALL
+    SELECT
+        'the function ' || proname,
+        proowner
+    FROM pg_catalog.pg_proc
+    WHERE pronamespace = 'audit_trail'::regnamespace AND proname <> 'batch_rows'
+) AS owned
+WHERE
+    owned.owner <> (SELECT relowner FROM pg_catalog.pg_class WHERE oid = to_regclass('audit_trail.migration'))
+    OR pg_get_userbyid(owned.owner) LIKE 'audit\_trail\_%%';
 
 -- name: roles
--- A service's role must be no more than it is: no superuser, no owner, no member of an owner.
+-- A service's role must be no more than it is: no attributes of an administrator, and a member of nothing but what its
+-- migration gave it.
 SELECT
     service.rolname,
-    service.rolsuper OR service.rolbypassrls OR service.rolcreaterole OR service.rolreplication,
-    pg_catalog.pg_has_role(service.oid, relation.relowner, 'MEMBER')
+    concat_ws(
+        ', ',
+        CASE WHEN service.rolsuper THEN 'is a superuser' END,
+        CASE WHEN service.rolbypassrls THEN 'passes row security' END,
+        CASE WHEN service.rolcreaterole THEN 'may make roles' END,
+        CASE WHEN service.rolreplication THEN 'may replicate' END,
+        CASE WHEN service.rolcreatedb THEN 'may make databases' END,
+        (
+            SELECT string_agg('is a member of ' || granted.rolname, ', ' ORDER BY granted.rolname)
+            FROM pg_catalog.pg_auth_members AS membership
+            INNER JOIN pg_catalog.pg_roles AS granted ON membership.roleid = granted.oid
+            WHERE
+                membership.member = service.oid
+                AND NOT (
+                    service.rolname IN ('audit_trail_projector', 'audit_trail_analyst')
+                    AND (granted.rolname = 'audit_trail_analyst' OR granted.rolname LIKE 'audit\_trail\_own\_%%')
+                )
+        )
+    )
 FROM pg_catalog.pg_roles AS service
-CROSS JOIN pg_catalog.pg_class AS relation
-WHERE
-    service.rolname IN ('audit_trail_ingest', 'audit_trail_projector', 'audit_trail_reader', 'audit_trail_guard')
-    AND relation.oid = 'audit_trail.event'::regclass;
+WHERE service.rolname LIKE 'audit\_trail\_%%';
 
--- name: replication_roles
--- With this setting triggers stay silent, for whole databases and logins.
-SELECT
-    coalesce(role.rolname, 'every login'),
-    option.value
+-- name: silent_triggers
+-- What makes triggers stay silent: the setting for databases, logins and the whole server, and the right to set it.
+SELECT 'session_replication_role is set for ' || coalesce(role.rolname, 'every login')
 FROM pg_catalog.pg_db_role_setting AS setting
 LEFT JOIN pg_catalog.pg_roles AS role ON setting.setrole = role.oid
 CROSS JOIN LATERAL unnest(setting.setconfig) AS option (value)
 WHERE
-    option.value ILIKE 'session_replication_role=%'
-    AND setting.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()));
+    option.value ILIKE 'session_replication_role=%%'
+    AND setting.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+UNION ALL
+SELECT 'session_replication_role is set for the server'
+FROM pg_catalog.pg_settings
+WHERE name = 'session_replication_role' AND (setting <> 'origin' OR reset_val <> 'origin')
+UNION ALL
+SELECT coalesce(grantee.rolname, 'everybody') || ' may set session_replication_role'
+FROM pg_catalog.pg_parameter_acl AS parameter
+CROSS JOIN LATERAL aclexplode(parameter.paracl) AS privilege
+LEFT JOIN pg_catalog.pg_roles AS grantee ON privilege.grantee = grantee.oid
+WHERE parameter.parname = 'session_replication_role' AND coalesce(grantee.rolsuper, false) IS FALSE
+UNION ALL
+SELECT 'the event trigger ' || evtname || ' runs at each login'
+FROM pg_catalog.pg_event_trigger
+WHERE evtevent = 'login' AND evtenabled <> 'D'
+UNION ALL
+SELECT 'tables to come have rights that nobody should have'
+FROM pg_catalog.pg_default_acl
+WHERE defaclnamespace = 'audit_trail'::regnamespace;

@@ -88,8 +88,14 @@ def test_verify_says_that_the_log_is_intact_or_where_it_is_not(migrated_url: str
     stranger = VerifierKey("audit-trail.test/log", 1, bytes(32))
     assert run("verify", "--vkey", stranger.encode(), settings=settings).returncode == 1
     nonsense = run("verify", "--vkey", "nonsense", settings=settings)
-    assert nonsense.returncode == 1
+    assert nonsense.returncode == 2
     assert "Traceback" not in nonsense.stderr
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "junk").write_text("junk")
+    for place in ("empty", "junk"):
+        mistaken = run("verify", "--tree-head", tmp_path / place, settings=settings)
+        assert mistaken.returncode == 2
+        assert place in mistaken.stderr
 
 
 def test_verify_without_a_key_says_that_it_took_the_databases_own(migrated_url: str) -> None:
@@ -188,6 +194,21 @@ def rows(url: str) -> int:
         row = cursor.fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_ingest_with_a_key_of_another_log_ends_at_its_start_and_not_at_the_first_event(
+    migrated_url: str, broker: Broker, topic: str
+) -> None:
+    Log(migrated_url, [30])
+    settings = {
+        "database_url": migrated_url,
+        "kafka_bootstrap_servers": broker.bootstrap_servers,
+        "kafka_topics": topic,
+        "heads_topic": "",
+    }
+    ended = run("ingest", settings=settings | {"log_key": new_key("audit-trail.test/log")}, timeout=60)
+    assert ended.returncode == 3
+    assert "the newest head (size 30) is not signed by a key of this log" in ended.stderr
 
 
 def test_ingest_does_not_append_to_a_log_whose_end_was_altered(

@@ -8,6 +8,7 @@ A command imports what it needs when it runs, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import ExitStack, closing
@@ -20,7 +21,7 @@ from rich.table import Table
 from audit_trail import components, logs
 from audit_trail.commands import dead_letters, export, keys, projections
 from audit_trail.commands.evidence import evidence
-from audit_trail.commands.long_running import long_running, on_stop
+from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop, on_stop_within
 from audit_trail.commands.terminal import out
 from audit_trail.commands.verify import verify
 from audit_trail.commands.witness import witness
@@ -117,6 +118,9 @@ def up(
     from audit_trail.stack import Stack, stay_up
 
     _stop_on_sigterm()
+    file = os.environ.get(FILE_VARIABLE)
+    if file is not None and Path(file).resolve() == data.resolve() / "settings.toml":
+        del os.environ[FILE_VARIABLE]  # what `up` wrote says where the last one was, which may have gone
     settings = load()
     with ExitStack() as running:
         with out.status("Starting database, broker, ingest, projectors and API"):
@@ -182,7 +186,7 @@ def project() -> None:
         batch=settings.projection_batch,
         metrics=RunnerMetrics(),
     )
-    on_stop(runner.stop)
+    on_stop_within(STOP_SECONDS, runner.stop)
     runner.run()
 
 

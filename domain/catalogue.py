@@ -91,6 +91,7 @@ _ROWS = (
     EventType("subject.erased", _TRAIL, _D, (), (LIFECYCLE, "destroy"), None, "A subject's key was destroyed."),
     EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
     EventType("projection.event_skipped", _TRAIL, _E, ("actor.id", "reason"), (LOCAL, "projection-event-skipped"), None, "An operator decided that a read model leaves one event out."),
+    EventType("projection.removed", _TRAIL, _D, ("actor.id", "reason"), (LOCAL, "projection-removed"), None, "An analyst's own read model was removed."),
     EventType(GENERIC_TYPE, Category.OTHER, _E, (), (LOCAL, "unclassified"), None, "An event whose codes are not in this catalogue; its own codes are kept."),
 )
 # fmt: on

@@ -8,13 +8,16 @@ from pathlib import Path
 import psycopg2.errors
 
 from event_store.database import ANALYST, OWN, Database
+from event_store.statements import load
 from projections.own_file import OwnProjector, load_own
 from projections.own_sql import TIMEOUT_MS
 from projections.registry import built_in
 
+_SQL = load(__package__, "own.sql") | load(__package__, "registry.sql")
+
 
 def begin_own(url: str, projector: OwnProjector) -> None:
-    """Make the projection's role if there is none. Raises `CodeError` when its name is another's."""
+    """Make the projection's role if there is none. Raises `CodeError` when its name, or a table's, is another's."""
     if projector.name in {each.name for each in built_in()}:
         raise projector.fault(
             "name", f"the projection {projector.name} comes with Audit Trail; choose another name"
@@ -22,7 +25,15 @@ def begin_own(url: str, projector: OwnProjector) -> None:
     with closing(Database(url, ANALYST, size=1, application_name="audit-trail-own")) as database:
         try:
             with database.transaction() as connection, connection.cursor() as cursor:
-                cursor.execute("SELECT audit_trail.own_projection(%s)", (projector.name,))
+                tables = [table.name for table in projector.tables]
+                cursor.execute(_SQL["other_tables"], {"name": projector.name, "tables": tables})
+                taken = cursor.fetchone()
+                if taken is not None:
+                    raise projector.table_fault(
+                        taken[0],
+                        f"table {taken[0]} belongs to another projection: choose another name for it",
+                    )
+                cursor.execute(_SQL["begin"], {"name": projector.name})
         except psycopg2.errors.DuplicateObject as exc:
             raise projector.fault("name", f"{exc.diag.message_primary}; choose another name") from exc
 

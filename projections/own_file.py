@@ -52,6 +52,10 @@ class OwnProjector:
         """An error at the line on which the file declares `name`."""
         return self._declared.fault(self._declared.line_of(name), message)
 
+    def table_fault(self, table: str, message: str) -> CodeError:
+        """An error at the line on which the file names `table`."""
+        return self._declared.fault(self._declared.line_of_text(table, "tables"), message)
+
     def bind(self, database: Database) -> None:
         """Run the file's SQL there. Raises `CodeError` when it can't be run."""
         for query in self.queries:

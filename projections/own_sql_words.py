@@ -28,6 +28,7 @@ _TOKEN = re.compile(
 )
 _COMMENT = re.compile(r"/\*|\*/")
 _BEGINS = frozenset({"select", "with", "values"})
+_CATALOGUES = frozenset({"pg_catalog", "information_schema", "pg_toast"})
 _CLOCK = frozenset(
     {
         "now",
@@ -81,6 +82,10 @@ def read_words(text: str) -> Words:
                 complaints.append(Complaint(at, "one SELECT per table, and nothing after its semicolon"))
                 break
             end = at
+        elif kind == "name" and _is_catalogue(tokens, index):
+            complaints.append(
+                Complaint(at, f"{word} is the server's, and not allowed: a SELECT reads the relation batch")
+            )
         elif kind == "name" and (after[2] == "(" or (word in _CLOCK and not _is_qualified(tokens, index))):
             calls.append((at, word))
         depth += (word == "(") - (word == ")") if kind == "other" else 0
@@ -98,6 +103,20 @@ def read_words(text: str) -> Words:
 def clock(name: str) -> bool:
     """Whether its value depends on when, or by whom, the projection is run."""
     return name in _CLOCK
+
+
+def _is_catalogue(tokens: list[tuple[int, str, str]], index: int) -> bool:
+    """Whether a name can only be a system catalogue, a view of one, or their schema. Functions are looked at apart."""
+    word = tokens[index][2]
+    after = tokens[index + 1][2] if index + 1 < len(tokens) else ""
+    if word in _CATALOGUES:
+        # Types and functions that are named in full, as in pg_catalog.upper(x), are no tables.
+        return not (after == "." and _is_call(tokens, index + 2))
+    return word.startswith("pg_") and after != "("
+
+
+def _is_call(tokens: list[tuple[int, str, str]], index: int) -> bool:
+    return index + 1 < len(tokens) and tokens[index + 1][2] == "("
 
 
 def _is_qualified(tokens: list[tuple[int, str, str]], index: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from domain.errors import ConfigurationError
 from event_store.database import Database
-from projections.definition import code_digest
+from projections.definition import code_digest, on_command_line
 from projections.projector import Projector
 from projections.registry import Build, list_builds, misfit
 
@@ -28,11 +28,11 @@ def describe(database: Database, known: Mapping[str, Projector], names: Sequence
         if not own:
             yield "  not built yet: the runner begins it, or `rebuild`"
         for build in own:
-            yield from _build(build, projector)
+            yield from _build(build, projector, on_command_line(projector) if projector else name)
         yield ""
 
 
-def _build(build: Build, projector: Projector | None) -> Iterator[str]:
+def _build(build: Build, projector: Projector | None, argument: str) -> Iterator[str]:
     made = f"{build.created_at:%Y-%m-%d %H:%M:%S}"
     live = "live" if build.live else build.state
     yield f"  build {build.build}  version {build.version}  {live}  schema {build.schema}  made {made} UTC"
@@ -40,23 +40,20 @@ def _build(build: Build, projector: Projector | None) -> Iterator[str]:
         ", paused" if build.paused else ""
     )
     if build.failed_position is not None:
-        name, at = build.name, build.failed_position
+        at = build.failed_position
         yield f"    stopped at position {at}, event {build.failed_event_id}: {build.failure}"
-        yield (
-            f"    mend the projector and run `audit-trail projections retry {name}`, or leave this event out:"
-            f" `audit-trail projections skip {name} --position {at} --by WHO --reason WHY`"
-        )
+        yield f"    mend the projector and run `audit-trail projections retry {argument}`, or leave this event out:"
+        yield f"    `audit-trail projections skip {argument} --position {at} --by WHO --reason WHY`"
     elif build.failure is not None:
         yield f"    {build.failure}"
     if build.paused:
-        yield f"    `audit-trail projections resume {build.name}` goes on"
+        yield f"    `audit-trail projections resume {argument}` goes on"
     if build.live and projector is not None:
         wrong = misfit(projector, build)
         if wrong:
             yield f"    {wrong}"
         elif build.code_digest and build.code_digest != code_digest(projector):
-            yield (
-                "    the projector's source has changed since; raise its version when other rows come out of it"
-            )
+            yield "    the projector's source has changed since; when other rows come out of it, raise its version and"
+            yield f"    run `audit-trail projections rebuild {argument}`"
     if not build.live and (build.state != "ready" or build.switched_at is None):
-        yield f"    unfinished: `audit-trail projections rebuild {build.name}` goes on with it, `drop` gives it up"
+        yield f"    unfinished: `audit-trail projections rebuild {argument}` goes on with it, `drop` gives it up"

@@ -193,7 +193,7 @@ def drop(
                 f"build {number} of projection {name} is live: switch to another one first"
             )
         if any(each.state == READY for each in chosen):
-            _wait_for_queries(database, wait_seconds)
+            wait_for_queries(database, wait_seconds)
         for build in chosen:
             drop_build(database, build)
         return [each.build for each in chosen]
@@ -208,7 +208,8 @@ def drop_build(database: Database, build: Build) -> None:
         cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema)))
 
 
-def _wait_for_queries(database: Database, seconds: float) -> None:
+def wait_for_queries(database: Database, seconds: float) -> None:
+    """Until every transaction that is open now has ended. Raises `UnavailableError` when that takes longer."""
     until = time.monotonic() + seconds
     open_ones = [row[0] for row in _asked(database, "open_transactions", {})]
     while open_ones:

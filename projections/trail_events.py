@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from uuid import UUID, uuid5
+from datetime import UTC, datetime
+from uuid import UUID, uuid4, uuid5
 
 from msgspec import Struct
 
@@ -83,6 +83,21 @@ def rebuilt_event(
                 for name, digest in sorted(tables.items())
             },
         },
+    )
+    return _checked(event)
+
+
+def removed_event(name: str, *, by: str, reason: str) -> bytes:
+    """`projection.removed`: the decision that an analyst's own projection ends, with its tables."""
+    event = AuditEvent(
+        event_id=uuid4(),
+        type="projection.removed",
+        occurred_at=datetime.now(UTC),
+        source=Source(service=_SERVICE),
+        actor=Actor(kind=ActorKind.USER, id=by),
+        resources=(Resource(type="Projection", id=name),),
+        reason=reason,
+        attributes={"projection": name},
     )
     return _checked(event)
 

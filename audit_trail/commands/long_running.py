@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 from collections.abc import Callable
+from threading import Timer
 
 from audit_trail import components, logs
 from audit_trail.settings import Settings, load
+
+_log = logging.getLogger(__name__)
+
+STOP_SECONDS = 20.0
+"""How long a program that applies batches may take to end; a supervisor's SIGKILL commonly comes after 30."""
 
 
 def long_running() -> Settings:
@@ -25,3 +33,28 @@ def on_stop(stop: Callable[[], None]) -> None:
     """Have SIGTERM and Ctrl-C call `stop`."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
+
+
+def on_stop_within(seconds: float, stop: Callable[[], None]) -> None:
+    """As `on_stop`, for a program that runs anyone's code, which may never return.
+
+    A second signal, or `seconds` after the first, ends the process as it stands, with exit code 128 + the signal's
+    number. Only for programs that lose nothing by that: a batch's rows and checkpoint are one transaction.
+    """
+    signals: list[int] = []
+
+    def end(number: int, why: str) -> None:
+        _log.error("%s: ending without waiting for the batch in hand, of which nothing is kept", why)
+        os._exit(128 + number)
+
+    def told(number: int, _: object) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            end(number, "told twice")
+        late = Timer(seconds, end, (number, f"not stopped {seconds:.0f} s after the signal"))
+        late.daemon = True
+        late.start()
+        stop()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, told)

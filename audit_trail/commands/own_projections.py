@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from audit_trail.commands.long_running import long_running, on_stop
+from audit_trail import components
+from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop_within
+from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
@@ -35,10 +37,18 @@ def new(
 
 def run(
     file: Annotated[str, typer.Argument(help="The projection's file.")],
+    same_rows: Annotated[
+        bool,
+        typer.Option(
+            "--same-rows",
+            help="The file has changed, and still makes the rows that its tables hold: a comment, another wording.",
+        ),
+    ] = False,
 ) -> None:
     """Keep a projection of your own up to date, until SIGTERM. A second process is a standby."""
     from audit_trail.own_projections import OwnProjection
     from projections.metrics import RunnerMetrics
+    from projections.own_changes import check_source
     from projections.runner import Runner
 
     if not file.endswith(".py"):
@@ -49,6 +59,47 @@ def run(
     own = OwnProjection(settings, file)
     _log.info("projection %s, version %d, out of %s", own.projector.name, own.projector.version, file)
     with closing(own.database()) as database:
+        check_source(database, own.projector, same_rows=same_rows)
         runner = Runner(database, [own.projector], batch=settings.projection_batch, metrics=RunnerMetrics())
-        on_stop(runner.stop)
+        on_stop_within(STOP_SECONDS, runner.stop)
         runner.run()
+
+
+def remove(
+    name: Annotated[str, typer.Argument(help="The file, or the name, of a projection of your own.")],
+    by: Annotated[str, typer.Option(help="Who decides.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it: all its tables are dropped, the live ones too.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for queries that may still read it.")
+    ] = 60.0,
+) -> None:
+    """Remove a projection of your own: all builds, its registry and its role. The decision is recorded in the trail."""
+    from ingest.publishing import Message, Publisher
+    from projections.own_file import load_own
+    from projections.own_removing import remove as run
+    from projections.registry import built_in
+
+    # A broken file has no name to say, and its projection can still be removed by name.
+    called = load_own(Path(name)).name if name.endswith(".py") else name
+    if called in {each.name for each in built_in()}:
+        raise ConfigurationError(f"the projection {called} comes with Audit Trail, and is not removed")
+    if not yes:
+        raise ConfigurationError(
+            f"remove drops all tables of {called}, the live ones too; say --yes when this is what you want"
+        )
+    settings = load()
+    with closing(Publisher(components.ingest_settings(settings))) as publisher:
+        role = run(
+            settings.require_database_url(),
+            called,
+            by=by,
+            reason=reason,
+            publish=lambda event: publisher.publish([Message(settings.kafka_topics[0], None, event)]),
+            wait_seconds=wait,
+        )
+    typer.echo(
+        f"{called} is removed" + ("" if role else "; its role stays, since something else depends on it")
+    )

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from psycopg2.errors import InsufficientPrivilege
 
 from audit_trail import components
 from audit_trail.settings import Settings, load
@@ -71,5 +72,22 @@ def writing(name: str) -> Iterator[tuple[Settings, Database]]:
     """The settings, and the database in the role of the projector; for a file, in the role of that projection."""
     settings = load()
     own = own_projection(settings, name) if is_file(name) else None
-    with closing(own.database() if own else components.projector_database(settings)) as database:
+    with (
+        closing(own.database() if own else components.projector_database(settings)) as database,
+        _refusing(name),
+    ):
         yield settings, database
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """A login without the rights is told so, and not that the database is not set up."""
+    try:
+        yield
+    except ConfigurationError as exc:
+        if isinstance(exc.__cause__, InsufficientPrivilege):
+            raise ConfigurationError(
+                f"{name} is not yours: this login may not do that to it"
+                + ("" if is_file(name) else " (of a projection of your own, give the file)")
+            ) from exc
+        raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from audit_trail import components
 from audit_trail.commands import own_projections, rebuilds
@@ -20,7 +21,7 @@ from audit_trail.commands.projecting import (
     projectors,
     writing,
 )
-from audit_trail.commands.terminal import out, plain
+from audit_trail.commands.terminal import out, plain, visible
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(own_projections.new)
 app.command()(own_projections.run)
+app.command()(own_projections.remove)
 
 
 @app.command("list")
@@ -82,7 +84,8 @@ def status(names: Names = None) -> None:
     own = next(iter(files.values()), None)
     with closing(own.database() if own else components.reader_database(settings)) as database:
         for line in describe(database, known, wanted):
-            out.print(plain(line) if line else "", soft_wrap=True)
+            # Whole, since it may end in a command with a long path; a failure's text is short already.
+            out.print(Text(visible(line)), soft_wrap=True)
 
 
 @app.command()

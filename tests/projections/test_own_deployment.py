@@ -9,12 +9,14 @@ import psycopg2
 import pytest
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
+from domain.errors import ConfigurationError
 from event_store.database import PROJECTOR, Database
 from event_store.migrations import migrate
 from projections.operations import pause, reset, resume
 from projections.own_access import begin_own, bind_own, open_own
 from projections.own_errors import CodeError
 from projections.own_file import load_own
+from projections.own_removing import remove
 from projections.runner import Runner
 from projections.switching import drop
 from tests.projections.building import Trail, an_event
@@ -57,3 +59,7 @@ def test_an_analyst_runs_and_an_operator_operates_with_logins_of_their_own(
                 assert drop(operating, "mine") == [1]
             Runner(database, [projector]).catch_up()
             assert trail.rows("SELECT actor_id, events FROM mine_v1_b2.mine") == [("dr-smith", 1)]
+            with pytest.raises(ConfigurationError, match="belongs to another login"):
+                remove(ben, "mine", by="ben", reason="a test", publish=lambda _: None, wait_seconds=5)
+            assert remove(ada, "mine", by="ada", reason="a test", publish=lambda _: None, wait_seconds=5)
+            assert trail.rows("SELECT rolname FROM pg_roles WHERE rolname = 'audit_trail_own_mine'") == []

@@ -1,0 +1,134 @@
+"""`projections run` of a file that loops for ever, or that was changed: how it ends, and what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.audit_trail.programs import PROGRAM, environment, eventually, run
+from tests.projections.building import Trail, an_event
+from tests.projections.owning import HEAD, PYTHON, project, rebuild_own, write
+
+ENDLESS = """
+def rows(events):
+    while True:
+        pass
+"""
+NEVER_STOPS = """
+import threading
+from audit_trail.commands.long_running import on_stop_within
+on_stop_within(1.0, lambda: None)
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def trail(migrated_url: str) -> Iterator[Trail]:
+    trail = Trail(migrated_url)
+    trail.append(an_event())
+    yield trail
+    trail.close()
+
+
+def started(*arguments: str | Path, **settings: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        list(map(str, arguments)),
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def lag(trail: Trail) -> int:
+    return next(each.lag for each in trail.read.projections() if each.name == "mine")
+
+
+def busy_seconds(process: subprocess.Popen[str]) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def computes(process: subprocess.Popen[str], seconds: float) -> bool:
+    """Whether the process has computed without a break for this long."""
+    before = busy_seconds(process)
+    time.sleep(seconds)
+    return busy_seconds(process) - before > seconds * 0.3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_file_that_loops_for_ever(
+    trail: Trail, tmp_path: Path, number: signal.Signals
+) -> None:
+    file = write(tmp_path, HEAD + ENDLESS)
+    with started(*PROGRAM, "projections", "run", file, database_url=trail.url) as process:
+        try:
+            eventually(lambda: any(each.name == "mine" for each in trail.read.projections()))
+            eventually(lambda: computes(process, 0.5))
+            process.send_signal(number)
+            time.sleep(0.5)
+            assert process.poll() is None, "the first one waits for the batch in hand"
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=5)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + number
+    assert "told twice" in said
+
+
+def test_the_first_signal_ends_it_when_its_time_is_up() -> None:
+    with started(sys.executable, "-c", NEVER_STOPS) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.terminate()
+            process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_changed_file_is_refused_until_its_version_or_its_author_says_otherwise(
+    trail: Trail, tmp_path: Path
+) -> None:
+    file = write(tmp_path, HEAD + PYTHON)
+    project(trail, file)
+    write(tmp_path, HEAD + PYTHON.replace("event.actor.id, 1,", "event.actor.id, 2,"))
+    refused = run("projections", "run", file, settings={"database_url": trail.url})
+    assert refused.returncode == 2
+    assert f"{file.name}:5: the file has changed since build 1 was begun" in refused.stderr
+    assert f"`audit-trail projections rebuild {file}`" in refused.stderr
+    status = run("projections", "status", file, settings={"database_url": trail.url})
+    assert f"run `audit-trail projections rebuild {file}`" in status.stdout
+
+    for arguments in (["--same-rows"], []):  # the author's word is kept
+        with started(*PROGRAM, "projections", "run", file, *arguments, database_url=trail.url) as process:
+            try:
+                trail.append(an_event())
+                eventually(lambda: lag(trail) == 0)
+                process.terminate()
+                process.communicate(timeout=10)
+            finally:
+                process.kill()
+        assert process.returncode == 0
+
+
+def test_a_raised_version_is_told_what_to_do_and_with_which_file(trail: Trail, tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + PYTHON, version=2)
+    project(trail, file)
+    rebuild_own(trail, write(tmp_path, HEAD + PYTHON, version=3))
+    status = run(
+        "projections",
+        "status",
+        write(tmp_path, HEAD + PYTHON, version=2),
+        settings={"database_url": trail.url},
+    )
+    assert f"`audit-trail projections switch {file}` to go back" in status.stdout

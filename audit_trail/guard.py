@@ -1,12 +1,14 @@
 """The guard: publishes signed heads outside the database, and verifies the log again and again.
 
 Failures: a place that is away is **retry**, each with a pause of its own. A log that contradicts what was published or
-signed is never published again; it is said in the log lines, the metrics and, once for each finding, in the trail
-itself, as `integrity_check.failed`. The guard stays up to say so; ingest refuses to append by itself.
+signed is never published again; it is said in the log lines, the metrics and in the trail itself, as
+`integrity_check.failed`: once for each finding, and hourly at most for findings that differ by numbers alone. The guard
+stays up to say so; ingest refuses to append by itself.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +38,9 @@ _FAREWELL = 10.0
 """Seconds that the last heads may take at shutdown."""
 _SHOWN = 10
 """Findings of one verification that become events; the first one is what counts."""
+
+_CHANGING = re.compile(r"\b[0-9a-f]{16,}\b|[0-9]+")
+"""Sizes, positions and hashes in a finding: each event about it makes the log grow, and so the number another."""
 
 Report = Callable[[AuditEvent], None]
 """Puts an event on its normal way into the trail."""
@@ -113,7 +118,9 @@ class Guard:
         report: Report,
         *,
         registry: CollectorRegistry | None = None,
+        again: float = 3600.0,
     ) -> None:
+        """`again` is how many seconds findings of one kind keep quiet in the trail after one was said there."""
         self._database = database
         self._url = url
         self._places = [_Place(each) for each in destinations]
@@ -122,7 +129,9 @@ class Guard:
         self._report = report
         self._metrics = GuardMetrics(registry)
         self._stopping = threading.Event()
-        self._said: set[str] = set()
+        self._again = again
+        self._said: set[tuple[str, int | None]] = set()
+        self._quiet_until: dict[tuple[str, bool], float] = {}
         self._unsaid: list[AuditEvent] = []
         self._saying = threading.Lock()
         self._verified = 0
@@ -225,12 +234,15 @@ class Guard:
         return True
 
     def _found(self, what: str, position: int | None, size: int) -> None:
-        """Say it in the log each time, and in the trail once."""
+        """Say it in the log each time; in the trail once, and another finding of its kind and place hourly at most."""
         log.error("integrity_check_failed", position=position, finding=what, size=size)
+        kind = (_CHANGING.sub("#", what), position is not None)
         with self._saying:
-            if f"{position} {what}" in self._said:
+            now = time.monotonic()
+            if (what, position) in self._said or now < self._quiet_until.get(kind, now):
                 return
-            self._said.add(f"{position} {what}")
+            self._said.add((what, position))
+            self._quiet_until[kind] = now + self._again
             self._unsaid.append(_event(what, position, size))
 
     def _say(self) -> None:

@@ -51,6 +51,7 @@ class Running:
         *places: Destination,
         verify: float = 0,
         keys: tuple[VerifierKey, ...] = (KEY.verifier,),
+        again: float = 3600,
     ) -> None:
         self.events: list[AuditEvent] = []
         self.registry = CollectorRegistry()
@@ -63,6 +64,7 @@ class Running:
             Intervals(0.1, verify, 0),
             self.events.append,
             registry=self.registry,
+            again=again,
         )
         self._thread = threading.Thread(target=self._guard.run)
         self._thread.start()
@@ -87,8 +89,8 @@ class Running:
 
 
 @contextmanager
-def guarding(url: str, *places: Destination, verify: float = 0) -> Iterator[Running]:
-    running = Running(url, *places, verify=verify)
+def guarding(url: str, *places: Destination, verify: float = 0, again: float = 3600) -> Iterator[Running]:
+    running = Running(url, *places, verify=verify, again=again)
     try:
         yield running
     finally:
@@ -331,6 +333,30 @@ def test_a_finding_of_the_scheduled_verification_is_reported_once_and_stays_a_me
     assert event.type == "integrity_check.failed"
     assert event.outcome_reason == "the event was altered: it is not what was sealed and signed"
     assert event.attributes == {"position": 100, "log_size": 263}
+
+
+def test_a_finding_whose_numbers_change_is_reported_once_an_hour(log: Log, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").write_bytes(HeadSigner([KEY]).sign(10**6, bytes(32)).encode())
+
+    def failures(guard: Running) -> float:
+        return (
+            guard.number("audit_trail_guard_publish_failures_total", place="folder", kind="inconsistent") or 0
+        )
+
+    with guarding(log.url, HeadFolder(tmp_path)) as guard:
+        guard.until(lambda: guard.events)
+        log.add(1)  # as the event itself does: "the log has 264 events, but a head of 1000000 ..."
+        guard.until(lambda: failures(guard) >= 3)
+    (event,) = guard.events
+    assert "has 263 events" in str(event.outcome_reason)
+
+
+def test_another_finding_of_the_same_kind_is_reported_when_the_hour_is_over(log: Log) -> None:
+    with guarding(log.url, verify=0.1, again=1) as guard:
+        log.attack("UPDATE audit_trail.event SET recorded_at = now() WHERE position IN (100, 150, 200)")
+        guard.until(lambda: len(guard.events) == 3)
+        time.sleep(1.5)
+    assert [event.attributes["position"] for event in guard.events] == [100, 150, 200]
 
 
 def test_the_guard_can_store_cosignatures_and_change_nothing_else(log: Log) -> None:

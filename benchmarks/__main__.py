@@ -1,4 +1,4 @@
-"""`python -m benchmarks [copy library projection verify rebuild | profile]`."""
+"""`python -m benchmarks [copy library projection verify rebuild graphql | profile]`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 
 from audit_trail.components import spare_the_collector
 from benchmarks.corpus import make_corpus
+from benchmarks.graphql import graphql_against
 from benchmarks.ingest import ingest_against
 from benchmarks.profile import profile
 from benchmarks.projection import projection_against
@@ -24,6 +25,7 @@ NAMES = {
     "projection": "live projection against the library's runner; with it, the disk that all takes",
     "verify": "audit-trail verify against hashing the same bytes alone",
     "rebuild": "a rebuild of all read models against raw COPY of their rows and the making of their indexes",
+    "graphql": "a page over HTTP against the same rows by hand, and a long trail against a short one",
     "profile": "no ratio: where each microsecond of ingest goes",
 }
 
@@ -32,7 +34,7 @@ def main() -> int:
     """Measure, print, and write JSON where asked."""
     arguments = _arguments()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    names = arguments.names or ["copy", "library", "projection", "verify", "rebuild"]
+    names = arguments.names or ["copy", "library", "projection", "verify", "rebuild", "graphql"]
     facts = machine("")
     results: list[Result] = []
     print(f"Making {arguments.events:,} events ...", flush=True)
@@ -51,6 +53,8 @@ def main() -> int:
             results += verify_against(bench)
         if "rebuild" in names:
             results += rebuild_against(bench)
+        if "graphql" in names:
+            results += graphql_against(bench)
         if results:
             print(as_text(facts, results), flush=True)
         if "profile" in names:

@@ -35,7 +35,7 @@ def rebuild_against(bench: Bench) -> Iterator[Result]:
     """The result of `rebuild`."""
     ours, raw, steps = [], [], _Steps()
     with bench.database() as url, tempfile.TemporaryDirectory(prefix="audit-trail-bench-") as folder:
-        _append_all(bench, url)
+        append_all(bench, url, bench.events)
         with closing(open_database(url)) as database:
             for run in range(bench.runs):
                 bench.settle()
@@ -88,9 +88,10 @@ def open_database(url: str) -> Database:
     return Database(url, PROJECTOR, size=8, application_name="bench-rebuild")
 
 
-def _append_all(bench: Bench, url: str) -> None:
+def append_all(bench: Bench, url: str, events: int) -> None:
+    """Put the first `events` of the corpus into the log, without a broker."""
     signer = HeadSigner([SigningKey.generate("audit-trail.example/bench")])
-    messages = bench.corpus.messages
+    messages = bench.corpus.messages[:events]
     with closing(Database(url, INGEST)) as database:
         for first in range(0, len(messages), _BATCH):
             rows = []

@@ -217,7 +217,7 @@ PLAIN = """{ events(first: 4) { asOfPosition nodes {
 
 
 def executor_of(schema: AuditTrailSchema) -> type[CompilingExecutor]:
-    executor: Any = schema.execution_context_class
+    executor: type[object] = schema.execution_context_class
     assert issubclass(executor, CompilingExecutor)
     return executor
 

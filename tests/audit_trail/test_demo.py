@@ -93,6 +93,26 @@ def test_up_says_what_has_died_and_stops_everything(victim: str, server_folder: 
     assert not any(map(_alive, family))
 
 
+def test_up_starts_again_in_a_shell_that_was_told_its_settings(server_folder: Path) -> None:
+    data = server_folder / "data"
+    up_and_down(data, server_folder / "first.log")
+    up_and_down(data, server_folder / "second.log", settings_file=str(data / "settings.toml"))
+
+
+def up_and_down(data: Path, log: Path, **settings: str) -> None:
+    with log.open("w") as file:
+        up = subprocess.Popen(
+            [*PROGRAM, "up", "--data", str(data)],
+            env=environment(http_port="0", **settings),
+            stdout=file,
+            stderr=file,
+        )
+    eventually(lambda: "Ctrl-C" in log.read_text() or up.poll() is not None, 90)
+    up.terminate()
+    up.wait(60)
+    assert "Ctrl-C" in log.read_text(), log.read_text()
+
+
 def _is(process: psutil.Process, name: str) -> bool:
     command = process.cmdline()
     guarded = "guard.py" in " ".join(command)

@@ -98,10 +98,15 @@ class Projection:
     """How far a projection is."""
 
     name: str = described("The projection's name.")
-    version: int = described("Its version; a rebuild makes the next one.")
+    version: int = described(
+        "The version of the code that made it; a rebuild makes a build, of the same version or another."
+    )
     position: Long = described("Its checkpoint: the last position that it applied, -1 for none.")
     lag: Long = described("How many positions of the log it has not applied yet.")
-    state: str = described("`running` or `failed`.")
+    state: str = described(
+        "Of the live build `running`, `paused` or `failed`; of another one `loading`, `indexing`, `ready`,"
+        " `scratch` (made by verify) or `failed`."
+    )
     live: bool = described("Whether queries are answered from this version.")
     failed_position: Long | None = described("The position of the poison event that stopped it.")
     failed_event_id: str | None = described("The id of that event.")

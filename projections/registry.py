@@ -174,14 +174,15 @@ def _create_tables(connection: Connection, projector: Projector, schema: str, *,
 
 def misfit(projector: Projector, build: Build) -> str:
     """Why this program's projector may not feed this build, and what to do; empty when it may."""
-    name, code, tables = projector.name, projector.version, build.version
+    code, tables = projector.version, build.version
     rebuild = f"run `audit-trail projections rebuild {on_command_line(projector)}`"
     if code > tables:
         return f"needs rebuild: its tables are version {tables}, this program has {code}; {rebuild}"
     if code < tables:
         return (
             f"refused: its tables are version {tables}, this program has {code};"
-            f" use the newer program, or `audit-trail projections switch {name}` to go back to an older build"
+            f" use the newer program, or `audit-trail projections switch {on_command_line(projector)}` to go back to an"
+            " older build"
         )
     if build.definition and build.definition != definition_digest(projector.tables):
         return (

@@ -10,11 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg2
 import pytest
 
+from audit_trail.embedded.broker import Broker
 from tests.audit_trail.programs import PROGRAM, environment, eventually, run
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, project, rebuild_own, write
+from tests.projections.test_own_hostile import execute
 
 ENDLESS = """
 def rows(events):
@@ -132,3 +135,43 @@ def test_a_raised_version_is_told_what_to_do_and_with_which_file(trail: Trail, t
         settings={"database_url": trail.url},
     )
     assert f"`audit-trail projections switch {file}` to go back" in status.stdout
+
+
+def test_a_login_is_told_what_is_not_its_own(trail: Trail, tmp_path: Path) -> None:
+    execute(trail.url, "CREATE ROLE only_ada LOGIN PASSWORD 'p' IN ROLE audit_trail_analyst")
+    try:
+        settings = {"database_url": psycopg2.extensions.make_dsn(trail.url, user="only_ada", password="p")}
+        paused = run("projections", "pause", "user", settings=settings)
+        assert paused.returncode == 2
+        assert "user is not yours: this login may not do that to it" in paused.stderr
+        assert "migrate" not in paused.stderr
+    finally:
+        execute(trail.url, "DROP ROLE only_ada")
+
+
+def test_remove_wants_a_yes_and_an_own_projection(trail: Trail, tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + PYTHON)
+    project(trail, file)
+    why = ("--by", "ada", "--reason", "a test")
+    asked = run("projections", "remove", file, *why, settings={"database_url": trail.url})
+    assert (asked.returncode, "say --yes" in asked.stderr) == (2, True)
+    refused = run("projections", "remove", "user", *why, "--yes", settings={"database_url": trail.url})
+    assert (refused.returncode, "comes with Audit Trail" in refused.stderr) == (2, True)
+
+
+def test_remove_by_file_and_by_name_is_told_to_the_trail(
+    trail: Trail, broker: Broker, topic: str, tmp_path: Path
+) -> None:
+    settings = {
+        "database_url": trail.url,
+        "kafka_bootstrap_servers": broker.bootstrap_servers,
+        "kafka_topics": topic,
+    }
+    file = write(tmp_path, HEAD + PYTHON)
+    for argument in (file, "mine"):
+        project(trail, file)
+        done = run(
+            "projections", "remove", argument, "--by", "ada", "--reason", "x", "--yes", settings=settings
+        )
+        assert (done.returncode, done.stdout) == (0, "mine is removed\n"), done.stderr
+    assert "mine" not in {each.name for each in trail.read.projections()}

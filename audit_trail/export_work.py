@@ -48,6 +48,11 @@ class Work:
         self.data = self.folder / "data"
         self._state = self.folder / "state.json"
 
+    @property
+    def begun(self) -> bool:
+        """Whether an export has kept a state here."""
+        return self._state.exists()
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Make the folder and keep others out. Raises `ConfigurationError` when another export has it."""
@@ -63,7 +68,11 @@ class Work:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as exc:
                 raise ConfigurationError(f"another export is writing {self.target}") from exc
-            yield
+            try:
+                yield
+            finally:
+                if not self.begun:  # what was refused leaves nothing behind
+                    shutil.rmtree(self.folder, ignore_errors=True)
 
     def state(self) -> State | None:
         """The state that was kept last, None when there is none or when its data has been moved away."""

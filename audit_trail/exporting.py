@@ -49,7 +49,7 @@ def export_to_file(
     finished = _finished(work, request, resume=resume, force=force)
     if finished is not None:
         return finished
-    if work.folder.exists() and not resume and not force:
+    if work.begun and not resume and not force:
         raise ConfigurationError(f"an export of {target} was cut off: --resume goes on, --force begins anew")
     with work.held():
         state = work.state() if resume else None

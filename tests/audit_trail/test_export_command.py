@@ -136,7 +136,7 @@ def test_a_wrong_argument_is_named_and_leaves_no_file(
     assert refused.returncode == code, refused.stderr
     assert says in refused.stderr
     assert not (tmp_path / "events.csv").exists()
-    mended = exported(trail, tmp_path / "events.csv", "--resume")
+    mended = exported(trail, tmp_path / "events.csv")
     assert mended.returncode == 0, mended.stderr
 
 

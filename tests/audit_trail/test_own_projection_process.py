@@ -137,7 +137,7 @@ def test_a_raised_version_is_told_what_to_do_and_with_which_file(trail: Trail, t
     assert f"`audit-trail projections switch {file}` to go back" in status.stdout
 
 
-def test_a_login_is_told_what_is_not_its_own(trail: Trail, tmp_path: Path) -> None:
+def test_a_login_is_told_what_is_not_its_own(trail: Trail) -> None:
     execute(trail.url, "CREATE ROLE only_ada LOGIN PASSWORD 'p' IN ROLE audit_trail_analyst")
     try:
         settings = {"database_url": psycopg2.extensions.make_dsn(trail.url, user="only_ada", password="p")}

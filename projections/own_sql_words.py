@@ -84,7 +84,9 @@ def read_words(text: str) -> Words:
             end = at
         elif kind == "name" and _is_catalogue(tokens, index):
             complaints.append(
-                Complaint(at, f"{word} is the server's, and not allowed: a SELECT reads the relation batch")
+                Complaint(
+                    at, f"{word} is not allowed: it is the server's, and a SELECT reads the relation batch"
+                )
             )
         elif kind == "name" and (after[2] == "(" or (word in _CLOCK and not _is_qualified(tokens, index))):
             calls.append((at, word))
@@ -106,13 +108,13 @@ def clock(name: str) -> bool:
 
 
 def _is_catalogue(tokens: list[tuple[int, str, str]], index: int) -> bool:
-    """Whether a name can only be a system catalogue, a view of one, or their schema. Functions are looked at apart."""
+    """Whether a name can only be a system catalogue, a view or function of the server's state, or their schema."""
     word = tokens[index][2]
     after = tokens[index + 1][2] if index + 1 < len(tokens) else ""
     if word in _CATALOGUES:
-        # Types and functions that are named in full, as in pg_catalog.upper(x), are no tables.
+        # A function that is named in full, as in pg_catalog.upper(x), is no table.
         return not (after == "." and _is_call(tokens, index + 2))
-    return word.startswith("pg_") and after != "("
+    return word.startswith("pg_") and word != "pg_typeof"
 
 
 def _is_call(tokens: list[tuple[int, str, str]], index: int) -> bool:

@@ -117,10 +117,14 @@ def written(folder: Path, query: str) -> Path:
             "SELECT type AS id, 1 AS events FROM batch",
             "column events is of type integer: cast it with ::bigint",
         ),
-        ("SELECT rolname::text AS id, 1::bigint AS events FROM pg_roles", "pg_roles is the server's"),
-        ("SELECT usename::text AS id, 1::bigint AS events FROM pg_stat_activity", "pg_stat_activity is the"),
-        ('SELECT x AS id, 1::bigint AS events FROM "pg_catalog"."pg_class"', "pg_catalog is the server's"),
-        ("SELECT x AS id, 1::bigint AS events FROM Information_Schema.tables", "information_schema is the"),
+        (
+            "SELECT query AS id, 1::bigint AS events FROM pg_stat_get_activity(NULL)",
+            "pg_stat_get_activity is not",
+        ),
+        ("SELECT rolname::text AS id, 1::bigint AS events FROM pg_roles", "pg_roles is not allowed"),
+        ("SELECT usename::text AS id, 1::bigint AS events FROM pg_stat_activity", "pg_stat_activity is not"),
+        ('SELECT x AS id, 1::bigint AS events FROM "pg_catalog"."pg_class"', "pg_catalog is not allowed"),
+        ("SELECT x AS id, 1::bigint AS events FROM Information_Schema.tables", "information_schema is not"),
         ("SELECT type AS id FROM batch", "gives no column events"),
         (
             "SELECT type AS id, 1::bigint AS events, 2 AS more FROM batch",

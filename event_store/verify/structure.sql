@@ -86,7 +86,8 @@ SELECT
         ' ',
         language.lanname,
         CASE WHEN function.prosecdef THEN 'with its owner''s rights' END,
-        function.proconfig,
+        -- A limit that only a superuser's migration could set.
+        ARRAY(SELECT option FROM unnest(function.proconfig) AS option WHERE option NOT LIKE 'temp_file_limit=%%'),
         encode(sha256(convert_to(function.prosrc, 'UTF8')), 'hex')
     )
 FROM pg_catalog.pg_proc AS function

@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="Prometheus metrics of `ingest`, `project` and `guard` on this port; 0 is none. `serve` has /metrics.",
+        description="Prometheus metrics of `ingest`, `project`, `guard` on this port; 0 is none. `serve` has /metrics.",
     )
     metrics_host: str = Field("127.0.0.1", description="The address of metrics_port.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")

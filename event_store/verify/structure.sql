@@ -178,6 +178,7 @@ SELECT
                 AND NOT (
                     service.rolname IN ('audit_trail_projector', 'audit_trail_analyst')
                     AND (granted.rolname = 'audit_trail_analyst' OR granted.rolname LIKE 'audit\_trail\_own\_%%')
+                    OR service.rolname LIKE 'audit\_trail\_own\_%%' AND granted.rolname = 'audit_trail_analyst'
                 )
         )
     )

@@ -441,6 +441,14 @@ def test_a_service_that_may_do_more_than_it_needs_is_found(
         log.attack(undone)
 
 
+def test_a_log_with_projections_of_analysts_is_intact(log: Log) -> None:
+    log.attack("SELECT audit_trail.own_projection('of_verification')")
+    try:
+        assert log.findings() == []
+    finally:
+        log.attack("SELECT audit_trail.remove_own_projection('of_verification')")
+
+
 def test_a_database_that_was_only_migrated_is_as_its_description_says(log: Log) -> None:
     with (
         closing(Database(log.url, None)) as database,

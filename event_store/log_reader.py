@@ -245,7 +245,7 @@ def _require_size(tree: StoredTree, size: int, field: str) -> None:
 
 
 def _signed(connection: Connection, head: StoredHead) -> SignedTreeHead:
-    origin = TreeHead.parse(head.note.decode().split("\n\n", 1)[0] + "\n").origin
+    origin = TreeHead.parse(Note.parse(head.note).text).origin
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT vkey FROM audit_trail.cosignature WHERE size = %s ORDER BY received_at, vkey",

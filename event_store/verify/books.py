@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.body import BodyFormat
 from domain.errors import ProofError
 from event_store.database import Connection, Database
+from event_store.reading import log_size
 from event_store.statements import load
 from event_store.streams import kafka_stream_id
 from event_store.tlog.cosignatures import check
@@ -21,7 +22,7 @@ _SQL = load(__package__, "books.sql")
 def check_books(database: Database, since: int) -> list[Finding]:
     """In one snapshot: event ids, aggregates' versions, rows and tiles and heads beyond the end."""
     with database.transaction(read_only=True) as connection:
-        size = _one(connection, "SELECT size FROM audit_trail.log_state")
+        size = log_size(connection)
         return [
             *_beyond(connection, size),
             *_cosignatures(connection, since),
@@ -141,10 +142,3 @@ def _cosignatures(connection: Connection, since: int) -> list[Finding]:
             except ProofError:
                 found.append(Finding(None, f"a cosignature of the head of size {size} does not verify"))
     return found
-
-
-def _one(connection: Connection, statement: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        row = cursor.fetchone()
-    return 0 if row is None else int(row[0])

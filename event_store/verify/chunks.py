@@ -20,7 +20,8 @@ from domain.errors import AuditTrailError, LogInconsistentError, ProofError
 from domain.event import AuditEvent, Timestamp
 from event_store.copy import HEADER, UNIX_EPOCH_US, to_us
 from event_store.database import Connection, Database
-from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, Tile
+from event_store.entry import encode_entry
+from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, Tile, leaf_hash
 from event_store.nodes import StoredTree
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
@@ -147,13 +148,13 @@ class _Rows:
                 self._found(position, "there is more than one event here")
                 return
             self._skip(position)
-        entry = (
-            f"audit-trail-entry/1\n{position}\n{id}\n{recorded + UNIX_EPOCH_US}\n{stream.hex()}\n"
-            f"{stream_position}\n{format}\n{sha256(body).hexdigest()}\n"
+        digest = sha256(body).hexdigest()
+        entry = encode_entry(
+            position, id, recorded + UNIX_EPOCH_US, stream.hex(), stream_position, format, digest
         )
         if recorded != self._recorded:
             self._change_batch(position, recorded)
-        self._pending.append(sha256(b"\0" + entry.encode()).digest())
+        self._pending.append(leaf_hash(entry))
         self._next = position + 1
         if self._next == self._flush_at:
             self._flush()

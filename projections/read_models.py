@@ -40,6 +40,7 @@ from projections.filters import (
     check_page,
 )
 from projections.patient import find_patient
+from projections.planning import is_led
 from projections.registry import list_versions, live_builds, open_snapshot
 from projections.search import find_events
 from projections.service import find_service
@@ -65,6 +66,7 @@ __all__ = [
 ]
 
 DEFAULT_LIMIT = 100
+WALKED = "add a condition that the documentation calls indexed, or a range of times"
 
 
 class ReadModels:
@@ -74,10 +76,13 @@ class ReadModels:
         self._database = database
 
     def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
-        """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds."""
+        """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds.
+
+        So it does when the time-out ends the walk of a filter to which no index leads: asked again, it would again.
+        """
         check_filter(filter)
         check_page(page)
-        with self._database.transaction(read_only=True) as connection:
+        with _in_time(not is_led(filter), WALKED), self._database.transaction(read_only=True) as connection:
             return find_events(connection, filter, page)
 
     def event(self, event_id: UUID) -> RecordedEvent | None:
@@ -135,17 +140,9 @@ class ReadModels:
     def table_rows(self, request: RowRequest) -> RowPage:
         """A page of a live projection's table. Raises `RejectedError` when it can't be asked for, or is too slow."""
         check_identifier("name", request.projection)
-        try:
-            with self._database.transaction(read_only=True) as connection:
-                return find_rows(connection, request)
-        except UnavailableError as exc:
-            if not isinstance(exc.__cause__, QueryCanceled):
-                raise
-            raise RejectedError(
-                Reason.INVALID_FIELD,
-                "this took longer than a query may: filter on the table's key or a column with an index",
-                field="filter",
-            ) from exc
+        advice = "filter on the table's key or a column with an index"
+        with _in_time(True, advice), self._database.transaction(read_only=True) as connection:
+            return find_rows(connection, request)
 
     @contextmanager
     def _snapshot(self, id: str, limit: int, *names: str) -> Iterator[tuple[Connection, int]]:
@@ -155,3 +152,16 @@ class ReadModels:
         with self._database.transaction(read_only=True) as connection:
             checkpoints = open_snapshot(connection)
             yield connection, min(checkpoints.get(name, -1) for name in names)
+
+
+@contextmanager
+def _in_time(asks_too_much: bool, advice: str) -> Iterator[None]:
+    """When the time-out ends what `asks_too_much`, that is the question's fault and not the database's."""
+    try:
+        yield
+    except UnavailableError as exc:
+        if not asks_too_much or not isinstance(exc.__cause__, QueryCanceled):
+            raise
+        raise RejectedError(
+            Reason.INVALID_FIELD, f"this took longer than a query may: {advice}", field="filter"
+        ) from exc

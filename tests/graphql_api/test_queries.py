@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import closing
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 from strawberry.types import ExecutionResult
 
 from domain.event import RecordedEvent
-from event_store.database import Database
+from event_store.database import READER, Database
 from graphql_api.limits import QueryLimits
 from projections.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
@@ -79,6 +80,48 @@ def test_conditions_are_combined(execute: Execute, models: ReadModels) -> None:
     assert found(service="vitals", types=None) == [9, 8]
     assert found(purposes=["TREAT", "ETREAT"], session="s-1") == [3, 2]
     assert found(patient="nobody") == []
+
+
+def test_filters_hold_filters(execute: Execute, models: ReadModels) -> None:
+    def found(**filter: Any) -> list[int]:
+        return positions(ask(execute, models, POSITIONS, first=100, filter=filter)["events"])
+
+    assert found(patientIn=["17", "18"]) == [6, 5, 4, 3, 2]
+    assert found(patient="17", **{"not": {"actor": "ada"}}) == [5]
+    assert found(**{"or": [{"device": "pump-1"}, {"service": "vitals", "types": ["api.called"]}]}) == [9, 7]
+    assert found(**{"and": [{"typePrefix": "record."}, {"not": {"purposes": ["TREAT"]}}]}) == [6, 5, 4]
+    assert found(positionFrom=3, positionUntil=5, actorPrefix="b") == [4]
+
+
+@pytest.mark.parametrize(
+    ("filter", "code", "argument"),
+    [
+        ({"or": []}, "BAD_USER_INPUT", "or"),
+        ({"patientIn": []}, "BAD_USER_INPUT", "patientIn"),
+        ({"not": {}}, "BAD_USER_INPUT", "filter"),
+        ({"not": {"types": ["record.raed"]}}, "BAD_USER_INPUT", "types"),
+        ({"and": [{"actor": str(n)} for n in range(51)]}, "BAD_USER_INPUT", "filter"),
+        ({"not": {"not": {"not": {"not": {"not": {"not": {"actor": "x"}}}}}}}, "LIMIT_EXCEEDED", "filter"),
+        ({"addressPrefix": "\0"}, "BAD_USER_INPUT", "addressPrefix"),
+    ],
+)
+def test_a_filter_that_is_too_much_or_nothing_is_refused(
+    execute: Execute, unread: ReadModels, filter: dict[str, Any], code: str, argument: str
+) -> None:
+    result = execute(unread, POSITIONS, first=1, filter=filter)
+    assert result.errors is not None
+    assert result.errors[0].extensions == {"code": code, "argument": argument}
+
+
+def test_a_walk_that_takes_too_long_is_refused_with_advice(execute: Execute, migrated_url: str) -> None:
+    record(migrated_url, [read(minute % 60) for minute in range(3000)])
+    with closing(Database(migrated_url, READER, statement_timeout_ms=1)) as database:
+        result = execute(
+            ReadModels(database), POSITIONS, first=1, filter={"not": {"resourceType": "Observation"}}
+        )
+    assert result.errors is not None
+    assert codes(result) == ["BAD_USER_INPUT"]
+    assert "range of times" in result.errors[0].message
 
 
 def test_pages_lead_through_the_trail_in_both_directions(execute: Execute, models: ReadModels) -> None:

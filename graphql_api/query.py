@@ -27,6 +27,7 @@ from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Event, Node, event_from
 from graphql_api.filter_input import filter_from
 from graphql_api.nodes import find_node
+from graphql_api.ordering import OrderBy
 from graphql_api.projection_types import ProjectionModel, model_from
 from graphql_api.scalars import Long
 from graphql_api.tree_types import ConsistencyProof, TreeHead, consistency_from, head_from
@@ -68,11 +69,12 @@ async def _events(
     last: Last = None,
     before: Before = None,
     filter: Filter = None,
+    order_by: OrderBy = None,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> EventConnection:
-    page = page_request(info.context, first, after, last, before)
+    page = page_request(info.context, first, after, last, before, order_by)
     wanted = filter_from(filter)
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
     await info.context.wait(freshness, partial(complete_up_to, wanted))
@@ -214,7 +216,9 @@ class Query:
     event: Event | None = _answered(
         _event, "One event, by the id that its producer gave it; null when there is none."
     )
-    events: EventConnection = _answered(_events, "The events of the whole trail that match, newest first.")
+    events: EventConnection = _answered(
+        _events, "The events of the whole trail that match, newest first unless `orderBy` says so."
+    )
     patient: subjects.PatientActivity | None = _answered(
         _patient, "Who accessed a patient's data; null when no event names the patient."
     )

@@ -131,18 +131,24 @@ class PageRequest(Struct, frozen=True, kw_only=True):
 
     Exactly one of `first` and `last`, from 1 to `MAX_PAGE`. Both bounds may be given with either: as in Relay, `after`
     and `before` bound the list and `first` or `last` cuts it.
+
+    `by_time`: the order is that of `occurred_at` instead of the position's, and the bounds are positions of events
+    still. `oldest_first` turns the list round: then `first` events come after the one at `after`, and so on.
     """
 
     first: int | None = None
     after: int | None = None
     last: int | None = None
     before: int | None = None
+    by_time: bool = False
+    oldest_first: bool = False
 
 
 class EventPage(Struct, frozen=True, kw_only=True):
-    """A page, newest first whichever way it was asked for.
+    """A page, in the order of the list whichever end of it was asked for.
 
-    `has_next`: there are older events than the page's last; `has_previous`: there are newer ones than its first.
+    `has_next`: there are events after the page's last (older ones, if the list is not turned round); `has_previous`:
+    there are events before its first.
     Events above `as_of_position` are not shown yet; -1 says that nothing is applied so far.
     """
 

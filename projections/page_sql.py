@@ -7,9 +7,9 @@ entered in the middle by a bound on its own column. Names come from the code alo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
@@ -76,34 +76,73 @@ def build(connection: Connection, filter: EventFilter, as_of: int) -> Query | No
     return Query(ways, parameters, distinct=not all(each.lists for each in found))
 
 
+class Place(NamedTuple):
+    """A place in the order of time: events of the same time are in the order of the log."""
+
+    occurred_at: datetime
+    position: int
+
+
 def compose(
     query: Query, after: int | None, before: int | None, *, newest_first: bool
 ) -> tuple[str, dict[str, Any]]:
-    """The statement of a query and its parameters, all but ``limit``."""
-    bounds = {"after": ("<", after), "before": (">", before)}
-    given = {name: value for name, (_, value) in bounds.items() if value is not None}
-    signs = {name: bounds[name][0] for name in given}
+    """The statement of a page in the order of positions, and its parameters, all but ``limit``."""
+    given, signs = _given_places({"after": after, "before": before})
     order = "DESC" if newest_first else "ASC"
-    statements = [_statement(way, signs, order) for way in query.ways]
-    statement = statements[0]
-    if len(statements) > 1:
-        union = " UNION ALL ".join(f"({each})" for each in statements)
-        select = "SELECT DISTINCT" if query.distinct else "SELECT"
-        statement = f"{select} position FROM ({union}) AS found ORDER BY position {order} LIMIT %(limit)s"
-    return statement, query.parameters | given
+
+    def statement(way: Way) -> str:
+        limits = [f"{name}.position {sign} %({at})s" for name in way.aliases for at, sign in signs.items()]
+        sorting = f"activity.position {order}"
+        if way.by_span:
+            sorting = f"activity.span {order}, {sorting}"
+            limits += [f"activity.span {sign}= %({at})s >> {SPAN_BITS}" for at, sign in signs.items()]
+        return _select(way, "activity.position", limits, sorting)
+
+    return _together(query, statement, "position", f"position {order}"), query.parameters | given
 
 
-def _statement(way: Way, signs: dict[str, str], order: str) -> str:
-    limits = [f"{alias}.position {sign} %({name})s" for alias in way.aliases for name, sign in signs.items()]
-    sorting = f"activity.position {order}"
-    if way.by_span:
-        sorting = f"activity.span {order}, {sorting}"
-        limits += [f"activity.span {sign}= %({name})s >> {SPAN_BITS}" for name, sign in signs.items()]
-    select = "SELECT DISTINCT" if way.distinct else "SELECT"
+def compose_by_time(
+    query: Query, after: Place | None, before: Place | None, *, newest_first: bool
+) -> tuple[str, dict[str, Any]]:
+    """The statement of a page in the order of time, and its parameters, all but ``limit``.
+
+    It sorts what it finds: `query` has to be bounded to some hours.
+    """
+    given, signs = _given_places({"after": after, "before": before})
+    order = "DESC" if newest_first else "ASC"
+    columns = "position, occurred_at"
+
+    def statement(way: Way) -> str:
+        limits = [f"(activity.occurred_at, activity.position) {sign} %({at})s" for at, sign in signs.items()]
+        sorting = f"activity.occurred_at {order}, activity.position {order}"
+        return _select(way, "activity.position, activity.occurred_at", limits, sorting)
+
     return (
-        f"{select} activity.position FROM activity {' '.join(way.joins)}"
+        _together(query, statement, columns, f"occurred_at {order}, position {order}"),
+        query.parameters | given,
+    )
+
+
+def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The bounds that are given, and their signs: older than `after`, newer than `before`."""
+    given = {name: value for name, value in places.items() if value is not None}
+    return given, {name: "<" if name == "after" else ">" for name in given}
+
+
+def _select(way: Way, columns: str, limits: Sequence[str], sorting: str) -> str:
+    return (
+        f"{'SELECT DISTINCT' if way.distinct else 'SELECT'} {columns} FROM activity {' '.join(way.joins)}"
         f" WHERE {' AND '.join([*way.conditions, *limits])} ORDER BY {sorting} LIMIT %(limit)s"
     )
+
+
+def _together(query: Query, statement: Callable[[Way], str], columns: str, sorting: str) -> str:
+    statements = [statement(way) for way in query.ways]
+    if len(statements) == 1:
+        return statements[0]
+    union = " UNION ALL ".join(f"({each})" for each in statements)
+    select = "SELECT DISTINCT" if query.distinct else "SELECT"
+    return f"{select} {columns} FROM ({union}) AS found ORDER BY {sorting} LIMIT %(limit)s"
 
 
 def _way(each: Alternative, bounds: Bounds, parameters: Parameters) -> Way:

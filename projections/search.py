@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from event_store.database import Connection
 from event_store.reading import events_at
 from projections.filters import EventFilter, EventPage, PageRequest
-from projections.page_sql import Query, build, compose
+from projections.orders import ByPosition, ByTime, Order
 from projections.registry import open_snapshot
 
 
@@ -15,23 +16,53 @@ def find_events(connection: Connection, filter: EventFilter, page: PageRequest) 
     """One page in the caller's snapshot. Filter and page are checked already (`projections.filters`)."""
     checkpoints = open_snapshot(connection)
     as_of = complete_up_to(filter, checkpoints)
-    query = build(connection, filter, as_of) if as_of >= 0 else None
-    if query is None:
+    if as_of < 0:
         return EventPage(events=[], has_next=False, has_previous=False, as_of_position=as_of)
-    newest_first = page.first is not None
-    count = page.first or page.last or 0
-    found = _positions(connection, query, page.after, page.before, count + 1, newest_first=newest_first)
-    more = len(found) > count
-    found = found[:count]
-    behind = _is_behind(connection, query, page, found, newest_first=newest_first)
-    if not newest_first:
-        found.reverse()
+    order: Order = (ByTime if page.by_time else ByPosition)(connection, filter, as_of)
+    # Oldest first is the same list seen from the other end.
+    turned = PageRequest(first=page.last, after=page.before, last=page.first, before=page.after)
+    found = _page(order, turned if page.oldest_first else page)
+    positions, older, newer = found.positions, found.older, found.newer
+    if page.oldest_first:
+        positions.reverse()
     return EventPage(
-        events=events_at(connection, found) if found else [],
-        has_next=more if newest_first else behind,
-        has_previous=behind if newest_first else more,
+        events=events_at(connection, positions) if positions else [],
+        has_next=newer if page.oldest_first else older,
+        has_previous=older if page.oldest_first else newer,
         as_of_position=as_of,
     )
+
+
+class _Found(NamedTuple):
+    """Positions, newest first, and whether there are older and newer ones."""
+
+    positions: list[int]
+    older: bool
+    newer: bool
+
+
+def _page(order: Order, page: PageRequest) -> _Found:
+    newest_first = page.first is not None
+    count = page.first or page.last or 0
+    found = order.positions(page.after, page.before, count + 1, newest_first=newest_first)
+    more = len(found) > count
+    found = found[:count]
+    behind = _is_behind(order, page.after if newest_first else page.before, found, newest_first=newest_first)
+    if newest_first:
+        return _Found(found, older=more, newer=behind)
+    return _Found(found[::-1], older=behind, newer=more)
+
+
+def _is_behind(order: Order, bound: int | None, found: list[int], *, newest_first: bool) -> bool:
+    """Whether there are events on the side that the page came from: only a bound can have left some there."""
+    if bound is None:
+        return False
+    if not found and order.matches(bound):
+        return True
+    edge = found[0] if found else bound
+    if newest_first:
+        return bool(order.positions(None, edge, 1, newest_first=False))
+    return bool(order.positions(edge, None, 1, newest_first=True))
 
 
 def complete_up_to(filter: EventFilter, checkpoints: Mapping[str, int]) -> int:
@@ -52,35 +83,4 @@ def positions_from(
     connection: Connection, filter: EventFilter, as_of: int, beyond: int, limit: int
 ) -> list[int]:
     """At most `limit` positions of events that match, oldest first, greater than `beyond` and not above `as_of`."""
-    query = build(connection, filter, as_of) if as_of >= 0 else None
-    return [] if query is None else _positions(connection, query, None, beyond, limit, newest_first=False)
-
-
-def _is_behind(
-    connection: Connection, query: Query, page: PageRequest, found: list[int], *, newest_first: bool
-) -> bool:
-    """Whether there are events on the side that the page came from: only a bound can have left some there."""
-    bound = page.after if newest_first else page.before
-    if bound is None:
-        return False
-    if newest_first:
-        edge = found[0] if found else bound - 1
-        return bool(_positions(connection, query, None, edge, 1, newest_first=False))
-    edge = found[0] if found else bound + 1
-    return bool(_positions(connection, query, edge, None, 1, newest_first=True))
-
-
-def _positions(
-    connection: Connection,
-    query: Query,
-    after: int | None,
-    before: int | None,
-    limit: int,
-    *,
-    newest_first: bool,
-) -> list[int]:
-    """At most `limit` positions older than `after` and newer than `before`, from the end that is asked for."""
-    statement, parameters = compose(query, after, before, newest_first=newest_first)
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters | {"limit": limit})
-        return [row[0] for row in cursor.fetchall()]
+    return ByPosition(connection, filter, as_of).positions(None, beyond, limit, newest_first=False)

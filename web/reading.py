@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -52,10 +52,16 @@ WaitSeconds = Annotated[
 class EventQuery(FilterQuery):
     """The filters, and a page."""
 
-    first: int | None = Field(default=None, ge=1, description="Events from the newest on; 50 when absent.")
-    last: int | None = Field(default=None, ge=1, description="Events from the oldest of the range back.")
-    after: str | None = Field(default=None, description="Only events older than this cursor.")
-    before: str | None = Field(default=None, description="Only events newer than this cursor.")
+    first: int | None = Field(
+        default=None, ge=1, description="Events from the beginning of the list; 50 when absent."
+    )
+    last: int | None = Field(default=None, ge=1, description="Events from the end of the list.")
+    after: str | None = Field(default=None, description="Only events after this cursor.")
+    before: str | None = Field(default=None, description="Only events before this cursor.")
+    order_by: Literal["position", "occurred_at"] = Field(
+        default="position", description="The order of recording, or that of the sources' clocks."
+    )
+    descending: bool = Field(default=True, description="Newest first, or oldest first.")
     min_position: MinPosition = None
     wait_for_position: WaitForPosition = None
     wait_seconds: WaitSeconds = None
@@ -77,6 +83,8 @@ class EventQuery(FilterQuery):
             last=self.last,
             after=_position("after", self.after),
             before=_position("before", self.before),
+            by_time=self.order_by == "occurred_at",
+            oldest_first=not self.descending,
         )
 
 
@@ -84,7 +92,10 @@ DEFAULT_PAGE = 50
 
 
 class EventList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of events, newest first, complete up to `as_of_position`. `next` and `previous` are links or null."""
+    """A page of events, in the order that was asked for, complete up to `as_of_position`.
+
+    `next` and `previous` are links or null.
+    """
 
     events: list[RecordedEvent]
     as_of_position: int

@@ -82,6 +82,31 @@ def test_conditions_are_combined(execute: Execute, models: ReadModels) -> None:
     assert found(patient="nobody") == []
 
 
+def test_events_come_in_the_order_that_is_asked_for(
+    execute: Execute, models: ReadModels, migrated_url: str
+) -> None:
+    record(migrated_url, [read(1)])  # late: at 10, of the time of 1
+    query = """query ($after: String, $order: EventOrder) {
+      events(first: 4, after: $after, orderBy: $order) { edges { cursor node { position } } }
+      patient(id: "17") { timeline(last: 1, orderBy: $order) { edges { node { position } } } }
+    }"""
+
+    def found(**order: str) -> tuple[list[int], list[int], list[int]]:
+        first = ask(execute, models, query, order=order)
+        after = first["events"]["edges"][-1]["cursor"]
+        second = ask(execute, models, query, order=order, after=after)
+        return (
+            positions(first["events"]),
+            positions(second["events"]),
+            positions(first["patient"]["timeline"]),
+        )
+
+    assert found() == ([10, 9, 8, 7], [6, 5, 4, 3], [2])
+    assert found(field="OCCURRED_AT") == ([9, 8, 7, 6], [5, 4, 3, 2], [10])
+    assert found(direction="ASC") == ([0, 1, 2, 3], [4, 5, 6, 7], [10])
+    assert found(field="OCCURRED_AT", direction="ASC") == ([0, 1, 10, 2], [3, 4, 5, 6], [6])
+
+
 def test_filters_hold_filters(execute: Execute, models: ReadModels) -> None:
     def found(**filter: Any) -> list[int]:
         return positions(ask(execute, models, POSITIONS, first=100, filter=filter)["events"])

@@ -198,6 +198,63 @@ def test_pages_forth_and_back_cover_everything_once_and_know_their_ends(
     assert back == every
 
 
+LATE = [40, 5, 200, 0, 200, 3000, 100, 5, 61, 7]
+
+
+@pytest.mark.parametrize("oldest_first", [False, True], ids=["newest-first", "oldest-first"])
+@pytest.mark.parametrize("by_time", [False, True], ids=["by-position", "by-time"])
+@pytest.mark.parametrize(
+    ("asked", "remainders"),
+    [
+        ({}, {0, 1, 2}),
+        ({"patient_in": ("p0", "p1")}, {0, 1}),
+        ({"not_": EventFilter(patient="p1")}, {0, 2}),
+        ({"patient": "p9"}, set()),
+    ],
+)
+def test_pages_follow_either_order_from_either_end(
+    trail: Trail, asked: dict[str, Any], remainders: set[int], by_time: bool, oldest_first: bool
+) -> None:
+    trail.given(*(an_event(minute=m, patients=[{"id": f"p{at % 3}"}]) for at, m in enumerate(LATE)))
+    expected = sorted(
+        (at for at in range(len(LATE)) if at % 3 in remainders),
+        key=lambda at: (LATE[at], at) if by_time else at,
+        reverse=not oldest_first,
+    )
+    order: dict[str, Any] = {"by_time": by_time, "oldest_first": oldest_first}
+    for size in (1, 3):
+        forth: list[int] = []
+        back: list[int] = []
+        page = trail.read.events(EventFilter(**asked), PageRequest(first=size, **order))
+        while page.events:
+            forth += positions(page)
+            assert page.has_next == (len(forth) < len(expected))
+            assert page.has_previous == (len(forth) > len(page.events))
+            page = trail.read.events(EventFilter(**asked), PageRequest(first=size, after=forth[-1], **order))
+        assert not forth or page.has_previous
+        page = trail.read.events(EventFilter(**asked), PageRequest(last=size, **order))
+        while page.events:
+            back[:0] = positions(page)
+            assert page.has_previous == (len(back) < len(expected))
+            page = trail.read.events(EventFilter(**asked), PageRequest(last=size, before=back[0], **order))
+        assert (forth, back) == (expected, expected)
+
+
+def test_by_time_a_late_event_takes_its_place_and_moves_no_page(told: Trail) -> None:
+    by_time: dict[str, Any] = {"by_time": True}
+    first = told.read.events(EventFilter(), PageRequest(first=3, **by_time))
+    told.given(an_event(minute=150), an_event(minute=10_000))
+    second = told.read.events(EventFilter(), PageRequest(first=4, after=positions(first)[-1], **by_time))
+    assert positions(first) + positions(second) == [8, 7, 6, 5, 4, 9, 3]
+    assert positions(told.read.events(EventFilter(), PageRequest(first=1, **by_time))) == [10]
+
+
+def test_by_time_a_cursor_must_be_that_of_an_event(told: Trail) -> None:
+    with pytest.raises(RejectedError) as refused:
+        told.read.events(EventFilter(), PageRequest(first=3, after=77, by_time=True))
+    assert refused.value.field == "after"
+
+
 def test_both_bounds_cut_the_list(told: Trail) -> None:
     page = told.read.events(EventFilter(), PageRequest(first=50, after=7, before=2))
     assert positions(page) == [6, 5, 4, 3]

@@ -60,6 +60,14 @@ def test_the_links_lead_through_the_trail_and_back(client: httpx2.Client) -> Non
     assert positions(client.get("/v1/events", params={"last": 2})) == [1, 0]
 
 
+def test_the_links_follow_another_order(client: httpx2.Client) -> None:
+    query = {"first": 3, "order_by": "occurred_at", "descending": "false"}
+    first = client.get("/v1/events", params=query)
+    second = client.get(first.json()["next"])
+    assert (positions(first), positions(second)) == ([0, 1, 2], [3, 4, 5])
+    assert positions(client.get(second.json()["previous"])) == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("parameters", "field"),
     [
@@ -74,6 +82,7 @@ def test_the_links_lead_through_the_trail_and_back(client: httpx2.Client) -> Non
         ({"resource_id": "1"}, "resource_type"),
         ({"patient": ""}, "patient"),
         ({"emergency": "perhaps"}, "emergency"),
+        ({"order_by": "recorded_at"}, "order_by"),
     ],
 )
 def test_a_wrong_parameter_is_named_and_its_value_is_not_repeated(

@@ -18,6 +18,7 @@ from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.waiting import MAX_SECONDS, Freshness, Reached, Waiting
 from projections import answers
+from projections.counts import CountBy, EventCounts
 from projections.filters import EventFilter, EventPage, PageRequest
 from projections.table_pages import LiveProjection, RowPage, RowRequest
 
@@ -29,6 +30,10 @@ class Readable(Protocol):
     """The read models, as `projections.read_models.ReadModels` offers them. Every method blocks."""
 
     def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
+        """See ReadModels."""
+        ...
+
+    def event_counts(self, filter: EventFilter, by: CountBy, limit: int = ...) -> EventCounts:
         """See ReadModels."""
         ...
 
@@ -124,6 +129,14 @@ class Context:
                 Code.LIMIT_EXCEEDED,
                 f"the pages of one request may ask for {self.limits.max_events} events in all, proofs counted too",
             )
+
+    def list_size(self, wanted: int, argument: str = "limit") -> int:
+        """`wanted` when a list may have that many rows; `QueryError` that names the argument otherwise."""
+        if 1 <= wanted <= self.limits.max_list:
+            return wanted
+        raise QueryError(
+            Code.LIMIT_EXCEEDED, f"`{argument}` is from 1 to {self.limits.max_list}", argument=argument
+        )
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a read model in a thread; a failure that is ours becomes the client's error."""

@@ -11,6 +11,7 @@ import strawberry
 from graphql_api import activity_types as subjects
 from graphql_api.activity_rows import Projection
 from graphql_api.activity_types import Filter
+from graphql_api.arguments import Id, Limit, MinPosition, WaitForPosition, WaitSeconds
 from graphql_api.connection import (
     After,
     Before,
@@ -21,9 +22,9 @@ from graphql_api.connection import (
     page_request,
 )
 from graphql_api.context import Context, Info
+from graphql_api.count_types import CountQueries
 from graphql_api.cursors import decode_id
-from graphql_api.declaring import documented
-from graphql_api.errors import Code, QueryError
+from graphql_api.declaring import argument, documented
 from graphql_api.event_type import Event, Node, event_from
 from graphql_api.filter_input import filter_from
 from graphql_api.nodes import find_node
@@ -31,33 +32,13 @@ from graphql_api.ordering import OrderBy
 from graphql_api.projection_types import ProjectionModel, model_from
 from graphql_api.scalars import Long
 from graphql_api.tree_types import ConsistencyProof, TreeHead, consistency_from, head_from
-from graphql_api.waiting import DEFAULT_SECONDS, MAX_SECONDS, Freshness, least_of
+from graphql_api.waiting import Freshness, least_of
 from projections import answers
 from projections.filters import check_identifier
 from projections.search import complete_up_to
 
 
-def _argument(description: str) -> Any:
-    return strawberry.argument(description=description)
-
-
-_Position = Long | None
-MinPosition = Annotated[
-    _Position, _argument("Refuse (POSITION_NOT_REACHED) unless the answer is complete up to this position.")
-]
-WaitForPosition = Annotated[
-    _Position,
-    _argument("Wait until the answer can be complete up to this position; refuse when it can't in time."),
-]
-WaitSeconds = Annotated[
-    float | None,
-    _argument(f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent."),
-]
-Limit = Annotated[int, _argument("How many rows each list of the summary holds at most.")]
-Id = Annotated[strawberry.ID, _argument("The identifier, as events name it.")]
-
-
-async def _event(info: Info, id: Annotated[UUID, _argument("The event id.")]) -> Event | None:
+async def _event(info: Info, id: Annotated[UUID, argument("The event id.")]) -> Event | None:
     found = await info.context.read(info.context.models.event, id)
     return None if found is None else event_from(found)
 
@@ -92,7 +73,7 @@ async def _patient(
     wait_seconds: WaitSeconds = None,
 ) -> subjects.PatientActivity | None:
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["patient"]))
-    found = await info.context.read(info.context.models.patient, id, _checked(info.context, limit))
+    found = await info.context.read(info.context.models.patient, id, info.context.list_size(limit))
     return None if found is None else subjects.patient_from(found)
 
 
@@ -107,7 +88,7 @@ async def _user(
     await info.context.wait(
         Freshness(min_position, wait_for_position, wait_seconds), least_of(["user", "patient"])
     )
-    found = await info.context.read(info.context.models.user, id, _checked(info.context, limit))
+    found = await info.context.read(info.context.models.user, id, info.context.list_size(limit))
     return None if found is None else subjects.user_from(found)
 
 
@@ -120,26 +101,26 @@ async def _device(
     wait_seconds: WaitSeconds = None,
 ) -> subjects.DeviceActivity | None:
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["device"]))
-    found = await info.context.read(info.context.models.device, id, _checked(info.context, limit))
+    found = await info.context.read(info.context.models.device, id, info.context.list_size(limit))
     return None if found is None else subjects.device_from(found)
 
 
 async def _service(
     info: Info,
-    name: Annotated[str, _argument("The service's name.")],
+    name: Annotated[str, argument("The service's name.")],
     limit: Limit = 100,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.ServiceActivity | None:
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["service"]))
-    found = await info.context.read(_find_service, info.context, name, _checked(info.context, limit))
+    found = await info.context.read(_find_service, info.context, name, info.context.list_size(limit))
     return None if found is None else subjects.service_from(found)
 
 
 async def _resource(
     info: Info,
-    type: Annotated[str, _argument("The resource's type.")],
+    type: Annotated[str, argument("The resource's type.")],
     id: Id,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
@@ -152,7 +133,7 @@ async def _resource(
 
 async def _projection(
     info: Info,
-    name: Annotated[str, _argument("The projection's name.")],
+    name: Annotated[str, argument("The projection's name.")],
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
@@ -167,7 +148,7 @@ async def _projections(info: Info) -> Any:
 
 
 async def _node(
-    info: Info, id: Annotated[strawberry.ID, _argument("An `id` that this API gave.")]
+    info: Info, id: Annotated[strawberry.ID, argument("An `id` that this API gave.")]
 ) -> Node | None:
     kind, name = decode_id(id)
     return await info.context.read(find_node, info.context.models, kind, name)
@@ -176,7 +157,7 @@ async def _node(
 async def _tree_head(
     info: Info,
     size: Annotated[
-        Long | None, _argument("Of the tree of exactly that many events; the newest when absent.")
+        Long | None, argument("Of the tree of exactly that many events; the newest when absent.")
     ] = None,
 ) -> TreeHead | None:
     context = info.context
@@ -199,18 +180,12 @@ def _find_service(context: Context, name: str, limit: int) -> answers.ServiceAct
     return context.models.service(name, limit)
 
 
-def _checked(context: Context, limit: int) -> int:
-    if 1 <= limit <= context.limits.max_list:
-        return limit
-    raise QueryError(Code.LIMIT_EXCEEDED, f"`limit` is from 1 to {context.limits.max_list}", argument="limit")
-
-
 def _answered(resolver: Any, description: str) -> Any:
     return strawberry.field(resolver=resolver, description=description)
 
 
 @documented
-class Query:
+class Query(CountQueries):
     """Everything that may be asked of the trail."""
 
     event: Event | None = _answered(

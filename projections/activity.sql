@@ -39,3 +39,16 @@ FROM (SELECT hour FROM activity_hour WHERE hour >= %(edge)s ORDER BY hour ASC LI
 -- name: occurred_at
 -- When an event occurred, by the source's clock.
 SELECT occurred_at FROM activity WHERE position = %(position)s;
+
+-- name: count_hours
+-- The events of each hour or day, the number of these and the number of all events.
+SELECT
+    date_trunc(%(unit)s, hour) AS key,
+    sum(events)::bigint,
+    count(*) OVER (),
+    (sum(sum(events)) OVER ())::bigint
+FROM activity_hour
+WHERE hour >= %(from)s AND hour < %(until)s
+GROUP BY key
+ORDER BY key DESC
+LIMIT %(limit)s;

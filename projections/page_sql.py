@@ -123,6 +123,22 @@ def compose_by_time(
     )
 
 
+def compose_counts(query: Query, key: str, sorting: str) -> str:
+    """The statement that counts by `key`: the key, its events, the number of keys, and the number of all events."""
+
+    def statement(way: Way) -> str:
+        select = "SELECT DISTINCT" if way.distinct else "SELECT"
+        joins, conditions = " ".join(way.joins), " AND ".join(way.conditions)
+        return f"{select} activity.position, {key} AS key FROM activity {joins} WHERE {conditions}"
+
+    # UNION takes an event once that matches in two ways.
+    found = (" UNION " if query.distinct else " UNION ALL ").join(map(statement, query.ways))
+    return (
+        "SELECT key, count(*), count(*) OVER (), (sum(count(*)) OVER ())::bigint"
+        f" FROM ({found}) AS found GROUP BY key ORDER BY {sorting} LIMIT %(limit)s"
+    )
+
+
 def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The bounds that are given, and their signs: older than `after`, newer than `before`."""
     given = {name: value for name, value in places.items() if value is not None}

@@ -29,6 +29,7 @@ from projections.answers import (
     UserSession,
     VersionPeriod,
 )
+from projections.counts import CountBy, EventCounts, check_countable, count_events
 from projections.device import find_device
 from projections.filters import (
     EventFilter,
@@ -42,7 +43,7 @@ from projections.filters import (
 from projections.patient import find_patient
 from projections.planning import is_led
 from projections.registry import list_versions, live_builds, open_snapshot
-from projections.search import find_events
+from projections.search import complete_up_to, find_events
 from projections.service import find_service
 from projections.table_pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
 from projections.user import find_user
@@ -66,6 +67,7 @@ __all__ = [
 ]
 
 DEFAULT_LIMIT = 100
+SHORTER = "ask for a shorter range of times, or more conditions"
 WALKED = "add a condition that the documentation calls indexed, or a range of times"
 
 
@@ -84,6 +86,19 @@ class ReadModels:
         check_page(page)
         with _in_time(not is_led(filter), WALKED), self._database.transaction(read_only=True) as connection:
             return find_events(connection, filter, page)
+
+    def event_counts(self, filter: EventFilter, by: CountBy, limit: int = DEFAULT_LIMIT) -> EventCounts:
+        """How many events match, in at most `limit` buckets. Raises `RejectedError` when that is too much to count."""
+        check_filter(filter)
+        check_limit(limit)
+        check_countable(filter, by)
+        with _in_time(True, SHORTER), self._database.transaction(read_only=True) as connection:
+            as_of = complete_up_to(filter, open_snapshot(connection))
+            return (
+                EventCounts([], 0, 0, as_of)
+                if as_of < 0
+                else count_events(connection, filter, by, limit, as_of)
+            )
 
     def event(self, event_id: UUID) -> RecordedEvent | None:
         """One event, from the store itself: it is there as soon as it is committed."""

@@ -107,6 +107,37 @@ def test_events_come_in_the_order_that_is_asked_for(
     assert found(field="OCCURRED_AT", direction="ASC") == ([0, 1, 10, 2], [3, 4, 5, 6], [6])
 
 
+def test_events_are_counted_in_buckets(execute: Execute, models: ReadModels) -> None:
+    query = """{
+      eventCounts(by: TYPE, filter: {patient: "17"}) { buckets { key from until events } events asOfPosition }
+      hours: eventCounts(by: HOUR, first: 5) { buckets { key from until events } bucketCount }
+    }"""
+    data = ask(execute, models, query)
+    assert data["eventCounts"]["buckets"] == [
+        {"key": "record.read", "from": None, "until": None, "events": 3},
+        {"key": "record.updated", "from": None, "until": None, "events": 1},
+    ]
+    assert (data["eventCounts"]["events"], data["eventCounts"]["asOfPosition"]) == (4, 9)
+    [hour] = data["hours"]["buckets"]
+    assert (hour["from"], hour["until"]) == ("2026-03-01T08:00:00+00:00", "2026-03-01T09:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "argument"),
+    [
+        ("by: TYPE", "BAD_USER_INPUT", "occurredFrom"),
+        ("by: DAY, first: 1001", "LIMIT_EXCEEDED", "first"),
+        ("by: DAY, first: 0", "LIMIT_EXCEEDED", "first"),
+    ],
+)
+def test_what_can_not_be_counted_is_refused(
+    execute: Execute, unread: ReadModels, arguments: str, code: str, argument: str
+) -> None:
+    result = execute(unread, f"{{ eventCounts({arguments}) {{ events }} }}")
+    assert result.errors is not None
+    assert result.errors[0].extensions == {"code": code, "argument": argument}
+
+
 def test_filters_hold_filters(execute: Execute, models: ReadModels) -> None:
     def found(**filter: Any) -> list[int]:
         return positions(ask(execute, models, POSITIONS, first=100, filter=filter)["events"])

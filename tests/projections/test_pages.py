@@ -15,7 +15,7 @@ from domain.errors import RejectedError
 from event_store.migrations import migrate
 from projections.activity import ActivityProjector
 from projections.filters import EventFilter, EventPage, PageRequest
-from projections.page_sql import build, compose
+from projections.page_sql import Place, build, compose, compose_by_time, compose_counts
 from projections.registry import open_snapshot
 from tests.projections.building import START, Trail, an_event
 
@@ -376,6 +376,27 @@ def test_a_page_reads_an_index_and_never_the_whole_table(full: Trail, asked: dic
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "Seq Scan" not in plan, plan
     assert "Index" in plan
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"patient": "p1"},
+        {"actor_in": ("u7", "u8")},
+        {"or_": (EventFilter(patient="p1"), EventFilter(session="s3"))},
+        {"occurred_from": START + timedelta(minutes=2940), "not_": EventFilter(actor="u7")},
+    ],
+)
+def test_a_page_by_time_and_a_count_read_an_index_too(full: Trail, asked: dict[str, Any]) -> None:
+    with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        open_snapshot(connection)
+        query = build(connection, EventFilter(**asked), full.size - 1)
+        assert query is not None
+        page, parameters = compose_by_time(query, Place(START, 2990), None, newest_first=True)
+        for statement in (page, compose_counts(query, "activity.type", "key")):
+            cursor.execute(f"EXPLAIN {statement}", parameters | {"limit": 21})
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+            assert "Seq Scan" not in plan, plan
 
 
 @pytest.fixture(scope="module")

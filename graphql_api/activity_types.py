@@ -15,6 +15,7 @@ from graphql_api.cursors import encode_id
 from graphql_api.declaring import described, documented, part
 from graphql_api.event_type import Node
 from graphql_api.filter_input import EventFilterInput, filter_from
+from graphql_api.history_types import AfterChange, FieldChanges, FirstChanges, Path, changes_page
 from graphql_api.ordering import OrderBy
 from graphql_api.scalars import Long
 from projections import answers
@@ -142,12 +143,27 @@ class ServiceActivity(Subject):
         return {"service": self.name}
 
 
+async def _history(
+    self: ResourceActivity,
+    info: Info,
+    path: Path = None,
+    first: FirstChanges = 100,
+    after: AfterChange = None,
+) -> FieldChanges:
+    return await changes_page(info.context, (self.type, self.resource_id), path, first, after)
+
+
 @documented
 class ResourceActivity(Subject):
     """A resource and its events."""
 
     type: str = described("The resource's type.")
     resource_id: str = described("The resource's id within the type.")
+    history: FieldChanges = strawberry.field(
+        resolver=_history,
+        description="What changed in it, field by field, newest first. An event that names several resources does not "
+        "say in which of them a field changed: its changes are in the history of each.",
+    )
 
     def narrowed(self) -> dict[str, str]:
         """The filter of its events."""

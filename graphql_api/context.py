@@ -20,6 +20,7 @@ from graphql_api.waiting import MAX_SECONDS, Freshness, Reached, Waiting
 from projections import answers
 from projections.counts import CountBy, EventCounts
 from projections.filters import EventFilter, EventPage, PageRequest
+from projections.history import ChangePage, HistoryPlace
 from projections.table_pages import LiveProjection, RowPage, RowRequest
 
 P = ParamSpec("P")
@@ -62,6 +63,12 @@ class Readable(Protocol):
         ...
 
     def resource(self, type: str, id: str) -> answers.ResourceActivity | None:
+        """See ReadModels."""
+        ...
+
+    def resource_changes(
+        self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = ...
+    ) -> ChangePage:
         """See ReadModels."""
         ...
 

@@ -40,6 +40,7 @@ from projections.filters import (
     check_limit,
     check_page,
 )
+from projections.history import ChangePage, HistoryPlace, find_changes
 from projections.patient import find_patient
 from projections.planning import is_led
 from projections.registry import list_versions, live_builds, open_snapshot
@@ -135,6 +136,14 @@ class ReadModels:
         check_identifier("type", type)
         with self._snapshot(id, 1, "activity") as (connection, as_of):
             return find_resource(connection, type, id, as_of) if as_of >= 0 else None
+
+    def resource_changes(
+        self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = None
+    ) -> ChangePage:
+        """What changed in a resource, newest first."""
+        check_identifier("type", type)
+        with self._snapshot(id, limit, "activity") as (connection, as_of):
+            return find_changes(connection, (type, id), path, limit, after, as_of)
 
     def projections(self) -> list[ProjectionStatus]:
         """Every registered version of every projection."""

@@ -10,12 +10,13 @@ from uuid import UUID
 import pytest
 from strawberry.types import ExecutionResult
 
-from domain.event import RecordedEvent
+from domain.event import Change, RecordedEvent, Resource
 from event_store.database import READER, Database
+from graphql_api.cursors import encode_cursor
 from graphql_api.limits import QueryLimits
 from projections.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
-from tests.graphql_api.trail import read, record
+from tests.graphql_api.trail import event, read, record
 
 POSITIONS = """query ($first: Int, $after: String, $last: Int, $before: String, $filter: EventFilter) {
   events(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
@@ -136,6 +137,34 @@ def test_what_can_not_be_counted_is_refused(
     result = execute(unread, f"{{ eventCounts({arguments}) {{ events }} }}")
     assert result.errors is not None
     assert result.errors[0].extensions == {"code": code, "argument": argument}
+
+
+def test_a_resource_has_a_history_field_by_field(
+    execute: Execute, models: ReadModels, migrated_url: str
+) -> None:
+    change = (Change(path="phone", before="2", after="3"), Change(path="name", before="A", after="B"))
+    record(
+        migrated_url,
+        [event("record.updated", 30, resources=(Resource(type="Patient", id="17"),), changes=change)],
+    )
+    query = """query ($path: String, $first: Int!, $after: String) { resource(type: "Patient", id: "17") {
+      history(path: $path, first: $first, after: $after) {
+        nodes { position eventId occurredAt actor { id name } path before after }
+        pageInfo { hasNextPage endCursor } asOfPosition
+    } } }"""
+    first = ask(execute, models, query, first=2)["resource"]["history"]
+    assert [(node["position"], node["path"]) for node in first["nodes"]] == [(10, "phone"), (10, "name")]
+    after = first["pageInfo"]["endCursor"]
+    second = ask(execute, models, query, first=2, after=after)["resource"]["history"]
+    [node] = second["nodes"]
+    assert (node["position"], node["before"], node["after"]) == (6, "1", {"home": ["2"]})
+    assert node["actor"] == {"id": "ada", "name": "Ada Example"}
+    assert second["pageInfo"] == {"hasNextPage": False, "endCursor": None}
+    names = ask(execute, models, query, first=9, path="name")["resource"]["history"]
+    assert [node["path"] for node in names["nodes"]] == ["name"]
+    for wrong in ("x", encode_cursor(1), base64.urlsafe_b64encode(b"h1:99999999999999999999:0").decode()):
+        assert codes(execute(models, query, first=2, after=wrong)) == ["BAD_CURSOR"]
+    assert codes(execute(models, query, first=101)) == ["LIMIT_EXCEEDED"]
 
 
 def test_filters_hold_filters(execute: Execute, models: ReadModels) -> None:

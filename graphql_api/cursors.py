@@ -80,11 +80,11 @@ def encode_id(kind: str, name: str) -> str:
     return _encode(f"{kind}:{name}")
 
 
-def decode_id(value: str) -> tuple[str, str]:
-    """Kind and name of a Relay id. Raises `QueryError` for what is none."""
+def decode_id(value: str, argument: str = "id") -> tuple[str, str]:
+    """Kind and name of a Relay id. Raises `QueryError` that names the argument for what is none."""
     kind, colon, name = _decode(value).partition(":")
     if not colon or encode_id(kind, name) != value:
-        raise QueryError(Code.BAD_USER_INPUT, "this is not the id of a node of this API", argument="id")
+        raise QueryError(Code.BAD_USER_INPUT, "this is not the id of a node of this API", argument=argument)
     return kind, name
 
 

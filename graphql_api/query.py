@@ -25,9 +25,10 @@ from graphql_api.context import Context, Info
 from graphql_api.count_types import CountQueries
 from graphql_api.cursors import decode_id
 from graphql_api.declaring import argument, documented
+from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Event, Node, event_from
 from graphql_api.filter_input import filter_from
-from graphql_api.nodes import find_node
+from graphql_api.nodes import find_node, find_nodes
 from graphql_api.ordering import OrderBy
 from graphql_api.projection_types import ProjectionModel, model_from
 from graphql_api.scalars import Long
@@ -154,6 +155,18 @@ async def _node(
     return await info.context.read(find_node, info.context.models, kind, name)
 
 
+async def _nodes(
+    info: Info, ids: Annotated[list[strawberry.ID], argument("Any `id`s that this API gave, of any types.")]
+) -> list[Node | None]:
+    context = info.context
+    if len(ids) > context.limits.max_page:
+        raise QueryError(
+            Code.LIMIT_EXCEEDED, f"at most {context.limits.max_page} ids at once", argument="ids"
+        )
+    context.spend(len(ids))
+    return await context.read(find_nodes, context.models, [decode_id(id, "ids") for id in ids])
+
+
 async def _tree_head(
     info: Info,
     size: Annotated[
@@ -217,6 +230,9 @@ class Query(CountQueries):
         "One projection's tables, an analyst's or a built-in one's; null when none of the name is live.",
     )
     node: Node | None = _answered(_node, "Any node by its opaque id; null when there is none.")
+    nodes: list[Node | None] = _answered(
+        _nodes, "Nodes by their opaque ids, in the same order; null in the place of one that is not there."
+    )
     tree_head: TreeHead | None = _answered(
         _tree_head,
         "The log's signed tree head; null when none was signed at that size, which is where a batch ended.",

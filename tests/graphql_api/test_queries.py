@@ -12,7 +12,7 @@ from strawberry.types import ExecutionResult
 
 from domain.event import Change, RecordedEvent, Resource
 from event_store.database import READER, Database
-from graphql_api.cursors import encode_cursor
+from graphql_api.cursors import encode_cursor, encode_id
 from graphql_api.limits import QueryLimits
 from projections.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
@@ -165,6 +165,26 @@ def test_a_resource_has_a_history_field_by_field(
     for wrong in ("x", encode_cursor(1), base64.urlsafe_b64encode(b"h1:99999999999999999999:0").decode()):
         assert codes(execute(models, query, first=2, after=wrong)) == ["BAD_CURSOR"]
     assert codes(execute(models, query, first=101)) == ["LIMIT_EXCEEDED"]
+
+
+def test_nodes_are_found_together_in_the_order_of_their_ids(execute: Execute, models: ReadModels) -> None:
+    data = ask(execute, models, '{ patient(id: "17") { id timeline(first: 1) { nodes { id } } } }')
+    patient, shown = data["patient"]["id"], data["patient"]["timeline"]["nodes"][0]["id"]
+    nobody = encode_id("UserActivity", "nobody")
+    query = """query ($ids: [ID!]!) { nodes(ids: $ids) {
+      __typename id ... on Event { position } ... on PatientActivity { patientId } } }"""
+    assert ask(execute, models, query, ids=[shown, nobody, patient, shown])["nodes"] == [
+        {"__typename": "Event", "id": shown, "position": 6},
+        None,
+        {"__typename": "PatientActivity", "id": patient, "patientId": "17"},
+        {"__typename": "Event", "id": shown, "position": 6},
+    ]
+    assert ask(execute, models, query, ids=[])["nodes"] == []
+    assert codes(execute(models, query, ids=[patient, "x"])) == ["BAD_USER_INPUT"]
+    assert codes(execute(models, query, ids=[patient] * 101)) == ["LIMIT_EXCEEDED"]
+    together = "query ($ids: [ID!]!) { a: nodes(ids: $ids) { id } b: nodes(ids: $ids) { id } }"
+    limits = QueryLimits(max_events=100)
+    assert "LIMIT_EXCEEDED" in codes(execute(models, together, ids=[patient] * 60, limits=limits))
 
 
 def test_filters_hold_filters(execute: Execute, models: ReadModels) -> None:

@@ -14,6 +14,7 @@ from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import RecordedEvent
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.errors import Code, QueryError, from_domain
+from graphql_api.feed import Feed
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.waiting import MAX_SECONDS, Freshness, Reached, Waiting
@@ -117,14 +118,20 @@ class Context:
         threads: Threads,
         limits: QueryLimits,
         waiting: Waiting | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self.models = models
+        self.feed = feed
         self._waiting = waiting or Waiting(models, threads)
         self._wait_until: float | None = None
         self.log = log
         self.limits = limits
         self._threads = threads
-        self._events_left = limits.max_events
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew with the limits: each result of a subscription is as much as a request."""
+        self._events_left = self.limits.max_events
         self._proofs = DataLoader(self._prove)
         self._newest: asyncio.Future[SignedTreeHead | None] | None = None
 

@@ -61,7 +61,7 @@ def test_the_links_lead_through_the_trail_and_back(client: httpx2.Client) -> Non
 
 
 def test_the_links_follow_another_order(client: httpx2.Client) -> None:
-    query = {"first": 3, "order_by": "occurred_at", "descending": "false"}
+    query: dict[str, Any] = {"first": 3, "order_by": "occurred_at", "descending": "false"}
     first = client.get("/v1/events", params=query)
     second = client.get(first.json()["next"])
     assert (positions(first), positions(second)) == ([0, 1, 2], [3, 4, 5])

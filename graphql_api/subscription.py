@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import strawberry
@@ -52,12 +53,13 @@ async def _event_recorded(
         position: int = complete_up_to(wanted, now) if after is None else after
         while True:
             version = feed.version
-            async for event in _until_now(context, wanted, position):
-                if isinstance(event, int):
-                    position = event
-                else:
-                    context.renew()
-                    yield event
+            async with aclosing(_until_now(context, wanted, position)) as found:
+                async for event in found:
+                    if isinstance(event, int):
+                        position = event
+                    else:
+                        context.renew()
+                        yield event
             if not await feed.changed(version):
                 return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import msgspec
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from graphql import GraphQLError, OperationType, get_operation_ast, parse
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
@@ -95,6 +96,22 @@ class SubscribingEndpoint(GraphQLEndpoint):
         data.protocol = "sse"
         return data
 
+    async def execute_operation(self, request: Request, *args: Any, **options: Any) -> Any:
+        """See the base class; the results of a stream are kept, to be closed with its answer."""
+        result = await super().execute_operation(request, *args, **options)
+        request.state.results = result
+        return result
+
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        """The answer whose body is the stream."""
+        return _Stream(stream(), request.state.results, {**sub_response.headers, **headers})
+
     def _refuse_subscription(self, request: GraphQLRequestData) -> None:
         """Raise `HTTPException` for a subscription that is sent as a query, which no executor can answer."""
         query = request.query or ""
@@ -111,6 +128,29 @@ class SubscribingEndpoint(GraphQLEndpoint):
     def encode_json(self, data: object) -> str:
         """JSON of one line."""
         return msgspec.json.encode(data).decode()
+
+
+class _Stream(StreamingResponse):
+    """A stream that ends with its client, also when that stops reading first and goes away then.
+
+    The sending is then cancelled between two chunks, where no generator notices: left to the garbage collector, they
+    are closed late and from the inside out, which is an error of its own.
+    """
+
+    def __init__(
+        self, body: AsyncIterator[str], results: AsyncGenerator[Any, None], headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(body, headers=headers)
+        self._body = body
+        self._results = results
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream; whatever becomes of it, close it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await cast("AsyncGenerator[str, None]", self._body).aclose()
+            await self._results.aclose()
 
 
 class _Connection(BaseGraphQLTransportWSHandler[Context, None]):

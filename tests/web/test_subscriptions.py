@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from socket import SO_RCVBUF, SOL_SOCKET, create_connection
 from typing import Any
 
 import httpx2
@@ -214,6 +215,26 @@ def test_who_goes_away_is_forgotten(served: Served) -> None:
         socket.send('{"type": "complete", "id": "1"}')
         assert served.subscribers(1)
         socket.socket.close()  # without a word
+    assert served.subscribers(0)
+
+
+def test_who_stops_reading_is_waited_for_and_forgotten_when_it_goes(served: Served) -> None:
+    record(served.database, [read(20) for _ in range(6000)])
+    query = "subscription { eventRecorded(after: -1) { id eventId recordedAt type attributes resources { type id } } }"
+    body = json.dumps({"query": query}).encode()
+    head = (
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with ExitStack() as clients:
+        for _ in range(5):
+            client = clients.enter_context(create_connection(("127.0.0.1", served.port)))
+            client.setsockopt(SOL_SOCKET, SO_RCVBUF, 4096)
+            client.sendall(head.encode() + body)
+        assert served.subscribers(5)
+        time.sleep(2)  # until the buffers between are full
+        assert served.client.get("/v1/events").status_code == 200
+        assert served.subscribers(5)
     assert served.subscribers(0)
 
 

@@ -59,6 +59,13 @@ def reader_database(settings: Settings) -> Database:
     )
 
 
+def listening_database(settings: Settings) -> Database:
+    """For what is woken by appends: a standby can't be listened to, so it is never the replica."""
+    return Database(
+        settings.require_database_url(), READER, size=1, application_name="audit-trail-serve-listen"
+    )
+
+
 def export_database(settings: Settings) -> Database:
     """For exports, which take as long as they take: no statement time-out, and a pool of their own."""
     replica = settings.read_database_url

@@ -9,6 +9,7 @@ from graphql_api.limits import QueryLimits
 from ingest.publishing import Publisher
 from projections.export import Exports
 from projections.read_models import ReadModels
+from projections.wakeup import WakeUp
 from web import server
 from web.app import create_app
 from web.probes import StoreProbes
@@ -27,6 +28,7 @@ def serve(settings: Settings) -> None:
         max_message_bytes=settings.max_message_bytes,
         pages=settings.introspection,
         max_exports=settings.max_exports,
+        max_subscriptions=settings.max_subscriptions,
     )
     app = create_app(
         ReadModels(database),
@@ -35,6 +37,7 @@ def serve(settings: Settings) -> None:
         StoreProbes(database),
         web,
         exports=Exports(exporting),
+        wake=WakeUp(components.listening_database(settings)),
     )
     try:
         server.run(app, settings.http_host, settings.http_port)

@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
     introspection: bool = Field(True, description="Whether GraphQL tells its schema, and GraphiQL is served.")
     max_page_size: int = Field(100, ge=1, le=1000, description="Most events on one page of an answer.")
+    max_subscriptions: int = Field(
+        200, ge=1, le=10_000, description="GraphQL subscriptions at once in one process of the API."
+    )
     max_exports: int = Field(
         2,
         ge=1,

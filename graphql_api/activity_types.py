@@ -15,6 +15,8 @@ from graphql_api.cursors import encode_id
 from graphql_api.declaring import described, documented, part
 from graphql_api.event_type import Node
 from graphql_api.filter_input import EventFilterInput, filter_from
+from graphql_api.history_types import AfterChange, FieldChanges, FirstChanges, Path, changes_page
+from graphql_api.ordering import OrderBy
 from graphql_api.scalars import Long
 from projections import answers
 
@@ -50,8 +52,9 @@ async def _timeline(
     last: Last = None,
     before: Before = None,
     filter: Filter = None,
+    order_by: OrderBy = None,
 ) -> EventConnection:
-    page = page_request(info.context, first, after, last, before)
+    page = page_request(info.context, first, after, last, before, order_by)
     return await events_page(info.context, filter_from(filter, **self.narrowed()), page)
 
 
@@ -62,7 +65,9 @@ class Subject(Node):
     first_seen: datetime = described(_FIRST)
     last_seen: datetime = described(_LAST)
     as_of_position: Long = described(_AS_OF)
-    timeline: EventConnection = strawberry.field(resolver=_timeline, description="Its events, newest first.")
+    timeline: EventConnection = strawberry.field(
+        resolver=_timeline, description="Its events, newest first unless `orderBy` says otherwise."
+    )
 
     def narrowed(self) -> dict[str, str]:
         """The filter that gives this subject's events."""
@@ -138,12 +143,27 @@ class ServiceActivity(Subject):
         return {"service": self.name}
 
 
+async def _history(
+    self: ResourceActivity,
+    info: Info,
+    path: Path = None,
+    first: FirstChanges = 100,
+    after: AfterChange = None,
+) -> FieldChanges:
+    return await changes_page(info.context, (self.type, self.resource_id), path, first, after)
+
+
 @documented
 class ResourceActivity(Subject):
     """A resource and its events."""
 
     type: str = described("The resource's type.")
     resource_id: str = described("The resource's id within the type.")
+    history: FieldChanges = strawberry.field(
+        resolver=_history,
+        description="What changed in it, field by field, newest first. An event that names several resources does not "
+        "say in which of them a field changed: its changes are in the history of each.",
+    )
 
     def narrowed(self) -> dict[str, str]:
         """The filter of its events."""

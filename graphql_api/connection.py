@@ -11,21 +11,24 @@ from graphql_api.cursors import decode_cursor, encode_cursor
 from graphql_api.declaring import described, documented
 from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Event, event_from
+from graphql_api.ordering import Direction, EventOrder, EventOrderField
 from graphql_api.scalars import Long
 from projections.filters import EventFilter, EventPage, PageRequest
 
 First = Annotated[
     int | None,
     strawberry.argument(
-        description="How many events, from the newest on. Either this or `last` is required."
+        description="How many events, from the beginning of the list. Either this or `last` is required."
     ),
 ]
-After = Annotated[str | None, strawberry.argument(description="Only events after (older than) this cursor.")]
-Last = Annotated[
-    int | None, strawberry.argument(description="How many events, from the oldest of the range back.")
+After = Annotated[
+    str | None,
+    strawberry.argument(description="Only events after this cursor: older ones, unless `orderBy` says ASC."),
 ]
+Last = Annotated[int | None, strawberry.argument(description="How many events, from the end of the list.")]
 Before = Annotated[
-    str | None, strawberry.argument(description="Only events before (newer than) this cursor.")
+    str | None,
+    strawberry.argument(description="Only events before this cursor: newer ones, unless `orderBy` says ASC."),
 ]
 
 
@@ -33,8 +36,8 @@ Before = Annotated[
 class PageInfo:
     """What a client needs to ask for the next page."""
 
-    has_next_page: bool = described("Whether there are older events after this page.")
-    has_previous_page: bool = described("Whether there are newer events before this page.")
+    has_next_page: bool = described("Whether there is more after this page.")
+    has_previous_page: bool = described("Whether there is more before this page.")
     start_cursor: str | None = described("The cursor of the page's first event.")
     end_cursor: str | None = described("The cursor of the page's last event.")
 
@@ -49,7 +52,7 @@ class EventEdge:
 
 @documented
 class EventConnection:
-    """A page of events, newest first."""
+    """A page of events, in the order that was asked for."""
 
     edges: list[EventEdge] = described("The events with their cursors.")
     nodes: list[Event] = described("The events alone.")
@@ -60,7 +63,12 @@ class EventConnection:
 
 
 def page_request(
-    context: Context, first: int | None, after: str | None, last: int | None, before: str | None
+    context: Context,
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+    order: EventOrder | None = None,
 ) -> PageRequest:
     """The arguments of a connection, checked. Raises `QueryError` that names the argument."""
     if (first is None) == (last is None):
@@ -80,6 +88,8 @@ def page_request(
         after=None if after is None else decode_cursor(after, "after"),
         last=last,
         before=None if before is None else decode_cursor(before, "before"),
+        by_time=order is not None and order.field is EventOrderField.OCCURRED_AT,
+        oldest_first=order is not None and order.direction is Direction.ASC,
     )
 
 

@@ -14,11 +14,14 @@ from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import RecordedEvent
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.errors import Code, QueryError, from_domain
+from graphql_api.feed import Feed
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.waiting import MAX_SECONDS, Freshness, Reached, Waiting
 from projections import answers
+from projections.counts import CountBy, EventCounts
 from projections.filters import EventFilter, EventPage, PageRequest
+from projections.history import ChangePage, HistoryPlace
 from projections.table_pages import LiveProjection, RowPage, RowRequest
 
 P = ParamSpec("P")
@@ -29,6 +32,10 @@ class Readable(Protocol):
     """The read models, as `projections.read_models.ReadModels` offers them. Every method blocks."""
 
     def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
+        """See ReadModels."""
+        ...
+
+    def event_counts(self, filter: EventFilter, by: CountBy, limit: int = ...) -> EventCounts:
         """See ReadModels."""
         ...
 
@@ -57,6 +64,12 @@ class Readable(Protocol):
         ...
 
     def resource(self, type: str, id: str) -> answers.ResourceActivity | None:
+        """See ReadModels."""
+        ...
+
+    def resource_changes(
+        self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = ...
+    ) -> ChangePage:
         """See ReadModels."""
         ...
 
@@ -105,14 +118,20 @@ class Context:
         threads: Threads,
         limits: QueryLimits,
         waiting: Waiting | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self.models = models
+        self.feed = feed
         self._waiting = waiting or Waiting(models, threads)
         self._wait_until: float | None = None
         self.log = log
         self.limits = limits
         self._threads = threads
-        self._events_left = limits.max_events
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew with the limits: each result of a subscription is as much as a request."""
+        self._events_left = self.limits.max_events
         self._proofs = DataLoader(self._prove)
         self._newest: asyncio.Future[SignedTreeHead | None] | None = None
 
@@ -124,6 +143,14 @@ class Context:
                 Code.LIMIT_EXCEEDED,
                 f"the pages of one request may ask for {self.limits.max_events} events in all, proofs counted too",
             )
+
+    def list_size(self, wanted: int, argument: str = "limit") -> int:
+        """`wanted` when a list may have that many rows; `QueryError` that names the argument otherwise."""
+        if 1 <= wanted <= self.limits.max_list:
+            return wanted
+        raise QueryError(
+            Code.LIMIT_EXCEEDED, f"`{argument}` is from 1 to {self.limits.max_list}", argument=argument
+        )
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a read model in a thread; a failure that is ours becomes the client's error."""

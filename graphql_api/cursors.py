@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 from graphql_api.errors import Code, QueryError
 
 _MAX_POSITION = 2**63 - 1
+_HISTORY = re.compile(r"h1:([0-9]{1,19}):([0-9]{1,9})")
 
 
 def encode_cursor(position: int) -> str:
@@ -30,6 +32,25 @@ def decode_cursor(cursor: str, argument: str) -> int:
         Code.BAD_CURSOR,
         f"`{argument}` is not a cursor of this API; pass one that pageInfo gave",
         argument=argument,
+    )
+
+
+def encode_history_cursor(position: int, done: int) -> str:
+    """The cursor of a place in a resource's history: an event, and how many of its changes are done."""
+    return _encode(f"h1:{position}:{done}")
+
+
+def decode_history_cursor(cursor: str) -> tuple[int, int]:
+    """Position and number of changes in `cursor`. Raises `QueryError` (BAD_CURSOR)."""
+    found = _HISTORY.fullmatch(_decode(cursor))
+    if found is not None:
+        position, done = int(found[1]), int(found[2])
+        if position < _MAX_POSITION and encode_history_cursor(position, done) == cursor:
+            return position, done
+    raise QueryError(
+        Code.BAD_CURSOR,
+        "`after` is not a cursor of a history; pass one that pageInfo gave",
+        argument="after",
     )
 
 
@@ -59,11 +80,11 @@ def encode_id(kind: str, name: str) -> str:
     return _encode(f"{kind}:{name}")
 
 
-def decode_id(value: str) -> tuple[str, str]:
-    """Kind and name of a Relay id. Raises `QueryError` for what is none."""
+def decode_id(value: str, argument: str = "id") -> tuple[str, str]:
+    """Kind and name of a Relay id. Raises `QueryError` that names the argument for what is none."""
     kind, colon, name = _decode(value).partition(":")
     if not colon or encode_id(kind, name) != value:
-        raise QueryError(Code.BAD_USER_INPUT, "this is not the id of a node of this API", argument="id")
+        raise QueryError(Code.BAD_USER_INPUT, "this is not the id of a node of this API", argument=argument)
     return kind, name
 
 

@@ -14,6 +14,11 @@ def described(description: str) -> Any:
     return strawberry.field(description=description)
 
 
+def argument(description: str) -> Any:
+    """What annotates an argument with its description."""
+    return strawberry.argument(description=description)
+
+
 def part(description: str, graphql_type: Any) -> Any:
     """A field that holds a struct of the domain or of a read model, and is `graphql_type` in the schema."""
     return strawberry.field(description=description, graphql_type=graphql_type)

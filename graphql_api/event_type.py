@@ -22,7 +22,7 @@ from graphql_api.scalars import Long
 from graphql_api.tree_types import InclusionProof, inclusion_from
 
 
-@strawberry.interface(description="Anything that `node(id)` can find again.")
+@strawberry.interface(description="Anything that `node(id)` and `nodes(ids)` can find again.")
 class Node:
     """What `node(id)` can find again."""
 

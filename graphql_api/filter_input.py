@@ -16,7 +16,8 @@ from strawberry.utils.str_converters import to_camel_case
 from domain.catalogue import CATALOGUE, Category
 from domain.event import Action, Outcome
 from graphql_api.errors import Code, QueryError
-from projections.filters import LISTS, EventFilter
+from graphql_api.scalars import Long
+from projections.filters import GROUPS, LISTS, MAX_DEPTH, MAX_TERMS, EventFilter
 
 
 def condition(description: str) -> Any:
@@ -24,8 +25,15 @@ def condition(description: str) -> Any:
     return strawberry.field(description=description, default=None)
 
 
+def nested(name: str, description: str) -> Any:
+    """An optional filter within the filter, or a list of them."""
+    return strawberry.field(name=name, description=description, default=None)
+
+
 @strawberry.input(
-    name="EventFilter", description="All given conditions must hold; of a list, one value must match."
+    name="EventFilter",
+    description="All given conditions must hold; of a list, one value must match. Filters may hold filters: "
+    f"{MAX_DEPTH} levels, {MAX_TERMS} conditions in all.",
 )
 class EventFilterInput:
     """The conditions of a filter, as a client gives them."""
@@ -49,23 +57,46 @@ class EventFilterInput:
     emergency: bool | None = condition("Whether it was emergency (break-glass) access.")
     occurred_from: datetime | None = condition("Occurred at this time or later; give an offset.")
     occurred_until: datetime | None = condition("Occurred before this time; give an offset.")
+    actor_in: list[str] | None = condition("The actor is one of these.")
+    patient_in: list[str] | None = condition("One of these patients is among those that the event is about.")
+    user_in: list[str] | None = condition("The user who acted is one of these.")
+    device_in: list[str] | None = condition("The device, or the one that acted, is one of these.")
+    service_in: list[str] | None = condition("The reporting service is one of these.")
+    correlation_id_in: list[str] | None = condition("The correlation id is one of these.")
+    session_in: list[str] | None = condition("The session is one of these.")
+    address_in: list[str] | None = condition("The client's network address is one of these.")
+    type_prefix: str | None = condition("The event type begins with this, such as `record.`.")
+    actor_prefix: str | None = condition("The actor's id begins with this.")
+    address_prefix: str | None = condition("The client's network address begins with this, such as `10.0.`.")
+    position_from: Long | None = condition("Recorded at this position or later.")
+    position_until: Long | None = condition("Recorded before this position.")
+    and_: list[EventFilterInput] | None = nested("and", "Every one of these filters must match too.")
+    or_: list[EventFilterInput] | None = nested("or", "One of these filters must match.")
+    not_: EventFilterInput | None = nested(
+        "not", "This filter must not match; an event that says nothing of what it asks does not match it."
+    )
 
 
 def _from_input(
     cls: type[EventFilterInput], value: Mapping[str, Any], context: InputContext
 ) -> EventFilterInput:
-    """As strawberry would, which looks up each of the 19 fields anew for each request: a tenth of a page's time.
+    """As strawberry would, which looks up each of the fields anew for each request: a tenth of a page's time.
 
-    Every field is a scalar, an enum or a list of them, which graphql-core has converted already.
+    Every field is a scalar, an enum or a list of them, which graphql-core has converted already, or a filter.
     """
-    del context
-    return cls(**{name: value.get(key) for name, key in _KEYS.items()})
+    given = {_NAMES[key]: condition for key, condition in value.items()}
+    for name in ("and_", "or_"):
+        if given.get(name) is not None:
+            given[name] = [_from_input(cls, part, context) for part in given[name]]
+    if given.get("not_") is not None:
+        given["not_"] = _from_input(cls, given["not_"], context)
+    return cls(**given)
 
 
-_KEYS = {field.name: to_camel_case(field.name) for field in fields(EventFilterInput)}
+_NAMES = {to_camel_case(field.name.removesuffix("_")): field.name for field in fields(EventFilterInput)}
 get_object_definition(EventFilterInput, strict=True).from_input = _from_input
 
-_SINGLE = tuple(name for name in EventFilter.__struct_fields__ if name not in LISTS)
+_SINGLE = tuple(name for name in EventFilter.__struct_fields__ if name not in {*LISTS, *GROUPS})
 
 
 def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
@@ -73,20 +104,7 @@ def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
 
     Raises `QueryError` when it asks for another subject, or for a type that the catalogue does not have.
     """
-    values: dict[str, Any] = {}
-    if given is not None:
-        values = {name: getattr(given, name) for name in _SINGLE}
-        for name in LISTS:
-            if getattr(given, name) == []:
-                # No event has one of no values; and to answer with all would surprise whoever computed the list.
-                raise QueryError(
-                    Code.BAD_USER_INPUT,
-                    "an empty list matches nothing; leave the condition out",
-                    argument=name,
-                )
-        values |= {name: tuple(str(value) for value in getattr(given, name) or ()) for name in LISTS}
-        for name in values["types"]:
-            _check_type(name)
+    values = {} if given is None else _values(given)
     for name, value in subject.items():
         if values.get(name) not in (None, value):
             raise QueryError(
@@ -94,6 +112,29 @@ def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
             )
         values[name] = value
     return EventFilter(**values)
+
+
+def _values(given: EventFilterInput, depth: int = 0) -> dict[str, Any]:
+    if depth > MAX_DEPTH:  # before the read models can say so: a variable may be nested by hundreds
+        raise QueryError(
+            Code.LIMIT_EXCEEDED, f"at most {MAX_DEPTH} levels of and, or, not", argument="filter"
+        )
+    values: dict[str, Any] = {name: getattr(given, name) for name in _SINGLE}
+    for name in (*LISTS, "and_", "or_"):
+        if getattr(given, name) == []:
+            # No event has one of no values; and to answer with all would surprise whoever computed the list.
+            raise QueryError(
+                Code.BAD_USER_INPUT,
+                "an empty list matches nothing; leave the condition out",
+                argument=to_camel_case(name.removesuffix("_")),
+            )
+    values |= {name: tuple(str(value) for value in getattr(given, name) or ()) for name in LISTS}
+    for name in values["types"]:
+        _check_type(name)
+    for name in ("and_", "or_"):
+        values[name] = tuple(EventFilter(**_values(part, depth + 1)) for part in getattr(given, name) or ())
+    values["not_"] = None if given.not_ is None else EventFilter(**_values(given.not_, depth + 1))
+    return values
 
 
 def _check_type(name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -22,6 +22,11 @@ def find_node(models: Readable, kind: str, name: str) -> Node | None:
     if find is None:
         raise _no_node()
     return find(models, name)
+
+
+def find_nodes(models: Readable, wanted: Sequence[tuple[str, str]]) -> list[Node | None]:
+    """The nodes of these kinds and names, in that order; blocks. Raises `QueryError` for what this API never gave."""
+    return [find_node(models, kind, name) for kind, name in wanted]
 
 
 def _event(models: Readable, name: str) -> Node | None:

@@ -13,6 +13,7 @@ from graphql_api.context import Context, Info
 from graphql_api.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.declaring import described, documented
 from graphql_api.errors import Code, QueryError
+from graphql_api.ordering import Direction
 from graphql_api.scalars import Long
 from projections.table_conditions import Condition, LiveTable, Op
 from projections.table_pages import LiveProjection, RowRequest
@@ -29,14 +30,6 @@ class ComparisonOp(Enum):
     GT = Op.GT
     GE = Op.GE
     PREFIX = Op.PREFIX
-
-
-@strawberry.enum(name="Direction", description="The direction of an order.")
-class Direction(Enum):
-    """Up or down."""
-
-    ASC = "asc"
-    DESC = "desc"
 
 
 @strawberry.input(name="RowCondition", description="What a column's value has to be.")

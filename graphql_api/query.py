@@ -11,6 +11,7 @@ import strawberry
 from graphql_api import activity_types as subjects
 from graphql_api.activity_rows import Projection
 from graphql_api.activity_types import Filter
+from graphql_api.arguments import Id, Limit, MinPosition, WaitForPosition, WaitSeconds
 from graphql_api.connection import (
     After,
     Before,
@@ -21,42 +22,24 @@ from graphql_api.connection import (
     page_request,
 )
 from graphql_api.context import Context, Info
+from graphql_api.count_types import CountQueries
 from graphql_api.cursors import decode_id
-from graphql_api.declaring import documented
+from graphql_api.declaring import argument, documented
 from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Event, Node, event_from
 from graphql_api.filter_input import filter_from
-from graphql_api.nodes import find_node
+from graphql_api.nodes import find_node, find_nodes
+from graphql_api.ordering import OrderBy
 from graphql_api.projection_types import ProjectionModel, model_from
 from graphql_api.scalars import Long
 from graphql_api.tree_types import ConsistencyProof, TreeHead, consistency_from, head_from
-from graphql_api.waiting import DEFAULT_SECONDS, MAX_SECONDS, Freshness, least_of
+from graphql_api.waiting import Freshness, least_of
 from projections import answers
 from projections.filters import check_identifier
 from projections.search import complete_up_to
 
 
-def _argument(description: str) -> Any:
-    return strawberry.argument(description=description)
-
-
-_Position = Long | None
-MinPosition = Annotated[
-    _Position, _argument("Refuse (POSITION_NOT_REACHED) unless the answer is complete up to this position.")
-]
-WaitForPosition = Annotated[
-    _Position,
-    _argument("Wait until the answer can be complete up to this position; refuse when it can't in time."),
-]
-WaitSeconds = Annotated[
-    float | None,
-    _argument(f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent."),
-]
-Limit = Annotated[int, _argument("How many rows each list of the summary holds at most.")]
-Id = Annotated[strawberry.ID, _argument("The identifier, as events name it.")]
-
-
-async def _event(info: Info, id: Annotated[UUID, _argument("The event id.")]) -> Event | None:
+async def _event(info: Info, id: Annotated[UUID, argument("The event id.")]) -> Event | None:
     found = await info.context.read(info.context.models.event, id)
     return None if found is None else event_from(found)
 
@@ -68,11 +51,12 @@ async def _events(
     last: Last = None,
     before: Before = None,
     filter: Filter = None,
+    order_by: OrderBy = None,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> EventConnection:
-    page = page_request(info.context, first, after, last, before)
+    page = page_request(info.context, first, after, last, before, order_by)
     wanted = filter_from(filter)
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
     await info.context.wait(freshness, partial(complete_up_to, wanted))
@@ -90,7 +74,7 @@ async def _patient(
     wait_seconds: WaitSeconds = None,
 ) -> subjects.PatientActivity | None:
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["patient"]))
-    found = await info.context.read(info.context.models.patient, id, _checked(info.context, limit))
+    found = await info.context.read(info.context.models.patient, id, info.context.list_size(limit))
     return None if found is None else subjects.patient_from(found)
 
 
@@ -105,7 +89,7 @@ async def _user(
     await info.context.wait(
         Freshness(min_position, wait_for_position, wait_seconds), least_of(["user", "patient"])
     )
-    found = await info.context.read(info.context.models.user, id, _checked(info.context, limit))
+    found = await info.context.read(info.context.models.user, id, info.context.list_size(limit))
     return None if found is None else subjects.user_from(found)
 
 
@@ -118,26 +102,26 @@ async def _device(
     wait_seconds: WaitSeconds = None,
 ) -> subjects.DeviceActivity | None:
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["device"]))
-    found = await info.context.read(info.context.models.device, id, _checked(info.context, limit))
+    found = await info.context.read(info.context.models.device, id, info.context.list_size(limit))
     return None if found is None else subjects.device_from(found)
 
 
 async def _service(
     info: Info,
-    name: Annotated[str, _argument("The service's name.")],
+    name: Annotated[str, argument("The service's name.")],
     limit: Limit = 100,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.ServiceActivity | None:
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["service"]))
-    found = await info.context.read(_find_service, info.context, name, _checked(info.context, limit))
+    found = await info.context.read(_find_service, info.context, name, info.context.list_size(limit))
     return None if found is None else subjects.service_from(found)
 
 
 async def _resource(
     info: Info,
-    type: Annotated[str, _argument("The resource's type.")],
+    type: Annotated[str, argument("The resource's type.")],
     id: Id,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
@@ -150,7 +134,7 @@ async def _resource(
 
 async def _projection(
     info: Info,
-    name: Annotated[str, _argument("The projection's name.")],
+    name: Annotated[str, argument("The projection's name.")],
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
@@ -165,16 +149,28 @@ async def _projections(info: Info) -> Any:
 
 
 async def _node(
-    info: Info, id: Annotated[strawberry.ID, _argument("An `id` that this API gave.")]
+    info: Info, id: Annotated[strawberry.ID, argument("An `id` that this API gave.")]
 ) -> Node | None:
     kind, name = decode_id(id)
     return await info.context.read(find_node, info.context.models, kind, name)
 
 
+async def _nodes(
+    info: Info, ids: Annotated[list[strawberry.ID], argument("Any `id`s that this API gave, of any types.")]
+) -> list[Node | None]:
+    context = info.context
+    if len(ids) > context.limits.max_page:
+        raise QueryError(
+            Code.LIMIT_EXCEEDED, f"at most {context.limits.max_page} ids at once", argument="ids"
+        )
+    context.spend(len(ids))
+    return await context.read(find_nodes, context.models, [decode_id(id, "ids") for id in ids])
+
+
 async def _tree_head(
     info: Info,
     size: Annotated[
-        Long | None, _argument("Of the tree of exactly that many events; the newest when absent.")
+        Long | None, argument("Of the tree of exactly that many events; the newest when absent.")
     ] = None,
 ) -> TreeHead | None:
     context = info.context
@@ -197,24 +193,20 @@ def _find_service(context: Context, name: str, limit: int) -> answers.ServiceAct
     return context.models.service(name, limit)
 
 
-def _checked(context: Context, limit: int) -> int:
-    if 1 <= limit <= context.limits.max_list:
-        return limit
-    raise QueryError(Code.LIMIT_EXCEEDED, f"`limit` is from 1 to {context.limits.max_list}", argument="limit")
-
-
 def _answered(resolver: Any, description: str) -> Any:
     return strawberry.field(resolver=resolver, description=description)
 
 
 @documented
-class Query:
+class Query(CountQueries):
     """Everything that may be asked of the trail."""
 
     event: Event | None = _answered(
         _event, "One event, by the id that its producer gave it; null when there is none."
     )
-    events: EventConnection = _answered(_events, "The events of the whole trail that match, newest first.")
+    events: EventConnection = _answered(
+        _events, "The events of the whole trail that match, newest first unless `orderBy` says so."
+    )
     patient: subjects.PatientActivity | None = _answered(
         _patient, "Who accessed a patient's data; null when no event names the patient."
     )
@@ -238,6 +230,9 @@ class Query:
         "One projection's tables, an analyst's or a built-in one's; null when none of the name is live.",
     )
     node: Node | None = _answered(_node, "Any node by its opaque id; null when there is none.")
+    nodes: list[Node | None] = _answered(
+        _nodes, "Nodes by their opaque ids, in the same order; null in the place of one that is not there."
+    )
     tree_head: TreeHead | None = _answered(
         _tree_head,
         "The log's signed tree head; null when none was signed at that size, which is where a batch ended.",

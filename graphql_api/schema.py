@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
 
 import strawberry
 import structlog
-from graphql import GraphQLError, NoSchemaIntrospectionCustomRule, ValidationRule
+from graphql import GraphQLError, GraphQLSyntaxError, NoSchemaIntrospectionCustomRule, ValidationRule
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
+from strawberry.types.execution import PreExecutionError
 
 from graphql_api import activity_types as subjects
 from graphql_api.documents import Documents, Prepare
@@ -19,6 +22,7 @@ from graphql_api.executing import compiling_executor
 from graphql_api.limits import QueryLimits, size_rule
 from graphql_api.query import Query
 from graphql_api.scalars import LONG, Long
+from graphql_api.subscription import Subscription
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +42,26 @@ class AuditTrailSchema(strawberry.Schema):
             else:
                 give_code(error)
 
+    async def stream(self, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
+        """See `strawberry.Schema`, which lets the errors of a cached parser through as exceptions."""
+        return _with_parse_errors(await super().stream(*args, **options))
+
+
+async def _with_parse_errors(results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    async with aclosing(results):
+        try:
+            async for result in results:
+                yield result
+        except GraphQLSyntaxError as exc:
+            give_code(exc)
+            yield PreExecutionError(data=None, errors=[exc])
+
 
 def make_schema(limits: QueryLimits) -> AuditTrailSchema:
     """The schema under `limits`. Make one per process: the caches of validated documents hang on it."""
     return AuditTrailSchema(
         Query,
+        subscription=Subscription,
         types=list(NODE_TYPES),
         config=StrawberryConfig(
             scalar_map={Long: LONG},

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from domain.event import RecordedEvent
 from projections.export import ExportRequest, Format, Opened, Snapshot
-from projections.filters import EventFilter
+from projections.filters import ANY_OF, EventFilter
 
 VERSION = "audit-trail-export/1"
 RENAMED = {
@@ -19,6 +19,7 @@ RENAMED = {
     "actions": "action",
     "outcomes": "outcome",
     "purposes": "purpose",
+    **ANY_OF,
 }
 """The filter's lists, and the names of the parameters and options that may be repeated for them."""
 
@@ -80,16 +81,20 @@ def filter_of(request: ExportRequest) -> dict[str, Any]:
     """What was given, by the names that a caller uses."""
     if request.where:
         return {"where": [f"{name}={value}" for name, value in request.where]}
+    return _given(request.filter)
+
+
+def _given(filter: EventFilter) -> dict[str, Any]:
     return {
-        RENAMED.get(name, name): _plain(value)
-        for name in EventFilter.__struct_fields__
-        if (value := getattr(request.filter, name)) not in (None, ())
+        RENAMED.get(name, name.removesuffix("_")): _plain(getattr(filter, name)) for name in filter.given()
     }
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, EventFilter):
+        return _given(value)
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(each) for each in value]
     return value.isoformat() if isinstance(value, datetime) else value
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -31,7 +33,25 @@ _TEXTS = (
     "session",
     "address",
 )
-LISTS = ("types", "categories", "actions", "outcomes", "purposes")
+_PREFIXES = ("type_prefix", "actor_prefix", "address_prefix")
+ANY_OF = {
+    "actor_in": "actor",
+    "patient_in": "patient",
+    "user_in": "user",
+    "device_in": "device",
+    "service_in": "service",
+    "correlation_id_in": "correlation_id",
+    "session_in": "session",
+    "address_in": "address",
+}
+"""Lists of identifiers, and the condition that each is a choice of."""
+LISTS = ("types", "categories", "actions", "outcomes", "purposes", *ANY_OF)
+GROUPS = ("and_", "or_", "not_")
+"""Conditions that are filters themselves."""
+MAX_DEPTH = 5
+"""Levels of filters within filters."""
+MAX_TERMS = 50
+"""Conditions of a whole filter, those of the filters within it counted."""
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):
@@ -40,7 +60,10 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     `actor` is any actor's id; `user` only that of a person (see `projections.user`). `service` and `source` are both
     the reporting service, kept apart because a caller may ask both. `device` is the device that the event is about, or
     that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by the source's clock. `resource_id`
-    needs `resource_type`.
+    needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
+
+    Of `or_` one filter must match, of `and_` every one, and `not_` must not: an event that says nothing of what is
+    asked does not match, and so is found by `not_`.
     """
 
     actor: str | None = None
@@ -62,6 +85,45 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     emergency: bool | None = None
     occurred_from: datetime | None = None
     occurred_until: datetime | None = None
+    actor_in: tuple[str, ...] = ()
+    patient_in: tuple[str, ...] = ()
+    user_in: tuple[str, ...] = ()
+    device_in: tuple[str, ...] = ()
+    service_in: tuple[str, ...] = ()
+    correlation_id_in: tuple[str, ...] = ()
+    session_in: tuple[str, ...] = ()
+    address_in: tuple[str, ...] = ()
+    type_prefix: str | None = None
+    actor_prefix: str | None = None
+    address_prefix: str | None = None
+    position_from: int | None = None
+    position_until: int | None = None
+    and_: tuple[EventFilter, ...] = ()
+    or_: tuple[EventFilter, ...] = ()
+    not_: EventFilter | None = None
+
+    def given(self) -> list[str]:
+        """The names of the conditions that are set."""
+        return [name for name in self.__struct_fields__ if getattr(self, name) not in (None, ())]
+
+    def parts(self) -> Iterator[EventFilter]:
+        """The filters right within this one."""
+        yield from (*self.and_, *self.or_, *((self.not_,) if self.not_ is not None else ()))
+
+    def every(self) -> Iterator[EventFilter]:
+        """This filter, and all within it."""
+        yield self
+        for part in self.parts():
+            yield from part.every()
+
+
+def any_of(**lists: Sequence[str] | None) -> dict[str, Any]:
+    """Conditions that ask for one of some identifiers: ``any_of(actor=["a", "b"])``. Of a single one the plain one."""
+    found: dict[str, Any] = {}
+    for name, values in lists.items():
+        if values:
+            found |= {name: values[0]} if len(values) == 1 else {f"{name}_in": tuple(values)}
+    return found
 
 
 class PageRequest(Struct, frozen=True, kw_only=True):
@@ -69,18 +131,24 @@ class PageRequest(Struct, frozen=True, kw_only=True):
 
     Exactly one of `first` and `last`, from 1 to `MAX_PAGE`. Both bounds may be given with either: as in Relay, `after`
     and `before` bound the list and `first` or `last` cuts it.
+
+    `by_time`: the order is that of `occurred_at` instead of the position's, and the bounds are positions of events
+    still. `oldest_first` turns the list round: then `first` events come after the one at `after`, and so on.
     """
 
     first: int | None = None
     after: int | None = None
     last: int | None = None
     before: int | None = None
+    by_time: bool = False
+    oldest_first: bool = False
 
 
 class EventPage(Struct, frozen=True, kw_only=True):
-    """A page, newest first whichever way it was asked for.
+    """A page, in the order of the list whichever end of it was asked for.
 
-    `has_next`: there are older events than the page's last; `has_previous`: there are newer ones than its first.
+    `has_next`: there are events after the page's last (older ones, if the list is not turned round); `has_previous`:
+    there are events before its first.
     Events above `as_of_position` are not shown yet; -1 says that nothing is applied so far.
     """
 
@@ -92,7 +160,33 @@ class EventPage(Struct, frozen=True, kw_only=True):
 
 def check_filter(filter: EventFilter) -> EventFilter:
     """`filter` when it can be answered; raises `RejectedError` naming the field otherwise."""
-    for name in _TEXTS:
+    _check_size(filter)
+    for each in filter.every():
+        _check_conditions(each)
+    return filter
+
+
+def _check_size(filter: EventFilter) -> None:
+    level, depth = [filter], 0
+    terms = 0
+    while level:
+        terms += sum(name not in GROUPS for each in level for name in each.given())
+        level = [part for each in level for part in each.parts()]
+        depth += 1
+        if any(not part.given() for part in level):
+            raise RejectedError(Reason.MISSING_FIELD, "a filter within it has no condition", field="filter")
+        if level and depth > MAX_DEPTH:
+            raise RejectedError(
+                Reason.INVALID_FIELD, f"at most {MAX_DEPTH} levels of and, or, not", field="filter"
+            )
+        if terms > MAX_TERMS or len(level) > MAX_TERMS:
+            raise RejectedError(
+                Reason.INVALID_FIELD, f"at most {MAX_TERMS} conditions in all", field="filter"
+            )
+
+
+def _check_conditions(filter: EventFilter) -> None:
+    for name in (*_TEXTS, *_PREFIXES):
         value = getattr(filter, name)
         if value is not None:
             _check_text(name, value)
@@ -101,7 +195,7 @@ def check_filter(filter: EventFilter) -> EventFilter:
         if len(values) > MAX_VALUES:
             raise RejectedError(Reason.INVALID_FIELD, f"at most {MAX_VALUES} values", field=name)
         for value in values:
-            _check_text(name, value, 1024)
+            _check_text(name, value, MAX_TEXT if name in ANY_OF else 1024)
     _check_words("types", filter.types, CATALOGUE)
     _check_words("categories", filter.categories, {entry.category for entry in CATALOGUE.values()})
     _check_words("actions", filter.actions, set(Action))
@@ -110,9 +204,12 @@ def check_filter(filter: EventFilter) -> EventFilter:
         moment = getattr(filter, name)
         if moment is not None and moment.utcoffset() is None:
             raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset", field=name)
+    for name in ("position_from", "position_until"):
+        position = getattr(filter, name)
+        if position is not None and not 0 <= position <= MAX_POSITION:
+            raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
     if filter.resource_id is not None and filter.resource_type is None:
         raise RejectedError(Reason.MISSING_FIELD, "resource_id needs resource_type", field="resource_type")
-    return filter
 
 
 def check_page(page: PageRequest) -> PageRequest:

@@ -29,6 +29,7 @@ from projections.answers import (
     UserSession,
     VersionPeriod,
 )
+from projections.counts import CountBy, EventCounts, check_countable, count_events
 from projections.device import find_device
 from projections.filters import (
     EventFilter,
@@ -39,9 +40,11 @@ from projections.filters import (
     check_limit,
     check_page,
 )
+from projections.history import ChangePage, HistoryPlace, find_changes
 from projections.patient import find_patient
+from projections.planning import is_led
 from projections.registry import list_versions, live_builds, open_snapshot
-from projections.search import find_events
+from projections.search import complete_up_to, find_events
 from projections.service import find_service
 from projections.table_pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
 from projections.user import find_user
@@ -65,6 +68,8 @@ __all__ = [
 ]
 
 DEFAULT_LIMIT = 100
+SHORTER = "ask for a shorter range of times, or more conditions"
+WALKED = "add a condition that the documentation calls indexed, or a range of times"
 
 
 class ReadModels:
@@ -74,11 +79,27 @@ class ReadModels:
         self._database = database
 
     def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
-        """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds."""
+        """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds.
+
+        So it does when the time-out ends the walk of a filter to which no index leads: asked again, it would again.
+        """
         check_filter(filter)
         check_page(page)
-        with self._database.transaction(read_only=True) as connection:
+        with _in_time(not is_led(filter), WALKED), self._database.transaction(read_only=True) as connection:
             return find_events(connection, filter, page)
+
+    def event_counts(self, filter: EventFilter, by: CountBy, limit: int = DEFAULT_LIMIT) -> EventCounts:
+        """How many events match, in at most `limit` buckets. Raises `RejectedError` when that is too much to count."""
+        check_filter(filter)
+        check_limit(limit)
+        check_countable(filter, by)
+        with _in_time(True, SHORTER), self._database.transaction(read_only=True) as connection:
+            as_of = complete_up_to(filter, open_snapshot(connection))
+            return (
+                EventCounts([], 0, 0, as_of)
+                if as_of < 0
+                else count_events(connection, filter, by, limit, as_of)
+            )
 
     def event(self, event_id: UUID) -> RecordedEvent | None:
         """One event, from the store itself: it is there as soon as it is committed."""
@@ -116,6 +137,14 @@ class ReadModels:
         with self._snapshot(id, 1, "activity") as (connection, as_of):
             return find_resource(connection, type, id, as_of) if as_of >= 0 else None
 
+    def resource_changes(
+        self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = None
+    ) -> ChangePage:
+        """What changed in a resource, newest first."""
+        check_identifier("type", type)
+        with self._snapshot(id, limit, "activity") as (connection, as_of):
+            return find_changes(connection, (type, id), path, limit, after, as_of)
+
     def projections(self) -> list[ProjectionStatus]:
         """Every registered version of every projection."""
         with self._database.transaction(read_only=True) as connection:
@@ -135,17 +164,9 @@ class ReadModels:
     def table_rows(self, request: RowRequest) -> RowPage:
         """A page of a live projection's table. Raises `RejectedError` when it can't be asked for, or is too slow."""
         check_identifier("name", request.projection)
-        try:
-            with self._database.transaction(read_only=True) as connection:
-                return find_rows(connection, request)
-        except UnavailableError as exc:
-            if not isinstance(exc.__cause__, QueryCanceled):
-                raise
-            raise RejectedError(
-                Reason.INVALID_FIELD,
-                "this took longer than a query may: filter on the table's key or a column with an index",
-                field="filter",
-            ) from exc
+        advice = "filter on the table's key or a column with an index"
+        with _in_time(True, advice), self._database.transaction(read_only=True) as connection:
+            return find_rows(connection, request)
 
     @contextmanager
     def _snapshot(self, id: str, limit: int, *names: str) -> Iterator[tuple[Connection, int]]:
@@ -155,3 +176,16 @@ class ReadModels:
         with self._database.transaction(read_only=True) as connection:
             checkpoints = open_snapshot(connection)
             yield connection, min(checkpoints.get(name, -1) for name in names)
+
+
+@contextmanager
+def _in_time(asks_too_much: bool, advice: str) -> Iterator[None]:
+    """When the time-out ends what `asks_too_much`, that is the question's fault and not the database's."""
+    try:
+        yield
+    except UnavailableError as exc:
+        if not asks_too_much or not isinstance(exc.__cause__, QueryCanceled):
+            raise
+        raise RejectedError(
+            Reason.INVALID_FIELD, f"this took longer than a query may: {advice}", field="filter"
+        ) from exc

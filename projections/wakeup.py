@@ -17,16 +17,19 @@ _SLICE = 0.1
 
 
 class WakeUp:
-    """Waits on a listening connection of its own. A lost connection costs speed, no events: time wakes too."""
+    """Waits on a listening connection of its own. A lost connection costs speed, no events: time wakes too.
 
-    def __init__(self, database: Database) -> None:
+    Without a `database` only time wakes: one that is a standby can't be listened to.
+    """
+
+    def __init__(self, database: Database | None) -> None:
         self._database = database
         self._listening: Connection | None = None
         self.stopped = False
 
     def listen(self) -> None:
         """Listen, if that is not so already. What was appended before is read by the caller's next step."""
-        if self._listening is not None:
+        if self._listening is not None or self._database is None:
             return
         connection = self._database.connect()
         with translated():

@@ -7,19 +7,20 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
 from graphql_api.context import Readable
+from graphql_api.feed import Feed, Wake
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
+from projections.wakeup import WakeUp
 from web import documenting, problems
 from web.bodies import BodyLimit
 from web.exporting import Exportable, export_routes
-from web.graphql_endpoint import GraphQLEndpoint
 from web.health import Health, health_routes
 from web.log import log_routes, proof_routes
 from web.metrics import Measuring, WebMetrics, metrics_routes
@@ -29,6 +30,7 @@ from web.projections import ProjectionDescription, RowList, projection_routes
 from web.publishing import Accepted, Publisher, publishing_routes
 from web.reading import EventList, reading_routes
 from web.settings import WebSettings
+from web.subscriptions import SubscribingEndpoint
 
 _DESCRIPTION = (
     "The tamper-evident record of who did what to which patient, device and service. "
@@ -45,9 +47,14 @@ def create_app(
     *,
     metrics: WebMetrics | None = None,
     exports: Exportable | None = None,
+    wake: Wake | None = None,
     version: str = "0.1.0",
 ) -> FastAPI:
-    """The ASGI application. It closes its own threads at the end; what it is given stays the caller's."""
+    """The ASGI application. It closes its own threads at the end; what it is given stays the caller's.
+
+    `wake` tells subscriptions of appends; without it they look once a second. `app.state.feed` is what a server stops
+    when it begins to shut down, so that streams end.
+    """
     settings = settings or WebSettings()
     metrics = metrics or WebMetrics()
     reading = Threads(settings.reading_threads, "reading")
@@ -58,9 +65,12 @@ def create_app(
     # A thread to read, and one to cancel what another reads.
     exporting = Threads(2 * settings.max_exports, "exporting")
 
+    feed = Feed(models, wake or WakeUp(None), limit=settings.max_subscriptions)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await feed.close()
         for threads in (reading, publishing, checking, exporting):
             threads.close()
 
@@ -83,8 +93,10 @@ def create_app(
     app.include_router(publishing_routes(publisher, publishing, settings))
     app.include_router(health_routes(models, probes, checking))
     app.include_router(metrics_routes(metrics, models, probes, checking))
+    endpoint = SubscribingEndpoint(models, log, reading, settings, waiting, feed)
     # The first, as FastAPI asks one route after the other, each of every router: a fifth of a small query's time.
-    app.router.routes.insert(0, Route("/graphql", GraphQLEndpoint(models, log, reading, settings, waiting)))
+    app.router.routes[:0] = [Route("/graphql", endpoint), WebSocketRoute("/graphql", endpoint)]
+    app.state.feed = feed
     if settings.pages:
         app.mount("/static", StaticFiles(directory=STATIC))
         app.add_api_route("/docs", swagger_ui, include_in_schema=False)

@@ -21,11 +21,10 @@ from starlette.types import Receive, Scope, Send
 from domain.errors import ConfigurationError, Reason, RejectedError
 from graphql_api.reading import Threads
 from projections.export import ExportRequest, Format, Opened, check_request
-from projections.export_manifest import RENAMED
 from projections.export_stream import stream
 from web.documenting import problems
+from web.filter_query import FilterQuery, refuse_repeated, renamed
 from web.problems import problem
-from web.reading import FilterQuery, refuse_repeated
 from web.settings import WebSettings
 
 log = structlog.get_logger(__name__)
@@ -90,7 +89,7 @@ def export_routes(exports: Exportable, threads: Threads, settings: WebSettings) 
         except ConfigurationError as exc:
             return problem(501, str(exc))
         except RejectedError as exc:
-            raise RejectedError(exc.reason, exc.message, field=RENAMED.get(exc.field, exc.field)) from exc
+            raise renamed(exc) from exc
         if places.locked():
             return problem(
                 503,

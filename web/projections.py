@@ -19,8 +19,9 @@ from graphql_api.waiting import Freshness, Waiting, least_of
 from projections.table_conditions import Condition, Op
 from projections.table_pages import RowPage, RowRequest
 from web.documenting import answer, problems
+from web.filter_query import refuse_repeated
 from web.problems import problem
-from web.reading import DEFAULT_PAGE, MinPosition, WaitForPosition, WaitSeconds, refuse_repeated
+from web.reading import DEFAULT_PAGE, MinPosition, WaitForPosition, WaitSeconds
 
 _PAGING = frozenset({"first", "after"})
 _OWN = frozenset({"order_by", "descending", "min_position", "wait_for_position", "wait_seconds"}) | _PAGING

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
@@ -19,10 +19,10 @@ from graphql_api.cursors import decode_cursor, encode_cursor
 from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
 from graphql_api.waiting import DEFAULT_SECONDS, MAX_SECONDS, Freshness, Waiting
-from projections.export_manifest import RENAMED
-from projections.filters import EventFilter, EventPage, PageRequest
+from projections.filters import EventPage, PageRequest
 from projections.search import complete_up_to
 from web.documenting import EVENT_EXAMPLE, answer, problems
+from web.filter_query import FilterQuery, refuse_repeated, renamed
 from web.problems import problem
 
 _LIST_EXAMPLE = {
@@ -47,56 +47,21 @@ WaitSeconds = Annotated[
         description=f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent.",
     ),
 ]
-Text = Annotated[str | None, Field(default=None, max_length=256)]
-
-
-class FilterQuery(BaseModel):
-    """The filters as query parameters. An unknown one is an error: a misspelt filter would answer more than was asked.
-
-    The names are those of the command line's options too.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    actor: Text = Field(description="The id of the actor, of whatever kind.")
-    patient: Text = Field(description="The id of a patient.")
-    user: Text = Field(description="The id of the user who acted.")
-    device: Text = Field(description="The id of the device.")
-    service: Text = Field(description="The reporting service.")
-    resource_type: Text = Field(description="The type of a resource that was touched.")
-    resource_id: Text = Field(description="The id of a resource; needs `resource_type`.")
-    type: list[str] = Field(default_factory=list, description="Event types; may be repeated.")
-    category: list[str] = Field(default_factory=list, description="Categories; may be repeated.")
-    action: list[Literal["C", "R", "U", "D", "E"]] = Field(default_factory=list, description="Actions.")
-    outcome: list[str] = Field(default_factory=list, description="Outcomes; may be repeated.")
-    purpose: list[str] = Field(default_factory=list, description="Purposes of use; may be repeated.")
-    source: Text = Field(description="The reporting service, beside `service`.")
-    correlation_id: Text = Field(description="The correlation id.")
-    session: Text = Field(description="The session.")
-    address: Text = Field(description="The client's network address.")
-    emergency: bool | None = Field(default=None, description="Emergency (break-glass) access or not.")
-    occurred_from: AwareDatetime | None = Field(default=None, description="Occurred then or later.")
-    occurred_until: AwareDatetime | None = Field(default=None, description="Occurred before then.")
-
-    def filter(self) -> EventFilter:
-        """The filter, as the read models take it."""
-        return EventFilter(
-            **self.model_dump(include=set(EventFilter.__struct_fields__)),
-            types=tuple(self.type),
-            categories=tuple(self.category),
-            actions=tuple(self.action),
-            outcomes=tuple(self.outcome),
-            purposes=tuple(self.purpose),
-        )
 
 
 class EventQuery(FilterQuery):
     """The filters, and a page."""
 
-    first: int | None = Field(default=None, ge=1, description="Events from the newest on; 50 when absent.")
-    last: int | None = Field(default=None, ge=1, description="Events from the oldest of the range back.")
-    after: str | None = Field(default=None, description="Only events older than this cursor.")
-    before: str | None = Field(default=None, description="Only events newer than this cursor.")
+    first: int | None = Field(
+        default=None, ge=1, description="Events from the beginning of the list; 50 when absent."
+    )
+    last: int | None = Field(default=None, ge=1, description="Events from the end of the list.")
+    after: str | None = Field(default=None, description="Only events after this cursor.")
+    before: str | None = Field(default=None, description="Only events before this cursor.")
+    order_by: Literal["position", "occurred_at"] = Field(
+        default="position", description="The order of recording, or that of the sources' clocks."
+    )
+    descending: bool = Field(default=True, description="Newest first, or oldest first.")
     min_position: MinPosition = None
     wait_for_position: WaitForPosition = None
     wait_seconds: WaitSeconds = None
@@ -118,6 +83,8 @@ class EventQuery(FilterQuery):
             last=self.last,
             after=_position("after", self.after),
             before=_position("before", self.before),
+            by_time=self.order_by == "occurred_at",
+            oldest_first=not self.descending,
         )
 
 
@@ -125,7 +92,10 @@ DEFAULT_PAGE = 50
 
 
 class EventList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of events, newest first, complete up to `as_of_position`. `next` and `previous` are links or null."""
+    """A page of events, in the order that was asked for, complete up to `as_of_position`.
+
+    `next` and `previous` are links or null.
+    """
 
     events: list[RecordedEvent]
     as_of_position: int
@@ -149,8 +119,7 @@ def reading_routes(models: Readable, threads: Threads, waiting: Waiting, max_pag
         try:
             page = await threads.run(models.events, filter, wanted)
         except RejectedError as exc:
-            name = RENAMED.get(exc.field, exc.field)
-            raise RejectedError(exc.reason, exc.message, field=name) from exc
+            raise renamed(exc) from exc
         query.freshness().compare(page.as_of_position)
         found = _list(request, query, page)
         links = [
@@ -168,17 +137,6 @@ def reading_routes(models: Readable, threads: Threads, waiting: Waiting, max_pag
         return problem(404, "no event has this id") if event is None else _json(event, {})
 
     return router
-
-
-def refuse_repeated(request: Request, *lists: str) -> None:
-    """Of a parameter that takes one value, the last would count, and the answer be another than was asked for.
-
-    `lists` may be repeated, beside the lists of the filter. Raises `RejectedError` that names the parameter.
-    """
-    names = [name for name, _ in request.query_params.multi_items()]
-    for name in names:
-        if names.count(name) > 1 and name not in {*RENAMED.values(), *lists}:
-            raise RejectedError(Reason.INVALID_FIELD, "give it once", field=name)
 
 
 def _list(request: Request, query: EventQuery, page: EventPage) -> EventList:

@@ -9,6 +9,9 @@ import uvicorn
 
 from domain.errors import ConfigurationError
 
+_MAX_SOCKET_MESSAGE = 256 * 1024
+"""Bytes: as long as the body of a query may be."""
+
 
 class Server(uvicorn.Server):
     """uvicorn, stopped by a signal in the main thread or by `stop` from any other."""
@@ -24,10 +27,18 @@ class Server(uvicorn.Server):
                 lifespan="on",
                 access_log=False,
                 server_header=False,
+                ws_max_size=_MAX_SOCKET_MESSAGE,
                 log_level=log_level,
                 timeout_graceful_shutdown=graceful_seconds,
             )
         )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what would never end by itself, the streams, before the requests that run are waited for."""
+        feed = getattr(getattr(self.config.app, "state", None), "feed", None)
+        if feed is not None:
+            feed.stop()
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         """Take no new connections, finish the requests that run, and return from `run`."""

@@ -32,6 +32,10 @@ class WebSettings:
     """How long a client may take to send its body."""
     retry_after: int = 5
     """What `Retry-After` says while the database or the broker is away."""
+    max_subscriptions: int = 200
+    """Subscriptions at once, of all clients together; and WebSockets."""
+    max_connection_subscriptions: int = 10
+    """Operations at once on one WebSocket."""
     queries_via_get: bool = True
     """GraphQL over GET; only queries, which are safe in the sense of RFC 9110."""
     pages: bool = True

@@ -58,11 +58,11 @@ def export(
         typer.Option("--resume", help="Go on with an export that was cut off; begin when there is none."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    actor: Annotated[str | None, _text("The id of the actor, of whatever kind.")] = None,
-    patient: Annotated[str | None, _text("The id of a patient.")] = None,
-    user: Annotated[str | None, _text("The id of the user who acted.")] = None,
-    device: Annotated[str | None, _text("The id of the device.")] = None,
-    service: Annotated[str | None, _text("The reporting service.")] = None,
+    actor: Annotated[list[str] | None, _list("The id of the actor, of whatever kind")] = None,
+    patient: Annotated[list[str] | None, _list("The id of a patient")] = None,
+    user: Annotated[list[str] | None, _list("The id of the user who acted")] = None,
+    device: Annotated[list[str] | None, _list("The id of the device")] = None,
+    service: Annotated[list[str] | None, _list("The reporting service")] = None,
     resource_type: Annotated[str | None, _text("The type of a resource that was touched.")] = None,
     resource_id: Annotated[str | None, _text("The id of a resource; needs --resource-type.")] = None,
     type: Annotated[list[str] | None, _list("Event types")] = None,
@@ -71,9 +71,9 @@ def export(
     outcome: Annotated[list[str] | None, _list("Outcomes")] = None,
     purpose: Annotated[list[str] | None, _list("Purposes of use")] = None,
     source: Annotated[str | None, _text("The reporting service, beside --service.")] = None,
-    correlation_id: Annotated[str | None, _text("The correlation id.")] = None,
-    session: Annotated[str | None, _text("The session.")] = None,
-    address: Annotated[str | None, _text("The client's network address.")] = None,
+    correlation_id: Annotated[list[str] | None, _list("The correlation id")] = None,
+    session: Annotated[list[str] | None, _list("The session")] = None,
+    address: Annotated[list[str] | None, _list("The client's network address")] = None,
     emergency: Annotated[
         bool | None,
         typer.Option("--emergency/--no-emergency", help="Emergency access or not.", rich_help_panel=_EVENTS),
@@ -82,24 +82,24 @@ def export(
         str | None, _text("Occurred then or later; a time with its offset, such as 2026-03-01T00:00:00Z.")
     ] = None,
     occurred_until: Annotated[str | None, _text("Occurred before then.")] = None,
+    type_prefix: Annotated[str | None, _text("The event type begins with this, such as record.")] = None,
+    actor_prefix: Annotated[str | None, _text("The actor's id begins with this.")] = None,
+    address_prefix: Annotated[str | None, _text("The client's network address begins with this.")] = None,
+    position_from: Annotated[int | None, _text("Recorded at this position or later.")] = None,
+    position_until: Annotated[int | None, _text("Recorded before this position.")] = None,
 ) -> None:
     """Export events, or a read model's rows, to NDJSON, CSV or Parquet, with a manifest. It is personal data.
 
     All that is given must hold; of an option that is repeated, one value must match. The filters are those of the API.
     """
     from projections.export import ExportRequest, Exports, Format
-    from projections.filters import EventFilter
+    from projections.filters import EventFilter, any_of
 
     request = ExportRequest(
         format=Format(format or _format_of(output)),
         table=table,
         where=tuple(_pair(text) for text in where or ()),
         filter=EventFilter(
-            actor=actor,
-            patient=patient,
-            user=user,
-            device=device,
-            service=service,
             resource_type=resource_type,
             resource_id=resource_id,
             types=tuple(type or ()),
@@ -108,12 +108,24 @@ def export(
             outcomes=tuple(outcome or ()),
             purposes=tuple(purpose or ()),
             source=source,
-            correlation_id=correlation_id,
-            session=session,
-            address=address,
             emergency=emergency,
             occurred_from=_moment("occurred_from", occurred_from),
             occurred_until=_moment("occurred_until", occurred_until),
+            type_prefix=type_prefix,
+            actor_prefix=actor_prefix,
+            address_prefix=address_prefix,
+            position_from=position_from,
+            position_until=position_until,
+            **any_of(
+                actor=actor,
+                patient=patient,
+                user=user,
+                device=device,
+                service=service,
+                correlation_id=correlation_id,
+                session=session,
+                address=address,
+            ),
         ),
     )
     with closing(components.export_database(load())) as database:

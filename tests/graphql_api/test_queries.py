@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
+from contextlib import closing
 from typing import Any
 from uuid import UUID
 
 import pytest
 from strawberry.types import ExecutionResult
 
-from domain.event import RecordedEvent
-from event_store.database import Database
+from domain.event import Change, RecordedEvent, Resource
+from event_store.database import READER, Database
+from graphql_api.cursors import encode_cursor, encode_id
 from graphql_api.limits import QueryLimits
 from projections.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
-from tests.graphql_api.trail import read, record
+from tests.graphql_api.trail import event, read, record
 
 POSITIONS = """query ($first: Int, $after: String, $last: Int, $before: String, $filter: EventFilter) {
   events(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
@@ -79,6 +81,152 @@ def test_conditions_are_combined(execute: Execute, models: ReadModels) -> None:
     assert found(service="vitals", types=None) == [9, 8]
     assert found(purposes=["TREAT", "ETREAT"], session="s-1") == [3, 2]
     assert found(patient="nobody") == []
+
+
+def test_events_come_in_the_order_that_is_asked_for(
+    execute: Execute, models: ReadModels, migrated_url: str
+) -> None:
+    record(migrated_url, [read(1)])  # late: at 10, of the time of 1
+    query = """query ($after: String, $order: EventOrder) {
+      events(first: 4, after: $after, orderBy: $order) { edges { cursor node { position } } }
+      patient(id: "17") { timeline(last: 1, orderBy: $order) { edges { node { position } } } }
+    }"""
+
+    def found(**order: str) -> tuple[list[int], list[int], list[int]]:
+        first = ask(execute, models, query, order=order)
+        after = first["events"]["edges"][-1]["cursor"]
+        second = ask(execute, models, query, order=order, after=after)
+        return (
+            positions(first["events"]),
+            positions(second["events"]),
+            positions(first["patient"]["timeline"]),
+        )
+
+    assert found() == ([10, 9, 8, 7], [6, 5, 4, 3], [2])
+    assert found(field="OCCURRED_AT") == ([9, 8, 7, 6], [5, 4, 3, 2], [10])
+    assert found(direction="ASC") == ([0, 1, 2, 3], [4, 5, 6, 7], [10])
+    assert found(field="OCCURRED_AT", direction="ASC") == ([0, 1, 10, 2], [3, 4, 5, 6], [6])
+
+
+def test_events_are_counted_in_buckets(execute: Execute, models: ReadModels) -> None:
+    query = """{
+      eventCounts(by: TYPE, filter: {patient: "17"}) { buckets { key from until events } events asOfPosition }
+      hours: eventCounts(by: HOUR, first: 5) { buckets { key from until events } bucketCount }
+    }"""
+    data = ask(execute, models, query)
+    assert data["eventCounts"]["buckets"] == [
+        {"key": "record.read", "from": None, "until": None, "events": 3},
+        {"key": "record.updated", "from": None, "until": None, "events": 1},
+    ]
+    assert (data["eventCounts"]["events"], data["eventCounts"]["asOfPosition"]) == (4, 9)
+    [hour] = data["hours"]["buckets"]
+    assert (hour["from"], hour["until"]) == ("2026-03-01T08:00:00+00:00", "2026-03-01T09:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "argument"),
+    [
+        ("by: TYPE", "BAD_USER_INPUT", "occurredFrom"),
+        ("by: DAY, first: 1001", "LIMIT_EXCEEDED", "first"),
+        ("by: DAY, first: 0", "LIMIT_EXCEEDED", "first"),
+    ],
+)
+def test_what_can_not_be_counted_is_refused(
+    execute: Execute, unread: ReadModels, arguments: str, code: str, argument: str
+) -> None:
+    result = execute(unread, f"{{ eventCounts({arguments}) {{ events }} }}")
+    assert result.errors is not None
+    assert result.errors[0].extensions == {"code": code, "argument": argument}
+
+
+def test_a_resource_has_a_history_field_by_field(
+    execute: Execute, models: ReadModels, migrated_url: str
+) -> None:
+    change = (Change(path="phone", before="2", after="3"), Change(path="name", before="A", after="B"))
+    record(
+        migrated_url,
+        [event("record.updated", 30, resources=(Resource(type="Patient", id="17"),), changes=change)],
+    )
+    query = """query ($path: String, $first: Int!, $after: String) { resource(type: "Patient", id: "17") {
+      history(path: $path, first: $first, after: $after) {
+        nodes { position eventId occurredAt actor { id name } path before after }
+        pageInfo { hasNextPage endCursor } asOfPosition
+    } } }"""
+    first = ask(execute, models, query, first=2)["resource"]["history"]
+    assert [(node["position"], node["path"]) for node in first["nodes"]] == [(10, "phone"), (10, "name")]
+    after = first["pageInfo"]["endCursor"]
+    second = ask(execute, models, query, first=2, after=after)["resource"]["history"]
+    [node] = second["nodes"]
+    assert (node["position"], node["before"], node["after"]) == (6, "1", {"home": ["2"]})
+    assert node["actor"] == {"id": "ada", "name": "Ada Example"}
+    assert second["pageInfo"] == {"hasNextPage": False, "endCursor": None}
+    names = ask(execute, models, query, first=9, path="name")["resource"]["history"]
+    assert [node["path"] for node in names["nodes"]] == ["name"]
+    for wrong in ("x", encode_cursor(1), base64.urlsafe_b64encode(b"h1:99999999999999999999:0").decode()):
+        assert codes(execute(models, query, first=2, after=wrong)) == ["BAD_CURSOR"]
+    assert codes(execute(models, query, first=101)) == ["LIMIT_EXCEEDED"]
+
+
+def test_nodes_are_found_together_in_the_order_of_their_ids(execute: Execute, models: ReadModels) -> None:
+    data = ask(execute, models, '{ patient(id: "17") { id timeline(first: 1) { nodes { id } } } }')
+    patient, shown = data["patient"]["id"], data["patient"]["timeline"]["nodes"][0]["id"]
+    nobody = encode_id("UserActivity", "nobody")
+    query = """query ($ids: [ID!]!) { nodes(ids: $ids) {
+      __typename id ... on Event { position } ... on PatientActivity { patientId } } }"""
+    assert ask(execute, models, query, ids=[shown, nobody, patient, shown])["nodes"] == [
+        {"__typename": "Event", "id": shown, "position": 6},
+        None,
+        {"__typename": "PatientActivity", "id": patient, "patientId": "17"},
+        {"__typename": "Event", "id": shown, "position": 6},
+    ]
+    assert ask(execute, models, query, ids=[])["nodes"] == []
+    assert codes(execute(models, query, ids=[patient, "x"])) == ["BAD_USER_INPUT"]
+    assert codes(execute(models, query, ids=[patient] * 101)) == ["LIMIT_EXCEEDED"]
+    together = "query ($ids: [ID!]!) { a: nodes(ids: $ids) { id } b: nodes(ids: $ids) { id } }"
+    limits = QueryLimits(max_events=100)
+    assert "LIMIT_EXCEEDED" in codes(execute(models, together, ids=[patient] * 60, limits=limits))
+
+
+def test_filters_hold_filters(execute: Execute, models: ReadModels) -> None:
+    def found(**filter: Any) -> list[int]:
+        return positions(ask(execute, models, POSITIONS, first=100, filter=filter)["events"])
+
+    assert found(patientIn=["17", "18"]) == [6, 5, 4, 3, 2]
+    assert found(patient="17", **{"not": {"actor": "ada"}}) == [5]
+    assert found(**{"or": [{"device": "pump-1"}, {"service": "vitals", "types": ["api.called"]}]}) == [9, 7]
+    assert found(**{"and": [{"typePrefix": "record."}, {"not": {"purposes": ["TREAT"]}}]}) == [6, 5, 4]
+    assert found(positionFrom=3, positionUntil=5, actorPrefix="b") == [4]
+
+
+@pytest.mark.parametrize(
+    ("filter", "code", "argument"),
+    [
+        ({"or": []}, "BAD_USER_INPUT", "or"),
+        ({"patientIn": []}, "BAD_USER_INPUT", "patientIn"),
+        ({"not": {}}, "BAD_USER_INPUT", "filter"),
+        ({"not": {"types": ["record.raed"]}}, "BAD_USER_INPUT", "types"),
+        ({"and": [{"actor": str(n)} for n in range(51)]}, "BAD_USER_INPUT", "filter"),
+        ({"not": {"not": {"not": {"not": {"not": {"not": {"actor": "x"}}}}}}}, "LIMIT_EXCEEDED", "filter"),
+        ({"addressPrefix": "\0"}, "BAD_USER_INPUT", "addressPrefix"),
+    ],
+)
+def test_a_filter_that_is_too_much_or_nothing_is_refused(
+    execute: Execute, unread: ReadModels, filter: dict[str, Any], code: str, argument: str
+) -> None:
+    result = execute(unread, POSITIONS, first=1, filter=filter)
+    assert result.errors is not None
+    assert result.errors[0].extensions == {"code": code, "argument": argument}
+
+
+def test_a_walk_that_takes_too_long_is_refused_with_advice(execute: Execute, migrated_url: str) -> None:
+    record(migrated_url, [read(minute % 60) for minute in range(3000)])
+    with closing(Database(migrated_url, READER, statement_timeout_ms=1)) as database:
+        result = execute(
+            ReadModels(database), POSITIONS, first=1, filter={"not": {"resourceType": "Observation"}}
+        )
+    assert result.errors is not None
+    assert codes(result) == ["BAD_USER_INPUT"]
+    assert "range of times" in result.errors[0].message
 
 
 def test_pages_lead_through_the_trail_in_both_directions(execute: Execute, models: ReadModels) -> None:

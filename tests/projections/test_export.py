@@ -120,6 +120,15 @@ FILTERS: list[dict[str, Any]] = [
     {"patient": "17", "user": "u1", "emergency": False, "purposes": ("TREAT",)},
     {"actor": "nobody"},
     {"types": ("record.read",), "categories": ("user",)},
+    {"actor_in": ("u1", "u2")},
+    {"patient_in": ("3", "17"), "user_in": ("u1", "u2")},
+    {"device_in": ("pump", "other"), "service_in": ("vitals", "patient-service")},
+    {"correlation_id_in": ("c5", "c6"), "session_in": ("s1", "s2")},
+    {"address_in": ("10.0.0.1", "10.0.0.2"), "address_prefix": "10."},
+    {"type_prefix": "record.", "actor_prefix": "u"},
+    {"position_from": 10, "position_until": 40},
+    {"or_": (EventFilter(patient="3"), EventFilter(actor="u1")), "not_": EventFilter(emergency=True)},
+    {"and_": (EventFilter(types=("record.read",)), EventFilter(not_=EventFilter(actor="u1")))},
 ]
 
 

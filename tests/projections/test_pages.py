@@ -15,8 +15,8 @@ from domain.errors import RejectedError
 from event_store.migrations import migrate
 from projections.activity import ActivityProjector
 from projections.filters import EventFilter, EventPage, PageRequest
+from projections.page_sql import Place, build, compose, compose_by_time, compose_counts
 from projections.registry import open_snapshot
-from projections.search import build, compose
 from tests.projections.building import START, Trail, an_event
 
 P1, P2 = {"id": "p1"}, {"id": "p2"}
@@ -91,6 +91,62 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
         [6, 5],
     ),
     ({"occurred_from": START + timedelta(days=1)}, []),
+    ({"actor_in": ("nurse", "pump", "nobody")}, [4, 1]),
+    ({"patient_in": ("p1", "p2")}, [6, 5, 4, 1, 0]),
+    ({"patient": "p1", "patient_in": ("p2", "p3")}, [0]),
+    ({"user_in": ("dr-smith", "pump")}, [7, 6, 5, 3, 2, 0]),
+    ({"device_in": ("pump", "other"), "service": "devices"}, [3]),
+    ({"service_in": ("devices", "other")}, [3]),
+    ({"correlation_id_in": ("c1", "c2")}, [5]),
+    ({"session_in": ("s1", "s2"), "address_in": ("10.0.0.1",)}, []),
+    ({"address_in": ("10.0.0.1", "10.0.0.2")}, [2]),
+    ({"type_prefix": "record."}, [7, 5, 4, 1, 0]),
+    ({"type_prefix": "nothing."}, []),
+    ({"type_prefix": "record.", "types": ("record.read", "api.called")}, [5, 0]),
+    ({"actor_prefix": "nu"}, [1]),
+    ({"address_prefix": "10.0."}, [2]),
+    ({"address_prefix": "10.0.", "actor": "nurse"}, []),
+    ({"position_from": 3, "position_until": 6}, [5, 4, 3]),
+    ({"position_from": 6, "position_until": 6}, []),
+    ({"or_": (EventFilter(patient="p2"), EventFilter(session="s1"))}, [6, 5, 4, 0]),
+    ({"or_": (EventFilter(patient="p1"), EventFilter(patient="p2"))}, [6, 5, 4, 1, 0]),
+    ({"or_": (EventFilter(actions=("U",)), EventFilter(outcomes=("minor_failure",)))}, [7, 2, 1]),
+    ({"or_": (EventFilter(types=("record.read",)), EventFilter(outcomes=("minor_failure",)))}, [5, 2, 0]),
+    ({"patient": "p1", "or_": (EventFilter(emergency=True), EventFilter(actor="nurse"))}, [5, 1]),
+    ({"and_": (EventFilter(patient="p1"), EventFilter(patient="p2"))}, [0]),
+    (
+        {
+            "and_": (
+                EventFilter(resource_type="Observation", resource_id="o1"),
+                EventFilter(resource_type="Observation", resource_id="o2"),
+            )
+        },
+        [7],
+    ),
+    ({"not_": EventFilter(patient="p1")}, [8, 7, 4, 3, 2]),
+    ({"not_": EventFilter(session="s1")}, [8, 7, 4, 3, 2, 1, 0]),
+    ({"not_": EventFilter(not_=EventFilter(session="s1"))}, [6, 5]),
+    ({"not_": EventFilter(purposes=("TREAT",)), "patient": "p1"}, [6, 5, 1]),
+    ({"not_": EventFilter(resource_type="Observation"), "patient": "p1"}, [6, 5]),
+    ({"not_": EventFilter(occurred_from=START + timedelta(minutes=80))}, [1, 0]),
+    (
+        {
+            "or_": (
+                EventFilter(and_=(EventFilter(patient="p1"), EventFilter(not_=EventFilter(session="s1")))),
+                EventFilter(position_from=7),
+            )
+        },
+        [8, 7, 1, 0],
+    ),
+    (
+        {
+            "or_": (
+                EventFilter(actor="nurse", occurred_from=START + timedelta(days=1)),
+                EventFilter(actor="pump"),
+            )
+        },
+        [4],
+    ),
 ]
 
 
@@ -102,7 +158,16 @@ def test_filters_find_what_matches_alone_and_together(told: Trail, backwards: bo
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"patient": "p1"}, {"actor": "dr-smith"}, {"types": ("record.read", "access.denied")}]
+    "asked",
+    [
+        {},
+        {"patient": "p1"},
+        {"actor": "dr-smith"},
+        {"types": ("record.read", "access.denied")},
+        {"patient_in": ("p1", "p2")},
+        {"or_": (EventFilter(patient="p1"), EventFilter(actor="dr-smith"))},
+        {"not_": EventFilter(patient="p2")},
+    ],
 )
 def test_pages_forth_and_back_cover_everything_once_and_know_their_ends(
     told: Trail, asked: dict[str, Any]
@@ -131,6 +196,63 @@ def test_pages_forth_and_back_cover_everything_once_and_know_their_ends(
         page = told.read.events(EventFilter(**asked), PageRequest(last=2, before=back[0]))
         assert page.has_next
     assert back == every
+
+
+LATE = [40, 5, 200, 0, 200, 3000, 100, 5, 61, 7]
+
+
+@pytest.mark.parametrize("oldest_first", [False, True], ids=["newest-first", "oldest-first"])
+@pytest.mark.parametrize("by_time", [False, True], ids=["by-position", "by-time"])
+@pytest.mark.parametrize(
+    ("asked", "remainders"),
+    [
+        ({}, {0, 1, 2}),
+        ({"patient_in": ("p0", "p1")}, {0, 1}),
+        ({"not_": EventFilter(patient="p1")}, {0, 2}),
+        ({"patient": "p9"}, set()),
+    ],
+)
+def test_pages_follow_either_order_from_either_end(
+    trail: Trail, asked: dict[str, Any], remainders: set[int], by_time: bool, oldest_first: bool
+) -> None:
+    trail.given(*(an_event(minute=m, patients=[{"id": f"p{at % 3}"}]) for at, m in enumerate(LATE)))
+    expected = sorted(
+        (at for at in range(len(LATE)) if at % 3 in remainders),
+        key=lambda at: (LATE[at], at) if by_time else at,
+        reverse=not oldest_first,
+    )
+    order: dict[str, Any] = {"by_time": by_time, "oldest_first": oldest_first}
+    for size in (1, 3):
+        forth: list[int] = []
+        back: list[int] = []
+        page = trail.read.events(EventFilter(**asked), PageRequest(first=size, **order))
+        while page.events:
+            forth += positions(page)
+            assert page.has_next == (len(forth) < len(expected))
+            assert page.has_previous == (len(forth) > len(page.events))
+            page = trail.read.events(EventFilter(**asked), PageRequest(first=size, after=forth[-1], **order))
+        assert not forth or page.has_previous
+        page = trail.read.events(EventFilter(**asked), PageRequest(last=size, **order))
+        while page.events:
+            back[:0] = positions(page)
+            assert page.has_previous == (len(back) < len(expected))
+            page = trail.read.events(EventFilter(**asked), PageRequest(last=size, before=back[0], **order))
+        assert (forth, back) == (expected, expected)
+
+
+def test_by_time_a_late_event_takes_its_place_and_moves_no_page(told: Trail) -> None:
+    by_time: dict[str, Any] = {"by_time": True}
+    first = told.read.events(EventFilter(), PageRequest(first=3, **by_time))
+    told.given(an_event(minute=150), an_event(minute=10_000))
+    second = told.read.events(EventFilter(), PageRequest(first=4, after=positions(first)[-1], **by_time))
+    assert positions(first) + positions(second) == [8, 7, 6, 5, 4, 9, 3]
+    assert positions(told.read.events(EventFilter(), PageRequest(first=1, **by_time))) == [10]
+
+
+def test_by_time_a_cursor_must_be_that_of_an_event(told: Trail) -> None:
+    with pytest.raises(RejectedError) as refused:
+        told.read.events(EventFilter(), PageRequest(first=3, after=77, by_time=True))
+    assert refused.value.field == "after"
 
 
 def test_both_bounds_cut_the_list(told: Trail) -> None:
@@ -171,6 +293,15 @@ def test_a_trail_without_read_models_answers_that_it_has_nothing_yet(trail: Trai
     assert found.event == event
 
 
+def nested(levels: int) -> EventFilter:
+    return EventFilter(not_=nested(levels - 1)) if levels else EventFilter(actor="x")
+
+
+def test_filters_within_filters_go_as_deep_as_the_limit(told: Trail) -> None:
+    assert positions(told.read.events(EventFilter(not_=nested(3)), PageRequest(first=9))) == []
+    assert len(positions(told.read.events(EventFilter(not_=nested(4)), PageRequest(first=9)))) == 9
+
+
 @pytest.mark.parametrize(
     ("asked", "page", "field"),
     [
@@ -188,6 +319,14 @@ def test_a_trail_without_read_models_answers_that_it_has_nothing_yet(trail: Trai
         ({"outcomes": ("fine",)}, {"first": 1}, "outcomes"),
         ({"resource_id": "1"}, {"first": 1}, "resource_type"),
         ({"occurred_from": START.replace(tzinfo=None)}, {"first": 1}, "occurred_from"),
+        ({"actor_in": ("x" * 257,)}, {"first": 1}, "actor_in"),
+        ({"actor_in": ("x",) * 101}, {"first": 1}, "actor_in"),
+        ({"address_prefix": ""}, {"first": 1}, "address_prefix"),
+        ({"position_from": -1}, {"first": 1}, "position_from"),
+        ({"not_": EventFilter()}, {"first": 1}, "filter"),
+        ({"or_": (EventFilter(actor="x"), EventFilter(types=("record.red",)))}, {"first": 1}, "types"),
+        ({"or_": (EventFilter(actor="x"),) * 51}, {"first": 1}, "filter"),
+        ({"not_": nested(5)}, {"first": 1}, "filter"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_by_name(
@@ -214,6 +353,15 @@ def test_what_cannot_be_answered_is_refused_by_name(
         {"outcomes": ("major_failure",)},
         {"emergency": True},
         {"patient": "p1", "actor": "u7", "device": "d1"},
+        {"actor_in": ("u7", "u8")},
+        {"patient_in": ("p1", "p2"), "not_": EventFilter(device="d1")},
+        {"type_prefix": "access."},
+        {"or_": (EventFilter(patient="p1"), EventFilter(actor="u7"), EventFilter(session="s3"))},
+        {"or_": (EventFilter(patient="p1"), EventFilter(types=("access.denied",))), "device": "d1"},
+        {"actor": "u7", "not_": EventFilter(patient_in=("p1", "p2"))},
+        {"occurred_from": START + timedelta(minutes=2900), "not_": EventFilter(actor="u7")},
+        {"position_from": 2900, "or_": (EventFilter(actions=("R",)), EventFilter(device="d1"))},
+        {"not_": EventFilter(actor="u7")},
     ],
 )
 def test_a_page_reads_an_index_and_never_the_whole_table(full: Trail, asked: dict[str, Any]) -> None:
@@ -228,6 +376,27 @@ def test_a_page_reads_an_index_and_never_the_whole_table(full: Trail, asked: dic
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "Seq Scan" not in plan, plan
     assert "Index" in plan
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"patient": "p1"},
+        {"actor_in": ("u7", "u8")},
+        {"or_": (EventFilter(patient="p1"), EventFilter(session="s3"))},
+        {"occurred_from": START + timedelta(minutes=2940), "not_": EventFilter(actor="u7")},
+    ],
+)
+def test_a_page_by_time_and_a_count_read_an_index_too(full: Trail, asked: dict[str, Any]) -> None:
+    with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        open_snapshot(connection)
+        query = build(connection, EventFilter(**asked), full.size - 1)
+        assert query is not None
+        page, parameters = compose_by_time(query, Place(START, 2990), None, newest_first=True)
+        for statement in (page, compose_counts(query, "activity.type", "key")):
+            cursor.execute(f"EXPLAIN {statement}", parameters | {"limit": 21})
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+            assert "Seq Scan" not in plan, plan
 
 
 @pytest.fixture(scope="module")

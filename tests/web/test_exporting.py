@@ -105,7 +105,7 @@ def test_the_last_line_proves_that_nothing_is_missing(exporting: httpx2.Client) 
         ({"first": 1}, "first"),
         ({"type": "record.raed"}, "type"),
         ({"resource_id": "1"}, "resource_type"),
-        ({"patient": ["1", "2"]}, "patient"),
+        ({"source": ["1", "2"]}, "source"),
         ({"format": "xls"}, "format"),
         ({"format": "csv", "manifest": "true"}, "manifest"),
         ({"table": "nothing"}, "table"),
@@ -133,7 +133,7 @@ def test_openapi_describes_the_export(exporting: httpx2.Client) -> None:
     events = {parameter["name"] for parameter in document["paths"]["/v1/events"]["get"]["parameters"]}
     assert names - events == {"format", "table", "where", "manifest"}
     waiting = {"min_position", "wait_for_position", "wait_seconds"}
-    assert events - names == {"first", "last", "after", "before"} | waiting
+    assert events - names == {"first", "last", "after", "before", "order_by", "descending"} | waiting
     assert {"200", "400", "501", "503"} == set(operation["responses"])
 
 

@@ -29,6 +29,25 @@ def test_conditions_are_combined(client: httpx2.Client) -> None:
     assert found(correlation_id="c-1", purpose="TREAT") == [2]
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("patient=17&patient=18", [6, 5, 4, 3, 2]),
+        ("patient=17&not_actor=bob", [6, 3, 2]),
+        ("not_actor=ada&not_actor=bob", [9, 8]),
+        ("not_actor=ada&not_type=api.called", [8, 5, 4]),
+        ("type_prefix=record.&not_purpose=TREAT", [6, 5, 4]),
+        ("type_prefix=user.&address_prefix=10.", [1, 0]),
+        ("position_from=7&position_until=9", [8, 7]),
+        ("not_action=R&not_category=service&not_outcome=minor_failure", [6, 1]),
+    ],
+)
+def test_a_query_string_can_say_one_of_these_and_none_of_these(
+    client: httpx2.Client, query: str, found: list[int]
+) -> None:
+    assert positions(client.get(f"/v1/events?{query}")) == found
+
+
 def test_the_links_lead_through_the_trail_and_back(client: httpx2.Client) -> None:
     response = client.get("/v1/events", params={"first": 2, "patient": "17"})
     assert positions(response) == [6, 5]
@@ -39,6 +58,14 @@ def test_the_links_lead_through_the_trail_and_back(client: httpx2.Client) -> Non
     assert (older.json()["next"], older.json()["as_of_position"]) == (None, 9)
     assert positions(client.get(older.json()["previous"])) == [6, 5]
     assert positions(client.get("/v1/events", params={"last": 2})) == [1, 0]
+
+
+def test_the_links_follow_another_order(client: httpx2.Client) -> None:
+    query: dict[str, Any] = {"first": 3, "order_by": "occurred_at", "descending": "false"}
+    first = client.get("/v1/events", params=query)
+    second = client.get(first.json()["next"])
+    assert (positions(first), positions(second)) == ([0, 1, 2], [3, 4, 5])
+    assert positions(client.get(second.json()["previous"])) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +82,7 @@ def test_the_links_lead_through_the_trail_and_back(client: httpx2.Client) -> Non
         ({"resource_id": "1"}, "resource_type"),
         ({"patient": ""}, "patient"),
         ({"emergency": "perhaps"}, "emergency"),
+        ({"order_by": "recorded_at"}, "order_by"),
     ],
 )
 def test_a_wrong_parameter_is_named_and_its_value_is_not_repeated(
@@ -147,7 +175,13 @@ def test_extreme_values_are_answered_or_refused(client: httpx2.Client) -> None:
         ("category=foo", "category"),
         ("type=zzz", "type"),
         ("purpose=%00", "purpose"),
-        ("patient=1&patient=2", "patient"),
+        ("source=1&source=2", "source"),
+        ("patient=1&patient=%00", "patient"),
+        ("not_type=zzz", "not_type"),
+        ("not_actor=%00", "not_actor"),
+        ("not_session=s", "not_session"),
+        ("type_prefix=", "type_prefix"),
+        ("position_from=-1", "position_from"),
         ("first=1&first=2", "first"),
     ],
 )

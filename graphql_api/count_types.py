@@ -1,0 +1,98 @@
+"""Counts of events in the schema."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+import strawberry
+
+from graphql_api.arguments import MinPosition, WaitForPosition, WaitSeconds
+from graphql_api.context import Info
+from graphql_api.declaring import argument, described, documented, part
+from graphql_api.filter_input import EventFilterInput, filter_from
+from graphql_api.scalars import Long
+from graphql_api.waiting import Freshness
+from projections import counts
+from projections.search import complete_up_to
+
+strawberry.enum(
+    counts.CountBy,
+    name="CountBy",
+    description="What events are counted by. Hours and days are by the sources' clocks, in UTC.",
+)
+
+
+@documented
+class EventCount:
+    """The events of one bucket."""
+
+    key: str | None = described(
+        "The type, the actor's id, the service, the action (C, R, U, D, E), the outcome, or the beginning of the "
+        "hour or day; null for events that say nothing of it."
+    )
+    from_at: datetime | None = strawberry.field(
+        name="from", description="When the hour or day begins; null for other buckets."
+    )
+    until_at: datetime | None = strawberry.field(
+        name="until", description="When the hour or day has ended; null for other buckets."
+    )
+    events: Long = described("How many events.")
+
+
+@documented
+class EventCounts:
+    """How many events match, in buckets. The numbers are exact."""
+
+    buckets: list[counts.Bucket] = part(
+        "The buckets that have events: the largest first, of hours and days the newest first.",
+        list[EventCount],
+    )
+    bucket_count: Long = described("How many buckets there are; `first` may have cut them.")
+    events: Long = described("How many events there are in all buckets, those that were cut too.")
+    as_of_position: Long = described(
+        "The counts are complete up to this position; -1 when nothing is applied yet."
+    )
+
+
+def counts_from(found: counts.EventCounts) -> EventCounts:
+    """The counts as the schema shows them."""
+    return EventCounts(
+        buckets=found.buckets,
+        bucket_count=Long(found.bucket_count),
+        events=Long(found.events),
+        as_of_position=Long(found.as_of_position),
+    )
+
+
+async def _event_counts(
+    info: Info,
+    by: Annotated[counts.CountBy, argument("What a bucket is of.")],
+    filter: Annotated[EventFilterInput | None, argument("Which events are counted.")] = None,
+    first: Annotated[
+        int, argument("How many buckets at most; each counts as an event of the request.")
+    ] = 100,
+    min_position: MinPosition = None,
+    wait_for_position: WaitForPosition = None,
+    wait_seconds: WaitSeconds = None,
+) -> EventCounts:
+    context = info.context
+    context.spend(context.list_size(first, "first"))
+    wanted = filter_from(filter)
+    freshness = Freshness(min_position, wait_for_position, wait_seconds)
+    await context.wait(freshness, partial(complete_up_to, wanted))
+    found = await context.read(context.models.event_counts, wanted, by, first)
+    context.compare(freshness, found.as_of_position)
+    return counts_from(found)
+
+
+@documented
+class CountQueries:
+    """What may be counted."""
+
+    event_counts: EventCounts = strawberry.field(
+        resolver=_event_counts,
+        description="How many events match, by type, actor, hour and so on. Needs a range of times or a condition "
+        "with an index; hours and days of the whole trail need neither.",
+    )

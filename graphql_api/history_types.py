@@ -1,0 +1,71 @@
+"""The history of a resource in the schema."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from strawberry.scalars import JSON
+
+from domain import event as facts
+from graphql_api import event_parts as parts
+from graphql_api.connection import PageInfo
+from graphql_api.context import Context
+from graphql_api.cursors import decode_history_cursor, encode_history_cursor
+from graphql_api.declaring import argument, described, documented, part
+from graphql_api.errors import Code, QueryError
+from graphql_api.scalars import Long
+from projections import history
+
+Path = Annotated[str | None, argument("Only changes of this field, as events name it.")]
+FirstChanges = Annotated[int, argument("How many changes; each counts as an event of the request.")]
+AfterChange = Annotated[str | None, argument("Only changes after (older than) this cursor.")]
+
+
+@documented
+class FieldChange:
+    """One field's change in a resource, with who made it and when. Both values are kept (21 CFR 11.10(e))."""
+
+    position: Long = described("The position of the event that reported it.")
+    event_id: UUID = described("The id of that event.")
+    occurred_at: datetime = described("When it happened, by the source's clock.")
+    actor: facts.Actor = part("Who made the change.", parts.Actor)
+    path: str = described("Which field changed.")
+    before: JSON | None = described("The value before, any JSON.")
+    after: JSON | None = described("The value after, any JSON.")
+
+
+@documented
+class FieldChanges:
+    """A page of a resource's history, newest first."""
+
+    nodes: list[history.FieldChange] = part("The changes, newest event first.", list[FieldChange])
+    page_info: PageInfo = described(
+        "How to ask for the next page. A page reads a thousand events at most: it may be short, even empty, and not be "
+        "the last."
+    )
+    as_of_position: Long = described("The page is complete up to this position.")
+
+
+async def changes_page(
+    context: Context, resource: tuple[str, str], path: str | None, first: int, after: str | None
+) -> FieldChanges:
+    """A page of a resource's history. Raises `QueryError` that names the argument."""
+    if not 1 <= first <= context.limits.max_page:
+        raise QueryError(
+            Code.LIMIT_EXCEEDED, f"`first` is from 1 to {context.limits.max_page}", argument="first"
+        )
+    context.spend(first)
+    place = None if after is None else history.HistoryPlace(*decode_history_cursor(after))
+    found = await context.read(context.models.resource_changes, *resource, path, first, place)
+    return FieldChanges(
+        nodes=found.changes,
+        page_info=PageInfo(
+            has_next_page=found.end is not None,
+            has_previous_page=after is not None,
+            start_cursor=None,
+            end_cursor=None if found.end is None else encode_history_cursor(*found.end),
+        ),
+        as_of_position=Long(found.as_of_position),
+    )

@@ -1,0 +1,155 @@
+"""The fields of Subscription."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+import strawberry
+from msgspec.structs import replace
+
+from graphql_api.context import Context, Info
+from graphql_api.declaring import argument, described, documented
+from graphql_api.errors import Code, QueryError
+from graphql_api.event_type import Event, event_from
+from graphql_api.feed import Feed
+from graphql_api.filter_input import EventFilterInput, filter_from
+from graphql_api.scalars import Long
+from projections.filters import MAX_POSITION, EventFilter, PageRequest
+from projections.planning import is_led
+from projections.search import complete_up_to
+
+_BATCH = 100
+"""Events read at once for a subscription, which is all that it holds of them."""
+_WALK = 50_000
+"""Positions walked at once for a filter to which no index leads, so that each step ends within the time-out."""
+
+
+@documented
+class ProjectionAdvance:
+    """How far a projection is now."""
+
+    name: str = described("The projection.")
+    position: Long = described("It has applied every event up to this position.")
+
+
+async def _event_recorded(
+    info: Info,
+    filter: Annotated[EventFilterInput | None, argument("Which events; all when absent.")] = None,
+    after: Annotated[
+        Long | None,
+        argument(
+            "Begin after this position: the last one that was seen, or -1 for the whole trail. From now on when absent."
+        ),
+    ] = None,
+) -> AsyncGenerator[Event, None]:
+    context = info.context
+    feed = _feed(context)
+    wanted = filter_from(filter)
+    _check(after)
+    async with feed.subscribed():
+        now = await context.read(context.models.positions)
+        position: int = complete_up_to(wanted, now) if after is None else after
+        while True:
+            version = feed.version
+            async with aclosing(_until_now(context, wanted, position)) as found:
+                async for event in found:
+                    if isinstance(event, int):
+                        position = event
+                    else:
+                        context.renew()
+                        yield event
+            if not await feed.changed(version):
+                return
+
+
+async def _until_now(
+    context: Context, wanted: EventFilter, position: int
+) -> AsyncGenerator[Event | int, None]:
+    """The events after `position`, oldest first, and between them the positions up to which all were given."""
+    while True:
+        step = _step(wanted, position)
+        page = PageRequest(last=_BATCH, before=position if position >= 0 else None)
+        found = await context.read(context.models.events, step, page)
+        for event in reversed(found.events):
+            yield event_from(event)
+        if found.has_previous:
+            position = found.events[0].position
+        else:
+            reached = found.as_of_position
+            if step is not wanted:
+                reached = min(reached, position + _WALK)
+            if reached <= position:
+                return
+            position = reached
+        yield position
+
+
+def _step(wanted: EventFilter, position: int) -> EventFilter:
+    if is_led(wanted):
+        return wanted
+    until = position + 1 + _WALK
+    return replace(
+        wanted,
+        position_until=until if wanted.position_until is None else min(until, wanted.position_until),
+    )
+
+
+async def _projection_advanced(
+    info: Info,
+    names: Annotated[list[str] | None, argument("Which projections; all that are live when absent.")] = None,
+    after: Annotated[
+        Long | None, argument("Say at first only what is beyond this position; everything when absent.")
+    ] = None,
+) -> AsyncGenerator[ProjectionAdvance, None]:
+    context = info.context
+    feed = _feed(context)
+    _check(after)
+    async with feed.subscribed():
+        positions = await context.read(context.models.positions)
+        if names is not None and not set(names) <= set(positions):
+            raise QueryError(Code.BAD_USER_INPUT, "no projection of such a name is live", argument="names")
+        said = (
+            {} if after is None else {name: max(after, at) for name, at in positions.items() if at <= after}
+        )
+        while True:
+            version = feed.version
+            for name, position in sorted(positions.items()):
+                if (names is None or name in names) and said.get(name, -2) != position:
+                    said[name] = position
+                    yield ProjectionAdvance(name=name, position=Long(position))
+            if not await feed.changed(version):
+                return
+            positions = feed.positions
+
+
+def _feed(context: Context) -> Feed:
+    if context.feed is None:
+        raise QueryError(Code.UNAVAILABLE, "subscriptions are not served here")
+    return context.feed
+
+
+def _check(after: int | None) -> None:
+    if after is not None and not -1 <= after < MAX_POSITION:
+        raise QueryError(Code.BAD_USER_INPUT, "a position is from -1 to 2^63 - 2", argument="after")
+
+
+def _followed(resolver: Any, description: str) -> Any:
+    return strawberry.subscription(resolver=resolver, description=description)
+
+
+@documented
+class Subscription:
+    """What may be followed, over graphql-transport-ws or as server-sent events."""
+
+    event_recorded: Event = _followed(
+        _event_recorded,
+        "Each event that matches, in the order of recording, as soon as the read models have it. None is "
+        "left out and none comes twice: go on after the position of the last one that was seen.",
+    )
+    projection_advanced: ProjectionAdvance = _followed(
+        _projection_advanced,
+        "How far each projection is, and then each time that it is elsewhere. Steps that follow each other "
+        "closely are told as one.",
+    )

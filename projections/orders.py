@@ -1,0 +1,151 @@
+"""The two orders of events: by position, which is that of the log, and by time, which is that of the sources' clocks.
+
+By time there is no index. Windows of whole hours are looked through instead, from the end that is asked for, one hour
+first and then four times as many each time: the hours' bounds say which positions an hour's events have, so a page
+costs as much as the events of the hours that it comes from, whatever the size of the trail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from domain.errors import Reason, RejectedError
+from event_store.database import Connection
+from event_store.statements import load
+from projections.filters import EventFilter
+from projections.page_sql import Place, build, compose, compose_by_time
+
+_SQL = load(__package__, "activity.sql")
+_HOUR = timedelta(hours=1)
+_GROWTH = 4
+_END = datetime.max.replace(tzinfo=UTC)
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+class Order(Protocol):
+    """The positions of the events that match a filter, in an order that goes from the newest to the oldest."""
+
+    def positions(
+        self, after: int | None, before: int | None, limit: int, *, newest_first: bool
+    ) -> list[int]:
+        """At most `limit` of those that come after one event and before another, from the end that is asked for."""
+        ...
+
+    def matches(self, position: int) -> bool:
+        """Whether the event at `position` is one of them."""
+        ...
+
+
+class ByPosition:
+    """In the order of the log."""
+
+    def __init__(self, connection: Connection, filter: EventFilter, as_of: int) -> None:
+        self._connection = connection
+        self._query = build(connection, filter, as_of) if as_of >= 0 else None
+
+    def positions(
+        self, after: int | None, before: int | None, limit: int, *, newest_first: bool
+    ) -> list[int]:
+        """See `Order`."""
+        if self._query is None:
+            return []
+        statement, parameters = compose(self._query, after, before, newest_first=newest_first)
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters | {"limit": limit})
+            return [row[0] for row in cursor.fetchall()]
+
+    def matches(self, position: int) -> bool:
+        """See `Order`."""
+        return bool(self.positions(position + 1, position - 1, 1, newest_first=True))
+
+
+class ByTime:
+    """In the order of `occurred_at`; events of the same time in that of the log."""
+
+    def __init__(self, connection: Connection, filter: EventFilter, as_of: int) -> None:
+        self._connection = connection
+        self._filter = filter
+        self._as_of = as_of
+
+    def positions(
+        self, after: int | None, before: int | None, limit: int, *, newest_first: bool
+    ) -> list[int]:
+        """See `Order`. Raises `RejectedError` when there is no event at `after` or `before`."""
+        newer, older = self._place("after", after), self._place("before", before)
+        found: list[int] = []
+        windows = self._windows_back(newer, older) if newest_first else self._windows_forth(newer, older)
+        for start, until in windows:
+            within = EventFilter(occurred_from=start, occurred_until=until)
+            found += self._within(within, newer, older, limit - len(found), newest_first=newest_first)
+            if len(found) == limit:
+                break
+        return found
+
+    def matches(self, position: int) -> bool:
+        """See `Order`."""
+        return ByPosition(self._connection, self._filter, self._as_of).matches(position)
+
+    def _within(
+        self,
+        window: EventFilter,
+        after: Place | None,
+        before: Place | None,
+        limit: int,
+        *,
+        newest_first: bool,
+    ) -> list[int]:
+        query = build(self._connection, EventFilter(and_=(self._filter, window)), self._as_of)
+        if query is None:
+            return []
+        statement, parameters = compose_by_time(query, after, before, newest_first=newest_first)
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters | {"limit": limit})
+            return [row[0] for row in cursor.fetchall()]
+
+    def _windows_back(
+        self, newer: Place | None, older: Place | None
+    ) -> Iterator[tuple[datetime, datetime | None]]:
+        edge = _END if newer is None else _hour(newer.occurred_at) + _HOUR
+        last = _BEGINNING if older is None else _hour(older.occurred_at)
+        until = None if newer is None else edge
+        count = 1
+        while edge > last and (start := self._hour("hour_before", edge, count)) is not None:
+            yield start, until
+            edge = until = start
+            count *= _GROWTH
+
+    def _windows_forth(
+        self, newer: Place | None, older: Place | None
+    ) -> Iterator[tuple[datetime, datetime | None]]:
+        edge = _BEGINNING if older is None else _hour(older.occurred_at)
+        last = _END if newer is None else newer.occurred_at
+        count = 1
+        while edge <= last and (hour := self._hour("hour_after", edge, count)) is not None:
+            until = hour + _HOUR if hour < _END - _HOUR else None
+            yield edge, until
+            if until is None:
+                return
+            edge = until
+            count *= _GROWTH
+
+    def _hour(self, statement: str, edge: datetime, count: int) -> datetime | None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(_SQL[statement], {"edge": edge, "count": count})
+            [(hour,)] = cursor.fetchall()
+        return hour  # type: ignore[no-any-return]
+
+    def _place(self, name: str, position: int | None) -> Place | None:
+        if position is None:
+            return None
+        with self._connection.cursor() as cursor:
+            cursor.execute(_SQL["occurred_at"], {"position": position})
+            row = cursor.fetchone()
+        if row is None:
+            raise RejectedError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
+        return Place(row[0], position)
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,117 @@
+"""The filters as query parameters: what a query string can say of them. The rest is GraphQL's."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from domain.errors import Reason, RejectedError
+from projections.export_manifest import RENAMED
+from projections.filters import ANY_OF, EventFilter, any_of, check_filter
+
+Text = Annotated[str | None, Field(default=None, max_length=256)]
+Texts = Annotated[list[str], Field(default_factory=list)]
+_Action = Literal["C", "R", "U", "D", "E"]
+
+
+def _one_of(what: str) -> Any:
+    return Field(description=f"{what}; repeated: one of them.")
+
+
+def _none_of(what: str) -> Any:
+    return Field(description=f"Not {what}; repeated: none of them.")
+
+
+class FilterQuery(BaseModel):
+    """The filters as query parameters. An unknown one is an error: a misspelt filter would answer more than was asked.
+
+    The names are those of the command line's options too.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    actor: Texts = _one_of("The id of the actor, of whatever kind")
+    patient: Texts = _one_of("The id of a patient")
+    user: Texts = _one_of("The id of the user who acted")
+    device: Texts = _one_of("The id of the device")
+    service: Texts = _one_of("The reporting service")
+    resource_type: Text = Field(description="The type of a resource that was touched.")
+    resource_id: Text = Field(description="The id of a resource; needs `resource_type`.")
+    type: Texts = _one_of("The event type")
+    category: Texts = _one_of("The category of event types")
+    action: list[_Action] = Field(default_factory=list, description="The action; repeated: one of them.")
+    outcome: Texts = _one_of("The outcome")
+    purpose: Texts = _one_of("The purpose of use")
+    source: Text = Field(description="The reporting service, beside `service`.")
+    correlation_id: Texts = _one_of("The correlation id")
+    session: Texts = _one_of("The session")
+    address: Texts = _one_of("The client's network address")
+    emergency: bool | None = Field(default=None, description="Emergency (break-glass) access or not.")
+    occurred_from: AwareDatetime | None = Field(default=None, description="Occurred then or later.")
+    occurred_until: AwareDatetime | None = Field(default=None, description="Occurred before then.")
+    type_prefix: Text = Field(description="The event type begins with this, such as `record.`.")
+    actor_prefix: Text = Field(description="The actor's id begins with this.")
+    address_prefix: Text = Field(description="The client's network address begins with this.")
+    position_from: int | None = Field(default=None, description="Recorded at this position or later.")
+    position_until: int | None = Field(default=None, description="Recorded before this position.")
+    not_actor: Texts = _none_of("by this actor")
+    not_patient: Texts = _none_of("about this patient")
+    not_device: Texts = _none_of("about this device, or by it")
+    not_service: Texts = _none_of("reported by this service")
+    not_type: Texts = _none_of("of this event type")
+    not_category: Texts = _none_of("of this category")
+    not_action: list[_Action] = Field(default_factory=list, description="Not this action; may be repeated.")
+    not_outcome: Texts = _none_of("with this outcome")
+    not_purpose: Texts = _none_of("with this purpose of use")
+    not_address: Texts = _none_of("from this network address")
+
+    def filter(self) -> EventFilter:
+        """The filter, as the read models take it. Raises `RejectedError` that names a parameter that refuses."""
+        values = {name: getattr(self, name) for name in _PLAIN}
+        for field, name in RENAMED.items():
+            values |= _condition(field, name, getattr(self, name))
+        refused = tuple(
+            EventFilter(not_=_checked(f"not_{name}", EventFilter(**condition)))
+            for field, name in RENAMED.items()
+            if (condition := _condition(field, name, getattr(self, f"not_{name}", [])))
+        )
+        return EventFilter(**values, and_=refused)
+
+
+_PLAIN = tuple(
+    name
+    for name in EventFilter.__struct_fields__
+    if name in FilterQuery.model_fields and name not in ANY_OF.values()
+)
+"""The conditions that take one value."""
+
+
+def _condition(field: str, name: str, values: list[str]) -> dict[str, Any]:
+    if field in ANY_OF:
+        return any_of(**{name: values})
+    return {field: tuple(values)} if values else {}
+
+
+def _checked(name: str, filter: EventFilter) -> EventFilter:
+    try:
+        return check_filter(filter)
+    except RejectedError as exc:
+        raise RejectedError(exc.reason, exc.message, field=name) from exc
+
+
+def renamed(exc: RejectedError) -> RejectedError:
+    """The error with the name of the parameter."""
+    return RejectedError(exc.reason, exc.message, field=RENAMED.get(exc.field, exc.field))
+
+
+def refuse_repeated(request: Request, *lists: str) -> None:
+    """Of a parameter that takes one value, the last would count, and the answer be another than was asked for.
+
+    `lists` may be repeated, beside the lists of the filter. Raises `RejectedError` that names the parameter.
+    """
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if names.count(name) > 1 and name.removeprefix("not_") not in {*RENAMED.values(), *lists}:
+            raise RejectedError(Reason.INVALID_FIELD, "give it once", field=name)

@@ -1,0 +1,217 @@
+"""Subscriptions beside the queries of `/graphql`: graphql-transport-ws, and server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from datetime import timedelta
+from typing import Any, cast
+
+import msgspec
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from graphql import GraphQLError, OperationType, get_operation_ast, parse
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLRequestData
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+
+from graphql_api.context import Context, ProvableLog, Readable
+from graphql_api.feed import Feed
+from graphql_api.reading import Threads
+from graphql_api.schema import AuditTrailSchema
+from graphql_api.waiting import Waiting
+from web.graphql_endpoint import GraphQLEndpoint
+from web.settings import WebSettings
+
+EVENT_STREAM = "text/event-stream"
+_TRY_LATER = 1013
+_INIT_SECONDS = 10
+
+
+class SubscribingEndpoint(GraphQLEndpoint):
+    """The ASGI application behind `/graphql` that also takes WebSockets and answers event streams."""
+
+    def __init__(
+        self,
+        models: Readable,
+        log: ProvableLog,
+        threads: Threads,
+        settings: WebSettings,
+        waiting: Waiting,
+        feed: Feed,
+    ) -> None:
+        super().__init__(models, log, threads, settings, waiting)
+        self.protocols = (GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL)
+        self.connection_init_wait_timeout = timedelta(seconds=_INIT_SECONDS)
+        self.max_subscriptions_per_connection = settings.max_connection_subscriptions
+        self.graphql_transport_ws_handler_class = _Connection
+        self._feed = feed
+        self._connections = 0
+        self._max_connections = settings.max_subscriptions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection or answer one request."""
+        if scope["type"] == "http":
+            await super().__call__(scope, receive, send)
+            return
+        socket = WebSocket(scope, receive, send)
+        if self._feed.closed or self._connections >= self._max_connections:
+            await socket.close(_TRY_LATER)
+            return
+        self._connections += 1
+        try:
+            await self.run(socket)
+        finally:
+            self._connections -= 1
+
+    def new_context(self) -> Context:
+        """The context of one operation."""
+        return Context(self._models, self._log, self._threads, self._limits, self._waiting, self._feed)
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        """See `GraphQLEndpoint`; of a WebSocket it is used for nothing, as each operation has its own."""
+        del request, response
+        return self.new_context()
+
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        """See `GraphQLEndpoint`; the type of an event stream comes with its transport."""
+        if isinstance(request, Request) and _wants_stream(request.headers.get("accept")):
+            return await GraphQL.get_sub_response(self, request)
+        return await super().get_sub_response(request)
+
+    async def parse_http_body(
+        self, request: AsyncHTTPRequestAdapter
+    ) -> GraphQLRequestData | list[GraphQLRequestData]:
+        """See `GraphQLEndpoint`."""
+        data = await super().parse_http_body(request)
+        if not _wants_stream(request.headers.get("accept")):
+            for each in data if isinstance(data, list) else [data]:
+                self._refuse_subscription(each)
+            return data
+        if isinstance(data, list):
+            raise HTTPException(400, "a batch is no stream")
+        data.protocol = "sse"
+        return data
+
+    async def execute_operation(self, request: Request, *args: Any, **options: Any) -> Any:
+        """See the base class; the results of a stream are kept, to be closed with its answer."""
+        result = await super().execute_operation(request, *args, **options)
+        request.state.results = result
+        return result
+
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        """The answer whose body is the stream."""
+        return _Stream(stream(), request.state.results, {**sub_response.headers, **headers})
+
+    def _refuse_subscription(self, request: GraphQLRequestData) -> None:
+        """Raise `HTTPException` for a subscription that is sent as a query, which no executor can answer."""
+        query = request.query or ""
+        if "subscription" not in query:
+            return
+        try:
+            document = parse(query, max_tokens=self._limits.max_tokens)
+        except (GraphQLError, RecursionError):
+            return  # the executor says what is wrong with it
+        operation = get_operation_ast(document, request.operation_name)
+        if operation is not None and operation.operation is OperationType.SUBSCRIPTION:
+            raise HTTPException(400, f"subscribe by graphql-transport-ws, or with Accept: {EVENT_STREAM}")
+
+    def encode_json(self, data: object) -> str:
+        """JSON of one line."""
+        return msgspec.json.encode(data).decode()
+
+
+class _Stream(StreamingResponse):
+    """A stream that ends with its client, also when that stops reading first and goes away then.
+
+    The sending is then cancelled between two chunks, where no generator notices: left to the garbage collector, they
+    are closed late and from the inside out, which is an error of its own.
+    """
+
+    def __init__(
+        self, body: AsyncIterator[str], results: AsyncGenerator[Any, None], headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(body, headers=headers)
+        self._body = body
+        self._results = results
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream; whatever becomes of it, close it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await cast("AsyncGenerator[str, None]", self._body).aclose()
+            await self._results.aclose()
+
+
+class _Connection(BaseGraphQLTransportWSHandler[Context, None]):
+    """A WebSocket. What is no message of the protocol closes it with 4400, whatever it is instead."""
+
+    def __init__(self, *, view: Any, schema: Any, **options: Any) -> None:
+        super().__init__(view=view, schema=cast("Any", _PerOperation(schema, view)), **options)
+
+    async def handle_message(self, message: Any) -> None:
+        """See the base class, which takes the shape of a message for granted."""
+        if _well_formed(message):
+            await super().handle_message(message)
+        else:
+            await self.handle_invalid_message("not a message of graphql-transport-ws")
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
+        """What is wrong with one operation is told to that one, and ends no connection."""
+        del error
+        return None
+
+
+class _PerOperation:
+    """The schema, for a connection: it lives longer than the limits of one request are meant for."""
+
+    def __init__(self, schema: AuditTrailSchema, view: SubscribingEndpoint) -> None:
+        self._schema = schema
+        self._view = view
+
+    async def stream(self, query: str, **options: Any) -> Any:
+        """The results of an operation in a context of its own."""
+        return await self._schema.stream(query, **{**options, "context_value": self._view.new_context()})
+
+
+_MAX_ID = 64
+"""Characters of an operation's id; it is repeated in the reason of a close, which has room for 123 bytes."""
+
+
+def _well_formed(message: Any) -> bool:
+    if not isinstance(message, dict):
+        return False
+    kind, id = message.get("type"), message.get("id")
+    if kind in {"connection_init", "ping", "pong"}:
+        return True
+    if (
+        kind not in {"subscribe", "complete"}
+        or not isinstance(id, str)
+        or not id.isascii()
+        or len(id) > _MAX_ID
+    ):
+        return False
+    if kind == "complete":
+        return True
+    payload = message.get("payload")
+    return (
+        isinstance(payload, dict)
+        and isinstance(payload.get("query"), str)
+        and isinstance(payload.get("variables"), dict | None)
+        and isinstance(payload.get("operationName"), str | None)
+    )
+
+
+def _wants_stream(accept: str | None) -> bool:
+    return any(part.partition(";")[0].strip().lower() == EVENT_STREAM for part in (accept or "").split(","))

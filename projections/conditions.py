@@ -127,7 +127,7 @@ def _lists(filter: EventFilter, parameters: Parameters) -> Iterator[str]:
 
 def _groups(filter: EventFilter, parameters: Parameters) -> Iterator[str]:
     def whole(part: EventFilter) -> str:
-        return f"({' AND '.join(conditions_of(part, parameters))})"
+        return f"({' AND '.join(conditions_of(part, parameters)) or 'true'})"
 
     yield from map(whole, filter.and_)
     if filter.or_:

@@ -66,7 +66,10 @@ class EventCounts(Struct, frozen=True):
 
 
 def check_countable(filter: EventFilter, by: CountBy) -> None:
-    """Raise `RejectedError` when all of the trail would have to be read for one number."""
+    """Raise `RejectedError` when all of the trail would have to be read for one number.
+
+    A scope is within `filter` by now, for it may lead.
+    """
     if not is_led(filter) and not _whole_hours(filter, by):
         raise RejectedError(
             Reason.MISSING_FIELD,

@@ -22,7 +22,7 @@ from projections import export_parquet
 from projections.export_columns import EVENT_COLUMNS, Batch, ExportColumn, event_row
 from projections.export_tables import TableSource, describe
 from projections.export_text import csv_header, csv_lines, event_lines
-from projections.filters import EventFilter, check_filter, check_identifier
+from projections.filters import EventFilter, check_filter, check_identifier, within
 from projections.registry import open_snapshot
 from projections.search import complete_up_to, positions_from
 
@@ -52,12 +52,16 @@ class Format(StrEnum):
 
 
 class ExportRequest(Struct, frozen=True, kw_only=True):
-    """What to export: events that match `filter`, or `table`, of which `where` holds texts that columns must equal."""
+    """What to export: events that match `filter`, or `table`, of which `where` holds texts that columns must equal.
+
+    `scope` is what the asker may see of the events, see `ReadModels`; a table is for whoever may see all.
+    """
 
     format: Format
     filter: EventFilter = EventFilter()
     table: str | None = None
     where: tuple[tuple[str, str], ...] = ()
+    scope: EventFilter | None = None
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -194,11 +198,12 @@ class Exports:
         root: str,
         saved: Snapshot | None,
     ) -> Opened:
-        as_of = complete_up_to(request.filter, checkpoints)
+        asked = within(request.filter, request.scope)
+        as_of = complete_up_to(asked, checkpoints)
         if saved is not None and as_of < saved.as_of_position:
             raise UnavailableError(f"the read models have not come to position {saved.as_of_position} yet")
         snapshot = saved or Snapshot(log_size=size, root_hash=root, as_of_position=as_of)
-        source = EventSource(connection, request.filter, snapshot.as_of_position)
+        source = EventSource(connection, asked, snapshot.as_of_position)
         return Opened(connection, request, snapshot, source)
 
     @staticmethod
@@ -236,6 +241,10 @@ def check_request(request: ExportRequest) -> ExportRequest:
         if request.filter != EventFilter():
             raise RejectedError(
                 Reason.INVALID_FIELD, "filters are for events; of a table, use where", field="table"
+            )
+        if request.scope is not None:
+            raise RejectedError(
+                Reason.INVALID_FIELD, "a table is exported whole, or not at all", field="table"
             )
     if request.format is Format.PARQUET:
         export_parquet.require()

@@ -117,6 +117,13 @@ class EventFilter(Struct, frozen=True, kw_only=True):
             yield from part.every()
 
 
+def within(filter: EventFilter, scope: EventFilter | None) -> EventFilter:
+    """What matches both. `scope` is what somebody may see at all: the limits of `check_filter` are not for it."""
+    if scope is None or not scope.given():
+        return filter
+    return EventFilter(and_=(filter, scope)) if filter.given() else scope
+
+
 def any_of(**lists: Sequence[str] | None) -> dict[str, Any]:
     """Conditions that ask for one of some identifiers: ``any_of(actor=["a", "b"])``. Of a single one the plain one."""
     found: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from msgspec import Struct
 from domain.event import Actor, RecordedEvent
 from event_store.database import Connection
 from event_store.reading import events_at
-from projections.filters import EventFilter
+from projections.filters import EventFilter, within
 from projections.orders import ByPosition
 
 MAX_WALKED = 1000
@@ -57,10 +57,14 @@ def find_changes(
     limit: int,
     after: HistoryPlace | None,
     as_of: int,
+    scope: EventFilter | None = None,
 ) -> ChangePage:
-    """At most `limit` changes of a resource (its type and id), of one field if `path` says which."""
+    """At most `limit` changes of a resource (its type and id), of one field if `path` says which.
+
+    With a `scope` only those that an event within it made.
+    """
     changes: list[FieldChange] = []
-    for walked, recorded in enumerate(_events(connection, resource, after, as_of)):
+    for walked, recorded in enumerate(_events(connection, resource, after, as_of, scope)):
         if walked == MAX_WALKED:
             # Everything up to the event before this one was looked at.
             return ChangePage(changes, HistoryPlace(recorded.position, 0), as_of)
@@ -86,10 +90,15 @@ def find_changes(
 
 
 def _events(
-    connection: Connection, resource: tuple[str, str], after: HistoryPlace | None, as_of: int
+    connection: Connection,
+    resource: tuple[str, str],
+    after: HistoryPlace | None,
+    as_of: int,
+    scope: EventFilter | None,
 ) -> Iterator[RecordedEvent]:
     """The resource's events, newest first, from the one at `after` on."""
-    order = ByPosition(connection, EventFilter(resource_type=resource[0], resource_id=resource[1]), as_of)
+    asked = within(EventFilter(resource_type=resource[0], resource_id=resource[1]), scope)
+    order = ByPosition(connection, asked, as_of)
     edge = None if after is None else after.position + 1
     while found := order.positions(edge, None, _STEP, newest_first=True):
         yield from events_at(connection, found)

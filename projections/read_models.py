@@ -39,8 +39,10 @@ from projections.filters import (
     check_identifier,
     check_limit,
     check_page,
+    within,
 )
 from projections.history import ChangePage, HistoryPlace, find_changes
+from projections.matching import matches
 from projections.patient import find_patient
 from projections.planning import is_led
 from projections.registry import list_versions, live_builds, open_snapshot
@@ -73,38 +75,49 @@ WALKED = "add a condition that the documentation calls indexed, or a range of ti
 
 
 class ReadModels:
-    """Queries on the live version of every projection."""
+    """Queries on the live version of every projection.
+
+    Where events are read, `scope` is what the asker may see, as a filter: it holds beside what is asked, and whatever
+    is outside of it does not exist. None is everything. It comes from the program and is not held to a filter's limits.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
+    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
         """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds.
 
         So it does when the time-out ends the walk of a filter to which no index leads: asked again, it would again.
         """
-        check_filter(filter)
         check_page(page)
-        with _in_time(not is_led(filter), WALKED), self._database.transaction(read_only=True) as connection:
-            return find_events(connection, filter, page)
+        asked = within(check_filter(filter), scope)
+        with _in_time(not is_led(asked), WALKED), self._database.transaction(read_only=True) as connection:
+            return find_events(connection, asked, page)
 
-    def event_counts(self, filter: EventFilter, by: CountBy, limit: int = DEFAULT_LIMIT) -> EventCounts:
+    def event_counts(
+        self,
+        filter: EventFilter,
+        by: CountBy,
+        limit: int = DEFAULT_LIMIT,
+        scope: EventFilter | None = None,
+    ) -> EventCounts:
         """How many events match, in at most `limit` buckets. Raises `RejectedError` when that is too much to count."""
-        check_filter(filter)
+        asked = within(check_filter(filter), scope)
         check_limit(limit)
-        check_countable(filter, by)
+        check_countable(asked, by)
         with _in_time(True, SHORTER), self._database.transaction(read_only=True) as connection:
-            as_of = complete_up_to(filter, open_snapshot(connection))
+            as_of = complete_up_to(asked, open_snapshot(connection))
             return (
                 EventCounts([], 0, 0, as_of)
                 if as_of < 0
-                else count_events(connection, filter, by, limit, as_of)
+                else count_events(connection, asked, by, limit, as_of)
             )
 
-    def event(self, event_id: UUID) -> RecordedEvent | None:
-        """One event, from the store itself: it is there as soon as it is committed."""
+    def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
+        """One event, from the store itself: it is there as soon as it is committed. None outside of `scope`."""
         with self._database.transaction(read_only=True) as connection:
-            return find_event(connection, event_id)
+            found = find_event(connection, event_id)
+        return found if found is None or scope is None or matches(scope, found) else None
 
     def as_of_position(self) -> int:
         """The position up to which every live projection is complete; -1 for none."""
@@ -138,12 +151,21 @@ class ReadModels:
             return find_resource(connection, type, id, as_of) if as_of >= 0 else None
 
     def resource_changes(
-        self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = None
+        self,
+        type: str,
+        id: str,
+        path: str | None,
+        limit: int,
+        after: HistoryPlace | None = None,
+        scope: EventFilter | None = None,
     ) -> ChangePage:
         """What changed in a resource, newest first."""
         check_identifier("type", type)
-        with self._snapshot(id, limit, "activity") as (connection, as_of):
-            return find_changes(connection, (type, id), path, limit, after, as_of)
+        check_identifier("id", id)
+        check_limit(limit)
+        with self._database.transaction(read_only=True) as connection:
+            as_of = complete_up_to(EventFilter(), open_snapshot(connection), scope)
+            return find_changes(connection, (type, id), path, limit, after, as_of, scope)
 
     def projections(self) -> list[ProjectionStatus]:
         """Every registered version of every projection."""

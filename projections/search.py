@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 from event_store.database import Connection
 from event_store.reading import events_at
-from projections.filters import EventFilter, EventPage, PageRequest
+from projections.filters import EventFilter, EventPage, PageRequest, within
 from projections.orders import ByPosition, ByTime, Order
 from projections.registry import open_snapshot
 
 
 def find_events(connection: Connection, filter: EventFilter, page: PageRequest) -> EventPage:
-    """One page in the caller's snapshot. Filter and page are checked already (`projections.filters`)."""
+    """One page in the caller's snapshot. Filter and page are checked already (`projections.filters`).
+
+    A scope is within the filter by now: see `projections.filters.within`.
+    """
     checkpoints = open_snapshot(connection)
     as_of = complete_up_to(filter, checkpoints)
     if as_of < 0:
@@ -65,9 +68,14 @@ def _is_behind(order: Order, bound: int | None, found: list[int], *, newest_firs
     return bool(order.positions(edge, None, 1, newest_first=True))
 
 
-def complete_up_to(filter: EventFilter, checkpoints: Mapping[str, int]) -> int:
-    """The position up to which an answer to `filter` is complete: the least checkpoint of those that it asks."""
-    return min(checkpoints.get(name, -1) for name in _touched(filter))
+def complete_up_to(
+    filter: EventFilter, checkpoints: Mapping[str, int], scope: EventFilter | None = None
+) -> int:
+    """The position up to which an answer to `filter` is complete: the least checkpoint of those that it asks.
+
+    The scope of who asks is asked too.
+    """
+    return min(checkpoints.get(name, -1) for name in _touched(within(filter, scope)))
 
 
 def _touched(filter: EventFilter) -> Iterator[str]:

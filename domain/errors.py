@@ -3,6 +3,8 @@
     AuditTrailError
     ├── RejectedError            reject: this input is refused, it becomes a dead letter or a 4xx answer
     │   └── InvalidEventError
+    ├── UnauthenticatedError     reject: nobody knows who asks, a 401 answer
+    ├── AccessDeniedError        reject: who asks may not do this, a 403 answer
     ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
     ├── UnavailableError         retry: a service that we need is away, nothing was committed
     ├── FencedError              retry: another process has moved on, read the position again
@@ -55,6 +57,26 @@ class RejectedError(AuditTrailError):
 
 class InvalidEventError(RejectedError):
     """Reject: a message that is readable but is no valid audit event."""
+
+
+class UnauthenticatedError(AuditTrailError):
+    """Reject: there are no credentials, or they are not good. The message is for the client and holds no secret.
+
+    `code` is RFC 6750's: ``invalid_token`` when there was a token, ``""`` when there was none.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class AccessDeniedError(AuditTrailError):
+    """Reject: the principal may not do this. It tells no more than that, and not whether what was asked exists."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__("not allowed with these credentials")
+        self.operation = operation
 
 
 class ProofError(AuditTrailError):

@@ -1,0 +1,99 @@
+"""What one principal may do and see: the union of what the roles give, each within its own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of
+from domain.access.principal import Principal, Role
+from domain.access.redaction import shown
+from domain.catalogue import Category
+from domain.errors import AccessDeniedError
+from domain.event import AuditEvent
+
+
+class Scope:
+    """Answers every question of access. Raises `AccessDeniedError`, which tells nothing of what there is."""
+
+    def __init__(self, principal: Principal, *, sees_staff: bool = False) -> None:
+        self.principal = principal
+        self._grants = grants_of(principal, sees_staff=sees_staff)
+        self._own = principal.patients if Role.PATIENT in principal.roles else ()
+
+    def may(self, operation: Operation) -> bool:
+        """Whether any role gives it."""
+        return any(operation in grant.operations for grant in self._grants)
+
+    def require(self, operation: Operation) -> None:
+        """Raise unless any role gives it."""
+        if not self.may(operation):
+            raise AccessDeniedError(operation)
+
+    def rows(self, operation: Operation, asked: Collection[Part] = ()) -> tuple[Rows, ...]:
+        """The events that `operation` may use when the question itself is about the parts `asked`.
+
+        A condition on a part that a role does not see would show it after all: such a role's rows are left out.
+        `(ALL,)` when everything may be used. Raises when nothing may.
+        """
+        grants = [
+            grant
+            for grant in self._grants
+            if operation in grant.operations and not grant.hidden & frozenset(asked)
+        ]
+        found = tuple(dict.fromkeys(rows for grant in grants for rows in grant.rows))
+        if not found:
+            raise AccessDeniedError(operation)
+        return (ALL,) if ALL in found else found
+
+    def admits(self, event: AuditEvent) -> bool:
+        """Whether the event may be seen at all."""
+        return any(grant.admits(event) for grant in self._reading())
+
+    def shown(self, event: AuditEvent) -> AuditEvent:
+        """The event as the principal sees it. Only of an event that is admitted: of any other nothing is left."""
+        hidden = [grant.hidden for grant in self._reading() if grant.admits(event)]
+        if not hidden:
+            raise AccessDeniedError(Operation.READ_EVENTS)
+        return shown(event, frozenset.intersection(*hidden), self._own)
+
+    def hidden(self, operation: Operation, subject: str | None = None) -> frozenset[Part]:
+        """What is hidden in the summary of a subject. Raises when the subject's summary may not be seen at all.
+
+        A summary is of all the subject's events, so it needs a role that sees all of these. With `subject` None it is
+        what is hidden in rows that belong to nobody in particular: only a role that sees all events gives that.
+        """
+        found = [grant.hidden for grant in self._grants if self._covers(grant, operation, subject)]
+        if not found:
+            raise AccessDeniedError(operation)
+        return frozenset.intersection(*found)
+
+    def require_report(self, event: AuditEvent) -> None:
+        """Raise unless the principal may publish `event`: as its own service, and nothing that the trail itself says."""
+        self.require(Operation.PUBLISH)
+        sources = self.principal.sources
+        if (sources and event.source.service not in sources) or category_of(event.type) is Category.TRAIL:
+            raise AccessDeniedError(Operation.PUBLISH)
+
+    def hides_in_every_row(self) -> frozenset[Part]:
+        """What no role shows of any event: a column of an export that need not be there."""
+        hidden = [grant.hidden for grant in self._reading()]
+        return frozenset.intersection(*hidden) if hidden else frozenset(Part)
+
+    def _reading(self) -> list[Grant]:
+        return [grant for grant in self._grants if Operation.READ_EVENTS in grant.operations]
+
+    def _covers(self, grant: Grant, operation: Operation, subject: str | None) -> bool:
+        if operation not in grant.operations:
+            return False
+        if ALL in grant.rows:
+            return True
+        if subject is None:
+            return False
+        own = {
+            Operation.READ_PATIENT: (Role.PATIENT, self.principal.patients),
+            Operation.READ_USER: (Role.CLINICIAN, self.principal.actors),
+            Operation.READ_SERVICE: (Role.SERVICE_OWNER, self.principal.sources),
+        }.get(operation)
+        if own is not None:
+            return grant.role is own[0] and subject in own[1]
+        return grant.role is Role.DEVICE_MANAGER and operation is Operation.READ_DEVICE

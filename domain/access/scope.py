@@ -68,7 +68,7 @@ class Scope:
         return frozenset.intersection(*found)
 
     def require_report(self, event: AuditEvent) -> None:
-        """Raise unless the principal may publish `event`: as its own service, and nothing that the trail itself says."""
+        """Raise unless the principal may publish `event`: as its own service, and nothing of the trail itself."""
         self.require(Operation.PUBLISH)
         sources = self.principal.sources
         if (sources and event.source.service not in sources) or category_of(event.type) is Category.TRAIL:

@@ -15,8 +15,10 @@ from projections.export_columns import ExportColumn
 from projections.tables import Kind
 
 GROUP_ROWS = 50_000
-GROUP_BYTES = 16 << 20
-"""A row group is kept in memory until one of these is reached."""
+GROUP_BYTES = 8 << 20
+"""A row group is kept in memory until one of these is reached, and written from a second copy of it: this is what an
+export's memory levels off by.
+"""
 
 
 def available() -> bool:
@@ -129,15 +131,23 @@ class ParquetStream:
             self._writer.write_table(table, row_group_size=table.num_rows)
             self._held.clear()
             self._rows = self._bytes = 0
+            del table
+            # Arrow's pool keeps what it has freed, and grows beside it with the next group.
+            self._arrow.default_memory_pool().release_unused()
             self.groups += 1
 
 
 def join_parts(parts: Sequence[Path], target: Any, columns: Sequence[ExportColumn]) -> None:
     """Copy the row groups of `parts`, in order, into one Parquet file; one of them is in memory at a time."""
+    import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     with pq.ParquetWriter(target, schema_of(columns), compression="zstd") as writer:
         for part in parts:
             with pq.ParquetFile(part) as file:
                 for number in range(file.num_row_groups):
-                    writer.write_table(file.read_row_group(number), row_group_size=GROUP_ROWS)
+                    # Each thread would keep memory of its own for the next group.
+                    group = file.read_row_group(number, use_threads=False)
+                    writer.write_table(group, row_group_size=GROUP_ROWS)
+                    del group
+                    pa.default_memory_pool().release_unused()

@@ -23,7 +23,11 @@ def serve(settings: Settings) -> None:
     publisher = Publisher(components.ingest_settings(settings))
     web = WebSettings(
         topic=settings.kafka_topics[0],
-        limits=QueryLimits(max_page=settings.max_page_size, introspection=settings.introspection),
+        limits=QueryLimits(
+            max_page=settings.max_page_size,
+            max_cost=settings.max_cost,
+            introspection=settings.introspection,
+        ),
         reading_threads=settings.database_pool_size,
         max_message_bytes=settings.max_message_bytes,
         pages=settings.introspection,

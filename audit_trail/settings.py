@@ -124,6 +124,11 @@ class Settings(BaseSettings):
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
     introspection: bool = Field(True, description="Whether GraphQL tells its schema, and GraphiQL is served.")
     max_page_size: int = Field(100, ge=1, le=1000, description="Most events on one page of an answer.")
+    max_cost: int = Field(
+        50_000,
+        ge=100,
+        description="What a GraphQL request may cost by the estimate that each answer reports in `extensions.cost`.",
+    )
     max_subscriptions: int = Field(
         200, ge=1, le=10_000, description="GraphQL subscriptions at once in one process of the API."
     )

@@ -127,6 +127,7 @@ class Context:
         self.log = log
         self.limits = limits
         self._threads = threads
+        self._charged = 0
         self.renew()
 
     def renew(self) -> None:
@@ -142,6 +143,20 @@ class Context:
             raise QueryError(
                 Code.LIMIT_EXCEEDED,
                 f"the pages of one request may ask for {self.limits.max_events} events in all, proofs counted too",
+            )
+
+    def charge(self, cost: int) -> None:
+        """Count an operation's estimated cost against the request's limit. `QueryError` when it is over that."""
+        self._charged += cost
+        limit = self.limits.max_cost
+        if self._charged > limit:
+            whole = "the query" if self._charged == cost else "this batch"
+            raise QueryError(
+                Code.LIMIT_EXCEEDED,
+                f"{whole} would cost {self._charged}, and at most {limit} is allowed; "
+                "ask for shorter lists, or for less of each item",
+                requested=self._charged,
+                limit=limit,
             )
 
     def list_size(self, wanted: int, argument: str = "limit") -> int:

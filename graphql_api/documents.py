@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    get_operation_ast,
+    parse,
+)
 from graphql.validation import ASTValidationRule
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
+
+from graphql_api.cost import Cost, estimate
+from graphql_api.errors import Code, QueryError
+from graphql_api.limits import QueryLimits
 
 MAX_DOCUMENTS = 128
 """Documents that are remembered; a client may make up any number of them."""
@@ -21,15 +33,18 @@ V = TypeVar("V")
 class Documents:
     """What is known of the newest documents of one schema. For the event loop's thread alone: there is no lock."""
 
-    def __init__(self, max_tokens: int, rules: Sequence[type[ASTValidationRule]]) -> None:
-        self._max_tokens = max_tokens
+    def __init__(self, limits: QueryLimits, rules: Sequence[type[ASTValidationRule]]) -> None:
+        self._limits = limits
         self._rules = tuple(rules)
         self._parsed: OrderedDict[str, DocumentNode] = OrderedDict()
         self._errors: OrderedDict[str, list[GraphQLError]] = OrderedDict()
+        self._costs: OrderedDict[tuple[str, str | None], Cost] = OrderedDict()
 
     def parse(self, text: str) -> DocumentNode:
         """The document. Raises `GraphQLError`, which is not remembered, for what is none or too long."""
-        return kept(self._parsed, text, lambda: parse(text, max_tokens=self._max_tokens), MAX_DOCUMENTS)
+        return kept(
+            self._parsed, text, lambda: parse(text, max_tokens=self._limits.max_tokens), MAX_DOCUMENTS
+        )
 
     def validate(
         self,
@@ -46,18 +61,36 @@ class Documents:
             MAX_DOCUMENTS,
         )
 
+    def cost(self, schema: GraphQLSchema, text: str, document: DocumentNode, operation: str | None) -> Cost:
+        """The cost of an operation, which is there, of a document that is valid."""
+
+        def estimated() -> Cost:
+            found = get_operation_ast(document, operation)
+            assert found is not None
+            fragments = {
+                each.name.value: each
+                for each in document.definitions
+                if isinstance(each, FragmentDefinitionNode)
+            }
+            return estimate(schema, found, fragments, self._limits)
+
+        return kept(self._costs, (text, operation), estimated, MAX_DOCUMENTS)
+
 
 class Prepare(SchemaExtension):
-    """Parses and validates a request's document."""
+    """Parses and validates a request's document, and counts what it costs."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
+        self._cost: dict[str, int] | None = None
 
     def on_parse(self) -> Iterator[None]:
         """Put the document into the context."""
         context = self.execution_context
         if context.query:
             context.graphql_document = self._documents.parse(context.query)
+            if context._provided_operation_name is None:
+                _check_one_operation(context.graphql_document)
         yield
 
     def on_validate(self) -> Iterator[None]:
@@ -71,7 +104,31 @@ class Prepare(SchemaExtension):
             context.graphql_document,
             context.validation_rules,
         )
+        if not context.pre_execution_errors:
+            cost = self._documents.cost(
+                context.schema._schema,
+                context.query,
+                context.graphql_document,
+                context.operation_name,
+            ).of(context.variables)
+            self._cost = {"requested": cost, "limit": context.context.limits.max_cost}
+            try:
+                context.context.charge(cost)
+            except QueryError as exc:
+                context.pre_execution_errors = [exc]
         yield
+
+    def get_results(self) -> dict[str, Any]:
+        """`extensions.cost` of the answer; nothing when there was no operation to estimate."""
+        return {} if self._cost is None else {"cost": self._cost}
+
+
+def _check_one_operation(document: DocumentNode) -> None:
+    """Raise `QueryError` when nothing says which operation is meant: strawberry would take the first."""
+    if sum(isinstance(each, OperationDefinitionNode) for each in document.definitions) > 1:
+        raise QueryError(
+            Code.VALIDATION_FAILED, "the document has several operations; say which by `operationName`"
+        )
 
 
 def kept(store: OrderedDict[K, V], key: K, make: Callable[[], V], most: int) -> V:

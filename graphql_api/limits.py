@@ -40,6 +40,8 @@ class QueryLimits:
     max_batch: int = 10
     max_list: int = 1000
     """Rows in one list of a subject's summary: the cap of `limit`."""
+    max_cost: int = 50_000
+    """What a request may cost, by the estimate of `graphql_api.cost`; of a batch, all operations together."""
     introspection: bool = True
 
 

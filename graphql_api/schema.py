@@ -78,7 +78,7 @@ def _extensions(limits: QueryLimits) -> list[Callable[[], SchemaExtension]]:
     rules: list[type[ValidationRule]] = [size_rule(limits)]
     if not limits.introspection:
         rules.append(NoSchemaIntrospectionCustomRule)
-    documents = Documents(limits.max_tokens, rules)
+    documents = Documents(limits, rules)
     return [MaskUnexpectedErrors, lambda: Prepare(documents)]
 
 

@@ -15,7 +15,8 @@ ANSWER = {
         "events": {
             "nodes": [{"position": 9, "type": "api.called"}, {"position": 8, "type": "service.restarted"}]
         }
-    }
+    },
+    "extensions": {"cost": {"requested": 16, "limit": 50_000}},
 }
 GRAPHQL = "application/graphql-response+json"
 
@@ -107,6 +108,20 @@ def test_a_batch_is_limited_in_number_and_in_events(client: httpx2.Client) -> No
     big = {"query": "{ events(first: 100) { asOfPosition } }"}
     errors = [answer.get("errors") for answer in client.post("/graphql", json=[big] * 6).json()]
     assert sum(error is not None for error in errors) == 1
+
+
+def test_the_operations_of_a_batch_cost_together(client: httpx2.Client) -> None:
+    big = {
+        "query": '{ user(id: "ada", limit: 1000) { actions { type events } patients { patientId events } } }'
+    }
+    answers = client.post("/graphql", json=[big] * 9).json()
+    assert [answer["extensions"]["cost"]["requested"] for answer in answers] == [6040] * 9
+    (refused,) = [answer for answer in answers if "errors" in answer]
+    assert refused["errors"][0]["extensions"] == {
+        "code": "LIMIT_EXCEEDED",
+        "requested": 9 * 6040,
+        "limit": 50_000,
+    }
 
 
 def test_a_large_body_is_refused_also_when_its_length_is_not_declared(lonely_client: httpx2.Client) -> None:

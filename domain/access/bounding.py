@@ -1,0 +1,67 @@
+"""What a client wrote, cut to what an event may hold: whatever it was, the event is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from math import isfinite
+from typing import Any
+
+from msgspec import Struct, structs
+
+_IDENTIFIER = 256
+_NAME = 1024
+_TEXT = 256
+_ITEMS = 50
+_DEPTH = 6
+_WHOLE_NUMBER = 2**63
+
+
+def identifier(text: str | None) -> str | None:
+    """`text` as an id, None when nothing is left of it."""
+    return _clean(text, _IDENTIFIER) if text else None
+
+
+def name(text: str | None) -> str | None:
+    """`text` as a name, None when nothing is left of it."""
+    return _clean(text, _NAME) if text else None
+
+
+def bounded(value: Any, depth: int = _DEPTH) -> Any:
+    """`value` as JSON: absent members left out, long texts and lists cut and marked, too deep a part told as such."""
+    if isinstance(value, Struct):
+        value = structs.asdict(value)
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        if depth == 0:
+            return "..."
+        return _members(value, depth - 1) if isinstance(value, Mapping) else _items(list(value), depth - 1)
+    return _scalar(value.value if isinstance(value, Enum) else value)
+
+
+def _members(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    items = [(key, each) for key, each in value.items() if each is not None and each not in ((), [], {})]
+    found = {_clean(str(key), _TEXT) or "": bounded(each, depth) for key, each in items[:_ITEMS]}
+    return found | ({"...": len(items) - _ITEMS} if len(items) > _ITEMS else {})
+
+
+def _items(several: list[Any], depth: int) -> list[Any]:
+    cut = [bounded(each, depth) for each in several[:_ITEMS]]
+    return [*cut, f"... {len(several) - _ITEMS} more"] if len(several) > _ITEMS else cut
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < _WHOLE_NUMBER:
+        return value
+    if isinstance(value, float) and isfinite(value):
+        return value  # neither an infinity nor a NaN is JSON
+    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    return _clean(text, _TEXT, "...") or ""
+
+
+def _clean(text: str, most: int, mark: str = "") -> str | None:
+    """No U+0000, which can't be stored, and no half of a surrogate pair, which is no text."""
+    cut = text[:most] + mark if len(text) > most else text
+    return cut.replace("\0", "\ufffd").encode("utf-8", "replace").decode() or None

@@ -1,0 +1,250 @@
+"""A look into the trail as events of the trail: `audit_log.read`, and `access.denied` for a look that was refused.
+
+DICOM PS3.15 A.5.3.2 (Audit Log Used), IHE ITI-81, ISO 27789. What is in such an event is bounded in size, and is what
+was asked and whom the answer told of: never a token, a name of a patient, or the answer itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.access.bounding import bounded, identifier, name
+from domain.access.principal import Principal
+from domain.access.reads import Read
+from domain.event import (
+    Action,
+    Actor,
+    ActorKind,
+    AuditEvent,
+    Client,
+    Outcome,
+    Patient,
+    Request,
+    Resource,
+    Source,
+)
+from domain.validation import encode_event
+
+READ = "audit_log.read"
+DENIED = "access.denied"
+LOG = "AuditLog"
+"""The type of the resource that was looked into; its id is the address that was asked."""
+MAX_PATIENTS = 500
+"""Patients of one event. A look that told of more is several events with one correlation id."""
+MAX_BYTES = 256 << 10
+"""Of one event, whatever is in it; what may be set as the longest message can be less."""
+_MAX_QUESTIONS = 40
+_QUESTION_BYTES = 16 << 10
+_QUESTIONS_SHARE = 4
+"""At most this part of an event is its questions, when messages have to be short."""
+
+
+class Via(StrEnum):
+    """The ways in. The values are stored; never rename one."""
+
+    GRAPHQL = "graphql"
+    REST = "rest"
+    SUBSCRIPTION = "subscription"
+    EXPORT = "export"
+    COMMAND_LINE = "command_line"
+
+
+class Stage(StrEnum):
+    """Where a look that takes a while is. What is answered at once has none."""
+
+    STARTED = "started"
+    DELIVERED = "delivered"
+    ENDED = "ended"
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """How was asked. `address` is what was asked, such as ``/v1/events``; `document` the SHA-256 of a GraphQL document.
+
+    `path` is without the query, which may hold anything. `reason` says why a look did not succeed.
+    """
+
+    via: Via
+    address: str
+    correlation_id: str
+    at: datetime
+    method: str | None = None
+    path: str | None = None
+    status: int | None = None
+    duration_ms: float | None = None
+    client_address: str | None = None
+    user_agent: str | None = None
+    operation: str | None = None
+    document: str | None = None
+    stage: Stage | None = None
+    reason: str | None = None
+
+
+def read_events(
+    principal: Principal,
+    questions: Sequence[Read],
+    patients: Sequence[str],
+    look: Look,
+    source: Source,
+    *,
+    max_bytes: int = MAX_BYTES,
+) -> list[AuditEvent]:
+    """`audit_log.read`: one event, or several when it told of more than `MAX_PATIENTS`; none above `max_bytes`.
+
+    Each has the whole of what was asked and a part of the patients.
+    """
+    limit = min(max_bytes, MAX_BYTES)
+    whole = AuditEvent(
+        **_shared(principal, look, source),
+        type=READ,
+        action=Action.READ,
+        resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
+        purpose_of_use=tuple(filter(None, map(name, principal.purpose_of_use[:20]))),
+        attributes={
+            "via": look.via.value,
+            **({"stage": look.stage.value} if look.stage else {}),
+            **_given("operation_name", look.operation),
+            **_given("document_sha256", look.document),
+            "scope": _scope(principal),
+            **_questions(questions, min(_QUESTION_BYTES, limit // _QUESTIONS_SHARE)),
+            "returned": sum(question.returned for question in questions),
+            "patients": len(patients),
+        },
+    )
+    parts = list(_parts(whole, patients, limit))
+    return [
+        replace(
+            whole,
+            event_id=uuid4(),
+            patients=part,
+            attributes=whole.attributes | ({"part": at, "parts": len(parts)} if len(parts) > 1 else {}),
+        )
+        for at, part in enumerate(parts, 1)
+    ]
+
+
+def denied_event(
+    principal: Principal | None, look: Look, source: Source, *, count: int = 1, seconds: float = 0
+) -> AuditEvent:
+    """`access.denied`: one attempt, or `count` of them from one address within `seconds`."""
+    many = {"count": count, "seconds": round(seconds, 3)} if count > 1 else {}
+    return AuditEvent(
+        **_shared(principal, look, source),
+        type=DENIED,
+        action=Action.EXECUTE,
+        resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
+        attributes={"via": look.via.value, **({"scope": _scope(principal)} if principal else {}), **many},
+    )
+
+
+def is_echo(event: AuditEvent) -> bool:
+    """Whether `event` says that a subscriber was given something: to be given that is not recorded again.
+
+    Otherwise two subscribers would tell of each other for ever.
+    """
+    return event.type == READ and event.attributes.get("via") == Via.SUBSCRIPTION
+
+
+def _shared(principal: Principal | None, look: Look, source: Source) -> dict[str, Any]:
+    address, agent = identifier(look.client_address), name(look.user_agent)
+    return {
+        "event_id": uuid4(),
+        "occurred_at": look.at,
+        "source": source,
+        "actor": _actor(principal),
+        "outcome": _outcome(look),
+        "outcome_reason": look.reason and name(look.reason),
+        "session": identifier(principal.session) if principal else None,
+        "client": Client(address=address, user_agent=agent) if address or agent else None,
+        "correlation_id": identifier(look.correlation_id),
+        "request": _request(look),
+    }
+
+
+def _actor(principal: Principal | None) -> Actor:
+    if principal is None:
+        return Actor(kind=ActorKind.UNKNOWN)
+    return Actor(
+        kind=principal.kind,
+        id=identifier(principal.id),
+        name=name(principal.name),
+        roles=tuple(role.value for role in sorted(principal.roles)),
+    )
+
+
+def _request(look: Look) -> Request | None:
+    if look.method is None and look.path is None:
+        return None
+    return Request(
+        method=look.method and (name(look.method) or "")[:32],
+        path=name(look.path),
+        status=look.status,
+        duration_ms=None if look.duration_ms is None else round(max(0.0, look.duration_ms), 3),
+    )
+
+
+def _outcome(look: Look) -> Outcome:
+    status = look.status or 0
+    if status >= 500:
+        return Outcome.SERIOUS_FAILURE
+    return Outcome.MINOR_FAILURE if status >= 400 or look.reason else Outcome.SUCCESS
+
+
+def _scope(principal: Principal) -> dict[str, Any]:
+    """By what right it was seen: the roles, and to which records of its own a principal is bound."""
+    own = {
+        "actors": principal.actors,
+        "patients": principal.patients,
+        "sources": principal.sources,
+        "devices": principal.devices,
+    }
+    return {
+        "roles": [role.value for role in sorted(principal.roles)],
+        **_given("issuer", principal.issuer),
+        **_given("client_id", principal.client_id),
+        **{key: bounded(values) for key, values in own.items() if values},
+    }
+
+
+def _questions(questions: Sequence[Read], most: int) -> dict[str, Any]:
+    kept: list[dict[str, Any]] = []
+    size = 0
+    for question in questions[:_MAX_QUESTIONS]:
+        said = {
+            "operation": name(question.operation),
+            "asked": bounded(question.asked),
+            "returned": question.returned,
+        }
+        size += len(msgspec.json.encode(said))
+        if size > most:
+            break
+        kept.append(said)
+    left_out = len(questions) - len(kept)
+    return {"questions": kept, **({"questions_left_out": left_out} if left_out else {})}
+
+
+def _given(key: str, value: str | None) -> dict[str, str]:
+    return {key: text} if (text := name(value)) else {}
+
+
+def _parts(whole: AuditEvent, patients: Sequence[str], limit: int) -> Iterator[tuple[Patient, ...]]:
+    """The patients in parts that fit, at least one part."""
+    room = limit - len(encode_event(whole)) - 64
+    part: list[Patient] = []
+    size = 0
+    for id in patients:
+        needs = len(msgspec.json.encode(id)) + len('{"id":},')
+        if part and (size + needs > room or len(part) == MAX_PATIENTS):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(Patient(id=id))
+        size += needs
+    if part or not patients:
+        yield tuple(part)

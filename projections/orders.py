@@ -1,8 +1,9 @@
 """The two orders of events: by position, which is that of the log, and by time, which is that of the sources' clocks.
 
 By time there is no index. Windows of whole hours are looked through instead, from the end that is asked for, one hour
-first and then four times as many each time: the hours' bounds say which positions an hour's events have, so a page
-costs as much as the events of the hours that it comes from, whatever the size of the trail.
+first and then four times as many each time: the hours' bounds say which positions an hour's events have. Each window
+begins at the hour of an event that matches, found in the order of the log, so that hours without any are passed over at
+once. So a page costs as much as the events of the hours that it comes from, whatever the size of the trail.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Protocol
 from domain.errors import Reason, RejectedError
 from event_store.database import Connection
 from event_store.statements import load
-from projections.filters import EventFilter
+from projections.filters import EventFilter, within
 from projections.page_sql import Place, build, compose, compose_by_time
 
 _SQL = load(__package__, "activity.sql")
 _HOUR = timedelta(hours=1)
 _GROWTH = 4
+_MOST = 1024
+"""Hours of one window: it may hold all the events of a busy time, and they are sorted."""
 _END = datetime.max.replace(tzinfo=UTC)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -77,8 +80,8 @@ class ByTime:
         found: list[int] = []
         windows = self._windows_back(newer, older) if newest_first else self._windows_forth(newer, older)
         for start, until in windows:
-            within = EventFilter(occurred_from=start, occurred_until=until)
-            found += self._within(within, newer, older, limit - len(found), newest_first=newest_first)
+            window = EventFilter(occurred_from=start, occurred_until=until)
+            found += self._within(window, newer, older, limit - len(found), newest_first=newest_first)
             if len(found) == limit:
                 break
         return found
@@ -111,24 +114,43 @@ class ByTime:
         last = _BEGINNING if older is None else _hour(older.occurred_at)
         until = None if newer is None else edge
         count = 1
-        while edge > last and (start := self._hour("hour_before", edge, count)) is not None:
+        while edge > last and (nearest := self._nearest(last, until, newest_first=True)) is not None:
+            start = self._hour("hour_before", edge, count)
+            if start is None or nearest < start:
+                # Whatever is newer than the event there is in this window too, and little else.
+                start, count = nearest, 1
             yield start, until
             edge = until = start
-            count *= _GROWTH
+            count = min(count * _GROWTH, _MOST)
 
     def _windows_forth(
         self, newer: Place | None, older: Place | None
     ) -> Iterator[tuple[datetime, datetime | None]]:
         edge = _BEGINNING if older is None else _hour(older.occurred_at)
-        last = _END if newer is None else newer.occurred_at
+        last = None if newer is None else _hour(newer.occurred_at) + _HOUR
         count = 1
-        while edge <= last and (hour := self._hour("hour_after", edge, count)) is not None:
+        while (last is None or edge < last) and (
+            nearest := self._nearest(edge, last, newest_first=False)
+        ) is not None:
+            hour = self._hour("hour_after", edge, count)
+            if hour is None or nearest > hour:
+                hour, count = nearest, 1
             until = hour + _HOUR if hour < _END - _HOUR else None
             yield edge, until
             if until is None:
                 return
             edge = until
-            count *= _GROWTH
+            count = min(count * _GROWTH, _MOST)
+
+    def _nearest(self, start: datetime, until: datetime | None, *, newest_first: bool) -> datetime | None:
+        """The hour of the last, or first, event in the log of those of a range that match."""
+        window = EventFilter(occurred_from=None if start == _BEGINNING else start, occurred_until=until)
+        order = ByPosition(self._connection, within(self._filter, window), self._as_of)
+        found = order.positions(None, None, 1, newest_first=newest_first)
+        if not found:
+            return None
+        place = self._place("after", found[0])
+        return None if place is None else _hour(place.occurred_at)
 
     def _hour(self, statement: str, edge: datetime, count: int) -> datetime | None:
         with self._connection.cursor() as cursor:

@@ -1,79 +1,65 @@
 """Pages of events: a filter becomes one statement whose cost follows the page, not the trail.
 
 Every condition on an indexed column is served by an index that ends in the position, or in its span, so PostgreSQL
-reads newest first and stops at the page's end. Bounds are repeated for each joined table, because an index is only
-entered in the middle by a bound on its own column. Names come from the code alone; every value is a parameter.
+reads newest first and stops at the page's end. Bounds are repeated for the joined table, because an index is only
+entered in the middle by a bound on its own column. A choice of values is looked for value by value, each from its own
+place in the index. Names come from the code alone; every value is a parameter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
 from event_store.database import Connection
-from event_store.statements import load
 from projections.activity import SPAN_BITS
-from projections.conditions import Parameters, conditions_of, types_of
-from projections.encoding import utc
+from projections.conditions import Parameters, conditions_of
 from projections.filters import EventFilter
-from projections.planning import Alternative, alternatives
+from projections.planning import Lead, Way, ways
+from projections.weighing import COLUMNS, TABLES, Bounding, Bounds, weigh
 
-_SQL = load(__package__, "activity.sql")
-
-_TIMELINES = (
-    ("patient", "patient_timeline", "patient_id"),
-    ("device", "device_timeline", "device_id"),
-    ("resource_type", "activity_resource", "type"),
-    ("resource_id", "activity_resource", "id"),
-)
-"""Conditions of a lead that are tables to begin in; of another conjunct they are looked up event by event."""
+_CHOICE = "choice.value"
 
 
-class Way(Struct):
+class Part(Struct):
     """One way to match, as the parts of a statement.
 
-    `by_span`: an index of the activity table leads, and so gives spans in order, not positions. `distinct`: it may
-    find an event twice.
+    `choice`: the values that the lead may have, as a placeholder, each of which is looked for by itself. `by_span`: an
+    index of the activity table leads, and so gives spans in order, not positions. `repeats`: one value may find an
+    event twice; `overlaps`: two values may.
     """
 
     joins: list[str] = field(default_factory=list)
     aliases: list[str] = field(default_factory=lambda: ["activity"])
     conditions: list[str] = field(default_factory=list)
-    distinct: bool = False
+    choice: str = ""
     by_span: bool = False
+    repeats: bool = False
+    overlaps: bool = False
 
 
 class Query(Struct):
-    """The ways to match, of which the results are put together. `distinct`: two ways may find the same event."""
+    """The ways to match, of which the results are put together. `distinct`: two of them may find the same event."""
 
-    ways: list[Way]
+    parts: list[Part]
     parameters: Parameters
     distinct: bool
 
 
-class Bounds(Struct, frozen=True):
-    """A range of positions, both ends in it, outside of which nothing matches."""
-
-    oldest: int
-    newest: int
-
-
 def build(connection: Connection, filter: EventFilter, as_of: int) -> Query | None:
     """The query of a filter, None when nothing can match."""
-    found = alternatives(filter)
-    hours: dict[tuple[datetime | None, datetime | None], Bounds | None] = {}
+    bounding = Bounding(connection, as_of)
+    found = ways(filter, lambda each: weigh(connection, each, bounding))
     parameters = Parameters()
-    ways = []
-    for each in found:
-        bounds = _bounds(connection, each, as_of, hours)
-        if bounds is not None and all(types_of(part) != [] for part in each.conjuncts()):
-            ways.append(_way(each, bounds, parameters))
-    if not ways:
-        return None
-    return Query(ways, parameters, distinct=not all(each.lists for each in found))
+    parts = [
+        _part(way, bounds, parameters)
+        for way in found
+        if (bounds := bounding.of(way)) is not None and (way.lead is None or way.lead.values)
+    ]
+    return Query(parts, parameters, distinct=len(found) > 1) if parts else None
 
 
 class Place(NamedTuple):
@@ -90,13 +76,13 @@ def compose(
     given, signs = _given_places({"after": after, "before": before})
     order = "DESC" if newest_first else "ASC"
 
-    def statement(way: Way) -> str:
-        limits = [f"{name}.position {sign} %({at})s" for name in way.aliases for at, sign in signs.items()]
+    def statement(part: Part) -> str:
+        limits = [f"{name}.position {sign} %({at})s" for name in part.aliases for at, sign in signs.items()]
         sorting = f"activity.position {order}"
-        if way.by_span:
+        if part.by_span:
             sorting = f"activity.span {order}, {sorting}"
             limits += [f"activity.span {sign}= %({at})s >> {SPAN_BITS}" for at, sign in signs.items()]
-        return _select(way, "activity.position", limits, sorting)
+        return _select(part, "activity.position", limits, sorting, f"position {order}")
 
     return _together(query, statement, "position", f"position {order}"), query.parameters | given
 
@@ -112,10 +98,11 @@ def compose_by_time(
     order = "DESC" if newest_first else "ASC"
     columns = "position, occurred_at"
 
-    def statement(way: Way) -> str:
+    def statement(part: Part) -> str:
         limits = [f"(activity.occurred_at, activity.position) {sign} %({at})s" for at, sign in signs.items()]
         sorting = f"activity.occurred_at {order}, activity.position {order}"
-        return _select(way, "activity.position, activity.occurred_at", limits, sorting)
+        given = "activity.position, activity.occurred_at"
+        return _select(part, given, limits, sorting, f"occurred_at {order}, position {order}")
 
     return (
         _together(query, statement, columns, f"occurred_at {order}, position {order}"),
@@ -126,13 +113,14 @@ def compose_by_time(
 def compose_counts(query: Query, key: str, sorting: str) -> str:
     """The statement that counts by `key`: the key, its events, the number of keys, and the number of all events."""
 
-    def statement(way: Way) -> str:
-        select = "SELECT DISTINCT" if way.distinct else "SELECT"
-        joins, conditions = " ".join(way.joins), " AND ".join(way.conditions)
-        return f"{select} activity.position, {key} AS key FROM activity {joins} WHERE {conditions}"
+    def statement(part: Part) -> str:
+        select = "SELECT DISTINCT" if part.repeats or part.overlaps else "SELECT"
+        choice = f"unnest({part.choice}) AS choice (value) CROSS JOIN" if part.choice else ""
+        joins, conditions = " ".join(part.joins), " AND ".join(part.conditions)
+        return f"{select} activity.position, {key} AS key FROM {choice} activity {joins} WHERE {conditions}"
 
     # UNION takes an event once that matches in two ways.
-    found = (" UNION " if query.distinct else " UNION ALL ").join(map(statement, query.ways))
+    found = (" UNION " if query.distinct else " UNION ALL ").join(map(statement, query.parts))
     return (
         "SELECT key, count(*), count(*) OVER (), (sum(count(*)) OVER ())::bigint"
         f" FROM ({found}) AS found GROUP BY key ORDER BY {sorting} LIMIT %(limit)s"
@@ -145,15 +133,21 @@ def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str
     return given, {name: "<" if name == "after" else ">" for name in given}
 
 
-def _select(way: Way, columns: str, limits: Sequence[str], sorting: str) -> str:
+def _select(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
+    statement = (
+        f"{'SELECT DISTINCT' if part.repeats else 'SELECT'} {columns} FROM activity {' '.join(part.joins)}"
+        f" WHERE {' AND '.join([*part.conditions, *limits])} ORDER BY {sorting} LIMIT %(limit)s"
+    )
+    if not part.choice:
+        return statement
     return (
-        f"{'SELECT DISTINCT' if way.distinct else 'SELECT'} {columns} FROM activity {' '.join(way.joins)}"
-        f" WHERE {' AND '.join([*way.conditions, *limits])} ORDER BY {sorting} LIMIT %(limit)s"
+        f"{'SELECT DISTINCT' if part.overlaps else 'SELECT'} found.* FROM unnest({part.choice}) AS choice (value)"
+        f" CROSS JOIN LATERAL ({statement}) AS found ORDER BY {outer} LIMIT %(limit)s"
     )
 
 
-def _together(query: Query, statement: Callable[[Way], str], columns: str, sorting: str) -> str:
-    statements = [statement(way) for way in query.ways]
+def _together(query: Query, statement: Callable[[Part], str], columns: str, sorting: str) -> str:
+    statements = [statement(part) for part in query.parts]
     if len(statements) == 1:
         return statements[0]
     union = " UNION ALL ".join(f"({each})" for each in statements)
@@ -161,69 +155,55 @@ def _together(query: Query, statement: Callable[[Way], str], columns: str, sorti
     return f"{select} {columns} FROM ({union}) AS found ORDER BY {sorting} LIMIT %(limit)s"
 
 
-def _way(each: Alternative, bounds: Bounds, parameters: Parameters) -> Way:
-    way = Way()
-    _begin(way, each.lead, parameters)
-    way.conditions.extend(conditions_of(each.lead, parameters, without=[name for name, _, _ in _TIMELINES]))
-    for part in each.rest:
-        way.conditions.extend(conditions_of(part, parameters))
-    if each.lists and each.lead.outcomes:
-        way.conditions.append("activity.outcome <> 0")  # what the partial index says of itself
-    oldest, newest = parameters.add(bounds.oldest), parameters.add(bounds.newest)
-    way.by_span = not way.joins and not each.walks
-    if way.by_span:
-        way.conditions.append(f"activity.span BETWEEN {oldest} >> {SPAN_BITS} AND {newest} >> {SPAN_BITS}")
-    way.conditions.extend(f"{alias}.position BETWEEN {oldest} AND {newest}" for alias in way.aliases)
-    return way
+def _part(way: Way, bounds: Bounds, parameters: Parameters) -> Part:
+    part = Part()
+    if way.lead is not None:
+        _begin(part, way.lead, parameters)
+    for conjunct in way.rest:
+        part.conditions.extend(conditions_of(conjunct, parameters))
+    _bound(part, bounds, parameters)
+    return part
 
 
-def _begin(way: Way, lead: EventFilter, parameters: Parameters) -> None:
-    for name, table, column in _TIMELINES:
-        value = getattr(lead, name)
-        if value is None:
-            continue
-        if table not in way.aliases:
-            way.joins.append(f"INNER JOIN {table} ON {table}.position = activity.position")
-            way.aliases.append(table)
-        way.conditions.append(f"{table}.{column} = {parameters.add(value)}")
-    # An event may name several resources of one type.
-    way.distinct = lead.resource_type is not None and lead.resource_id is None
-    if lead.correlation_id is not None:
+def _begin(part: Part, lead: Lead, parameters: Parameters) -> None:
+    if lead.name in TABLES:
+        table, columns = TABLES[lead.name]
+        part.joins.append(f"INNER JOIN {table} ON {table}.position = activity.position")
+        part.aliases.append(table)
+        if lead.name == "resource":
+            # An event may name several resources of one type.
+            part.repeats = len(lead.values) == 1
+            given = zip(columns, lead.values, strict=False)
+            part.conditions.extend(f"{table}.{column} = {parameters.add(value)}" for column, value in given)
+            return
+        part.overlaps = len(lead.values) > 1
+        part.conditions.append(f"{table}.{columns[0]} = {_value(part, lead, parameters)}")
+        return
+    part.by_span = True
+    if lead.name == "emergency":
+        part.conditions.append("activity.emergency")
+        return
+    value = _value(part, lead, parameters)
+    part.conditions.append(f"{COLUMNS[lead.name]} = {value}")
+    if lead.name == "user":
+        part.conditions.append("activity.by_person")
+    if lead.name == "correlation_id":
         # The index is on the hash.
-        hashed = f"hashtextextended({parameters.add(lead.correlation_id)}, 0)"
-        way.conditions.append(f"hashtextextended(activity.correlation_id, 0) = {hashed}")
+        part.conditions.append(f"hashtextextended(activity.correlation_id, 0) = hashtextextended({value}, 0)")
+    if lead.name == "outcome":
+        part.conditions.append("activity.outcome <> 0")  # what the partial index says of itself
 
 
-def _bounds(
-    connection: Connection,
-    each: Alternative,
-    as_of: int,
-    hours: dict[tuple[datetime | None, datetime | None], Bounds | None],
-) -> Bounds | None:
-    """A time range is also a range of positions, which bounds what has to be walked; None when it holds nothing."""
-    parts = list(each.conjuncts())
-    start = max(_given(parts, "occurred_from"), default=None)
-    until = min(_given(parts, "occurred_until"), default=None)
-    oldest = max(_given(parts, "position_from"), default=0)
-    newest = min([as_of, *(position - 1 for position in _given(parts, "position_until"))])
-    if start is not None or until is not None:
-        if (start, until) not in hours:
-            hours[start, until] = _of_hours(connection, start, until)
-        within = hours[start, until]
-        if within is None:
-            return None
-        oldest, newest = max(oldest, within.oldest), min(newest, within.newest)
-    return Bounds(oldest, newest) if oldest <= newest else None
+def _value(part: Part, lead: Lead, parameters: Parameters) -> str:
+    if len(lead.values) == 1:
+        return parameters.add(lead.values[0])
+    kind = "smallint[]" if lead.name == "outcome" else "text[]"
+    part.choice = f"{parameters.add(list(lead.values))}::{kind}"
+    return _CHOICE
 
 
-def _given(parts: Iterable[EventFilter], name: str) -> list[Any]:
-    found = [value for part in parts if (value := getattr(part, name)) is not None]
-    return [utc(value) if isinstance(value, datetime) else value for value in found]
-
-
-def _of_hours(connection: Connection, start: datetime | None, until: datetime | None) -> Bounds | None:
-    hour = start.replace(minute=0, second=0, microsecond=0) if start else "-infinity"
-    with connection.cursor() as cursor:
-        cursor.execute(_SQL["hour_bounds"], {"from": hour, "until": until or "infinity"})
-        [(first, last)] = cursor.fetchall()
-    return None if first is None else Bounds(first, last)
+def _bound(part: Part, bounds: Bounds, parameters: Parameters) -> None:
+    oldest, newest = parameters.add(bounds.oldest), parameters.add(bounds.newest)
+    if part.by_span:
+        part.conditions.append(f"activity.span BETWEEN {oldest} >> {SPAN_BITS} AND {newest} >> {SPAN_BITS}")
+    part.conditions.extend(f"{alias}.position BETWEEN {oldest} AND {newest}" for alias in part.aliases)

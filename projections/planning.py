@@ -1,13 +1,15 @@
-"""How a filter is looked for: the conditions that lead, each with an index of its own, and what is compared after.
+"""How a filter is looked for: the condition that leads, which has an index, and what is compared after.
 
-A filter is a list of conjuncts, of which all must hold. One of them leads when it has a condition with an index; when
-that is a choice (a list, or the filters of `or_`), each choice leads by itself and the results are put together. A
-filter in which nothing leads is looked for by walking the newest positions, within its time range if it has one.
+A filter is a list of conjuncts, of which all must hold. One condition of one of them leads: that which finds fewest
+events, as far as PostgreSQL's statistics tell. Of an `or_` each filter has a lead of its own, and the results are put
+together. A filter in which nothing leads is looked for by walking the newest positions, within its time range if it
+has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,52 +17,64 @@ from msgspec.structs import replace
 from projections.conditions import outcomes_of, types_of
 from projections.filters import ANY_OF, EventFilter
 
-MAX_ALTERNATIVES = 40
-"""More choices than that are looked for by walking; the catalogue has fewer types."""
+MAX_WAYS = 40
+"""More filters of an `or_` than that, all within it counted, are looked for by walking."""
 
-_SELECTIVE = (
+_SINGLE = (
+    "correlation_id",
+    "session",
     "patient",
+    "resource_id",
+    "address",
     "device",
-    "resource_type",
     "actor",
     "user",
+    "resource_type",
     "service",
     "source",
-    "session",
-    "correlation_id",
-    "address",
 )
+"""The conditions on one value, in the order in which they mostly find few events."""
 
 
-class Alternative(Struct, frozen=True):
-    """One way to match. `lead` has a condition with an index, unless `walks`; the `rest` must hold too.
+class Lead(Struct, frozen=True):
+    """A condition with an index: `name` is one of `values`. Of a resource the values are its type and, if given, id."""
 
-    `lists`: the index is that of a single type, outcome, or emergency access.
-    """
+    name: str
+    values: tuple[Any, ...]
 
-    lead: EventFilter
+
+class Way(Struct, frozen=True):
+    """One way to match: what `lead` finds, and of it what is in all of the `rest`. Without a lead it is a walk."""
+
+    lead: Lead | None
     rest: tuple[EventFilter, ...]
-    walks: bool = False
-    lists: bool = False
-
-    def conjuncts(self) -> Iterator[EventFilter]:
-        """All that must hold."""
-        yield self.lead
-        yield from self.rest
 
 
-def alternatives(filter: EventFilter) -> list[Alternative]:
-    """The ways in which `filter` can match, one at least. An event may match in several ways."""
-    conjuncts = list(_conjuncts(filter))
-    return _led(conjuncts) or [Alternative(conjuncts[0], tuple(conjuncts[1:]), walks=True)]
+Weigh = Callable[[Sequence[Way]], Sequence[float]]
+"""About how many events the lead of each way finds."""
+
+
+def ways(filter: EventFilter, weigh: Weigh | None = None) -> list[Way]:
+    """The ways in which `filter` can match, one at least. An event may match in several ways.
+
+    `weigh` is asked once, and only when there is a choice; without it the first that leads is taken.
+    """
+    plans = list(_plans(tuple(_conjuncts(filter))))
+    if not plans:
+        return [Way(None, tuple(_conjuncts(filter)))]
+    if len(plans) == 1 or weigh is None:
+        return plans[0]
+    every = [way for plan in plans for way in plan]
+    weights = dict(zip(map(id, every), weigh(every), strict=True))
+    return min(plans, key=lambda plan: sum(weights[id(way)] for way in plan))
 
 
 def is_led(filter: EventFilter) -> bool:
     """Whether an index leads to what matches, or a range of times or positions bounds the walk."""
     bounds = ("occurred_from", "position_from")
     return all(
-        not way.walks or any(getattr(each, name) is not None for each in way.conjuncts() for name in bounds)
-        for way in alternatives(filter)
+        way.lead is not None or any(getattr(each, name) is not None for each in way.rest for name in bounds)
+        for way in ways(filter)
     )
 
 
@@ -70,57 +84,60 @@ def _conjuncts(filter: EventFilter) -> Iterator[EventFilter]:
         yield from _conjuncts(part)
 
 
-def _led(conjuncts: Sequence[EventFilter]) -> list[Alternative]:
-    """The alternatives of the conjunct that leads best; empty when none leads."""
-    for find in (_single, _any_of, _or, _listed):
+def _plans(conjuncts: tuple[EventFilter, ...]) -> Iterator[list[Way]]:
+    """Each way, or ways together, in which the conjuncts can be looked for, from those that mostly find fewest."""
+    for find in (_singles, _lists, _kinds):
         for at, conjunct in enumerate(conjuncts):
-            rest = (*conjuncts[:at], *conjuncts[at + 1 :])
-            found = find(conjunct, rest)
-            if 1 <= len(found) <= MAX_ALTERNATIVES:
-                return found
-    return []
+            others = (*conjuncts[:at], *conjuncts[at + 1 :])
+            for lead, without in find(conjunct):
+                yield [Way(lead, (without, *others))]
+    for at, conjunct in enumerate(conjuncts):
+        if conjunct.or_ and len(conjunct.or_) <= MAX_WAYS:
+            rest = (replace(conjunct, or_=()), *conjuncts[:at], *conjuncts[at + 1 :])
+            yield from _either(conjunct.or_, rest)
 
 
-def _single(conjunct: EventFilter, rest: tuple[EventFilter, ...]) -> list[Alternative]:
-    if any(getattr(conjunct, name) is not None for name in _SELECTIVE):
-        return [Alternative(conjunct, rest)]
-    return []
+def _singles(conjunct: EventFilter) -> Iterator[tuple[Lead, EventFilter]]:
+    for name in _SINGLE:
+        value = getattr(conjunct, name)
+        if value is None:
+            continue
+        if name == "resource_id":
+            without = replace(conjunct, resource_type=None, resource_id=None)
+            yield Lead("resource", (conjunct.resource_type, value)), without
+        elif name == "resource_type":
+            if conjunct.resource_id is None:
+                yield Lead("resource", (value,)), replace(conjunct, resource_type=None)
+        else:
+            yield Lead(name, (value,)), replace(conjunct, **{name: None})
 
 
-def _any_of(conjunct: EventFilter, rest: tuple[EventFilter, ...]) -> list[Alternative]:
-    lists = {name: set(getattr(conjunct, name)) for name in ANY_OF if getattr(conjunct, name)}
-    if not lists:
-        return []
-    name = min(lists, key=lambda each: len(lists[each]))
-    return [
-        Alternative(replace(conjunct, **{name: (), ANY_OF[name]: value}), rest)
-        for value in sorted(lists[name])
-    ]
+def _lists(conjunct: EventFilter) -> Iterator[tuple[Lead, EventFilter]]:
+    for name, one in ANY_OF.items():
+        values = getattr(conjunct, name)
+        if values:
+            yield Lead(one, tuple(sorted(set(values)))), replace(conjunct, **{name: ()})
 
 
-def _or(conjunct: EventFilter, rest: tuple[EventFilter, ...]) -> list[Alternative]:
-    others = replace(conjunct, or_=())
-    found: list[Alternative] = []
-    for part in conjunct.or_:
-        ways = _led(list(_conjuncts(part)))
-        if not ways:
-            return []
-        found.extend(replace(way, rest=(*way.rest, others, *rest)) for way in ways)
-        if len(found) > MAX_ALTERNATIVES:
-            return []
-    return found
-
-
-def _listed(conjunct: EventFilter, rest: tuple[EventFilter, ...]) -> list[Alternative]:
-    """The rare values that have an index: failures, emergency access, and types."""
+def _kinds(conjunct: EventFilter) -> Iterator[tuple[Lead, EventFilter]]:
+    """The values that have an index of their own: failures, emergency access, and types."""
     if conjunct.emergency:
-        return [Alternative(conjunct, rest, lists=True)]
-    if conjunct.outcomes and 0 not in outcomes_of(conjunct):
-        return [
-            Alternative(replace(conjunct, outcomes=(one,)), rest, lists=True)
-            for one in sorted(set(conjunct.outcomes))
-        ]
-    return [
-        Alternative(replace(conjunct, types=(name,), categories=(), type_prefix=None), rest, lists=True)
-        for name in types_of(conjunct) or ()
-    ]
+        yield Lead("emergency", (True,)), replace(conjunct, emergency=None)
+    outcomes = outcomes_of(conjunct)
+    if outcomes and 0 not in outcomes:
+        yield Lead("outcome", tuple(outcomes)), replace(conjunct, outcomes=())
+    types = types_of(conjunct)
+    if types is not None:
+        yield Lead("type", tuple(types)), replace(conjunct, types=(), categories=(), type_prefix=None)
+
+
+def _either(parts: Sequence[EventFilter], rest: tuple[EventFilter, ...]) -> Iterator[list[Way]]:
+    """The ways of an `or_`: those of each part, with the rest beside it. Nothing when a part has none."""
+    found: list[Way] = []
+    for part in parts:
+        first = next(_plans(tuple(_conjuncts(part))), None)
+        if first is None:
+            return
+        found += [Way(way.lead, (*way.rest, *rest)) for way in first]
+    if len(found) <= MAX_WAYS:
+        yield found

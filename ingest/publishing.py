@@ -19,6 +19,10 @@ _SURELY_TAKEN = 900_000
 """Bytes. Kafka's default limit is 1,048,588 for a record with its batch; no smaller message is refused by it."""
 
 
+LINGER_MS = 5
+"""Long enough to put the messages of one POST together, and not felt by who waits for its answer."""
+
+
 class Message(NamedTuple):
     """A message to publish. Messages with the same `key` keep their order."""
 
@@ -29,10 +33,14 @@ class Message(NamedTuple):
 
 
 class Publisher:
-    """Publishes and waits until all in-sync replicas have it. For several threads; connects at the first use."""
+    """Publishes and waits until all in-sync replicas have it. For several threads; connects at the first use.
 
-    def __init__(self, settings: IngestSettings) -> None:
+    `linger_ms`: how long a message waits for others to go with it. 0 for who gathers them himself.
+    """
+
+    def __init__(self, settings: IngestSettings, *, linger_ms: int = LINGER_MS) -> None:
         self._settings = settings
+        self._linger_ms = linger_ms
         self._lock = threading.Lock()
         self._producer: KafkaProducer | None = None
 
@@ -64,6 +72,15 @@ class Publisher:
             self._discard(producer)
             raise translated(exc) from exc
 
+    def reach(self, topic: str) -> None:
+        """Return when the broker answers and has `topic`; raises what `publish` would."""
+        producer = self._connected()
+        try:
+            producer.partitions_for(topic)
+        except KafkaError as exc:
+            self._discard(producer)
+            raise translated(exc) from exc
+
     def close(self) -> None:
         """Close the connection. The object can be used again."""
         with self._lock:
@@ -80,7 +97,9 @@ class Publisher:
                     KafkaAdminClient, {"bootstrap_timeout_ms": timeout_ms} | self._settings.client_options()
                 ).close()
                 try:
-                    self._producer = KafkaProducer(**_options(self._settings))
+                    self._producer = KafkaProducer(
+                        **_options(self._settings) | {"linger_ms": self._linger_ms}
+                    )
                 except KafkaError as exc:
                     raise translated(exc) from exc
             return self._producer
@@ -99,8 +118,6 @@ def _options(settings: IngestSettings) -> dict[str, Any]:
     return {
         "acks": "all",
         "enable_idempotence": True,
-        # Long enough to put the messages of one POST together, and not felt by who waits for its answer.
-        "linger_ms": 5,
         "batch_size": 256 << 10,
         "compression_type": "lz4",
         "max_request_size": max(settings.max_message_bytes + (64 << 10), 1 << 20),

@@ -1,0 +1,93 @@
+"""Events that wait to be published: in order, bounded in number and bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingest.publishing import Message
+
+_BATCH_EVENTS = 500
+_BATCH_BYTES = 8 << 20
+"""Of one publication; more waits for the next."""
+_MOST_BYTES = 64 << 20
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """Events that go together. `told`: whoever waits for them; without it they are tried until Kafka has them."""
+
+    messages: Sequence[Message]
+    told: asyncio.Future[bool] | None = None
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(len(message.value or b"") for message in self.messages)
+
+    def tell(self, *, recorded: bool) -> None:
+        """Tell who waits, if anybody still does."""
+        if self.told is not None and not self.told.done():
+            self.told.set_result(recorded)
+
+
+class Queue:
+    """`events` and `size` count what is in it, and what was taken and is not `done` yet."""
+
+    def __init__(self, most: int) -> None:
+        self.events = 0
+        self._size = 0
+        self._most = most
+        self._entries: deque[Entry] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def has_room(self, entry: Entry, share: float = 1.0) -> bool:
+        """Whether `entry` fits into that share of what may wait."""
+        return (
+            self.events + len(entry.messages) <= self._most * share
+            and self._size + entry.size <= _MOST_BYTES * share
+        )
+
+    def put(self, entry: Entry) -> None:
+        """At the end."""
+        self._entries.append(entry)
+        self._count(entry, 1)
+
+    def drop(self, entry: Entry) -> None:
+        """Nobody wants it any more; nothing happens when it was taken already."""
+        if entry in self._entries:
+            self._entries.remove(entry)
+            self._count(entry, -1)
+
+    def take(self) -> list[Entry]:
+        """As many from the front as one publication may have, at least one."""
+        batch: list[Entry] = []
+        events = size = 0
+        while self._entries:
+            entry = self._entries[0]
+            events, size = events + len(entry.messages), size + entry.size
+            if batch and (events > _BATCH_EVENTS or size > _BATCH_BYTES):
+                break
+            batch.append(self._entries.popleft())
+        return batch
+
+    def done(self, entry: Entry, *, recorded: bool) -> None:
+        """What was taken is published, or given up."""
+        self._count(entry, -1)
+        entry.tell(recorded=recorded)
+
+    def failed(self, batch: Sequence[Entry] = ()) -> None:
+        """The batch was not published. Who waits is told, also of what has gathered meanwhile; the rest stays."""
+        several = [*batch, *self._entries]
+        self._entries = deque(entry for entry in several if entry.told is None)
+        for entry in several:
+            if entry.told is not None:
+                self.done(entry, recorded=False)
+
+    def _count(self, entry: Entry, sign: int) -> None:
+        self.events += sign * len(entry.messages)
+        self._size += sign * entry.size

@@ -180,7 +180,7 @@ def _actor(principal: Principal | None) -> Actor:
 
 
 def _request(look: Look) -> Request | None:
-    if look.method is None and look.path is None:
+    if look.method is None and look.path is None and look.status is None:
         return None
     return Request(
         method=look.method and (name(look.method) or "")[:32],

@@ -1,0 +1,118 @@
+"""Attempts that were denied: each on record, and a flood as a count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from domain.access.looks import Look, Via
+from domain.event import AuditEvent, Source
+from domain.validation import decode_event
+from ingest.publishing import Message
+from tests.graphql_api.trail import at
+from web.denials import Denials
+from web.recording import Recording
+
+SOURCE = Source(service="audit-trail")
+
+
+class Kept:
+    """A publisher that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        self.events.extend(decode_event(message.value or b"") for message in messages)
+
+    def reach(self, topic: str) -> None:
+        """Always."""
+
+
+def attempt(address: str | None) -> Look:
+    return Look(
+        via=Via.REST,
+        address="/v1/events",
+        correlation_id="c",
+        at=at(0),
+        method="GET",
+        path="/v1/events",
+        status=401,
+        client_address=address,
+        reason="no credentials",
+    )
+
+
+def after(what: Callable[[Denials], None], **bounds: int) -> list[AuditEvent]:
+    kept = Kept()
+
+    async def run() -> None:
+        recording = Recording(kept)
+        denials = Denials(recording, SOURCE, **bounds)
+        what(denials)
+        denials.close()
+        await recording.close()
+
+    asyncio.run(run())
+    return kept.events
+
+
+def counts(events: Sequence[AuditEvent]) -> list[tuple[str | None, int]]:
+    return [
+        (event.client.address if event.client else None, event.attributes.get("count", 1)) for event in events
+    ]
+
+
+def test_the_first_attempt_is_on_record_though_nothing_was_connected_yet() -> None:
+    (event,) = after(lambda denials: denials.note(None, attempt("10.0.0.1")))
+    assert (event.type, event.outcome_reason) == ("access.denied", "no credentials")
+    assert event.request is not None
+    assert (event.request.method, event.request.path, event.request.status) == ("GET", "/v1/events", 401)
+
+
+def test_a_flood_from_one_address_is_told_as_a_count_and_hides_no_other() -> None:
+    def knock(denials: Denials) -> None:
+        for _ in range(1000):
+            denials.note(None, attempt("10.0.0.1"))
+        denials.note(None, attempt("10.0.0.2"))
+
+    events = after(knock, most=3)
+    assert counts(events) == [*[("10.0.0.1", 1)] * 3, ("10.0.0.2", 1), ("10.0.0.1", 997)]
+    assert events[-1].request is not None
+    assert events[-1].request.path is None
+
+
+def test_a_flood_from_one_ipv6_subscriber_is_one_flood() -> None:
+    def knock(denials: Denials) -> None:
+        for number in range(100):
+            denials.note(None, attempt(f"2001:db8:1:2::{number:x}"))
+
+    assert [count for _, count in counts(after(knock, most=1))] == [1, 99]
+
+
+def test_a_flood_from_many_addresses_is_bounded_in_memory_and_in_events() -> None:
+    def knock(denials: Denials) -> None:
+        for number in range(500):
+            denials.note(None, attempt(f"10.0.{number // 250}.{number % 250}"))
+        assert len(denials._windows) == 11
+
+    found = counts(after(knock, addresses=10, in_all=5, most=2))
+    assert len(found) == 11
+    assert sum(count for _, count in found) == 500
+    assert found[-1] == (None, 490)
+
+
+def test_a_new_window_begins_when_one_has_ended() -> None:
+    kept = Kept()
+
+    async def run() -> None:
+        recording = Recording(kept)
+        denials = Denials(recording, SOURCE, seconds=0.05, most=1)
+        for _ in range(3):
+            denials.note(None, attempt("10.0.0.1"))
+            denials.note(None, attempt("10.0.0.1"))
+            await asyncio.sleep(0.15)
+        await recording.close()
+
+    asyncio.run(run())
+    assert len(kept.events) == 6

@@ -19,7 +19,7 @@ import typer
 from rich.table import Table
 
 from audit_trail import components, logs
-from audit_trail.commands import dead_letters, export, keys, projections
+from audit_trail.commands import dead_letters, export, graphql, keys, projections
 from audit_trail.commands.evidence import evidence
 from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop, on_stop_within
 from audit_trail.commands.terminal import out
@@ -55,6 +55,7 @@ app = typer.Typer(
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(projections.app, name="projections")
 app.add_typer(keys.app, name="keys")
+app.add_typer(graphql.app, name="graphql")
 app.command()(verify)
 app.command()(witness)
 app.command()(evidence)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from audit_trail import components
-from audit_trail.settings import Settings
+from audit_trail.settings import PREFIX, Settings
+from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.limits import QueryLimits
+from graphql_api.trusted import TrustedDocuments, load
 from ingest.publishing import Publisher
 from projections.export import Exports
 from projections.read_models import ReadModels
@@ -30,7 +32,10 @@ def serve(settings: Settings) -> None:
         ),
         reading_threads=settings.database_pool_size,
         max_message_bytes=settings.max_message_bytes,
-        pages=settings.introspection,
+        pages=settings.pages,
+        trusted=_trusted(settings),
+        allowed_origins=settings.allowed_origins,
+        max_client_subscriptions=settings.max_subscriptions_per_principal,
         max_exports=settings.max_exports,
         max_subscriptions=settings.max_subscriptions,
     )
@@ -49,3 +54,13 @@ def serve(settings: Settings) -> None:
         publisher.close()
         database.close()
         exporting.close()
+
+
+def _trusted(settings: Settings) -> TrustedDocuments:
+    """Raises `ConfigurationError` when they can't be read, or there are none and no others may be executed."""
+    source, only = settings.trusted_documents, settings.trusted_documents_only
+    if only and source is None:
+        raise ConfigurationError(
+            f"{PREFIX}TRUSTED_DOCUMENTS is not set, and no others may be executed: give a file or a folder"
+        )
+    return TrustedDocuments(() if source is None else load(source), only=only)

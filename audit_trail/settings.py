@@ -122,7 +122,22 @@ class Settings(BaseSettings):
         description="The address that the API listens on. Anyone who reaches it can read: keep it behind a gateway.",
     )
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
-    introspection: bool = Field(True, description="Whether GraphQL tells its schema, and GraphiQL is served.")
+    introspection: bool = Field(True, description="Whether GraphQL tells its schema.")
+    pages: bool = Field(
+        False,
+        description="Whether GraphiQL (/graphql) and Swagger UI (/docs) are served. `demo` and `up` do.",
+    )
+    trusted_documents: Path | None = Field(
+        None,
+        description="Documents that clients may ask for by hash: JSON that `graphql documents` printed, or a folder.",
+    )
+    trusted_documents_only: bool = Field(
+        False, description="Whether GraphQL executes trusted documents alone."
+    )
+    allowed_origins: List = Field(
+        (),
+        description="Origins besides the API's own from which browsers may open a WebSocket, as https://host:port.",
+    )
     max_page_size: int = Field(100, ge=1, le=1000, description="Most events on one page of an answer.")
     max_cost: int = Field(
         50_000,
@@ -131,6 +146,9 @@ class Settings(BaseSettings):
     )
     max_subscriptions: int = Field(
         200, ge=1, le=10_000, description="GraphQL subscriptions at once in one process of the API."
+    )
+    max_subscriptions_per_principal: int = Field(
+        50, ge=1, le=10_000, description="GraphQL subscriptions at once of one client, in one process."
     )
     max_exports: int = Field(
         2,
@@ -153,7 +171,9 @@ class Settings(BaseSettings):
         "info", description="The least level that is logged."
     )
 
-    @field_validator("kafka_bootstrap_servers", "kafka_topics", "log_vkeys", "witnesses", mode="before")
+    @field_validator(
+        "kafka_bootstrap_servers", "kafka_topics", "log_vkeys", "witnesses", "allowed_origins", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (

@@ -82,6 +82,8 @@ class Stack:
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         found: dict[str, object] = {"http_port": _port(self.settings)}
+        if "pages" not in self.settings.model_fields_set:
+            found["pages"] = True
         if self.settings.database_url is None:
             postgres = self._running.enter_context(EmbeddedPostgres(self.folder / "postgres"))
             self._services["PostgreSQL"] = postgres

@@ -119,7 +119,11 @@ class Context:
         limits: QueryLimits,
         waiting: Waiting | None = None,
         feed: Feed | None = None,
+        *,
+        client_key: str = "",
     ) -> None:
+        self.client_key = client_key
+        """Whose subscriptions are counted together."""
         self.models = models
         self.feed = feed
         self._waiting = waiting or Waiting(models, threads)

@@ -7,6 +7,7 @@ who wait. Nobody else listens or polls, and who waits holds no thread and no con
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -49,7 +50,9 @@ class Wake(Protocol):
 class Feed:
     """The checkpoints of the projections, and whether they have changed. One for the whole application."""
 
-    def __init__(self, models: Checkpoints, wake: Wake, *, limit: int) -> None:
+    def __init__(
+        self, models: Checkpoints, wake: Wake, *, limit: int, client_limit: int | None = None
+    ) -> None:
         self.positions: dict[str, int] = {}
         self.version = 0
         self.closed = False
@@ -57,21 +60,31 @@ class Feed:
         self._models = models
         self._wake = wake
         self._limit = limit
+        self._client_limit = limit if client_limit is None else client_limit
+        self._of_clients: Counter[str] = Counter()
         self._threads = Threads(1, "following")
         self._told = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._follows = False
 
     @asynccontextmanager
-    async def subscribed(self) -> AsyncIterator[None]:
-        """Follow the projections inside. Raises `QueryError` when there are as many subscriptions as may be."""
+    async def subscribed(self, client: str = "") -> AsyncIterator[None]:
+        """Follow the projections inside. Raises `QueryError` when there are as many subscriptions as may be.
+
+        So it does when `client`, which is who is counted together, has as many as one may have.
+        """
         if self.closed:
             raise QueryError(Code.UNAVAILABLE, "the server is stopping; subscribe again in a moment")
         if self.subscribers >= self._limit:
             raise QueryError(
                 Code.LIMIT_EXCEEDED, f"there are {self._limit} subscriptions, and no more may be"
             )
+        if self._of_clients[client] >= self._client_limit:
+            raise QueryError(
+                Code.LIMIT_EXCEEDED, f"you have {self._client_limit} subscriptions, and no more may be"
+            )
         self.subscribers += 1
+        self._of_clients[client] += 1
         try:
             if not self._follows:
                 self._follows = True
@@ -79,6 +92,9 @@ class Feed:
             yield
         finally:
             self.subscribers -= 1
+            self._of_clients[client] -= 1
+            if not self._of_clients[client]:
+                del self._of_clients[client]
 
     async def changed(self, version: int) -> bool:
         """Return when there is another version than that; False when there will be none any more."""

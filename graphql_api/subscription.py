@@ -48,7 +48,7 @@ async def _event_recorded(
     feed = _feed(context)
     wanted = filter_from(filter)
     _check(after)
-    async with feed.subscribed():
+    async with feed.subscribed(context.client_key):
         now = await context.read(context.models.positions)
         position: int = complete_up_to(wanted, now) if after is None else after
         while True:
@@ -106,7 +106,7 @@ async def _projection_advanced(
     context = info.context
     feed = _feed(context)
     _check(after)
-    async with feed.subscribed():
+    async with feed.subscribed(context.client_key):
         positions = await context.read(context.models.positions)
         if names is not None and not set(names) <= set(positions):
             raise QueryError(Code.BAD_USER_INPUT, "no projection of such a name is live", argument="names")

@@ -65,7 +65,12 @@ def create_app(
     # A thread to read, and one to cancel what another reads.
     exporting = Threads(2 * settings.max_exports, "exporting")
 
-    feed = Feed(models, wake or WakeUp(None), limit=settings.max_subscriptions)
+    feed = Feed(
+        models,
+        wake or WakeUp(None),
+        limit=settings.max_subscriptions,
+        client_limit=settings.max_client_subscriptions,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -16,6 +16,7 @@ from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
 from graphql_api.context import Context, ProvableLog, Readable
+from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from graphql_api.waiting import Waiting
@@ -42,7 +43,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             graphql_ide="graphiql" if settings.pages else None,
             allow_queries_via_get=settings.queries_via_get,
             subscription_protocols=(),
+            allowed_origins=settings.allowed_origins,
         )
+        self.trusted = settings.trusted
         self._models = models
         self._log = log
         self._threads = threads
@@ -59,10 +62,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             response = await self.run(request)
         except HTTPException as exc:
             headers = {"Allow": "GET, POST" if self.allow_queries_via_get else "POST"}
+            extensions = exc.extensions if isinstance(exc, _RefusedError) else {"code": "BAD_REQUEST"}
             response = Response(
-                msgspec.json.encode(
-                    {"errors": [{"message": exc.reason, "extensions": {"code": "BAD_REQUEST"}}]}
-                ),
+                msgspec.json.encode({"errors": [{"message": exc.reason, "extensions": extensions}]}),
                 exc.status_code,
                 headers if exc.status_code == 405 else None,
                 media_type(request) or JSON,
@@ -71,8 +73,15 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """One context for each HTTP request, so that a batch shares the limits."""
-        del request, response
-        return Context(self._models, self._log, self._threads, self._limits, self._waiting)
+        del response
+        return Context(
+            self._models,
+            self._log,
+            self._threads,
+            self._limits,
+            self._waiting,
+            client_key=client_key(request),
+        )
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """The response that the answer is put into; it carries the media type that was negotiated."""
@@ -89,7 +98,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return (
             self.graphql_ide is not None
             and request.method == "GET"
-            and request.query_params.get("query") is None
+            and not {"query", "documentId", "extensions"} & set(request.query_params)
             and "text/html" in request.headers.get("accept", "")
         )
 
@@ -103,18 +112,37 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     ) -> GraphQLRequestData | list[GraphQLRequestData]:
         """The request or the batch. Raises `HTTPException` that names what is wrong."""
         if request.method == "GET":
-            return _from_parameters(request.query_params, self.allow_queries_via_get)
+            if from_elsewhere(request.headers):
+                raise HTTPException(403, f"a page of another site must send {PREFLIGHT}, or use POST")
+            return self._operation(_from_parameters(request.query_params, self.allow_queries_via_get))
         if (request.content_type or "").partition(";")[0].strip().lower() != JSON:
             raise HTTPException(415, f"send the request as {JSON}")
         data = _json(await request.get_body(), "the body")
         if isinstance(data, list):
-            return [_operation(item) for item in self._bounded(data)]
-        return _operation(data)
+            return [self._operation(item) for item in self._bounded(data)]
+        return self._operation(data)
 
     def _bounded(self, batch: list[Any]) -> list[Any]:
         if 1 <= len(batch) <= self._limits.max_batch:
             return batch
         raise HTTPException(400, f"a batch holds from 1 to {self._limits.max_batch} operations")
+
+    def _operation(self, data: Any) -> GraphQLRequestData:
+        if not isinstance(data, dict):
+            raise HTTPException(400, "a request is a JSON object")
+        _typed(data, "query", str, "a string")
+        try:
+            query = self.trusted.text(data)
+        except QueryError as exc:
+            raise _RefusedError(exc) from exc
+        if not query:
+            raise HTTPException(400, "`query` is missing")
+        return GraphQLRequestData(
+            query=query,
+            variables=_typed(data, "variables", dict, "an object"),
+            operation_name=_typed(data, "operationName", str, "a string"),
+            extensions=_typed(data, "extensions", dict, "an object"),
+        )
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """The answer; `data` is left out when nothing was executed, as the GraphQL specification wants."""
@@ -133,6 +161,11 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return Response(msgspec.json.encode(response_data), status, {"content-type": content_type})
 
 
+def client_key(connection: Request | WebSocket) -> str:
+    """Who is counted together: the peer's address."""
+    return "" if connection.client is None else connection.client.host
+
+
 def media_type(request: Request) -> str | None:
     """The media type that the client takes; None when it takes neither."""
     accepted = [
@@ -146,7 +179,31 @@ def media_type(request: Request) -> str | None:
     return None
 
 
-def _from_parameters(parameters: Mapping[str, Any], allowed: bool) -> GraphQLRequestData:
+class _RefusedError(HTTPException):
+    """A request that names no document that may be executed; it keeps the error's code."""
+
+    def __init__(self, error: QueryError) -> None:
+        super().__init__(400, error.message)
+        self.extensions = error.extensions
+
+
+PREFLIGHT = "GraphQL-Require-Preflight"
+_PREFLIGHTED = (PREFLIGHT, "Apollo-Require-Preflight", "X-Requested-With", "Authorization")
+
+
+def from_elsewhere(headers: Mapping[str, str]) -> bool:
+    """Whether a browser sends this for a page of another site, without asking first.
+
+    Browsers say whose page it is in Sec-Fetch-Site. A header that only a preflighted request can have shows that
+    there was one, which this API never grants to others.
+    """
+    given = {name.lower(): value for name, value in headers.items()}
+    return given.get("sec-fetch-site") in {"cross-site", "same-site"} and not any(
+        name.lower() in given for name in _PREFLIGHTED
+    )
+
+
+def _from_parameters(parameters: Mapping[str, Any], allowed: bool) -> dict[str, Any]:
     if not allowed:
         raise HTTPException(405, "send the request by POST")
     data: dict[str, Any] = dict(parameters)
@@ -155,21 +212,7 @@ def _from_parameters(parameters: Mapping[str, Any], allowed: bool) -> GraphQLReq
             data[name] = _json(data[name], f"`{name}`")
         else:
             data.pop(name, None)
-    return _operation(data)
-
-
-def _operation(data: Any) -> GraphQLRequestData:
-    if not isinstance(data, dict):
-        raise HTTPException(400, "a request is a JSON object")
-    query = _typed(data, "query", str, "a string")
-    if not query:
-        raise HTTPException(400, "`query` is missing")
-    return GraphQLRequestData(
-        query=query,
-        variables=_typed(data, "variables", dict, "an object"),
-        operation_name=_typed(data, "operationName", str, "a string"),
-        extensions=_typed(data, "extensions", dict, "an object"),
-    )
+    return data
 
 
 def _typed(data: Mapping[str, Any], name: str, kind: type, words: str) -> Any:

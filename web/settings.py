@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from graphql_api.limits import QueryLimits
+from graphql_api.trusted import TrustedDocuments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,13 @@ class WebSettings:
     """Subscriptions at once, of all clients together; and WebSockets."""
     max_connection_subscriptions: int = 10
     """Operations at once on one WebSocket."""
+    max_client_subscriptions: int = 50
+    """Subscriptions at once of one client, which is told by `Context.client_key`."""
+    trusted: TrustedDocuments = field(default_factory=TrustedDocuments)
+    """Documents that may be asked for by their hash, and whether any others may be executed."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins besides the API's own from which browsers may open a WebSocket, as `https://host:port`."""
     queries_via_get: bool = True
     """GraphQL over GET; only queries, which are safe in the sense of RFC 9110."""
-    pages: bool = True
+    pages: bool = False
     """GraphiQL and Swagger UI."""

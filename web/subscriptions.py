@@ -19,11 +19,12 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
 from graphql_api.context import Context, ProvableLog, Readable
+from graphql_api.errors import Code, QueryError
 from graphql_api.feed import Feed
 from graphql_api.reading import Threads
 from graphql_api.schema import AuditTrailSchema
 from graphql_api.waiting import Waiting
-from web.graphql_endpoint import GraphQLEndpoint
+from web.graphql_endpoint import GraphQLEndpoint, client_key
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"
@@ -67,14 +68,22 @@ class SubscribingEndpoint(GraphQLEndpoint):
         finally:
             self._connections -= 1
 
-    def new_context(self) -> Context:
+    def new_context(self, client_key: str) -> Context:
         """The context of one operation."""
-        return Context(self._models, self._log, self._threads, self._limits, self._waiting, self._feed)
+        return Context(
+            self._models,
+            self._log,
+            self._threads,
+            self._limits,
+            self._waiting,
+            self._feed,
+            client_key=client_key,
+        )
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        """See `GraphQLEndpoint`; of a WebSocket it is used for nothing, as each operation has its own."""
-        del request, response
-        return self.new_context()
+        """See `GraphQLEndpoint`; of a WebSocket it only says who asks, as each operation has its own."""
+        del response
+        return self.new_context(client_key(request))
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """See `GraphQLEndpoint`; the type of an event stream comes with its transport."""
@@ -158,13 +167,30 @@ class _Connection(BaseGraphQLTransportWSHandler[Context, None]):
 
     def __init__(self, *, view: Any, schema: Any, **options: Any) -> None:
         super().__init__(view=view, schema=cast("Any", _PerOperation(schema, view)), **options)
+        self._endpoint: SubscribingEndpoint = view
 
     async def handle_message(self, message: Any) -> None:
         """See the base class, which takes the shape of a message for granted."""
-        if _well_formed(message):
-            await super().handle_message(message)
-        else:
+        if not _well_formed(message):
             await self.handle_invalid_message("not a message of graphql-transport-ws")
+            return
+        if message["type"] == "subscribe" and self.connection_acknowledged:
+            try:
+                self._prepare(message["payload"])
+            except QueryError as exc:
+                await self.send_message({"type": "error", "id": message["id"], "payload": [exc.formatted]})
+                return
+        await super().handle_message(message)
+
+    def _prepare(self, payload: dict[str, Any]) -> None:
+        """Put the document into a request that names one. Raises `QueryError` when it may not be executed."""
+        most = self._endpoint.max_subscriptions_per_connection
+        if most is not None and len(self.operations) >= most:
+            raise QueryError(Code.LIMIT_EXCEEDED, f"at most {most} operations at once on one WebSocket")
+        query = self._endpoint.trusted.text(payload)
+        if not query:
+            raise QueryError(Code.BAD_USER_INPUT, "`query` is missing", argument="query")
+        payload["query"] = query
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
@@ -182,7 +208,8 @@ class _PerOperation:
 
     async def stream(self, query: str, **options: Any) -> Any:
         """The results of an operation in a context of its own."""
-        return await self._schema.stream(query, **{**options, "context_value": self._view.new_context()})
+        context = self._view.new_context(options["context_value"].client_key)
+        return await self._schema.stream(query, **{**options, "context_value": context})
 
 
 _MAX_ID = 64
@@ -207,7 +234,7 @@ def _well_formed(message: Any) -> bool:
     payload = message.get("payload")
     return (
         isinstance(payload, dict)
-        and isinstance(payload.get("query"), str)
+        and isinstance(payload.get("query"), str | None)
         and isinstance(payload.get("variables"), dict | None)
         and isinstance(payload.get("operationName"), str | None)
     )

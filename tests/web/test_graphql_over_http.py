@@ -135,21 +135,23 @@ def test_a_large_body_is_refused_also_when_its_length_is_not_declared(lonely_cli
         assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_browsers_get_graphiql_from_our_own_files(lonely_client: httpx2.Client) -> None:
-    page = lonely_client.get("/graphql", headers={"Accept": "text/html,*/*;q=0.8"})
+def test_browsers_get_graphiql_from_our_own_files(serve: Serve, trail_url: str) -> None:
+    client = serve(trail_url, pages=True)
+    page = client.get("/graphql", headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     assert "//" not in page.text.replace("<!doctype", "")
     for path in _files(page.text):
-        assert lonely_client.get(path).status_code == 200, path
-    assert lonely_client.get("/graphql").status_code == 400
+        assert client.get(path).status_code == 200, path
+    assert client.get("/graphql").status_code == 400
 
 
-def test_swagger_ui_comes_from_our_own_files(lonely_client: httpx2.Client) -> None:
-    page = lonely_client.get("/docs")
+def test_swagger_ui_comes_from_our_own_files(serve: Serve, trail_url: str) -> None:
+    client = serve(trail_url, pages=True)
+    page = client.get("/docs")
     assert "default-src 'self'" in page.headers["content-security-policy"]
     for path in _files(page.text):
-        assert lonely_client.get(path).status_code == 200, path
+        assert client.get(path).status_code == 200, path
 
 
 def _files(page: str) -> list[str]:

@@ -13,9 +13,16 @@ query Patient($id: ID!) {
 }
 `;
 
+// A token that the address hands over, as /graphql#token=..., stays in this page's memory: it is in no history,
+// no storage and no request line.
+const token = new URLSearchParams(location.hash.slice(1)).get("token");
+if (token) history.replaceState(null, "", location.pathname + location.search);
+const headers = token ? { Authorization: `Bearer ${token}` } : {};
+
 ReactDOM.createRoot(document.getElementById("graphiql")).render(
   React.createElement(GraphiQL, {
-    fetcher: GraphiQL.createFetcher({ url: "/graphql" }),
+    fetcher: GraphiQL.createFetcher({ url: "/graphql", headers }),
+    shouldPersistHeaders: false,
     defaultQuery: example,
     defaultEditorToolsVisibility: "variables",
   }),

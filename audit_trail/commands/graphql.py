@@ -1,0 +1,61 @@
+"""`audit-trail graphql`: the schema, and trusted documents made from a client's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from audit_trail.settings import load
+from domain.errors import Reason, RejectedError
+
+app = typer.Typer(help="The GraphQL schema, and the documents of known clients.", no_args_is_help=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the schema, for code generators."""
+    from graphql_api.schema import sdl
+
+    typer.echo(sdl(), nl=False)
+
+
+@app.command()
+def documents(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help=".graphql files, each a whole document, or folders of them.", exists=True, metavar="FILE..."
+        ),
+    ],
+) -> None:
+    """Check documents against schema and limits, and print them as JSON by their SHA-256, for `trusted_documents`."""
+    from graphql_api.limits import QueryLimits
+    from graphql_api.schema import make_schema
+    from graphql_api.trusted import faults_of, hash_of
+
+    settings = load()
+    limits = QueryLimits(max_page=settings.max_page_size, max_cost=settings.max_cost)
+    made = make_schema(limits)._schema
+    found: dict[str, str] = {}
+    for file in _files(files):
+        try:
+            text = file.read_bytes().decode()
+        except UnicodeError as exc:
+            raise RejectedError(Reason.INVALID_FIELD, f"{file} is not UTF-8", field="files") from exc
+        faults = faults_of(text, made, limits)
+        if faults:
+            raise RejectedError(Reason.INVALID_FIELD, f"{file}: {'; '.join(faults)}", field="files")
+        found[hash_of(text)] = text
+    typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+
+
+def _files(given: list[Path]) -> list[Path]:
+    found = []
+    for each in given:
+        found += sorted(each.rglob("*.graphql")) if each.is_dir() else [each]
+    if not found:
+        raise RejectedError(Reason.MISSING_FIELD, "no .graphql file is in there", field="files")
+    return found

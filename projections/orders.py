@@ -46,7 +46,7 @@ class ByPosition:
 
     def __init__(self, connection: Connection, filter: EventFilter, as_of: int) -> None:
         self._connection = connection
-        self._query = build(connection, filter, as_of) if as_of >= 0 else None
+        self._query = build(connection, filter, as_of, positions_alone=True) if as_of >= 0 else None
 
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool

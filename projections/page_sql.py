@@ -27,11 +27,12 @@ _CHOICE = "choice.value"
 class Part(Struct):
     """One way to match, as the parts of a statement.
 
-    `choice`: the values that the lead may have, as a placeholder, each of which is looked for by itself. `by_span`: an
-    index of the activity table leads, and so gives spans in order, not positions. `repeats`: one value may find an
-    event twice; `overlaps`: two values may.
+    `base` is the table that is read, `aliases` are all whose positions are bounded. `choice`: the values that the lead
+    may have, as a placeholder, each of which is looked for by itself. `by_span`: an index of the activity table leads,
+    and so gives spans in order, not positions. `repeats`: a value may find an event twice; `overlaps`: two values may.
     """
 
+    base: str = "activity"
     joins: list[str] = field(default_factory=list)
     aliases: list[str] = field(default_factory=lambda: ["activity"])
     conditions: list[str] = field(default_factory=list)
@@ -49,13 +50,15 @@ class Query(Struct):
     distinct: bool
 
 
-def build(connection: Connection, filter: EventFilter, as_of: int) -> Query | None:
-    """The query of a filter, None when nothing can match."""
+def build(
+    connection: Connection, filter: EventFilter, as_of: int, *, positions_alone: bool = False
+) -> Query | None:
+    """The query of a filter, None when nothing can match. With `positions_alone` for `compose` and nothing else."""
     bounding = Bounding(connection, as_of)
     found = ways(filter, lambda each: weigh(connection, each, bounding))
     parameters = Parameters()
     parts = [
-        _part(way, bounds, parameters)
+        _part(way, bounds, parameters, alone=positions_alone)
         for way in found
         if (bounds := bounding.of(way)) is not None and (way.lead is None or way.lead.values)
     ]
@@ -78,11 +81,11 @@ def compose(
 
     def statement(part: Part) -> str:
         limits = [f"{name}.position {sign} %({at})s" for name in part.aliases for at, sign in signs.items()]
-        sorting = f"activity.position {order}"
+        sorting = f"{part.base}.position {order}"
         if part.by_span:
             sorting = f"activity.span {order}, {sorting}"
             limits += [f"activity.span {sign}= %({at})s >> {SPAN_BITS}" for at, sign in signs.items()]
-        return _select(part, "activity.position", limits, sorting, f"position {order}")
+        return _select(part, f"{part.base}.position", limits, sorting, f"position {order}")
 
     return _together(query, statement, "position", f"position {order}"), query.parameters | given
 
@@ -135,7 +138,7 @@ def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str
 
 def _select(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
     statement = (
-        f"{'SELECT DISTINCT' if part.repeats else 'SELECT'} {columns} FROM activity {' '.join(part.joins)}"
+        f"{'SELECT DISTINCT' if part.repeats else 'SELECT'} {columns} FROM {part.base} {' '.join(part.joins)}"
         f" WHERE {' AND '.join([*part.conditions, *limits])} ORDER BY {sorting} LIMIT %(limit)s"
     )
     if not part.choice:
@@ -155,12 +158,15 @@ def _together(query: Query, statement: Callable[[Part], str], columns: str, sort
     return f"{select} {columns} FROM ({union}) AS found ORDER BY {sorting} LIMIT %(limit)s"
 
 
-def _part(way: Way, bounds: Bounds, parameters: Parameters) -> Part:
+def _part(way: Way, bounds: Bounds, parameters: Parameters, *, alone: bool) -> Part:
     part = Part()
     if way.lead is not None:
         _begin(part, way.lead, parameters)
-    for conjunct in way.rest:
-        part.conditions.extend(conditions_of(conjunct, parameters))
+    compared = [text for conjunct in way.rest for text in conditions_of(conjunct, parameters)]
+    part.conditions.extend(compared)
+    if alone and part.joins and not compared:
+        # Nothing is asked of the activity table: the lead's own has all positions.
+        part.base, part.joins, part.aliases = part.aliases[1], [], part.aliases[1:]
     _bound(part, bounds, parameters)
     return part
 

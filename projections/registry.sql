@@ -34,6 +34,7 @@ SELECT
     set_config('enable_hashagg', 'off', true),
     set_config('enable_bitmapscan', 'off', true),
     set_config('enable_sort', 'off', true),
+    set_config('enable_seqscan', 'off', true),
     set_config('jit', 'off', true)
 FROM audit_trail.projection
 WHERE live AND NOT EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name);

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta, timezone
 from typing import Any
 
-import psycopg2
 import pytest
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import RejectedError
-from event_store.migrations import migrate
 from projections.activity import ActivityProjector
 from projections.filters import EventFilter, EventPage, PageRequest
-from projections.page_sql import Place, build, compose, compose_by_time, compose_counts
-from projections.registry import open_snapshot
 from tests.projections.building import START, Trail, an_event
 
 P1, P2 = {"id": "p1"}, {"id": "p2"}
@@ -335,96 +328,6 @@ def test_what_cannot_be_answered_is_refused_by_name(
     with pytest.raises(RejectedError) as refused:
         trail.read.events(EventFilter(**asked), PageRequest(**page))
     assert refused.value.field == field
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {},
-        {"patient": "p1"},
-        {"patient": "p1", "after": 1500},
-        {"actor": "u7"},
-        {"actor": "u7", "after": 1500},
-        {"types": ("access.denied", "user.logged_in")},
-        {"session": "s7"},
-        {"correlation_id": "c7"},
-        {"resource_type": "Patient"},
-        {"resource_type": "Observation", "resource_id": "o1"},
-        {"outcomes": ("major_failure",)},
-        {"emergency": True},
-        {"patient": "p1", "actor": "u7", "device": "d1"},
-        {"actor_in": ("u7", "u8")},
-        {"patient_in": ("p1", "p2"), "not_": EventFilter(device="d1")},
-        {"type_prefix": "access."},
-        {"or_": (EventFilter(patient="p1"), EventFilter(actor="u7"), EventFilter(session="s3"))},
-        {"or_": (EventFilter(patient="p1"), EventFilter(types=("access.denied",))), "device": "d1"},
-        {"actor": "u7", "not_": EventFilter(patient_in=("p1", "p2"))},
-        {"occurred_from": START + timedelta(minutes=2900), "not_": EventFilter(actor="u7")},
-        {"position_from": 2900, "or_": (EventFilter(actions=("R",)), EventFilter(device="d1"))},
-        {"not_": EventFilter(actor="u7")},
-    ],
-)
-def test_a_page_reads_an_index_and_never_the_whole_table(full: Trail, asked: dict[str, Any]) -> None:
-    bounds = dict(asked)
-    after = bounds.pop("after", None)
-    with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
-        open_snapshot(connection)
-        query = build(connection, EventFilter(**bounds), full.size - 1)
-        assert query is not None
-        statement, parameters = compose(query, after, None, newest_first=True)
-        cursor.execute(f"EXPLAIN {statement}", parameters | {"limit": 21})
-        plan = "\n".join(row[0] for row in cursor.fetchall())
-    assert "Seq Scan" not in plan, plan
-    assert "Index" in plan
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"patient": "p1"},
-        {"actor_in": ("u7", "u8")},
-        {"or_": (EventFilter(patient="p1"), EventFilter(session="s3"))},
-        {"occurred_from": START + timedelta(minutes=2940), "not_": EventFilter(actor="u7")},
-    ],
-)
-def test_a_page_by_time_and_a_count_read_an_index_too(full: Trail, asked: dict[str, Any]) -> None:
-    with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
-        open_snapshot(connection)
-        query = build(connection, EventFilter(**asked), full.size - 1)
-        assert query is not None
-        page, parameters = compose_by_time(query, Place(START, 2990), None, newest_first=True)
-        for statement in (page, compose_counts(query, "activity.type", "key")):
-            cursor.execute(f"EXPLAIN {statement}", parameters | {"limit": 21})
-            plan = "\n".join(row[0] for row in cursor.fetchall())
-            assert "Seq Scan" not in plan, plan
-
-
-@pytest.fixture(scope="module")
-def full(postgres: EmbeddedPostgres) -> Iterator[Trail]:
-    """A trail of some thousand events, which no test changes."""
-    name = "projections_full"
-    with closing(psycopg2.connect(postgres.url_for("postgres"))) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name}")
-    migrate(postgres.url_for(name))
-    with closing(Trail(postgres.url_for(name))) as trail:
-        kinds = ("record.read", "user.logged_in", "access.denied")
-        trail.given(
-            *(
-                an_event(
-                    kinds[number % 3],
-                    number,
-                    actor={"id": f"u{number % 50}"},
-                    patients=[{"id": f"p{number % 90}"}],
-                    device={"id": f"d{number % 9}"} if number % 4 == 0 else None,
-                    resources=[{"type": "Observation", "id": f"o{number % 70}"}],
-                    session=f"s{number % 40}",
-                    correlation_id=f"c{number}",
-                )
-                for number in range(3000)
-            )
-        )
-        yield trail
 
 
 def test_a_bound_outside_the_list_leaves_nothing_behind(told: Trail) -> None:

@@ -1,0 +1,184 @@
+"""A long trail against a short one, over HTTP with concurrent clients: the p99 of every indexed filter.
+
+`python -m benchmarks.scale FOLDER` measures the trails that `benchmarks.scale_fill` made in FOLDER.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, NamedTuple
+
+import msgspec
+
+from benchmarks.graphql import Client, served
+from benchmarks.scale_cases import COUNTS, FILTERS, PAGES, SUBJECTS, Trail
+from benchmarks.scale_corpus import Population
+from benchmarks.scale_fill import database_of, server
+from graphql_api.cursors import encode_cursor
+
+_NODES = "nodes { eventId position occurredAt type outcome source { service } actor { id name } }"
+_PAGE = (
+    "query P($filter: EventFilter, $first: Int, $after: String, $last: Int, $orderBy: EventOrder) {"
+    " events(filter: $filter, first: $first, after: $after, last: $last, orderBy: $orderBy)"
+    " { " + _NODES + " } }"
+)
+_COUNT = (
+    "query C($filter: EventFilter, $by: CountBy!) {"
+    " eventCounts(filter: $filter, by: $by, first: 100) { events buckets { key events } } }"
+)
+_HISTORY = 'query H($id: String!) { resource(type: "Observation", id: $id) { changes(first: 100) { nodes { path } } } }'
+Request = Callable[[Trail], bytes]
+
+
+def requests() -> dict[str, Request]:
+    """Every case by name; each call makes a request for another value."""
+    made: dict[str, Request] = {name: _page_of(make) for name, make in FILTERS.items()}
+    made |= {name: _place_of(make) for name, make in PAGES.items()}
+    made |= {f"counts: {name}": _count_of(make) for name, make in COUNTS.items()}
+    made |= {name: _subject_of(make) for name, make in SUBJECTS.items()}
+    made["resource history"] = lambda trail: _post(_HISTORY, {"id": trail.resource()["resourceId"]})
+    return made
+
+
+def _page_of(make: Callable[[Trail], dict[str, Any]]) -> Request:
+    return lambda trail: _post(_PAGE, {"filter": make(trail), "first": 100})
+
+
+def _place_of(make: Callable[[Trail], tuple[dict[str, Any], dict[str, Any]]]) -> Request:
+    def request(trail: Trail) -> bytes:
+        filter, page = make(trail)
+        variables = {"filter": filter} | {name: page[name] for name in ("first", "last") if name in page}
+        if "at" in page:
+            variables["after"] = encode_cursor(page["at"])
+        if "time" in page:
+            variables["orderBy"] = {"field": "OCCURRED_AT"}
+        return _post(_PAGE, variables)
+
+    return request
+
+
+def _count_of(make: Callable[[Trail], tuple[str, dict[str, Any]]]) -> Request:
+    def request(trail: Trail) -> bytes:
+        by, filter = make(trail)
+        return _post(_COUNT, {"filter": filter, "by": by})
+
+    return request
+
+
+def _subject_of(make: Callable[[Trail], str]) -> Request:
+    return lambda trail: _post("{ " + make(trail) + " }", {})
+
+
+def _post(query: str, variables: dict[str, Any]) -> bytes:
+    body = msgspec.json.encode({"query": query, "variables": variables})
+    head = b"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % len(body) + body
+
+
+class Measured(NamedTuple):
+    """One case, milliseconds: the median and the p99 of each trail."""
+
+    name: str
+    short: tuple[float, float]
+    long: tuple[float, float]
+
+    @property
+    def ratio(self) -> float:
+        """Of the p99s."""
+        return self.long[1] / self.short[1]
+
+
+class _Side(NamedTuple):
+    port: int
+    events: int
+
+
+def measure(
+    sides: Sequence[_Side], cases: dict[str, Request], clients: int, count: int, turns: int
+) -> Iterator[Measured]:
+    """Each case in turns: some requests to the short trail, some to the long one."""
+    for name, request in cases.items():
+        found: tuple[list[float], list[float]] = ([], [])
+        for turn in range(turns + 1):
+            for side, seconds in zip(sides, found, strict=True):
+                asked = _asked(side, request, turn, clients * (count if turn else count // 4 + 1))
+                times = _timed(side.port, asked, clients)
+                if turn:  # the first is to warm up
+                    seconds.extend(times)
+        short, long = (_milliseconds(each) for each in found)
+        yield Measured(name, short, long)
+
+
+def _asked(side: _Side, request: Request, seed: int, count: int) -> list[bytes]:
+    trail = Trail(side.events, Population.of(side.events), random.Random(seed))
+    return [request(trail) for _ in range(count)]
+
+
+def _timed(port: int, asked: Sequence[bytes], clients: int) -> list[float]:
+    found: list[float] = []
+
+    def ask(mine: Sequence[bytes]) -> None:
+        with closing(Client(port)) as client:
+            found.extend([client.seconds(request) for request in mine])
+
+    threads = [threading.Thread(target=ask, args=(asked[at::clients],)) for at in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(found) != len(asked):
+        raise RuntimeError("a request was not answered")
+    return found
+
+
+def _milliseconds(seconds: Sequence[float]) -> tuple[float, float]:
+    return 1e3 * median(seconds), 1e3 * quantiles(seconds, n=100, method="inclusive")[98]
+
+
+def _line(each: Measured) -> str:
+    return (
+        f"| {each.name} | {each.short[0]:.1f} | {each.short[1]:.1f} | {each.long[0]:.1f} | {each.long[1]:.1f}"
+        f" | {each.ratio:.2f}{'' if each.ratio <= 1.5 else ' **'} |"
+    )
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Measure, print a table, and write JSON where asked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--short", type=int, default=100_000)
+    parser.add_argument("--long", type=int, default=10_000_000)
+    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--requests", type=int, default=40, help="of each client in a turn")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--only", type=re.compile, default=re.compile(""), help="cases whose name has this")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    arguments = parser.parse_args(given)
+    cases = {name: each for name, each in requests().items() if arguments.only.search(name)}
+    results: list[Measured] = []
+    with ExitStack() as stack:
+        postgres = stack.enter_context(server(arguments.folder))
+        sides = [
+            _Side(stack.enter_context(served(postgres.url_for(database_of(events)))), events)
+            for events in (arguments.short, arguments.long)
+        ]
+        print(
+            "| asked for | short p50 ms | p99 | long p50 ms | p99 | ratio of p99 |\n|---|---|---|---|---|---|"
+        )
+        for each in measure(sides, cases, arguments.clients, arguments.requests, arguments.turns):
+            results.append(each)
+            print(_line(each), flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([each._asdict() for each in results], indent=1))
+
+
+if __name__ == "__main__":
+    main()

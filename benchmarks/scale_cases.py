@@ -1,0 +1,186 @@
+"""What a long trail is asked: every condition that the documentation calls indexed, alone and together.
+
+A case makes the filter of one request, from a population: each request asks for another value.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from benchmarks.scale_corpus import GATEWAY, LEGACY, START, YEAR, Population, skewed
+
+FAILURES = ["MINOR_FAILURE", "SERIOUS_FAILURE", "MAJOR_FAILURE"]
+Filter = dict[str, Any]
+
+
+class Trail(NamedTuple):
+    """Whom to ask for, in a trail of `events`."""
+
+    events: int
+    people: Population
+    chance: random.Random
+
+    def patient(self) -> str:
+        """Anybody; often one with many events."""
+        return f"p{skewed(self.chance, self.people.patients)}"
+
+    def user(self) -> str:
+        """Anybody; often one with many events."""
+        return f"u{skewed(self.chance, self.people.users)}"
+
+    def device(self) -> str:
+        """Any device."""
+        return f"d{skewed(self.chance, self.people.devices)}"
+
+    def address(self) -> str:
+        """Any address."""
+        at = skewed(self.chance, self.people.addresses)
+        return f"10.{at >> 16}.{at >> 8 & 255}.{at & 255}"
+
+    def session(self) -> str:
+        """Any session."""
+        return f"s-{self.chance.randrange(self.events // 30):08x}"
+
+    def correlation(self) -> str:
+        """Any correlation id."""
+        return f"c-{self.chance.randrange(self.events // 3):012x}"
+
+    def resource(self) -> Filter:
+        """Any patient's observation."""
+        patient = skewed(self.chance, self.people.patients)
+        return {"resourceType": "Observation", "resourceId": f"o{patient}-0"}
+
+    def day(self, days: float = 1) -> Filter:
+        """So many days, anywhere in the year."""
+        start = START + YEAR * (0.95 * self.chance.random())
+        return {"occurredFrom": _text(start), "occurredUntil": _text(start + timedelta(days=days))}
+
+    def place(self) -> int:
+        """Any position."""
+        return self.chance.randrange(self.events // 10, self.events)
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+FILTERS: dict[str, Callable[[Trail], Filter]] = {
+    "everything": lambda _: {},
+    "patient": lambda t: {"patient": t.patient()},
+    "the busiest patient": lambda _: {"patient": "p0"},
+    "actor": lambda t: {"actor": t.user()},
+    "user": lambda t: {"user": t.user()},
+    "device": lambda t: {"device": t.device()},
+    "service, frequent": lambda _: {"service": "patient-service"},
+    "service, rare": lambda _: {"source": "consent"},
+    "service, silent since": lambda _: {"service": LEGACY},
+    "resource type": lambda _: {"resourceType": "Observation"},
+    "resource": lambda t: t.resource(),
+    "type, frequent": lambda _: {"types": ["record.read"]},
+    "type, rare": lambda _: {"types": ["service.restarted"]},
+    "six types": lambda _: {
+        "types": [
+            "record.read",
+            "record.deleted",
+            "role.changed",
+            "access.denied",
+            "api.called",
+            "user.logged_in",
+        ]
+    },
+    "category, frequent": lambda _: {"categories": ["DATA"]},
+    "category, small": lambda _: {"categories": ["DEVICE", "SERVICE"]},
+    "prefix of types": lambda _: {"typePrefix": "emergency_access."},
+    "prefix of frequent types": lambda _: {"typePrefix": "record."},
+    "session": lambda t: {"session": t.session()},
+    "correlation id": lambda t: {"correlationId": t.correlation()},
+    "address": lambda t: {"address": t.address()},
+    "failures": lambda _: {"outcomes": FAILURES},
+    "major failures": lambda _: {"outcomes": ["MAJOR_FAILURE"]},
+    "emergency": lambda _: {"emergency": True},
+    "a day": lambda t: t.day(),
+    "a day, rare type": lambda t: {**t.day(), "types": ["role.changed"]},
+    "a month, patient": lambda t: {**t.day(30), "patient": t.patient()},
+    "a month, frequent service": lambda t: {**t.day(30), "service": "laboratory"},
+    "until a day": lambda t: {"occurredUntil": t.day()["occurredUntil"]},
+    "positions": lambda t: {"positionFrom": (at := t.place()) - 5000, "positionUntil": at},
+    "40 patients": lambda t: {"patientIn": sorted({t.patient() for _ in range(60)})[:40]},
+    "100 patients": lambda t: {"patientIn": [f"p{n}" for n in range(99, 1, -1)] + [t.patient()]},
+    "40 users": lambda t: {"userIn": sorted({t.user() for _ in range(50)})[:40]},
+    "patient or user": lambda t: {"or": [{"patient": t.patient()}, {"actor": t.user()}]},
+    "three ways": lambda t: {
+        "or": [{"session": t.session()}, {"types": ["role.changed"]}, {"outcomes": ["MAJOR_FAILURE"]}]
+    },
+    "patient, frequent type": lambda t: {"patient": t.patient(), "types": ["record.read"]},
+    "busiest patient, rare type": lambda _: {"patient": "p0", "types": ["record.exported"]},
+    "busiest patient, rare outcome": lambda _: {"patient": "p0", "outcomes": ["SERIOUS_FAILURE"]},
+    "patient, service": lambda t: {"patient": t.patient(), "service": "pharmacy"},
+    "patient, user": lambda t: {"patient": t.patient(), "user": t.user()},
+    "busiest patient and user": lambda _: {"patient": "p0", "user": "u0"},
+    "frequent service, rare type": lambda _: {"service": "patient-service", "types": ["role.changed"]},
+    "frequent service, rare outcome": lambda _: {"service": "patient-service", "outcomes": ["MAJOR_FAILURE"]},
+    "service and type that never meet": lambda _: {"service": GATEWAY, "types": ["record.read"]},
+    "silent service, frequent type": lambda _: {"service": LEGACY, "types": ["record.read"]},
+    "silent service, frequent category": lambda _: {"service": LEGACY, "categories": ["DATA"]},
+    "type and resource type that never meet": lambda _: {
+        "types": ["user.logged_in"],
+        "resourceType": "Observation",
+    },
+    "resource type, rare service": lambda _: {"resourceType": "Observation", "service": "consent"},
+    "user, service": lambda t: {"user": t.user(), "service": "billing"},
+    "user, device": lambda t: {"user": t.user(), "device": t.device()},
+    "user, frequent type": lambda t: {"user": t.user(), "types": ["record.read"]},
+    "user, rare type": lambda t: {"user": t.user(), "types": ["role.changed"]},
+    "address, frequent type": lambda t: {"address": t.address(), "types": ["record.read"]},
+    "session, not a type": lambda t: {"session": t.session(), "not": {"types": ["record.read"]}},
+    "emergency, service": lambda _: {"emergency": True, "service": "record-service"},
+    "patient of two": lambda t: {"and": [{"patient": t.patient()}, {"patient": t.patient()}]},
+}
+"""Filters of a first page."""
+
+FIRST: Filter = {"first": 100}
+PAGES: dict[str, Callable[[Trail], tuple[Filter, Filter]]] = {
+    "deep page": lambda t: ({}, {"first": 100, "at": t.place()}),
+    "deep page, user": lambda t: ({"user": t.user()}, {"first": 100, "at": t.place()}),
+    "deep page, frequent type": lambda t: ({"types": ["record.read"]}, {"first": 100, "at": t.place()}),
+    "deep page, failures": lambda t: ({"outcomes": FAILURES}, {"first": 100, "at": t.place()}),
+    "deep page, resource type": lambda t: ({"resourceType": "Observation"}, {"first": 100, "at": t.place()}),
+    "last": lambda _: ({}, {"last": 100}),
+    "last, patient": lambda t: ({"patient": t.patient()}, {"last": 100}),
+    "last, rare type": lambda _: ({"types": ["role.changed"]}, {"last": 100}),
+    "last, user": lambda t: ({"user": t.user()}, {"last": 100}),
+    "last, frequent service": lambda _: ({"service": "patient-service"}, {"last": 100}),
+    "by time": lambda _: ({}, {"first": 100, "time": True}),
+    "by time, deep": lambda t: ({}, {"first": 100, "time": True, "at": t.place()}),
+    "by time, patient": lambda t: ({"patient": t.patient()}, {"first": 100, "time": True}),
+    "by time, user": lambda t: ({"user": t.user()}, {"first": 100, "time": True}),
+    "by time, rare type": lambda _: ({"types": ["role.changed"]}, {"first": 100, "time": True}),
+    "by time, frequent type": lambda _: ({"types": ["record.read"]}, {"first": 100, "time": True}),
+    "by time, silent service": lambda _: ({"service": LEGACY}, {"first": 100, "time": True}),
+    "by time, a day": lambda t: (t.day(), {"first": 100, "time": True}),
+    "by time, oldest first": lambda _: ({"service": "portal"}, {"last": 100, "time": True}),
+}
+"""Filter and page: `at` is the position that the page comes after."""
+
+COUNTS: dict[str, Callable[[Trail], tuple[str, Filter]]] = {
+    "days of a year": lambda _: ("DAY", {}),
+    "types, patient": lambda t: ("TYPE", {"patient": t.patient()}),
+    "types, session": lambda t: ("TYPE", {"session": t.session()}),
+    "actors, patient": lambda t: ("ACTOR", {"patient": t.patient()}),
+    "hours, major failures": lambda _: ("HOUR", {"outcomes": ["MAJOR_FAILURE"]}),
+    "types, an hour": lambda t: ("TYPE", t.day(1 / 24)),
+    "types, a week": lambda t: ("TYPE", t.day(7)),
+    "services, a year": lambda _: ("SERVICE", {"occurredFrom": "2026-01-01T00:00:00Z"}),
+    "outcomes, frequent service": lambda _: ("OUTCOME", {"service": "patient-service"}),
+}
+
+SUBJECTS: dict[str, Callable[[Trail], str]] = {
+    "patient activity": lambda t: (
+        f'patient(id: "{t.patient()}", limit: 100) {{ events accesses {{ events }} }}'
+    ),
+    "user activity": lambda t: f'user(id: "{t.user()}", limit: 100) {{ __typename }}',
+    "device activity": lambda t: f'device(id: "{t.device()}", limit: 100) {{ __typename }}',
+}

@@ -12,13 +12,13 @@ from uuid import UUID
 
 import psycopg2
 
-from audit_trail.components import spare_the_collector
+from benchmarks.opening import open_database
 from benchmarks.report import Result
 from benchmarks.servers import Bench
 from domain.body import BodyFormat
 from domain.validation import decode_event
 from event_store.append import NewEvent, append
-from event_store.database import INGEST, PROJECTOR, Connection, Database
+from event_store.database import INGEST, Connection, Database
 from event_store.signing import HeadSigner
 from event_store.tlog.notes import SigningKey
 from projections.rebuild import rebuild
@@ -80,12 +80,6 @@ class _Steps:
         return ", ".join(
             f"{name} {end - began:.1f}" for (name, began), end in zip(self._began, ends, strict=False)
         )
-
-
-def open_database(url: str) -> Database:
-    """As `audit-trail projections rebuild` opens it, in its workers too."""
-    spare_the_collector()
-    return Database(url, PROJECTOR, size=8, application_name="bench-rebuild")
 
 
 def append_all(bench: Bench, url: str, events: int) -> None:

@@ -29,6 +29,7 @@ _THESE = sql.SQL(
 the planner looks at each element of an array that it is given.
 """
 _COLUMNS = "position, recorded_at, stream, stream_position, format, body"
+_AGGREGATE = int(BodyFormat.AGGREGATE)
 _FIXED = Struct(">hiqiqiqi16sihi")
 """Number of fields; length and value of all but the body; the body's length."""
 
@@ -84,7 +85,7 @@ def _copied(connection: Connection, statement: sql.Composed) -> Iterator[tuple[i
     with connection.cursor() as cursor:
         for fixed, body in copy_out_rows(cursor, statement.as_string(cursor), _FIXED):
             _, _, position, _, stream_position, _, us, _, raw, _, format, _ = fixed
-            if format == BodyFormat.AGGREGATE:
+            if format == _AGGREGATE:
                 yield position, None
                 continue
             yield (

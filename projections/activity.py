@@ -29,6 +29,8 @@ OUTCOME_CODES = {
 """FHIR R4 AuditEvent.outcome."""
 
 DEFAULT_ACTIONS: dict[str, Action] = {name: entry.action for name, entry in CATALOGUE.items()}
+_ACTION_CODES = {name: action.value for name, action in DEFAULT_ACTIONS.items()}
+_OTHER_ACTION = Action.EXECUTE.value
 
 SPAN_BITS = 12
 """4,096 positions make a span. The indexes end in the span, not in the position: PostgreSQL then keeps the many equal
@@ -110,8 +112,12 @@ class ActivityProjector:
             moment = utc(event.occurred_at)
             activity.append(_activity(position, moment, recorded))
             if event.resources:
-                named = {(resource.type, resource.id) for resource in event.resources}
-                resources.extend([(position, type, id) for type, id in named])
+                if len(event.resources) == 1:
+                    [resource] = event.resources
+                    resources.append((position, resource.type, resource.id))
+                else:
+                    named = {(resource.type, resource.id) for resource in event.resources}
+                    resources.extend([(position, type, id) for type, id in named])
             if not begin <= moment < end:  # mostly an event is of the same hour as the one before
                 begin = moment.replace(minute=0, second=0, microsecond=0)
                 end = begin + _HOUR
@@ -134,7 +140,7 @@ def _activity(position: int, moment: datetime, recorded: RecordedEvent) -> Row:
         OUTCOME_CODES[event.outcome],
         event.emergency,
         actor.kind in PERSONS,
-        (event.action or DEFAULT_ACTIONS.get(event.type, Action.EXECUTE)).value,
+        event.action.value if event.action else _ACTION_CODES.get(event.type, _OTHER_ACTION),
         event.type,
         event.source.service,
         actor.id,

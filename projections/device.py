@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -139,8 +140,12 @@ def _versions(device: Device, moment: datetime) -> Iterator[Row]:
         (_CONFIGURATION, device.configuration_version),
     ):
         if version is not None:
-            digest = hashlib.sha256(version.encode()).hexdigest()[:32]
-            yield (moment, moment, device.id, kind, digest, version)
+            yield (moment, moment, device.id, kind, _digest(version), version)
+
+
+@lru_cache(maxsize=1024)
+def _digest(version: str) -> str:
+    return hashlib.sha256(version.encode()).hexdigest()[:32]
 
 
 def _changes(recorded: RecordedEvent, device_id: str, moment: datetime) -> Iterator[Row]:

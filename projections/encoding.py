@@ -6,7 +6,7 @@ the table does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from struct import Struct
@@ -44,18 +44,30 @@ def _timestamp(moment: datetime) -> int:
     return since.days * _DAY_US + since.seconds * 1_000_000 + since.microseconds
 
 
-# The same ids and names come again and again; longer than a batch they need not be kept.
-@lru_cache(maxsize=8192)
 def _text(value: str) -> bytes:
     data = value.encode()
     return _LENGTH(len(data)) + data
 
 
-def _texts(values: tuple[str, ...]) -> bytes:
+# The same ids and names come again and again; longer than a batch they need not be kept, nor what is long.
+_short_text = lru_cache(maxsize=8192)(_text)
+_SHORT = 128
+_SHORT_ARRAY = 4
+"""Characters of a text and values of an array that are kept."""
+
+
+def _texts(values: Sequence[str]) -> bytes:
     if not values:
         return _EMPTY_ARRAY
+    return _short_array(tuple(values)) if len(values) <= _SHORT_ARRAY else _array(values)
+
+
+def _array(values: Sequence[str]) -> bytes:
     data = _ARRAY(1, 0, _TEXT_OID, len(values), 1) + b"".join(map(_text, values))
     return _LENGTH(len(data)) + data
+
+
+_short_array = lru_cache(maxsize=1024)(_array)
 
 
 def _json(value: bytes) -> bytes:
@@ -102,7 +114,7 @@ def _compiled(table: Table, fixed: list[int], rest: list[int]) -> Callable[[Iter
     ]
     parts = [
         f"head({', '.join([str(len(table.columns)), *values])})",
-        *(f"null if c{index} is None else f{index}(c{index})" for index in rest),
+        *(f"null if c{index} is None else {_call(table.columns[index].kind, index)}" for index in rest),
     ]
     row = ", ".join(f"c{index}" for index in range(len(table.columns)))
     source = f"lambda rows: [join(({', '.join(parts)},)) for ({row},) in rows]"
@@ -112,9 +124,16 @@ def _compiled(table: Table, fixed: list[int], rest: list[int]) -> Callable[[Iter
         "stamp": _timestamp,
         "join": b"".join,
         "null": _NULL,
+        "short": _short_text,
     }
     encode: Callable[[Iterable[Row]], list[bytes]] = eval(source, names)  # noqa: S307 - see above
     return encode
+
+
+def _call(kind: Kind, index: int) -> str:
+    if kind is Kind.TEXT:
+        return f"(short(c{index}) if len(c{index}) < {_SHORT} else f{index}(c{index}))"
+    return f"f{index}(c{index})"
 
 
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC)

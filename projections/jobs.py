@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
@@ -44,14 +44,14 @@ class Jobs:
         """Run `job(self, *arguments)` when a thread is free."""
         return self._pool.submit(job, self, *arguments)
 
-    def finish(self, futures: Iterable[Future[Any]]) -> None:
-        """Wait for all; raises what one raised, or what the check raises while waiting."""
+    def some(self, futures: Iterable[Future[Any]]) -> set[Future[Any]]:
+        """Those that are done, at least one; raises what the check raises while waiting."""
         waiting = set(futures)
-        while waiting:
-            done, waiting = wait(waiting, _SLICE)
-            for future in done:
-                future.result()
+        while True:
+            done, _ = wait(waiting, _SLICE, FIRST_COMPLETED)
             self._check()
+            if done:
+                return done
 
     def close(self) -> None:
         """End: what still runs is cancelled in the database, and what waits never begins."""

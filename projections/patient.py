@@ -80,7 +80,10 @@ class PatientProjector:
                 actors[event.actor.id] = (position, event.actor.id, event.actor.name)
             purposes = text_set(event.purpose_of_use)
             counts = (1, int(_is_access(event)), moment, moment)
-            for patient_id in {patient.id for patient in event.patients}:
+            patients = event.patients
+            for patient_id in (
+                (patients[0].id,) if len(patients) == 1 else {patient.id for patient in patients}
+            ):
                 timeline.append((position, patient_id))
                 access.append((*counts, patient_id, actor_id, purposes))
         return {

@@ -13,9 +13,9 @@ from projections.digests import TableDigest, digest_table
 from projections.holding import Hold, holding
 from projections.projector import Projector
 from projections.rebuild import chosen
+from projections.rebuild_finish import digest_builds, finish_builds
 from projections.rebuild_load import load_builds, new_build
 from projections.rebuild_parts import Parts
-from projections.rebuild_steps import digest_tables, finish_builds
 from projections.registry import SCRATCH, Build, list_builds, live_builds, misfit
 from projections.switching import build_of, drop_build
 
@@ -74,9 +74,8 @@ def _compare(parts: Parts, projector: Projector, hold: Hold) -> Verified:
     failures = finish_builds(parts, {name: projector}, builds, hold.check)
     if failures:
         raise ConfigurationError(f"projection {name} can't be computed again: {failures[name]}")
-    return Verified(
-        name, live.build, live.position, held, digest_tables(parts, projector, scratch, hold.check)
-    )
+    computed = digest_builds(parts, {name: projector}, builds, hold.check)[name]
+    return Verified(name, live.build, live.position, held, computed)
 
 
 def _scratch(parts: Parts, projector: Projector) -> Build:

@@ -122,6 +122,20 @@ class Settings(BaseSettings):
         description="The address that the API listens on. Anyone who reaches it can read: keep it behind a gateway.",
     )
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
+    reads_recorded: Literal["before", "after"] = Field(
+        "before",
+        description="When the record of a read has to be in Kafka: `before` its answer is sent, or `after` it.",
+    )
+    reads_unrecorded: Literal["refuse", "flag"] = Field(
+        "refuse",
+        description="What becomes of a read that can't be put on record: `refuse` it, or `flag` its answer.",
+    )
+    reads_record_seconds: float = Field(
+        5.0, gt=0, le=60, description="How long an answer waits for its record before that can't be kept."
+    )
+    reads_waiting: int = Field(
+        10_000, ge=100, le=1_000_000, description="Most events of reads that wait for Kafka in one process."
+    )
     introspection: bool = Field(True, description="Whether GraphQL tells its schema.")
     pages: bool = Field(
         False,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from audit_trail.export_work import State, Work, settle
 from domain.errors import ConfigurationError
-from projections.export import ExportRequest, Exports, Format, Opened
+from projections.export import ExportRequest, Format, Opened, Snapshot
 from projections.export_manifest import ExportFile, Manifest, exported, filter_of, manifest_of, now
 from projections.export_parquet import ParquetStream, join_parts
 
@@ -31,8 +32,16 @@ class Outcome(NamedTuple):
     was_finished: bool = False
 
 
+class Opening(Protocol):
+    """See `projections.export.Exports`."""
+
+    def open(self, request: ExportRequest, saved: Snapshot | None = None) -> AbstractContextManager[Opened]:
+        """See Exports."""
+        ...
+
+
 def export_to_file(
-    exports: Exports,
+    exports: Opening,
     request: ExportRequest,
     target: Path,
     *,

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from audit_trail import components
-from audit_trail.commands.terminal import out, plain, visible
+from audit_trail.commands.terminal import Unrecorded, out, plain, visible
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
@@ -60,10 +60,18 @@ def show_dead_letter(
     value: Annotated[
         bool, typer.Option("--value", help="Write the message's bytes and nothing else.")
     ] = False,
+    unrecorded: Unrecorded = None,
 ) -> None:
-    """Show one dead letter whole: the message, its headers and its Kafka coordinates. It may hold patient data."""
+    """Show one dead letter whole: the message, its headers and its Kafka coordinates. It may hold patient data.
+
+    That you looked is put on record, through Kafka.
+    """
+    from audit_trail.recording import CommandRecord
+
     with _desk() as desk:
         letter, state, by, reason = desk.show(id)
+    with CommandRecord(load(), "dead-letters show", {"id": id}, unrecorded) as record:
+        record.shown(1)
     if value:
         sys.stdout.buffer.write(letter.value or b"")
         return

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from audit_trail import components
+from audit_trail.commands.terminal import Unrecorded
 from audit_trail.settings import load
 from domain.errors import ConfigurationError, Reason, RejectedError
 
@@ -37,11 +38,14 @@ def evidence(
     ] = "",
     until: Annotated[str, typer.Option("--to", help="Occurred before then.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the kit that is there.")] = False,
+    unrecorded: Unrecorded = None,
 ) -> None:
     """Write an evidence kit: events, proofs, the signed tree head and a program that checks them, in one folder or zip.
 
-    Of --patient, --user and --device, all that are given must hold. The kit holds personal data.
+    Of --patient, --user and --device, all that are given must hold. The kit holds personal data, and that it was
+    written is put on record, through Kafka.
     """
+    from audit_trail.recording import CommandRecord
     from event_store.evidence.kit import write_kit
     from event_store.evidence.storage import require_free
     from projections.read_models import ReadModels
@@ -55,12 +59,16 @@ def evidence(
         )
     moments = {name: _moment(name, text) for name, text in {"from": since, "to": until}.items() if text}
     require_free(out, force=force)
+    settings = load()
     with (
-        closing(components.reader_database(load())) as database,
+        closing(components.reader_database(settings)) as database,
         Console(stderr=True).status("Writing the evidence kit"),  # shows on a terminal alone
     ):
         models = ReadModels(database)
-        chosen = _by_id(models, ids) if ids else _by_filter(models, asked, moments)
+        patients: dict[str, None] = {}
+        chosen = _by_id(models, ids, patients) if ids else _by_filter(models, asked, moments, patients)
+        with CommandRecord(settings, "evidence", chosen.asked, unrecorded) as record:
+            record.shown(len(chosen.positions), tuple(patients))
         written = write_kit(
             database,
             chosen,
@@ -75,7 +83,7 @@ def evidence(
     typer.echo(f"SHA-256 of manifest.json: {written.manifest_digest}")
 
 
-def _by_id(models: ReadModels, ids: Sequence[str]) -> Selection:
+def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) -> Selection:
     from event_store.evidence.kit import Selection
 
     positions = set()
@@ -87,12 +95,16 @@ def _by_id(models: ReadModels, ids: Sequence[str]) -> Selection:
         if found is None:
             raise RejectedError(Reason.INVALID_FIELD, f"no event has the id {UUID(text)}", field="--event")
         positions.add(found.position)
+        patients.update((patient.id, None) for patient in found.event.patients)
     asked = {"event": [str(UUID(text)) for text in ids]}
     return Selection(asked=asked, positions=sorted(positions), as_of_position=max(positions))
 
 
 def _by_filter(
-    models: ReadModels, asked: dict[str, str | list[str]], moments: dict[str, datetime]
+    models: ReadModels,
+    asked: dict[str, str | list[str]],
+    moments: dict[str, datetime],
+    patients: dict[str, None],
 ) -> Selection:
     from event_store.evidence.kit import Selection
     from projections.filters import EventFilter
@@ -102,7 +114,7 @@ def _by_filter(
         occurred_from=moments.get("from"),
         occurred_until=moments.get("to"),
     )
-    positions, as_of = _positions(models, filter)
+    positions, as_of = _positions(models, filter, patients)
     if not positions:
         raise RejectedError(
             Reason.INVALID_FIELD, f"no event up to position {as_of} matches: there is nothing to write"
@@ -111,15 +123,22 @@ def _by_filter(
     return Selection(asked={**asked, **said}, positions=positions, as_of_position=as_of)
 
 
-def _positions(models: ReadModels, filter: EventFilter) -> tuple[Sequence[int], int]:
-    """The positions of all that match, going up, and the position up to which that is complete."""
+def _positions(
+    models: ReadModels, filter: EventFilter, patients: dict[str, None]
+) -> tuple[Sequence[int], int]:
+    """The positions of all that match, going up, and the position up to which that is complete.
+
+    Puts into `patients` whom these events tell of.
+    """
     from projections.filters import MAX_PAGE, PageRequest
 
     found = array("q")
     page = models.events(filter, PageRequest(last=MAX_PAGE))
     as_of = page.as_of_position  # what is recorded while the pages are read stays out
     while page.events:
-        found.extend(each.position for each in reversed(page.events) if each.position <= as_of)
+        some = [each for each in reversed(page.events) if each.position <= as_of]
+        found.extend(each.position for each in some)
+        patients.update((patient.id, None) for each in some for patient in each.event.patients)
         if not page.has_previous or page.events[0].position >= as_of:
             break
         page = models.events(filter, PageRequest(last=MAX_PAGE, before=page.events[0].position))

@@ -12,13 +12,13 @@ import typer
 from rich.status import Status
 
 from audit_trail import components
-from audit_trail.commands.terminal import out
+from audit_trail.commands.terminal import Unrecorded, out
 from audit_trail.settings import load
 from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
-    from audit_trail.exporting import Outcome
-    from projections.export import ExportRequest, Exports
+    from audit_trail.exporting import Opening, Outcome
+    from projections.export import ExportRequest
 
 app = typer.Typer()
 
@@ -87,12 +87,17 @@ def export(
     address_prefix: Annotated[str | None, _text("The client's network address begins with this.")] = None,
     position_from: Annotated[int | None, _text("Recorded at this position or later.")] = None,
     position_until: Annotated[int | None, _text("Recorded before this position.")] = None,
+    unrecorded: Unrecorded = None,
 ) -> None:
     """Export events, or a read model's rows, to NDJSON, CSV or Parquet, with a manifest. It is personal data.
 
     All that is given must hold; of an option that is repeated, one value must match. The filters are those of the API.
+    The export itself is put on record, through Kafka.
     """
+    from audit_trail.recorded_export import RecordedExports
+    from audit_trail.recording import CommandRecord
     from projections.export import ExportRequest, Exports, Format
+    from projections.export_manifest import exported, filter_of
     from projections.filters import EventFilter, any_of
 
     request = ExportRequest(
@@ -128,14 +133,19 @@ def export(
             ),
         ),
     )
-    with closing(components.export_database(load())) as database:
+    settings = load()
+    asked = {"exported": exported(request), "filter": filter_of(request), "format": request.format}
+    with (
+        closing(components.export_database(settings)) as database,
+        CommandRecord(settings, "export", asked, unrecorded) as record,
+    ):
         try:
-            _run(Exports(database), request, output, resume=resume, force=force)
+            _run(RecordedExports(Exports(database), record), request, output, resume=resume, force=force)
         except RejectedError as exc:
             raise RejectedError(exc.reason, exc.message, field=_option(exc.field)) from exc
 
 
-def _run(exports: Exports, request: ExportRequest, output: Path, *, resume: bool, force: bool) -> None:
+def _run(exports: Opening, request: ExportRequest, output: Path, *, resume: bool, force: bool) -> None:
     from audit_trail.exporting import export_to_file
 
     if str(output) == _STANDARD_OUTPUT:
@@ -160,7 +170,7 @@ def _run(exports: Exports, request: ExportRequest, output: Path, *, resume: bool
     typer.echo(_says(outcome, output))
 
 
-def _write_to_pipe(exports: Exports, request: ExportRequest) -> None:
+def _write_to_pipe(exports: Opening, request: ExportRequest) -> None:
     from projections.export_stream import stream
 
     with exports.open(request) as opened:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
 out = Console(width=None if sys.stdout.isatty() else 1000)  # for a pipe, one row is one line
+
+Unrecorded = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REASON", help="Go on, for this reason, also when it can't be put on record that you looked."
+    ),
+]
+"""Of commands that show what is in the trail."""
 
 _SHOWN = 200
 """Characters of one cell. A field's name can be as long as its sender likes."""

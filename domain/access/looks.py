@@ -68,7 +68,8 @@ class Stage(StrEnum):
 class Look(Struct, frozen=True, kw_only=True):
     """How was asked. `address` is what was asked, such as ``/v1/events``; `document` the SHA-256 of a GraphQL document.
 
-    `path` is without the query, which may hold anything. `reason` says why a look did not succeed.
+    `path` is without the query, which may hold anything. `reason` says why a look did not succeed, `why` what it
+    was for, as whoever looked says.
     """
 
     via: Via
@@ -85,6 +86,7 @@ class Look(Struct, frozen=True, kw_only=True):
     document: str | None = None
     stage: Stage | None = None
     reason: str | None = None
+    why: str | None = None
 
 
 def read_events(
@@ -161,6 +163,7 @@ def _shared(principal: Principal | None, look: Look, source: Source) -> dict[str
         "actor": _actor(principal),
         "outcome": _outcome(look),
         "outcome_reason": look.reason and name(look.reason),
+        "reason": look.why and name(look.why),
         "session": identifier(principal.session) if principal else None,
         "client": Client(address=address, user_agent=agent) if address or agent else None,
         "correlation_id": identifier(look.correlation_id),

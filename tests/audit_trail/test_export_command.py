@@ -34,8 +34,12 @@ def trail(migrated_url: str) -> Iterator[Trail]:
     trail.close()
 
 
+# How exports are put on record has tests of its own.
+UNRECORDED = {"reads_unrecorded": "flag"}
+
+
 def exported(trail: Trail, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return run("export", *arguments, settings={"database_url": trail.url})
+    return run("export", *arguments, settings={"database_url": trail.url, **UNRECORDED})
 
 
 def manifest_of(file: Path) -> dict[str, Any]:
@@ -150,7 +154,7 @@ def filled(trail: Trail, events: int, size: int = 1000) -> None:
 def start(trail: Trail, *arguments: str | Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*PROGRAM, "export", *map(str, arguments)],
-        env=environment(database_url=trail.url),
+        env=environment(database_url=trail.url, **UNRECORDED),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -1,0 +1,31 @@
+"""An export of a command, put on record as it goes: that it begins, whom it tells of before it does, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from audit_trail.recording import CommandRecord
+from projections.export import ExportRequest, Exports, Opened, Snapshot
+from projections.export_told import telling
+
+
+class RecordedExports:
+    """See `projections.export.Exports`."""
+
+    def __init__(self, exports: Exports, record: CommandRecord) -> None:
+        self._exports = exports
+        self._record = record
+
+    @contextmanager
+    def open(self, request: ExportRequest, saved: Snapshot | None = None) -> Iterator[Opened]:
+        """See `Exports`. Raises what the record raises when it can't be kept."""
+        with self._exports.open(request, saved) as opened:
+            self._record.started()
+            telling(opened, self._record.told)
+            why = "cut off"
+            try:
+                yield opened
+                why = ""
+            finally:
+                self._record.ended(why or None)

@@ -27,6 +27,7 @@ from event_store.database import Connection, Database, lost
 from event_store.reading import read_events
 from projections.bulk import RangeLoad
 from projections.definition import describe_failure
+from projections.parentage import end_with_parent
 from projections.projector import Projector
 from projections.registry import Build, skipped
 
@@ -196,6 +197,9 @@ def work(pipe: Pipe, open_database: OpenDatabase, source: Source, builds: Mappin
     # Ctrl-C reaches every process of the terminal; it is the coordinator that ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        end_with_parent(parent.pid)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     loader: Loader | None = None
     try:

@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from audit_trail import components
+from audit_trail.commands.apart import go_apart
 from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop_within
+from audit_trail.commands.projecting import is_file, own_projection
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
@@ -46,17 +48,16 @@ def run(
     ] = False,
 ) -> None:
     """Keep a projection of your own up to date, until SIGTERM. A second process is a standby."""
-    from audit_trail.own_projections import OwnProjection
     from projections.metrics import RunnerMetrics
     from projections.own_changes import check_source
     from projections.runner import Runner
 
-    if not file.endswith(".py"):
+    if not is_file(file):
         raise ConfigurationError(
             f"{file} is no Python file; the built-in projections are run by `audit-trail project`"
         )
+    own = own_projection(load(), file)  # first, as it goes on in another process
     settings = long_running()
-    own = OwnProjection(settings, file)
     _log.info("projection %s, version %d, out of %s", own.projector.name, own.projector.version, file)
     with closing(own.database()) as database:
         check_source(database, own.projector, same_rows=same_rows)
@@ -83,7 +84,10 @@ def remove(
     from projections.registry import built_in
 
     # A broken file has no name to say, and its projection can still be removed by name.
-    called = load_own(Path(name)).name if name.endswith(".py") else name
+    called = name
+    if is_file(name):
+        go_apart(name)
+        called = load_own(Path(name)).name
     if called in {each.name for each in built_in()}:
         raise ConfigurationError(f"the projection {called} comes with Audit Trail, and is not removed")
     if not yes:

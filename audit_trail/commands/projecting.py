@@ -10,6 +10,7 @@ import typer
 from psycopg2.errors import InsufficientPrivilege
 
 from audit_trail import components
+from audit_trail.commands.apart import go_apart
 from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError
 
@@ -61,9 +62,10 @@ def is_file(name: str) -> bool:
 
 
 def own_projection(settings: Settings, file: str) -> OwnProjection:
-    """The projection of a file."""
+    """The projection of a file. From here on this is the process apart that may run it."""
     from audit_trail.own_projections import OwnProjection
 
+    go_apart(file)
     return OwnProjection(settings, file)
 
 

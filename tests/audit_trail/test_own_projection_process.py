@@ -1,4 +1,4 @@
-"""`projections run` of a file that loops for ever, or that was changed: how it ends, and what it says."""
+"""`projections run` of a file that ends its process, loops for ever or was changed: how it ends, and what it says."""
 
 from __future__ import annotations
 
@@ -55,8 +55,16 @@ def lag(trail: Trail) -> int:
     return next(each.lag for each in trail.read.projections() if each.name == "mine")
 
 
+def child_of(pid: int) -> int:
+    """The process that runs the file."""
+    [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return int(child)
+
+
 def busy_seconds(process: subprocess.Popen[str]) -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    fields = (
+        Path(f"/proc/{child_of(process.pid)}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    )
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -85,6 +93,83 @@ def test_a_second_signal_ends_a_file_that_loops_for_ever(
             process.kill()
     assert process.returncode == 128 + number
     assert "told twice" in said
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("os._exit(0)", "has ended its process with exit code 0"),
+        ("os._exit(7)", "has ended its process with exit code 7"),
+        ("ctypes.string_at(0)", "has ended its process by signal SIGSEGV"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "rebuild"])
+def test_code_that_ends_its_process_is_told_and_named(
+    trail: Trail, tmp_path: Path, code: str, said: str, command: str
+) -> None:
+    file = write(tmp_path, f"import ctypes, os\n{HEAD}\ndef rows(events):\n    {code}\n")
+    ended = run("projections", command, file, settings={"database_url": trail.url})
+    assert ended.returncode == 2
+    assert f"audit-trail: {file}: the code of this file" in ended.stderr
+    assert said in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "status", "pause", "verify"])
+def test_a_file_that_ends_its_process_as_it_is_read_is_told_by_every_command(
+    trail: Trail, tmp_path: Path, command: str
+) -> None:
+    file = write(tmp_path, f"import os\nos._exit(0)\n{HEAD}{PYTHON}")
+    ended = run("projections", command, file, settings={"database_url": trail.url})
+    assert ended.returncode == 2
+    assert f"{file}: the code of this file" in ended.stderr
+
+
+def test_a_crash_in_a_library_names_the_line(trail: Trail, tmp_path: Path) -> None:
+    file = write(tmp_path, f"import ctypes\n{HEAD}\ndef rows(events):\n    ctypes.string_at(0)\n")
+    line = file.read_text(encoding="utf-8").splitlines().index("    ctypes.string_at(0)") + 1
+    ended = run("projections", "run", file, settings={"database_url": trail.url})
+    assert f'File "{file}", line {line} in rows' in ended.stderr
+
+
+@pytest.mark.parametrize("which", ["parent", "child"])
+def test_neither_of_its_two_processes_outlives_the_other(trail: Trail, tmp_path: Path, which: str) -> None:
+    # A search that holds Python's lock for ever: no Python code of the process can run any more.
+    file = write(tmp_path, HEAD + "\nimport re\ndef rows(events):\n    re.match('(a+)+b', 'a' * 60)\n")
+    with started(*PROGRAM, "projections", "run", file, database_url=trail.url) as process:
+        try:
+            eventually(lambda: any(each.name == "mine" for each in trail.read.projections()))
+            eventually(lambda: computes(process, 0.5))
+            child = child_of(process.pid)
+            os.kill(process.pid if which == "parent" else child, signal.SIGKILL)
+            said, _ = process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert eventually(lambda: not alive(child), 10)
+    if which == "child":
+        assert process.returncode == 75
+        assert "was killed, by somebody or because memory was short" in said
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+
+
+def test_a_second_signal_ends_a_search_that_holds_pythons_lock_for_ever(trail: Trail, tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + "\nimport re\ndef rows(events):\n    re.match('(a+)+b', 'a' * 60)\n")
+    with started(*PROGRAM, "projections", "run", file, database_url=trail.url) as process:
+        try:
+            eventually(lambda: any(each.name == "mine" for each in trail.read.projections()))
+            eventually(lambda: computes(process, 0.5))
+            process.terminate()
+            time.sleep(0.2)
+            process.terminate()
+            process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGKILL
 
 
 def test_the_first_signal_ends_it_when_its_time_is_up() -> None:

@@ -17,12 +17,13 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.filters import EventFilter, within
 from projections.page_sql import Place, build, compose, compose_by_time
+from projections.weighing import expected
 
 _SQL = load(__package__, "activity.sql")
 _HOUR = timedelta(hours=1)
 _GROWTH = 4
-_MOST = 1024
-"""Hours of one window: it may hold all the events of a busy time, and they are sorted."""
+_FEW = 1000
+"""Events that are sorted without looking for windows."""
 _END = datetime.max.replace(tzinfo=UTC)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -78,9 +79,8 @@ class ByTime:
         """See `Order`. Raises `RejectedError` when there is no event at `after` or `before`."""
         newer, older = self._place("after", after), self._place("before", before)
         found: list[int] = []
-        windows = self._windows_back(newer, older) if newest_first else self._windows_forth(newer, older)
-        for start, until in windows:
-            window = EventFilter(occurred_from=start, occurred_until=until)
+        windows = self._windows(newer, older, newest_first=newest_first)
+        for window in windows:
             found += self._within(window, newer, older, limit - len(found), newest_first=newest_first)
             if len(found) == limit:
                 break
@@ -107,50 +107,50 @@ class ByTime:
             cursor.execute(statement, parameters | {"limit": limit})
             return [row[0] for row in cursor.fetchall()]
 
-    def _windows_back(
-        self, newer: Place | None, older: Place | None
-    ) -> Iterator[tuple[datetime, datetime | None]]:
+    def _windows(
+        self, newer: Place | None, older: Place | None, *, newest_first: bool
+    ) -> Iterator[EventFilter]:
+        if expected(self._connection, self._filter, self._as_of) <= _FEW:
+            return iter([EventFilter()])
+        return self._back(newer, older) if newest_first else self._forth(newer, older)
+
+    def _back(self, newer: Place | None, older: Place | None) -> Iterator[EventFilter]:
         edge = _END if newer is None else _hour(newer.occurred_at) + _HOUR
         last = _BEGINNING if older is None else _hour(older.occurred_at)
         until = None if newer is None else edge
         count = 1
         while edge > last and (nearest := self._nearest(last, until, newest_first=True)) is not None:
-            start = self._hour("hour_before", edge, count)
-            if start is None or nearest < start:
+            start, moment = self._hour("hour_before", edge, count), _hour(nearest.occurred_at)
+            if start is None or moment < start:
                 # Whatever is newer than the event there is in this window too, and little else.
-                start, count = nearest, 1
-            yield start, until
+                start, count = moment, 1
+            yield EventFilter(occurred_from=start, occurred_until=until, position_until=nearest.position + 1)
             edge = until = start
-            count = min(count * _GROWTH, _MOST)
+            count *= _GROWTH
 
-    def _windows_forth(
-        self, newer: Place | None, older: Place | None
-    ) -> Iterator[tuple[datetime, datetime | None]]:
+    def _forth(self, newer: Place | None, older: Place | None) -> Iterator[EventFilter]:
         edge = _BEGINNING if older is None else _hour(older.occurred_at)
         last = None if newer is None else _hour(newer.occurred_at) + _HOUR
         count = 1
         while (last is None or edge < last) and (
             nearest := self._nearest(edge, last, newest_first=False)
         ) is not None:
-            hour = self._hour("hour_after", edge, count)
-            if hour is None or nearest > hour:
-                hour, count = nearest, 1
+            hour, moment = self._hour("hour_after", edge, count), _hour(nearest.occurred_at)
+            if hour is None or moment > hour:
+                hour, count = moment, 1
             until = hour + _HOUR if hour < _END - _HOUR else None
-            yield edge, until
+            yield EventFilter(occurred_from=edge, occurred_until=until, position_from=nearest.position)
             if until is None:
                 return
             edge = until
-            count = min(count * _GROWTH, _MOST)
+            count *= _GROWTH
 
-    def _nearest(self, start: datetime, until: datetime | None, *, newest_first: bool) -> datetime | None:
-        """The hour of the last, or first, event in the log of those of a range that match."""
+    def _nearest(self, start: datetime, until: datetime | None, *, newest_first: bool) -> Place | None:
+        """The last, or first, event in the log of those of a range that match: in it none is beyond that one."""
         window = EventFilter(occurred_from=None if start == _BEGINNING else start, occurred_until=until)
         order = ByPosition(self._connection, within(self._filter, window), self._as_of)
         found = order.positions(None, None, 1, newest_first=newest_first)
-        if not found:
-            return None
-        place = self._place("after", found[0])
-        return None if place is None else _hour(place.occurred_at)
+        return self._place("after", found[0]) if found else None
 
     def _hour(self, statement: str, edge: datetime, count: int) -> datetime | None:
         with self._connection.cursor() as cursor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from event_store.statements import load
 from projections.conditions import Parameters
 from projections.encoding import utc
 from projections.filters import EventFilter
-from projections.planning import Lead, Way
+from projections.planning import Lead, Way, ways
 
 _SQL = load(__package__, "activity.sql")
 
@@ -42,6 +43,15 @@ class Bounds(Struct, frozen=True):
 
     oldest: int
     newest: int
+
+
+def expected(connection: Connection, filter: EventFilter, as_of: int) -> float:
+    """About how many events have to be looked at for all that match."""
+    bounding = Bounding(connection, as_of)
+    found = ways(filter, lambda each: weigh(connection, each, bounding))
+    if any(way.lead is None for way in found):
+        return math.inf
+    return sum(weigh(connection, found, bounding))
 
 
 def weigh(connection: Connection, found: Sequence[Way], bounding: Bounding) -> list[float]:

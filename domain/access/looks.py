@@ -6,7 +6,7 @@ was asked and whom the answer told of: never a token, a name of a patient, or th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -90,7 +90,7 @@ class Look(Struct, frozen=True, kw_only=True):
 
 
 def read_events(
-    principal: Principal,
+    principal: Principal | None,
     questions: Sequence[Read],
     patients: Sequence[str],
     look: Look,
@@ -108,13 +108,13 @@ def read_events(
         type=READ,
         action=Action.READ,
         resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
-        purpose_of_use=tuple(filter(None, map(name, principal.purpose_of_use[:20]))),
+        purpose_of_use=tuple(filter(None, map(name, principal.purpose_of_use[:20]))) if principal else (),
         attributes={
             "via": look.via.value,
             **({"stage": look.stage.value} if look.stage else {}),
             **_given("operation_name", look.operation),
             **_given("document_sha256", look.document),
-            "scope": _scope(principal),
+            **_scope(principal),
             **_questions(questions, min(_QUESTION_BYTES, limit // _QUESTIONS_SHARE)),
             "returned": sum(question.returned for question in questions),
             "patients": len(patients),
@@ -142,8 +142,20 @@ def denied_event(
         type=DENIED,
         action=Action.EXECUTE,
         resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
-        attributes={"via": look.via.value, **({"scope": _scope(principal)} if principal else {}), **many},
+        attributes={"via": look.via.value, **_scope(principal), **many},
     )
+
+
+def patients_told(events: Iterable[AuditEvent], asked: Collection[str] = ()) -> Iterator[str]:
+    """The patients that a reader of `events` is told of; `asked` are those that the question was about.
+
+    Of an event that says that others read, only these: all the rest would be listed again in each record of each read
+    of such events, and whoever looks every minute would list every patient that was ever looked at.
+    """
+    for event in events:
+        for patient in event.patients:
+            if event.type != READ or patient.id in asked:
+                yield patient.id
 
 
 def is_echo(event: AuditEvent) -> bool:
@@ -200,20 +212,23 @@ def _outcome(look: Look) -> Outcome:
     return Outcome.MINOR_FAILURE if status >= 400 or look.reason else Outcome.SUCCESS
 
 
-def _scope(principal: Principal) -> dict[str, Any]:
+def _scope(principal: Principal | None) -> dict[str, Any]:
     """By what right it was seen: the roles, and to which records of its own a principal is bound."""
+    if principal is None:
+        return {}
     own = {
         "actors": principal.actors,
         "patients": principal.patients,
         "sources": principal.sources,
         "devices": principal.devices,
     }
-    return {
+    scope = {
         "roles": [role.value for role in sorted(principal.roles)],
         **_given("issuer", principal.issuer),
         **_given("client_id", principal.client_id),
         **{key: bounded(values) for key, values in own.items() if values},
     }
+    return {"scope": scope}
 
 
 def _questions(questions: Sequence[Read], most: int) -> dict[str, Any]:

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 
 class Read(Struct, frozen=True):
-    """One question: the operation, what was asked (no result), and how many events or rows were returned."""
+    """One question: the operation, what was asked (no result), and how many events or rows were returned.
+
+    `echoes` of these tell only what subscribers were given, see `looks.is_echo`.
+    """
 
     operation: str
     asked: Mapping[str, Any]
     returned: int
+    echoes: int = 0
+
+
+class Taken(NamedTuple):
+    """What was noted up to now."""
+
+    questions: list[Read]
+    patients: tuple[str, ...]
+
+    @property
+    def only_echoes(self) -> bool:
+        """Whether nothing was told but what subscribers were given."""
+        return all(question.returned == question.echoes for question in self.questions)
 
 
 class Reads:
@@ -24,11 +40,22 @@ class Reads:
         self._patients: dict[str, None] = {}
 
     def note(
-        self, operation: str, asked: Mapping[str, Any], returned: int, patients: Iterable[str] = ()
+        self,
+        operation: str,
+        asked: Mapping[str, Any],
+        returned: int,
+        patients: Iterable[str] = (),
+        echoes: int = 0,
     ) -> None:
         """Add one question."""
-        self.questions.append(Read(operation, asked, returned))
+        self.questions.append(Read(operation, asked, returned, echoes))
         self._patients.update(dict.fromkeys(patients))
+
+    def take(self) -> Taken:
+        """All that was noted; what comes next is noted anew."""
+        questions, self.questions = self.questions, []
+        patients, self._patients = self._patients, {}
+        return Taken(questions, tuple(patients))
 
     @property
     def patients(self) -> tuple[str, ...]:

@@ -1,0 +1,164 @@
+"""One request as the record of reads sees it: who asked how, what was read for it, and whether that is on record."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from uuid import uuid4
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+from strawberry.http import GraphQLRequestData
+
+from domain.access.looks import Look, Stage, Via, read_events
+from domain.access.principal import Principal
+from domain.access.reads import Read, Reads
+from domain.event import Source
+from web.denials import Denials
+from web.recording import Recording, UnrecordedError
+
+_STATE = "looking"
+_CORRELATION = re.compile(r"[!-~]{1,128}")
+"""A client's own id of its request, when it is one."""
+
+
+class Recorder:
+    """The record of reads and of denied attempts, for one application."""
+
+    def __init__(self, recording: Recording, source: Source) -> None:
+        self.recording = recording
+        self.source = source
+        self.denials = Denials(recording, source)
+
+    def looking(self, scope: Scope, via: Via | None = None) -> Looking:
+        """What records one request or, of a connection, one operation."""
+        return Looking(self, scope, via or via_of(scope))
+
+    def denied(self, scope: Scope, status: int, reason: str) -> None:
+        """Put a 401 or 403 on record."""
+        looking = looking_at(scope) or self.looking(scope)
+        self.denials.note(looking.principal, looking.look(status=status, reason=reason))
+
+    async def close(self) -> None:
+        """Put on record what waits."""
+        self.denials.close()
+        await self.recording.close()
+
+
+class Looking:
+    """One request, or one operation of a connection. `flagged`: something was answered that is not on record."""
+
+    def __init__(self, recorder: Recorder, scope: Scope, via: Via) -> None:
+        self.reads = Reads()
+        self.flagged = False
+        self.refused = False
+        self.via = via
+        self._recorder = recorder
+        self._scope = scope
+        self._headers = Headers(scope=scope)
+        self._began = time.perf_counter()
+        self._operation: str | None = None
+        self._document: str | None = None
+        given = self._headers.get("x-request-id", "")
+        self.correlation_id = given if _CORRELATION.fullmatch(given) else str(uuid4())
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who asks; None when nobody was asked to say so."""
+        found: Principal | None = self._scope.get("state", {}).get("principal")
+        return found
+
+    def asks(self, *requests: GraphQLRequestData) -> None:
+        """The GraphQL documents that are executed."""
+        self._operation = ", ".join(each.operation_name for each in requests if each.operation_name) or None
+        digests = dict.fromkeys(sha256((each.query or "").encode()).hexdigest() for each in requests)
+        self._document = ", ".join(digests) or None
+
+    async def keep(self, status: int | None = None, stage: Stage | None = None) -> bool:
+        """Return when what was read up to now is on record, or the setting says that nobody waits for that.
+
+        False when it is not, and the answer is to be flagged. Raises `UnrecordedError` when there must be no answer.
+        """
+        questions, patients = taken = self.reads.take()
+        if not questions or (self.via is Via.SUBSCRIPTION and taken.only_echoes):
+            return True
+        return await self.say(questions, patients, status=status, stage=stage)
+
+    async def say(
+        self,
+        questions: Sequence[Read],
+        patients: Sequence[str] = (),
+        *,
+        status: int | None = None,
+        stage: Stage | None = None,
+        reason: str | None = None,
+    ) -> bool:
+        """As `keep`, of what is said here."""
+        recording = self._recorder.recording
+        events = read_events(
+            self.principal,
+            questions,
+            patients,
+            self.look(status=status, stage=stage, reason=reason),
+            self._recorder.source,
+            max_bytes=recording.settings.max_bytes,
+        )
+        try:
+            kept = await recording.keep(events)
+        except UnrecordedError:
+            self.refused = True
+            raise
+        self.flagged = self.flagged or not kept
+        return kept
+
+    def denied(self, reason: str) -> None:
+        """A part of the answer was refused for want of rights."""
+        self._recorder.denials.note(self.principal, self.look(status=403, reason=reason))
+
+    def look(
+        self, *, status: int | None = None, stage: Stage | None = None, reason: str | None = None
+    ) -> Look:
+        """How was asked, as of now."""
+        client = self._scope.get("client")
+        return Look(
+            via=self.via,
+            address=self._scope["path"],
+            correlation_id=self.correlation_id,
+            at=datetime.now(UTC),
+            method=self._scope.get("method"),
+            path=self._scope["path"],
+            status=status,
+            duration_ms=(time.perf_counter() - self._began) * 1000,
+            client_address=client[0] if client else None,
+            user_agent=self._headers.get("user-agent"),
+            operation=self._operation,
+            document=self._document,
+            stage=stage,
+            reason=reason,
+        )
+
+
+def looking_at(connection: Scope | HTTPConnection) -> Looking | None:
+    """What records this request; None where reads are not recorded, and of a connection with several operations."""
+    scope = connection.scope if isinstance(connection, HTTPConnection) else connection
+    found: Looking | None = scope.get("state", {}).get(_STATE)
+    return found
+
+
+def look_at(scope: Scope, looking: Looking) -> None:
+    """Have `looking_at` find it."""
+    scope.setdefault("state", {})[_STATE] = looking
+
+
+def via_of(scope: Scope) -> Via:
+    """The way in that a path is."""
+    path: str = scope["path"]
+    if scope["type"] == "websocket":
+        return Via.SUBSCRIPTION
+    if path == "/graphql":
+        return Via.GRAPHQL
+    return Via.EXPORT if path.startswith("/v1/export") else Via.REST

@@ -1,0 +1,115 @@
+"""Nothing that was read for an answer leaves before it is on record: every route at once, and GraphQL's own shape."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, MutableMapping
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+from graphql import GraphQLError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from strawberry.types import ExecutionResult
+
+from domain.access.looks import Stage
+from graphql_api.errors import Code, QueryError
+from web.looking import Looking, Recorder, look_at, looking_at
+from web.problems import problem
+from web.recording import UnrecordedError
+
+HEADER = "Audit-Recorded"
+"""`false` on an answer that is not on record."""
+GRAPHQL = "/graphql"
+
+
+class Recorded:
+    """ASGI middleware. An answer begins once what was read for it is on record; else it becomes a 503."""
+
+    def __init__(self, app: ASGIApp, recorder: Recorder, retry_after: int) -> None:
+        self._app = app
+        self._recorder = recorder
+        self._retry_after = retry_after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        looking = self._recorder.looking(scope)
+        look_at(scope, looking)
+        begun = False
+
+        async def recorded(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                if not await self._is_kept(looking, message["status"]):
+                    begun = True
+                    await self._refusal(scope)(scope, receive, send)
+                    return
+                if looking.flagged:
+                    MutableHeaders(scope=message)[HEADER] = "false"
+            if not begun:  # what the refusal stands for is not sent
+                await send(message)
+
+        await self._app(scope, receive, recorded)
+
+    @staticmethod
+    async def _is_kept(looking: Looking, status: int) -> bool:
+        try:
+            await looking.keep(status)
+        except UnrecordedError:
+            return False
+        return not looking.refused
+
+    def _refusal(self, scope: Scope) -> Response:
+        error = UnrecordedError()
+        headers = {"Retry-After": str(self._retry_after), HEADER: "false"}
+        if scope["path"] != GRAPHQL:
+            return problem(503, str(error), headers=headers)
+        wanted = "application/graphql-response+json"
+        media = wanted if wanted in Headers(scope=scope).get("accept", "") else "application/json"
+        return Response(msgspec.json.encode({"errors": [refused(error).formatted]}), 503, headers, media)
+
+
+async def marked(request: Request, answer: MutableMapping[str, Any]) -> None:
+    """Put what was read for a GraphQL answer on record; flag the answer when that fails and it is given all the same.
+
+    When it must not be given, `Recorded` sends another in its place. A part that was refused is put on record too.
+    """
+    looking = looking_at(request)
+    if looking is None:
+        return
+    for error in answer.get("errors") or ():
+        if (error.get("extensions") or {}).get("code") == Code.FORBIDDEN:
+            looking.denied(f"not allowed: {'.'.join(map(str, error.get('path') or ()))}")
+    try:
+        await looking.keep(200)
+    except UnrecordedError:
+        return
+    if looking.flagged:
+        answer["extensions"] = {**(answer.get("extensions") or {}), "recorded": False}
+
+
+async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """The results of a stream, each after what was read for it is on record; the last one says when that failed."""
+    async with aclosing(results):
+        async for result in results:
+            for error in result.errors or ():
+                if (error.extensions or {}).get("code") == Code.FORBIDDEN:
+                    looking.denied(f"not allowed: {'.'.join(map(str, error.path or ()))}")
+            try:
+                await looking.keep(stage=Stage.DELIVERED)
+            except UnrecordedError as exc:
+                yield ExecutionResult(data=None, errors=[refused(exc)])
+                return
+            if looking.flagged:
+                result.extensions = {**(result.extensions or {}), "recorded": False}
+            yield result
+
+
+def refused(exc: UnrecordedError) -> GraphQLError:
+    """What a client of GraphQL is told."""
+    return QueryError(Code.AUDIT_UNAVAILABLE, str(exc))

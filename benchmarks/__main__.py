@@ -1,4 +1,4 @@
-"""`python -m benchmarks [copy library projection verify rebuild graphql | profile]`."""
+"""`python -m benchmarks [copy library projection verify rebuild lag graphql | profile]`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from audit_trail.components import spare_the_collector
 from benchmarks.corpus import make_corpus
 from benchmarks.graphql import graphql_against
 from benchmarks.ingest import ingest_against
+from benchmarks.lag import lag_while_rebuilding
 from benchmarks.profile import profile
 from benchmarks.projection import projection_against
 from benchmarks.rebuild import rebuild_against
@@ -25,6 +26,7 @@ NAMES = {
     "projection": "live projection against the library's runner; with it, the disk that all takes",
     "verify": "audit-trail verify against hashing the same bytes alone",
     "rebuild": "a rebuild of all read models against raw COPY of their rows and the making of their indexes",
+    "lag": "how far behind the read models are while all of them are rebuilt under steady appends",
     "graphql": "a page over HTTP against the same rows by hand, and a long trail against a short one",
     "profile": "no ratio: where each microsecond of ingest goes",
 }
@@ -34,7 +36,7 @@ def main() -> int:
     """Measure, print, and write JSON where asked."""
     arguments = _arguments()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    names = arguments.names or ["copy", "library", "projection", "verify", "rebuild", "graphql"]
+    names = arguments.names or ["copy", "library", "projection", "verify", "rebuild", "lag", "graphql"]
     facts = machine("")
     results: list[Result] = []
     print(f"Making {arguments.events:,} events ...", flush=True)
@@ -53,6 +55,8 @@ def main() -> int:
             results += verify_against(bench)
         if "rebuild" in names:
             results += rebuild_against(bench)
+        if "lag" in names:
+            results += lag_while_rebuilding(bench)
         if "graphql" in names:
             results += graphql_against(bench)
         if results:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -88,16 +88,19 @@ def append_all(bench: Bench, url: str, events: int) -> None:
     messages = bench.corpus.messages[:events]
     with closing(Database(url, INGEST)) as database:
         for first in range(0, len(messages), _BATCH):
-            rows = []
-            for at, message in enumerate(messages[first : first + _BATCH], first):
-                event = decode_event(message)
-                rows.append(
-                    NewEvent(
-                        event.event_id, _STREAM, at, event.type, event.occurred_at, BodyFormat.NATIVE, message
-                    )
-                )
-            with database.transaction() as connection:
-                append(connection, rows, signer)
+            append_messages(database, signer, messages[first : first + _BATCH], first)
+
+
+def append_messages(database: Database, signer: HeadSigner, messages: Sequence[bytes], first: int) -> None:
+    """Append native messages in one transaction; `first` is the stream position of the first."""
+    rows = []
+    for at, message in enumerate(messages, first):
+        event = decode_event(message)
+        rows.append(
+            NewEvent(event.event_id, _STREAM, at, event.type, event.occurred_at, BodyFormat.NATIVE, message)
+        )
+    with database.transaction() as connection:
+        append(connection, rows, signer)
 
 
 def _rebuilt(url: str, database: Database, steps: _Steps) -> float:

@@ -28,6 +28,7 @@ def serve(settings: Settings) -> None:
         limits=QueryLimits(
             max_page=settings.max_page_size,
             max_cost=settings.max_cost,
+            max_unindexed_days=settings.max_unindexed_days,
             introspection=settings.introspection,
         ),
         reading_threads=settings.database_pool_size,

@@ -10,12 +10,14 @@ from uuid import UUID
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from domain.access.principal import Principal
 from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import RecordedEvent
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.errors import Code, QueryError, from_domain
 from graphql_api.feed import Feed
 from graphql_api.limits import QueryLimits
+from graphql_api.ranges import check_counted, check_range
 from graphql_api.reading import Threads
 from graphql_api.waiting import MAX_SECONDS, Freshness, Reached, Waiting
 from projections import answers
@@ -121,10 +123,12 @@ class Context:
         feed: Feed | None = None,
         *,
         client_key: str = "",
+        principal: Principal | None = None,
     ) -> None:
         self.client_key = client_key
         """Whose subscriptions are counted together."""
         self.models = models
+        self.principal = principal
         self.feed = feed
         self._waiting = waiting or Waiting(models, threads)
         self._wait_until: float | None = None
@@ -162,6 +166,17 @@ class Context:
                 requested=self._charged,
                 limit=limit,
             )
+
+    def check_range(self, filter: EventFilter, counted_by: CountBy | None = None) -> None:
+        """Raise `QueryError` when a page of `filter`, or its counts, would walk too much of the trail."""
+        days = self.limits.max_unindexed_days
+        try:
+            if counted_by is None:
+                check_range(filter, days)
+            else:
+                check_counted(filter, counted_by, days)
+        except AuditTrailError as exc:
+            raise from_domain(exc) from exc
 
     def list_size(self, wanted: int, argument: str = "limit") -> int:
         """`wanted` when a list may have that many rows; `QueryError` that names the argument otherwise."""

@@ -80,6 +80,7 @@ async def _event_counts(
     context = info.context
     context.spend(context.list_size(first, "first"))
     wanted = filter_from(filter)
+    context.check_range(wanted, by)
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
     await context.wait(freshness, partial(complete_up_to, wanted))
     found = await context.read(context.models.event_counts, wanted, by, first)

@@ -58,6 +58,7 @@ async def _events(
 ) -> EventConnection:
     page = page_request(info.context, first, after, last, before, order_by)
     wanted = filter_from(filter)
+    info.context.check_range(wanted)
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
     await info.context.wait(freshness, partial(complete_up_to, wanted))
     found = await events_page(info.context, wanted, page)

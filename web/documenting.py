@@ -33,11 +33,35 @@ EVENT_EXAMPLE: dict[str, Any] = {
     "stream_position": 311,
     "event": NATIVE_EXAMPLE,
 }
-PROBLEM_EXAMPLE: dict[str, Any] = {
-    "title": "Bad Request",
-    "status": 400,
-    "detail": "the request has parameters that are wrong or unknown",
-    "errors": [{"field": "occurred_from", "message": "Input should have timezone info"}],
+_DETAILS = {
+    400: "the request has parameters that are wrong or unknown",
+    404: "no event has this id",
+    408: "the body did not arrive in time",
+    409: "the answer is not complete up to that position yet",
+    413: "the body may be 5242880 bytes long",
+    415: "send the events as one of application/json, application/fhir+json",
+    422: "no item is a valid audit event",
+    429: "too many requests; try again",
+    501: "Parquet needs pyarrow, which is not installed",
+    503: "a service that is needed for this is away; try again",
+}
+_ERRORS: dict[int, list[dict[str, Any]]] = {
+    400: [{"field": "occurred_from", "message": "Input should have timezone info"}],
+    409: [
+        {
+            "field": "min_position",
+            "message": "not reached yet: complete up to position 1044",
+            "as_of_position": 1044,
+        }
+    ],
+    422: [{"index": 0, "reason": "missing_field", "field": "actor", "message": "this field is required"}],
+}
+_RETRY = {
+    "Retry-After": {
+        "description": "Seconds until it makes sense to ask again.",
+        "schema": {"type": "integer"},
+        "example": 5,
+    }
 }
 
 Responses = dict[int | str, dict[str, Any]]
@@ -60,8 +84,23 @@ def content(media_type: str, example: str | None = None) -> Responses:
 
 def problems(*statuses: int) -> Responses:
     """The documentation of problem answers. FastAPI's own 422 is never given and is taken out of the document."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}, "example": PROBLEM_EXAMPLE}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {status: _problem(status) if status >= 400 else _bodiless(status) for status in statuses}
+
+
+def _bodiless(status: int) -> dict[str, Any]:
+    return {"description": HTTPStatus(status).phrase}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    phrase = HTTPStatus(status).phrase
+    example: dict[str, Any] = {"title": phrase, "status": status}
+    if status in _DETAILS:
+        example["detail"] = _DETAILS[status]
+    if status in _ERRORS:
+        example["errors"] = _ERRORS[status]
+    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}, "example": example}}
+    headers = {"headers": _RETRY} if status in {429, 503} else {}
+    return {"description": phrase, "content": content, **headers}
 
 
 def install(app: FastAPI, kinds: list[type[msgspec.Struct]]) -> None:

@@ -8,9 +8,10 @@ footer. With `manifest=true` NDJSON also ends in a line that only a whole export
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 import structlog
 from fastapi import APIRouter, Query, Request
@@ -22,7 +23,7 @@ from domain.errors import ConfigurationError, Reason, RejectedError
 from graphql_api.reading import Threads
 from projections.export import ExportRequest, Format, Opened, check_request
 from projections.export_stream import stream
-from web.documenting import problems
+from web.documenting import EVENT_EXAMPLE, problems
 from web.filter_query import FilterQuery, refuse_repeated, renamed
 from web.problems import problem
 from web.settings import WebSettings
@@ -77,7 +78,10 @@ def export_routes(exports: Exportable, threads: Threads, settings: WebSettings) 
         summary="All events that match, or a read model's rows, as a file",
         response_class=Response,
         responses={
-            200: {"description": "OK", "content": {format.media_type: {} for format in Format}},
+            200: {
+                "description": "OK",
+                "content": {format.media_type: _documented(format) for format in Format},
+            },
             **problems(400, 501, 503),
         },
     )
@@ -99,6 +103,16 @@ def export_routes(exports: Exportable, threads: Threads, settings: WebSettings) 
         return _Download(exports, wanted, query.manifest, threads, places, settings.export_stall)
 
     return router
+
+
+def _documented(format: Format) -> dict[str, Any]:
+    examples = {
+        Format.NDJSON: json.dumps(EVENT_EXAMPLE) + "\n",
+        Format.CSV: "position,event_id,type\r\n1042,0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a01,record.read\r\n",
+    }
+    if format in examples:
+        return {"schema": {"type": "string"}, "example": examples[format]}
+    return {"schema": {"type": "string", "format": "binary"}}
 
 
 class _Download(Response):

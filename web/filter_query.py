@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from domain.errors import Reason, RejectedError
 from projections.export_manifest import RENAMED
-from projections.filters import ANY_OF, EventFilter, any_of, check_filter
+from projections.filters import ANY_OF, MAX_DEPTH, EventFilter, any_of, check_filter
 
 Text = Annotated[str | None, Field(default=None, max_length=256)]
 Texts = Annotated[list[str], Field(default_factory=list)]
@@ -67,8 +68,21 @@ class FilterQuery(BaseModel):
     not_purpose: Texts = _none_of("with this purpose of use")
     not_address: Texts = _none_of("from this network address")
 
+    more: str | None = Field(
+        default=None,
+        alias="filter",
+        max_length=8192,
+        description="A filter as JSON, which must hold beside the others: these names, and `and`, `or` (lists of "
+        "filters) and `not` (a filter).",
+        examples=['{"or": [{"patient": "17"}, {"not": {"type": ["api.called"]}}]}'],
+    )
+
     def filter(self) -> EventFilter:
         """The filter, as the read models take it. Raises `RejectedError` that names a parameter that refuses."""
+        filter = self._conditions()
+        return filter if self.more is None else _both(filter, filter_from_json(self.more))
+
+    def _conditions(self) -> EventFilter:
         values = {name: getattr(self, name) for name in _PLAIN}
         for field, name in RENAMED.items():
             values |= _condition(field, name, getattr(self, name))
@@ -86,6 +100,56 @@ _PLAIN = tuple(
     if name in FilterQuery.model_fields and name not in ANY_OF.values()
 )
 """The conditions that take one value."""
+
+
+def filter_from_json(text: str) -> EventFilter:
+    """The filter in the parameter `filter`. Raises `RejectedError` that says what in it is wrong."""
+    try:
+        given = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+        raise RejectedError(Reason.INVALID_FIELD, "not JSON", field="filter") from exc
+    return _nested(given, "filter", MAX_DEPTH)
+
+
+def _both(one: EventFilter, other: EventFilter) -> EventFilter:
+    return EventFilter(and_=(one, other)) if one.given() else other
+
+
+def _nested(given: Any, place: str, depth: int) -> EventFilter:
+    if not isinstance(given, dict) or not given:
+        raise RejectedError(Reason.INVALID_FIELD, "an object with a condition at least", field=place)
+    if depth < 0:
+        raise RejectedError(Reason.INVALID_FIELD, f"at most {MAX_DEPTH} levels of and, or, not", field=place)
+    both = _list_of(given, "and", place, depth) if "and" in given else ()
+    either = _list_of(given, "or", place, depth) if "or" in given else ()
+    refused = _nested(given["not"], f"{place}.not", depth - 1) if "not" in given else None
+    plain = {name: value for name, value in given.items() if name not in {"and", "or", "not"}}
+    if "filter" in plain:
+        raise RejectedError(Reason.INVALID_FIELD, "no such condition", field=f"{place}.filter")
+    listed = {
+        name: [value] if isinstance(value, str) and name.removeprefix("not_") in _LISTED else value
+        for name, value in plain.items()
+    }
+    try:
+        read = FilterQuery.model_validate(listed)
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part)[:64] for part in first["loc"])
+        raise RejectedError(Reason.INVALID_FIELD, first["msg"], field=f"{place}.{name}") from exc
+    found = [read._conditions()] if plain else []
+    if both or either or refused is not None:
+        found.append(EventFilter(and_=both, or_=either, not_=refused))
+    return found[0] if len(found) == 1 else EventFilter(and_=tuple(found))
+
+
+def _list_of(given: dict[str, Any], name: str, place: str, depth: int) -> tuple[EventFilter, ...]:
+    parts = given[name]
+    if not isinstance(parts, list) or not parts:
+        raise RejectedError(Reason.INVALID_FIELD, "a list of filters", field=f"{place}.{name}")
+    return tuple(_nested(part, f"{place}.{name}.{at}", depth - 1) for at, part in enumerate(parts))
+
+
+_LISTED = frozenset(RENAMED.values())
 
 
 def _condition(field: str, name: str, values: list[str]) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from graphql_api.reading import Threads
 from graphql_api.waiting import Freshness, Waiting, least_of
 from projections.table_conditions import Condition, Op
 from projections.table_pages import RowPage, RowRequest
+from web.asking import DEFAULT_PAGE, MinPosition, WaitForPosition, WaitSeconds
 from web.documenting import answer, problems
 from web.filter_query import refuse_repeated
 from web.problems import problem
-from web.reading import DEFAULT_PAGE, MinPosition, WaitForPosition, WaitSeconds
 
 _PAGING = frozenset({"first", "after"})
 _OWN = frozenset({"order_by", "descending", "min_position", "wait_for_position", "wait_seconds"}) | _PAGING

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -11,7 +13,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from domain.errors import Reason, RejectedError
+from domain.errors import Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
 from graphql_api.reading import Threads
 from ingest.publishing import Message
@@ -100,6 +102,7 @@ class _UnreadableError(Exception):
 def publishing_routes(publisher: Publisher, threads: Threads, settings: WebSettings) -> APIRouter:
     """The route that publishes."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
+    places = asyncio.Semaphore(settings.max_publishing)
 
     @router.post(
         "",
@@ -110,17 +113,29 @@ def publishing_routes(publisher: Publisher, threads: Threads, settings: WebSetti
     )
     async def publish(request: Request) -> Response:
         body = await request.body()
-        try:
-            return await threads.run(_publish, publisher, settings, body, list(request.headers.items()))
-        except _UnreadableError as exc:
-            return exc.response
+        if places.locked():
+            return problem(
+                503,
+                f"{settings.max_publishing} requests are being published, and no more may be at once; try again",
+                headers={"Retry-After": str(settings.retry_after)},
+            )
+        async with places:
+            until = time.monotonic() + settings.publishing_wait
+            try:
+                return await threads.run(
+                    _publish, publisher, settings, body, list(request.headers.items()), until
+                )
+            except _UnreadableError as exc:
+                return exc.response
 
     return router
 
 
 def _publish(
-    publisher: Publisher, settings: WebSettings, body: bytes, headers: list[tuple[str, str]]
+    publisher: Publisher, settings: WebSettings, body: bytes, headers: list[tuple[str, str]], until: float
 ) -> Response:
+    if time.monotonic() > until:
+        raise UnavailableError("this request waited too long for those before it")
     kept = _kafka_headers(headers)
     items: list[Item] = []
     messages: list[Message] = []

@@ -17,10 +17,13 @@ from domain.event import RecordedEvent
 from graphql_api.context import Readable
 from graphql_api.cursors import decode_cursor, encode_cursor
 from graphql_api.errors import QueryError
+from graphql_api.limits import QueryLimits
+from graphql_api.ranges import check_range
 from graphql_api.reading import Threads
-from graphql_api.waiting import DEFAULT_SECONDS, MAX_SECONDS, Freshness, Waiting
+from graphql_api.waiting import Waiting
 from projections.filters import EventPage, PageRequest
 from projections.search import complete_up_to
+from web.asking import DEFAULT_PAGE, FreshnessQuery, found, link_header
 from web.documenting import EVENT_EXAMPLE, answer, problems
 from web.filter_query import FilterQuery, refuse_repeated, renamed
 from web.problems import problem
@@ -31,25 +34,9 @@ _LIST_EXAMPLE = {
     "next": "/v1/events?patient=17&first=1&after=cDE6MTA0Mg",
     "previous": None,
 }
-MinPosition = Annotated[
-    int | None, Field(description="Refuse (409) unless the answer is complete up to this position.")
-]
-WaitForPosition = Annotated[
-    int | None,
-    Field(
-        description="Wait until the answer is complete up to this position; refuse (409) when it is not in time."
-    ),
-]
-WaitSeconds = Annotated[
-    float | None,
-    Field(
-        allow_inf_nan=False,
-        description=f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent.",
-    ),
-]
 
 
-class EventQuery(FilterQuery):
+class EventQuery(FilterQuery, FreshnessQuery):
     """The filters, and a page."""
 
     first: int | None = Field(
@@ -62,13 +49,6 @@ class EventQuery(FilterQuery):
         default="position", description="The order of recording, or that of the sources' clocks."
     )
     descending: bool = Field(default=True, description="Newest first, or oldest first.")
-    min_position: MinPosition = None
-    wait_for_position: WaitForPosition = None
-    wait_seconds: WaitSeconds = None
-
-    def freshness(self) -> Freshness:
-        """What the answer has to include."""
-        return Freshness(self.min_position, self.wait_for_position, self.wait_seconds)
 
     def page(self, max_page: int) -> PageRequest:
         """The page, as the read models take it. Raises `RejectedError` that names the parameter."""
@@ -88,9 +68,6 @@ class EventQuery(FilterQuery):
         )
 
 
-DEFAULT_PAGE = 50
-
-
 class EventList(msgspec.Struct, frozen=True, kw_only=True):
     """A page of events, in the order that was asked for, complete up to `as_of_position`.
 
@@ -103,38 +80,39 @@ class EventList(msgspec.Struct, frozen=True, kw_only=True):
     previous: str | None
 
 
-def reading_routes(models: Readable, threads: Threads, waiting: Waiting, max_page: int) -> APIRouter:
+def reading_routes(models: Readable, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
     """The routes that read."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
 
     @router.get(
         "",
         summary="Events that match, newest first",
-        responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(400, 409, 503)},
+        responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(304, 400, 409, 503)},
     )
     async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
         refuse_repeated(request)
-        wanted, filter = query.page(max_page), query.filter()
+        wanted, filter = query.page(limits.max_page), query.filter()
+        try:
+            check_range(filter, limits.max_unindexed_days)
+        except RejectedError as exc:
+            raise renamed(exc) from exc
         await waiting.until(query.freshness(), partial(complete_up_to, filter))
         try:
             page = await threads.run(models.events, filter, wanted)
         except RejectedError as exc:
             raise renamed(exc) from exc
         query.freshness().compare(page.as_of_position)
-        found = _list(request, query, page)
-        links = [
-            f'<{url}>; rel="{rel}"' for rel, url in (("next", found.next), ("prev", found.previous)) if url
-        ]
-        return _json(found, {"Link": ", ".join(links)} if links else {})
+        listed = _list(request, query, page)
+        return found(request, listed, link_header(next=listed.next, prev=listed.previous))
 
     @router.get(
         "/{event_id}",
         summary="One event",
-        responses={**answer(200, RecordedEvent, EVENT_EXAMPLE), **problems(400, 404, 503)},
+        responses={**answer(200, RecordedEvent, EVENT_EXAMPLE), **problems(304, 400, 404, 503)},
     )
-    async def get_event(event_id: UUID) -> Response:
+    async def get_event(request: Request, event_id: UUID) -> Response:
         event = await threads.run(models.event, event_id)
-        return problem(404, "no event has this id") if event is None else _json(event, {})
+        return problem(404, "no event has this id") if event is None else found(request, event, changes=False)
 
     return router
 
@@ -166,7 +144,3 @@ def _position(name: str, cursor: str | None) -> int | None:
         raise RejectedError(
             Reason.INVALID_FIELD, "not a cursor of this API; follow the links", field=name
         ) from exc
-
-
-def _json(value: Any, headers: dict[str, str]) -> Response:
-    return Response(msgspec.json.encode(value), 200, headers, "application/json")

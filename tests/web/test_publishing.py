@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
@@ -187,6 +189,47 @@ def test_a_broker_that_is_away_is_503(serve: Serve) -> None:
     assert response.status_code == 503
     assert response.headers["retry-after"] == "5"
     assert response.headers["content-type"] == "application/problem+json"
+
+
+class Slow:
+    """A publisher that publishes nothing before it may."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        assert messages
+        assert self.may.wait(20)
+
+
+def test_more_requests_than_may_wait_are_told_at_once_to_come_again(serve: Serve) -> None:
+    slow = Slow()
+    client = serve(NO_DATABASE, publisher=slow, publishing_threads=1, max_publishing=3)
+    with ThreadPoolExecutor(8) as clients:
+        sent = [clients.submit(client.post, "/v1/events", json=native()) for _ in range(8)]
+        until = time.monotonic() + 10
+        while sum(each.done() for each in sent) < 5 and time.monotonic() < until:
+            time.sleep(0.01)
+        refused = [each.result() for each in sent if each.done()]
+        assert [answer.status_code for answer in refused] == [503] * 5
+        assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+        assert "3 requests" in refused[0].json()["detail"]
+        slow.may.set()
+        answers = [each.result().status_code for each in sent]
+    assert sorted(answers) == [202] * 3 + [503] * 5
+    assert client.post("/v1/events", json=native()).status_code == 202
+
+
+def test_a_request_that_waits_too_long_for_those_before_it_is_503(serve: Serve) -> None:
+    slow = Slow()
+    client = serve(NO_DATABASE, publisher=slow, publishing_threads=1, publishing_wait=0.2)
+    with ThreadPoolExecutor(2) as clients:
+        sent = [clients.submit(client.post, "/v1/events", json=native()) for _ in range(2)]
+        time.sleep(0.6)
+        slow.may.set()
+        answers = [each.result() for each in sent]
+    assert sorted(answer.status_code for answer in answers) == [202, 503]
+    assert [answer.headers.get("retry-after") for answer in answers if answer.status_code == 503] == ["5"]
 
 
 def test_extreme_items_are_explained_each_by_itself(serve: Serve) -> None:

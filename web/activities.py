@@ -1,0 +1,262 @@
+"""`GET /v1/patients/{id}` and the like: the summaries that GraphQL has, of each kind of subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from domain.errors import Reason, RejectedError
+from domain.event import Actor
+from graphql_api.context import Readable
+from graphql_api.cursors import decode_history_cursor, encode_history_cursor
+from graphql_api.errors import QueryError
+from graphql_api.limits import QueryLimits
+from graphql_api.reading import Threads
+from graphql_api.waiting import Waiting, least_of
+from projections import answers, history
+from web.asking import DEFAULT_PAGE, FreshnessQuery, found, link_header
+from web.documenting import answer, problems
+from web.filter_query import refuse_repeated
+from web.problems import problem
+
+_AT = "2026-03-01T08:15:30.120000Z"
+_SEEN = {"first_seen": _AT, "last_seen": _AT, "as_of_position": 1044}
+_EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
+    answers.PatientActivity: {
+        "id": "17",
+        "events": 2,
+        **_SEEN,
+        "accesses": [
+            {
+                "actor_id": "Practitioner/17",
+                "actor_name": "Dr. Ada Example",
+                "accesses": 2,
+                "first_at": _AT,
+                "last_at": _AT,
+                "purposes": ["TREAT"],
+            }
+        ],
+    },
+    answers.UserActivity: {
+        "id": "Practitioner/17",
+        "name": "Dr. Ada Example",
+        "events": 2,
+        "failed_logins": 0,
+        "logins": 1,
+        **_SEEN,
+        "sessions": [],
+        "patients": [{"patient_id": "17", "accesses": 2, "first_at": _AT, "last_at": _AT}],
+        "actions": [{"type": "record.read", "events": 2}],
+    },
+    answers.DeviceActivity: {
+        "id": "pump-1",
+        "name": "Infusion pump 1",
+        **_SEEN,
+        "events": 3,
+        "connected": True,
+        "software_versions": [{"version": "2.1", "first_at": _AT, "last_at": _AT}],
+        "configuration_versions": [],
+        "configuration": [],
+    },
+    answers.ServiceActivity: {
+        "id": "patient-service",
+        **_SEEN,
+        "events": 9,
+        "state": "up",
+        "restarts": 1,
+        "health_failures": 0,
+        "periods": [],
+        "api_use": [{"hour": _AT, "method": "GET", "calls": 4, "failures": 0, "duration_ms": 81.5}],
+    },
+    answers.ResourceActivity: {"type": "Observation", "id": "o-1", **_SEEN},
+}
+KINDS: tuple[type[msgspec.Struct], ...] = tuple(_EXAMPLES)
+
+
+class FieldChange(msgspec.Struct, frozen=True):
+    """One field's change, with who made it and when; `before` and `after` are any JSON."""
+
+    position: int
+    event_id: str
+    occurred_at: datetime
+    actor: Actor
+    path: str
+    before: Any
+    after: Any
+
+
+class ChangeList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a resource's history, newest first. It may be short, even empty, and not be the last: follow `next`."""
+
+    changes: list[FieldChange]
+    as_of_position: int
+    next: str | None
+
+
+_CHANGES_EXAMPLE = {
+    "changes": [
+        {
+            "position": 1042,
+            "event_id": "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a01",
+            "occurred_at": _AT,
+            "actor": {"kind": "user", "id": "Practitioner/17"},
+            "path": "phone",
+            "before": "1",
+            "after": "2",
+        }
+    ],
+    "as_of_position": 1044,
+    "next": None,
+}
+
+
+class SummaryQuery(FreshnessQuery):
+    """How long the lists of a summary are."""
+
+    limit: int = Field(default=100, ge=1, description="Rows in each list of the summary.")
+
+
+class ChangesQuery(FreshnessQuery):
+    """A page of changes."""
+
+    path: str | None = Field(
+        default=None, max_length=1024, description="Only changes of this field, as events name it."
+    )
+    first: int | None = Field(default=None, ge=1, description="How many changes; 50 when absent.")
+    after: str | None = Field(default=None, description="Only changes after this cursor.")
+
+
+def activity_routes(models: Readable, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+    """The routes of all subjects. An identifier may hold a slash, as it is or as %2F."""
+    router = APIRouter(prefix="/v1", tags=["subjects"])
+    _subject(
+        router, "patients", answers.PatientActivity, models.patient, ("patient",), threads, waiting, limits
+    )
+    _subject(
+        router, "users", answers.UserActivity, models.user, ("user", "patient"), threads, waiting, limits
+    )
+    _subject(router, "devices", answers.DeviceActivity, models.device, ("device",), threads, waiting, limits)
+    _subject(
+        router, "services", answers.ServiceActivity, models.service, ("service",), threads, waiting, limits
+    )
+    _resources(router, models, threads, waiting, limits)
+    return router
+
+
+def _subject(
+    router: APIRouter,
+    plural: str,
+    kind: type[msgspec.Struct],
+    find: Callable[[str, int], Any],
+    projections: tuple[str, ...],
+    threads: Threads,
+    waiting: Waiting,
+    limits: QueryLimits,
+) -> None:
+    singular = plural.removesuffix("s")
+
+    @router.get(
+        f"/{plural}/{{id:path}}",
+        name=f"get_{singular}",
+        summary=f"The activity of a {singular}",
+        responses={**answer(200, kind, _EXAMPLES[kind]), **problems(304, 400, 404, 409, 503)},
+    )
+    async def get_subject(request: Request, id: _Id, query: Annotated[SummaryQuery, Query()]) -> Response:
+        refuse_repeated(request)
+        if query.limit > limits.max_list:
+            raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limits.max_list}", field="limit")
+        await waiting.until(query.freshness(), least_of(projections))
+        activity = await threads.run(find, id, query.limit)
+        if activity is None:
+            return problem(404, f"no event names this {singular}")
+        query.freshness().compare(activity.as_of_position)
+        return found(request, activity, link_header(related=f"/v1/events?{urlencode({singular: id})}"))
+
+
+_Id = Annotated[str, Path(description="The identifier, as events name it.", max_length=256, examples=["17"])]
+_Type = Annotated[str, Path(description="The resource's type.", max_length=256, examples=["Observation"])]
+
+
+def _resources(
+    router: APIRouter, models: Readable, threads: Threads, waiting: Waiting, limits: QueryLimits
+) -> None:
+    @router.get(
+        "/resources/{type}/{id:path}/changes",
+        summary="What changed in a resource, field by field",
+        responses={**answer(200, ChangeList, _CHANGES_EXAMPLE), **problems(304, 400, 409, 503)},
+    )
+    async def list_changes(
+        request: Request, type: _Type, id: _Id, query: Annotated[ChangesQuery, Query()]
+    ) -> Response:
+        refuse_repeated(request)
+        first = min(DEFAULT_PAGE, limits.max_page) if query.first is None else query.first
+        if first > limits.max_page:
+            raise RejectedError(
+                Reason.INVALID_FIELD, f"at most {limits.max_page}; follow the links", field="first"
+            )
+        place = None if query.after is None else _place(query.after)
+        await waiting.until(query.freshness(), least_of(["activity"]))
+        page = await threads.run(models.resource_changes, type, id, query.path, first, place)
+        query.freshness().compare(page.as_of_position)
+        listed = ChangeList(
+            changes=[_change(each) for each in page.changes],
+            as_of_position=page.as_of_position,
+            next=_next(request, page.end),
+        )
+        return found(request, listed, link_header(next=listed.next))
+
+    @router.get(
+        "/resources/{type}/{id:path}",
+        summary="The activity of a resource",
+        responses={
+            **answer(200, answers.ResourceActivity, _EXAMPLES[answers.ResourceActivity]),
+            **problems(304, 400, 404, 409, 503),
+        },
+    )
+    async def get_resource(
+        request: Request, type: _Type, id: _Id, query: Annotated[FreshnessQuery, Query()]
+    ) -> Response:
+        refuse_repeated(request)
+        await waiting.until(query.freshness(), least_of(["activity"]))
+        activity = await threads.run(models.resource, type, id)
+        if activity is None:
+            return problem(404, "no event names this resource")
+        query.freshness().compare(activity.as_of_position)
+        related = f"/v1/events?{urlencode({'resource_type': type, 'resource_id': id})}"
+        return found(request, activity, link_header(related=related))
+
+
+def _change(change: history.FieldChange) -> FieldChange:
+    return FieldChange(
+        change.position,
+        str(change.event_id),
+        change.occurred_at,
+        change.actor,
+        change.path,
+        change.before,
+        change.after,
+    )
+
+
+def _place(cursor: str) -> history.HistoryPlace:
+    try:
+        return history.HistoryPlace(*decode_history_cursor(cursor))
+    except QueryError as exc:
+        raise RejectedError(
+            Reason.INVALID_FIELD, "not a cursor of a history; follow the links", field="after"
+        ) from exc
+
+
+def _next(request: Request, end: history.HistoryPlace | None) -> str | None:
+    if end is None:
+        return None
+    kept = [pair for pair in request.query_params.multi_items() if pair[0] != "after"]
+    path = request.scope["raw_path"].decode("ascii") if "raw_path" in request.scope else request.url.path
+    return f"{path}?{urlencode([*kept, ('after', encode_history_cursor(*end))])}"

@@ -1,0 +1,74 @@
+"""What the readers of `/v1` have in common: how fresh an answer must be, and answers that a client may have already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from graphql_api.waiting import DEFAULT_SECONDS, MAX_SECONDS, Freshness
+
+DEFAULT_PAGE = 50
+MinPosition = Annotated[
+    int | None, Field(description="Refuse (409) unless the answer is complete up to this position.")
+]
+WaitForPosition = Annotated[
+    int | None,
+    Field(
+        description="Wait until the answer is complete up to this position; refuse (409) when it is not in time."
+    ),
+]
+WaitSeconds = Annotated[
+    float | None,
+    Field(
+        allow_inf_nan=False,
+        description=f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent.",
+    ),
+]
+
+
+class FreshnessQuery(BaseModel):
+    """What an answer has to include. An unknown parameter is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min_position: MinPosition = None
+    wait_for_position: WaitForPosition = None
+    wait_seconds: WaitSeconds = None
+
+    def freshness(self) -> Freshness:
+        """What the answer has to include."""
+        return Freshness(self.min_position, self.wait_for_position, self.wait_seconds)
+
+
+def found(
+    request: Request, value: Any, headers: Mapping[str, str] | None = None, *, changes: bool = True
+) -> Response:
+    """The answer as JSON, or 304 when the client has it already (RFC 9110, section 13.1.2).
+
+    The tag is of the answer itself, whoever asked for it and however it was found; it is weak where the same question
+    may have another answer later.
+    """
+    body = msgspec.json.encode(value)
+    tag = f'{"W/" if changes else ""}"{blake2b(body, digest_size=16).hexdigest()}"'
+    kept = {**(headers or {}), "ETag": tag}
+    if _has(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=kept)
+    return Response(body, 200, kept, "application/json")
+
+
+def _has(given: str, tag: str) -> bool:
+    """Whether a client's tags include ours, by the weak comparison that the RFC wants here."""
+    plain = tag.removeprefix("W/")
+    return any(each.strip().removeprefix("W/") in {plain, "*"} for each in given.split(","))
+
+
+def link_header(**links: str | None) -> dict[str, str]:
+    """The header `Link` (RFC 8288) of those that are there, by relation."""
+    given = [f'<{url}>; rel="{relation}"' for relation, url in links.items() if url]
+    return {"Link": ", ".join(given)} if given else {}

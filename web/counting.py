@@ -1,0 +1,99 @@
+"""`GET /v1/event-counts`: how many events match, in buckets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from domain.errors import Reason, RejectedError
+from graphql_api.context import Readable
+from graphql_api.limits import QueryLimits
+from graphql_api.ranges import check_counted
+from graphql_api.reading import Threads
+from graphql_api.waiting import Waiting
+from projections.counts import CountBy
+from projections.search import complete_up_to
+from web.asking import FreshnessQuery, found
+from web.documenting import answer, problems
+from web.filter_query import FilterQuery, refuse_repeated, renamed
+
+_EXAMPLE: dict[str, Any] = {
+    "buckets": [
+        {
+            "key": "2026-03-01T08:00:00+00:00",
+            "from": "2026-03-01T08:00:00Z",
+            "until": "2026-03-01T09:00:00Z",
+            "events": 10,
+        }
+    ],
+    "bucket_count": 1,
+    "events": 10,
+    "as_of_position": 1044,
+}
+
+
+class EventCount(msgspec.Struct, frozen=True, rename={"from_at": "from", "until_at": "until"}):
+    """The events of one bucket. `from` and `until` are those of an hour or a day, else null."""
+
+    key: str | None
+    from_at: datetime | None
+    until_at: datetime | None
+    events: int
+
+
+class EventCountList(msgspec.Struct, frozen=True, kw_only=True):
+    """Exact counts, complete up to `as_of_position`: the largest buckets first, of hours and days the newest.
+
+    `events` is the sum of all `bucket_count` buckets, those too that `first` cuts.
+    """
+
+    buckets: list[EventCount]
+    bucket_count: int
+    events: int
+    as_of_position: int
+
+
+class CountQuery(FilterQuery, FreshnessQuery):
+    """The filters, and what a bucket is of."""
+
+    by: CountBy = Field(description="What a bucket is of. Hours and days are by the sources' clocks, in UTC.")
+    first: int = Field(default=100, ge=1, description="How many buckets at most.")
+
+
+def counting_routes(models: Readable, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+    """The route that counts."""
+    router = APIRouter(prefix="/v1/event-counts", tags=["events"])
+
+    @router.get(
+        "",
+        summary="How many events match, by type, actor, hour and so on",
+        responses={**answer(200, EventCountList, _EXAMPLE), **problems(304, 400, 409, 503)},
+    )
+    async def count_events(request: Request, query: Annotated[CountQuery, Query()]) -> Response:
+        refuse_repeated(request)
+        if query.first > limits.max_list:
+            raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limits.max_list}", field="first")
+        filter, freshness = query.filter(), query.freshness()
+        try:
+            check_counted(filter, query.by, limits.max_unindexed_days)
+            await waiting.until(freshness, partial(complete_up_to, filter))
+            counts = await threads.run(models.event_counts, filter, query.by, query.first)
+        except RejectedError as exc:
+            raise renamed(exc) from exc
+        freshness.compare(counts.as_of_position)
+        buckets = [EventCount(each.key, each.from_at, each.until_at, each.events) for each in counts.buckets]
+        listed = EventCountList(
+            buckets=buckets,
+            bucket_count=counts.bucket_count,
+            events=counts.events,
+            as_of_position=counts.as_of_position,
+        )
+        return found(request, listed)
+
+    return router

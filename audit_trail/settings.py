@@ -158,6 +158,11 @@ class Settings(BaseSettings):
         ge=100,
         description="What a GraphQL request may cost by the estimate that each answer reports in `extensions.cost`.",
     )
+    max_unindexed_days: int = Field(
+        31,
+        ge=0,
+        description="The longest range of times for a filter to which no index leads and few events match; 0: any.",
+    )
     max_subscriptions: int = Field(
         200, ge=1, le=10_000, description="GraphQL subscriptions at once in one process of the API."
     )

@@ -19,7 +19,9 @@ from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
 from projections.wakeup import WakeUp
 from web import documenting, problems
+from web.activities import KINDS, ChangeList, activity_routes
 from web.bodies import BodyLimit
+from web.counting import EventCountList, counting_routes
 from web.exporting import Exportable, export_routes
 from web.health import Health, health_routes
 from web.log import log_routes, proof_routes
@@ -89,7 +91,9 @@ def create_app(
         redirect_slashes=False,
     )
     problems.install(app, settings.retry_after)
-    app.include_router(reading_routes(models, reading, waiting, settings.limits.max_page))
+    app.include_router(reading_routes(models, reading, waiting, settings.limits))
+    app.include_router(counting_routes(models, reading, waiting, settings.limits))
+    app.include_router(activity_routes(models, reading, waiting, settings.limits))
     app.include_router(projection_routes(models, reading, waiting, settings.limits.max_page))
     app.include_router(proof_routes(log, reading))
     app.include_router(log_routes(log, reading))
@@ -105,7 +109,20 @@ def create_app(
     if settings.pages:
         app.mount("/static", StaticFiles(directory=STATIC))
         app.add_api_route("/docs", swagger_ui, include_in_schema=False)
-    documenting.install(app, [RecordedEvent, EventList, RowList, ProjectionDescription, Accepted, Health])
+    documenting.install(
+        app,
+        [
+            RecordedEvent,
+            EventList,
+            RowList,
+            ProjectionDescription,
+            Accepted,
+            Health,
+            EventCountList,
+            ChangeList,
+            *KINDS,
+        ],
+    )
 
     def body_limit(path: str) -> int:
         return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes

@@ -18,6 +18,10 @@ class WebSettings:
     reading_threads: int = 8
     """As many as the reading pool has connections: more would only wait for one."""
     publishing_threads: int = 4
+    max_publishing: int = 32
+    """Requests that publish, or wait until they may; one more is answered 503 at once."""
+    publishing_wait: float = 5.0
+    """How long such a request may wait for a thread; a broker that is slow holds up those that are before it."""
     max_query_bytes: int = 256 * 1024
     """The largest body of a GraphQL request."""
     max_publish_bytes: int = 5 * 1024 * 1024

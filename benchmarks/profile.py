@@ -19,6 +19,8 @@ from event_store import append as appending
 from event_store import copy
 from event_store.database import INGEST, Database
 from event_store.merkle import Edge
+from event_store.signing import HeadSigner
+from event_store.tlog.notes import SigningKey
 from ingest.assignment import consumer_options
 from ingest.decoding import Decoded, Record, decode_records
 
@@ -79,13 +81,14 @@ def _steps(bench: Bench, topic: str) -> Iterator[tuple[str, float]]:
     records = _consumed(bench, topic, clock)
     with bench.database() as url, closing(Database(url, INGEST)) as database, clock.copies():
         bench.settle()
+        signer = HeadSigner([SigningKey.generate("audit-trail.example/bench")])
         edge = Edge(0)
         for at in range(0, len(records), _BATCH):
             part = records[at : at + _BATCH]
             with clock("decode and validate"):
                 decoded = decode_records(_STREAM, part, 1 << 20)
             with clock("append: whole transaction"), database.transaction() as connection:
-                appended = appending.append(connection, decoded.events)
+                appended = appending.append(connection, decoded.events, signer)
             _hashed(decoded, appended, edge, clock)
     return clock.lines()
 

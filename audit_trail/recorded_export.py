@@ -22,10 +22,8 @@ class RecordedExports:
         """See `Exports`. Raises what the record raises when it can't be kept."""
         with self._exports.open(request, saved) as opened:
             self._record.started()
-            telling(opened, self._record.told)
-            why = "cut off"
+            telling_of = telling(opened, self._record.told)
             try:
                 yield opened
-                why = ""
             finally:
-                self._record.ended(why or None)
+                self._record.ended(None if telling_of.finished else "cut off")

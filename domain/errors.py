@@ -7,6 +7,7 @@
     ├── AccessDeniedError        reject: who asks may not do this, a 403 answer
     ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
     ├── UnavailableError         retry: a service that we need is away, nothing was committed
+    │   └── UnrecordedError      retry: a read can't be put on record, so it is not answered
     ├── FencedError              retry: another process has moved on, read the position again
     ├── LogInconsistentError     stop: the log contradicts itself, refuse to write
     │   └── EventAlteredError    stop: one event is not what was sealed
@@ -85,6 +86,13 @@ class ProofError(AuditTrailError):
 
 class UnavailableError(AuditTrailError):
     """Retry: the database or the broker is away. Nothing was committed."""
+
+
+class UnrecordedError(UnavailableError):
+    """Retry: the read can't be put on record, so there is no answer."""
+
+    def __init__(self) -> None:
+        super().__init__("the read can't be put on record now, so it is not answered; try again")
 
 
 class FencedError(AuditTrailError):

@@ -19,10 +19,12 @@ Told = Callable[[int, list[str]], None]
 """Is told of rows that come next, and of the patients in them that are new. What it raises ends the export."""
 
 
-def telling(opened: Opened, told: Told) -> None:
+def telling(opened: Opened, told: Told) -> Telling:
     """Have `told` know of every batch of `opened` before the batch goes on. It is called in the reading thread."""
     names = _of_events if opened.request.table is None else _of_rows(opened.source.columns)
-    opened.source = _Told(opened.source, names, told)
+    source = Telling(opened.source, names, told)
+    opened.source = source
+    return source
 
 
 class Newly:
@@ -46,8 +48,10 @@ class Newly:
         return found
 
 
-class _Told:
-    """See `projections.export.Source`."""
+class Telling:
+    """See `projections.export.Source`. `finished`: the last batch has gone on."""
+
+    finished = False
 
     def __init__(self, source: Source, names: Callable[[Any], Iterator[str]], told: Told) -> None:
         self._source = source
@@ -56,18 +60,23 @@ class _Told:
 
     @property
     def columns(self) -> tuple[ExportColumn, ...]:
+        """See `Source`."""
         return self._source.columns
 
     def batches(self, beyond: tuple[Any, ...] | None) -> Generator[Batch, None, None]:
+        """See `Source`. Raises what is raised by who is told."""
         newly = Newly()
         for batch in self._source.batches(beyond):
             self._told(len(batch.rows), newly.of(id for row in batch.rows for id in self._names(row)))
             yield batch
+        self.finished = True
 
     def lines(self, rows: Sequence[Any]) -> bytes:
+        """See `Source`."""
         return self._source.lines(rows)
 
     def values(self, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """See `Source`."""
         return self._source.values(rows)
 
 

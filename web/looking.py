@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 from starlette.datastructures import Headers
@@ -17,9 +18,10 @@ from strawberry.http import GraphQLRequestData
 from domain.access.looks import Look, Stage, Via, read_events
 from domain.access.principal import Principal
 from domain.access.reads import Read, Reads
+from domain.errors import UnrecordedError
 from domain.event import Source
 from web.denials import Denials
-from web.recording import Recording, UnrecordedError
+from web.recording import Recording
 
 _STATE = "looking"
 _CORRELATION = re.compile(r"[!-~]{1,128}")
@@ -34,9 +36,9 @@ class Recorder:
         self.source = source
         self.denials = Denials(recording, source)
 
-    def looking(self, scope: Scope, via: Via | None = None) -> Looking:
-        """What records one request or, of a connection, one operation."""
-        return Looking(self, scope, via or via_of(scope))
+    def looking(self, scope: Scope, principal: Principal | None = None) -> Looking:
+        """What records one request or, of a connection, one operation. Who asks is in `scope` when it is not said."""
+        return Looking(self, scope, via_of(scope), principal)
 
     def denied(self, scope: Scope, status: int, reason: str) -> None:
         """Put a 401 or 403 on record."""
@@ -52,12 +54,13 @@ class Recorder:
 class Looking:
     """One request, or one operation of a connection. `flagged`: something was answered that is not on record."""
 
-    def __init__(self, recorder: Recorder, scope: Scope, via: Via) -> None:
+    def __init__(self, recorder: Recorder, scope: Scope, via: Via, principal: Principal | None) -> None:
         self.reads = Reads()
         self.flagged = False
         self.refused = False
         self.via = via
         self._recorder = recorder
+        self._principal = principal
         self._scope = scope
         self._headers = Headers(scope=scope)
         self._began = time.perf_counter()
@@ -69,7 +72,7 @@ class Looking:
     @property
     def principal(self) -> Principal | None:
         """Who asks; None when nobody was asked to say so."""
-        found: Principal | None = self._scope.get("state", {}).get("principal")
+        found: Principal | None = self._principal or self._scope.get("state", {}).get("principal")
         return found
 
     def asks(self, *requests: GraphQLRequestData) -> None:
@@ -114,6 +117,15 @@ class Looking:
             raise
         self.flagged = self.flagged or not kept
         return kept
+
+    async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
+        """A subscription begins. Raises `UnrecordedError` when it must not."""
+        self.via = Via.SUBSCRIPTION
+        await self.say([Read(operation, asked, 0)], stage=Stage.STARTED)
+
+    def passed(self) -> None:
+        """What was read is not told to anybody."""
+        self.reads.take()
 
     def denied(self, reason: str) -> None:
         """A part of the answer was refused for want of rights."""

@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strawberry.types import ExecutionResult
 
 from domain.access.looks import Stage
+from domain.errors import UnrecordedError
 from graphql_api.errors import Code, QueryError
 from web.looking import Looking, Recorder, look_at, looking_at
 from web.problems import problem
-from web.recording import UnrecordedError
 
 HEADER = "Audit-Recorded"
 """`false` on an answer that is not on record."""

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from domain.access.looks import MAX_BYTES
-from domain.errors import AuditTrailError, RejectedError, UnavailableError
+from domain.errors import AuditTrailError, RejectedError, UnrecordedError
 from domain.event import AuditEvent
 from domain.validation import encode_event
 from graphql_api.errors import origin
@@ -58,13 +58,6 @@ class RecordingSettings:
     seconds: float = 5.0
     max_waiting: int = 10_000
     max_bytes: int = MAX_BYTES
-
-
-class UnrecordedError(UnavailableError):
-    """Retry: the read can't be put on record, so there is no answer."""
-
-    def __init__(self) -> None:
-        super().__init__("the read can't be put on record now, so it is not answered; try again")
 
 
 class RecordPublisher(Protocol):

@@ -17,13 +17,13 @@ from kafka.admin import KafkaAdminClient
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.tansu import TansuBroker
-from domain.errors import Reason, RejectedError
+from domain.errors import Reason, RejectedError, UnrecordedError
 from domain.event import Actor, AuditEvent, Source
 from domain.validation import decode_event
 from ingest.publishing import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.graphql_api.trail import at
-from web.recording import Otherwise, Recording, RecordingSettings, UnrecordedError, When
+from web.recording import Otherwise, Recording, RecordingSettings, When
 
 NO_BROKER = "127.0.0.1:1"
 

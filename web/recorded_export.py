@@ -1,0 +1,62 @@
+"""An export over HTTP, put on record as it goes: that it begins, whom it tells of before it does, how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from domain.access.looks import Stage
+from domain.access.reads import Read
+from projections.export import ExportRequest, Opened
+from projections.export_manifest import exported, filter_of
+from projections.export_told import telling
+from web.exporting import Exportable
+from web.looking import Looking
+
+_OPERATION = "export"
+
+
+class RecordedExports:
+    """See `Exportable`. Made in the event loop's thread for one request, used in a thread that reads."""
+
+    def __init__(self, exports: Exportable, looking: Looking) -> None:
+        self._exports = exports
+        self._looking = looking
+        self._loop = asyncio.get_running_loop()
+
+    @contextmanager
+    def open(self, request: ExportRequest) -> Iterator[Opened]:
+        """See `Exportable`. Raises `UnrecordedError`, also from reading what was opened."""
+        asked = {
+            "exported": exported(request),
+            "filter": filter_of(request),
+            "format": request.format.value,
+        }
+        rows = 0
+
+        def told(more: int, patients: Sequence[str]) -> None:
+            nonlocal rows
+            rows += more
+            if patients:
+                self._say(Read(_OPERATION, asked, more), Stage.DELIVERED, patients)
+
+        with self._exports.open(request) as opened:
+            self._say(Read(_OPERATION, asked, 0), Stage.STARTED)
+            telling_of = telling(opened, told)
+            try:
+                yield opened
+            finally:
+                # Also for a client that has gone: what was given to it was given.
+                reason = None if telling_of.finished else "cut off"
+                self._say(Read(_OPERATION, asked, rows), Stage.ENDED, reason=reason)
+
+    def _say(
+        self, read: Read, stage: Stage, patients: Sequence[str] = (), *, reason: str | None = None
+    ) -> None:
+        status = None if stage is Stage.STARTED else 200
+        said: Coroutine[Any, Any, bool] = self._looking.say(
+            [read], patients, status=status, stage=stage, reason=reason
+        )
+        asyncio.run_coroutine_threadsafe(said, self._loop).result()

@@ -15,7 +15,13 @@ from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.extensions import MaskErrors
 from strawberry.utils.str_converters import to_camel_case
 
-from domain.errors import AuditTrailError, EventAlteredError, RejectedError, UnavailableError
+from domain.errors import (
+    AccessDeniedError,
+    AuditTrailError,
+    EventAlteredError,
+    RejectedError,
+    UnavailableError,
+)
 from graphql_api.waiting import BehindError
 
 log = structlog.get_logger(__name__)
@@ -32,6 +38,7 @@ class Code(StrEnum):
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     UNAVAILABLE = "UNAVAILABLE"
     AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
     FORBIDDEN = "FORBIDDEN"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
@@ -60,6 +67,8 @@ def from_domain(exc: AuditTrailError) -> QueryError:
         )
     if isinstance(exc, RejectedError):
         return QueryError(Code.BAD_USER_INPUT, exc.message, argument=to_camel_case(exc.field))
+    if isinstance(exc, AccessDeniedError):
+        return QueryError(Code.FORBIDDEN, str(exc))
     if isinstance(exc, UnavailableError):
         return QueryError(Code.UNAVAILABLE, "the event store is away; try again in a moment")
     if isinstance(exc, EventAlteredError):

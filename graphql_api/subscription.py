@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import strawberry
@@ -60,7 +62,7 @@ async def _event_recorded(
                     else:
                         context.renew()
                         yield event
-            if not await feed.changed(version):
+            if not await _changed(context, feed, version):
                 return
 
 
@@ -119,9 +121,22 @@ async def _projection_advanced(
                 if (names is None or name in names) and said.get(name, -2) != position:
                     said[name] = position
                     yield ProjectionAdvance(name=name, position=Long(position))
-            if not await feed.changed(version):
+            if not await _changed(context, feed, version):
                 return
             positions = feed.positions
+
+
+async def _changed(context: Context, feed: Feed, version: int) -> bool:
+    """As `Feed.changed`, until the principal's token ends: nobody goes on looking with one that has."""
+    principal = context.principal
+    ends = principal.expires_at if principal is not None else None
+    left = None if ends is None else (ends - datetime.now(UTC)).total_seconds()
+    if left is None or left > 0:
+        # What is under way when the time is over raises `TimeoutError`.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                return await feed.changed(version)
+    raise QueryError(Code.UNAUTHENTICATED, "the token has expired; subscribe again with another")
 
 
 def _feed(context: Context) -> Feed:

@@ -20,6 +20,8 @@ from graphql_api.waiting import Waiting
 from projections.wakeup import WakeUp
 from web import documenting, problems
 from web.activities import KINDS, ChangeList, activity_routes
+from web.authentication.combined import Authentication
+from web.authentication.middleware import Authenticating
 from web.bodies import BodyLimit
 from web.counting import EventCountList, counting_routes
 from web.exporting import Exportable, export_routes
@@ -50,10 +52,12 @@ def create_app(
     metrics: WebMetrics | None = None,
     exports: Exportable | None = None,
     wake: Wake | None = None,
+    authentication: Authentication | None = None,
     version: str = "0.1.0",
 ) -> FastAPI:
     """The ASGI application. It closes its own threads at the end; what it is given stays the caller's.
 
+    Without `authentication` every request is refused but those for health.
     `wake` tells subscriptions of appends; without it they look once a second. `app.state.feed` is what a server stops
     when it begins to shut down, so that streams end.
     """
@@ -127,7 +131,11 @@ def create_app(
     def body_limit(path: str) -> int:
         return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes
 
+    authentication = authentication or Authentication()
+    endpoint.authentication = authentication
     app.add_middleware(BodyLimit, limit=body_limit, timeout=settings.body_timeout)
+    # Before the body: nothing is read from those who are nobody.
+    app.add_middleware(Authenticating, authentication=authentication, settings=settings)
     app.add_middleware(problems.LastResort)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Measuring, metrics=metrics)

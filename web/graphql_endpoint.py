@@ -20,6 +20,7 @@ from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from graphql_api.waiting import Waiting
+from web.authentication.middleware import principal_of
 from web.pages import graphiql
 from web.settings import WebSettings
 
@@ -81,6 +82,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             self._limits,
             self._waiting,
             client_key=client_key(request),
+            principal=principal_of(request.scope),
         )
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
@@ -162,7 +164,10 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
 
 def client_key(connection: Request | WebSocket) -> str:
-    """Who is counted together: the peer's address."""
+    """Who is counted together: a principal, else the peer's address."""
+    principal = principal_of(connection.scope)
+    if principal is not None:
+        return f"{principal.issuer or ''} {principal.id}"
     return "" if connection.client is None else connection.client.host
 
 

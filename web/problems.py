@@ -14,7 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.errors import AuditTrailError, EventAlteredError, Reason, RejectedError, UnavailableError
+from domain.errors import (
+    AccessDeniedError,
+    AuditTrailError,
+    EventAlteredError,
+    Reason,
+    RejectedError,
+    UnavailableError,
+)
 from graphql_api.errors import origin
 from graphql_api.waiting import BehindError
 
@@ -75,6 +82,9 @@ def install(app: FastAPI, retry_after: int) -> None:
         status = 413 if exc.reason is Reason.OVERSIZED else 400
         return problem(status, exc.message, errors=[{"field": exc.field, "message": exc.message}])
 
+    async def denied(_: Request, exc: Exception) -> Response:
+        return problem(403, str(exc))
+
     async def away(_: Request, __: Exception) -> Response:
         return problem(
             503,
@@ -94,6 +104,7 @@ def install(app: FastAPI, retry_after: int) -> None:
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(RejectedError, refused)
+    app.add_exception_handler(AccessDeniedError, denied)
     app.add_exception_handler(UnavailableError, away)
     app.add_exception_handler(EventAlteredError, altered)
     app.add_exception_handler(AuditTrailError, stopped)

@@ -51,3 +51,8 @@ class WebSettings:
     """GraphQL over GET; only queries, which are safe in the sense of RFC 9110."""
     pages: bool = False
     """GraphiQL and Swagger UI."""
+    public_log: bool = False
+    """Whether `/log` answers those who have no token; it holds no personal data."""
+    requests_per_minute: float = 60_000.0
+    """Of one principal, on average; and `requests_at_once`, how many more than that may come together."""
+    requests_at_once: int = 2000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import msgspec
@@ -18,17 +18,22 @@ from strawberry.http import GraphQLRequestData
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
+from domain.access.principal import Principal
+from domain.errors import UnauthenticatedError, UnavailableError
 from graphql_api.context import Context, ProvableLog, Readable
 from graphql_api.errors import Code, QueryError
 from graphql_api.feed import Feed
 from graphql_api.reading import Threads
 from graphql_api.schema import AuditTrailSchema
 from graphql_api.waiting import Waiting
+from web.authentication.combined import Authentication
+from web.authentication.middleware import Denied, principal_of
 from web.graphql_endpoint import GraphQLEndpoint, client_key
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"
 _TRY_LATER = 1013
+_UNAUTHENTICATED = 4401
 _INIT_SECONDS = 10
 
 
@@ -49,6 +54,9 @@ class SubscribingEndpoint(GraphQLEndpoint):
         self.connection_init_wait_timeout = timedelta(seconds=_INIT_SECONDS)
         self.max_subscriptions_per_connection = settings.max_connection_subscriptions
         self.graphql_transport_ws_handler_class = _Connection
+        self.authentication = Authentication()
+        """Who may connect; the application sets it."""
+        self.denied: Denied = lambda *_: None
         self._feed = feed
         self._connections = 0
         self._max_connections = settings.max_subscriptions
@@ -68,7 +76,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         finally:
             self._connections -= 1
 
-    def new_context(self, client_key: str) -> Context:
+    def new_context(self, client_key: str, principal: Principal | None) -> Context:
         """The context of one operation."""
         return Context(
             self._models,
@@ -78,12 +86,13 @@ class SubscribingEndpoint(GraphQLEndpoint):
             self._waiting,
             self._feed,
             client_key=client_key,
+            principal=principal,
         )
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """See `GraphQLEndpoint`; of a WebSocket it only says who asks, as each operation has its own."""
         del response
-        return self.new_context(client_key(request))
+        return self.new_context(client_key(request), principal_of(request.scope))
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """See `GraphQLEndpoint`; the type of an event stream comes with its transport."""
@@ -182,11 +191,37 @@ class _Connection(BaseGraphQLTransportWSHandler[Context, None]):
                 return
         await super().handle_message(message)
 
+    async def handle_connection_init(self, message: Any) -> None:
+        """See the base class. A browser can set no header, and says who it is in this message."""
+        if self.context.principal is None and not self.connection_timed_out:
+            payload = message.get("payload")
+            given = (
+                payload.get("authorization", payload.get("Authorization"))
+                if isinstance(payload, dict)
+                else None
+            )
+            try:
+                self.context.principal = await self._endpoint.authentication.principal(
+                    [given] if isinstance(given, str) else []
+                )
+            except UnauthenticatedError as exc:
+                self._endpoint.denied(cast("Any", self.websocket).ws.scope, 401, exc.message)
+                await self.websocket.close(_UNAUTHENTICATED, "Unauthorized")
+                return
+            except UnavailableError:
+                await self.websocket.close(_TRY_LATER, "Try again later")
+                return
+        await super().handle_connection_init(message)
+
     def _prepare(self, payload: dict[str, Any]) -> None:
         """Put the document into a request that names one. Raises `QueryError` when it may not be executed."""
         most = self._endpoint.max_subscriptions_per_connection
         if most is not None and len(self.operations) >= most:
             raise QueryError(Code.LIMIT_EXCEEDED, f"at most {most} operations at once on one WebSocket")
+        principal = self.context.principal
+        ends = principal.expires_at if principal is not None else None
+        if ends is not None and ends <= datetime.now(UTC):
+            raise QueryError(Code.UNAUTHENTICATED, "the token has expired; connect again with another")
         query = self._endpoint.trusted.text(payload)
         if not query:
             raise QueryError(Code.BAD_USER_INPUT, "`query` is missing", argument="query")
@@ -208,7 +243,8 @@ class _PerOperation:
 
     async def stream(self, query: str, **options: Any) -> Any:
         """The results of an operation in a context of its own."""
-        context = self._view.new_context(options["context_value"].client_key)
+        asked_in: Context = options["context_value"]
+        context = self._view.new_context(asked_in.client_key, asked_in.principal)
         return await self._schema.stream(query, **{**options, "context_value": context})
 
 

@@ -19,6 +19,7 @@ from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
 from tests.graphql_api.trail import hospital, record
+from tests.tokens import ADMIN, authentication
 from web.app import create_app
 from web.probes import StoreProbes
 from web.server import Server, listen
@@ -41,7 +42,7 @@ def serving(app: Any) -> Iterator[httpx2.Client]:
             while not server.started and thread.is_alive():
                 time.sleep(0.01)
             with httpx2.Client(
-                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30
+                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30, headers=ADMIN
             ) as client:
                 yield client
         finally:
@@ -70,6 +71,7 @@ def serve() -> Iterator[Serve]:
                 publisher,
                 StoreProbes(database),
                 WebSettings(**settings),
+                authentication=authentication(),
             )
             return stack.enter_context(serving(app))
 

@@ -25,6 +25,7 @@ from projections.export import Exports
 from projections.read_models import ReadModels
 from tests.graphql_api.trail import hospital, read, record
 from tests.projections.building import Trail
+from tests.tokens import ADMIN, authentication
 from tests.web.conftest import NO_BROKER, NO_DATABASE, serving
 from web.app import create_app
 from web.probes import StoreProbes
@@ -48,6 +49,7 @@ def exporting(migrated_url: str) -> Iterator[httpx2.Client]:
             StoreProbes(database),
             settings,
             exports=Exports(pool),
+            authentication=authentication(),
         )
         with serving(app) as client:
             yield client
@@ -180,7 +182,8 @@ def asked(client: httpx2.Client, query: str) -> socket.socket:
     """A client that has sent a request and reads nothing."""
     connection = socket.create_connection((client.base_url.host, client.base_url.port or 0))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.sendall(f"GET /v1/export{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    given = "".join(f"{name}: {value}\r\n" for name, value in ADMIN.items())
+    connection.sendall(f"GET /v1/export{query} HTTP/1.1\r\nHost: x\r\n{given}\r\n".encode())
     return connection
 
 
@@ -254,6 +257,7 @@ def test_a_database_that_is_away_is_a_problem_before_the_first_byte() -> None:
             publisher,
             StoreProbes(database),
             exports=Exports(database),
+            authentication=authentication(),
         )
         with serving(app) as client:
             answer = client.get("/v1/export")

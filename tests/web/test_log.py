@@ -32,6 +32,7 @@ from projections.read_models import ReadModels
 from tests.event_store.verify.tampering import Log
 from tests.graphql_api.trail import hospital, read, record
 from tests.signing import KEY
+from tests.tokens import ADMIN, authentication
 from tests.web.conftest import NO_BROKER, Serve, serving
 from web.app import create_app
 from web.probes import StoreProbes
@@ -55,7 +56,7 @@ def head(client: httpx2.Client) -> TreeHead:
 def raw(client: httpx2.Client, path: str, method: str = "GET") -> int:
     """The status of a path that is sent as it is written."""
     with closing(http.client.HTTPConnection(client.base_url.host, client.base_url.port or 0)) as connection:
-        connection.request(method, path)
+        connection.request(method, path, headers=ADMIN)
         return connection.getresponse().status
 
 
@@ -271,7 +272,13 @@ def mounted(trail_url: str) -> Iterator[httpx2.Client]:
         closing(Database(trail_url, READER, size=4)) as database,
         closing(Publisher(IngestSettings(bootstrap_servers=(NO_BROKER,)))) as publisher,
     ):
-        app = create_app(ReadModels(database), LogReader(database), publisher, StoreProbes(database))
+        app = create_app(
+            ReadModels(database),
+            LogReader(database),
+            publisher,
+            StoreProbes(database),
+            authentication=authentication(),
+        )
         with serving(Starlette(routes=[Mount("/audit", app)])) as client:
             yield client
 

@@ -22,6 +22,7 @@ from projections.export_tables import describe
 from projections.read_models import ReadModels
 from tests.conftest import copied_database
 from tests.projections.owning import own_database
+from tests.tokens import authentication
 from tests.web.conftest import NO_BROKER, Serve, serving
 from tests.web.visits import LOG, ROWS, visits
 from web.app import create_app
@@ -40,7 +41,13 @@ def client(
             closing(Database(url, READER, size=4)) as database,
             closing(Publisher(IngestSettings(bootstrap_servers=(NO_BROKER,)))) as publisher,
             serving(
-                create_app(ReadModels(database), LogReader(database), publisher, StoreProbes(database))
+                create_app(
+                    ReadModels(database),
+                    LogReader(database),
+                    publisher,
+                    StoreProbes(database),
+                    authentication=authentication(),
+                )
             ) as client,
         ):
             yield client

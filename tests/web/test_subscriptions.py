@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from socket import SO_RCVBUF, SOL_SOCKET, create_connection
 from typing import Any
@@ -23,6 +23,7 @@ from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
 from projections.wakeup import WakeUp
 from tests.graphql_api.trail import hospital, read, record
+from tests.tokens import ADMIN, authentication
 from tests.web.conftest import NO_BROKER
 from web.app import create_app
 from web.probes import StoreProbes
@@ -52,6 +53,7 @@ class Served:
             StoreProbes(database),
             WebSettings(**settings),
             wake=WakeUp(Database(url, READER, size=1)),
+            authentication=authentication(),
         )
         self._server = Server(self.app, graceful_seconds=8)
         listener = stack.enter_context(listen("127.0.0.1", 0))
@@ -62,7 +64,7 @@ class Served:
         while not self._server.started:
             time.sleep(0.01)
         self.client = stack.enter_context(
-            httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
+            httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE, headers=ADMIN)
         )
 
     def stop(self) -> float:
@@ -81,12 +83,15 @@ class Served:
             yield socket
 
     @contextmanager
-    def open(self, origin: str | None = None) -> Iterator[ClientConnection]:
+    def open(
+        self, origin: str | None = None, headers: Mapping[str, str] = ADMIN
+    ) -> Iterator[ClientConnection]:
         """A connection on which nothing was said."""
         with connect(
             f"ws://127.0.0.1:{self.port}/graphql",
             subprotocols=[Subprotocol("graphql-transport-ws")],
             open_timeout=PATIENCE,
+            additional_headers=headers,
             origin=None if origin is None else Origin(origin),
         ) as socket:
             yield socket

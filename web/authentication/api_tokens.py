@@ -1,0 +1,127 @@
+"""API tokens of machines: ``at_ID_SECRET``. The file of the server holds digests, never a secret.
+
+A secret is 256 random bits, so that one SHA-256 of it is as good as any slow hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from domain.access.principal import Principal, Role
+from domain.errors import ConfigurationError, UnauthenticatedError
+from domain.event import ActorKind, Identifier
+
+log = structlog.get_logger(__name__)
+
+_TOKEN = re.compile(r"at_([a-z0-9]{4,32})_([A-Za-z0-9_-]{43})")
+_INVALID = "invalid_token"
+
+
+class ApiToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One entry of the file. `name` is under which its bearer is recorded."""
+
+    id: str
+    name: Identifier
+    sha256: str
+    roles: tuple[Role, ...]
+    sources: tuple[Identifier, ...] = ()
+    patients: tuple[Identifier, ...] = ()
+    devices: tuple[Identifier, ...] = ()
+    created: datetime | None = None
+    expires: datetime | date | None = None
+
+    def expires_at(self) -> datetime | None:
+        """When it ends; of a date its beginning, in UTC."""
+        if self.expires is None or isinstance(self.expires, datetime):
+            return (
+                self.expires
+                if self.expires is None or self.expires.tzinfo
+                else self.expires.replace(tzinfo=UTC)
+            )
+        return datetime.combine(self.expires, time(), UTC)
+
+    def principal(self) -> Principal:
+        """Who bears it."""
+        return Principal(
+            id=self.name,
+            name=self.name,
+            kind=ActorKind.SERVICE,
+            roles=frozenset(self.roles),
+            session=f"at_{self.id}",
+            actors=(self.name,),
+            sources=self.sources,
+            patients=self.patients,
+            devices=self.devices,
+            expires_at=self.expires_at(),
+        )
+
+
+def read_tokens(path: Path) -> dict[str, ApiToken]:
+    """The tokens of a file by their ids. Raises `ConfigurationError` that names the entry and the field."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = msgspec.convert(document.get("token", []), list[ApiToken], strict=False)
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc
+    except (ValueError, msgspec.ValidationError) as exc:
+        raise ConfigurationError(f"{path}: {exc}") from exc
+    return {entry.id: entry for entry in found}
+
+
+def digest(secret: str) -> str:
+    """What the file keeps of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class ApiTokens:
+    """The tokens of a file, which is read again when it has changed. A file that can't be read changes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `ConfigurationError` when the file is none."""
+        self._path = path
+        self._tokens: Mapping[str, ApiToken] = read_tokens(path)
+        self._changed = self._mark()
+
+    async def principal(self, token: str) -> Principal | None:
+        """See `web.authentication.bearer.Authenticator`."""
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            return None
+        self._read_again()
+        entry = self._tokens.get(match[1])
+        # Compared also when there is no such entry, so that the time tells nothing.
+        good = hmac.compare_digest(digest(match[2]), entry.sha256 if entry else "0" * 64)
+        if entry is None or not good:
+            raise UnauthenticatedError("the token is not valid", code=_INVALID)
+        ends = entry.expires_at()
+        if ends is not None and ends <= datetime.now(UTC):
+            raise UnauthenticatedError("the token has expired", code=_INVALID)
+        return entry.principal()
+
+    def _mark(self) -> Any:
+        try:
+            state = self._path.stat()
+        except OSError:
+            return None
+        return state.st_mtime_ns, state.st_size, state.st_ino
+
+    def _read_again(self) -> None:
+        mark = self._mark()
+        if mark == self._changed:
+            return
+        self._changed = mark
+        try:
+            self._tokens = read_tokens(self._path)
+        except ConfigurationError:
+            log.error("api_tokens_not_read")  # noqa: TRY400 - the message may quote the file

@@ -1,0 +1,100 @@
+"""Tokens of an issuer: JSON Web Tokens, checked as RFC 8725 advises."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import jwt
+
+from domain.access.principal import Principal
+from domain.errors import UnauthenticatedError
+from web.authentication.claims import ClaimNames, principal_from
+from web.authentication.key_sets import KeySet
+
+_LONGEST = 16 << 10
+_LEEWAY = 30
+"""Seconds that clocks may differ."""
+_REMEMBERED = 10_000
+_REMEMBERED_SECONDS = 60.0
+"""A token that was good is not checked again for so long: a key that was withdrawn is noticed then."""
+_INVALID = "invalid_token"
+
+
+class Authenticator(Protocol):
+    """Says who the bearer of a token is."""
+
+    async def principal(self, token: str) -> Principal | None:
+        """None for a token of another kind.
+
+        Raises `UnauthenticatedError` for one that is not good, `UnavailableError` while nobody can tell.
+        """
+        ...
+
+
+class IssuedTokens:
+    """Tokens of the issuers that are trusted. Only for the event loop's thread."""
+
+    def __init__(
+        self,
+        issuers: Mapping[str, KeySet],
+        audiences: Sequence[str],
+        names: ClaimNames | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._issuers = issuers
+        self._audiences = list(audiences)
+        self._names = names or ClaimNames()
+        self._clock = clock
+        self._good: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+
+    async def principal(self, token: str) -> Principal | None:
+        """See `Authenticator`."""
+        if token.count(".") != 2:
+            return None
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._good.get(digest)
+        if known is not None and self._clock() < known[1]:
+            return known[0]
+        found = principal_from(await self._claims(token), self._names)
+        assert found.expires_at is not None
+        until = min(found.expires_at.timestamp(), self._clock() + _REMEMBERED_SECONDS)
+        self._good[digest] = (found, until)
+        if len(self._good) > _REMEMBERED:
+            self._good.popitem(last=False)
+        return found
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        if len(token) > _LONGEST:
+            raise UnauthenticatedError("the token is too long", code=_INVALID)
+        try:
+            header = jwt.get_unverified_header(token)
+            said = jwt.decode(token, options={"verify_signature": False})
+            key_id, issuer = header.get("kid"), said.get("iss")
+            keys = self._issuers.get(issuer) if isinstance(issuer, str) else None
+            # An extension that has to be understood is one that we don't (RFC 7515, section 4.1.11).
+            if keys is None or "crit" in header or not isinstance(key_id, str | None):
+                raise UnauthenticatedError("the token is of no issuer that is trusted here", code=_INVALID)
+            key = await keys.find(key_id)
+            if key is None:
+                raise UnauthenticatedError("the token's key is not one of the issuer's", code=_INVALID)
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                audience=self._audiences,
+                issuer=issuer,
+                leeway=_LEEWAY,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.ExpiredSignatureError as exc:
+            raise UnauthenticatedError("the token has expired", code=_INVALID) from exc
+        except jwt.InvalidAudienceError as exc:
+            raise UnauthenticatedError("the token is meant for somebody else", code=_INVALID) from exc
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as exc:
+            raise UnauthenticatedError("the token is not valid", code=_INVALID) from exc
+        return claims

@@ -1,0 +1,151 @@
+"""What stands before every route: nobody gets further without a principal, but to what needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.access.principal import Principal
+from domain.errors import UnauthenticatedError, UnavailableError
+from web.authentication.combined import Authentication
+from web.problems import problem
+from web.rate import RateLimit
+from web.settings import WebSettings
+
+REALM = 'Bearer realm="audit-trail"'
+HEALTH = frozenset({"/healthz", "/readyz"})
+_PAGES = ("/docs", "/openapi.json", "/static/")
+_FAILURES_A_MINUTE, _FAILURES_AT_ONCE = 300, 300
+"""Of one address. Who guesses tokens, or has one that has run out, is told to wait."""
+
+Denied = Callable[[Scope, int, str], None]
+"""Told of each 401 and 403: the scope, the status, and why, in words for the record."""
+
+
+def principal_of(scope: Scope) -> Principal | None:
+    """Who asks, once the middleware has passed the request on."""
+    found: Principal | None = scope.get("state", {}).get("principal")
+    return found
+
+
+class Authenticating:
+    """ASGI middleware. A WebSocket may also say who it is in its first message: see `web.subscriptions`."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authentication: Authentication,
+        settings: WebSettings,
+        denied: Denied | None = None,
+    ) -> None:
+        self._app = app
+        self._authentication = authentication
+        self._settings = settings
+        self._denied = denied or _nobody_is_told
+        self._failures = RateLimit(_FAILURES_A_MINUTE, _FAILURES_AT_ONCE)
+        self._requests = RateLimit(settings.requests_per_minute, settings.requests_at_once)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its principal, or answer 401, 429 or 503."""
+        if scope["type"] not in {"http", "websocket"} or self._is_open(scope):
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).getlist("authorization")
+        if scope["type"] == "websocket" and not given:
+            await self._app(scope, receive, send)
+            return
+        try:
+            principal = await self._authentication.principal(given)
+        except UnauthenticatedError as exc:
+            await self._refuse(exc, scope, receive, send)
+            return
+        except UnavailableError:
+            headers = {"Retry-After": str(self._settings.retry_after)}
+            answer = problem(503, "the issuer of tokens is away; try again", headers=headers)
+            await _answer(answer, scope, receive, send)
+            return
+        wait = self._requests.take(f"{principal.issuer or ''} {principal.id}")
+        if wait:
+            await _answer(_slower("requests", wait), scope, receive, send)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        await self._app(scope, receive, self._watched(scope, send))
+
+    def _is_open(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        if path in HEALTH:
+            return True
+        if self._settings.public_log and (path == "/log" or path.startswith("/log/")):
+            return True
+        return self._settings.pages and (path.startswith(_PAGES) or _is_page_of_graphql(scope))
+
+    async def _refuse(self, exc: UnauthenticatedError, scope: Scope, receive: Receive, send: Send) -> None:
+        self._denied(scope, 401, exc.message)
+        client = scope.get("client")
+        wait = self._failures.take(client[0] if client else "")
+        if wait:
+            await _answer(_slower("attempts", wait), scope, receive, send)
+            return
+        code = f', error="{exc.code}", error_description="{exc.message}"' if exc.code else ""
+        headers = {"WWW-Authenticate": REALM + code}
+        if scope["path"] == "/graphql":
+            error = {"message": exc.message, "extensions": {"code": "UNAUTHENTICATED"}}
+            body = msgspec.json.encode({"errors": [error]})
+            accept = Headers(scope=scope).get("accept", "")
+            wanted = "application/graphql-response+json"
+            media = wanted if wanted in accept else "application/json"
+            answer = Response(body, 401, headers, media)
+        else:
+            answer = problem(401, exc.message, headers=headers)
+        await _answer(answer, scope, receive, send)
+
+    def _watched(self, scope: Scope, send: Send) -> Send:
+        async def watch(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 403:
+                self._denied(scope, 403, "not allowed")
+            await send(message)
+
+        return watch
+
+
+def _is_page_of_graphql(scope: Scope) -> bool:
+    """GraphiQL itself, which holds no data: what a browser's address bar asks for."""
+    return (
+        scope["type"] == "http"
+        and scope["path"] == "/graphql"
+        and scope["method"] == "GET"
+        and not scope["query_string"]
+        and "text/html" in Headers(scope=scope).get("accept", "")
+    )
+
+
+def _slower(what: str, wait: float) -> Response:
+    headers = {"Retry-After": str(int(wait) + 1)}
+    return problem(429, f"too many {what}; wait as long as Retry-After says", headers=headers)
+
+
+async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request, or the request to become a WebSocket (ASGI: websocket.http.response)."""
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await send(
+            {
+                "type": "websocket.http.response.start",
+                "status": response.status_code,
+                "headers": response.raw_headers,
+            }
+        )
+        await send({"type": "websocket.http.response.body", "body": response.body})
+    else:
+        await send({"type": "websocket.close", "code": 1008})
+
+
+def _nobody_is_told(*_: Any) -> None:
+    pass

@@ -81,10 +81,11 @@ def filter_of(request: ExportRequest) -> dict[str, Any]:
     """What was given, by the names that a caller uses."""
     if request.where:
         return {"where": [f"{name}={value}" for name, value in request.where]}
-    return _given(request.filter)
+    return given_of(request.filter)
 
 
-def _given(filter: EventFilter) -> dict[str, Any]:
+def given_of(filter: EventFilter) -> dict[str, Any]:
+    """A filter's conditions by the names of the parameters and options, as JSON."""
     return {
         RENAMED.get(name, name.removesuffix("_")): _plain(getattr(filter, name)) for name in filter.given()
     }
@@ -92,7 +93,7 @@ def _given(filter: EventFilter) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, EventFilter):
-        return _given(value)
+        return given_of(value)
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     return value.isoformat() if isinstance(value, datetime) else value

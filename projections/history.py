@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -18,6 +18,10 @@ from projections.orders import ByPosition
 MAX_WALKED = 1000
 """Events that one page reads at most. A resource may be read a thousand times between two changes."""
 _STEP = 100
+
+
+Shown = Callable[[RecordedEvent], RecordedEvent]
+"""What the asker sees of an event. It keeps the changes in their places, or leaves none."""
 
 
 class HistoryPlace(NamedTuple):
@@ -58,17 +62,18 @@ def find_changes(
     after: HistoryPlace | None,
     as_of: int,
     scope: EventFilter | None = None,
+    shown: Shown | None = None,
 ) -> ChangePage:
     """At most `limit` changes of a resource (its type and id), of one field if `path` says which.
 
-    With a `scope` only those that an event within it made.
+    With a `scope` only those that an event within it made, and of each event what `shown` leaves of it.
     """
     changes: list[FieldChange] = []
     for walked, recorded in enumerate(_events(connection, resource, after, as_of, scope)):
         if walked == MAX_WALKED:
             # Everything up to the event before this one was looked at.
             return ChangePage(changes, HistoryPlace(recorded.position, 0), as_of)
-        event = recorded.event
+        event = (recorded if shown is None else shown(recorded)).event
         done = after.done if after is not None and after.position == recorded.position else 0
         for number, change in enumerate(event.changes[done:], done):
             if path is not None and change.path != path:

@@ -41,7 +41,7 @@ from projections.filters import (
     check_page,
     within,
 )
-from projections.history import ChangePage, HistoryPlace, find_changes
+from projections.history import ChangePage, HistoryPlace, Shown, find_changes
 from projections.matching import matches
 from projections.patient import find_patient
 from projections.planning import is_led
@@ -158,14 +158,15 @@ class ReadModels:
         limit: int,
         after: HistoryPlace | None = None,
         scope: EventFilter | None = None,
+        shown: Shown | None = None,
     ) -> ChangePage:
-        """What changed in a resource, newest first."""
+        """What changed in a resource, newest first, out of what `shown` leaves of each event."""
         check_identifier("type", type)
         check_identifier("id", id)
         check_limit(limit)
         with self._database.transaction(read_only=True) as connection:
             as_of = complete_up_to(EventFilter(), open_snapshot(connection), scope)
-            return find_changes(connection, (type, id), path, limit, after, as_of, scope)
+            return find_changes(connection, (type, id), path, limit, after, as_of, scope, shown)
 
     def projections(self) -> list[ProjectionStatus]:
         """Every registered version of every projection."""

@@ -26,13 +26,14 @@ _SQL = load(__package__, "table_pages.sql")
 
 
 class LiveProjection(Struct, frozen=True):
-    """What is served of a projection: its live build, complete up to `as_of_position`."""
+    """What is served of a projection: its live build, complete up to `as_of_position`. `own`: it is an analyst's."""
 
     name: str
     version: int
     schema: str
     as_of_position: int
     tables: tuple[LiveTable, ...]
+    own: bool = False
 
 
 class RowRequest(Struct, frozen=True):
@@ -78,7 +79,7 @@ def find_live(connection: Connection, name: str) -> LiveProjection | None:
         found = cursor.fetchone()
         if found is None:
             return None
-        version, schema, position = found
+        version, schema, position, own = found
         cursor.execute(_SQL["find_columns"], {"schema": schema})
         rows = cursor.fetchall()
     tables = []
@@ -87,7 +88,7 @@ def find_live(connection: Connection, name: str) -> LiveProjection | None:
         places = {row[1]: row[4] for row in mine if row[4] is not None}
         key = tuple(sorted(places, key=lambda column: places[column]))
         tables.append(LiveTable(table, tuple(TableColumn(*row[1:4]) for row in mine), key))
-    return LiveProjection(name, version, schema, position, tuple(tables))
+    return LiveProjection(name, version, schema, position, tuple(tables), own)
 
 
 def find_rows(connection: Connection, request: RowRequest) -> RowPage:

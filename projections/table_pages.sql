@@ -3,7 +3,8 @@
 SELECT
     projection.version,
     projection.schema_name,
-    projection.position
+    projection.position,
+    EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name) AS own
 FROM audit_trail.projection
 WHERE projection.name = %(name)s AND projection.live;
 

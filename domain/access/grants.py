@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from domain.access.principal import Principal, Role
 from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category
-from domain.event import AuditEvent
+from domain.event import ActorKind, AuditEvent
 
 
 class Operation(StrEnum):
@@ -70,7 +70,7 @@ class Rows(Struct, frozen=True, kw_only=True):
             return False
         if self.sources and event.source.service not in self.sources:
             return False
-        if self.devices and (event.device is None or event.device.id not in self.devices):
+        if self.devices and not (_devices(event) & set(self.devices)):
             return False
         return not self.categories or category_of(event.type) in self.categories
 
@@ -157,7 +157,8 @@ def grants_of(principal: Principal, *, sees_staff: bool = False) -> tuple[Grant,
             role=role,
             operations=OPERATIONS[role],
             rows=tuple(_rows(role, principal)),
-            hidden=HIDDEN.get(role, frozenset()) - (STAFF if sees_staff else frozenset()),
+            hidden=HIDDEN.get(role, frozenset())
+            - (STAFF if sees_staff and role is Role.PATIENT else frozenset()),
         )
         for role in sorted(principal.roles)
     )
@@ -176,6 +177,12 @@ def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
         yield Rows(categories=(Category.DEVICE, Category.SERVICE))
         if principal.devices:
             yield Rows(devices=principal.devices)
+
+
+def _devices(event: AuditEvent) -> set[str | None]:
+    """The device that the event is about, and the one that acted."""
+    about = {event.device.id} if event.device is not None else set()
+    return about | ({event.actor.id} if event.actor.kind is ActorKind.DEVICE else set())
 
 
 def category_of(type: str) -> Category:

@@ -13,7 +13,10 @@ DEPARTMENT = "department"
 """The one attribute that a patient is shown of staff, beside their roles."""
 
 
-def shown(event: AuditEvent, hidden: Collection[Part], own_patients: Collection[str] = ()) -> AuditEvent:
+_PATIENTS = frozenset({Part.PATIENT_NAMES, Part.OTHER_PATIENTS})
+
+
+def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[str] = ()) -> AuditEvent:
     """`event` without the `hidden` parts. `own_patients` are those who are not others to the reader."""
     if not hidden:
         return event
@@ -22,30 +25,33 @@ def shown(event: AuditEvent, hidden: Collection[Part], own_patients: Collection[
     if others:
         # What an event about several patients says may be of any of them.
         kept |= {"patients": tuple(p for p in event.patients if p.id in own_patients)}
-        kept |= {"resources": (), "changes": (), "disclosure": None, "device": None}
+        kept |= {"resources": (), "changes": (), "disclosure": None, "device": None, "codes": ()}
     if Part.PATIENT_NAMES in hidden:
         patients = kept.get("patients", event.patients)
         kept["patients"] = tuple(replace(p, name=None) for p in patients)  # type: ignore[attr-defined]
     if not _is_own(event.actor, own_patients):
         kept |= _staff(event, hidden)
-    elif Part.PATIENT_NAMES in hidden and event.actor.kind is ActorKind.PATIENT:
-        kept["actor"] = replace(event.actor, name=None)
+    if Part.FREE_TEXT in hidden:
+        kept |= _without_text(event)
+        codes = kept.get("codes", event.codes)
+        kept["codes"] = tuple(replace(code, display=None) for code in codes)  # type: ignore[attr-defined]
     if Part.CLIENT in hidden:
         kept |= {"client": None, "request": None}
     if Part.DISCLOSURE in hidden:
         kept["disclosure"] = None
-    if Part.FREE_TEXT in hidden:
-        kept |= _without_text(event)
     if Part.VALUES in hidden and not others:
         kept["changes"] = tuple(Change(path=change.path) for change in event.changes)
     return replace(event, **kept)
 
 
-def _staff(event: AuditEvent, hidden: Collection[Part]) -> dict[str, object]:
+def _staff(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:
     actor: dict[str, object] = {}
     kept: dict[str, object] = {}
-    if Part.STAFF_NAMES in hidden:
+    by_patient = event.actor.kind is ActorKind.PATIENT
+    if Part.STAFF_NAMES in hidden or (by_patient and hidden & _PATIENTS):
         actor["name"] = None
+    if by_patient and Part.OTHER_PATIENTS in hidden:
+        actor |= {"id": None, "on_behalf_of": None}
     if Part.STAFF_IDS in hidden:
         actor |= {"id": None, "on_behalf_of": None}
         kept |= {"session": None, "correlation_id": None, "source": replace(event.source, instance=None)}
@@ -57,7 +63,6 @@ def _without_text(event: AuditEvent) -> dict[str, object]:
     return {
         "reason": None,
         "outcome_reason": None,
-        "codes": tuple(replace(code, display=None) for code in event.codes),
         "attributes": {DEPARTMENT: department} if isinstance(department, str) else {},
         # A path's query may hold what was searched for.
         "request": None if event.request is None else replace(event.request, path=None),

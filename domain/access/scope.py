@@ -74,6 +74,11 @@ class Scope:
         if (sources and event.source.service not in sources) or category_of(event.type) is Category.TRAIL:
             raise AccessDeniedError(Operation.PUBLISH)
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether every event is seen whole, so that nothing need be looked at for it."""
+        return any(ALL in grant.rows and not grant.hidden for grant in self._reading())
+
     def hides_in_every_row(self) -> frozenset[Part]:
         """What no role shows of any event: a column of an export that need not be there."""
         hidden = [grant.hidden for grant in self._reading()]

@@ -1,0 +1,75 @@
+"""What a question is about, for a scope to judge it, and for the record of reads to keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from msgspec import to_builtins
+
+from domain.access.grants import ALL, Part, Rows
+from projections.counts import CountBy
+from projections.export_manifest import given_of
+from projections.filters import EventFilter, PageRequest, any_of
+from projections.table_pages import RowRequest
+
+_ABOUT: dict[Part, frozenset[str]] = {
+    # A device's events are those too that it made itself, by the actor's id.
+    Part.STAFF_IDS: frozenset({
+        "actor", "actor_in", "actor_prefix", "user", "user_in", "device", "device_in",
+        "session", "session_in", "correlation_id", "correlation_id_in",
+    }),
+    Part.CLIENT: frozenset({"address", "address_in", "address_prefix"}),
+    Part.OTHER_PATIENTS: frozenset({"resource_type", "resource_id", "device", "device_in"}),
+}  # fmt: skip
+_PATIENTS = ("patient", "patient_in")
+
+
+def parts_of(
+    filter: EventFilter, own_patients: Collection[str], by: CountBy | None = None
+) -> frozenset[Part]:
+    """The parts of an event that tell whether it matches, or in which bucket it is counted."""
+    parts = {Part.STAFF_IDS} if by is CountBy.ACTOR else set()
+    for each in filter.every():
+        given = set(each.given())
+        parts |= {part for part, names in _ABOUT.items() if names & given}
+        named = {*each.patient_in, *([each.patient] if each.patient is not None else [])}
+        if not named <= set(own_patients):
+            parts.add(Part.OTHER_PATIENTS)
+    return frozenset(parts)
+
+
+def scope_filter(rows: Sequence[Rows]) -> EventFilter | None:
+    """The events that a scope gives, as `ReadModels` takes them; None for all."""
+    if ALL in rows:
+        return None
+    each = [_filter(one) for one in rows]
+    return each[0] if len(each) == 1 else EventFilter(or_=tuple(each))
+
+
+def _filter(rows: Rows) -> EventFilter:
+    return EventFilter(
+        **any_of(patient=rows.patients, actor=rows.actors, service=rows.sources, device=rows.devices),
+        categories=tuple(category.value for category in rows.categories),
+    )
+
+
+def asked_of(filter: EventFilter, page: PageRequest | None = None, **others: Any) -> dict[str, Any]:
+    """A question as JSON: its conditions by their REST names, the page, and what else was given."""
+    given = {"filter": given_of(filter)} if filter.given() else {}
+    paging = {} if page is None else {"page": _given(to_builtins(page))}
+    return given | paging | _given(others)
+
+
+def asked_of_table(request: RowRequest) -> dict[str, Any]:
+    """The question for a table's rows as JSON."""
+    conditions = [[each.column, str(each.op.value), each.value] for each in request.conditions]
+    order = {"order_by": request.order_by, "descending": request.descending or None}
+    return _given({
+        "projection": request.projection, "table": request.table, "first": request.first,
+        "where": conditions, **order,
+    })  # fmt: skip
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, False, "", [], ())}

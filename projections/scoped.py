@@ -1,0 +1,112 @@
+"""The read models as one principal may use them. Whatever way somebody comes in, it is through here.
+
+It offers what `ReadModels` offers, so that GraphQL, subscriptions and REST need not know of any rule. Each method asks
+the scope first, and notes what was asked and whom the answer told of, for the record of reads. What may not be seen is
+as if it were not there; what may not be asked raises `AccessDeniedError`, whatever there is.
+"""
+
+from __future__ import annotations
+
+from domain.access.grants import Operation, Part
+from domain.event import ActorKind
+from projections.answers import (
+    DeviceActivity,
+    PatientActivity,
+    ProjectionStatus,
+    ResourceActivity,
+    ServiceActivity,
+    UserActivity,
+)
+from projections.filters import EventFilter, PageRequest
+from projections.read_models import DEFAULT_LIMIT
+from projections.scoped_answers import shown_device, shown_patient, shown_service, shown_user
+from projections.scoped_events import ScopedEvents
+from projections.scoped_questions import asked_of_table
+from projections.scoped_tables import patients_of, require_table
+from projections.table_pages import LiveProjection, RowPage, RowRequest
+
+
+class ScopedModels(ScopedEvents):
+    """See `ReadModels`, of which each method has the questions and the answers. Every method blocks."""
+
+    def as_of_position(self) -> int:
+        """Free for whoever is anybody: it tells how far answers are complete."""
+        return self._models.as_of_position()
+
+    def positions(self) -> dict[str, int]:
+        """Free for whoever is anybody."""
+        return self._models.positions()
+
+    def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
+        """Who dealt with a patient: for who sees all events, and for the patient."""
+        hidden = self._scope.hidden(Operation.READ_PATIENT, id)
+        found = self._models.patient(id, limit)
+        self._note_subject("patient", id, limit, found is not None, [id])
+        return None if found is None else shown_patient(found, hidden)
+
+    def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
+        """What a user did: for who sees all events, and for that user."""
+        hidden = self._scope.hidden(Operation.READ_USER, id)
+        found = self._models.user(id, limit)
+        if found is None:
+            self._note_subject("user", id, limit, False, [])
+            return None
+        shown = shown_user(found, self._without_patients(hidden, id))
+        self._note_subject("user", id, limit, True, [row.patient_id for row in shown.patients])
+        return shown
+
+    def device(self, id: str, limit: int = DEFAULT_LIMIT) -> DeviceActivity | None:
+        """A device over time."""
+        hidden = self._scope.hidden(Operation.READ_DEVICE, id)
+        found = self._models.device(id, limit)
+        self._note_subject("device", id, limit, found is not None, [])
+        return None if found is None else shown_device(found, hidden)
+
+    def service(self, id: str, limit: int = DEFAULT_LIMIT) -> ServiceActivity | None:
+        """A service over time: for who sees all events, and for its owner."""
+        hidden = self._scope.hidden(Operation.READ_SERVICE, id)
+        found = self._models.service(id, limit)
+        self._note_subject("service", id, limit, found is not None, [])
+        return None if found is None else shown_service(found, hidden)
+
+    def resource(self, type: str, id: str) -> ResourceActivity | None:
+        """When a resource was touched."""
+        self._scope.hidden(Operation.READ_RESOURCE, id)
+        found = self._models.resource(type, id)
+        self._reads.note("resource", {"type": type, "id": id}, int(found is not None))
+        return found
+
+    def projections(self) -> list[ProjectionStatus]:
+        """How far projections are. It holds nothing of any event, and is not a look into the trail."""
+        self._scope.require(Operation.READ_STATUS)
+        return self._models.projections()
+
+    def projection(self, name: str) -> LiveProjection | None:
+        """Which tables a projection has, for who may read these."""
+        self._scope.hidden(Operation.READ_TABLES)
+        found = self._models.projection(name)
+        if found is not None:
+            require_table(self._scope, own=found.own)
+        return found
+
+    def table_rows(self, request: RowRequest) -> RowPage:
+        """Rows of a table, which no rule of rows or fields holds for: see `scoped_tables.require_table`."""
+        hidden = self._scope.hidden(Operation.READ_TABLES)
+        if hidden:
+            live = self._models.projection(request.projection)
+            # One that is not there is told as such by the read model.
+            require_table(self._scope, own=live is None or live.own)
+        found = self._models.table_rows(request)
+        self._reads.note("table_rows", asked_of_table(request), len(found.rows), patients_of(found))
+        return found
+
+    def _without_patients(self, hidden: frozenset[Part], user: str) -> frozenset[Part]:
+        """What is hidden when this user is one of the staff: a summary has patients that act, too."""
+        if hidden & {Part.PATIENT_NAMES, Part.STAFF_NAMES} != {Part.PATIENT_NAMES}:
+            return hidden
+        page = self._models.events(EventFilter(user=user), PageRequest(first=1)).events
+        by_staff = all(each.event.actor.kind is not ActorKind.PATIENT for each in page) and bool(page)
+        return hidden - {Part.PATIENT_NAMES} if by_staff else hidden
+
+    def _note_subject(self, kind: str, id: str, limit: int, found: bool, patients: list[str]) -> None:
+        self._reads.note(kind, {"id": id, "limit": limit}, int(found), patients if found else [])

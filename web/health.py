@@ -13,6 +13,7 @@ from graphql_api.context import Readable
 from graphql_api.reading import Threads
 from web.documenting import answer
 from web.probes import Probes
+from web.recording import Otherwise, Recording
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +25,13 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 _EXAMPLE = {
     "status": "ok",
-    "checks": {"database": "ok", "migrations": "ok", "projections": "ok", "own_projections": "ok"},
+    "checks": {
+        "database": "ok",
+        "migrations": "ok",
+        "projections": "ok",
+        "own_projections": "ok",
+        "recording": "ok",
+    },
 }
 _NOT_READY = {
     "status": "unavailable",
@@ -33,11 +40,14 @@ _NOT_READY = {
         "migrations": "ok",
         "projections": "ok",
         "own_projections": "ok",
+        "recording": "ok",
     },
 }
 
 
-def health_routes(models: Readable, probes: Probes, threads: Threads) -> APIRouter:
+def health_routes(
+    models: Readable, probes: Probes, threads: Threads, recording: Recording | None = None
+) -> APIRouter:
     """The routes for an orchestrator. They need no authentication and say nothing of events."""
     router = APIRouter(tags=["health"])
 
@@ -51,7 +61,7 @@ def health_routes(models: Readable, probes: Probes, threads: Threads) -> APIRout
         responses={**answer(200, Health, _EXAMPLE), **answer(503, Health, _NOT_READY)},
     )
     async def ready() -> Response:
-        return _shown(await threads.run(readiness, models, probes))
+        return _shown(with_recording(await threads.run(readiness, models, probes), recording))
 
     return router
 
@@ -67,6 +77,16 @@ def readiness(models: Readable, probes: Probes) -> Health:
     # An analyst's projection takes nothing away from the others, so it is told and takes no server out of service.
     checks["own_projections"] = _checked(lambda: _failed(models, own=True))
     return Health(status="ok" if good else "unavailable", checks=checks)
+
+
+def with_recording(health: Health, recording: Recording | None) -> Health:
+    """`health` with whether reads can be put on record, without which there may be no answers."""
+    if recording is None:
+        return health
+    trouble = recording.trouble
+    refuses = trouble and recording.settings.otherwise is Otherwise.REFUSE
+    status = "unavailable" if refuses else health.status
+    return Health(status=status, checks={**health.checks, "recording": trouble or "ok"})
 
 
 def _checked(check: Callable[[], str]) -> str:

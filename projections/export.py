@@ -54,7 +54,8 @@ class Format(StrEnum):
 class ExportRequest(Struct, frozen=True, kw_only=True):
     """What to export: events that match `filter`, or `table`, of which `where` holds texts that columns must equal.
 
-    `scope` is what the asker may see of the events, see `ReadModels`; a table is for whoever may see all.
+    `scope` is what the asker may see of the events, see `ReadModels`, and `hidden` names the parts that are left out of
+    every one; a table is exported whole.
     """
 
     format: Format
@@ -62,6 +63,7 @@ class ExportRequest(Struct, frozen=True, kw_only=True):
     table: str | None = None
     where: tuple[tuple[str, str], ...] = ()
     scope: EventFilter | None = None
+    hidden: tuple[str, ...] = ()
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

@@ -35,6 +35,9 @@ class ExportFile(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """`exported` is ``events`` or the table's name; `filter` has what was given, by its REST names.
 
+    `scope` is what whoever asked may see, as a filter that held beside it, None for everything; `hidden` names the
+    parts that every event lacks for the same reason.
+
     `snapshot` is the log at the moment of the export: its size, its Merkle root, and the position up to which the
     export is complete. `created_at` is when the export began.
     """
@@ -44,6 +47,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     created_at: datetime
     exported: str
     filter: dict[str, Any]
+    scope: dict[str, Any] | None = None
+    hidden: tuple[str, ...] = ()
     format: Format
     columns: list[dict[str, str]]
     snapshot: Snapshot
@@ -59,6 +64,8 @@ def manifest_of(opened: Opened, rows: int, files: list[ExportFile], created_at: 
         created_at=created_at,
         exported=exported(request),
         filter=filter_of(request),
+        scope=None if request.scope is None else given_of(request.scope),
+        hidden=request.hidden,
         format=request.format,
         columns=_columns(opened),
         snapshot=opened.snapshot,

@@ -1,14 +1,19 @@
-"""`python -m benchmarks [copy library projection verify rebuild lag graphql | profile]`."""
+"""`python -m benchmarks [copy library projection verify rebuild lag graphql | profile]`.
+
+`scale-fill FOLDER` makes long trails that stay in a folder, and `scale FOLDER` measures them: see `benchmarks.scale`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 
 import structlog
 
 from audit_trail.components import spare_the_collector
+from benchmarks import scale, scale_fill
 from benchmarks.corpus import make_corpus
 from benchmarks.graphql import graphql_against
 from benchmarks.ingest import ingest_against
@@ -34,6 +39,10 @@ NAMES = {
 
 def main() -> int:
     """Measure, print, and write JSON where asked."""
+    apart = {"scale": scale.main, "scale-fill": scale_fill.main}
+    if len(sys.argv) > 1 and sys.argv[1] in apart:
+        apart[sys.argv[1]](sys.argv[2:])
+        return 0
     arguments = _arguments()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     names = arguments.names or ["copy", "library", "projection", "verify", "rebuild", "lag", "graphql"]

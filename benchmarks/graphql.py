@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 import sys
@@ -42,6 +43,12 @@ ANALYZE;
 """
 SHORT = 20_000
 """Events of the short trail at least, so that each filter finds a whole page in it too."""
+TOKEN = secrets.token_urlsafe(24)
+"""What the served application takes, for as long as the benchmark runs."""
+HEAD = (
+    b"POST /graphql HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer " + TOKEN.encode() + b"\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
 _ROUND = 200
 """Requests of a client in one turn."""
 
@@ -75,10 +82,7 @@ class Client:
 def page_request(filter: dict[str, Any] | None = None) -> bytes:
     """The product's side."""
     body = msgspec.json.encode({"query": PAGE, "variables": {"filter": filter or {}}})
-    return (
-        b"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        % len(body)
-    ) + body
+    return HEAD % len(body) + body
 
 
 def raw_request(path: str) -> bytes:
@@ -165,7 +169,7 @@ def fill(bench: Bench, url: str, events: int) -> None:
 @contextmanager
 def served(url: str) -> Iterator[int]:
     """The port of a process that serves both sides."""
-    command = [sys.executable, "-m", "benchmarks.graphql_server", url]
+    command = [sys.executable, "-m", "benchmarks.graphql_server", url, TOKEN]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,10 +1,11 @@
 """One uvicorn with both sides of the GraphQL benchmark: the product's application, and beside it the raw one.
 
-`python -m benchmarks.graphql_server URL` prints its port. Requests for `/columns` and `/store` never meet it.
+`python -m benchmarks.graphql_server URL TOKEN` prints its port. Requests for `/columns` and `/store` never meet it.
 """
 
 from __future__ import annotations
 
+import secrets
 import sys
 import threading
 from asyncio import get_running_loop
@@ -20,12 +21,14 @@ from psycopg2.extras import register_uuid
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audit_trail.components import spare_the_collector
+from domain.access.principal import Principal, Role
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
 from web.app import create_app
+from web.authentication.combined import Authentication
 from web.probes import StoreProbes
 from web.server import Server, listen
 from web.settings import WebSettings
@@ -111,9 +114,21 @@ def beside(product: ASGIApp, raw: Mapping[str, ASGIApp]) -> ASGIApp:
     return app
 
 
+class OneToken:
+    """Takes one token; what is measured is behind it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._principal = Principal(id="bench", roles=frozenset({Role.ADMIN}))
+
+    async def principal(self, token: str) -> Principal | None:
+        """See `web.authentication.bearer.Authenticator`."""
+        return self._principal if secrets.compare_digest(token, self._token) else None
+
+
 def main() -> None:
     """Serve until SIGTERM."""
-    url = sys.argv[1]
+    url, token = sys.argv[1:3]
     settings = WebSettings(reading_threads=THREADS)
     with (
         closing(Database(url, READER, size=THREADS)) as database,
@@ -121,7 +136,12 @@ def main() -> None:
         listen("127.0.0.1", 0) as listener,
     ):
         product = create_app(
-            ReadModels(database), LogReader(database), publisher, StoreProbes(database), settings
+            ReadModels(database),
+            LogReader(database),
+            publisher,
+            StoreProbes(database),
+            settings,
+            authentication=Authentication([OneToken(token)]),
         )
         spare_the_collector()  # as `audit-trail serve` does; it holds for both sides
         print(listener.getsockname()[1], flush=True)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from benchmarks.graphql import Client, served
+from benchmarks.graphql import HEAD, Client, served
 from benchmarks.scale_cases import COUNTS, FILTERS, PAGES, SUBJECTS, Trail
 from benchmarks.scale_corpus import Population
 from benchmarks.scale_fill import database_of, server
@@ -79,8 +79,7 @@ def _subject_of(make: Callable[[Trail], str]) -> Request:
 
 def _post(query: str, variables: dict[str, Any]) -> bytes:
     body = msgspec.json.encode({"query": query, "variables": variables})
-    head = b"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    return head % len(body) + body
+    return HEAD % len(body) + body
 
 
 class Measured(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -19,9 +19,10 @@ import psycopg2
 from psycopg2 import sql
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
-from benchmarks.rebuild import open_database
+from benchmarks.opening import open_database
 from benchmarks.scale_corpus import Made, make_events
 from domain.body import BodyFormat
+from domain.errors import ConfigurationError
 from event_store.append import NewEvent, append
 from event_store.database import INGEST, Database
 from event_store.migrations import migrate
@@ -48,9 +49,11 @@ def database_of(events: int) -> str:
 
 
 def fill(postgres: EmbeddedPostgres, events: int) -> str:
-    """The URL of a trail of so many events with all read models; what there is of it already stays."""
+    """The URL of a trail of so many events with all read models; one that is whole stays."""
     url, made = postgres.url_for(database_of(events)), _create(postgres, events)
     signer = HeadSigner([SigningKey.generate("audit-trail.example/scale")])
+    if 0 < made < events:
+        raise ConfigurationError(f"{database_of(events)} was made in part: drop it, and begin anew")
     if made < events:
         started = time.perf_counter()
         with closing(Database(url, INGEST)) as database:
@@ -134,12 +137,12 @@ def _made(first: int, until: int, total: int) -> list[Made]:
     return list(make_events(first, until, total))
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_fill")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--events", type=int, nargs="+", default=[100_000, 10_000_000])
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     with server(arguments.folder) as postgres:
         for events in arguments.events:
             project(fill(postgres, events))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -110,6 +110,18 @@ class ProvableLog(Protocol):
         ...
 
 
+class Record(Protocol):
+    """Puts what a subscription does on record, as `web.looking.Looking` does."""
+
+    async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
+        """It begins. Raises `UnrecordedError` when it must not."""
+        ...
+
+    def passed(self) -> None:
+        """What was read up to now is told to nobody."""
+        ...
+
+
 class Context:
     """One request: the read models, the log, the limits, and how much of them is used up. A batch shares one."""
 
@@ -124,11 +136,13 @@ class Context:
         *,
         client_key: str = "",
         principal: Principal | None = None,
+        record: Record | None = None,
     ) -> None:
         self.client_key = client_key
         """Whose subscriptions are counted together."""
         self.models = models
         self.principal = principal
+        self._record = record
         self.feed = feed
         self._waiting = waiting or Waiting(models, threads)
         self._wait_until: float | None = None
@@ -192,6 +206,19 @@ class Context:
             return await self._threads.run(function, *args, **kwargs)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
+
+    async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
+        """Put the begin of a subscription on record. Raises `QueryError` when it must not begin."""
+        if self._record is not None:
+            try:
+                await self._record.began(operation, asked)
+            except AuditTrailError as exc:
+                raise from_domain(exc) from exc
+
+    def passed(self) -> None:
+        """What was read up to now is told to nobody: it was another look for what is new."""
+        if self._record is not None:
+            self._record.passed()
 
     async def wait(self, freshness: Freshness, reached: Reached) -> None:
         """Return when an answer can have what is wanted of it. Raises `QueryError` that says how far it is.

@@ -21,6 +21,7 @@ from domain.errors import (
     EventAlteredError,
     RejectedError,
     UnavailableError,
+    UnrecordedError,
 )
 from graphql_api.waiting import BehindError
 
@@ -70,7 +71,11 @@ def from_domain(exc: AuditTrailError) -> QueryError:
     if isinstance(exc, AccessDeniedError):
         return QueryError(Code.FORBIDDEN, str(exc))
     if isinstance(exc, UnavailableError):
-        return QueryError(Code.UNAVAILABLE, "the event store is away; try again in a moment")
+        unrecorded = isinstance(exc, UnrecordedError)
+        away = "the event store is away; try again in a moment"
+        return QueryError(
+            Code.AUDIT_UNAVAILABLE if unrecorded else Code.UNAVAILABLE, str(exc) if unrecorded else away
+        )
     if isinstance(exc, EventAlteredError):
         log.error("event_altered", position=exc.position)
         return QueryError(Code.INTERNAL_ERROR, str(exc))

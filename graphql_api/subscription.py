@@ -20,6 +20,7 @@ from graphql_api.filter_input import EventFilterInput, filter_from
 from graphql_api.scalars import Long
 from projections.filters import MAX_POSITION, EventFilter, PageRequest
 from projections.planning import is_led
+from projections.scoped_questions import asked_of
 from projections.search import complete_up_to
 
 _BATCH = 100
@@ -52,6 +53,7 @@ async def _event_recorded(
     _check(after)
     async with feed.subscribed(context.client_key):
         now = await context.read(context.models.positions)
+        await context.began("event_recorded", asked_of(wanted, after=after))
         position: int = complete_up_to(wanted, now) if after is None else after
         while True:
             version = feed.version
@@ -74,6 +76,8 @@ async def _until_now(
         step = _step(wanted, position)
         page = PageRequest(last=_BATCH, before=position if position >= 0 else None)
         found = await context.read(context.models.events, step, page)
+        if not found.events:
+            context.passed()
         for event in reversed(found.events):
             yield event_from(event)
         if found.has_previous:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
 
 from domain.access.grants import Operation, Part
-from domain.access.looks import is_echo
+from domain.access.looks import is_echo, patients_told
 from domain.access.reads import Reads
 from domain.access.scope import Scope
 from domain.errors import Reason, RejectedError
@@ -18,7 +18,7 @@ from projections.counts import CountBy, EventCounts
 from projections.filters import EventFilter, EventPage, PageRequest, check_page
 from projections.history import ChangePage, HistoryPlace
 from projections.read_models import DEFAULT_LIMIT, ReadModels
-from projections.scoped_questions import asked_of, parts_of, scope_filter
+from projections.scoped_questions import asked_of, parts_of, patients_asked, scope_filter
 
 
 class ScopedEvents:
@@ -36,7 +36,7 @@ class ScopedEvents:
             self._check_bounds(page, scope)
         found = self._models.events(filter, page, scope=scope)
         shown = self._shown(found.events)
-        self._note("events", asked_of(filter, page), found.events, shown)
+        self._note("events", asked_of(filter, page), found.events, shown, patients_asked(filter))
         return found if shown is found.events else replace(found, events=shown)
 
     def event(self, event_id: UUID) -> RecordedEvent | None:
@@ -98,8 +98,13 @@ class ScopedEvents:
                 raise RejectedError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
 
     def _note(
-        self, operation: str, asked: dict[str, Any], found: list[RecordedEvent], shown: list[RecordedEvent]
+        self,
+        operation: str,
+        asked: dict[str, Any],
+        found: list[RecordedEvent],
+        shown: list[RecordedEvent],
+        about: Collection[str] = (),
     ) -> None:
-        patients = (patient.id for each in shown for patient in each.event.patients)
+        patients = patients_told((each.event for each in shown), about)
         echoes = sum(is_echo(each.event) for each in found)
         self._reads.note(operation, asked, len(found), patients, echoes)

@@ -33,10 +33,18 @@ def parts_of(
     for each in filter.every():
         given = set(each.given())
         parts |= {part for part, names in _ABOUT.items() if names & given}
-        named = {*each.patient_in, *([each.patient] if each.patient is not None else [])}
-        if not named <= set(own_patients):
+        if not _named(each) <= set(own_patients):
             parts.add(Part.OTHER_PATIENTS)
     return frozenset(parts)
+
+
+def patients_asked(filter: EventFilter) -> frozenset[str]:
+    """The patients that a question names."""
+    return frozenset().union(*(_named(each) for each in filter.every()))
+
+
+def _named(filter: EventFilter) -> frozenset[str]:
+    return frozenset({*filter.patient_in, *([filter.patient] if filter.patient is not None else [])})
 
 
 def scope_filter(rows: Sequence[Rows]) -> EventFilter | None:

@@ -27,12 +27,14 @@ from web.counting import EventCountList, counting_routes
 from web.exporting import Exportable, export_routes
 from web.health import Health, health_routes
 from web.log import log_routes, proof_routes
+from web.looking import Recorder
 from web.metrics import Measuring, WebMetrics, metrics_routes
 from web.pages import STATIC, swagger_ui
 from web.probes import Probes
 from web.projections import ProjectionDescription, RowList, projection_routes
 from web.publishing import Accepted, Publisher, publishing_routes
 from web.reading import EventList, reading_routes
+from web.recorded import Recorded
 from web.settings import WebSettings
 from web.subscriptions import SubscribingEndpoint
 
@@ -53,11 +55,13 @@ def create_app(
     exports: Exportable | None = None,
     wake: Wake | None = None,
     authentication: Authentication | None = None,
+    recorder: Recorder | None = None,
     version: str = "0.1.0",
 ) -> FastAPI:
     """The ASGI application. It closes its own threads at the end; what it is given stays the caller's.
 
-    Without `authentication` every request is refused but those for health.
+    Without `authentication` every request is refused but those for health. `recorder` puts reads and denied attempts on
+    record; without it nothing is recorded, which is for tests of what is not about that.
     `wake` tells subscriptions of appends; without it they look once a second. `app.state.feed` is what a server stops
     when it begins to shut down, so that streams end.
     """
@@ -80,8 +84,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if recorder is not None:
+            recorder.recording.start()
         yield
         await feed.close()
+        if recorder is not None:
+            await recorder.close()
         for threads in (reading, publishing, checking, exporting):
             threads.close()
 
@@ -104,7 +112,9 @@ def create_app(
     if exports is not None:
         app.include_router(export_routes(exports, exporting, settings))
     app.include_router(publishing_routes(publisher, publishing, settings))
-    app.include_router(health_routes(models, probes, checking))
+    app.include_router(
+        health_routes(models, probes, checking, None if recorder is None else recorder.recording)
+    )
     app.include_router(metrics_routes(metrics, models, probes, checking))
     endpoint = SubscribingEndpoint(models, log, reading, settings, waiting, feed)
     # The first, as FastAPI asks one route after the other, each of every router: a fifth of a small query's time.
@@ -133,9 +143,18 @@ def create_app(
 
     authentication = authentication or Authentication()
     endpoint.authentication = authentication
+    if recorder is not None:
+        endpoint.recorder = recorder
+        endpoint.denied = recorder.denied
+        app.add_middleware(Recorded, recorder=recorder, retry_after=settings.retry_after)
     app.add_middleware(BodyLimit, limit=body_limit, timeout=settings.body_timeout)
     # Before the body: nothing is read from those who are nobody.
-    app.add_middleware(Authenticating, authentication=authentication, settings=settings)
+    app.add_middleware(
+        Authenticating,
+        authentication=authentication,
+        settings=settings,
+        denied=None if recorder is None else recorder.denied,
+    )
     app.add_middleware(problems.LastResort)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Measuring, metrics=metrics)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
@@ -15,13 +15,15 @@ from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
-from graphql_api.context import Context, ProvableLog, Readable
+from graphql_api.context import Context, ProvableLog
 from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from graphql_api.waiting import Waiting
+from web.access import Access, ScopedLog
 from web.authentication.middleware import principal_of
 from web.pages import graphiql
+from web.recorded import marked
 from web.settings import WebSettings
 
 JSON = "application/json"
@@ -33,7 +35,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     def __init__(
         self,
-        models: Readable,
+        access: Access,
         log: ProvableLog,
         threads: Threads,
         settings: WebSettings,
@@ -47,7 +49,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             allowed_origins=settings.allowed_origins,
         )
         self.trusted = settings.trusted
-        self._models = models
+        self.access = access
         self._log = log
         self._threads = threads
         self._waiting = waiting
@@ -151,6 +153,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         answer = await super().process_result(request, result)
         if result.data is None and not any(error.path for error in result.errors or ()):
             answer.pop("data", None)
+        await marked(request, cast("dict[str, Any]", answer))
         return answer
 
     def create_response(

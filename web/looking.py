@@ -13,7 +13,6 @@ from uuid import uuid4
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
-from strawberry.http import GraphQLRequestData
 
 from domain.access.looks import Look, Stage, Via, read_events
 from domain.access.principal import Principal
@@ -52,12 +51,14 @@ class Recorder:
 
 
 class Looking:
-    """One request, or one operation of a connection. `flagged`: something was answered that is not on record."""
+    """One request, or one operation of a connection. `flagged`: something was answered that is not on record;
+    `streams`: each result is put on record by itself."""
 
     def __init__(self, recorder: Recorder, scope: Scope, via: Via, principal: Principal | None) -> None:
         self.reads = Reads()
         self.flagged = False
         self.refused = False
+        self.streams = False
         self.via = via
         self._recorder = recorder
         self._principal = principal
@@ -75,10 +76,11 @@ class Looking:
         found: Principal | None = self._principal or self._scope.get("state", {}).get("principal")
         return found
 
-    def asks(self, *requests: GraphQLRequestData) -> None:
-        """The GraphQL documents that are executed."""
-        self._operation = ", ".join(each.operation_name for each in requests if each.operation_name) or None
-        digests = dict.fromkeys(sha256((each.query or "").encode()).hexdigest() for each in requests)
+    def asks(self, *documents: tuple[str | None, str | None]) -> None:
+        """The GraphQL documents that are executed, each with the name of its operation."""
+        self._operation = ", ".join(name for _, name in documents if name) or None
+        texts = [(text or "").encode("utf-8", "replace") for text, _ in documents]
+        digests = dict.fromkeys(sha256(text).hexdigest() for text in texts)
         self._document = ", ".join(digests) or None
 
     async def keep(self, status: int | None = None, stage: Stage | None = None) -> bool:

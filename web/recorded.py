@@ -7,7 +7,6 @@ from contextlib import aclosing
 from typing import Any
 
 import msgspec
-from graphql import GraphQLError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +15,7 @@ from strawberry.types import ExecutionResult
 
 from domain.access.looks import Stage
 from domain.errors import UnrecordedError
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import Code, from_domain
 from web.looking import Looking, Recorder, look_at, looking_at
 from web.problems import problem
 
@@ -71,7 +70,7 @@ class Recorded:
             return problem(503, str(error), headers=headers)
         wanted = "application/graphql-response+json"
         media = wanted if wanted in Headers(scope=scope).get("accept", "") else "application/json"
-        return Response(msgspec.json.encode({"errors": [refused(error).formatted]}), 503, headers, media)
+        return Response(msgspec.json.encode({"errors": [from_domain(error).formatted]}), 503, headers, media)
 
 
 async def marked(request: Request, answer: MutableMapping[str, Any]) -> None:
@@ -80,7 +79,7 @@ async def marked(request: Request, answer: MutableMapping[str, Any]) -> None:
     When it must not be given, `Recorded` sends another in its place. A part that was refused is put on record too.
     """
     looking = looking_at(request)
-    if looking is None:
+    if looking is None or looking.streams:
         return
     for error in answer.get("errors") or ():
         if (error.get("extensions") or {}).get("code") == Code.FORBIDDEN:
@@ -95,6 +94,7 @@ async def marked(request: Request, answer: MutableMapping[str, Any]) -> None:
 
 async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
     """The results of a stream, each after what was read for it is on record; the last one says when that failed."""
+    looking.streams = True
     async with aclosing(results):
         async for result in results:
             for error in result.errors or ():
@@ -103,13 +103,8 @@ async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None])
             try:
                 await looking.keep(stage=Stage.DELIVERED)
             except UnrecordedError as exc:
-                yield ExecutionResult(data=None, errors=[refused(exc)])
+                yield ExecutionResult(data=None, errors=[from_domain(exc)])
                 return
             if looking.flagged:
                 result.extensions = {**(result.extensions or {}), "recorded": False}
             yield result
-
-
-def refused(exc: UnrecordedError) -> GraphQLError:
-    """What a client of GraphQL is told."""
-    return QueryError(Code.AUDIT_UNAVAILABLE, str(exc))

@@ -29,6 +29,8 @@ from graphql_api.waiting import Waiting
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Denied, principal_of
 from web.graphql_endpoint import GraphQLEndpoint, client_key
+from web.looking import Looking, Recorder, looking_at
+from web.recorded import recorded_results
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"
@@ -57,6 +59,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         self.authentication = Authentication()
         """Who may connect; the application sets it."""
         self.denied: Denied = lambda *_: None
+        self.recorder: Recorder | None = None
         self._feed = feed
         self._connections = 0
         self._max_connections = settings.max_subscriptions
@@ -76,8 +79,8 @@ class SubscribingEndpoint(GraphQLEndpoint):
         finally:
             self._connections -= 1
 
-    def new_context(self, client_key: str, principal: Principal | None) -> Context:
-        """The context of one operation."""
+    def new_context(self, client_key: str, principal: Principal | None, looking: Looking | None) -> Context:
+        """The context of one operation; what is read for it is noted in `looking.reads`."""
         return Context(
             self._models,
             self._log,
@@ -87,12 +90,13 @@ class SubscribingEndpoint(GraphQLEndpoint):
             self._feed,
             client_key=client_key,
             principal=principal,
+            record=looking,
         )
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """See `GraphQLEndpoint`; of a WebSocket it only says who asks, as each operation has its own."""
         del response
-        return self.new_context(client_key(request), principal_of(request.scope))
+        return self.new_context(client_key(request), principal_of(request.scope), looking_at(request))
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """See `GraphQLEndpoint`; the type of an event stream comes with its transport."""
@@ -116,7 +120,14 @@ class SubscribingEndpoint(GraphQLEndpoint):
 
     async def execute_operation(self, request: Request, *args: Any, **options: Any) -> Any:
         """See the base class; the results of a stream are kept, to be closed with its answer."""
-        result = await super().execute_operation(request, *args, **options)
+        looking = looking_at(request)
+        data = options["request_data"]
+        if looking is not None:
+            several = data if isinstance(data, list) else [data]
+            looking.asks(*((each.query, each.operation_name) for each in several))
+        result: Any = await super().execute_operation(request, *args, **options)
+        if looking is not None and isinstance(result, AsyncGenerator):
+            result = recorded_results(looking, result)
         request.state.results = result
         return result
 
@@ -175,7 +186,8 @@ class _Connection(BaseGraphQLTransportWSHandler[Context, None]):
     """A WebSocket. What is no message of the protocol closes it with 4400, whatever it is instead."""
 
     def __init__(self, *, view: Any, schema: Any, **options: Any) -> None:
-        super().__init__(view=view, schema=cast("Any", _PerOperation(schema, view)), **options)
+        scope: Scope = options["websocket"].ws.scope
+        super().__init__(view=view, schema=cast("Any", _PerOperation(schema, view, scope)), **options)
         self._endpoint: SubscribingEndpoint = view
 
     async def handle_message(self, message: Any) -> None:
@@ -237,15 +249,22 @@ class _Connection(BaseGraphQLTransportWSHandler[Context, None]):
 class _PerOperation:
     """The schema, for a connection: it lives longer than the limits of one request are meant for."""
 
-    def __init__(self, schema: AuditTrailSchema, view: SubscribingEndpoint) -> None:
+    def __init__(self, schema: AuditTrailSchema, view: SubscribingEndpoint, scope: Scope) -> None:
         self._schema = schema
         self._view = view
+        self._scope = scope
 
     async def stream(self, query: str, **options: Any) -> Any:
         """The results of an operation in a context of its own."""
         asked_in: Context = options["context_value"]
-        context = self._view.new_context(asked_in.client_key, asked_in.principal)
-        return await self._schema.stream(query, **{**options, "context_value": context})
+        recorder = self._view.recorder
+        looking = None if recorder is None else recorder.looking(self._scope, asked_in.principal)
+        context = self._view.new_context(asked_in.client_key, asked_in.principal, looking)
+        results = await self._schema.stream(query, **{**options, "context_value": context})
+        if looking is None:
+            return results
+        looking.asks((query, options.get("operation_name")))
+        return recorded_results(looking, results)
 
 
 _MAX_ID = 64

@@ -24,6 +24,7 @@ from domain.errors import ConfigurationError, UnavailableError
 from domain.event import Source
 from domain.validation import encode_event
 from ingest.publishing import Message, Publisher
+from web.recording import Otherwise, RecordingSettings, When
 
 
 def recording_publisher(settings: Settings) -> Publisher:
@@ -31,6 +32,18 @@ def recording_publisher(settings: Settings) -> Publisher:
     seconds = min(settings.publish_timeout_seconds, settings.reads_record_seconds)
     ingest = components.ingest_settings(settings)
     return Publisher(replace(ingest, publish_timeout_seconds=seconds), linger_ms=0)
+
+
+def recording_settings(settings: Settings) -> RecordingSettings:
+    """What the API's record of reads is told."""
+    return RecordingSettings(
+        topic=settings.kafka_topics[0],
+        when=When(settings.reads_recorded),
+        otherwise=Otherwise(settings.reads_unrecorded),
+        seconds=settings.reads_record_seconds,
+        max_waiting=settings.reads_waiting,
+        max_bytes=settings.max_message_bytes,
+    )
 
 
 def own_source() -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from audit_trail import components
+from audit_trail.recording import own_source, recording_publisher, recording_settings
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
@@ -14,7 +15,11 @@ from projections.read_models import ReadModels
 from projections.wakeup import WakeUp
 from web import server
 from web.app import create_app
+from web.looking import Recorder
+from web.metrics import WebMetrics
 from web.probes import StoreProbes
+from web.recording import Recording
+from web.recording_metrics import RecordingMetrics
 from web.settings import WebSettings
 
 
@@ -23,6 +28,8 @@ def serve(settings: Settings) -> None:
     database = components.reader_database(settings)
     exporting = components.export_database(settings)
     publisher = Publisher(components.ingest_settings(settings))
+    recording = recording_publisher(settings)
+    metrics = WebMetrics()
     web = WebSettings(
         topic=settings.kafka_topics[0],
         limits=QueryLimits(
@@ -48,11 +55,17 @@ def serve(settings: Settings) -> None:
         web,
         exports=Exports(exporting),
         wake=WakeUp(components.listening_database(settings)),
+        metrics=metrics,
+        recorder=Recorder(
+            Recording(recording, recording_settings(settings), RecordingMetrics(metrics.registry)),
+            own_source(),
+        ),
     )
     try:
         server.run(app, settings.http_host, settings.http_port)
     finally:
         publisher.close()
+        recording.close()
         database.close()
         exporting.close()
 

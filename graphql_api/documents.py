@@ -26,6 +26,9 @@ from graphql_api.limits import QueryLimits
 MAX_DOCUMENTS = 128
 """Documents that are remembered; a client may make up any number of them."""
 
+MAX_ERRORS = 5
+"""Errors that are told of an invalid document, which can have one for each of its tokens."""
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -57,7 +60,7 @@ class Documents:
         return kept(
             self._errors,
             text,
-            lambda: validate_document(schema, document, (*rules, *self._rules)),
+            lambda: validate_document(schema, document, (*rules, *self._rules))[:MAX_ERRORS],
             MAX_DOCUMENTS,
         )
 

@@ -37,7 +37,7 @@ class QueryLimits:
     max_tokens: int = 2000
     max_aliases: int = 30
     max_directives: int = 50
-    max_batch: int = 10
+    max_batch: int = 5
     max_list: int = 1000
     """Rows in one list of a subject's summary: the cap of `limit`."""
     max_cost: int = 50_000

@@ -11,22 +11,31 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from graphql_api.waiting import DEFAULT_SECONDS, MAX_SECONDS, Freshness
+from graphql_api.waiting import DEFAULT_SECONDS, MAX_POSITION, MAX_SECONDS, Freshness
 
 DEFAULT_PAGE = 50
+POSITION: Any = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_POSITION}, {"type": "null"}]}
 MinPosition = Annotated[
-    int | None, Field(description="Refuse (409) unless the answer is complete up to this position.")
+    int | None,
+    Field(
+        description="Refuse (409) unless the answer is complete up to this position.",
+        json_schema_extra=POSITION,
+    ),
 ]
 WaitForPosition = Annotated[
     int | None,
     Field(
-        description="Wait until the answer is complete up to this position; refuse (409) when it is not in time."
+        description="Wait until the answer is complete up to this position; refuse (409) when it is not in time.",
+        json_schema_extra=POSITION,
     ),
 ]
 WaitSeconds = Annotated[
     float | None,
     Field(
         allow_inf_nan=False,
+        json_schema_extra={
+            "anyOf": [{"type": "number", "minimum": 0, "maximum": MAX_SECONDS}, {"type": "null"}]
+        },
         description=f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent.",
     ),
 ]

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from domain.catalogue import CATALOGUE
 from domain.errors import Reason, RejectedError
+from domain.event import Outcome
 from projections.export_manifest import RENAMED
-from projections.filters import ANY_OF, MAX_DEPTH, EventFilter, any_of, check_filter
+from projections.filters import ANY_OF, MAX_DEPTH, MAX_TEXT, MAX_VALUES, EventFilter, any_of, check_filter
+from web.asking import POSITION
 
-Text = Annotated[str | None, Field(default=None, max_length=256)]
-Texts = Annotated[list[str], Field(default_factory=list)]
+_Word = Annotated[
+    str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TEXT, "pattern": "^[^\\u0000]*$"})
+]
+# What the document says of a value; the read models check it, whose words are the same in GraphQL.
+Text = Annotated[_Word | None, Field(default=None, max_length=256)]
+Texts = Annotated[list[_Word], Field(default_factory=list, json_schema_extra={"maxItems": MAX_VALUES})]
 _Action = Literal["C", "R", "U", "D", "E"]
 
 
-def _one_of(what: str) -> Any:
-    return Field(description=f"{what}; repeated: one of them.")
+def _one_of(what: str, *words: str) -> Any:
+    return Field(description=f"{what}; repeated: one of them.", json_schema_extra=_words(words))
 
 
-def _none_of(what: str) -> Any:
-    return Field(description=f"Not {what}; repeated: none of them.")
+def _none_of(what: str, *words: str) -> Any:
+    return Field(description=f"Not {what}; repeated: none of them.", json_schema_extra=_words(words))
+
+
+def _words(words: Sequence[str]) -> Any:
+    return {"items": {"type": "string", "enum": list(words)}} if words else None
+
+
+_TYPES = tuple(CATALOGUE)
+_CATEGORIES = tuple(sorted({entry.category for entry in CATALOGUE.values()}))
+_OUTCOMES = tuple(Outcome)
 
 
 class FilterQuery(BaseModel):
@@ -40,10 +57,10 @@ class FilterQuery(BaseModel):
     service: Texts = _one_of("The reporting service")
     resource_type: Text = Field(description="The type of a resource that was touched.")
     resource_id: Text = Field(description="The id of a resource; needs `resource_type`.")
-    type: Texts = _one_of("The event type")
-    category: Texts = _one_of("The category of event types")
+    type: Texts = _one_of("The event type", *_TYPES)
+    category: Texts = _one_of("The category of event types", *_CATEGORIES)
     action: list[_Action] = Field(default_factory=list, description="The action; repeated: one of them.")
-    outcome: Texts = _one_of("The outcome")
+    outcome: Texts = _one_of("The outcome", *_OUTCOMES)
     purpose: Texts = _one_of("The purpose of use")
     source: Text = Field(description="The reporting service, beside `service`.")
     correlation_id: Texts = _one_of("The correlation id")
@@ -55,16 +72,20 @@ class FilterQuery(BaseModel):
     type_prefix: Text = Field(description="The event type begins with this, such as `record.`.")
     actor_prefix: Text = Field(description="The actor's id begins with this.")
     address_prefix: Text = Field(description="The client's network address begins with this.")
-    position_from: int | None = Field(default=None, description="Recorded at this position or later.")
-    position_until: int | None = Field(default=None, description="Recorded before this position.")
+    position_from: int | None = Field(
+        default=None, description="Recorded at this position or later.", json_schema_extra=POSITION
+    )
+    position_until: int | None = Field(
+        default=None, description="Recorded before this position.", json_schema_extra=POSITION
+    )
     not_actor: Texts = _none_of("by this actor")
     not_patient: Texts = _none_of("about this patient")
     not_device: Texts = _none_of("about this device, or by it")
     not_service: Texts = _none_of("reported by this service")
-    not_type: Texts = _none_of("of this event type")
-    not_category: Texts = _none_of("of this category")
+    not_type: Texts = _none_of("of this event type", *_TYPES)
+    not_category: Texts = _none_of("of this category", *_CATEGORIES)
     not_action: list[_Action] = Field(default_factory=list, description="Not this action; may be repeated.")
-    not_outcome: Texts = _none_of("with this outcome")
+    not_outcome: Texts = _none_of("with this outcome", *_OUTCOMES)
     not_purpose: Texts = _none_of("with this purpose of use")
     not_address: Texts = _none_of("from this network address")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import (
@@ -56,10 +57,13 @@ def problem(
 def install(app: FastAPI, retry_after: int) -> None:
     """Make every error of `app` a problem response."""
 
-    async def http_error(_: Request, exc: Exception) -> Response:
+    async def http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         detail = exc.detail if exc.detail != HTTPStatus(exc.status_code).phrase else ""
-        return problem(exc.status_code, detail, headers=exc.headers)
+        headers = dict(exc.headers or {})
+        if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(_methods(request.app.routes, request.scope)))
+        return problem(exc.status_code, detail, headers=headers)
 
     async def invalid_request(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, RequestValidationError)
@@ -108,6 +112,18 @@ def install(app: FastAPI, retry_after: int) -> None:
     app.add_exception_handler(UnavailableError, away)
     app.add_exception_handler(EventAlteredError, altered)
     app.add_exception_handler(AuditTrailError, stopped)
+
+
+def _methods(routes: Iterable[BaseRoute], scope: Scope) -> set[str]:
+    """What a path may be asked with; a route knows only its own methods, and a path can have several routes."""
+    found: set[str] = set()
+    for route in routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            inner = getattr(route, "original_router", None)  # of a router that FastAPI has included
+            found |= set(getattr(route, "methods", None) or ()) | _methods(
+                inner.routes if inner else (), scope
+            )
+    return found
 
 
 class LastResort:

@@ -13,11 +13,14 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from domain.errors import Reason, RejectedError, UnavailableError
+from domain.access.grants import Operation
+from domain.access.scope import Scope
+from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
 from graphql_api.reading import Threads
 from ingest.publishing import Message
 from interop.decoding import decode
+from web.access import Access
 from web.documenting import NATIVE_EXAMPLE, answer, problems
 from web.problems import problem
 from web.settings import WebSettings
@@ -38,15 +41,27 @@ _EXAMPLE = {
     ],
 }
 _ONE = {"$ref": "#/components/schemas/AuditEvent"}
+_CLOUDEVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1},
+        "source": {"type": "string", "minLength": 1},
+        "type": {"type": "string", "minLength": 1},
+        "time": {"type": "string", "format": "date-time"},
+        "data": _ONE,
+    },
+    "required": ["specversion", "id", "source", "type", "data"],
+}
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         NATIVE: {
-            "schema": {"oneOf": [_ONE, {"type": "array", "items": _ONE}]},
+            "schema": {"oneOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}]},
             "example": NATIVE_EXAMPLE,
         },
         CLOUDEVENT: {
-            "schema": {"type": "object"},
+            "schema": _CLOUDEVENT,
             "example": {
                 "specversion": "1.0",
                 "id": NATIVE_EXAMPLE["event_id"],
@@ -56,8 +71,15 @@ REQUEST_BODY: dict[str, Any] = {
                 "data": NATIVE_EXAMPLE,
             },
         },
-        CLOUDEVENTS: {"schema": {"type": "array", "items": {"type": "object"}}},
-        FHIR: {"schema": {"type": "object", "description": "A FHIR AuditEvent, R4 or R5."}},
+        CLOUDEVENTS: {"schema": {"type": "array", "items": _CLOUDEVENT, "minItems": 1}},
+        FHIR: {
+            "schema": {
+                "type": "object",
+                "description": "A FHIR AuditEvent, R4 or R5.",
+                "properties": {"resourceType": {"const": "AuditEvent"}},
+                "required": ["resourceType"],
+            }
+        },
     },
 }
 
@@ -71,7 +93,7 @@ class Publisher(Protocol):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item: an event id, or the reason why it was not accepted."""
+    """What became of one item: an event id, or why it was not accepted. Without a `reason` it was not allowed."""
 
     index: int
     event_id: UUID | None = None
@@ -99,7 +121,9 @@ class _UnreadableError(Exception):
         self.response = problem(status, detail)
 
 
-def publishing_routes(publisher: Publisher, threads: Threads, settings: WebSettings) -> APIRouter:
+def publishing_routes(
+    publisher: Publisher, access: Access, threads: Threads, settings: WebSettings
+) -> APIRouter:
     """The route that publishes."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
     places = asyncio.Semaphore(settings.max_publishing)
@@ -108,10 +132,12 @@ def publishing_routes(publisher: Publisher, threads: Threads, settings: WebSetti
         "",
         summary="Publish one event, or an array of events",
         status_code=202,
-        responses={**answer(202, Accepted, _EXAMPLE), **problems(400, 408, 413, 415, 422, 503)},
+        responses={**answer(202, Accepted, _EXAMPLE), **problems(400, 403, 408, 413, 415, 422, 503)},
         openapi_extra={"requestBody": REQUEST_BODY},
     )
     async def publish(request: Request) -> Response:
+        scope = await access.scope_of(request)
+        scope.require(Operation.PUBLISH)
         body = await request.body()
         if places.locked():
             return problem(
@@ -123,7 +149,7 @@ def publishing_routes(publisher: Publisher, threads: Threads, settings: WebSetti
             until = time.monotonic() + settings.publishing_wait
             try:
                 return await threads.run(
-                    _publish, publisher, settings, body, list(request.headers.items()), until
+                    _publish, publisher, scope, settings, body, list(request.headers.items()), until
                 )
             except _UnreadableError as exc:
                 return exc.response
@@ -132,21 +158,33 @@ def publishing_routes(publisher: Publisher, threads: Threads, settings: WebSetti
 
 
 def _publish(
-    publisher: Publisher, settings: WebSettings, body: bytes, headers: list[tuple[str, str]], until: float
+    publisher: Publisher,
+    scope: Scope,
+    settings: WebSettings,
+    body: bytes,
+    headers: list[tuple[str, str]],
+    until: float,
 ) -> Response:
     if time.monotonic() > until:
         raise UnavailableError("this request waited too long for those before it")
     kept = _kafka_headers(headers)
     items: list[Item] = []
     messages: list[Message] = []
+    denied: AccessDeniedError | None = None
     for index, value in enumerate(_split(body, headers, settings.max_publish_events)):
         try:
             event = decode(value, kept, max_bytes=settings.max_message_bytes).event
+            scope.require_report(event)
         except RejectedError as exc:
             items.append(Item(index=index, reason=exc.reason, field=exc.field, message=exc.message))
+        except AccessDeniedError as exc:
+            denied = exc
+            items.append(Item(index=index, message=str(exc)))
         else:
             items.append(Item(index=index, event_id=event.event_id))
             messages.append(Message(settings.topic, _key(event), value, kept))
+    if denied is not None and all(item.event_id is None and item.reason is None for item in items):
+        raise denied
     if not messages:
         errors = [msgspec.to_builtins(item) for item in items]
         return problem(422, "no item is a valid audit event", errors=errors)

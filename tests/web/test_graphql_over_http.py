@@ -116,7 +116,7 @@ def test_the_operations_of_a_batch_cost_together(client: httpx2.Client) -> None:
     }
     answers = client.post("/graphql", json=[big] * 9).json()
     assert [answer["extensions"]["cost"]["requested"] for answer in answers] == [6040] * 9
-    (refused,) = [answer for answer in answers if "errors" in answer]
+    refused = next(answer for answer in answers if "errors" in answer)
     assert refused["errors"][0]["extensions"] == {
         "code": "LIMIT_EXCEEDED",
         "requested": 9 * 6040,

@@ -18,7 +18,8 @@ SELECT
     projection.switched_at,
     projection.attested_at,
     log_state.size,
-    EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name) AS own
+    EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name) AS own,
+    clock_timestamp() - projection.updated_at AS rested
 FROM audit_trail.projection
 CROSS JOIN audit_trail.log_state
 ORDER BY projection.name ASC, projection.build ASC;
@@ -35,6 +36,7 @@ SELECT
     set_config('enable_bitmapscan', 'off', true),
     set_config('enable_sort', 'off', true),
     set_config('enable_seqscan', 'off', true),
+    set_config('max_parallel_workers_per_gather', '0', true),
     set_config('jit', 'off', true)
 FROM audit_trail.projection
 WHERE live AND NOT EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name);

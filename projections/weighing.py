@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -55,21 +54,20 @@ def expected(connection: Connection, filter: EventFilter, as_of: int) -> float:
 
 
 def weigh(connection: Connection, found: Sequence[Way], bounding: Bounding) -> list[float]:
-    """How many events each lead finds, by PostgreSQL's statistics: one question for all, which reads no table."""
+    """How many events each lead finds, by PostgreSQL's statistics; no table is read."""
+    return [_rows(connection, way, bounding) for way in found]
+
+
+def _rows(connection: Connection, way: Way, bounding: Bounding) -> float:
+    bounds = bounding.of(way)
+    if bounds is None or way.lead is None or not way.lead.values:
+        return 0.0
     parameters = Parameters()
-    asked: dict[int, str] = {}
-    for at, way in enumerate(found):
-        bounds = bounding.of(way)
-        if bounds is not None and way.lead is not None and way.lead.values:
-            asked[at] = _reading(way.lead, bounds, parameters)
-    if not asked:
-        return [0.0] * len(found)
+    reading = _reading(way.lead, bounds, parameters)
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {' UNION ALL '.join(asked.values())}", parameters)
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {reading}", parameters)
         [(plans,)] = cursor.fetchall()
-    plan = (json.loads(plans) if isinstance(plans, str) else plans)[0]["Plan"]
-    rows = [each["Plan Rows"] for each in (plan["Plans"] if plan["Node Type"] == "Append" else [plan])]
-    return [dict(zip(asked, rows, strict=True)).get(at, 0.0) for at in range(len(found))]
+    return float(plans[0]["Plan"]["Plan Rows"])
 
 
 def _reading(lead: Lead, bounds: Bounds, parameters: Parameters) -> str:
@@ -82,7 +80,7 @@ def _reading(lead: Lead, bounds: Bounds, parameters: Parameters) -> str:
         conditions = [f"{columns[0]} = ANY ({parameters.add(list(lead.values))})"]
     oldest, newest = parameters.add(bounds.oldest), parameters.add(bounds.newest)
     conditions.append(f"position BETWEEN {oldest} AND {newest}")
-    return f"(SELECT FROM {table} WHERE {' AND '.join(conditions)})"
+    return f"SELECT FROM {table} WHERE {' AND '.join(conditions)}"
 
 
 class Bounding:

@@ -17,6 +17,7 @@ from event_store.migrations import migrate
 from projections.counts import CountBy, count_events
 from projections.filters import EventFilter, PageRequest, within
 from projections.history import find_changes
+from projections.page_sql import build
 from projections.planning import MAX_WAYS, Lead, ways
 from projections.registry import open_snapshot
 from projections.search import find_events
@@ -144,6 +145,22 @@ def test_nor_do_a_count_and_a_history(explained: psycopg2.extensions.connection)
         if "type_prefix" not in asked and "or_" not in asked and "actor_in" not in asked:
             count_events(explained, EventFilter(**asked), CountBy.TYPE, 10, EVENTS - 1)
     find_changes(explained, ("Observation", "o1"), None, 10, None, EVENTS - 1, EventFilter(patient="p1"))
+
+
+def test_a_lead_is_chosen_whatever_plans_the_server_makes(full: Trail) -> None:
+    with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        open_snapshot(connection)
+        for name, value in {
+            "max_parallel_workers_per_gather": "2",
+            "parallel_setup_cost": "0",
+            "parallel_tuple_cost": "0",
+            "min_parallel_table_scan_size": "0",
+            "min_parallel_index_scan_size": "0",
+        }.items():
+            cursor.execute("SELECT set_config(%s, %s, true)", (name, value))
+        for asked in INDEXED:
+            both = EventFilter(and_=(EventFilter(service="service-1"), EventFilter(**asked)))
+            assert build(connection, both, EVENTS - 1) is not None
 
 
 def leads(filter: EventFilter, **weights: float) -> list[str]:

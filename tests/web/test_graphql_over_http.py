@@ -104,22 +104,22 @@ def test_queries_by_get_can_be_switched_off(serve: Serve, trail_url: str) -> Non
 def test_a_batch_is_limited_in_number_and_in_events(client: httpx2.Client) -> None:
     one = {"query": QUERY}
     assert client.post("/graphql", json=[one] * 3).json() == [ANSWER] * 3
-    assert client.post("/graphql", json=[one] * 11).status_code == 400
-    big = {"query": "{ events(first: 100) { asOfPosition } }"}
-    errors = [answer.get("errors") for answer in client.post("/graphql", json=[big] * 6).json()]
-    assert sum(error is not None for error in errors) == 1
+    assert client.post("/graphql", json=[one] * 6).status_code == 400
+    big = {"query": "{ a: events(first: 100) { asOfPosition } b: events(first: 50) { asOfPosition } }"}
+    errors = [answer.get("errors") for answer in client.post("/graphql", json=[big] * 5).json()]
+    assert sum(error is not None for error in errors) == 2
 
 
 def test_the_operations_of_a_batch_cost_together(client: httpx2.Client) -> None:
-    big = {
-        "query": '{ user(id: "ada", limit: 1000) { actions { type events } patients { patientId events } } }'
-    }
-    answers = client.post("/graphql", json=[big] * 9).json()
-    assert [answer["extensions"]["cost"]["requested"] for answer in answers] == [6040] * 9
+    lists = "actions { type events } patients { patientId events }"
+    users = " ".join(f'{name}: user(id: "ada", limit: 1000) {{ {lists} }}' for name in ("a", "b"))
+    big = {"query": f"{{ {users} }}"}
+    answers = client.post("/graphql", json=[big] * 5).json()
+    assert [answer["extensions"]["cost"]["requested"] for answer in answers] == [12_080] * 5
     refused = next(answer for answer in answers if "errors" in answer)
     assert refused["errors"][0]["extensions"] == {
         "code": "LIMIT_EXCEEDED",
-        "requested": 9 * 6040,
+        "requested": 5 * 12_080,
         "limit": 50_000,
     }
 
@@ -179,6 +179,11 @@ def test_extreme_requests_get_a_clear_error(lonely_client: httpx2.Client, query:
     response = lonely_client.post("/graphql", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code in {200, 400}, response.text
     assert response.json()["errors"][0]["message"] != "Unexpected error.", response.text
+
+
+def test_a_document_of_many_errors_is_told_of_a_few(lonely_client: httpx2.Client) -> None:
+    answer = lonely_client.post("/graphql", json={"query": "{ __typename" + " @no" * 40 + " }"})
+    assert len(answer.json()["errors"]) == 5
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from domain.access.grants import Operation
 from domain.access.principal import Principal
 from domain.access.reads import Reads
 from domain.access.scope import Scope
-from domain.errors import AccessDeniedError, EventAlteredError, RejectedError
+from domain.errors import EventAlteredError, RejectedError
+from domain.event import ActorKind
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
-from graphql_api.context import ProvableLog
+from graphql_api.context import Context, ProvableLog
 from projections.read_models import ReadModels
 from projections.scoped import ScopedModels
 from projections.scoped_export import Opening, ScopedExports
 from web.authentication.middleware import principal_of
-from web.looking import looking_at
+from web.looking import Looking, looking_at
+
+NOBODY = Principal(id="", roles=frozenset(), kind=ActorKind.UNKNOWN)
 
 
 class Access:
@@ -27,10 +31,8 @@ class Access:
         self._models = models
 
     async def scope(self, principal: Principal | None) -> Scope:
-        """Raises `AccessDeniedError` for nobody: every way in needs a principal, unless it is open by setting."""
-        if principal is None:
-            raise AccessDeniedError("")
-        return Scope(principal)
+        """What a principal may do and see. Nobody may do anything."""
+        return Scope(NOBODY if principal is None else principal)
 
     async def scope_of(self, connection: HTTPConnection) -> Scope:
         """What who asks may do and see."""
@@ -40,15 +42,33 @@ class Access:
         """Raise `AccessDeniedError` unless who asks may do this."""
         (await self.scope_of(connection)).require(operation)
 
+    def needing(self, operation: Operation) -> Callable[[Request], Awaitable[None]]:
+        """A dependency of routes that raises `AccessDeniedError` unless who asks may do this."""
+
+        async def needed(request: Request) -> None:
+            await self.require(request, operation)
+
+        return needed
+
+    async def context(
+        self,
+        principal: Principal | None,
+        looking: Looking | None,
+        log: ProvableLog,
+        *others: Any,
+        **options: Any,
+    ) -> Context:
+        """What one GraphQL operation reads through; `others` and `options` are those of `Context`."""
+        scope = await self.scope(principal)
+        reads = Reads() if looking is None else looking.reads
+        models = ScopedModels(self._models, scope, reads)
+        return Context(models, ScopedLog(log, scope), *others, principal=principal, record=looking, **options)
+
     async def models_of(self, connection: HTTPConnection) -> ScopedModels:
         """The read models for one request. What it reads is noted for the record of reads, where there is one."""
         looking = looking_at(connection)
         reads = Reads() if looking is None else looking.reads
-        return self.models(await self.scope_of(connection), reads)
-
-    def models(self, scope: Scope, reads: Reads) -> ScopedModels:
-        """The read models in `scope`."""
-        return ScopedModels(self._models, scope, reads)
+        return ScopedModels(self._models, await self.scope_of(connection), reads)
 
     async def exports_of(self, connection: HTTPConnection, exports: Opening) -> ScopedExports:
         """Exports for one request."""

@@ -14,13 +14,14 @@ from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
 from domain.event import Actor
-from graphql_api.context import Readable
 from graphql_api.cursors import decode_history_cursor, encode_history_cursor
 from graphql_api.errors import QueryError
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting, least_of
 from projections import answers, history
+from projections.scoped import ScopedModels
+from web.access import Access
 from web.asking import DEFAULT_PAGE, FreshnessQuery, found, link_header
 from web.documenting import answer, problems
 from web.filter_query import refuse_repeated
@@ -133,20 +134,54 @@ class ChangesQuery(FreshnessQuery):
     after: str | None = Field(default=None, description="Only changes after this cursor.")
 
 
-def activity_routes(models: Readable, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+def activity_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
     """The routes of all subjects. An identifier may hold a slash, as it is or as %2F."""
     router = APIRouter(prefix="/v1", tags=["subjects"])
     _subject(
-        router, "patients", answers.PatientActivity, models.patient, ("patient",), threads, waiting, limits
+        router,
+        "patients",
+        answers.PatientActivity,
+        ScopedModels.patient,
+        ("patient",),
+        access,
+        threads,
+        waiting,
+        limits,
     )
     _subject(
-        router, "users", answers.UserActivity, models.user, ("user", "patient"), threads, waiting, limits
+        router,
+        "users",
+        answers.UserActivity,
+        ScopedModels.user,
+        ("user", "patient"),
+        access,
+        threads,
+        waiting,
+        limits,
     )
-    _subject(router, "devices", answers.DeviceActivity, models.device, ("device",), threads, waiting, limits)
     _subject(
-        router, "services", answers.ServiceActivity, models.service, ("service",), threads, waiting, limits
+        router,
+        "devices",
+        answers.DeviceActivity,
+        ScopedModels.device,
+        ("device",),
+        access,
+        threads,
+        waiting,
+        limits,
     )
-    _resources(router, models, threads, waiting, limits)
+    _subject(
+        router,
+        "services",
+        answers.ServiceActivity,
+        ScopedModels.service,
+        ("service",),
+        access,
+        threads,
+        waiting,
+        limits,
+    )
+    _resources(router, access, threads, waiting, limits)
     return router
 
 
@@ -154,8 +189,9 @@ def _subject(
     router: APIRouter,
     plural: str,
     kind: type[msgspec.Struct],
-    find: Callable[[str, int], Any],
+    find: Callable[[ScopedModels, str, int], Any],
     projections: tuple[str, ...],
+    access: Access,
     threads: Threads,
     waiting: Waiting,
     limits: QueryLimits,
@@ -166,14 +202,15 @@ def _subject(
         f"/{plural}/{{id:path}}",
         name=f"get_{singular}",
         summary=f"The activity of a {singular}",
-        responses={**answer(200, kind, _EXAMPLES[kind]), **problems(304, 400, 404, 409, 503)},
+        responses={**answer(200, kind, _EXAMPLES[kind]), **problems(304, 400, 403, 404, 409, 503)},
     )
     async def get_subject(request: Request, id: _Id, query: Annotated[SummaryQuery, Query()]) -> Response:
         refuse_repeated(request)
         if query.limit > limits.max_list:
             raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limits.max_list}", field="limit")
+        models = await access.models_of(request)
         await waiting.until(query.freshness(), least_of(projections))
-        activity = await threads.run(find, id, query.limit)
+        activity = await threads.run(find, models, id, query.limit)
         if activity is None:
             return problem(404, f"no event names this {singular}")
         query.freshness().compare(activity.as_of_position)
@@ -185,12 +222,12 @@ _Type = Annotated[str, Path(description="The resource's type.", max_length=256, 
 
 
 def _resources(
-    router: APIRouter, models: Readable, threads: Threads, waiting: Waiting, limits: QueryLimits
+    router: APIRouter, access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits
 ) -> None:
     @router.get(
         "/resources/{type}/{id:path}/changes",
         summary="What changed in a resource, field by field",
-        responses={**answer(200, ChangeList, _CHANGES_EXAMPLE), **problems(304, 400, 409, 503)},
+        responses={**answer(200, ChangeList, _CHANGES_EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
     async def list_changes(
         request: Request, type: _Type, id: _Id, query: Annotated[ChangesQuery, Query()]
@@ -202,6 +239,7 @@ def _resources(
                 Reason.INVALID_FIELD, f"at most {limits.max_page}; follow the links", field="first"
             )
         place = None if query.after is None else _place(query.after)
+        models = await access.models_of(request)
         await waiting.until(query.freshness(), least_of(["activity"]))
         page = await threads.run(models.resource_changes, type, id, query.path, first, place)
         query.freshness().compare(page.as_of_position)
@@ -217,13 +255,14 @@ def _resources(
         summary="The activity of a resource",
         responses={
             **answer(200, answers.ResourceActivity, _EXAMPLES[answers.ResourceActivity]),
-            **problems(304, 400, 404, 409, 503),
+            **problems(304, 400, 403, 404, 409, 503),
         },
     )
     async def get_resource(
         request: Request, type: _Type, id: _Id, query: Annotated[FreshnessQuery, Query()]
     ) -> Response:
         refuse_repeated(request)
+        models = await access.models_of(request)
         await waiting.until(query.freshness(), least_of(["activity"]))
         activity = await threads.run(models.resource, type, id)
         if activity is None:

@@ -13,12 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
-from graphql_api.context import Readable
 from graphql_api.feed import Feed, Wake
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
+from projections.read_models import ReadModels
 from projections.wakeup import WakeUp
 from web import documenting, problems
+from web.access import Access
 from web.activities import KINDS, ChangeList, activity_routes
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Authenticating
@@ -45,7 +46,7 @@ _DESCRIPTION = (
 
 
 def create_app(
-    models: Readable,
+    models: ReadModels,
     log: LogReader,
     publisher: Publisher,
     probes: Probes,
@@ -70,6 +71,7 @@ def create_app(
     reading = Threads(settings.reading_threads, "reading")
     publishing = Threads(settings.publishing_threads, "publishing")
     waiting = Waiting(models, reading)
+    access = Access(models)
     # Health must answer while every reading thread waits for a slow query.
     checking = Threads(1, "checking")
     # A thread to read, and one to cancel what another reads.
@@ -103,20 +105,20 @@ def create_app(
         redirect_slashes=False,
     )
     problems.install(app, settings.retry_after)
-    app.include_router(reading_routes(models, reading, waiting, settings.limits))
-    app.include_router(counting_routes(models, reading, waiting, settings.limits))
-    app.include_router(activity_routes(models, reading, waiting, settings.limits))
-    app.include_router(projection_routes(models, reading, waiting, settings.limits.max_page))
-    app.include_router(proof_routes(log, reading))
-    app.include_router(log_routes(log, reading))
+    app.include_router(reading_routes(access, reading, waiting, settings.limits))
+    app.include_router(counting_routes(access, reading, waiting, settings.limits))
+    app.include_router(activity_routes(access, reading, waiting, settings.limits))
+    app.include_router(projection_routes(access, reading, waiting, settings.limits.max_page))
+    app.include_router(proof_routes(log, access, reading))
+    app.include_router(log_routes(log, access, reading, public=settings.public_log))
     if exports is not None:
-        app.include_router(export_routes(exports, exporting, settings))
-    app.include_router(publishing_routes(publisher, publishing, settings))
+        app.include_router(export_routes(exports, access, exporting, settings))
+    app.include_router(publishing_routes(publisher, access, publishing, settings))
     app.include_router(
         health_routes(models, probes, checking, None if recorder is None else recorder.recording)
     )
-    app.include_router(metrics_routes(metrics, models, probes, checking))
-    endpoint = SubscribingEndpoint(models, log, reading, settings, waiting, feed)
+    app.include_router(metrics_routes(metrics, models, access, probes, checking))
+    endpoint = SubscribingEndpoint(access, log, reading, settings, waiting, feed)
     # The first, as FastAPI asks one route after the other, each of every router: a fifth of a small query's time.
     app.router.routes[:0] = [Route("/graphql", endpoint), WebSocketRoute("/graphql", endpoint)]
     app.state.feed = feed

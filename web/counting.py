@@ -12,13 +12,13 @@ from pydantic import Field
 from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
-from graphql_api.context import Readable
 from graphql_api.limits import QueryLimits
 from graphql_api.ranges import check_counted
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
 from projections.counts import CountBy
 from projections.search import complete_up_to
+from web.access import Access
 from web.asking import FreshnessQuery, found
 from web.documenting import answer, problems
 from web.filter_query import FilterQuery, refuse_repeated, renamed
@@ -66,19 +66,20 @@ class CountQuery(FilterQuery, FreshnessQuery):
     first: int = Field(default=100, ge=1, description="How many buckets at most.")
 
 
-def counting_routes(models: Readable, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+def counting_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
     """The route that counts."""
     router = APIRouter(prefix="/v1/event-counts", tags=["events"])
 
     @router.get(
         "",
         summary="How many events match, by type, actor, hour and so on",
-        responses={**answer(200, EventCountList, _EXAMPLE), **problems(304, 400, 409, 503)},
+        responses={**answer(200, EventCountList, _EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
     async def count_events(request: Request, query: Annotated[CountQuery, Query()]) -> Response:
         refuse_repeated(request)
         if query.first > limits.max_list:
             raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limits.max_list}", field="first")
+        models = await access.models_of(request)
         filter, freshness = query.filter(), query.freshness()
         try:
             check_counted(filter, query.by, limits.max_unindexed_days)

@@ -23,6 +23,7 @@ from domain.errors import ConfigurationError, Reason, RejectedError
 from graphql_api.reading import Threads
 from projections.export import ExportRequest, Format, Opened, check_request
 from projections.export_stream import stream
+from web.access import Access
 from web.documenting import EVENT_EXAMPLE, problems
 from web.filter_query import FilterQuery, refuse_repeated, renamed
 from web.problems import problem
@@ -68,7 +69,7 @@ class ExportQuery(FilterQuery):
         )
 
 
-def export_routes(exports: Exportable, threads: Threads, settings: WebSettings) -> APIRouter:
+def export_routes(exports: Exportable, access: Access, threads: Threads, settings: WebSettings) -> APIRouter:
     """The route that exports. `threads` are its own: an export occupies one for as long as it runs."""
     router = APIRouter(prefix="/v1/export", tags=["events"])
     places = asyncio.Semaphore(settings.max_exports)
@@ -82,7 +83,7 @@ def export_routes(exports: Exportable, threads: Threads, settings: WebSettings) 
                 "description": "OK",
                 "content": {format.media_type: _documented(format) for format in Format},
             },
-            **problems(400, 501, 503),
+            **problems(400, 403, 501, 503),
         },
     )
     async def export(request: Request, query: Annotated[ExportQuery, Query()]) -> Response:
@@ -94,13 +95,15 @@ def export_routes(exports: Exportable, threads: Threads, settings: WebSettings) 
             return problem(501, str(exc))
         except RejectedError as exc:
             raise renamed(exc) from exc
+        scoped = await access.exports_of(request, exports)
+        scoped.check(wanted)
         if places.locked():
             return problem(
                 503,
                 f"{settings.max_exports} exports are running, and no more may at once; try again",
                 headers={"Retry-After": str(settings.retry_after)},
             )
-        return _Download(exports, wanted, query.manifest, threads, places, settings.export_stall)
+        return _Download(scoped, wanted, query.manifest, threads, places, settings.export_stall)
 
     return router
 

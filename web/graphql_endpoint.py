@@ -20,8 +20,9 @@ from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from graphql_api.waiting import Waiting
-from web.access import Access, ScopedLog
+from web.access import Access
 from web.authentication.middleware import principal_of
+from web.looking import looking_at
 from web.pages import graphiql
 from web.recorded import marked
 from web.settings import WebSettings
@@ -77,14 +78,14 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """One context for each HTTP request, so that a batch shares the limits."""
         del response
-        return Context(
-            self._models,
+        return await self.access.context(
+            principal_of(request.scope),
+            looking_at(request),
             self._log,
             self._threads,
             self._limits,
             self._waiting,
             client_key=client_key(request),
-            principal=principal_of(request.scope),
         )
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
@@ -116,8 +117,6 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     ) -> GraphQLRequestData | list[GraphQLRequestData]:
         """The request or the batch. Raises `HTTPException` that names what is wrong."""
         if request.method == "GET":
-            if from_elsewhere(request.headers):
-                raise HTTPException(403, f"a page of another site must send {PREFLIGHT}, or use POST")
             return self._operation(_from_parameters(request.query_params, self.allow_queries_via_get))
         if (request.content_type or "").partition(";")[0].strip().lower() != JSON:
             raise HTTPException(415, f"send the request as {JSON}")
@@ -193,22 +192,6 @@ class _RefusedError(HTTPException):
     def __init__(self, error: QueryError) -> None:
         super().__init__(400, error.message)
         self.extensions = error.extensions
-
-
-PREFLIGHT = "GraphQL-Require-Preflight"
-_PREFLIGHTED = (PREFLIGHT, "Apollo-Require-Preflight", "X-Requested-With", "Authorization")
-
-
-def from_elsewhere(headers: Mapping[str, str]) -> bool:
-    """Whether a browser sends this for a page of another site, without asking first.
-
-    Browsers say whose page it is in Sec-Fetch-Site. A header that only a preflighted request can have shows that
-    there was one, which this API never grants to others.
-    """
-    given = {name.lower(): value for name, value in headers.items()}
-    return given.get("sec-fetch-site") in {"cross-site", "same-site"} and not any(
-        name.lower() in given for name in _PREFLIGHTED
-    )
 
 
 def _from_parameters(parameters: Mapping[str, Any], allowed: bool) -> dict[str, Any]:

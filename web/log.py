@@ -10,13 +10,15 @@ import gzip
 from hashlib import sha256
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from domain.access.grants import Operation
 from domain.errors import ProofError
 from event_store.log_reader import LogReader
 from event_store.tlog.tiles import TilePath, parse_path
 from graphql_api.reading import Threads
+from web.access import Access
 from web.documenting import content, problems
 from web.problems import problem
 
@@ -40,16 +42,17 @@ _ENTRIES = (
 _NOTHING = "nothing was recorded yet, so nothing is signed"
 
 
-def log_routes(log: LogReader, threads: Threads) -> APIRouter:
-    """The routes that mirrors, monitors and verifiers read."""
-    router = APIRouter(prefix="/log", tags=["log"])
+def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool) -> APIRouter:
+    """The routes that mirrors, monitors and verifiers read; `public` are for those too who are nobody."""
+    needed = [] if public else [Depends(access.needing(Operation.READ_PROOFS))]
+    router = APIRouter(prefix="/log", tags=["log"], dependencies=needed)
 
     @router.head("/checkpoint", include_in_schema=False)
     @router.get(
         "/checkpoint",
         summary="The newest signed tree head (C2SP tlog-checkpoint)",
         response_class=Response,
-        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(404, 503)},
+        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503)},
     )
     async def checkpoint(request: Request) -> Response:
         return _text(request, await threads.run(log.checkpoint), _NOTHING)
@@ -59,7 +62,7 @@ def log_routes(log: LogReader, threads: Threads) -> APIRouter:
         "/vkey",
         summary="The public keys that sign the log now, one a line (C2SP vkey)",
         response_class=Response,
-        responses={**content(TEXT, "hospital.example/audit+9d33e54c+AW...\n"), **problems(404, 503)},
+        responses={**content(TEXT, "hospital.example/audit+9d33e54c+AW...\n"), **problems(403, 404, 503)},
     )
     async def vkey(request: Request) -> Response:
         keys = await threads.run(log.signing_keys)
@@ -70,7 +73,7 @@ def log_routes(log: LogReader, threads: Threads) -> APIRouter:
         "/vkeys",
         summary="All public keys that the log has had: the first tree size of each, a space, the key",
         response_class=Response,
-        responses={**content(TEXT, "0 hospital.example/audit+9d33e54c+AW...\n"), **problems(404, 503)},
+        responses={**content(TEXT, "0 hospital.example/audit+9d33e54c+AW...\n"), **problems(403, 404, 503)},
     )
     async def vkeys(request: Request) -> Response:
         keys = await threads.run(log.first_sizes)
@@ -82,7 +85,7 @@ def log_routes(log: LogReader, threads: Threads) -> APIRouter:
         summary="A bundle of leaf entries",
         response_class=Response,
         description=_ENTRIES,
-        responses={**content(OCTETS), **problems(404, 503)},
+        responses={**content(OCTETS), **problems(403, 404, 503)},
     )
     async def entries(request: Request, index: str) -> Response:
         return await _tile(request, f"tile/entries/{index}")
@@ -93,7 +96,7 @@ def log_routes(log: LogReader, threads: Threads) -> APIRouter:
         summary="A tile of hashes",
         response_class=Response,
         description=_TILE,
-        responses={**content(OCTETS), **problems(404, 503)},
+        responses={**content(OCTETS), **problems(403, 404, 503)},
     )
     async def tile(request: Request, level: str, index: str) -> Response:
         return await _tile(request, f"tile/{level}/{index}")
@@ -119,7 +122,7 @@ def log_routes(log: LogReader, threads: Threads) -> APIRouter:
     return router
 
 
-def proof_routes(log: LogReader, threads: Threads) -> APIRouter:
+def proof_routes(log: LogReader, access: Access, threads: Threads) -> APIRouter:
     """The route that gives the proof of one event."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
 
@@ -129,10 +132,12 @@ def proof_routes(log: LogReader, threads: Threads) -> APIRouter:
         summary="That the event is in the log: a proof file (C2SP tlog-proof)",
         response_class=Response,
         description="The tree head in it is the newest that a witness has cosigned, if it covers the event.",
-        responses={**content(TEXT), **problems(400, 404, 500, 503)},
+        responses={**content(TEXT), **problems(400, 403, 404, 500, 503)},
     )
-    async def proof(event_id: UUID) -> Response:
-        data = await threads.run(log.proof_file, event_id)
+    async def proof(request: Request, event_id: UUID) -> Response:
+        models = await access.models_of(request)
+        event = await threads.run(models.event, event_id)
+        data = None if event is None else await threads.run(log.proof_file, event_id)
         if data is None:
             return problem(404, "no event has this id")
         name = f'attachment; filename="{event_id}.tlog-proof"'

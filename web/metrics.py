@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from domain.access.grants import Operation
 from domain.errors import AuditTrailError
 from graphql_api.context import Readable
 from graphql_api.reading import Threads
+from web.access import Access
 from web.probes import Probes
 
 log = structlog.get_logger(__name__)
@@ -127,12 +129,15 @@ def _route(scope: Scope) -> str:
     return known if known in {"/graphql", "/docs", "/openapi.json"} else "other"
 
 
-def metrics_routes(metrics: WebMetrics, models: Readable, probes: Probes, threads: Threads) -> APIRouter:
+def metrics_routes(
+    metrics: WebMetrics, models: Readable, access: Access, probes: Probes, threads: Threads
+) -> APIRouter:
     """The route that Prometheus scrapes."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/metrics")
-    async def scrape() -> Response:
+    async def scrape(request: Request) -> Response:
+        await access.require(request, Operation.READ_METRICS)
         await threads.run(metrics.refresh, models, probes)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
-from graphql_api.context import Readable
 from graphql_api.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
 from graphql_api.waiting import Freshness, Waiting, least_of
 from projections.table_conditions import Condition, Op
 from projections.table_pages import RowPage, RowRequest
+from web.access import Access
 from web.asking import DEFAULT_PAGE, MinPosition, WaitForPosition, WaitSeconds
 from web.documenting import answer, problems
 from web.filter_query import refuse_repeated
@@ -85,16 +85,17 @@ class ProjectionDescription(msgspec.Struct, frozen=True, kw_only=True):
 Name = Annotated[str, Path(description="The projection's name.", max_length=256)]
 
 
-def projection_routes(models: Readable, threads: Threads, waiting: Waiting, max_page: int) -> APIRouter:
+def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_page: int) -> APIRouter:
     """The routes that read projections' own tables."""
     router = APIRouter(prefix="/v1/projections", tags=["projections"])
 
     @router.get(
         "/{name}",
         summary="A projection and its tables",
-        responses={**answer(200, ProjectionDescription, _MODEL_EXAMPLE), **problems(400, 404, 503)},
+        responses={**answer(200, ProjectionDescription, _MODEL_EXAMPLE), **problems(400, 403, 404, 503)},
     )
-    async def get_projection(name: Name) -> Response:
+    async def get_projection(request: Request, name: Name) -> Response:
+        models = await access.models_of(request)
         live = await threads.run(models.projection, name)
         if live is None:
             return problem(404, "no live projection has this name")
@@ -106,7 +107,7 @@ def projection_routes(models: Readable, threads: Threads, waiting: Waiting, max_
         "/{name}/{table}",
         summary="Rows of a projection's table",
         description=_DESCRIPTION,
-        responses={**answer(200, RowList, _ROWS_EXAMPLE), **problems(400, 404, 409, 503)},
+        responses={**answer(200, RowList, _ROWS_EXAMPLE), **problems(400, 403, 404, 409, 503)},
     )
     async def list_rows(
         request: Request,
@@ -134,6 +135,7 @@ def projection_routes(models: Readable, threads: Threads, waiting: Waiting, max_
             order_by=order_by,
             descending=descending,
         )
+        models = await access.models_of(request)
         freshness = Freshness(min_position, wait_for_position, wait_seconds)
         await waiting.until(freshness, least_of([name]))
         try:

@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
 from domain.event import RecordedEvent
-from graphql_api.context import Readable
 from graphql_api.cursors import decode_cursor, encode_cursor
 from graphql_api.errors import QueryError
 from graphql_api.limits import QueryLimits
@@ -23,6 +22,7 @@ from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
 from projections.filters import EventPage, PageRequest
 from projections.search import complete_up_to
+from web.access import Access
 from web.asking import DEFAULT_PAGE, FreshnessQuery, found, link_header
 from web.documenting import EVENT_EXAMPLE, answer, problems
 from web.filter_query import FilterQuery, refuse_repeated, renamed
@@ -80,17 +80,18 @@ class EventList(msgspec.Struct, frozen=True, kw_only=True):
     previous: str | None
 
 
-def reading_routes(models: Readable, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
     """The routes that read."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
 
     @router.get(
         "",
         summary="Events that match, newest first",
-        responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(304, 400, 409, 503)},
+        responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
     async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
         refuse_repeated(request)
+        models = await access.models_of(request)
         wanted, filter = query.page(limits.max_page), query.filter()
         try:
             check_range(filter, limits.max_unindexed_days)
@@ -108,9 +109,10 @@ def reading_routes(models: Readable, threads: Threads, waiting: Waiting, limits:
     @router.get(
         "/{event_id}",
         summary="One event",
-        responses={**answer(200, RecordedEvent, EVENT_EXAMPLE), **problems(304, 400, 404, 503)},
+        responses={**answer(200, RecordedEvent, EVENT_EXAMPLE), **problems(304, 400, 403, 404, 503)},
     )
     async def get_event(request: Request, event_id: UUID) -> Response:
+        models = await access.models_of(request)
         event = await threads.run(models.event, event_id)
         return problem(404, "no event has this id") if event is None else found(request, event, changes=False)
 

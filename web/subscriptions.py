@@ -20,12 +20,13 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 
 from domain.access.principal import Principal
 from domain.errors import UnauthenticatedError, UnavailableError
-from graphql_api.context import Context, ProvableLog, Readable
+from graphql_api.context import Context, ProvableLog
 from graphql_api.errors import Code, QueryError
 from graphql_api.feed import Feed
 from graphql_api.reading import Threads
 from graphql_api.schema import AuditTrailSchema
 from graphql_api.waiting import Waiting
+from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Denied, principal_of
 from web.graphql_endpoint import GraphQLEndpoint, client_key
@@ -44,14 +45,14 @@ class SubscribingEndpoint(GraphQLEndpoint):
 
     def __init__(
         self,
-        models: Readable,
+        access: Access,
         log: ProvableLog,
         threads: Threads,
         settings: WebSettings,
         waiting: Waiting,
         feed: Feed,
     ) -> None:
-        super().__init__(models, log, threads, settings, waiting)
+        super().__init__(access, log, threads, settings, waiting)
         self.protocols = (GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL)
         self.connection_init_wait_timeout = timedelta(seconds=_INIT_SECONDS)
         self.max_subscriptions_per_connection = settings.max_connection_subscriptions
@@ -79,24 +80,25 @@ class SubscribingEndpoint(GraphQLEndpoint):
         finally:
             self._connections -= 1
 
-    def new_context(self, client_key: str, principal: Principal | None, looking: Looking | None) -> Context:
+    async def new_context(
+        self, client_key: str, principal: Principal | None, looking: Looking | None
+    ) -> Context:
         """The context of one operation; what is read for it is noted in `looking.reads`."""
-        return Context(
-            self._models,
+        return await self.access.context(
+            principal,
+            looking,
             self._log,
             self._threads,
             self._limits,
             self._waiting,
             self._feed,
             client_key=client_key,
-            principal=principal,
-            record=looking,
         )
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """See `GraphQLEndpoint`; of a WebSocket it only says who asks, as each operation has its own."""
         del response
-        return self.new_context(client_key(request), principal_of(request.scope), looking_at(request))
+        return await self.new_context(client_key(request), principal_of(request.scope), looking_at(request))
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """See `GraphQLEndpoint`; the type of an event stream comes with its transport."""
@@ -259,7 +261,7 @@ class _PerOperation:
         asked_in: Context = options["context_value"]
         recorder = self._view.recorder
         looking = None if recorder is None else recorder.looking(self._scope, asked_in.principal)
-        context = self._view.new_context(asked_in.client_key, asked_in.principal, looking)
+        context = await self._view.new_context(asked_in.client_key, asked_in.principal, looking)
         results = await self._schema.stream(query, **{**options, "context_value": context})
         if looking is None:
             return results

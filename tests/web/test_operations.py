@@ -18,6 +18,7 @@ import pytest
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.database import Database
+from projections.filters import EventFilter
 from projections.read_models import ReadModels
 from tests.web.conftest import NO_DATABASE, Serve
 from web.server import listen
@@ -88,16 +89,16 @@ def test_metrics_count_requests_by_route_and_show_the_log(client: httpx2.Client)
 class Slow(ReadModels):
     """Read models whose look-ups take a second."""
 
-    def event(self, event_id: UUID) -> RecordedEvent | None:
+    def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
         time.sleep(1)
-        return super().event(event_id)
+        return super().event(event_id, scope)
 
 
 class Defective(ReadModels):
     """Read models with a defect whose message quotes a patient."""
 
-    def event(self, event_id: UUID) -> RecordedEvent | None:
-        raise KeyError(f"patient 17 has a secret in {event_id}")
+    def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
+        raise KeyError(f"patient 17 has a secret in {event_id} {scope}")
 
 
 def test_a_slow_query_does_not_hold_up_the_others(serve: Serve, trail_url: str) -> None:

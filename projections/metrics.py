@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from projections.registry import Build
 
@@ -16,6 +16,13 @@ class RunnerMetrics:
             "audit_trail_projector_events",
             "Events that this process has applied.",
             ["projection"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "audit_trail_projector_batch_seconds",
+            "How long a batch took, from its events to the commit of its rows.",
+            ["projection"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
             registry=registry,
         )
         self._position = Gauge(
@@ -43,8 +50,9 @@ class RunnerMetrics:
             registry=registry,
         )
 
-    def applied(self, name: str, position: int, events: int) -> None:
-        """Count a committed batch."""
+    def applied(self, name: str, position: int, events: int, seconds: float) -> None:
+        """Count a committed batch, and how long it took."""
+        self._seconds.labels(name).observe(seconds)
         self._events.labels(name).inc(events)
         self._position.labels(name).set(position)
 

@@ -27,12 +27,15 @@ from event_store.database import Connection, Database, lost
 from event_store.reading import read_events
 from projections.bulk import RangeLoad
 from projections.definition import describe_failure
+from projections.own_errors import LimitError
 from projections.parentage import end_with_parent
 from projections.projector import Projector
 from projections.registry import Build, skipped
 
 CHUNK = 5000
 """Events in memory at once."""
+_FEWER = 16
+"""What a chunk is divided by when it takes more than it may."""
 
 NICENESS = 5
 """What keeps the live service goes first; on an idle machine it makes no difference."""
@@ -76,8 +79,16 @@ class Answer(Struct, frozen=True):
 
 
 class _BrokenBy(Exception):  # noqa: N818 - it goes no further than this module
-    def __init__(self, projector: Projector) -> None:
+    """`events` are those whose rows were being made; none when it was their writing that broke."""
+
+    def __init__(self, projector: Projector, events: Sequence[RecordedEvent] = ()) -> None:
         self.projector = projector
+        self.events = events
+
+    @property
+    def limit(self) -> bool:
+        """Whether it took too much for so many events, which fewer may not."""
+        return isinstance(self.__cause__, LimitError)
 
 
 class Loader:
@@ -89,16 +100,27 @@ class Loader:
         self._database = database
         self._projectors = {each.name: each for each in projectors}
         self._builds = builds
+        self._chunk = CHUNK
         with database.transaction(read_only=True) as connection:
             self._skipped = skipped(connection)
 
     def load(self, task: Task) -> Answer:
-        """All of the range's rows and its done mark, or nothing; what others have done of it is left alone."""
-        try:
-            self._load(task)
-        except _BrokenBy as exc:
-            return Answer(task, self._find_poison(task, exc.projector, exc.__cause__ or exc))
-        return Answer(task)
+        """All of the range's rows and its done mark, or nothing; what others have done of it is left alone.
+
+        Where a chunk takes more time or disk than it may, the range is begun again with smaller ones, down to single
+        events: a limit is met a few times then, and not for every half in a search for one event.
+        """
+        while True:
+            try:
+                self._load(task)
+            except _BrokenBy as exc:
+                if not exc.limit or not exc.events:
+                    return Answer(task, self._find_poison(task, exc.projector, exc.__cause__ or exc))
+                if len(exc.events) == 1:
+                    return Answer(task, _poison(exc.projector, exc.events[0], exc.__cause__ or exc))
+                self._chunk = max(1, min(self._chunk, len(exc.events)) // _FEWER)
+            else:
+                return Answer(task)
 
     def _load(self, task: Task) -> None:
         loads = [RangeLoad(self._projectors[name], self._builds[name]) for name in task.names]
@@ -106,10 +128,11 @@ class Loader:
             # A crash of the server may lose the range, rows and mark together.
             cursor.execute("SET LOCAL synchronous_commit = off")
             loads = [load for load in loads if load.begin(cursor, task.first)]
-            for events in _chunks(connection, task) if loads else ():
+            for events in _chunks(connection, task, self._chunk) if loads else ():
                 for load in loads:
-                    with _breaking(load.projector):
-                        load.add(cursor, self._kept(load.projector, events))
+                    kept = self._kept(load.projector, events)
+                    with _breaking(load.projector, kept):
+                        load.add(cursor, kept)
             for load in loads:
                 with _breaking(load.projector):
                     load.flush(cursor)
@@ -154,7 +177,7 @@ class Loader:
 
 
 @contextmanager
-def _breaking(projector: Projector) -> Iterator[None]:
+def _breaking(projector: Projector, events: Sequence[RecordedEvent] = ()) -> Iterator[None]:
     """What goes wrong inside is the projector's doing, unless it is an error of ours or the database is away."""
     try:
         yield
@@ -162,19 +185,23 @@ def _breaking(projector: Projector) -> Iterator[None]:
         raise
     except psycopg2.errors.ProgramLimitExceeded as exc:
         # The driver counts a row that is too large as operational, but it is that row's fault.
-        raise _BrokenBy(projector) from exc
+        raise _BrokenBy(projector, events) from exc
     except psycopg2.Error as exc:
         if lost(exc):
             raise
-        raise _BrokenBy(projector) from exc
+        raise _BrokenBy(projector, events) from exc
     except Exception as exc:
-        raise _BrokenBy(projector) from exc
+        raise _BrokenBy(projector, events) from exc
 
 
-def _chunks(connection: Connection, task: Task) -> Iterator[list[RecordedEvent]]:
+def _poison(projector: Projector, event: RecordedEvent, cause: BaseException) -> Poison:
+    return Poison(projector.name, event.position, event.event.event_id, describe_failure(projector, cause))
+
+
+def _chunks(connection: Connection, task: Task, size: int) -> Iterator[list[RecordedEvent]]:
     after = task.first - 1
     while after < task.last:
-        batch = read_events(connection, after, min(CHUNK, task.last - after))
+        batch = read_events(connection, after, min(size, task.last - after))
         if batch.last == after:
             raise LogInconsistentError(f"position {after + 1} is missing from the log")
         after = batch.last

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -36,7 +36,8 @@ class Build(Struct, frozen=True):
     """One set of tables of a projection. At most one of a projection's builds is live: the one that queries read.
 
     `definition` and `code_digest` are hex digests; `state` is ``loading`` while the log is put in, ``indexing``
-    once it is, and then ``ready``; ``scratch`` builds are made by verify. `own` projections are analysts'.
+    once it is, and then ``ready``; ``scratch`` builds are made by verify. `own` projections are analysts'. `rested` is
+    for how long the checkpoint has stood where it is.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Build(Struct, frozen=True):
     attested_at: datetime | None
     log_size: int
     own: bool
+    rested: timedelta
 
     @property
     def lag(self) -> int:

@@ -151,6 +151,7 @@ class Runner:
             raise error
 
     def _apply(self, track: Track, events: Sequence[RecordedEvent], last: int) -> None:
+        began = time.monotonic()
         applied = track.feed(events, last)
         if self._metrics is not None:
-            self._metrics.applied(track.projector.name, track.position, applied)
+            self._metrics.applied(track.projector.name, track.position, applied, time.monotonic() - began)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from threading import Timer
 
 import msgspec
 import pytest
@@ -55,6 +57,23 @@ def test_newer_code_leaves_the_old_tables_alone_and_says_what_to_run(trail: Trai
     assert (status(trail, "user").version, status(trail, "user").position) == (1, 0)
     assert "projections rebuild user" in told(trail, NewerUser())
     assert trail.read.user("dr-smith") is not None
+
+
+def test_status_says_the_rate_of_one_that_is_behind_and_since_when_another_stands(trail: Trail) -> None:
+    trail.given(an_event())
+    assert re.search(
+        r"position 0, 0 events behind the log; last moved \d+ s ago", told(trail, UserProjector())
+    )
+    trail.append(*(an_event(minute=at) for at in range(20)))
+    assert re.search(
+        r"position 0, 20 events behind the log; last moved \d+ s ago", told(trail, UserProjector())
+    )
+    feeding = Timer(0.3, trail.project)
+    feeding.start()
+    try:
+        assert re.search(r"20 events behind the log; \d+ events/s, \d+ s left", told(trail, UserProjector()))
+    finally:
+        feeding.join()
 
 
 def test_older_or_different_code_refuses_to_write_and_the_others_go_on(trail: Trail) -> None:

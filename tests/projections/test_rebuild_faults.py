@@ -13,6 +13,7 @@ import pytest
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.migrations import migrate
+from projections.own_errors import LimitError
 from projections.status import describe
 from projections.switching import drop, switch
 from projections.tables import Column, Kind, Row, Table
@@ -92,6 +93,34 @@ def test_code_that_ends_its_worker_is_told_from_short_memory(trail: Trail) -> No
     trail.append(*(an_event(session="end" if at == 31 else None) for at in range(50)))
     with pytest.raises(ConfigurationError, match=r"exit code 17 while loading positions 30 to 39 of exiting"):
         rebuild_now(trail, "exiting", source=Listed(Exiting()), in_process=0)
+
+
+class Slow(Picky):
+    """Code that takes too long for more than a few events, and for one of some sessions."""
+
+    name = "slow"
+    tables = (Table("slow", ("position",), (Column("position", Kind.BIGINT), Column("note", Kind.JSON))),)
+
+    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
+        if len(events) > 3 or any(each.event.session == "slow" for each in events):
+            raise LimitError(7, "the SELECT took longer than 30 s")
+        return {"slow": [(each.position, b"1") for each in events]}
+
+
+@pytest.mark.parametrize("in_process", [0, 20_000])
+def test_code_that_takes_too_long_for_a_chunk_is_loaded_with_smaller_ones(
+    trail: Trail, in_process: int
+) -> None:
+    trail.append(*some_events(50))
+    [outcome] = rebuild_now(trail, "slow", source=Listed(Slow()), in_process=in_process).outcomes
+    assert (outcome.failure, outcome.position) == ("", 49)
+
+
+def test_an_event_that_takes_too_long_alone_stops_the_projection_there(trail: Trail) -> None:
+    trail.append(*(an_event(session="slow" if at == 31 else None) for at in range(50)))
+    [outcome] = rebuild_now(trail, "slow", source=Listed(Slow())).outcomes
+    assert outcome.failure.startswith("stopped at position 31: the SELECT took longer than 30 s")
+    assert outcome.skippable
 
 
 def test_the_number_of_a_build_is_never_given_again(trail: Trail) -> None:

@@ -117,8 +117,8 @@ class Wrong(ReadModels):
         super().__init__(database)
         self._wrong = wrong
 
-    def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
-        found = super().events(filter, page)
+    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
+        found = super().events(filter, page, scope)
         for number, path, value in self._wrong:
             if number < len(found.events):
                 found.events[number] = put(found.events[number], path.split("."), WRONG[value]())

@@ -14,6 +14,7 @@ from domain.event import Change, RecordedEvent, Resource
 from event_store.database import READER, Database
 from graphql_api.cursors import encode_cursor, encode_id
 from graphql_api.limits import QueryLimits
+from projections.filters import EventFilter
 from projections.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
 from tests.graphql_api.trail import event, read, record
@@ -416,8 +417,8 @@ def test_introspection_can_be_switched_off(execute: Execute, unread: ReadModels)
 class Defective(ReadModels):
     """Read models with a defect whose message quotes a patient."""
 
-    def event(self, event_id: UUID) -> RecordedEvent | None:
-        raise KeyError(f"patient 17 has a secret in {event_id}")
+    def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
+        raise KeyError(f"patient 17 has a secret in {event_id} {scope}")
 
 
 def test_an_unexpected_error_is_masked(execute: Execute, migrated_url: str) -> None:

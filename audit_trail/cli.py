@@ -19,7 +19,7 @@ import typer
 from rich.table import Table
 
 from audit_trail import components, logs
-from audit_trail.commands import dead_letters, export, graphql, keys, projections
+from audit_trail.commands import dead_letters, export, graphql, keys, projections, tokens
 from audit_trail.commands.evidence import evidence
 from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop, on_stop_within
 from audit_trail.commands.terminal import out
@@ -56,6 +56,8 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(projections.app, name="projections")
 app.add_typer(keys.app, name="keys")
 app.add_typer(graphql.app, name="graphql")
+app.add_typer(tokens.app, name="tokens")
+app.command()(tokens.token)
 app.command()(verify)
 app.command()(witness)
 app.command()(evidence)
@@ -139,6 +141,8 @@ def up(
             out.print(
                 "The embedded broker forgets messages at a stop; what was ingested is kept. --broker kafka keeps both."
             )
+        if stack.issues_tokens:
+            out.print(f"A token     audit-trail token --role auditor --data {stack.folder}", soft_wrap=True)
         out.print("Ctrl-C stops everything.")
         stay_up(stack)
 

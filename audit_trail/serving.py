@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from audit_trail import components
+from audit_trail.authenticating import authentication
 from audit_trail.recording import own_source, recording_publisher, recording_settings
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError
@@ -41,6 +42,9 @@ def serve(settings: Settings) -> None:
         reading_threads=settings.database_pool_size,
         max_message_bytes=settings.max_message_bytes,
         pages=settings.pages,
+        public_log=settings.public_log,
+        requests_per_minute=settings.requests_per_minute,
+        requests_at_once=settings.requests_at_once,
         trusted=_trusted(settings),
         allowed_origins=settings.allowed_origins,
         max_client_subscriptions=settings.max_subscriptions_per_principal,
@@ -55,6 +59,7 @@ def serve(settings: Settings) -> None:
         web,
         exports=Exports(exporting),
         wake=WakeUp(components.listening_database(settings)),
+        authentication=authentication(settings),
         metrics=metrics,
         recorder=Recorder(
             Recording(recording, recording_settings(settings), RecordingMetrics(metrics.registry)),

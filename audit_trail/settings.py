@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     )
     http_host: str = Field(
         "127.0.0.1",
-        description="The address that the API listens on. Anyone who reaches it can read: keep it behind a gateway.",
+        description="The address that the API listens on, without TLS: put that in front of it.",
     )
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
     reads_recorded: Literal["before", "after"] = Field(
@@ -135,6 +135,43 @@ class Settings(BaseSettings):
     )
     reads_waiting: int = Field(
         10_000, ge=100, le=1_000_000, description="Most events of reads that wait for Kafka in one process."
+    )
+    auth_issuers: List = Field(
+        (),
+        description="Whose tokens are taken: `ISSUER` (its keys are found by OIDC discovery) or `ISSUER KEYS`,"
+        " with the URL or the file of its JWK Set; several separated by commas.",
+    )
+    auth_audiences: List = Field(
+        ("audit-trail",), description="For whom tokens are meant (`aud`): one of these has to be named."
+    )
+    auth_roles_claim: str = Field(
+        "roles",
+        description="The claim with the roles; a path such as `realm_access.roles` leads into claims.",
+    )
+    auth_role_map: List = Field(
+        (), description="The issuer's names of roles: `NAME=ROLE`, separated by commas; when empty, our own."
+    )
+    auth_patient_claim: str = Field(
+        "patient", description="The claim with the ids of a patient's own record."
+    )
+    auth_sources_claim: str = Field("sources", description="The claim with the services that one owns.")
+    auth_devices_claim: str = Field("devices", description="The claim with the devices in one's care.")
+    auth_actor_claims: List = Field(
+        ("sub", "fhirUser"), description="The claims with the ids under which events name one as the actor."
+    )
+    auth_name_claim: str = Field("name", description="The claim with the name.")
+    api_tokens_file: Path | None = Field(
+        None, description="The file of the API tokens of machines, which `audit-trail tokens` writes."
+    )
+    public_log: bool = Field(
+        False,
+        description="Whether /log answers without a token: it holds no personal data, and anyone may verify.",
+    )
+    requests_per_minute: int = Field(
+        60_000, ge=1, description="Requests of one principal a minute, on average; more are answered 429."
+    )
+    requests_at_once: int = Field(
+        2000, ge=1, description="How many requests of one principal may come at once before that."
     )
     introspection: bool = Field(True, description="Whether GraphQL tells its schema.")
     pages: bool = Field(
@@ -191,7 +228,16 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "kafka_bootstrap_servers", "kafka_topics", "log_vkeys", "witnesses", "allowed_origins", mode="before"
+        "kafka_bootstrap_servers",
+        "auth_issuers",
+        "auth_audiences",
+        "auth_role_map",
+        "auth_actor_claims",
+        "kafka_topics",
+        "log_vkeys",
+        "witnesses",
+        "allowed_origins",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:

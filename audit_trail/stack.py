@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from audit_trail.development_issuer import ISSUER, create_issuer
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
@@ -52,6 +53,11 @@ class Stack:
         """Where the API answers."""
         return f"http://{self.settings.http_host}:{self.settings.http_port}"
 
+    @property
+    def issues_tokens(self) -> bool:
+        """Whether the tokens that are taken are those of the development issuer in the folder."""
+        return any(entry.startswith(f"{ISSUER} ") for entry in self.settings.auth_issuers)
+
     def __enter__(self) -> Self:
         try:
             self._start()
@@ -84,6 +90,8 @@ class Stack:
         found: dict[str, object] = {"http_port": _port(self.settings)}
         if "pages" not in self.settings.model_fields_set:
             found["pages"] = True
+        if not self.settings.auth_issuers and self.settings.api_tokens_file is None:
+            found["auth_issuers"] = (create_issuer(self.folder),)
         if self.settings.database_url is None:
             postgres = self._running.enter_context(EmbeddedPostgres(self.folder / "postgres"))
             self._services["PostgreSQL"] = postgres

@@ -1,0 +1,146 @@
+"""`audit-trail token`: a token of the development issuer. `audit-trail tokens`: the API tokens of machines."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from audit_trail.commands.terminal import out
+from audit_trail.settings import PREFIX, load
+from domain.access.principal import Role
+from domain.errors import ConfigurationError, Reason, RejectedError
+
+app = typer.Typer(help="The API tokens of machines.", no_args_is_help=True)
+
+Roles = Annotated[list[Role], typer.Option("--role", help="A role; may be given again.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--source", help="A service that it owns or reports as; may be given again."),
+]
+Patients = Annotated[
+    list[str] | None,
+    typer.Option("--patient", help="The patient whose own record it is; may be given again."),
+]
+Devices = Annotated[
+    list[str] | None, typer.Option("--device", help="A device in its care; may be given again.")
+]
+Register = Annotated[
+    Path | None,
+    typer.Option("--file", help=f"The file of tokens, instead of {PREFIX}API_TOKENS_FILE.", dir_okay=False),
+]
+_DURATION = re.compile(r"([1-9][0-9]{0,4})([hd])")
+
+
+def token(
+    role: Roles,
+    patient: Patients = None,
+    source: Sources = None,
+    device: Devices = None,
+    actor: Annotated[
+        str, typer.Option(help="Who it is, as events name actors; made up of the role when absent.")
+    ] = "",
+    name: Annotated[str, typer.Option(help="Their name.")] = "",
+    minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="How long it is good.")] = 60,
+    data: Annotated[Path, typer.Option(help="The data folder of `up`.")] = Path("audit-trail-data"),
+) -> None:
+    """Print a token for the API of `up` or `demo` on this machine."""
+    from audit_trail.development_issuer import issue
+
+    claims: dict[str, Any] = {
+        "sub": actor or f"development-{role[0]}",
+        "name": name,
+        "roles": [str(each) for each in role],
+        "patient": patient,
+        "sources": source,
+        "devices": device,
+    }
+    given = {claim: value for claim, value in claims.items() if value}
+    typer.echo(issue(data, minutes, **given))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Option(help="Under which name its bearer is recorded: the machine's.")],
+    role: Roles,
+    source: Sources = None,
+    patient: Patients = None,
+    device: Devices = None,
+    expires: Annotated[
+        str, typer.Option(help="How long it is good, in hours or days: 12h, 365d; until revoked when absent.")
+    ] = "",
+    file: Register = None,
+) -> None:
+    """Make a token, keep its digest in the file, and print it: this once, nobody can read it again."""
+    from web.authentication.api_tokens import ApiToken
+    from web.authentication.api_tokens_file import add_token
+
+    text = add_token(
+        _file(file),
+        lambda token_id, digest: ApiToken(
+            id=token_id,
+            name=name,
+            sha256=digest,
+            roles=tuple(role),
+            sources=tuple(source or ()),
+            patients=tuple(patient or ()),
+            devices=tuple(device or ()),
+            created=datetime.now(UTC).replace(microsecond=0),
+            expires=_end(expires),
+        ),
+    )
+    typer.echo(text)
+
+
+@app.command("list")
+def show(file: Register = None) -> None:
+    """List the tokens: ids, names, roles and when they end."""
+    from web.authentication.api_tokens import read_tokens
+
+    table = Table("id", "name", "roles", "sources", "created", "expires", box=None)
+    for entry in read_tokens(_file(file)).values():
+        ends = entry.expires_at()
+        table.add_row(
+            entry.id,
+            entry.name,
+            ", ".join(entry.roles),
+            ", ".join(entry.sources),
+            "" if entry.created is None else entry.created.isoformat(),
+            "" if ends is None else ends.isoformat(),
+        )
+    out.print(table)
+
+
+@app.command()
+def revoke(
+    id: Annotated[str, typer.Argument(help="The id, the middle of the token: at_ID_...")],
+    file: Register = None,
+) -> None:
+    """Take a token out of the file. `serve` refuses it from the next request on."""
+    from web.authentication.api_tokens_file import remove_token
+
+    remove_token(_file(file), id)
+    typer.echo(f"revoked {id}")
+
+
+def _file(given: Path | None) -> Path:
+    file = given or load().api_tokens_file
+    if file is None:
+        raise ConfigurationError(f"name the file of tokens with --file, or set {PREFIX}API_TOKENS_FILE")
+    return file
+
+
+def _end(text: str) -> datetime | None:
+    if not text:
+        return None
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise RejectedError(
+            Reason.INVALID_FIELD, "a number of hours or days, as 12h or 365d", field="--expires"
+        )
+    unit = timedelta(hours=1) if match[2] == "h" else timedelta(days=1)
+    return datetime.now(UTC).replace(microsecond=0) + int(match[1]) * unit

@@ -1,0 +1,76 @@
+"""Writing the file of API tokens: each change makes a whole new file, which its owner alone can read."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import string
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from domain.errors import ConfigurationError, Reason, RejectedError
+from web.authentication.api_tokens import ApiToken, digest, read_tokens
+
+_ID_LETTERS = string.ascii_lowercase + string.digits
+_HEAD = "# API tokens of Audit Trail: digests, no secrets. Written by `audit-trail tokens`.\n"
+
+
+def add_token(path: Path, make: Callable[[str, str], ApiToken]) -> str:
+    """Add what `make` gives for an id and a digest. Returns the token, which is kept nowhere."""
+    id = "".join(secrets.choice(_ID_LETTERS) for _ in range(12))
+    secret = secrets.token_urlsafe(32)
+    try:
+        entry = msgspec.convert(msgspec.to_builtins(make(id, digest(secret))), ApiToken)
+    except msgspec.ValidationError as exc:
+        raise RejectedError(Reason.INVALID_FIELD, str(exc)) from exc
+    with _held(path):
+        known = read_tokens(path) if path.exists() else {}
+        _write(path, {**known, id: entry})
+    return f"at_{id}_{secret}"
+
+
+def remove_token(path: Path, id: str) -> None:
+    """Take one out. Raises `RejectedError` when there is none of the id."""
+    with _held(path):
+        known = read_tokens(path)
+        if id not in known:
+            raise RejectedError(Reason.INVALID_FIELD, "no token has this id; see `tokens list`", field="id")
+        _write(path, {name: entry for name, entry in known.items() if name != id})
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Two who change the file at once come one after the other."""
+    try:
+        with path.with_name(f".{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be written: {exc.strerror}") from exc
+
+
+def _write(path: Path, entries: Mapping[str, ApiToken]) -> None:
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(
+        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+    ) as file:
+        file.write(_HEAD + "".join(map(_entry, entries.values())))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _entry(entry: ApiToken) -> str:
+    lines = [
+        f"{name} = {value.isoformat() if isinstance(value, datetime) else json.dumps(value)}"
+        for name in entry.__struct_fields__
+        if (value := getattr(entry, name)) not in (None, ())
+    ]
+    return "\n[[token]]\n" + "\n".join(lines) + "\n"

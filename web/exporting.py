@@ -26,7 +26,9 @@ from projections.export_stream import stream
 from web.access import Access
 from web.documenting import EVENT_EXAMPLE, problems
 from web.filter_query import FilterQuery, refuse_repeated, renamed
+from web.looking import looking_at
 from web.problems import problem
+from web.recorded_export import RecordedExports
 from web.settings import WebSettings
 
 log = structlog.get_logger(__name__)
@@ -103,7 +105,9 @@ def export_routes(exports: Exportable, access: Access, threads: Threads, setting
                 f"{settings.max_exports} exports are running, and no more may at once; try again",
                 headers={"Retry-After": str(settings.retry_after)},
             )
-        return _Download(scoped, wanted, query.manifest, threads, places, settings.export_stall)
+        looking = looking_at(request)
+        opening: Exportable = scoped if looking is None else RecordedExports(scoped, looking)
+        return _Download(opening, wanted, query.manifest, threads, places, settings.export_stall)
 
     return router
 

@@ -12,16 +12,16 @@ from domain.access.reads import Read
 from projections.export import ExportRequest, Opened
 from projections.export_manifest import exported, filter_of
 from projections.export_told import telling
-from web.exporting import Exportable
+from projections.scoped_export import Opening
 from web.looking import Looking
 
 _OPERATION = "export"
 
 
 class RecordedExports:
-    """See `Exportable`. Made in the event loop's thread for one request, used in a thread that reads."""
+    """See `web.exporting.Exportable`. Made in the event loop's thread for one request, used in a thread that reads."""
 
-    def __init__(self, exports: Exportable, looking: Looking) -> None:
+    def __init__(self, exports: Opening, looking: Looking) -> None:
         self._exports = exports
         self._looking = looking
         self._loop = asyncio.get_running_loop()

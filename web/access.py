@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 
 from domain.access.grants import Operation
-from domain.access.principal import Principal
+from domain.access.principal import Principal, Role
 from domain.access.reads import Reads
 from domain.access.scope import Scope
-from domain.errors import EventAlteredError, RejectedError
+from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import ActorKind
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.context import Context, ProvableLog
+from graphql_api.reading import Threads
 from projections.read_models import ReadModels
 from projections.scoped import ScopedModels
 from projections.scoped_export import Opening, ScopedExports
+from projections.staff_disclosures import StaffDisclosures
 from web.authentication.middleware import principal_of
 from web.looking import Looking, looking_at
 
@@ -27,12 +29,27 @@ NOBODY = Principal(id="", roles=frozenset(), kind=ActorKind.UNKNOWN)
 class Access:
     """Asked once for each request, or operation of a WebSocket, by whatever answers it."""
 
-    def __init__(self, models: ReadModels) -> None:
+    def __init__(self, models: ReadModels, threads: Threads) -> None:
         self._models = models
+        self._threads = threads
+        self._disclosures = StaffDisclosures(models)
 
     async def scope(self, principal: Principal | None) -> Scope:
         """What a principal may do and see. Nobody may do anything."""
-        return Scope(NOBODY if principal is None else principal)
+        if principal is None:
+            return Scope(NOBODY)
+        if Role.PATIENT not in principal.roles or not principal.patients:
+            return Scope(principal)
+        return Scope(principal, sees_staff=await self._seeing_staff(principal.patients))
+
+    async def _seeing_staff(self, patients: tuple[str, ...]) -> Collection[str]:
+        found = self._disclosures.known(patients)
+        if found is not None:
+            return found
+        try:
+            return await self._threads.run(self._disclosures.seen_by, patients)
+        except AuditTrailError:
+            return ()  # what comes next will say what is the matter
 
     async def scope_of(self, connection: HTTPConnection) -> Scope:
         """What who asks may do and see."""

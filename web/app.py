@@ -71,7 +71,7 @@ def create_app(
     reading = Threads(settings.reading_threads, "reading")
     publishing = Threads(settings.publishing_threads, "publishing")
     waiting = Waiting(models, reading)
-    access = Access(models)
+    access = Access(models, reading)
     # Health must answer while every reading thread waits for a slow query.
     checking = Threads(1, "checking")
     # A thread to read, and one to cancel what another reads.

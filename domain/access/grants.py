@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 
 from msgspec import Struct
@@ -150,18 +150,25 @@ _EVERYTHING = frozenset({
 STAFF = frozenset({Part.STAFF_NAMES, Part.STAFF_IDS})
 
 
-def grants_of(principal: Principal, *, sees_staff: bool = False) -> tuple[Grant, ...]:
-    """What each of the principal's roles gives. `sees_staff`: it was decided that a patient sees names of staff."""
-    return tuple(
-        Grant(
-            role=role,
-            operations=OPERATIONS[role],
-            rows=tuple(_rows(role, principal)),
-            hidden=HIDDEN.get(role, frozenset())
-            - (STAFF if sees_staff and role is Role.PATIENT else frozenset()),
-        )
-        for role in sorted(principal.roles)
-    )
+def grants_of(principal: Principal, *, sees_staff: Collection[str] = ()) -> tuple[Grant, ...]:
+    """What each of the principal's roles gives. `sees_staff`: patients of whom it was decided that they see staff."""
+    grants: list[Grant] = []
+    for role in sorted(principal.roles):
+        hidden = HIDDEN.get(role, frozenset())
+        if role is not Role.PATIENT:
+            grants.append(_grant(role, _rows(role, principal), hidden))
+            continue
+        # A decision is about one record, and a principal may have several: a parent has those of the children.
+        for told in (True, False):
+            own = tuple(patient for patient in principal.patients if (patient in sees_staff) is told)
+            rows = [Rows(patients=own)] if own else []
+            if rows or not told:
+                grants.append(_grant(role, rows, hidden - STAFF if told else hidden))
+    return tuple(grants)
+
+
+def _grant(role: Role, rows: Iterable[Rows], hidden: frozenset[Part]) -> Grant:
+    return Grant(role=role, operations=OPERATIONS[role], rows=tuple(rows), hidden=hidden)
 
 
 def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
@@ -171,8 +178,6 @@ def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
         yield Rows(sources=principal.sources)
     elif role is Role.CLINICIAN and principal.actors:
         yield Rows(actors=principal.actors)
-    elif role is Role.PATIENT and principal.patients:
-        yield Rows(patients=principal.patients)
     elif role is Role.DEVICE_MANAGER:
         yield Rows(categories=(Category.DEVICE, Category.SERVICE))
         if principal.devices:

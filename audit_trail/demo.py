@@ -35,6 +35,7 @@ from ingest.topics import Topics
 from projections.read_models import ReadModels
 
 _SEED = 1
+_ROLE = "auditor"
 _CHUNK = 500
 _PATIENCE = 120.0
 _PREFIX = "audit-trail-demo-"
@@ -65,7 +66,14 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
             for question in QUESTIONS:
                 _ask(stack, question, out)
             _verify(stack, out)
-            out.print(f"\nGraphiQL   {stack.url}/graphql\nREST docs  {stack.url}/docs")
+            token = stack.token(_ROLE)
+            out.print(f"\nGraphiQL   {stack.url}/graphql#token={token}", soft_wrap=True)
+            out.print(f"REST docs  {stack.url}/docs#token={token}", soft_wrap=True)
+            out.print(
+                f"\nYou are its auditor, for an hour. Others: audit-trail token --role patient --patient 1007"
+                f" --data {stack.folder}",
+                soft_wrap=True,
+            )
             if not once:
                 out.print("\nCtrl-C stops everything that was started here.")
                 stay_up(stack)
@@ -224,7 +232,13 @@ QUESTIONS = (
 def _ask(stack: Stack, question: Question, out: Console) -> None:
     body = json.dumps({"query": question.query, "variables": question.variables}).encode()
     request = urllib.request.Request(  # noqa: S310 - our own address
-        f"{stack.url}/graphql", body, {"Content-Type": "application/json", "Accept": "application/json"}
+        f"{stack.url}/graphql",
+        body,
+        {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Authorization": f"Bearer {stack.token(_ROLE)}",
+        },
     )
     with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
         answer = json.load(response)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from audit_trail.development_issuer import ISSUER, create_issuer
+from audit_trail.development_issuer import ISSUER, create_issuer, issue
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
@@ -57,6 +57,14 @@ class Stack:
     def issues_tokens(self) -> bool:
         """Whether the tokens that are taken are those of the development issuer in the folder."""
         return any(entry.startswith(f"{ISSUER} ") for entry in self.settings.auth_issuers)
+
+    def token(self, role: str) -> str:
+        """A token of the development issuer, for an hour. Raises `ConfigurationError` when it is not asked here."""
+        if not self.issues_tokens:
+            raise ConfigurationError(
+                "tokens come from the issuer of the settings: leave it out to try Audit Trail"
+            )
+        return issue(self.folder, 60, sub=f"development-{role}", roles=[role])
 
     def __enter__(self) -> Self:
         try:

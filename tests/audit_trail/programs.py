@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from audit_trail.embedded.process import GuardedProcess
 from tests.signing import TEXT
+from tests.tokens import ADMIN, ISSUER, JWK
 
 PROGRAM = [sys.executable, "-m", "audit_trail"]
 
@@ -24,7 +28,18 @@ def environment(**settings: str) -> dict[str, str]:
     """This process's variables, with none of ours but `settings`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AUDIT_TRAIL_")}
     kept["AUDIT_TRAIL_LOG_KEY"] = TEXT
+    kept["AUDIT_TRAIL_AUTH_ISSUERS"] = f"{ISSUER} {_key_set()}"
     return kept | {f"AUDIT_TRAIL_{name.upper()}": value for name, value in settings.items()}
+
+
+@cache
+def _key_set() -> Path:
+    """A file with the key of the tests' issuer, for as long as this process runs."""
+    folder = tempfile.TemporaryDirectory(prefix="audit-trail-test-keys-")
+    atexit.register(folder.cleanup)
+    file = Path(folder.name) / "keys.jwks.json"
+    file.write_text(json.dumps({"keys": [JWK]}), encoding="utf-8")
+    return file
 
 
 def run(
@@ -68,10 +83,10 @@ def eventually(check: Callable[[], Any], seconds: float = 60) -> Any:
     return answer
 
 
-def fetch(url: str, body: Any = None) -> tuple[int, Any]:
+def fetch(url: str, body: Any = None, headers: Mapping[str, str] = ADMIN) -> tuple[int, Any]:
     """Status and JSON of an answer; a POST when there is a body. Status 0 while nothing listens."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return answer.status, json.load(answer)

@@ -152,7 +152,11 @@ def _ask(stack: Stack, query: str) -> dict[str, object]:
     request = urllib.request.Request(  # noqa: S310 - the stack's own address
         f"{stack.url}/graphql",
         json.dumps({"query": query}).encode(),
-        {"Content-Type": "application/json", "Accept": "application/json"},
+        {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Authorization": f"Bearer {stack.token('auditor')}",
+        },
     )
     with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
         answer: dict[str, object] = json.load(response)

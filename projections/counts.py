@@ -121,6 +121,7 @@ def _of_events(
         return []
     sorting = "key DESC" if by in _LENGTHS else "count(*) DESC, key"
     with connection.cursor() as cursor:
+        cursor.execute(_SQL["plan_counts"])
         cursor.execute(compose_counts(query, _KEYS[by], sorting), query.parameters | {"limit": limit})
         return cursor.fetchall()
 

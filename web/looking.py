@@ -26,6 +26,8 @@ _STATE = "looking"
 _CORRELATION = re.compile(r"[!-~]{1,128}")
 """A client's own id of its request, when it is one."""
 
+_NAMED = re.compile(r"[\s,]*(?:query|subscription)\s+([_A-Za-z]\w*)", re.ASCII)
+
 
 class Recorder:
     """The record of reads and of denied attempts, for one application."""
@@ -78,7 +80,8 @@ class Looking:
 
     def asks(self, *documents: tuple[str | None, str | None]) -> None:
         """The GraphQL documents that are executed, each with the name of its operation."""
-        self._operation = ", ".join(name for _, name in documents if name) or None
+        names = (name or _name_of(text or "") for text, name in documents)
+        self._operation = ", ".join(name for name in names if name) or None
         texts = [(text or "").encode("utf-8", "replace") for text, _ in documents]
         digests = dict.fromkeys(sha256(text).hexdigest() for text in texts)
         self._document = ", ".join(digests) or None
@@ -166,6 +169,12 @@ def looking_at(connection: Scope | HTTPConnection) -> Looking | None:
 def look_at(scope: Scope, looking: Looking) -> None:
     """Have `looking_at` find it."""
     scope.setdefault("state", {})[_STATE] = looking
+
+
+def _name_of(text: str) -> str | None:
+    """The name of the first operation, when the document begins with one that has a name."""
+    found = _NAMED.match(text)
+    return found[1] if found else None
 
 
 def via_of(scope: Scope) -> Via:

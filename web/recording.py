@@ -132,7 +132,7 @@ class Recording:
         if not self._put(self._entry(events), 0.5):
             self.metrics.unrecorded.labels("dropped").inc(len(events))
 
-    async def close(self, seconds: float = 10.0) -> None:
+    async def close(self, seconds: float = 5.0) -> None:
         """Publish what waits, for `seconds` at most; what is left then is lost, and the log says how much."""
         self._closing = True
         if self._worker is not None:

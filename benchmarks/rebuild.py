@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import psutil
 import psycopg2
 
 from benchmarks.opening import open_database
@@ -33,13 +35,14 @@ _BATCH = 10_000
 
 def rebuild_against(bench: Bench) -> Iterator[Result]:
     """The result of `rebuild`."""
-    ours, raw, steps = [], [], _Steps()
+    ours, raw, steps, workers = [], [], _Steps(), _Workers()
     with bench.database() as url, tempfile.TemporaryDirectory(prefix="audit-trail-bench-") as folder:
         append_all(bench, url, bench.events)
         with closing(open_database(url)) as database:
             for run in range(bench.runs):
                 bench.settle()
-                ours.append(bench.events / _rebuilt(url, database, steps))
+                with workers.watched():
+                    ours.append(bench.events / _rebuilt(url, database, steps))
                 if run == 0:
                     _keep_rows(url, database, Path(folder))
                 bench.settle()
@@ -53,7 +56,10 @@ def rebuild_against(bench: Bench) -> Iterator[Result]:
             tuple(ours),
             tuple(raw),
             0.4,
-            notes=("Seconds of ours, by step: " + steps.text(),),
+            notes=(
+                "Seconds of ours, by step: " + steps.text(),
+                f"Most memory of a worker process: {workers.most >> 20} MB",
+            ),
         )
 
 
@@ -80,6 +86,32 @@ class _Steps:
         return ", ".join(
             f"{name} {end - began:.1f}" for (name, began), end in zip(self._began, ends, strict=False)
         )
+
+
+class _Workers:
+    """The most memory, in bytes, that one of this process's children had: it does not follow the log's size."""
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look while this lasts."""
+        stop = threading.Event()
+        looking = threading.Thread(target=self._look, args=(stop,))
+        looking.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            looking.join()
+
+    def _look(self, stop: threading.Event) -> None:
+        while not stop.wait(0.2):
+            for child in psutil.Process().children():
+                with suppress(psutil.NoSuchProcess):
+                    if child.name().startswith("python"):
+                        self.most = max(self.most, child.memory_info().rss)
 
 
 def append_all(bench: Bench, url: str, events: int) -> None:

@@ -22,6 +22,9 @@ _REMEMBERED = 10_000
 _REMEMBERED_SECONDS = 60.0
 """A token that was good is not checked again for so long: a key that was withdrawn is noticed then."""
 _INVALID = "invalid_token"
+_TYPES = frozenset({"jwt", "at+jwt"})
+"""What `typ` may be, if it is there (RFC 8725, section 3.11): an issuer signs other things too, as a notice of
+somebody's logging out, and with the same key."""
 
 
 class Authenticator(Protocol):
@@ -60,7 +63,11 @@ class IssuedTokens:
         known = self._good.get(digest)
         if known is not None and self._clock() < known[1]:
             return known[0]
-        found = principal_from(await self._claims(token), self._names)
+        claims = await self._claims(token)
+        try:
+            found = principal_from(claims, self._names)
+        except ValueError as exc:
+            raise UnauthenticatedError("the token is not valid", code=_INVALID) from exc
         assert found.expires_at is not None
         until = min(found.expires_at.timestamp(), self._clock() + _REMEMBERED_SECONDS)
         self._good[digest] = (found, until)
@@ -76,6 +83,8 @@ class IssuedTokens:
             said = jwt.decode(token, options={"verify_signature": False})
             key_id, issuer = header.get("kid"), said.get("iss")
             keys = self._issuers.get(issuer) if isinstance(issuer, str) else None
+            if not _is_access_token(header.get("typ")):
+                raise UnauthenticatedError("the token is of another kind", code=_INVALID)
             # An extension that has to be understood is one that we don't (RFC 7515, section 4.1.11).
             if keys is None or "crit" in header or not isinstance(key_id, str | None):
                 raise UnauthenticatedError("the token is of no issuer that is trusted here", code=_INVALID)
@@ -98,3 +107,10 @@ class IssuedTokens:
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as exc:
             raise UnauthenticatedError("the token is not valid", code=_INVALID) from exc
         return claims
+
+
+def _is_access_token(type: Any) -> bool:
+    if type is None:
+        return True
+    # The prefix may be left out (RFC 7515, section 4.1.9), and case does not count.
+    return isinstance(type, str) and type.lower().removeprefix("application/") in _TYPES

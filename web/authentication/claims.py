@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,10 @@ from domain.event import ActorKind
 _MOST = 200
 """Values of one claim that are looked at."""
 _LONGEST = 256
+_REFERENCE = re.compile(r"(?:.*/)?(?P<type>[A-Z][A-Za-z]*)/(?P<id>[^/?#|\s]+)(?:/_history/[^/?#|\s]+)?")
+"""A FHIR reference, relative or absolute, perhaps of one version."""
+_LATEST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp())
+"""Some issuers say "never" with a year that no calendar has."""
 
 
 class ClaimNames(Struct, frozen=True, kw_only=True):
@@ -34,12 +39,18 @@ class ClaimNames(Struct, frozen=True, kw_only=True):
 
 
 def principal_from(claims: Mapping[str, Any], names: ClaimNames) -> Principal:
-    """The principal of verified claims. Roles that are not known give nothing.
+    """The principal of verified claims. Roles that are not known give nothing. Raises `ValueError` for an odd subject.
 
     The session is the token's `jti`, else `sid`, else a digest of issuer, subject and time of issue.
     """
-    subject = str(claims["sub"])[:_LONGEST]
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST:
+        raise ValueError("no subject that can be recorded")
     roles = frozenset(_roles(claims, names))
+    sources = tuple(_values(claims, names.sources))
+    if not sources and _at(claims, names.sources) is not None:
+        # Without the claim a publisher may report as any service; one that says nothing usable must not widen that.
+        roles -= {Role.PUBLISHER}
     client = _text(claims.get("client_id")) or _text(claims.get("azp"))
     return Principal(
         id=subject,
@@ -50,16 +61,16 @@ def principal_from(claims: Mapping[str, Any], names: ClaimNames) -> Principal:
         session=_text(claims.get("jti")) or _text(claims.get("sid")) or _digest(claims),
         client_id=client,
         actors=tuple(dict.fromkeys(_actors(claims, names))),
-        patients=tuple(_last(value, "Patient") for value in _values(claims, names.patients)),
-        sources=tuple(_values(claims, names.sources)),
-        devices=tuple(_values(claims, names.devices)),
-        purpose_of_use=tuple(_values(claims, names.purpose_of_use)),
-        expires_at=datetime.fromtimestamp(int(claims["exp"]), UTC),
+        patients=tuple(_without_type(value, "Patient") for value in _values(claims, names.patients)),
+        sources=sources,
+        devices=tuple(_without_type(value, "Device") for value in _values(claims, names.devices)),
+        purpose_of_use=tuple(_words(claims, names.purpose_of_use)),
+        expires_at=datetime.fromtimestamp(min(int(claims["exp"]), _LATEST), UTC),
     )
 
 
 def _roles(claims: Mapping[str, Any], names: ClaimNames) -> Iterator[Role]:
-    for value in _values(claims, names.roles):
+    for value in _words(claims, names.roles):
         if names.role_map:
             if value in names.role_map:
                 yield names.role_map[value]
@@ -77,18 +88,44 @@ def _kind(roles: frozenset[Role], subject: str, client: str | None) -> ActorKind
 def _actors(claims: Mapping[str, Any], names: ClaimNames) -> Iterator[str]:
     for name in names.actors:
         for value in _values(claims, name):
-            # SMART App Launch: fhirUser is the address of the person's resource. Events name it without the server.
-            yield "/".join(value.rsplit("/", 2)[-2:]) if name == "fhirUser" else value
+            yield _as_events_name_it(value) if name.endswith("fhirUser") else value
 
 
-def _last(value: str, type: str) -> str:
-    return value.rsplit("/", 1)[-1] if f"{type}/" in value else value
+def _as_events_name_it(reference: str) -> str:
+    """The actor's id in events that come as FHIR: ``Practitioner/17`` without the server's address, and a patient's
+    bare id (see `interop.fhir_reading.Target.key`). The bare id of staff is not given: it may be another's.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        return reference
+    return match["id"] if match["type"] == "Patient" else f"{match['type']}/{match['id']}"
 
 
-def _values(claims: Mapping[str, Any], name: str) -> Sequence[str]:
-    """The texts of a claim: a list of them, or one that blanks divide (as `scope` is, RFC 8693 section 4.2)."""
+def _without_type(value: str, type: str) -> str:
+    match = _REFERENCE.fullmatch(value)
+    return match["id"] if match is not None and match["type"] == type else value
+
+
+def _values(claims: Mapping[str, Any], name: str) -> list[str]:
+    """The texts of a claim: a list of them, or one. An id is never divided: it may hold blanks."""
+    return _usable(_at(claims, name))
+
+
+def _words(claims: Mapping[str, Any], name: str) -> list[str]:
+    """The same of a claim whose one text blanks divide (as `scope`, RFC 8693 section 4.2).
+
+    A list may hold codings too (`purpose_of_use` of IHE IUA, section 3.71.4.2.2.1).
+    """
     found = _at(claims, name)
-    values = found.split() if isinstance(found, str) else found if isinstance(found, list) else []
+    if isinstance(found, str):
+        return _usable(found.split())
+    if isinstance(found, list):
+        return _usable([each.get("code") if isinstance(each, Mapping) else each for each in found])
+    return []
+
+
+def _usable(found: Any) -> list[str]:
+    values = [found] if isinstance(found, str) else found if isinstance(found, list) else []
     return [value for value in values[:_MOST] if isinstance(value, str) and 0 < len(value) <= _LONGEST]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import jwt
+import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -36,6 +37,10 @@ _PAUSE_SECONDS = 10.0
 Keys = Mapping[str | None, jwt.PyJWK]
 
 
+class _JwkSet(msgspec.Struct):
+    keys: list[Any]
+
+
 class KeySet(Protocol):
     """Finds a key by its id."""
 
@@ -50,12 +55,12 @@ def parse_key_set(text: bytes) -> Keys:
     What we don't use (encryption, symmetric keys, other curves, short RSA keys) is left out. A key without an id is
     used when it is the only one.
     """
-    document = json.loads(text)
-    entries = document.get("keys") if isinstance(document, dict) else None
-    if entries is None:
-        raise ValueError("no JWK Set")
+    try:
+        entries = msgspec.json.decode(text, type=_JwkSet).keys
+    except msgspec.DecodeError as exc:
+        raise ValueError("no JWK Set") from exc
     found: dict[str | None, jwt.PyJWK] = {}
-    for entry in list(entries)[:_MOST_KEYS]:
+    for entry in entries[:_MOST_KEYS]:
         key = _usable(entry)
         if key is not None:
             found[key.key_id] = key

@@ -1,0 +1,216 @@
+"""The keys of an issuer: found by discovery over a real socket, rotated, bounded, and used while it is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from domain.errors import ConfigurationError, UnavailableError
+from tests.tokens import JWK, KEY_ID
+from web.authentication.key_sets import FetchedKeys, FileKeys, fetcher, parse_key_set
+
+
+class Issuer:
+    """An issuer on a socket; `keys` is what it answers, `asked` how often it was asked for them."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.keys: Any = [JWK]
+        self.status = 200
+        self.claims_to_be = self.url
+        self.asked = 0
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        """The status and the body of an answer."""
+        if path == "/.well-known/openid-configuration":
+            return 200, json.dumps({"issuer": self.claims_to_be, "jwks_uri": f"{self.url}/keys"}).encode()
+        self.asked += 1
+        body = self.keys if isinstance(self.keys, bytes) else json.dumps({"keys": self.keys}).encode()
+        return self.status, body
+
+
+@contextmanager
+def issuing() -> Iterator[Issuer]:
+    """An issuer that runs."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = running.answer(self.path)
+            self.send_response(status)
+            if status == 302:
+                self.send_header("Location", f"{running.url}/elsewhere")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        running = Issuer(server.server_port)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield running
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """An issuer of the test's own."""
+    with issuing() as running:
+        yield running
+
+
+class Clock:
+    """Time as the test says."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def keys_of(issuer: Issuer, clock: Clock, url: str | None = None) -> FetchedKeys:
+    """The keys of an issuer, found by discovery."""
+    return FetchedKeys(fetcher(issuer.url, url), clock=clock)
+
+
+def test_keys_are_found_by_discovery_and_kept(issuer: Issuer) -> None:
+    async def find() -> None:
+        keys = keys_of(issuer, Clock())
+        found = await asyncio.gather(*(keys.find(KEY_ID) for _ in range(20)))
+        assert all(key is not None for key in found)
+
+    asyncio.run(find())
+    assert issuer.asked == 1
+
+
+def test_a_new_key_is_asked_for_but_not_all_the_time(issuer: Issuer) -> None:
+    async def find() -> None:
+        clock = Clock()
+        keys = keys_of(issuer, clock)
+        assert await keys.find("next") is None
+        issuer.keys = [JWK, JWK | {"kid": "next"}]
+        for _ in range(50):
+            assert await keys.find("next") is None
+        assert issuer.asked == 1
+        clock.now += 11
+        assert await keys.find("next") is not None
+
+    asyncio.run(find())
+    assert issuer.asked == 2
+
+
+def test_a_key_that_was_withdrawn_is_gone_when_the_keys_are_fetched_again(issuer: Issuer) -> None:
+    async def find() -> None:
+        clock = Clock()
+        keys = keys_of(issuer, clock)
+        assert await keys.find(KEY_ID) is not None
+        issuer.keys = [JWK | {"kid": "other"}, JWK | {"kid": "another"}]
+        assert await keys.find(KEY_ID) is not None
+        clock.now += 301
+        assert await keys.find(KEY_ID) is None
+
+    asyncio.run(find())
+
+
+@pytest.mark.parametrize("fault", [500, 302, b"no json", b"[]", b'{"keys": 7}', b" " * 300_000])
+def test_an_issuer_that_fails_is_done_without_for_a_day(issuer: Issuer, fault: int | bytes) -> None:
+    async def find() -> None:
+        clock = Clock()
+        keys = keys_of(issuer, clock)
+        assert await keys.find(KEY_ID) is not None
+        if isinstance(fault, int):
+            issuer.status = fault
+        else:
+            issuer.keys = fault
+        clock.now += 3600
+        assert await keys.find(KEY_ID) is not None
+        clock.now += 24 * 3600
+        with pytest.raises(UnavailableError):
+            await keys.find(KEY_ID)
+
+    asyncio.run(find())
+
+
+def test_an_issuer_that_was_never_there_is_away_and_not_wrong() -> None:
+    async def find() -> None:
+        with pytest.raises(UnavailableError):
+            await FetchedKeys(fetcher("http://127.0.0.1:1", None)).find(KEY_ID)
+
+    asyncio.run(find())
+
+
+def test_the_discovery_document_has_to_be_that_of_the_issuer(issuer: Issuer) -> None:
+    issuer.claims_to_be = "https://elsewhere.example"
+
+    async def find() -> None:
+        with pytest.raises(UnavailableError):
+            await keys_of(issuer, Clock()).find(KEY_ID)
+
+    asyncio.run(find())
+
+
+@pytest.mark.parametrize(
+    "url", ["http://issuer.example", "ftp://issuer.example", "issuer", "file:///etc/passwd"]
+)
+def test_keys_come_over_https_or_from_this_machine(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        fetcher(url, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"use": "enc"},
+        {"alg": "ES384"},
+        {"kty": "oct", "k": "c2VjcmV0"},
+        {"crv": "Ed448"},
+        {"crv": "X25519"},
+        {"x": "AA"},
+        {"x": 7},
+        {"kty": None},
+    ],
+)
+def test_keys_that_are_not_for_this_are_left_out(change: dict[str, Any]) -> None:
+    assert parse_key_set(json.dumps({"keys": [JWK | change]}).encode()) == {}
+
+
+def test_a_short_rsa_key_is_left_out() -> None:
+    # Of 1,024 bits; made once.
+    modulus = jwt.utils.to_base64url_uint((1 << 1023) + 1157).decode()
+    short = {"kty": "RSA", "kid": "short", "n": modulus, "e": "AQAB"}
+    assert parse_key_set(json.dumps({"keys": [short, JWK]}).encode()).keys() == {KEY_ID}
+
+
+def test_so_many_keys_are_read_and_no_more() -> None:
+    many = [JWK | {"kid": f"k{number}"} for number in range(300)]
+    assert len(parse_key_set(json.dumps({"keys": many}).encode())) == 100
+
+
+def test_a_file_is_read_again_when_it_has_changed_and_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [JWK]}))
+    keys = FileKeys(file)
+    file.write_text('{"keys": [')
+    assert asyncio.run(keys.find(KEY_ID)) is not None
+    file.write_text(json.dumps({"keys": [JWK | {"kid": "second"}, JWK | {"kid": "third"}]}))
+    assert asyncio.run(keys.find("second")) is not None
+    assert asyncio.run(keys.find(KEY_ID)) is None
+
+
+def test_a_file_that_is_none_is_said_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="JWK Set"):
+        FileKeys(tmp_path / "missing.json")

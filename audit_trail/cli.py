@@ -19,7 +19,7 @@ import typer
 from rich.table import Table
 
 from audit_trail import components, logs
-from audit_trail.commands import dead_letters, export, graphql, keys, projections, tokens
+from audit_trail.commands import access, dead_letters, export, graphql, keys, projections, tokens
 from audit_trail.commands.evidence import evidence
 from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop, on_stop_within
 from audit_trail.commands.terminal import out
@@ -57,6 +57,7 @@ app.add_typer(projections.app, name="projections")
 app.add_typer(keys.app, name="keys")
 app.add_typer(graphql.app, name="graphql")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(access.app, name="access")
 app.command()(tokens.token)
 app.command()(verify)
 app.command()(witness)

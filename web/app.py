@@ -25,6 +25,7 @@ from web.authentication.combined import Authentication
 from web.authentication.middleware import Authenticating
 from web.bodies import BodyLimit
 from web.counting import EventCountList, counting_routes
+from web.deciding import Decided, StaffDisclosure, deciding_routes
 from web.exporting import Exportable, export_routes
 from web.health import Health, health_routes
 from web.log import log_routes, proof_routes
@@ -114,6 +115,7 @@ def create_app(
     if exports is not None:
         app.include_router(export_routes(exports, access, exporting, settings))
     app.include_router(publishing_routes(publisher, access, publishing, settings))
+    app.include_router(deciding_routes(publisher, access, publishing, settings))
     app.include_router(
         health_routes(models, probes, checking, None if recorder is None else recorder.recording)
     )
@@ -136,6 +138,8 @@ def create_app(
             Health,
             EventCountList,
             ChangeList,
+            StaffDisclosure,
+            Decided,
             *KINDS,
         ],
     )

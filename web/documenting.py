@@ -35,6 +35,7 @@ EVENT_EXAMPLE: dict[str, Any] = {
 }
 _DETAILS = {
     400: "the request has parameters that are wrong or unknown",
+    403: "not allowed with these credentials",
     404: "no event has this id",
     408: "the body did not arrive in time",
     409: "the answer is not complete up to that position yet",

@@ -30,18 +30,18 @@ COLUMNS = (
     Operation.DECIDE,
 )
 MATRIX = """
-                 events counts follow export patient user device service resource tables status proofs metrics publish decide
-auditor          x      x      x      x      x       x    x      x       x        x      x      x      -       -       -
-privacy_officer  x      x      x      x      x       x    x      x       x        x      x      x      -       -       x
-security_officer x      x      x      x      x       x    x      x       x        -      x      x      -       -       -
-analyst          x      x      x      x      x       x    x      x       x        x      x      x      -       -       -
-service_owner    x      x      x      x      -       -    -      x       -        -      -      x      -       -       -
-clinician        x      x      x      x      -       x    -      -       -        -      -      x      -       -       -
-patient          x      x      x      x      x       -    -      -       -        -      -      x      -       -       -
-device_manager   x      x      x      x      -       -    x      -       -        -      -      x      -       -       -
-publisher        -      -      -      -      -       -    -      -       -        -      -      -      -       x       -
-operator         -      -      -      -      -       -    -      -       -        -      x      x      x       -       -
-admin            x      x      x      x      x       x    x      x       x        x      x      x      x       x       x
+                 event count follow export patient user device srv thing tables status proof metric publish decide
+auditor          x     x     x      x      x       x    x      x   x     x      x      x     -      -       -
+privacy_officer  x     x     x      x      x       x    x      x   x     x      x      x     -      -       x
+security_officer x     x     x      x      x       x    x      x   x     -      x      x     -      -       -
+analyst          x     x     x      x      x       x    x      x   x     x      x      x     -      -       -
+service_owner    x     x     x      x      -       -    -      x   -     -      -      x     -      -       -
+clinician        x     x     x      x      -       x    -      -   -     -      -      x     -      -       -
+patient          x     x     x      x      x       -    -      -   -     -      -      x     -      -       -
+device_manager   x     x     x      x      -       -    x      -   -     -      -      x     -      -       -
+publisher        -     -     -      -      -       -    -      -   -     -      -      -     -      x       -
+operator         -     -     -      -      -       -    -      -   -     -      x      x     x      -       -
+admin            x     x     x      x      x       x    x      x   x     x      x      x     x      x       x
 """
 TABLE = {line.split()[0]: line.split()[1:] for line in MATRIX.splitlines()[2:]}
 

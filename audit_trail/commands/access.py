@@ -1,0 +1,73 @@
+"""`audit-trail access`: decisions about who sees what."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from audit_trail.commands.terminal import out
+from audit_trail.settings import load
+from domain.errors import ConfigurationError
+
+app = typer.Typer(help="Decisions about who sees what.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """One command more may come: without this, `decide` would be no word of its own."""
+
+
+@app.command()
+def decide(
+    patient: Annotated[str, typer.Option(help="The patient's id, as events name it.")],
+    names: Annotated[
+        bool, typer.Option("--names/--no-names", help="Whether the patient sees names and ids of staff.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why it was decided so.")],
+    until: Annotated[
+        str, typer.Option(help="It ends then: a date (UTC) or a time with its offset. Without, it goes on.")
+    ] = "",
+) -> None:
+    """Decide whether a patient sees which of the staff dealt with the record.
+
+    The decision is an event of the trail, by the account that runs this command. The newest one holds.
+    """
+    from audit_trail import components
+    from audit_trail.recording import operator, own_source
+    from domain.access.staff_disclosure import Decision, decision_event
+    from domain.validation import check, encode_event
+    from ingest.publishing import Message, Publisher
+    from projections.filters import check_identifier
+
+    if not reason.strip() or not patient.strip():
+        raise ConfigurationError("a decision needs a patient and a reason")
+    check_identifier("patient", patient)
+    now = datetime.now(UTC)
+    decision = Decision(names, _moment(until, now) if until else None)
+    event = decision_event(
+        patient, decision, by=operator(), reason=reason.strip(), at=now, source=own_source()
+    )
+    check(event)
+    settings = load()
+    with closing(Publisher(components.ingest_settings(settings))) as publisher:
+        publisher.publish([Message(settings.kafka_topics[0], patient.encode(), encode_event(event))])
+    out.print(f"decided: event {event.event_id}")
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ConfigurationError(
+            "--until: give a date, or a time with its offset such as 2026-06-01T08:00:00+02:00"
+        ) from exc
+    if moment.utcoffset() is None:
+        if len(text) > len("2026-06-01"):
+            raise ConfigurationError("--until: give the time with its offset")
+        moment = moment.replace(tzinfo=UTC)
+    if moment <= now:
+        raise ConfigurationError("--until: this is over already")
+    return moment

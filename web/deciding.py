@@ -1,0 +1,120 @@
+"""`POST /v1/patients/{id}/staff-disclosure`: decide whether a patient sees which of the staff dealt with the record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from domain.access.grants import Operation
+from domain.access.staff_disclosure import SERVICE, Decision, decision_event
+from domain.errors import InvalidEventError, Reason, RejectedError
+from domain.event import Source
+from domain.validation import check, encode_event
+from graphql_api.reading import Threads
+from ingest.publishing import Message
+from projections.filters import check_identifier
+from web.access import Access
+from web.documenting import answer, problems
+from web.problems import problem
+from web.publishing import Publisher
+from web.settings import WebSettings
+
+_EVENT_ID = "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a02"
+_BODY = {
+    "names": True,
+    "reason": "Request of 2026-03-02: the patient can't claim their rights without.",
+    "until": "2026-06-01T00:00:00Z",
+}
+
+
+class StaffDisclosure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether the patient sees names and ids of staff, and `until` when; null is until another decision."""
+
+    names: bool
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision is an event of the trail: this is its id. It holds a moment later, once the trail has it."""
+
+    event_id: UUID
+
+
+def deciding_routes(
+    publisher: Publisher, access: Access, threads: Threads, settings: WebSettings
+) -> APIRouter:
+    """The route that decides."""
+    router = APIRouter(prefix="/v1/patients", tags=["subjects"])
+    source = Source(service=SERVICE)
+
+    @router.post(
+        "/{id:path}/staff-disclosure",
+        summary="Decide whether a patient sees the names of staff",
+        status_code=202,
+        responses={
+            **answer(202, Decided, {"event_id": _EVENT_ID}),
+            **problems(400, 403, 408, 413, 415, 503),
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {
+                        "schema": {"$ref": "#/components/schemas/StaffDisclosure"},
+                        "example": _BODY,
+                    }
+                },
+            }
+        },
+    )
+    async def decide(
+        request: Request,
+        id: Annotated[str, Path(description="The patient's id.", max_length=256, examples=["17"])],
+    ) -> Response:
+        scope = await access.scope_of(request)
+        scope.require(Operation.DECIDE)
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != "application/json":
+            return problem(415, "send the decision as application/json")
+        check_identifier("id", id)
+        said = _decision(await request.body())
+        event = decision_event(
+            id,
+            Decision(said.names, said.until),
+            by=scope.principal,
+            reason=said.reason,
+            at=datetime.now(UTC),
+            source=source,
+        )
+        # A principal without an id, or a reason of blanks alone, decides nothing.
+        check(event)
+        message = Message(settings.topic, id.encode(), encode_event(event))
+        await threads.run(publisher.publish, [message])
+        decided: dict[str, Any] = {"event_id": str(event.event_id)}
+        return Response(msgspec.json.encode(decided), 202, media_type="application/json")
+
+    return router
+
+
+def _decision(body: bytes) -> StaffDisclosure:
+    """Raises `RejectedError` that names the field."""
+    try:
+        said = msgspec.json.decode(body, type=StaffDisclosure)
+    except msgspec.ValidationError as exc:
+        _, _, path = str(exc).partition("$.")
+        raise RejectedError(
+            Reason.INVALID_FIELD, "send `names`, `reason` and, if it ends, `until`", field=path.rstrip("`")
+        ) from exc
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+        raise InvalidEventError(Reason.INVALID_JSON, "the body is not JSON") from exc
+    if not said.reason.strip():
+        raise RejectedError(Reason.MISSING_FIELD, "say why", field="reason")
+    if said.until is not None and said.until <= datetime.now(UTC):
+        raise RejectedError(Reason.INVALID_FIELD, "this is over already", field="until")
+    return said

@@ -10,7 +10,7 @@ import hmac
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +39,12 @@ class ApiToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     patients: tuple[Identifier, ...] = ()
     devices: tuple[Identifier, ...] = ()
     created: datetime | None = None
-    expires: datetime | date | None = None
+    expires: datetime | None = None
 
     def expires_at(self) -> datetime | None:
-        """When it ends; of a date its beginning, in UTC."""
-        if self.expires is None or isinstance(self.expires, datetime):
-            return (
-                self.expires
-                if self.expires is None or self.expires.tzinfo
-                else self.expires.replace(tzinfo=UTC)
-            )
-        return datetime.combine(self.expires, time(), UTC)
+        """When it ends; a time without an offset is UTC."""
+        naive = self.expires is not None and self.expires.tzinfo is None
+        return self.expires.replace(tzinfo=UTC) if self.expires is not None and naive else self.expires
 
     def principal(self) -> Principal:
         """Who bears it."""

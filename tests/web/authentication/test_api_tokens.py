@@ -21,8 +21,8 @@ def make(path: Path, name: str = "patient-service", expires: datetime | None = N
     """A new token of a publisher."""
     return add_token(
         path,
-        lambda id, digest: ApiToken(
-            id=id, name=name, sha256=digest, roles=(Role.PUBLISHER,), sources=("a",), expires=expires
+        lambda token_id, digest: ApiToken(
+            id=token_id, name=name, sha256=digest, roles=(Role.PUBLISHER,), sources=("a",), expires=expires
         ),
     )
 

@@ -106,20 +106,22 @@ def create_app(
         redirect_slashes=False,
     )
     problems.install(app, settings.retry_after)
-    app.include_router(reading_routes(access, reading, waiting, settings.limits))
-    app.include_router(counting_routes(access, reading, waiting, settings.limits))
-    app.include_router(activity_routes(access, reading, waiting, settings.limits))
-    app.include_router(projection_routes(access, reading, waiting, settings.limits.max_page))
-    app.include_router(proof_routes(log, access, reading))
-    app.include_router(log_routes(log, access, reading, public=settings.public_log))
+    routers = [
+        reading_routes(access, reading, waiting, settings.limits),
+        counting_routes(access, reading, waiting, settings.limits),
+        activity_routes(access, reading, waiting, settings.limits),
+        projection_routes(access, reading, waiting, settings.limits.max_page),
+        proof_routes(log, access, reading),
+        log_routes(log, access, reading, public=settings.public_log),
+        publishing_routes(publisher, access, publishing, settings),
+        deciding_routes(publisher, access, publishing, settings),
+        health_routes(models, probes, checking, None if recorder is None else recorder.recording),
+        metrics_routes(metrics, models, access, probes, checking),
+    ]
     if exports is not None:
-        app.include_router(export_routes(exports, access, exporting, settings))
-    app.include_router(publishing_routes(publisher, access, publishing, settings))
-    app.include_router(deciding_routes(publisher, access, publishing, settings))
-    app.include_router(
-        health_routes(models, probes, checking, None if recorder is None else recorder.recording)
-    )
-    app.include_router(metrics_routes(metrics, models, access, probes, checking))
+        routers.append(export_routes(exports, access, exporting, settings))
+    for router in routers:
+        app.include_router(router)
     endpoint = SubscribingEndpoint(access, log, reading, settings, waiting, feed)
     # The first, as FastAPI asks one route after the other, each of every router: a fifth of a small query's time.
     app.router.routes[:0] = [Route("/graphql", endpoint), WebSocketRoute("/graphql", endpoint)]

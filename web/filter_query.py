@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from domain.catalogue import CATALOGUE
 from domain.errors import Reason, RejectedError
@@ -16,6 +16,15 @@ from projections.export_manifest import RENAMED
 from projections.filters import ANY_OF, MAX_DEPTH, MAX_TEXT, MAX_VALUES, EventFilter, any_of, check_filter
 from web.asking import POSITION
 
+
+def _written(value: Any) -> Any:
+    """pydantic takes a number for seconds since 1970, or for milliseconds when it is a large one."""
+    if isinstance(value, str) and "-" in value[1:]:
+        return value
+    raise ValueError("write the time as RFC 3339 does, with its offset")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 _Word = Annotated[
     str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TEXT, "pattern": "^[^\\u0000]*$"})
 ]
@@ -67,8 +76,8 @@ class FilterQuery(BaseModel):
     session: Texts = _one_of("The session")
     address: Texts = _one_of("The client's network address")
     emergency: bool | None = Field(default=None, description="Emergency (break-glass) access or not.")
-    occurred_from: AwareDatetime | None = Field(default=None, description="Occurred then or later.")
-    occurred_until: AwareDatetime | None = Field(default=None, description="Occurred before then.")
+    occurred_from: Moment | None = Field(default=None, description="Occurred then or later.")
+    occurred_until: Moment | None = Field(default=None, description="Occurred before then.")
     type_prefix: Text = Field(description="The event type begins with this, such as `record.`.")
     actor_prefix: Text = Field(description="The actor's id begins with this.")
     address_prefix: Text = Field(description="The client's network address begins with this.")

@@ -48,10 +48,10 @@ _CLOUDEVENT: dict[str, Any] = {
         "id": {"type": "string", "minLength": 1},
         "source": {"type": "string", "minLength": 1},
         "type": {"type": "string", "minLength": 1},
-        "time": {"type": "string", "format": "date-time"},
-        "data": _ONE,
+        "time": {"type": ["string", "null"], "format": "date-time"},
+        "data": {"description": "The event, as of application/json; of other formats any JSON."},
     },
-    "required": ["specversion", "id", "source", "type", "data"],
+    "required": ["specversion", "id", "source", "type"],
 }
 REQUEST_BODY: dict[str, Any] = {
     "required": True,

@@ -77,6 +77,8 @@ def test_the_links_follow_another_order(client: httpx2.Client) -> None:
         ({"first": 1, "last": 1}, "last"),
         ({"after": "x"}, "after"),
         ({"occurred_from": "2026-03-01T08:00:00"}, "occurred_from"),
+        ({"occurred_until": "0.5"}, "occurred_until"),
+        ({"occurred_until": "1772352000"}, "occurred_until"),
         ({"type": "record.raed"}, "type"),
         ({"action": "X"}, "action"),
         ({"resource_id": "1"}, "resource_type"),

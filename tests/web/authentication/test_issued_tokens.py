@@ -222,7 +222,7 @@ def test_roles_that_are_not_ours_give_nothing(roles: Any, expected: set[str]) ->
 
 def test_a_claim_of_ones_own_may_be_a_url() -> None:
     found = ask(
-        token(**{"https://hospital.example/roles": ["auditor"]}),
+        forged(**{"https://hospital.example/roles": ["auditor"]}),
         names=ClaimNames(roles="https://hospital.example/roles"),
     )
     assert found is not None

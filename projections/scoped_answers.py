@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from msgspec.structs import replace
 
 from domain.access.grants import Part
+from domain.access.named import is_name
 from projections.answers import DeviceActivity, PatientActivity, ServiceActivity, UserActivity
 
 
@@ -18,7 +19,7 @@ def shown_patient(found: PatientActivity, hidden: AbstractSet[Part]) -> PatientA
     rows = [
         replace(
             row,
-            actor_id=None if ids else row.actor_id,
+            actor_id=None if ids or (names and is_name(row.actor_id)) else row.actor_id,
             actor_name=None if names or ids else row.actor_name,
         )
         for row in found.accesses
@@ -30,18 +31,23 @@ def shown_user(found: UserActivity, hidden: AbstractSet[Part]) -> UserActivity:
     """Who may see a user's summary sees the ids in it: that is what a summary is asked by."""
     if Part.OTHER_PATIENTS in hidden:
         found = replace(found, patients=[])
-    return replace(found, name=None) if _hides_names(hidden) else found
+    if not _hides_names(hidden):
+        return found
+    patients = [
+        row for row in found.patients if Part.PATIENT_NAMES not in hidden or not is_name(row.patient_id)
+    ]
+    return replace(found, name=None, patients=patients)
 
 
 def shown_device(found: DeviceActivity, hidden: AbstractSet[Part]) -> DeviceActivity:
     """Of a configuration's changes the paths stay."""
-    values, ids = Part.VALUES in hidden, Part.STAFF_IDS in hidden
-    if not values and not ids:
+    values, ids, names = Part.VALUES in hidden, Part.STAFF_IDS in hidden, _hides_names(hidden)
+    if not values and not ids and not names:
         return found
     rows = [
         replace(
             row,
-            actor_id=None if ids else row.actor_id,
+            actor_id=None if ids or (names and is_name(row.actor_id)) else row.actor_id,
             before=None if values else row.before,
             after=None if values else row.after,
         )

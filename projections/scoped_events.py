@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from domain.access.grants import Operation, Part
 from domain.access.looks import is_echo, patients_told
+from domain.access.named import is_name
 from domain.access.reads import Reads
 from domain.access.scope import Scope
 from domain.errors import Reason, RejectedError
@@ -51,6 +52,9 @@ class ScopedEvents:
         """See ReadModels. It counts what is within the scope."""
         scope = self._rows(Operation.COUNT_EVENTS, self._parts(filter, by))
         found = self._models.event_counts(filter, by, limit, scope=scope)
+        if by is CountBy.ACTOR and self._scope.hides_somewhere({Part.STAFF_NAMES, Part.PATIENT_NAMES}):
+            buckets = [replace(each, key=None) if is_name(each.key) else each for each in found.buckets]
+            found = replace(found, buckets=buckets)
         self._reads.note("event_counts", asked_of(filter, by=by.value, limit=limit), len(found.buckets))
         return found
 

@@ -7,13 +7,20 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from domain.access.grants import Part
-from domain.event import Actor, ActorKind, AuditEvent, Change
+from domain.access.named import is_name
+from domain.event import Actor, ActorKind, AuditEvent, Change, Resource
 
 DEPARTMENT = "department"
 """The one attribute that a patient is shown of staff, beside their roles."""
 
 
 _PATIENTS = frozenset({Part.PATIENT_NAMES, Part.OTHER_PATIENTS})
+_NAMES = frozenset({Part.PATIENT_NAMES, Part.STAFF_NAMES, Part.FREE_TEXT})
+_OF_STAFF = frozenset({"practitioner", "practitionerrole", "person", "user", "account", "staff", "employee"})
+_OF_PATIENTS = frozenset({"patient", "relatedperson", "person"})
+"""Types of resources, in small letters, that are somebody: a change of roles has the user as its resource."""
+_AGENTS = "agents"
+"""The attribute with those who took part beside the actor: see `interop.fhir_agents`."""
 
 
 def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[str] = ()) -> AuditEvent:
@@ -28,13 +35,21 @@ def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[s
         kept |= {"resources": (), "changes": (), "disclosure": None, "device": None, "codes": ()}
     if Part.PATIENT_NAMES in hidden:
         patients = kept.get("patients", event.patients)
-        kept["patients"] = tuple(replace(p, name=None) for p in patients)  # type: ignore[attr-defined]
+        kept["patients"] = tuple(
+            replace(p, name=None)
+            for p in patients  # type: ignore[attr-defined]
+            if not is_name(p.id)
+        )
+    if not others:
+        kept["resources"] = tuple(r for r in event.resources if not _tells(r, hidden, own_patients))
     if not _is_own(event.actor, own_patients):
         kept |= _staff(event, hidden)
     if Part.FREE_TEXT in hidden:
         kept |= _without_text(event)
         codes = kept.get("codes", event.codes)
         kept["codes"] = tuple(replace(code, display=None) for code in codes)  # type: ignore[attr-defined]
+    elif hidden & _NAMES and _AGENTS in event.attributes:
+        kept["attributes"] = event.attributes | {_AGENTS: _nameless(event.attributes[_AGENTS])}
     if Part.CLIENT in hidden:
         kept |= {"client": None, "request": None}
     if Part.DISCLOSURE in hidden:
@@ -50,12 +65,38 @@ def _staff(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:
     by_patient = event.actor.kind is ActorKind.PATIENT
     if Part.STAFF_NAMES in hidden or (by_patient and hidden & _PATIENTS):
         actor["name"] = None
+        actor |= {key: None for key in ("id", "on_behalf_of") if is_name(getattr(event.actor, key))}
     if by_patient and Part.OTHER_PATIENTS in hidden:
         actor |= {"id": None, "on_behalf_of": None}
     if Part.STAFF_IDS in hidden:
         actor |= {"id": None, "on_behalf_of": None}
         kept |= {"session": None, "correlation_id": None, "source": replace(event.source, instance=None)}
     return {**kept, "actor": replace(event.actor, **actor)} if actor else kept
+
+
+def _tells(resource: Resource, hidden: frozenset[Part], own_patients: Collection[str]) -> bool:
+    """Whether a resource is somebody who is hidden, or is called by a name."""
+    kind, id = resource.type.rpartition("/")[2].lower(), resource.id.rpartition("/")[2]
+    if Part.STAFF_IDS in hidden and kind in _OF_STAFF:
+        return True
+    if Part.OTHER_PATIENTS in hidden and kind in _OF_PATIENTS and id not in own_patients:
+        return True
+    return bool(hidden & _NAMES) and is_name(resource.id)
+
+
+def _nameless(agents: object) -> object:
+    """Who took part, without what they are called."""
+    if not isinstance(agents, list):
+        return []
+    return [
+        {
+            key: value
+            for key, value in each.items()
+            if key != "name" and not (isinstance(value, str) and is_name(value))
+        }
+        for each in agents
+        if isinstance(each, dict)
+    ]
 
 
 def _without_text(event: AuditEvent) -> dict[str, object]:

@@ -86,6 +86,13 @@ class Scope:
         """Whether every event is seen whole, so that nothing need be looked at for it."""
         return any(ALL in grant.rows and not grant.hidden for grant in self._reading())
 
+    def hides_somewhere(self, parts: Collection[Part]) -> bool:
+        """Whether one of `parts` is hidden in any event that is seen."""
+        grants = self._reading()
+        return not any(ALL in grant.rows and grant.hidden.isdisjoint(parts) for grant in grants) and any(
+            not grant.hidden.isdisjoint(parts) for grant in grants
+        )
+
     def hides_in_every_row(self) -> frozenset[Part]:
         """What no role shows of any event: a column of an export that need not be there."""
         hidden = [grant.hidden for grant in self._reading()]

@@ -1,0 +1,13 @@
+"""Names that stand where an id is wanted: of whom a source knows only the name, the name is the id."""
+
+from __future__ import annotations
+
+import re
+
+_NAME = re.compile(r"\s|[^\W\d_]\^[^\W\d_]")
+"""A blank, or the ``DOE^JANE`` of HL7 and DICOM. No identifier that was made to be one has either."""
+
+
+def is_name(id: str | None) -> bool:
+    """Whether `id` reads like a person's name. One of a single word can't be told from an id."""
+    return id is not None and _NAME.search(id) is not None

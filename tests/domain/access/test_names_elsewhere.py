@@ -1,0 +1,70 @@
+"""Whoever does not see names, or staff, does not find them in another place of the event either."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.access.named import is_name
+from domain.access.principal import Role
+from domain.access.scope import Scope
+from domain.event import Actor, AuditEvent, Patient, Resource
+from domain.validation import encode_event
+from tests.domain.access.knowing import somebody
+from tests.graphql_api.trail import event, read
+
+PSEUDONYMOUS = [Role.ANALYST, Role.PATIENT]
+
+
+def seen(role: Role, event: AuditEvent) -> str:
+    return encode_event(Scope(somebody(role)).shown(event)).decode()
+
+
+@pytest.mark.parametrize("id", ["Jane Doe", "DOE^JANE", "Dr.\u00a0Example", "a\tb"])
+def test_an_id_with_a_blank_or_between_carets_is_a_name(id: str) -> None:
+    assert is_name(id)
+
+
+@pytest.mark.parametrize("id", [None, "17", "Practitioner/17", "a.example", "17^^^HOSPITAL", "urn:oid:1.2"])
+def test_an_id_is_no_name(id: str | None) -> None:
+    assert not is_name(id)
+
+
+@pytest.mark.parametrize("role", PSEUDONYMOUS)
+def test_a_name_in_the_place_of_an_id_is_not_shown(role: Role) -> None:
+    recorded = read(
+        0,
+        actor=Actor(id="Ada Staffname", on_behalf_of="Bob Staffname"),
+        resources=(Resource(type="Other", id="Report of Paul"), Resource(type="Observation", id="o-1")),
+    )
+    left = seen(role, recorded)
+    assert "Staffname" not in left
+    assert "Paul" not in left
+    assert "o-1" in left
+    assert "Ada Staffname" in seen(Role.AUDITOR, recorded)
+
+
+@pytest.mark.parametrize("role", [Role.ANALYST, Role.SECURITY_OFFICER])
+def test_a_patient_of_whom_only_the_name_is_known_is_not_shown(role: Role) -> None:
+    recorded = event("record.read", 0, patients=(Patient(id="Paul Patientname"), Patient(id="18")))
+    left = Scope(somebody(role)).shown(recorded)
+    assert left.patients == (Patient(id="18"),)
+
+
+@pytest.mark.parametrize("type", ["Practitioner", "PractitionerRole", "User", "https://fhir.example/Person"])
+def test_a_patient_does_not_find_the_staff_among_the_resources(type: str) -> None:
+    recorded = read(0, resources=(Resource(type=type, id="staff-1"), Resource(type="Observation", id="o-1")))
+    assert "staff-1" not in seen(Role.PATIENT, recorded)
+    assert "o-1" in seen(Role.PATIENT, recorded)
+
+
+def test_a_patient_does_not_find_another_patient_among_the_resources() -> None:
+    resources = tuple(Resource(type="Patient", id=id) for id in ("17", "Patient/17", "other-18"))
+    left = Scope(somebody(Role.PATIENT)).shown(read(0, resources=resources))
+    assert left.resources == resources[:2]
+
+
+def test_who_sees_free_text_but_no_names_of_patients_sees_no_names_of_those_who_took_part() -> None:
+    agents = [{"type": ["PAT", "IRCP"], "id": "17", "name": "Paul Patientname"}, {"id": "Olga Othername"}]
+    recorded = read(0, attributes={"agents": agents, "policies": ["p-1"]})
+    left = Scope(somebody(Role.SECURITY_OFFICER)).shown(recorded)
+    assert left.attributes == {"agents": [{"type": ["PAT", "IRCP"], "id": "17"}, {}], "policies": ["p-1"]}

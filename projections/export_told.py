@@ -6,8 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
-from projections.export import Opened, Source
+from msgspec.structs import replace
+
+from domain.access.bounding import said_of
+from projections.export import ExportRequest, Opened, Source
 from projections.export_columns import Batch, ExportColumn
+from projections.export_manifest import exported, filter_of
 from projections.tables import Kind
 
 REMEMBERED = 10_000
@@ -17,6 +21,16 @@ PATIENT_COLUMNS = frozenset({"patient_id", "patient_ids", "patient"})
 
 Told = Callable[[int, list[str]], None]
 """Is told of rows that come next, and of the patients in them that are new. What it raises ends the export."""
+
+
+def asked_of_export(request: ExportRequest) -> dict[str, Any]:
+    """What was asked, for the record: no name that a column was asked for."""
+    where = tuple((name, str(said_of(name, value))) for name, value in request.where)
+    return {
+        "exported": exported(request),
+        "filter": filter_of(replace(request, where=where)),
+        "format": request.format.value,
+    }
 
 
 def telling(opened: Opened, told: Told) -> Telling:

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
+from domain.access.bounding import said_of
 from domain.access.grants import ALL, Part, Rows
 from projections.counts import CountBy
 from projections.export_manifest import given_of
@@ -71,7 +72,9 @@ def asked_of(filter: EventFilter, page: PageRequest | None = None, **others: Any
 
 def asked_of_table(request: RowRequest) -> dict[str, Any]:
     """The question for a table's rows as JSON."""
-    conditions = [[each.column, str(each.op.value), each.value] for each in request.conditions]
+    conditions = [
+        [each.column, str(each.op.value), said_of(each.column, each.value)] for each in request.conditions
+    ]
     order = {"order_by": request.order_by, "descending": request.descending or None}
     return _given({
         "projection": request.projection, "table": request.table, "first": request.first,

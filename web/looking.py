@@ -180,8 +180,6 @@ def _name_of(text: str) -> str | None:
 def via_of(scope: Scope) -> Via:
     """The way in that a path is."""
     path: str = scope["path"]
-    if scope["type"] == "websocket":
-        return Via.SUBSCRIPTION
     if path == "/graphql":
         return Via.GRAPHQL
     return Via.EXPORT if path.startswith("/v1/export") else Via.REST

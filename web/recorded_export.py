@@ -10,8 +10,7 @@ from typing import Any
 from domain.access.looks import Stage
 from domain.access.reads import Read
 from projections.export import ExportRequest, Opened
-from projections.export_manifest import exported, filter_of
-from projections.export_told import telling
+from projections.export_told import asked_of_export, telling
 from projections.scoped_export import Opening
 from web.looking import Looking
 
@@ -29,11 +28,7 @@ class RecordedExports:
     @contextmanager
     def open(self, request: ExportRequest) -> Iterator[Opened]:
         """See `Exportable`. Raises `UnrecordedError`, also from reading what was opened."""
-        asked = {
-            "exported": exported(request),
-            "filter": filter_of(request),
-            "format": request.format.value,
-        }
+        asked = asked_of_export(request)
         rows = 0
 
         def told(more: int, patients: Sequence[str]) -> None:

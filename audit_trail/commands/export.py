@@ -97,7 +97,7 @@ def export(
     from audit_trail.recorded_export import RecordedExports
     from audit_trail.recording import CommandRecord
     from projections.export import ExportRequest, Exports, Format
-    from projections.export_manifest import exported, filter_of
+    from projections.export_told import asked_of_export
     from projections.filters import EventFilter, any_of
 
     request = ExportRequest(
@@ -134,10 +134,9 @@ def export(
         ),
     )
     settings = load()
-    asked = {"exported": exported(request), "filter": filter_of(request), "format": request.format}
     with (
         closing(components.export_database(settings)) as database,
-        CommandRecord(settings, "export", asked, unrecorded) as record,
+        CommandRecord(settings, "export", asked_of_export(request), unrecorded) as record,
     ):
         try:
             _run(RecordedExports(Exports(database), record), request, output, resume=resume, force=force)

@@ -28,6 +28,11 @@ def name(text: str | None) -> str | None:
     return _clean(text, _NAME) if text else None
 
 
+def said_of(column: str, value: Any) -> Any:
+    """What is kept of the value that a column was asked for: nothing when the column holds names."""
+    return "(a name)" if "name" in column.lower() else value
+
+
 def bounded(value: Any, depth: int = _DEPTH) -> Any:
     """`value` as JSON: absent members left out, long texts and lists cut and marked, too deep a part told as such."""
     if isinstance(value, Struct):

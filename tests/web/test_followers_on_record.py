@@ -105,7 +105,7 @@ def test_a_query_over_a_websocket_is_one_look(served: OnRecord) -> None:
         ask(socket, '{ events(first: 2, filter: {patient: "17"}) { nodes { position } } }')
         assert received(socket)["payload"]["data"]
         (event,) = served.events()
-    assert patients(event) == ["17"]
+    assert (patients(event), event.attributes["via"]) == (["17"], "graphql")
 
 
 def test_two_subscribers_who_see_each_others_records_do_not_feed_each_other(
@@ -180,7 +180,7 @@ def test_a_connection_without_a_token_is_a_denied_attempt(served: OnRecord) -> N
     ) as socket:
         socket.send('{"type": "connection_init"}')
         (event,) = served.events(1)
-    assert (event.type, event.attributes["via"]) == ("access.denied", "subscription")
+    assert (event.type, event.attributes["via"]) == ("access.denied", "graphql")
 
 
 def test_what_a_principal_may_not_follow_is_a_denied_attempt(served: OnRecord) -> None:

@@ -117,6 +117,17 @@ def test_each_rest_request_is_one_event(served: OnRecord, path: str, told: list[
     assert event.request.path == path.partition("?")[0]
 
 
+def test_a_name_that_a_column_was_asked_for_is_not_kept(served: OnRecord) -> None:
+    name = "Ada Example"
+    listed = served.client.get("/v1/projections/patient/patient_actor", params={"name": name})
+    exported = served.client.get("/v1/export", params={"table": "patient_actor", "where": f"name={name}"})
+    assert (listed.status_code, exported.status_code) == (200, 200), listed.text
+    events = served.events(2)
+    assert "(a name)" in str(events[0].attributes["questions"])
+    assert "(a name)" in str(events[-1].attributes["questions"])
+    assert name not in str(events)
+
+
 def test_a_look_for_what_is_not_there_is_a_look(served: OnRecord) -> None:
     answer = served.client.get("/v1/events/00000000-0000-4000-8000-000000000000")
     assert answer.status_code == 404

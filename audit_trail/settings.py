@@ -190,6 +190,11 @@ class Settings(BaseSettings):
         description="Origins besides the API's own from which browsers may open a WebSocket, as https://host:port.",
     )
     max_page_size: int = Field(100, ge=1, le=1000, description="Most events on one page of an answer.")
+    max_batch: int = Field(5, ge=1, le=100, description="Most operations in one batch over HTTP.")
+    queries_via_get: bool = Field(
+        True,
+        description="Whether GraphQL answers queries by GET; their variables are in the logs of proxies then.",
+    )
     max_cost: int = Field(
         50_000,
         ge=100,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
@@ -137,12 +137,14 @@ class Context:
         client_key: str = "",
         principal: Principal | None = None,
         record: Record | None = None,
+        anew: Callable[[], Awaitable[Readable]] | None = None,
     ) -> None:
         self.client_key = client_key
         """Whose subscriptions are counted together."""
         self.models = models
         self.principal = principal
         self._record = record
+        self._anew = anew
         self.feed = feed
         self._waiting = waiting or Waiting(models, threads)
         self._wait_until: float | None = None
@@ -206,6 +208,11 @@ class Context:
             return await self._threads.run(function, *args, **kwargs)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
+
+    async def look_again(self) -> None:
+        """Before a subscription reads more: what its subscriber may see can have become another thing."""
+        if self._anew is not None:
+            self.models = await self._anew()
 
     async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
         """Put the begin of a subscription on record. Raises `QueryError` when it must not begin."""

@@ -74,6 +74,7 @@ async def _until_now(
     """The events after `position`, oldest first, and between them the positions up to which all were given."""
     while True:
         step = _step(wanted, position)
+        await context.look_again()
         page = PageRequest(last=_BATCH, before=position if position >= 0 else None)
         found = await context.read(context.models.events, step, page)
         if not found.events:

@@ -38,7 +38,7 @@ class Access:
         """What a principal may do and see. Nobody may do anything."""
         if principal is None:
             return Scope(NOBODY)
-        if Role.PATIENT not in principal.roles or not principal.patients:
+        if not _is_decided(principal):
             return Scope(principal)
         return Scope(principal, sees_staff=await self._seeing_staff(principal.patients))
 
@@ -78,8 +78,19 @@ class Access:
         """What one GraphQL operation reads through; `others` and `options` are those of `Context`."""
         scope = await self.scope(principal)
         reads = Reads() if looking is None else looking.reads
-        models = ScopedModels(self._models, scope, reads)
-        return Context(models, ScopedLog(log, scope), *others, principal=principal, record=looking, **options)
+
+        async def anew() -> ScopedModels:
+            return ScopedModels(self._models, await self.scope(principal), reads)
+
+        return Context(
+            ScopedModels(self._models, scope, reads),
+            ScopedLog(log, scope),
+            *others,
+            principal=principal,
+            record=looking,
+            anew=anew if _is_decided(principal) else None,
+            **options,
+        )
 
     async def models_of(self, connection: HTTPConnection) -> ScopedModels:
         """The read models for one request. What it reads is noted for the record of reads, where there is one."""
@@ -90,6 +101,11 @@ class Access:
     async def exports_of(self, connection: HTTPConnection, exports: Opening) -> ScopedExports:
         """Exports for one request."""
         return ScopedExports(exports, self._models, await self.scope_of(connection))
+
+
+def _is_decided(principal: Principal | None) -> bool:
+    """Whether what a principal sees depends on decisions, which come and end."""
+    return principal is not None and Role.PATIENT in principal.roles and bool(principal.patients)
 
 
 class ScopedLog:

@@ -13,7 +13,8 @@ from web.authentication.api_tokens import ApiTokens
 from web.authentication.bearer import Authenticator, IssuedTokens
 from web.authentication.claims import ClaimNames
 from web.authentication.combined import Authentication
-from web.authentication.key_sets import FetchedKeys, FileKeys, KeySet, fetcher
+from web.authentication.discovery import fetcher
+from web.authentication.key_sets import FetchedKeys, FileKeys, KeySet
 
 log = structlog.get_logger(__name__)
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import jwt
 import msgspec
@@ -21,18 +17,28 @@ from domain.errors import ConfigurationError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
-ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
+_ALGORITHM_OF: Mapping[tuple[str, str | None], str] = {
+    ("RSA", None): "RS256",
+    ("EC", "P-256"): "ES256",
+    ("OKP", "Ed25519"): "EdDSA",
+}
 """The one algorithm that each type of key is used with: a token can't choose another (RFC 8725, section 3.1)."""
 _LEAST_RSA_BITS = 2048
-_MOST_BYTES = 256 << 10
+MOST_BYTES = 256 << 10
 _MOST_KEYS = 100
-_FETCH_SECONDS = 5.0
+_LONGEST_ID = 256
+_PUBLIC = frozenset({"kty", "crv", "x", "y", "n", "e", "kid"})
+"""What is read of a key. Whoever hands out a private one by mistake is not followed in that."""
 _FRESH_SECONDS = 300.0
 """How long fetched keys are used without asking again."""
 _STALE_SECONDS = 24 * 3600.0
 """How long they are used while the issuer is away."""
 _PAUSE_SECONDS = 10.0
 """Between two fetches at least: tokens with unknown keys ask nobody to death."""
+_PATIENCE_SECONDS = 1.0
+"""How long a token whose key is known waits for keys that are fetched again."""
+_LONG_PATIENCE_SECONDS = 15.0
+"""And one whose key is not: a fetch gives up sooner."""
 
 Keys = Mapping[str | None, jwt.PyJWK]
 
@@ -57,7 +63,7 @@ def parse_key_set(text: bytes) -> Keys:
     """
     try:
         entries = msgspec.json.decode(text, type=_JwkSet).keys
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise ValueError("no JWK Set") from exc
     found: dict[str | None, jwt.PyJWK] = {}
     for entry in entries[:_MOST_KEYS]:
@@ -70,20 +76,31 @@ def parse_key_set(text: bytes) -> Keys:
 
 
 def _usable(entry: Any) -> jwt.PyJWK | None:
-    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
+    if not isinstance(entry, dict):
         return None
-    algorithm = ALGORITHMS.get(str(entry.get("kty")))
-    if algorithm is None or entry.get("alg", algorithm) != algorithm:
-        return None
-    if entry.get("crv", "P-256") not in {"P-256", "Ed25519"}:
+    algorithm = _algorithm(entry)
+    if algorithm is None or not _is_text(entry.get("kid")) or len(entry.get("kid") or "") > _LONGEST_ID:
         return None
     try:
-        key = jwt.PyJWK(entry, algorithm=algorithm)
+        key = jwt.PyJWK({name: entry[name] for name in _PUBLIC & entry.keys()}, algorithm=algorithm)
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    if isinstance(key.key, RSAPublicKey) and key.key.key_size < _LEAST_RSA_BITS:
+    short = isinstance(key.key, RSAPublicKey) and key.key.key_size < _LEAST_RSA_BITS
+    return None if short else key
+
+
+def _algorithm(entry: Mapping[str, Any]) -> str | None:
+    """With which signatures of the key are verified; None when they are not, or not here."""
+    operations = entry.get("key_ops", ["verify"])
+    if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
-    return key
+    type, curve = entry.get("kty"), entry.get("crv")
+    found = _ALGORITHM_OF.get((type, curve)) if isinstance(type, str) and _is_text(curve) else None
+    return found if entry.get("alg", found) == found else None
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
 
 
 class FileKeys:
@@ -91,7 +108,8 @@ class FileKeys:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._changed: int | None = None
+        self._changed: tuple[int, int, int] | None = None
+        self._failing = False
         self._keys: Keys = {}
         self._read()
 
@@ -100,21 +118,29 @@ class FileKeys:
         try:
             self._read()
         except ConfigurationError:
-            log.warning("issuer_keys_not_read")  # it may be half written; what was read before is still good
+            # It may be half written: what was read before is still good. Said once, not with each request.
+            if not self._failing:
+                log.warning("issuer_keys_not_read")
+            self._failing = True
         return _pick(self._keys, key_id)
 
     def _read(self) -> None:
         try:
-            changed = self._path.stat().st_mtime_ns
+            state = self._path.stat()
+            changed = (state.st_mtime_ns, state.st_size, state.st_ino)
             if changed != self._changed:
-                self._keys = parse_key_set(self._path.read_bytes()[:_MOST_BYTES])
+                self._keys = parse_key_set(self._path.read_bytes()[:MOST_BYTES])
                 self._changed = changed
         except (OSError, ValueError) as exc:
             raise ConfigurationError(f"{self._path} is no readable JWK Set") from exc
+        self._failing = False
 
 
 class FetchedKeys:
-    """The keys of an issuer on the network. `fetch` blocks, and runs in a thread; one fetch serves all who wait."""
+    """The keys of an issuer on the network. `fetch` blocks, and runs in a thread; one fetch serves all who wait.
+
+    `fetch` raises `ValueError` or `UnavailableError`. For one event loop's thread.
+    """
 
     def __init__(
         self,
@@ -122,11 +148,13 @@ class FetchedKeys:
         run: Callable[[Callable[[], bytes]], Awaitable[bytes]] = asyncio.to_thread,
         *,
         clock: Callable[[], float] = time.monotonic,
+        patience: float = _PATIENCE_SECONDS,
     ) -> None:
         self._fetch = fetch
         self._run = run
         self._clock = clock
-        self._lock = asyncio.Lock()
+        self._patience = patience
+        self._fetching: asyncio.Task[None] | None = None
         self._keys: Keys = {}
         self._fetched = float("-inf")
         self._tried = float("-inf")
@@ -134,83 +162,34 @@ class FetchedKeys:
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
         """See `KeySet`. A key that is not known may be new: the issuer is asked, but not all the time."""
         key = _pick(self._keys, key_id)
-        now = self._clock()
-        if key is None or now - self._fetched > _FRESH_SECONDS:
-            await self._refresh()
+        age = self._clock() - self._fetched
+        if key is None or age > _FRESH_SECONDS:
+            known = key is not None and age <= _STALE_SECONDS
+            await self._refresh(self._patience if known else _LONG_PATIENCE_SECONDS)
             key = _pick(self._keys, key_id)
         if self._clock() - self._fetched > _STALE_SECONDS:
             raise UnavailableError("the keys of the issuer can't be had")
         return key
 
-    async def _refresh(self) -> None:
-        async with self._lock:
+    async def _refresh(self, patience: float) -> None:
+        if self._fetching is None or self._fetching.done():
             if self._clock() - self._tried < _PAUSE_SECONDS:
                 return
             self._tried = self._clock()
-            try:
-                self._keys = parse_key_set(await self._run(self._fetch))
-            except (ValueError, UnavailableError) as exc:
-                log.warning("issuer_keys_not_fetched", error=type(exc).__name__)
-                return
-            self._fetched = self._clock()
+            self._fetching = asyncio.create_task(self._fetch_now())
+        # Whoever goes away while waiting cancels nothing for the others, and nobody waits for ever.
+        await asyncio.wait({self._fetching}, timeout=patience)
+
+    async def _fetch_now(self) -> None:
+        try:
+            self._keys = parse_key_set(await self._run(self._fetch))
+        except (ValueError, UnavailableError) as exc:
+            log.warning("issuer_keys_not_fetched", error=type(exc).__name__)
+            return
+        self._fetched = self._clock()
 
 
 def _pick(keys: Keys, key_id: str | None) -> jwt.PyJWK | None:
     if key_id in keys:
         return keys[key_id]
     return next(iter(keys.values())) if key_id is None and len(keys) == 1 else keys.get(None)
-
-
-def fetcher(issuer: str, url: str | None) -> Callable[[], bytes]:
-    """Fetches the JWK Set at `url`, which the issuer's discovery document names when it is None.
-
-    OpenID Connect Discovery 1.0, section 4. Raises `ConfigurationError` for an address that may not be asked.
-    """
-    _check(url or issuer)
-
-    def fetch() -> bytes:
-        where = url or _discovered(issuer)
-        return _get(where)
-
-    return fetch
-
-
-def _discovered(issuer: str) -> str:
-    document = json.loads(_get(issuer.rstrip("/") + "/.well-known/openid-configuration"))
-    where = document.get("jwks_uri") if isinstance(document, dict) else None
-    # Section 4.3: the document has to be this issuer's.
-    if not isinstance(where, str) or document.get("issuer") != issuer:
-        raise ValueError("the discovery document is not that of the issuer")
-    try:
-        _check(where)
-    except ConfigurationError as exc:
-        raise ValueError("the keys are not at an https address") from exc
-    return where
-
-
-def _check(url: str) -> None:
-    parts = urlsplit(url)
-    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
-    if parts.hostname is None or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
-        raise ConfigurationError(f"{url} is no https address, and keys are fetched from no other")
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Keys come from where the setting, or the issuer, says and from nowhere else."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-_opener = urllib.request.build_opener(_NoRedirect)
-
-
-def _get(url: str) -> bytes:
-    try:
-        with _opener.open(url, timeout=_FETCH_SECONDS) as answer:
-            text: bytes = answer.read(_MOST_BYTES + 1)
-    except (urllib.error.URLError, OSError) as exc:
-        raise UnavailableError("the issuer is away") from exc
-    if len(text) > _MOST_BYTES:
-        raise ValueError("the answer is too long")
-    return text

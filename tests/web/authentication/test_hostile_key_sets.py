@@ -19,7 +19,8 @@ from structlog.testing import capture_logs
 from domain.errors import ConfigurationError, UnavailableError
 from tests.tokens import AUDIENCE, ISSUER, JWK, KEY, KEY_ID, Keys, token
 from web.authentication.bearer import IssuedTokens
-from web.authentication.key_sets import FetchedKeys, FileKeys, fetcher, parse_key_set
+from web.authentication.discovery import fetcher
+from web.authentication.key_sets import FetchedKeys, FileKeys, parse_key_set
 
 Answer = Callable[[socket.socket], None]
 

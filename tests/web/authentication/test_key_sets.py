@@ -16,7 +16,8 @@ import pytest
 
 from domain.errors import ConfigurationError, UnavailableError
 from tests.tokens import JWK, KEY_ID
-from web.authentication.key_sets import FetchedKeys, FileKeys, fetcher, parse_key_set
+from web.authentication.discovery import fetcher
+from web.authentication.key_sets import FetchedKeys, FileKeys, parse_key_set
 
 
 class Issuer:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of
 from domain.access.principal import Principal, Role
 from domain.access.redaction import shown
+from domain.access.staff_disclosure import SERVICE
 from domain.catalogue import Category
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent
@@ -75,10 +76,15 @@ class Scope:
         return frozenset.intersection(*found)
 
     def require_report(self, event: AuditEvent) -> None:
-        """Raise unless the principal may publish `event`: as its own service, and nothing of the trail itself."""
+        """Raise unless the principal may publish `event`: as its own service, and nothing of the trail itself.
+
+        Nor in its name, unless that is one of the principal's own: a denied access would be anybody's to invent.
+        """
         self.require(Operation.PUBLISH)
         sources = self.principal.sources
-        if (sources and event.source.service not in sources) or category_of(event.type) is Category.TRAIL:
+        service = event.source.service
+        allowed = service in sources if sources else service != SERVICE
+        if not allowed or category_of(event.type) is Category.TRAIL:
             raise AccessDeniedError(Operation.PUBLISH)
 
     @property

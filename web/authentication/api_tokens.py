@@ -12,11 +12,11 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from domain.access.principal import Principal, Role
 from domain.errors import ConfigurationError, UnauthenticatedError
@@ -27,17 +27,20 @@ log = structlog.get_logger(__name__)
 _TOKEN = re.compile(r"at_([a-z0-9]{4,32})_([A-Za-z0-9_-]{43})")
 _INVALID = "invalid_token"
 
+Some = Annotated[tuple[Identifier, ...], Meta(min_length=1)]
+"""One or more, or not said at all: whether an empty list is everything or nothing is not for a reader to guess."""
+
 
 class ApiToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of the file. `name` is under which its bearer is recorded."""
 
-    id: str
+    id: Annotated[str, Meta(pattern="^[a-z0-9]{4,32}$")]
     name: Identifier
-    sha256: str
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     roles: tuple[Role, ...]
-    sources: tuple[Identifier, ...] = ()
-    patients: tuple[Identifier, ...] = ()
-    devices: tuple[Identifier, ...] = ()
+    sources: Some = ()
+    patients: Some = ()
+    devices: Some = ()
     created: datetime | None = None
     expires: datetime | None = None
 
@@ -62,16 +65,23 @@ class ApiToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
         )
 
 
+class _File(Struct, forbid_unknown_fields=True):
+    token: list[ApiToken] = []
+
+
 def read_tokens(path: Path) -> dict[str, ApiToken]:
     """The tokens of a file by their ids. Raises `ConfigurationError` that names the entry and the field."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-        found = msgspec.convert(document.get("token", []), list[ApiToken], strict=False)
+        entries = msgspec.convert(document, _File, strict=False).token
     except OSError as exc:
         raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc
     except (ValueError, msgspec.ValidationError) as exc:
         raise ConfigurationError(f"{path}: {exc}") from exc
-    return {entry.id: entry for entry in found}
+    found = {entry.id: entry for entry in entries}
+    if len(found) < len(entries):
+        raise ConfigurationError(f"{path}: two tokens have the same id")
+    return found
 
 
 def digest(secret: str) -> str:
@@ -85,8 +95,8 @@ class ApiTokens:
     def __init__(self, path: Path) -> None:
         """Raises `ConfigurationError` when the file is none."""
         self._path = path
+        self._changed = self._mark()  # before it is read: a change in between is then noticed
         self._tokens: Mapping[str, ApiToken] = read_tokens(path)
-        self._changed = self._mark()
 
     async def principal(self, token: str) -> Principal | None:
         """See `web.authentication.bearer.Authenticator`."""

@@ -27,8 +27,11 @@ def add_token(path: Path, make: Callable[[str, str], ApiToken]) -> str:
     secret = secrets.token_urlsafe(32)
     try:
         entry = msgspec.convert(msgspec.to_builtins(make(id, digest(secret))), ApiToken)
+        _entry(entry).encode()
     except msgspec.ValidationError as exc:
         raise RejectedError(Reason.INVALID_FIELD, str(exc)) from exc
+    except UnicodeError as exc:
+        raise RejectedError(Reason.INVALID_ENCODING, "names are UTF-8") from exc
     with _held(path):
         known = read_tokens(path) if path.exists() else {}
         _write(path, {**known, id: entry})
@@ -69,8 +72,13 @@ def _write(path: Path, entries: Mapping[str, ApiToken]) -> None:
 
 def _entry(entry: ApiToken) -> str:
     lines = [
-        f"{name} = {value.isoformat() if isinstance(value, datetime) else json.dumps(value)}"
+        f"{name} = {value.isoformat() if isinstance(value, datetime) else _toml(value)}"
         for name in entry.__struct_fields__
         if (value := getattr(entry, name)) not in (None, ())
     ]
     return "\n[[token]]\n" + "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    """JSON's strings and lists are TOML's too, but for surrogates and DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -16,6 +16,8 @@ from tests.audit_trail.programs import run
 from web.authentication.api_tokens import ApiToken, ApiTokens, read_tokens
 from web.authentication.api_tokens_file import add_token, remove_token
 
+DIGEST = "0" * 64
+
 
 def make(path: Path, name: str = "patient-service", expires: datetime | None = None) -> str:
     """A new token of a publisher."""
@@ -91,8 +93,8 @@ def test_changes_of_the_file_are_noticed_and_a_broken_one_changes_nothing(tmp_pa
     ("text", "words"),
     [
         ("[[token]]\nid = 7", "id"),
-        ('[[token]]\nid = "a"\nname = "n"\nsha256 = "s"\nroles = ["king"]', "roles"),
-        ('[[token]]\nid = "a"\nname = "n"\nsha256 = "s"\nroles = []\nsecret = "s"', "secret"),
+        (f'[[token]]\nid = "abcd"\nname = "n"\nsha256 = "{DIGEST}"\nroles = ["king"]', "roles"),
+        (f'[[token]]\nid = "abcd"\nname = "n"\nsha256 = "{DIGEST}"\nroles = []\nsecret = "s"', "secret"),
         ("token = 1 = 2", "line 1"),
     ],
 )

@@ -31,7 +31,11 @@ T = TypeVar("T")
 
 
 class Readable(Protocol):
-    """The read models, as `projections.read_models.ReadModels` offers them. Every method blocks."""
+    """The read models, as `projections.read_models.ReadModels` offers them. Every method but the first blocks."""
+
+    def scope_for(self, filter: EventFilter, by: CountBy | None = ...) -> EventFilter | None:
+        """See ReadModels."""
+        ...
 
     def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
         """See ReadModels."""
@@ -183,14 +187,22 @@ class Context:
                 limit=limit,
             )
 
+    def scope_for(self, filter: EventFilter, counted_by: CountBy | None = None) -> EventFilter | None:
+        """The scope in which `filter` is answered. Raises `QueryError` when nothing may be asked so."""
+        try:
+            return self.models.scope_for(filter, counted_by)
+        except AuditTrailError as exc:
+            raise from_domain(exc) from exc
+
     def check_range(self, filter: EventFilter, counted_by: CountBy | None = None) -> None:
         """Raise `QueryError` when a page of `filter`, or its counts, would walk too much of the trail."""
         days = self.limits.max_unindexed_days
         try:
+            scope = self.scope_for(filter, counted_by)
             if counted_by is None:
-                check_range(filter, days)
+                check_range(filter, days, scope)
             else:
-                check_counted(filter, counted_by, days)
+                check_counted(filter, counted_by, days, scope)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 

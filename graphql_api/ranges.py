@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from domain.errors import Reason, RejectedError
 from domain.event import Action, Outcome
 from projections.counts import CountBy
-from projections.filters import EventFilter, check_filter
+from projections.filters import EventFilter, check_filter, within
 from projections.planning import is_led
 
 MAX_POSITIONS = 1_000_000
@@ -26,18 +26,30 @@ _FREQUENT = {Action.CREATE, Action.READ, Action.UPDATE, Action.EXECUTE}
 _LEADING = "actor, patient, device, service, session, address, correlation id, resource or type"
 
 
-def check_range(filter: EventFilter, max_days: int, *, now: datetime | None = None) -> None:
-    """Raise `RejectedError` when `filter` is none, or a page of it would walk too much; `max_days` 0 is any length."""
-    check_filter(filter)
-    if max_days and not _is_led(filter) and _share(filter) is _Share.FEW:
-        _check_short(filter, max_days, now)
+def check_range(
+    filter: EventFilter, max_days: int, scope: EventFilter | None = None, *, now: datetime | None = None
+) -> None:
+    """Raise `RejectedError` when `filter` is none, or a page of it would walk too much; `max_days` 0 is any length.
+
+    `scope` is what the asker may see, see `ReadModels`: it may lead, and narrows what is walked for.
+    """
+    asked = within(check_filter(filter), scope)
+    if max_days and not _is_led(asked) and _share(asked) is _Share.FEW:
+        _check_short(asked, max_days, now)
 
 
-def check_counted(filter: EventFilter, by: CountBy, max_days: int, *, now: datetime | None = None) -> None:
+def check_counted(
+    filter: EventFilter,
+    by: CountBy,
+    max_days: int,
+    scope: EventFilter | None = None,
+    *,
+    now: datetime | None = None,
+) -> None:
     """The same for counts, which read all that matches. Whole hours and days of the whole trail are kept as numbers."""
-    check_filter(filter)
-    if max_days and not _is_led(filter) and not _of_whole_hours(filter, by):
-        _check_short(filter, max_days, now)
+    asked = within(check_filter(filter), scope)
+    if max_days and not _is_led(asked) and not _of_whole_hours(asked, by):
+        _check_short(asked, max_days, now)
 
 
 def _is_led(filter: EventFilter) -> bool:

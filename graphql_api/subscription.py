@@ -18,7 +18,7 @@ from graphql_api.event_type import Event, event_from
 from graphql_api.feed import Feed
 from graphql_api.filter_input import EventFilterInput, filter_from
 from graphql_api.scalars import Long
-from projections.filters import MAX_POSITION, EventFilter, PageRequest
+from projections.filters import MAX_POSITION, EventFilter, PageRequest, within
 from projections.planning import is_led
 from projections.scoped_questions import asked_of
 from projections.search import complete_up_to
@@ -51,13 +51,14 @@ async def _event_recorded(
     feed = _feed(context)
     wanted = filter_from(filter)
     _check(after)
+    led = is_led(within(wanted, context.scope_for(wanted)))
     async with feed.subscribed(context.client_key):
         now = await context.read(context.models.positions)
         await context.began("event_recorded", asked_of(wanted, after=after))
         position: int = complete_up_to(wanted, now) if after is None else after
         while True:
             version = feed.version
-            async with aclosing(_until_now(context, wanted, position)) as found:
+            async with aclosing(_until_now(context, wanted, position, led=led)) as found:
                 async for event in found:
                     if isinstance(event, int):
                         position = event
@@ -69,11 +70,14 @@ async def _event_recorded(
 
 
 async def _until_now(
-    context: Context, wanted: EventFilter, position: int
+    context: Context, wanted: EventFilter, position: int, *, led: bool
 ) -> AsyncGenerator[Event | int, None]:
-    """The events after `position`, oldest first, and between them the positions up to which all were given."""
+    """The events after `position`, oldest first, and between them the positions up to which all were given.
+
+    `led`: an index leads to them, else each step walks so many positions.
+    """
     while True:
-        step = _step(wanted, position)
+        step = wanted if led else _step(wanted, position)
         await context.look_again()
         page = PageRequest(last=_BATCH, before=position if position >= 0 else None)
         found = await context.read(context.models.events, step, page)
@@ -94,8 +98,6 @@ async def _until_now(
 
 
 def _step(wanted: EventFilter, position: int) -> EventFilter:
-    if is_led(wanted):
-        return wanted
     until = position + 1 + _WALK
     return replace(
         wanted,

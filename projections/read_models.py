@@ -84,6 +84,11 @@ class ReadModels:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def scope_for(self, filter: EventFilter, by: CountBy | None = None) -> EventFilter | None:
+        """The scope in which `filter` is answered, or counted; None here, as everything is. It asks no database."""
+        del filter, by
+        return None
+
     def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
         """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds.
 

@@ -30,9 +30,14 @@ class ScopedEvents:
         self._scope = scope
         self._reads = reads
 
+    def scope_for(self, filter: EventFilter, by: CountBy | None = None) -> EventFilter | None:
+        """See ReadModels. Raises `AccessDeniedError` when nothing may be asked so."""
+        operation = Operation.READ_EVENTS if by is None else Operation.COUNT_EVENTS
+        return self._rows(operation, self._parts(filter, by))
+
     def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
         """See ReadModels. Raises `AccessDeniedError` when nothing may be asked so."""
-        scope = self._rows(Operation.READ_EVENTS, self._parts(filter))
+        scope = self.scope_for(filter)
         if page.by_time and scope is not None:
             self._check_bounds(page, scope)
         found = self._models.events(filter, page, scope=scope)
@@ -50,7 +55,7 @@ class ScopedEvents:
 
     def event_counts(self, filter: EventFilter, by: CountBy, limit: int = DEFAULT_LIMIT) -> EventCounts:
         """See ReadModels. It counts what is within the scope."""
-        scope = self._rows(Operation.COUNT_EVENTS, self._parts(filter, by))
+        scope = self.scope_for(filter, by)
         found = self._models.event_counts(filter, by, limit, scope=scope)
         if by is CountBy.ACTOR and self._scope.hides_somewhere({Part.STAFF_NAMES, Part.PATIENT_NAMES}):
             buckets = [replace(each, key=None) if is_name(each.key) else each for each in found.buckets]

@@ -82,7 +82,8 @@ def counting_routes(access: Access, threads: Threads, waiting: Waiting, limits: 
         models = await access.models_of(request)
         filter, freshness = query.filter(), query.freshness()
         try:
-            check_counted(filter, query.by, limits.max_unindexed_days)
+            scope = models.scope_for(filter, query.by)
+            check_counted(filter, query.by, limits.max_unindexed_days, scope)
             await waiting.until(freshness, partial(complete_up_to, filter))
             counts = await threads.run(models.event_counts, filter, query.by, query.first)
         except RejectedError as exc:

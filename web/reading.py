@@ -94,7 +94,7 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
         models = await access.models_of(request)
         wanted, filter = query.page(limits.max_page), query.filter()
         try:
-            check_range(filter, limits.max_unindexed_days)
+            check_range(filter, limits.max_unindexed_days, models.scope_for(filter))
         except RejectedError as exc:
             raise renamed(exc) from exc
         await waiting.until(query.freshness(), partial(complete_up_to, filter))

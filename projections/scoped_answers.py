@@ -40,7 +40,7 @@ def shown_user(found: UserActivity, hidden: AbstractSet[Part]) -> UserActivity:
 
 
 def shown_device(found: DeviceActivity, hidden: AbstractSet[Part]) -> DeviceActivity:
-    """Of a configuration's changes the paths stay."""
+    """Of a configuration's changes the paths stay. Devices are called after who uses them."""
     values, ids, names = Part.VALUES in hidden, Part.STAFF_IDS in hidden, _hides_names(hidden)
     if not values and not ids and not names:
         return found
@@ -53,7 +53,8 @@ def shown_device(found: DeviceActivity, hidden: AbstractSet[Part]) -> DeviceActi
         )
         for row in found.configuration
     ]
-    return replace(found, configuration=rows)
+    name = None if Part.STAFF_NAMES in hidden else found.name
+    return replace(found, name=name, configuration=rows)
 
 
 def shown_service(found: ServiceActivity, hidden: AbstractSet[Part]) -> ServiceActivity:

@@ -41,6 +41,9 @@ def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[s
             if not is_name(p.id)
         )
     if not others:
+        if Part.STAFF_NAMES in hidden and event.device is not None:
+            # Devices are called after who uses them.
+            kept["device"] = None if is_name(event.device.id) else replace(event.device, name=None)
         kept["resources"] = tuple(r for r in event.resources if not _tells(r, hidden, own_patients))
     if not _is_own(event.actor, own_patients):
         kept |= _staff(event, hidden)

@@ -7,7 +7,7 @@ import pytest
 from domain.access.named import is_name
 from domain.access.principal import Role
 from domain.access.scope import Scope
-from domain.event import Actor, AuditEvent, Patient, Resource
+from domain.event import Actor, AuditEvent, Device, Patient, Resource
 from domain.validation import encode_event
 from tests.domain.access.knowing import somebody
 from tests.graphql_api.trail import event, read
@@ -68,3 +68,12 @@ def test_who_sees_free_text_but_no_names_of_patients_sees_no_names_of_those_who_
     recorded = read(0, attributes={"agents": agents, "policies": ["p-1"]})
     left = Scope(somebody(Role.SECURITY_OFFICER)).shown(recorded)
     assert left.attributes == {"agents": [{"type": ["PAT", "IRCP"], "id": "17"}, {}], "policies": ["p-1"]}
+
+
+@pytest.mark.parametrize("role", PSEUDONYMOUS)
+def test_a_device_that_is_called_after_its_user_is_shown_without_its_name(role: Role) -> None:
+    device = Device(id="laptop-1", name="Ada's laptop", software_version="2.1")
+    left = Scope(somebody(role)).shown(read(0, device=device))
+    assert left.device == Device(id="laptop-1", software_version="2.1")
+    nameless = Scope(somebody(role)).shown(read(0, device=Device(id="Ada's laptop")))
+    assert nameless.device is None

@@ -228,7 +228,7 @@ def test_who_stops_reading_is_waited_for_and_forgotten_when_it_goes(served: Serv
     body = json.dumps({"query": query}).encode()
     head = (
         "POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Authorization: {ADMIN['Authorization']}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with ExitStack() as clients:
         for _ in range(5):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
@@ -53,7 +53,12 @@ class Recorded:
             if not begun:  # what the refusal stands for is not sent
                 await send(message)
 
-        await self._app(scope, receive, recorded)
+        try:
+            await self._app(scope, receive, recorded)
+        finally:
+            # What was read and not answered, as something broke or the client went away, was read all the same.
+            with suppress(UnrecordedError):
+                await looking.keep()
 
     @staticmethod
     async def _is_kept(looking: Looking, status: int) -> bool:

@@ -203,7 +203,8 @@ def test_while_kafka_is_away_answers_are_refused_and_soon_at_once(away: Publishe
 
 def test_a_slow_kafka_is_waited_for_so_long_and_no_longer(topic: str, publisher: Watched) -> None:
     async def ask(recording: Recording) -> None:
-        await recording.keep([look()])
+        recording.start()
+        await until(lambda: recording.trouble == "")
         publisher.gate.clear()
         with pytest.raises(UnrecordedError):
             await recording.keep([look()])

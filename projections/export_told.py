@@ -16,7 +16,7 @@ from projections.tables import Kind
 
 REMEMBERED = 10_000
 """Patients that are not said again. An export of more says some of them twice, and takes no more memory."""
-PATIENT_COLUMNS = frozenset({"patient_id", "patient_ids", "patient"})
+PATIENT_COLUMNS = frozenset({"patient_id", "patient_ids", "patient", "patients"})
 """A table's columns that name patients, whoever wrote the projection."""
 
 Told = Callable[[int, list[str]], None]

@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Le
 from typer.main import get_command
 
 from audit_trail.cli import EXIT_CODES, app
+from audit_trail.reference_access import access_page
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
@@ -34,6 +35,7 @@ def pages() -> dict[str, str]:
         "catalogue.md": catalogue_page(),
         "audit-event.schema.json": event_schema(),
         "cli.md": command_page(),
+        "access.md": access_page(),
     }
 
 

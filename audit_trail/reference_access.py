@@ -1,0 +1,90 @@
+"""The tables of the page on who may ask what, and sees what of it, from those of `domain.access.grants`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from domain.access.grants import HIDDEN, OPERATIONS, Operation, Part
+from domain.access.principal import Role
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "access.md"
+
+_ROLES: dict[Role, tuple[str, str]] = {
+    Role.AUDITOR: ("Looks into everything that happened.", "all"),
+    Role.PRIVACY_OFFICER: ("Answers patients, and decides what they are told of staff.", "all"),
+    Role.SECURITY_OFFICER: ("Looks for misuse and attacks.", "all"),
+    Role.ANALYST: ("Counts, compares, builds projections.", "all"),
+    Role.SERVICE_OWNER: (
+        "Answers for a service that reports.",
+        "those that the services of the claim `sources` report",
+    ),
+    Role.CLINICIAN: (
+        "Sees what is on record of themselves.",
+        "those in which they are the actor, by the subject's ids",
+    ),
+    Role.PATIENT: (
+        "Sees who looked at their record, when and why.",
+        "those about the records of the claim `patient`",
+    ),
+    Role.DEVICE_MANAGER: (
+        "Keeps devices and services running.",
+        "those of devices and services as such, and all of the devices of the claim `devices`",
+    ),
+    Role.PUBLISHER: (
+        "A system that reports events, as the services of the claim `sources` or as any.",
+        "none",
+    ),
+    Role.OPERATOR: ("Keeps the trail itself running.", "none"),
+    Role.ADMIN: ("Everything. For a few, and for emergencies.", "all"),
+}
+_PARTS: dict[Part, tuple[str, str]] = {
+    Part.PATIENT_NAMES: ("`patients[].name`, and the actor's name when a patient acted", ""),
+    Part.OTHER_PATIENTS: (
+        "others than one's own, also as actors; of an event about several: resources, changes, device, codes, disclosure",
+        "`patient` that is not one's own, `device`, `resource_type`, `resource_id`",
+    ),
+    Part.STAFF_NAMES: ("`actor.name`", ""),
+    Part.STAFF_IDS: (
+        "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`; the actor's roles are shown",
+        "`actor`, `user`, `device`, `session`, `correlation_id`; counts by actor",
+    ),
+    Part.CLIENT: ("`client`, `request`", "`address`"),
+    Part.FREE_TEXT: (
+        "`reason`, `outcome_reason`, `codes[].display`, `request.path`, and `attributes` but for `department`",
+        "",
+    ),
+    Part.VALUES: ("`changes[].before` and `after`; the path is shown", ""),
+    Part.DISCLOSURE: ("`disclosure`", ""),
+}
+
+
+def access_page() -> str:
+    """The page with its tables made anew; its text is written by hand."""
+    roles = [(f"`{role}`", *_ROLES[role], _parts(HIDDEN.get(role, frozenset()))) for role in Role]
+    marks = [
+        (f"`{operation}`", *("x" if operation in OPERATIONS[role] else "" for role in Role))
+        for operation in Operation
+    ]
+    parts = [(f"`{part}`", *_PARTS[part]) for part in Part]
+    tables = {
+        "roles": _table(("Role", "For whom", "Events", "Hidden in them"), roles),
+        "operations": _table(("Operation", *(role.value.replace("_", " ") for role in Role)), marks),
+        "parts": _table(("Part", "Left out", "Can't be asked about by"), parts),
+    }
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        head, tail = f"<!-- {name}: made from the program -->", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(head)
+        _, _, after = rest.partition(tail)
+        text = f"{before}{head}\n\n{table}\n{tail}{after}"
+    return text
+
+
+def _parts(hidden: frozenset[Part]) -> str:
+    return ", ".join(f"`{part}`" for part in Part if part in hidden)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

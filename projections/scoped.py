@@ -30,11 +30,13 @@ class ScopedModels(ScopedEvents):
     """See `ReadModels`, of which each method has the questions and the answers. Every method blocks."""
 
     def as_of_position(self) -> int:
-        """Free for whoever is anybody: it tells how far answers are complete."""
+        """For whoever reads anything: it tells how far answers are complete."""
+        self._require_reading()
         return self._models.as_of_position()
 
     def positions(self) -> dict[str, int]:
-        """Free for whoever is anybody."""
+        """For whoever reads anything."""
+        self._require_reading()
         return self._models.positions()
 
     def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
@@ -99,6 +101,10 @@ class ScopedModels(ScopedEvents):
         found = self._models.table_rows(request)
         self._reads.note("table_rows", asked_of_table(request), len(found.rows), patients_of(found))
         return found
+
+    def _require_reading(self) -> None:
+        if not self._scope.may(Operation.READ_EVENTS):
+            self._scope.require(Operation.READ_STATUS)
 
     def _without_patients(self, hidden: frozenset[Part], user: str) -> frozenset[Part]:
         """What is hidden when this user is one of the staff: a summary has patients that act, too."""

@@ -23,6 +23,7 @@ from web.access import Access
 from web.activities import KINDS, ChangeList, activity_routes
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Authenticating
+from web.authentication.rates import Rates
 from web.bodies import BodyLimit
 from web.counting import EventCountList, counting_routes
 from web.deciding import Decided, StaffDisclosure, deciding_routes
@@ -150,7 +151,9 @@ def create_app(
         return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes
 
     authentication = authentication or Authentication()
+    rates = Rates.of(settings)
     endpoint.authentication = authentication
+    endpoint.rates = rates
     if recorder is not None:
         endpoint.recorder = recorder
         endpoint.denied = recorder.denied
@@ -161,6 +164,7 @@ def create_app(
         Authenticating,
         authentication=authentication,
         settings=settings,
+        rates=rates,
         denied=None if recorder is None else recorder.denied,
     )
     app.add_middleware(problems.LastResort)

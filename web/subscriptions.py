@@ -1,9 +1,9 @@
-"""Subscriptions beside the queries of `/graphql`: graphql-transport-ws, and server-sent events."""
+"""Subscriptions beside the queries of `/graphql`: WebSockets, and server-sent events."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 import msgspec
@@ -16,27 +16,23 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
 from domain.access.principal import Principal
-from domain.errors import UnauthenticatedError, UnavailableError
 from graphql_api.context import Context, ProvableLog
-from graphql_api.errors import Code, QueryError
 from graphql_api.feed import Feed
 from graphql_api.reading import Threads
-from graphql_api.schema import AuditTrailSchema
 from graphql_api.waiting import Waiting
 from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Denied, principal_of
+from web.authentication.rates import Rates
+from web.connections import TRY_LATER, Connection
 from web.graphql_endpoint import GraphQLEndpoint, client_key
 from web.looking import Looking, Recorder, looking_at
 from web.recorded import recorded_results
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"
-_TRY_LATER = 1013
-_UNAUTHENTICATED = 4401
 _INIT_SECONDS = 10
 
 
@@ -56,13 +52,18 @@ class SubscribingEndpoint(GraphQLEndpoint):
         self.protocols = (GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL)
         self.connection_init_wait_timeout = timedelta(seconds=_INIT_SECONDS)
         self.max_subscriptions_per_connection = settings.max_connection_subscriptions
-        self.graphql_transport_ws_handler_class = _Connection
+        self.graphql_transport_ws_handler_class = Connection
         self.authentication = Authentication()
         """Who may connect; the application sets it."""
+        self.rates = Rates.of(settings)
+        """Those of the application, when it sets them: sockets and requests count together."""
         self.denied: Denied = lambda *_: None
         self.recorder: Recorder | None = None
+        self.recheck = settings.socket_recheck
+        self.known = 0
+        """Sockets of principals. Those who have not said yet who they are have places of their own."""
+        self._unknown = 0
         self._feed = feed
-        self._connections = 0
         self._max_connections = settings.max_subscriptions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,14 +72,32 @@ class SubscribingEndpoint(GraphQLEndpoint):
             await super().__call__(scope, receive, send)
             return
         socket = WebSocket(scope, receive, send)
-        if self._feed.closed or self._connections >= self._max_connections:
-            await socket.close(_TRY_LATER)
+        known = principal_of(scope) is not None
+        taken = self.known if known else self._unknown
+        if self._feed.closed or taken >= self._max_connections:
+            await socket.close(TRY_LATER)
             return
-        self._connections += 1
+        self._count(known, 1)
         try:
             await self.run(socket)
         finally:
-            self._connections -= 1
+            # One who has said meanwhile who it is was let in by `let_in`.
+            self._count(principal_of(scope) is not None, -1)
+
+    def _count(self, known: bool, step: int) -> None:
+        if known:
+            self.known += step
+        else:
+            self._unknown += step
+
+    def let_in(self, scope: Scope, principal: Principal) -> bool:
+        """Have a socket be the principal's from now on; False when there is no place."""
+        if self.known >= self._max_connections:
+            return False
+        scope.setdefault("state", {})["principal"] = principal
+        self._count(False, -1)
+        self._count(True, 1)
+        return True
 
     async def new_context(
         self, client_key: str, principal: Principal | None, looking: Looking | None
@@ -182,119 +201,6 @@ class _Stream(StreamingResponse):
         finally:
             await cast("AsyncGenerator[str, None]", self._body).aclose()
             await self._results.aclose()
-
-
-class _Connection(BaseGraphQLTransportWSHandler[Context, None]):
-    """A WebSocket. What is no message of the protocol closes it with 4400, whatever it is instead."""
-
-    def __init__(self, *, view: Any, schema: Any, **options: Any) -> None:
-        scope: Scope = options["websocket"].ws.scope
-        super().__init__(view=view, schema=cast("Any", _PerOperation(schema, view, scope)), **options)
-        self._endpoint: SubscribingEndpoint = view
-
-    async def handle_message(self, message: Any) -> None:
-        """See the base class, which takes the shape of a message for granted."""
-        if not _well_formed(message):
-            await self.handle_invalid_message("not a message of graphql-transport-ws")
-            return
-        if message["type"] == "subscribe" and self.connection_acknowledged:
-            try:
-                self._prepare(message["payload"])
-            except QueryError as exc:
-                await self.send_message({"type": "error", "id": message["id"], "payload": [exc.formatted]})
-                return
-        await super().handle_message(message)
-
-    async def handle_connection_init(self, message: Any) -> None:
-        """See the base class. A browser can set no header, and says who it is in this message."""
-        if self.context.principal is None and not self.connection_timed_out:
-            payload = message.get("payload")
-            given = (
-                payload.get("authorization", payload.get("Authorization"))
-                if isinstance(payload, dict)
-                else None
-            )
-            try:
-                self.context.principal = await self._endpoint.authentication.principal(
-                    [given] if isinstance(given, str) else []
-                )
-            except UnauthenticatedError as exc:
-                self._endpoint.denied(cast("Any", self.websocket).ws.scope, 401, exc.message)
-                await self.websocket.close(_UNAUTHENTICATED, "Unauthorized")
-                return
-            except UnavailableError:
-                await self.websocket.close(_TRY_LATER, "Try again later")
-                return
-        await super().handle_connection_init(message)
-
-    def _prepare(self, payload: dict[str, Any]) -> None:
-        """Put the document into a request that names one. Raises `QueryError` when it may not be executed."""
-        most = self._endpoint.max_subscriptions_per_connection
-        if most is not None and len(self.operations) >= most:
-            raise QueryError(Code.LIMIT_EXCEEDED, f"at most {most} operations at once on one WebSocket")
-        principal = self.context.principal
-        ends = principal.expires_at if principal is not None else None
-        if ends is not None and ends <= datetime.now(UTC):
-            raise QueryError(Code.UNAUTHENTICATED, "the token has expired; connect again with another")
-        query = self._endpoint.trusted.text(payload)
-        if not query:
-            raise QueryError(Code.BAD_USER_INPUT, "`query` is missing", argument="query")
-        payload["query"] = query
-
-    @staticmethod
-    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
-        """What is wrong with one operation is told to that one, and ends no connection."""
-        del error
-        return None
-
-
-class _PerOperation:
-    """The schema, for a connection: it lives longer than the limits of one request are meant for."""
-
-    def __init__(self, schema: AuditTrailSchema, view: SubscribingEndpoint, scope: Scope) -> None:
-        self._schema = schema
-        self._view = view
-        self._scope = scope
-
-    async def stream(self, query: str, **options: Any) -> Any:
-        """The results of an operation in a context of its own."""
-        asked_in: Context = options["context_value"]
-        recorder = self._view.recorder
-        looking = None if recorder is None else recorder.looking(self._scope, asked_in.principal)
-        context = await self._view.new_context(asked_in.client_key, asked_in.principal, looking)
-        results = await self._schema.stream(query, **{**options, "context_value": context})
-        if looking is None:
-            return results
-        looking.asks((query, options.get("operation_name")))
-        return recorded_results(looking, results)
-
-
-_MAX_ID = 64
-"""Characters of an operation's id; it is repeated in the reason of a close, which has room for 123 bytes."""
-
-
-def _well_formed(message: Any) -> bool:
-    if not isinstance(message, dict):
-        return False
-    kind, id = message.get("type"), message.get("id")
-    if kind in {"connection_init", "ping", "pong"}:
-        return True
-    if (
-        kind not in {"subscribe", "complete"}
-        or not isinstance(id, str)
-        or not id.isascii()
-        or len(id) > _MAX_ID
-    ):
-        return False
-    if kind == "complete":
-        return True
-    payload = message.get("payload")
-    return (
-        isinstance(payload, dict)
-        and isinstance(payload.get("query"), str | None)
-        and isinstance(payload.get("variables"), dict | None)
-        and isinstance(payload.get("operationName"), str | None)
-    )
 
 
 def _wants_stream(accept: str | None) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from socket import SO_RCVBUF, SOL_SOCKET, create_connection
 from typing import Any
 
 import httpx2
 import pytest
+from starlette.routing import WebSocketRoute
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
@@ -42,7 +43,7 @@ PATIENCE = 10.0
 class Served:
     """A server of its own on the hospital's morning."""
 
-    def __init__(self, url: str, stack: ExitStack, **settings: Any) -> None:
+    def __init__(self, url: str, stack: ExitStack, kinds: Sequence[Any] = (), **settings: Any) -> None:
         self.database = url
         database = stack.enter_context(closing(Database(url, READER, size=4)))
         publisher = stack.enter_context(closing(Publisher(IngestSettings(bootstrap_servers=(NO_BROKER,)))))
@@ -53,8 +54,9 @@ class Served:
             StoreProbes(database),
             WebSettings(**settings),
             wake=WakeUp(Database(url, READER, size=1)),
-            authentication=authentication(),
+            authentication=authentication(kinds),
         )
+        self.endpoint: Any = next(route.app for route in self.app.routes if isinstance(route, WebSocketRoute))
         self._server = Server(self.app, graceful_seconds=8)
         listener = stack.enter_context(listen("127.0.0.1", 0))
         self.port = listener.getsockname()[1]

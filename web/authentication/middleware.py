@@ -13,15 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.access.principal import Principal
 from domain.errors import UnauthenticatedError, UnavailableError
 from web.authentication.combined import Authentication
+from web.authentication.rates import Rates
 from web.problems import problem
-from web.rate import RateLimit
 from web.settings import WebSettings
 
 REALM = 'Bearer realm="audit-trail"'
 HEALTH = frozenset({"/healthz", "/readyz"})
-_PAGES = ("/docs", "/openapi.json", "/static/")
-_FAILURES_A_MINUTE, _FAILURES_AT_ONCE = 300, 300
-"""Of one address. Who guesses tokens, or has one that has run out, is told to wait."""
+_PAGES = frozenset({"/docs", "/openapi.json"})
+_FILES = "/static/"
 
 Denied = Callable[[Scope, int, str], None]
 """Told of each 401 and 403: the scope, the status, and why, in words for the record."""
@@ -42,14 +41,14 @@ class Authenticating:
         *,
         authentication: Authentication,
         settings: WebSettings,
+        rates: Rates | None = None,
         denied: Denied | None = None,
     ) -> None:
         self._app = app
         self._authentication = authentication
         self._settings = settings
         self._denied = denied or _nobody_is_told
-        self._failures = RateLimit(_FAILURES_A_MINUTE, _FAILURES_AT_ONCE)
-        self._requests = RateLimit(settings.requests_per_minute, settings.requests_at_once)
+        self._rates = rates or Rates.of(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its principal, or answer 401, 429 or 503."""
@@ -70,7 +69,7 @@ class Authenticating:
             answer = problem(503, "the issuer of tokens is away; try again", headers=headers)
             await _answer(answer, scope, receive, send)
             return
-        wait = self._requests.take(f"{principal.issuer or ''} {principal.id}")
+        wait = self._rates.ask(principal)
         if wait:
             await _answer(_slower("requests", wait), scope, receive, send)
             return
@@ -83,12 +82,13 @@ class Authenticating:
             return True
         if self._settings.public_log and (path == "/log" or path.startswith("/log/")):
             return True
-        return self._settings.pages and (path.startswith(_PAGES) or _is_page_of_graphql(scope))
+        return self._settings.pages and (
+            path in _PAGES or path.startswith(_FILES) or _is_page_of_graphql(scope)
+        )
 
     async def _refuse(self, exc: UnauthenticatedError, scope: Scope, receive: Receive, send: Send) -> None:
         self._denied(scope, 401, exc.message)
-        client = scope.get("client")
-        wait = self._failures.take(client[0] if client else "")
+        wait = self._rates.fail(scope)
         if wait:
             await _answer(_slower("attempts", wait), scope, receive, send)
             return

@@ -1,0 +1,202 @@
+"""A WebSocket of `/graphql`, which speaks graphql-transport-ws: who is behind it, what it may ask, when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from graphql import GraphQLError
+from starlette.datastructures import Headers
+from starlette.types import Scope
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+
+from domain.access.principal import Principal
+from domain.errors import UnauthenticatedError, UnavailableError
+from graphql_api.context import Context
+from graphql_api.errors import Code, QueryError
+from graphql_api.schema import AuditTrailSchema
+from web.graphql_endpoint import client_key
+from web.recorded import recorded_results
+
+if TYPE_CHECKING:
+    from web.subscriptions import SubscribingEndpoint
+
+TRY_LATER = 1013
+_UNAUTHENTICATED = 4401
+_FORBIDDEN = 4403
+_TOO_OFTEN = 4429
+_LAST_WORDS_SECONDS = 0.5
+"""Between a token's end and that of the socket: what runs on it says first why it ends."""
+
+
+class Connection(BaseGraphQLTransportWSHandler[Context, None]):
+    """A WebSocket. What is no message of the protocol closes it with 4400, whatever it is instead."""
+
+    def __init__(self, *, view: Any, schema: Any, **options: Any) -> None:
+        scope: Scope = options["websocket"].ws.scope
+        super().__init__(view=view, schema=cast("Any", _PerOperation(schema, view, scope)), **options)
+        self._endpoint: SubscribingEndpoint = view
+        self._scope = scope
+        self._given = Headers(scope=scope).getlist("authorization")
+        self._watching: asyncio.Task[None] | None = None
+
+    async def handle_message(self, message: Any) -> None:
+        """See the base class, which takes the shape of a message for granted."""
+        if not _well_formed(message):
+            await self.handle_invalid_message("not a message of graphql-transport-ws")
+            return
+        if message["type"] == "subscribe" and self.connection_acknowledged:
+            try:
+                self._prepare(message["payload"])
+            except QueryError as exc:
+                await self.send_message({"type": "error", "id": message["id"], "payload": [exc.formatted]})
+                return
+        await super().handle_message(message)
+
+    async def handle_connection_init(self, message: Any) -> None:
+        """See the base class. A browser can set no header, and says who it is in this message."""
+        if self.context.principal is None and not self.connection_timed_out:
+            payload = message.get("payload")
+            said = payload if isinstance(payload, dict) else {}
+            given = said.get("authorization", said.get("Authorization"))
+            self._given = [given] if isinstance(given, str) else []
+            if not await self._identified():
+                return
+        principal = self.context.principal
+        if principal is not None and not principal.roles:
+            self._endpoint.denied(self._scope, 403, "no role")
+            await self.websocket.close(_FORBIDDEN, "Forbidden")
+            return
+        await super().handle_connection_init(message)
+        if principal is not None and self._watching is None:
+            self._watching = asyncio.create_task(self._watch(principal))
+
+    async def _identified(self) -> bool:
+        """Whether it is known now who this is; when it is not, the socket is closed."""
+        endpoint = self._endpoint
+        try:
+            principal = await endpoint.authentication.principal(self._given)
+        except UnauthenticatedError as exc:
+            endpoint.denied(self._scope, 401, exc.message)
+            if endpoint.rates.fail(self._scope):
+                await self.websocket.close(_TOO_OFTEN, "Too many attempts")
+            else:
+                await self.websocket.close(_UNAUTHENTICATED, "Unauthorized")
+            return False
+        except UnavailableError:
+            await self.websocket.close(TRY_LATER, "Try again later")
+            return False
+        if not endpoint.let_in(self._scope, principal):
+            await self.websocket.close(TRY_LATER, "Try again later")
+            return False
+        self.context.principal = principal
+        self.context.client_key = client_key(cast("Any", self.websocket).ws)
+        return True
+
+    async def _watch(self, principal: Principal) -> None:
+        """Close the socket when its token has ended, or is good no more: one that was revoked, say."""
+        why = ""
+        while not why:
+            left = self._endpoint.recheck
+            if principal.expires_at is not None:
+                ends = (principal.expires_at - datetime.now(UTC)).total_seconds() + _LAST_WORDS_SECONDS
+                left = min(left, ends)
+            if left > 0:
+                await asyncio.sleep(left)
+            if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
+                why = "the token has expired"
+                break
+            try:
+                await self._endpoint.authentication.principal(self._given)
+            except UnauthenticatedError as exc:
+                why = exc.message
+            except UnavailableError:
+                continue  # what nobody can tell now ends nothing
+        # It may have been closed from the other side meanwhile.
+        with suppress(RuntimeError):
+            await self.websocket.close(_UNAUTHENTICATED, f"Unauthorized: {why}")
+
+    async def shutdown(self) -> None:
+        """See the base class."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+        await super().shutdown()
+
+    def _prepare(self, payload: dict[str, Any]) -> None:
+        """Put the document into a request that names one. Raises `QueryError` when it may not be executed."""
+        most = self._endpoint.max_subscriptions_per_connection
+        if most is not None and len(self.operations) >= most:
+            raise QueryError(Code.LIMIT_EXCEEDED, f"at most {most} operations at once on one WebSocket")
+        principal = self.context.principal
+        if principal is None:
+            raise QueryError(Code.UNAUTHENTICATED, "say who you are when you connect")
+        if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
+            raise QueryError(Code.UNAUTHENTICATED, "the token has expired; connect again with another")
+        wait = self._endpoint.rates.ask(principal)
+        if wait:
+            raise QueryError(
+                Code.LIMIT_EXCEEDED, "too many requests; wait a little", retryAfter=int(wait) + 1
+            )
+        query = self._endpoint.trusted.text(payload)
+        if not query:
+            raise QueryError(Code.BAD_USER_INPUT, "`query` is missing", argument="query")
+        payload["query"] = query
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
+        """What is wrong with one operation is told to that one, and ends no connection."""
+        del error
+        return None
+
+
+class _PerOperation:
+    """The schema, for a connection: it lives longer than the limits of one request are meant for."""
+
+    def __init__(self, schema: AuditTrailSchema, view: SubscribingEndpoint, scope: Scope) -> None:
+        self._schema = schema
+        self._view = view
+        self._scope = scope
+
+    async def stream(self, query: str, **options: Any) -> Any:
+        """The results of an operation in a context of its own."""
+        asked_in: Context = options["context_value"]
+        recorder = self._view.recorder
+        looking = None if recorder is None else recorder.looking(self._scope, asked_in.principal)
+        context = await self._view.new_context(asked_in.client_key, asked_in.principal, looking)
+        results = await self._schema.stream(query, **{**options, "context_value": context})
+        if looking is None:
+            return results
+        looking.asks((query, options.get("operation_name")))
+        return recorded_results(looking, results)
+
+
+_MAX_ID = 64
+"""Characters of an operation's id; it is repeated in the reason of a close, which has room for 123 bytes."""
+
+
+def _well_formed(message: Any) -> bool:
+    if not isinstance(message, dict):
+        return False
+    kind, id = message.get("type"), message.get("id")
+    if kind in {"connection_init", "ping", "pong"}:
+        return True
+    if (
+        kind not in {"subscribe", "complete"}
+        or not isinstance(id, str)
+        or not id.isascii()
+        or len(id) > _MAX_ID
+    ):
+        return False
+    if kind == "complete":
+        return True
+    payload = message.get("payload")
+    return (
+        isinstance(payload, dict)
+        and isinstance(payload.get("query"), str | None)
+        and isinstance(payload.get("variables"), dict | None)
+        and isinstance(payload.get("operationName"), str | None)
+    )

@@ -39,12 +39,16 @@ _ROLES: dict[Role, tuple[str, str]] = {
     Role.ADMIN: ("Everything. For a few, and for emergencies.", "all"),
 }
 _PARTS: dict[Part, tuple[str, str]] = {
-    Part.PATIENT_NAMES: ("`patients[].name`, and the actor's name when a patient acted", ""),
+    Part.PATIENT_NAMES: (
+        "`patients[].name`, and the actor's name when a patient acted; patients whose id is a name",
+        "",
+    ),
     Part.OTHER_PATIENTS: (
-        "others than one's own, also as actors; of an event about several: resources, changes, device, codes, disclosure",
+        "those not one's own, also as actors and among the resources; of an event about several: resources, changes, "
+        "device, codes, disclosure",
         "`patient` that is not one's own, `device`, `resource_type`, `resource_id`",
     ),
-    Part.STAFF_NAMES: ("`actor.name`", ""),
+    Part.STAFF_NAMES: ("`actor.name`, an actor's id that is a name, and `device.name`", ""),
     Part.STAFF_IDS: (
         "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`; the actor's roles are shown",
         "`actor`, `user`, `device`, `session`, `correlation_id`; counts by actor",

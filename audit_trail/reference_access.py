@@ -44,13 +44,18 @@ _PARTS: dict[Part, tuple[str, str]] = {
         "",
     ),
     Part.OTHER_PATIENTS: (
-        "those not one's own, also as actors and among the resources; of an event about several: resources, changes, "
-        "device, codes, disclosure",
+        (
+            "those not one's own, also as actors and among the resources; of an event about several: resources, changes, "
+            "device, codes, disclosure"
+        ),
         "`patient` that is not one's own, `device`, `resource_type`, `resource_id`",
     ),
     Part.STAFF_NAMES: ("`actor.name`, an actor's id that is a name, and `device.name`", ""),
     Part.STAFF_IDS: (
-        "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`; the actor's roles are shown",
+        (
+            "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`, and resources that are "
+            "persons; the actor's roles are shown"
+        ),
         "`actor`, `user`, `device`, `session`, `correlation_id`; counts by actor",
     ),
     Part.CLIENT: ("`client`, `request`", "`address`"),

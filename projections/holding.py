@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psycopg2
 
 from domain.errors import FencedError
-from event_store.database import Connection, Database, only, translated
+from event_store.database import Connection, Cursor, Database, only, translated
 from event_store.statements import load
 
 _SQL = load(__package__, "holding.sql")
+_PATIENCE_SECONDS = 1.0
 
 
 class Hold:
@@ -40,13 +44,27 @@ def holding(database: Database, names: Sequence[str], work: str) -> Iterator[Hol
                 _take(connection, name, work)
         yield Hold(connection)
     finally:
+        # Given back before the connection ends, of which the server may hear only after the next command asks.
+        with suppress(psycopg2.Error), connection.cursor() as cursor:
+            cursor.execute(_SQL["give_back"])
         connection.close()
+
+
+def _taken(cursor: Cursor, name: str) -> bool:
+    """Tried for a moment, since the server may not have heard yet that a killed holder is gone."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        cursor.execute(_SQL["take"], {"name": name})
+        if only(cursor):
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
 
 
 def _take(connection: Connection, name: str, work: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["take"], {"name": name})
-        if not only(cursor):
+        if not _taken(cursor, name):
             cursor.execute(_SQL["find_holder"], {"name": name})
             row = cursor.fetchone()
             holder = (

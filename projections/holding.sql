@@ -1,6 +1,9 @@
 -- name: take
 SELECT pg_try_advisory_lock(7021800, hashtext(%(name)s));
 
+-- name: give_back
+SELECT pg_advisory_unlock_all();
+
 -- name: find_holder
 SELECT
     work,

@@ -45,8 +45,8 @@ _PARTS: dict[Part, tuple[str, str]] = {
     ),
     Part.OTHER_PATIENTS: (
         (
-            "those not one's own, also as actors and among the resources; of an event about several: resources, changes, "
-            "device, codes, disclosure"
+            "those not one's own, also as actors and among the resources; of an event about several: resources, "
+            "changes, device, codes, disclosure"
         ),
         "`patient` that is not one's own, `device`, `resource_type`, `resource_id`",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
 import structlog
 
@@ -16,6 +17,8 @@ from web.authentication.combined import Authentication
 from web.authentication.discovery import fetcher
 from web.authentication.key_sets import FetchedKeys, FileKeys, KeySet
 
+_FILE = "file://"
+
 log = structlog.get_logger(__name__)
 
 
@@ -27,7 +30,12 @@ def authentication(settings: Settings) -> Authentication:
     if settings.auth_issuers:
         if not settings.auth_audiences:
             raise ConfigurationError(f"{PREFIX}AUTH_AUDIENCES is empty: say for whom tokens are meant")
-        issuers = dict(map(_issuer, settings.auth_issuers))
+        issuers: dict[str, KeySet] = {}
+        for entry in settings.auth_issuers:
+            issuer, keys = _issuer(entry)
+            if issuer in issuers:
+                raise ConfigurationError(f"{PREFIX}AUTH_ISSUERS names {issuer} twice")
+            issuers[issuer] = keys
         kinds.append(IssuedTokens(issuers, settings.auth_audiences, _names(settings)))
     if not kinds:
         log.warning("every_request_is_refused", fix=f"set {PREFIX}AUTH_ISSUERS or {PREFIX}API_TOKENS_FILE")
@@ -35,12 +43,17 @@ def authentication(settings: Settings) -> Authentication:
 
 
 def _issuer(entry: str) -> tuple[str, KeySet]:
-    """``ISSUER`` or ``ISSUER KEYS``, keys being a URL or a file."""
+    """``ISSUER`` or ``ISSUER KEYS``, keys being a URL, of a file as well, or a file's path."""
     issuer, _, keys = entry.partition(" ")
     keys = keys.strip()
-    if not keys or "://" in keys:
-        return issuer, FetchedKeys(fetcher(issuer, keys or None))
-    return issuer, FileKeys(Path(keys))
+    try:
+        if keys.startswith(_FILE):
+            return issuer, FileKeys(Path(unquote(keys.removeprefix(_FILE))))
+        if not keys or "://" in keys:
+            return issuer, FetchedKeys(fetcher(issuer, keys or None))
+        return issuer, FileKeys(Path(keys))
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{PREFIX}AUTH_ISSUERS: {exc}") from exc
 
 
 def _names(settings: Settings) -> ClaimNames:
@@ -51,6 +64,7 @@ def _names(settings: Settings) -> ClaimNames:
         devices=settings.auth_devices_claim,
         actors=settings.auth_actor_claims,
         name=settings.auth_name_claim,
+        purpose_of_use=settings.auth_purpose_claim,
         role_map=dict(map(_role, settings.auth_role_map)),
     )
 

@@ -29,26 +29,47 @@ PUBLIC = "development-issuer.jwks.json"
 
 
 def create_issuer(folder: Path) -> str:
-    """Make the keys where there are none. Returns the entry of the setting `auth_issuers`."""
-    private = folder / PRIVATE
+    """Make the keys where there are none. Returns the entry of the setting `auth_issuers`; `folder` is absolute.
+
+    The address of a file, unlike its path, has no comma, which would be the end of the entry in a variable.
+    """
+    private, public = folder / PRIVATE, folder / PUBLIC
     if not private.exists():
-        key = Ed25519PrivateKey.generate()
-        text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        new = Ed25519PrivateKey.generate()
+        text = new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        # A whole file or none, also when this is killed.
+        draft = folder / f".{PRIVATE}.{os.getpid()}"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(text)
-        (folder / PUBLIC).write_text(json.dumps({"keys": [_public(key)]}), encoding="utf-8")
-    return f"{ISSUER} {folder / PUBLIC}"
+        draft.replace(private)
+    public.write_text(json.dumps({"keys": [_public(_read(folder))]}), encoding="utf-8")
+    return f"{ISSUER} {public.as_uri()}"
 
 
-def issue(folder: Path, minutes: float, **claims: Any) -> str:
-    """A token with `claims`. Raises `ConfigurationError` when no stack keeps its data in `folder`."""
+def has_issuer(folder: Path) -> bool:
+    """Whether tokens can be made from `folder`."""
+    return (folder / PRIVATE).is_file()
+
+
+def _read(folder: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key((folder / PRIVATE).read_bytes(), None)
     except OSError as exc:
         raise ConfigurationError(
             f"{folder} has no development issuer: start `audit-trail up` first, or name its folder with --data"
         ) from exc
-    assert isinstance(key, Ed25519PrivateKey)
+    except ValueError as exc:
+        raise ConfigurationError(
+            f"{folder / PRIVATE} holds no key: remove it, and a new one is made"
+        ) from exc
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationError(f"{folder / PRIVATE} holds no key: remove it, and a new one is made")
+    return key
+
+
+def issue(folder: Path, minutes: float, **claims: Any) -> str:
+    """A token with `claims`. Raises `ConfigurationError` when no stack keeps its data in `folder`."""
+    key = _read(folder)
     now = int(time.time())
     said = {
         "iss": ISSUER,

@@ -160,6 +160,10 @@ class Settings(BaseSettings):
         ("sub", "fhirUser"), description="The claims with the ids under which events name one as the actor."
     )
     auth_name_claim: str = Field("name", description="The claim with the name.")
+    auth_purpose_claim: str = Field(
+        "purpose_of_use",
+        description="The claim with the purposes of use, as IHE IUA has them: `extensions.ihe_iua.purpose_of_use`.",
+    )
     api_tokens_file: Path | None = Field(
         None, description="The file of the API tokens of machines, which `audit-trail tokens` writes."
     )

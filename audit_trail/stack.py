@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from audit_trail.development_issuer import ISSUER, create_issuer, issue
+from audit_trail.development_issuer import AUDIENCE, ISSUER, create_issuer, issue
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
@@ -99,7 +99,7 @@ class Stack:
         if "pages" not in self.settings.model_fields_set:
             found["pages"] = True
         if not self.settings.auth_issuers and self.settings.api_tokens_file is None:
-            found["auth_issuers"] = (create_issuer(self.folder),)
+            found |= self._own_issuer()
         if self.settings.database_url is None:
             postgres = self._running.enter_context(EmbeddedPostgres(self.folder / "postgres"))
             self._services["PostgreSQL"] = postgres
@@ -140,6 +140,19 @@ class Stack:
         if not file.exists():
             create_key_file(file, new_key(f"audit-trail.example/{secrets.token_hex(8)}"))
         return file
+
+    def _own_issuer(self) -> dict[str, object]:
+        """The settings of the development issuer: what was said of the claims of another does not hold for it."""
+        audiences = self.settings.auth_audiences
+        claims = {
+            name: field.default
+            for name, field in Settings.model_fields.items()
+            if name.startswith("auth_") and name in self.settings.model_fields_set
+        }
+        return claims | {
+            "auth_issuers": (create_issuer(self.folder),),
+            "auth_audiences": audiences if AUDIENCE in audiences else (*audiences, AUDIENCE),
+        }
 
     def _part(self, name: str) -> GuardedProcess:
         return GuardedProcess(

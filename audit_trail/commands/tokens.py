@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 from rich.table import Table
 
 from audit_trail.commands.terminal import out
-from audit_trail.settings import PREFIX, load
+from audit_trail.settings import FILE_VARIABLE, PREFIX, load
 from domain.access.principal import Role
 from domain.errors import ConfigurationError, Reason, RejectedError
 
@@ -46,7 +47,12 @@ def token(
     ] = "",
     name: Annotated[str, typer.Option(help="Their name.")] = "",
     minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="How long it is good.")] = 60,
-    data: Annotated[Path, typer.Option(help="The data folder of `up`.")] = Path("audit-trail-data"),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"The data folder of `up`; when absent that of {FILE_VARIABLE}, or audit-trail-data."
+        ),
+    ] = None,
 ) -> None:
     """Print a token for the API of `up` or `demo` on this machine."""
     from audit_trail.development_issuer import issue
@@ -60,7 +66,16 @@ def token(
         "devices": device,
     }
     given = {claim: value for claim, value in claims.items() if value}
-    typer.echo(issue(data, minutes, **given))
+    typer.echo(issue(data or _folder(), minutes, **given))
+
+
+def _folder() -> Path:
+    """That of the stack that the other commands speak to, else the one that `up` has by itself."""
+    from audit_trail.development_issuer import has_issuer
+
+    file = os.environ.get(FILE_VARIABLE)
+    told = None if file is None else Path(file).parent
+    return told if told is not None and has_issuer(told) else Path("audit-trail-data")
 
 
 @app.command()

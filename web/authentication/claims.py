@@ -126,7 +126,13 @@ def _words(claims: Mapping[str, Any], name: str) -> list[str]:
 
 def _usable(found: Any) -> list[str]:
     values = [found] if isinstance(found, str) else found if isinstance(found, list) else []
-    return [value for value in values[:_MOST] if isinstance(value, str) and 0 < len(value) <= _LONGEST]
+    return [value for value in values[:_MOST] if isinstance(value, str) and _may_be_stored(value)]
+
+
+def _may_be_stored(value: str) -> bool:
+    """Whether an event could hold it: the database is not asked for what it can't hold."""
+    surrogate = any("\ud800" <= letter <= "\udfff" for letter in value)
+    return 0 < len(value) <= _LONGEST and "\0" not in value and not surrogate
 
 
 def _at(claims: Mapping[str, Any], name: str) -> Any:

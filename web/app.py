@@ -22,7 +22,7 @@ from web import documenting, problems
 from web.access import Access
 from web.activities import KINDS, ChangeList, activity_routes
 from web.authentication.combined import Authentication
-from web.authentication.middleware import Authenticating
+from web.authentication.middleware import Authenticating, is_open
 from web.authentication.rates import Rates
 from web.bodies import BodyLimit
 from web.counting import EventCountList, counting_routes
@@ -145,6 +145,7 @@ def create_app(
             Decided,
             *KINDS,
         ],
+        is_open=lambda path: is_open(path, settings),
     )
 
     def body_limit(path: str) -> int:

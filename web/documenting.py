@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +14,7 @@ from domain.event import AuditEvent
 from web.problems import MEDIA_TYPE, Problem
 
 _REF = "#/components/schemas/{name}"
+_SCHEME = "token"
 
 NATIVE_EXAMPLE: dict[str, Any] = {
     "event_id": "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a01",
@@ -35,6 +36,7 @@ EVENT_EXAMPLE: dict[str, Any] = {
 }
 _DETAILS = {
     400: "the request has parameters that are wrong or unknown",
+    401: "the token has expired",
     403: "not allowed with these credentials",
     404: "no event has this id",
     408: "the body did not arrive in time",
@@ -56,6 +58,13 @@ _ERRORS: dict[int, list[dict[str, Any]]] = {
         }
     ],
     422: [{"index": 0, "reason": "missing_field", "field": "actor", "message": "this field is required"}],
+}
+_CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "What is wrong with the token (RFC 6750).",
+        "schema": {"type": "string"},
+        "example": 'Bearer realm="audit-trail", error="invalid_token", error_description="the token has expired"',
+    }
 }
 _RETRY = {
     "Retry-After": {
@@ -100,12 +109,15 @@ def _problem(status: int) -> dict[str, Any]:
     if status in _ERRORS:
         example["errors"] = _ERRORS[status]
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}, "example": example}}
-    headers = {"headers": _RETRY} if status in {429, 503} else {}
-    return {"description": phrase, "content": content, **headers}
+    headers = _RETRY if status in {429, 503} else _CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None
+    return {"description": phrase, "content": content} | ({} if headers is None else {"headers": headers})
 
 
-def install(app: FastAPI, kinds: list[type[msgspec.Struct]]) -> None:
-    """Add the schemas of `kinds` to the document of `app`, which is made at the first request for it."""
+def install(app: FastAPI, kinds: list[type[msgspec.Struct]], is_open: Callable[[str], bool]) -> None:
+    """Add the schemas of `kinds` to the document of `app`, which is made at the first request for it.
+
+    `is_open` says which paths answer those who have no token.
+    """
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -118,10 +130,29 @@ def install(app: FastAPI, kinds: list[type[msgspec.Struct]]) -> None:
             _, schemas = msgspec.json.schema_components([Problem, AuditEvent, *kinds], ref_template=_REF)
             made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
             _drop_default_problems(made)
+            _say_who_may_ask(made, is_open)
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _say_who_may_ask(document: dict[str, Any], is_open: Callable[[str], bool]) -> None:
+    document["components"]["securitySchemes"] = {
+        _SCHEME: {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A JSON Web Token of an issuer that is trusted here, or an API token.",
+        }
+    }
+    document["security"] = [{_SCHEME: []}]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if is_open(path):
+                operation["security"] = []
+                continue
+            for status, said in problems(401, 429, 503).items():
+                operation["responses"].setdefault(str(status), said)
 
 
 def _drop_default_problems(document: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ REST_CHECKS = (
     "missing_required_header",
     "unsupported_method",
     "use_after_free",
+    "ignored_auth",
     "ensure_resource_availability",
 )
 """All that concern a server like this one, but "positive data is accepted": no schema says what a cursor is."""

@@ -26,6 +26,11 @@ Denied = Callable[[Scope, int, str], None]
 """Told of each 401 and 403: the scope, the status, and why, in words for the record."""
 
 
+def is_open(path: str, settings: WebSettings) -> bool:
+    """Whether a route, pages for people apart, answers those who have no token."""
+    return path in HEALTH or (settings.public_log and (path == "/log" or path.startswith("/log/")))
+
+
 def principal_of(scope: Scope) -> Principal | None:
     """Who asks, once the middleware has passed the request on."""
     found: Principal | None = scope.get("state", {}).get("principal")
@@ -78,9 +83,7 @@ class Authenticating:
 
     def _is_open(self, scope: Scope) -> bool:
         path: str = scope["path"]
-        if path in HEALTH:
-            return True
-        if self._settings.public_log and (path == "/log" or path.startswith("/log/")):
+        if is_open(path, self._settings):
             return True
         return self._settings.pages and (
             path in _PAGES or path.startswith(_FILES) or _is_page_of_graphql(scope)

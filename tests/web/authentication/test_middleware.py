@@ -201,3 +201,17 @@ def test_an_event_stream_ends_with_its_token(served: Served) -> None:
     with served.client.stream("POST", "/graphql", json=query, headers=headers) as stream:
         text = "".join(stream.iter_text())
     assert "UNAUTHENTICATED" in text
+
+
+def test_openapi_says_what_needs_a_token_and_what_is_answered_without(serve: Serve, trail_url: str) -> None:
+    for public in (False, True):
+        document = serve(trail_url, public_log=public).get("/openapi.json").json()
+        assert document["security"] == [{"token": []}]
+        for path, operations in document["paths"].items():
+            needs = path not in {"/healthz", "/readyz"} and not (public and path.startswith("/log"))
+            for operation in operations.values():
+                assert operation.get("security") == (None if needs else []), path
+                assert (
+                    "WWW-Authenticate" in operation["responses"].get("401", {}).get("headers", {})
+                ) == needs
+                assert ("429" in operation["responses"]) == needs

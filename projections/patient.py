@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from domain.access.looks import READ
 from domain.catalogue import CATALOGUE, Category
 from domain.event import AuditEvent, Outcome, RecordedEvent
 from event_store.database import Connection
@@ -85,6 +86,10 @@ class PatientProjector:
                 (patients[0].id,) if len(patients) == 1 else {patient.id for patient in patients}
             ):
                 timeline.append((position, patient_id))
+                # Who read the trail about a patient is found in the timeline. It is no dealing with the patient, and
+                # one such event may name hundreds.
+                if event.type == READ:
+                    continue
                 access.append((*counts, patient_id, actor_id, purposes))
         return {
             "patient_timeline": timeline,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from projections.answers import PatientAccess, UserAction, UserPatient, UserSession
+from projections.filters import EventFilter, PageRequest
 from tests.projections.building import START, Trail, an_event
 
 ANNA = {"id": "anna", "name": "Anna A."}
@@ -37,6 +38,18 @@ def test_a_patient_shows_who_accessed_how_often_last_and_why(trail: Trail) -> No
     bert = trail.read.patient("bert")
     assert bert is not None
     assert bert.events == 1
+
+
+def test_who_read_the_trail_about_a_patient_did_not_deal_with_the_patient(trail: Trail) -> None:
+    look = an_event("audit_log.read", actor={"id": "auditor"}, patients=[{"id": "anna"}])
+    trail.given(look)
+    assert trail.read.patient("anna") is None
+    trail.given(an_event(patients=[{"id": "anna"}]))
+    patient = trail.read.patient("anna")
+    assert patient is not None
+    assert (patient.events, [row.actor_id for row in patient.accesses]) == (1, ["dr-smith"])
+    found = trail.read.events(EventFilter(patient="anna", types=("audit_log.read",)), PageRequest(first=9))
+    assert [each.event.event_id for each in found.events] == [look.event_id]
 
 
 def test_a_patient_that_no_event_names_is_unknown(trail: Trail) -> None:

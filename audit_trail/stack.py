@@ -33,6 +33,7 @@ BrokerKind = Literal["embedded", "kafka"]
 PARTS = ("guard", "ingest", "project", "serve")
 """The guard is the first to start and the last to stop: it publishes the head that ingest leaves."""
 LOG_KEY = "log-key"
+API_TOKENS = "api-tokens.toml"
 SETTINGS_FILE = "settings.toml"
 _READY_SECONDS = 60.0
 
@@ -100,6 +101,8 @@ class Stack:
             found["pages"] = True
         if not self.settings.auth_issuers and self.settings.api_tokens_file is None:
             found |= self._own_issuer()
+        if self.settings.api_tokens_file is None:
+            found["api_tokens_file"] = self._own_tokens()
         if self.settings.database_url is None:
             postgres = self._running.enter_context(EmbeddedPostgres(self.folder / "postgres"))
             self._services["PostgreSQL"] = postgres
@@ -154,6 +157,12 @@ class Stack:
             "auth_audiences": audiences if AUDIENCE in audiences else (*audiences, AUDIENCE),
         }
 
+    def _own_tokens(self) -> Path:
+        """The file of API tokens of this folder, for `audit-trail tokens`."""
+        file = self.folder / API_TOKENS
+        file.touch(mode=0o600)
+        return file
+
     def _part(self, name: str) -> GuardedProcess:
         return GuardedProcess(
             [sys.executable, "-m", "audit_trail", name],
@@ -199,8 +208,9 @@ class Stack:
 
 
 def _toml(value: object) -> str:
-    """A JSON string, number, boolean or list of strings is one of TOML too."""
-    return json.dumps(value if isinstance(value, bool | int | tuple) else _text(value))
+    """A JSON string, number, boolean or list of strings is one of TOML too, but for surrogates and DEL."""
+    text = json.dumps(value if isinstance(value, bool | int | tuple) else _text(value), ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")
 
 
 def _text(value: object) -> str:

@@ -51,6 +51,13 @@ def test_up_takes_the_tokens_of_its_own_folder_whatever_that_is_called_and_was_s
         assert fetch(f"{url}/v1/events?first=1", headers=header)[0] == 200
         assert fetch(f"{url}/metrics", headers=header)[0] == 403
         assert fetch(f"{url}/v1/events?first=1", headers={})[0] == 401
+        made = run("tokens", "new", "--name", "reader", "--role", "auditor", settings=mine)
+        assert made.returncode == 0, made.stderr
+        machine = {"Authorization": f"Bearer {made.stdout.strip()}"}
+        assert fetch(f"{url}/v1/events?first=1", headers=machine)[0] == 200
+        revoked = run("tokens", "revoke", made.stdout.split("_")[1], settings=mine)
+        assert revoked.returncode == 0, revoked.stderr
+        assert fetch(f"{url}/v1/events?first=1", headers=machine)[0] == 401
         assert fetch(f"{url}/v1/events?first=1", headers=bearer("admin"))[0] == 401
     assert (data / PRIVATE).stat().st_mode & 0o777 == 0o600
 

@@ -40,7 +40,10 @@ _ROLES: dict[Role, tuple[str, str]] = {
 }
 _PARTS: dict[Part, tuple[str, str]] = {
     Part.PATIENT_NAMES: (
-        "`patients[].name`, and the actor's name when a patient acted; patients whose id is a name",
+        (
+            "`patients[].name`, and the actor's name when a patient acted; patients whose id is a name; what was "
+            "searched for: the query of `request.path`, and `query` and names of `agents` in `attributes`"
+        ),
         "",
     ),
     Part.OTHER_PATIENTS: (

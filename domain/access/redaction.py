@@ -19,8 +19,8 @@ _NAMES = frozenset({Part.PATIENT_NAMES, Part.STAFF_NAMES, Part.FREE_TEXT})
 _OF_STAFF = frozenset({"practitioner", "practitionerrole", "person", "user", "account", "staff", "employee"})
 _OF_PATIENTS = frozenset({"patient", "relatedperson", "person"})
 """Types of resources, in small letters, that are somebody: a change of roles has the user as its resource."""
-_AGENTS = "agents"
-"""The attribute with those who took part beside the actor: see `interop.fhir_agents`."""
+_AGENTS, _QUERY = "agents", "query"
+"""The attributes with those who took part beside the actor, and with what was searched for: see `interop.fhir`."""
 
 
 def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[str] = ()) -> AuditEvent:
@@ -51,8 +51,8 @@ def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[s
         kept |= _without_text(event)
         codes = kept.get("codes", event.codes)
         kept["codes"] = tuple(replace(code, display=None) for code in codes)  # type: ignore[attr-defined]
-    elif hidden & _NAMES and _AGENTS in event.attributes:
-        kept["attributes"] = event.attributes | {_AGENTS: _nameless(event.attributes[_AGENTS])}
+    elif hidden & _NAMES:
+        kept |= _without_names(event)
     if Part.CLIENT in hidden:
         kept |= {"client": None, "request": None}
     if Part.DISCLOSURE in hidden:
@@ -85,6 +85,17 @@ def _tells(resource: Resource, hidden: frozenset[Part], own_patients: Collection
     if Part.OTHER_PATIENTS in hidden and kind in _OF_PATIENTS and id not in own_patients:
         return True
     return bool(hidden & _NAMES) and is_name(resource.id)
+
+
+def _without_names(event: AuditEvent) -> dict[str, object]:
+    """Free text is shown, but for what is known to hold names: who took part, and what was searched for."""
+    attributes = {key: value for key, value in event.attributes.items() if key != _QUERY}
+    if _AGENTS in attributes:
+        attributes[_AGENTS] = _nameless(attributes[_AGENTS])
+    request = event.request
+    if request is not None and request.path is not None:
+        request = replace(request, path=request.path.partition("?")[0])
+    return {"attributes": attributes, "request": request}
 
 
 def _nameless(agents: object) -> object:

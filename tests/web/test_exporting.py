@@ -136,7 +136,7 @@ def test_openapi_describes_the_export(exporting: httpx2.Client) -> None:
     assert names - events == {"format", "table", "where", "manifest"}
     waiting = {"min_position", "wait_for_position", "wait_seconds"}
     assert events - names == {"first", "last", "after", "before", "order_by", "descending"} | waiting
-    assert {"200", "400", "501", "503"} == set(operation["responses"])
+    assert {"200", "400", "401", "403", "429", "501", "503"} == set(operation["responses"])
 
 
 def test_without_pyarrow_parquet_is_not_implemented(

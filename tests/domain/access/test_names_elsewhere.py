@@ -7,7 +7,7 @@ import pytest
 from domain.access.named import is_name
 from domain.access.principal import Role
 from domain.access.scope import Scope
-from domain.event import Actor, AuditEvent, Device, Patient, Resource
+from domain.event import Actor, AuditEvent, Device, Patient, Request, Resource
 from domain.validation import encode_event
 from tests.domain.access.knowing import somebody
 from tests.graphql_api.trail import event, read
@@ -77,3 +77,17 @@ def test_a_device_that_is_called_after_its_user_is_shown_without_its_name(role: 
     assert left.device == Device(id="laptop-1", software_version="2.1")
     nameless = Scope(somebody(role)).shown(read(0, device=Device(id="Ada's laptop")))
     assert nameless.device is None
+
+
+@pytest.mark.parametrize("role", [Role.SECURITY_OFFICER, Role.DEVICE_MANAGER])
+def test_who_sees_no_names_of_patients_is_not_told_which_name_was_searched_for(role: Role) -> None:
+    searched = event(
+        "api.called",
+        0,
+        request=Request(method="GET", path="/Patient?name=Patientname"),
+        attributes={"query": "name=Patientname", "note": "slow"},
+    )
+    left = Scope(somebody(role)).shown(searched)
+    assert left.request == Request(method="GET", path="/Patient")
+    assert left.attributes == {"note": "slow"}
+    assert Scope(somebody(Role.AUDITOR)).shown(searched) is searched

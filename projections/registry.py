@@ -198,7 +198,7 @@ def open_snapshot(connection: Connection) -> dict[str, int]:
     """Make the live builds' tables visible to this transaction; returns the checkpoint of each projection."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["open_snapshot"])
-        return dict(cursor.fetchall())
+        return {name: position for name, position, _ in cursor.fetchall()}
 
 
 def list_versions(connection: Connection) -> list[ProjectionStatus]:

@@ -25,24 +25,12 @@ CROSS JOIN audit_trail.log_state
 ORDER BY projection.name ASC, projection.build ASC;
 
 -- name: open_snapshot
--- The live builds' schemas become the search path, so that queries name tables alone. And only plans that follow an
--- index in its order are wanted: they stop at the page's end, whatever the statistics of a young table say. What
+-- The checkpoint of each live projection. Their schemas become the search path, so that queries name tables alone. What
 -- analysts own is read by its full name, and neither hides a name here nor holds an answer back.
 SELECT
-    set_config('search_path', coalesce(string_agg(quote_ident(schema_name), ', '), 'pg_catalog'), true),
-    set_config('enable_hashjoin', 'off', true),
-    set_config('enable_mergejoin', 'off', true),
-    set_config('enable_hashagg', 'off', true),
-    set_config('enable_bitmapscan', 'off', true),
-    set_config('enable_sort', 'off', true),
-    set_config('enable_seqscan', 'off', true),
-    set_config('max_parallel_workers_per_gather', '0', true),
-    set_config('jit', 'off', true)
-FROM audit_trail.projection
-WHERE live AND NOT EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name);
-SELECT
     name,
-    position
+    position,
+    set_config('search_path', string_agg(quote_ident(schema_name), ', ') OVER (), true)
 FROM audit_trail.projection
 WHERE live AND NOT EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name);
 

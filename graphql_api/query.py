@@ -140,7 +140,11 @@ async def _projection(
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> ProjectionModel | None:
-    await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of([name]))
+    freshness = Freshness(min_position, wait_for_position, wait_seconds)
+    if freshness.wanted:
+        # Before anything is waited for, which would tell whether it is there, to who may not know.
+        await info.context.read(info.context.models.projection, name)
+    await info.context.wait(freshness, least_of([name]))
     found = await info.context.read(info.context.models.projection, name)
     return None if found is None else model_from(found)
 

@@ -59,6 +59,7 @@ def test_whether_a_projection_is_there_is_not_told_to_who_may_not_read_it(served
     [
         '{ patient(id: "%s", waitForPosition: 99999, waitSeconds: 0) { events } }',
         '{ user(id: "%s") { events } }',
+        '{ projection(name: "%s", minPosition: 99999) { name } }',
         '{ device(id: "%s") { events } }',
         '{ resource(type: "Observation", id: "%s") { firstSeen } }',
         '{ events(first: 1, filter: {patient: "%s"}) { nodes { id } } }',
@@ -75,5 +76,5 @@ def test_an_error_is_the_same_whether_what_was_asked_for_is_there_or_not(served:
         assert found[0]["extensions"]["code"] in {"FORBIDDEN", "POSITION_NOT_REACHED"}
         return found
 
-    for there in ("18", "ada", "pump-1", "o-18"):
+    for there in ("18", "ada", "pump-1", "o-18", "user"):
         assert errors(there) == errors("nobody")

@@ -58,7 +58,9 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
     """Run the demonstration; returns after Ctrl-C, or after printing with `once`."""
     with _folder() as folder:
         out.print("[bold]Audit Trail[/]: starting database, broker, ingest, projectors and API ...")
-        with Stack(settings, folder, broker) as stack:
+        # Its own issuer, whatever is set for other programs: it asks as an auditor of its own.
+        own = settings.model_copy(update={"auth_issuers": (), "api_tokens_file": None})
+        with Stack(own, folder, broker) as stack:
             messages = list(_input(stack.settings, events))
             _send(stack, messages, out)
             numbers, lags = _await_all(stack, len(messages), out)

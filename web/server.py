@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import Any
 
@@ -32,6 +33,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=graceful_seconds,
             )
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_no_false_alarm)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what would never end by itself, the streams, before the requests that run are waited for."""
@@ -43,6 +45,13 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Take no new connections, finish the requests that run, and return from `run`."""
         self.should_exit = True
+
+
+def _is_no_false_alarm(record: logging.LogRecord) -> bool:
+    """uvicorn says so of each request for a WebSocket that was answered by HTTP, with 401 for instance: whoever has no
+    token could fill the log.
+    """
+    return record.msg != "ASGI callable returned without completing handshake."
 
 
 def listen(host: str, port: int) -> socket.socket:

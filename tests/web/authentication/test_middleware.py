@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from logging.handlers import BufferingHandler
 
 import httpx2
 import pytest
@@ -164,9 +166,14 @@ def test_a_websocket_without_a_good_token_is_closed(served: Served, message: dic
 
 
 def test_a_websocket_with_a_bad_header_is_not_opened(served: Served) -> None:
+    listener = BufferingHandler(1000)
+    logging.getLogger("uvicorn.error").addHandler(listener)
     with pytest.raises(InvalidStatus) as refused, served.open(headers={"Authorization": "Bearer x"}):
         pass
     assert refused.value.response.status_code == 401
+    assert served.stop() < PATIENCE
+    logging.getLogger("uvicorn.error").removeHandler(listener)
+    assert [record for record in listener.buffer if record.levelno >= logging.WARNING] == []
 
 
 def test_nothing_is_asked_before_the_first_message(served: Served) -> None:

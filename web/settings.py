@@ -39,8 +39,8 @@ class WebSettings:
     """What `Retry-After` says while the database or the broker is away."""
     max_subscriptions: int = 200
     """Subscriptions at once, of all clients together; and WebSockets."""
-    socket_recheck: float = 60.0
-    """How often a WebSocket's token is looked at again: one that was revoked ends it."""
+    token_recheck: float = 60.0
+    """How often the token of a WebSocket or a stream is looked at again: one that was revoked ends it."""
     max_connection_subscriptions: int = 10
     """Operations at once on one WebSocket."""
     max_client_subscriptions: int = 50

@@ -59,7 +59,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         """Those of the application, when it sets them: sockets and requests count together."""
         self.denied: Denied = lambda *_: None
         self.recorder: Recorder | None = None
-        self.recheck = settings.socket_recheck
+        self.recheck = settings.token_recheck
         self.known = 0
         """Sockets of principals. Those who have not said yet who they are have places of their own."""
         self._unknown = 0

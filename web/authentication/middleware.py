@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.access.principal import Principal
 from domain.errors import UnauthenticatedError, UnavailableError
 from web.authentication.combined import Authentication
 from web.authentication.rates import Rates
+from web.authentication.streams import Watched
 from web.problems import problem
 from web.settings import WebSettings
 
@@ -79,7 +80,10 @@ class Authenticating:
             await _answer(_slower("requests", wait), scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
-        await self._app(scope, receive, self._watched(scope, send))
+        watched = Watched(
+            send, scope, self._authentication, given, self._denied, self._settings.token_recheck
+        )
+        await self._app(scope, receive, watched)
 
     def _is_open(self, scope: Scope) -> bool:
         path: str = scope["path"]
@@ -107,14 +111,6 @@ class Authenticating:
         else:
             answer = problem(401, exc.message, headers=headers)
         await _answer(answer, scope, receive, send)
-
-    def _watched(self, scope: Scope, send: Send) -> Send:
-        async def watch(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 403:
-                self._denied(scope, 403, "not allowed")
-            await send(message)
-
-        return watch
 
 
 def _is_page_of_graphql(scope: Scope) -> bool:

@@ -15,6 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from domain.access.principal import Role
+from tests.graphql_api.trail import record
+from tests.projections.building import an_event
 from tests.tokens import bearer
 from tests.web.test_subscriptions import Served, received, stack, subscribe
 from web.authentication.api_tokens import ApiToken, ApiTokens
@@ -69,7 +71,7 @@ def test_a_socket_is_closed_when_its_api_token_is_revoked(
 ) -> None:
     file = tmp_path / "tokens.toml"
     text = add_token(file, partial(api_token, Role.AUDITOR))
-    served = Served(trail_url, stack, kinds=[ApiTokens(file)], socket_recheck=0.2)
+    served = Served(trail_url, stack, kinds=[ApiTokens(file)], token_recheck=0.2)
     with served.open(headers={"Authorization": f"Bearer {text}"}) as socket:
         socket.send('{"type": "connection_init"}')
         assert received(socket) == {"type": "connection_ack"}
@@ -78,6 +80,30 @@ def test_a_socket_is_closed_when_its_api_token_is_revoked(
         assert received(socket)["type"] == "next"
         remove_token(file, text.split("_")[1])
         assert close_of(socket) == (4401, "Unauthorized: the token is not valid")
+
+
+def test_an_event_stream_ends_when_its_api_token_is_revoked_before_the_next_event_is_told(
+    trail_url: str, stack: ExitStack, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.toml"
+    text = add_token(file, partial(api_token, Role.AUDITOR))
+    served = Served(trail_url, stack, kinds=[ApiTokens(file)], token_recheck=0.1)
+    headers = {"Authorization": f"Bearer {text}", "Accept": "text/event-stream"}
+    query = {"query": "subscription { eventRecorded { type } }"}
+    with served.client.stream("POST", "/graphql", json=query, headers=headers) as answer:
+        lines = answer.iter_lines()
+        assert served.subscribers(1)
+        record(trail_url, [an_event("user.logged_in")])
+        assert any("user.logged_in" in line for line in lines)
+        time.sleep(0.2)
+        remove_token(file, text.split("_")[1])
+        record(trail_url, [an_event("user.logged_out")])
+        rest = list(lines)
+    assert [line for line in rest if line][-3:-2] == [
+        'data: {"data":null,"errors":[{"message":"the token is not valid","extensions":{"code":"UNAUTHENTICATED"}}]}'
+    ]
+    assert "user.logged_out" not in str(rest)
+    assert served.subscribers(0)
 
 
 def api_token(role: Role, token_id: str, sha256: str) -> ApiToken:

@@ -128,9 +128,11 @@ def test_a_principal_that_asks_too_often_waits(serve: Serve, trail_url: str) -> 
 
 def test_who_guesses_waits(lonely_client: httpx2.Client) -> None:
     del lonely_client.headers["Authorization"]
-    codes = [lonely_client.get("/v1/events").status_code for _ in range(320)]
-    assert set(codes[:300]) == {401}
+    codes: list[int] = []
+    while 429 not in codes and len(codes) < 2000:  # places come back, the fewer the faster the machine is
+        codes.append(lonely_client.get("/v1/events").status_code)
     assert codes[-1] == 429
+    assert (set(codes[:-1]), len(codes) > 300) == ({401}, True)
     assert lonely_client.get("/v1/events", headers=bearer("publisher")).status_code == 403
 
 

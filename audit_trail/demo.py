@@ -22,8 +22,8 @@ from rich.table import Table
 
 from audit_trail import clinic, components, trust
 from audit_trail.embedded.sockets import remove_left_behind
-from audit_trail.settings import Settings
-from audit_trail.stack import BrokerKind, Stack, stay_up
+from audit_trail.settings import FILE_VARIABLE, Settings
+from audit_trail.stack import SETTINGS_FILE, BrokerKind, Stack, stay_up
 from domain.errors import LogInconsistentError, UnavailableError
 from domain.validation import encode_event
 from event_store.database import READER, Connection, only
@@ -71,11 +71,9 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
             token = stack.token(_ROLE)
             out.print(f"\nGraphiQL   {stack.url}/graphql#token={token}", soft_wrap=True)
             out.print(f"REST docs  {stack.url}/docs#token={token}", soft_wrap=True)
-            out.print(
-                f"\nYou are its auditor, for an hour. Others: audit-trail token --role patient --patient 1007"
-                f" --data {stack.folder}",
-                soft_wrap=True,
-            )
+            out.print("\nYou are its auditor, for an hour. For other commands, and tokens of other roles:")
+            out.print(f"export {FILE_VARIABLE}={stack.folder / SETTINGS_FILE}", soft_wrap=True)
+            out.print("audit-trail token --role patient --patient 1007")
             if not once:
                 out.print("\nCtrl-C stops everything that was started here.")
                 stay_up(stack)

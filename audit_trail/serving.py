@@ -69,7 +69,7 @@ def serve(settings: Settings) -> None:
         ),
     )
     try:
-        server.run(app, settings.http_host, settings.http_port)
+        server.run(app, settings.http_host, settings.http_port, trusted_proxies=settings.trusted_proxies)
     finally:
         publisher.close()
         recording.close()

@@ -171,6 +171,10 @@ class Settings(BaseSettings):
         False,
         description="Whether /log answers without a token: it holds no personal data, and anyone may verify.",
     )
+    trusted_proxies: List = Field(
+        (),
+        description="Addresses or networks of the proxies whose X-Forwarded-For says where a client is.",
+    )
     requests_per_minute: int = Field(
         60_000, ge=1, description="Requests of one principal a minute, on average; more are answered 429."
     )
@@ -239,6 +243,7 @@ class Settings(BaseSettings):
     @field_validator(
         "kafka_bootstrap_servers",
         "auth_issuers",
+        "trusted_proxies",
         "auth_audiences",
         "auth_role_map",
         "auth_actor_claims",

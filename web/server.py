@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
@@ -17,7 +18,15 @@ _MAX_SOCKET_MESSAGE = 256 * 1024
 class Server(uvicorn.Server):
     """uvicorn, stopped by a signal in the main thread or by `stop` from any other."""
 
-    def __init__(self, app: Any, *, graceful_seconds: int = 20, log_level: str = "warning") -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        graceful_seconds: int = 20,
+        log_level: str = "warning",
+        trusted_proxies: Sequence[str] = (),
+    ) -> None:
+        """`trusted_proxies`: the addresses or networks whose `X-Forwarded-For` says where a client is."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -28,6 +37,8 @@ class Server(uvicorn.Server):
                 lifespan="on",
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=list(trusted_proxies),
                 ws_max_size=_MAX_SOCKET_MESSAGE,
                 log_level=log_level,
                 timeout_graceful_shutdown=graceful_seconds,
@@ -73,7 +84,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(app: Any, host: str, port: int, *, graceful_seconds: int = 20) -> None:
+def run(
+    app: Any, host: str, port: int, *, graceful_seconds: int = 20, trusted_proxies: Sequence[str] = ()
+) -> None:
     """Serve `app` until SIGINT or SIGTERM. Raises `ConfigurationError` when the address is taken."""
     with listen(host, port) as listener:
-        Server(app, graceful_seconds=graceful_seconds).run(sockets=[listener])
+        server = Server(app, graceful_seconds=graceful_seconds, trusted_proxies=trusted_proxies)
+        server.run(sockets=[listener])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
@@ -32,9 +32,9 @@ NO_DATABASE = "postgresql://localhost:1/none"
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[httpx2.Client]:
+def serving(app: Any, trusted_proxies: Sequence[str] = ()) -> Iterator[httpx2.Client]:
     """A client of `app`, served by uvicorn in a thread until the end."""
-    server = Server(app, graceful_seconds=5)
+    server = Server(app, graceful_seconds=5, trusted_proxies=trusted_proxies)
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

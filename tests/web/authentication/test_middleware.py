@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from logging.handlers import BufferingHandler
+from typing import Any
 
 import httpx2
 import pytest
+from starlette.responses import Response
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.tokens import bearer, token
-from tests.web.conftest import Serve
+from tests.web.conftest import Serve, serving
 from tests.web.test_subscriptions import Served, received
 
 EVERY_WAY_IN = [
@@ -224,3 +226,20 @@ def test_openapi_says_what_needs_a_token_and_what_is_answered_without(serve: Ser
                     "WWW-Authenticate" in operation["responses"].get("401", {}).get("headers", {})
                 ) == needs
                 assert ("429" in operation["responses"]) == needs
+
+
+@pytest.mark.parametrize(("trusted", "addresses"), [((), 1), (("127.0.0.1",), 3)])
+def test_a_header_says_where_a_client_is_only_when_its_proxy_is_trusted(
+    trusted: tuple[str, ...], addresses: int
+) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            seen.append(scope["client"][0])
+            await Response("")(scope, receive, send)
+
+    with serving(app, trusted_proxies=trusted) as client:
+        for address in ("9.9.9.9", "8.8.8.8", "7.7.7.7"):
+            client.get("/", headers={"X-Forwarded-For": address})
+    assert len(set(seen)) == addresses

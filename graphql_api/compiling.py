@@ -127,7 +127,8 @@ class _Writer:
         if field is None or field.args or self._fields > MAX_FIELDS:
             raise _NotPlainError
         value = self._value_name()
-        return self._value(field.type, value, f"{value} := o.{_attribute(field)}", group)
+        name = _attribute(field)
+        return self._value(field.type, value, f"{value} := o.{_paths(parent_type).get(name, name)}", group)
 
     def _value(self, type: GraphQLOutputType, value: str, given: str, group: FieldDetailsList) -> str:
         """The expression that completes the variable `value`; `given` is its name, or what gives it its value."""
@@ -210,6 +211,13 @@ def _attribute(field: GraphQLField) -> str:
         raise _NotPlainError
     name: str = definition.python_name
     return name
+
+
+def _paths(object_type: GraphQLObjectType) -> Mapping[str, str]:
+    """Where a class says that its attributes can be read directly, instead of by its properties."""
+    definition: Any = object_type.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    found: Mapping[str, str] = getattr(definition and definition.origin, "__paths__", {})
+    return found
 
 
 def _checking(object_type: GraphQLObjectType, known: set[type[Any]]) -> Callable[[Any], None]:

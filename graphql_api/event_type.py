@@ -92,13 +92,17 @@ def _show(field: str, read: Callable[[ShownEvent], Any]) -> None:
     setattr(ShownEvent, field, property(read))
 
 
-for _field in ("position", "recorded_at", "stream", "stream_position"):
-    _show(_field, attrgetter(f"recorded.{_field}"))
-for _field in AuditEvent.__struct_fields__:
-    _show(_field, attrgetter(f"recorded.event.{_field}"))
+_PATHS = {name: f"recorded.{name}" for name in ("position", "recorded_at", "stream", "stream_position")}
+_PATHS |= {name: f"recorded.event.{name}" for name in AuditEvent.__struct_fields__}
+for _field, _path in _PATHS.items():
+    _show(_field, attrgetter(_path))
 _show("id", lambda shown: encode_id("Event", str(shown.event_id)))
 _show("category", lambda shown: _entry(shown.recorded.event.type).category)
 _show("action", lambda shown: (event := shown.recorded.event).action or _entry(event.type).action)
+
+
+# A property costs more than what it reads. `action` has one that does more.
+setattr(Event, "__paths__", {name: path for name, path in _PATHS.items() if name != "action"})  # noqa: B010
 
 
 def _entry(type: str) -> EventType:

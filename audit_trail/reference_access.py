@@ -29,7 +29,7 @@ _ROLES: dict[Role, tuple[str, str]] = {
     ),
     Role.DEVICE_MANAGER: (
         "Keeps devices and services running.",
-        "those of devices and services as such, and all of the devices of the claim `devices`",
+        "those of devices, what services do as such (no `api.called`), and all of the devices of the claim `devices`",
     ),
     Role.PUBLISHER: (
         "A system that reports events, as the services of the claim `sources` or as any.",

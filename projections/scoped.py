@@ -8,6 +8,8 @@ as if it were not there; what may not be asked raises `AccessDeniedError`, whate
 from __future__ import annotations
 
 from domain.access.grants import Operation, Part
+from domain.access.named import is_name
+from domain.errors import AccessDeniedError
 from domain.event import ActorKind
 from projections.answers import (
     DeviceActivity,
@@ -21,7 +23,7 @@ from projections.filters import EventFilter, PageRequest
 from projections.read_models import DEFAULT_LIMIT
 from projections.scoped_answers import shown_device, shown_patient, shown_service, shown_user
 from projections.scoped_events import ScopedEvents
-from projections.scoped_questions import asked_of_table
+from projections.scoped_questions import NAMES, asked_of_table
 from projections.scoped_tables import patients_of, require_table
 from projections.table_pages import LiveProjection, RowPage, RowRequest
 
@@ -41,14 +43,14 @@ class ScopedModels(ScopedEvents):
 
     def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
         """Who dealt with a patient: for who sees all events, and for the patient."""
-        hidden = self._scope.hidden(Operation.READ_PATIENT, id)
+        hidden = self._hidden(Operation.READ_PATIENT, id)
         found = self._models.patient(id, limit)
         self._note_subject("patient", id, limit, found is not None, [id])
         return None if found is None else shown_patient(found, hidden)
 
     def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
         """What a user did: for who sees all events, and for that user."""
-        hidden = self._scope.hidden(Operation.READ_USER, id)
+        hidden = self._hidden(Operation.READ_USER, id)
         found = self._models.user(id, limit)
         if found is None:
             self._note_subject("user", id, limit, False, [])
@@ -59,7 +61,7 @@ class ScopedModels(ScopedEvents):
 
     def device(self, id: str, limit: int = DEFAULT_LIMIT) -> DeviceActivity | None:
         """A device over time."""
-        hidden = self._scope.hidden(Operation.READ_DEVICE, id)
+        hidden = self._hidden(Operation.READ_DEVICE, id)
         found = self._models.device(id, limit)
         self._note_subject("device", id, limit, found is not None, [])
         return None if found is None else shown_device(found, hidden)
@@ -73,7 +75,7 @@ class ScopedModels(ScopedEvents):
 
     def resource(self, type: str, id: str) -> ResourceActivity | None:
         """When a resource was touched."""
-        self._scope.hidden(Operation.READ_RESOURCE, id)
+        self._hidden(Operation.READ_RESOURCE, id)
         found = self._models.resource(type, id)
         self._reads.note("resource", {"type": type, "id": id}, int(found is not None))
         return found
@@ -101,6 +103,13 @@ class ScopedModels(ScopedEvents):
         found = self._models.table_rows(request)
         self._reads.note("table_rows", asked_of_table(request), len(found.rows), patients_of(found))
         return found
+
+    def _hidden(self, operation: Operation, id: str) -> frozenset[Part]:
+        """What is hidden in a summary. An id that is a name is not told, and so is not confirmed either."""
+        hidden = self._scope.hidden(operation, id)
+        if hidden & NAMES and is_name(id) and id not in self._scope.principal.patients:
+            raise AccessDeniedError(operation)
+        return hidden
 
     def _require_reading(self) -> None:
         if not self._scope.may(Operation.READ_EVENTS):

@@ -9,6 +9,7 @@ from msgspec import to_builtins
 
 from domain.access.bounding import said_of
 from domain.access.grants import ALL, Part, Rows
+from domain.access.named import is_name
 from projections.counts import CountBy
 from projections.export_manifest import given_of
 from projections.filters import EventFilter, PageRequest, any_of
@@ -23,7 +24,9 @@ _ABOUT: dict[Part, frozenset[str]] = {
     Part.CLIENT: frozenset({"address", "address_in", "address_prefix"}),
     Part.OTHER_PATIENTS: frozenset({"resource_type", "resource_id", "device", "device_in"}),
 }  # fmt: skip
-_PATIENTS = ("patient", "patient_in")
+NAMES = frozenset({Part.STAFF_NAMES, Part.PATIENT_NAMES})
+_PERSONS = ("actor", "user", "patient", "device", "resource_id")
+_LISTS_OF_PERSONS = ("actor_in", "user_in", "patient_in", "device_in")
 
 
 def parts_of(
@@ -36,7 +39,17 @@ def parts_of(
         parts |= {part for part, names in _ABOUT.items() if names & given}
         if not _named(each) <= set(own_patients):
             parts.add(Part.OTHER_PATIENTS)
+        if each.actor_prefix is not None or any(map(is_name, _ids(each) - set(own_patients))):
+            parts |= NAMES
     return frozenset(parts)
+
+
+def _ids(filter: EventFilter) -> set[str]:
+    """The ids of persons that a filter asks for: one that is a name could be guessed."""
+    return {
+        *(value for name in _PERSONS if (value := getattr(filter, name)) is not None),
+        *(value for name in _LISTS_OF_PERSONS for value in getattr(filter, name)),
+    }
 
 
 def patients_asked(filter: EventFilter) -> frozenset[str]:
@@ -60,6 +73,7 @@ def _filter(rows: Rows) -> EventFilter:
     return EventFilter(
         **any_of(patient=rows.patients, actor=rows.actors, service=rows.sources, device=rows.devices),
         categories=tuple(category.value for category in rows.categories),
+        types=rows.types,
     )
 
 

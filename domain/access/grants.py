@@ -61,6 +61,7 @@ class Rows(Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     categories: tuple[Category, ...] = ()
+    types: tuple[str, ...] = ()
 
     def admits(self, event: AuditEvent) -> bool:
         """Whether `event` is one of them."""
@@ -71,6 +72,8 @@ class Rows(Struct, frozen=True, kw_only=True):
         if self.sources and event.source.service not in self.sources:
             return False
         if self.devices and not (_devices(event) & set(self.devices)):
+            return False
+        if self.types and event.type not in self.types:
             return False
         return not self.categories or category_of(event.type) in self.categories
 
@@ -171,6 +174,12 @@ def _grant(role: Role, rows: Iterable[Rows], hidden: frozenset[Part]) -> Grant:
     return Grant(role=role, operations=OPERATIONS[role], rows=tuple(rows), hidden=hidden)
 
 
+_OF_MACHINES = tuple(
+    name for name, entry in CATALOGUE.items() if entry.category is Category.SERVICE and name != "api.called"
+)
+"""What services do as such. A call of an API is somebody's, and about whom it was made."""
+
+
 def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
     if role in _EVERYTHING:
         yield ALL
@@ -179,7 +188,8 @@ def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
     elif role is Role.CLINICIAN and principal.actors:
         yield Rows(actors=principal.actors)
     elif role is Role.DEVICE_MANAGER:
-        yield Rows(categories=(Category.DEVICE, Category.SERVICE))
+        yield Rows(categories=(Category.DEVICE,))
+        yield Rows(types=_OF_MACHINES)
         if principal.devices:
             yield Rows(devices=principal.devices)
 

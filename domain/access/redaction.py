@@ -19,6 +19,9 @@ _NAMES = frozenset({Part.PATIENT_NAMES, Part.STAFF_NAMES, Part.FREE_TEXT})
 _OF_STAFF = frozenset({"practitioner", "practitionerrole", "person", "user", "account", "staff", "employee"})
 _OF_PATIENTS = frozenset({"patient", "relatedperson", "person"})
 """Types of resources, in small letters, that are somebody: a change of roles has the user as its resource."""
+_LOG = "auditlog"
+_PLAIN_ADDRESS = 2
+"""Slashes of an address that names nobody, such as ``/v1/events``."""
 _AGENTS, _QUERY = "agents", "query"
 """The attributes with those who took part beside the actor, and with what was searched for: see `interop.fhir`."""
 
@@ -84,6 +87,9 @@ def _tells(resource: Resource, hidden: frozenset[Part], own_patients: Collection
         return True
     if Part.OTHER_PATIENTS in hidden and kind in _OF_PATIENTS and id not in own_patients:
         return True
+    if kind == _LOG and hidden & (_NAMES | {Part.STAFF_IDS, Part.OTHER_PATIENTS}):
+        # What was asked of the trail is an address, which may end in whom it was asked about: /v1/users/...
+        return resource.id.count("/") > _PLAIN_ADDRESS
     return bool(hidden & _NAMES) and is_name(resource.id)
 
 

@@ -10,18 +10,19 @@ import pytest
 from domain.access.grants import Part
 from projections.counts import CountBy
 from projections.filters import GROUPS, EventFilter
-from projections.scoped_questions import parts_of
+from projections.scoped_questions import NAMES, parts_of
 
 NOTHING_HIDDEN: frozenset[Part] = frozenset()
 STAFF, CLIENT, OTHERS = Part.STAFF_IDS, Part.CLIENT, Part.OTHER_PATIENTS
 ABOUT: dict[str, frozenset[Part]] = {
     **dict.fromkeys(
         (
-            "actor", "actor_in", "actor_prefix", "user", "user_in",
+            "actor", "actor_in", "user", "user_in",
             "session", "session_in", "correlation_id", "correlation_id_in",
         ),
         frozenset({STAFF}),
     ),
+    "actor_prefix": frozenset({STAFF}) | NAMES,
     **dict.fromkeys(("device", "device_in"), frozenset({STAFF, OTHERS})),
     **dict.fromkeys(("address", "address_in", "address_prefix"), frozenset({CLIENT})),
     **dict.fromkeys(("patient", "patient_in", "resource_type", "resource_id"), frozenset({OTHERS})),
@@ -64,6 +65,21 @@ def test_a_condition_asks_about_its_part_wherever_it_stands(name: str) -> None:
         EventFilter(patient="17", not_=EventFilter(and_=(EventFilter(or_=(condition,)),))),
     ):
         assert parts_of(filter, ("17",)) == ABOUT[name]
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        EventFilter(actor="DOE^JANE"),
+        EventFilter(not_=EventFilter(actor_in=("a", "Jane Doe"))),
+        EventFilter(user="Jane Doe"),
+        EventFilter(patient="Max Muster"),
+        EventFilter(resource_type="Practitioner", resource_id="DOE^JANE"),
+        EventFilter(device="Ada's laptop"),
+    ],
+)
+def test_an_id_that_is_a_name_asks_about_names(filter: EventFilter) -> None:
+    assert parts_of(filter, ()) >= NAMES
 
 
 def test_of_ones_own_patients_one_may_ask() -> None:

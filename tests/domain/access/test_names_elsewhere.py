@@ -79,7 +79,7 @@ def test_a_device_that_is_called_after_its_user_is_shown_without_its_name(role: 
     assert nameless.device is None
 
 
-@pytest.mark.parametrize("role", [Role.SECURITY_OFFICER, Role.DEVICE_MANAGER])
+@pytest.mark.parametrize("role", [Role.SECURITY_OFFICER])
 def test_who_sees_no_names_of_patients_is_not_told_which_name_was_searched_for(role: Role) -> None:
     searched = event(
         "api.called",
@@ -91,3 +91,26 @@ def test_who_sees_no_names_of_patients_is_not_told_which_name_was_searched_for(r
     assert left.request == Request(method="GET", path="/Patient")
     assert left.attributes == {"note": "slow"}
     assert Scope(somebody(Role.AUDITOR)).shown(searched) is searched
+
+
+def test_a_device_manager_sees_what_machines_do_and_no_calls_of_people() -> None:
+    scope = Scope(somebody(Role.DEVICE_MANAGER))
+    assert scope.admits(event("configuration.changed", 0))
+    assert scope.admits(event("health_check.failed", 0))
+    assert not scope.admits(event("api.called", 0, request=Request(method="GET", path="/patients/1034")))
+
+
+@pytest.mark.parametrize("role", [Role.PATIENT, Role.ANALYST])
+def test_the_record_of_a_look_does_not_say_whom_it_was_about(role: Role) -> None:
+    looked = event(
+        "audit_log.read",
+        0,
+        patients=(Patient(id="17"),),
+        resources=(
+            Resource(type="AuditLog", id="/v1/users/p.paragraph"),
+            Resource(type="AuditLog", id="/v1/events"),
+        ),
+    )
+    left = Scope(somebody(role)).shown(looked)
+    assert left.resources == (Resource(type="AuditLog", id="/v1/events"),)
+    assert Scope(somebody(Role.AUDITOR)).shown(looked) is looked

@@ -22,6 +22,7 @@ from ingest.publishing import Message
 from interop.decoding import decode
 from web.access import Access
 from web.documenting import NATIVE_EXAMPLE, answer, problems
+from web.looking import looking_at
 from web.problems import problem
 from web.settings import WebSettings
 
@@ -148,11 +149,15 @@ def publishing_routes(
         async with places:
             until = time.monotonic() + settings.publishing_wait
             try:
-                return await threads.run(
+                response, denied = await threads.run(
                     _publish, publisher, scope, settings, body, list(request.headers.items()), until
                 )
             except _UnreadableError as exc:
                 return exc.response
+        looking = looking_at(request)
+        if denied and looking is not None:
+            looking.denied("a report that these credentials may not make, among others")
+        return response
 
     return router
 
@@ -164,7 +169,8 @@ def _publish(
     body: bytes,
     headers: list[tuple[str, str]],
     until: float,
-) -> Response:
+) -> tuple[Response, bool]:
+    """The answer, and whether an item was refused for want of rights. Raises when all were."""
     if time.monotonic() > until:
         raise UnavailableError("this request waited too long for those before it")
     kept = _kafka_headers(headers)
@@ -187,10 +193,11 @@ def _publish(
         raise denied
     if not messages:
         errors = [msgspec.to_builtins(item) for item in items]
-        return problem(422, "no item is a valid audit event", errors=errors)
+        return problem(422, "no item is a valid audit event", errors=errors), denied is not None
     publisher.publish(messages)
     answered = Accepted(accepted=len(messages), rejected=len(items) - len(messages), events=items)
-    return Response(msgspec.json.encode(answered), 202, media_type="application/json")
+    response = Response(msgspec.json.encode(answered), 202, media_type="application/json")
+    return response, denied is not None
 
 
 def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[bytes]:

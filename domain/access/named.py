@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _NAME = re.compile(r"\s|[^\W\d_]\^[^\W\d_]")
 """A blank, or the ``DOE^JANE`` of HL7 and DICOM. No identifier that was made to be one has either."""
@@ -11,3 +12,12 @@ _NAME = re.compile(r"\s|[^\W\d_]\^[^\W\d_]")
 def is_name(id: str | None) -> bool:
     """Whether `id` reads like a person's name. One of a single word can't be told from an id."""
     return id is not None and _NAME.search(id) is not None
+
+
+def is_like(name: str, other: str) -> bool:
+    """Whether a person could take one name for the other: they differ in case, blanks, dashes or what is invisible."""
+    return _seen(name) == _seen(other)
+
+
+def _seen(name: str) -> str:
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of
+from domain.access.looks import LOG
+from domain.access.named import is_like
 from domain.access.principal import Principal, Role
 from domain.access.redaction import shown
 from domain.access.staff_disclosure import SERVICE
@@ -78,13 +80,15 @@ class Scope:
     def require_report(self, event: AuditEvent) -> None:
         """Raise unless the principal may publish `event`: as its own service, and nothing of the trail itself.
 
-        Nor in its name, unless that is one of the principal's own: a denied access would be anybody's to invent.
+        Nor in its name, or in one that looks like it, unless that is one of the principal's own; nor of looks into the
+        trail: a denied access would be anybody's to invent.
         """
         self.require(Operation.PUBLISH)
         sources = self.principal.sources
         service = event.source.service
-        allowed = service in sources if sources else service != SERVICE
-        if not allowed or category_of(event.type) is Category.TRAIL:
+        allowed = service in sources if sources else not is_like(service, SERVICE)
+        own = category_of(event.type) is Category.TRAIL or any(r.type == LOG for r in event.resources)
+        if not allowed or own:
             raise AccessDeniedError(Operation.PUBLISH)
 
     @property

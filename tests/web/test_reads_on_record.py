@@ -313,6 +313,19 @@ def test_a_principal_who_may_not_is_named(served: OnRecord) -> None:
     assert "events" in (graphql.outcome_reason or "")
 
 
+def test_a_report_in_the_name_of_another_is_on_record_also_among_others(served: OnRecord) -> None:
+    forged = json.loads(encode_event(read(0)))
+    headers = bearer("publisher", subject="a-service", sources=["another-service"])
+    answer = served.client.post("/v1/events", json=[{"x": 1}, forged], headers=headers)
+    assert answer.status_code == 422
+    [denied] = served.events(1)
+    assert (denied.type, denied.actor.id, denied.request and denied.request.status) == (
+        "access.denied",
+        "a-service",
+        403,
+    )
+
+
 def test_an_export_says_that_it_begins_whom_it_tells_of_and_how_it_ended(
     migrated_url: str, broker: Broker, topic: str
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from domain.access.principal import Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
-from domain.event import Source
+from domain.event import Resource, Source
 from tests.domain.access.knowing import somebody
 from tests.graphql_api.trail import event
 
@@ -18,3 +18,23 @@ def test_a_publisher_for_any_service_does_not_report_as_the_trail_itself(role: R
     with pytest.raises(AccessDeniedError):
         Scope(somebody(role)).require_report(denied)
     Scope(somebody(role, sources=("audit-trail",))).require_report(denied)
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["audit-trail ", " audit-trail", "Audit-Trail", "audit\u2010trail", "audit-trail\u200b", "audit trail"],
+)
+def test_nor_in_a_name_that_looks_like_its_own(service: str) -> None:
+    with pytest.raises(AccessDeniedError):
+        Scope(somebody(Role.PUBLISHER)).require_report(
+            event("access.denied", 0, source=Source(service=service))
+        )
+    Scope(somebody(Role.PUBLISHER)).require_report(
+        event("access.denied", 0, source=Source(service="audit-service"))
+    )
+
+
+def test_nor_of_looks_into_the_trail() -> None:
+    look = event("access.denied", 0, resources=(Resource(type="AuditLog", id="/v1/events"),))
+    with pytest.raises(AccessDeniedError):
+        Scope(somebody(Role.PUBLISHER)).require_report(look)

@@ -42,22 +42,26 @@ _PARTS: dict[Part, tuple[str, str]] = {
     Part.PATIENT_NAMES: (
         (
             "`patients[].name`, and the actor's name when a patient acted; patients whose id is a name; what was "
-            "searched for: the query of `request.path`, and `query` and names of `agents` in `attributes`"
+            "searched for: the query of `request.path`, and `query` and names of `agents` in `attributes`; resources "
+            "whose id is a name, and of type `AuditLog` those longer than `/v1/events`"
         ),
-        "",
+        "ids that are names, `actor_prefix`",
     ),
     Part.OTHER_PATIENTS: (
         (
             "those not one's own, also as actors and among the resources; of an event about several: resources, "
-            "changes, device, codes, disclosure"
+            "changes, device, codes, disclosure; resources of type `AuditLog` as above"
         ),
         "`patient` that is not one's own, `device`, `resource_type`, `resource_id`",
     ),
-    Part.STAFF_NAMES: ("`actor.name`, an actor's id that is a name, and `device.name`", ""),
+    Part.STAFF_NAMES: (
+        "`actor.name`, an actor's id that is a name, and `device.name`; resources as with `patient_names`",
+        "ids that are names, `actor_prefix`",
+    ),
     Part.STAFF_IDS: (
         (
             "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`, and resources that are "
-            "persons; the actor's roles are shown"
+            "persons, or of type `AuditLog` as above; the actor's roles are shown"
         ),
         "`actor`, `user`, `device`, `session`, `correlation_id`; counts by actor",
     ),

@@ -133,7 +133,8 @@ _PSEUDONYMISED = frozenset({
 HIDDEN: dict[Role, frozenset[Part]] = {
     Role.SECURITY_OFFICER: frozenset({Part.PATIENT_NAMES, Part.VALUES, Part.DISCLOSURE}),
     Role.ANALYST: _PSEUDONYMISED,
-    Role.DEVICE_MANAGER: frozenset({Part.PATIENT_NAMES, Part.DISCLOSURE}),
+    # Of their devices people's calls are seen too, whose address may name a patient.
+    Role.DEVICE_MANAGER: frozenset({Part.PATIENT_NAMES, Part.CLIENT, Part.DISCLOSURE}),
     # CJEU C-579/21: when and for what purpose, but not which of the staff, unless that was decided.
     Role.PATIENT: frozenset({
         Part.OTHER_PATIENTS,

@@ -89,7 +89,7 @@ def _tells(resource: Resource, hidden: frozenset[Part], own_patients: Collection
         return True
     if kind == _LOG and hidden & (_NAMES | {Part.STAFF_IDS, Part.OTHER_PATIENTS}):
         # What was asked of the trail is an address, which may end in whom it was asked about: /v1/users/...
-        return resource.id.count("/") > _PLAIN_ADDRESS
+        return resource.id.count("/") > _PLAIN_ADDRESS or is_name(resource.id)
     return bool(hidden & _NAMES) and is_name(resource.id)
 
 

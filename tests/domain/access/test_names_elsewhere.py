@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from domain.access.grants import Operation, Part
 from domain.access.named import is_name
 from domain.access.principal import Role
 from domain.access.scope import Scope
-from domain.event import Actor, AuditEvent, Device, Patient, Request, Resource
+from domain.errors import AccessDeniedError
+from domain.event import Actor, AuditEvent, Client, Device, Patient, Request, Resource
 from domain.validation import encode_event
 from tests.domain.access.knowing import somebody
 from tests.graphql_api.trail import event, read
@@ -100,6 +102,22 @@ def test_a_device_manager_sees_what_machines_do_and_no_calls_of_people() -> None
     assert not scope.admits(event("api.called", 0, request=Request(method="GET", path="/patients/1034")))
 
 
+def test_a_device_manager_is_not_told_from_where_and_how_people_used_a_device_in_their_care() -> None:
+    scope = Scope(somebody(Role.DEVICE_MANAGER))
+    called = event(
+        "api.called",
+        0,
+        device=Device(id="pump-1"),
+        client=Client(address="10.0.0.9", user_agent="Browser"),
+        request=Request(method="GET", path="/patients/1034"),
+    )
+    assert scope.admits(called)
+    left = scope.shown(called)
+    assert (left.client, left.request) == (None, None)
+    with pytest.raises(AccessDeniedError):
+        scope.rows(Operation.READ_EVENTS, {Part.CLIENT})
+
+
 @pytest.mark.parametrize("role", [Role.PATIENT, Role.ANALYST])
 def test_the_record_of_a_look_does_not_say_whom_it_was_about(role: Role) -> None:
     looked = event(
@@ -108,6 +126,7 @@ def test_the_record_of_a_look_does_not_say_whom_it_was_about(role: Role) -> None
         patients=(Patient(id="17"),),
         resources=(
             Resource(type="AuditLog", id="/v1/users/p.paragraph"),
+            Resource(type="AuditLog", id="/fhir/Jane Doe"),
             Resource(type="AuditLog", id="/v1/events"),
         ),
     )

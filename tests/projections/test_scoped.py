@@ -151,6 +151,28 @@ def test_summaries_hide_what_events_hide(told: Trail) -> None:
     assert (change.path, change.before, change.after) == ("phone", None, None)
 
 
+@pytest.mark.parametrize("role", [Role.ANALYST, Role.SECURITY_OFFICER])
+@pytest.mark.parametrize("name", ["DOE^JANE", "No Body"])
+def test_who_sees_no_names_can_not_guess_one_by_asking_for_its_summary(
+    told: Trail, role: Role, name: str
+) -> None:
+    told.given(an_event(minute=9, actor={"id": "DOE^JANE"}, patients=[{"id": "DOE^JANE"}]))
+    models, reads = models_of(told, somebody(role))
+    for ask in (
+        lambda: models.user(name),
+        lambda: models.patient(name),
+        lambda: models.device(name),
+        lambda: models.resource("Practitioner", name),
+        lambda: models.events(EventFilter(actor=name), PAGE),
+        lambda: models.events(EventFilter(actor_prefix=name[:3]), PAGE),
+    ):
+        with pytest.raises(AccessDeniedError):
+            ask()
+    assert not reads
+    auditor, _ = models_of(told, somebody(Role.AUDITOR))
+    assert (auditor.user(name) is not None) is (name == "DOE^JANE")
+
+
 def test_a_security_officer_sees_the_names_of_users_and_not_those_of_patients_who_are_users(
     told: Trail,
 ) -> None:

@@ -115,6 +115,8 @@ async def _projection_advanced(
     context = info.context
     feed = _feed(context)
     _check(after)
+    # Positions are for whoever reads anything; to follow each projection by its name is to see the status.
+    await context.read(context.models.projections)
     async with feed.subscribed(context.client_key):
         positions = await context.read(context.models.positions)
         if names is not None and not set(names) <= set(positions):

@@ -90,6 +90,11 @@ class SubscribingEndpoint(GraphQLEndpoint):
         else:
             self._unknown += step
 
+    async def reject_websocket(self, request: WebSocket) -> WebSocket:
+        """See the base class, which asks for it when a page of another site would connect."""
+        self.denied(request.scope, 403, "a page of another site")
+        return await super().reject_websocket(request)
+
     def let_in(self, scope: Scope, principal: Principal) -> bool:
         """Have a socket be the principal's from now on; False when there is no place."""
         if self.known >= self._max_connections:

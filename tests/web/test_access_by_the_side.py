@@ -24,8 +24,12 @@ def served(migrated_url: str) -> Iterator[Served]:
         yield Served(migrated_url, stack)
 
 
-@pytest.mark.parametrize(("role", "told"), [("publisher", False), ("patient", True), ("operator", True)])
-def test_who_reads_nothing_does_not_follow_the_projections(served: Served, role: str, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("role", "told"), [("publisher", False), ("patient", False), ("auditor", True), ("operator", True)]
+)
+def test_who_may_not_read_the_status_does_not_follow_the_projections(
+    served: Served, role: str, told: bool
+) -> None:
     with served.open(headers=bearer(role)) as socket:
         socket.send('{"type": "connection_init"}')
         received(socket)

@@ -15,9 +15,6 @@ import httpx2
 import pytest
 from kafka.admin import KafkaAdminClient
 from msgspec.structs import replace
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
-from websockets.typing import Origin, Subprotocol
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.tansu import TansuBroker
@@ -314,39 +311,6 @@ def test_a_principal_who_may_not_is_named(served: OnRecord) -> None:
     graphql = served.events(2)[-1]
     assert (graphql.type, graphql.actor.id, graphql.attributes["via"]) == ("access.denied", "olga", "graphql")
     assert "events" in (graphql.outcome_reason or "")
-
-
-def test_a_report_in_the_name_of_another_is_on_record_also_among_others(served: OnRecord) -> None:
-    forged = json.loads(encode_event(read(0)))
-    headers = bearer("publisher", subject="a-service", sources=["another-service"])
-    answer = served.client.post("/v1/events", json=[{"x": 1}, forged], headers=headers)
-    assert answer.status_code == 422
-    [denied] = served.events(1)
-    assert (denied.type, denied.actor.id, denied.request and denied.request.status) == (
-        "access.denied",
-        "a-service",
-        403,
-    )
-
-
-def test_a_page_of_another_site_that_would_connect_is_on_record_with_whose_token(served: OnRecord) -> None:
-    with (
-        pytest.raises(InvalidStatus) as refused,
-        connect(
-            f"ws://127.0.0.1:{served.port}/graphql",
-            subprotocols=[Subprotocol("graphql-transport-ws")],
-            additional_headers=AUDITOR,
-            origin=Origin("https://elsewhere.example"),
-        ),
-    ):
-        pass
-    assert refused.value.response.status_code == 403
-    [denied] = served.events(1)
-    assert (denied.type, denied.actor.id, denied.request and denied.request.status) == (
-        "access.denied",
-        "p.paragraph",
-        403,
-    )
 
 
 def test_an_export_says_that_it_begins_whom_it_tells_of_and_how_it_ended(

@@ -24,6 +24,7 @@ from domain.errors import (
     UnrecordedError,
 )
 from graphql_api.waiting import BehindError
+from projections.filters import FilterTooLargeError
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 class Code(StrEnum):
     """The values of `extensions.code`."""
 
+    BAD_REQUEST = "BAD_REQUEST"
     BAD_USER_INPUT = "BAD_USER_INPUT"
     BAD_CURSOR = "BAD_CURSOR"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
@@ -67,7 +69,8 @@ def from_domain(exc: AuditTrailError) -> QueryError:
             asOfPosition=exc.as_of_position,
         )
     if isinstance(exc, RejectedError):
-        return QueryError(Code.BAD_USER_INPUT, exc.message, argument=to_camel_case(exc.field))
+        code = Code.LIMIT_EXCEEDED if isinstance(exc, FilterTooLargeError) else Code.BAD_USER_INPUT
+        return QueryError(code, exc.message, argument=to_camel_case(exc.field))
     if isinstance(exc, AccessDeniedError):
         return QueryError(Code.FORBIDDEN, str(exc))
     if isinstance(exc, UnavailableError):

@@ -54,6 +54,13 @@ MAX_TERMS = 50
 """Conditions of a whole filter, those of the filters within it counted."""
 
 
+class FilterTooLargeError(RejectedError):
+    """Reject: the filter has more conditions, values or levels than are allowed, whatever they are."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(Reason.INVALID_FIELD, message, field=field)
+
+
 class EventFilter(Struct, frozen=True, kw_only=True):
     """All given conditions must hold; of a list, one value must match.
 
@@ -183,13 +190,9 @@ def _check_size(filter: EventFilter) -> None:
         if any(not part.given() for part in level):
             raise RejectedError(Reason.MISSING_FIELD, "a filter within it has no condition", field="filter")
         if level and depth > MAX_DEPTH:
-            raise RejectedError(
-                Reason.INVALID_FIELD, f"at most {MAX_DEPTH} levels of and, or, not", field="filter"
-            )
+            raise FilterTooLargeError(f"at most {MAX_DEPTH} levels of and, or, not", "filter")
         if terms > MAX_TERMS or len(level) > MAX_TERMS:
-            raise RejectedError(
-                Reason.INVALID_FIELD, f"at most {MAX_TERMS} conditions in all", field="filter"
-            )
+            raise FilterTooLargeError(f"at most {MAX_TERMS} conditions in all", "filter")
 
 
 def _check_conditions(filter: EventFilter) -> None:
@@ -200,7 +203,7 @@ def _check_conditions(filter: EventFilter) -> None:
     for name in LISTS:
         values = getattr(filter, name)
         if len(values) > MAX_VALUES:
-            raise RejectedError(Reason.INVALID_FIELD, f"at most {MAX_VALUES} values", field=name)
+            raise FilterTooLargeError(f"at most {MAX_VALUES} values", name)
         for value in values:
             _check_text(name, value, MAX_TEXT if name in ANY_OF else 1024)
     _check_words("types", filter.types, CATALOGUE)

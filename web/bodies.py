@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from graphql_api.errors import Code, QueryError
 from web.problems import problem
 
 
@@ -28,22 +32,36 @@ class BodyLimit:
             return
         limit = self._limit(scope["path"])
         if _declared(scope) > limit:
-            await _too_large(limit)(scope, receive, send)
+            await _too_large(scope, limit)(scope, receive, send)
             return
         try:
             async with asyncio.timeout(self._timeout):
                 body = await _read(receive, limit)
         except TimeoutError:
-            await problem(408, "the body did not arrive in time")(scope, receive, send)
+            late = "the body did not arrive in time"
+            await _refusal(scope, 408, Code.BAD_REQUEST, late)(scope, receive, send)
             return
         if body is None:
-            await _too_large(limit)(scope, receive, send)
+            await _too_large(scope, limit)(scope, receive, send)
             return
         await self._app(scope, _replaying(body, receive), send)
 
 
-def _too_large(limit: int) -> ASGIApp:
-    return problem(413, f"the body may be {limit} bytes long", headers={"Connection": "close"})
+def _too_large(scope: Scope, limit: int) -> Response:
+    long = f"the body may be {limit} bytes long"
+    return _refusal(scope, 413, Code.LIMIT_EXCEEDED, long, {"Connection": "close"})
+
+
+def _refusal(
+    scope: Scope, status: int, code: Code, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    """A problem, or for a client of GraphQL an answer in the shape that it reads."""
+    if scope["path"] != "/graphql":
+        return problem(status, message, headers=headers)
+    wanted = "application/graphql-response+json"
+    media = wanted if wanted in Headers(scope=scope).get("accept", "") else "application/json"
+    body = msgspec.json.encode({"errors": [QueryError(code, message).formatted]})
+    return Response(body, status, headers, media)
 
 
 def _declared(scope: Scope) -> int:

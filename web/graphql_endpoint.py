@@ -16,7 +16,7 @@ from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
 from graphql_api.context import Context, ProvableLog
-from graphql_api.errors import QueryError
+from graphql_api.errors import Code, QueryError
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from graphql_api.waiting import Waiting
@@ -66,7 +66,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             response = await self.run(request)
         except HTTPException as exc:
             headers = {"Allow": "GET, POST" if self.allow_queries_via_get else "POST"}
-            extensions = exc.extensions if isinstance(exc, _RefusedError) else {"code": "BAD_REQUEST"}
+            extensions = exc.extensions if isinstance(exc, _RefusedError) else {"code": Code.BAD_REQUEST}
             response = Response(
                 msgspec.json.encode({"errors": [{"message": exc.reason, "extensions": extensions}]}),
                 exc.status_code,
@@ -128,7 +128,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     def _bounded(self, batch: list[Any]) -> list[Any]:
         if 1 <= len(batch) <= self._limits.max_batch:
             return batch
-        raise HTTPException(400, f"a batch holds from 1 to {self._limits.max_batch} operations")
+        wrong = f"a batch holds from 1 to {self._limits.max_batch} operations"
+        raise _RefusedError(QueryError(Code.LIMIT_EXCEEDED, wrong)) if batch else HTTPException(400, wrong)
 
     def _operation(self, data: Any) -> GraphQLRequestData:
         if not isinstance(data, dict):
@@ -187,7 +188,7 @@ def media_type(request: Request) -> str | None:
 
 
 class _RefusedError(HTTPException):
-    """A request that names no document that may be executed; it keeps the error's code."""
+    """A request of which nothing may be executed; it keeps the error's code."""
 
     def __init__(self, error: QueryError) -> None:
         super().__init__(400, error.message)

@@ -206,7 +206,7 @@ def test_filters_hold_filters(execute: Execute, models: ReadModels) -> None:
         ({"patientIn": []}, "BAD_USER_INPUT", "patientIn"),
         ({"not": {}}, "BAD_USER_INPUT", "filter"),
         ({"not": {"types": ["record.raed"]}}, "BAD_USER_INPUT", "types"),
-        ({"and": [{"actor": str(n)} for n in range(51)]}, "BAD_USER_INPUT", "filter"),
+        ({"and": [{"actor": str(n)} for n in range(51)]}, "LIMIT_EXCEEDED", "filter"),
         ({"not": {"not": {"not": {"not": {"not": {"not": {"actor": "x"}}}}}}}, "LIMIT_EXCEEDED", "filter"),
         ({"addressPrefix": "\0"}, "BAD_USER_INPUT", "addressPrefix"),
     ],

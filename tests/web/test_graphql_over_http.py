@@ -104,7 +104,9 @@ def test_queries_by_get_can_be_switched_off(serve: Serve, trail_url: str) -> Non
 def test_a_batch_is_limited_in_number_and_in_events(client: httpx2.Client) -> None:
     one = {"query": QUERY}
     assert client.post("/graphql", json=[one] * 3).json() == [ANSWER] * 3
-    assert client.post("/graphql", json=[one] * 6).status_code == 400
+    for many, code in ((6, "LIMIT_EXCEEDED"), (0, "BAD_REQUEST")):
+        refused = client.post("/graphql", json=[one] * many)
+        assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (400, code)
     big = {"query": "{ a: events(first: 100) { asOfPosition } b: events(first: 50) { asOfPosition } }"}
     errors = [answer.get("errors") for answer in client.post("/graphql", json=[big] * 5).json()]
     assert sum(error is not None for error in errors) == 2
@@ -132,7 +134,18 @@ def test_a_large_body_is_refused_also_when_its_length_is_not_declared(lonely_cli
     )
     for response in (declared, chunked):
         assert response.status_code == 413
-        assert response.headers["content-type"] == "application/problem+json"
+        assert response.headers["content-type"] == "application/json"
+        assert response.json()["errors"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+
+
+def test_a_filter_with_too_much_in_it_is_over_a_limit_and_not_wrong_by_itself(client: httpx2.Client) -> None:
+    query = "query ($f: EventFilter) { events(first: 1, filter: $f) { asOfPosition } }"
+    for much, argument in (
+        ({"userIn": [str(n) for n in range(101)]}, "userIn"),
+        ({"or": [{"patient": str(n)} for n in range(51)]}, "filter"),
+    ):
+        answer = client.post("/graphql", json={"query": query, "variables": {"f": much}}).json()
+        assert answer["errors"][0]["extensions"] == {"code": "LIMIT_EXCEEDED", "argument": argument}
 
 
 def test_browsers_get_graphiql_from_our_own_files(serve: Serve, trail_url: str) -> None:

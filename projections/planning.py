@@ -9,6 +9,7 @@ has one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from msgspec import Struct
@@ -67,6 +68,13 @@ def ways(filter: EventFilter, weigh: Weigh | None = None) -> list[Way]:
     every = [way for plan in plans for way in plan]
     weights = dict(zip(map(id, every), weigh(every), strict=True))
     return min(plans, key=lambda plan: sum(weights[id(way)] for way in plan))
+
+
+def is_plain(filter: EventFilter) -> bool:
+    """Whether nothing has to be asked of the database to plan it: no choice of leads, and no range of times."""
+    if any(each.occurred_from or each.occurred_until for each in filter.every()):
+        return False
+    return len(list(islice(_plans(tuple(_conjuncts(filter))), 2))) < 2
 
 
 def is_led(filter: EventFilter) -> bool:

@@ -43,9 +43,10 @@ from projections.filters import (
 )
 from projections.history import ChangePage, HistoryPlace, Shown, find_changes
 from projections.matching import matches
+from projections.one_call import can_be_one_call, find_in_one_call
 from projections.patient import find_patient
 from projections.planning import is_led
-from projections.registry import list_versions, live_builds, open_snapshot
+from projections.registry import list_versions, live_builds, live_schemas, open_snapshot
 from projections.search import complete_up_to, find_events
 from projections.service import find_service
 from projections.table_pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
@@ -83,6 +84,8 @@ class ReadModels:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._schemas: dict[str, str] = {}
+        """Of the live builds, when somebody last looked: see `projections.one_call`."""
 
     def scope_for(self, filter: EventFilter, by: CountBy | None = None) -> EventFilter | None:
         """The scope in which `filter` is answered, or counted; None here, as everything is. It asks no database."""
@@ -96,8 +99,18 @@ class ReadModels:
         """
         check_page(page)
         asked = within(check_filter(filter), scope)
-        with _in_time(not is_led(asked), WALKED), self._database.transaction(read_only=True) as connection:
-            return find_events(connection, asked, page)
+        with _in_time(not is_led(asked), WALKED):
+            if not can_be_one_call(asked, page):
+                with self._database.transaction(read_only=True) as connection:
+                    return find_events(connection, asked, page)
+            if self._schemas:
+                with self._database.snapshots() as connection:
+                    found = find_in_one_call(connection, self._schemas, asked, page)
+                if found is not None:
+                    return found
+            with self._database.transaction(read_only=True) as connection:
+                self._schemas = live_schemas(connection)
+                return find_events(connection, asked, page)
 
     def event_counts(
         self,

@@ -201,6 +201,13 @@ def open_snapshot(connection: Connection) -> dict[str, int]:
         return {name: position for name, position, _ in cursor.fetchall()}
 
 
+def live_schemas(connection: Connection) -> dict[str, str]:
+    """The schema of each projection that `open_snapshot` makes visible."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["live_schemas"])
+        return dict(cursor.fetchall())
+
+
 def list_versions(connection: Connection) -> list[ProjectionStatus]:
     """The state of every build."""
     return [_status(build) for build in list_builds(connection)]

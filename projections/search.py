@@ -22,9 +22,7 @@ def find_events(connection: Connection, filter: EventFilter, page: PageRequest) 
     if as_of < 0:
         return EventPage(events=[], has_next=False, has_previous=False, as_of_position=as_of)
     order: Order = (ByTime if page.by_time else ByPosition)(connection, filter, as_of)
-    # Oldest first is the same list seen from the other end.
-    turned = PageRequest(first=page.last, after=page.before, last=page.first, before=page.after)
-    found = _page(order, turned if page.oldest_first else page)
+    found = _page(order, turned(page))
     positions, older, newer = found.positions, found.older, found.newer
     if page.oldest_first:
         positions.reverse()
@@ -34,6 +32,13 @@ def find_events(connection: Connection, filter: EventFilter, page: PageRequest) 
         has_previous=older if page.oldest_first else newer,
         as_of_position=as_of,
     )
+
+
+def turned(page: PageRequest) -> PageRequest:
+    """The same events newest first: oldest first is the same list seen from the other end."""
+    if not page.oldest_first:
+        return page
+    return PageRequest(first=page.last, after=page.before, last=page.first, before=page.after)
 
 
 class _Found(NamedTuple):

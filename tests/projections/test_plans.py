@@ -15,9 +15,10 @@ import pytest
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
 from projections.counts import CountBy, count_events
-from projections.filters import EventFilter, PageRequest, within
+from projections.filters import MAX_POSITION, EventFilter, PageRequest, within
 from projections.history import find_changes
-from projections.page_sql import build
+from projections.one_call import can_be_one_call
+from projections.page_sql import build, compose
 from projections.planning import MAX_WAYS, Lead, ways
 from projections.registry import open_snapshot
 from projections.search import find_events
@@ -135,6 +136,20 @@ def test_nor_does_any_filter_within_a_scope(
     unled: list[dict[str, Any]] = [{}, {"actions": ("R",)}, {"not_": EventFilter(session="s1")}]
     for asked in unled + INDEXED:
         find_events(explained, within(EventFilter(**asked), scope), PageRequest(first=20))
+
+
+def test_nor_does_a_page_in_one_call_which_bounds_nothing(explained: psycopg2.extensions.connection) -> None:
+    for asked in INDEXED:
+        filter = EventFilter(**asked)
+        if not can_be_one_call(filter, PageRequest(first=20)):
+            continue
+        query = build(explained, filter, MAX_POSITION, positions_alone=True)
+        assert query is not None
+        for newest_first in (True, False):
+            statement, parameters = compose(query, None, None, newest_first=newest_first)
+            with explained.cursor() as cursor:
+                cursor.execute(statement, parameters | {"limit": 20})
+                assert cursor.rowcount
 
 
 def test_nor_do_a_count_and_a_history(explained: psycopg2.extensions.connection) -> None:

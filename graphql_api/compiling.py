@@ -197,11 +197,11 @@ _QUICK: dict[str, tuple[type[Any], str]] = {
     GraphQLString.name: (str, "{}"),
     GraphQLID.name: (str, "{}"),
     GraphQLBoolean.name: (bool, "{}"),
-    "DateTime": (datetime, "{}.isoformat()"),
-    "UUID": (UUID, "str({})"),
+    "DateTime": (datetime, "{}"),
+    "UUID": (UUID, "{}"),
     "Long": (int, "{}"),
 }
-"""What the serializers of these scalars make of a value of exactly that class."""
+"""What the serializers of these scalars make of a value of exactly that class; `encoding` writes times and UUIDs."""
 
 
 def _attribute(field: GraphQLField) -> str:

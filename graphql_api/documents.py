@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from graphql import (
     DocumentNode,
@@ -15,10 +15,11 @@ from graphql import (
     get_operation_ast,
     parse,
 )
-from graphql.validation import ASTValidationRule
+from graphql.validation import ASTValidationRule, specified_rules
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
+from graphql_api.context import Context
 from graphql_api.cost import Cost, estimate
 from graphql_api.errors import Code, QueryError
 from graphql_api.limits import QueryLimits
@@ -79,21 +80,49 @@ class Documents:
 
         return kept(self._costs, (text, operation), estimated, MAX_DOCUMENTS)
 
+    def prepare(
+        self,
+        schema: GraphQLSchema,
+        text: str,
+        document: DocumentNode,
+        operation: str | None,
+        variables: Mapping[str, Any] | None,
+        context: Context,
+        rules: tuple[type[ASTValidationRule], ...] = specified_rules,
+    ) -> Prepared:
+        """What is wrong with a request before it is executed, and what it costs; `context` is charged with that."""
+        errors = self.validate(schema, text, document, rules)
+        if errors:
+            return Prepared(errors, {})
+        cost = self.cost(schema, text, document, operation).of(variables)
+        told = {"cost": {"requested": cost, "limit": self._limits.max_cost}}
+        try:
+            context.charge(cost)
+        except QueryError as exc:
+            return Prepared([exc], told)
+        return Prepared([], told)
+
+
+class Prepared(NamedTuple):
+    """The errors of a request that is not executed for them, and the `extensions` of its answer."""
+
+    errors: list[GraphQLError]
+    extensions: dict[str, Any]
+
 
 class Prepare(SchemaExtension):
-    """Parses and validates a request's document, and counts what it costs."""
+    """Parses and validates a subscription's document, and counts what it costs."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._cost: dict[str, int] | None = None
+        self._told: dict[str, Any] = {}
 
     def on_parse(self) -> Iterator[None]:
         """Put the document into the context."""
         context = self.execution_context
         if context.query:
             context.graphql_document = self._documents.parse(context.query)
-            if context._provided_operation_name is None:
-                _check_one_operation(context.graphql_document)
+            check_operation(context.graphql_document, context._provided_operation_name)
         yield
 
     def on_validate(self) -> Iterator[None]:
@@ -101,34 +130,25 @@ class Prepare(SchemaExtension):
         context = self.execution_context
         assert context.query is not None
         assert context.graphql_document is not None
-        context.pre_execution_errors = self._documents.validate(
+        context.pre_execution_errors, self._told = self._documents.prepare(
             context.schema._schema,
             context.query,
             context.graphql_document,
+            context.operation_name,
+            context.variables,
+            context.context,
             context.validation_rules,
         )
-        if not context.pre_execution_errors:
-            cost = self._documents.cost(
-                context.schema._schema,
-                context.query,
-                context.graphql_document,
-                context.operation_name,
-            ).of(context.variables)
-            self._cost = {"requested": cost, "limit": context.context.limits.max_cost}
-            try:
-                context.context.charge(cost)
-            except QueryError as exc:
-                context.pre_execution_errors = [exc]
         yield
 
     def get_results(self) -> dict[str, Any]:
         """`extensions.cost` of the answer; nothing when there was no operation to estimate."""
-        return {} if self._cost is None else {"cost": self._cost}
+        return self._told
 
 
-def _check_one_operation(document: DocumentNode) -> None:
+def check_operation(document: DocumentNode, name: str | None) -> None:
     """Raise `QueryError` when nothing says which operation is meant: strawberry would take the first."""
-    if sum(isinstance(each, OperationDefinitionNode) for each in document.definitions) > 1:
+    if name is None and sum(isinstance(each, OperationDefinitionNode) for each in document.definitions) > 1:
         raise QueryError(
             Code.VALIDATION_FAILED, "the document has several operations; say which by `operationName`"
         )

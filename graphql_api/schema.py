@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any
 
+import graphql
 import strawberry
 import structlog
-from graphql import GraphQLError, GraphQLSyntaxError, NoSchemaIntrospectionCustomRule, ValidationRule
-from strawberry.extensions import SchemaExtension
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSyntaxError,
+    NoSchemaIntrospectionCustomRule,
+    ValidationRule,
+    execute,
+)
+from strawberry.exceptions import MissingQueryError
+from strawberry.execution import optimized_is_awaitable
+from strawberry.schema._graphql_core import execution_context_class_kwargs
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.schema.schema import DEFAULT_ALLOWED_OPERATION_TYPES
+from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
+from strawberry.utils.operation import get_operation_type
 
 from graphql_api import activity_types as subjects
-from graphql_api.documents import Documents, Prepare
+from graphql_api.documents import Documents, Prepare, check_operation
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected, origin
 from graphql_api.event_type import Event
 from graphql_api.executing import compiling_executor
@@ -29,6 +43,66 @@ log = structlog.get_logger(__name__)
 
 class AuditTrailSchema(strawberry.Schema):
     """The schema; its log tells operators of unexpected errors and repeats nobody's input."""
+
+    documents: Documents
+    masks = True
+    """Whether the words of unexpected errors are kept from clients."""
+
+    async def execute(
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any = None,
+        root_value: Any = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        """See `strawberry.Schema`, which asks each extension at each step: that takes as long as a page's fields.
+
+        What the extensions do for subscriptions stands here in its order.
+        """
+        if not query:
+            raise MissingQueryError
+        told: dict[str, Any] = {}
+        try:
+            document = self.documents.parse(query)
+            check_operation(document, operation_name)
+            _check_type(document, operation_name, allowed_operation_types or DEFAULT_ALLOWED_OPERATION_TYPES)
+            errors, told = self.documents.prepare(
+                self._schema, query, document, operation_name, variable_values, context_value
+            )
+            if errors:
+                return self._refused(errors, told)
+            executed = execute(
+                self._schema,
+                document,
+                root_value=root_value,
+                variable_values=variable_values,
+                operation_name=operation_name,
+                context_value=context_value,
+                is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
+                operation_extensions=operation_extensions,
+                **execution_context_class_kwargs(self.execution_context_class),
+            )
+            result = executed if isinstance(executed, graphql.ExecutionResult) else await executed
+        except (CannotGetOperationTypeError, InvalidOperationTypeError):
+            raise
+        except GraphQLError as exc:
+            return self._refused([exc], told)
+        except Exception as exc:  # noqa: BLE001 - the top of a request: whatever it is, it is logged and masked
+            return self._refused([GraphQLError(str(exc), original_error=exc)], told)
+        return ExecutionResult(result.data, self._told(result.errors), told)
+
+    def _refused(self, errors: list[GraphQLError], extensions: dict[str, Any]) -> ExecutionResult:
+        return PreExecutionError(None, self._told(errors), extensions)
+
+    def _told(self, errors: list[GraphQLError] | None) -> list[GraphQLError] | None:
+        """The errors as the client gets them, once they are logged."""
+        if not errors:
+            return None
+        self.process_errors(errors)
+        return MaskUnexpectedErrors()._process_errors(errors) if self.masks else errors
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
@@ -59,7 +133,11 @@ async def _with_parse_errors(results: AsyncGenerator[Any, None]) -> AsyncGenerat
 
 def make_schema(limits: QueryLimits) -> AuditTrailSchema:
     """The schema under `limits`. Make one per process: the caches of validated documents hang on it."""
-    return AuditTrailSchema(
+    rules: list[type[ValidationRule]] = [size_rule(limits)]
+    if not limits.introspection:
+        rules.append(NoSchemaIntrospectionCustomRule)
+    documents = Documents(limits, rules)
+    schema = AuditTrailSchema(
         Query,
         subscription=Subscription,
         types=list(NODE_TYPES),
@@ -69,17 +147,21 @@ def make_schema(limits: QueryLimits) -> AuditTrailSchema:
             batching_config={"max_operations": limits.max_batch},
             disable_field_suggestions=not limits.introspection,
         ),
-        extensions=_extensions(limits),
+        extensions=[MaskUnexpectedErrors, lambda: Prepare(documents)],
         execution_context_class=compiling_executor(),
     )
+    schema.documents = documents
+    return schema
 
 
-def _extensions(limits: QueryLimits) -> list[Callable[[], SchemaExtension]]:
-    rules: list[type[ValidationRule]] = [size_rule(limits)]
-    if not limits.introspection:
-        rules.append(NoSchemaIntrospectionCustomRule)
-    documents = Documents(limits, rules)
-    return [MaskUnexpectedErrors, lambda: Prepare(documents)]
+def _check_type(document: DocumentNode, name: str | None, allowed: Iterable[OperationType]) -> None:
+    """Raise what the view tells clients of when there is no such operation, or not by this method."""
+    try:
+        type = get_operation_type(document, name)
+    except RuntimeError as exc:
+        raise CannotGetOperationTypeError(name) from exc
+    if type not in allowed:
+        raise InvalidOperationTypeError(type)
 
 
 NODE_TYPES = (

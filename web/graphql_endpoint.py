@@ -16,6 +16,7 @@ from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
 from graphql_api.context import Context, ProvableLog
+from graphql_api.encoding import encode
 from graphql_api.errors import Code, QueryError
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
@@ -163,7 +164,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         content_type = sub_response.headers["content-type"]
         refused = isinstance(response_data, dict) and "data" not in response_data
         status = 400 if refused and content_type.startswith(GRAPHQL) else 200
-        return Response(msgspec.json.encode(response_data), status, {"content-type": content_type})
+        return Response(encode(response_data), status, {"content-type": content_type})
 
 
 def client_key(connection: Request | WebSocket) -> str:

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
-import msgspec
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from graphql import GraphQLError, OperationType, get_operation_ast, parse
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 
 from domain.access.principal import Principal
 from graphql_api.context import Context, ProvableLog
+from graphql_api.encoding import encode
 from graphql_api.feed import Feed
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
@@ -182,7 +182,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
 
     def encode_json(self, data: object) -> str:
         """JSON of one line."""
-        return msgspec.json.encode(data).decode()
+        return encode(data).decode()
 
 
 class _Stream(StreamingResponse):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from contextlib import closing
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from strawberry.types import ExecutionResult
 from domain.event import Change, RecordedEvent, Resource
 from event_store.database import READER, Database
 from graphql_api.cursors import encode_cursor, encode_id
+from graphql_api.encoding import encode
 from graphql_api.limits import QueryLimits
 from projections.filters import EventFilter
 from projections.read_models import ReadModels
@@ -41,7 +43,7 @@ def ask(execute: Execute, models: ReadModels, query: str, **variables: Any) -> d
     result = execute(models, query, **variables)
     assert result.errors is None, result.errors
     assert result.data is not None
-    return result.data
+    return json.loads(encode(result.data))  # type: ignore[no-any-return]
 
 
 def test_an_event_is_found_by_its_id_with_all_that_was_sent(execute: Execute, models: ReadModels) -> None:

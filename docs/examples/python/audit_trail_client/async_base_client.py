@@ -97,9 +97,7 @@ class AsyncBaseClient:
     ) -> None:
         self.url = url
         self.headers = headers
-        self.http_client = (
-            http_client if http_client else httpx.AsyncClient(headers=headers)
-        )
+        self.http_client = http_client if http_client else httpx.AsyncClient(headers=headers)
 
         self.ws_url = ws_url
         self.ws_headers = ws_headers or {}
@@ -145,9 +143,7 @@ class AsyncBaseClient:
 
     def get_data(self, response: Response) -> dict[str, Any]:
         if not (200 <= response.status_code <= 299):
-            raise GraphQLClientHttpError(
-                status_code=response.status_code, response=response
-            )
+            raise GraphQLClientHttpError(status_code=response.status_code, response=response)
 
         try:
             response_json = response.json()
@@ -163,9 +159,7 @@ class AsyncBaseClient:
         errors = response_json.get("errors")
 
         if errors:
-            raise GraphQLClientGraphQLMultiError.from_errors_dicts(
-                errors_dicts=errors, data=data
-            )
+            raise GraphQLClientGraphQLMultiError.from_errors_dicts(errors_dicts=errors, data=data)
 
         return cast(dict[str, Any], data)
 
@@ -198,9 +192,7 @@ class AsyncBaseClient:
                     timeout=5.0,
                 )
             except asyncio.TimeoutError as exc:
-                raise GraphQLClientError(
-                    "Connection ack not received within 5 seconds"
-                ) from exc
+                raise GraphQLClientError("Connection ack not received within 5 seconds") from exc
             await self._send_subscribe(
                 websocket,
                 operation_id=operation_id,
@@ -216,23 +208,15 @@ class AsyncBaseClient:
 
     def _process_variables(
         self, variables: Optional[dict[str, Any]]
-    ) -> tuple[
-        dict[str, Any], dict[str, tuple[str, IO[bytes], str]], dict[str, list[str]]
-    ]:
+    ) -> tuple[dict[str, Any], dict[str, tuple[str, IO[bytes], str]], dict[str, list[str]]]:
         if not variables:
             return {}, {}, {}
 
         serializable_variables = self._convert_dict_to_json_serializable(variables)
         return self._get_files_from_variables(serializable_variables)
 
-    def _convert_dict_to_json_serializable(
-        self, dict_: dict[str, Any]
-    ) -> dict[str, Any]:
-        return {
-            key: self._convert_value(value)
-            for key, value in dict_.items()
-            if value is not UNSET
-        }
+    def _convert_dict_to_json_serializable(self, dict_: dict[str, Any]) -> dict[str, Any]:
+        return {key: self._convert_value(value) for key, value in dict_.items() if value is not UNSET}
 
     def _convert_value(self, value: Any) -> Any:
         if isinstance(value, PydanticBaseModel):
@@ -243,9 +227,7 @@ class AsyncBaseClient:
 
     def _get_files_from_variables(
         self, variables: dict[str, Any]
-    ) -> tuple[
-        dict[str, Any], dict[str, tuple[str, IO[bytes], str]], dict[str, list[str]]
-    ]:
+    ) -> tuple[dict[str, Any], dict[str, tuple[str, IO[bytes], str]], dict[str, list[str]]]:
         files_map: dict[str, list[str]] = {}
         files_list: list[Upload] = []
 
@@ -304,9 +286,7 @@ class AsyncBaseClient:
             "map": json.dumps(files_map, default=to_jsonable_python),
         }
 
-        return await self.http_client.post(
-            url=self.url, data=data, files=files, **kwargs
-        )
+        return await self.http_client.post(url=self.url, data=data, files=files, **kwargs)
 
     async def _execute_json(
         self,
@@ -328,9 +308,7 @@ class AsyncBaseClient:
         )
 
     async def _send_connection_init(self, websocket: ClientConnection) -> None:
-        payload: dict[str, Any] = {
-            "type": GraphQLTransportWSMessageType.CONNECTION_INIT.value
-        }
+        payload: dict[str, Any] = {"type": GraphQLTransportWSMessageType.CONNECTION_INIT.value}
         if self.ws_connection_init_payload:
             payload["payload"] = self.ws_connection_init_payload
         await websocket.send(json.dumps(payload))
@@ -355,9 +333,7 @@ class AsyncBaseClient:
             "operationName": operation_name,
         }
         if variables:
-            payload_inner["variables"] = self._convert_dict_to_json_serializable(
-                variables
-            )
+            payload_inner["variables"] = self._convert_dict_to_json_serializable(variables)
         payload: dict[str, Any] = {
             "id": operation_id,
             "type": GraphQLTransportWSMessageType.SUBSCRIBE.value,
@@ -395,13 +371,9 @@ class AsyncBaseClient:
         if type_ == GraphQLTransportWSMessageType.COMPLETE:
             await websocket.close()
         elif type_ == GraphQLTransportWSMessageType.PING:
-            await websocket.send(
-                json.dumps({"type": GraphQLTransportWSMessageType.PONG.value})
-            )
+            await websocket.send(json.dumps({"type": GraphQLTransportWSMessageType.PONG.value}))
         elif type_ == GraphQLTransportWSMessageType.ERROR:
-            raise GraphQLClientGraphQLMultiError.from_errors_dicts(
-                errors_dicts=payload, data=message_dict
-            )
+            raise GraphQLClientGraphQLMultiError.from_errors_dicts(errors_dicts=payload, data=message_dict)
         elif type_ == GraphQLTransportWSMessageType.CONNECTION_ACK:
             return {"connection_ack": True}
 

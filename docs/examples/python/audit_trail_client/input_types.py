@@ -61,9 +61,7 @@ class EventFilter(BaseModel):
     "The device, or the one that acted, is one of these."
     service_in: Optional[list[str]] = Field(alias="serviceIn", default=None)
     "The reporting service is one of these."
-    correlation_id_in: Optional[list[str]] = Field(
-        alias="correlationIdIn", default=None
-    )
+    correlation_id_in: Optional[list[str]] = Field(alias="correlationIdIn", default=None)
     "The correlation id is one of these."
     session_in: Optional[list[str]] = Field(alias="sessionIn", default=None)
     "The session is one of these."

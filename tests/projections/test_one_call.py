@@ -1,4 +1,4 @@
-"""A page by one call to the server answers what a snapshot of several statements does, whatever becomes of the tables."""
+"""A page by one call answers what a snapshot of several statements does, whatever becomes of the tables."""
 
 from __future__ import annotations
 

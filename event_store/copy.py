@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from struct import Struct
+from struct import Struct, unpack_from
 from typing import Any
 
 from event_store.database import Cursor
@@ -51,3 +51,16 @@ def copy_out_rows(cursor: Cursor, statement: str, fixed: Struct) -> Iterator[tup
         start = at + width
         at = start + values[-1]
         yield values, data[start:at]
+
+
+def only_row(data: bytes) -> list[bytes]:
+    """The fields of the one row of a binary COPY, NULL as no bytes."""
+    (count,) = unpack_from(">h", data, len(HEADER))
+    at = len(HEADER) + 2
+    fields = []
+    for _ in range(count):
+        (size,) = unpack_from(">i", data, at)
+        at += 4
+        fields.append(data[at : at + max(size, 0)])
+        at += max(size, 0)
+    return fields

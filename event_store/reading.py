@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from struct import Struct
-from typing import Any, NamedTuple
+from struct import Struct, iter_unpack
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg2 import sql
@@ -13,7 +14,7 @@ from psycopg2 import sql
 from domain.body import BodyFormat, read_event
 from domain.errors import LogInconsistentError
 from domain.event import RecordedEvent
-from event_store.copy import copy_out_rows, from_us
+from event_store.copy import copy_out_rows, from_us, only_row
 from event_store.database import Connection, only
 
 _COPY = (
@@ -22,32 +23,36 @@ _COPY = (
 _RANGE = sql.SQL(
     _COPY + "position > {after} AND position <= {until} ORDER BY position) TO STDOUT (FORMAT binary)"
 )
-_THESE = sql.SQL(
-    _COPY + "position = ANY((SELECT {positions}::bigint[])::bigint[])) TO STDOUT (FORMAT binary)"
-)
-"""By COPY: a hundred rows of a SELECT, whose values come as text, take twice as long. And by a SELECT of the positions:
-the planner looks at each element of an array that it is given.
-"""
 _CHOSEN = """
 SET LOCAL search_path = {path};
 COPY (
     WITH chosen AS MATERIALIZED ({positions})
-    SELECT number, 0::bigint, 'epoch'::timestamptz, '{none}'::uuid, 0::smallint, convert_to(said, 'UTF8')
-    FROM ({beside}) AS beside (number, said)
-    UNION ALL
-    SELECT position, 0, 'epoch', '{none}', '-1', '' FROM chosen
-    UNION ALL
-    SELECT position, stream_position, recorded_at, stream, format, body FROM audit_trail.event
-    WHERE position = ANY(ARRAY(SELECT position FROM chosen))
+    SELECT
+        (SELECT convert_to(string_agg(beside.number || ' ' || beside.said, E'\\n'), 'UTF8')
+        FROM ({beside}) AS beside (number, said)),
+        (SELECT string_agg(int8send(position), '') FROM chosen),
+        (SELECT string_agg(record_send(ROW(position, stream_position, recorded_at, stream, format, body)), '')
+        FROM audit_trail.event WHERE position = ANY(ARRAY(SELECT position FROM chosen)))
 ) TO STDOUT (FORMAT binary)
 """
-"""An array once more: a join with the event table, which has partitions, is looked up in each of them row by row."""
-_BESIDE, _POSITION = 0, -1
-"""No formats of bodies: what else a row of the same columns can be."""
+_AT = """
+COPY (
+    SELECT string_agg(record_send(ROW(position, stream_position, recorded_at, stream, format, body)), '')
+    FROM audit_trail.event WHERE position = ANY((SELECT {given}::bigint[])::bigint[])
+) TO STDOUT (FORMAT binary)
+"""
+"""Both give one row, whatever it holds: for each row of a COPY the driver gives Python's lock away and waits for it
+anew, which takes longer than the page itself where others want it too. By COPY, as the values of a SELECT come as text.
+And by an array: a join with the event table, which has partitions, is looked up in each of them row by row.
+"""
+_AT_ONCE = 200
+"""Events of one such row at most, where their number is not known: a value of PostgreSQL has 1 GB at most."""
 _COLUMNS = "position, recorded_at, stream, stream_position, format, body"
 _AGGREGATE = int(BodyFormat.AGGREGATE)
 _FIXED = Struct(">hiqiqiqi16sihi")
 """Number of fields; length and value of all but the body; the body's length."""
+_RECORD = Struct(">iiiqiiqiiqii16siihii")
+"""The same of a record: each field has the number of its type before its length."""
 
 
 class Batch(NamedTuple):
@@ -96,29 +101,47 @@ def choose_events(connection: Connection, path: Sequence[str], positions: str, b
     Raises `LogInconsistentError` when there is no event at a position.
     """
     schemas = sql.SQL(", ").join(map(sql.Identifier, path)).as_string(connection)
-    statement = _CHOSEN.format(path=schemas, positions=positions, beside=beside, none=UUID(int=0))
-    chosen: list[int] = []
-    told: list[tuple[int, str]] = []
-    found: dict[int, RecordedEvent] = {}
-    read = _Reading()
-    with connection.cursor() as cursor:
-        for fixed, body in copy_out_rows(cursor, statement, _FIXED):
-            format, position = fixed[-2], fixed[2]
-            if format == _POSITION:
-                chosen.append(position)
-            elif format == _BESIDE:
-                told.append((position, body.decode()))
-            elif format != _AGGREGATE:
-                found[position] = read.event(fixed, body)
-    return Chosen(_in_order(sorted(chosen), found), told)
+    told, chosen, found = _one_row(
+        connection, _CHOSEN.format(path=schemas, positions=positions, beside=beside)
+    )
+    lines = (line.partition(" ") for line in told.decode().split("\n") if line)
+    return Chosen(
+        _in_order(sorted(position for (position,) in iter_unpack(">q", chosen)), dict(_recorded(found))),
+        [(int(number), said) for number, _, said in lines],
+    )
 
 
 def events_at(connection: Connection, positions: Sequence[int]) -> list[RecordedEvent]:
     """The events at these positions, in the order asked for."""
-    # One literal: a hundred that are composed take as long as to decode a hundred events.
-    statement = _THESE.format(positions=sql.Literal(f"{{{','.join(map(str, positions))}}}"))
-    found = {position: event for position, event in _copied(connection, statement) if event is not None}
+    found: dict[int, RecordedEvent] = {}
+    for at in range(0, len(positions), _AT_ONCE):
+        # One literal: a hundred that are composed take as long as to decode a hundred events.
+        given = f"'{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}'"
+        [records] = _one_row(connection, _AT.format(given=given))
+        found.update(_recorded(records))
     return _in_order(positions, found)
+
+
+def _one_row(connection: Connection, statement: str) -> list[bytes]:
+    """The fields of the one row that a COPY gives, NULL as no bytes."""
+    sink = io.BytesIO()
+    with connection.cursor() as cursor:
+        cursor.copy_expert(statement, sink, size=1 << 20)
+    return only_row(sink.getvalue())
+
+
+def _recorded(data: bytes) -> Iterator[tuple[int, RecordedEvent]]:
+    """The events of records, by position, without those of aggregates."""
+    read, unpack, width = _Reading(), _RECORD.unpack_from, _RECORD.size
+    at, end = 0, len(data)
+    while at < end:
+        _, _, _, position, _, _, stream_position, _, _, us, _, _, stream, _, _, format, _, size = unpack(
+            data, at
+        )
+        at += width
+        if format != _AGGREGATE:
+            yield position, read.event(position, stream_position, us, stream, format, data[at : at + size])
+        at += size
 
 
 def _in_order(positions: Sequence[int], found: Mapping[int, RecordedEvent]) -> list[RecordedEvent]:
@@ -133,7 +156,11 @@ def _copied(connection: Connection, statement: sql.Composed) -> Iterator[tuple[i
     read = _Reading()
     with connection.cursor() as cursor:
         for fixed, body in copy_out_rows(cursor, statement.as_string(cursor), _FIXED):
-            yield fixed[2], None if fixed[-2] == _AGGREGATE else read.event(fixed, body)
+            _, _, position, _, stream_position, _, us, _, stream, _, format, _ = fixed
+            if format == _AGGREGATE:
+                yield position, None
+            else:
+                yield position, read.event(position, stream_position, us, stream, format, body)
 
 
 class _Reading:
@@ -144,13 +171,14 @@ class _Reading:
         self._streams: dict[bytes, UUID] = {}
         self._times: dict[int, datetime] = {}
 
-    def event(self, fixed: tuple[Any, ...], body: bytes) -> RecordedEvent:
-        _, _, position, _, stream_position, _, us, _, raw, _, format, _ = fixed
+    def event(
+        self, position: int, stream_position: int, us: int, stream: bytes, format: int, body: bytes
+    ) -> RecordedEvent:
         times, streams = self._times, self._streams
         return RecordedEvent(
             position=position,
             recorded_at=times.get(us) or times.setdefault(us, from_us(us)),
-            stream=streams.get(raw) or streams.setdefault(raw, UUID(bytes=raw)),
+            stream=streams.get(stream) or streams.setdefault(stream, UUID(bytes=stream)),
             stream_position=stream_position,
             event=read_event(format, body),
         )

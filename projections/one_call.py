@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import ProgramLimitExceeded, UndefinedTable
 
 from event_store.database import Connection
 from event_store.reading import choose_events
@@ -33,7 +33,7 @@ def find_in_one_call(
     """The page, on a connection of `Database.snapshots`; `schemas` are those of the projections that were live.
 
     None when it takes a snapshot of several statements: another build is live now, or of two projections that the
-    filter asks one is further than the other, and the page has events that only one knows.
+    filter asks one is further than the other, and the page has events that only one knows, or it has more than 1 GB.
     """
     # In one snapshot the rows of a build end at its checkpoint, so nothing bounds them but that.
     query = build(connection, filter, MAX_POSITION, positions_alone=True)
@@ -52,7 +52,7 @@ def find_in_one_call(
         beside += f" UNION ALL (SELECT position, '' FROM ({nearest}) AS nearest)"
     try:
         found = choose_events(connection, list(schemas.values()), chosen, beside)
-    except UndefinedTable:
+    except (UndefinedTable, ProgramLimitExceeded):
         return None
     positions = {said: position for position, said in found.beside}
     checkpoints = {name: positions.get(f"{name} {schema}", -1) for name, schema in schemas.items()}

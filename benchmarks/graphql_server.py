@@ -1,6 +1,7 @@
 """One uvicorn with both sides of the GraphQL benchmark: the product's application, and beside it the raw one.
 
-`python -m benchmarks.graphql_server URL TOKEN` prints its port. Requests for `/columns` and `/store` never meet it.
+`python -m benchmarks.graphql_server URL TOKEN [BROKER TOPIC]` prints its port. Requests for `/columns` and `/store`
+never meet the product. With a broker and a topic each read is put on record there before it is answered.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audit_trail.components import spare_the_collector
 from domain.access.principal import Principal, Role
+from domain.event import Source
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publishing import Publisher
@@ -29,7 +31,9 @@ from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
 from web.app import create_app
 from web.authentication.combined import Authentication
+from web.looking import Recorder
 from web.probes import StoreProbes
+from web.recording import Recording, RecordingSettings
 from web.server import Server, listen
 from web.settings import WebSettings
 
@@ -128,13 +132,15 @@ class OneToken:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    url, token = sys.argv[1:3]
+    url, token, *record = sys.argv[1:]
     settings = WebSettings(reading_threads=THREADS)
+    broker = IngestSettings(bootstrap_servers=tuple(record[:1]) or ("127.0.0.1:1",))
     with (
         closing(Database(url, READER, size=THREADS)) as database,
-        closing(Publisher(IngestSettings(bootstrap_servers=("127.0.0.1:1",)))) as publisher,
+        closing(Publisher(broker, linger_ms=0)) as publisher,
         listen("127.0.0.1", 0) as listener,
     ):
+        recording = RecordingSettings(topic=record[1]) if record else None
         product = create_app(
             ReadModels(database),
             LogReader(database),
@@ -142,6 +148,7 @@ def main() -> None:
             StoreProbes(database),
             settings,
             authentication=Authentication([OneToken(token)]),
+            recorder=recording and Recorder(Recording(publisher, recording), Source(service="audit-trail")),
         )
         spare_the_collector()  # as `audit-trail serve` does; it holds for both sides
         print(listener.getsockname()[1], flush=True)

@@ -71,7 +71,14 @@ def scope_filter(rows: Sequence[Rows]) -> EventFilter | None:
 
 def _filter(rows: Rows) -> EventFilter:
     return EventFilter(
-        **any_of(patient=rows.patients, actor=rows.actors, service=rows.sources, device=rows.devices),
+        **any_of(
+            patient=rows.patients,
+            user=rows.users,
+            actor=rows.machines,
+            service=rows.sources,
+            device=rows.devices,
+        ),
+        not_=EventFilter(**any_of(user=rows.machines)) if rows.machines else None,
         categories=tuple(category.value for category in rows.categories),
         types=rows.types,
     )

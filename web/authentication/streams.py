@@ -1,4 +1,4 @@
-"""Answers that last: a stream of events ends when its token is good no more."""
+"""Answers that last: a stream of events, or an export, ends when its token is good no more."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ _STREAM = "text/event-stream"
 
 
 class Watched:
-    """Sends an answer. `denied` is told of a 403, and of a stream that is ended with a last event that says why.
+    """Sends an answer. `denied` is told of a 403, and of an answer that is ended as its token is good no more.
 
-    The token is looked at again before what is sent `recheck` seconds after the last look, the stream's own pings too.
+    The token is looked at again before what is sent `recheck` seconds after the last look, a stream's own pings too. A
+    stream of events ends with one that says why. Sending more of anything else, such as an export, then raises
+    `UnauthenticatedError`: what the client has shows that it is not whole.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Watched:
         self._denied = denied
         self._recheck = recheck
         self._next = float("inf")
+        self._streams = False
         self._ended = False
 
     async def __call__(self, message: Message) -> None:
@@ -46,14 +49,18 @@ class Watched:
         if message["type"] == "http.response.start":
             if message["status"] == 403:
                 self._denied(self._scope, 403, "not allowed")
-            if Headers(raw=message.get("headers", ())).get("content-type", "").startswith(_STREAM):
-                self._next = time.monotonic() + self._recheck
+            self._streams = (
+                Headers(raw=message.get("headers", ())).get("content-type", "").startswith(_STREAM)
+            )
+            self._next = time.monotonic() + self._recheck
         elif time.monotonic() >= self._next:
             self._next = time.monotonic() + self._recheck
             why = await self._is_refused()
             if why:
                 self._ended = True
                 self._denied(self._scope, 401, why)
+                if not self._streams:
+                    raise UnauthenticatedError(why)
                 message = {"type": "http.response.body", "body": _last_event(why)}
         await self._send(message)
 

@@ -184,6 +184,17 @@ def test_a_security_officer_sees_the_names_of_users_and_not_those_of_patients_wh
     assert (staff.name, patient.name) == ("Dr Smith", None)
 
 
+def test_a_security_officer_does_not_read_in_a_summary_which_named_patients_a_user_dealt_with(
+    told: Trail,
+) -> None:
+    told.given(an_event(minute=9, patients=[{"id": "Paul Patientname"}]))
+    models, reads = models_of(told, somebody(Role.SECURITY_OFFICER))
+    staff = models.user("dr-smith")
+    assert staff is not None
+    assert (staff.name, [row.patient_id for row in staff.patients]) == ("Dr Smith", ["17"])
+    assert reads.patients == ("17",)
+
+
 def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see_everything(
     told: Trail, tmp_path: Path
 ) -> None:

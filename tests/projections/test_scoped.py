@@ -73,6 +73,18 @@ def test_what_was_asked_is_noted_with_whom_the_answer_told_of(told: Trail) -> No
     assert reads.patients == ("17",)
 
 
+def test_a_count_of_the_events_of_a_patient_tells_of_that_patient(told: Trail) -> None:
+    for asked, patients in (
+        (EventFilter(patient="17"), ("17",)),
+        (EventFilter(or_=(EventFilter(patient="17"), EventFilter(patient_in=("18",)))), ("17", "18")),
+        (EventFilter(and_=(EventFilter(patient="17"),), not_=EventFilter(patient="18")), ("17",)),
+        (EventFilter(patient="nobody"), ()),
+    ):
+        models, reads = models_of(told, somebody(Role.ANALYST))
+        models.event_counts(asked, CountBy.ACTOR)
+        assert reads.patients == patients
+
+
 def test_patients_that_are_hidden_are_not_noted_as_told(told: Trail) -> None:
     told.given(an_event(minute=9, patients=[P17, P18]))
     models, reads = models_of(told, somebody(Role.PATIENT))

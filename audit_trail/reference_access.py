@@ -72,7 +72,7 @@ _PARTS: dict[Part, tuple[str, str]] = {
         ),
         "`actor`, `user`, `device`, `session`, `correlation_id`; counts by actor",
     ),
-    Part.CLIENT: ("`client`, `request`", "`address`"),
+    Part.CLIENT: ("`client`, `request`, and the address of `agents` in `attributes`", "`address`"),
     Part.FREE_TEXT: (
         "`reason`, `outcome_reason`, `codes[].display`, `request.path`, and `attributes` but for `department`",
         "",

@@ -57,7 +57,7 @@ def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[s
         codes = kept.get("codes", event.codes)
         kept["codes"] = tuple(replace(code, display=None) for code in codes)  # type: ignore[attr-defined]
     elif hidden & _NAMES:
-        kept |= _without_names(event)
+        kept |= _without_names(event, hidden)
     if Part.CLIENT in hidden:
         kept |= {"client": None, "request": None}
     if Part.DISCLOSURE in hidden:
@@ -95,11 +95,13 @@ def _tells(resource: Resource, hidden: frozenset[Part], own_patients: Collection
     return bool(hidden & _NAMES) and is_name(resource.id)
 
 
-def _without_names(event: AuditEvent) -> dict[str, object]:
+def _without_names(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:
     """Free text is shown, but for what is known to hold names: who took part, and what was asked for."""
     attributes = {key: value for key, value in event.attributes.items() if key != _QUERY}
     if _AGENTS in attributes:
-        attributes[_AGENTS] = _nameless(attributes[_AGENTS])
+        attributes[_AGENTS] = _nameless(
+            attributes[_AGENTS], {"name"} | ({"address"} if Part.CLIENT in hidden else set())
+        )
     attributes |= {key: _without_named(attributes[key]) for key in _ASKED if key in attributes}
     request = event.request
     if request is not None and request.path is not None:
@@ -122,12 +124,12 @@ def _is_named(value: object) -> bool:
     return isinstance(value, str) and is_name(value)
 
 
-def _nameless(agents: object) -> object:
-    """Who took part, without what they are called."""
+def _nameless(agents: object, hidden: Collection[str]) -> object:
+    """Who took part, without what they are called, and whatever else is hidden of them."""
     if not isinstance(agents, list):
         return []
     return [
-        {key: value for key, value in each.items() if key != "name" and not _is_named(value)}
+        {key: value for key, value in each.items() if key not in hidden and not _is_named(value)}
         for each in agents
         if isinstance(each, dict)
     ]

@@ -116,12 +116,14 @@ def test_a_device_manager_is_not_told_from_where_and_how_people_used_a_device_in
         "event.unclassified",
         0,
         device=Device(id="pump-1"),
+        attributes={"agents": [{"id": "ada", "address": "10.0.0.10", "name": "Ada"}]},
         client=Client(address="10.0.0.9", user_agent="Browser"),
         request=Request(method="GET", path="/patients/1034"),
     )
     assert scope.admits(used)
     left = scope.shown(used)
     assert (left.client, left.request) == (None, None)
+    assert left.attributes == {"agents": [{"id": "ada"}]}
     with pytest.raises(AccessDeniedError):
         scope.rows(Operation.READ_EVENTS, {Part.CLIENT})
 

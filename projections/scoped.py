@@ -77,7 +77,8 @@ class ScopedModels(ScopedEvents):
         """When a resource was touched."""
         self._hidden(Operation.READ_RESOURCE, id)
         found = self._models.resource(type, id)
-        self._reads.note("resource", {"type": type, "id": id}, int(found is not None))
+        patients = [id.rpartition("/")[2]] if found is not None and type == "Patient" else []
+        self._reads.note("resource", {"type": type, "id": id}, int(found is not None), patients)
         return found
 
     def projections(self) -> list[ProjectionStatus]:

@@ -85,6 +85,15 @@ def test_a_count_of_the_events_of_a_patient_tells_of_that_patient(told: Trail) -
         assert reads.patients == patients
 
 
+@pytest.mark.parametrize(("id", "patients"), [("17", ("17",)), ("nobody", ())])
+def test_the_summary_of_a_resource_that_is_a_patient_tells_of_that_patient(
+    told: Trail, id: str, patients: tuple[str, ...]
+) -> None:
+    models, reads = models_of(told, somebody(Role.AUDITOR))
+    models.resource("Patient", id)
+    assert reads.patients == patients
+
+
 def test_patients_that_are_hidden_are_not_noted_as_told(told: Trail) -> None:
     told.given(an_event(minute=9, patients=[P17, P18]))
     models, reads = models_of(told, somebody(Role.PATIENT))

@@ -100,7 +100,8 @@ def test_what_tells_nothing_of_any_event_is_no_look(served: OnRecord, query: str
     [
         ("/v1/events?patient=17&first=2", ["17"]),
         ("/v1/patients/17", ["17"]),
-        ("/v1/event-counts?by=type&patient=17", []),
+        ("/v1/event-counts?by=type&patient=17", ["17"]),
+        ("/v1/event-counts?by=day", []),
         ("/v1/projections/patient/patient_access?first=1", None),
         ("/v1/users/ada", None),
         ("/v1/resources/Observation/o-17", []),

@@ -68,7 +68,7 @@ _PARTS: dict[Part, tuple[str, str]] = {
     Part.STAFF_IDS: (
         (
             "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`, and resources that are "
-            "persons, or of type `AuditLog` as above; the actor's roles are shown, and all of these to a patient who acted"
+            "persons, or of type `AuditLog` as above; the actor's roles are shown, and all of it to a patient who acted"
         ),
         "`actor`, `user`, `device`, `session`, `correlation_id`; counts by actor",
     ),

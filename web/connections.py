@@ -112,6 +112,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
                 await self._endpoint.authentication.principal(self._given)
             except UnauthenticatedError as exc:
                 why = exc.message
+                self._endpoint.denied(self._scope, 401, why)
             except UnavailableError:
                 continue  # what nobody can tell now ends nothing
         # It may have been closed from the other side meanwhile.
@@ -135,6 +136,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
         if principal is None:
             raise QueryError(Code.UNAUTHENTICATED, "say who you are when you connect")
         if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
+            self._endpoint.denied(self._scope, 401, "the token has expired")
             raise QueryError(Code.UNAUTHENTICATED, "the token has expired; connect again with another")
         wait = self._endpoint.rates.ask(principal)
         if wait:

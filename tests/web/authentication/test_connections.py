@@ -72,6 +72,8 @@ def test_a_socket_is_closed_when_its_api_token_is_revoked(
     file = tmp_path / "tokens.toml"
     text = add_token(file, partial(api_token, Role.AUDITOR))
     served = Served(trail_url, stack, kinds=[ApiTokens(file)], token_recheck=0.2)
+    told: list[tuple[int, str]] = []
+    served.endpoint.denied = lambda _, status, why: told.append((status, why))
     with served.open(headers={"Authorization": f"Bearer {text}"}) as socket:
         socket.send('{"type": "connection_init"}')
         assert received(socket) == {"type": "connection_ack"}
@@ -80,6 +82,7 @@ def test_a_socket_is_closed_when_its_api_token_is_revoked(
         assert received(socket)["type"] == "next"
         remove_token(file, text.split("_")[1])
         assert close_of(socket) == (4401, "Unauthorized: the token is not valid")
+    assert told == [(401, "the token is not valid")]
 
 
 def test_an_event_stream_ends_when_its_api_token_is_revoked_before_the_next_event_is_told(

@@ -13,6 +13,8 @@ from domain.errors import UnauthenticatedError, UnavailableError
 from web.authentication.combined import Authentication
 
 _STREAM = "text/event-stream"
+OTHER_RIGHTS = "the token gives other rights now"
+"""Those of an API token are what its file says."""
 
 
 class Watched:
@@ -66,12 +68,12 @@ class Watched:
 
     async def _is_refused(self) -> str:
         try:
-            await self._authentication.principal(self._given)
+            found = await self._authentication.principal(self._given)
         except UnauthenticatedError as exc:
             return exc.message
         except UnavailableError:
             return ""  # what nobody can tell now ends nothing
-        return ""
+        return "" if found == self._scope["state"]["principal"] else OTHER_RIGHTS
 
 
 def _last_event(why: str) -> bytes:

@@ -188,7 +188,8 @@ def _verify(stack: Stack, out: Console) -> None:
         highlight=False,
     )
     out.print(
-        f"A stranger checks it with {stack.url}/log/ and this public key:\n{keys[0].encode()}",
+        "A stranger checks it with this public key, and with "
+        f"{stack.url}/log/, which AUDIT_TRAIL_PUBLIC_LOG opens to who has no token:\n{keys[0].encode()}",
         highlight=False,
         soft_wrap=True,
     )

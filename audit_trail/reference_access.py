@@ -21,7 +21,7 @@ _ROLES: dict[Role, tuple[str, str]] = {
     ),
     Role.CLINICIAN: (
         "Sees what is on record of themselves.",
-        "those in which they are the actor, by the subject's ids",
+        "those in which they are the actor, a person of one of the subject's ids",
     ),
     Role.PATIENT: (
         "Sees who looked at their record, when and why.",
@@ -29,7 +29,10 @@ _ROLES: dict[Role, tuple[str, str]] = {
     ),
     Role.DEVICE_MANAGER: (
         "Keeps devices and services running.",
-        "those of devices, what services do as such (no `api.called`), and all of the devices of the claim `devices`",
+        (
+            "those of devices, what services do as such (no `api.called`), and of the devices of the claim `devices` "
+            "what they do by themselves and what is of no known type"
+        ),
     ),
     Role.PUBLISHER: (
         "A system that reports events, as the services of the claim `sources` or as any.",
@@ -42,7 +45,8 @@ _PARTS: dict[Part, tuple[str, str]] = {
     Part.PATIENT_NAMES: (
         (
             "`patients[].name`, and the actor's name when a patient acted; patients whose id is a name; what was "
-            "searched for: the query of `request.path`, and `query` and names of `agents` in `attributes`; resources "
+            "asked for: the query of `request.path`, the whole of it when there is a name in it, and in `attributes` "
+            "`query`, names of `agents`, and names in the `questions` and `scope` of a look into the trail; resources "
             "whose id is a name, and of type `AuditLog` those longer than `/v1/events`"
         ),
         "ids that are names, `actor_prefix`",
@@ -55,17 +59,20 @@ _PARTS: dict[Part, tuple[str, str]] = {
         "`patient` that is not one's own, `device`, `resource_type`, `resource_id`",
     ),
     Part.STAFF_NAMES: (
-        "`actor.name`, an actor's id that is a name, and `device.name`; resources as with `patient_names`",
+        (
+            "`actor.name`, an actor's id that is a name, and `device.name`; what was asked for and resources as with "
+            "`patient_names`"
+        ),
         "ids that are names, `actor_prefix`",
     ),
     Part.STAFF_IDS: (
         (
             "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`, and resources that are "
-            "persons, or of type `AuditLog` as above; the actor's roles are shown"
+            "persons, or of type `AuditLog` as above; the actor's roles are shown, and all of it to a patient who acted"
         ),
         "`actor`, `user`, `device`, `session`, `correlation_id`; counts by actor",
     ),
-    Part.CLIENT: ("`client`, `request`", "`address`"),
+    Part.CLIENT: ("`client`, `request`, and the address of `agents` in `attributes`", "`address`"),
     Part.FREE_TEXT: (
         "`reason`, `outcome_reason`, `codes[].display`, `request.path`, and `attributes` but for `department`",
         "",

@@ -59,6 +59,10 @@ class ActorKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+PERSONS = frozenset({ActorKind.USER, ActorKind.PATIENT, ActorKind.UNKNOWN})
+"""Actors that count as users: people, and those of whom nobody said that they are none."""
+
+
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Who reports: FHIR AuditEvent.source."""
 

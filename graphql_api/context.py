@@ -247,7 +247,7 @@ class Context:
         if self._wait_until is None:
             self._wait_until = asyncio.get_running_loop().time() + MAX_SECONDS
         try:
-            await self._waiting.until(freshness, reached, self._wait_until)
+            await self._waiting.until(freshness, reached, self._wait_until, models=self.models)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 

@@ -95,10 +95,18 @@ class Waiting:
         self._threads = threads
         self._look: asyncio.Future[dict[str, int]] | None = None
 
-    async def until(self, freshness: Freshness, reached: Reached, latest: float | None = None) -> None:
+    async def until(
+        self,
+        freshness: Freshness,
+        reached: Reached,
+        latest: float | None = None,
+        *,
+        models: Checkpoints | None = None,
+    ) -> None:
         """Return when the answer can have what is wanted. Raises `BehindError` when it can't in time.
 
-        `latest` is a time of the event loop's clock after which there is no waiting any more.
+        `latest` is a time of the event loop's clock after which there is no waiting any more. `models` are those of who
+        asks: whoever may read nothing is not told how far the trail is.
         """
         freshness.check()
         if not freshness.wanted:
@@ -108,7 +116,7 @@ class Waiting:
         loop = asyncio.get_running_loop()
         end = min(loop.time() + seconds, latest if latest is not None else math.inf)
         # The first look is its own: one that is under way may have begun before the client learnt the position.
-        found = reached(await self._threads.run(self._models.positions))
+        found = reached(await self._threads.run((models or self._models).positions))
         while found < position and (left := end - loop.time()) > 0:
             await asyncio.sleep(min(_PAUSE, left))
             found = reached(await self._shared_look())

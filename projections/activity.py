@@ -9,16 +9,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from domain.catalogue import CATALOGUE
-from domain.event import Action, ActorKind, Outcome, RecordedEvent
+from domain.event import PERSONS, Action, Outcome, RecordedEvent
 from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import ResourceActivity
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM
 from projections.tables import Column, Index, Kind, Row, Table
-
-PERSONS = frozenset({ActorKind.USER, ActorKind.PATIENT, ActorKind.UNKNOWN})
-"""Actors that count as users: people, and those of whom nobody said that they are none."""
 
 OUTCOME_CODES = {
     Outcome.SUCCESS: 0,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from domain.catalogue import CATALOGUE
-from domain.event import Action, ActorKind, AuditEvent, RecordedEvent
-from projections.activity import DEFAULT_ACTIONS, PERSONS
+from domain.event import PERSONS, Action, ActorKind, AuditEvent, RecordedEvent
+from projections.activity import DEFAULT_ACTIONS
 from projections.conditions import types_of
 from projections.filters import EventFilter
 

@@ -55,7 +55,7 @@ class ScopedModels(ScopedEvents):
         if found is None:
             self._note_subject("user", id, limit, False, [])
             return None
-        shown = shown_user(found, self._without_patients(hidden, id))
+        shown = shown_user(found, hidden, named=self._is_named(hidden, id))
         self._note_subject("user", id, limit, True, [row.patient_id for row in shown.patients])
         return shown
 
@@ -77,7 +77,8 @@ class ScopedModels(ScopedEvents):
         """When a resource was touched."""
         self._hidden(Operation.READ_RESOURCE, id)
         found = self._models.resource(type, id)
-        self._reads.note("resource", {"type": type, "id": id}, int(found is not None))
+        patients = [id.rpartition("/")[2]] if found is not None and type == "Patient" else []
+        self._reads.note("resource", {"type": type, "id": id}, int(found is not None), patients)
         return found
 
     def projections(self) -> list[ProjectionStatus]:
@@ -115,13 +116,12 @@ class ScopedModels(ScopedEvents):
         if not self._scope.may(Operation.READ_EVENTS):
             self._scope.require(Operation.READ_STATUS)
 
-    def _without_patients(self, hidden: frozenset[Part], user: str) -> frozenset[Part]:
-        """What is hidden when this user is one of the staff: a summary has patients that act, too."""
-        if hidden & {Part.PATIENT_NAMES, Part.STAFF_NAMES} != {Part.PATIENT_NAMES}:
-            return hidden
+    def _is_named(self, hidden: frozenset[Part], user: str) -> bool:
+        """Whether this user's own name is shown: a summary has patients that act, too."""
+        if hidden & NAMES != {Part.PATIENT_NAMES}:
+            return not hidden & NAMES
         page = self._models.events(EventFilter(user=user), PageRequest(first=1)).events
-        by_staff = all(each.event.actor.kind is not ActorKind.PATIENT for each in page) and bool(page)
-        return hidden - {Part.PATIENT_NAMES} if by_staff else hidden
+        return all(each.event.actor.kind is not ActorKind.PATIENT for each in page) and bool(page)
 
     def _note_subject(self, kind: str, id: str, limit: int, found: bool, patients: list[str]) -> None:
         self._reads.note(kind, {"id": id, "limit": limit}, int(found), patients if found else [])

@@ -27,16 +27,13 @@ def shown_patient(found: PatientActivity, hidden: AbstractSet[Part]) -> PatientA
     return replace(found, accesses=rows)
 
 
-def shown_user(found: UserActivity, hidden: AbstractSet[Part]) -> UserActivity:
-    """Who may see a user's summary sees the ids in it: that is what a summary is asked by."""
+def shown_user(found: UserActivity, hidden: AbstractSet[Part], *, named: bool) -> UserActivity:
+    """Who may see a user's summary sees the ids in it: that is what a summary is asked by. `named`: and the name."""
     if Part.OTHER_PATIENTS in hidden:
         found = replace(found, patients=[])
-    if not _hides_names(hidden):
-        return found
-    patients = [
-        row for row in found.patients if Part.PATIENT_NAMES not in hidden or not is_name(row.patient_id)
-    ]
-    return replace(found, name=None, patients=patients)
+    if Part.PATIENT_NAMES in hidden:
+        found = replace(found, patients=[row for row in found.patients if not is_name(row.patient_id)])
+    return found if named else replace(found, name=None)
 
 
 def shown_device(found: DeviceActivity, hidden: AbstractSet[Part]) -> DeviceActivity:

@@ -19,7 +19,7 @@ from projections.counts import CountBy, EventCounts
 from projections.filters import EventFilter, EventPage, PageRequest, check_page
 from projections.history import ChangePage, HistoryPlace
 from projections.read_models import DEFAULT_LIMIT, ReadModels
-from projections.scoped_questions import asked_of, parts_of, patients_asked, scope_filter
+from projections.scoped_questions import asked_of, parts_of, patients_asked, patients_counted, scope_filter
 
 
 class ScopedEvents:
@@ -60,7 +60,10 @@ class ScopedEvents:
         if by is CountBy.ACTOR and self._scope.hides_somewhere({Part.STAFF_NAMES, Part.PATIENT_NAMES}):
             buckets = [replace(each, key=None) if is_name(each.key) else each for each in found.buckets]
             found = replace(found, buckets=buckets)
-        self._reads.note("event_counts", asked_of(filter, by=by.value, limit=limit), len(found.buckets))
+        patients = patients_counted(filter) if found.events else []
+        self._reads.note(
+            "event_counts", asked_of(filter, by=by.value, limit=limit), len(found.buckets), patients
+        )
         return found
 
     def resource_changes(

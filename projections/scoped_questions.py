@@ -57,6 +57,12 @@ def patients_asked(filter: EventFilter) -> frozenset[str]:
     return frozenset().union(*(_named(each) for each in filter.every()))
 
 
+def patients_counted(filter: EventFilter) -> list[str]:
+    """Those of whom a count tells: whose events it counts, and not those whose events it leaves out."""
+    within = (patients_counted(each) for each in (*filter.and_, *filter.or_))
+    return sorted(_named(filter).union(*within))
+
+
 def _named(filter: EventFilter) -> frozenset[str]:
     return frozenset({*filter.patient_in, *([filter.patient] if filter.patient is not None else [])})
 
@@ -71,7 +77,14 @@ def scope_filter(rows: Sequence[Rows]) -> EventFilter | None:
 
 def _filter(rows: Rows) -> EventFilter:
     return EventFilter(
-        **any_of(patient=rows.patients, actor=rows.actors, service=rows.sources, device=rows.devices),
+        **any_of(
+            patient=rows.patients,
+            user=rows.users,
+            actor=rows.machines,
+            service=rows.sources,
+            device=rows.devices,
+        ),
+        not_=EventFilter(**any_of(user=rows.machines)) if rows.machines else None,
         categories=tuple(category.value for category in rows.categories),
         types=rows.types,
     )

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from domain.event import Outcome, RecordedEvent
+from domain.event import PERSONS, Outcome, RecordedEvent
 from event_store.database import Connection
 from event_store.statements import load
-from projections.activity import PERSONS
 from projections.answers import UserAction, UserActivity, UserPatient, UserSession
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM, latest

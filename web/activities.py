@@ -209,7 +209,7 @@ def _subject(
         if query.limit > limits.max_list:
             raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limits.max_list}", field="limit")
         models = await access.models_of(request)
-        await waiting.until(query.freshness(), least_of(projections))
+        await waiting.until(query.freshness(), least_of(projections), models=models)
         activity = await threads.run(find, models, id, query.limit)
         if activity is None:
             return problem(404, f"no event names this {singular}")
@@ -240,7 +240,7 @@ def _resources(
             )
         place = None if query.after is None else _place(query.after)
         models = await access.models_of(request)
-        await waiting.until(query.freshness(), least_of(["activity"]))
+        await waiting.until(query.freshness(), least_of(["activity"]), models=models)
         page = await threads.run(models.resource_changes, type, id, query.path, first, place)
         query.freshness().compare(page.as_of_position)
         listed = ChangeList(
@@ -263,7 +263,7 @@ def _resources(
     ) -> Response:
         refuse_repeated(request)
         models = await access.models_of(request)
-        await waiting.until(query.freshness(), least_of(["activity"]))
+        await waiting.until(query.freshness(), least_of(["activity"]), models=models)
         activity = await threads.run(models.resource, type, id)
         if activity is None:
             return problem(404, "no event names this resource")

@@ -17,6 +17,7 @@ from domain.errors import UnauthenticatedError, UnavailableError
 from graphql_api.context import Context
 from graphql_api.errors import Code, QueryError
 from graphql_api.schema import AuditTrailSchema
+from web.authentication.streams import OTHER_RIGHTS
 from web.graphql_endpoint import client_key
 from web.recorded import recorded_results
 
@@ -109,11 +110,14 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
                 why = "the token has expired"
                 break
             try:
-                await self._endpoint.authentication.principal(self._given)
+                found = await self._endpoint.authentication.principal(self._given)
+                why = "" if found == principal else OTHER_RIGHTS
             except UnauthenticatedError as exc:
                 why = exc.message
             except UnavailableError:
                 continue  # what nobody can tell now ends nothing
+            if why:
+                self._endpoint.denied(self._scope, 401, why)
         # It may have been closed from the other side meanwhile.
         with suppress(RuntimeError):
             await self.websocket.close(_UNAUTHENTICATED, f"Unauthorized: {why}")
@@ -135,6 +139,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
         if principal is None:
             raise QueryError(Code.UNAUTHENTICATED, "say who you are when you connect")
         if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
+            self._endpoint.denied(self._scope, 401, "the token has expired")
             raise QueryError(Code.UNAUTHENTICATED, "the token has expired; connect again with another")
         wait = self._endpoint.rates.ask(principal)
         if wait:

@@ -84,7 +84,7 @@ def counting_routes(access: Access, threads: Threads, waiting: Waiting, limits: 
         try:
             scope = models.scope_for(filter, query.by)
             check_counted(filter, query.by, limits.max_unindexed_days, scope)
-            await waiting.until(freshness, partial(complete_up_to, filter))
+            await waiting.until(freshness, partial(complete_up_to, filter), models=models)
             counts = await threads.run(models.event_counts, filter, query.by, query.first)
         except RejectedError as exc:
             raise renamed(exc) from exc

@@ -19,7 +19,7 @@ from pydantic import Field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from domain.errors import ConfigurationError, Reason, RejectedError
+from domain.errors import ConfigurationError, Reason, RejectedError, UnauthenticatedError
 from graphql_api.reading import Threads
 from projections.export import ExportRequest, Format, Opened, check_request
 from projections.export_stream import stream
@@ -159,6 +159,8 @@ class _Download(Response):
                 sending.result()
             else:
                 log.info("export_client_gone")
+        except UnauthenticatedError:
+            log.info("export_token_ended")  # the answer stays without its end, and the connection is closed
         finally:
             away.cancel()
             sending.cancel()

@@ -24,8 +24,8 @@ from web.problems import problem
 
 TEXT = "text/plain; charset=utf-8"
 OCTETS = "application/octet-stream"
-FOR_EVER = "public, max-age=31536000, immutable"
-ASK_AGAIN = "public, no-cache"
+FOR_EVER = "max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
 """Caches may keep it, and ask with its ETag whether it is still the newest."""
 
 _CHECKPOINT_EXAMPLE = (
@@ -45,6 +45,8 @@ _NOTHING = "nothing was recorded yet, so nothing is signed"
 def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool) -> APIRouter:
     """The routes that mirrors, monitors and verifiers read; `public` are for those too who are nobody."""
     needed = [] if public else [Depends(access.needing(Operation.READ_PROOFS))]
+    # What needs a token is kept by nobody who would hand it on without one (RFC 9111, section 3.5).
+    whose = "public" if public else "private"
     router = APIRouter(prefix="/log", tags=["log"], dependencies=needed)
 
     @router.head("/checkpoint", include_in_schema=False)
@@ -55,7 +57,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503)},
     )
     async def checkpoint(request: Request) -> Response:
-        return _text(request, await threads.run(log.checkpoint), _NOTHING)
+        return _text(request, await threads.run(log.checkpoint))
 
     @router.head("/vkey", include_in_schema=False)
     @router.get(
@@ -66,7 +68,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     )
     async def vkey(request: Request) -> Response:
         keys = await threads.run(log.signing_keys)
-        return _text(request, "".join(f"{key.encode()}\n" for key in keys).encode(), _NOTHING)
+        return _text(request, "".join(f"{key.encode()}\n" for key in keys).encode())
 
     @router.head("/vkeys", include_in_schema=False)
     @router.get(
@@ -77,7 +79,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     )
     async def vkeys(request: Request) -> Response:
         keys = await threads.run(log.first_sizes)
-        return _text(request, "".join(f"{size} {key.encode()}\n" for size, key in keys).encode(), _NOTHING)
+        return _text(request, "".join(f"{size} {key.encode()}\n" for size, key in keys).encode())
 
     @router.head("/tile/entries/{index:path}", include_in_schema=False)
     @router.get(
@@ -101,6 +103,9 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     async def tile(request: Request, level: str, index: str) -> Response:
         return await _tile(request, f"tile/{level}/{index}")
 
+    def _text(request: Request, data: bytes | None) -> Response:
+        return _cached(request, data, TEXT, f"{whose}, {ASK_AGAIN}", {}) if data else problem(404, _NOTHING)
+
     async def _tile(request: Request, path: str) -> Response:
         # A tile has one spelling: a cache must not keep it twice, nor keep one that differs by its escapes.
         sent = request.scope.get("raw_path")
@@ -117,7 +122,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         headers = {"Vary": "Accept-Encoding"} if wanted.level is None else {}
         if packed:
             headers["Content-Encoding"] = "gzip"
-        return _cached(request, data, OCTETS, FOR_EVER, headers)
+        return _cached(request, data, OCTETS, f"{whose}, {FOR_EVER}", headers)
 
     return router
 
@@ -151,10 +156,6 @@ def _read(log: LogReader, wanted: TilePath, packed: bool) -> bytes | None:
         return log.tile(wanted.level, wanted.index, wanted.width)
     data = log.entries(wanted.index, wanted.width)
     return gzip.compress(data, mtime=0) if packed and data is not None else data
-
-
-def _text(request: Request, data: bytes | None, missing: str) -> Response:
-    return _cached(request, data, TEXT, ASK_AGAIN, {}) if data else problem(404, missing)
 
 
 def _cached(request: Request, data: bytes, media: str, control: str, headers: dict[str, str]) -> Response:

@@ -140,7 +140,7 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
         await access.require(request, Operation.READ_TABLES)
         models = await access.models_of(request)
         freshness = Freshness(min_position, wait_for_position, wait_seconds)
-        await waiting.until(freshness, least_of([name]))
+        await waiting.until(freshness, least_of([name]), models=models)
         try:
             page = await threads.run(models.table_rows, wanted)
         except RejectedError as exc:

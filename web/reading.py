@@ -97,7 +97,7 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
             check_range(filter, limits.max_unindexed_days, models.scope_for(filter))
         except RejectedError as exc:
             raise renamed(exc) from exc
-        await waiting.until(query.freshness(), partial(complete_up_to, filter))
+        await waiting.until(query.freshness(), partial(complete_up_to, filter), models=models)
         try:
             page = await threads.run(models.events, filter, wanted)
         except RejectedError as exc:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from domain.access.principal import Principal, Role
 from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category
-from domain.event import ActorKind, AuditEvent
+from domain.event import PERSONS, Actor, ActorKind, AuditEvent
 
 
 class Operation(StrEnum):
@@ -57,7 +57,10 @@ class Rows(Struct, frozen=True, kw_only=True):
     """Events that are alike: every condition that is given holds. `Rows()` is all events."""
 
     patients: tuple[str, ...] = ()
-    actors: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    """Actors that are persons: what a machine of the same id does is not theirs."""
+    machines: tuple[str, ...] = ()
+    """Actors that are none."""
     sources: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     categories: tuple[Category, ...] = ()
@@ -67,7 +70,7 @@ class Rows(Struct, frozen=True, kw_only=True):
         """Whether `event` is one of them."""
         if self.patients and not any(patient.id in self.patients for patient in event.patients):
             return False
-        if self.actors and event.actor.id not in self.actors:
+        if (self.users or self.machines) and not self._is_by(event.actor):
             return False
         if self.sources and event.source.service not in self.sources:
             return False
@@ -76,6 +79,9 @@ class Rows(Struct, frozen=True, kw_only=True):
         if self.types and event.type not in self.types:
             return False
         return not self.categories or category_of(event.type) in self.categories
+
+    def _is_by(self, actor: Actor) -> bool:
+        return actor.id in (self.users if actor.kind in PERSONS else self.machines)
 
 
 ALL = Rows()
@@ -133,7 +139,7 @@ _PSEUDONYMISED = frozenset({
 HIDDEN: dict[Role, frozenset[Part]] = {
     Role.SECURITY_OFFICER: frozenset({Part.PATIENT_NAMES, Part.VALUES, Part.DISCLOSURE}),
     Role.ANALYST: _PSEUDONYMISED,
-    # Of their devices people's calls are seen too, whose address may name a patient.
+    # Who changed a configuration is seen, and not from where; an event of no known type may name a patient.
     Role.DEVICE_MANAGER: frozenset({Part.PATIENT_NAMES, Part.CLIENT, Part.DISCLOSURE}),
     # CJEU C-579/21: when and for what purpose, but not which of the staff, unless that was decided.
     Role.PATIENT: frozenset({
@@ -187,12 +193,14 @@ def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
     elif role is Role.SERVICE_OWNER and principal.sources:
         yield Rows(sources=principal.sources)
     elif role is Role.CLINICIAN and principal.actors:
-        yield Rows(actors=principal.actors)
+        yield Rows(users=principal.actors)
     elif role is Role.DEVICE_MANAGER:
         yield Rows(categories=(Category.DEVICE,))
         yield Rows(types=_OF_MACHINES)
         if principal.devices:
-            yield Rows(devices=principal.devices)
+            # What people do with a device, on records or by calls, is no business of who keeps it running.
+            yield Rows(machines=principal.devices)
+            yield Rows(devices=principal.devices, categories=(Category.OTHER,))
 
 
 def _devices(event: AuditEvent) -> set[str | None]:

@@ -112,8 +112,7 @@ def read_events(
         attributes={
             "via": look.via.value,
             **({"stage": look.stage.value} if look.stage else {}),
-            **_given("operation_name", look.operation),
-            **_given("document_sha256", look.document),
+            **_asked_by(look),
             **_scope(principal),
             **_questions(questions, min(_QUESTION_BYTES, limit // _QUESTIONS_SHARE)),
             "returned": sum(question.returned for question in questions),
@@ -142,7 +141,12 @@ def denied_event(
         type=DENIED,
         action=Action.EXECUTE,
         resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
-        attributes={"via": look.via.value, **_scope(principal), **many},
+        attributes={
+            "via": look.via.value,
+            **_asked_by(look),
+            **_scope(principal),
+            **many,
+        },
     )
 
 
@@ -229,6 +233,11 @@ def _scope(principal: Principal | None) -> dict[str, Any]:
         **{key: bounded(values) for key, values in own.items() if values},
     }
     return {"scope": scope}
+
+
+def _asked_by(look: Look) -> dict[str, Any]:
+    """The GraphQL document, where there is one."""
+    return {**_given("operation_name", look.operation), **_given("document_sha256", look.document)}
 
 
 def _questions(questions: Sequence[Read], most: int) -> dict[str, Any]:

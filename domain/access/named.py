@@ -7,11 +7,20 @@ import unicodedata
 
 _NAME = re.compile(r"\s|[^\W\d_]\^[^\W\d_]")
 """A blank, or the ``DOE^JANE`` of HL7 and DICOM. No identifier that was made to be one has either."""
+_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def is_name(id: str | None) -> bool:
     """Whether `id` reads like a person's name. One of a single word can't be told from an id."""
     return id is not None and _NAME.search(id) is not None
+
+
+def has_name(path: str) -> bool:
+    """Whether there is such a name in an address, in which letters can be escaped."""
+    plain = _ESCAPED.sub(
+        lambda found: bytes([int(found[1], 16)]), path.replace("+", " ").encode("utf-8", "replace")
+    )
+    return is_name(plain.decode("utf-8", "replace"))
 
 
 def is_like(name: str, other: str) -> bool:

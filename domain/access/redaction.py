@@ -7,7 +7,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from domain.access.grants import Part
-from domain.access.named import is_name
+from domain.access.named import has_name, is_name
 from domain.event import Actor, ActorKind, AuditEvent, Change, Resource
 
 DEPARTMENT = "department"
@@ -24,6 +24,8 @@ _PLAIN_ADDRESS = 2
 """Slashes of an address that names nobody, such as ``/v1/events``."""
 _AGENTS, _QUERY = "agents", "query"
 """The attributes with those who took part beside the actor, and with what was searched for: see `interop.fhir`."""
+_ASKED = ("questions", "scope")
+"""The attributes with what was asked of the trail, and by what right: both are full of ids. See `looks.read_events`."""
 
 
 def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[str] = ()) -> AuditEvent:
@@ -55,7 +57,7 @@ def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[s
         codes = kept.get("codes", event.codes)
         kept["codes"] = tuple(replace(code, display=None) for code in codes)  # type: ignore[attr-defined]
     elif hidden & _NAMES:
-        kept |= _without_names(event)
+        kept |= _without_names(event, hidden)
     if Part.CLIENT in hidden:
         kept |= {"client": None, "request": None}
     if Part.DISCLOSURE in hidden:
@@ -93,27 +95,41 @@ def _tells(resource: Resource, hidden: frozenset[Part], own_patients: Collection
     return bool(hidden & _NAMES) and is_name(resource.id)
 
 
-def _without_names(event: AuditEvent) -> dict[str, object]:
-    """Free text is shown, but for what is known to hold names: who took part, and what was searched for."""
+def _without_names(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:
+    """Free text is shown, but for what is known to hold names: who took part, and what was asked for."""
     attributes = {key: value for key, value in event.attributes.items() if key != _QUERY}
     if _AGENTS in attributes:
-        attributes[_AGENTS] = _nameless(attributes[_AGENTS])
+        attributes[_AGENTS] = _nameless(
+            attributes[_AGENTS], {"name"} | ({"address"} if Part.CLIENT in hidden else set())
+        )
+    attributes |= {key: _without_named(attributes[key]) for key in _ASKED if key in attributes}
     request = event.request
     if request is not None and request.path is not None:
-        request = replace(request, path=request.path.partition("?")[0])
+        path = request.path.partition("?")[0]
+        # Of whom a source knows only the name, the name is in the address.
+        request = replace(request, path=None if has_name(path) else path)
     return {"attributes": attributes, "request": request}
 
 
-def _nameless(agents: object) -> object:
-    """Who took part, without what they are called."""
+def _without_named(value: object) -> object:
+    """JSON without the texts in it that are names."""
+    if isinstance(value, dict):
+        return {key: _without_named(each) for key, each in value.items() if not _is_named(each)}
+    if isinstance(value, list):
+        return [_without_named(each) for each in value if not _is_named(each)]
+    return value
+
+
+def _is_named(value: object) -> bool:
+    return isinstance(value, str) and is_name(value)
+
+
+def _nameless(agents: object, hidden: Collection[str]) -> object:
+    """Who took part, without what they are called, and whatever else is hidden of them."""
     if not isinstance(agents, list):
         return []
     return [
-        {
-            key: value
-            for key, value in each.items()
-            if key != "name" and not (isinstance(value, str) and is_name(value))
-        }
+        {key: value for key, value in each.items() if key not in hidden and not _is_named(value)}
         for each in agents
         if isinstance(each, dict)
     ]

@@ -16,7 +16,7 @@ from domain.event import AuditEvent
 
 _SUBJECTS = {
     Operation.READ_PATIENT: "patients",
-    Operation.READ_USER: "actors",
+    Operation.READ_USER: "users",
     Operation.READ_SERVICE: "sources",
 }
 """All events of a subject are within rows that are given by it."""

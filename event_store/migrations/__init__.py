@@ -30,6 +30,11 @@ CREATE TABLE IF NOT EXISTS audit_trail.migration (
 _GRANT = """
 DO $$ BEGIN
     EXECUTE format('GRANT CREATE ON DATABASE %I TO audit_trail_projector', current_database());
+    -- PostgreSQL lets everybody make temporary tables, and functions in their schema. Who reads alone needs none.
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format(
+        'GRANT TEMPORARY ON DATABASE %I TO audit_trail_projector, audit_trail_analyst', current_database()
+    );
 END $$;
 """
 """Each time, since neither a dump nor a template carries the rights on the database itself."""

@@ -58,6 +58,10 @@ def test_ctrl_c_stops_everything_that_was_started(tmp_path: Path) -> None:
         )
     assert eventually(lambda: "Ctrl-C" in (tmp_path / "demo.log").read_text(), 90)
     assert fetch("http://127.0.0.1:18478/healthz")[0] == 200
+    nobody = [
+        fetch(f"http://127.0.0.1:18478{path}", headers={})[0] for path in ("/log/checkpoint", "/v1/events")
+    ]
+    assert nobody == [401, 401]
     family = psutil.Process(demo.pid).children(recursive=True)
     demo.send_signal(signal.SIGINT)
     assert demo.wait(60) == 0

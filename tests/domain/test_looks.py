@@ -146,6 +146,8 @@ def test_an_attempt_that_was_denied_names_who_is_known_and_why() -> None:
     assert (nobody.actor.kind, nobody.actor.id, nobody.patients) == (ActorKind.UNKNOWN, None, ())
     ada = denied_event(ADA, look(status=403), SOURCE, count=7, seconds=60)
     assert (ada.actor.id, ada.attributes["count"], ada.attributes["seconds"]) == ("ada", 7, 60)
+    asked = denied_event(ADA, look(Via.GRAPHQL, status=403, operation="Look", document="d1"), SOURCE)
+    assert (asked.attributes["operation_name"], asked.attributes["document_sha256"]) == ("Look", "d1")
 
 
 def test_only_what_tells_of_a_subscription_is_an_echo() -> None:

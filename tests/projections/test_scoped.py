@@ -73,6 +73,27 @@ def test_what_was_asked_is_noted_with_whom_the_answer_told_of(told: Trail) -> No
     assert reads.patients == ("17",)
 
 
+def test_a_count_of_the_events_of_a_patient_tells_of_that_patient(told: Trail) -> None:
+    for asked, patients in (
+        (EventFilter(patient="17"), ("17",)),
+        (EventFilter(or_=(EventFilter(patient="17"), EventFilter(patient_in=("18",)))), ("17", "18")),
+        (EventFilter(and_=(EventFilter(patient="17"),), not_=EventFilter(patient="18")), ("17",)),
+        (EventFilter(patient="nobody"), ()),
+    ):
+        models, reads = models_of(told, somebody(Role.ANALYST))
+        models.event_counts(asked, CountBy.ACTOR)
+        assert reads.patients == patients
+
+
+@pytest.mark.parametrize(("id", "patients"), [("17", ("17",)), ("nobody", ())])
+def test_the_summary_of_a_resource_that_is_a_patient_tells_of_that_patient(
+    told: Trail, id: str, patients: tuple[str, ...]
+) -> None:
+    models, reads = models_of(told, somebody(Role.AUDITOR))
+    models.resource("Patient", id)
+    assert reads.patients == patients
+
+
 def test_patients_that_are_hidden_are_not_noted_as_told(told: Trail) -> None:
     told.given(an_event(minute=9, patients=[P17, P18]))
     models, reads = models_of(told, somebody(Role.PATIENT))
@@ -182,6 +203,17 @@ def test_a_security_officer_sees_the_names_of_users_and_not_those_of_patients_wh
     assert staff is not None
     assert patient is not None
     assert (staff.name, patient.name) == ("Dr Smith", None)
+
+
+def test_a_security_officer_does_not_read_in_a_summary_which_named_patients_a_user_dealt_with(
+    told: Trail,
+) -> None:
+    told.given(an_event(minute=9, patients=[{"id": "Paul Patientname"}]))
+    models, reads = models_of(told, somebody(Role.SECURITY_OFFICER))
+    staff = models.user("dr-smith")
+    assert staff is not None
+    assert (staff.name, [row.patient_id for row in staff.patients]) == ("Dr Smith", ["17"])
+    assert reads.patients == ("17",)
 
 
 def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see_everything(

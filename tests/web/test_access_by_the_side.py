@@ -82,3 +82,29 @@ def test_an_error_is_the_same_whether_what_was_asked_for_is_there_or_not(served:
 
     for there in ("18", "ada", "pump-1", "o-18", "user"):
         assert errors(there) == errors("nobody")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        '{ patient(id: "17", minPosition: 99999) { events } }',
+        '{ user(id: "ada", waitForPosition: 99999, waitSeconds: 0) { events } }',
+        '{ device(id: "pump-1", minPosition: 99999) { events } }',
+        '{ service(name: "vitals", minPosition: 99999) { state } }',
+        '{ resource(type: "Observation", id: "o-18", minPosition: 99999) { firstSeen } }',
+    ],
+)
+def test_how_far_the_trail_is_is_not_told_to_who_only_writes_it(served: Served, query: str) -> None:
+    answer = httpx2.post(
+        f"{served.client.base_url}/graphql", json={"query": query}, headers=bearer("publisher")
+    )
+    [error] = answer.json()["errors"]
+    assert error["extensions"] == {"code": "FORBIDDEN"}
+
+
+@pytest.mark.parametrize(
+    "path", ["patients/17", "users/ada", "resources/Observation/o-18", "resources/Observation/o-18/changes"]
+)
+def test_no_summary_tells_how_far_the_trail_is_to_who_only_writes_it(served: Served, path: str) -> None:
+    answer = httpx2.get(f"{served.client.base_url}/v1/{path}?min_position=99999", headers=bearer("publisher"))
+    assert answer.status_code == 403

@@ -191,17 +191,21 @@ def test_a_tile_keeps_its_bytes_while_the_log_grows(serve: Serve, migrated_url: 
         assert full[kind].startswith(before.content)
 
 
-def test_caches_are_told_what_they_may_keep(client: httpx2.Client) -> None:
+@pytest.mark.parametrize(("public", "whose"), [(True, "public"), (False, "private")])
+def test_caches_are_told_what_they_may_keep_and_for_whom(
+    serve: Serve, trail_url: str, public: bool, whose: str
+) -> None:
+    client = serve(trail_url, public_log=public)
     for path, media, control in (
-        ("checkpoint", "text/plain; charset=utf-8", "public, no-cache"),
-        ("vkey", "text/plain; charset=utf-8", "public, no-cache"),
-        ("vkeys", "text/plain; charset=utf-8", "public, no-cache"),
-        ("tile/0/000.p/3", "application/octet-stream", "public, max-age=31536000, immutable"),
-        ("tile/entries/000.p/3", "application/octet-stream", "public, max-age=31536000, immutable"),
+        ("checkpoint", "text/plain; charset=utf-8", "no-cache"),
+        ("vkey", "text/plain; charset=utf-8", "no-cache"),
+        ("vkeys", "text/plain; charset=utf-8", "no-cache"),
+        ("tile/0/000.p/3", "application/octet-stream", "max-age=31536000, immutable"),
+        ("tile/entries/000.p/3", "application/octet-stream", "max-age=31536000, immutable"),
     ):
         answer = client.get(f"/log/{path}", headers={"accept-encoding": "identity"})
         assert (answer.status_code, answer.headers["content-type"]) == (200, media)
-        assert answer.headers["cache-control"] == control
+        assert answer.headers["cache-control"] == f"{whose}, {control}"
         asked = client.head(f"/log/{path}", headers={"accept-encoding": "identity"})
         assert (asked.status_code, asked.content) == (200, b"")
         assert asked.headers["content-length"] == str(len(answer.content))

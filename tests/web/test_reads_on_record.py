@@ -100,7 +100,8 @@ def test_what_tells_nothing_of_any_event_is_no_look(served: OnRecord, query: str
     [
         ("/v1/events?patient=17&first=2", ["17"]),
         ("/v1/patients/17", ["17"]),
-        ("/v1/event-counts?by=type&patient=17", []),
+        ("/v1/event-counts?by=type&patient=17", ["17"]),
+        ("/v1/event-counts?by=day", []),
         ("/v1/projections/patient/patient_access?first=1", None),
         ("/v1/users/ada", None),
         ("/v1/resources/Observation/o-17", []),
@@ -351,3 +352,36 @@ def test_an_export_that_a_client_breaks_off_is_on_record_with_what_it_was_given(
     told = {id for event in events for id in patients(event)}
     assert 0 < len(told) < 8000
     assert events[-1].attributes["returned"] == len(told)
+
+
+def test_an_export_stops_when_its_token_ends_and_that_is_on_record(
+    migrated_url: str, broker: Broker, topic: str
+) -> None:
+    record(
+        migrated_url,
+        [read(number % 50, f"p-{number}", reason="x" * 2000) for number in range(8000)],
+    )
+    with on_record(migrated_url, broker.bootstrap_servers, topic, web={"token_recheck": 0.1}) as served:
+        # Clocks may differ by 30 seconds, so this one is good for two more.
+        ending = bearer("auditor", subject="p.paragraph", exp=int(time.time()) - 28)
+        got: list[int] = []
+        with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
+            take_slowly(served, ending, got)
+        events = served.events(4)
+        until = time.monotonic() + 10
+        while events[-1].attributes.get("stage") != "ended" and time.monotonic() < until:
+            events = served.events()
+    assert 0 < sum(got) < 8000 * 2000
+    [refused] = [event for event in events if event.type == "access.denied"]
+    assert (refused.actor.id, refused.outcome_reason) == ("p.paragraph", "the token has expired")
+    assert refused.request is not None
+    assert (refused.request.path, refused.request.status) == ("/v1/export", 401)
+    assert events[-1].outcome_reason == "cut off"
+    assert len({event.correlation_id for event in events}) == 1
+
+
+def take_slowly(served: OnRecord, headers: dict[str, str], got: list[int]) -> None:
+    with served.client.stream("GET", "/v1/export?manifest=true", headers=headers) as answer:
+        for piece in answer.iter_bytes(1000):
+            time.sleep(0 if got else 3)
+            got.append(len(piece))

@@ -1,4 +1,4 @@
-"""Answers that last: a stream of events ends when its token is good no more."""
+"""Answers that last: a stream of events, or an export, ends when its token is good no more."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from domain.errors import UnauthenticatedError, UnavailableError
 from web.authentication.combined import Authentication
 
 _STREAM = "text/event-stream"
+OTHER_RIGHTS = "the token gives other rights now"
+"""Those of an API token are what its file says."""
 
 
 class Watched:
-    """Sends an answer. `denied` is told of a 403, and of a stream that is ended with a last event that says why.
+    """Sends an answer. `denied` is told of a 403, and of an answer that is ended as its token is good no more.
 
-    The token is looked at again before what is sent `recheck` seconds after the last look, the stream's own pings too.
+    The token is looked at again before what is sent `recheck` seconds after the last look, a stream's own pings too. A
+    stream of events ends with one that says why. Sending more of anything else, such as an export, then raises
+    `UnauthenticatedError`: what the client has shows that it is not whole.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Watched:
         self._denied = denied
         self._recheck = recheck
         self._next = float("inf")
+        self._streams = False
         self._ended = False
 
     async def __call__(self, message: Message) -> None:
@@ -46,25 +51,29 @@ class Watched:
         if message["type"] == "http.response.start":
             if message["status"] == 403:
                 self._denied(self._scope, 403, "not allowed")
-            if Headers(raw=message.get("headers", ())).get("content-type", "").startswith(_STREAM):
-                self._next = time.monotonic() + self._recheck
+            self._streams = (
+                Headers(raw=message.get("headers", ())).get("content-type", "").startswith(_STREAM)
+            )
+            self._next = time.monotonic() + self._recheck
         elif time.monotonic() >= self._next:
             self._next = time.monotonic() + self._recheck
             why = await self._is_refused()
             if why:
                 self._ended = True
                 self._denied(self._scope, 401, why)
+                if not self._streams:
+                    raise UnauthenticatedError(why)
                 message = {"type": "http.response.body", "body": _last_event(why)}
         await self._send(message)
 
     async def _is_refused(self) -> str:
         try:
-            await self._authentication.principal(self._given)
+            found = await self._authentication.principal(self._given)
         except UnauthenticatedError as exc:
             return exc.message
         except UnavailableError:
             return ""  # what nobody can tell now ends nothing
-        return ""
+        return "" if found == self._scope["state"]["principal"] else OTHER_RIGHTS
 
 
 def _last_event(why: str) -> bytes:

@@ -77,7 +77,7 @@ def test_who_has_no_role_may_do_nothing() -> None:
         (Role.SECURITY_OFFICER, (ALL,)),
         (Role.ANALYST, (ALL,)),
         (Role.SERVICE_OWNER, (Rows(sources=("patient-service",)),)),
-        (Role.CLINICIAN, (Rows(actors=("ada",)),)),
+        (Role.CLINICIAN, (Rows(users=("ada",)),)),
         (Role.PATIENT, (Rows(patients=("17",)),)),
     ],
 )
@@ -118,8 +118,8 @@ def test_a_question_leaves_the_rows_of_the_roles_that_hide_what_it_is_about() ->
     both = Principal(
         id="ada", roles=frozenset({Role.PATIENT, Role.CLINICIAN}), patients=("17",), actors=("ada",)
     )
-    assert Scope(both).rows(Operation.READ_EVENTS) == (Rows(actors=("ada",)), Rows(patients=("17",)))
-    assert Scope(both).rows(Operation.READ_EVENTS, {Part.STAFF_IDS}) == (Rows(actors=("ada",)),)
+    assert Scope(both).rows(Operation.READ_EVENTS) == (Rows(users=("ada",)), Rows(patients=("17",)))
+    assert Scope(both).rows(Operation.READ_EVENTS, {Part.STAFF_IDS}) == (Rows(users=("ada",)),)
 
 
 @pytest.mark.parametrize(

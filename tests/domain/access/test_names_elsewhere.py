@@ -9,7 +9,7 @@ from domain.access.named import is_name
 from domain.access.principal import Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
-from domain.event import Actor, AuditEvent, Client, Device, Patient, Request, Resource
+from domain.event import Actor, ActorKind, AuditEvent, Client, Device, Patient, Request, Resource
 from domain.validation import encode_event
 from tests.domain.access.knowing import somebody
 from tests.graphql_api.trail import event, read
@@ -102,20 +102,90 @@ def test_a_device_manager_sees_what_machines_do_and_no_calls_of_people() -> None
     assert not scope.admits(event("api.called", 0, request=Request(method="GET", path="/patients/1034")))
 
 
+@pytest.mark.parametrize("type", ["api.called", "record.read", "user.logged_in", "access.denied"])
+def test_a_device_manager_is_not_told_what_people_did_with_a_device_in_their_care(type: str) -> None:
+    scope = Scope(somebody(Role.DEVICE_MANAGER))
+    assert not scope.admits(event(type, 0, device=Device(id="pump-1")))
+    assert not scope.admits(event(type, 0, actor=Actor(kind=ActorKind.UNKNOWN, id="pump-1")))
+    assert scope.admits(event(type, 0, actor=Actor(kind=ActorKind.DEVICE, id="pump-1")))
+
+
 def test_a_device_manager_is_not_told_from_where_and_how_people_used_a_device_in_their_care() -> None:
     scope = Scope(somebody(Role.DEVICE_MANAGER))
-    called = event(
-        "api.called",
+    used = event(
+        "event.unclassified",
         0,
         device=Device(id="pump-1"),
+        attributes={"agents": [{"id": "ada", "address": "10.0.0.10", "name": "Ada"}]},
         client=Client(address="10.0.0.9", user_agent="Browser"),
         request=Request(method="GET", path="/patients/1034"),
     )
-    assert scope.admits(called)
-    left = scope.shown(called)
+    assert scope.admits(used)
+    left = scope.shown(used)
     assert (left.client, left.request) == (None, None)
+    assert left.attributes == {"agents": [{"id": "ada"}]}
     with pytest.raises(AccessDeniedError):
         scope.rows(Operation.READ_EVENTS, {Part.CLIENT})
+
+
+def test_a_clinician_does_not_see_what_a_machine_of_the_same_id_did() -> None:
+    scope = Scope(somebody(Role.CLINICIAN))
+    kinds = {
+        kind for kind in ActorKind if scope.admits(event("record.read", 0, actor=Actor(kind=kind, id="ada")))
+    }
+    assert kinds == {ActorKind.USER, ActorKind.PATIENT, ActorKind.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    "path", ["/Patient/Paul Patientname", "/Patient/Paul%20Patientname/1", "/P/PAUL%5EPATIENTNAME"]
+)
+def test_a_name_in_an_address_is_not_shown_to_who_sees_no_names_of_patients(path: str) -> None:
+    called = event("api.called", 0, request=Request(method="GET", path=path, status=200))
+    left = Scope(somebody(Role.SECURITY_OFFICER)).shown(called)
+    assert left.request == Request(method="GET", status=200)
+    plain = event("api.called", 0, request=Request(method="GET", path="/Patient/17"))
+    assert Scope(somebody(Role.SECURITY_OFFICER)).shown(plain).request == plain.request
+
+
+def test_a_name_that_somebody_asked_the_trail_for_is_not_shown_to_who_sees_no_names_of_patients() -> None:
+    asked = {"filter": {"or": [{"patient": "Paul Patientname"}, {"patient": "17"}]}, "page": {"first": 50}}
+    where = [["patient_id", "eq", "PATIENTNAME^PAUL"]]
+    looked = event(
+        "audit_log.read",
+        0,
+        request=Request(method="GET", path="/v1/patients/Paul Patientname", status=200),
+        resources=(Resource(type="AuditLog", id="/v1/patients/Paul Patientname"),),
+        attributes={
+            "via": "rest",
+            "scope": {"roles": ["auditor"], "patients": ["Paul Patientname", "17"]},
+            "questions": [
+                {"operation": "events", "asked": asked, "returned": 3},
+                {
+                    "operation": "table_rows",
+                    "asked": {"table": "patient_access", "where": where},
+                    "returned": 1,
+                },
+            ],
+            "returned": 4,
+        },
+    )
+    left = Scope(somebody(Role.SECURITY_OFFICER)).shown(looked)
+    assert "patientname" not in encode_event(left).decode().lower()
+    assert left.attributes["questions"] == [
+        {
+            "operation": "events",
+            "asked": {"filter": {"or": [{}, {"patient": "17"}]}, "page": {"first": 50}},
+            "returned": 3,
+        },
+        {
+            "operation": "table_rows",
+            "asked": {"table": "patient_access", "where": [["patient_id", "eq"]]},
+            "returned": 1,
+        },
+    ]
+    assert left.attributes["scope"] == {"roles": ["auditor"], "patients": ["17"]}
+    assert (left.attributes["via"], left.attributes["returned"]) == ("rest", 4)
+    assert Scope(somebody(Role.AUDITOR)).shown(looked) is looked
 
 
 @pytest.mark.parametrize("role", [Role.PATIENT, Role.ANALYST])

@@ -72,6 +72,8 @@ def test_a_socket_is_closed_when_its_api_token_is_revoked(
     file = tmp_path / "tokens.toml"
     text = add_token(file, partial(api_token, Role.AUDITOR))
     served = Served(trail_url, stack, kinds=[ApiTokens(file)], token_recheck=0.2)
+    told: list[tuple[int, str]] = []
+    served.endpoint.denied = lambda _, status, why: told.append((status, why))
     with served.open(headers={"Authorization": f"Bearer {text}"}) as socket:
         socket.send('{"type": "connection_init"}')
         assert received(socket) == {"type": "connection_ack"}
@@ -80,6 +82,30 @@ def test_a_socket_is_closed_when_its_api_token_is_revoked(
         assert received(socket)["type"] == "next"
         remove_token(file, text.split("_")[1])
         assert close_of(socket) == (4401, "Unauthorized: the token is not valid")
+    assert told == [(401, "the token is not valid")]
+
+
+def test_what_lasts_ends_when_its_api_token_is_given_other_rights(
+    trail_url: str, stack: ExitStack, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.toml"
+    text = add_token(file, partial(api_token, Role.AUDITOR))
+    served = Served(trail_url, stack, kinds=[ApiTokens(file)], token_recheck=0.2)
+    headers = {"Authorization": f"Bearer {text}", "Accept": "text/event-stream"}
+    query = {"query": "subscription { eventRecorded { type } }"}
+    with (
+        served.open(headers={"Authorization": f"Bearer {text}"}) as socket,
+        served.client.stream("POST", "/graphql", json=query, headers=headers) as answer,
+    ):
+        socket.send('{"type": "connection_init"}')
+        assert received(socket) == {"type": "connection_ack"}
+        assert served.subscribers(1)
+        file.write_text(file.read_text().replace('"auditor"', '"operator"'))
+        assert close_of(socket) == (4401, "Unauthorized: the token gives other rights now")
+        record(trail_url, [an_event("user.logged_in")])
+        told = "".join(answer.iter_lines())
+    assert "the token gives other rights now" in told
+    assert "user.logged_in" not in told
 
 
 def test_an_event_stream_ends_when_its_api_token_is_revoked_before_the_next_event_is_told(

@@ -19,7 +19,7 @@ from projections.page_sql import Query, build, compose
 from projections.planning import is_plain
 from projections.search import complete_up_to, turned
 
-_LIVE = load(__package__, "registry.sql")["live_positions"]
+_LIVE = load(__package__, "registry.sql")["live_positions"].removesuffix(";")
 
 
 def can_be_one_call(filter: EventFilter, page: PageRequest) -> bool:

@@ -48,7 +48,7 @@ SELECT
     position,
     name || ' ' || schema_name
 FROM audit_trail.projection
-WHERE live
+WHERE live;
 
 -- name: lock_registry
 SELECT pg_advisory_xact_lock(7021799);

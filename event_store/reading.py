@@ -51,8 +51,8 @@ _COLUMNS = "position, recorded_at, stream, stream_position, format, body"
 _AGGREGATE = int(BodyFormat.AGGREGATE)
 _FIXED = Struct(">hiqiqiqi16sihi")
 """Number of fields; length and value of all but the body; the body's length."""
-_RECORD = Struct(">iiiqiiqiiqii16siihii")
-"""The same of a record: each field has the number of its type before its length."""
+_RECORD = Struct(">12xq8xq8xq8x16s8xh4xi")
+"""Position, stream position, time, stream, format and the length of the body in a record; their types are left out."""
 
 
 class Batch(NamedTuple):
@@ -105,8 +105,9 @@ def choose_events(connection: Connection, path: Sequence[str], positions: str, b
         connection, _CHOSEN.format(path=schemas, positions=positions, beside=beside)
     )
     lines = (line.partition(" ") for line in told.decode().split("\n") if line)
+    positions = sorted(position for (position,) in iter_unpack(">q", chosen))
     return Chosen(
-        _in_order(sorted(position for (position,) in iter_unpack(">q", chosen)), dict(_recorded(found))),
+        _in_order(positions, {event.position: event for event in _recorded(found)}),
         [(int(number), said) for number, _, said in lines],
     )
 
@@ -118,7 +119,7 @@ def events_at(connection: Connection, positions: Sequence[int]) -> list[Recorded
         # One literal: a hundred that are composed take as long as to decode a hundred events.
         given = f"'{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}'"
         [records] = _one_row(connection, _AT.format(given=given))
-        found.update(_recorded(records))
+        found.update((event.position, event) for event in _recorded(records))
     return _in_order(positions, found)
 
 
@@ -130,17 +131,15 @@ def _one_row(connection: Connection, statement: str) -> list[bytes]:
     return only_row(sink.getvalue())
 
 
-def _recorded(data: bytes) -> Iterator[tuple[int, RecordedEvent]]:
-    """The events of records, by position, without those of aggregates."""
-    read, unpack, width = _Reading(), _RECORD.unpack_from, _RECORD.size
+def _recorded(data: bytes) -> Iterator[RecordedEvent]:
+    """The events of records, without those of aggregates."""
+    read, unpack, width = _Reading().event, _RECORD.unpack_from, _RECORD.size
     at, end = 0, len(data)
     while at < end:
-        _, _, _, position, _, _, stream_position, _, _, us, _, _, stream, _, _, format, _, size = unpack(
-            data, at
-        )
+        position, stream_position, us, stream, format, size = unpack(data, at)
         at += width
         if format != _AGGREGATE:
-            yield position, read.event(position, stream_position, us, stream, format, data[at : at + size])
+            yield read(position, stream_position, us, stream, format, data[at : at + size])
         at += size
 
 

@@ -97,7 +97,7 @@ class Stack:
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         found: dict[str, object] = {"http_port": _port(self.settings)}
-        for public in ("pages", "public_log"):
+        for public in ("pages", "introspection", "public_log"):
             if public not in self.settings.model_fields_set:
                 found[public] = True
         if not self.settings.auth_issuers and self.settings.api_tokens_file is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import strawberry
 import structlog
-from graphql import GraphQLError, GraphQLSyntaxError, NoSchemaIntrospectionCustomRule, ValidationRule
+from graphql import GraphQLError, GraphQLSyntaxError, ValidationRule
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -19,6 +19,7 @@ from graphql_api.documents import Documents, Prepare
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected, origin
 from graphql_api.event_type import Event
 from graphql_api.executing import compiling_executor
+from graphql_api.introspection import NoSchemaIsTold
 from graphql_api.limits import QueryLimits, size_rule
 from graphql_api.query import Query
 from graphql_api.scalars import LONG, Long
@@ -77,7 +78,7 @@ def make_schema(limits: QueryLimits) -> AuditTrailSchema:
 def _extensions(limits: QueryLimits) -> list[Callable[[], SchemaExtension]]:
     rules: list[type[ValidationRule]] = [size_rule(limits)]
     if not limits.introspection:
-        rules.append(NoSchemaIntrospectionCustomRule)
+        rules.append(NoSchemaIsTold)
     documents = Documents(limits, rules)
     return [MaskUnexpectedErrors, lambda: Prepare(documents)]
 

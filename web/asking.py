@@ -7,11 +7,12 @@ from hashlib import blake2b
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Path, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
 from graphql_api.waiting import DEFAULT_SECONDS, MAX_POSITION, MAX_SECONDS, Freshness
+from web.request_schemas import NO_NUL
 
 DEFAULT_PAGE = 50
 POSITION: Any = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_POSITION}, {"type": "null"}]}
@@ -39,6 +40,27 @@ WaitSeconds = Annotated[
         description=f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent.",
     ),
 ]
+
+
+Identifier = Annotated[
+    str,
+    Path(
+        description="The identifier, as events name it.",
+        max_length=256,
+        examples=["17"],
+        json_schema_extra={"minLength": 1, "pattern": NO_NUL},
+    ),
+]
+
+
+def _switched(value: Any) -> Any:
+    """pydantic takes many more words for a yes or a no, of which the document says nothing."""
+    if isinstance(value, bool) or value in ("true", "false"):
+        return value
+    raise ValueError("write true or false")
+
+
+Switch = Annotated[bool, BeforeValidator(_switched)]
 
 
 class FreshnessQuery(BaseModel):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 from hashlib import sha256
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from domain.access.grants import Operation
@@ -39,6 +40,17 @@ _TILE = (
 _ENTRIES = (
     "The leaf entries below a tile of level 0, each behind its length in two bytes. Paths as those of tiles."
 )
+_Index = Annotated[
+    str,
+    Path(
+        description="Which one.",
+        examples=["000"],
+        json_schema_extra={"pattern": "^(x[0-9]{3}/)*[0-9]{3}([.]p/[1-9][0-9]{0,2})?$"},
+    ),
+]
+_Level = Annotated[
+    str, Path(description="Its height.", examples=["0"], json_schema_extra={"pattern": "^(0|[1-9][0-9]?)$"})
+]
 _NOTHING = "nothing was recorded yet, so nothing is signed"
 
 
@@ -87,7 +99,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         description=_ENTRIES,
         responses={**content(OCTETS), **problems(403, 404, 503)},
     )
-    async def entries(request: Request, index: str) -> Response:
+    async def entries(request: Request, index: _Index) -> Response:
         return await _tile(request, f"tile/entries/{index}")
 
     @router.head("/tile/{level}/{index:path}", include_in_schema=False)
@@ -98,7 +110,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         description=_TILE,
         responses={**content(OCTETS), **problems(403, 404, 503)},
     )
-    async def tile(request: Request, level: str, index: str) -> Response:
+    async def tile(request: Request, level: _Level, index: _Index) -> Response:
         return await _tile(request, f"tile/{level}/{index}")
 
     async def _tile(request: Request, path: str) -> Response:

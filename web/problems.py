@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import (
     AccessDeniedError,
     AuditTrailError,
+    ConflictError,
     EventAlteredError,
     Reason,
     RejectedError,
@@ -83,7 +84,8 @@ def install(app: FastAPI, retry_after: int) -> None:
         if isinstance(exc, BehindError):
             fields = {"field": exc.field, "message": exc.message, "as_of_position": exc.as_of_position}
             return problem(409, "the answer is not complete up to that position yet", errors=[fields])
-        status = 413 if exc.reason is Reason.OVERSIZED else 400
+        oversized = exc.reason is Reason.OVERSIZED
+        status = 409 if isinstance(exc, ConflictError) else 413 if oversized else 400
         return problem(status, exc.message, errors=[{"field": exc.field, "message": exc.message}])
 
     async def denied(_: Request, exc: Exception) -> Response:

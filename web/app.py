@@ -30,6 +30,7 @@ from web.counting import EventCountList, counting_routes
 from web.deciding import Decided, StaffDisclosure, deciding_routes
 from web.exporting import Exportable, export_routes
 from web.health import Health, health_routes
+from web.http_basics import Basics
 from web.log import log_routes, proof_routes
 from web.looking import Recorder
 from web.metrics import Measuring, WebMetrics, metrics_routes
@@ -153,6 +154,7 @@ def create_app(
     def body_limit(path: str) -> int:
         return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes
 
+    app.add_middleware(Basics)
     authentication = authentication or Authentication()
     rates = Rates.of(settings)
     endpoint.authentication = authentication

@@ -88,14 +88,15 @@ def found(
     body = msgspec.json.encode(value)
     tag = f'{"W/" if changes else ""}"{blake2b(body, digest_size=16).hexdigest()}"'
     kept = {**(headers or {}), "ETag": tag}
-    if _has(request.headers.get("if-none-match", ""), tag):
+    if has(request, tag):
         return Response(status_code=304, headers=kept)
     return Response(body, 200, kept, "application/json")
 
 
-def _has(given: str, tag: str) -> bool:
-    """Whether a client's tags include ours, by the weak comparison that the RFC wants here."""
+def has(request: Request, tag: str) -> bool:
+    """Whether a client's tags (`If-None-Match`) include ours, by the weak comparison that the RFC wants here."""
     plain = tag.removeprefix("W/")
+    given = ",".join(request.headers.getlist("if-none-match"))
     return any(each.strip().removeprefix("W/") in {plain, "*"} for each in given.split(","))
 
 

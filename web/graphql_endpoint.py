@@ -20,6 +20,7 @@ from graphql_api.errors import Code, QueryError
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from graphql_api.waiting import Waiting
+from web.accepting import accepted
 from web.access import Access
 from web.authentication.middleware import principal_of
 from web.looking import looking_at
@@ -179,10 +180,7 @@ def client_key(connection: Request | WebSocket) -> str:
 
 def media_type(request: Request) -> str | None:
     """The media type that the client takes; None when it takes neither."""
-    accepted = [
-        part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "*/*").split(",")
-    ]
-    for offered in accepted:
+    for offered in accepted(request.headers.get("accept", "*/*")):
         if offered == GRAPHQL:
             return GRAPHQL
         if offered in {JSON, "application/*", "*/*", ""}:

@@ -20,6 +20,7 @@ from event_store.log_reader import LogReader
 from event_store.tlog.tiles import TilePath, parse_path
 from graphql_api.reading import Threads
 from web.access import Access
+from web.asking import has
 from web.documenting import content, problems
 from web.problems import problem
 
@@ -59,7 +60,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     needed = [] if public else [Depends(access.needing(Operation.READ_PROOFS))]
     router = APIRouter(prefix="/log", tags=["log"], dependencies=needed)
 
-    @router.head("/checkpoint", include_in_schema=False)
     @router.get(
         "/checkpoint",
         summary="The newest signed tree head (C2SP tlog-checkpoint)",
@@ -69,7 +69,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     async def checkpoint(request: Request) -> Response:
         return _text(request, await threads.run(log.checkpoint), _NOTHING)
 
-    @router.head("/vkey", include_in_schema=False)
     @router.get(
         "/vkey",
         summary="The public keys that sign the log now, one a line (C2SP vkey)",
@@ -80,7 +79,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         keys = await threads.run(log.signing_keys)
         return _text(request, "".join(f"{key.encode()}\n" for key in keys).encode(), _NOTHING)
 
-    @router.head("/vkeys", include_in_schema=False)
     @router.get(
         "/vkeys",
         summary="All public keys that the log has had: the first tree size of each, a space, the key",
@@ -91,7 +89,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         keys = await threads.run(log.first_sizes)
         return _text(request, "".join(f"{size} {key.encode()}\n" for size, key in keys).encode(), _NOTHING)
 
-    @router.head("/tile/entries/{index:path}", include_in_schema=False)
     @router.get(
         "/tile/entries/{index:path}",
         summary="A bundle of leaf entries",
@@ -102,7 +99,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     async def entries(request: Request, index: _Index) -> Response:
         return await _tile(request, f"tile/entries/{index}")
 
-    @router.head("/tile/{level}/{index:path}", include_in_schema=False)
     @router.get(
         "/tile/{level}/{index:path}",
         summary="A tile of hashes",
@@ -138,7 +134,6 @@ def proof_routes(log: LogReader, access: Access, threads: Threads) -> APIRouter:
     """The route that gives the proof of one event."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
 
-    @router.head("/{event_id}/proof", include_in_schema=False)
     @router.get(
         "/{event_id}/proof",
         summary="That the event is in the log: a proof file (C2SP tlog-proof)",
@@ -172,8 +167,7 @@ def _text(request: Request, data: bytes | None, missing: str) -> Response:
 def _cached(request: Request, data: bytes, media: str, control: str, headers: dict[str, str]) -> Response:
     tag = f'"{sha256(data).hexdigest()[:32]}"'
     headers |= {"Cache-Control": control, "ETag": tag}
-    known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
-    if tag in known or known == ["*"]:
+    if has(request, tag):
         headers.pop("Content-Encoding", None)
         return Response(None, 304, headers)
     return Response(data, 200, headers, media)

@@ -212,8 +212,6 @@ def _kafka_headers(headers: list[tuple[str, str]]) -> list[tuple[str, bytes]]:
     CloudEvents calls its attributes `ce-id` over HTTP, with percent-encoded values, and `ce_id` over Kafka.
     """
     given = dict(headers)
-    if given.get("content-encoding", "identity") != "identity":
-        raise _UnreadableError(415, "send the body without a content encoding")
     content_type = given.get("content-type", "")
     media = content_type.partition(";")[0].strip().lower()
     if _is_binary_cloudevent(headers):

@@ -147,7 +147,7 @@ def test_what_is_missing_or_can_t_be_done_so_is_a_problem(client: httpx2.Client)
         ("PUT", "/v1/events", 405, "GET, HEAD, POST"),
         ("OPTIONS", "/v1/events", 405, "GET, HEAD, POST"),
         ("DELETE", "/v1/patients/17", 405, "GET, HEAD"),
-        ("HEAD", "/v1/export", 404, None),
+        ("HEAD", "/v1/export", 405, "GET"),
         ("TRACE", "/healthz", 405, "GET, HEAD"),
     ):
         answer = client.request(method, path)

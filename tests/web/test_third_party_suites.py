@@ -83,7 +83,7 @@ def test_the_answers_are_those_that_openapi_describes_whatever_is_asked(
     ]
     with running(tmp_path, "ingest", settings=ingesting):  # what was accepted is asked for
         ran = subprocess.run(
-            arguments, capture_output=True, text=True, timeout=400, check=False, cwd=tmp_path
+            arguments, capture_output=True, text=True, timeout=280, check=False, cwd=tmp_path
         )
     assert ran.returncode == 0, ran.stdout[-6000:]
     assert "generated" in ran.stdout

@@ -181,7 +181,10 @@ class Settings(BaseSettings):
     requests_at_once: int = Field(
         2000, ge=1, description="How many requests of one principal may come at once before that."
     )
-    introspection: bool = Field(True, description="Whether GraphQL tells its schema.")
+    introspection: bool = Field(
+        False,
+        description="Whether GraphQL tells its schema, also in its suggestions. `demo` and `up` do, for GraphiQL.",
+    )
     pages: bool = Field(
         False,
         description="Whether GraphiQL (/graphql) and Swagger UI (/docs) are served. `demo` and `up` do.",

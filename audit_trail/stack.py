@@ -97,8 +97,9 @@ class Stack:
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         found: dict[str, object] = {"http_port": _port(self.settings)}
-        if "pages" not in self.settings.model_fields_set:
-            found["pages"] = True
+        for name in ("pages", "introspection"):
+            if name not in self.settings.model_fields_set:
+                found[name] = True
         if not self.settings.auth_issuers and self.settings.api_tokens_file is None:
             found |= self._own_issuer()
         if self.settings.api_tokens_file is None:

@@ -2,7 +2,8 @@
 
     AuditTrailError
     ├── RejectedError            reject: this input is refused, it becomes a dead letter or a 4xx answer
-    │   └── InvalidEventError
+    │   ├── InvalidEventError
+    │   └── ConflictError        reject: right by itself, and not together with the rest or with what there is, a 409
     ├── UnauthenticatedError     reject: nobody knows who asks, a 401 answer
     ├── AccessDeniedError        reject: who asks may not do this, a 403 answer
     ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
@@ -58,6 +59,10 @@ class RejectedError(AuditTrailError):
 
 class InvalidEventError(RejectedError):
     """Reject: a message that is readable but is no valid audit event."""
+
+
+class ConflictError(RejectedError):
+    """Reject: each thing that was asked is right by itself; together, or of what there is, it can't be answered."""
 
 
 class UnauthenticatedError(AuditTrailError):

@@ -105,9 +105,9 @@ def choose_events(connection: Connection, path: Sequence[str], positions: str, b
         connection, _CHOSEN.format(path=schemas, positions=positions, beside=beside)
     )
     lines = (line.partition(" ") for line in told.decode().split("\n") if line)
-    positions = sorted(position for (position,) in iter_unpack(">q", chosen))
+    at = sorted(position for (position,) in iter_unpack(">q", chosen))
     return Chosen(
-        _in_order(positions, {event.position: event for event in _recorded(found)}),
+        _in_order(at, {event.position: event for event in _recorded(found)}),
         [(int(number), said) for number, _, said in lines],
     )
 

@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from msgspec.structs import replace
 
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason
 from domain.event import Action, Outcome
 from projections.counts import CountBy
 from projections.filters import EventFilter, check_filter, within
@@ -29,8 +29,9 @@ _LEADING = "actor, patient, device, service, session, address, correlation id, r
 def check_range(
     filter: EventFilter, max_days: int, scope: EventFilter | None = None, *, now: datetime | None = None
 ) -> None:
-    """Raise `RejectedError` when `filter` is none, or a page of it would walk too much; `max_days` 0 is any length.
+    """Raise `RejectedError` when `filter` is none, `ConflictError` when a page of it would walk too much.
 
+    `max_days` is how long a range of times may be then, 0 for any length.
     `scope` is what the asker may see, see `ReadModels`: it may lead, and narrows what is walked for.
     """
     asked = within(check_filter(filter), scope)
@@ -68,7 +69,7 @@ def _of_whole_hours(filter: EventFilter, by: CountBy) -> bool:
 def _check_short(filter: EventFilter, max_days: int, now: datetime | None) -> None:
     if _is_short(list(_conjuncts(filter)), timedelta(days=max_days), now or datetime.now(UTC)):
         return
-    raise RejectedError(
+    raise ConflictError(
         Reason.MISSING_FIELD,
         f"no index leads to what this filter asks: give a range of times of at most {max_days} days, or of positions "
         f"of at most {MAX_POSITIONS}, or add a condition on {_LEADING}",

@@ -13,7 +13,6 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSyntaxError,
-    NoSchemaIntrospectionCustomRule,
     ValidationRule,
     execute,
 )
@@ -33,6 +32,7 @@ from graphql_api.documents import Documents, Prepare, check_operation
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected, origin
 from graphql_api.event_type import Event
 from graphql_api.executing import compiling_executor
+from graphql_api.introspection import NoSchemaIsTold
 from graphql_api.limits import QueryLimits, size_rule
 from graphql_api.query import Query
 from graphql_api.scalars import LONG, Long
@@ -135,7 +135,7 @@ def make_schema(limits: QueryLimits) -> AuditTrailSchema:
     """The schema under `limits`. Make one per process: the caches of validated documents hang on it."""
     rules: list[type[ValidationRule]] = [size_rule(limits)]
     if not limits.introspection:
-        rules.append(NoSchemaIntrospectionCustomRule)
+        rules.append(NoSchemaIsTold)
     documents = Documents(limits, rules)
     schema = AuditTrailSchema(
         Query,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason, RejectedError
 from graphql_api.reading import Threads
 
 DEFAULT_SECONDS = 2.0
@@ -61,7 +61,7 @@ class Freshness:
         if self.wait_seconds is None:
             return
         if self.wait_for_position is None:
-            raise RejectedError(
+            raise ConflictError(
                 Reason.MISSING_FIELD, "give the position to wait for", field="wait_for_position"
             )
         if not 0 <= self.wait_seconds <= MAX_SECONDS:

@@ -120,7 +120,8 @@ def _check(name: str, value: Any) -> None:
     elif isinstance(value, bool | str):
         fault = None
     else:
-        whole = isinstance(value, int) and value in _INT32
+        # JSON has one kind of number: 1.0 is an integer too.
+        whole = isinstance(value, int | float) and value in _INT32
         fault = None if whole else "an extension is a string, a boolean or an integer of 32 bits"
     if fault:
         raise InvalidEventError(Reason.INVALID_FIELD, fault, field=name)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
+from domain.errors import ConfigurationError, ConflictError, Reason, RejectedError, UnavailableError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.reading import events_at
@@ -237,11 +237,11 @@ def check_request(request: ExportRequest) -> ExportRequest:
     check_filter(request.filter)
     if request.table is None:
         if request.where:
-            raise RejectedError(Reason.MISSING_FIELD, "where needs table", field="table")
+            raise ConflictError(Reason.MISSING_FIELD, "where needs table", field="table")
     else:
         check_identifier("table", request.table)
         if request.filter != EventFilter():
-            raise RejectedError(
+            raise ConflictError(
                 Reason.INVALID_FIELD, "filters are for events; of a table, use where", field="table"
             )
         if request.scope is not None:

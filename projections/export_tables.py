@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from psycopg2 import sql
 
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason
 from event_store.database import Connection
 from event_store.statements import load
 from projections.export_columns import Batch, ExportColumn
@@ -56,21 +56,21 @@ class TableShape(Struct, frozen=True, kw_only=True):
 
 
 def describe(connection: Connection, name: str) -> TableShape:
-    """The shape of a table of a live projection. Raises `RejectedError` when there is none of that name."""
+    """The shape of a table of a live projection. Raises `ConflictError` when there is none of that name."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["describe_table"], {"table": name})
         rows = cursor.fetchall()
         if not rows:
             cursor.execute(_SQL["list_tables"])
             known = ", ".join(row[0] for row in cursor.fetchall()) or "none yet"
-            raise RejectedError(
+            raise ConflictError(
                 Reason.INVALID_FIELD,
                 f"no live projection has such a table; there are: {known}",
                 field="table",
             )
     projection, version, schema, position = rows[0][:4]
     if any(row[2] != schema for row in rows):
-        raise RejectedError(
+        raise ConflictError(
             Reason.INVALID_FIELD, "several projections have a table of this name", field="table"
         )
     places = {row[4]: row[6] for row in rows if row[6] is not None}
@@ -158,12 +158,12 @@ def _value(table: TableShape, name: str, text: str) -> Any:
     column = next((column for column in table.columns if column.name == name), None)
     if column is None:
         names = ", ".join(column.name for column in table.columns)
-        raise RejectedError(
+        raise ConflictError(
             Reason.INVALID_FIELD, f"the table has no such column; it has: {names}", field="where"
         )
     value = None if name in table.as_text else _read(column.kind, text)
     if value is None:
-        raise RejectedError(Reason.INVALID_FIELD, f"no value that {name} could equal", field="where")
+        raise ConflictError(Reason.INVALID_FIELD, f"no value that {name} could equal", field="where")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from domain.catalogue import CATALOGUE
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import Action, Outcome, RecordedEvent
 
 MAX_PAGE = 1000
@@ -54,11 +54,8 @@ MAX_TERMS = 50
 """Conditions of a whole filter, those of the filters within it counted."""
 
 
-class FilterTooLargeError(RejectedError):
+class FilterTooLargeError(ConflictError):
     """Reject: the filter has more conditions, values or levels than are allowed, whatever they are."""
-
-    def __init__(self, message: str, field: str) -> None:
-        super().__init__(Reason.INVALID_FIELD, message, field=field)
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):
@@ -190,9 +187,13 @@ def _check_size(filter: EventFilter) -> None:
         if any(not part.given() for part in level):
             raise RejectedError(Reason.MISSING_FIELD, "a filter within it has no condition", field="filter")
         if level and depth > MAX_DEPTH:
-            raise FilterTooLargeError(f"at most {MAX_DEPTH} levels of and, or, not", "filter")
+            raise FilterTooLargeError(
+                Reason.INVALID_FIELD, f"at most {MAX_DEPTH} levels of and, or, not", field="filter"
+            )
         if terms > MAX_TERMS or len(level) > MAX_TERMS:
-            raise FilterTooLargeError(f"at most {MAX_TERMS} conditions in all", "filter")
+            raise FilterTooLargeError(
+                Reason.INVALID_FIELD, f"at most {MAX_TERMS} conditions in all", field="filter"
+            )
 
 
 def _check_conditions(filter: EventFilter) -> None:
@@ -203,7 +204,7 @@ def _check_conditions(filter: EventFilter) -> None:
     for name in LISTS:
         values = getattr(filter, name)
         if len(values) > MAX_VALUES:
-            raise FilterTooLargeError(f"at most {MAX_VALUES} values", name)
+            raise FilterTooLargeError(Reason.INVALID_FIELD, f"at most {MAX_VALUES} values", field=name)
         for value in values:
             _check_text(name, value, MAX_TEXT if name in ANY_OF else 1024)
     _check_words("types", filter.types, CATALOGUE)
@@ -219,7 +220,7 @@ def _check_conditions(filter: EventFilter) -> None:
         if position is not None and not 0 <= position <= MAX_POSITION:
             raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
     if filter.resource_id is not None and filter.resource_type is None:
-        raise RejectedError(Reason.MISSING_FIELD, "resource_id needs resource_type", field="resource_type")
+        raise ConflictError(Reason.MISSING_FIELD, "resource_id needs resource_type", field="resource_type")
 
 
 def check_page(page: PageRequest) -> PageRequest:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg2.errors import QueryCanceled
 
-from domain.errors import Reason, RejectedError, UnavailableError
+from domain.errors import ConflictError, Reason, UnavailableError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.reading import find_event
@@ -227,6 +227,6 @@ def _in_time(asks_too_much: bool, advice: str) -> Iterator[None]:
     except UnavailableError as exc:
         if not asks_too_much or not isinstance(exc.__cause__, QueryCanceled):
             raise
-        raise RejectedError(
+        raise ConflictError(
             Reason.INVALID_FIELD, f"this took longer than a query may: {advice}", field="filter"
         ) from exc

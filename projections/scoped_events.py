@@ -13,7 +13,7 @@ from domain.access.looks import is_echo, patients_told
 from domain.access.named import is_name
 from domain.access.reads import Reads
 from domain.access.scope import Scope
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason
 from domain.event import RecordedEvent
 from projections.counts import CountBy, EventCounts
 from projections.filters import EventFilter, EventPage, PageRequest, check_page
@@ -107,7 +107,7 @@ class ScopedEvents:
                 continue
             only = EventFilter(position_from=at, position_until=at + 1)
             if not self._models.events(only, PageRequest(first=1), scope=scope).events:
-                raise RejectedError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
+                raise ConflictError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
 
     def _note(
         self,

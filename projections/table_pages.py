@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from psycopg2 import sql
 
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason, RejectedError
 from event_store.database import Connection
 from event_store.statements import load
 from projections.filters import MAX_PAGE
@@ -149,7 +149,7 @@ def _order(table: LiveTable, order_by: str) -> tuple[str, ...]:
             for each in table.columns
             if not each.nullable and each.kind not in {Kind.JSON, Kind.TEXTS}
         )
-        raise RejectedError(
+        raise ConflictError(
             Reason.INVALID_FIELD,
             f"rows can be ordered by a column that always has one value: {able}",
             field="order_by",
@@ -166,7 +166,7 @@ def _beyond(order: Sequence[str], *, descending: bool) -> sql.Composable:
 def _after(table: LiveTable, order: Sequence[str], after: Sequence[Any]) -> list[Any]:
     columns = [table.column(name) for name in order]
     if len(after) != len(columns):
-        raise RejectedError(Reason.INVALID_FIELD, "this cursor is of another table or order", field="after")
+        raise ConflictError(Reason.INVALID_FIELD, "this cursor is of another table or order", field="after")
     try:
         return [
             column_value(column.kind, value, "after")
@@ -174,6 +174,6 @@ def _after(table: LiveTable, order: Sequence[str], after: Sequence[Any]) -> list
             if column
         ]
     except RejectedError as exc:
-        raise RejectedError(
+        raise ConflictError(
             Reason.INVALID_FIELD, "this cursor is of another table or order", field="after"
         ) from exc

@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import Actor
 from graphql_api.cursors import decode_history_cursor, encode_history_cursor
 from graphql_api.errors import QueryError
@@ -22,10 +23,20 @@ from graphql_api.waiting import Waiting, least_of
 from projections import answers, history
 from projections.scoped import ScopedModels
 from web.access import Access
-from web.asking import DEFAULT_PAGE, FreshnessQuery, found, link_header
+from web.asking import DEFAULT_PAGE, FreshnessQuery, Identifier, found, link_header
 from web.documenting import answer, problems
 from web.filter_query import refuse_repeated
 from web.problems import problem
+from web.request_schemas import HISTORY_CURSOR, NO_NUL
+
+
+class _SubjectConvertor(PathConvertor):
+    """An identifier, of which a slash may be a part, and not what can be decided about a patient."""
+
+    regex = ".*(?<!/staff-disclosure)"
+
+
+register_url_convertor("subject", _SubjectConvertor())
 
 _AT = "2026-03-01T08:15:30.120000Z"
 _SEEN = {"first_seen": _AT, "last_seen": _AT, "as_of_position": 1044}
@@ -128,10 +139,16 @@ class ChangesQuery(FreshnessQuery):
     """A page of changes."""
 
     path: str | None = Field(
-        default=None, max_length=1024, description="Only changes of this field, as events name it."
+        default=None,
+        min_length=1,
+        max_length=1024,
+        pattern=NO_NUL,
+        description="Only changes of this field, as events name it.",
     )
     first: int | None = Field(default=None, ge=1, description="How many changes; 50 when absent.")
-    after: str | None = Field(default=None, description="Only changes after this cursor.")
+    after: str | None = Field(
+        default=None, pattern=HISTORY_CURSOR, description="Only changes after this cursor."
+    )
 
 
 def activity_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
@@ -199,12 +216,14 @@ def _subject(
     singular = plural.removesuffix("s")
 
     @router.get(
-        f"/{plural}/{{id:path}}",
+        f"/{plural}/{{id:subject}}",
         name=f"get_{singular}",
         summary=f"The activity of a {singular}",
         responses={**answer(200, kind, _EXAMPLES[kind]), **problems(304, 400, 403, 404, 409, 503)},
     )
-    async def get_subject(request: Request, id: _Id, query: Annotated[SummaryQuery, Query()]) -> Response:
+    async def get_subject(
+        request: Request, id: Identifier, query: Annotated[SummaryQuery, Query()]
+    ) -> Response:
         refuse_repeated(request)
         if query.limit > limits.max_list:
             raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limits.max_list}", field="limit")
@@ -217,8 +236,15 @@ def _subject(
         return found(request, activity, link_header(related=f"/v1/events?{urlencode({singular: id})}"))
 
 
-_Id = Annotated[str, Path(description="The identifier, as events name it.", max_length=256, examples=["17"])]
-_Type = Annotated[str, Path(description="The resource's type.", max_length=256, examples=["Observation"])]
+_Type = Annotated[
+    str,
+    Path(
+        description="The resource's type.",
+        max_length=256,
+        examples=["Observation"],
+        json_schema_extra={"minLength": 1, "pattern": NO_NUL},
+    ),
+]
 
 
 def _resources(
@@ -230,7 +256,7 @@ def _resources(
         responses={**answer(200, ChangeList, _CHANGES_EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
     async def list_changes(
-        request: Request, type: _Type, id: _Id, query: Annotated[ChangesQuery, Query()]
+        request: Request, type: _Type, id: Identifier, query: Annotated[ChangesQuery, Query()]
     ) -> Response:
         refuse_repeated(request)
         first = min(DEFAULT_PAGE, limits.max_page) if query.first is None else query.first
@@ -259,7 +285,7 @@ def _resources(
         },
     )
     async def get_resource(
-        request: Request, type: _Type, id: _Id, query: Annotated[FreshnessQuery, Query()]
+        request: Request, type: _Type, id: Identifier, query: Annotated[FreshnessQuery, Query()]
     ) -> Response:
         refuse_repeated(request)
         models = await access.models_of(request)
@@ -288,7 +314,7 @@ def _place(cursor: str) -> history.HistoryPlace:
     try:
         return history.HistoryPlace(*decode_history_cursor(cursor))
     except QueryError as exc:
-        raise RejectedError(
+        raise ConflictError(
             Reason.INVALID_FIELD, "not a cursor of a history; follow the links", field="after"
         ) from exc
 

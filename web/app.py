@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
 from graphql_api.feed import Feed, Wake
+from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
 from projections.read_models import ReadModels
@@ -29,6 +30,7 @@ from web.counting import EventCountList, counting_routes
 from web.deciding import Decided, StaffDisclosure, deciding_routes
 from web.exporting import Exportable, export_routes
 from web.health import Health, health_routes
+from web.http_basics import Basics
 from web.log import log_routes, proof_routes
 from web.looking import Recorder
 from web.metrics import Measuring, WebMetrics, metrics_routes
@@ -146,11 +148,13 @@ def create_app(
             *KINDS,
         ],
         is_open=lambda path: is_open(path, settings),
+        most=lambda path, name: _most(settings.limits, path, name),
     )
 
     def body_limit(path: str) -> int:
         return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes
 
+    app.add_middleware(Basics)
     authentication = authentication or Authentication()
     rates = Rates.of(settings)
     endpoint.authentication = authentication
@@ -172,6 +176,13 @@ def create_app(
     app.add_middleware(SafeHeaders)
     app.add_middleware(Measuring, metrics=metrics)
     return app
+
+
+def _most(limits: QueryLimits, path: str, name: str) -> int | None:
+    """The largest number that a parameter takes, where a limit says so."""
+    if name == "limit" or (name == "first" and path == "/v1/event-counts"):
+        return limits.max_list
+    return limits.max_page if name in {"first", "last"} else None
 
 
 class SafeHeaders:

@@ -7,11 +7,12 @@ from hashlib import blake2b
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Path, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
 from graphql_api.waiting import DEFAULT_SECONDS, MAX_POSITION, MAX_SECONDS, Freshness
+from web.request_schemas import NO_NUL
 
 DEFAULT_PAGE = 50
 POSITION: Any = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_POSITION}, {"type": "null"}]}
@@ -41,6 +42,27 @@ WaitSeconds = Annotated[
 ]
 
 
+Identifier = Annotated[
+    str,
+    Path(
+        description="The identifier, as events name it.",
+        max_length=256,
+        examples=["17"],
+        json_schema_extra={"minLength": 1, "pattern": NO_NUL},
+    ),
+]
+
+
+def _switched(value: Any) -> Any:
+    """pydantic takes many more words for a yes or a no, of which the document says nothing."""
+    if isinstance(value, bool) or value in ("true", "false"):
+        return value
+    raise ValueError("write true or false")
+
+
+Switch = Annotated[bool, BeforeValidator(_switched)]
+
+
 class FreshnessQuery(BaseModel):
     """What an answer has to include. An unknown parameter is an error."""
 
@@ -66,14 +88,15 @@ def found(
     body = msgspec.json.encode(value)
     tag = f'{"W/" if changes else ""}"{blake2b(body, digest_size=16).hexdigest()}"'
     kept = {**(headers or {}), "ETag": tag}
-    if _has(request.headers.get("if-none-match", ""), tag):
+    if has(request, tag):
         return Response(status_code=304, headers=kept)
     return Response(body, 200, kept, "application/json")
 
 
-def _has(given: str, tag: str) -> bool:
-    """Whether a client's tags include ours, by the weak comparison that the RFC wants here."""
+def has(request: Request, tag: str) -> bool:
+    """Whether a client's tags (`If-None-Match`) include ours, by the weak comparison that the RFC wants here."""
     plain = tag.removeprefix("W/")
+    given = ",".join(request.headers.getlist("if-none-match"))
     return any(each.strip().removeprefix("W/") in {plain, "*"} for each in given.split(","))
 
 

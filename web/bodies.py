@@ -26,11 +26,17 @@ class BodyLimit:
         self._timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 413 or 408 itself, or pass the request on with its body."""
+        """Answer 413, 415 or 408 itself, or pass the request on with its body."""
         if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
             await self._app(scope, receive, send)
             return
         limit = self._limit(scope["path"])
+        if Headers(scope=scope).get("content-encoding", "identity").lower() != "identity":
+            # The limit would be one of what was packed.
+            message = "send the body without a content encoding"
+            headers = {"Accept-Encoding": "identity"}
+            await refusal(scope, 415, Code.BAD_REQUEST, message, headers)(scope, receive, send)
+            return
         if _declared(scope) > limit:
             await _too_large(scope, limit)(scope, receive, send)
             return
@@ -39,7 +45,7 @@ class BodyLimit:
                 body = await _read(receive, limit)
         except TimeoutError:
             late = "the body did not arrive in time"
-            await _refusal(scope, 408, Code.BAD_REQUEST, late)(scope, receive, send)
+            await refusal(scope, 408, Code.BAD_REQUEST, late)(scope, receive, send)
             return
         if body is None:
             await _too_large(scope, limit)(scope, receive, send)
@@ -49,10 +55,10 @@ class BodyLimit:
 
 def _too_large(scope: Scope, limit: int) -> Response:
     long = f"the body may be {limit} bytes long"
-    return _refusal(scope, 413, Code.LIMIT_EXCEEDED, long, {"Connection": "close"})
+    return refusal(scope, 413, Code.LIMIT_EXCEEDED, long, {"Connection": "close"})
 
 
-def _refusal(
+def refusal(
     scope: Scope, status: int, code: Code, message: str, headers: dict[str, str] | None = None
 ) -> Response:
     """A problem, or for a client of GraphQL an answer in the shape that it reads."""

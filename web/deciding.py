@@ -7,18 +7,19 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from domain.access.grants import Operation
 from domain.access.staff_disclosure import SERVICE, Decision, decision_event
-from domain.errors import InvalidEventError, Reason, RejectedError
+from domain.errors import ConflictError, InvalidEventError, Reason, RejectedError
 from domain.event import Source
 from domain.validation import check, encode_event
 from graphql_api.reading import Threads
 from ingest.publishing import Message
 from projections.filters import check_identifier
 from web.access import Access
+from web.asking import Identifier
 from web.documenting import answer, problems
 from web.problems import problem
 from web.publishing import Publisher
@@ -28,15 +29,19 @@ _EVENT_ID = "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a02"
 _BODY = {
     "names": True,
     "reason": "Request of 2026-03-02: the patient can't claim their rights without.",
-    "until": "2026-06-01T00:00:00Z",
+    "until": "2099-06-01T00:00:00Z",
 }
+
+
+_SAID = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+"""A text that says something, and without U+0000, which could not be stored."""
 
 
 class StaffDisclosure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether the patient sees names and ids of staff, and `until` when; null is until another decision."""
 
     names: bool
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=_SAID)]
     until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
@@ -59,7 +64,7 @@ def deciding_routes(
         status_code=202,
         responses={
             **answer(202, Decided, {"event_id": _EVENT_ID}),
-            **problems(400, 403, 408, 413, 415, 503),
+            **problems(400, 403, 408, 409, 413, 415, 503),
         },
         openapi_extra={
             "requestBody": {
@@ -75,7 +80,7 @@ def deciding_routes(
     )
     async def decide(
         request: Request,
-        id: Annotated[str, Path(description="The patient's id.", max_length=256, examples=["17"])],
+        id: Identifier,
     ) -> Response:
         scope = await access.scope_of(request)
         scope.require(Operation.DECIDE)
@@ -92,7 +97,7 @@ def deciding_routes(
             at=datetime.now(UTC),
             source=source,
         )
-        # A principal without an id, or a reason of blanks alone, decides nothing.
+        # A principal without an id decides nothing.
         check(event)
         message = Message(settings.topic, id.encode(), encode_event(event))
         await threads.run(publisher.publish, [message])
@@ -109,12 +114,12 @@ def _decision(body: bytes) -> StaffDisclosure:
     except msgspec.ValidationError as exc:
         _, _, path = str(exc).partition("$.")
         raise RejectedError(
-            Reason.INVALID_FIELD, "send `names`, `reason` and, if it ends, `until`", field=path.rstrip("`")
+            Reason.INVALID_FIELD,
+            "send `names`, `reason`, which says something, and `until`, if it ends",
+            field=path.rstrip("`"),
         ) from exc
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise InvalidEventError(Reason.INVALID_JSON, "the body is not JSON") from exc
-    if not said.reason.strip():
-        raise RejectedError(Reason.MISSING_FIELD, "say why", field="reason")
     if said.until is not None and said.until <= datetime.now(UTC):
-        raise RejectedError(Reason.INVALID_FIELD, "this is over already", field="until")
+        raise ConflictError(Reason.INVALID_FIELD, "this is over already", field="until")
     return said

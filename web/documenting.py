@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from domain.event import AuditEvent
+from web.documenting_parameters import describe_parameters
 from web.problems import MEDIA_TYPE, Problem
+from web.request_schemas import request_schemas
 
 _REF = "#/components/schemas/{name}"
 _SCHEME = "token"
@@ -42,6 +44,7 @@ _DETAILS = {
     408: "the body did not arrive in time",
     409: "the answer is not complete up to that position yet",
     413: "the body may be 5242880 bytes long",
+    406: "the answer has another media type",
     415: "send the events as one of application/json, application/fhir+json",
     422: "no item is a valid audit event",
     429: "too many requests; try again",
@@ -72,6 +75,19 @@ _RETRY = {
         "schema": {"type": "integer"},
         "example": 5,
     }
+}
+
+_TAGS = {
+    "ETag": {
+        "description": "Send it as `If-None-Match` to be told 304 while the answer is the same.",
+        "schema": {"type": "string"},
+        "example": 'W/"4f0c7d1a2b3c4d5e6f708192a3b4c5d6"',
+    },
+    "Link": {
+        "description": "RFC 8288: the pages before and after this one, or what belongs to it.",
+        "schema": {"type": "string"},
+        "example": '</v1/events?first=1&after=cDE6MTA0Mg>; rel="next"',
+    },
 }
 
 Responses = dict[int | str, dict[str, Any]]
@@ -113,10 +129,15 @@ def _problem(status: int) -> dict[str, Any]:
     return {"description": phrase, "content": content} | ({} if headers is None else {"headers": headers})
 
 
-def install(app: FastAPI, kinds: list[type[msgspec.Struct]], is_open: Callable[[str], bool]) -> None:
+def install(
+    app: FastAPI,
+    kinds: list[type[msgspec.Struct]],
+    is_open: Callable[[str], bool],
+    most: Callable[[str, str], int | None],
+) -> None:
     """Add the schemas of `kinds` to the document of `app`, which is made at the first request for it.
 
-    `is_open` says which paths answer those who have no token.
+    `is_open` says which paths answer those who have no token, `most` what a number may be in a path's parameter.
     """
 
     def document() -> dict[str, Any]:
@@ -129,7 +150,9 @@ def install(app: FastAPI, kinds: list[type[msgspec.Struct]], is_open: Callable[[
             )
             _, schemas = msgspec.json.schema_components([Problem, AuditEvent, *kinds], ref_template=_REF)
             made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+            made["components"]["schemas"].update(request_schemas(describe_parameters(made, most)))
             _drop_default_problems(made)
+            _say_what_can_be_kept(made)
             _say_who_may_ask(made, is_open)
             app.openapi_schema = made
         return app.openapi_schema
@@ -148,11 +171,22 @@ def _say_who_may_ask(document: dict[str, Any], is_open: Callable[[str], bool]) -
     document["security"] = [{_SCHEME: []}]
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            operation["security"] = [] if is_open(path) else [{_SCHEME: []}]
             if is_open(path):
-                operation["security"] = []
                 continue
             for status, said in problems(401, 429, 503).items():
                 operation["responses"].setdefault(str(status), said)
+
+
+def _say_what_can_be_kept(document: dict[str, Any]) -> None:
+    """An answer that may be 304 has a tag, and one with pages links to them."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            kept = [
+                operation["responses"][status] for status in ("200", "304") if "304" in operation["responses"]
+            ]
+            for response in kept:
+                response.setdefault("headers", {}).update(_TAGS)
 
 
 def _drop_default_problems(document: dict[str, Any]) -> None:

@@ -19,16 +19,18 @@ from pydantic import Field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from domain.errors import ConfigurationError, Reason, RejectedError, UnauthenticatedError
+from domain.errors import ConfigurationError, ConflictError, Reason, RejectedError, UnauthenticatedError
 from graphql_api.reading import Threads
 from projections.export import ExportRequest, Format, Opened, check_request
 from projections.export_stream import stream
 from web.access import Access
+from web.asking import Switch
 from web.documenting import EVENT_EXAMPLE, problems
 from web.filter_query import FilterQuery, refuse_repeated, renamed
 from web.looking import looking_at
 from web.problems import problem
 from web.recorded_export import RecordedExports
+from web.request_schemas import NO_NUL
 from web.settings import WebSettings
 
 log = structlog.get_logger(__name__)
@@ -49,17 +51,22 @@ class ExportQuery(FilterQuery):
 
     format: Format = Field(default=Format.NDJSON, description="How rows are written.")
     table: str | None = Field(
-        default=None, max_length=256, description="A table of a live projection, instead of events."
+        default=None,
+        max_length=256,
+        description="A table of a live projection, instead of events.",
+        json_schema_extra={"minLength": 1, "pattern": NO_NUL},
     )
     where: list[str] = Field(
-        default_factory=list, description="COLUMN=VALUE that rows of the table must have; may be repeated."
+        default_factory=list,
+        description="COLUMN=VALUE that rows of the table must have; may be repeated.",
+        json_schema_extra={"items": {"type": "string", "pattern": "^[^=\\u0000]*=[^\\u0000]*$"}},
     )
-    manifest: bool = Field(default=False, description="NDJSON: a last line that says what the export is.")
+    manifest: Switch = Field(default=False, description="NDJSON: a last line that says what the export is.")
 
     def request(self) -> ExportRequest:
         """What is to be exported. Raises `RejectedError` that names the parameter."""
         if self.manifest and self.format is not Format.NDJSON:
-            raise RejectedError(Reason.INVALID_FIELD, "only NDJSON has a last line for it", field="manifest")
+            raise ConflictError(Reason.INVALID_FIELD, "only NDJSON has a last line for it", field="manifest")
         pairs = [text.partition("=") for text in self.where]
         if any(not equal for _, equal, _ in pairs):
             raise RejectedError(Reason.INVALID_FIELD, "give COLUMN=VALUE", field="where")
@@ -85,7 +92,7 @@ def export_routes(exports: Exportable, access: Access, threads: Threads, setting
                 "description": "OK",
                 "content": {format.media_type: _documented(format) for format in Format},
             },
-            **problems(400, 403, 501, 503),
+            **problems(400, 403, 409, 501, 503),
         },
     )
     async def export(request: Request, query: Annotated[ExportQuery, Query()]) -> Response:

@@ -14,7 +14,7 @@ from domain.errors import Reason, RejectedError
 from domain.event import Outcome
 from projections.export_manifest import RENAMED
 from projections.filters import ANY_OF, MAX_DEPTH, MAX_TEXT, MAX_VALUES, EventFilter, any_of, check_filter
-from web.asking import POSITION
+from web.asking import POSITION, Switch
 
 
 def _written(value: Any) -> Any:
@@ -75,7 +75,7 @@ class FilterQuery(BaseModel):
     correlation_id: Texts = _one_of("The correlation id")
     session: Texts = _one_of("The session")
     address: Texts = _one_of("The client's network address")
-    emergency: bool | None = Field(default=None, description="Emergency (break-glass) access or not.")
+    emergency: Switch | None = Field(default=None, description="Emergency (break-glass) access or not.")
     occurred_from: Moment | None = Field(default=None, description="Occurred then or later.")
     occurred_until: Moment | None = Field(default=None, description="Occurred before then.")
     type_prefix: Text = Field(description="The event type begins with this, such as `record.`.")
@@ -156,6 +156,11 @@ def _nested(given: Any, place: str, depth: int) -> EventFilter:
     plain = {name: value for name, value in given.items() if name not in {"and", "or", "not"}}
     if "filter" in plain:
         raise RejectedError(Reason.INVALID_FIELD, "no such condition", field=f"{place}.filter")
+    for name, value in plain.items():
+        if value is None or value == []:
+            raise RejectedError(Reason.MISSING_FIELD, "give a value", field=f"{place}.{name[:64]}")
+        if isinstance(value, bool) and name != "emergency":
+            raise RejectedError(Reason.INVALID_FIELD, "not true or false", field=f"{place}.{name[:64]}")
     listed = {
         name: [value] if isinstance(value, str) and name.removeprefix("not_") in _LISTED else value
         for name, value in plain.items()
@@ -192,12 +197,13 @@ def _checked(name: str, filter: EventFilter) -> EventFilter:
     try:
         return check_filter(filter)
     except RejectedError as exc:
-        raise RejectedError(exc.reason, exc.message, field=name) from exc
+        raise type(exc)(exc.reason, exc.message, field=name) from exc
 
 
 def renamed(exc: RejectedError) -> RejectedError:
     """The error with the name of the parameter."""
-    return RejectedError(exc.reason, exc.message, field=RENAMED.get(exc.field, exc.field))
+    name = RENAMED.get(exc.field)
+    return exc if name is None else type(exc)(exc.reason, exc.message, field=name)
 
 
 def refuse_repeated(request: Request, *lists: str) -> None:

@@ -21,6 +21,7 @@ from graphql_api.errors import Code, QueryError
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from graphql_api.waiting import Waiting
+from web.accepting import accepted
 from web.access import Access
 from web.authentication.middleware import principal_of
 from web.looking import looking_at
@@ -118,7 +119,10 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     ) -> GraphQLRequestData | list[GraphQLRequestData]:
         """The request or the batch. Raises `HTTPException` that names what is wrong."""
         if request.method == "GET":
-            return self._operation(_from_parameters(request.query_params, self.allow_queries_via_get))
+            data = _from_parameters(request.query_params, self.allow_queries_via_get)
+            if "query" in data and not _is_meant(request.headers):
+                raise HTTPException(400, f"say what you take to ask by GET: Accept: {GRAPHQL}")
+            return self._operation(data)
         if (request.content_type or "").partition(";")[0].strip().lower() != JSON:
             raise HTTPException(415, f"send the request as {JSON}")
         data = _json(await request.get_body(), "the body")
@@ -177,10 +181,7 @@ def client_key(connection: Request | WebSocket) -> str:
 
 def media_type(request: Request) -> str | None:
     """The media type that the client takes; None when it takes neither."""
-    accepted = [
-        part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "*/*").split(",")
-    ]
-    for offered in accepted:
+    for offered in accepted(request.headers.get("accept", "*/*")):
         if offered == GRAPHQL:
             return GRAPHQL
         if offered in {JSON, "application/*", "*/*", ""}:
@@ -194,6 +195,16 @@ class _RefusedError(HTTPException):
     def __init__(self, error: QueryError) -> None:
         super().__init__(400, error.message)
         self.extensions = error.extensions
+
+
+def _is_meant(headers: Mapping[str, str]) -> bool:
+    """Whether a program asks: what a link, an image or a form of a page sends names none of these, and a browser says
+    of a page's script in which mode it asks.
+    """
+    mode = headers.get("sec-fetch-mode")
+    if mode is not None:
+        return mode in {"cors", "same-origin"}
+    return any(media in headers.get("accept", "") for media in (JSON, GRAPHQL, "text/event-stream"))
 
 
 def _from_parameters(parameters: Mapping[str, Any], allowed: bool) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 from hashlib import sha256
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from domain.access.grants import Operation
@@ -19,6 +20,7 @@ from event_store.log_reader import LogReader
 from event_store.tlog.tiles import TilePath, parse_path
 from graphql_api.reading import Threads
 from web.access import Access
+from web.asking import has
 from web.documenting import content, problems
 from web.problems import problem
 
@@ -39,6 +41,17 @@ _TILE = (
 _ENTRIES = (
     "The leaf entries below a tile of level 0, each behind its length in two bytes. Paths as those of tiles."
 )
+_Index = Annotated[
+    str,
+    Path(
+        description="Which one.",
+        examples=["000"],
+        json_schema_extra={"pattern": "^(x[0-9]{3}/)*[0-9]{3}([.]p/[1-9][0-9]{0,2})?$"},
+    ),
+]
+_Level = Annotated[
+    str, Path(description="Its height.", examples=["0"], json_schema_extra={"pattern": "^(0|[1-9][0-9]?)$"})
+]
 _NOTHING = "nothing was recorded yet, so nothing is signed"
 
 
@@ -49,7 +62,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     whose = "public" if public else "private"
     router = APIRouter(prefix="/log", tags=["log"], dependencies=needed)
 
-    @router.head("/checkpoint", include_in_schema=False)
     @router.get(
         "/checkpoint",
         summary="The newest signed tree head (C2SP tlog-checkpoint)",
@@ -59,7 +71,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     async def checkpoint(request: Request) -> Response:
         return _text(request, await threads.run(log.checkpoint))
 
-    @router.head("/vkey", include_in_schema=False)
     @router.get(
         "/vkey",
         summary="The public keys that sign the log now, one a line (C2SP vkey)",
@@ -70,7 +81,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         keys = await threads.run(log.signing_keys)
         return _text(request, "".join(f"{key.encode()}\n" for key in keys).encode())
 
-    @router.head("/vkeys", include_in_schema=False)
     @router.get(
         "/vkeys",
         summary="All public keys that the log has had: the first tree size of each, a space, the key",
@@ -81,7 +91,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         keys = await threads.run(log.first_sizes)
         return _text(request, "".join(f"{size} {key.encode()}\n" for size, key in keys).encode())
 
-    @router.head("/tile/entries/{index:path}", include_in_schema=False)
     @router.get(
         "/tile/entries/{index:path}",
         summary="A bundle of leaf entries",
@@ -89,10 +98,9 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         description=_ENTRIES,
         responses={**content(OCTETS), **problems(403, 404, 503)},
     )
-    async def entries(request: Request, index: str) -> Response:
+    async def entries(request: Request, index: _Index) -> Response:
         return await _tile(request, f"tile/entries/{index}")
 
-    @router.head("/tile/{level}/{index:path}", include_in_schema=False)
     @router.get(
         "/tile/{level}/{index:path}",
         summary="A tile of hashes",
@@ -100,7 +108,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         description=_TILE,
         responses={**content(OCTETS), **problems(403, 404, 503)},
     )
-    async def tile(request: Request, level: str, index: str) -> Response:
+    async def tile(request: Request, level: _Level, index: _Index) -> Response:
         return await _tile(request, f"tile/{level}/{index}")
 
     def _text(request: Request, data: bytes | None) -> Response:
@@ -131,7 +139,6 @@ def proof_routes(log: LogReader, access: Access, threads: Threads) -> APIRouter:
     """The route that gives the proof of one event."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
 
-    @router.head("/{event_id}/proof", include_in_schema=False)
     @router.get(
         "/{event_id}/proof",
         summary="That the event is in the log: a proof file (C2SP tlog-proof)",
@@ -161,8 +168,7 @@ def _read(log: LogReader, wanted: TilePath, packed: bool) -> bytes | None:
 def _cached(request: Request, data: bytes, media: str, control: str, headers: dict[str, str]) -> Response:
     tag = f'"{sha256(data).hexdigest()[:32]}"'
     headers |= {"Cache-Control": control, "ETag": tag}
-    known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
-    if tag in known or known == ["*"]:
+    if has(request, tag):
         headers.pop("Content-Encoding", None)
         return Response(None, 304, headers)
     return Response(data, 200, headers, media)

@@ -16,10 +16,13 @@ from domain.errors import AuditTrailError
 from graphql_api.context import Readable
 from graphql_api.reading import Threads
 from web.access import Access
+from web.documenting import content, problems
 from web.probes import Probes
 
 log = structlog.get_logger(__name__)
 
+_MEDIA_TYPE = "text/plain"
+_EXAMPLE = "# TYPE audit_trail_log_size gauge\naudit_trail_log_size 1045.0\n"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
@@ -133,9 +136,14 @@ def metrics_routes(
     metrics: WebMetrics, models: Readable, access: Access, probes: Probes, threads: Threads
 ) -> APIRouter:
     """The route that Prometheus scrapes."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(tags=["health"])
 
-    @router.get("/metrics")
+    @router.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        response_class=Response,
+        responses={**content(_MEDIA_TYPE, _EXAMPLE), **problems(403)},
+    )
     async def scrape(request: Request) -> Response:
         await access.require(request, Operation.READ_METRICS)
         await threads.run(metrics.refresh, models, probes)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import (
     AccessDeniedError,
     AuditTrailError,
+    ConflictError,
     EventAlteredError,
     Reason,
     RejectedError,
@@ -28,6 +29,8 @@ from graphql_api.waiting import BehindError
 
 log = structlog.get_logger(__name__)
 
+WITHOUT_HEAD = frozenset({"/graphql", "/v1/export"})
+"""A query is no resource that has a head, and an export would be made for nothing."""
 UNEXPECTED = "an unexpected error; it is in the server's log"
 MEDIA_TYPE = "application/problem+json"
 
@@ -62,7 +65,11 @@ def install(app: FastAPI, retry_after: int) -> None:
         detail = exc.detail if exc.detail != HTTPStatus(exc.status_code).phrase else ""
         headers = dict(exc.headers or {})
         if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(sorted(_methods(request.app.routes, request.scope)))
+            # Files are mounted, and a mount knows no methods.
+            allowed = _methods(request.app.routes, request.scope) or {"GET"}
+            if "GET" in allowed and request.url.path not in WITHOUT_HEAD:
+                allowed.add("HEAD")
+            headers["Allow"] = ", ".join(sorted(allowed))
         return problem(exc.status_code, detail, headers=headers)
 
     async def invalid_request(_: Request, exc: Exception) -> Response:
@@ -83,7 +90,8 @@ def install(app: FastAPI, retry_after: int) -> None:
         if isinstance(exc, BehindError):
             fields = {"field": exc.field, "message": exc.message, "as_of_position": exc.as_of_position}
             return problem(409, "the answer is not complete up to that position yet", errors=[fields])
-        status = 413 if exc.reason is Reason.OVERSIZED else 400
+        oversized = exc.reason is Reason.OVERSIZED
+        status = 409 if isinstance(exc, ConflictError) else 413 if oversized else 400
         return problem(status, exc.message, errors=[{"field": exc.field, "message": exc.message}])
 
     async def denied(_: Request, exc: Exception) -> Response:

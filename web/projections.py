@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from domain.access.grants import Operation
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason, RejectedError
 from graphql_api.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
@@ -19,10 +19,11 @@ from graphql_api.waiting import Freshness, Waiting, least_of
 from projections.table_conditions import Condition, Op
 from projections.table_pages import RowPage, RowRequest
 from web.access import Access
-from web.asking import DEFAULT_PAGE, MinPosition, WaitForPosition, WaitSeconds
+from web.asking import DEFAULT_PAGE, MinPosition, Switch, WaitForPosition, WaitSeconds
 from web.documenting import answer, problems
 from web.filter_query import refuse_repeated
 from web.problems import problem
+from web.request_schemas import ROW_CURSOR
 
 _PAGING = frozenset({"first", "after"})
 _OWN = frozenset({"order_by", "descending", "min_position", "wait_for_position", "wait_seconds"}) | _PAGING
@@ -83,7 +84,7 @@ class ProjectionDescription(msgspec.Struct, frozen=True, kw_only=True):
     tables: list[TableDescription]
 
 
-Name = Annotated[str, Path(description="The projection's name.", max_length=256)]
+Name = Annotated[str, Path(description="The projection's name.", max_length=256, examples=["user"])]
 
 
 def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_page: int) -> APIRouter:
@@ -113,14 +114,18 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
     async def list_rows(
         request: Request,
         name: Name,
-        table: Annotated[str, Path(description="The table's name.", max_length=256)],
+        table: Annotated[
+            str, Path(description="The table's name.", max_length=256, examples=["user_action"])
+        ],
         first: Annotated[int, Query(ge=1, description="How many rows.")] = min(DEFAULT_PAGE, max_page),
-        after: Annotated[str | None, Query(description="Only rows after this cursor.")] = None,
+        after: Annotated[
+            str | None, Query(pattern=ROW_CURSOR, description="Only rows after this cursor.")
+        ] = None,
         order_by: Annotated[
             str, Query(max_length=256, description="A column that always has one value, instead of the key.")
         ] = "",
         *,
-        descending: Annotated[bool, Query(description="The other way round.")] = False,
+        descending: Annotated[Switch, Query(description="The other way round.")] = False,
         min_position: MinPosition = None,
         wait_for_position: WaitForPosition = None,
         wait_seconds: WaitSeconds = None,
@@ -177,7 +182,7 @@ def _decoded(cursor: str, table: str, order_by: str, *, descending: bool) -> tup
     try:
         return decode_row_cursor(cursor, table, order_by, descending=descending)
     except QueryError as exc:
-        raise RejectedError(
+        raise ConflictError(
             Reason.INVALID_FIELD, "not a cursor of this table in this order; follow the links", field="after"
         ) from exc
 

@@ -24,6 +24,7 @@ from web.access import Access
 from web.documenting import NATIVE_EXAMPLE, answer, problems
 from web.looking import looking_at
 from web.problems import problem
+from web.request_schemas import named, one_good
 from web.settings import WebSettings
 
 NATIVE = "application/json"
@@ -41,48 +42,40 @@ _EXAMPLE = {
         {"index": 1, "reason": "missing_field", "field": "actor", "message": "this field is required"},
     ],
 }
-_ONE = {"$ref": "#/components/schemas/AuditEvent"}
-_CLOUDEVENT: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "specversion": {"const": "1.0"},
-        "id": {"type": "string", "minLength": 1},
-        "source": {"type": "string", "minLength": 1},
-        "type": {"type": "string", "minLength": 1},
-        "time": {"type": ["string", "null"], "format": "date-time"},
-        "data": {"description": "The event, as of application/json; of other formats any JSON."},
-    },
-    "required": ["specversion", "id", "source", "type"],
-}
-REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        NATIVE: {
-            "schema": {"oneOf": [_ONE, {"type": "array", "items": _ONE, "minItems": 1}]},
-            "example": NATIVE_EXAMPLE,
-        },
-        CLOUDEVENT: {
-            "schema": _CLOUDEVENT,
-            "example": {
-                "specversion": "1.0",
-                "id": NATIVE_EXAMPLE["event_id"],
-                "source": "/patient-service",
-                "type": NATIVE_EXAMPLE["type"],
-                "time": NATIVE_EXAMPLE["occurred_at"],
-                "data": NATIVE_EXAMPLE,
+
+
+def request_body(most: int) -> dict[str, Any]:
+    """The documentation of the body, which holds at most so many events."""
+    several = f"One that is good at least, and at most {most} (413)."
+    cloudevent = {
+        "specversion": "1.0",
+        "id": NATIVE_EXAMPLE["event_id"],
+        "source": "/patient-service",
+        "type": NATIVE_EXAMPLE["type"],
+        "time": NATIVE_EXAMPLE["occurred_at"],
+        "data": NATIVE_EXAMPLE,
+    }
+    fhir = {
+        "resourceType": "AuditEvent",
+        "type": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "110110"},
+        "action": "R",
+        "recorded": NATIVE_EXAMPLE["occurred_at"],
+        "agent": [{"who": {"reference": "Practitioner/17"}, "requestor": True}],
+        "source": {"observer": {"display": "patient-service"}},
+        "entity": [{"what": {"reference": "Patient/17"}, "role": {"code": "1"}}],
+    }
+    return {
+        "required": True,
+        "content": {
+            NATIVE: {
+                "schema": {"oneOf": [named("ReportedEvent"), one_good(named("ReportedEvent"), several)]},
+                "example": NATIVE_EXAMPLE,
             },
+            CLOUDEVENT: {"schema": named("CloudEvent"), "example": cloudevent},
+            CLOUDEVENTS: {"schema": one_good(named("CloudEvent"), several), "example": [cloudevent]},
+            FHIR: {"schema": named("FhirAuditEvent"), "example": fhir},
         },
-        CLOUDEVENTS: {"schema": {"type": "array", "items": _CLOUDEVENT, "minItems": 1}},
-        FHIR: {
-            "schema": {
-                "type": "object",
-                "description": "A FHIR AuditEvent, R4 or R5.",
-                "properties": {"resourceType": {"const": "AuditEvent"}},
-                "required": ["resourceType"],
-            }
-        },
-    },
-}
+    }
 
 
 class Publisher(Protocol):
@@ -134,7 +127,7 @@ def publishing_routes(
         summary="Publish one event, or an array of events",
         status_code=202,
         responses={**answer(202, Accepted, _EXAMPLE), **problems(400, 403, 408, 413, 415, 422, 503)},
-        openapi_extra={"requestBody": REQUEST_BODY},
+        openapi_extra={"requestBody": request_body(settings.max_publish_events)},
     )
     async def publish(request: Request) -> Response:
         scope = await access.scope_of(request)
@@ -219,8 +212,6 @@ def _kafka_headers(headers: list[tuple[str, str]]) -> list[tuple[str, bytes]]:
     CloudEvents calls its attributes `ce-id` over HTTP, with percent-encoded values, and `ce_id` over Kafka.
     """
     given = dict(headers)
-    if given.get("content-encoding", "identity") != "identity":
-        raise _UnreadableError(415, "send the body without a content encoding")
     content_type = given.get("content-type", "")
     media = content_type.partition(";")[0].strip().lower()
     if _is_binary_cloudevent(headers):

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
 from graphql_api.cursors import decode_cursor, encode_cursor
 from graphql_api.errors import QueryError
@@ -23,10 +23,11 @@ from graphql_api.waiting import Waiting
 from projections.filters import EventPage, PageRequest
 from projections.search import complete_up_to
 from web.access import Access
-from web.asking import DEFAULT_PAGE, FreshnessQuery, found, link_header
+from web.asking import DEFAULT_PAGE, FreshnessQuery, Switch, found, link_header
 from web.documenting import EVENT_EXAMPLE, answer, problems
 from web.filter_query import FilterQuery, refuse_repeated, renamed
 from web.problems import problem
+from web.request_schemas import EVENT_CURSOR
 
 _LIST_EXAMPLE = {
     "events": [EVENT_EXAMPLE],
@@ -43,17 +44,21 @@ class EventQuery(FilterQuery, FreshnessQuery):
         default=None, ge=1, description="Events from the beginning of the list; 50 when absent."
     )
     last: int | None = Field(default=None, ge=1, description="Events from the end of the list.")
-    after: str | None = Field(default=None, description="Only events after this cursor.")
-    before: str | None = Field(default=None, description="Only events before this cursor.")
+    after: str | None = Field(
+        default=None, pattern=EVENT_CURSOR, description="Only events after this cursor."
+    )
+    before: str | None = Field(
+        default=None, pattern=EVENT_CURSOR, description="Only events before this cursor."
+    )
     order_by: Literal["position", "occurred_at"] = Field(
         default="position", description="The order of recording, or that of the sources' clocks."
     )
-    descending: bool = Field(default=True, description="Newest first, or oldest first.")
+    descending: Switch = Field(default=True, description="Newest first, or oldest first.")
 
     def page(self, max_page: int) -> PageRequest:
         """The page, as the read models take it. Raises `RejectedError` that names the parameter."""
         if self.first is not None and self.last is not None:
-            raise RejectedError(Reason.INVALID_FIELD, "give one of first and last", field="last")
+            raise ConflictError(Reason.INVALID_FIELD, "give one of first and last", field="last")
         first = self.first if self.first is not None or self.last is not None else min(DEFAULT_PAGE, max_page)
         for name, size in (("first", first), ("last", self.last)):
             if size is not None and size > max_page:
@@ -143,6 +148,6 @@ def _position(name: str, cursor: str | None) -> int | None:
     try:
         return decode_cursor(cursor, name)
     except QueryError as exc:
-        raise RejectedError(
+        raise ConflictError(
             Reason.INVALID_FIELD, "not a cursor of this API; follow the links", field=name
         ) from exc

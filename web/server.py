@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from domain.errors import ConfigurationError
+from web.http_protocol import BoundedProtocol
 
 _MAX_SOCKET_MESSAGE = 256 * 1024
 """Bytes: as long as the body of a query may be."""
@@ -31,7 +32,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=BoundedProtocol,
                 # The plain "websockets" implementation uses an interface that the library has deprecated.
                 ws="websockets-sansio",
                 lifespan="on",

@@ -22,6 +22,7 @@ from graphql_api.encoding import encode
 from graphql_api.feed import Feed
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
+from web.accepting import accepted
 from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Denied, principal_of
@@ -209,4 +210,4 @@ class _Stream(StreamingResponse):
 
 
 def _wants_stream(accept: str | None) -> bool:
-    return any(part.partition(";")[0].strip().lower() == EVENT_STREAM for part in (accept or "").split(","))
+    return EVENT_STREAM in accepted(accept or "")

@@ -225,3 +225,10 @@ def test_a_header_that_is_no_utf8_is_named() -> None:
     with pytest.raises(RejectedError) as caught:
         decode(b"", headers, max_bytes=100)
     assert (caught.value.reason, caught.value.field) == (Reason.INVALID_ENCODING, "ce_id")
+
+
+def test_an_integer_of_json_may_be_written_with_a_point() -> None:
+    assert structured(MINIMAL | {"count": 3.0}).attributes["count"] == 3
+    for number in (3.5, 2.0**31):
+        with pytest.raises(RejectedError):
+            structured(MINIMAL | {"count": number})

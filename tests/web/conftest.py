@@ -17,6 +17,7 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
+from projections.export import Exports
 from projections.read_models import ReadModels
 from tests.graphql_api.trail import hospital, record
 from tests.tokens import ADMIN, authentication
@@ -63,6 +64,7 @@ def serve() -> Iterator[Serve]:
             **settings: Any,
         ) -> httpx2.Client:
             database = stack.enter_context(closing(Database(url, READER, size=4)))
+            exports = Exports(stack.enter_context(closing(Database(url, READER, size=2))))
             ingest = IngestSettings(bootstrap_servers=(bootstrap_servers,), publish_timeout_seconds=5)
             publisher = publisher or stack.enter_context(closing(Publisher(ingest)))
             app = create_app(
@@ -71,6 +73,7 @@ def serve() -> Iterator[Serve]:
                 publisher,
                 StoreProbes(database),
                 WebSettings(**settings),
+                exports=exports,
                 authentication=authentication(),
             )
             return stack.enter_context(serving(app))

@@ -52,15 +52,23 @@ def test_an_identifier_may_hold_a_slash(client: httpx2.Client) -> None:
         ("event-counts", "by"),
         ("event-counts?by=week", "by"),
         ("event-counts?by=type&first=0", "first"),
-        ("event-counts?by=type", "occurred_from"),
-        ("event-counts?by=type&occurred_from=2020-01-01T00:00:00Z", "occurred_from"),
-        ("events?purpose=BTG", "occurred_from"),
     ],
 )
 def test_a_wrong_parameter_is_named(lonely_client: httpx2.Client, path: str, field: str) -> None:
     answer = lonely_client.get(f"/v1/{path}")
     assert answer.status_code == 400, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("query", ["by=type", "by=type&occurred_from=2020-01-01T00:00:00Z"])
+def test_a_count_that_would_read_too_much_conflicts(lonely_client: httpx2.Client, query: str) -> None:
+    answer = lonely_client.get(f"/v1/event-counts?{query}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, "occurred_from")
+
+
+def test_a_count_can_be_waited_for(client: httpx2.Client) -> None:
+    behind = client.get("/v1/event-counts?by=day&min_position=10")
+    assert (behind.status_code, behind.json()["errors"][0]["as_of_position"]) == (409, 9)
 
 
 def test_a_summary_can_be_waited_for(client: httpx2.Client) -> None:

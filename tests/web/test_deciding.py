@@ -47,7 +47,7 @@ def test_a_decision_is_an_event_of_the_trail(
         ({"names": "yes", "reason": "a claim"}, "names"),
         ({"names": True, "reason": "  "}, "reason"),
         ({"names": True, "reason": ""}, "reason"),
-        ({"names": True, "reason": "a claim", "until": "2020-01-01T00:00:00Z"}, "until"),
+        ({"names": True, "reason": "a\0claim"}, "reason"),
         ({"names": True, "reason": "a claim", "until": "2037-01-01T00:00:00"}, "until"),
         ({"names": True, "reason": "a claim", "who": "me"}, ""),
         ([], ""),
@@ -59,6 +59,18 @@ def test_a_decision_that_says_too_little_is_refused(
     answer = lonely_client.post(DECIDING, json=body, headers=OFFICER)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == field
+
+
+def test_a_decision_that_is_over_already_is_refused(lonely_client: httpx2.Client) -> None:
+    body = {"names": True, "reason": "a claim", "until": "2020-01-01T00:00:00Z"}
+    answer = lonely_client.post(DECIDING, json=body, headers=OFFICER)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, "until")
+
+
+def test_what_is_decided_of_a_patient_is_no_patient(lonely_client: httpx2.Client) -> None:
+    for method in ("GET", "OPTIONS", "DELETE"):
+        answer = lonely_client.request(method, DECIDING, headers=OFFICER)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST"), method
 
 
 def test_a_decision_has_to_be_json(lonely_client: httpx2.Client) -> None:

@@ -28,7 +28,8 @@ def test_a_query_is_answered_by_post_and_by_get(client: httpx2.Client) -> None:
     assert posted.headers["cache-control"] == "no-store"
     with_variables = "query ($n: Int) { events(first: $n) { nodes { position type } } }"
     parameters = {"query": with_variables, "variables": json.dumps({"n": 2})}
-    assert client.get("/graphql", params=parameters).json() == ANSWER
+    answered = client.get("/graphql", params=parameters, headers={"Accept": "application/json"})
+    assert answered.json() == ANSWER
 
 
 def test_the_media_type_is_negotiated(client: httpx2.Client) -> None:

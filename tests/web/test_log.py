@@ -171,7 +171,7 @@ HOSTILE = (
 def test_what_is_no_path_of_a_tile_that_is_there_is_not_found(client: httpx2.Client) -> None:
     for method in ("GET", "HEAD"):
         found = {path: raw(client, f"/log/{path}", method) for path in HOSTILE}
-        assert found == dict.fromkeys(HOSTILE, 404)
+        assert found == {path: 400 if "%ff" in path else 404 for path in HOSTILE}
 
 
 def test_a_tile_keeps_its_bytes_while_the_log_grows(serve: Serve, migrated_url: str) -> None:

@@ -20,7 +20,7 @@ from domain.errors import UnavailableError
 from ingest.publishing import Message
 from interop.decoding import decode
 from tests.web.conftest import NO_DATABASE, Serve
-from web.publishing import CLOUDEVENT, NATIVE, REQUEST_BODY
+from web.publishing import CLOUDEVENT, NATIVE, request_body
 
 
 def native(**fields: Any) -> dict[str, Any]:
@@ -259,7 +259,7 @@ def test_extreme_items_are_explained_each_by_itself(serve: Serve) -> None:
 
 @pytest.mark.parametrize("content_type", [NATIVE, CLOUDEVENT])
 def test_the_documented_examples_are_the_events_that_they_show(content_type: str) -> None:
-    example = REQUEST_BODY["content"][content_type]["example"]
+    example = request_body(1000)["content"][content_type]["example"]
     received = decode(
         json.dumps(example).encode(), [("content-type", content_type.encode())], max_bytes=1 << 20
     )

@@ -21,6 +21,7 @@ FOLLOW = "subscription { eventRecorded(after: 8) { position } }"
 KNOWN = (QUERY, FOLLOW)
 DATA = {"events": {"nodes": [{"position": 9}]}}
 OTHER = "{ __typename }"
+JSON = {"Accept": "application/json"}
 
 
 def by_id(document: str) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def test_a_document_is_executed_by_its_hash(only: httpx2.Client) -> None:
         parameters = {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in request.items()
         }
-        assert only.get("/graphql", params=parameters).json()["data"] == DATA, request
+        assert only.get("/graphql", params=parameters, headers=JSON).json()["data"] == DATA, request
     answers = only.post("/graphql", json=[by_id(QUERY), apollo(QUERY) | {"variables": {"n": 2}}]).json()
     assert [len(answer["data"]["events"]["nodes"]) for answer in answers] == [1, 2]
     stream = {"Accept": "text/event-stream"}
@@ -62,7 +63,7 @@ def test_nothing_else_is_executed_where_only_they_are(only: httpx2.Client) -> No
     for request in ({"query": OTHER}, by_id(OTHER), apollo(OTHER), apollo(OTHER) | {"query": OTHER}):
         assert refusals(only.post("/graphql", json=request)) == ["DOCUMENT_NOT_TRUSTED"], request
         assert refusals(only.post("/graphql", json=[by_id(QUERY), request])) == ["DOCUMENT_NOT_TRUSTED"]
-    assert refusals(only.get("/graphql", params={"query": OTHER})) == ["DOCUMENT_NOT_TRUSTED"]
+    assert refusals(only.get("/graphql", params={"query": OTHER}, headers=JSON)) == ["DOCUMENT_NOT_TRUSTED"]
     stream = {"Accept": "text/event-stream"}
     assert refusals(only.post("/graphql", json={"query": OTHER}, headers=stream)) == ["DOCUMENT_NOT_TRUSTED"]
     assert refusals(only.post("/graphql", json=apollo(QUERY) | {"query": OTHER})) == ["BAD_USER_INPUT"]

@@ -1,0 +1,48 @@
+"""What the OpenAPI document says of parameters: what their types in the code can't, as settings decide it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from web.filter_query import FilterQuery
+from web.request_schemas import FILTER
+
+
+def describe_parameters(
+    document: dict[str, Any], most: Callable[[str, str], int | None]
+) -> dict[str, dict[str, Any]]:
+    """Complete the parameters, and return the schemas of those that are filters, by name."""
+    conditions: dict[str, dict[str, Any]] = {}
+    for path, parameter in _parameters(document):
+        name = parameter["name"]
+        schema = parameter["schema"] = _required(parameter["schema"])
+        limit = most(path, name)
+        if limit is not None:
+            schema["maximum"] = limit
+        if name == "filter":
+            # JSON, and not a text: OpenAPI has a place for it.
+            example = parameter["schema"].pop("examples")[0]
+            parameter["content"] = {"application/json": {"schema": FILTER, "example": json.loads(example)}}
+            del parameter["schema"]
+        elif name in FilterQuery.model_fields:
+            conditions[name] = {
+                key: value for key, value in schema.items() if key not in {"title", "description"}
+            }
+    return conditions
+
+
+def _parameters(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                yield path, parameter
+
+
+def _required(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a value that is there: nobody can write null into a query."""
+    kinds: list[dict[str, Any]] = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {key: value for key, value in schema.items() if key != "anyOf"} | kinds[0]

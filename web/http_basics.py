@@ -1,0 +1,52 @@
+"""What every route gets without a word of its own: HEAD, and addresses that are UTF-8."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from graphql_api.errors import Code
+from web.bodies import refusal
+from web.problems import WITHOUT_HEAD
+
+
+class Basics:
+    """ASGI middleware, the innermost."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, HEAD as the GET whose body is not sent."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if not _is_utf8(scope["query_string"]) or not _is_utf8(scope.get("raw_path", b"")):
+            # It would be read as another address, and so as another question.
+            await refusal(scope, 400, Code.BAD_REQUEST, "the address is not UTF-8")(scope, receive, send)
+            return
+        if scope["method"] != "HEAD" or scope["path"] in WITHOUT_HEAD:
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        inner = {**scope, "method": "GET"}
+        try:
+            await self._app(inner, receive, without_body)
+        finally:
+            scope.update(inner, method="HEAD")  # what was noted in it, the route for one, is read further out
+
+
+def _is_utf8(escaped: bytes) -> bool:
+    if b"%" not in escaped:
+        return True
+    try:
+        unquote_to_bytes(escaped).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""HTTP/1.1 as uvicorn reads it, with bounds: the head of a request may be so long and take so long."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from web.problems import problem
+
+MAX_HEAD = 64 * 1024
+"""Bytes of the request line and the headers. The parser itself would take any number of them, from anybody."""
+HEAD_SECONDS = 20.0
+"""From the first byte to the last of them, and from the connection to the first."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection. What can't be read as HTTP is answered as other errors are, and the connection closed."""
+
+    _status = HTTPStatus.BAD_REQUEST
+    _head = 0
+    _open = False
+    """Whether a head has begun that is not complete."""
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See the base class."""
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See the base class."""
+        self._arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See the base class. A header that goes on and on is told to nobody until it ends, so it is counted here."""
+        went_on = self._open
+        super().data_received(data)
+        if went_on and self._open and not self.transport.is_closing():
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """See the base class."""
+        super().on_message_begin()
+        self._head, self._open = 0, True
+        self._expect()
+
+    def on_url(self, url: bytes) -> None:
+        """See the base class."""
+        self._grow(len(url), HTTPStatus.REQUEST_URI_TOO_LONG)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See the base class."""
+        self._grow(len(name) + len(value), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """See the base class."""
+        self._open = False
+        self._arrived()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """See the base class, whose words are a text."""
+        del msg
+        self._refuse(self._status)
+
+    def _grow(self, size: int, status: HTTPStatus) -> None:
+        self._head += size
+        if self._head > MAX_HEAD:
+            self._status = status
+            raise ValueError(status.phrase)  # the parser stops, and its error becomes `send_400_response`
+
+    def _expect(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
+
+    def _arrived(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        if self.transport.is_closing():
+            return
+        answer = problem(status, _WORDS.get(status, "this is no HTTP/1.1"), headers={"Connection": "close"})
+        lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode()]
+        headers: list[tuple[bytes, bytes]] = answer.raw_headers
+        lines += [name + b": " + value for name, value in headers]
+        body: Any = answer.body
+        self.transport.write(b"\r\n".join([*lines, b"", b""]) + bytes(body))
+        self.transport.close()
+
+
+_WORDS = {
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"the headers may be {MAX_HEAD} bytes long",
+    HTTPStatus.REQUEST_URI_TOO_LONG: f"the address may be {MAX_HEAD} bytes long",
+    HTTPStatus.REQUEST_TIMEOUT: "the request did not arrive in time",
+}

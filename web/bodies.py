@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graphql_api.errors import Code, QueryError
-from web.problems import problem
+from graphql_api.errors import Code
+from web.problems import refusal
 
 
 class BodyLimit:
@@ -56,18 +55,6 @@ class BodyLimit:
 def _too_large(scope: Scope, limit: int) -> Response:
     long = f"the body may be {limit} bytes long"
     return refusal(scope, 413, Code.LIMIT_EXCEEDED, long, {"Connection": "close"})
-
-
-def refusal(
-    scope: Scope, status: int, code: Code, message: str, headers: dict[str, str] | None = None
-) -> Response:
-    """A problem, or for a client of GraphQL an answer in the shape that it reads."""
-    if scope["path"] != "/graphql":
-        return problem(status, message, headers=headers)
-    wanted = "application/graphql-response+json"
-    media = wanted if wanted in Headers(scope=scope).get("accept", "") else "application/json"
-    body = msgspec.json.encode({"errors": [QueryError(code, message).formatted]})
-    return Response(body, status, headers, media)
 
 
 def _declared(scope: Scope) -> int:

@@ -7,8 +7,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from graphql_api.errors import Code
-from web.bodies import refusal
-from web.problems import WITHOUT_HEAD
+from web.problems import WITHOUT_HEAD, refusal
 
 
 class Basics:

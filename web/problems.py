@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
@@ -24,7 +25,7 @@ from domain.errors import (
     RejectedError,
     UnavailableError,
 )
-from graphql_api.errors import origin
+from graphql_api.errors import Code, QueryError, origin
 from graphql_api.waiting import BehindError
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,18 @@ def problem(
     """A problem response. `detail` says what the client should change."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
     return Response(msgspec.json.encode(body), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def refusal(
+    scope: Scope, status: int, code: Code, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A problem, or for a client of GraphQL an answer in the shape that it reads."""
+    if scope["path"] != "/graphql":
+        return problem(status, message, headers=headers)
+    wanted = "application/graphql-response+json"
+    media = wanted if wanted in Headers(scope=scope).get("accept", "") else "application/json"
+    body = msgspec.json.encode({"errors": [QueryError(code, message).formatted]})
+    return Response(body, status, dict(headers or {}), media)
 
 
 def install(app: FastAPI, retry_after: int) -> None:

@@ -6,8 +6,7 @@ from collections.abc import AsyncGenerator, MutableMapping
 from contextlib import aclosing, suppress
 from typing import Any
 
-import msgspec
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,7 +16,7 @@ from domain.access.looks import Stage
 from domain.errors import UnrecordedError
 from graphql_api.errors import Code, from_domain
 from web.looking import Looking, Recorder, look_at, looking_at
-from web.problems import problem
+from web.problems import refusal
 
 HEADER = "Audit-Recorded"
 """`false` on an answer that is not on record."""
@@ -69,13 +68,8 @@ class Recorded:
         return not looking.refused
 
     def _refusal(self, scope: Scope) -> Response:
-        error = UnrecordedError()
         headers = {"Retry-After": str(self._retry_after), HEADER: "false"}
-        if scope["path"] != GRAPHQL:
-            return problem(503, str(error), headers=headers)
-        wanted = "application/graphql-response+json"
-        media = wanted if wanted in Headers(scope=scope).get("accept", "") else "application/json"
-        return Response(msgspec.json.encode({"errors": [from_domain(error).formatted]}), 503, headers, media)
+        return refusal(scope, 503, Code.AUDIT_UNAVAILABLE, str(UnrecordedError()), headers)
 
 
 async def marked(request: Request, answer: MutableMapping[str, Any]) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.access.principal import Principal
 from domain.errors import UnauthenticatedError, UnavailableError
+from graphql_api.errors import Code
 from web.authentication.combined import Authentication
 from web.authentication.rates import Rates
 from web.authentication.streams import Watched
-from web.problems import problem
+from web.problems import refusal
 from web.settings import WebSettings
 
 REALM = 'Bearer realm="audit-trail"'
@@ -72,12 +72,12 @@ class Authenticating:
             return
         except UnavailableError:
             headers = {"Retry-After": str(self._settings.retry_after)}
-            answer = problem(503, "the issuer of tokens is away; try again", headers=headers)
+            answer = refusal(scope, 503, Code.UNAVAILABLE, "the issuer of tokens is away; try again", headers)
             await _answer(answer, scope, receive, send)
             return
         wait = self._rates.ask(principal)
         if wait:
-            await _answer(_slower("requests", wait), scope, receive, send)
+            await _answer(_slower(scope, "requests", wait), scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         watched = Watched(
@@ -97,19 +97,11 @@ class Authenticating:
         self._denied(scope, 401, exc.message)
         wait = self._rates.fail(scope)
         if wait:
-            await _answer(_slower("attempts", wait), scope, receive, send)
+            await _answer(_slower(scope, "attempts", wait), scope, receive, send)
             return
         code = f', error="{exc.code}", error_description="{exc.message}"' if exc.code else ""
         headers = {"WWW-Authenticate": REALM + code}
-        if scope["path"] == "/graphql":
-            error = {"message": exc.message, "extensions": {"code": "UNAUTHENTICATED"}}
-            body = msgspec.json.encode({"errors": [error]})
-            accept = Headers(scope=scope).get("accept", "")
-            wanted = "application/graphql-response+json"
-            media = wanted if wanted in accept else "application/json"
-            answer = Response(body, 401, headers, media)
-        else:
-            answer = problem(401, exc.message, headers=headers)
+        answer = refusal(scope, 401, Code.UNAUTHENTICATED, exc.message, headers)
         await _answer(answer, scope, receive, send)
 
 
@@ -124,9 +116,10 @@ def _is_page_of_graphql(scope: Scope) -> bool:
     )
 
 
-def _slower(what: str, wait: float) -> Response:
+def _slower(scope: Scope, what: str, wait: float) -> Response:
     headers = {"Retry-After": str(int(wait) + 1)}
-    return problem(429, f"too many {what}; wait as long as Retry-After says", headers=headers)
+    message = f"too many {what}; wait as long as Retry-After says"
+    return refusal(scope, 429, Code.LIMIT_EXCEEDED, message, headers)
 
 
 async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -124,6 +124,8 @@ def test_a_principal_that_asks_too_often_waits(serve: Serve, trail_url: str) -> 
     answers = [client.get("/v1/events?first=1") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert int(answers[-1].headers["retry-after"]) >= 1
+    asked = client.post("/graphql", json={"query": "{ __typename }"})
+    assert (asked.status_code, asked.json()["errors"][0]["extensions"]["code"]) == (429, "LIMIT_EXCEEDED")
     other = bearer("admin", subject="another")
     assert client.get("/v1/events?first=1", headers=other).status_code == 200
 

@@ -223,7 +223,7 @@ def test_openapi_says_what_needs_a_token_and_what_is_answered_without(serve: Ser
         for path, operations in document["paths"].items():
             needs = path not in {"/healthz", "/readyz"} and not (public and path.startswith("/log"))
             for operation in operations.values():
-                assert operation.get("security") == (None if needs else []), path
+                assert operation["security"] == ([{"token": []}] if needs else []), path
                 assert (
                     "WWW-Authenticate" in operation["responses"].get("401", {}).get("headers", {})
                 ) == needs

@@ -125,7 +125,7 @@ def test_a_range_that_another_process_has_done_is_left_alone(trail: Trail) -> No
     assert loaders[0].load(task) == Answer(task)
     with trail.projector.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(f"SELECT sum(events)::int FROM {build.schema}.partial_user_action")
-        assert cursor.fetchall() == trail.rows("SELECT sum(events)::int FROM user_v1.user_action")
+        assert cursor.fetchall() == trail.rows("SELECT sum(events)::int FROM user_v2.user_action")
     with pytest.raises(FencedError, match="is gone"):
         loaders[0].load(Task(7, 9, ("user",)))
 
@@ -308,7 +308,7 @@ def test_a_drop_waits_for_queries_that_are_older_and_never_takes_the_live_build(
         rebuild_now(trail, "user")
         with pytest.raises(UnavailableError, match="older than the switch"):
             drop(trail.projector, "user", wait_seconds=0.3)
-        cursor.execute("SELECT count(*) FROM user_v1.user_action")
+        cursor.execute("SELECT count(*) FROM user_v2.user_action")
     with pytest.raises(ConfigurationError, match="is live"):
         drop(trail.projector, "user", number=2)
     assert drop(trail.projector, "user") == [1]
@@ -329,7 +329,7 @@ def test_verify_finds_the_table_that_somebody_changed(trail: Trail) -> None:
     assert verify(parts, "user").different == []
     admin = psycopg2.connect(trail.url)
     with admin, admin.cursor() as cursor:
-        cursor.execute("UPDATE user_v1.user_action SET events = events + 1 WHERE user_id = 'u1'")
+        cursor.execute("UPDATE user_v2.user_action SET events = events + 1 WHERE user_id = 'u1'")
     admin.close()
     found = verify(parts, "user")
     assert found.different == ["user_action"]

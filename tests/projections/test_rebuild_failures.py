@@ -242,7 +242,7 @@ def test_under_ingest_no_query_fails_or_goes_back_and_no_event_is_missed(trail: 
             thread.join()
         assert not troubles, troubles
         eventually(lambda: all(each.lag == 0 for each in trail.read.projections() if each.live))
-    assert trail.rows("SELECT sum(events)::int FROM user_v1_b3.user_action") == [(trail.size,)]
+    assert trail.rows("SELECT sum(events)::int FROM user_v2_b3.user_action") == [(trail.size,)]
     rebuild_now(trail)
     trail_now = {each.name: builds(trail, each.name)[-2:] for each in built_in()}
     for projector in built_in():
@@ -292,7 +292,7 @@ def assert_same_positions(trail: Trail) -> None:
 
 def test_a_build_of_other_code_is_served_only_as_it_is(trail: Trail) -> None:
     class Newer(UserProjector):
-        version = 2
+        version = 3
 
     trail.given(*some_events(20))
     rebuild_now(trail, "user", source=lambda: [Newer()])

@@ -14,7 +14,7 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import ResourceActivity
 from projections.encoding import utc
-from projections.marks import OUTCOME_CODES, SOURCE_MARK, TYPE_MARK, short_mark
+from projections.marks import OUTCOME_CODES, RESOURCE_MARK, SOURCE_MARK, TYPE_MARK, resource_mark, short_mark
 from projections.merges import MAX, MIN, SUM
 from projections.tables import Column, Index, Kind, Row, Table
 
@@ -42,6 +42,7 @@ ACTIVITY = Table(
         Column("by_person", Kind.BOOLEAN),
         TYPE_MARK,
         SOURCE_MARK,
+        RESOURCE_MARK,
         Column("action", Kind.TEXT),
         Column("type", Kind.TEXT),
         Column("source", Kind.TEXT),
@@ -54,10 +55,13 @@ ACTIVITY = Table(
     (
         # After the span comes what is often asked beside: what does not match is passed over within the index.
         Index(("type", "span", "source_mark")),
-        Index(("source", "span", "type_mark")),
-        Index(("actor_id", "span", "type_mark", "source_mark", "outcome"), "actor_id IS NOT NULL"),
+        Index(("source", "span", "type_mark", "resource_mark")),
+        Index(
+            ("actor_id", "span", "type_mark", "source_mark", "outcome", "resource_mark"),
+            "actor_id IS NOT NULL",
+        ),
         Index(("session", "span"), "session IS NOT NULL"),
-        Index(("address", "span", "type_mark", "source_mark"), "address IS NOT NULL"),
+        Index(("address", "span", "type_mark", "source_mark", "resource_mark"), "address IS NOT NULL"),
         # Long and hardly ever repeated: the hash makes a narrow entry, and the text itself is compared after.
         Index(("hashtextextended(correlation_id, 0)", "span"), "correlation_id IS NOT NULL"),
         # The rare values alone: the usual ones are found by walking the newest positions.
@@ -77,7 +81,12 @@ RESOURCE = Table(
         Column("type", Kind.TEXT),
         Column("id", Kind.TEXT),
     ),
-    (Index(("type", "span", "type_mark", "source_mark")), Index(("position",))),
+    (
+        Index(("type", "span", "source_mark")),
+        # There are frequent types of events that never touch a frequent type of resource.
+        Index(("type_mark", "type", "span")),
+        Index(("position",)),
+    ),
 )
 """`type` and `id` are the resource's, the marks its event's."""
 
@@ -152,6 +161,7 @@ def _activity(place: tuple[int, int, int, int], moment: datetime, event: AuditEv
         actor.kind in PERSONS,
         type_mark,
         source_mark,
+        resource_mark(event),
         event.action.value if event.action else _ACTION_CODES.get(event.type, _OTHER_ACTION),
         event.type,
         event.source.service,

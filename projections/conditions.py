@@ -9,7 +9,7 @@ from domain.catalogue import CATALOGUE
 from domain.event import Outcome
 from projections.encoding import utc
 from projections.filters import EventFilter
-from projections.marks import OUTCOME_CODES, mark, short_mark
+from projections.marks import OUTCOME_CODES, SEVERAL, mark, short_mark
 
 
 class Parameters(dict[str, Any]):
@@ -98,8 +98,11 @@ def marks_of(filter: EventFilter, names: Iterable[str], table: str, parameters: 
 
 
 def _marks(filter: EventFilter, name: str) -> Iterator[list[int]]:
+    found: list[list[int]]
     if name == "outcome":
         found = [outcomes_of(filter)]
+    elif name == "resource_mark":
+        found = [] if filter.resource_type is None else [[short_mark(filter.resource_type), SEVERAL]]
     elif name == "type_mark":
         found = [sorted(map(short_mark, types_of(filter) or ()))]
     elif name == "source_mark":

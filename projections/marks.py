@@ -22,10 +22,12 @@ OUTCOME_CODES = {
 
 TYPE_MARK = Column("type_mark", Kind.SMALLINT)
 SOURCE_MARK = Column("source_mark", Kind.SMALLINT)
+RESOURCE_MARK = Column("resource_mark", Kind.SMALLINT)
 ACTOR_MARK = Column("actor_mark", Kind.INTEGER)
 OUTCOME = Column("outcome", Kind.SMALLINT)
-OF_TIMELINES = (ACTOR_MARK, TYPE_MARK, SOURCE_MARK, OUTCOME)
+OF_TIMELINES = (ACTOR_MARK, TYPE_MARK, SOURCE_MARK, OUTCOME, RESOURCE_MARK)
 """What a timeline carries of each event."""
+NONE, SEVERAL = 0, 1
 
 
 @lru_cache(maxsize=16384)
@@ -40,7 +42,18 @@ def short_mark(text: str) -> int:
     return mark(text) >> 16
 
 
-def marks_of(event: AuditEvent) -> tuple[int, int, int, int]:
+def resource_mark(event: AuditEvent) -> int:
+    """The mark of the type of the resources that an event names; `NONE` or `SEVERAL` types have one of their own."""
+    resources = event.resources
+    if not resources:
+        return NONE
+    first = resources[0].type
+    if len(resources) > 1 and any(each.type != first for each in resources):
+        return SEVERAL
+    return short_mark(first)
+
+
+def marks_of(event: AuditEvent) -> tuple[int, int, int, int, int]:
     """The values of `OF_TIMELINES`. An actor without an id has the mark 0, which is not compared."""
     actor = event.actor.id
     return (
@@ -48,4 +61,5 @@ def marks_of(event: AuditEvent) -> tuple[int, int, int, int]:
         short_mark(event.type),
         short_mark(event.source.service),
         OUTCOME_CODES[event.outcome],
+        resource_mark(event),
     )

@@ -85,19 +85,21 @@ SCOPES: list[EventFilter] = [
         )
     ),
 ]
-HELD = {
+HELD: dict[str, dict[str, Any]] = {
     "actor_mark": {"user": "u7"},
     "type_mark": {"types": ("access.denied",)},
     "source_mark": {"service": "service-1"},
     "outcome": {"outcomes": ("major_failure",)},
+    "resource_mark": {"resource_type": "Observation"},
 }
 """What indexes hold beside what they lead to, and a condition on it."""
 LED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
-    ({"patient": "p1"}, ("actor_mark", "type_mark", "source_mark", "outcome")),
-    ({"device": "d1"}, ("actor_mark", "type_mark", "source_mark", "outcome")),
-    ({"user": "u7"}, ("type_mark", "source_mark", "outcome")),
-    ({"actor_in": ("u7", "u8")}, ("type_mark", "source_mark")),
-    ({"address": "10.0.0.7"}, ("type_mark", "source_mark")),
+    ({"patient": "p1"}, ("actor_mark", "type_mark", "source_mark", "outcome", "resource_mark")),
+    ({"device": "d1"}, ("actor_mark", "type_mark", "source_mark", "outcome", "resource_mark")),
+    ({"user": "u7"}, ("type_mark", "source_mark", "outcome", "resource_mark")),
+    ({"actor_in": ("u7", "u8")}, ("type_mark", "source_mark", "resource_mark")),
+    ({"address": "10.0.0.7"}, ("type_mark", "source_mark", "resource_mark")),
+    ({"service": "service-1"}, ("type_mark", "resource_mark")),
     ({"resource_type": "Observation"}, ("type_mark", "source_mark")),
     ({"types": ("record.read",)}, ("source_mark",)),
     ({"outcomes": ("minor_failure", "major_failure")}, ("type_mark", "source_mark")),

@@ -67,10 +67,10 @@ def test_a_story_gives_the_rows_of_its_batches() -> None:
     later = story.batches[1][0].occurred_at
     day = later.toordinal()
     story.then(PatientProjector(), "patient_access", (2, 2, START, later, day, "p", "dr-smith", ("TREAT",)))
-    marks = marks_of(seen)
-    story.then(PatientProjector(), "patient_timeline", (0, *marks, "p"), (1, *marks, "p"))
+    first, second = ((at, *marks_of(batch[0]), "p") for at, batch in enumerate(story.batches))
+    story.then(PatientProjector(), "patient_timeline", first, second)
     with pytest.raises(AssertionError, match=r"patient_timeline \(position, .*, patient_id\) holds"):
-        story.then(PatientProjector(), "patient_timeline", (0, *marks, "p"))
+        story.then(PatientProjector(), "patient_timeline", first)
 
 
 def test_a_device_that_acts_on_itself_is_counted_once() -> None:

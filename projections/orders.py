@@ -21,7 +21,7 @@ from event_store.statements import load
 from projections.filters import EventFilter, within
 from projections.page_sql import Place, build, compose, compose_by_time
 from projections.planning import Way
-from projections.weighing import Bounding, expected
+from projections.weighing import Bounding
 
 _SQL = load(__package__, "activity.sql")
 _HOUR = timedelta(hours=1)
@@ -29,7 +29,7 @@ _INSTANT = timedelta(microseconds=1)
 _SPARE = 10
 """A quarter and so many more than a page needs are looked at: those whose clocks are off do not decide."""
 _WIDE = 50_000
-"""More events than that are not sorted at once, unless they are of the hours that have to be looked through."""
+"""Positions that may be looked through beside those of a few times as many events as the page needs."""
 _HOURS, _GROWTH = 4, 4
 
 
@@ -99,7 +99,7 @@ class ByTime:
                 # All that is left.
                 return found + [each.position for each in near if _between(each, newer, older)][:wanted]
             window = _window(left, near, near[wanted - 1].occurred_at, newest_first=newest_first)
-            if self._is_wide(window):
+            if self._is_wide(window, near):
                 edge, hours = self._edge(left, hours, newest_first=newest_first), hours * _GROWTH
                 window = _window(left, near, edge, newest_first=newest_first)
             found += self._within(window, newer, older, wanted, newest_first=newest_first)
@@ -127,12 +127,13 @@ class ByTime:
             )
             return sorted((Place(*row) for row in cursor.fetchall()), reverse=newest_first)
 
-    def _is_wide(self, window: EventFilter) -> bool:
-        """Whether more would have to be sorted than a page may cost."""
+    def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
+        """Whether it holds much more of the log than what was found so far has come from."""
         bounds = self._bounding.of(Way(None, (window,)))
-        if bounds is None or bounds.newest - bounds.oldest <= self._wide:
+        if bounds is None:
             return False
-        return expected(self._connection, within(self._filter, window), self._bounding) > self._wide
+        places = [place.position for place in near]
+        return bounds.newest - bounds.oldest > self._wide + _GROWTH * (max(places) - min(places))
 
     def _edge(self, left: EventFilter, hours: int, *, newest_first: bool) -> datetime:
         """The hour of the last event of so many hours that have events."""

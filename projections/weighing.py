@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,7 +14,7 @@ from projections.conditions import Parameters, marks_of
 from projections.encoding import utc
 from projections.filters import EventFilter
 from projections.marks import OF_TIMELINES
-from projections.planning import Lead, Way, ways
+from projections.planning import Lead, Way
 
 _SQL = load(__package__, "activity.sql")
 
@@ -60,14 +59,6 @@ class Bounds(Struct, frozen=True):
 
     oldest: int
     newest: int
-
-
-def expected(connection: Connection, filter: EventFilter, bounding: Bounding) -> float:
-    """About how many events have to be looked at for all that match."""
-    found = ways(filter, lambda each: weigh(connection, each, bounding))
-    if any(way.lead is None for way in found):
-        return math.inf
-    return sum(weigh(connection, found, bounding))
 
 
 def weigh(connection: Connection, found: Sequence[Way], bounding: Bounding) -> list[float]:

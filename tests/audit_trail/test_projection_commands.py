@@ -49,7 +49,7 @@ def test_rebuild_list_verify_switch_and_drop_lead_through_a_rebuild(trail: Trail
     assert rebuilt.count("build 2 is live") == 2  # one line each
     assert "loading: 50 of 50 events" in rebuilt
     lines = [line.split() for line in said(settings, "list").splitlines()]
-    assert ["user", "1", "2", "live", "49", "0", "running"] in lines
+    assert ["user", "2", "2", "live", "49", "0", "running"] in lines
     assert "is what the log says, up to position 49" in said(settings, "verify", "user")
     assert "build 1 is live, build 2 was" in said(settings, "switch", "user")
     assert "build 2 is dropped" in said(settings, "drop", "user")

@@ -14,7 +14,7 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import ResourceActivity
 from projections.encoding import utc
-from projections.marks import OUTCOME_CODES, RESOURCE_MARK, SOURCE_MARK, TYPE_MARK, resource_mark, short_mark
+from projections.marks import OUTCOME_CODES, RESOURCE_MARK, SOURCE_MARK, TYPE_MARK, kind_marks
 from projections.merges import MAX, MIN, SUM
 from projections.tables import Column, Index, Kind, Row, Table
 
@@ -123,20 +123,16 @@ class ActivityProjector:
         for recorded in events:
             position, event = recorded.position, recorded.event
             moment = utc(event.occurred_at)
-            place = (
-                position,
-                position >> SPAN_BITS,
-                short_mark(event.type),
-                short_mark(event.source.service),
-            )
-            activity.append(_activity(place, moment, event))
+            place = (position, position >> SPAN_BITS)
+            marks = kind_marks(event)
+            activity.append(_activity(place, moment, marks, event))
             if event.resources:
                 if len(event.resources) == 1:
                     [resource] = event.resources
-                    resources.append((*place, resource.type, resource.id))
+                    resources.append((*place, marks[0], marks[1], resource.type, resource.id))
                 else:
                     named = {(resource.type, resource.id) for resource in event.resources}
-                    resources.extend([(*place, type, id) for type, id in named])
+                    resources.extend([(*place, marks[0], marks[1], type, id) for type, id in named])
             if not begin <= moment < end:  # mostly an event is of the same hour as the one before
                 begin = moment.replace(minute=0, second=0, microsecond=0)
                 end = begin + _HOUR
@@ -149,9 +145,12 @@ class ActivityProjector:
         }
 
 
-def _activity(place: tuple[int, int, int, int], moment: datetime, event: AuditEvent) -> Row:
+def _activity(
+    place: tuple[int, int], moment: datetime, marks: tuple[int, int, int], event: AuditEvent
+) -> Row:
     actor = event.actor
-    position, span, type_mark, source_mark = place
+    position, span = place
+    type_mark, source_mark, resource_mark = marks
     return (
         position,
         moment,
@@ -161,7 +160,7 @@ def _activity(place: tuple[int, int, int, int], moment: datetime, event: AuditEv
         actor.kind in PERSONS,
         type_mark,
         source_mark,
-        resource_mark(event),
+        resource_mark,
         event.action.value if event.action else _ACTION_CODES.get(event.type, _OTHER_ACTION),
         event.type,
         event.source.service,

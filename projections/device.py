@@ -17,7 +17,7 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import ConfigurationChange, DeviceActivity, VersionPeriod
 from projections.encoding import utc
-from projections.marks import OF_TIMELINES, marks_of
+from projections.marks import OF_TIMELINES, timeline_marks
 from projections.merges import MAX, MIN, SUM, latest
 from projections.tables import Column, Kind, Row, Table
 
@@ -100,7 +100,7 @@ class DeviceProjector:
                 continue
             position = recorded.position
             moment = utc(event.occurred_at)
-            marks = marks_of(event)
+            marks = timeline_marks(event)
             for device_id, name in _devices(event).items():
                 timeline.append((position, *marks, device_id))
                 connected = (

@@ -28,6 +28,9 @@ OUTCOME = Column("outcome", Kind.SMALLINT)
 OF_TIMELINES = (ACTOR_MARK, TYPE_MARK, SOURCE_MARK, OUTCOME, RESOURCE_MARK)
 """What a timeline carries of each event."""
 NONE, SEVERAL = 0, 1
+_MIXED = " "
+"""No type of resources is called so."""
+_WITHOUT = {"": NONE, _MIXED: SEVERAL}
 
 
 @lru_cache(maxsize=16384)
@@ -42,24 +45,34 @@ def short_mark(text: str) -> int:
     return mark(text) >> 16
 
 
-def resource_mark(event: AuditEvent) -> int:
-    """The mark of the type of the resources that an event names; `NONE` or `SEVERAL` types have one of their own."""
+def kind_marks(event: AuditEvent) -> tuple[int, int, int]:
+    """The marks of type, service and resources; events that touch none, or several types, have a mark for that."""
     resources = event.resources
     if not resources:
-        return NONE
-    first = resources[0].type
-    if len(resources) > 1 and any(each.type != first for each in resources):
-        return SEVERAL
-    return short_mark(first)
+        touched = ""
+    elif len(resources) == 1:
+        touched = resources[0].type
+    else:
+        types = {each.type for each in resources}
+        touched = types.pop() if len(types) == 1 else _MIXED
+    return _kind_marks(event.type, event.source.service, touched)
 
 
-def marks_of(event: AuditEvent) -> tuple[int, int, int, int, int]:
+@lru_cache(maxsize=16384)
+def _kind_marks(type: str, service: str, touched: str) -> tuple[int, int, int]:
+    if touched in _WITHOUT:
+        return short_mark(type), short_mark(service), _WITHOUT[touched]
+    return short_mark(type), short_mark(service), short_mark(touched)
+
+
+def timeline_marks(event: AuditEvent) -> tuple[int, int, int, int, int]:
     """The values of `OF_TIMELINES`. An actor without an id has the mark 0, which is not compared."""
     actor = event.actor.id
+    type_mark, source_mark, resource_mark = kind_marks(event)
     return (
         0 if actor is None else mark(actor),
-        short_mark(event.type),
-        short_mark(event.source.service),
+        type_mark,
+        source_mark,
         OUTCOME_CODES[event.outcome],
-        resource_mark(event),
+        resource_mark,
     )

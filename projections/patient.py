@@ -11,7 +11,7 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import PatientAccess, PatientActivity
 from projections.encoding import utc
-from projections.marks import OF_TIMELINES, marks_of
+from projections.marks import OF_TIMELINES, timeline_marks
 from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
 from projections.tables import Column, Index, Kind, Row, Table
 
@@ -84,7 +84,7 @@ class PatientProjector:
             if event.actor.id is not None and event.actor.name is not None:
                 actors[event.actor.id] = (position, event.actor.id, event.actor.name)
             purposes = text_set(event.purpose_of_use)
-            marks = marks_of(event)
+            marks = timeline_marks(event)
             counts = (1, int(_is_access(event)), moment, moment, moment.toordinal())
             patients = event.patients
             for patient_id in (

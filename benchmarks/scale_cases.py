@@ -205,7 +205,7 @@ COUNTS: dict[str, Callable[[Trail], tuple[str, Filter]]] = {
     "hours, major failures": lambda _: ("HOUR", {"outcomes": ["MAJOR_FAILURE"]}),
     "types, an hour": lambda t: ("TYPE", t.day(1 / 24)),
     "types, a week": lambda t: ("TYPE", t.day(7)),
-    "services, a year": lambda _: ("SERVICE", {"occurredFrom": "2026-01-01T00:00:00Z"}),
+    "services, a month": lambda t: ("SERVICE", t.day(30)),
     "outcomes, frequent service": lambda _: ("OUTCOME", {"service": "patient-service"}),
 }
 

@@ -118,16 +118,30 @@ def beside(product: ASGIApp, raw: Mapping[str, ASGIApp]) -> ASGIApp:
     return app
 
 
+_HAS = {
+    Role.CLINICIAN: "actors",
+    Role.PATIENT: "patients",
+    Role.SERVICE_OWNER: "sources",
+    Role.DEVICE_MANAGER: "devices",
+}
+
+
 class OneToken:
-    """Takes one token; what is measured is behind it."""
+    """Takes one token; what is measured is behind it. A role and what it has may follow: `.patient.p7`."""
 
     def __init__(self, token: str) -> None:
         self._token = token
-        self._principal = Principal(id="bench", roles=frozenset({Role.ADMIN}))
 
     async def principal(self, token: str) -> Principal | None:
         """See `web.authentication.bearer.Authenticator`."""
-        return self._principal if secrets.compare_digest(token, self._token) else None
+        secret, _, whose = token.partition(".")
+        if not secrets.compare_digest(secret, self._token):
+            return None
+        name, _, value = whose.partition(".")
+        role = Role(name or Role.ADMIN)
+        return Principal(
+            id="bench", roles=frozenset({role}), **({_HAS[role]: (value,)} if role in _HAS else {})
+        )
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from benchmarks.graphql import HEAD, Client, served
-from benchmarks.scale_cases import COUNTS, FILTERS, PAGES, SUBJECTS, Trail
+from benchmarks.graphql import HEAD, TOKEN, Client, served
+from benchmarks.scale_cases import COUNTS, FILTERS, PAGES, SCOPED, SUBJECTS, Trail
 from benchmarks.scale_corpus import Population
 from benchmarks.scale_fill import database_of, server
 from graphql_api.cursors import encode_cursor
@@ -44,6 +44,7 @@ def requests() -> dict[str, Request]:
     made |= {name: _place_of(make) for name, make in PAGES.items()}
     made |= {f"counts: {name}": _count_of(make) for name, make in COUNTS.items()}
     made |= {name: _subject_of(make) for name, make in SUBJECTS.items()}
+    made |= {f"as {name}": _scoped_of(make) for name, make in SCOPED.items()}
     made["resource history"] = lambda trail: _post(_HISTORY, {"id": trail.resource()["resourceId"]})
     return made
 
@@ -75,6 +76,15 @@ def _count_of(make: Callable[[Trail], tuple[str, dict[str, Any]]]) -> Request:
 
 def _subject_of(make: Callable[[Trail], str]) -> Request:
     return lambda trail: _post("{ " + make(trail) + " }", {})
+
+
+def _scoped_of(make: Callable[[Trail], tuple[str, dict[str, Any]]]) -> Request:
+    def request(trail: Trail) -> bytes:
+        who, filter = make(trail)
+        asked = _post(_PAGE, {"filter": filter, "first": 100})
+        return asked.replace(TOKEN.encode(), f"{TOKEN}.{who}".encode(), 1)
+
+    return request
 
 
 def _post(query: str, variables: dict[str, Any]) -> bytes:

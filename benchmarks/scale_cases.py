@@ -134,6 +134,10 @@ FILTERS: dict[str, Callable[[Trail], Filter]] = {
     "user, device": lambda t: {"user": t.user(), "device": t.device()},
     "user, frequent type": lambda t: {"user": t.user(), "types": ["record.read"]},
     "user, rare type": lambda t: {"user": t.user(), "types": ["role.changed"]},
+    "user, failures": lambda t: {"user": t.user(), "outcomes": FAILURES},
+    "user, resource type": lambda t: {"user": t.user(), "resourceType": "Consent"},
+    "device, rare type": lambda t: {"device": t.device(), "types": ["configuration.changed"]},
+    "address, service": lambda t: {"address": t.address(), "service": "billing"},
     "address, frequent type": lambda t: {"address": t.address(), "types": ["record.read"]},
     "session, not a type": lambda t: {"session": t.session(), "not": {"types": ["record.read"]}},
     "emergency, service": lambda _: {"emergency": True, "service": "record-service"},
@@ -165,6 +169,34 @@ PAGES: dict[str, Callable[[Trail], tuple[Filter, Filter]]] = {
 }
 """Filter and page: `at` is the position that the page comes after."""
 
+SCOPED: dict[str, Callable[[Trail], tuple[str, Filter]]] = {
+    "a clinician": lambda t: (f"clinician.{t.user()}", {}),
+    "a clinician, frequent type": lambda t: (f"clinician.{t.user()}", {"types": ["record.read"]}),
+    "a clinician, rare service": lambda t: (f"clinician.{t.user()}", {"service": "billing"}),
+    "a clinician, a patient": lambda t: (f"clinician.{t.user()}", {"patient": t.patient()}),
+    "a clinician, failures": lambda t: (f"clinician.{t.user()}", {"outcomes": FAILURES}),
+    "a patient": lambda t: (f"patient.{t.patient()}", {}),
+    "a patient, frequent type": lambda t: (f"patient.{t.patient()}", {"types": ["record.read"]}),
+    "the busiest patient, rare type": lambda _: ("patient.p0", {"types": ["record.exported"]}),
+    "owner of a frequent service": lambda _: ("service_owner.patient-service", {}),
+    "owner of a frequent service, rare type": lambda _: (
+        "service_owner.patient-service",
+        {"types": ["role.changed"]},
+    ),
+    "owner of a rare service, frequent type": lambda _: (
+        "service_owner.consent",
+        {"types": ["record.read"]},
+    ),
+    "owner of a service, a patient": lambda t: ("service_owner.laboratory", {"patient": t.patient()}),
+    "a device manager": lambda t: (f"device_manager.{t.device()}", {}),
+    "a device manager, a device": lambda t: (f"device_manager.{t.device()}", {"device": t.device()}),
+    "a device manager, a rare type": lambda t: (
+        f"device_manager.{t.device()}",
+        {"types": ["service.restarted"]},
+    ),
+}
+"""Who asks, and for what: the rows of a role hold beside the filter."""
+
 COUNTS: dict[str, Callable[[Trail], tuple[str, Filter]]] = {
     "days of a year": lambda _: ("DAY", {}),
     "types, patient": lambda t: ("TYPE", {"patient": t.patient()}),
@@ -173,7 +205,7 @@ COUNTS: dict[str, Callable[[Trail], tuple[str, Filter]]] = {
     "hours, major failures": lambda _: ("HOUR", {"outcomes": ["MAJOR_FAILURE"]}),
     "types, an hour": lambda t: ("TYPE", t.day(1 / 24)),
     "types, a week": lambda t: ("TYPE", t.day(7)),
-    "services, a year": lambda _: ("SERVICE", {"occurredFrom": "2026-01-01T00:00:00Z"}),
+    "services, a month": lambda t: ("SERVICE", t.day(30)),
     "outcomes, frequent service": lambda _: ("OUTCOME", {"service": "patient-service"}),
 }
 
@@ -182,5 +214,6 @@ SUBJECTS: dict[str, Callable[[Trail], str]] = {
         f'patient(id: "{t.patient()}", limit: 100) {{ events accesses {{ events }} }}'
     ),
     "user activity": lambda t: f'user(id: "{t.user()}", limit: 100) {{ __typename }}',
+    "the busiest user's activity": lambda _: 'user(id: "u0", limit: 100) { __typename }',
     "device activity": lambda t: f'device(id: "{t.device()}", limit: 100) {{ __typename }}',
 }

@@ -9,21 +9,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from domain.catalogue import CATALOGUE
-from domain.event import PERSONS, Action, Outcome, RecordedEvent
+from domain.event import PERSONS, Action, AuditEvent, RecordedEvent
 from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import ResourceActivity
 from projections.encoding import utc
+from projections.marks import OUTCOME_CODES, RESOURCE_MARK, SOURCE_MARK, TYPE_MARK, kind_marks
 from projections.merges import MAX, MIN, SUM
 from projections.tables import Column, Index, Kind, Row, Table
-
-OUTCOME_CODES = {
-    Outcome.SUCCESS: 0,
-    Outcome.MINOR_FAILURE: 4,
-    Outcome.SERIOUS_FAILURE: 8,
-    Outcome.MAJOR_FAILURE: 12,
-}
-"""FHIR R4 AuditEvent.outcome."""
 
 DEFAULT_ACTIONS: dict[str, Action] = {name: entry.action for name, entry in CATALOGUE.items()}
 _ACTION_CODES = {name: action.value for name, action in DEFAULT_ACTIONS.items()}
@@ -44,6 +37,9 @@ ACTIVITY = Table(
         Column("outcome", Kind.SMALLINT),
         Column("emergency", Kind.BOOLEAN),
         Column("by_person", Kind.BOOLEAN),
+        TYPE_MARK,
+        SOURCE_MARK,
+        RESOURCE_MARK,
         Column("action", Kind.TEXT),
         Column("type", Kind.TEXT),
         Column("source", Kind.TEXT),
@@ -54,15 +50,19 @@ ACTIVITY = Table(
         Column("purposes", Kind.TEXTS, nullable=True),
     ),
     (
-        Index(("type", "span")),
-        Index(("source", "span")),
-        Index(("actor_id", "span"), "actor_id IS NOT NULL"),
+        # After the span comes what is often asked beside: what does not match is passed over within the index.
+        Index(("type", "span", "source_mark")),
+        Index(("source", "span", "type_mark", "resource_mark")),
+        Index(
+            ("actor_id", "span", "type_mark", "source_mark", "outcome", "resource_mark"),
+            "actor_id IS NOT NULL",
+        ),
         Index(("session", "span"), "session IS NOT NULL"),
-        Index(("address", "span"), "address IS NOT NULL"),
+        Index(("address", "span", "type_mark", "source_mark", "resource_mark"), "address IS NOT NULL"),
         # Long and hardly ever repeated: the hash makes a narrow entry, and the text itself is compared after.
         Index(("hashtextextended(correlation_id, 0)", "span"), "correlation_id IS NOT NULL"),
         # The rare values alone: the usual ones are found by walking the newest positions.
-        Index(("outcome", "span"), "outcome <> 0"),
+        Index(("outcome", "span", "type_mark", "source_mark"), "outcome <> 0"),
         Index(("emergency", "span"), "emergency"),
     ),
 )
@@ -70,9 +70,22 @@ ACTIVITY = Table(
 RESOURCE = Table(
     "activity_resource",
     ("type", "id", "position"),
-    (Column("position", Kind.BIGINT), Column("type", Kind.TEXT), Column("id", Kind.TEXT)),
-    (Index(("type", "position")),),
+    (
+        Column("position", Kind.BIGINT),
+        Column("span", Kind.INTEGER),
+        TYPE_MARK,
+        SOURCE_MARK,
+        Column("type", Kind.TEXT),
+        Column("id", Kind.TEXT),
+    ),
+    (
+        Index(("type", "span", "source_mark")),
+        # There are frequent types of events that never touch a frequent type of resource.
+        Index(("type_mark", "type", "span")),
+        Index(("position",)),
+    ),
 )
+"""`type` and `id` are the resource's, the marks its event's."""
 
 HOUR = Table(
     "activity_hour",
@@ -94,7 +107,7 @@ class ActivityProjector:
     """Writes the activity index."""
 
     name = "activity"
-    version = 1
+    version = 2
     tables = (ACTIVITY, RESOURCE, HOUR)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -107,14 +120,16 @@ class ActivityProjector:
         for recorded in events:
             position, event = recorded.position, recorded.event
             moment = utc(event.occurred_at)
-            activity.append(_activity(position, moment, recorded))
+            place = (position, position >> SPAN_BITS)
+            marks = kind_marks(event)
+            activity.append(_activity(place, moment, marks, event))
             if event.resources:
                 if len(event.resources) == 1:
                     [resource] = event.resources
-                    resources.append((position, resource.type, resource.id))
+                    resources.append((*place, marks[0], marks[1], resource.type, resource.id))
                 else:
                     named = {(resource.type, resource.id) for resource in event.resources}
-                    resources.extend([(position, type, id) for type, id in named])
+                    resources.extend([(*place, marks[0], marks[1], type, id) for type, id in named])
             if not begin <= moment < end:  # mostly an event is of the same hour as the one before
                 begin = moment.replace(minute=0, second=0, microsecond=0)
                 end = begin + _HOUR
@@ -127,16 +142,22 @@ class ActivityProjector:
         }
 
 
-def _activity(position: int, moment: datetime, recorded: RecordedEvent) -> Row:
-    event = recorded.event
+def _activity(
+    place: tuple[int, int], moment: datetime, marks: tuple[int, int, int], event: AuditEvent
+) -> Row:
     actor = event.actor
+    position, span = place
+    type_mark, source_mark, resource_mark = marks
     return (
         position,
         moment,
-        position >> SPAN_BITS,
+        span,
         OUTCOME_CODES[event.outcome],
         event.emergency,
         actor.kind in PERSONS,
+        type_mark,
+        source_mark,
+        resource_mark,
         event.action.value if event.action else _ACTION_CODES.get(event.type, _OTHER_ACTION),
         event.type,
         event.source.service,

@@ -7,9 +7,9 @@ from typing import Any
 
 from domain.catalogue import CATALOGUE
 from domain.event import Outcome
-from projections.activity import OUTCOME_CODES
 from projections.encoding import utc
 from projections.filters import EventFilter
+from projections.marks import OUTCOME_CODES, SEVERAL, mark, short_mark
 
 
 class Parameters(dict[str, Any]):
@@ -84,6 +84,36 @@ def types_of(filter: EventFilter) -> list[str] | None:
 def outcomes_of(filter: EventFilter) -> list[int]:
     """The codes of the outcomes, none for all."""
     return sorted({OUTCOME_CODES[Outcome(value)] for value in filter.outcomes})
+
+
+def marks_of(filter: EventFilter, names: Iterable[str], table: str, parameters: Parameters) -> Iterator[str]:
+    """What `filter` says of the marks in an index of `table`. It is no more than what `conditions_of` says."""
+    for name in names:
+        kind = "integer" if name == "actor_mark" else "smallint"
+        for values in _marks(filter, name):
+            if len(values) == 1:
+                yield f"{table}.{name} = {parameters.add(values[0])}::{kind}"
+            else:
+                yield f"{table}.{name} = ANY({parameters.add(values)}::{kind}[])"
+
+
+def _marks(filter: EventFilter, name: str) -> Iterator[list[int]]:
+    found: list[list[int]]
+    if name == "outcome":
+        found = [outcomes_of(filter)]
+    elif name == "resource_mark":
+        found = [] if filter.resource_type is None else [[short_mark(filter.resource_type), SEVERAL]]
+    elif name == "type_mark":
+        found = [sorted(map(short_mark, types_of(filter) or ()))]
+    elif name == "source_mark":
+        found = [
+            sorted(map(short_mark, each))
+            for one in ("service", "source")
+            for each in _choices(filter, one, ())
+        ]
+    else:
+        found = [sorted(map(mark, each)) for one in ("actor", "user") for each in _choices(filter, one, ())]
+    yield from (each for each in found if each)
 
 
 def _choices(filter: EventFilter, name: str, without: Collection[str]) -> Iterator[list[str]]:

@@ -13,9 +13,9 @@ from domain.errors import Reason, RejectedError
 from domain.event import Outcome
 from event_store.database import Connection
 from event_store.statements import load
-from projections.activity import OUTCOME_CODES
 from projections.encoding import utc
 from projections.filters import EventFilter
+from projections.marks import OUTCOME_CODES
 from projections.page_sql import build, compose_counts
 from projections.planning import is_led
 

@@ -33,6 +33,7 @@ def definition_digest(tables: Iterable[Table]) -> str:
             ],
             "indexes": [(index.columns, index.where) for index in table.indexes],
         }
+        | ({"carried": table.carried} if table.carried else {})
         for table in tables
     ]
     return hashlib.sha256(msgspec.json.encode(declared)).hexdigest()

@@ -17,6 +17,7 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import ConfigurationChange, DeviceActivity, VersionPeriod
 from projections.encoding import utc
+from projections.marks import OF_TIMELINES, timeline_marks
 from projections.merges import MAX, MIN, SUM, latest
 from projections.tables import Column, Kind, Row, Table
 
@@ -27,7 +28,8 @@ _CONNECTED = {"device.connected": True, "device.disconnected": False}
 TIMELINE = Table(
     "device_timeline",
     ("device_id", "position"),
-    (Column("position", Kind.BIGINT), Column("device_id", Kind.TEXT)),
+    (Column("position", Kind.BIGINT), *OF_TIMELINES, Column("device_id", Kind.TEXT)),
+    carried=tuple(column.name for column in OF_TIMELINES),
 )
 
 SUMMARY = Table(
@@ -83,7 +85,7 @@ class DeviceProjector:
     """Writes the devices' timelines, summaries, versions and configuration changes."""
 
     name = "device"
-    version = 1
+    version = 2
     tables = (TIMELINE, SUMMARY, VERSION, CHANGE)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -98,8 +100,9 @@ class DeviceProjector:
                 continue
             position = recorded.position
             moment = utc(event.occurred_at)
+            marks = timeline_marks(event)
             for device_id, name in _devices(event).items():
-                timeline.append((position, device_id))
+                timeline.append((position, *marks, device_id))
                 connected = (
                     _CONNECTED.get(event.type) if event.device and event.device.id == device_id else None
                 )

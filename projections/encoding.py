@@ -7,7 +7,7 @@ the table does not matter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from struct import Struct
 from typing import Any
@@ -36,12 +36,11 @@ _LENGTH = Struct(">i").pack
 _ARRAY = Struct(">iiiii").pack
 _TEXT_OID = 25
 _EMPTY_ARRAY = Struct(">iiii").pack(12, 0, 0, _TEXT_OID)
-_DAY_US = 86_400_000_000
+_US = timedelta(microseconds=1)
 
 
 def _timestamp(moment: datetime) -> int:
-    since = moment - EPOCH
-    return since.days * _DAY_US + since.seconds * 1_000_000 + since.microseconds
+    return (moment - EPOCH) // _US
 
 
 def _text(value: str) -> bytes:

@@ -1,31 +1,36 @@
 """The two orders of events: by position, which is that of the log, and by time, which is that of the sources' clocks.
 
-By time there is no index. Windows of whole hours are looked through instead, from the end that is asked for, one hour
-first and then four times as many each time: the hours' bounds say which positions an hour's events have. Each window
-begins at the hour of an event that matches, found in the order of the log, so that hours without any are passed over at
-once. So a page costs as much as the events of the hours that it comes from, whatever the size of the trail.
+By time there is no index. But clocks mostly agree with the log: of a few more events than the page needs, found in the
+order of the log, the time of the one that would fill the page says from which hour on it comes. All that matches in
+these hours is sorted; the hours' bounds say which positions it has. So a page costs as much as the events of the hours
+that it comes from, whatever the size of the trail. Where clocks do not agree, as after many old events were imported,
+that could be most of the trail: then some hours are looked through, and then four times as many each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from domain.errors import Reason, RejectedError
-from event_store.database import Connection
+from event_store.database import Connection, only
 from event_store.statements import load
 from projections.filters import EventFilter, within
 from projections.page_sql import Place, build, compose, compose_by_time
-from projections.weighing import expected
+from projections.planning import Way
+from projections.weighing import Bounding
 
 _SQL = load(__package__, "activity.sql")
 _HOUR = timedelta(hours=1)
-_GROWTH = 4
-_FEW = 1000
-"""Events that are sorted without looking for windows."""
-_END = datetime.max.replace(tzinfo=UTC)
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_INSTANT = timedelta(microseconds=1)
+_SPARE = 10
+"""A quarter and so many more than a page needs are looked at: those whose clocks are off do not decide."""
+_WIDE = 50_000
+"""Positions that may be looked through beside those of a few times as many events as the page needs."""
+_HOURS, _GROWTH = 4, 4
 
 
 class Order(Protocol):
@@ -68,27 +73,77 @@ class ByPosition:
 class ByTime:
     """In the order of `occurred_at`; events of the same time in that of the log."""
 
-    def __init__(self, connection: Connection, filter: EventFilter, as_of: int) -> None:
+    def __init__(self, connection: Connection, filter: EventFilter, as_of: int, *, wide: int = _WIDE) -> None:
+        self._wide = wide
         self._connection = connection
         self._filter = filter
         self._as_of = as_of
+        self._bounding = Bounding(connection, as_of)
 
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
     ) -> list[int]:
         """See `Order`. Raises `RejectedError` when there is no event at `after` or `before`."""
         newer, older = self._place("after", after), self._place("before", before)
+        left = EventFilter(
+            occurred_from=older.occurred_at if older else None,
+            occurred_until=newer.occurred_at + _INSTANT if newer else None,
+        )
         found: list[int] = []
-        windows = self._windows(newer, older, newest_first=newest_first)
-        for window in windows:
-            found += self._within(window, newer, older, limit - len(found), newest_first=newest_first)
-            if len(found) == limit:
-                break
+        hours = _HOURS
+        while len(found) < limit:
+            wanted = limit - len(found)
+            enough = wanted + wanted // 4 + _SPARE
+            near = self._near(left, enough, newest_first=newest_first)
+            if len(near) < enough:
+                # All that is left.
+                return found + [each.position for each in near if _between(each, newer, older)][:wanted]
+            window = _window(left, near, near[wanted - 1].occurred_at, newest_first=newest_first)
+            if self._is_wide(window, near):
+                edge, hours = self._edge(left, hours, newest_first=newest_first), hours * _GROWTH
+                window = _window(left, near, edge, newest_first=newest_first)
+            found += self._within(window, newer, older, wanted, newest_first=newest_first)
+            if newest_first:
+                left = replace(left, occurred_until=window.occurred_from)
+            else:
+                left = replace(left, occurred_from=window.occurred_until)
         return found
 
     def matches(self, position: int) -> bool:
         """See `Order`."""
         return ByPosition(self._connection, self._filter, self._as_of).matches(position)
+
+    def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[Place]:
+        """So many of those that match, from the log's end; in the order of time."""
+        query = build(self._connection, within(self._filter, left), self._as_of, bounding=self._bounding)
+        if query is None:
+            return []
+        statement, parameters = compose(query, None, None, newest_first=newest_first)
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT activity.occurred_at, activity.position"
+                f" FROM ({statement}) AS near INNER JOIN activity ON near.position = activity.position",
+                parameters | {"limit": count},
+            )
+            return sorted((Place(*row) for row in cursor.fetchall()), reverse=newest_first)
+
+    def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
+        """Whether it holds much more of the log than what was found so far has come from."""
+        bounds = self._bounding.of(Way(None, (window,)))
+        if bounds is None:
+            return False
+        places = [place.position for place in near]
+        return bounds.newest - bounds.oldest > self._wide + _GROWTH * (max(places) - min(places))
+
+    def _edge(self, left: EventFilter, hours: int, *, newest_first: bool) -> datetime:
+        """The hour of the last event of so many hours that have events."""
+        if newest_first:
+            statement, edge = "hour_before", left.occurred_until or "infinity"
+        else:
+            statement, edge = "hour_after", _hour(left.occurred_from) if left.occurred_from else "-infinity"
+        with self._connection.cursor() as cursor:
+            cursor.execute(_SQL[statement], {"edge": edge, "count": hours})
+            return only(cursor)  # type: ignore[no-any-return]
 
     def _within(
         self,
@@ -99,64 +154,13 @@ class ByTime:
         *,
         newest_first: bool,
     ) -> list[int]:
-        query = build(self._connection, EventFilter(and_=(self._filter, window)), self._as_of)
+        query = build(self._connection, within(self._filter, window), self._as_of, bounding=self._bounding)
         if query is None:
             return []
         statement, parameters = compose_by_time(query, after, before, newest_first=newest_first)
         with self._connection.cursor() as cursor:
             cursor.execute(statement, parameters | {"limit": limit})
             return [row[0] for row in cursor.fetchall()]
-
-    def _windows(
-        self, newer: Place | None, older: Place | None, *, newest_first: bool
-    ) -> Iterator[EventFilter]:
-        if expected(self._connection, self._filter, self._as_of) <= _FEW:
-            return iter([EventFilter()])
-        return self._back(newer, older) if newest_first else self._forth(newer, older)
-
-    def _back(self, newer: Place | None, older: Place | None) -> Iterator[EventFilter]:
-        edge = _END if newer is None else _hour(newer.occurred_at) + _HOUR
-        last = _BEGINNING if older is None else _hour(older.occurred_at)
-        until = None if newer is None else edge
-        count = 1
-        while edge > last and (nearest := self._nearest(last, until, newest_first=True)) is not None:
-            start, moment = self._hour("hour_before", edge, count), _hour(nearest.occurred_at)
-            if start is None or moment < start:
-                # Whatever is newer than the event there is in this window too, and little else.
-                start, count = moment, 1
-            yield EventFilter(occurred_from=start, occurred_until=until, position_until=nearest.position + 1)
-            edge = until = start
-            count *= _GROWTH
-
-    def _forth(self, newer: Place | None, older: Place | None) -> Iterator[EventFilter]:
-        edge = _BEGINNING if older is None else _hour(older.occurred_at)
-        last = None if newer is None else _hour(newer.occurred_at) + _HOUR
-        count = 1
-        while (last is None or edge < last) and (
-            nearest := self._nearest(edge, last, newest_first=False)
-        ) is not None:
-            hour, moment = self._hour("hour_after", edge, count), _hour(nearest.occurred_at)
-            if hour is None or moment > hour:
-                hour, count = moment, 1
-            until = hour + _HOUR if hour < _END - _HOUR else None
-            yield EventFilter(occurred_from=edge, occurred_until=until, position_from=nearest.position)
-            if until is None:
-                return
-            edge = until
-            count *= _GROWTH
-
-    def _nearest(self, start: datetime, until: datetime | None, *, newest_first: bool) -> Place | None:
-        """The last, or first, event in the log of those of a range that match: in it none is beyond that one."""
-        window = EventFilter(occurred_from=None if start == _BEGINNING else start, occurred_until=until)
-        order = ByPosition(self._connection, within(self._filter, window), self._as_of)
-        found = order.positions(None, None, 1, newest_first=newest_first)
-        return self._place("after", found[0]) if found else None
-
-    def _hour(self, statement: str, edge: datetime, count: int) -> datetime | None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(_SQL[statement], {"edge": edge, "count": count})
-            [(hour,)] = cursor.fetchall()
-        return hour  # type: ignore[no-any-return]
 
     def _place(self, name: str, position: int | None) -> Place | None:
         if position is None:
@@ -167,6 +171,19 @@ class ByTime:
         if row is None:
             raise RejectedError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
         return Place(row[0], position)
+
+
+def _window(left: EventFilter, near: Sequence[Place], edge: datetime, *, newest_first: bool) -> EventFilter:
+    """From one end of what is left to the hour of `edge`, that hour in it. No event in it is beyond all of `near`."""
+    if newest_first:
+        newest = max(place.position for place in near)
+        return replace(left, occurred_from=_hour(edge), position_until=newest + 1)
+    oldest = min(place.position for place in near)
+    return replace(left, occurred_until=_hour(edge) + _HOUR, position_from=oldest)
+
+
+def _between(place: Place, newer: Place | None, older: Place | None) -> bool:
+    return (newer is None or place < newer) and (older is None or place > older)
 
 
 def _hour(moment: datetime) -> datetime:

@@ -81,6 +81,8 @@ def _shape(table: Table) -> list[Fault]:
                 name, f"the indexes of table {name} are a tuple of Indexes, each of a tuple of column names"
             )
         ]
+    if not _all(table.carried, str):
+        return [Fault(name, f"what table {name} carries is a tuple of column names")]
     return [
         Fault(
             str(column.name),
@@ -127,6 +129,11 @@ def _meaning(table: Table) -> list[Fault]:
                 " (and whatever tells several rows of one event apart)",
             )
         )
+    found.extend(
+        Fault(name, f"table {table.name}: it carries {name[:60]!r}, which is no column of it")
+        for name in table.carried
+        if name not in columns
+    )
     firsts = [index.columns[0] for index in table.indexes]
     for index in table.indexes:
         unknown = [name for name in index.columns if name not in columns]

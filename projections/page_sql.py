@@ -8,6 +8,7 @@ place in the index. Names come from the code alone; every value is a parameter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from projections.activity import SPAN_BITS
 from projections.conditions import Parameters, conditions_of
 from projections.filters import EventFilter
 from projections.planning import Lead, Way, ways
-from projections.weighing import COLUMNS, TABLES, Bounding, Bounds, weigh
+from projections.weighing import COLUMNS, TABLES, Bounding, Bounds, marked, weigh
 
 _CHOICE = "choice.value"
 
@@ -28,8 +29,8 @@ class Part(Struct):
     """One way to match, as the parts of a statement.
 
     `base` is the table that is read, `aliases` are all whose positions are bounded. `choice`: the values that the lead
-    may have, as a placeholder, each of which is looked for by itself. `by_span`: an index of the activity table leads,
-    and so gives spans in order, not positions. `repeats`: a value may find an event twice; `overlaps`: two values may.
+    may have, as a placeholder, each of which is looked for by itself. `spans`: the table of which an index leads that
+    gives spans in order, not positions. `repeats`: a value may find an event twice; `overlaps`: two values may.
     """
 
     base: str = "activity"
@@ -37,7 +38,7 @@ class Part(Struct):
     aliases: list[str] = field(default_factory=lambda: ["activity"])
     conditions: list[str] = field(default_factory=list)
     choice: str = ""
-    by_span: bool = False
+    spans: str = ""
     repeats: bool = False
     overlaps: bool = False
 
@@ -51,10 +52,18 @@ class Query(Struct):
 
 
 def build(
-    connection: Connection, filter: EventFilter, as_of: int, *, positions_alone: bool = False
+    connection: Connection,
+    filter: EventFilter,
+    as_of: int,
+    *,
+    positions_alone: bool = False,
+    bounding: Bounding | None = None,
 ) -> Query | None:
-    """The query of a filter, None when nothing can match. With `positions_alone` for `compose` and nothing else."""
-    bounding = Bounding(connection, as_of)
+    """The query of a filter, None when nothing can match. With `positions_alone` for `compose` and nothing else.
+
+    Who asks for several gives one `bounding` of `as_of` to all of them.
+    """
+    bounding = bounding or Bounding(connection, as_of)
     found = ways(filter, lambda each: weigh(connection, each, bounding))
     parameters = Parameters()
     parts = [
@@ -82,9 +91,9 @@ def compose(
     def statement(part: Part) -> str:
         limits = [f"{name}.position {sign} %({at})s" for name in part.aliases for at, sign in signs.items()]
         sorting = f"{part.base}.position {order}"
-        if part.by_span:
-            sorting = f"activity.span {order}, {sorting}"
-            limits += [f"activity.span {sign}= %({at})s >> {SPAN_BITS}" for at, sign in signs.items()]
+        if part.spans:
+            sorting = f"{part.spans}.span {order}, {sorting}"
+            limits += [f"{part.spans}.span {sign}= %({at})s >> {SPAN_BITS}" for at, sign in signs.items()]
         return _select(part, f"{part.base}.position", limits, sorting, f"position {order}")
 
     return _together(query, statement, "position", f"position {order}"), query.parameters | given
@@ -137,9 +146,11 @@ def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str
 
 
 def _select(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
+    # Grouped, not DISTINCT: that could be sorted by nothing but what is selected.
+    grouping = f" GROUP BY {re.sub(' (?:ASC|DESC)', '', sorting)}" if part.repeats else ""
     statement = (
-        f"{'SELECT DISTINCT' if part.repeats else 'SELECT'} {columns} FROM {part.base} {' '.join(part.joins)}"
-        f" WHERE {' AND '.join([*part.conditions, *limits])} ORDER BY {sorting} LIMIT %(limit)s"
+        f"SELECT {columns} FROM {part.base} {' '.join(part.joins)}"
+        f" WHERE {' AND '.join([*part.conditions, *limits])}{grouping} ORDER BY {sorting} LIMIT %(limit)s"
     )
     if not part.choice:
         return statement
@@ -163,7 +174,7 @@ def _part(way: Way, bounds: Bounds, parameters: Parameters, *, alone: bool) -> P
     if way.lead is not None:
         _begin(part, way.lead, parameters)
     compared = [text for conjunct in way.rest for text in conditions_of(conjunct, parameters)]
-    part.conditions.extend(compared)
+    part.conditions.extend(compared + marked(way, parameters))
     if alone and part.joins and not compared:
         # Nothing is asked of the activity table: the lead's own has all positions.
         part.base, part.joins, part.aliases = part.aliases[1], [], part.aliases[1:]
@@ -181,11 +192,12 @@ def _begin(part: Part, lead: Lead, parameters: Parameters) -> None:
             part.repeats = len(lead.values) == 1
             given = zip(columns, lead.values, strict=False)
             part.conditions.extend(f"{table}.{column} = {parameters.add(value)}" for column, value in given)
+            part.spans = table if part.repeats else ""
             return
         part.overlaps = len(lead.values) > 1
         part.conditions.append(f"{table}.{columns[0]} = {_value(part, lead, parameters)}")
         return
-    part.by_span = True
+    part.spans = "activity"
     if lead.name == "emergency":
         part.conditions.append("activity.emergency")
         return
@@ -210,6 +222,8 @@ def _value(part: Part, lead: Lead, parameters: Parameters) -> str:
 
 def _bound(part: Part, bounds: Bounds, parameters: Parameters) -> None:
     oldest, newest = parameters.add(bounds.oldest), parameters.add(bounds.newest)
-    if part.by_span:
-        part.conditions.append(f"activity.span BETWEEN {oldest} >> {SPAN_BITS} AND {newest} >> {SPAN_BITS}")
+    if part.spans:
+        part.conditions.append(
+            f"{part.spans}.span BETWEEN {oldest} >> {SPAN_BITS} AND {newest} >> {SPAN_BITS}"
+        )
     part.conditions.extend(f"{alias}.position BETWEEN {oldest} AND {newest}" for alias in part.aliases)

@@ -11,6 +11,7 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import PatientAccess, PatientActivity
 from projections.encoding import utc
+from projections.marks import OF_TIMELINES, timeline_marks
 from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
 from projections.tables import Column, Index, Kind, Row, Table
 
@@ -25,7 +26,8 @@ _ACCESSED = frozenset(
 TIMELINE = Table(
     "patient_timeline",
     ("patient_id", "position"),
-    (Column("position", Kind.BIGINT), Column("patient_id", Kind.TEXT)),
+    (Column("position", Kind.BIGINT), *OF_TIMELINES, Column("patient_id", Kind.TEXT)),
+    carried=tuple(column.name for column in OF_TIMELINES),
 )
 
 ACCESS = Table(
@@ -36,12 +38,14 @@ ACCESS = Table(
         Column("accesses", Kind.BIGINT, SUM),
         Column("first_at", Kind.TIMESTAMP, MIN),
         Column("last_at", Kind.TIMESTAMP, MAX),
+        Column("last_day", Kind.INTEGER, MAX),
         Column("patient_id", Kind.TEXT),
         Column("actor_id", Kind.TEXT),
         Column("purposes", Kind.TEXTS, UNION),
     ),
-    # Read the other way it says which patients a user dealt with.
-    (Index(("actor_id", "patient_id"), "actor_id <> ''"),),
+    # Read the other way it says which patients a user dealt with, the latest first. By day: the time itself would
+    # change with each event, and the index with it.
+    (Index(("actor_id", "last_day"), "actor_id <> ''"),),
 )
 
 ACTOR = Table(
@@ -62,7 +66,7 @@ class PatientProjector:
     """Writes the patients' timelines and who accessed them. A patient's summary is the sum of its access rows."""
 
     name = "patient"
-    version = 1
+    version = 2
     tables = (TIMELINE, ACCESS, ACTOR)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -80,12 +84,13 @@ class PatientProjector:
             if event.actor.id is not None and event.actor.name is not None:
                 actors[event.actor.id] = (position, event.actor.id, event.actor.name)
             purposes = text_set(event.purpose_of_use)
-            counts = (1, int(_is_access(event)), moment, moment)
+            marks = timeline_marks(event)
+            counts = (1, int(_is_access(event)), moment, moment, moment.toordinal())
             patients = event.patients
             for patient_id in (
                 (patients[0].id,) if len(patients) == 1 else {patient.id for patient in patients}
             ):
-                timeline.append((position, patient_id))
+                timeline.append((position, *marks, patient_id))
                 # Who read the trail about a patient is found in the timeline. It is no dealing with the patient, and
                 # one such event may name hundreds.
                 if event.type == READ:

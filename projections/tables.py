@@ -53,12 +53,16 @@ class Index(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True, dict=True):
-    """A table of a projection. `key` is its primary key; it holds the position when the table is append-only."""
+    """A table of a projection. `key` is its primary key; it holds the position when the table is append-only.
+
+    `carried` columns are in the key's index too, which then answers without the rows.
+    """
 
     name: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...] = ()
+    carried: tuple[str, ...] = ()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -141,16 +145,21 @@ def create_table(table: Table) -> str:
 
 def create_indexes(table: Table) -> list[str]:
     """The primary key and the indexes, of an empty table."""
-    key = f"ALTER TABLE {table.name} ADD PRIMARY KEY ({', '.join(table.key)})"
+    key = f"ALTER TABLE {table.name} ADD PRIMARY KEY {_key_columns(table)}"
     return [key, *(_create_index(table, index) for index in table.indexes)]
 
 
 def bulk_indexes(table: Table) -> dict[str, str]:
     """The same by name, each a statement that may run beside the others; `adopt_key` comes last."""
-    key = f"CREATE UNIQUE INDEX {key_name(table)} ON {table.name} ({', '.join(table.key)})"
+    key = f"CREATE UNIQUE INDEX {key_name(table)} ON {table.name} {_key_columns(table)}"
     return {key_name(table): key} | {
         _index_name(table, index): _create_index(table, index) for index in table.indexes
     }
+
+
+def _key_columns(table: Table) -> str:
+    carried = f" INCLUDE ({', '.join(table.carried)})" if table.carried else ""
+    return f"({', '.join(table.key)}){carried}"
 
 
 def key_name(table: Table) -> str:

@@ -14,7 +14,7 @@ from event_store.statements import load
 from projections.answers import UserAction, UserActivity, UserPatient, UserSession
 from projections.encoding import utc
 from projections.merges import MAX, MIN, SUM, latest
-from projections.tables import Column, Kind, Row, Table
+from projections.tables import Column, Index, Kind, Row, Table
 
 _STARTS = frozenset({"session.started", "user.logged_in"})
 _ENDS = frozenset({"session.ended", "user.logged_out"})
@@ -40,11 +40,14 @@ SESSION = Table(
     (
         Column("events", Kind.BIGINT, SUM),
         Column("last_at", Kind.TIMESTAMP, MAX),
+        Column("last_day", Kind.INTEGER, MAX),
         Column("user_id", Kind.TEXT),
         Column("session", Kind.TEXT),
         Column("started_at", Kind.TIMESTAMP, MIN, nullable=True),
         Column("ended_at", Kind.TIMESTAMP, MAX, nullable=True),
     ),
+    # The latest first. By day: the time itself would change with each event, and the index with it.
+    (Index(("user_id", "last_day")),),
 )
 
 _SQL = load(__package__, "user.sql")
@@ -54,7 +57,7 @@ class UserProjector:
     """Writes the users' actions and sessions. A user's summary is the sum of the action rows, one per type."""
 
     name = "user"
-    version = 1
+    version = 2
     tables = (ACTION, SESSION)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -73,7 +76,7 @@ class UserProjector:
             if event.session is not None:
                 started = moment if event.type in _STARTS and not failed else None
                 ended = moment if event.type in _ENDS and not failed else None
-                sessions.append((1, moment, actor.id, event.session, started, ended))
+                sessions.append((1, moment, moment.toordinal(), actor.id, event.session, started, ended))
         return {"user_action": actions, "user_session": sessions}
 
 

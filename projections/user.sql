@@ -15,7 +15,7 @@ WHERE user_id = %(id)s;
 SELECT session, started_at, ended_at, last_at, events
 FROM user_session
 WHERE user_id = %(id)s
-ORDER BY last_at DESC, session ASC
+ORDER BY last_day DESC, last_at DESC, session ASC
 LIMIT %(limit)s;
 
 -- name: list_patients
@@ -23,7 +23,7 @@ LIMIT %(limit)s;
 SELECT patient_id, events, first_at, last_at
 FROM patient_access
 WHERE actor_id = %(id)s AND actor_id <> ''
-ORDER BY last_at DESC, patient_id ASC
+ORDER BY last_day DESC, last_at DESC, patient_id ASC
 LIMIT %(limit)s;
 
 -- name: list_actions

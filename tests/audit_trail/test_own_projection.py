@@ -202,7 +202,7 @@ def test_a_process_with_the_documented_login_can_not_harm(
             """    import os, psycopg2
     for statement in (
         "DELETE FROM audit_trail.event",
-        "DELETE FROM user_v1.user_action",
+        "DELETE FROM user_v2.user_action",
         "SET ROLE audit_trail_projector",
         "SET ROLE audit_trail_ingest",
         "UPDATE audit_trail.projection SET paused = true WHERE name = 'user' RETURNING 1",

@@ -49,7 +49,7 @@ def test_rebuild_list_verify_switch_and_drop_lead_through_a_rebuild(trail: Trail
     assert rebuilt.count("build 2 is live") == 2  # one line each
     assert "loading: 50 of 50 events" in rebuilt
     lines = [line.split() for line in said(settings, "list").splitlines()]
-    assert ["user", "1", "2", "live", "49", "0", "running"] in lines
+    assert ["user", "2", "2", "live", "49", "0", "running"] in lines
     assert "is what the log says, up to position 49" in said(settings, "verify", "user")
     assert "build 1 is live, build 2 was" in said(settings, "switch", "user")
     assert "build 2 is dropped" in said(settings, "drop", "user")
@@ -64,7 +64,7 @@ def test_verify_says_which_table_is_wrong_and_fails(trail: Trail, settings: Sett
     trail.given(*some_events(50))
     admin = psycopg2.connect(trail.url)
     with admin, admin.cursor() as cursor:
-        cursor.execute("DELETE FROM patient_v1.patient_timeline WHERE position = 7")
+        cursor.execute("DELETE FROM patient_v2.patient_timeline WHERE position = 7")
     admin.close()
     assert "differs from the log at position 49 in patient_timeline" in said(
         settings, "verify", "patient", code=1

@@ -76,6 +76,13 @@ TABLES = HEAD[HEAD.index('    Table("{name}"') :]
             7,
             "two indexes begin with column events",
         ),
+        (
+            '(Index(("events",)),)',
+            '(Index(("events",)),), ("evens",)',
+            12,
+            "it carries 'evens', which is no column",
+        ),
+        ('(Index(("events",)),)', '(Index(("events",)),), "events"', 7, "a tuple of column names"),
         ("def rows(", "def lines(", 1, "neither `rows` nor `sql`"),
         ("def rows(", "async def rows(", 20, "a plain function, not an async one"),
         ("def rows(", "sql = {{}}\ndef rows(", 21, "both `rows` and `sql`"),

@@ -14,14 +14,18 @@ import pytest
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
+from projections.activity import find_resource
 from projections.counts import CountBy, count_events
+from projections.device import find_device
 from projections.filters import MAX_POSITION, EventFilter, PageRequest, within
 from projections.history import find_changes
 from projections.one_call import can_be_one_call
 from projections.page_sql import build, compose
+from projections.patient import find_patient
 from projections.planning import MAX_WAYS, Lead, ways
-from projections.registry import open_snapshot
+from projections.registry import built_in, open_snapshot
 from projections.search import find_events
+from projections.user import find_user
 from tests.projections.building import START, Trail, an_event
 
 EVENTS = 8000
@@ -73,14 +77,45 @@ SCOPES: list[EventFilter] = [
     EventFilter(service_in=("service-1", "service-2")),
     EventFilter(categories=("device", "service")),
     EventFilter(or_=(EventFilter(patient="p17"), EventFilter(actor="u1"))),
+    # A device manager's.
+    EventFilter(
+        or_=(
+            EventFilter(categories=("device",)),
+            EventFilter(types=("service.restarted", "configuration.changed")),
+            EventFilter(device_in=("d1", "d2")),
+        )
+    ),
 ]
+HELD: dict[str, dict[str, Any]] = {
+    "actor_mark": {"user": "u7"},
+    "type_mark": {"types": ("access.denied",)},
+    "source_mark": {"service": "service-1"},
+    "outcome": {"outcomes": ("major_failure",)},
+    "resource_mark": {"resource_type": "Observation"},
+}
+"""What indexes hold beside what they lead to, and a condition on it."""
+LED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"patient": "p1"}, ("actor_mark", "type_mark", "source_mark", "outcome", "resource_mark")),
+    ({"device": "d1"}, ("actor_mark", "type_mark", "source_mark", "outcome", "resource_mark")),
+    ({"user": "u7"}, ("type_mark", "source_mark", "outcome", "resource_mark")),
+    ({"actor_in": ("u7", "u8")}, ("type_mark", "source_mark", "resource_mark")),
+    ({"address": "10.0.0.7"}, ("type_mark", "source_mark", "resource_mark")),
+    ({"service": "service-1"}, ("type_mark", "resource_mark")),
+    ({"resource_type": "Observation"}, ("type_mark", "source_mark")),
+    ({"types": ("record.read",)}, ("source_mark",)),
+    ({"outcomes": ("minor_failure", "major_failure")}, ("type_mark", "source_mark")),
+]
+"""A lead, and what its index holds."""
 PAGES = (
     PageRequest(first=20),
     PageRequest(first=20, after=EVENTS // 2),
     PageRequest(last=20),
+    PageRequest(last=20, before=EVENTS // 2),
     PageRequest(first=20, by_time=True, after=EVENTS // 2),
+    PageRequest(last=20, by_time=True),
 )
-_WHOLE = re.compile(r"Seq Scan on (activity\b|activity_resource|patient_timeline|device_timeline|event)")
+_TABLES = {table.name for projector in built_in() for table in projector.tables}
+_WHOLE = re.compile(rf"Seq Scan on (event|{'|'.join(sorted(_TABLES))})\b")
 
 
 class Explaining(psycopg2.extensions.cursor):
@@ -149,7 +184,40 @@ def test_nor_does_a_page_in_one_call_which_bounds_nothing(explained: psycopg2.ex
             statement, parameters = compose(query, None, None, newest_first=newest_first)
             with explained.cursor() as cursor:
                 cursor.execute(statement, parameters | {"limit": 20})
-                assert cursor.rowcount
+
+
+def test_nor_does_the_summary_of_a_subject(explained: psycopg2.extensions.connection) -> None:
+    assert find_patient(explained, "p1", 10, EVENTS - 1)
+    assert find_device(explained, "d0", 10, EVENTS - 1)
+    assert find_resource(explained, "Observation", "o0", EVENTS - 1)
+    found = find_user(explained, "u7", 3, EVENTS - 1)
+    assert found
+    assert [len(found.sessions), len(found.patients)] == [3, 3]
+    # The latest come by an index: a user's sessions and patients may be a hundred thousand.
+    lists = [plan for plan in Explaining.plans if "user_session" in plan or "patient_access" in plan][-2:]
+    assert all("Presorted Key: last_day" in plan for plan in lists)
+
+
+@pytest.mark.parametrize(("led", "held"), [(led, held) for led, many in LED for held in many], ids=repr)
+def test_no_event_is_looked_at_that_an_index_can_tell_does_not_match(
+    full: Trail, led: dict[str, Any], held: str
+) -> None:
+    with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        open_snapshot(connection)
+        query = build(connection, within(EventFilter(**led), EventFilter(**HELD[held])), EVENTS - 1)
+        assert query
+        statement, parameters = compose(query, None, None, newest_first=True)
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters | {"limit": 1000})
+        [([plan],)] = cursor.fetchall()
+    scans = [node for node in _nodes(plan["Plan"]) if node["Node Type"] == "Index Scan"]
+    assert scans
+    assert [node for node in scans if node.get("Rows Removed by Filter")] == []
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for each in plan.get("Plans", ()):
+        yield from _nodes(each)
 
 
 def test_nor_do_a_count_and_a_history(explained: psycopg2.extensions.connection) -> None:

@@ -92,14 +92,14 @@ def test_a_projection_that_never_ran_is_built(trail: Trail) -> None:
     trail.append(*some_events(30))
     [outcome] = rebuild_now(trail, "user").outcomes
     assert (outcome.build, outcome.position, outcome.failure) == (1, 29, "")
-    assert trail.rows("SELECT sum(events)::int FROM user_v1.user_action") == [(30,)]
+    assert trail.rows("SELECT sum(events)::int FROM user_v2.user_action") == [(30,)]
 
 
 def test_newer_code_is_live_once_it_is_built_and_the_runner_goes_on_with_it(trail: Trail) -> None:
     trail.given(*some_events(30))
     newer = Newer()
     rebuild_now(trail, "user", source=_newer)
-    assert [(each.version, each.live) for each in builds(trail, "user")] == [(1, False), (2, True)]
+    assert [(each.version, each.live) for each in builds(trail, "user")] == [(2, False), (3, True)]
     trail.append(*some_events(5, seed=2))
     trail.project(newer)
     assert builds(trail, "user")[-1].position == 34
@@ -108,7 +108,7 @@ def test_newer_code_is_live_once_it_is_built_and_the_runner_goes_on_with_it(trai
 
 
 class Newer(UserProjector):
-    version = 2
+    version = 3
 
 
 def _newer() -> Sequence[UserProjector]:
@@ -141,10 +141,10 @@ def test_the_rebuild_is_attested_once_and_nothing_is_live_before_that(trail: Tra
     [event] = rebuild_now(trail, "user").events
     assert event.type == "projection.rebuilt"
     told = event.attributes
-    assert (told["projection"], told["version"], told["build"], told["log_size"]) == ("user", 1, 2, 30)
+    assert (told["projection"], told["version"], told["build"], told["log_size"]) == ("user", 2, 2, 30)
     assert len(told["log_root"]) == len(told["code_sha256"]) == 64
     assert (
-        told["tables"]["user_action"]["rows"] == len(trail.rows("SELECT * FROM user_v1_b2.user_action"))
+        told["tables"]["user_action"]["rows"] == len(trail.rows("SELECT * FROM user_v2_b2.user_action"))
         or True
     )
     assert builds(trail, "user")[-1].build == 2

@@ -126,7 +126,7 @@ def test_a_range_that_another_process_has_done_is_left_alone(trail: Trail) -> No
     assert loaders[0].load(task) == Answer(task)
     with trail.projector.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(f"SELECT sum(events)::int FROM {build.schema}.partial_user_action")
-        assert cursor.fetchall() == trail.rows("SELECT sum(events)::int FROM user_v1.user_action")
+        assert cursor.fetchall() == trail.rows("SELECT sum(events)::int FROM user_v2.user_action")
     with pytest.raises(FencedError, match="is gone"):
         loaders[0].load(Task(7, 9, ("user",)))
 
@@ -247,7 +247,7 @@ def test_under_ingest_no_query_fails_or_goes_back_and_no_event_is_missed(trail: 
             thread.join()
         assert not troubles, troubles
         eventually(lambda: all(each.lag == 0 for each in trail.read.projections() if each.live))
-    assert trail.rows("SELECT sum(events)::int FROM user_v1_b3.user_action") == [(trail.size,)]
+    assert trail.rows("SELECT sum(events)::int FROM user_v2_b3.user_action") == [(trail.size,)]
     rebuild_now(trail)
     trail_now = {each.name: builds(trail, each.name)[-2:] for each in built_in()}
     for projector in built_in():
@@ -297,7 +297,7 @@ def assert_same_positions(trail: Trail) -> None:
 
 def test_a_build_of_other_code_is_served_only_as_it_is(trail: Trail) -> None:
     class Newer(UserProjector):
-        version = 2
+        version = 3
 
     trail.given(*some_events(20))
     rebuild_now(trail, "user", source=lambda: [Newer()])
@@ -313,7 +313,7 @@ def test_a_drop_waits_for_queries_that_are_older_and_never_takes_the_live_build(
         rebuild_now(trail, "user")
         with pytest.raises(UnavailableError, match="older than the switch"):
             drop(trail.projector, "user", wait_seconds=0.3)
-        cursor.execute("SELECT count(*) FROM user_v1.user_action")
+        cursor.execute("SELECT count(*) FROM user_v2.user_action")
     with pytest.raises(ConfigurationError, match="is live"):
         drop(trail.projector, "user", number=2)
     assert drop(trail.projector, "user") == [1]
@@ -334,7 +334,7 @@ def test_verify_finds_the_table_that_somebody_changed(trail: Trail) -> None:
     assert verify(parts, "user").different == []
     admin = psycopg2.connect(trail.url)
     with admin, admin.cursor() as cursor:
-        cursor.execute("UPDATE user_v1.user_action SET events = events + 1 WHERE user_id = 'u1'")
+        cursor.execute("UPDATE user_v2.user_action SET events = events + 1 WHERE user_id = 'u1'")
     admin.close()
     found = verify(parts, "user")
     assert found.different == ["user_action"]

@@ -17,7 +17,7 @@ from domain.event import RecordedEvent
 from event_store.database import PROJECTOR, Database
 from projections.metrics import RunnerMetrics
 from projections.patient import PatientProjector
-from projections.projector import Projector
+from projections.projector import Projector, schema_name
 from projections.registry import built_in, register
 from projections.runner import Runner
 from projections.tables import Column, Kind, Row, Table
@@ -25,7 +25,7 @@ from projections.testing import record
 from projections.writer import Writer
 from tests.projections.building import Trail, an_event
 
-COUNTS = "SELECT (SELECT count(*) FROM activity_v1.activity), (SELECT sum(events) FROM user_v1.user_action)"
+COUNTS = "SELECT (SELECT count(*) FROM activity_v2.activity), (SELECT sum(events) FROM user_v2.user_action)"
 
 
 class Picky:
@@ -115,7 +115,7 @@ def test_batches_of_any_size_give_the_same_rows(trail: Trail) -> None:
             if not table.merged:
                 continue
             names = ", ".join(table.names)
-            stored = trail.rows(f"SELECT {names} FROM {projector.name}_v1.{table.name}")
+            stored = trail.rows(f"SELECT {names} FROM {schema_name(projector)}.{table.name}")
             expected = table.combine(projector.rows(record(events))[table.name])
             assert sorted(map(repr, map(_plain, stored))) == sorted(map(repr, map(_plain, expected)))
 
@@ -211,7 +211,7 @@ def test_the_reader_may_not_write_a_read_model(trail: Trail) -> None:
         connection.cursor() as cursor,
         pytest.raises(psycopg2.Error),
     ):
-        cursor.execute("DELETE FROM activity_v1.activity")
+        cursor.execute("DELETE FROM activity_v2.activity")
 
 
 def test_the_runner_counts_what_it_applies(trail: Trail) -> None:

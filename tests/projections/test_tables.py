@@ -9,6 +9,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from projections.device import DeviceProjector
+from projections.marks import timeline_marks
 from projections.merges import MAX, MIN, SUM, UNION, latest
 from projections.patient import PatientProjector
 from projections.registry import built_in
@@ -64,12 +65,14 @@ def test_a_story_gives_the_rows_of_its_batches() -> None:
     seen = an_event(patients=[{"id": "p"}], resources=[{"type": "Observation", "id": "o"}])
     story = given(seen).when(an_event(minute=1, patients=[{"id": "p"}], purpose_of_use=["TREAT"]))
     later = story.batches[1][0].occurred_at
-    story.then(PatientProjector(), "patient_access", (2, 2, START, later, "p", "dr-smith", ("TREAT",)))
-    story.then(PatientProjector(), "patient_timeline", (0, "p"), (1, "p"))
-    with pytest.raises(AssertionError, match=r"patient_timeline \(position, patient_id\) holds"):
-        story.then(PatientProjector(), "patient_timeline", (0, "p"))
+    day = later.toordinal()
+    story.then(PatientProjector(), "patient_access", (2, 2, START, later, day, "p", "dr-smith", ("TREAT",)))
+    first, second = ((at, *timeline_marks(batch[0]), "p") for at, batch in enumerate(story.batches))
+    story.then(PatientProjector(), "patient_timeline", first, second)
+    with pytest.raises(AssertionError, match=r"patient_timeline \(position, .*, patient_id\) holds"):
+        story.then(PatientProjector(), "patient_timeline", first)
 
 
 def test_a_device_that_acts_on_itself_is_counted_once() -> None:
     event = an_event("device.connected", actor={"id": "pump", "kind": "device"}, device={"id": "pump"})
-    given().when(event).then(DeviceProjector(), "device_timeline", (0, "pump"))
+    given().when(event).then(DeviceProjector(), "device_timeline", (0, *timeline_marks(event), "pump"))

@@ -223,7 +223,7 @@ def test_a_client_that_stalls_is_let_go(exporting: httpx2.Client, large: Trail) 
 def test_a_client_that_goes_away_ends_its_query(exporting: httpx2.Client, migrated_url: str) -> None:
     with closing(Trail(migrated_url)) as trail, closing(psycopg2.connect(migrated_url)) as blocker:
         with blocker.cursor() as cursor:
-            cursor.execute("LOCK TABLE activity_v1.activity IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("LOCK TABLE activity_v2.activity IN ACCESS EXCLUSIVE MODE")
         connection = asked(exporting, "")
         assert eventually(trail, "active", 1)
         connection.close()

@@ -66,7 +66,7 @@ def test_a_stopped_projection_is_named(serve: Serve, trail_url: str) -> None:
     assert ready.status_code == 503
     assert ready.json()["checks"]["projections"] == "patient stopped at position 3"
     assert (
-        'audit_trail_projection_failed{projection="patient",version="1"} 1.0' in client.get("/metrics").text
+        'audit_trail_projection_failed{projection="patient",version="2"} 1.0' in client.get("/metrics").text
     )
 
 
@@ -82,7 +82,7 @@ def test_metrics_count_requests_by_route_and_show_the_log(client: httpx2.Client)
     assert 'audit_trail_http_request_seconds_count{method="GET",route="other"} 1.0' in text
     assert "secret" not in text
     assert "audit_trail_log_size 10.0" in text
-    assert 'audit_trail_projection_lag{projection="patient",version="1"} 0.0' in text
+    assert 'audit_trail_projection_lag{projection="patient",version="2"} 0.0' in text
     assert "audit_trail_database_up 1.0" in text
 
 

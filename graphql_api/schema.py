@@ -101,7 +101,7 @@ class AuditTrailSchema(strawberry.Schema):
         """The errors as the client gets them, once they are logged."""
         if not errors:
             return None
-        self.process_errors(errors)
+        self._process_errors(errors)
         return MaskUnexpectedErrors()._process_errors(errors) if self.masks else errors
 
     def process_errors(

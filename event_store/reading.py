@@ -26,25 +26,16 @@ _RANGE = sql.SQL(
 _CHOSEN = """
 SET LOCAL search_path = {path};
 COPY (
-    WITH chosen AS MATERIALIZED ({positions})
-    SELECT
-        (SELECT convert_to(string_agg(beside.number || ' ' || beside.said, E'\\n'), 'UTF8')
-        FROM ({beside}) AS beside (number, said)),
-        (SELECT string_agg(int8send(position), '') FROM chosen),
-        (SELECT string_agg(record_send(ROW(position, stream_position, recorded_at, stream, format, body)), '')
-        FROM audit_trail.event WHERE position = ANY(ARRAY(SELECT position FROM chosen)))
+    SELECT audit_trail.live_builds(), chosen.at, audit_trail.event_records(chosen.at), {beside}
+    FROM (SELECT ARRAY({positions}) AS at) AS chosen
 ) TO STDOUT (FORMAT binary)
 """
-_AT = """
-COPY (
-    SELECT string_agg(record_send(ROW(position, stream_position, recorded_at, stream, format, body)), '')
-    FROM audit_trail.event WHERE position = ANY((SELECT {given}::bigint[])::bigint[])
-) TO STDOUT (FORMAT binary)
-"""
+_AT = "COPY (SELECT audit_trail.event_records({given})) TO STDOUT (FORMAT binary)"
 """Both give one row, whatever it holds: for each row of a COPY the driver gives Python's lock away and waits for it
 anew, which takes longer than the page itself where others want it too. By COPY, as the values of a SELECT come as text.
-And by an array: a join with the event table, which has partitions, is looked up in each of them row by row.
 """
+_ARRAY_HEADER = 20
+"""Bytes of PostgreSQL's binary form of an array before its values."""
 _AT_ONCE = 200
 """Events of one such row at most, where their number is not known: a value of PostgreSQL has 1 GB at most."""
 _COLUMNS = "position, recorded_at, stream, stream_position, format, body"
@@ -88,27 +79,31 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
 
 
 class Chosen(NamedTuple):
-    """`events` in order of position, and what was asked `beside`."""
+    """`events` in order of position. `live`: of each live build the checkpoint, by its name and schema; `beside`: what
+    was asked beside."""
 
     events: list[RecordedEvent]
-    beside: list[tuple[int, str]]
+    live: dict[tuple[str, str], int]
+    beside: int | None
 
 
-def choose_events(connection: Connection, path: Sequence[str], positions: str, beside: str) -> Chosen:
+def choose_events(
+    connection: Connection, path: Sequence[str], positions: str, beside: str = "NULL::bigint"
+) -> Chosen:
     """The events at the positions that a statement gives, by one call and so of one snapshot.
 
-    `path` are the schemas of its tables. `beside` is a statement that gives a number and a text, of anything else.
+    `path` are the schemas of its tables; `beside` is an expression that gives a position or NULL.
     Raises `LogInconsistentError` when there is no event at a position.
     """
     schemas = sql.SQL(", ").join(map(sql.Identifier, path)).as_string(connection)
-    told, chosen, found = _one_row(
-        connection, _CHOSEN.format(path=schemas, positions=positions, beside=beside)
-    )
-    lines = (line.partition(" ") for line in told.decode().split("\n") if line)
-    at = sorted(position for (position,) in iter_unpack(">q", chosen))
+    statement = _CHOSEN.format(path=schemas, positions=positions, beside=beside)
+    live, chosen, records, other = _one_row(connection, statement)
+    at = sorted(position for (position,) in iter_unpack(">4xq", chosen[_ARRAY_HEADER:]))
+    builds = (line.split(" ") for line in live.decode().splitlines())
     return Chosen(
-        _in_order(at, {event.position: event for event in _recorded(found)}),
-        [(int(number), said) for number, _, said in lines],
+        _in_order(at, {event.position: event for event in _recorded(records)}),
+        {(name, schema): int(position) for position, name, schema in builds},
+        int.from_bytes(other, signed=True) if other else None,
     )
 
 
@@ -117,7 +112,7 @@ def events_at(connection: Connection, positions: Sequence[int]) -> list[Recorded
     found: dict[int, RecordedEvent] = {}
     for at in range(0, len(positions), _AT_ONCE):
         # One literal: a hundred that are composed take as long as to decode a hundred events.
-        given = f"'{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}'"
+        given = f"'{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}'::bigint[]"
         [records] = _one_row(connection, _AT.format(given=given))
         found.update((event.position, event) for event in _recorded(records))
     return _in_order(positions, found)

@@ -13,13 +13,10 @@ from psycopg2.errors import ProgramLimitExceeded, UndefinedTable
 
 from event_store.database import Connection
 from event_store.reading import choose_events
-from event_store.statements import load
 from projections.filters import MAX_POSITION, EventFilter, EventPage, PageRequest
 from projections.page_sql import Query, build, compose
 from projections.planning import is_plain
 from projections.search import complete_up_to, turned
-
-_LIVE = load(__package__, "registry.sql")["live_positions"].removesuffix(";")
 
 
 def can_be_one_call(filter: EventFilter, page: PageRequest) -> bool:
@@ -44,18 +41,16 @@ def find_in_one_call(
     count = asked.first or asked.last or 0
     chosen = _statement(connection, query, asked.after, asked.before, count + 1, newest_first=newest_first)
     bound = asked.after if newest_first else asked.before
-    beside = _LIVE
+    nearest = "NULL::bigint"
     if bound is not None:
         # Whether there are events on the side that the page comes from, the one at the bound among them.
-        older, newer = (None, bound - 1) if newest_first else (bound + 1, None)
-        nearest = _statement(connection, query, older, newer, 1, newest_first=not newest_first)
-        beside += f" UNION ALL (SELECT position, '' FROM ({nearest}) AS nearest)"
+        after, before = (None, bound - 1) if newest_first else (bound + 1, None)
+        nearest = f"({_statement(connection, query, after, before, 1, newest_first=not newest_first)})"
     try:
-        found = choose_events(connection, list(schemas.values()), chosen, beside)
+        found = choose_events(connection, list(schemas.values()), chosen, nearest)
     except (UndefinedTable, ProgramLimitExceeded):
         return None
-    positions = {said: position for position, said in found.beside}
-    checkpoints = {name: positions.get(f"{name} {schema}", -1) for name, schema in schemas.items()}
+    checkpoints = {name: found.live.get((name, schema), -1) for name, schema in schemas.items()}
     as_of = complete_up_to(filter, checkpoints)
     events = found.events
     if as_of < 0 or (events and events[-1].position > as_of):
@@ -63,7 +58,7 @@ def find_in_one_call(
     more = len(events) > count
     if more:
         events = events[1:] if newest_first else events[:-1]
-    behind = "" in positions and positions[""] <= as_of
+    behind = found.beside is not None and found.beside <= as_of
     older, newer = (more, behind) if newest_first else (behind, more)
     return EventPage(
         events=events if page.oldest_first else events[::-1],

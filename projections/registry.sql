@@ -42,14 +42,6 @@ SELECT
 FROM audit_trail.projection
 WHERE live AND NOT EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name);
 
--- name: live_positions
--- The checkpoint of each live projection, and with its name the schema, which has no blank in it.
-SELECT
-    position,
-    name || ' ' || schema_name
-FROM audit_trail.projection
-WHERE live;
-
 -- name: lock_registry
 SELECT pg_advisory_xact_lock(7021799);
 

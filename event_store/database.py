@@ -131,7 +131,6 @@ class Database:
                 yield connection
                 connection.autocommit = False
             except BaseException:
-                connection.autocommit = False
                 self._give_back_broken(connection)
                 raise
             self._give_back(connection)
@@ -173,6 +172,8 @@ class Database:
     def _give_back_broken(self, connection: Connection) -> None:
         """After an error: keep the connection only when the server still answers a rollback."""
         try:
+            if connection.autocommit:
+                connection.autocommit = False
             connection.rollback()
         except psycopg2.Error:
             connection.close()

@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import psycopg2
@@ -14,6 +16,7 @@ import pytest
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.database import READER, Database, only, translated
+from tests.projections.test_runner import eventually
 
 
 def ask(database: Database) -> int:
@@ -68,9 +71,15 @@ def test_a_server_process_that_is_killed_is_a_database_that_is_away(server_folde
         for statement in ("SELECT 1", "SELECT pg_sleep(9)", "SELECT 1"):
             with pytest.raises(UnavailableError, match="away"):
                 kill_under(database, statement)
-            server.stop()
-            server.start()
+            eventually(partial(_answers, database))  # the server ends all its processes, and begins anew
         database.close()
+
+
+def _answers(database: Database) -> bool:
+    try:
+        return ask(database) == 17
+    except UnavailableError:
+        return False
 
 
 @pytest.mark.parametrize(
@@ -96,6 +105,31 @@ def test_a_query_that_takes_too_long_is_ended_and_the_connection_stays(migrated_
         cursor.execute("SELECT pg_sleep(5)")
     assert ask(database) == 17
     database.close()
+
+
+def test_what_ends_a_snapshot_of_one_call_ends_no_more_than_that(migrated_url: str) -> None:
+    database = Database(migrated_url, READER, size=1, statement_timeout_ms=100)
+
+    def ask_at_once(statement: str = "SELECT 17", *, ended: bool = False) -> int:
+        with database.snapshots() as connection, connection.cursor() as cursor:
+            if ended:
+                _terminate(migrated_url, connection.info.backend_pid)
+            cursor.execute(statement)
+            return int(only(cursor))
+
+    with pytest.raises(UnavailableError, match="time-out"):
+        ask_at_once("SELECT pg_sleep(5)")
+    assert (ask_at_once(), ask(database)) == (17, 17)
+    with pytest.raises(UnavailableError, match="away"):
+        ask_at_once(ended=True)
+    assert (ask_at_once(), ask(database)) == (17, 17)
+    database.close()
+
+
+def _terminate(url: str, pid: int) -> None:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+        assert only(cursor)
 
 
 def test_a_role_that_is_missing_says_what_to_do(migrated_url: str) -> None:

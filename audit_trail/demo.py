@@ -189,7 +189,7 @@ def _verify(stack: Stack, out: Console) -> None:
     )
     out.print(
         "A stranger checks it with this public key, and with "
-        f"{stack.url}/log/, which AUDIT_TRAIL_PUBLIC_LOG opens to who has no token:\n{keys[0].encode()}",
+        f"{stack.url}/log/checkpoint, which AUDIT_TRAIL_PUBLIC_LOG opens to who has no token:\n{keys[0].encode()}",
         highlight=False,
         soft_wrap=True,
     )

@@ -120,8 +120,9 @@ def _check(name: str, value: Any) -> None:
     elif isinstance(value, bool | str):
         fault = None
     else:
-        # JSON has one kind of number: 1.0 is an integer too.
-        whole = isinstance(value, int | float) and value in _INT32
+        # JSON has one kind of number: 1.0 is an integer too. A range looks for a float number by number.
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        whole = whole and int(value) in _INT32
         fault = None if whole else "an extension is a string, a boolean or an integer of 32 bits"
     if fault:
         raise InvalidEventError(Reason.INVALID_FIELD, fault, field=name)

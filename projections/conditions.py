@@ -75,7 +75,7 @@ def types_of(filter: EventFilter) -> list[str] | None:
         return None
     return sorted(
         name
-        for name in filter.types or CATALOGUE
+        for name in set(filter.types or CATALOGUE)
         if (not filter.categories or CATALOGUE[name].category in filter.categories)
         and name.startswith(filter.type_prefix or "")
     )

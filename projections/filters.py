@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 from msgspec import Struct
@@ -265,6 +266,9 @@ def _encodable(value: str) -> bool:
     return True
 
 
-def _check_words(name: str, values: tuple[str, ...], known: object) -> None:
-    if any(value not in known for value in values):  # type: ignore[operator]
-        raise RejectedError(Reason.INVALID_FIELD, "not one of the known values", field=name)
+def _check_words(name: str, values: tuple[str, ...], known: Collection[str]) -> None:
+    for value in values:
+        if value not in known:
+            near = get_close_matches(value[:MAX_TEXT], known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise RejectedError(Reason.INVALID_FIELD, f"not one of the known values{hint}", field=name)

@@ -19,7 +19,9 @@ from web.recording import Recording
 
 WINDOW_SECONDS = 60.0
 PER_WINDOW = 60
-"""Attempts from one address that are told one by one; what comes beyond is counted until the window ends."""
+"""Attempts that are told one by one, from one address or of one principal; what comes beyond is counted until the
+window ends. A principal is not hidden by strangers who knock from the same address.
+"""
 MAX_ADDRESSES = 10_000
 """Addresses that are told apart; all others share one count, so that memory is bounded whoever knocks."""
 IN_ALL = 3_000
@@ -60,6 +62,8 @@ class Denials:
     def note(self, principal: Principal | None, look: Look) -> None:
         """One attempt."""
         address = network(look.client_address)
+        if principal is not None:
+            address = f"{principal.issuer or ''} {principal.id} {address}"
         if address not in self._windows and len(self._windows) >= self._addresses:
             address = _OTHERS
         window = self._windows.get(address)

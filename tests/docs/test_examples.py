@@ -73,7 +73,7 @@ def test_an_example_pages_through_the_accesses_and_follows_what_comes(
     adding.start()
     ran = run(program, served, "17", "2")
     adding.join()
-    assert ran.returncode == 0, ran.stderr
+    assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.splitlines() == [
         *NEWEST_FIRST,
         "new: 10 record.read by ada",

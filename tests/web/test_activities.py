@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.graphql_api.trail import read, record
 from tests.web.conftest import Serve
 
 
@@ -179,6 +180,23 @@ def test_an_answer_that_the_client_has_is_304(client: httpx2.Client) -> None:
         "/v1/events?first=3", headers={"If-None-Match": client.get("/v1/events?first=2").headers["etag"]}
     )
     assert other.status_code == 200
+
+
+def test_what_has_not_changed_is_304_however_far_the_trail_went_on(
+    client: httpx2.Client, trail_url: str
+) -> None:
+    tags = {path: client.get(path).headers["etag"] for path in ("/v1/patients/17", "/v1/events?first=2")}
+    record(trail_url, [read(30, "18")])
+    again = {path: client.get(path, headers={"If-None-Match": tag}) for path, tag in tags.items()}
+    assert [each.status_code for each in again.values()] == [304, 200]
+
+
+def test_a_type_that_is_named_twice_finds_each_event_once(client: httpx2.Client) -> None:
+    once = client.get("/v1/events?type=record.read").json()["events"]
+    assert once
+    assert client.get("/v1/events?type=record.read&type=record.read").json()["events"] == once
+    wrong = client.get("/v1/events?type=record.raed").json()
+    assert "did you mean record.read?" in json.dumps(wrong)
 
 
 def test_every_operation_and_every_error_is_documented_with_an_example(lonely_client: httpx2.Client) -> None:

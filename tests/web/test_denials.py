@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from domain.access.looks import Look, Via
+from domain.access.principal import Principal, Role
 from domain.event import AuditEvent, Source
 from domain.validation import decode_event
 from ingest.publishing import Message
@@ -80,6 +81,18 @@ def test_a_flood_from_one_address_is_told_as_a_count_and_hides_no_other() -> Non
     assert counts(events) == [*[("10.0.0.1", 1)] * 3, ("10.0.0.2", 1), ("10.0.0.1", 997)]
     assert events[-1].request is not None
     assert events[-1].request.path is None
+
+
+def test_strangers_at_an_address_hide_no_principal_who_asks_from_there() -> None:
+    known = Principal(id="17", roles=frozenset({Role.PATIENT}))
+
+    def knock(denials: Denials) -> None:
+        for _ in range(200):
+            denials.note(None, attempt("192.0.2.1"))
+        denials.note(known, attempt("192.0.2.1"))
+
+    events = after(knock)
+    assert [event.actor.id for event in events if event.actor.id] == ["17"]
 
 
 def test_a_flood_from_one_ipv6_subscriber_is_one_flood() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import aclosing
 
 import httpx
 from audit_trail_client import Client, GraphQLClientError, GraphQLClientGraphQLMultiError
@@ -36,12 +37,14 @@ async def show(client: Client, patient: str) -> int:
 async def follow(client: Client, patient: str, after: int, count: int) -> None:
     """Print the next `count` events. When the connection breaks, go on after the last position that was seen."""
     left = count
-    async for found in client.events_of_patient(patient=patient, after=after):
-        event = found.event_recorded
-        print(f"new: {event.position} {event.type_} by {event.actor.id or 'nobody known'}", flush=True)
-        left -= 1
-        if left == 0:
-            return
+    # Closed here: left to the garbage collector, its connection would be closed after the loop has ended.
+    async with aclosing(client.events_of_patient(patient=patient, after=after)) as events:
+        async for found in events:
+            event = found.event_recorded
+            print(f"new: {event.position} {event.type_} by {event.actor.id or 'nobody known'}", flush=True)
+            left -= 1
+            if left == 0:
+                return
 
 
 async def main(url: str, patient: str, count: int = 0) -> int:
@@ -70,4 +73,6 @@ async def main(url: str, patient: str, count: int = 0) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: example.py URL PATIENT [COUNT], with AUDIT_TRAIL_TOKEN set")
     sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))))

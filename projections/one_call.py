@@ -16,7 +16,7 @@ from event_store.reading import choose_events
 from projections.filters import MAX_POSITION, EventFilter, EventPage, PageRequest
 from projections.page_sql import Query, build, compose
 from projections.planning import is_plain
-from projections.search import complete_up_to, turned
+from projections.search import answered, complete_up_to, turned
 
 
 def can_be_one_call(filter: EventFilter, page: PageRequest) -> bool:
@@ -60,12 +60,7 @@ def find_in_one_call(
         events = events[1:] if newest_first else events[:-1]
     behind = found.beside is not None and found.beside <= as_of
     older, newer = (more, behind) if newest_first else (behind, more)
-    return EventPage(
-        events=events if page.oldest_first else events[::-1],
-        has_next=newer if page.oldest_first else older,
-        has_previous=older if page.oldest_first else newer,
-        as_of_position=as_of,
-    )
+    return answered(page, events[::-1], older, newer, as_of)
 
 
 def _statement(

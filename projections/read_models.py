@@ -100,16 +100,15 @@ class ReadModels:
         check_page(page)
         asked = within(check_filter(filter), scope)
         with _in_time(not is_led(asked), WALKED):
-            if not can_be_one_call(asked, page):
-                with self._database.transaction(read_only=True) as connection:
-                    return find_events(connection, asked, page)
-            if self._schemas:
+            in_one_call = can_be_one_call(asked, page)
+            if in_one_call and self._schemas:
                 with self._database.snapshots() as connection:
                     found = find_in_one_call(connection, self._schemas, asked, page)
                 if found is not None:
                     return found
             with self._database.transaction(read_only=True) as connection:
-                self._schemas = live_schemas(connection)
+                if in_one_call:
+                    self._schemas = live_schemas(connection)
                 return find_events(connection, asked, page)
 
     def event_counts(

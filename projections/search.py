@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from domain.event import RecordedEvent
 from event_store.database import Connection
 from event_store.reading import events_at
 from projections.filters import EventFilter, EventPage, PageRequest, within
@@ -23,15 +24,7 @@ def find_events(connection: Connection, filter: EventFilter, page: PageRequest) 
         return EventPage(events=[], has_next=False, has_previous=False, as_of_position=as_of)
     order: Order = (ByTime if page.by_time else ByPosition)(connection, filter, as_of)
     found = _page(order, turned(page))
-    positions, older, newer = found.positions, found.older, found.newer
-    if page.oldest_first:
-        positions.reverse()
-    return EventPage(
-        events=events_at(connection, positions) if positions else [],
-        has_next=newer if page.oldest_first else older,
-        has_previous=older if page.oldest_first else newer,
-        as_of_position=as_of,
-    )
+    return answered(page, events_at(connection, found.positions), found.older, found.newer, as_of)
 
 
 def turned(page: PageRequest) -> PageRequest:
@@ -39,6 +32,18 @@ def turned(page: PageRequest) -> PageRequest:
     if not page.oldest_first:
         return page
     return PageRequest(first=page.last, after=page.before, last=page.first, before=page.after)
+
+
+def answered(
+    page: PageRequest, newest_first: list[RecordedEvent], older: bool, newer: bool, as_of: int
+) -> EventPage:
+    """The page as it was asked for; `older` and `newer`: there are more events on that side."""
+    return EventPage(
+        events=newest_first[::-1] if page.oldest_first else newest_first,
+        has_next=newer if page.oldest_first else older,
+        has_previous=older if page.oldest_first else newer,
+        as_of_position=as_of,
+    )
 
 
 class _Found(NamedTuple):

@@ -20,7 +20,6 @@ from web.problems import refusal
 
 HEADER = "Audit-Recorded"
 """`false` on an answer that is not on record."""
-GRAPHQL = "/graphql"
 
 
 class Recorded:

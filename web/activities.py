@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
@@ -23,7 +23,7 @@ from graphql_api.waiting import Waiting, least_of
 from projections import answers, history
 from projections.scoped import ScopedModels
 from web.access import Access
-from web.asking import DEFAULT_PAGE, FreshnessQuery, Identifier, found, link_header
+from web.asking import DEFAULT_PAGE, FreshnessQuery, Identifier, found, identifying, link_header
 from web.documenting import answer, problems
 from web.filter_query import refuse_repeated
 from web.problems import problem
@@ -236,15 +236,7 @@ def _subject(
         return found(request, activity, link_header(related=f"/v1/events?{urlencode({singular: id})}"))
 
 
-_Type = Annotated[
-    str,
-    Path(
-        description="The resource's type.",
-        max_length=256,
-        examples=["Observation"],
-        json_schema_extra={"minLength": 1, "pattern": NO_NUL},
-    ),
-]
+_Type = Annotated[str, identifying("The resource's type.", "Observation")]
 
 
 def _resources(

@@ -42,15 +42,17 @@ WaitSeconds = Annotated[
 ]
 
 
-Identifier = Annotated[
-    str,
-    Path(
-        description="The identifier, as events name it.",
+def identifying(description: str, example: str) -> Any:
+    """A part of a path that identifies something."""
+    return Path(
+        description=description,
         max_length=256,
-        examples=["17"],
+        examples=[example],
         json_schema_extra={"minLength": 1, "pattern": NO_NUL},
-    ),
-]
+    )
+
+
+Identifier = Annotated[str, identifying("The identifier, as events name it.", "17")]
 
 
 def _switched(value: Any) -> Any:

@@ -164,7 +164,7 @@ class _Writer:
             del self._source[written:]
             raise
         known: set[type[Any]] = set()
-        check = f"if type(o) not in {self._refer(known)}: {self._refer(_checking(object_type, known))}(o)"
+        check = f"if type(o) not in {self._refer(known)}: {self._refer(checking(object_type, known))}(o)"
         return self.function(entries, check)
 
     def _leaf(self, type: GraphQLLeafType, value: str, given: str) -> str:
@@ -220,7 +220,7 @@ def _paths(object_type: GraphQLObjectType) -> Mapping[str, str]:
     return found
 
 
-def _checking(object_type: GraphQLObjectType, known: set[type[Any]]) -> Callable[[Any], None]:
+def checking(object_type: GraphQLObjectType, known: set[type[Any]]) -> Callable[[Any], None]:
     """A function that raises for what is no object of the type. It looks once at each class, and adds it to `known`."""
     is_type_of: Any = object_type.is_type_of
 

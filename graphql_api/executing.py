@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphql import (
+    DefinitionNode,
     DirectiveNode,
     FragmentDefinitionNode,
     GraphQLObjectType,
@@ -16,12 +17,15 @@ from graphql import (
     Visitor,
     visit,
 )
-from graphql.execution.collect_fields import FieldDetailsList
+from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, collect_fields
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.compiling import Plan, compile_selection
 from graphql_api.documents import MAX_DOCUMENTS, kept
+
+if TYPE_CHECKING:
+    from graphql_api.direct import Root
 
 MAX_CHOICES = 8
 """Of one document, plans are kept for that many combinations of what its @skip and @include say."""
@@ -36,13 +40,22 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        document = kept(
-            self.documents,
-            id(self.operation),
-            lambda: Document(self.operation, self.fragment_definitions),
-            MAX_DOCUMENTS,
-        )
-        self._plans = document.plans(self.variable_values.coerced)
+        document = self.known(self.operation, self.fragment_definitions.values)
+        self._plans = document.choice(self.variable_values.coerced).plans
+
+    @classmethod
+    def known(
+        cls, operation: OperationDefinitionNode, definitions: Callable[[], Iterable[DefinitionNode]]
+    ) -> Document:
+        """What is known of an operation of a document that has these definitions."""
+        return kept(cls.documents, id(operation), lambda: Document(operation, definitions()), MAX_DOCUMENTS)
+
+    def root_fields(self) -> GroupedFieldSet:
+        """The fields of the operation itself, by response key."""
+        root = self.schema.get_root_type(self.operation.operation)
+        assert root is not None
+        found = collect_fields(self.schema, self.fragments, self.variable_values, root, self.operation)
+        return found.grouped_field_set
 
     def collect_and_execute_subfields(
         self,
@@ -56,7 +69,7 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         plan = plain = None
         # Whatever it is, graphql-core comes upon it too, and tells the client of it as it should.
         with suppress(Exception):
-            plan = self._plan(return_type, field_details_list)
+            plan = self.plan(return_type, field_details_list)
             plain = plan and plan.complete(result)
         if plan is None or plain is None:
             return super().collect_and_execute_subfields(
@@ -67,12 +80,22 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         rest = self.execute_collected_subfields(return_type, result, path, plan.rest, [], position_context)
         return _merge(plan, plain, rest) if isinstance(rest, dict) else _merge_later(plan, plain, rest)
 
-    def _plan(self, return_type: GraphQLObjectType, selected: FieldDetailsList) -> Plan | None:
+    def plan(self, return_type: GraphQLObjectType, selected: FieldDetailsList) -> Plan | None:
+        """How what is selected of an object is answered; None when no field of it is plain."""
         key = (return_type, *(id(each.node) for each in selected))
         if key not in self._plans:
             self._plans[key] = None  # so it stays when compiling fails
             self._plans[key] = compile_selection(self, return_type, selected)
         return self._plans[key]
+
+
+class Choice:
+    """What holds of an operation for one combination of what its directives say."""
+
+    def __init__(self) -> None:
+        self.plans: Plans = {}
+        self.roots: tuple[Root, ...] | None = None
+        """See `graphql_api.direct`, which finds them out once."""
 
 
 class Document:
@@ -81,20 +104,19 @@ class Document:
     Its nodes are told apart by their identity, which is theirs only while they live: so they are held here.
     """
 
-    def __init__(
-        self, operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
-    ) -> None:
-        self._held = (operation, fragments)
+    def __init__(self, operation: OperationDefinitionNode, definitions: Iterable[DefinitionNode]) -> None:
+        fragments = [each for each in definitions if isinstance(each, FragmentDefinitionNode)]
+        self._held = (operation, *fragments)
         finding = _FindVariables()
-        for node in (operation, *fragments.values()):
+        for node in self._held:
             visit(node, finding)
         self._variables = tuple(sorted(finding.names))
-        self.choices: OrderedDict[tuple[object, ...], Plans] = OrderedDict()
+        self.choices: OrderedDict[tuple[object, ...], Choice] = OrderedDict()
 
-    def plans(self, values: Mapping[str, Any]) -> Plans:
-        """The plans that hold for these values of the variables."""
-        choice = tuple(values.get(name) for name in self._variables)
-        return kept(self.choices, choice, dict, MAX_CHOICES)
+    def choice(self, values: Mapping[str, Any]) -> Choice:
+        """What holds for these values of the variables."""
+        said = tuple(values.get(name) for name in self._variables)
+        return kept(self.choices, said, Choice, MAX_CHOICES)
 
 
 class _FindVariables(Visitor):

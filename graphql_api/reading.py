@@ -1,31 +1,103 @@
 """The one place where the event loop meets the blocking read models.
 
 Each call runs in a thread of our own pool, as large as the connection pool: asyncio's default pool is sized by
-the number of processors, which has nothing to do with how many queries the database may run at once.
+the number of processors, which has nothing to do with how many queries the database may run at once. A call of the
+standard library's pool has two futures and a callback between them, which take as long as a small page's decoding.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _Call(NamedTuple):
+    function: Callable[[], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+    def settle(self, value: Any, error: BaseException | None) -> None:
+        """Tell the event loop of the outcome, if it is there still and waits."""
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(_settle, self.future, value, error)
+
+
 class Threads:
-    """Runs blocking calls off the event loop. Close it when the application stops."""
+    """Runs blocking calls off the event loop, in threads that are begun as they are needed. Close it at the end."""
 
     def __init__(self, size: int, name: str = "reading") -> None:
-        self._executor = ThreadPoolExecutor(size, thread_name_prefix=name)
+        self._size = size
+        self._name = name
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._idle: deque[None] = deque()
+        """As many as there are threads that nothing is meant for: a count that any thread may change."""
+        self._threads: list[Thread] = []
+        self._closed = False
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `function` returns; what it raises is raised here."""
+        """What `function` returns; what it raises is raised here. `RuntimeError` after `close`."""
+        if self._closed:
+            raise RuntimeError("the threads are closed")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
+        future: asyncio.Future[T] = loop.create_future()
+        self._calls.put(_Call(partial(function, *args, **kwargs), loop, future))
+        try:
+            self._idle.pop()
+        except IndexError:
+            self._begin()
+        return await future
 
     def close(self) -> None:
-        """Wait for running calls; drop those that have not begun."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """Wait for running calls; drop those that have not begun: whoever waits for one is cancelled."""
+        self._closed = True
+        with suppress(Empty):
+            while True:
+                call = self._calls.get_nowait()
+                if call is not None:
+                    call.settle(None, asyncio.CancelledError())
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _begin(self) -> None:
+        if len(self._threads) < self._size:
+            name = f"{self._name}_{len(self._threads)}"
+            thread = Thread(target=_work, args=(self._calls, self._idle), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+
+def _work(calls: SimpleQueue[_Call | None], idle: deque[None]) -> None:
+    while (call := calls.get()) is not None:
+        value = error = None
+        try:
+            if not call.future.cancelled():
+                value = call.function()
+        except BaseException as exc:  # noqa: BLE001 - it is for whoever asked, whatever it is
+            error = exc
+        idle.append(None)
+        call.settle(value, error)
+        del call, value, error  # what they hold may be large, and the next call may be late
+
+
+def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if future.done():  # whoever waited went away
+        return
+    if error is None:
+        future.set_result(value)
+    elif isinstance(error, asyncio.CancelledError):
+        future.cancel()
+    elif isinstance(error, StopIteration):  # no future takes one
+        future.set_exception(RuntimeError(f"a call raised {error!r}"))
+    else:
+        future.set_exception(error)

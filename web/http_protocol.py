@@ -39,7 +39,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """See the base class. A header that goes on and on is told to nobody until it ends, so it is counted here."""
         went_on = self._open
         super().data_received(data)
-        if went_on and self._open and not self.transport.is_closing():
+        if not self._open or self.transport.is_closing():
+            return
+        self._expect()
+        if went_on:
             self._head += len(data)
             if self._head > MAX_HEAD:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -48,7 +51,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """See the base class."""
         super().on_message_begin()
         self._head, self._open = 0, True
-        self._expect()
 
     def on_url(self, url: bytes) -> None:
         """See the base class."""

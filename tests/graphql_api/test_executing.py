@@ -162,6 +162,7 @@ class Both:
     def __init__(self, database: Database, threads: Threads) -> None:
         self.ours, self.theirs = make_schema(LIMITS), make_schema(LIMITS)
         self.theirs.execution_context_class = StrawberryGraphQLCoreExecutionContext
+        self.theirs.direct = None
         for schema in (self.ours, self.theirs):
             schema.masks = False  # the words of unexpected errors are compared too
         self._database = database
@@ -242,8 +243,8 @@ def plans(schema: AuditTrailSchema) -> list[Plan | None]:
     return [
         plan
         for document in executor_of(schema).documents.values()
-        for plans in document.choices.values()
-        for plan in plans.values()
+        for choice in document.choices.values()
+        for plan in choice.plans.values()
     ]
 
 
@@ -304,3 +305,72 @@ def test_no_number_of_documents_fills_the_memory(both: Both) -> None:
     asyncio.run(ask())
     assert choices == [MAX_CHOICES, 1]
     assert len(executor.documents) == MAX_DOCUMENTS
+
+
+class Failing(ReadModels):
+    """The read models, of which the second page has a wrong value in it, or none comes at all."""
+
+    def __init__(self, database: Database, failure: str) -> None:
+        super().__init__(database)
+        self._failure = failure
+        self.asked = 0
+
+    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
+        self.asked += 1
+        found = super().events(filter, page, scope)
+        if self.asked == 2 and self._failure == "raised":
+            raise RuntimeError("away")
+        if self.asked == 2:
+            found.events[0] = put(found.events[0], ["event", "outcome"], WRONG["a number"]())
+        return found
+
+
+def executors_made(schema: AuditTrailSchema, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows with each operation that has an executor of its own."""
+    made: list[str] = []
+    executor = executor_of(schema)
+    execute = executor.execute_operation
+
+    def executed(self: CompilingExecutor, *args: Any, **options: Any) -> Any:
+        made.append(type(self.root_value).__name__)
+        return execute(self, *args, **options)
+
+    monkeypatch.setattr(executor, "execute_operation", executed)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "executed"),
+    [
+        (PLAIN, []),
+        ("{ a: events(first: 1) { nodes { type } } b: events(last: 1) { nodes { position } } }", []),
+        ('{ patient(id: "nobody") { events } }', []),
+        ("{ events(first: 1) { nodes { type inclusionProof { leafIndex } } } }", ["NoneType"]),
+        ("{ events(first: 1) { nodes { type } } __typename }", ["NoneType"]),
+        ("{ events(first: 0) { nodes { type } } }", ["Given"]),
+    ],
+)
+def test_a_query_of_plain_fields_needs_no_executor(
+    both: Both, monkeypatch: pytest.MonkeyPatch, text: str, executed: list[str]
+) -> None:
+    made = executors_made(both.ours, monkeypatch)
+    for _ in range(2):
+        ours, theirs = both.answers(Query(text, {}), [])
+        assert ours == theirs
+    assert made == executed * 2
+
+
+@pytest.mark.parametrize("failure", ["raised", "wrong"])
+def test_what_graphql_core_completes_is_not_read_again(both: Both, migrated_url: str, failure: str) -> None:
+    query = "{ events(first: 1) { nodes { outcome } } other: events(first: 1) { nodes { outcome } } }"
+
+    async def ask(schema: AuditTrailSchema, models: ReadModels) -> bytes:
+        context = Context(models, LogReader(database), threads, LIMITS)
+        return answer(await schema.execute(query, context_value=context))
+
+    with closing(Database(migrated_url, READER, size=2)) as database, closing(Directly(1)) as threads:
+        models = Failing(database, failure)
+        ours = asyncio.run(ask(both.ours, models))
+        assert models.asked == 2
+        assert ours == asyncio.run(ask(both.theirs, Failing(database, failure)))
+    assert b'"path":["other"' in ours

@@ -68,6 +68,7 @@ def serve(settings: Settings) -> None:
             own_source(),
         ),
     )
+    components.spare_the_collector(components.ANSWERING)
     try:
         server.run(app, settings.http_host, settings.http_port, trusted_proxies=settings.trusted_proxies)
     finally:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from benchmarks.graphql import HEAD, TOKEN, Client, served
-from benchmarks.scale_cases import COUNTS, FILTERS, PAGES, SCOPED, SUBJECTS, Trail
+from benchmarks.scale_cases import COUNTS, FILTERS, PAGES, SCOPED, SUBJECTS, SUMMARIES, Trail
 from benchmarks.scale_corpus import Population
 from benchmarks.scale_fill import database_of, server
 from graphql_api.cursors import encode_cursor
@@ -74,8 +74,10 @@ def _count_of(make: Callable[[Trail], tuple[str, dict[str, Any]]]) -> Request:
     return request
 
 
-def _subject_of(make: Callable[[Trail], str]) -> Request:
-    return lambda trail: _post("{ " + make(trail) + " }", {})
+def _subject_of(subject: tuple[str, Callable[[Trail], str]]) -> Request:
+    kind, make = subject
+    query = f"query S($id: ID!) {{ {kind}(id: $id, limit: 100) {{ {SUMMARIES[kind]} }} }}"
+    return lambda trail: _post(query, {"id": make(trail)})
 
 
 def _scoped_of(make: Callable[[Trail], tuple[str, dict[str, Any]]]) -> Request:

@@ -209,11 +209,14 @@ COUNTS: dict[str, Callable[[Trail], tuple[str, Filter]]] = {
     "outcomes, frequent service": lambda _: ("OUTCOME", {"service": "patient-service"}),
 }
 
-SUBJECTS: dict[str, Callable[[Trail], str]] = {
-    "patient activity": lambda t: (
-        f'patient(id: "{t.patient()}", limit: 100) {{ events accesses {{ events }} }}'
-    ),
-    "user activity": lambda t: f'user(id: "{t.user()}", limit: 100) {{ __typename }}',
-    "the busiest user's activity": lambda _: 'user(id: "u0", limit: 100) { __typename }',
-    "device activity": lambda t: f'device(id: "{t.device()}", limit: 100) {{ __typename }}',
+SUBJECTS: dict[str, tuple[str, Callable[[Trail], str]]] = {
+    "patient activity": ("patient", lambda t: t.patient()),
+    "user activity": ("user", lambda t: t.user()),
+    "the busiest user's activity": ("user", lambda _: "u0"),
+    "device activity": ("device", lambda t: t.device()),
+}
+SUMMARIES = {
+    "patient": "events lastSeen accesses { actorId actorName accesses firstAt lastAt purposes }",
+    "user": "events logins sessions { session startedAt events } patients { patientId events lastAt } actions { type }",
+    "device": "events connected softwareVersions { version firstAt } configuration { position path before after }",
 }

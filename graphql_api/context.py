@@ -161,7 +161,7 @@ class Context:
     def renew(self) -> None:
         """Begin anew with the limits: each result of a subscription is as much as a request."""
         self._events_left = self.limits.max_events
-        self._proofs = DataLoader(self._prove)
+        self._proofs: DataLoader[tuple[int, int | None], InclusionProof] | None = None
         self._newest: asyncio.Future[SignedTreeHead | None] | None = None
 
     def spend(self, events: int) -> None:
@@ -270,6 +270,8 @@ class Context:
             head = await self.newest_head()
             # An event may have been recorded after the request's head was read.
             tree_size = head.size if head is not None and position < head.size else None
+        if self._proofs is None:
+            self._proofs = DataLoader(self._prove)
         return await self._proofs.load((position, tree_size))
 
     async def _prove(self, wanted: list[tuple[int, int | None]]) -> list[InclusionProof | BaseException]:

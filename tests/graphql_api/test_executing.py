@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any, ParamSpec, TypeVar
@@ -165,13 +167,13 @@ class Both:
         self.theirs.direct = None
         for schema in (self.ours, self.theirs):
             schema.masks = False  # the words of unexpected errors are compared too
-        self._database = database
-        self._threads = threads
+        self.database = database
+        self.threads = threads
 
     async def ask(
         self, schema: AuditTrailSchema, query: Query, wrong: list[tuple[int, str, str]]
     ) -> ExecutionResult:
-        context = Context(Wrong(self._database, wrong), LogReader(self._database), self._threads, LIMITS)
+        context = Context(Wrong(self.database, wrong), LogReader(self.database), self.threads, LIMITS)
         return await schema.execute(query.text, query.variables, context_value=context)
 
     def answers(self, query: Query, wrong: list[tuple[int, str, str]]) -> tuple[bytes, bytes]:
@@ -374,3 +376,20 @@ def test_what_graphql_core_completes_is_not_read_again(both: Both, migrated_url:
         assert models.asked == 2
         assert ours == asyncio.run(ask(both.theirs, Failing(database, failure)))
     assert b'"path":["other"' in ours
+
+
+def test_a_request_leaves_nothing_to_the_cycle_collector(both: Both) -> None:
+    """What waits for the collector is walked all at once, and every answer waits for that."""
+
+    async def ask() -> weakref.ref[Context]:
+        context = Context(ReadModels(both.database), LogReader(both.database), both.threads, LIMITS)
+        result = await both.ours.execute(PLAIN, context_value=context)
+        assert result.errors is None
+        return weakref.ref(context)
+
+    asyncio.run(ask())
+    gc.disable()
+    try:
+        assert asyncio.run(ask())() is None
+    finally:
+        gc.enable()

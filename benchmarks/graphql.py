@@ -65,18 +65,23 @@ class Client:
         self._socket.connect(("127.0.0.1", port))
 
     def seconds(self, request: bytes) -> float:
-        """From the request's first byte to the answer's last. Raises `RuntimeError` for anything but a whole answer."""
+        """From the request's first byte to the answer's last."""
+        return self.asked(request)[0]
+
+    def asked(self, request: bytes) -> tuple[float, bytes]:
+        """The same, and the answer's body. Raises `RuntimeError` for anything but a whole answer."""
         started = time.perf_counter()
         self._socket.sendall(request)
         head, _, body = self._socket.recv(1 << 20).partition(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
-        read = len(body)
+        parts, read = [body], len(body)
         while read < length:
-            read += len(self._socket.recv(1 << 20))
+            parts.append(self._socket.recv(1 << 20))
+            read += len(parts[-1])
         ended = time.perf_counter() - started
         if not head.startswith(b"HTTP/1.1 200") or body.startswith((b'{"data":null', b'{"errors"')):
             raise RuntimeError(f"not answered: {head.decode()} {body[:300].decode()}")
-        return ended
+        return ended, b"".join(parts)
 
     def close(self) -> None:
         """Hang up."""

@@ -34,29 +34,37 @@ _COUNT = (
     "query C($filter: EventFilter, $by: CountBy!) {"
     " eventCounts(filter: $filter, by: $by, first: 100) { events buckets { key events } } }"
 )
-_HISTORY = 'query H($id: String!) { resource(type: "Observation", id: $id) { changes(first: 100) { nodes { path } } } }'
-Request = Callable[[Trail], bytes]
+_HISTORY = (
+    "query H($id: ID!, $first: Int!) {"
+    ' resource(type: "Observation", id: $id) { history(first: $first) { nodes { path before after } } } }'
+)
+WHOLE = 100
+"""Events of a page, rows of a list."""
+Request = Callable[[Trail, int], bytes]
+"""Makes a request for another value each time, and for so many events."""
 
 
 def requests() -> dict[str, Request]:
-    """Every case by name; each call makes a request for another value."""
+    """Every case by name."""
     made: dict[str, Request] = {name: _page_of(make) for name, make in FILTERS.items()}
     made |= {name: _place_of(make) for name, make in PAGES.items()}
     made |= {f"counts: {name}": _count_of(make) for name, make in COUNTS.items()}
     made |= {name: _subject_of(make) for name, make in SUBJECTS.items()}
     made |= {f"as {name}": _scoped_of(make) for name, make in SCOPED.items()}
-    made["resource history"] = lambda trail: _post(_HISTORY, {"id": trail.resource()["resourceId"]})
+    made["resource history"] = lambda trail, size: _post(
+        _HISTORY, {"id": trail.resource()["resourceId"], "first": size}
+    )
     return made
 
 
 def _page_of(make: Callable[[Trail], dict[str, Any]]) -> Request:
-    return lambda trail: _post(_PAGE, {"filter": make(trail), "first": 100})
+    return lambda trail, size: _post(_PAGE, {"filter": make(trail), "first": size})
 
 
 def _place_of(make: Callable[[Trail], tuple[dict[str, Any], dict[str, Any]]]) -> Request:
-    def request(trail: Trail) -> bytes:
+    def request(trail: Trail, size: int) -> bytes:
         filter, page = make(trail)
-        variables = {"filter": filter} | {name: page[name] for name in ("first", "last") if name in page}
+        variables: dict[str, Any] = {"filter": filter, "last" if "last" in page else "first": size}
         if "at" in page:
             variables["after"] = encode_cursor(page["at"])
         if "time" in page:
@@ -67,7 +75,8 @@ def _place_of(make: Callable[[Trail], tuple[dict[str, Any], dict[str, Any]]]) ->
 
 
 def _count_of(make: Callable[[Trail], tuple[str, dict[str, Any]]]) -> Request:
-    def request(trail: Trail) -> bytes:
+    def request(trail: Trail, size: int) -> bytes:
+        del size
         by, filter = make(trail)
         return _post(_COUNT, {"filter": filter, "by": by})
 
@@ -76,14 +85,14 @@ def _count_of(make: Callable[[Trail], tuple[str, dict[str, Any]]]) -> Request:
 
 def _subject_of(subject: tuple[str, Callable[[Trail], str]]) -> Request:
     kind, make = subject
-    query = f"query S($id: ID!) {{ {kind}(id: $id, limit: 100) {{ {SUMMARIES[kind]} }} }}"
-    return lambda trail: _post(query, {"id": make(trail)})
+    query = f"query S($id: ID!, $limit: Int!) {{ {kind}(id: $id, limit: $limit) {{ {SUMMARIES[kind]} }} }}"
+    return lambda trail, size: _post(query, {"id": make(trail), "limit": size})
 
 
 def _scoped_of(make: Callable[[Trail], tuple[str, dict[str, Any]]]) -> Request:
-    def request(trail: Trail) -> bytes:
+    def request(trail: Trail, size: int) -> bytes:
         who, filter = make(trail)
-        asked = _post(_PAGE, {"filter": filter, "first": 100})
+        asked = _post(_PAGE, {"filter": filter, "first": size})
         return asked.replace(TOKEN.encode(), f"{TOKEN}.{who}".encode(), 1)
 
     return request
@@ -95,9 +104,10 @@ def _post(query: str, variables: dict[str, Any]) -> bytes:
 
 
 class Measured(NamedTuple):
-    """One case, milliseconds: the median and the p99 of each trail."""
+    """One case, milliseconds: the median and the p99 of each trail. `size`: how many events were asked for."""
 
     name: str
+    size: int
     short: tuple[float, float]
     long: tuple[float, float]
 
@@ -115,22 +125,40 @@ class _Side(NamedTuple):
 def measure(
     sides: Sequence[_Side], cases: dict[str, Request], clients: int, count: int, turns: int
 ) -> Iterator[Measured]:
-    """Each case in turns: some requests to the short trail, some to the long one."""
+    """Each case in turns: some requests to the short trail, some to the long one.
+
+    Both are asked for as many events as the short trail has: a longer answer takes longer, however it was found.
+    """
     for name, request in cases.items():
+        size = max(1, min(_found(side, request, clients) for side in sides))
         found: tuple[list[float], list[float]] = ([], [])
         for turn in range(turns + 1):
             for side, seconds in zip(sides, found, strict=True):
-                asked = _asked(side, request, turn, clients * (count if turn else count // 4 + 1))
+                asked = _asked(side, request, size, turn, clients * (count if turn else count // 4 + 1))
                 times = _timed(side.port, asked, clients)
                 if turn:  # the first is to warm up
                     seconds.extend(times)
         short, long = (_milliseconds(each) for each in found)
-        yield Measured(name, short, long)
+        yield Measured(name, size, short, long)
 
 
-def _asked(side: _Side, request: Request, seed: int, count: int) -> list[bytes]:
+def _asked(side: _Side, request: Request, size: int, seed: int, count: int) -> list[bytes]:
     trail = Trail(side.events, Population.of(side.events), random.Random(seed))
-    return [request(trail) for _ in range(count)]
+    return [request(trail, size) for _ in range(count)]
+
+
+def _found(side: _Side, request: Request, clients: int) -> int:
+    """How many events, or rows of its longest list, an answer of this side mostly has."""
+    with closing(Client(side.port)) as client:
+        answers = [client.asked(each)[1] for each in _asked(side, request, WHOLE, -1, 10 * clients)]
+    return int(median(_longest(msgspec.json.decode(each)["data"]) for each in answers))
+
+
+def _longest(said: Any) -> int:
+    """The length of the longest list in an answer."""
+    if isinstance(said, dict):
+        return max(map(_longest, said.values()), default=0)
+    return max([len(said), *map(_longest, said)]) if isinstance(said, list) else 0
 
 
 def _timed(port: int, asked: Sequence[bytes], clients: int) -> list[float]:
@@ -155,10 +183,8 @@ def _milliseconds(seconds: Sequence[float]) -> tuple[float, float]:
 
 
 def _line(each: Measured) -> str:
-    return (
-        f"| {each.name} | {each.short[0]:.1f} | {each.short[1]:.1f} | {each.long[0]:.1f} | {each.long[1]:.1f}"
-        f" | {each.ratio:.2f}{'' if each.ratio <= 1.5 else ' **'} |"
-    )
+    times = " | ".join(f"{time:.1f}" for time in (*each.short, *each.long))
+    return f"| {each.name} | {each.size} | {times} | {each.ratio:.2f}{'' if each.ratio <= 1.5 else ' **'} |"
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -182,7 +208,8 @@ def main(given: Sequence[str] | None = None) -> None:
             for events in (arguments.short, arguments.long)
         ]
         print(
-            "| asked for | short p50 ms | p99 | long p50 ms | p99 | ratio of p99 |\n|---|---|---|---|---|---|"
+            "| asked for | events | short p50 ms | p99 | long p50 ms | p99 | ratio of p99 |\n"
+            "|---|---|---|---|---|---|---|"
         )
         for each in measure(sides, cases, arguments.clients, arguments.requests, arguments.turns):
             results.append(each)

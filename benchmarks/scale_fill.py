@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -39,8 +40,10 @@ _AHEAD = 6
 
 
 def server(folder: Path) -> EmbeddedPostgres:
-    """The server of a folder of trails. Its memory is that of a small database machine."""
-    return EmbeddedPostgres(folder / "postgres", settings={"shared_buffers": "2GB", "max_wal_size": "4GB"})
+    """The server of a folder of trails, set up as docs/how-to/operate.md says."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    settings = {"shared_buffers": f"{memory // 4 >> 20}MB", "io_method": "sync", "max_wal_size": "4GB"}
+    return EmbeddedPostgres(folder / "postgres", settings=settings)
 
 
 def database_of(events: int) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from audit_trail.commands.terminal import out
 from audit_trail.settings import load
-from domain.errors import ConfigurationError
+from domain.errors import Reason, RejectedError
 
 app = typer.Typer(help="Decisions about who sees what.", no_args_is_help=True)
 
@@ -43,7 +43,8 @@ def decide(
     from projections.filters import check_identifier
 
     if not reason.strip() or not patient.strip():
-        raise ConfigurationError("a decision needs a patient and a reason")
+        missing = "--reason" if patient.strip() else "--patient"
+        raise RejectedError(Reason.MISSING_FIELD, "a decision needs a patient and a reason", field=missing)
     check_identifier("patient", patient)
     now = datetime.now(UTC)
     decision = Decision(names, _moment(until, now) if until else None)
@@ -61,13 +62,15 @@ def _moment(text: str, now: datetime) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as exc:
-        raise ConfigurationError(
-            "--until: give a date, or a time with its offset such as 2026-06-01T08:00:00+02:00"
-        ) from exc
+        raise _wrong("give a date, or a time with its offset such as 2026-06-01T08:00:00+02:00") from exc
     if moment.utcoffset() is None:
         if len(text) > len("2026-06-01"):
-            raise ConfigurationError("--until: give the time with its offset")
+            raise _wrong("give the time with its offset")
         moment = moment.replace(tzinfo=UTC)
     if moment <= now:
-        raise ConfigurationError("--until: this is over already")
+        raise _wrong("this is over already")
     return moment
+
+
+def _wrong(message: str) -> RejectedError:
+    return RejectedError(Reason.INVALID_FIELD, message, field="--until")

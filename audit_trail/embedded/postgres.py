@@ -32,6 +32,8 @@ SETTINGS: Mapping[str, str] = {
     "unix_socket_permissions": "0700",
     "max_connections": "100",
     "shared_buffers": "256MB",
+    # What is in the machine's memory is read sooner than another process can be told to.
+    "io_method": "sync",
     "max_wal_size": "2GB",
     "fsync": "on",
     "synchronous_commit": "on",

@@ -18,19 +18,24 @@ from msgspec import Struct, field
 from event_store.database import Connection
 from projections.activity import SPAN_BITS
 from projections.conditions import Parameters, conditions_of
-from projections.filters import EventFilter
+from projections.filters import MAX_POSITION, EventFilter
 from projections.planning import Lead, Way, ways
 from projections.weighing import COLUMNS, TABLES, Bounding, Bounds, marked, weigh
 
 _CHOICE = "choice.value"
+_MANY = 10
+"""Values of which not all are looked at for a whole page."""
+_FIRST_SHARES = 4
+"""What is looked at of each of them at first, in shares of a page."""
 
 
 class Part(Struct):
     """One way to match, as the parts of a statement.
 
     `base` is the table that is read, `aliases` are all whose positions are bounded. `choice`: the values that the lead
-    may have, as a placeholder, each of which is looked for by itself. `spans`: the table of which an index leads that
-    gives spans in order, not positions. `repeats`: a value may find an event twice; `overlaps`: two values may.
+    may have, as a placeholder, each of which is looked for by itself; `choices` is their number. `spans`: the table of
+    which an index leads that gives spans in order, not positions. `repeats`: a value may find an event twice;
+    `overlaps`: two values may.
     """
 
     base: str = "activity"
@@ -38,6 +43,7 @@ class Part(Struct):
     aliases: list[str] = field(default_factory=lambda: ["activity"])
     conditions: list[str] = field(default_factory=list)
     choice: str = ""
+    choices: int = 1
     spans: str = ""
     repeats: bool = False
     overlaps: bool = False
@@ -94,7 +100,8 @@ def compose(
         if part.spans:
             sorting = f"{part.spans}.span {order}, {sorting}"
             limits += [f"{part.spans}.span {sign}= %({at})s >> {SPAN_BITS}" for at, sign in signs.items()]
-        return _select(part, f"{part.base}.position", limits, sorting, f"position {order}")
+        select = _select if part.choices < _MANY else _select_of_many
+        return select(part, f"{part.base}.position", limits, sorting, f"position {order}")
 
     return _together(query, statement, "position", f"position {order}"), query.parameters | given
 
@@ -146,17 +153,46 @@ def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str
 
 
 def _select(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
-    # Grouped, not DISTINCT: that could be sorted by nothing but what is selected.
-    grouping = f" GROUP BY {re.sub(' (?:ASC|DESC)', '', sorting)}" if part.repeats else ""
-    statement = (
-        f"SELECT {columns} FROM {part.base} {' '.join(part.joins)}"
-        f" WHERE {' AND '.join([*part.conditions, *limits])}{grouping} ORDER BY {sorting} LIMIT %(limit)s"
-    )
+    statement = _select_of_one(part, columns, limits, sorting)
     if not part.choice:
-        return statement
+        return f"{statement} LIMIT %(limit)s"
     return (
         f"{'SELECT DISTINCT' if part.overlaps else 'SELECT'} found.* FROM unnest({part.choice}) AS choice (value)"
-        f" CROSS JOIN LATERAL ({statement}) AS found ORDER BY {outer} LIMIT %(limit)s"
+        f" CROSS JOIN LATERAL ({statement} LIMIT %(limit)s) AS found ORDER BY {outer} LIMIT %(limit)s"
+    )
+
+
+def _select_of_many(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
+    """A page of positions where the lead may have many values: of most of them few events are looked at.
+
+    At first some of each. Whatever is on the page is not further than the edge, the place of the page's last event if
+    there were no others. Only of values whose first ones are all within it can there be more on the page.
+    """
+    statement = _select_of_one(part, columns, limits, sorting)
+    some = f"%(limit)s * {_FIRST_SHARES} / {part.choices} + 1"
+    within, furthest = (">=", 0) if outer.endswith("DESC") else ("<=", MAX_POSITION)
+    return (
+        "WITH nearest AS MATERIALIZED ("
+        f"SELECT choice.value, found.position FROM unnest({part.choice}) AS choice (value)"
+        f" CROSS JOIN LATERAL ({statement} LIMIT {some}) AS found"
+        "), edge AS MATERIALIZED ("
+        "SELECT position FROM (SELECT DISTINCT position FROM nearest) AS one"
+        f" ORDER BY {outer} OFFSET %(limit)s - 1 LIMIT 1"
+        "), choice AS MATERIALIZED ("
+        f"SELECT value FROM nearest WHERE position {within} coalesce((SELECT position FROM edge), {furthest})"
+        f" GROUP BY value HAVING count(*) = {some}"
+        ") SELECT DISTINCT position FROM (SELECT position FROM nearest UNION ALL"
+        f" SELECT found.position FROM choice CROSS JOIN LATERAL ({statement} LIMIT %(limit)s) AS found"
+        f") AS found ORDER BY {outer} LIMIT %(limit)s"
+    )
+
+
+def _select_of_one(part: Part, columns: str, limits: Sequence[str], sorting: str) -> str:
+    # Grouped, not DISTINCT: that could be sorted by nothing but what is selected.
+    grouping = f" GROUP BY {re.sub(' (?:ASC|DESC)', '', sorting)}" if part.repeats else ""
+    return (
+        f"SELECT {columns} FROM {part.base} {' '.join(part.joins)}"
+        f" WHERE {' AND '.join([*part.conditions, *limits])}{grouping} ORDER BY {sorting}"
     )
 
 
@@ -216,7 +252,7 @@ def _value(part: Part, lead: Lead, parameters: Parameters) -> str:
     if len(lead.values) == 1:
         return parameters.add(lead.values[0])
     kind = "smallint[]" if lead.name == "outcome" else "text[]"
-    part.choice = f"{parameters.add(list(lead.values))}::{kind}"
+    part.choice, part.choices = f"{parameters.add(list(lead.values))}::{kind}", len(lead.values)
     return _CHOICE
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import psycopg2
@@ -21,9 +23,12 @@ from projections.filters import EventFilter, PageRequest
 from projections.matching import matches
 from projections.registry import open_snapshot
 from projections.search import find_events
-from tests.projections.building import Trail, an_event
+from tests.projections.building import START, Trail, an_event
 
 EVENTS = 400
+SESSIONS = tuple(f"s{number}" for number in range(12))
+PATIENTS = tuple(f"p{number}" for number in range(15))
+"""Lists of which not all values are looked at for a whole page: some values are not there, some have most events."""
 CONDITIONS: list[dict[str, Any]] = [
     {"patient": "p1"},
     {"patient_in": ("p0", "p2")},
@@ -36,6 +41,8 @@ CONDITIONS: list[dict[str, Any]] = [
     {"service_in": ("s0", "s2")},
     {"address": "10.0.0.1"},
     {"session": "s1"},
+    {"session_in": SESSIONS},
+    {"patient_in": PATIENTS},
     {"resource_type": "Observation"},
     {"resource_type": "Consent"},
     {"resource_type": "Consent", "resource_id": "r1"},
@@ -52,9 +59,7 @@ CONDITIONS: list[dict[str, Any]] = [
 
 
 def some_event(chance: random.Random, number: int) -> dict[str, Any]:
-    def some(prefix: str, most: int) -> list[str]:
-        return [f"{prefix}{chance.randrange(3)}" for _ in range(chance.randrange(most + 1))]
-
+    patients = {f"p{int(chance.expovariate(0.4))}" for _ in range(chance.randrange(5))}
     kinds = ("Observation", "Consent", "Condition")
     named = {(chance.choice(kinds), f"r{chance.randrange(3)}") for _ in range(chance.randrange(4))}
     kind = chance.choice(("user", "user", "device", "service"))
@@ -63,11 +68,11 @@ def some_event(chance: random.Random, number: int) -> dict[str, Any]:
         "minute": number,
         "actor": {"kind": kind} | ({"id": f"a{chance.randrange(3)}"} if chance.random() < 0.8 else {}),
         "source": {"service": f"s{chance.randrange(3)}"},
-        "patients": [{"id": each} for each in sorted(set(some("p", 3)))],
+        "patients": [{"id": each} for each in sorted(patients)],
         "resources": [{"type": type, "id": id} for type, id in sorted(named)],
         "device": {"id": f"d{chance.randrange(3)}"} if chance.random() < 0.4 else None,
         "client": {"address": f"10.0.0.{chance.randrange(3)}"} if chance.random() < 0.7 else None,
-        "session": f"s{chance.randrange(9)}",
+        "session": f"s{int(chance.expovariate(0.4))}",
         "outcome": chance.choice(("success", "success", "minor_failure", "major_failure")),
         "emergency": chance.random() < 0.1,
     }
@@ -117,3 +122,28 @@ def test_what_is_found_is_what_matches(
     listed = expected if oldest_first else expected[::-1]
     beyond = [at for at in listed if after is None or (at > after if oldest_first else at < after)]
     assert [each.position for each in found.events] == beyond[:limit]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"session_in": SESSIONS},
+        {"patient_in": PATIENTS},
+        {"session_in": SESSIONS, "service": "s1"},
+        {"or_": (EventFilter(session_in=SESSIONS), EventFilter(patient_in=PATIENTS))},
+        {"session_in": SESSIONS, "occurred_from": START + timedelta(minutes=90)},
+    ],
+)
+def test_of_many_values_each_has_its_share_and_no_event_is_missed(
+    mixed: tuple[Trail, list[RecordedEvent]], asked: dict[str, Any]
+) -> None:
+    trail, events = mixed
+    filter = EventFilter(**asked)
+    matching = [each.position for each in events if matches(filter, each)]
+    with trail.reader.transaction(read_only=True) as connection:
+        open_snapshot(connection)
+        for size, at in product((1, 2, 7, 20, 40, EVENTS), (0, 50, 51, 200, 333, EVENTS - 1)):
+            older = find_events(connection, filter, PageRequest(first=size, after=at))
+            assert [each.position for each in older.events] == [p for p in matching[::-1] if p < at][:size]
+            newer = find_events(connection, filter, PageRequest(last=size, before=at))
+            assert [each.position for each in newer.events] == [p for p in matching if p > at][:size][::-1]

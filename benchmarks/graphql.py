@@ -73,15 +73,16 @@ class Client:
         started = time.perf_counter()
         self._socket.sendall(request)
         head, _, body = self._socket.recv(1 << 20).partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
         parts, read = [body], len(body)
-        while read < length:
-            parts.append(self._socket.recv(1 << 20))
-            read += len(parts[-1])
+        while read < length and (more := self._socket.recv(1 << 20)):
+            parts.append(more)
+            read += len(more)
         ended = time.perf_counter() - started
-        if not head.startswith(b"HTTP/1.1 200") or body.startswith((b'{"data":null', b'{"errors"')):
+        body = b"".join(parts)
+        if not head.startswith(b"HTTP/1.1 200") or len(body) < length or b'"errors":[' in body:
             raise RuntimeError(f"not answered: {head.decode()} {body[:300].decode()}")
-        return ended, b"".join(parts)
+        return ended, body
 
     def close(self) -> None:
         """Hang up."""

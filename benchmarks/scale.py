@@ -41,6 +41,8 @@ _HISTORY = (
 )
 WHOLE = 100
 """Events of a page, rows of a list."""
+_BEFORE = 1 << 32
+"""The seed of what is asked before anything is measured, unlike that of any turn."""
 Request = Callable[[Trail, int], bytes]
 """Makes a request for another value each time, and for so many events."""
 
@@ -124,14 +126,15 @@ class _Side(NamedTuple):
 
 
 def measure(
-    sides: Sequence[_Side], cases: dict[str, Request], clients: int, count: int, turns: int
+    sides: Sequence[_Side], cases: dict[str, Request], clients: int, count: int, turns: int, *, whole: bool
 ) -> Iterator[Measured]:
     """Each case in turns: some requests to the short trail, some to the long one.
 
-    Both are asked for as many events as the short trail has: a longer answer takes longer, however it was found.
+    Both are asked for as many events as both mostly have, unless `whole`: a longer answer takes longer, however it was
+    found.
     """
     for name, request in cases.items():
-        size = max(1, min(_found(side, request, clients) for side in sides))
+        size = WHOLE if whole else max(1, min(_found(side, request, clients) for side in sides))
         found: tuple[list[float], list[float]] = ([], [])
         for turn in range(turns + 1):
             for side, seconds in zip(sides, found, strict=True):
@@ -151,7 +154,7 @@ def _asked(side: _Side, request: Request, size: int, seed: int, count: int) -> l
 def _found(side: _Side, request: Request, clients: int) -> int:
     """How many events, or rows of its longest list, an answer of this side mostly has."""
     with closing(Client(side.port)) as client:
-        answers = [client.asked(each)[1] for each in _asked(side, request, WHOLE, -1, 10 * clients)]
+        answers = [client.asked(each)[1] for each in _asked(side, request, WHOLE, _BEFORE, 10 * clients)]
     return int(median(_longest(msgspec.json.decode(each)["data"]) for each in answers))
 
 
@@ -206,7 +209,7 @@ def _line(each: Measured) -> str:
     return f"| {each.name} | {each.size} | {times} | {each.ratio:.2f}{'' if each.ratio <= 1.5 else ' **'} |"
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Measure, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale")
     parser.add_argument("folder", type=Path)
@@ -216,8 +219,11 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=40, help="of each client in a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--only", type=re.compile, default=re.compile(""), help="cases whose name has this")
+    parser.add_argument(
+        "--whole", action="store_true", help="ask for 100 events, whatever the short trail has"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
-    arguments = parser.parse_args(given)
+    arguments = parser.parse_args(words)
     cases = {name: each for name, each in requests().items() if arguments.only.search(name)}
     results: list[Measured] = []
     with ExitStack() as stack:
@@ -231,7 +237,8 @@ def main(given: Sequence[str] | None = None) -> None:
             "| asked for | events | short p50 ms | p99 | long p50 ms | p99 | ratio of p99 |\n"
             "|---|---|---|---|---|---|---|"
         )
-        for each in measure(sides, cases, arguments.clients, arguments.requests, arguments.turns):
+        given = (arguments.clients, arguments.requests, arguments.turns)
+        for each in measure(sides, cases, *given, whole=arguments.whole):
             results.append(each)
             print(_line(each), flush=True)
     if arguments.json:

@@ -145,29 +145,28 @@ FILTERS: dict[str, Callable[[Trail], Filter]] = {
 }
 """Filters of a first page."""
 
-FIRST: Filter = {"first": 100}
 PAGES: dict[str, Callable[[Trail], tuple[Filter, Filter]]] = {
-    "deep page": lambda t: ({}, {"first": 100, "at": t.place()}),
-    "deep page, user": lambda t: ({"user": t.user()}, {"first": 100, "at": t.place()}),
-    "deep page, frequent type": lambda t: ({"types": ["record.read"]}, {"first": 100, "at": t.place()}),
-    "deep page, failures": lambda t: ({"outcomes": FAILURES}, {"first": 100, "at": t.place()}),
-    "deep page, resource type": lambda t: ({"resourceType": "Observation"}, {"first": 100, "at": t.place()}),
-    "last": lambda _: ({}, {"last": 100}),
-    "last, patient": lambda t: ({"patient": t.patient()}, {"last": 100}),
-    "last, rare type": lambda _: ({"types": ["role.changed"]}, {"last": 100}),
-    "last, user": lambda t: ({"user": t.user()}, {"last": 100}),
-    "last, frequent service": lambda _: ({"service": "patient-service"}, {"last": 100}),
-    "by time": lambda _: ({}, {"first": 100, "time": True}),
-    "by time, deep": lambda t: ({}, {"first": 100, "time": True, "at": t.place()}),
-    "by time, patient": lambda t: ({"patient": t.patient()}, {"first": 100, "time": True}),
-    "by time, user": lambda t: ({"user": t.user()}, {"first": 100, "time": True}),
-    "by time, rare type": lambda _: ({"types": ["role.changed"]}, {"first": 100, "time": True}),
-    "by time, frequent type": lambda _: ({"types": ["record.read"]}, {"first": 100, "time": True}),
-    "by time, silent service": lambda _: ({"service": LEGACY}, {"first": 100, "time": True}),
-    "by time, a day": lambda t: (t.day(), {"first": 100, "time": True}),
-    "by time, oldest first": lambda _: ({"service": "portal"}, {"last": 100, "time": True}),
+    "deep page": lambda t: ({}, {"at": t.place()}),
+    "deep page, user": lambda t: ({"user": t.user()}, {"at": t.place()}),
+    "deep page, frequent type": lambda t: ({"types": ["record.read"]}, {"at": t.place()}),
+    "deep page, failures": lambda t: ({"outcomes": FAILURES}, {"at": t.place()}),
+    "deep page, resource type": lambda t: ({"resourceType": "Observation"}, {"at": t.place()}),
+    "last": lambda _: ({}, {"last": True}),
+    "last, patient": lambda t: ({"patient": t.patient()}, {"last": True}),
+    "last, rare type": lambda _: ({"types": ["role.changed"]}, {"last": True}),
+    "last, user": lambda t: ({"user": t.user()}, {"last": True}),
+    "last, frequent service": lambda _: ({"service": "patient-service"}, {"last": True}),
+    "by time": lambda _: ({}, {"time": True}),
+    "by time, deep": lambda t: ({}, {"time": True, "at": t.place()}),
+    "by time, patient": lambda t: ({"patient": t.patient()}, {"time": True}),
+    "by time, user": lambda t: ({"user": t.user()}, {"time": True}),
+    "by time, rare type": lambda _: ({"types": ["role.changed"]}, {"time": True}),
+    "by time, frequent type": lambda _: ({"types": ["record.read"]}, {"time": True}),
+    "by time, silent service": lambda _: ({"service": LEGACY}, {"time": True}),
+    "by time, a day": lambda t: (t.day(), {"time": True}),
+    "by time, oldest first": lambda _: ({"service": "portal"}, {"last": True, "time": True}),
 }
-"""Filter and page: `at` is the position that the page comes after."""
+"""Filter and page: `at` is the position that it comes after; `last`: from the end of the list; `time`: in its order."""
 
 SCOPED: dict[str, Callable[[Trail], tuple[str, Filter]]] = {
     "a clinician": lambda t: (f"clinician.{t.user()}", {}),

@@ -39,17 +39,26 @@ Convert = Callable[[Any], Any]
 
 
 class Given:
-    """What the resolvers of an operation gave or raised, by response key. As the root value it stands for them."""
+    """What the resolvers of an operation gave or raised, by response key. As the root value it stands for them.
+
+    One that was not waited for, as another's error had ended the operation, is not there.
+    """
 
     def __init__(self, outcomes: Mapping[str, Any]) -> None:
         self._outcomes = outcomes
 
     def take(self, key: str) -> Any:
         """What one gave; what it raised is raised here."""
+        if key not in self._outcomes:
+            return _nothing()
         outcome = self._outcomes[key]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+
+async def _nothing() -> None:
+    """Something to wait for, which nobody does."""
 
 
 class Asked(NamedTuple):
@@ -107,20 +116,19 @@ class Direct:
         values = get_variable_values(self._schema, operation.variable_definitions or (), given)
         if not isinstance(values, VariableValues):
             return None
-        choice = self._executor.known(operation, lambda: document.definitions).choice(values.coerced)
-        if choice.roots is None:
-            choice.roots = self._roots(document, name, given)
-        if not choice.roots:
-            return None
         try:
-            arguments = [_arguments(root, values) for root in choice.roots]
+            choice = self._executor.known(operation, lambda: document.definitions).choice(values.coerced)
+            if choice.roots is None:
+                choice.roots = self._roots(document, name, given)
+            roots = choice.roots
+            arguments = [_arguments(root, values) for root in roots]
         except Exception:  # noqa: BLE001 - graphql-core comes upon it too, and tells the client of it
             return None
+        if not roots:
+            return None
         asked = Asked(context)
-        calls = [
-            root.resolver.answer(asked, **given) for root, given in zip(choice.roots, arguments, strict=True)
-        ]
-        return await _answered(choice.roots, calls)
+        calls = [root.resolver.answer(asked, **taken) for root, taken in zip(roots, arguments, strict=True)]
+        return await _answered(roots, calls)
 
     def _roots(self, document: DocumentNode, name: str | None, variables: dict[str, Any]) -> tuple[Root, ...]:
         """The root fields of an operation; none when one of them is not answered so."""
@@ -142,21 +150,46 @@ class Direct:
 async def _answered(
     roots: Sequence[Root], calls: Sequence[Coroutine[Any, Any, Any]]
 ) -> dict[str, Any] | Given:
-    outcomes = await _outcomes(calls)
+    outcomes = await (_outcomes(roots, calls) if len(calls) > 1 else _outcome(roots[0], calls[0]))
     try:
-        return {root.key: _completed(root, outcome) for root, outcome in zip(roots, outcomes, strict=True)}
+        return {root.key: _completed(root, outcomes[root.key]) for root in roots}
     except Exception:  # noqa: BLE001 - graphql-core comes upon it too, and tells the client of it
-        return Given({root.key: outcome for root, outcome in zip(roots, outcomes, strict=True)})
+        return Given(outcomes)
 
 
-async def _outcomes(calls: Sequence[Coroutine[Any, Any, Any]]) -> Sequence[Any]:
-    """What each of them gives, or the exception that it raises."""
-    if len(calls) > 1:
-        return await asyncio.gather(*calls, return_exceptions=True)
+async def _outcome(root: Root, call: Coroutine[Any, Any, Any]) -> dict[str, Any]:
+    """What the only one gives, or the exception that it raises."""
     try:
-        return [await calls[0]]
+        return {root.key: await call}
     except Exception as exc:  # noqa: BLE001 - whatever it is, graphql-core makes an error of it
-        return [exc]
+        return {root.key: exc}
+
+
+async def _outcomes(roots: Sequence[Root], calls: Sequence[Coroutine[Any, Any, Any]]) -> dict[str, Any]:
+    """What each of them gives, or the exception that it raises.
+
+    The first error where there must be something is the answer: whatever still runs then is cancelled.
+    """
+    tasks: dict[asyncio.Future[Any], Root] = {
+        asyncio.ensure_future(call): root for root, call in zip(roots, calls, strict=True)
+    }
+    waiting: set[asyncio.Future[Any]] = set(tasks)
+    outcomes: dict[str, Any] = {}
+    try:
+        failed = False
+        while waiting and not failed:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                exc = task.exception()  # raises when it was cancelled
+                if exc is not None and not isinstance(exc, Exception):
+                    raise exc
+                outcomes[tasks[task].key] = task.result() if exc is None else exc
+                failed = failed or (exc is not None and not tasks[task].resolver.nullable)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    return outcomes
 
 
 def _completed(root: Root, outcome: Any) -> Any:
@@ -185,6 +218,12 @@ def _resolver(field: GraphQLField, schema: Schema) -> Resolver | None:
     object_type: Any = field.type if nullable else field.type.of_type  # type: ignore[union-attr]
     if not is_object_type(object_type) or not definition.is_async or definition.extensions:
         return None
+    own: Any = object_type.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    # A type with a test of its own may tell between objects of one class, and `Maybe` between null and absent.
+    if own.is_type_of is not None or any(
+        isinstance(each.type, StrawberryMaybe) for each in definition.arguments
+    ):
+        return None
     converter = schema.schema_converter
     arguments = {
         converter.config.name_converter.from_argument(each): (each.python_name, _convert(each, converter))
@@ -196,7 +235,7 @@ def _resolver(field: GraphQLField, schema: Schema) -> Resolver | None:
 
 def _convert(argument: StrawberryArgument, converter: GraphQLCoreConverter) -> Convert | None:
     kind = argument.type
-    if isinstance(kind, StrawberryOptional) and not isinstance(kind, StrawberryMaybe):
+    if isinstance(kind, StrawberryOptional):
         kind = kind.of_type
     if is_scalar(kind, converter.scalar_registry) or isinstance(kind, StrawberryEnumDefinition):
         return None  # graphql-core has made of it what the function takes

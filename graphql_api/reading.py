@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -32,7 +32,10 @@ class _Call(NamedTuple):
 
 
 class Threads:
-    """Runs blocking calls off the event loop, in threads that are begun as they are needed. Close it at the end."""
+    """Runs blocking calls off the event loop, in threads that are begun as they are needed.
+
+    Close it at the end: what runs is waited for there, and not at the end of the process.
+    """
 
     def __init__(self, size: int, name: str = "reading") -> None:
         self._size = size
@@ -42,30 +45,37 @@ class Threads:
         """As many as there are threads that nothing is meant for: a count that any thread may change."""
         self._threads: list[Thread] = []
         self._closed = False
+        self._lock = Lock()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `function` returns; what it raises is raised here. `RuntimeError` after `close`."""
-        if self._closed:
-            raise RuntimeError("the threads are closed")
+        """What `function` returns; what it raises is raised here.
+
+        Raises `RuntimeError` after `close`, or when the system has no thread more.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._calls.put(_Call(partial(function, *args, **kwargs), loop, future))
-        try:
-            self._idle.pop()
-        except IndexError:
-            self._begin()
+        call = _Call(partial(function, *args, **kwargs), loop, future)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the threads are closed")
+            try:
+                self._idle.pop()
+            except IndexError:
+                self._begin()
+            self._calls.put(call)
         return await future
 
     def close(self) -> None:
         """Wait for running calls; drop those that have not begun: whoever waits for one is cancelled."""
-        self._closed = True
-        with suppress(Empty):
-            while True:
-                call = self._calls.get_nowait()
-                if call is not None:
-                    call.settle(None, asyncio.CancelledError())
-        for _ in self._threads:
-            self._calls.put(None)
+        with self._lock:
+            self._closed = True
+            with suppress(Empty):
+                while True:
+                    call = self._calls.get_nowait()
+                    if call is not None:
+                        call.settle(None, asyncio.CancelledError())
+            for _ in self._threads:
+                self._calls.put(None)
         for thread in self._threads:
             thread.join()
 
@@ -73,8 +83,8 @@ class Threads:
         if len(self._threads) < self._size:
             name = f"{self._name}_{len(self._threads)}"
             thread = Thread(target=_work, args=(self._calls, self._idle), name=name, daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
 
 def _work(calls: SimpleQueue[_Call | None], idle: deque[None]) -> None:

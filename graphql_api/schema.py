@@ -78,7 +78,7 @@ class AuditTrailSchema(strawberry.Schema):
             if errors:
                 return self._refused(errors, told)
             given: Any = root_value
-            if self.direct is not None:
+            if self.direct is not None and root_value is None:
                 given = await self.direct.answer(document, operation_name, variable_values, context_value)
                 if isinstance(given, dict):
                     return ExecutionResult(given, None, told)

@@ -92,12 +92,14 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if recorder is not None:
             recorder.recording.start()
-        yield
-        await feed.close()
-        if recorder is not None:
-            await recorder.close()
-        for threads in (reading, publishing, checking, exporting):
-            threads.close()
+        try:
+            yield
+            await feed.close()
+            if recorder is not None:
+                await recorder.close()
+        finally:
+            for threads in (reading, publishing, checking, exporting):
+                threads.close()
 
     app = FastAPI(
         title="Audit Trail",

@@ -39,10 +39,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """See the base class. A header that goes on and on is told to nobody until it ends, so it is counted here."""
         went_on = self._open
         super().data_received(data)
-        if not self._open or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._expect()
-        if went_on:
+        if self._open or self._is_idle():
+            self._expect()
+        if went_on and self._open:
             self._head += len(data)
             if self._head > MAX_HEAD:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -79,9 +80,24 @@ class BoundedProtocol(HttpToolsProtocol):
             self._status = status
             raise ValueError(status.phrase)  # the parser stops, and its error becomes `send_400_response`
 
+    def _is_idle(self) -> bool:
+        """Whether a request is what comes next. Bytes that are none yet have ended the wait for a kept connection."""
+        return self in self.connections and not self._is_answering()
+
+    def _is_answering(self) -> bool:
+        cycle: Any = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
+
     def _expect(self) -> None:
         if self._late is None:
-            self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
+            self._late = self.loop.call_later(HEAD_SECONDS, self._waited)
+
+    def _waited(self) -> None:
+        self._late = None
+        if self._is_answering():  # nothing goes into the midst of that
+            self._expect()
+        else:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
 
     def _arrived(self) -> None:
         if self._late is not None:

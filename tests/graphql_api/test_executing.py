@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -376,6 +377,71 @@ def test_what_graphql_core_completes_is_not_read_again(both: Both, migrated_url:
         assert models.asked == 2
         assert ours == asyncio.run(ask(both.theirs, Failing(database, failure)))
     assert b'"path":["other"' in ours
+
+
+@pytest.mark.parametrize(
+    ("text", "variables"),
+    [
+        (
+            'query ($a: Boolean = true) { treeHead { size @include(if: $a) } patient(id: "17") { events } }',
+            {"a": None},
+        ),
+        ("query ($a: Boolean = true) { events(first: 1) { nodes { type @include(if: $a) } } }", {"a": None}),
+        ("query ($a: Boolean = true) { events(first: 1) @include(if: $a) { nodes { type } } }", {"a": None}),
+        ("query ($n: Int) { events(first: $n) { nodes { type } } }", {"n": None}),
+        ("query ($n: Int = 2) { events(first: $n) { nodes { type } } }", {}),
+        ("query ($n: Int!) { events(first: $n) { nodes { type } } }", {"n": "2"}),
+        (
+            "query ($f: EventFilter) { events(first: 1, filter: $f) { nodes { type } } }",
+            {"f": {"types": "api.called"}},
+        ),
+        ("query ($f: EventFilter) { events(first: 1, filter: $f) { nodes { type } } }", {"f": {"none": 1}}),
+        ("{ events(first: 2, orderBy: {field: OCCURRED_AT, direction: ASC}) { nodes { position } } }", {}),
+        ("{ eventCounts(by: TYPE, filter: {patient: null}) { events } }", {}),
+    ],
+)
+def test_what_variables_and_arguments_say_is_taken_alike(
+    both: Both, text: str, variables: dict[str, Any]
+) -> None:
+    for _ in range(2):  # what is found out for the first is kept for the second
+        ours, theirs = both.answers(Query(text, variables), [])
+        assert ours == theirs
+
+
+async def timed(both: Both, threads: Threads, schema: AuditTrailSchema, text: str) -> tuple[float, bytes]:
+    context = Context(ReadModels(both.database), LogReader(both.database), threads, LIMITS)
+    began = time.perf_counter()
+    said = answer(await schema.execute(text, context_value=context))
+    return time.perf_counter() - began, said
+
+
+def test_the_first_error_of_what_must_be_there_ends_the_waiting(both: Both) -> None:
+    text = """{
+      b: patient(id: "17", waitForPosition: 100000, waitSeconds: 8) { events } a: events(first: 0) { nodes { type } }
+    }"""
+    with closing(Threads(2)) as threads:
+        ours, theirs = (asyncio.run(timed(both, threads, each, text)) for each in (both.ours, both.theirs))
+    assert ours[1] == theirs[1]
+    assert ours[0] < 4
+
+
+def test_an_answer_that_was_cancelled_is_none(both: Both) -> None:
+    """As when the server stops: what nobody has read is not told as missing."""
+
+    async def ask() -> ExecutionResult:
+        waiting = Threads(1)
+        context = Context(ReadModels(both.database), LogReader(both.database), waiting, LIMITS)
+        hold = asyncio.create_task(waiting.run(time.sleep, 0.3))
+        await asyncio.sleep(0.05)
+        text = "{ a: treeHead(size: 1) { size } b: treeHead(size: 2) { size } }"
+        asked = asyncio.create_task(both.ours.execute(text, context_value=context))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(waiting.close)
+        await hold
+        return await asked
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(ask())
 
 
 def test_a_request_leaves_nothing_to_the_cycle_collector(both: Both) -> None:

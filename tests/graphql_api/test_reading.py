@@ -104,3 +104,16 @@ def test_a_loop_that_is_gone_ends_no_thread(threads: Threads) -> None:
             asyncio.run(leave())
     go.set()
     assert asyncio.run(threads.run(lambda: 3)) == 3
+
+
+def test_a_thread_that_the_system_does_not_give_hinders_no_later_call(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            asyncio.run(threads.run(lambda: 1))
+    assert asyncio.run(threads.run(lambda: 2)) == 2

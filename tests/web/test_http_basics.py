@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 
 import httpx2
 import pytest
@@ -98,6 +98,35 @@ def test_a_head_that_does_not_come_is_waited_for_so_long(
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
     status, answer = said(lonely_client, sent)
     assert (status, PROBLEM.encode() in answer) == (408, True)
+
+
+ANSWERED = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
+EARLY = b"POST /v1/events HTTP/1.1\r\nHost: here\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "more"),
+    [
+        (ANSWERED, b"\r\n"),
+        (ANSWERED, b"G"),
+        (EARLY + b"Content-Length: 1000\r\n\r\n", b"x"),
+        (EARLY + b"Transfer-Encoding: chunked\r\n\r\n", b"5"),
+        (EARLY + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b"),
+    ],
+)
+def test_nobody_holds_a_connection_by_what_is_no_request(
+    monkeypatch: pytest.MonkeyPatch, lonely_client: httpx2.Client, sent: bytes, more: bytes
+) -> None:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
+    url = lonely_client.base_url
+    with closing(socket.create_connection((url.host, url.port or 80))) as connection:
+        connection.settimeout(10)
+        connection.sendall(sent)
+        assert connection.recv(65536).startswith((b"HTTP/1.1 200", b"HTTP/1.1 401"))
+        connection.sendall(more)
+        with suppress(ConnectionResetError):
+            while connection.recv(65536):  # it would time out here
+                pass
 
 
 def test_a_connection_that_was_waited_for_goes_on(

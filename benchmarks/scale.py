@@ -187,21 +187,31 @@ def _milliseconds(seconds: Sequence[float]) -> tuple[float, float]:
 
 
 _WARM = """
-SELECT sum(pg_prewarm(oid, CASE relname WHEN 'event' THEN 'read' ELSE 'buffer' END)) FROM (
-    SELECT oid, relname FROM pg_class
+SELECT sum(pg_prewarm(oid, CASE WHEN is_log THEN 'read' ELSE 'buffer' END)) FROM (
+    SELECT oid, relkind = 'r' AND relnamespace = 'audit_trail'::regnamespace AS is_log FROM pg_class
     WHERE relkind IN ('r', 'i') AND relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
-    ORDER BY relname = 'event', relname
+    ORDER BY is_log
 ) AS ours
 """
-"""The read models into the server's own memory, and the events, the largest table, into the machine's."""
 
 
 def _warm(url: str) -> None:
-    """Have the server's memory hold what it can, as that of one that has run for a while does."""
+    """Have the read models and all indexes in the server's own memory, and the log's bodies in the machine's.
+
+    So it is where a server has run for a while: neither trail waits for the disk.
+    """
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
         cursor.execute(_WARM)
         connection.commit()
+
+
+def _settle(sides: Sequence[_Side], clients: int) -> None:
+    """Ask for what lies everywhere: to map its memory takes each of the server's processes a while."""
+    made = requests()
+    for side in sides:
+        for name in ("user", "device", "address", "deep page", "deep page, user", "user activity"):
+            _timed(side.port, _asked(side, made[name], WHOLE, _BEFORE, 100 * clients), clients)
 
 
 def _line(each: Measured) -> str:
@@ -237,6 +247,7 @@ def main(words: Sequence[str] | None = None) -> None:
             "| asked for | events | short p50 ms | p99 | long p50 ms | p99 | ratio of p99 |\n"
             "|---|---|---|---|---|---|---|"
         )
+        _settle(sides, arguments.clients)
         given = (arguments.clients, arguments.requests, arguments.turns)
         for each in measure(sides, cases, *given, whole=arguments.whole):
             results.append(each)

@@ -42,7 +42,7 @@ _AHEAD = 6
 def server(folder: Path) -> EmbeddedPostgres:
     """The server of a folder of trails, set up as docs/how-to/operate.md says."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    settings = {"shared_buffers": f"{memory * 2 // 5 >> 20}MB", "io_method": "sync", "max_wal_size": "4GB"}
+    settings = {"shared_buffers": f"{memory // 3 >> 20}MB", "io_method": "sync", "max_wal_size": "4GB"}
     return EmbeddedPostgres(folder / "postgres", settings=settings)
 
 

@@ -171,6 +171,11 @@ def look_at(scope: Scope, looking: Looking) -> None:
     scope.setdefault("state", {})[_STATE] = looking
 
 
+def look_away(scope: Scope) -> None:
+    """Have nobody find it any more. A request and what records it hold each other, and an answer with them."""
+    scope.get("state", {}).pop(_STATE, None)
+
+
 def _name_of(text: str) -> str | None:
     """The name of the first operation, when the document begins with one that has a name."""
     found = _NAMED.match(text)

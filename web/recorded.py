@@ -15,7 +15,7 @@ from strawberry.types import ExecutionResult
 from domain.access.looks import Stage
 from domain.errors import UnrecordedError
 from graphql_api.errors import Code, from_domain
-from web.looking import Looking, Recorder, look_at, looking_at
+from web.looking import Looking, Recorder, look_at, look_away, looking_at
 from web.problems import refusal
 
 HEADER = "Audit-Recorded"
@@ -55,8 +55,11 @@ class Recorded:
             await self._app(scope, receive, recorded)
         finally:
             # What was read and not answered, as something broke or the client went away, was read all the same.
-            with suppress(UnrecordedError):
-                await looking.keep()
+            try:
+                with suppress(UnrecordedError):
+                    await looking.keep()
+            finally:
+                look_away(scope)
 
     @staticmethod
     async def _is_kept(looking: Looking, status: int) -> bool:

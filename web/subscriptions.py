@@ -153,9 +153,10 @@ class SubscribingEndpoint(GraphQLEndpoint):
             several = data if isinstance(data, list) else [data]
             looking.asks(*((each.query, each.operation_name) for each in several))
         result: Any = await super().execute_operation(request, *args, **options)
-        if looking is not None and isinstance(result, AsyncGenerator):
-            result = recorded_results(looking, result)
-        request.state.results = result
+        if isinstance(result, AsyncGenerator):
+            if looking is not None:
+                result = recorded_results(looking, result)
+            request.state.results = result
         return result
 
     async def create_streaming_response(

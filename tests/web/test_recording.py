@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +16,7 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
+from starlette.types import Receive, Scope, Send
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.tansu import TansuBroker
@@ -23,6 +26,8 @@ from domain.validation import decode_event
 from ingest.publishing import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.graphql_api.trail import at
+from web.looking import Looking, Recorder, looking_at
+from web.recorded import Recorded
 from web.recording import Otherwise, Recording, RecordingSettings, When
 
 NO_BROKER = "127.0.0.1:1"
@@ -316,3 +321,36 @@ def test_a_defect_of_the_publisher_refuses_answers_and_ends_nothing(topic: str, 
         assert await recording.keep([look()])
 
     run(lambda: Recording(made, RecordingSettings(topic=topic)), ask)
+
+
+def test_a_recorded_request_leaves_nothing_to_the_cycle_collector(publisher: Watched, topic: str) -> None:
+    """What waits for the collector is walked all at once, and every answer waits for that."""
+    found: list[weakref.ref[Looking]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        looking = looking_at(scope)
+        assert looking is not None
+        found.append(weakref.ref(looking))
+        looking.reads.note("events", {}, 1, [])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def nothing(*_: Any) -> Any:
+        return None
+
+    async def ask() -> None:
+        recorder = Recorder(
+            Recording(publisher, RecordingSettings(topic=topic)), Source(service="audit-trail")
+        )
+        scope = {"type": "http", "method": "GET", "path": "/v1/events", "headers": [], "state": {}}
+        await Recorded(app, recorder, 1)(scope, nothing, nothing)
+        await recorder.close()
+
+    gc.disable()
+    try:
+        asyncio.run(ask())
+        assert found[0]() is None
+    finally:
+        gc.enable()
+    assert sum(publisher.sizes) == 1

@@ -85,7 +85,6 @@ def spare_the_collector(young: int = 100_000) -> None:
 
     `young`: how many new objects are looked at together. What is answered meanwhile waits for that: `ANSWERING`.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(young, 20, 100)
 

@@ -54,12 +54,10 @@ class Recorded:
         try:
             await self._app(scope, receive, recorded)
         finally:
+            look_away(scope)
             # What was read and not answered, as something broke or the client went away, was read all the same.
-            try:
-                with suppress(UnrecordedError):
-                    await looking.keep()
-            finally:
-                look_away(scope)
+            with suppress(UnrecordedError):
+                await looking.keep()
 
     @staticmethod
     async def _is_kept(looking: Looking, status: int) -> bool:

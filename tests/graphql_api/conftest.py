@@ -17,6 +17,7 @@ from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from projections.read_models import ReadModels
+from tests.graphql_api.comparing import Both, Directly
 from tests.graphql_api.trail import hospital, record
 
 DEFAULTS = QueryLimits()
@@ -57,3 +58,11 @@ def execute() -> Iterator[Execute]:
 def unread() -> ReadModels:
     """Read models whose database is away: what is refused before reading must not notice."""
     return ReadModels(Database("postgresql://localhost:1/none", None))
+
+
+@pytest.fixture
+def both(migrated_url: str) -> Iterator[Both]:
+    """Both executors on the hospital's morning."""
+    record(migrated_url, hospital())
+    with closing(Database(migrated_url, READER, size=2)) as database, closing(Directly(1)) as threads:
+        yield Both(database, threads)

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import json
-import time
-import weakref
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from typing import Any, ParamSpec, TypeVar
 
-import msgspec
-import pytest
 from graphql import get_introspection_query, parse, validate
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from strawberry.types import ExecutionResult
 
-from event_store.database import READER, Database
-from event_store.log_reader import LogReader
 from graphql_api.compiling import MAX_FIELDS, Plan
-from graphql_api.context import Context
 from graphql_api.documents import MAX_DOCUMENTS
-from graphql_api.encoding import encode, written
-from graphql_api.executing import MAX_CHOICES, CompilingExecutor
-from graphql_api.limits import QueryLimits
-from graphql_api.reading import Threads
-from graphql_api.schema import AuditTrailSchema, make_schema
-from projections.filters import EventFilter, EventPage, PageRequest
-from projections.read_models import ReadModels
+from graphql_api.executing import MAX_CHOICES
+from graphql_api.schema import AuditTrailSchema
 from tests.graphql_api.asking import Query, queries
-from tests.graphql_api.trail import hospital, record
+from tests.graphql_api.comparing import (
+    PLAIN,
+    UNLIKE,
+    WRONG,
+    Both,
+    executor_of,
+)
 
-P = ParamSpec("P")
-T = TypeVar("T")
-LIMITS = QueryLimits(max_depth=20, max_aliases=1000, max_directives=1000, max_tokens=20000, max_events=10**6)
 PAGES = (
     "(first: 3)",
     "(first: $size)",
@@ -72,74 +56,6 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without shrinking: it could take minutes, and the first query that is found says enough."""
 
 
-class Raising:
-    """An object with no attribute that can be read."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(f"{name} can't be read")
-
-
-class Directly(Threads):
-    """Runs each call at once: of fields that wait for threads, which fails first is a matter of luck."""
-
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return function(*args, **kwargs)
-
-
-class Later:
-    """Something to wait for."""
-
-    def __await__(self) -> Generator[None, None, str]:
-        yield
-        return "later"
-
-
-WRONG: dict[str, Callable[[], Any]] = {
-    "nothing": lambda: None,
-    "an error": lambda: ValueError("wrong"),
-    "a word": lambda: "nonsense",
-    "a number": lambda: 3,
-    "a large number": lambda: 2**40,
-    "a huge number": lambda: 2**80,
-    "no number": lambda: float("nan"),
-    "yes": lambda: True,
-    "a list": lambda: ["x", None, 1],
-    "an iterator": lambda: iter(["x"]),
-    "an object": object,
-    "raising": Raising,
-    "raising ones": lambda: (Raising(), None),
-    "awaitable": Later,
-    "a mapping": lambda: {"id": "x", "kind": "USER"},
-}
-"""Values that the store never holds, made anew for each execution."""
-UNLIKE = {"an iterator", "an object", "raising", "raising ones", "awaitable"}
-"""Those whose text has their address in memory, which a cursor, or the id of an event, repeats."""
-
-
-class Wrong(ReadModels):
-    """The read models, with wrong values in their pages of events: by number in the page, field and value."""
-
-    def __init__(self, database: Database, wrong: list[tuple[int, str, str]]) -> None:
-        super().__init__(database)
-        self._wrong = wrong
-
-    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
-        found = super().events(filter, page, scope)
-        for number, path, value in self._wrong:
-            if number < len(found.events):
-                found.events[number] = put(found.events[number], path.split("."), WRONG[value]())
-        return found
-
-
-def put(struct: Any, path: list[str], value: Any) -> Any:
-    """`struct` with another value at `path`; as it is where it has nothing there."""
-    name, *inner = path
-    if not isinstance(struct, msgspec.Struct):
-        return struct
-    made = put(getattr(struct, name), inner, value) if inner else value
-    return msgspec.structs.replace(struct, **{name: made})
-
-
 _OF_EVENTS = (
     *(
         "event_id",
@@ -159,57 +75,6 @@ _OF_EVENTS = (
 PATHS = ["position", "recorded_at", "stream", *(f"event.{path}" for path in _OF_EVENTS)]
 
 
-class Both:
-    """The same schema with the compiling executor and with the library's own, on one trail."""
-
-    def __init__(self, database: Database, threads: Threads) -> None:
-        self.ours, self.theirs = make_schema(LIMITS), make_schema(LIMITS)
-        self.theirs.execution_context_class = StrawberryGraphQLCoreExecutionContext
-        self.theirs.direct = None
-        for schema in (self.ours, self.theirs):
-            schema.masks = False  # the words of unexpected errors are compared too
-        self.database = database
-        self.threads = threads
-
-    async def ask(
-        self, schema: AuditTrailSchema, query: Query, wrong: list[tuple[int, str, str]]
-    ) -> ExecutionResult:
-        context = Context(Wrong(self.database, wrong), LogReader(self.database), self.threads, LIMITS)
-        return await schema.execute(query.text, query.variables, context_value=context)
-
-    def answers(self, query: Query, wrong: list[tuple[int, str, str]]) -> tuple[bytes, bytes]:
-        async def run() -> tuple[bytes, bytes]:
-            return answer(await self.ask(self.ours, query, wrong)), answer(
-                await self.ask(self.theirs, query, wrong)
-            )
-
-        return asyncio.run(run())
-
-
-def answer(result: ExecutionResult) -> bytes:
-    """All that a client gets: data in its order, and every error's message, path, locations and extensions."""
-    said = {"data": result.data, "errors": [error.formatted for error in result.errors or ()]}
-    try:
-        return encode(said)
-    except TypeError:
-        return json.dumps(said, default=written_or_told).encode()
-
-
-def written_or_told(value: Any) -> str:
-    """As clients get it; what no client can get, in Python's words."""
-    try:
-        return written(value)
-    except TypeError:
-        return repr(value)
-
-
-@pytest.fixture
-def both(migrated_url: str) -> Iterator[Both]:
-    record(migrated_url, hospital())
-    with closing(Database(migrated_url, READER, size=2)) as database, closing(Directly(1)) as threads:
-        yield Both(database, threads)
-
-
 def test_random_queries_of_random_data_are_answered_alike(both: Both) -> None:
     schema = both.ours._schema
     wrong = st.lists(
@@ -227,18 +92,6 @@ def test_random_queries_of_random_data_are_answered_alike(both: Both) -> None:
         assert ours == theirs
 
     alike()
-
-
-PLAIN = """{ events(first: 4) { asOfPosition nodes {
-  eventId position recordedAt occurredAt type action outcome source { service } actor { kind id name roles }
-  session correlationId emergency reason patients { id } changes { path before after } attributes
-} } }"""
-
-
-def executor_of(schema: AuditTrailSchema) -> type[CompilingExecutor]:
-    executor: type[object] = schema.execution_context_class
-    assert issubclass(executor, CompilingExecutor)
-    return executor
 
 
 def plans(schema: AuditTrailSchema) -> list[Plan | None]:
@@ -308,154 +161,3 @@ def test_no_number_of_documents_fills_the_memory(both: Both) -> None:
     asyncio.run(ask())
     assert choices == [MAX_CHOICES, 1]
     assert len(executor.documents) == MAX_DOCUMENTS
-
-
-class Failing(ReadModels):
-    """The read models, of which the second page has a wrong value in it, or none comes at all."""
-
-    def __init__(self, database: Database, failure: str) -> None:
-        super().__init__(database)
-        self._failure = failure
-        self.asked = 0
-
-    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
-        self.asked += 1
-        found = super().events(filter, page, scope)
-        if self.asked == 2 and self._failure == "raised":
-            raise RuntimeError("away")
-        if self.asked == 2:
-            found.events[0] = put(found.events[0], ["event", "outcome"], WRONG["a number"]())
-        return found
-
-
-def executors_made(schema: AuditTrailSchema, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows with each operation that has an executor of its own."""
-    made: list[str] = []
-    executor = executor_of(schema)
-    execute = executor.execute_operation
-
-    def executed(self: CompilingExecutor, *args: Any, **options: Any) -> Any:
-        made.append(type(self.root_value).__name__)
-        return execute(self, *args, **options)
-
-    monkeypatch.setattr(executor, "execute_operation", executed)
-    return made
-
-
-@pytest.mark.parametrize(
-    ("text", "executed"),
-    [
-        (PLAIN, []),
-        ("{ a: events(first: 1) { nodes { type } } b: events(last: 1) { nodes { position } } }", []),
-        ('{ patient(id: "nobody") { events } }', []),
-        ("{ events(first: 1) { nodes { type inclusionProof { leafIndex } } } }", ["NoneType"]),
-        ("{ events(first: 1) { nodes { type } } __typename }", ["NoneType"]),
-        ("{ events(first: 0) { nodes { type } } }", ["Given"]),
-    ],
-)
-def test_a_query_of_plain_fields_needs_no_executor(
-    both: Both, monkeypatch: pytest.MonkeyPatch, text: str, executed: list[str]
-) -> None:
-    made = executors_made(both.ours, monkeypatch)
-    for _ in range(2):
-        ours, theirs = both.answers(Query(text, {}), [])
-        assert ours == theirs
-    assert made == executed * 2
-
-
-@pytest.mark.parametrize("failure", ["raised", "wrong"])
-def test_what_graphql_core_completes_is_not_read_again(both: Both, migrated_url: str, failure: str) -> None:
-    query = "{ events(first: 1) { nodes { outcome } } other: events(first: 1) { nodes { outcome } } }"
-
-    async def ask(schema: AuditTrailSchema, models: ReadModels) -> bytes:
-        context = Context(models, LogReader(database), threads, LIMITS)
-        return answer(await schema.execute(query, context_value=context))
-
-    with closing(Database(migrated_url, READER, size=2)) as database, closing(Directly(1)) as threads:
-        models = Failing(database, failure)
-        ours = asyncio.run(ask(both.ours, models))
-        assert models.asked == 2
-        assert ours == asyncio.run(ask(both.theirs, Failing(database, failure)))
-    assert b'"path":["other"' in ours
-
-
-@pytest.mark.parametrize(
-    ("text", "variables"),
-    [
-        (
-            'query ($a: Boolean = true) { treeHead { size @include(if: $a) } patient(id: "17") { events } }',
-            {"a": None},
-        ),
-        ("query ($a: Boolean = true) { events(first: 1) { nodes { type @include(if: $a) } } }", {"a": None}),
-        ("query ($a: Boolean = true) { events(first: 1) @include(if: $a) { nodes { type } } }", {"a": None}),
-        ("query ($n: Int) { events(first: $n) { nodes { type } } }", {"n": None}),
-        ("query ($n: Int = 2) { events(first: $n) { nodes { type } } }", {}),
-        ("query ($n: Int!) { events(first: $n) { nodes { type } } }", {"n": "2"}),
-        (
-            "query ($f: EventFilter) { events(first: 1, filter: $f) { nodes { type } } }",
-            {"f": {"types": "api.called"}},
-        ),
-        ("query ($f: EventFilter) { events(first: 1, filter: $f) { nodes { type } } }", {"f": {"none": 1}}),
-        ("{ events(first: 2, orderBy: {field: OCCURRED_AT, direction: ASC}) { nodes { position } } }", {}),
-        ("{ eventCounts(by: TYPE, filter: {patient: null}) { events } }", {}),
-    ],
-)
-def test_what_variables_and_arguments_say_is_taken_alike(
-    both: Both, text: str, variables: dict[str, Any]
-) -> None:
-    for _ in range(2):  # what is found out for the first is kept for the second
-        ours, theirs = both.answers(Query(text, variables), [])
-        assert ours == theirs
-
-
-async def timed(both: Both, threads: Threads, schema: AuditTrailSchema, text: str) -> tuple[float, bytes]:
-    context = Context(ReadModels(both.database), LogReader(both.database), threads, LIMITS)
-    began = time.perf_counter()
-    said = answer(await schema.execute(text, context_value=context))
-    return time.perf_counter() - began, said
-
-
-def test_the_first_error_of_what_must_be_there_ends_the_waiting(both: Both) -> None:
-    text = """{
-      b: patient(id: "17", waitForPosition: 100000, waitSeconds: 8) { events } a: events(first: 0) { nodes { type } }
-    }"""
-    with closing(Threads(2)) as threads:
-        ours, theirs = (asyncio.run(timed(both, threads, each, text)) for each in (both.ours, both.theirs))
-    assert ours[1] == theirs[1]
-    assert ours[0] < 4
-
-
-def test_an_answer_that_was_cancelled_is_none(both: Both) -> None:
-    """As when the server stops: what nobody has read is not told as missing."""
-
-    async def ask() -> ExecutionResult:
-        waiting = Threads(1)
-        context = Context(ReadModels(both.database), LogReader(both.database), waiting, LIMITS)
-        hold = asyncio.create_task(waiting.run(time.sleep, 0.3))
-        await asyncio.sleep(0.05)
-        text = "{ a: treeHead(size: 1) { size } b: treeHead(size: 2) { size } }"
-        asked = asyncio.create_task(both.ours.execute(text, context_value=context))
-        await asyncio.sleep(0.05)
-        await asyncio.to_thread(waiting.close)
-        await hold
-        return await asked
-
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(ask())
-
-
-def test_a_request_leaves_nothing_to_the_cycle_collector(both: Both) -> None:
-    """What waits for the collector is walked all at once, and every answer waits for that."""
-
-    async def ask() -> weakref.ref[Context]:
-        context = Context(ReadModels(both.database), LogReader(both.database), both.threads, LIMITS)
-        result = await both.ours.execute(PLAIN, context_value=context)
-        assert result.errors is None
-        return weakref.ref(context)
-
-    asyncio.run(ask())
-    gc.disable()
-    try:
-        assert asyncio.run(ask())() is None
-    finally:
-        gc.enable()

@@ -238,9 +238,7 @@ def main(words: Sequence[str] | None = None) -> None:
     results: list[Measured] = []
     with ExitStack() as stack:
         postgres = stack.enter_context(server(arguments.folder))
-        urls = {
-            events: postgres.url_for(database_of(events)) for events in (arguments.short, arguments.long)
-        }
+        urls = {events: postgres.url_for(database_of(events)) for events in (arguments.short, arguments.long)}
         for url in reversed(urls.values()):  # the short trail last, so that it stays whole
             _warm(url)
         sides = [_Side(stack.enter_context(served(url)), events) for events, url in urls.items()]

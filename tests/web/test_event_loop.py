@@ -1,160 +1,163 @@
-"""Nothing that waits for the database holds up the event loop, so no request waits for another's query."""
+"""Nothing that waits for the database or Kafka does so on the event loop, so no request waits for another's query."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
-import httpx2
-import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
-
+from audit_trail.embedded.broker import Broker
 from event_store.database import READER, Connection, Database
 from event_store.log_reader import LogReader
 from graphql_api.limits import QueryLimits
-from ingest.publishing import Publisher
+from ingest.publishing import Message, Publisher
 from ingest.settings import IngestSettings
+from projections.export import Exports
 from projections.read_models import ReadModels
-from tests.tokens import ADMIN, authentication
-from tests.web.conftest import NO_BROKER, Serve, serving
+from tests.tokens import authentication
+from tests.web.conftest import Serve, serving
+from tests.web.test_publishing import native
 from web.app import create_app
 from web.probes import StoreProbes
 from web.settings import WebSettings
 
-SLOW = 0.6
-_BEAT = 0.02
 _FIELDS = (
     "id eventId position recordedAt occurredAt type category action outcome source { service } actor { id name roles }"
     " patients { id name } resources { type id } changes { path before after } session correlationId reason"
 )
-ASKED = (
+QUERIES = (
+    "{ " + " ".join(f"p{n}: events(first: 100) {{ nodes {{ {_FIELDS} }} }}" for n in range(5)) + " }",
+    '{ eventCounts(by: ACTOR, filter: {occurredFrom: "2000-01-01T00:00:00Z"}) { events } }',
     "{ events(first: 100) { nodes { id position type actor { id } inclusionProof { leafIndex } } } }",
     '{ event(id: "00000000-0000-0000-0000-000000000000") { id } }',
     '{ patient(id: "17", limit: 10) { events timeline(first: 10) { edges { cursor node { type } } } } }',
     '{ node(id: "UGF0aWVudEFjdGl2aXR5OjE3") { id } user(id: "ada") { name } service(name: "vitals") { state } }',
+    '{ resource(type: "Observation", id: "o-17") { history(first: 5) { nodes { path } } } }',
     "{ projections { name lag } treeHead { size } consistencyProof(from: 1, to: 10) { hashes } }",
     '{ projection(name: "patient") { rows(first: 10, table: "patient_timeline") { nodes } } }',
     "{ events(first: 1, waitForPosition: 5, waitSeconds: 1) { asOfPosition } }",
 )
+PATHS = ("/v1/events?first=100", "/v1/resources/Observation/o-17/changes", "/v1/export", "/readyz")
 
 
-class SlowDatabase(Database):
-    """A database every transaction of which takes long."""
+class GatedDatabase(Database):
+    """A database on which every query waits until `gate` is opened."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, READER, size=4)
+        self.asked = threading.Semaphore(0)
+        self.gate = threading.Event()
 
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
-        time.sleep(SLOW)
+        self._wait()
         with super().transaction(read_only=read_only) as connection:
             yield connection
 
+    @contextmanager
+    def snapshots(self) -> Iterator[Connection]:
+        self._wait()
+        with super().snapshots() as connection:
+            yield connection
 
-def test_slow_queries_do_not_delay_health(serve: Serve, trail_url: str) -> None:
-    with closing(SlowDatabase(trail_url, READER, size=8)) as database:
-        client = serve(trail_url, models=ReadModels(database))
+    def _wait(self) -> None:
+        self.asked.release()
+        assert self.gate.wait(60)
+
+
+def test_health_is_answered_while_every_thread_waits_for_a_slow_query(serve: Serve, trail_url: str) -> None:
+    with closing(GatedDatabase(trail_url)) as database, ThreadPoolExecutor(8) as asking:
+        client = serve(trail_url, models=ReadModels(database), reading_threads=4)
         body = {"query": "{ events(first: 100) { nodes { id type } } }"}
-        asking = [
-            threading.Thread(target=client.post, args=("/graphql",), kwargs={"json": body}) for _ in range(8)
-        ]
-        for thread in asking:
-            thread.start()
-        taken = []
-        while any(thread.is_alive() for thread in asking):
-            began = time.monotonic()
+        slow = [asking.submit(client.post, "/graphql", json=body, timeout=90) for _ in range(8)]
+        assert all(database.asked.acquire(timeout=60) for _ in range(4))
+        for _ in range(10):
             assert client.get("/healthz").status_code == 200
-            taken.append(time.monotonic() - began)
-        for thread in asking:
-            thread.join()
-    assert len(taken) > 3
-    assert max(taken) < SLOW / 2
+        assert not any(each.done() for each in slow)
+        database.gate.set()
+        assert {each.result().status_code for each in slow} == {200}
 
 
-class Heartbeat:
-    """An application with a task beside it on the event loop that notes how late it is woken."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._task: asyncio.Task[None] | None = None
-        self.late: list[float] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._beat())
-        await self._app(scope, receive, send)
-
-    async def _beat(self) -> None:
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(_BEAT)
-            self.late.append(time.monotonic() - began - _BEAT)
+def on_an_event_loop() -> bool:
+    """Whether what runs here is run by an event loop, which does nothing else meanwhile."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
-def test_the_largest_answers_hold_up_nothing_else_on_the_event_loop(trail_url: str) -> None:
-    """Each waits for the database, and is then as much work as a request may be."""
-    pages = " ".join(f"p{n}: events(first: 100) {{ nodes {{ {_FIELDS} }} }}" for n in range(5))
-    counts = 'eventCounts(by: ACTOR, filter: {occurredFrom: "2000-01-01T00:00:00Z"}) { events }'
-    settings = IngestSettings(bootstrap_servers=(NO_BROKER,))
-    with (
-        closing(SlowDatabase(trail_url, READER, size=8)) as database,
-        closing(Publisher(settings)) as publisher,
-    ):
-        models = ReadModels(database)
-        app = create_app(
-            models,
-            LogReader(database),
-            publisher,
-            StoreProbes(database),
-            WebSettings(limits=QueryLimits(max_unindexed_days=0)),
-            authentication=authentication(),
-        )
-        heartbeat = Heartbeat(app)
-        with serving(heartbeat) as client:
+class WatchedDatabase(Database):
+    """A database that notes of every query whether an event loop waits for it."""
 
-            def ask() -> None:
-                for query in (f"{{ {pages} }}", f"{{ {counts} }}"):
-                    answer = client.post("/graphql", json={"query": query})
-                    assert "errors" not in answer.json(), answer.text
-                assert client.get("/v1/events?first=100").status_code == 200
+    def __init__(self, url: str) -> None:
+        super().__init__(url, READER, size=4)
+        self.waits: list[bool] = []
 
-            with ThreadPoolExecutor(4) as asking:
-                for done in [asking.submit(ask) for _ in range(4)]:
-                    done.result()
-    assert len(heartbeat.late) > 3 * SLOW / _BEAT / 2
-    # A wait for the database on the event loop would be SLOW at least.
-    assert max(heartbeat.late) < SLOW / 2
+    @contextmanager
+    def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
+        self.waits.append(on_an_event_loop())
+        with super().transaction(read_only=read_only) as connection:
+            yield connection
+
+    @contextmanager
+    def snapshots(self) -> Iterator[Connection]:
+        self.waits.append(on_an_event_loop())
+        with super().snapshots() as connection:
+            yield connection
 
 
-def test_no_callback_of_the_event_loop_waits_for_the_database(
-    trail_url: str, caplog: pytest.LogCaptureFixture
+class WatchedPublisher(Publisher):
+    """A publisher that notes of every publication whether an event loop waits for it."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        super().__init__(settings)
+        self.waits: list[bool] = []
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        self.waits.append(on_an_event_loop())
+        super().publish(messages)
+
+
+def test_the_event_loop_never_waits_for_the_database_or_kafka(
+    trail_url: str, broker: Broker, topic: str
 ) -> None:
-    """By asyncio's own check: in its debug mode it says which callback took longer than allowed."""
-
-    async def ask() -> None:
-        asyncio.get_running_loop().slow_callback_duration = SLOW * 0.8
-        transport = httpx2.ASGITransport(app=app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://test", headers=ADMIN) as client:
-            for query in ASKED:
-                answer = await client.post("/graphql", json={"query": query}, timeout=30)
-                assert "errors" not in answer.json(), answer.json()
-            for path in ("/v1/events?first=10", "/readyz", "/metrics"):
-                assert (await client.get(path, timeout=30)).status_code == 200
-
-    settings = IngestSettings(bootstrap_servers=(NO_BROKER,))
+    settings = IngestSettings(bootstrap_servers=(broker.bootstrap_servers,), publish_timeout_seconds=5)
     with (
-        closing(SlowDatabase(trail_url, READER, size=4)) as database,
-        closing(Publisher(settings)) as publisher,
+        closing(WatchedDatabase(trail_url)) as database,
+        closing(WatchedPublisher(settings)) as publisher,
     ):
         app = create_app(
             ReadModels(database),
             LogReader(database),
             publisher,
             StoreProbes(database),
+            WebSettings(topic=topic, limits=QueryLimits(max_unindexed_days=0)),
+            exports=Exports(database),
             authentication=authentication(),
         )
-        with caplog.at_level(logging.WARNING, logger="asyncio"):
-            asyncio.run(ask(), debug=True)
-    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+        with serving(app) as client:
+            asked = 0
+            for query in QUERIES:
+                answer = client.post("/graphql", json={"query": query}).json()
+                assert "errors" not in answer, answer
+                assert len(database.waits) > asked, query
+                asked = len(database.waits)
+            for path in PATHS:
+                assert client.get(path).status_code == 200, path
+                assert len(database.waits) > asked, path
+                asked = len(database.waits)
+            assert client.post("/v1/events", json=native()).status_code == 202
+            with client.stream(
+                "POST",
+                "/graphql",
+                json={"query": "subscription { eventRecorded(after: 0) { position } }"},
+                headers={"Accept": "text/event-stream"},
+            ) as stream:
+                assert any("position" in line for line in stream.iter_lines())
+            assert len(database.waits) > asked
+            app.state.feed.stop()
+    assert not any(database.waits)
+    assert publisher.waits == [False]

@@ -206,10 +206,8 @@ def test_one_too_many_is_told_to_come_back_and_others_are_answered(
         refused = exporting.get("/v1/export")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
         assert refused.headers["content-type"] == "application/problem+json"
-        begun = time.monotonic()
         assert exporting.get("/v1/events", params={"first": 1}).status_code == 200
         assert exporting.get("/healthz").status_code == 200
-        assert time.monotonic() - begun < 1
     assert eventually(large, "idle in transaction%", 0)
     assert has_a_place_again(exporting)
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from uuid import UUID, uuid4
 
@@ -87,10 +87,16 @@ def test_metrics_count_requests_by_route_and_show_the_log(client: httpx2.Client)
 
 
 class Slow(ReadModels):
-    """Read models whose look-ups take a second."""
+    """Read models whose look-ups take until `gate` is opened."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.asked = threading.Event()
+        self.gate = threading.Event()
 
     def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
-        time.sleep(1)
+        self.asked.set()
+        assert self.gate.wait(60)
         return super().event(event_id, scope)
 
 
@@ -103,15 +109,16 @@ class Defective(ReadModels):
 
 def test_a_slow_query_does_not_hold_up_the_others(serve: Serve, trail_url: str) -> None:
     with closing(Database(trail_url, None)) as database:
-        client = serve(trail_url, models=Slow(database))
-        slow = threading.Thread(target=client.get, args=(f"/v1/events/{UUID(int=1)}",))
-        slow.start()
-        time.sleep(0.2)
-        began = time.monotonic()
-        assert client.get("/healthz").status_code == 200
-        assert client.post("/graphql", json={"query": "{ projections { name } }"}).status_code == 200
-        assert time.monotonic() - began < 0.6
-        slow.join()
+        models = Slow(database)
+        client = serve(trail_url, models=models)
+        with ThreadPoolExecutor(1) as asking:
+            slow = asking.submit(client.get, f"/v1/events/{UUID(int=1)}", timeout=90)
+            assert models.asked.wait(60)
+            assert client.get("/healthz").status_code == 200
+            assert client.post("/graphql", json={"query": "{ projections { name } }"}).status_code == 200
+            assert not slow.done()
+            models.gate.set()
+            assert slow.result().status_code == 404
 
 
 def test_an_unexpected_error_is_a_problem_without_its_text(serve: Serve, trail_url: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import closing
@@ -41,11 +40,17 @@ class Watched:
         self.gate = threading.Event()
         self.gate.set()
         self._publisher = publisher
+        self._asked = 0
 
     def publish(self, messages: Sequence[Message]) -> None:
-        assert self.gate.wait(10)
+        self._asked += 1
+        assert self.gate.wait(60)
         self._publisher.publish(messages)
         self.sizes.append(len(messages))
+
+    def held(self) -> bool:
+        """Whether a publication waits at the gate."""
+        return self._asked > len(self.sizes)
 
     def reach(self, topic: str) -> None:
         self._publisher.reach(topic)
@@ -144,9 +149,7 @@ def test_who_asks_meanwhile_goes_together_and_who_asks_alone_waits_for_nobody(
 def test_fifty_at_once_cost_a_few_publications(broker: Broker, topic: str, publisher: Watched) -> None:
     async def ask(recording: Recording) -> None:
         await recording.keep([look()])
-        began = time.perf_counter()
         assert all(await asyncio.gather(*(recording.keep([look(f"u{n}")]) for n in range(50))))
-        assert time.perf_counter() - began < 2
 
     run(lambda: Recording(publisher, RecordingSettings(topic=topic)), ask)
     assert len(publisher.sizes) <= 4
@@ -158,14 +161,12 @@ def test_the_event_loop_is_not_blocked_while_kafka_is_slow(topic: str, publisher
         await recording.keep([look()])
         publisher.gate.clear()
         waiting = asyncio.create_task(recording.keep([look()]))
-        longest = 0.0
+        await until(publisher.held)
         for _ in range(100):
-            began = time.perf_counter()
             await asyncio.sleep(0.001)
-            longest = max(longest, time.perf_counter() - began)
+        assert publisher.held()
         publisher.gate.set()
         assert await waiting
-        assert longest < 0.5
 
     run(lambda: Recording(publisher, RecordingSettings(topic=topic)), ask)
 
@@ -194,11 +195,9 @@ def test_while_kafka_is_away_answers_are_refused_and_soon_at_once(away: Publishe
     async def ask(recording: Recording) -> None:
         with pytest.raises(UnrecordedError):
             await recording.keep([look()])
-        began = time.perf_counter()
         for _ in range(100):
             with pytest.raises(UnrecordedError):
-                await recording.keep([look()])
-        assert time.perf_counter() - began < 0.2
+                recording.keep([look()]).send(None)  # it waits for nothing, or there would be no error yet
         assert "can't be put on record" in recording.trouble
 
     recording = run(lambda: Recording(away), ask)

@@ -57,7 +57,7 @@ class Served:
             authentication=authentication(kinds),
         )
         self.endpoint: Any = next(route.app for route in self.app.routes if isinstance(route, WebSocketRoute))
-        self._server = Server(self.app, graceful_seconds=8)
+        self._server = Server(self.app, graceful_seconds=30)
         listener = stack.enter_context(listen("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
@@ -259,7 +259,7 @@ def test_when_the_server_stops_every_stream_comes_to_its_end(served: Served) -> 
     with served.socket() as socket:
         subscribe(socket)
         assert served.subscribers(2)
-        assert served.stop() < 4
+        assert served.stop() < 20
         thread.join(timeout=PATIENCE)
         assert "event: complete" in ended[0]
         assert ending(socket) <= {"complete"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -34,10 +35,8 @@ def test_an_answer_waits_until_the_projection_has_the_position(client: httpx2.Cl
     assert client.get("/v1/events", params={"min_position": position}).status_code == 409
     timer = threading.Timer(0.4, trail.project)
     timer.start()
-    began = time.monotonic()
     events = client.get("/v1/events", params={"wait_for_position": position, "first": 1}).json()
     assert events["events"][0]["position"] == position
-    assert 0.2 < time.monotonic() - began < 2
     timer.join()
     assert client.get("/v1/events", params={"min_position": position}).status_code == 200
 
@@ -45,7 +44,7 @@ def test_an_answer_waits_until_the_projection_has_the_position(client: httpx2.Cl
 def test_what_is_not_reached_in_time_is_refused_with_how_far_it_is(client: httpx2.Client) -> None:
     began = time.monotonic()
     answer = client.get("/v1/events", params={"wait_for_position": 1000, "wait_seconds": 0.3})
-    assert 0.25 < time.monotonic() - began < 1.5
+    assert time.monotonic() - began > 0.25
     assert answer.status_code == 409
     [error] = answer.json()["errors"]
     assert (error["field"], error["as_of_position"]) == ("wait_for_position", 59)
@@ -76,25 +75,19 @@ def test_an_own_projection_that_stands_still_is_waited_for_alone(client: httpx2.
 
 def test_many_who_wait_hold_neither_threads_nor_connections(serve: Serve, trail: Trail) -> None:
     client = serve(trail.url, reading_threads=2)
-    with httpx2.Client(
-        base_url=client.base_url, timeout=30, limits=httpx2.Limits(max_connections=60)
-    ) as many:
-        waiting = [
-            threading.Thread(
-                target=many.get,
-                args=("/v1/events",),
-                kwargs={"params": {"wait_for_position": 1000, "wait_seconds": 2}},
-            )
-            for _ in range(50)
-        ]
-        for thread in waiting:
-            thread.start()
-        time.sleep(0.5)
-        began = time.monotonic()
+    [position] = trail.append(an_event(actor={"id": "late"}))
+    params = {"wait_for_position": position, "wait_seconds": 10, "first": 1}
+    limits = httpx2.Limits(max_connections=60)
+    with (
+        httpx2.Client(base_url=client.base_url, timeout=60, limits=limits, headers=client.headers) as many,
+        ThreadPoolExecutor(50) as asking,
+    ):
+        waiting = [asking.submit(many.get, "/v1/events", params=params) for _ in range(50)]
+        time.sleep(0.5)  # until they are there; with too few of them there is nothing to fail
         assert client.get("/v1/events", params={"first": 1}).status_code == 200
-        assert time.monotonic() - began < 0.5
-        for thread in waiting:
-            thread.join()
+        assert not any(each.done() for each in waiting)
+        trail.project()
+        assert {each.result().status_code for each in waiting} == {200}
 
 
 def test_readiness_tells_of_an_analysts_stopped_projection_and_stays_ready(
@@ -118,9 +111,9 @@ def test_readiness_tells_of_an_analysts_stopped_projection_and_stays_ready(
 def test_all_operations_of_a_request_wait_together_no_longer_than_one(
     client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graphql_api.context.MAX_SECONDS", 0.5)
+    monkeypatch.setattr("graphql_api.context.MAX_SECONDS", 1)
     operation = {"query": "{ events(first: 1, waitForPosition: 1000, waitSeconds: 5) { asOfPosition } }"}
     began = time.monotonic()
     answers = client.post("/graphql", json=[operation] * 5).json()
-    assert 0.45 < time.monotonic() - began < 1.5
+    assert 0.95 < time.monotonic() - began < 4  # it would be 5 one after the other
     assert {answer["errors"][0]["extensions"]["code"] for answer in answers} == {"POSITION_NOT_REACHED"}

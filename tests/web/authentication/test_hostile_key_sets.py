@@ -82,7 +82,7 @@ def test_an_answer_that_is_none_is_an_issuer_that_is_away(said: bytes) -> None:
 def test_an_issuer_that_answers_byte_by_byte_is_given_up() -> None:
     def drip(connection: socket.socket) -> None:
         connection.sendall(HEAD)
-        for _ in range(100):
+        for _ in range(300):
             connection.sendall(b" ")
             time.sleep(0.1)
 
@@ -90,7 +90,7 @@ def test_an_issuer_that_answers_byte_by_byte_is_given_up() -> None:
         began = time.monotonic()
         with pytest.raises(UnavailableError):
             fetcher(url, f"{url}/keys", seconds=0.5)()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
 
 
 def test_a_known_key_does_not_wait_for_an_issuer_that_hangs() -> None:
@@ -113,7 +113,7 @@ def test_a_known_key_does_not_wait_for_an_issuer_that_hangs() -> None:
         assert all(found)
         return took
 
-    assert asyncio.run(find()) < 2
+    assert asyncio.run(find()) < 10
 
 
 def test_one_who_goes_away_does_not_spoil_the_fetch_for_those_who_wait() -> None:

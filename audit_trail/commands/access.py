@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from audit_trail.commands.terminal import out
+from audit_trail.commands.terminal import moment, out
 from audit_trail.settings import load
 from domain.errors import Reason, RejectedError
 
@@ -28,8 +28,9 @@ def decide(
     ],
     reason: Annotated[str, typer.Option(help="Why it was decided so.")],
     until: Annotated[
-        str, typer.Option(help="It ends then: a date (UTC) or a time with its offset. Without, it goes on.")
-    ] = "",
+        str | None,
+        typer.Option(help="It ends then: a date (UTC) or a time with its offset. Without, it goes on."),
+    ] = None,
 ) -> None:
     """Decide whether a patient sees which of the staff dealt with the record.
 
@@ -47,7 +48,10 @@ def decide(
         raise RejectedError(Reason.MISSING_FIELD, "a decision needs a patient and a reason", field=missing)
     check_identifier("patient", patient)
     now = datetime.now(UTC)
-    decision = Decision(names, _moment(until, now) if until else None)
+    ends = None if until is None else moment("--until", until)
+    if ends is not None and ends <= now:
+        raise RejectedError(Reason.INVALID_FIELD, "this is over already", field="--until")
+    decision = Decision(names, ends)
     event = decision_event(
         patient, decision, by=operator(), reason=reason.strip(), at=now, source=own_source()
     )
@@ -56,21 +60,3 @@ def decide(
     with closing(Publisher(components.ingest_settings(settings))) as publisher:
         publisher.publish([Message(settings.kafka_topics[0], patient.encode(), encode_event(event))])
     out.print(f"decided: event {event.event_id}")
-
-
-def _moment(text: str, now: datetime) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise _wrong("give a date, or a time with its offset such as 2026-06-01T08:00:00+02:00") from exc
-    if moment.utcoffset() is None:
-        if len(text) > len("2026-06-01"):
-            raise _wrong("give the time with its offset")
-        moment = moment.replace(tzinfo=UTC)
-    if moment <= now:
-        raise _wrong("this is over already")
-    return moment
-
-
-def _wrong(message: str) -> RejectedError:
-    return RejectedError(Reason.INVALID_FIELD, message, field="--until")

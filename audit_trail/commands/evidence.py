@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from audit_trail import components
-from audit_trail.commands.terminal import Unrecorded
+from audit_trail.commands.terminal import Unrecorded, moment
 from audit_trail.settings import load
 from domain.errors import ConfigurationError, Reason, RejectedError
 
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
 
 def evidence(
     out: Annotated[Path, typer.Option(help="The folder to write, or a file that ends in .zip.")],
-    patient: Annotated[str, typer.Option(help="Events about this patient.")] = "",
-    user: Annotated[str, typer.Option(help="Events in which this user acted.")] = "",
-    device: Annotated[str, typer.Option(help="Events about or of this device.")] = "",
+    patient: Annotated[str | None, typer.Option(help="Events about this patient.")] = None,
+    user: Annotated[str | None, typer.Option(help="Events in which this user acted.")] = None,
+    device: Annotated[str | None, typer.Option(help="Events about or of this device.")] = None,
     event: Annotated[
         list[str] | None, typer.Option(help="The event with this id; may be given again. Alone.")
     ] = None,
     since: Annotated[
-        str, typer.Option("--from", help="Occurred then or later: a date (UTC) or a time with its offset.")
-    ] = "",
-    until: Annotated[str, typer.Option("--to", help="Occurred before then.")] = "",
+        str | None,
+        typer.Option("--from", help="Occurred then or later: a date (UTC) or a time with its offset."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Occurred before then.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the kit that is there.")] = False,
     unrecorded: Unrecorded = None,
 ) -> None:
@@ -51,13 +52,14 @@ def evidence(
     from projections.read_models import ReadModels
 
     subjects = {"patient": patient, "user": user, "device": device}
-    asked: dict[str, str | list[str]] = {name: text for name, text in subjects.items() if text}
+    asked: dict[str, str | list[str]] = {name: text for name, text in subjects.items() if text is not None}
     ids = event or []
-    if bool(asked) == bool(ids) or (ids and (since or until)):
+    times = {name: text for name, text in {"from": since, "to": until}.items() if text is not None}
+    if bool(asked) == bool(ids) or (ids and times):
         raise ConfigurationError(
             "say which events: --patient, --user, --device (with --from, --to), or --event alone"
         )
-    moments = {name: _moment(name, text) for name, text in {"from": since, "to": until}.items() if text}
+    moments = {name: moment(f"--{name}", text) for name, text in times.items()}
     require_free(out, force=force)
     settings = load()
     with (
@@ -143,19 +145,3 @@ def _positions(
             break
         page = models.events(filter, PageRequest(last=MAX_PAGE, before=page.events[0].position))
     return found, as_of
-
-
-def _moment(name: str, text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise RejectedError(
-            Reason.INVALID_FIELD,
-            "a date such as 2026-03-01, or a time such as 2026-03-01T08:00:00+01:00",
-            field=f"--{name}",
-        ) from exc
-    if moment.tzinfo is not None:
-        return moment
-    if len(text) == len("2026-03-01") and "T" not in text:
-        return moment.replace(tzinfo=UTC)
-    raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset, such as Z", field=f"--{name}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +11,7 @@ import typer
 from rich.status import Status
 
 from audit_trail import components
-from audit_trail.commands.terminal import Unrecorded, out
+from audit_trail.commands.terminal import Unrecorded, moment, out
 from audit_trail.settings import load
 from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
 
@@ -79,7 +78,7 @@ def export(
         typer.Option("--emergency/--no-emergency", help="Emergency access or not.", rich_help_panel=_EVENTS),
     ] = None,
     occurred_from: Annotated[
-        str | None, _text("Occurred then or later; a time with its offset, such as 2026-03-01T00:00:00Z.")
+        str | None, _text("Occurred then or later: a date (UTC) or a time with its offset.")
     ] = None,
     occurred_until: Annotated[str | None, _text("Occurred before then.")] = None,
     type_prefix: Annotated[str | None, _text("The event type begins with this, such as record.")] = None,
@@ -114,8 +113,8 @@ def export(
             purposes=tuple(purpose or ()),
             source=source,
             emergency=emergency,
-            occurred_from=_moment("occurred_from", occurred_from),
-            occurred_until=_moment("occurred_until", occurred_until),
+            occurred_from=None if occurred_from is None else moment("--occurred-from", occurred_from),
+            occurred_until=None if occurred_until is None else moment("--occurred-until", occurred_until),
             type_prefix=type_prefix,
             actor_prefix=actor_prefix,
             address_prefix=address_prefix,
@@ -204,15 +203,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equal:
         raise RejectedError(Reason.INVALID_FIELD, "give COLUMN=VALUE", field="--where")
     return name, value
-
-
-def _moment(name: str, text: str | None) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise RejectedError(
-            Reason.INVALID_FIELD, "no time such as 2026-03-01T00:00:00Z", field=_option(name)
-        ) from exc
 
 
 def _option(field: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from datetime import UTC, date, datetime, time
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
+
+from domain.errors import Reason, RejectedError
 
 out = Console(width=None if sys.stdout.isatty() else 1000)  # for a pipe, one row is one line
 
@@ -31,3 +35,18 @@ def plain(text: str) -> Text:
 def visible(text: str) -> str:
     """`text` with what is no printable character written as an escape."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def moment(option: str, text: str) -> datetime:
+    """The instant that an option names: the begin of a date in UTC, or a time with offset. Raises `RejectedError`."""
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time(), UTC)
+    with suppress(ValueError):
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            return found
+    raise RejectedError(
+        Reason.INVALID_FIELD,
+        "give a date such as 2026-03-01, or a time with its offset such as 2026-03-01T08:00:00+01:00",
+        field=option,
+    )

@@ -86,8 +86,9 @@ def new(
     patient: Patients = None,
     device: Devices = None,
     expires: Annotated[
-        str, typer.Option(help="How long it is good, in hours or days: 12h, 365d; until revoked when absent.")
-    ] = "",
+        str | None,
+        typer.Option(help="How long it is good, in hours or days: 12h, 365d; until revoked when absent."),
+    ] = None,
     file: Register = None,
 ) -> None:
     """Make a token, keep its digest in the file, and print it: this once, nobody can read it again."""
@@ -149,8 +150,8 @@ def _file(given: Path | None) -> Path:
     return file
 
 
-def _end(text: str) -> datetime | None:
-    if not text:
+def _end(text: str | None) -> datetime | None:
+    if text is None:
         return None
     match = _DURATION.fullmatch(text)
     if match is None:

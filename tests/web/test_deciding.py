@@ -90,8 +90,8 @@ def test_a_command_decides_too(broker: Broker, topic: str) -> None:
     assert str(event.event_id) in done.stdout
     assert decision_of(event) == Decision(names=True, until=at(0).replace(year=2037, month=1, day=1, hour=0))
     assert [patient.id for patient in event.patients] == ["17"]
-    for wrong in (["--names", "--until", "2020-01-01"], ["--names", "--until", "soon"]):
-        refused = run(*asked, *wrong, settings=settings)
+    for wrong in ("2020-01-01", "soon", ""):
+        refused = run(*asked, "--names", "--until", wrong, settings=settings)
         assert (refused.returncode, "--until" in refused.stderr) == (1, True)
     assert run(*asked, settings=settings).returncode == 2
 

@@ -52,7 +52,7 @@ def test_killed_in_mid_stream_it_loses_and_doubles_nothing(
     for _ in range(2):
         before = query(COUNTS)[0][0]
         process = subprocess.Popen(
-            [*command, settings.group_id, "static"], cwd=ROOT, stdout=subprocess.DEVNULL
+            [*command, settings.group_id, "static", "0.2"], cwd=ROOT, stdout=subprocess.DEVNULL
         )
         until = time.monotonic() + 30
         while query(COUNTS)[0][0] == before and time.monotonic() < until:

@@ -23,7 +23,7 @@ from projections.filters import EventFilter, PageRequest
 from projections.read_models import DEFAULT_LIMIT
 from projections.scoped_answers import shown_device, shown_patient, shown_service, shown_user
 from projections.scoped_events import ScopedEvents
-from projections.scoped_questions import NAMES, asked_of_table
+from projections.scoped_questions import NAMES, asked_of_table, patients_named
 from projections.scoped_tables import patients_of, require_table
 from projections.table_pages import LiveProjection, RowPage, RowRequest
 
@@ -43,14 +43,16 @@ class ScopedModels(ScopedEvents):
 
     def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
         """Who dealt with a patient: for who sees all events, and for the patient."""
-        hidden = self._hidden(Operation.READ_PATIENT, id)
+        with self._asking("patient", {"id": id, "limit": limit}, [id]):
+            hidden = self._hidden(Operation.READ_PATIENT, id)
         found = self._models.patient(id, limit)
         self._note_subject("patient", id, limit, found is not None, [id])
         return None if found is None else shown_patient(found, hidden)
 
     def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
         """What a user did: for who sees all events, and for that user."""
-        hidden = self._hidden(Operation.READ_USER, id)
+        with self._asking("user", {"id": id, "limit": limit}):
+            hidden = self._hidden(Operation.READ_USER, id)
         found = self._models.user(id, limit)
         if found is None:
             self._note_subject("user", id, limit, False, [])
@@ -61,24 +63,27 @@ class ScopedModels(ScopedEvents):
 
     def device(self, id: str, limit: int = DEFAULT_LIMIT) -> DeviceActivity | None:
         """A device over time."""
-        hidden = self._hidden(Operation.READ_DEVICE, id)
+        with self._asking("device", {"id": id, "limit": limit}):
+            hidden = self._hidden(Operation.READ_DEVICE, id)
         found = self._models.device(id, limit)
         self._note_subject("device", id, limit, found is not None, [])
         return None if found is None else shown_device(found, hidden)
 
     def service(self, id: str, limit: int = DEFAULT_LIMIT) -> ServiceActivity | None:
         """A service over time: for who sees all events, and for its owner."""
-        hidden = self._scope.hidden(Operation.READ_SERVICE, id)
+        with self._asking("service", {"id": id, "limit": limit}):
+            hidden = self._scope.hidden(Operation.READ_SERVICE, id)
         found = self._models.service(id, limit)
         self._note_subject("service", id, limit, found is not None, [])
         return None if found is None else shown_service(found, hidden)
 
     def resource(self, type: str, id: str) -> ResourceActivity | None:
         """When a resource was touched."""
-        self._hidden(Operation.READ_RESOURCE, id)
+        asked, patients = {"type": type, "id": id}, patients_named(type, id)
+        with self._asking("resource", asked, patients):
+            self._hidden(Operation.READ_RESOURCE, id)
         found = self._models.resource(type, id)
-        patients = [id.rpartition("/")[2]] if found is not None and type == "Patient" else []
-        self._reads.note("resource", {"type": type, "id": id}, int(found is not None), patients)
+        self._reads.note("resource", asked, int(found is not None), patients if found is not None else [])
         return found
 
     def projections(self) -> list[ProjectionStatus]:
@@ -88,21 +93,24 @@ class ScopedModels(ScopedEvents):
 
     def projection(self, name: str) -> LiveProjection | None:
         """Which tables a projection has, for who may read these."""
-        self._scope.hidden(Operation.READ_TABLES)
-        found = self._models.projection(name)
-        if found is not None:
-            require_table(self._scope, own=found.own)
+        with self._asking("projection", {"projection": name}):
+            self._scope.hidden(Operation.READ_TABLES)
+            found = self._models.projection(name)
+            if found is not None:
+                require_table(self._scope, own=found.own)
         return found
 
     def table_rows(self, request: RowRequest) -> RowPage:
         """Rows of a table, which no rule of rows or fields holds for: see `scoped_tables.require_table`."""
-        hidden = self._scope.hidden(Operation.READ_TABLES)
-        if hidden:
-            live = self._models.projection(request.projection)
-            # One that is not there is told as such by the read model.
-            require_table(self._scope, own=live is None or live.own)
+        asked = asked_of_table(request)
+        with self._asking("table_rows", asked):
+            hidden = self._scope.hidden(Operation.READ_TABLES)
+            if hidden:
+                live = self._models.projection(request.projection)
+                # One that is not there is told as such by the read model.
+                require_table(self._scope, own=live is None or live.own)
         found = self._models.table_rows(request)
-        self._reads.note("table_rows", asked_of_table(request), len(found.rows), patients_of(found))
+        self._reads.note("table_rows", asked, len(found.rows), patients_of(found))
         return found
 
     def _hidden(self, operation: Operation, id: str) -> frozenset[Part]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +14,20 @@ from domain.access.looks import is_echo, patients_told
 from domain.access.named import is_name
 from domain.access.reads import Reads
 from domain.access.scope import Scope
-from domain.errors import ConflictError, Reason
+from domain.errors import AccessDeniedError, ConflictError, Reason
 from domain.event import RecordedEvent
 from projections.counts import CountBy, EventCounts
 from projections.filters import EventFilter, EventPage, PageRequest, check_page
 from projections.history import ChangePage, HistoryPlace
 from projections.read_models import DEFAULT_LIMIT, ReadModels
-from projections.scoped_questions import asked_of, parts_of, patients_asked, patients_counted, scope_filter
+from projections.scoped_questions import (
+    asked_of,
+    parts_of,
+    patients_asked,
+    patients_counted,
+    patients_named,
+    scope_filter,
+)
 
 
 class ScopedEvents:
@@ -33,7 +41,13 @@ class ScopedEvents:
     def scope_for(self, filter: EventFilter, by: CountBy | None = None) -> EventFilter | None:
         """See ReadModels. Raises `AccessDeniedError` when nothing may be asked so."""
         operation = Operation.READ_EVENTS if by is None else Operation.COUNT_EVENTS
-        return self._rows(operation, self._parts(filter, by))
+        try:
+            return self._rows(operation, self._parts(filter, by))
+        except AccessDeniedError:
+            name = "events" if by is None else "event_counts"
+            asked = asked_of(filter, by=None if by is None else by.value)
+            self._reads.refuse(name, asked, patients_asked(filter))
+            raise
 
     def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
         """See ReadModels. Raises `AccessDeniedError` when nothing may be asked so."""
@@ -47,10 +61,13 @@ class ScopedEvents:
 
     def event(self, event_id: UUID) -> RecordedEvent | None:
         """See ReadModels. What is out of the scope is not there."""
-        found = self._models.event(event_id, scope=self._rows(Operation.READ_EVENTS))
+        asked = {"id": str(event_id)}
+        with self._asking("event", asked):
+            scope = self._rows(Operation.READ_EVENTS)
+        found = self._models.event(event_id, scope=scope)
         events = [] if found is None else [found]
         shown = self._shown(events)
-        self._note("event", {"id": str(event_id)}, events, shown)
+        self._note("event", asked, events, shown)
         return shown[0] if shown else None
 
     def event_counts(self, filter: EventFilter, by: CountBy, limit: int = DEFAULT_LIMIT) -> EventCounts:
@@ -70,9 +87,11 @@ class ScopedEvents:
         self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = None
     ) -> ChangePage:
         """See ReadModels. The changes that events within the scope made, values only where they are seen."""
-        scope = self._rows(
-            Operation.READ_EVENTS, self._parts(EventFilter(resource_type=type, resource_id=id))
-        )
+        asked = asked_of(EventFilter(), type=type, id=id, path=path, limit=limit, after=after)
+        with self._asking("resource_changes", asked, patients_named(type, id)):
+            scope = self._rows(
+                Operation.READ_EVENTS, self._parts(EventFilter(resource_type=type, resource_id=id))
+            )
         told: dict[int, tuple[str, ...]] = {}
 
         def show(recorded: RecordedEvent) -> RecordedEvent:
@@ -82,9 +101,17 @@ class ScopedEvents:
 
         found = self._models.resource_changes(type, id, path, limit, after, scope=scope, shown=show)
         patients = [id for change in found.changes for id in told[change.position]]
-        asked = asked_of(EventFilter(), type=type, id=id, path=path, limit=limit, after=after)
         self._reads.note("resource_changes", asked, len(found.changes), patients)
         return found
+
+    @contextmanager
+    def _asking(self, name: str, asked: Mapping[str, Any], patients: Collection[str] = ()) -> Iterator[None]:
+        """Note the question when it may not be asked. `patients`: whom it names."""
+        try:
+            yield
+        except AccessDeniedError:
+            self._reads.refuse(name, asked, patients)
+            raise
 
     def _rows(self, operation: Operation, parts: Iterable[Part] = ()) -> EventFilter | None:
         return scope_filter(self._scope.rows(operation, frozenset(parts)))

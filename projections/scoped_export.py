@@ -9,12 +9,15 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from domain.access.grants import Operation
+from domain.access.reads import Reads
 from domain.access.scope import Scope
+from domain.errors import AccessDeniedError
 from domain.event import RecordedEvent
 from projections.export import ExportRequest, Opened, Source
 from projections.export_columns import Batch, ExportColumn
+from projections.export_told import asked_of_export
 from projections.read_models import ReadModels
-from projections.scoped_questions import parts_of, scope_filter
+from projections.scoped_questions import parts_of, patients_asked, scope_filter
 from projections.scoped_tables import require_table
 
 
@@ -29,18 +32,23 @@ class Opening(Protocol):
 class ScopedExports:
     """See `projections.export.Exports`, of which it is the part that HTTP uses."""
 
-    def __init__(self, exports: Opening, models: ReadModels, scope: Scope) -> None:
+    def __init__(self, exports: Opening, models: ReadModels, scope: Scope, reads: Reads) -> None:
         self._exports = exports
         self._models = models
         self._scope = scope
+        self._reads = reads
 
     def check(self, request: ExportRequest) -> None:
         """Raise `AccessDeniedError` when this can't be exported, whatever there is. It asks no database."""
-        self._scope.require(Operation.EXPORT)
-        if request.table is not None:
-            self._scope.hidden(Operation.READ_TABLES)
-        else:
-            self._scope.rows(Operation.EXPORT, parts_of(request.filter, self._scope.principal.patients))
+        try:
+            self._scope.require(Operation.EXPORT)
+            if request.table is not None:
+                self._scope.hidden(Operation.READ_TABLES)
+            else:
+                self._scope.rows(Operation.EXPORT, parts_of(request.filter, self._scope.principal.patients))
+        except AccessDeniedError:
+            self._reads.refuse("export", asked_of_export(request), patients_asked(request.filter))
+            raise
 
     @contextmanager
     def open(self, request: ExportRequest) -> Iterator[Opened]:

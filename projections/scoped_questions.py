@@ -9,6 +9,7 @@ from msgspec import to_builtins
 
 from domain.access.bounding import said_of
 from domain.access.grants import ALL, Part, Rows
+from domain.access.looks import PATIENT
 from domain.access.named import is_name
 from projections.counts import CountBy
 from projections.export_manifest import given_of
@@ -55,6 +56,11 @@ def _ids(filter: EventFilter) -> set[str]:
 def patients_asked(filter: EventFilter) -> frozenset[str]:
     """The patients that a question names."""
     return frozenset().union(*(_named(each) for each in filter.every()))
+
+
+def patients_named(type: str, id: str) -> list[str]:
+    """The patient that a resource is, if it is one."""
+    return [id.rpartition("/")[2]] if type == PATIENT else []
 
 
 def patients_counted(filter: EventFilter) -> list[str]:

@@ -77,7 +77,7 @@ class Access:
     ) -> Context:
         """What one GraphQL operation reads through; `others` and `options` are those of `Context`."""
         scope = await self.scope(principal)
-        reads = Reads() if looking is None else looking.reads
+        reads = reads_of(looking)
 
         async def anew() -> ScopedModels:
             return ScopedModels(self._models, await self.scope(principal), reads)
@@ -94,13 +94,17 @@ class Access:
 
     async def models_of(self, connection: HTTPConnection) -> ScopedModels:
         """The read models for one request. What it reads is noted for the record of reads, where there is one."""
-        looking = looking_at(connection)
-        reads = Reads() if looking is None else looking.reads
-        return ScopedModels(self._models, await self.scope_of(connection), reads)
+        return ScopedModels(self._models, await self.scope_of(connection), reads_of(looking_at(connection)))
 
     async def exports_of(self, connection: HTTPConnection, exports: Opening) -> ScopedExports:
         """Exports for one request."""
-        return ScopedExports(exports, self._models, await self.scope_of(connection))
+        scope = await self.scope_of(connection)
+        return ScopedExports(exports, self._models, scope, reads_of(looking_at(connection)))
+
+
+def reads_of(looking: Looking | None) -> Reads:
+    """Where the questions of a request are noted, which go nowhere where reads are not recorded."""
+    return Reads() if looking is None else looking.reads
 
 
 def _is_decided(principal: Principal | None) -> bool:

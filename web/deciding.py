@@ -18,9 +18,10 @@ from domain.validation import check, encode_event
 from graphql_api.reading import Threads
 from ingest.publishing import Message
 from projections.filters import check_identifier
-from web.access import Access
+from web.access import Access, reads_of
 from web.asking import Identifier
 from web.documenting import answer, problems
+from web.looking import looking_at
 from web.problems import problem
 from web.publishing import Publisher
 from web.settings import WebSettings
@@ -83,6 +84,8 @@ def deciding_routes(
         id: Identifier,
     ) -> Response:
         scope = await access.scope_of(request)
+        if not scope.may(Operation.DECIDE):
+            reads_of(looking_at(request)).refuse("decide", {"patient": id}, [id])
         scope.require(Operation.DECIDE)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
@@ -112,12 +115,13 @@ def _decision(body: bytes) -> StaffDisclosure:
     try:
         said = msgspec.json.decode(body, type=StaffDisclosure)
     except msgspec.ValidationError as exc:
-        _, _, path = str(exc).partition("$.")
-        raise RejectedError(
-            Reason.INVALID_FIELD,
-            "send `names`, `reason`, which says something, and `until`, if it ends",
-            field=path.rstrip("`"),
-        ) from exc
+        field = str(exc).partition("$.")[2].rstrip("`")
+        message = (
+            "send a time with its offset, such as 2037-01-01T00:00:00Z"
+            if field == "until"
+            else "send `names`, `reason`, which says something, and `until`, if it ends"
+        )
+        raise RejectedError(Reason.INVALID_FIELD, message, field=field) from exc
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise InvalidEventError(Reason.INVALID_JSON, "the body is not JSON") from exc
     if said.until is not None and said.until <= datetime.now(UTC):

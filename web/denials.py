@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from domain.access.looks import Look, denied_event
 from domain.access.principal import Principal
+from domain.access.reads import NOTHING, Taken
 from domain.event import Source
 from web.recording import Recording
 
@@ -35,7 +36,8 @@ class _Window:
     ends: asyncio.TimerHandle
     told: int = 0
     counted: int = 0
-    last: tuple[Principal | None, Look] | None = None
+    common: tuple[Principal | None, Look, Taken] | None = None
+    """What is the same in all that were counted."""
 
 
 class Denials:
@@ -59,8 +61,8 @@ class Denials:
         self._left = in_all
         self._windows: dict[str, _Window] = {}
 
-    def note(self, principal: Principal | None, look: Look) -> None:
-        """One attempt."""
+    def note(self, principal: Principal | None, look: Look, refused: Taken = NOTHING) -> None:
+        """One attempt. `refused`: what was asked in vain."""
         address = network(look.client_address)
         if principal is not None:
             address = f"{principal.issuer or ''} {principal.id} {address}"
@@ -73,10 +75,14 @@ class Denials:
         if window.told < self._most and self._left > 0:
             window.told += 1
             self._left -= 1
-            self._recording.later([denied_event(principal, look, self._source)])
+            self._recording.later([denied_event(principal, look, self._source, refused)])
         else:
             window.counted += 1
-            window.last = (principal, look)
+            if window.common is None:
+                window.common = principal, look, refused
+            else:
+                who, how, _ = window.common
+                window.common = principal if principal == who else None, _common(how, look), NOTHING
 
     def close(self) -> None:
         """Put what was only counted on record; before the recording is closed."""
@@ -87,17 +93,27 @@ class Denials:
         window = self._windows.pop(address)
         window.ends.cancel()
         self._left += window.told
-        if window.last is None:
+        if window.common is None:
             return
-        count = window.counted
-        principal, look = window.last
-        if count > 1:  # what differs from one to the other is not told
-            principal = None
-            look = replace(look, operation=None, document=None, path=None, method=None)
-        if address == _OTHERS:
-            look = replace(look, client_address=None, user_agent=None)
+        principal, look, refused = window.common
         seconds = time.monotonic() - window.began
-        self._recording.later([denied_event(principal, look, self._source, count=count, seconds=seconds)])
+        event = denied_event(principal, look, self._source, refused, count=window.counted, seconds=seconds)
+        self._recording.later([event])
+
+
+def _common(one: Look, other: Look) -> Look:
+    """The later look without what is not the same in both. Of two addresses of one network it is the network."""
+    differing: dict[str, str | None] = {
+        field: None
+        for field in ("via", "method", "path", "status", "user_agent", "operation", "document", "reason")
+        if getattr(one, field) != getattr(other, field)
+    }
+    if one.address != other.address:
+        differing["address"] = ""
+    if one.client_address != other.client_address:
+        same = network(one.client_address) == network(other.client_address)
+        differing["client_address"] = network(other.client_address) if same else None
+    return replace(other, correlation_id="", duration_ms=None, **differing)
 
 
 def network(address: str | None) -> str:

@@ -44,7 +44,7 @@ class Recorder:
     def denied(self, scope: Scope, status: int, reason: str) -> None:
         """Put a 401 or 403 on record."""
         looking = looking_at(scope) or self.looking(scope)
-        self.denials.note(looking.principal, looking.look(status=status, reason=reason))
+        looking.denied(reason, status)
 
     async def close(self) -> None:
         """Put on record what waits."""
@@ -132,9 +132,10 @@ class Looking:
         """What was read is not told to anybody."""
         self.reads.take()
 
-    def denied(self, reason: str) -> None:
-        """A part of the answer was refused for want of rights."""
-        self._recorder.denials.note(self.principal, self.look(status=403, reason=reason))
+    def denied(self, reason: str, status: int | None = None) -> None:
+        """What was asked, or a part of it, was refused for want of rights."""
+        look = self.look(status=status, reason=reason)
+        self._recorder.denials.note(self.principal, look, self.reads.take_refused())
 
     def look(
         self, *, status: int | None = None, stage: Stage | None = None, reason: str | None = None

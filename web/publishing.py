@@ -14,13 +14,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from domain.access.grants import Operation
+from domain.access.reads import Reads
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
 from graphql_api.reading import Threads
 from ingest.publishing import Message
 from interop.decoding import decode
-from web.access import Access
+from web.access import Access, reads_of
 from web.documenting import NATIVE_EXAMPLE, answer, problems
 from web.looking import looking_at
 from web.problems import problem
@@ -132,6 +133,7 @@ def publishing_routes(
     async def publish(request: Request) -> Response:
         scope = await access.scope_of(request)
         scope.require(Operation.PUBLISH)
+        looking = looking_at(request)
         body = await request.body()
         if places.locked():
             return problem(
@@ -143,13 +145,19 @@ def publishing_routes(
             until = time.monotonic() + settings.publishing_wait
             try:
                 response, denied = await threads.run(
-                    _publish, publisher, scope, settings, body, list(request.headers.items()), until
+                    _publish,
+                    publisher,
+                    scope,
+                    reads_of(looking),
+                    settings,
+                    body,
+                    list(request.headers.items()),
+                    until,
                 )
             except _UnreadableError as exc:
                 return exc.response
-        looking = looking_at(request)
         if denied and looking is not None:
-            looking.denied("a report that these credentials may not make, among others")
+            looking.denied("a report that these credentials may not make, among others", response.status_code)
         return response
 
     return router
@@ -158,6 +166,7 @@ def publishing_routes(
 def _publish(
     publisher: Publisher,
     scope: Scope,
+    reads: Reads,
     settings: WebSettings,
     body: bytes,
     headers: list[tuple[str, str]],
@@ -169,28 +178,43 @@ def _publish(
     kept = _kafka_headers(headers)
     items: list[Item] = []
     messages: list[Message] = []
-    denied: AccessDeniedError | None = None
+    taken: dict[UUID, AuditEvent] = {}
+    refused: list[AuditEvent] = []
     for index, value in enumerate(_split(body, headers, settings.max_publish_events)):
         try:
             event = decode(value, kept, max_bytes=settings.max_message_bytes).event
-            scope.require_report(event)
+            _check_alone(event, taken)
         except RejectedError as exc:
             items.append(Item(index=index, reason=exc.reason, field=exc.field, message=exc.message))
+            continue
+        try:
+            scope.require_report(event)
         except AccessDeniedError as exc:
-            denied = exc
+            refused.append(event)
             items.append(Item(index=index, message=str(exc)))
-        else:
-            items.append(Item(index=index, event_id=event.event_id))
-            messages.append(Message(settings.topic, _key(event), value, kept))
-    if denied is not None and all(item.event_id is None and item.reason is None for item in items):
-        raise denied
+            continue
+        items.append(Item(index=index, event_id=event.event_id))
+        messages.append(Message(settings.topic, _key(event), value, kept))
+    if refused:
+        services = dict.fromkeys(event.source.service for event in refused)
+        reads.refuse("publish", {"sources": [*services], "types": [*dict.fromkeys(e.type for e in refused)]})
+    if len(refused) == len(items):
+        raise AccessDeniedError(Operation.PUBLISH)
     if not messages:
         errors = [msgspec.to_builtins(item) for item in items]
-        return problem(422, "no item is a valid audit event", errors=errors), denied is not None
+        return problem(422, "no item is a valid audit event", errors=errors), bool(refused)
     publisher.publish(messages)
     answered = Accepted(accepted=len(messages), rejected=len(items) - len(messages), events=items)
     response = Response(msgspec.json.encode(answered), 202, media_type="application/json")
-    return response, denied is not None
+    return response, bool(refused)
+
+
+def _check_alone(event: AuditEvent, taken: dict[UUID, AuditEvent]) -> None:
+    """Raise when another event of the request has the same id: one of the two would become a dead letter."""
+    if taken.setdefault(event.event_id, event) != event:
+        raise RejectedError(
+            Reason.CONFLICT, "an earlier item has this id, and other content", field="event_id"
+        )
 
 
 def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[bytes]:

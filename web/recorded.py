@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, MutableMapping
+from collections.abc import AsyncGenerator, MutableMapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -80,9 +80,12 @@ async def marked(request: Request, answer: MutableMapping[str, Any]) -> None:
     looking = looking_at(request)
     if looking is None or looking.streams:
         return
-    for error in answer.get("errors") or ():
-        if (error.get("extensions") or {}).get("code") == Code.FORBIDDEN:
-            looking.denied(f"not allowed: {'.'.join(map(str, error.get('path') or ()))}")
+    refused = [
+        error.get("path")
+        for error in answer.get("errors") or ()
+        if (error.get("extensions") or {}).get("code") == Code.FORBIDDEN
+    ]
+    _note_refused(looking, refused, 200)
     try:
         await looking.keep(200)
     except UnrecordedError:
@@ -96,9 +99,10 @@ async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None])
     looking.streams = True
     async with aclosing(results):
         async for result in results:
-            for error in result.errors or ():
-                if (error.extensions or {}).get("code") == Code.FORBIDDEN:
-                    looking.denied(f"not allowed: {'.'.join(map(str, error.path or ()))}")
+            errors = [
+                each for each in result.errors or () if (each.extensions or {}).get("code") == Code.FORBIDDEN
+            ]
+            _note_refused(looking, [error.path for error in errors])
             try:
                 await looking.keep(stage=Stage.DELIVERED)
             except UnrecordedError as exc:
@@ -107,3 +111,12 @@ async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None])
             if looking.flagged:
                 result.extensions = {**(result.extensions or {}), "recorded": False}
             yield result
+
+
+def _note_refused(
+    looking: Looking, paths: Sequence[Sequence[str | int] | None], status: int | None = None
+) -> None:
+    """The parts of one answer that were refused, as one attempt."""
+    if paths:
+        parts = dict.fromkeys(".".join(map(str, path or ())) for path in paths)
+        looking.denied(f"not allowed: {', '.join(parts)}", status)

@@ -17,8 +17,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.access.bounding import bounded, identifier, name
+from domain.access.named import is_name
 from domain.access.principal import Principal
-from domain.access.reads import Read
+from domain.access.reads import NOTHING, Read, Taken
 from domain.event import (
     Action,
     Actor,
@@ -41,6 +42,9 @@ MAX_PATIENTS = 500
 """Patients of one event. A look that told of more is several events with one correlation id."""
 MAX_BYTES = 256 << 10
 """Of one event, whatever is in it; what may be set as the longest message can be less."""
+PATIENT = "Patient"
+"""The type of the resource that a patient is in whom a refused question named; see `denied_event`."""
+_MAX_NAMED = 50
 _MAX_QUESTIONS = 40
 _QUESTION_BYTES = 16 << 10
 _QUESTIONS_SHARE = 4
@@ -69,10 +73,10 @@ class Look(Struct, frozen=True, kw_only=True):
     """How was asked. `address` is what was asked, such as ``/v1/events``; `document` the SHA-256 of a GraphQL document.
 
     `path` is without the query, which may hold anything. `reason` says why a look did not succeed, `why` what it
-    was for, as whoever looked says.
+    was for, as whoever looked says. `via` is absent of looks that came by several ways.
     """
 
-    via: Via
+    via: Via | None
     address: str
     correlation_id: str
     at: datetime
@@ -110,11 +114,11 @@ def read_events(
         resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
         purpose_of_use=tuple(filter(None, map(name, principal.purpose_of_use[:20]))) if principal else (),
         attributes={
-            "via": look.via.value,
+            **({"via": look.via.value} if look.via else {}),
             **({"stage": look.stage.value} if look.stage else {}),
             **_asked_by(look),
             **_scope(principal),
-            **_questions(questions, min(_QUESTION_BYTES, limit // _QUESTIONS_SHARE)),
+            **_asked(questions, min(_QUESTION_BYTES, limit // _QUESTIONS_SHARE), returned=True),
             "returned": sum(question.returned for question in questions),
             "patients": len(patients),
         },
@@ -132,19 +136,34 @@ def read_events(
 
 
 def denied_event(
-    principal: Principal | None, look: Look, source: Source, *, count: int = 1, seconds: float = 0
+    principal: Principal | None,
+    look: Look,
+    source: Source,
+    refused: Taken = NOTHING,
+    *,
+    count: int = 1,
+    seconds: float = 0,
 ) -> AuditEvent:
-    """`access.denied`: one attempt, or `count` of them from one address within `seconds`."""
+    """`access.denied`: one attempt, or `count` of them from one address within `seconds`.
+
+    `refused` is what was asked in vain. The patients that it named are resources: nothing was done with their records,
+    and whoever asks who tried to look at one finds it.
+    """
     many = {"count": count, "seconds": round(seconds, 3)} if count > 1 else {}
+    named = [id for id in map(identifier, refused.patients[:_MAX_NAMED]) if id and not is_name(id)]
     return AuditEvent(
-        **_shared(principal, look, source),
+        **_shared(principal, look, source) | {"outcome": Outcome.MINOR_FAILURE},
         type=DENIED,
         action=Action.EXECUTE,
-        resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
+        resources=(
+            Resource(type=LOG, id=identifier(look.address) or "/"),
+            *(Resource(type=PATIENT, id=id) for id in dict.fromkeys(named)),
+        ),
         attributes={
-            "via": look.via.value,
+            **({"via": look.via.value} if look.via else {}),
             **_asked_by(look),
             **_scope(principal),
+            **(_asked(refused.questions, _QUESTION_BYTES) if refused.questions else {}),
             **many,
         },
     )
@@ -240,14 +259,14 @@ def _asked_by(look: Look) -> dict[str, Any]:
     return {**_given("operation_name", look.operation), **_given("document_sha256", look.document)}
 
 
-def _questions(questions: Sequence[Read], most: int) -> dict[str, Any]:
+def _asked(questions: Sequence[Read], most: int, *, returned: bool = False) -> dict[str, Any]:
     kept: list[dict[str, Any]] = []
     size = 0
     for question in questions[:_MAX_QUESTIONS]:
         said = {
             "operation": name(question.operation),
             "asked": bounded(question.asked),
-            "returned": question.returned,
+            **({"returned": question.returned} if returned else {}),
         }
         size += len(msgspec.json.encode(said))
         if size > most:

@@ -1,8 +1,8 @@
-"""What one request looked at, gathered on the way, so that the look itself can be put on record."""
+"""What one request looked at, or was refused, gathered on the way, so that the look itself can be put on record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -32,12 +32,16 @@ class Taken(NamedTuple):
         return all(question.returned == question.echoes for question in self.questions)
 
 
+NOTHING = Taken([], ())
+
+
 class Reads:
     """The questions of one request, and the patients whose data the answers told. Threads may share one."""
 
     def __init__(self) -> None:
         self.questions: list[Read] = []
         self._patients: dict[str, None] = {}
+        self._refused: list[tuple[Read, Collection[str]]] = []
 
     def note(
         self,
@@ -56,6 +60,16 @@ class Reads:
         questions, self.questions = self.questions, []
         patients, self._patients = self._patients, {}
         return Taken(questions, tuple(patients))
+
+    def refuse(self, operation: str, asked: Mapping[str, Any], patients: Collection[str] = ()) -> None:
+        """Note a question that may not be asked. `patients`: whom it named."""
+        self._refused.append((Read(operation, asked, 0), patients))
+
+    def take_refused(self) -> Taken:
+        """As `take`, of what was refused."""
+        refused, self._refused = self._refused, []
+        named = dict.fromkeys(patient for _, patients in refused for patient in patients)
+        return Taken([question for question, _ in refused], tuple(named))
 
     @property
     def patients(self) -> tuple[str, ...]:

@@ -240,7 +240,7 @@ def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see
 
 
 def exported(trail: Trail, principal: Principal, **request: Any) -> str:
-    exports = ScopedExports(Exports(trail.reader), trail.read, Scope(principal))
+    exports = ScopedExports(Exports(trail.reader), trail.read, Scope(principal), Reads())
     with exports.open(ExportRequest(format=Format.NDJSON, **request)) as opened:
         return b"".join(stream(opened, manifest=True)).decode()
 

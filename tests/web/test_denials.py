@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from domain.access.looks import Look, Via
 from domain.access.principal import Principal, Role
-from domain.event import AuditEvent, Source
+from domain.access.reads import Read, Taken
+from domain.event import AuditEvent, Client, Outcome, Request, Source
 from domain.validation import decode_event
 from ingest.publishing import Message
 from tests.graphql_api.trail import at
@@ -80,7 +83,53 @@ def test_a_flood_from_one_address_is_told_as_a_count_and_hides_no_other() -> Non
     events = after(knock, most=3)
     assert counts(events) == [*[("10.0.0.1", 1)] * 3, ("10.0.0.2", 1), ("10.0.0.1", 997)]
     assert events[-1].request is not None
-    assert events[-1].request.path is None
+    assert (events[-1].request.path, events[-1].request.status) == ("/v1/events", 401)
+
+
+def test_of_a_flood_is_told_what_all_of_it_has_in_common() -> None:
+    known = Principal(id="17", roles=frozenset({Role.PATIENT}))
+    by_graphql = replace(
+        attempt("10.0.0.1"),
+        via=Via.GRAPHQL,
+        address="/graphql",
+        path="/graphql",
+        user_agent="curl",
+        status=403,
+    )
+
+    def knock(denials: Denials) -> None:
+        for _ in range(100):
+            denials.note(known, attempt("10.0.0.1"))
+        denials.note(known, by_graphql)
+
+    event = after(knock, most=1)[-1]
+    assert event.attributes == {
+        "scope": {"roles": ["patient"]},
+        "count": 100,
+        "seconds": event.attributes["seconds"],
+    }
+    assert (event.actor.id, event.outcome, event.outcome_reason) == (
+        "17",
+        Outcome.MINOR_FAILURE,
+        "no credentials",
+    )
+    assert event.client == Client(address="10.0.0.1")
+    assert event.request == Request(method="GET")
+    assert [(each.type, each.id) for each in event.resources] == [("AuditLog", "/")]
+    assert event.correlation_id is None
+
+
+def test_what_was_asked_in_vain_is_told_with_the_patients_whom_it_named() -> None:
+    known = Principal(id="17", roles=frozenset({Role.PATIENT}))
+    asked = Taken([Read("patient", {"id": "18"}, 0)], ("18", "Ada Lovelace"))
+    (event,) = after(lambda denials: denials.note(known, attempt("10.0.0.1"), asked))
+    assert event.attributes["questions"] == [{"operation": "patient", "asked": {"id": "18"}}]
+    # A name is no id, and is in what was asked, which not everybody sees.
+    assert [(each.type, each.id) for each in event.resources] == [
+        ("AuditLog", "/v1/events"),
+        ("Patient", "18"),
+    ]
+    assert event.patients == ()
 
 
 def test_strangers_at_an_address_hide_no_principal_who_asks_from_there() -> None:
@@ -100,7 +149,7 @@ def test_a_flood_from_one_ipv6_subscriber_is_one_flood() -> None:
         for number in range(100):
             denials.note(None, attempt(f"2001:db8:1:2::{number:x}"))
 
-    assert [count for _, count in counts(after(knock, most=1))] == [1, 99]
+    assert counts(after(knock, most=1)) == [("2001:db8:1:2::0", 1), ("2001:db8:1:2::/64", 99)]
 
 
 def test_a_flood_from_many_addresses_is_bounded_in_memory_and_in_events() -> None:

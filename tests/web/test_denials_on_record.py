@@ -39,8 +39,11 @@ def test_a_report_in_the_name_of_another_is_on_record_also_among_others(served: 
     assert (denied.type, denied.actor.id, denied.request and denied.request.status) == (
         "access.denied",
         "a-service",
-        403,
+        422,
     )
+    assert denied.attributes["questions"] == [
+        {"operation": "publish", "asked": {"sources": ["patient-service"], "types": ["record.read"]}}
+    ]
 
 
 def test_nor_is_it_lost_when_the_others_are_accepted(url: str, broker: Broker, topic: str) -> None:
@@ -53,6 +56,46 @@ def test_nor_is_it_lost_when_the_others_are_accepted(url: str, broker: Broker, t
         served.events(2)
     denied = [event for event in served.events(2) if event.type == "access.denied"]
     assert [event.actor.id for event in denied] == ["a-service"]
+
+
+@pytest.mark.parametrize(
+    ("path", "operation"),
+    [
+        ("/v1/patients/18", "patient"),
+        ("/v1/events?patient=18", "events"),
+        ("/v1/event-counts?by=type&patient=18", "event_counts"),
+        ("/v1/resources/Patient/18", "resource"),
+        ("/v1/export?patient=18", "export"),
+    ],
+)
+def test_who_tried_to_look_at_a_patient_is_found_by_the_patient(
+    served: OnRecord, path: str, operation: str
+) -> None:
+    """As a resource: nothing was done with the patient's record, so it is not in what was done with it."""
+    assert (
+        served.client.get(path, headers=bearer("patient", subject="pat-17", patient="17")).status_code == 403
+    )
+    [denied] = served.events(1)
+    assert (denied.type, denied.actor.id, denied.patients) == ("access.denied", "pat-17", ())
+    assert ("Patient", "18") in [(each.type, each.id) for each in denied.resources]
+    [question] = denied.attributes["questions"]
+    assert question["operation"] == operation
+    assert "18" in json.dumps(question["asked"])
+
+
+def test_all_that_a_graphql_answer_refuses_is_one_attempt(served: OnRecord) -> None:
+    query = (
+        '{ a: patient(id: "18") { events } patient(id: "19") { events } own: patient(id: "17") { events } }'
+    )
+    answer = served.graphql(query, **bearer("patient", subject="pat-17", patient="17"))
+    assert (answer.status_code, answer.json()["data"]["a"]) == (200, None)
+    found = served.events(2)
+    [denied] = [event for event in found if event.type == "access.denied"]
+    assert denied.request is not None
+    assert (denied.request.status, denied.outcome_reason) == (200, "not allowed: a, patient")
+    assert [each.id for each in denied.resources if each.type == "Patient"] == ["18", "19"]
+    [told] = [event for event in found if event.type == "audit_log.read"]
+    assert [patient.id for patient in told.patients] == ["17"]
 
 
 def test_a_page_of_another_site_that_would_connect_is_on_record_with_whose_token(served: OnRecord) -> None:

@@ -64,6 +64,18 @@ def test_one_event_is_published_byte_for_byte(
     assert [value for value, _ in published(broker, topic, 1)] == [body]
 
 
+def test_an_id_is_one_events_alone_in_a_request(
+    publishing_client: httpx2.Client, broker: Broker, topic: str
+) -> None:
+    event = native()
+    items = [event, event | {"actor": {"id": "ben"}}, event]
+    answer = publishing_client.post("/v1/events", json=items)
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["rejected"]) == (202, 2, 1)
+    told = {"index": 1, "reason": "conflict", "field": "event_id"}
+    assert answer.json()["events"][1].items() > told.items()
+    assert [json.loads(value) for value, _ in published(broker, topic, 2)] == [event, event]
+
+
 def test_the_good_items_are_published_and_the_bad_ones_explained(
     publishing_client: httpx2.Client, broker: Broker, topic: str
 ) -> None:

@@ -147,7 +147,7 @@ async def _history(
     self: ResourceActivity,
     info: Info,
     path: Path = None,
-    first: FirstChanges = 100,
+    first: FirstChanges = None,
     after: AfterChange = None,
 ) -> FieldChanges:
     return await changes_page(info.context, (self.type, self.resource_id), path, first, after)

@@ -73,16 +73,9 @@ def page_request(
     """The arguments of a connection, checked. Raises `QueryError` that names the argument."""
     if (first is None) == (last is None):
         raise QueryError(Code.BAD_USER_INPUT, "give exactly one of `first` and `last`", argument="first")
-    size, name = (first, "first") if first is not None else (last, "last")
-    if size is None or size < 1:
-        raise QueryError(Code.BAD_USER_INPUT, f"`{name}` must be at least 1", argument=name)
-    if size > context.limits.max_page:
-        raise QueryError(
-            Code.LIMIT_EXCEEDED,
-            f"`{name}` may be at most {context.limits.max_page}; ask for more pages",
-            argument=name,
-        )
-    context.spend(size)
+    for size, name in ((first, "first"), (last, "last")):
+        if size is not None:
+            context.page_size(size, name)
     return PageRequest(
         first=first,
         after=None if after is None else decode_cursor(after, "after"),

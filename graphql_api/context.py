@@ -208,11 +208,13 @@ class Context:
 
     def list_size(self, wanted: int, argument: str = "limit") -> int:
         """`wanted` when a list may have that many rows; `QueryError` that names the argument otherwise."""
-        if 1 <= wanted <= self.limits.max_list:
-            return wanted
-        raise QueryError(
-            Code.LIMIT_EXCEEDED, f"`{argument}` is from 1 to {self.limits.max_list}", argument=argument
-        )
+        return _checked(wanted, self.limits.max_list, argument, "")
+
+    def page_size(self, wanted: int, argument: str = "first") -> int:
+        """As `list_size`, of a page, whose events count for the request."""
+        size = _checked(wanted, self.limits.max_page, argument, "; ask for more pages")
+        self.spend(size)
+        return size
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a read model in a thread; a failure that is ours becomes the client's error."""
@@ -280,3 +282,13 @@ class Context:
 
 
 Info = strawberry.Info[Context, None]
+
+
+def _checked(wanted: int, most: int, argument: str, advice: str) -> int:
+    if wanted < 1:
+        raise QueryError(Code.BAD_USER_INPUT, f"`{argument}` must be at least 1", argument=argument)
+    if wanted > most:
+        raise QueryError(
+            Code.LIMIT_EXCEEDED, f"`{argument}` may be at most {most}{advice}", argument=argument
+        )
+    return wanted

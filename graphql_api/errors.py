@@ -20,6 +20,7 @@ from domain.errors import (
     AuditTrailError,
     EventAlteredError,
     RejectedError,
+    TooSlowError,
     UnavailableError,
     UnrecordedError,
 )
@@ -74,11 +75,9 @@ def from_domain(exc: AuditTrailError) -> QueryError:
     if isinstance(exc, AccessDeniedError):
         return QueryError(Code.FORBIDDEN, str(exc))
     if isinstance(exc, UnavailableError):
-        unrecorded = isinstance(exc, UnrecordedError)
-        away = "the event store is away; try again in a moment"
-        return QueryError(
-            Code.AUDIT_UNAVAILABLE if unrecorded else Code.UNAVAILABLE, str(exc) if unrecorded else away
-        )
+        code = Code.AUDIT_UNAVAILABLE if isinstance(exc, UnrecordedError) else Code.UNAVAILABLE
+        told = isinstance(exc, UnrecordedError | TooSlowError)
+        return QueryError(code, str(exc) if told else "the event store is away; try again in a moment")
     if isinstance(exc, EventAlteredError):
         log.error("event_altered", position=exc.position)
         return QueryError(Code.INTERNAL_ERROR, str(exc))

@@ -14,12 +14,16 @@ from graphql_api.connection import PageInfo
 from graphql_api.context import Context
 from graphql_api.cursors import decode_history_cursor, encode_history_cursor
 from graphql_api.declaring import argument, described, documented, part
-from graphql_api.errors import Code, QueryError
 from graphql_api.scalars import Long
 from projections import history
 
 Path = Annotated[str | None, argument("Only changes of this field, as events name it.")]
-FirstChanges = Annotated[int, argument("How many changes; each counts as an event of the request.")]
+FirstChanges = Annotated[
+    int | None,
+    argument(
+        "How many changes; each counts as an event of the request. As many as a page may hold when absent."
+    ),
+]
 AfterChange = Annotated[str | None, argument("Only changes after (older than) this cursor.")]
 
 
@@ -49,16 +53,12 @@ class FieldChanges:
 
 
 async def changes_page(
-    context: Context, resource: tuple[str, str], path: str | None, first: int, after: str | None
+    context: Context, resource: tuple[str, str], path: str | None, first: int | None, after: str | None
 ) -> FieldChanges:
     """A page of a resource's history. Raises `QueryError` that names the argument."""
-    if not 1 <= first <= context.limits.max_page:
-        raise QueryError(
-            Code.LIMIT_EXCEEDED, f"`first` is from 1 to {context.limits.max_page}", argument="first"
-        )
-    context.spend(first)
+    size = context.page_size(context.limits.max_page if first is None else first)
     place = None if after is None else history.HistoryPlace(*decode_history_cursor(after))
-    found = await context.read(context.models.resource_changes, *resource, path, first, place)
+    found = await context.read(context.models.resource_changes, *resource, path, size, place)
     return FieldChanges(
         nodes=found.changes,
         page_info=PageInfo(

@@ -9,7 +9,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from graphql_api.connection import PageInfo
-from graphql_api.context import Context, Info
+from graphql_api.context import Info
 from graphql_api.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.declaring import described, documented
 from graphql_api.errors import Code, QueryError
@@ -110,7 +110,7 @@ async def _rows(
     request = RowRequest(
         projection=self.name,
         table=chosen,
-        first=_checked(info.context, first),
+        first=info.context.page_size(first),
         conditions=tuple(
             Condition(each.column, each.op.value, each.value, f"filter.{index}")
             for index, each in enumerate(filter or ())
@@ -131,19 +131,6 @@ async def _rows(
         ),
         as_of_position=Long(page.as_of_position),
     )
-
-
-def _checked(context: Context, first: int) -> int:
-    if first < 1:
-        raise QueryError(Code.BAD_USER_INPUT, "`first` must be at least 1", argument="first")
-    if first > context.limits.max_page:
-        raise QueryError(
-            Code.LIMIT_EXCEEDED,
-            f"`first` may be at most {context.limits.max_page}; ask for more pages",
-            argument="first",
-        )
-    context.spend(first)
-    return first
 
 
 @documented

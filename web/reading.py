@@ -108,7 +108,7 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
         except RejectedError as exc:
             raise renamed(exc) from exc
         query.freshness().compare(page.as_of_position)
-        listed = _list(request, query, page)
+        listed = _list(request, wanted, page)
         return found(request, listed, link_header(next=listed.next, prev=listed.previous))
 
     @router.get(
@@ -124,8 +124,8 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
     return router
 
 
-def _list(request: Request, query: EventQuery, page: EventPage) -> EventList:
-    size = query.first or query.last or DEFAULT_PAGE
+def _list(request: Request, wanted: PageRequest, page: EventPage) -> EventList:
+    size = wanted.first or wanted.last
     older = newer = None
     if page.events and page.has_next:
         older = _link(request, {"first": size, "after": encode_cursor(page.events[-1].position)})

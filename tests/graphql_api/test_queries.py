@@ -131,7 +131,7 @@ def test_events_are_counted_in_buckets(execute: Execute, models: ReadModels) -> 
     [
         ("by: TYPE", "BAD_USER_INPUT", "occurredFrom"),
         ("by: DAY, first: 1001", "LIMIT_EXCEEDED", "first"),
-        ("by: DAY, first: 0", "LIMIT_EXCEEDED", "first"),
+        ("by: DAY, first: 0", "BAD_USER_INPUT", "first"),
     ],
 )
 def test_what_can_not_be_counted_is_refused(

@@ -50,7 +50,7 @@ def _issuer(entry: str) -> tuple[str, KeySet]:
         if keys.startswith(_FILE):
             return issuer, FileKeys(Path(unquote(keys.removeprefix(_FILE))))
         if not keys or "://" in keys:
-            return issuer, FetchedKeys(fetcher(issuer, keys or None))
+            return issuer, FetchedKeys(fetcher(issuer, keys or None), issuer=issuer)
         return issuer, FileKeys(Path(keys))
     except ConfigurationError as exc:
         raise ConfigurationError(f"{PREFIX}AUTH_ISSUERS: {exc}") from exc

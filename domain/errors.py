@@ -8,6 +8,7 @@
     ├── AccessDeniedError        reject: who asks may not do this, a 403 answer
     ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
     ├── UnavailableError         retry: a service that we need is away, nothing was committed
+    │   ├── TooSlowError         retry: the database took longer than a statement may
     │   └── UnrecordedError      retry: a read can't be put on record, so it is not answered
     ├── FencedError              retry: another process has moved on, read the position again
     ├── LogInconsistentError     stop: the log contradicts itself, refuse to write
@@ -91,6 +92,13 @@ class ProofError(AuditTrailError):
 
 class UnavailableError(AuditTrailError):
     """Retry: the database or the broker is away. Nothing was committed."""
+
+
+class TooSlowError(UnavailableError):
+    """Retry: the database took longer than a statement may. Less may be asked for, too."""
+
+    def __init__(self) -> None:
+        super().__init__("this took longer than a query may; ask for less, or try again")
 
 
 class UnrecordedError(UnavailableError):

@@ -13,7 +13,13 @@ import psycopg2.extensions
 from psycopg2 import errors, sql
 from psycopg2.extras import register_uuid
 
-from domain.errors import AuditTrailError, ConfigurationError, LogInconsistentError, UnavailableError
+from domain.errors import (
+    AuditTrailError,
+    ConfigurationError,
+    LogInconsistentError,
+    TooSlowError,
+    UnavailableError,
+)
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -216,7 +222,7 @@ def translated() -> Iterator[None]:
     except errors.ProgramLimitExceeded:
         raise  # an operational error by the driver's tree, but trying again would fail for ever
     except errors.QueryCanceled as exc:
-        raise UnavailableError("the database took longer than the statement time-out") from exc
+        raise TooSlowError from exc
     except _SETUP_ERRORS as exc:
         detail = exc.diag.message_primary or type(exc).__name__
         raise ConfigurationError(

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 from eventsourcing.application import AggregateNotFoundError, Application
 
+from domain.access.bounding import identifier
 from domain.dead_letter import DeadLetterResolution, Resolution
+from domain.errors import RejectedError
 from event_store.database import Database
 from event_store.dead_letters import DeadLetter, get_dead_letter, list_dead_letters, resolution_id
+from interop.decoding import decode
 
 
 class Resolved(NamedTuple):
@@ -20,6 +24,26 @@ class Resolved(NamedTuple):
     state: Resolution
     by: str
     reason: str
+
+
+def patients_named(letter: DeadLetter) -> list[str]:
+    """The patients whose data is in a letter, as far as it can be read: what is wrong with it may be elsewhere."""
+    try:
+        event = decode(letter.value, letter.headers, max_bytes=len(letter.value or b"")).event
+    except RejectedError:
+        return _patients_of(letter.value)
+    return [patient.id for patient in event.patients]
+
+
+def _patients_of(value: bytes | None) -> list[str]:
+    """Those of a native event, alone or in a CloudEvent, that is not valid."""
+    try:
+        found = msgspec.json.decode(value or b"")
+        event = found.get("data", found)
+        ids = [each.get("id") for each in event.get("patients", ())]
+    except (msgspec.DecodeError, UnicodeError, RecursionError, AttributeError, TypeError):
+        return []
+    return [text for each in ids if isinstance(each, str) and (text := identifier(each))]
 
 
 class DeadLetterDesk(Application[UUID]):

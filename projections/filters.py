@@ -212,6 +212,14 @@ def _check_conditions(filter: EventFilter) -> None:
     _check_words("categories", filter.categories, {entry.category for entry in CATALOGUE.values()})
     _check_words("actions", filter.actions, set(Action))
     _check_words("outcomes", filter.outcomes, set(Outcome))
+    _check_ranges(filter)
+    if filter.resource_id is not None and filter.resource_type is None:
+        raise ConflictError(
+            Reason.MISSING_FIELD, "the id of a resource needs its type too", field="resource_type"
+        )
+
+
+def _check_ranges(filter: EventFilter) -> None:
     for name in ("occurred_from", "occurred_until"):
         moment = getattr(filter, name)
         if moment is not None and moment.utcoffset() is None:
@@ -220,8 +228,11 @@ def _check_conditions(filter: EventFilter) -> None:
         position = getattr(filter, name)
         if position is not None and not 0 <= position <= MAX_POSITION:
             raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
-    if filter.resource_id is not None and filter.resource_type is None:
-        raise ConflictError(Reason.MISSING_FIELD, "resource_id needs resource_type", field="resource_type")
+    for begin, end in (("occurred_from", "occurred_until"), ("position_from", "position_until")):
+        least, most = getattr(filter, begin), getattr(filter, end)
+        if least is not None and most is not None and most < least:
+            # An empty answer would read as if nothing had happened.
+            raise ConflictError(Reason.INVALID_FIELD, "the range ends before it begins", field=end)
 
 
 def check_page(page: PageRequest) -> PageRequest:

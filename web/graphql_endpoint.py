@@ -68,11 +68,11 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             response = await self.run(request)
         except HTTPException as exc:
             headers = {"Allow": "GET, POST" if self.allow_queries_via_get else "POST"}
-            extensions = exc.extensions if isinstance(exc, _RefusedError) else {"code": Code.BAD_REQUEST}
+            extensions = exc.extensions if isinstance(exc, RefusedError) else {"code": Code.BAD_REQUEST}
             response = Response(
                 msgspec.json.encode({"errors": [{"message": exc.reason, "extensions": extensions}]}),
                 exc.status_code,
-                headers if exc.status_code == 405 else None,
+                exc.headers if isinstance(exc, RefusedError) else headers if exc.status_code == 405 else None,
                 media_type(request) or JSON,
             )
         await response(scope, receive, send)
@@ -134,7 +134,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         if 1 <= len(batch) <= self._limits.max_batch:
             return batch
         wrong = f"a batch holds from 1 to {self._limits.max_batch} operations"
-        raise _RefusedError(QueryError(Code.LIMIT_EXCEEDED, wrong)) if batch else HTTPException(400, wrong)
+        raise RefusedError(QueryError(Code.LIMIT_EXCEEDED, wrong)) if batch else HTTPException(400, wrong)
 
     def _operation(self, data: Any) -> GraphQLRequestData:
         if not isinstance(data, dict):
@@ -143,7 +143,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         try:
             query = self.trusted.text(data)
         except QueryError as exc:
-            raise _RefusedError(exc) from exc
+            raise RefusedError(exc) from exc
         if not query:
             raise HTTPException(400, "`query` is missing")
         return GraphQLRequestData(
@@ -189,12 +189,15 @@ def media_type(request: Request) -> str | None:
     return None
 
 
-class _RefusedError(HTTPException):
+class RefusedError(HTTPException):
     """A request of which nothing may be executed; it keeps the error's code."""
 
-    def __init__(self, error: QueryError) -> None:
-        super().__init__(400, error.message)
+    def __init__(
+        self, error: QueryError, status: int = 400, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, error.message)
         self.extensions = error.extensions
+        self.headers = headers
 
 
 def _is_meant(headers: Mapping[str, str]) -> bool:

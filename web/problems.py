@@ -23,6 +23,7 @@ from domain.errors import (
     EventAlteredError,
     Reason,
     RejectedError,
+    TooSlowError,
     UnavailableError,
 )
 from graphql_api.errors import Code, QueryError, origin
@@ -110,10 +111,11 @@ def install(app: FastAPI, retry_after: int) -> None:
     async def denied(_: Request, exc: Exception) -> Response:
         return problem(403, str(exc))
 
-    async def away(_: Request, __: Exception) -> Response:
+    async def away(_: Request, exc: Exception) -> Response:
+        slow = isinstance(exc, TooSlowError)
         return problem(
             503,
-            "a service that is needed for this is away; try again",
+            str(exc) if slow else "a service that is needed for this is away; try again",
             headers={"Retry-After": str(retry_after)},
         )
 

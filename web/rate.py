@@ -31,16 +31,20 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """What was left in each bucket, and when; the one used longest ago first."""
 
-    def take(self, key: str) -> float:
-        """0 when `key` may ask now, which counts; otherwise the seconds until it may, and nothing is counted."""
+    def take(self, key: str, times: int = 1) -> float:
+        """0 when `key` may ask so often now, which counts; otherwise the seconds until it may, and nothing is counted.
+
+        Of more than it may ask at once only that is asked for: it would wait for ever.
+        """
+        times = min(times, self._burst)
         now = self._clock()
         left, then = self._buckets.pop(key, (float(self._burst), now))
         left = min(self._burst, left + (now - then) * self._rate)
         wait = 0.0
-        if left >= 1:
-            left -= 1
+        if left >= times:
+            left -= times
         else:
-            wait = (1 - left) / self._rate
+            wait = (times - left) / self._rate
         self._buckets[key] = (left, now)
         if len(self._buckets) > self._most_keys:
             self._buckets.popitem(last=False)

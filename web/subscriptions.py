@@ -19,6 +19,7 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from domain.access.principal import Principal
 from graphql_api.context import Context, ProvableLog
 from graphql_api.encoding import encode
+from graphql_api.errors import Code, QueryError
 from graphql_api.feed import Feed
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
@@ -28,7 +29,7 @@ from web.authentication.combined import Authentication
 from web.authentication.middleware import Denied, principal_of
 from web.authentication.rates import Rates
 from web.connections import TRY_LATER, Connection
-from web.graphql_endpoint import GraphQLEndpoint, client_key
+from web.graphql_endpoint import GraphQLEndpoint, RefusedError, client_key
 from web.looking import Looking, Recorder, looking_at
 from web.recorded import recorded_results
 from web.settings import WebSettings
@@ -149,6 +150,8 @@ class SubscribingEndpoint(GraphQLEndpoint):
         """See the base class; the results of a stream are kept, to be closed with its answer."""
         looking = looking_at(request)
         data = options["request_data"]
+        if isinstance(data, list) and len(data) > 1:
+            self._ask_more(principal_of(request.scope), len(data) - 1)
         if looking is not None:
             several = data if isinstance(data, list) else [data]
             looking.asks(*((each.query, each.operation_name) for each in several))
@@ -167,7 +170,18 @@ class SubscribingEndpoint(GraphQLEndpoint):
         headers: Mapping[str, str],
     ) -> Response:
         """The answer whose body is the stream."""
-        return _Stream(stream(), request.state.results, {**sub_response.headers, **headers})
+        kept = {name: value for name, value in headers.items() if name.lower() != "cache-control"}
+        no_store = {"Cache-Control": "no-store, no-transform"}
+        return _Stream(stream(), request.state.results, {**sub_response.headers, **kept, **no_store})
+
+    def _ask_more(self, principal: Principal | None, times: int) -> None:
+        """Count the operations of a batch beside its first, which was the request's. Raises `RefusedError`."""
+        wait = 0 if principal is None else self.rates.ask(principal, times)
+        if wait:
+            message = "too many requests; wait as long as Retry-After says"
+            raise RefusedError(
+                QueryError(Code.LIMIT_EXCEEDED, message), 429, {"Retry-After": str(int(wait) + 1)}
+            )
 
     def _refuse_subscription(self, request: GraphQLRequestData) -> None:
         """Raise `HTTPException` for a subscription that is sent as a query, which no executor can answer."""

@@ -67,11 +67,12 @@ def show_dead_letter(
     That you looked is put on record, through Kafka.
     """
     from audit_trail.recording import CommandRecord
+    from ingest.dead_letters import patients_named
 
     with _desk() as desk:
         letter, state, by, reason = desk.show(id)
     with CommandRecord(load(), "dead-letters show", {"id": id}, unrecorded) as record:
-        record.shown(1)
+        record.shown(1, patients_named(letter))
     if value:
         sys.stdout.buffer.write(letter.value or b"")
         return

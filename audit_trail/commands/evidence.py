@@ -60,6 +60,8 @@ def evidence(
             "say which events: --patient, --user, --device (with --from, --to), or --event alone"
         )
     moments = {name: moment(f"--{name}", text) for name, text in times.items()}
+    if len(moments) > 1 and moments["to"] < moments["from"]:
+        raise RejectedError(Reason.INVALID_FIELD, "the range ends before it begins", field="--to")
     require_free(out, force=force)
     settings = load()
     with (

@@ -57,6 +57,7 @@ def token(
     """Print a token for the API of `up` or `demo` on this machine."""
     from audit_trail.development_issuer import issue
 
+    _check_bound(role, patient, source)
     claims: dict[str, Any] = {
         "sub": actor or f"development-{role[0]}",
         "name": name,
@@ -67,6 +68,18 @@ def token(
     }
     given = {claim: value for claim, value in claims.items() if value}
     typer.echo(issue(data or _folder(), minutes, **given))
+
+
+def _check_bound(roles: list[Role], patients: list[str] | None, sources: list[str] | None) -> None:
+    """Raise `RejectedError` when a role would see nothing at all."""
+    for role, given, option in (
+        (Role.PATIENT, patients, "--patient"),
+        (Role.SERVICE_OWNER, sources, "--source"),
+    ):
+        if role in roles and not given:
+            raise RejectedError(
+                Reason.MISSING_FIELD, f"the role {role} sees nothing without it", field=option
+            )
 
 
 def _folder() -> Path:
@@ -95,6 +108,7 @@ def new(
     from web.authentication.api_tokens import ApiToken
     from web.authentication.api_tokens_file import add_token
 
+    _check_bound(role, patient, source)
     text = add_token(
         _file(file),
         lambda token_id, digest: ApiToken(

@@ -24,9 +24,22 @@ def has_name(path: str) -> bool:
 
 
 def is_like(name: str, other: str) -> bool:
-    """Whether a person could take one name for the other: they differ in case, blanks, dashes or what is invisible."""
-    return _seen(name) == _seen(other)
+    """Whether a person could take `name` for `other`, a name in ASCII.
+
+    They differ in case, blanks, dashes or what is invisible, in letters that look the same (l and I), or in some
+    letters of another script, which are taken for whatever they stand in for.
+    """
+    seen, meant = _seen(name), _seen(other)
+    if len(seen) != len(meant):
+        return False
+    pairs = list(zip(seen, meant, strict=True))
+    same = sum(one == two for one, two in pairs)
+    return 2 * same > len(pairs) and all(one == two or not one.isascii() for one, two in pairs)
+
+
+_LOOKS = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l", "!": "l", "5": "s", "$": "s"})
 
 
 def _seen(name: str) -> str:
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
+    plain = unicodedata.normalize("NFKD", name).casefold().translate(_LOOKS)
+    return "".join(filter(str.isalnum, plain))

@@ -86,7 +86,8 @@ class Scope:
         self.require(Operation.PUBLISH)
         sources = self.principal.sources
         service = event.source.service
-        allowed = service in sources if sources else not is_like(service, SERVICE)
+        named = service.rpartition("/")[2]  # of a reference of FHIR, Device/audit-trail
+        allowed = service in sources if sources else not is_like(named, SERVICE)
         own = category_of(event.type) is Category.TRAIL or any(r.type == LOG for r in event.resources)
         if not allowed or own:
             raise AccessDeniedError(Operation.PUBLISH)

@@ -50,6 +50,7 @@ def test_settings_lists_every_setting_with_help() -> None:
         ({"http_prot": "8000"}, "AUDIT_TRAIL_HTTP_PROT is no setting"),
         ({"settings_file": "missing.toml"}, "there is no such file"),
         ({"kafka_assignment": "some"}, "AUDIT_TRAIL_KAFKA_ASSIGNMENT"),
+        ({"trusted_proxies": "10.0.0.0/8, proxy"}, "AUDIT_TRAIL_TRUSTED_PROXIES"),
         ({"database_url": "postgresql://user:hidden-word@127.0.0.1:1/x"}, "the database is away"),
         ({"database_url": "no url hidden-word"}, "the database URL can't be read"),
     ],

@@ -453,6 +453,7 @@ def test_what_can_not_be_written_is_said_and_nothing_is_left(trail_url: str, tmp
     refused(1, "UUID", "--event", "x", "--out", out)
     refused(1, "offset", "--patient", "17", "--from", "2026-03-01T08:00:00", "--out", out)
     refused(1, "--to", "--patient", "17", "--to", "yesterday", "--out", out)
+    refused(1, "--to", "--patient", "17", "--from", "2026-03-02", "--to", "2026-03-01", "--out", out)
     refused(1, "--from", "--patient", "17", "--from", "", "--out", out)
     refused(1, "device", "--patient", "17", "--device", "", "--out", out)
     refused(2, "say which events", "--out", out)

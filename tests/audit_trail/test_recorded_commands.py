@@ -5,13 +5,18 @@ from __future__ import annotations
 import getpass
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from audit_trail.embedded.broker import Broker
+from domain.errors import Reason
 from domain.event import AuditEvent
+from domain.validation import encode_event
+from event_store.dead_letters import DeadLetter
+from ingest.dead_letters import patients_named
 from tests.audit_trail.programs import run
-from tests.projections.building import Trail, an_event
+from tests.projections.building import START, Trail, an_event
 from tests.web.test_recording import messages_of
 
 NO_BROKER = "127.0.0.1:1"
@@ -96,6 +101,26 @@ def test_an_evidence_kit_is_on_record_before_it_is_written(
     assert event.attributes["questions"] == [
         {"operation": "evidence", "asked": {"patient": "18"}, "returned": 1}
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "patients"),
+    [
+        (encode_event(an_event(patients=[{"id": "17"}, {"id": "18"}])), ["17", "18"]),
+        (b'{"event_id": 5, "patients": [{"id": "17"}, {"id": 18}, {"id": "\\u0000"}]}', ["17", "\ufffd"]),
+        (b'{"specversion": "1.0", "data": {"patients": [{"id": "17"}]}}', ["17"]),
+        (b'{"patients": "17"}', []),
+        (b"[[[", []),
+        (None, []),
+    ],
+)
+def test_a_dead_letter_tells_of_the_patients_that_can_be_read_in_it(
+    value: bytes | None, patients: list[str]
+) -> None:
+    letter = DeadLetter(
+        1, START, uuid4(), "events", 0, 0, None, b"k", value, [], Reason.CONFLICT, "event_id", "taken"
+    )
+    assert patients_named(letter) == patients
 
 
 @pytest.mark.parametrize("servers", ["", NO_BROKER])

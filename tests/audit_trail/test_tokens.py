@@ -133,3 +133,15 @@ def test_a_setting_that_can_not_be_right_is_named_at_the_start(
 ) -> None:
     with pytest.raises(ConfigurationError, match=words):
         authentication(load(**settings))
+
+
+@pytest.mark.parametrize(
+    ("role", "option", "value"), [("patient", "--patient", "17"), ("service_owner", "--source", "vitals")]
+)
+def test_a_token_that_gives_nothing_is_not_made(tmp_path: Path, role: str, option: str, value: str) -> None:
+    create_issuer(tmp_path)
+    file = tmp_path / "tokens.toml"
+    for command in (("token", "--data", tmp_path), ("tokens", "new", "--name", "x", "--file", file)):
+        refused = run(*command, "--role", role)
+        assert (refused.returncode, option in refused.stderr) == (1, True), refused
+        assert run(*command, "--role", role, option, value).returncode == 0

@@ -311,6 +311,12 @@ def test_filters_within_filters_go_as_deep_as_the_limit(told: Trail) -> None:
         ({"types": ("record.red",)}, {"first": 1}, "types"),
         ({"outcomes": ("fine",)}, {"first": 1}, "outcomes"),
         ({"resource_id": "1"}, {"first": 1}, "resource_type"),
+        (
+            {"occurred_from": START, "occurred_until": START.replace(year=2000)},
+            {"first": 1},
+            "occurred_until",
+        ),
+        ({"not_": EventFilter(position_from=7, position_until=6)}, {"first": 1}, "position_until"),
         ({"occurred_from": START.replace(tzinfo=None)}, {"first": 1}, "occurred_from"),
         ({"actor_in": ("x" * 257,)}, {"first": 1}, "actor_in"),
         ({"actor_in": ("x",) * 101}, {"first": 1}, "actor_in"),

@@ -131,6 +131,11 @@ def test_a_query_as_an_event_stream_is_one_result_and_the_end(served: Served) ->
         assert json.loads(events[0][1].removeprefix("data: "))["data"] == {"__typename": "Query"}
 
 
+def test_no_cache_stores_an_event_stream(served: Served) -> None:
+    with served.client.stream("POST", "/graphql", json=NAME, headers={"Accept": STREAM}) as answer:
+        assert "no-store" in answer.headers["cache-control"]
+
+
 def test_what_is_no_request_is_refused_before_a_stream_begins(served: Served) -> None:
     for body, status in (("{", 400), ("{}", 400), ('[{"query": "{ __typename }"}]', 400)):
         headers = {"Accept": STREAM, "Content-Type": "application/json"}

@@ -139,7 +139,8 @@ class FileKeys:
 class FetchedKeys:
     """The keys of an issuer on the network. `fetch` blocks, and runs in a thread; one fetch serves all who wait.
 
-    `fetch` raises `ValueError` or `UnavailableError`. For one event loop's thread.
+    `fetch` raises `ValueError` or `UnavailableError`; `issuer` is who is told of in the log. For one event loop's
+    thread.
     """
 
     def __init__(
@@ -147,9 +148,11 @@ class FetchedKeys:
         fetch: Callable[[], bytes],
         run: Callable[[Callable[[], bytes]], Awaitable[bytes]] = asyncio.to_thread,
         *,
+        issuer: str = "",
         clock: Callable[[], float] = time.monotonic,
         patience: float = _PATIENCE_SECONDS,
     ) -> None:
+        self._issuer = issuer
         self._fetch = fetch
         self._run = run
         self._clock = clock
@@ -184,7 +187,8 @@ class FetchedKeys:
         try:
             self._keys = parse_key_set(await self._run(self._fetch))
         except (ValueError, UnavailableError) as exc:
-            log.warning("issuer_keys_not_fetched", error=type(exc).__name__)
+            why = str(exc) if isinstance(exc, UnavailableError) else "what it answers can't be used"
+            log.warning("issuer_keys_not_fetched", issuer=self._issuer, why=why)
             return
         self._fetched = self._clock()
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.access.principal import Principal
-from domain.errors import UnauthenticatedError, UnavailableError
+from domain.errors import AccessDeniedError, UnauthenticatedError, UnavailableError
 from graphql_api.errors import Code
 from web.authentication.combined import Authentication
 from web.authentication.rates import Rates
@@ -57,7 +57,7 @@ class Authenticating:
         self._rates = rates or Rates.of(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with its principal, or answer 401, 429 or 503."""
+        """Pass the request on with its principal, or answer 401, 403, 429 or 503."""
         if scope["type"] not in {"http", "websocket"} or self._is_open(scope):
             await self._app(scope, receive, send)
             return
@@ -80,6 +80,11 @@ class Authenticating:
             await _answer(_slower(scope, "requests", wait), scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
+        if scope["type"] == "http" and not principal.roles:
+            self._denied(scope, 403, "no role")
+            answer = refusal(scope, 403, Code.FORBIDDEN, str(AccessDeniedError("")))
+            await _answer(answer, scope, receive, send)
+            return
         watched = Watched(
             send, scope, self._authentication, given, self._denied, self._settings.token_recheck
         )

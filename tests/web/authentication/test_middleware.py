@@ -130,6 +130,27 @@ def test_a_principal_that_asks_too_often_waits(serve: Serve, trail_url: str) -> 
     assert client.get("/v1/events?first=1", headers=other).status_code == 200
 
 
+def test_a_batch_counts_as_often_as_it_has_operations(serve: Serve, trail_url: str) -> None:
+    client = serve(trail_url, requests_per_minute=60, requests_at_once=4)
+    batch = [{"query": "{ __typename }"}] * 3
+    assert client.post("/graphql", json=batch).status_code == 200
+    refused = client.post("/graphql", json=batch)
+    assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (429, "LIMIT_EXCEEDED")
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/v1/events", "/v1/events/none", "/nowhere", "/log/checkpoint"])
+def test_a_token_without_a_role_gives_nothing(lonely_client: httpx2.Client, path: str) -> None:
+    nobody = bearer()
+    asked = (
+        lonely_client.post(path, json={"query": "{ __typename }"}, headers=nobody)
+        if path == "/graphql"
+        else lonely_client.get(path, headers=nobody)
+    )
+    assert asked.status_code == 403
+    assert "not allowed" in asked.text
+
+
 def test_who_guesses_waits(lonely_client: httpx2.Client) -> None:
     del lonely_client.headers["Authorization"]
     codes: list[int] = []

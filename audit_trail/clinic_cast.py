@@ -6,11 +6,13 @@ Seconds are counted from the start of the simulated hour.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from domain.access.redaction import DEPARTMENT
 from domain.event import Actor, ActorKind, AuditEvent, Client, Device, Patient, Source
 
 SITE = "Clinic of Nowhere"
@@ -34,6 +36,7 @@ class Person:
     begins: float
     ends: float
     purpose: str = "TREAT"
+    department: str = "medical ward"
 
     @property
     def session(self) -> str:
@@ -58,14 +61,21 @@ class Person:
             "session": self.session,
             "client": self.client,
             "purpose_of_use": (self.purpose,),
+            "department": self.department,
         }
 
 
 NIGHTINGALE = Person("n.nightshift", "Nora Nightshift", "nurse", "10.20.1.11", 610, 3420)
-TECHNICIAN = Person("t.toolbox", "Tilda Toolbox", "technician", "10.20.9.3", 300, 3300, "HOPERAT")
-PRIVACY = Person("p.paragraph", "Percy Paragraph", "privacy officer", "10.20.8.2", 420, 3480, "HOPERAT")
-ADMINISTRATOR = Person("a.access", "Alma Access", "administrator", "10.20.8.4", 60, 3540, "HOPERAT")
-RESEARCHER = Person("r.regression", "Rufus Regression", "researcher", "10.20.8.9", 900, 2400, "HRESCH")
+TECHNICIAN = Person(
+    "t.toolbox", "Tilda Toolbox", "technician", "10.20.9.3", 300, 3300, "HOPERAT", "engineering"
+)
+PRIVACY = Person(
+    "p.paragraph", "Percy Paragraph", "privacy officer", "10.20.8.2", 420, 3480, "HOPERAT", "privacy office"
+)
+ADMINISTRATOR = Person("a.access", "Alma Access", "administrator", "10.20.8.4", 60, 3540, "HOPERAT", "IT")
+RESEARCHER = Person(
+    "r.regression", "Rufus Regression", "researcher", "10.20.8.9", 900, 2400, "HRESCH", "research"
+)
 NAPPER = Person("d.dozer", "Dora Dozer", "doctor", "10.20.2.14", 45, 1500)
 
 STAFF = (
@@ -117,8 +127,19 @@ class Clinic:
         # data adds events and doesn't contradict the first.
         self.chance = random.Random(f"{self.seed} {self.start.isoformat()}")  # noqa: S311 - a story, no secret
 
-    def tell(self, second: float, type: str, source: Source, actor: Actor, **fields: Any) -> None:
+    def tell(
+        self,
+        second: float,
+        type: str,
+        source: Source,
+        actor: Actor,
+        *,
+        department: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
         """Add an event that happened `second` seconds into the hour, to the millisecond."""
+        where = {} if department is None else {DEPARTMENT: department}
         self.told.append(
             AuditEvent(
                 event_id=UUID(int=self.chance.getrandbits(128), version=4),
@@ -126,6 +147,7 @@ class Clinic:
                 occurred_at=self.start + timedelta(milliseconds=round(second * 1000)),
                 source=source,
                 actor=actor,
+                attributes={**where, **(attributes or {})},
                 **fields,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+import sys
 import tempfile
 import time
 import urllib.request
@@ -68,15 +69,29 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
             for question in QUESTIONS:
                 _ask(stack, question, out)
             _verify(stack, out)
-            token = stack.token(_ROLE)
-            out.print(f"\nGraphiQL   {stack.url}/graphql#token={token}", soft_wrap=True)
-            out.print(f"REST docs  {stack.url}/docs#token={token}", soft_wrap=True)
-            out.print("\nYou are its auditor, for an hour. For other commands, and tokens of other roles:")
-            out.print(f"export {FILE_VARIABLE}={stack.folder / SETTINGS_FILE}", soft_wrap=True)
-            out.print("audit-trail token --role patient --patient 1007")
-            if not once:
-                out.print("\nCtrl-C stops everything that was started here.")
+            if once:
+                out.print(
+                    f"\nWithout --once it stays up, with GraphiQL at {stack.url}/graphql and the REST documentation at"
+                    f" {stack.url}/docs.",
+                    soft_wrap=True,
+                )
+            else:
+                _invite(stack, out)
                 stay_up(stack)
+
+
+def _invite(stack: Stack, out: Console) -> None:
+    """Say what else there is, for as long as it stays up."""
+    token = stack.token(_ROLE)
+    out.print(f"\nGraphiQL   {stack.url}/graphql#token={token}", soft_wrap=True)
+    out.print(f"REST docs  {stack.url}/docs#token={token}", soft_wrap=True)
+    out.print("\nYou are its auditor, for an hour. For other commands, and tokens of other roles:")
+    programs = Path(sys.executable).parent
+    if shutil.which("audit-trail") is None and (programs / "activate").exists():
+        out.print(f"source {programs / 'activate'}", soft_wrap=True)
+    out.print(f"export {FILE_VARIABLE}={stack.folder / SETTINGS_FILE}", soft_wrap=True)
+    out.print("audit-trail token --role patient --patient 1007")
+    out.print("\nCtrl-C stops everything that was started here.")
 
 
 @contextmanager

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 WITHOUT_HEAD = frozenset({"/graphql", "/v1/export"})
 """A query is no resource that has a head, and an export would be made for nothing."""
 UNEXPECTED = "an unexpected error; it is in the server's log"
+_TIME = "write the time as RFC 3339 does, with its offset; in an address, + is written %2B"
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -93,7 +94,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         errors = [
             {
                 "field": ".".join(str(part) for part in error["loc"][1:] if not isinstance(part, int)),
-                "message": error["msg"],
+                "message": _said(error),
             }
             for error in exc.errors()
         ]
@@ -173,3 +174,21 @@ class LastResort:
             log.error("request_failed", **origin(exc))  # noqa: TRY400 - a traceback repeats the exception's text
             if scope["type"] == "http" and not begun:
                 await problem(500, UNEXPECTED)(scope, receive, send)
+
+
+_SAID = {
+    "extra_forbidden": "there is no such parameter",
+    "string_pattern_mismatch": "not of the form that /openapi.json describes",
+    "datetime_from_date_parsing": _TIME,
+    "datetime_parsing": _TIME,
+    "datetime_type": _TIME,
+    "timezone_aware": _TIME,
+}
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What is wrong with a parameter: our own words, or those of the library where they say what to do."""
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] in {"after", "before"}:
+        return "not a cursor of this API; follow the links"
+    message: str = _SAID.get(error["type"], error["msg"])
+    return message.removeprefix("Value error, ")

@@ -7,10 +7,13 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 import uvicorn
 
 from domain.errors import ConfigurationError
 from web.http_protocol import BoundedProtocol
+
+log = structlog.get_logger(__name__)
 
 _MAX_SOCKET_MESSAGE = 256 * 1024
 """Bytes: as long as the body of a query may be."""
@@ -91,4 +94,5 @@ def run(
     """Serve `app` until SIGINT or SIGTERM. Raises `ConfigurationError` when the address is taken."""
     with listen(host, port) as listener:
         server = Server(app, graceful_seconds=graceful_seconds, trusted_proxies=trusted_proxies)
+        log.info("listening", host=host, port=listener.getsockname()[1])
         server.run(sockets=[listener])

@@ -167,6 +167,9 @@ def grants_of(principal: Principal, *, sees_staff: Collection[str] = ()) -> tupl
         hidden = HIDDEN.get(role, frozenset())
         if role is not Role.PATIENT:
             grants.append(_grant(role, _rows(role, principal), hidden))
+            if role is Role.DEVICE_MANAGER and principal.devices:
+                # What a device has measured is a patient's, and not for who keeps the device running.
+                grants.append(_grant(role, _rows_of_devices(principal), hidden | {Part.VALUES}))
             continue
         # A decision is about one record, and a principal may have several: a parent has those of the children.
         for told in (True, False):
@@ -197,10 +200,12 @@ def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
     elif role is Role.DEVICE_MANAGER:
         yield Rows(categories=(Category.DEVICE,))
         yield Rows(types=_OF_MACHINES)
-        if principal.devices:
-            # What people do with a device, on records or by calls, is no business of who keeps it running.
-            yield Rows(machines=principal.devices)
-            yield Rows(devices=principal.devices, categories=(Category.OTHER,))
+
+
+def _rows_of_devices(principal: Principal) -> Iterator[Rows]:
+    # What people do with a device, on records or by calls, is no business of who keeps it running.
+    yield Rows(machines=principal.devices)
+    yield Rows(devices=principal.devices, categories=(Category.OTHER,))
 
 
 def _devices(event: AuditEvent) -> set[str | None]:

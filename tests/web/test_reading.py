@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from graphql_api.cursors import encode_cursor
+from graphql_api.limits import QueryLimits
 from tests.graphql_api.trail import hospital
 from tests.web.conftest import NO_DATABASE, Serve
 
@@ -99,9 +100,37 @@ def test_a_wrong_parameter_is_named_and_its_value_is_not_repeated(
 
 
 @pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("?patinet=17", "no such parameter"),
+        ("?after=x", "follow the links"),
+        ("?occurred_from=2026-03-01T08:00:00+01:00", "%2B"),
+        ("?occurred_from=2026-03-01T08:00:00", "offset"),
+        ("?occurred_from=2026-03-01", "offset"),
+        ("?emergency=perhaps", "write true or false"),
+    ],
+)
+def test_what_to_write_instead_is_said(lonely_client: httpx2.Client, address: str, says: str) -> None:
+    [error] = lonely_client.get(f"/v1/events{address}").json()["errors"]
+    assert says in error["message"]
+    assert "Value error" not in error["message"]
+
+
+def test_the_links_of_a_page_without_a_size_keep_within_the_limit(serve: Serve, trail_url: str) -> None:
+    client = serve(trail_url, limits=QueryLimits(max_page=4))
+    page = client.get("/v1/events")
+    assert positions(page) == [9, 8, 7, 6]
+    assert positions(client.get(page.json()["next"])) == [5, 4, 3, 2]
+
+
+@pytest.mark.parametrize(
     ("parameters", "field"),
     [
         ({"first": 1, "last": 1}, "last"),
+        (
+            {"occurred_from": "2026-03-02T00:00:00Z", "occurred_until": "2026-03-01T00:00:00Z"},
+            "occurred_until",
+        ),
         ({"resource_id": "1"}, "resource_type"),
         ({"wait_seconds": "1"}, "wait_for_position"),
         ({"purpose": "BTG"}, "occurred_from"),

@@ -16,7 +16,7 @@ from domain.access.redaction import shown
 from domain.access.scope import Scope
 from domain.access.staff_disclosure import Decision, decision_event, decision_of
 from domain.errors import AccessDeniedError
-from domain.event import Actor, ActorKind, AuditEvent, Patient, Source
+from domain.event import Actor, ActorKind, AuditEvent, Change, Patient, Source
 from domain.validation import decode_event, encode_event
 from tests.domain.access.knowing import SECRETS, WHOLE, somebody
 from tests.graphql_api.trail import at, event
@@ -117,6 +117,16 @@ def test_a_device_manager_sees_what_a_device_did_by_itself() -> None:
     acted = event("record.read", 0, actor=Actor(kind=ActorKind.DEVICE, id="pump-1"))
     assert Scope(somebody(Role.DEVICE_MANAGER)).admits(acted)
     assert not Scope(somebody(Role.DEVICE_MANAGER)).admits(event("record.read", 0, actor=Actor(id="pump-1")))
+
+
+def test_a_device_manager_sees_how_a_device_is_set_and_not_what_it_measured() -> None:
+    scope = Scope(somebody(Role.DEVICE_MANAGER))
+    device = Actor(kind=ActorKind.DEVICE, id="pump-1")
+    changes = (Change(path="rate", before=1, after=2),)
+    measured = scope.shown(event("record.created", 0, actor=device, changes=changes))
+    assert measured.changes == (Change(path="rate"),)
+    set_up = scope.shown(event("configuration.changed", 0, actor=device, changes=changes))
+    assert set_up.changes == changes
 
 
 def test_a_decision_is_read_as_it_was_written() -> None:

@@ -95,7 +95,8 @@ def is_unexpected(error: GraphQLError) -> bool:
     return error.path is not None or not error.nodes
 
 
-_TOO_MANY_TOKENS = re.compile("contains more than [0-9]+ tokens")
+_TOO_MUCH = re.compile("contains more than [0-9]+ tokens|nested too deeply|introspection depth exceeded")
+"""The library's own limits have no other mark than their words."""
 _WRONG_VARIABLE = re.compile(r"Variable '\$\w+' has invalid value")
 """A value that does not fit, in the words of the library; a variable that the document misuses reads otherwise."""
 
@@ -104,9 +105,10 @@ def give_code(error: GraphQLError) -> None:
     """The library's own errors have no code: the document's syntax, its validation, or a value that does not fit."""
     if (error.extensions or {}).get("code"):
         return
-    if isinstance(error, GraphQLSyntaxError):
-        # The parser's own limit has no other mark than its words.
-        code = Code.LIMIT_EXCEEDED if _TOO_MANY_TOKENS.search(error.message) else Code.PARSE_FAILED
+    if _TOO_MUCH.search(error.message) and error.path is None:
+        code = Code.LIMIT_EXCEEDED
+    elif isinstance(error, GraphQLSyntaxError):
+        code = Code.PARSE_FAILED
     elif error.path is not None or _WRONG_VARIABLE.match(error.message) or error.original_error is not None:
         code = Code.BAD_USER_INPUT
     else:

@@ -204,6 +204,8 @@ def test_a_document_of_many_errors_is_told_of_a_few(lonely_client: httpx2.Client
     ("query", "code"),
     [
         ("{", "GRAPHQL_PARSE_FAILED"),
+        ("{a" * 300 + "}" * 300, "LIMIT_EXCEEDED"),
+        ("{ __schema { types" + " { fields { type" * 4 + " { name }" + " } }" * 4 + " } }", "LIMIT_EXCEEDED"),
         ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ('{ event(id: "x") { type } }', "GRAPHQL_VALIDATION_FAILED"),
         ("{ events(first: 99999999999999999) { asOfPosition } }", "GRAPHQL_VALIDATION_FAILED"),

@@ -81,7 +81,7 @@ class UnauthenticatedError(AuditTrailError):
 class AccessDeniedError(AuditTrailError):
     """Reject: the principal may not do this. It tells no more than that, and not whether what was asked exists."""
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str = "") -> None:
         super().__init__("not allowed with these credentials")
         self.operation = operation
 

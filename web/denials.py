@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -75,7 +76,7 @@ class Denials:
         if window.told < self._most and self._left > 0:
             window.told += 1
             self._left -= 1
-            self._recording.later([denied_event(principal, look, self._source, refused)])
+            self._tell(principal, look, refused)
         else:
             window.counted += 1
             if window.common is None:
@@ -97,7 +98,11 @@ class Denials:
             return
         principal, look, refused = window.common
         seconds = time.monotonic() - window.began
-        event = denied_event(principal, look, self._source, refused, count=window.counted, seconds=seconds)
+        self._tell(principal, look, refused, count=window.counted, seconds=seconds)
+
+    def _tell(self, principal: Principal | None, look: Look, refused: Taken, **many: Any) -> None:
+        limit = self._recording.settings.max_bytes
+        event = denied_event(principal, look, self._source, refused, max_bytes=limit, **many)
         self._recording.later([event])
 
 

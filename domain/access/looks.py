@@ -44,7 +44,7 @@ MAX_BYTES = 256 << 10
 """Of one event, whatever is in it; what may be set as the longest message can be less."""
 PATIENT = "Patient"
 """The type of the resource that a patient is in whom a refused question named; see `denied_event`."""
-_MAX_NAMED = 50
+_RESOURCE_BYTES = len('{"type":"Patient","id":},')
 _MAX_QUESTIONS = 40
 _QUESTION_BYTES = 16 << 10
 _QUESTIONS_SHARE = 4
@@ -114,9 +114,8 @@ def read_events(
         resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
         purpose_of_use=tuple(filter(None, map(name, principal.purpose_of_use[:20]))) if principal else (),
         attributes={
-            **({"via": look.via.value} if look.via else {}),
+            **_way(look),
             **({"stage": look.stage.value} if look.stage else {}),
-            **_asked_by(look),
             **_scope(principal),
             **_asked(questions, min(_QUESTION_BYTES, limit // _QUESTIONS_SHARE), returned=True),
             "returned": sum(question.returned for question in questions),
@@ -143,27 +142,27 @@ def denied_event(
     *,
     count: int = 1,
     seconds: float = 0,
+    max_bytes: int = MAX_BYTES,
 ) -> AuditEvent:
     """`access.denied`: one attempt, or `count` of them from one address within `seconds`.
 
     `refused` is what was asked in vain. The patients that it named are resources: nothing was done with their records,
-    and whoever asks who tried to look at one finds it.
+    and whoever asks who tried to look at one finds it. What was asked takes at most half of `max_bytes`.
     """
     many = {"count": count, "seconds": round(seconds, 3)} if count > 1 else {}
-    named = [id for id in map(identifier, refused.patients[:_MAX_NAMED]) if id and not is_name(id)]
+    most = min(_QUESTION_BYTES, min(max_bytes, MAX_BYTES) // _QUESTIONS_SHARE)
     return AuditEvent(
         **_shared(principal, look, source) | {"outcome": Outcome.MINOR_FAILURE},
         type=DENIED,
         action=Action.EXECUTE,
         resources=(
             Resource(type=LOG, id=identifier(look.address) or "/"),
-            *(Resource(type=PATIENT, id=id) for id in dict.fromkeys(named)),
+            *(Resource(type=PATIENT, id=id) for id in _named(refused.patients, most)),
         ),
         attributes={
-            **({"via": look.via.value} if look.via else {}),
-            **_asked_by(look),
+            **_way(look),
             **_scope(principal),
-            **(_asked(refused.questions, _QUESTION_BYTES) if refused.questions else {}),
+            **(_asked(refused.questions, most) if refused.questions else {}),
             **many,
         },
     )
@@ -254,9 +253,13 @@ def _scope(principal: Principal | None) -> dict[str, Any]:
     return {"scope": scope}
 
 
-def _asked_by(look: Look) -> dict[str, Any]:
-    """The GraphQL document, where there is one."""
-    return {**_given("operation_name", look.operation), **_given("document_sha256", look.document)}
+def _way(look: Look) -> dict[str, Any]:
+    """The way in, and the GraphQL document, where there is one."""
+    return {
+        **_given("via", look.via),
+        **_given("operation_name", look.operation),
+        **_given("document_sha256", look.document),
+    }
 
 
 def _asked(questions: Sequence[Read], most: int, *, returned: bool = False) -> dict[str, Any]:
@@ -274,6 +277,16 @@ def _asked(questions: Sequence[Read], most: int, *, returned: bool = False) -> d
         kept.append(said)
     left_out = len(questions) - len(kept)
     return {"questions": kept, **({"questions_left_out": left_out} if left_out else {})}
+
+
+def _named(patients: Sequence[str], most: int) -> Iterator[str]:
+    """The ids, each once, that fit into `most` bytes; a name is none."""
+    for id in dict.fromkeys(map(identifier, patients)):
+        if id and not is_name(id):
+            most -= len(msgspec.json.encode(id)) + _RESOURCE_BYTES
+            if most < 0:
+                return
+            yield id
 
 
 def _given(key: str, value: str | None) -> dict[str, str]:

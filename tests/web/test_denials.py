@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from domain.access.looks import Look, Via
+from domain.access.looks import Look, Via, denied_event
 from domain.access.principal import Principal, Role
 from domain.access.reads import Read, Taken
 from domain.event import AuditEvent, Client, Outcome, Request, Source
-from domain.validation import decode_event
+from domain.validation import decode_event, encode_event
 from ingest.publishing import Message
 from tests.graphql_api.trail import at
 from web.denials import Denials
@@ -117,6 +117,16 @@ def test_of_a_flood_is_told_what_all_of_it_has_in_common() -> None:
     assert event.request == Request(method="GET")
     assert [(each.type, each.id) for each in event.resources] == [("AuditLog", "/")]
     assert event.correlation_id is None
+
+
+def test_an_attempt_that_asked_for_much_still_fits_into_a_short_message() -> None:
+    known = Principal(id="17", roles=frozenset({Role.PATIENT}))
+    ids = tuple(f"{number:0>250}" for number in range(1000))
+    asked = Taken([Read("events", {"patients": ids}, 0) for _ in range(100)], ids)
+    for limit in (4096, 1 << 20):
+        event = denied_event(known, attempt("10.0.0.1"), SOURCE, asked, max_bytes=limit)
+        assert len(encode_event(event)) < min(limit, 40 << 10)
+        assert len(event.resources) > 2
 
 
 def test_what_was_asked_in_vain_is_told_with_the_patients_whom_it_named() -> None:

@@ -82,7 +82,7 @@ class Authenticating:
         scope.setdefault("state", {})["principal"] = principal
         if scope["type"] == "http" and not principal.roles:
             self._denied(scope, 403, "no role")
-            answer = refusal(scope, 403, Code.FORBIDDEN, str(AccessDeniedError("")))
+            answer = refusal(scope, 403, Code.FORBIDDEN, str(AccessDeniedError()))
             await _answer(answer, scope, receive, send)
             return
         watched = Watched(

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strawberry.types import ExecutionResult
 
-from domain.access.looks import Stage
+from domain.access.looks import Stage, Via
 from domain.errors import UnrecordedError
 from graphql_api.errors import Code, from_domain
 from web.looking import Looking, Recorder, look_at, look_away, looking_at
@@ -104,7 +104,8 @@ async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None])
             ]
             _note_refused(looking, [error.path for error in errors])
             try:
-                await looking.keep(stage=Stage.DELIVERED)
+                # A query over a socket, or as a stream of one result, is answered at once.
+                await looking.keep(stage=Stage.DELIVERED if looking.via is Via.SUBSCRIPTION else None)
             except UnrecordedError as exc:
                 yield ExecutionResult(data=None, errors=[from_domain(exc)])
                 return

@@ -106,6 +106,7 @@ def test_a_query_over_a_websocket_is_one_look(served: OnRecord) -> None:
         assert received(socket)["payload"]["data"]
         (event,) = served.events()
     assert (patients(event), event.attributes["via"]) == (["17"], "graphql")
+    assert "stage" not in event.attributes
 
 
 def test_two_subscribers_who_see_each_others_records_do_not_feed_each_other(

@@ -268,12 +268,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            try:
-                ip_network(text, strict=False)
-            except ValueError as exc:
-                raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8") from exc
-        return value
+        return tuple(map(_network, value))
 
     @classmethod
     def settings_customise_sources(
@@ -343,3 +338,12 @@ def load(**overrides: Any) -> Settings:
         raise ConfigurationError(f"{name}: {first['msg']}") from exc
     except ValueError as exc:
         raise ConfigurationError(f"{FILE_VARIABLE}: {exc}") from exc
+
+
+def _network(text: str) -> str:
+    """An address, or a network as its own first address tells it: what is written otherwise names nobody to uvicorn."""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError as exc:
+        raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8") from exc
+    return str(network) if "/" in text else str(network.network_address)

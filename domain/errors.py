@@ -98,7 +98,7 @@ class TooSlowError(UnavailableError):
     """Retry: the database took longer than a statement may. Less may be asked for, too."""
 
     def __init__(self) -> None:
-        super().__init__("this took longer than a query may; ask for less, or try again")
+        super().__init__("the database took longer than the statement time-out")
 
 
 class UnrecordedError(UnavailableError):

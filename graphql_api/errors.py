@@ -76,14 +76,15 @@ def from_domain(exc: AuditTrailError) -> QueryError:
         return QueryError(Code.FORBIDDEN, str(exc))
     if isinstance(exc, UnavailableError):
         code = Code.AUDIT_UNAVAILABLE if isinstance(exc, UnrecordedError) else Code.UNAVAILABLE
-        told = isinstance(exc, UnrecordedError | TooSlowError)
-        return QueryError(code, str(exc) if told else "the event store is away; try again in a moment")
+        away = TOO_SLOW if isinstance(exc, TooSlowError) else "the event store is away; try again in a moment"
+        return QueryError(code, str(exc) if isinstance(exc, UnrecordedError) else away)
     if isinstance(exc, EventAlteredError):
         log.error("event_altered", position=exc.position)
         return QueryError(Code.INTERNAL_ERROR, str(exc))
     return QueryError(Code.INTERNAL_ERROR, MASKED)
 
 
+TOO_SLOW = "this took longer than a query may; ask for less, or try again"
 MASKED = "Unexpected error."
 
 
@@ -95,7 +96,10 @@ def is_unexpected(error: GraphQLError) -> bool:
     return error.path is not None or not error.nodes
 
 
-_TOO_MUCH = re.compile("contains more than [0-9]+ tokens|nested too deeply|introspection depth exceeded")
+_TOO_MUCH = re.compile(
+    "Syntax Error: Document (contains more than [0-9]+ tokens|is nested too deeply)"
+    "|Maximum introspection depth exceeded"
+)
 """The library's own limits have no other mark than their words."""
 _WRONG_VARIABLE = re.compile(r"Variable '\$\w+' has invalid value")
 """A value that does not fit, in the words of the library; a variable that the document misuses reads otherwise."""
@@ -105,7 +109,7 @@ def give_code(error: GraphQLError) -> None:
     """The library's own errors have no code: the document's syntax, its validation, or a value that does not fit."""
     if (error.extensions or {}).get("code"):
         return
-    if _TOO_MUCH.search(error.message) and error.path is None:
+    if _TOO_MUCH.match(error.message) and error.path is None:
         code = Code.LIMIT_EXCEEDED
     elif isinstance(error, GraphQLSyntaxError):
         code = Code.PARSE_FAILED

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -36,14 +37,30 @@ def patients_named(letter: DeadLetter) -> list[str]:
 
 
 def _patients_of(value: bytes | None) -> list[str]:
-    """Those of a native event, alone or in a CloudEvent, that is not valid."""
+    """Those of a message that is no valid event, if it is JSON: `patients`, and references of FHIR to one."""
     try:
-        found = msgspec.json.decode(value or b"")
-        event = found.get("data", found)
-        ids = [each.get("id") for each in event.get("patients", ())]
-    except (msgspec.DecodeError, UnicodeError, RecursionError, AttributeError, TypeError):
+        left: list[Any] = [msgspec.json.decode((value or b"").decode("utf-8", "replace"))]
+    except (msgspec.DecodeError, RecursionError):
         return []
-    return [text for each in ids if isinstance(each, str) and (text := identifier(each))]
+    found: dict[str | None, None] = {}
+    while left:
+        part = left.pop(0)
+        if isinstance(part, dict):
+            several = part.get("patients")
+            for each in several if isinstance(several, list) else ():
+                if isinstance(each, dict) and isinstance(each.get("id"), str):
+                    found[identifier(each["id"])] = None
+            reference = part.get("reference")
+            if isinstance(reference, str) and (match := _PATIENT.search(reference)):
+                found[match[1]] = None
+            left += part.values()
+        elif isinstance(part, list):
+            left += part
+    return [id for id in found if id]
+
+
+_PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9.-]{1,64})(?:/|$)")
+"""FHIR R5, section 2.1.28.0.1: a reference, relative or absolute."""
 
 
 class DeadLetterDesk(Application[UUID]):

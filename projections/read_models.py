@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from psycopg2.errors import QueryCanceled
-
-from domain.errors import ConflictError, Reason, UnavailableError
+from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.reading import find_event
@@ -223,8 +221,8 @@ def _in_time(asks_too_much: bool, advice: str) -> Iterator[None]:
     """When the time-out ends what `asks_too_much`, that is the question's fault and not the database's."""
     try:
         yield
-    except UnavailableError as exc:
-        if not asks_too_much or not isinstance(exc.__cause__, QueryCanceled):
+    except TooSlowError as exc:
+        if not asks_too_much:
             raise
         raise ConflictError(
             Reason.INVALID_FIELD, f"this took longer than a query may: {advice}", field="filter"

@@ -23,7 +23,7 @@ from projections.filters import EventFilter, PageRequest
 from projections.read_models import DEFAULT_LIMIT
 from projections.scoped_answers import shown_device, shown_patient, shown_service, shown_user
 from projections.scoped_events import ScopedEvents
-from projections.scoped_questions import NAMES, asked_of_table, patients_named
+from projections.scoped_questions import NAMES, asked_of_table, patients_named, patients_of_conditions
 from projections.scoped_tables import patients_of, require_table
 from projections.table_pages import LiveProjection, RowPage, RowRequest
 
@@ -103,7 +103,8 @@ class ScopedModels(ScopedEvents):
     def table_rows(self, request: RowRequest) -> RowPage:
         """Rows of a table, which no rule of rows or fields holds for: see `scoped_tables.require_table`."""
         asked = asked_of_table(request)
-        with self._asking("table_rows", asked):
+        named = patients_of_conditions((each.column, each.value) for each in request.conditions)
+        with self._asking("table_rows", asked, named):
             hidden = self._scope.hidden(Operation.READ_TABLES)
             if hidden:
                 live = self._models.projection(request.projection)

@@ -17,7 +17,7 @@ from projections.export import ExportRequest, Opened, Source
 from projections.export_columns import Batch, ExportColumn
 from projections.export_told import asked_of_export
 from projections.read_models import ReadModels
-from projections.scoped_questions import parts_of, patients_asked, scope_filter
+from projections.scoped_questions import parts_of, patients_asked, patients_of_conditions, scope_filter
 from projections.scoped_tables import require_table
 
 
@@ -40,14 +40,21 @@ class ScopedExports:
 
     def check(self, request: ExportRequest) -> None:
         """Raise `AccessDeniedError` when this can't be exported, whatever there is. It asks no database."""
-        try:
+        with self._asking(request):
             self._scope.require(Operation.EXPORT)
             if request.table is not None:
                 self._scope.hidden(Operation.READ_TABLES)
             else:
                 self._scope.rows(Operation.EXPORT, parts_of(request.filter, self._scope.principal.patients))
+
+    @contextmanager
+    def _asking(self, request: ExportRequest) -> Iterator[None]:
+        """Note the question when it may not be asked."""
+        try:
+            yield
         except AccessDeniedError:
-            self._reads.refuse("export", asked_of_export(request), patients_asked(request.filter))
+            named = [*patients_asked(request.filter), *patients_of_conditions(request.where)]
+            self._reads.refuse("export", asked_of_export(request), named)
             raise
 
     @contextmanager
@@ -62,7 +69,8 @@ class ScopedExports:
             request = replace(request, scope=scope_filter(rows), hidden=hidden)
         with self._exports.open(request) as opened:
             if request.table is not None:
-                self._require(opened.snapshot.projection or "")
+                with self._asking(request):
+                    self._require(opened.snapshot.projection or "")
             elif not self._scope.sees_all:
                 opened.source = _Shown(opened.source, self._scope)
             yield opened

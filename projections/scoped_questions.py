@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from msgspec import to_builtins
@@ -13,6 +13,7 @@ from domain.access.looks import PATIENT
 from domain.access.named import is_name
 from projections.counts import CountBy
 from projections.export_manifest import given_of
+from projections.export_told import PATIENT_COLUMNS
 from projections.filters import EventFilter, PageRequest, any_of
 from projections.table_pages import RowRequest
 
@@ -54,13 +55,17 @@ def _ids(filter: EventFilter) -> set[str]:
 
 
 def patients_asked(filter: EventFilter) -> frozenset[str]:
-    """The patients that a question names."""
-    return frozenset().union(*(_named(each) for each in filter.every()))
+    """The patients that a question names, as such or as resources."""
+    resources = (patients_named(each.resource_type or "", each.resource_id or "") for each in filter.every())
+    return frozenset().union(*(_named(each) for each in filter.every()), *resources)
 
 
 def patients_named(type: str, id: str) -> list[str]:
-    """The patient that a resource is, if it is one."""
-    return [id.rpartition("/")[2]] if type == PATIENT else []
+    """The patient that a resource is, if it is one: by its id, or a reference of FHIR to it, or to a version of it."""
+    if type.rpartition("/")[2].lower() != PATIENT.lower():
+        return []
+    bare = id.partition("/_history/")[0].rpartition("/")[2]
+    return [bare] if bare else []
 
 
 def patients_counted(filter: EventFilter) -> list[str]:
@@ -101,6 +106,13 @@ def asked_of(filter: EventFilter, page: PageRequest | None = None, **others: Any
     given = {"filter": given_of(filter)} if filter.given() else {}
     paging = {} if page is None else {"page": _given(to_builtins(page))}
     return given | paging | _given(others)
+
+
+def patients_of_conditions(conditions: Iterable[tuple[str, Any]]) -> list[str]:
+    """The patients that conditions on the columns of a table name."""
+    values = (value for column, value in conditions if column in PATIENT_COLUMNS)
+    several = (value if isinstance(value, list | tuple) else [value] for value in values)
+    return [each for some in several for each in some if isinstance(each, str)]
 
 
 def asked_of_table(request: RowRequest) -> dict[str, Any]:

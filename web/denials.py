@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from domain.access.looks import Look, denied_event
 from domain.access.principal import Principal
@@ -82,8 +82,12 @@ class Denials:
             if window.common is None:
                 window.common = principal, look, refused
             else:
-                who, how, _ = window.common
-                window.common = principal if principal == who else None, _common(how, look), NOTHING
+                who, how, what = window.common
+                window.common = (
+                    _same(who, principal),
+                    _common(how, look),
+                    what if what == refused else NOTHING,
+                )
 
     def close(self) -> None:
         """Put what was only counted on record; before the recording is closed."""
@@ -104,6 +108,18 @@ class Denials:
         limit = self._recording.settings.max_bytes
         event = denied_event(principal, look, self._source, refused, max_bytes=limit, **many)
         self._recording.later([event])
+
+
+def _same(one: Principal | None, other: Principal | None) -> Principal | None:
+    """The later principal without what differs, None when they are not the same: one may come with several tokens."""
+    if one is None or other is None or (one.issuer, one.id) != (other.issuer, other.id):
+        return None
+    differing = {
+        each.name: (one.roles & other.roles if each.name == "roles" else each.default)
+        for each in fields(other)
+        if getattr(one, each.name) != getattr(other, each.name)
+    }
+    return replace(other, **differing)
 
 
 def _common(one: Look, other: Look) -> Look:

@@ -54,12 +54,13 @@ class Recorder:
 
 class Looking:
     """One request, or one operation of a connection. `flagged`: something was answered that is not on record;
-    `streams`: each result is put on record by itself."""
+    `streams`: each result is put on record by itself; `refused_parts`: which of an answer were refused."""
 
     def __init__(self, recorder: Recorder, scope: Scope, via: Via, principal: Principal | None) -> None:
         self.reads = Reads()
         self.flagged = False
         self.refused = False
+        self.refused_parts: list[str] = []
         self.streams = False
         self.via = via
         self._recorder = recorder
@@ -131,6 +132,12 @@ class Looking:
     def passed(self) -> None:
         """What was read is not told to anybody."""
         self.reads.take()
+
+    def tell_refused(self, status: int | None = None) -> None:
+        """Put the parts of an answer that were refused on record, as one attempt."""
+        parts, self.refused_parts = dict.fromkeys(self.refused_parts), []
+        if parts:
+            self.denied(f"not allowed: {', '.join(parts)}", status)
 
     def denied(self, reason: str, status: int | None = None) -> None:
         """What was asked, or a part of it, was refused for want of rights."""

@@ -26,7 +26,7 @@ from domain.errors import (
     TooSlowError,
     UnavailableError,
 )
-from graphql_api.errors import Code, QueryError, origin
+from graphql_api.errors import TOO_SLOW, Code, QueryError, origin
 from graphql_api.waiting import BehindError
 
 log = structlog.get_logger(__name__)
@@ -116,7 +116,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         slow = isinstance(exc, TooSlowError)
         return problem(
             503,
-            str(exc) if slow else "a service that is needed for this is away; try again",
+            TOO_SLOW if slow else "a service that is needed for this is away; try again",
             headers={"Retry-After": str(retry_after)},
         )
 

@@ -23,7 +23,7 @@ from ingest.publishing import Message
 from interop.decoding import decode
 from web.access import Access, reads_of
 from web.documenting import NATIVE_EXAMPLE, answer, problems
-from web.looking import looking_at
+from web.looking import Looking, looking_at
 from web.problems import problem
 from web.request_schemas import named, one_good
 from web.settings import WebSettings
@@ -144,7 +144,7 @@ def publishing_routes(
         async with places:
             until = time.monotonic() + settings.publishing_wait
             try:
-                response, denied = await threads.run(
+                response = await threads.run(
                     _publish,
                     publisher,
                     scope,
@@ -156,8 +156,10 @@ def publishing_routes(
                 )
             except _UnreadableError as exc:
                 return exc.response
-        if denied and looking is not None:
-            looking.denied("a report that these credentials may not make, among others", response.status_code)
+            except UnavailableError:
+                _tell_refused(looking, 503)
+                raise
+        _tell_refused(looking, response.status_code)
         return response
 
     return router
@@ -171,8 +173,8 @@ def _publish(
     body: bytes,
     headers: list[tuple[str, str]],
     until: float,
-) -> tuple[Response, bool]:
-    """The answer, and whether an item was refused for want of rights. Raises when all were."""
+) -> Response:
+    """The answer. What was refused for want of rights is noted in `reads`; when all was, it raises."""
     if time.monotonic() > until:
         raise UnavailableError("this request waited too long for those before it")
     kept = _kafka_headers(headers)
@@ -183,18 +185,20 @@ def _publish(
     for index, value in enumerate(_split(body, headers, settings.max_publish_events)):
         try:
             event = decode(value, kept, max_bytes=settings.max_message_bytes).event
-            _check_alone(event, taken)
         except RejectedError as exc:
-            items.append(Item(index=index, reason=exc.reason, field=exc.field, message=exc.message))
+            items.append(_rejected(index, exc))
             continue
         try:
             scope.require_report(event)
+            _check_alone(event, taken)
         except AccessDeniedError as exc:
             refused.append(event)
             items.append(Item(index=index, message=str(exc)))
-            continue
-        items.append(Item(index=index, event_id=event.event_id))
-        messages.append(Message(settings.topic, _key(event), value, kept))
+        except RejectedError as exc:
+            items.append(_rejected(index, exc))
+        else:
+            items.append(Item(index=index, event_id=event.event_id))
+            messages.append(Message(settings.topic, _key(event), value, kept))
     if refused:
         services = dict.fromkeys(event.source.service for event in refused)
         reads.refuse("publish", {"sources": [*services], "types": [*dict.fromkeys(e.type for e in refused)]})
@@ -202,11 +206,19 @@ def _publish(
         raise AccessDeniedError(Operation.PUBLISH)
     if not messages:
         errors = [msgspec.to_builtins(item) for item in items]
-        return problem(422, "no item is a valid audit event", errors=errors), bool(refused)
+        return problem(422, "no item is a valid audit event", errors=errors)
     publisher.publish(messages)
     answered = Accepted(accepted=len(messages), rejected=len(items) - len(messages), events=items)
-    response = Response(msgspec.json.encode(answered), 202, media_type="application/json")
-    return response, bool(refused)
+    return Response(msgspec.json.encode(answered), 202, media_type="application/json")
+
+
+def _tell_refused(looking: Looking | None, status: int) -> None:
+    if looking is not None and looking.reads.refused:
+        looking.denied("a report that these credentials may not make, among others", status)
+
+
+def _rejected(index: int, exc: RejectedError) -> Item:
+    return Item(index=index, reason=exc.reason, field=exc.field, message=exc.message)
 
 
 def _check_alone(event: AuditEvent, taken: dict[UUID, AuditEvent]) -> None:

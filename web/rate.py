@@ -31,12 +31,13 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """What was left in each bucket, and when; the one used longest ago first."""
 
-    def take(self, key: str, times: int = 1) -> float:
+    def take(self, key: str, times: int = 1, *, beside: int = 0) -> float:
         """0 when `key` may ask so often now, which counts; otherwise the seconds until it may, and nothing is counted.
 
-        Of more than it may ask at once only that is asked for: it would wait for ever.
+        `beside`: what was taken for the same already. More than may be asked at once is not asked for, together: it
+        would wait for ever.
         """
-        times = min(times, self._burst)
+        times = min(times, self._burst - beside)
         now = self._clock()
         left, then = self._buckets.pop(key, (float(self._burst), now))
         left = min(self._burst, left + (now - then) * self._rate)

@@ -42,6 +42,7 @@ class Recorded:
         async def recorded(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
+                looking.tell_refused(message["status"])
                 if not await self._is_kept(looking, message["status"]):
                     begun = True
                     await self._refusal(scope)(scope, receive, send)
@@ -80,12 +81,11 @@ async def marked(request: Request, answer: MutableMapping[str, Any]) -> None:
     looking = looking_at(request)
     if looking is None or looking.streams:
         return
-    refused = [
-        error.get("path")
+    looking.refused_parts += [
+        _place(error.get("path"))
         for error in answer.get("errors") or ()
         if (error.get("extensions") or {}).get("code") == Code.FORBIDDEN
     ]
-    _note_refused(looking, refused, 200)
     try:
         await looking.keep(200)
     except UnrecordedError:
@@ -99,10 +99,12 @@ async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None])
     looking.streams = True
     async with aclosing(results):
         async for result in results:
-            errors = [
-                each for each in result.errors or () if (each.extensions or {}).get("code") == Code.FORBIDDEN
+            looking.refused_parts += [
+                _place(error.path)
+                for error in result.errors or ()
+                if (error.extensions or {}).get("code") == Code.FORBIDDEN
             ]
-            _note_refused(looking, [error.path for error in errors])
+            looking.tell_refused()
             try:
                 # A query over a socket, or as a stream of one result, is answered at once.
                 await looking.keep(stage=Stage.DELIVERED if looking.via is Via.SUBSCRIPTION else None)
@@ -114,10 +116,5 @@ async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None])
             yield result
 
 
-def _note_refused(
-    looking: Looking, paths: Sequence[Sequence[str | int] | None], status: int | None = None
-) -> None:
-    """The parts of one answer that were refused, as one attempt."""
-    if paths:
-        parts = dict.fromkeys(".".join(map(str, path or ())) for path in paths)
-        looking.denied(f"not allowed: {', '.join(parts)}", status)
+def _place(path: Sequence[str | int] | None) -> str:
+    return ".".join(map(str, path or ()))

@@ -176,7 +176,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
 
     def _ask_more(self, principal: Principal | None, times: int) -> None:
         """Count the operations of a batch beside its first, which was the request's. Raises `RefusedError`."""
-        wait = 0 if principal is None else self.rates.ask(principal, times)
+        wait = 0 if principal is None else self.rates.ask(principal, times, beside=1)
         if wait:
             message = "too many requests; wait as long as Retry-After says"
             raise RefusedError(

@@ -44,6 +44,8 @@ MAX_BYTES = 256 << 10
 """Of one event, whatever is in it; what may be set as the longest message can be less."""
 PATIENT = "Patient"
 """The type of the resource that a patient is in whom a refused question named; see `denied_event`."""
+_MAX_NAMED = 100
+"""As many as one list of a filter holds."""
 _RESOURCE_BYTES = len('{"type":"Patient","id":},')
 _MAX_QUESTIONS = 40
 _QUESTION_BYTES = 16 << 10
@@ -151,13 +153,16 @@ def denied_event(
     """
     many = {"count": count, "seconds": round(seconds, 3)} if count > 1 else {}
     most = min(_QUESTION_BYTES, min(max_bytes, MAX_BYTES) // _QUESTIONS_SHARE)
+    named, left_out = _named(refused.patients, most)
+    if left_out:
+        many["patients_left_out"] = left_out
     return AuditEvent(
         **_shared(principal, look, source) | {"outcome": Outcome.MINOR_FAILURE},
         type=DENIED,
         action=Action.EXECUTE,
         resources=(
             Resource(type=LOG, id=identifier(look.address) or "/"),
-            *(Resource(type=PATIENT, id=id) for id in _named(refused.patients, most)),
+            *(Resource(type=PATIENT, id=id) for id in named),
         ),
         attributes={
             **_way(look),
@@ -263,30 +268,37 @@ def _way(look: Look) -> dict[str, Any]:
 
 
 def _asked(questions: Sequence[Read], most: int, *, returned: bool = False) -> dict[str, Any]:
+    """The questions that fit into `most` bytes; of one that is too large it is told that there was one."""
     kept: list[dict[str, Any]] = []
-    size = 0
     for question in questions[:_MAX_QUESTIONS]:
         said = {
             "operation": name(question.operation),
             "asked": bounded(question.asked),
             **({"returned": question.returned} if returned else {}),
         }
-        size += len(msgspec.json.encode(said))
-        if size > most:
-            break
-        kept.append(said)
+        for told in (said, said | {"asked": "..."}):
+            size = len(msgspec.json.encode(told))
+            if size <= most:
+                most -= size
+                kept.append(told)
+                break
     left_out = len(questions) - len(kept)
     return {"questions": kept, **({"questions_left_out": left_out} if left_out else {})}
 
 
-def _named(patients: Sequence[str], most: int) -> Iterator[str]:
-    """The ids, each once, that fit into `most` bytes; a name is none."""
-    for id in dict.fromkeys(map(identifier, patients)):
-        if id and not is_name(id):
-            most -= len(msgspec.json.encode(id)) + _RESOURCE_BYTES
-            if most < 0:
-                return
-            yield id
+def _named(patients: Sequence[str], most: int) -> tuple[list[str], int]:
+    """The ids, each once, that fit into `most` bytes, and how many don't; a name is none.
+
+    The shortest come first: long ones that somebody makes up hide nobody.
+    """
+    ids = [id for id in dict.fromkeys(map(identifier, patients)) if id and not is_name(id)]
+    kept: list[str] = []
+    for id in sorted(ids, key=len)[:_MAX_NAMED]:
+        most -= len(msgspec.json.encode(id)) + _RESOURCE_BYTES
+        if most < 0:
+            break
+        kept.append(id)
+    return kept, len(ids) - len(kept)
 
 
 def _given(key: str, value: str | None) -> dict[str, str]:

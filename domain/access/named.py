@@ -26,8 +26,8 @@ def has_name(path: str) -> bool:
 def is_like(name: str, other: str) -> bool:
     """Whether a person could take `name` for `other`, a name in ASCII.
 
-    They differ in case, blanks, dashes or what is invisible, in letters that look the same (l and I), or in some
-    letters of another script, which are taken for whatever they stand in for.
+    They differ in case, blanks, dashes or what is invisible, in letters that look the same (l and I), or in less than
+    half of the letters, if these are of another script: each is taken for whatever it stands in for.
     """
     seen, meant = _seen(name), _seen(other)
     if len(seen) != len(meant):

@@ -65,6 +65,11 @@ class Reads:
         """Note a question that may not be asked. `patients`: whom it named."""
         self._refused.append((Read(operation, asked, 0), patients))
 
+    @property
+    def refused(self) -> bool:
+        """Whether there was such a question."""
+        return bool(self._refused)
+
     def take_refused(self) -> Taken:
         """As `take`, of what was refused."""
         refused, self._refused = self._refused, []

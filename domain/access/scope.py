@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from unicodedata import normalize
 
 from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of
 from domain.access.looks import LOG
@@ -86,8 +87,7 @@ class Scope:
         self.require(Operation.PUBLISH)
         sources = self.principal.sources
         service = event.source.service
-        named = service.rpartition("/")[2]  # of a reference of FHIR, Device/audit-trail
-        allowed = service in sources if sources else not is_like(named, SERVICE)
+        allowed = service in sources if sources else not _is_the_trail(service)
         own = category_of(event.type) is Category.TRAIL or any(r.type == LOG for r in event.resources)
         if not allowed or own:
             raise AccessDeniedError(Operation.PUBLISH)
@@ -124,3 +124,8 @@ class Scope:
             return grant.role is Role.DEVICE_MANAGER
         name = _SUBJECTS.get(operation)
         return name is not None and any(subject in getattr(rows, name) for rows in grant.rows)
+
+
+def _is_the_trail(service: str) -> bool:
+    """Whether a name, or a part of one such as ``Device/audit-trail``, could be taken for the trail's own."""
+    return any(is_like(part, SERVICE) for part in (service, *normalize("NFKC", service).split("/")))

@@ -110,6 +110,11 @@ def test_an_evidence_kit_is_on_record_before_it_is_written(
         (b'{"event_id": 5, "patients": [{"id": "17"}, {"id": 18}, {"id": "\\u0000"}]}', ["17", "\ufffd"]),
         (b'{"specversion": "1.0", "data": {"patients": [{"id": "17"}]}}', ["17"]),
         (b'{"patients": "17"}', []),
+        (b'{"patients": ["x", {"id": "17"}], "reason": "\xff"}', ["17"]),
+        (
+            b'{"resourceType": "AuditEvent", "entity": [{"what": {"reference": "http://h/Patient/17/_history/2"}}]}',
+            ["17"],
+        ),
         (b"[[[", []),
         (None, []),
     ],

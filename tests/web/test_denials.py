@@ -119,6 +119,35 @@ def test_of_a_flood_is_told_what_all_of_it_has_in_common() -> None:
     assert event.correlation_id is None
 
 
+def test_of_somebody_with_several_tokens_is_told_what_these_have_in_common() -> None:
+    asked = Taken([Read("patient", {"id": "18"}, 0)], ("18",))
+    known = Principal(id="17", roles=frozenset({Role.PATIENT}), issuer="i", session="a", patients=("17",))
+
+    def knock(denials: Denials) -> None:
+        for session in "abcab":
+            denials.note(replace(known, session=session), attempt("10.0.0.1"), asked)
+
+    event = after(knock, most=1)[-1]
+    assert (event.actor.id, event.session, event.attributes["count"]) == ("17", None, 4)
+    assert event.attributes["scope"] == {"roles": ["patient"], "issuer": "i", "patients": ["17"]}
+    assert [each.id for each in event.resources] == ["/v1/events", "18"]
+
+
+def test_what_is_too_long_hides_nothing_else() -> None:
+    known = Principal(id="17", roles=frozenset({Role.PATIENT}))
+    long = tuple(f"{number:x>256}" for number in range(99))
+    sources = ["\U0001f600" * 250] * 40
+    asked = Taken([Read("publish", {"sources": sources}, 0), Read("patient", {"id": "18"}, 0)], (*long, "18"))
+    (event,) = after(lambda denials: denials.note(known, attempt("10.0.0.1"), asked))
+    assert event.attributes["questions"] == [
+        {"operation": "publish", "asked": "..."},
+        {"operation": "patient", "asked": {"id": "18"}},
+    ]
+    named = [each.id for each in event.resources if each.type == "Patient"]
+    assert named[0] == "18"
+    assert event.attributes["patients_left_out"] == 100 - len(named)
+
+
 def test_an_attempt_that_asked_for_much_still_fits_into_a_short_message() -> None:
     known = Principal(id="17", roles=frozenset({Role.PATIENT}))
     ids = tuple(f"{number:0>250}" for number in range(1000))

@@ -58,6 +58,16 @@ def test_nor_is_it_lost_when_the_others_are_accepted(url: str, broker: Broker, t
     assert [event.actor.id for event in denied] == ["a-service"]
 
 
+def test_a_forged_report_takes_no_id_from_an_own_one(url: str, broker: Broker, topic: str) -> None:
+    forged = json.loads(encode_event(read(0)))
+    own = {**forged, "source": {**forged["source"], "service": "another-service"}}
+    headers = bearer("publisher", subject="a-service", sources=["another-service"])
+    with on_record(url, broker.bootstrap_servers, topic, web={"topic": topic}) as served:
+        answer = served.client.post("/v1/events", json=[forged, own], headers=headers)
+        assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+        assert answer.json()["events"][1] == {"index": 1, "event_id": own["event_id"]}
+
+
 @pytest.mark.parametrize(
     ("path", "operation"),
     [
@@ -66,6 +76,9 @@ def test_nor_is_it_lost_when_the_others_are_accepted(url: str, broker: Broker, t
         ("/v1/event-counts?by=type&patient=18", "event_counts"),
         ("/v1/resources/Patient/18", "resource"),
         ("/v1/export?patient=18", "export"),
+        ("/v1/export?table=patient_access&where=patient_id%3D18", "export"),
+        ("/v1/events?resource_type=Patient&resource_id=18", "events"),
+        ("/v1/resources/Patient/18%2F_history%2F2", "resource"),
     ],
 )
 def test_who_tried_to_look_at_a_patient_is_found_by_the_patient(
@@ -81,6 +94,16 @@ def test_who_tried_to_look_at_a_patient_is_found_by_the_patient(
     [question] = denied.attributes["questions"]
     assert question["operation"] == operation
     assert "18" in json.dumps(question["asked"])
+
+
+def test_all_that_a_batch_refuses_is_one_attempt(served: OnRecord) -> None:
+    batch = [{"query": f'{{ patient(id: "{id}") {{ events }} }}'} for id in ("18", "19")]
+    headers = bearer("patient", subject="pat-17", patient="17")
+    assert served.client.post("/graphql", json=batch, headers=headers).status_code == 200
+    [denied] = served.events(1)
+    assert denied.outcome_reason == "not allowed: patient"
+    assert [each.id for each in denied.resources if each.type == "Patient"] == ["18", "19"]
+    assert len(denied.attributes["questions"]) == 2
 
 
 def test_all_that_a_graphql_answer_refuses_is_one_attempt(served: OnRecord) -> None:

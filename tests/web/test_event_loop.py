@@ -39,7 +39,13 @@ QUERIES = (
     '{ projection(name: "patient") { rows(first: 10, table: "patient_timeline") { nodes } } }',
     "{ events(first: 1, waitForPosition: 5, waitSeconds: 1) { asOfPosition } }",
 )
-PATHS = ("/v1/events?first=100", "/v1/resources/Observation/o-17/changes", "/v1/export", "/readyz")
+PATHS = (
+    "/v1/events?first=100",
+    "/v1/resources/Observation/o-17/changes",
+    "/v1/export",
+    "/readyz",
+    "/metrics",
+)
 
 
 class GatedDatabase(Database):

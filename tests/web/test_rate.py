@@ -56,3 +56,12 @@ def test_any_number_of_names_takes_bounded_memory() -> None:
 def test_what_would_let_nobody_through_is_refused(per_minute: float, burst: int) -> None:
     with pytest.raises(ValueError, match="above 0"):
         RateLimit(per_minute, burst)
+
+
+def test_what_is_more_than_may_be_asked_at_once_is_not_refused_for_ever() -> None:
+    now = [0.0]
+    limit = RateLimit(60, 3, clock=lambda: now[0])
+    assert (limit.take("a"), limit.take("a", 4, beside=1)) == (0, 0)
+    assert limit.take("a") > 0
+    now[0] += 60
+    assert (limit.take("a"), limit.take("a", 4, beside=1)) == (0, 0)

@@ -28,9 +28,9 @@ class Rates(NamedTuple):
             RateLimit(_FAILURES_A_MINUTE, _FAILURES_AT_ONCE),
         )
 
-    def ask(self, principal: Principal, times: int = 1) -> float:
-        """0 when the principal may ask now, else the seconds until it may."""
-        return self.requests.take(f"{principal.issuer or ''} {principal.id}", times)
+    def ask(self, principal: Principal, times: int = 1, *, beside: int = 0) -> float:
+        """0 when the principal may ask now, else the seconds until it may. See `RateLimit.take`."""
+        return self.requests.take(f"{principal.issuer or ''} {principal.id}", times, beside=beside)
 
     def fail(self, scope: Scope) -> float:
         """The same for one who could not say who it is."""

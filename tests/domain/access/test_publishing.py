@@ -35,6 +35,9 @@ def test_a_publisher_for_any_service_does_not_report_as_the_trail_itself(role: R
         "aud\u0456t-tr\u0430il",
         "aud\u00edt-trail",
         "Device/audit-trail",
+        "Device\uff0faudit-trail",
+        "audit-trail/",
+        "audit-trail/\u200b",
     ],
 )
 def test_nor_in_a_name_that_looks_like_its_own(service: str) -> None:

@@ -31,7 +31,7 @@ _ROLES: dict[Role, tuple[str, str]] = {
         "Keeps devices and services running.",
         (
             "those of devices, what services do as such (no `api.called`), and of the devices of the claim `devices` "
-            "what they do by themselves and what is of no known type, both without `values`"
+            "what they do by themselves and what is of no known type, both without `values` and `free_text`"
         ),
     ),
     Role.PUBLISHER: (

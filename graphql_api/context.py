@@ -31,9 +31,13 @@ T = TypeVar("T")
 
 
 class Readable(Protocol):
-    """The read models, as `projections.read_models.ReadModels` offers them. Every method but the first blocks."""
+    """The read models, as `projections.read_models.ReadModels` offers them. Every method but the first two blocks."""
 
     def scope_for(self, filter: EventFilter, by: CountBy | None = ...) -> EventFilter | None:
+        """See ReadModels."""
+        ...
+
+    def require(self, subject: str, id: str, type: str = ...) -> object:
         """See ReadModels."""
         ...
 
@@ -191,6 +195,13 @@ class Context:
         """The scope in which `filter` is answered. Raises `QueryError` when nothing may be asked so."""
         try:
             return self.models.scope_for(filter, counted_by)
+        except AuditTrailError as exc:
+            raise from_domain(exc) from exc
+
+    def require(self, subject: str, id: str, type: str = "") -> None:
+        """Raise `QueryError` when the summary of a subject may not be asked for. It waits for nothing."""
+        try:
+            self.models.require(subject, id, type)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from graphql_api import activity_types as subjects
-from graphql_api.context import Readable
+from graphql_api.context import Context, Readable
 from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Node, event_from
 
@@ -29,6 +29,22 @@ def find_nodes(models: Readable, wanted: Sequence[tuple[str, str]]) -> list[Node
     return [find_node(models, kind, name) for kind, name in wanted]
 
 
+def require_node(context: Context, kind: str, name: str) -> None:
+    """Raise `QueryError` when a summary may not be asked for; see `Context.require`."""
+    if kind == "ResourceActivity":
+        type, id = _type_and_id(name)
+        context.require("resource", id, type)
+    elif kind in _FINDERS and kind != "Event":
+        context.require(kind.removesuffix("Activity").lower(), name)
+
+
+def _type_and_id(name: str) -> tuple[str, str]:
+    try:
+        return msgspec.json.decode(name, type=tuple[str, str])
+    except msgspec.DecodeError as exc:
+        raise _no_node() from exc
+
+
 def _event(models: Readable, name: str) -> Node | None:
     try:
         event_id = UUID(name)
@@ -38,10 +54,7 @@ def _event(models: Readable, name: str) -> Node | None:
 
 
 def _resource(models: Readable, name: str) -> Node | None:
-    try:
-        type, id = msgspec.json.decode(name, type=tuple[str, str])
-    except msgspec.DecodeError as exc:
-        raise _no_node() from exc
+    type, id = _type_and_id(name)
     return _shown(subjects.resource_from, models.resource(type, id))
 
 

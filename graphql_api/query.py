@@ -28,7 +28,7 @@ from graphql_api.declaring import argument, documented
 from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Event, Node, event_from
 from graphql_api.filter_input import filter_from
-from graphql_api.nodes import find_node, find_nodes
+from graphql_api.nodes import find_node, find_nodes, require_node
 from graphql_api.ordering import OrderBy
 from graphql_api.projection_types import ProjectionModel, model_from
 from graphql_api.scalars import Long
@@ -74,6 +74,7 @@ async def _patient(
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.PatientActivity | None:
+    info.context.require("patient", id)
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["patient"]))
     found = await info.context.read(info.context.models.patient, id, info.context.list_size(limit))
     return None if found is None else subjects.patient_from(found)
@@ -87,6 +88,7 @@ async def _user(
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.UserActivity | None:
+    info.context.require("user", id)
     await info.context.wait(
         Freshness(min_position, wait_for_position, wait_seconds), least_of(["user", "patient"])
     )
@@ -102,6 +104,7 @@ async def _device(
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.DeviceActivity | None:
+    info.context.require("device", id)
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["device"]))
     found = await info.context.read(info.context.models.device, id, info.context.list_size(limit))
     return None if found is None else subjects.device_from(found)
@@ -115,6 +118,7 @@ async def _service(
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.ServiceActivity | None:
+    info.context.require("service", name)
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["service"]))
     found = await info.context.read(_find_service, info.context, name, info.context.list_size(limit))
     return None if found is None else subjects.service_from(found)
@@ -128,6 +132,7 @@ async def _resource(
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.ResourceActivity | None:
+    info.context.require("resource", id, type)
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["activity"]))
     found = await info.context.read(info.context.models.resource, type, id)
     return None if found is None else subjects.resource_from(found)
@@ -157,6 +162,7 @@ async def _node(
     info: Info, id: Annotated[strawberry.ID, argument("An `id` that this API gave.")]
 ) -> Node | None:
     kind, name = decode_id(id)
+    require_node(info.context, kind, name)
     return await info.context.read(find_node, info.context.models, kind, name)
 
 
@@ -169,7 +175,10 @@ async def _nodes(
             Code.LIMIT_EXCEEDED, f"at most {context.limits.max_page} ids at once", argument="ids"
         )
     context.spend(len(ids))
-    return await context.read(find_nodes, context.models, [decode_id(id, "ids") for id in ids])
+    wanted = [decode_id(id, "ids") for id in ids]
+    for kind, name in wanted:
+        require_node(context, kind, name)
+    return await context.read(find_nodes, context.models, wanted)
 
 
 async def _tree_head(

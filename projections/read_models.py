@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from domain.access.grants import Part
 from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
@@ -89,6 +90,11 @@ class ReadModels:
         """The scope in which `filter` is answered, or counted; None here, as everything is. It asks no database."""
         del filter, by
         return None
+
+    def require(self, subject: str, id: str, type: str = "") -> frozenset[Part]:
+        """What is hidden in the summary of a subject; nothing here. It asks no database."""
+        del subject, id, type
+        return frozenset()
 
     def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
         """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds.

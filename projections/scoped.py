@@ -27,6 +27,14 @@ from projections.scoped_questions import NAMES, asked_of_table, patients_named, 
 from projections.scoped_tables import patients_of, require_table
 from projections.table_pages import LiveProjection, RowPage, RowRequest
 
+_SUMMARIES = {
+    "patient": Operation.READ_PATIENT,
+    "user": Operation.READ_USER,
+    "device": Operation.READ_DEVICE,
+    "service": Operation.READ_SERVICE,
+    "resource": Operation.READ_RESOURCE,
+}
+
 
 class ScopedModels(ScopedEvents):
     """See `ReadModels`, of which each method has the questions and the answers. Every method blocks."""
@@ -41,18 +49,32 @@ class ScopedModels(ScopedEvents):
         self._require_reading()
         return self._models.positions()
 
+    def require(self, subject: str, id: str, type: str = "") -> frozenset[Part]:
+        """What is hidden in the summary of a subject. Raises `AccessDeniedError`, and has then noted the question.
+
+        It asks no database: asked before anything else is, no other failure keeps the attempt off the record.
+        """
+        asked = {"type": type, "id": id} if type else {"id": id}
+        patients = [id] if subject == "patient" else patients_named(type, id)
+        with self._asking(subject, asked, patients):
+            return self._hidden(_SUMMARIES[subject], id)
+
+    def require_rows(self, request: RowRequest) -> None:
+        """The same for rows of tables, of whatever projection."""
+        named = patients_of_conditions((each.column, each.value) for each in request.conditions)
+        with self._asking("table_rows", asked_of_table(request), named):
+            self._scope.hidden(Operation.READ_TABLES)
+
     def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
         """Who dealt with a patient: for who sees all events, and for the patient."""
-        with self._asking("patient", {"id": id, "limit": limit}, [id]):
-            hidden = self._hidden(Operation.READ_PATIENT, id)
+        hidden = self.require("patient", id)
         found = self._models.patient(id, limit)
         self._note_subject("patient", id, limit, found is not None, [id])
         return None if found is None else shown_patient(found, hidden)
 
     def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
         """What a user did: for who sees all events, and for that user."""
-        with self._asking("user", {"id": id, "limit": limit}):
-            hidden = self._hidden(Operation.READ_USER, id)
+        hidden = self.require("user", id)
         found = self._models.user(id, limit)
         if found is None:
             self._note_subject("user", id, limit, False, [])
@@ -63,27 +85,24 @@ class ScopedModels(ScopedEvents):
 
     def device(self, id: str, limit: int = DEFAULT_LIMIT) -> DeviceActivity | None:
         """A device over time."""
-        with self._asking("device", {"id": id, "limit": limit}):
-            hidden = self._hidden(Operation.READ_DEVICE, id)
+        hidden = self.require("device", id)
         found = self._models.device(id, limit)
         self._note_subject("device", id, limit, found is not None, [])
         return None if found is None else shown_device(found, hidden)
 
     def service(self, id: str, limit: int = DEFAULT_LIMIT) -> ServiceActivity | None:
         """A service over time: for who sees all events, and for its owner."""
-        with self._asking("service", {"id": id, "limit": limit}):
-            hidden = self._scope.hidden(Operation.READ_SERVICE, id)
+        hidden = self.require("service", id)
         found = self._models.service(id, limit)
         self._note_subject("service", id, limit, found is not None, [])
         return None if found is None else shown_service(found, hidden)
 
     def resource(self, type: str, id: str) -> ResourceActivity | None:
         """When a resource was touched."""
-        asked, patients = {"type": type, "id": id}, patients_named(type, id)
-        with self._asking("resource", asked, patients):
-            self._hidden(Operation.READ_RESOURCE, id)
+        self.require("resource", id, type)
         found = self._models.resource(type, id)
-        self._reads.note("resource", asked, int(found is not None), patients if found is not None else [])
+        patients = patients_named(type, id) if found is not None else []
+        self._reads.note("resource", {"type": type, "id": id}, int(found is not None), patients)
         return found
 
     def projections(self) -> list[ProjectionStatus]:
@@ -117,6 +136,8 @@ class ScopedModels(ScopedEvents):
     def _hidden(self, operation: Operation, id: str) -> frozenset[Part]:
         """What is hidden in a summary. An id that is a name is not told, and so is not confirmed either."""
         hidden = self._scope.hidden(operation, id)
+        if operation is Operation.READ_SERVICE:
+            return hidden  # a service is no person
         if hidden & NAMES and is_name(id) and id not in self._scope.principal.patients:
             raise AccessDeniedError(operation)
         return hidden

@@ -228,6 +228,7 @@ def _subject(
         if query.limit > limits.max_list:
             raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limits.max_list}", field="limit")
         models = await access.models_of(request)
+        models.require(singular, id)
         await waiting.until(query.freshness(), least_of(projections), models=models)
         activity = await threads.run(find, models, id, query.limit)
         if activity is None:

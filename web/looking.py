@@ -136,8 +136,9 @@ class Looking:
     def tell_refused(self, status: int | None = None) -> None:
         """Put the parts of an answer that were refused on record, as one attempt."""
         parts, self.refused_parts = dict.fromkeys(self.refused_parts), []
-        if parts:
-            self.denied(f"not allowed: {', '.join(parts)}", status)
+        # An answer that failed otherwise tells nothing of a part that was refused beside.
+        if parts or (self.via is Via.GRAPHQL and self.reads.refused):
+            self.denied(f"not allowed: {', '.join(parts) or 'a part of what failed'}", status)
 
     def denied(self, reason: str, status: int | None = None) -> None:
         """What was asked, or a part of it, was refused for want of rights."""

@@ -10,7 +10,6 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from domain.access.grants import Operation
 from domain.errors import ConflictError, Reason, RejectedError
 from graphql_api.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.errors import QueryError
@@ -142,8 +141,8 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
             descending=descending,
         )
         # Before anything is waited for, which would tell whether it is there.
-        await access.require(request, Operation.READ_TABLES)
         models = await access.models_of(request)
+        models.require_rows(wanted)
         freshness = Freshness(min_position, wait_for_position, wait_seconds)
         await waiting.until(freshness, least_of([name]), models=models)
         try:

@@ -117,4 +117,4 @@ async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None])
 
 
 def _place(path: Sequence[str | int] | None) -> str:
-    return ".".join(map(str, path or ()))
+    return ".".join(map(str, path)) if path else "the subscription"

@@ -57,7 +57,7 @@ def token(
     """Print a token for the API of `up` or `demo` on this machine."""
     from audit_trail.development_issuer import issue
 
-    _check_bound(role, patient, source)
+    _check_bound(role, patient, source, device)
     claims: dict[str, Any] = {
         "sub": actor or f"development-{role[0]}",
         "name": name,
@@ -70,8 +70,13 @@ def token(
     typer.echo(issue(data or _folder(), minutes, **given))
 
 
-def _check_bound(roles: list[Role], patients: list[str] | None, sources: list[str] | None) -> None:
-    """Raise `RejectedError` when a role would see nothing at all."""
+def _check_bound(
+    roles: list[Role], patients: list[str] | None, sources: list[str] | None, devices: list[str] | None
+) -> None:
+    """Raise `RejectedError` when a role would see nothing at all, or an id is none."""
+    for values, option in ((patients, "--patient"), (sources, "--source"), (devices, "--device")):
+        if not all(value.strip() for value in values or ()):
+            raise RejectedError(Reason.INVALID_FIELD, "an id is not empty", field=option)
     for role, given, option in (
         (Role.PATIENT, patients, "--patient"),
         (Role.SERVICE_OWNER, sources, "--source"),
@@ -108,7 +113,7 @@ def new(
     from web.authentication.api_tokens import ApiToken
     from web.authentication.api_tokens_file import add_token
 
-    _check_bound(role, patient, source)
+    _check_bound(role, patient, source, device)
     text = add_token(
         _file(file),
         lambda token_id, digest: ApiToken(

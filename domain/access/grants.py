@@ -169,7 +169,9 @@ def grants_of(principal: Principal, *, sees_staff: Collection[str] = ()) -> tupl
             grants.append(_grant(role, _rows(role, principal), hidden))
             if role is Role.DEVICE_MANAGER and principal.devices:
                 # What a device has measured is a patient's, and not for who keeps the device running.
-                grants.append(_grant(role, _rows_of_devices(principal), hidden | {Part.VALUES}))
+                grants.append(
+                    _grant(role, _rows_of_devices(principal), hidden | {Part.VALUES, Part.FREE_TEXT})
+                )
             continue
         # A decision is about one record, and a principal may have several: a parent has those of the children.
         for told in (True, False):

@@ -79,6 +79,8 @@ def test_a_forged_report_takes_no_id_from_an_own_one(url: str, broker: Broker, t
         ("/v1/export?table=patient_access&where=patient_id%3D18", "export"),
         ("/v1/events?resource_type=Patient&resource_id=18", "events"),
         ("/v1/resources/Patient/18%2F_history%2F2", "resource"),
+        ("/v1/patients/18?wait_for_position=1000000&wait_seconds=0.1", "patient"),
+        ("/v1/projections/patient/patient_access?patient_id=18", "table_rows"),
     ],
 )
 def test_who_tried_to_look_at_a_patient_is_found_by_the_patient(
@@ -94,6 +96,25 @@ def test_who_tried_to_look_at_a_patient_is_found_by_the_patient(
     [question] = denied.attributes["questions"]
     assert question["operation"] == operation
     assert "18" in json.dumps(question["asked"])
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        'e: events(first: 1, filter: {types: ["bogus"]}) { nodes { type } }',
+        "e: events(first: 1000) { nodes { type } }",
+        "e: eventCounts(by: ACTOR) { events }",
+        "e: events(first: 1, waitForPosition: 1000000, waitSeconds: 0.1) { nodes { type } }",
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_fails_beside_it_hides_no_attempt(served: OnRecord, beside: str, first: bool) -> None:
+    attempt = 'p: patient(id: "18") { events } n: node(id: "UGF0aWVudEFjdGl2aXR5OjE5") { id }'
+    query = f"{{ {attempt} {beside} }}" if first else f"{{ {beside} {attempt} }}"
+    answer = served.graphql(query, **bearer("patient", subject="pat-17", patient="17"))
+    assert answer.json()["data"] is None
+    [denied] = [event for event in served.events(1) if event.type == "access.denied"]
+    assert [each.id for each in denied.resources if each.type == "Patient"] == ["18", "19"]
 
 
 def test_all_that_a_batch_refuses_is_one_attempt(served: OnRecord) -> None:

@@ -191,4 +191,5 @@ def test_what_a_principal_may_not_follow_is_a_denied_attempt(served: OnRecord) -
         events = served.events(1)
     assert [event.type for event in events][-1] == "access.denied"
     assert events[-1].actor.id == "olga"
+    assert events[-1].outcome_reason == "not allowed: the subscription"
     assert [event for event in events if patients(event)] == []

@@ -123,7 +123,7 @@ def test_a_device_manager_is_not_told_from_where_and_how_people_used_a_device_in
     assert scope.admits(used)
     left = scope.shown(used)
     assert (left.client, left.request) == (None, None)
-    assert left.attributes == {"agents": [{"id": "ada"}]}
+    assert left.attributes == {}
     with pytest.raises(AccessDeniedError):
         scope.rows(Operation.READ_EVENTS, {Part.CLIENT})
 

@@ -123,8 +123,8 @@ def test_a_device_manager_sees_how_a_device_is_set_and_not_what_it_measured() ->
     scope = Scope(somebody(Role.DEVICE_MANAGER))
     device = Actor(kind=ActorKind.DEVICE, id="pump-1")
     changes = (Change(path="rate", before=1, after=2),)
-    measured = scope.shown(event("record.created", 0, actor=device, changes=changes))
-    assert measured.changes == (Change(path="rate"),)
+    measured = scope.shown(event("record.created", 0, actor=device, changes=changes, reason="2 at once"))
+    assert (measured.changes, measured.reason) == ((Change(path="rate"),), None)
     set_up = scope.shown(event("configuration.changed", 0, actor=device, changes=changes))
     assert set_up.changes == changes
 

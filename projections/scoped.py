@@ -7,6 +7,8 @@ as if it were not there; what may not be asked raises `AccessDeniedError`, whate
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from domain.access.grants import Operation, Part
 from domain.access.named import is_name
 from domain.errors import AccessDeniedError
@@ -55,15 +57,21 @@ class ScopedModels(ScopedEvents):
         It asks no database: asked before anything else is, no other failure keeps the attempt off the record.
         """
         asked = {"type": type, "id": id} if type else {"id": id}
-        patients = [id] if subject == "patient" else patients_named(type, id)
-        with self._asking(subject, asked, patients):
-            return self._hidden(_SUMMARIES[subject], id)
+        operation = _SUMMARIES[subject]
+        with self._reads.asking(
+            subject, lambda: (asked, [id] if subject == "patient" else patients_named(type, id))
+        ):
+            hidden = self._scope.hidden(operation, id)
+            # An id that is a name is not told, and so is not confirmed either. A service is no person.
+            named = subject != "service" and hidden & NAMES and is_name(id)
+            if named and id not in self._scope.principal.patients:
+                raise AccessDeniedError(operation)
+        return hidden
 
-    def require_rows(self, request: RowRequest) -> None:
+    def require_rows(self, request: RowRequest) -> frozenset[Part]:
         """The same for rows of tables, of whatever projection."""
-        named = patients_of_conditions((each.column, each.value) for each in request.conditions)
-        with self._asking("table_rows", asked_of_table(request), named):
-            self._scope.hidden(Operation.READ_TABLES)
+        with self._asking_rows(request):
+            return self._scope.hidden(Operation.READ_TABLES)
 
     def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
         """Who dealt with a patient: for who sees all events, and for the patient."""
@@ -112,7 +120,7 @@ class ScopedModels(ScopedEvents):
 
     def projection(self, name: str) -> LiveProjection | None:
         """Which tables a projection has, for who may read these."""
-        with self._asking("projection", {"projection": name}):
+        with self._reads.asking("projection", lambda: ({"projection": name}, ())):
             self._scope.hidden(Operation.READ_TABLES)
             found = self._models.projection(name)
             if found is not None:
@@ -121,26 +129,20 @@ class ScopedModels(ScopedEvents):
 
     def table_rows(self, request: RowRequest) -> RowPage:
         """Rows of a table, which no rule of rows or fields holds for: see `scoped_tables.require_table`."""
-        asked = asked_of_table(request)
-        named = patients_of_conditions((each.column, each.value) for each in request.conditions)
-        with self._asking("table_rows", asked, named):
-            hidden = self._scope.hidden(Operation.READ_TABLES)
-            if hidden:
-                live = self._models.projection(request.projection)
+        if self.require_rows(request):
+            live = self._models.projection(request.projection)
+            with self._asking_rows(request):
                 # One that is not there is told as such by the read model.
                 require_table(self._scope, own=live is None or live.own)
         found = self._models.table_rows(request)
-        self._reads.note("table_rows", asked, len(found.rows), patients_of(found))
+        self._reads.note("table_rows", asked_of_table(request), len(found.rows), patients_of(found))
         return found
 
-    def _hidden(self, operation: Operation, id: str) -> frozenset[Part]:
-        """What is hidden in a summary. An id that is a name is not told, and so is not confirmed either."""
-        hidden = self._scope.hidden(operation, id)
-        if operation is Operation.READ_SERVICE:
-            return hidden  # a service is no person
-        if hidden & NAMES and is_name(id) and id not in self._scope.principal.patients:
-            raise AccessDeniedError(operation)
-        return hidden
+    def _asking_rows(self, request: RowRequest) -> AbstractContextManager[None]:
+        conditions = ((each.column, each.value) for each in request.conditions)
+        return self._reads.asking(
+            "table_rows", lambda: (asked_of_table(request), patients_of_conditions(conditions))
+        )
 
     def _require_reading(self) -> None:
         if not self._scope.may(Operation.READ_EVENTS):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from domain.access.looks import is_echo, patients_told
 from domain.access.named import is_name
 from domain.access.reads import Reads
 from domain.access.scope import Scope
-from domain.errors import AccessDeniedError, ConflictError, Reason
+from domain.errors import ConflictError, Reason
 from domain.event import RecordedEvent
 from projections.counts import CountBy, EventCounts
 from projections.filters import EventFilter, EventPage, PageRequest, check_page
@@ -41,13 +40,9 @@ class ScopedEvents:
     def scope_for(self, filter: EventFilter, by: CountBy | None = None) -> EventFilter | None:
         """See ReadModels. Raises `AccessDeniedError` when nothing may be asked so."""
         operation = Operation.READ_EVENTS if by is None else Operation.COUNT_EVENTS
-        try:
+        name, counted = ("events", None) if by is None else ("event_counts", by.value)
+        with self._reads.asking(name, lambda: (asked_of(filter, by=counted), patients_asked(filter))):
             return self._rows(operation, self._parts(filter, by))
-        except AccessDeniedError:
-            name = "events" if by is None else "event_counts"
-            asked = asked_of(filter, by=None if by is None else by.value)
-            self._reads.refuse(name, asked, patients_asked(filter))
-            raise
 
     def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
         """See ReadModels. Raises `AccessDeniedError` when nothing may be asked so."""
@@ -62,7 +57,7 @@ class ScopedEvents:
     def event(self, event_id: UUID) -> RecordedEvent | None:
         """See ReadModels. What is out of the scope is not there."""
         asked = {"id": str(event_id)}
-        with self._asking("event", asked):
+        with self._reads.asking("event", lambda: (asked, ())):
             scope = self._rows(Operation.READ_EVENTS)
         found = self._models.event(event_id, scope=scope)
         events = [] if found is None else [found]
@@ -88,7 +83,7 @@ class ScopedEvents:
     ) -> ChangePage:
         """See ReadModels. The changes that events within the scope made, values only where they are seen."""
         asked = asked_of(EventFilter(), type=type, id=id, path=path, limit=limit, after=after)
-        with self._asking("resource_changes", asked, patients_named(type, id)):
+        with self._reads.asking("resource_changes", lambda: (asked, patients_named(type, id))):
             scope = self._rows(
                 Operation.READ_EVENTS, self._parts(EventFilter(resource_type=type, resource_id=id))
             )
@@ -103,15 +98,6 @@ class ScopedEvents:
         patients = [id for change in found.changes for id in told[change.position]]
         self._reads.note("resource_changes", asked, len(found.changes), patients)
         return found
-
-    @contextmanager
-    def _asking(self, name: str, asked: Mapping[str, Any], patients: Collection[str] = ()) -> Iterator[None]:
-        """Note the question when it may not be asked. `patients`: whom it names."""
-        try:
-            yield
-        except AccessDeniedError:
-            self._reads.refuse(name, asked, patients)
-            raise
 
     def _rows(self, operation: Operation, parts: Iterable[Part] = ()) -> EventFilter | None:
         return scope_filter(self._scope.rows(operation, frozenset(parts)))

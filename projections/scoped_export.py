@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from domain.access.grants import Operation
 from domain.access.reads import Reads
 from domain.access.scope import Scope
-from domain.errors import AccessDeniedError
 from domain.event import RecordedEvent
 from projections.export import ExportRequest, Opened, Source
 from projections.export_columns import Batch, ExportColumn
@@ -47,15 +46,14 @@ class ScopedExports:
             else:
                 self._scope.rows(Operation.EXPORT, parts_of(request.filter, self._scope.principal.patients))
 
-    @contextmanager
-    def _asking(self, request: ExportRequest) -> Iterator[None]:
-        """Note the question when it may not be asked."""
-        try:
-            yield
-        except AccessDeniedError:
-            named = [*patients_asked(request.filter), *patients_of_conditions(request.where)]
-            self._reads.refuse("export", asked_of_export(request), named)
-            raise
+    def _asking(self, request: ExportRequest) -> AbstractContextManager[None]:
+        return self._reads.asking(
+            "export",
+            lambda: (
+                asked_of_export(request),
+                [*patients_asked(request.filter), *patients_of_conditions(request.where)],
+            ),
+        )
 
     @contextmanager
     def open(self, request: ExportRequest) -> Iterator[Opened]:

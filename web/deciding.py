@@ -84,9 +84,8 @@ def deciding_routes(
         id: Identifier,
     ) -> Response:
         scope = await access.scope_of(request)
-        if not scope.may(Operation.DECIDE):
-            reads_of(looking_at(request)).refuse("decide", {"patient": id}, [id])
-        scope.require(Operation.DECIDE)
+        with reads_of(looking_at(request)).asking("decide", lambda: ({"patient": id}, [id])):
+            scope.require(Operation.DECIDE)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
             return problem(415, "send the decision as application/json")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from msgspec import Struct
+
+from domain.errors import AccessDeniedError
 
 
 class Read(Struct, frozen=True):
@@ -18,6 +21,10 @@ class Read(Struct, frozen=True):
     asked: Mapping[str, Any]
     returned: int
     echoes: int = 0
+
+
+Question = tuple[Mapping[str, Any], Collection[str]]
+"""What was asked, and the patients that it names."""
 
 
 class Taken(NamedTuple):
@@ -60,6 +67,15 @@ class Reads:
         questions, self.questions = self.questions, []
         patients, self._patients = self._patients, {}
         return Taken(questions, tuple(patients))
+
+    @contextmanager
+    def asking(self, operation: str, question: Callable[[], Question]) -> Iterator[None]:
+        """Note a question when it raises `AccessDeniedError`; what it was is asked for then alone."""
+        try:
+            yield
+        except AccessDeniedError:
+            self.refuse(operation, *question())
+            raise
 
     def refuse(self, operation: str, asked: Mapping[str, Any], patients: Collection[str] = ()) -> None:
         """Note a question that may not be asked. `patients`: whom it named."""

@@ -13,9 +13,11 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
+from hypothesis import settings
 from kafka.admin import KafkaAdminClient
 from psycopg2 import sql
 
@@ -28,6 +30,20 @@ BROKER_VARIABLE = "AUDIT_TRAIL_TEST_BROKER"
 CHOICES = ("auto", "kafka", "embedded")
 # What a crash of the machine would lose costs time at every commit, and no test crashes the machine.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+ROOT = Path(__file__).parent
+SHARING = frozenset(
+    {
+        "test_large.py",
+        "test_role_matrix.py",
+        "test_projections.py",
+        "test_order_of_time.py",
+        "test_own_hostile.py",
+        "test_plans.py",
+        "test_conditions_together.py",
+    }
+)
+"""Files with a fixture for the whole module, which takes long."""
 
 chosen_broker = pytest.StashKey[str]()
 reason_of_choice = pytest.StashKey[str]()
@@ -43,12 +59,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get(BROKER_VARIABLE, "auto"),
         help=f"the broker that the tests use (or {BROKER_VARIABLE}); auto is Apache Kafka where it can run",
     )
+    parser.addoption("--thorough", action="store_true", help="try more examples where inputs are random")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_kafka: needs what only Apache Kafka itself does")
     # A run that is told to end (a job's time limit) still stops its servers and removes their folders.
     signal.signal(signal.SIGTERM, _end_run)
+    settings.register_profile("quick", max_examples=25)
+    settings.register_profile("thorough", max_examples=100)
+    settings.load_profile("thorough" if config.getoption("--thorough") else "quick")
     config.stash[not_run] = []
     config.stash[chosen_broker], config.stash[reason_of_choice] = _choose_broker(config.getoption("--broker"))
 
@@ -80,6 +100,10 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        # What shares a stack or a large trail is run by one process.
+        if shared := _shared(item):
+            item.add_marker(pytest.mark.xdist_group(shared))
     if config.stash[chosen_broker] == "kafka":
         return
     deselected = [item for item in items if item.get_closest_marker("needs_kafka")]
@@ -94,6 +118,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(f"not run: {len(names)} that need Apache Kafka")
         for name in names:
             terminalreporter.write_line(name)
+
+
+def _shared(item: pytest.Item) -> str | None:
+    file = item.path.relative_to(ROOT)
+    if file.parts[0] == "docs":
+        return "docs"
+    return str(file) if file.name in SHARING else None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["not_run"] = session.config.stash[not_run]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended: the controller collects nothing itself."""
+    node.config.stash[not_run] = sorted(
+        {*node.config.stash[not_run], *getattr(node, "workeroutput", {}).get("not_run", ())}
+    )
 
 
 @contextmanager
@@ -130,7 +175,10 @@ def copied_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
     """The URL of a copy of the database `template`, dropped at the end."""
     name = f"test_{uuid.uuid4().hex}"
     identifiers = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-    _execute(server, sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**identifiers))
+    # Copying the files takes a fifth of the time that writing them through the log takes.
+    _execute(
+        server, sql.SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy").format(**identifiers)
+    )
     try:
         yield server.url_for(name)
     finally:
@@ -165,15 +213,61 @@ def migrated_template(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture
 def migrated_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
     """The URL of a migrated, empty database of the test's own."""
-    with copied_database(postgres, migrated_template) as url:
-        # A copy has all of its template but the rights on the database itself; the migration gave this one.
-        _execute(
-            postgres,
-            sql.SQL("GRANT CREATE ON DATABASE {} TO audit_trail_projector").format(
-                sql.Identifier(url.partition("?")[0].rpartition("/")[2])
-            ),
-        )
+    with copied_trail(postgres, migrated_template) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def projected_template(postgres: EmbeddedPostgres, migrated_template: str) -> str:
+    """The name of a migrated database with the built-in read models of an empty log, to be copied."""
+    return _recorded(postgres, migrated_template, "projected_template", hospital=False)
+
+
+@pytest.fixture
+def projected_url(postgres: EmbeddedPostgres, projected_template: str) -> Iterator[str]:
+    """The URL of a database of the test's own: an empty log and its read models."""
+    with copied_trail(postgres, projected_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def hospital_template(postgres: EmbeddedPostgres, migrated_template: str) -> str:
+    """The name of a database with the hospital's morning and its read models, to be copied."""
+    return _recorded(postgres, migrated_template, "hospital_template", hospital=True)
+
+
+@pytest.fixture
+def hospital_url(postgres: EmbeddedPostgres, hospital_template: str) -> Iterator[str]:
+    """The URL of a database of the test's own with the hospital's morning."""
+    with copied_trail(postgres, hospital_template) as url:
+        yield url
+
+
+def _recorded(server: EmbeddedPostgres, template: str, name: str, *, hospital: bool) -> str:
+    from tests.graphql_api import trail  # noqa: PLC0415 - as in migrated_template
+
+    _execute(
+        server,
+        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)),
+    )
+    _grant(server, name)
+    trail.record(server.url_for(name), trail.hospital() if hospital else [])
+    return name
+
+
+@contextmanager
+def copied_trail(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """Like `copied_database`, with the rights on the database itself, which a copy does not have."""
+    with copied_database(server, template) as url:
+        _grant(server, url.partition("?")[0].rpartition("/")[2])
+        yield url
+
+
+def _grant(server: EmbeddedPostgres, database: str) -> None:
+    _execute(
+        server,
+        sql.SQL("GRANT CREATE ON DATABASE {} TO audit_trail_projector").format(sql.Identifier(database)),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ from event_store.tlog.notes import COSIGNATURE_V1, Note, SigningKey
 from event_store.tlog.proof_files import parse_proof
 from event_store.tlog.tree_heads import open_head
 from tests.audit_trail import programs
-from tests.graphql_api.trail import event, hospital, read, record
+from tests.graphql_api.trail import event, read, record
 from tests.signing import KEY, signer
 
 VKEY = KEY.verifier.encode()
@@ -108,14 +108,13 @@ def about(event: AuditEvent, patient: str) -> bool:
 
 
 @pytest.fixture
-def trail_url(migrated_url: str) -> str:
+def trail_url(hospital_url: str) -> str:
     """The hospital's morning, cosigned, and an event whose texts are hostile after it."""
-    record(migrated_url, hospital())
-    cosign(migrated_url)
+    cosign(hospital_url)
     record(
-        migrated_url, [read(20, "99", actor=Actor(id="mallory", name=HOSTILE), reason="\u0000\u001b[31m\r\n")]
+        hospital_url, [read(20, "99", actor=Actor(id="mallory", name=HOSTILE), reason="\u0000\u001b[31m\r\n")]
     )
-    return migrated_url
+    return hospital_url
 
 
 @pytest.fixture
@@ -393,22 +392,22 @@ PRETTY = (
 )
 
 
-def test_a_message_is_evidence_in_the_form_in_which_it_came(migrated_url: str, tmp_path: Path) -> None:
+def test_a_message_is_evidence_in_the_form_in_which_it_came(projected_url: str, tmp_path: Path) -> None:
     other = read(1)
     message = b'{\n"resourceType": "AuditEvent"\n}\n'
     bodies = {
         UUID("0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a0f"): (BodyFormat.NATIVE, PRETTY),
         other.event_id: (BodyFormat.FHIR_R4, beside(other, BodyFormat.FHIR_R4, [], message).body),
     }
-    with closing(Database(migrated_url, INGEST, size=1)) as database, database.transaction() as connection:
+    with closing(Database(projected_url, INGEST, size=1)) as database, database.transaction() as connection:
         stream = open_kafka_stream(connection, "audit.events", uuid4(), 0).stream
         rows = [
             NewEvent(event_id, stream, at, "record.read", other.occurred_at, *body)
             for at, (event_id, body) in enumerate(bodies.items())
         ]
         append(connection, rows, signer(), offsets=[OffsetAdvance(stream, 0, len(rows))])
-    record(migrated_url, [])
-    kit = made(migrated_url, tmp_path / "kit", "--patient", "17")
+    record(projected_url, [])
+    kit = made(projected_url, tmp_path / "kit", "--patient", "17")
     assert "OK: 2 events" in good(kit)
     assert (kit / "bodies/0").read_bytes() == PRETTY
     assert (kit / "bodies/1").read_bytes().endswith(message)
@@ -487,9 +486,9 @@ def test_an_event_that_was_altered_in_the_database_is_not_given_out_as_evidence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_events_go_through_page_by_page(migrated_url: str, tmp_path: Path) -> None:
-    record(migrated_url, [event("record.read", n, patients=(Patient(id="17"),)) for n in range(1100)])
-    kit = made(migrated_url, tmp_path / "kit.zip", "--patient", "17")
-    small = made(migrated_url, tmp_path / "small", "--patient", "17", "--to", "2026-03-01T08:01:00Z")
+def test_many_events_go_through_page_by_page(projected_url: str, tmp_path: Path) -> None:
+    record(projected_url, [event("record.read", n, patients=(Patient(id="17"),)) for n in range(1100)])
+    kit = made(projected_url, tmp_path / "kit.zip", "--patient", "17")
+    small = made(projected_url, tmp_path / "small", "--patient", "17", "--to", "2026-03-01T08:01:00Z")
     assert "OK: 1100 events" in good(kit, by=small)
     assert "cosigned by" not in good(small)

@@ -28,8 +28,8 @@ FORMATS = ("ndjson", "csv", "parquet")
 
 
 @pytest.fixture
-def trail(migrated_url: str) -> Iterator[Trail]:
-    trail = Trail(migrated_url)
+def trail(projected_url: str) -> Iterator[Trail]:
+    trail = Trail(projected_url)
     yield trail
     trail.close()
 

@@ -21,8 +21,8 @@ CHECKED = 'if each.event.type == "record.read" and each.event.actor.id is not No
 
 
 @pytest.fixture
-def trail(migrated_url: str) -> Iterator[Trail]:
-    trail = Trail(migrated_url)
+def trail(projected_url: str) -> Iterator[Trail]:
+    trail = Trail(projected_url)
     yield trail
     trail.close()
 

@@ -34,8 +34,8 @@ threading.Event().wait()
 
 
 @pytest.fixture
-def trail(migrated_url: str) -> Iterator[Trail]:
-    trail = Trail(migrated_url)
+def trail(projected_url: str) -> Iterator[Trail]:
+    trail = Trail(projected_url)
     trail.append(an_event())
     yield trail
     trail.close()

@@ -20,8 +20,8 @@ Settings = dict[str, str]
 
 
 @pytest.fixture
-def trail(migrated_url: str) -> Iterator[Trail]:
-    trail = Trail(migrated_url)
+def trail(projected_url: str) -> Iterator[Trail]:
+    trail = Trail(projected_url)
     yield trail
     trail.close()
 

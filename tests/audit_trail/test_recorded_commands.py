@@ -24,8 +24,8 @@ REASON = "Kafka is away, and the court waits"
 
 
 @pytest.fixture
-def trail(migrated_url: str) -> Iterator[Trail]:
-    trail = Trail(migrated_url)
+def trail(projected_url: str) -> Iterator[Trail]:
+    trail = Trail(projected_url)
     trail.given(
         an_event(patients=[{"id": "17", "name": "Nora Secret"}]),
         an_event(patients=[{"id": "18"}, {"id": "17"}]),

@@ -18,7 +18,6 @@ from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
 from projections.read_models import ReadModels
 from tests.graphql_api.comparing import Both, Directly
-from tests.graphql_api.trail import hospital, record
 
 DEFAULTS = QueryLimits()
 NO_LOG = LogReader(Database("postgresql://localhost:1/none", None))
@@ -26,10 +25,9 @@ Execute = Callable[..., ExecutionResult]
 
 
 @pytest.fixture
-def models(migrated_url: str) -> Iterator[ReadModels]:
+def models(hospital_url: str) -> Iterator[ReadModels]:
     """The read models of the hospital's morning."""
-    record(migrated_url, hospital())
-    with closing(Database(migrated_url, READER, size=2)) as database:
+    with closing(Database(hospital_url, READER, size=2)) as database:
         yield ReadModels(database)
 
 
@@ -61,8 +59,7 @@ def unread() -> ReadModels:
 
 
 @pytest.fixture
-def both(migrated_url: str) -> Iterator[Both]:
+def both(hospital_url: str) -> Iterator[Both]:
     """Both executors on the hospital's morning."""
-    record(migrated_url, hospital())
-    with closing(Database(migrated_url, READER, size=2)) as database, closing(Directly(1)) as threads:
+    with closing(Database(hospital_url, READER, size=2)) as database, closing(Directly(1)) as threads:
         yield Both(database, threads)

@@ -87,14 +87,14 @@ def test_a_query_of_plain_fields_needs_no_executor(
 
 
 @pytest.mark.parametrize("failure", ["raised", "wrong"])
-def test_what_graphql_core_completes_is_not_read_again(both: Both, migrated_url: str, failure: str) -> None:
+def test_what_graphql_core_completes_is_not_read_again(both: Both, hospital_url: str, failure: str) -> None:
     query = "{ events(first: 1) { nodes { outcome } } other: events(first: 1) { nodes { outcome } } }"
 
     async def ask(schema: AuditTrailSchema, models: ReadModels) -> bytes:
         context = Context(models, LogReader(database), threads, LIMITS)
         return answer(await schema.execute(query, context_value=context))
 
-    with closing(Database(migrated_url, READER, size=2)) as database, closing(Directly(1)) as threads:
+    with closing(Database(hospital_url, READER, size=2)) as database, closing(Directly(1)) as threads:
         models = Failing(database, failure)
         ours = asyncio.run(ask(both.ours, models))
         assert models.asked == 2

@@ -51,7 +51,6 @@ ARGUMENTS = {
 }
 
 
-EXAMPLES = 100
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without shrinking: it could take minutes, and the first query that is found says enough."""
 
@@ -81,7 +80,7 @@ def test_random_queries_of_random_data_are_answered_alike(both: Both) -> None:
         st.tuples(st.integers(0, 3), st.sampled_from(PATHS), st.sampled_from(sorted(WRONG))), max_size=3
     )
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+    @settings(deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
     @given(queries(schema, ARGUMENTS), wrong)
     def alike(query: Query, wrong: list[tuple[int, str, str]]) -> None:
         assume(not validate(schema, parse(query.text)))

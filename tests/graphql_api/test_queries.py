@@ -87,9 +87,9 @@ def test_conditions_are_combined(execute: Execute, models: ReadModels) -> None:
 
 
 def test_events_come_in_the_order_that_is_asked_for(
-    execute: Execute, models: ReadModels, migrated_url: str
+    execute: Execute, models: ReadModels, hospital_url: str
 ) -> None:
-    record(migrated_url, [read(1)])  # late: at 10, of the time of 1
+    record(hospital_url, [read(1)])  # late: at 10, of the time of 1
     query = """query ($after: String, $order: EventOrder) {
       events(first: 4, after: $after, orderBy: $order) { edges { cursor node { position } } }
       patient(id: "17") { timeline(last: 1, orderBy: $order) { edges { node { position } } } }
@@ -143,11 +143,11 @@ def test_what_can_not_be_counted_is_refused(
 
 
 def test_a_resource_has_a_history_field_by_field(
-    execute: Execute, models: ReadModels, migrated_url: str
+    execute: Execute, models: ReadModels, hospital_url: str
 ) -> None:
     change = (Change(path="phone", before="2", after="3"), Change(path="name", before="A", after="B"))
     record(
-        migrated_url,
+        hospital_url,
         [event("record.updated", 30, resources=(Resource(type="Patient", id="17"),), changes=change)],
     )
     query = """query ($path: String, $first: Int!, $after: String) { resource(type: "Patient", id: "17") {
@@ -221,9 +221,9 @@ def test_a_filter_that_is_too_much_or_nothing_is_refused(
     assert result.errors[0].extensions == {"code": code, "argument": argument}
 
 
-def test_a_walk_that_takes_too_long_is_refused_with_advice(execute: Execute, migrated_url: str) -> None:
-    record(migrated_url, [read(minute % 60) for minute in range(3000)])
-    with closing(Database(migrated_url, READER, statement_timeout_ms=1)) as database:
+def test_a_walk_that_takes_too_long_is_refused_with_advice(execute: Execute, projected_url: str) -> None:
+    record(projected_url, [read(minute % 60) for minute in range(3000)])
+    with closing(Database(projected_url, READER, statement_timeout_ms=1)) as database:
         result = execute(
             ReadModels(database), POSITIONS, first=1, filter={"not": {"resourceType": "Observation"}}
         )
@@ -249,10 +249,10 @@ def test_pages_lead_through_the_trail_in_both_directions(execute: Execute, model
 
 
 def test_a_page_stays_the_same_while_events_arrive(
-    execute: Execute, models: ReadModels, migrated_url: str
+    execute: Execute, models: ReadModels, hospital_url: str
 ) -> None:
     first = ask(execute, models, POSITIONS, first=3)["events"]
-    record(migrated_url, [read(20)])
+    record(hospital_url, [read(20)])
     cursor = first["pageInfo"]["endCursor"]
     after = ask(execute, models, POSITIONS, first=3, after=cursor)["events"]
     assert (positions(first), positions(after)) == ([9, 8, 7], [6, 5, 4])

@@ -38,8 +38,8 @@ HOSTILE = [
 
 
 @pytest.fixture
-def exports(migrated_url: str) -> Iterator[Exports]:
-    with closing(Database(migrated_url, READER, size=2)) as database:
+def exports(projected_url: str) -> Iterator[Exports]:
+    with closing(Database(projected_url, READER, size=2)) as database:
         yield Exports(database)
 
 

@@ -76,12 +76,12 @@ def test_status_says_the_rate_of_one_that_is_behind_and_since_when_another_stand
         feeding.join()
 
 
-def test_older_or_different_code_refuses_to_write_and_the_others_go_on(trail: Trail) -> None:
-    trail.project(NewerUser())
-    trail.given(an_event())
-    assert status(trail, "user").position == -1
-    assert status(trail, "activity").position == 0
-    assert "newer program" in told(trail, UserProjector())
+def test_older_or_different_code_refuses_to_write_and_the_others_go_on(new_trail: Trail) -> None:
+    new_trail.project(NewerUser())
+    new_trail.given(an_event())
+    assert status(new_trail, "user").position == -1
+    assert status(new_trail, "activity").position == 0
+    assert "newer program" in told(new_trail, UserProjector())
 
 
 def test_a_projector_whose_tables_changed_under_the_same_version_refuses(trail: Trail) -> None:
@@ -173,14 +173,16 @@ def test_a_poison_event_is_skipped_once_with_a_decision_that_the_trail_gets(trai
         skip(trail.projector, "picky", 1, by="ada", reason="broken", publish=sent.append)
 
 
-def test_retry_tries_the_event_again_before_its_pause_is_over(trail: Trail) -> None:
-    trail.append(an_event(session="raise"))
+def test_retry_tries_the_event_again_before_its_pause_is_over(new_trail: Trail) -> None:
+    new_trail.append(an_event(session="raise"))
     picky = Picky()
-    with running_these(trail, picky):
-        eventually(lambda: bool(trail.read.projections()) and status(trail, "picky").state == "failed")
+    with running_these(new_trail, picky):
+        eventually(
+            lambda: bool(new_trail.read.projections()) and status(new_trail, "picky").state == "failed"
+        )
         picky.refuses.clear()
-        assert retry(trail.projector, "picky") == 1
-        eventually(lambda: status(trail, "picky").lag == 0, seconds=4)
+        assert retry(new_trail.projector, "picky") == 1
+        eventually(lambda: status(new_trail, "picky").lag == 0, seconds=4)
 
 
 def test_a_reset_projection_leaves_out_what_was_skipped(trail: Trail) -> None:
@@ -193,11 +195,13 @@ def test_a_reset_projection_leaves_out_what_was_skipped(trail: Trail) -> None:
     assert trail.rows(KEPT.format(build="_b2")) == [([0, 2],)]
 
 
-def test_a_projection_whose_builds_were_all_dropped_begins_anew_under_a_running_runner(trail: Trail) -> None:
-    trail.append(an_event())
-    begin_build(trail.projector, UserProjector())
-    with running(trail):
-        eventually(lambda: len(trail.read.projections()) == 5)
-        assert [each.live for each in trail.read.projections() if each.name == "user"] == [False]
-        assert drop(trail.projector, "user") == [1]
-        eventually(lambda: caught_up(trail))
+def test_a_projection_whose_builds_were_all_dropped_begins_anew_under_a_running_runner(
+    new_trail: Trail,
+) -> None:
+    new_trail.append(an_event())
+    begin_build(new_trail.projector, UserProjector())
+    with running(new_trail):
+        eventually(lambda: len(new_trail.read.projections()) == 5)
+        assert [each.live for each in new_trail.read.projections() if each.name == "user"] == [False]
+        assert drop(new_trail.projector, "user") == [1]
+        eventually(lambda: caught_up(new_trail))

@@ -88,11 +88,11 @@ def test_an_empty_log_and_one_event_are_rebuilt(trail: Trail, count: int) -> Non
     assert_same(trail)
 
 
-def test_a_projection_that_never_ran_is_built(trail: Trail) -> None:
-    trail.append(*some_events(30))
-    [outcome] = rebuild_now(trail, "user").outcomes
+def test_a_projection_that_never_ran_is_built(new_trail: Trail) -> None:
+    new_trail.append(*some_events(30))
+    [outcome] = rebuild_now(new_trail, "user").outcomes
     assert (outcome.build, outcome.position, outcome.failure) == (1, 29, "")
-    assert trail.rows("SELECT sum(events)::int FROM user_v2.user_action") == [(30,)]
+    assert new_trail.rows("SELECT sum(events)::int FROM user_v2.user_action") == [(30,)]
 
 
 def test_newer_code_is_live_once_it_is_built_and_the_runner_goes_on_with_it(trail: Trail) -> None:

@@ -19,7 +19,6 @@ from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
 from projections.export import Exports
 from projections.read_models import ReadModels
-from tests.graphql_api.trail import hospital, record
 from tests.tokens import ADMIN, authentication
 from web.app import create_app
 from web.probes import StoreProbes
@@ -82,10 +81,9 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture
-def trail_url(migrated_url: str) -> str:
+def trail_url(hospital_url: str) -> str:
     """The URL of a database with the hospital's morning."""
-    record(migrated_url, hospital())
-    return migrated_url
+    return hospital_url
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.graphql_api.trail import hospital, record
 from tests.tokens import bearer
 from tests.web.test_subscriptions import PROJECTIONS, Served, received
 
@@ -18,10 +17,9 @@ PATIENT = bearer("patient", subject="p17", patient="17")
 
 
 @pytest.fixture
-def served(migrated_url: str) -> Iterator[Served]:
-    record(migrated_url, hospital())
+def served(hospital_url: str) -> Iterator[Served]:
     with ExitStack() as stack:
-        yield Served(migrated_url, stack)
+        yield Served(hospital_url, stack)
 
 
 @pytest.mark.parametrize(

@@ -38,16 +38,16 @@ def actor_of(message: dict[str, Any]) -> Any:
 
 
 def test_a_subscriber_sees_no_more_of_staff_once_a_decision_has_ended(
-    migrated_url: str, stack: ExitStack
+    projected_url: str, stack: ExitStack
 ) -> None:
     ends = datetime.now(UTC) + timedelta(seconds=4)
-    record(migrated_url, [decided(Decision(names=True, until=ends)), read(1)])
-    served = Served(migrated_url, stack)
+    record(projected_url, [decided(Decision(names=True, until=ends)), read(1)])
+    served = Served(projected_url, stack)
     with served.open(headers=PATIENT) as socket:
         socket.send('{"type": "connection_init"}')
         received(socket)
         socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": STAFF}}))
         assert [actor_of(received(socket))["id"] for _ in range(2)] == ["privacy", "ada"]
         time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds()) + 0.1)
-        record(migrated_url, [read(2)])
+        record(projected_url, [read(2)])
         assert actor_of(received(socket)) == {"id": None, "name": None}

@@ -13,15 +13,14 @@ from websockets.typing import Origin, Subprotocol
 
 from audit_trail.embedded.broker import Broker
 from domain.validation import encode_event
-from tests.graphql_api.trail import hospital, read, record
+from tests.graphql_api.trail import read
 from tests.tokens import bearer
 from tests.web.reading_on_record import AUDITOR, OnRecord, on_record
 
 
 @pytest.fixture
-def url(migrated_url: str) -> str:
-    record(migrated_url, hospital())
-    return migrated_url
+def url(hospital_url: str) -> str:
+    return hospital_url
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
 from projections.export import Exports
 from projections.read_models import ReadModels
-from tests.graphql_api.trail import hospital, read, record
+from tests.graphql_api.trail import read, record
 from tests.projections.building import Trail
 from tests.tokens import ADMIN, authentication
 from tests.web.conftest import NO_BROKER, NO_DATABASE, serving
@@ -33,12 +33,11 @@ from web.settings import WebSettings
 
 
 @pytest.fixture
-def exporting(migrated_url: str) -> Iterator[httpx2.Client]:
+def exporting(hospital_url: str) -> Iterator[httpx2.Client]:
     """A client of a server on the hospital's morning, with one place for exports."""
-    record(migrated_url, hospital())
     with (
-        closing(Database(migrated_url, READER, size=2)) as database,
-        closing(Database(migrated_url, READER, size=1, application_name="exports-of-the-test")) as pool,
+        closing(Database(hospital_url, READER, size=2)) as database,
+        closing(Database(hospital_url, READER, size=1, application_name="exports-of-the-test")) as pool,
         closing(Publisher(IngestSettings(bootstrap_servers=(NO_BROKER,)))) as publisher,
     ):
         settings = WebSettings(max_exports=1, export_stall=2)
@@ -189,11 +188,11 @@ def asked(client: httpx2.Client, query: str) -> socket.socket:
 
 
 @pytest.fixture
-def large(exporting: httpx2.Client, migrated_url: str) -> Iterator[Trail]:
+def large(exporting: httpx2.Client, hospital_url: str) -> Iterator[Trail]:
     """The trail, with more events than any buffer between here and there takes."""
     assert exporting.get("/healthz").status_code == 200
-    record(migrated_url, [read(20, reason="x" * 20_000) for _ in range(1500)])
-    trail = Trail(migrated_url)
+    record(hospital_url, [read(20, reason="x" * 20_000) for _ in range(1500)])
+    trail = Trail(hospital_url)
     yield trail
     trail.close()
 
@@ -219,8 +218,8 @@ def test_a_client_that_stalls_is_let_go(exporting: httpx2.Client, large: Trail) 
         assert has_a_place_again(exporting)
 
 
-def test_a_client_that_goes_away_ends_its_query(exporting: httpx2.Client, migrated_url: str) -> None:
-    with closing(Trail(migrated_url)) as trail, closing(psycopg2.connect(migrated_url)) as blocker:
+def test_a_client_that_goes_away_ends_its_query(exporting: httpx2.Client, hospital_url: str) -> None:
+    with closing(Trail(hospital_url)) as trail, closing(psycopg2.connect(hospital_url)) as blocker:
         with blocker.cursor() as cursor:
             cursor.execute("LOCK TABLE activity_v2.activity IN ACCESS EXCLUSIVE MODE")
         connection = asked(exporting, "")

@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 
 from audit_trail.embedded.broker import Broker
 from domain.event import AuditEvent
-from tests.graphql_api.trail import hospital, read, record
+from tests.graphql_api.trail import read, record
 from tests.tokens import bearer
 from tests.web.reading_on_record import AUDITOR, OnRecord, on_record, patients
 from tests.web.test_recording import NO_BROKER
@@ -26,9 +26,8 @@ FOLLOW = """subscription Follow($filter: EventFilter, $after: Long) {
 
 
 @pytest.fixture
-def url(migrated_url: str) -> str:
-    record(migrated_url, hospital())
-    return migrated_url
+def url(hospital_url: str) -> str:
+    return hospital_url
 
 
 @pytest.fixture

@@ -73,11 +73,11 @@ def ask(client: httpx2.Client, query: str, **variables: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def long_client(serve: Serve, migrated_url: str) -> httpx2.Client:
+def long_client(serve: Serve, projected_url: str) -> httpx2.Client:
     """A client of a server on a log of 600 events in three batches."""
     for count in (255, 2, 343):
-        record(migrated_url, [read(n) for n in range(count)])
-    return serve(migrated_url)
+        record(projected_url, [read(n) for n in range(count)])
+    return serve(projected_url)
 
 
 def test_the_tree_that_the_tiles_and_the_entries_give_is_the_one_that_was_signed(
@@ -174,16 +174,16 @@ def test_what_is_no_path_of_a_tile_that_is_there_is_not_found(client: httpx2.Cli
         assert found == {path: 400 if "%ff" in path else 404 for path in HOSTILE}
 
 
-def test_a_tile_keeps_its_bytes_while_the_log_grows(serve: Serve, migrated_url: str) -> None:
-    client = serve(migrated_url)
-    record(migrated_url, [read(n) for n in range(250)])
+def test_a_tile_keeps_its_bytes_while_the_log_grows(serve: Serve, projected_url: str) -> None:
+    client = serve(projected_url)
+    record(projected_url, [read(n) for n in range(250)])
     partial = {
         kind: client.get(f"/log/tile/{kind}/000.p/250", headers={"accept-encoding": "gzip"})
         for kind in ("0", "entries")
     }
-    record(migrated_url, [read(n) for n in range(20)])
+    record(projected_url, [read(n) for n in range(20)])
     full = {kind: get(client, f"/log/tile/{kind}/000") for kind in ("0", "entries")}
-    record(migrated_url, [read(n) for n in range(300)])
+    record(projected_url, [read(n) for n in range(300)])
     for kind, before in partial.items():
         again = client.get(f"/log/tile/{kind}/000.p/250", headers={"accept-encoding": "gzip"})
         assert (again.content, again.headers["etag"]) == (before.content, before.headers["etag"])

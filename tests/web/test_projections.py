@@ -244,10 +244,10 @@ def test_a_table_is_needed_when_there_are_several(client: httpx2.Client) -> None
 
 
 def test_what_would_run_an_analysts_function_in_the_readers_role_is_not_read(
-    serve: Serve, migrated_url: str, tmp_path: Path
+    serve: Serve, projected_url: str, tmp_path: Path
 ) -> None:
-    trail = visits(migrated_url, tmp_path)
-    client = serve(migrated_url)
+    trail = visits(projected_url, tmp_path)
+    client = serve(projected_url)
     own = own_database(trail, "visits")
     with own.transaction() as connection, connection.cursor() as cursor:
         cursor.execute("ALTER TABLE visits_v1.visits RENAME TO visits_kept")
@@ -269,15 +269,15 @@ def test_what_would_run_an_analysts_function_in_the_readers_role_is_not_read(
     trail.close()
 
 
-def test_a_slow_question_is_refused_as_such(serve: Serve, migrated_url: str, tmp_path: Path) -> None:
-    trail = visits(migrated_url, tmp_path)
+def test_a_slow_question_is_refused_as_such(serve: Serve, projected_url: str, tmp_path: Path) -> None:
+    trail = visits(projected_url, tmp_path)
     with (
-        closing(Database(migrated_url, READER, statement_timeout_ms=200)) as impatient,
-        closing(psycopg2.connect(migrated_url)) as connection,
+        closing(Database(projected_url, READER, statement_timeout_ms=200)) as impatient,
+        closing(psycopg2.connect(projected_url)) as connection,
         connection.cursor() as cursor,
     ):
         cursor.execute("LOCK TABLE visits_v1.visits IN ACCESS EXCLUSIVE MODE")
-        answer = serve(migrated_url, models=ReadModels(impatient)).get(ROWS)
+        answer = serve(projected_url, models=ReadModels(impatient)).get(ROWS)
         assert answer.status_code == 409
         assert answer.json()["errors"][0]["field"] == "filter"
     trail.close()

@@ -20,7 +20,7 @@ from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.tansu import TansuBroker
 from domain.event import AuditEvent, Outcome, Patient
 from domain.validation import encode_event
-from tests.graphql_api.trail import hospital, read, record
+from tests.graphql_api.trail import read, record
 from tests.tokens import bearer
 from tests.web.reading_on_record import AUDITOR, SECRET_NAME, OnRecord, on_record, patients
 from tests.web.test_recording import NO_BROKER
@@ -30,9 +30,8 @@ QUERY = '{ events(first: 5, filter: {patient: "17"}) { nodes { position patients
 
 
 @pytest.fixture
-def url(migrated_url: str) -> str:
-    record(migrated_url, hospital())
-    return migrated_url
+def url(hospital_url: str) -> str:
+    return hospital_url
 
 
 @pytest.fixture
@@ -137,10 +136,10 @@ def test_a_look_for_what_is_not_there_is_a_look(served: OnRecord) -> None:
 
 
 def test_no_name_of_a_patient_and_no_token_is_on_record(
-    migrated_url: str, broker: Broker, topic: str
+    projected_url: str, broker: Broker, topic: str
 ) -> None:
-    record(migrated_url, [replace(read(1, "17"), patients=(Patient(id="17", name=SECRET_NAME),))])
-    with on_record(migrated_url, broker.bootstrap_servers, topic) as served:
+    record(projected_url, [replace(read(1, "17"), patients=(Patient(id="17", name=SECRET_NAME),))])
+    with on_record(projected_url, broker.bootstrap_servers, topic) as served:
         assert SECRET_NAME in served.graphql(QUERY).text
         assert SECRET_NAME in served.client.get("/v1/events").text
         assert SECRET_NAME in served.client.get("/v1/export").text
@@ -315,10 +314,10 @@ def test_a_principal_who_may_not_is_named(served: OnRecord) -> None:
 
 
 def test_an_export_says_that_it_begins_whom_it_tells_of_and_how_it_ended(
-    migrated_url: str, broker: Broker, topic: str
+    projected_url: str, broker: Broker, topic: str
 ) -> None:
-    record(migrated_url, [read(number % 50, f"p-{number % 1300}") for number in range(6000)])
-    with on_record(migrated_url, broker.bootstrap_servers, topic) as served:
+    record(projected_url, [read(number % 50, f"p-{number % 1300}") for number in range(6000)])
+    with on_record(projected_url, broker.bootstrap_servers, topic) as served:
         answer = served.client.get("/v1/export?type=record.read")
         assert len(answer.text.splitlines()) == 6000
         events = served.events()
@@ -333,13 +332,13 @@ def test_an_export_says_that_it_begins_whom_it_tells_of_and_how_it_ended(
 
 
 def test_an_export_that_a_client_breaks_off_is_on_record_with_what_it_was_given(
-    migrated_url: str, broker: Broker, topic: str
+    projected_url: str, broker: Broker, topic: str
 ) -> None:
     record(
-        migrated_url,
+        projected_url,
         [read(number % 50, f"p-{number}", reason="x" * 2000) for number in range(8000)],
     )
-    with on_record(migrated_url, broker.bootstrap_servers, topic) as served:
+    with on_record(projected_url, broker.bootstrap_servers, topic) as served:
         with served.client.stream("GET", "/v1/export") as answer:
             next(answer.iter_bytes(1000))
         events = served.events(3)
@@ -355,13 +354,13 @@ def test_an_export_that_a_client_breaks_off_is_on_record_with_what_it_was_given(
 
 
 def test_an_export_stops_when_its_token_ends_and_that_is_on_record(
-    migrated_url: str, broker: Broker, topic: str
+    projected_url: str, broker: Broker, topic: str
 ) -> None:
     record(
-        migrated_url,
+        projected_url,
         [read(number % 50, f"p-{number}", reason="x" * 2000) for number in range(8000)],
     )
-    with on_record(migrated_url, broker.bootstrap_servers, topic, web={"token_recheck": 0.1}) as served:
+    with on_record(projected_url, broker.bootstrap_servers, topic, web={"token_recheck": 0.1}) as served:
         # Clocks may differ by 30 seconds, so this one is good for two more.
         ending = bearer("auditor", subject="p.paragraph", exp=int(time.time()) - 28)
         got: list[int] = []

@@ -23,7 +23,7 @@ from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
 from projections.wakeup import WakeUp
-from tests.graphql_api.trail import hospital, read, record
+from tests.graphql_api.trail import read, record
 from tests.tokens import ADMIN, authentication
 from tests.web.conftest import NO_BROKER
 from web.app import create_app
@@ -113,9 +113,8 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def served(migrated_url: str, stack: ExitStack) -> Served:
-    record(migrated_url, hospital())
-    return Served(migrated_url, stack)
+def served(hospital_url: str, stack: ExitStack) -> Served:
+    return Served(hospital_url, stack)
 
 
 def received(socket: ClientConnection) -> dict[str, Any]:
@@ -307,9 +306,8 @@ def test_what_can_not_be_followed_is_an_error_with_a_code(
     assert served.subscribers(0)
 
 
-def test_subscriptions_are_bounded_for_a_connection_and_for_all(migrated_url: str, stack: ExitStack) -> None:
-    record(migrated_url, hospital())
-    served = Served(migrated_url, stack, max_subscriptions=3, max_connection_subscriptions=2)
+def test_subscriptions_are_bounded_for_a_connection_and_for_all(hospital_url: str, stack: ExitStack) -> None:
+    served = Served(hospital_url, stack, max_subscriptions=3, max_connection_subscriptions=2)
     first, second = stack.enter_context(served.socket()), stack.enter_context(served.socket())
     for number, socket in enumerate((first, first, second), 1):
         subscribe(socket, id=str(number))

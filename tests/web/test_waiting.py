@@ -19,8 +19,8 @@ from tests.web.visits import FILE, ROWS, visits
 
 
 @pytest.fixture
-def trail(migrated_url: str, tmp_path: Path) -> Iterator[Trail]:
-    trail = visits(migrated_url, tmp_path)
+def trail(projected_url: str, tmp_path: Path) -> Iterator[Trail]:
+    trail = visits(projected_url, tmp_path)
     yield trail
     trail.close()
 

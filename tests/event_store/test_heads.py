@@ -206,6 +206,7 @@ def test_a_key_file_is_its_owners_alone_and_never_overwritten(tmp_path: Path) ->
         (new_key("one.example/log") + new_key("two.example/log"), "2 logs"),
         ("# a comment\n\nnonsense", "line 3"),
     ],
+    ids=["empty", "short", "public", "two", "nonsense"],
 )
 def test_a_key_file_that_says_something_else_is_refused_without_repeating_it(text: str, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says) as caught:

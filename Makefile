@@ -1,10 +1,12 @@
 # Everything a person or CI calls. Each target sets up what it needs; no environment has to be active.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check audit bench clean
+.PHONY: help demo test test-thorough check audit bench clean
 
 PYTHON ?= python3
 ARGS ?=
+# Processes of `make test`, each with a PostgreSQL and a broker of its own.
+WORKERS ?= 2
 VENV := .venv
 BENCH := .venv-bench
 PROJECT := setup.cfg pyproject.toml constraints.txt
@@ -25,6 +27,7 @@ endef
 help:
 	@echo "make demo [ARGS=--once]  the whole of Audit Trail on embedded services, with a simulated hour of a clinic"
 	@echo "make test [ARGS=...]     the tests, on a real PostgreSQL and a real broker; ARGS go to pytest"
+	@echo "make test-thorough       the same tests, with more examples where inputs are random"
 	@echo "make check               format, lint, types, import contracts, SQL and docs"
 	@echo "make audit               known vulnerabilities of the pinned packages (asks a service on the network)"
 	@echo "make bench [ARGS=...]    the benchmarks, in an environment of their own"
@@ -48,7 +51,10 @@ demo: $(VENV)/.installed-demo
 	@$(VENV)/bin/audit-trail demo $(ARGS)
 
 test: $(VENV)/.installed-development
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+test-thorough: $(VENV)/.installed-development
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup --thorough $(ARGS)
 
 check: $(VENV)/.installed-development
 	$(VENV)/bin/ruff format --check --quiet $(SOURCES)

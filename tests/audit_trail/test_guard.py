@@ -145,7 +145,9 @@ def test_a_log_that_was_restored_from_an_older_copy_is_not_published_and_says_so
             restored.add(80)  # grown beyond what was published: another history
             with guarding(older, HeadFolder(tmp_path)) as guard:
                 guard.until(lambda: guard.events)
-                assert guard.number("audit_trail_guard_findings", check="publish") == 1
+                guard.until(
+                    lambda: guard.number("audit_trail_guard_findings", check="publish", place="folder") == 1
+                )
             assert size_of((tmp_path / "checkpoint").read_bytes()) == 150
             assert [event.type for event in guard.events] == ["integrity_check.failed"]
             assert "the first 150 events are not those whose head was published" in str(
@@ -328,11 +330,18 @@ def test_a_finding_of_the_scheduled_verification_is_reported_once_and_stays_a_me
         log.attack("UPDATE audit_trail.event SET recorded_at = now() WHERE position = 100")
         guard.until(lambda: guard.events)
         time.sleep(0.5)
-        assert guard.number("audit_trail_guard_findings", check="verify") == 1
+        assert guard.number("audit_trail_guard_findings", check="verify", place="log") == 1
     (event,) = guard.events
     assert event.type == "integrity_check.failed"
     assert event.outcome_reason == "the event was altered: it is not what was sealed and signed"
-    assert event.attributes == {"position": 100, "log_size": 263}
+    assert event.attributes == {
+        "finding": 1,
+        "check": "verify",
+        "place": "log",
+        "certainty": "fact",
+        "position": 100,
+        "log_size": 263,
+    }
 
 
 def test_a_finding_whose_numbers_change_is_reported_once_an_hour(log: Log, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -19,9 +20,15 @@ import typer
 from rich.table import Table
 
 from audit_trail import components, logs
-from audit_trail.commands import access, dead_letters, export, graphql, keys, projections, tokens
+from audit_trail.commands import access, dead_letters, export, findings, graphql, keys, projections, tokens
 from audit_trail.commands.evidence import evidence
-from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop, on_stop_within
+from audit_trail.commands.long_running import (
+    GUARD_STOP_SECONDS,
+    STOP_SECONDS,
+    long_running,
+    on_stop,
+    on_stop_within,
+)
 from audit_trail.commands.terminal import out
 from audit_trail.commands.verify import verify
 from audit_trail.commands.witness import witness
@@ -53,6 +60,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(findings.app, name="findings")
 app.add_typer(projections.app, name="projections")
 app.add_typer(keys.app, name="keys")
 app.add_typer(graphql.app, name="graphql")
@@ -201,7 +209,7 @@ def guard() -> None:
     """Publish signed heads outside the database and verify the log again and again, until SIGTERM."""
     from audit_trail.guarding import guard as run
 
-    run(long_running(), on_stop)
+    run(long_running(), partial(on_stop_within, GUARD_STOP_SECONDS))
 
 
 @app.command()

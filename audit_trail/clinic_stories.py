@@ -285,6 +285,11 @@ def _trail_keeping(clinic: Clinic) -> None:
     )
     clinic.tell(2900.0, "integrity_check.failed", TRAIL, trail, outcome=Outcome.MAJOR_FAILURE, reason=drill)
     clinic.tell(
+        2905.0, "integrity_check.unconfirmed", TRAIL, trail, outcome=Outcome.MINOR_FAILURE, reason=drill
+    )
+    clinic.tell(2930.0, "integrity_check.recovered", TRAIL, trail, reason=drill)
+    clinic.tell(2940.0, "integrity_check.answered", TRAIL, reason=drill, **ADMINISTRATOR.at_work)
+    clinic.tell(
         2960.0,
         "subject.erased",
         TRAIL,

@@ -61,12 +61,13 @@ def trusted_keys(settings: Settings, vkeys: Sequence[str] = ()) -> tuple[tuple[V
 def destinations(settings: Settings, database: Database, publisher: Publisher) -> list[Destination]:
     """Where signed heads are published to. `database` is the guard's, and `publisher` stays the caller's."""
     places = kept_places(settings, publisher)
+    keys, _ = trusted_keys(settings)
     if settings.heads_webhook is not None:
         places.append(Webhook(settings.heads_webhook.get_secret_value()))
     for entry in settings.witnesses:
         vkey, _, url = entry.partition(" ")
         try:
-            places.append(Witness(VerifierKey.parse(vkey), url.strip(), database))
+            places.append(Witness(VerifierKey.parse(vkey), url.strip(), database, keys))
         except ProofError as exc:
             raise ConfigurationError(
                 f"{PREFIX}WITNESSES: {vkey[:80]!r} is no public key ({exc}); each entry is a vkey, a space, and a URL"

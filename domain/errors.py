@@ -9,10 +9,13 @@
     ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
     ├── UnavailableError         retry: a service that we need is away, nothing was committed
     │   ├── TooSlowError         retry: the database took longer than a statement may
+    │   ├── ThrottledError       retry: a service asked us to wait for some seconds
+    │   ├── UnprovenClaimError   retry: somebody says that the log contradicts itself, and gives no proof
     │   └── UnrecordedError      retry: a read can't be put on record, so it is not answered
     ├── FencedError              retry: another process has moved on, read the position again
     ├── LogInconsistentError     stop: the log contradicts itself, refuse to write
-    │   └── EventAlteredError    stop: one event is not what was sealed
+    │   ├── EventAlteredError    stop: one event is not what was sealed
+    │   └── ForkedError          stop: the log does not continue a head that its own key has signed
     └── ConfigurationError       stop: an operator has to change a setting
 
 Every failure says which of the three it is: **reject**, **retry** or **stop**.
@@ -101,6 +104,18 @@ class TooSlowError(UnavailableError):
         super().__init__("the database took longer than the statement time-out")
 
 
+class ThrottledError(UnavailableError):
+    """Retry: a service asked us to wait. `seconds` is how long, already bounded."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class UnprovenClaimError(UnavailableError):
+    """Retry: somebody says that the log has two histories, and gives no proof of it. It may be wrong, or lie."""
+
+
 class UnrecordedError(UnavailableError):
     """Retry: the read can't be put on record, so there is no answer."""
 
@@ -124,6 +139,18 @@ class EventAlteredError(LogInconsistentError):
             f"the event at position {position} is not the one that was signed: run `audit-trail verify`"
         )
         self.position = position
+
+
+class ForkedError(LogInconsistentError):
+    """Stop: a key of the log has signed a head that the log does not continue.
+
+    Either the log was changed or cut off, or its key has signed two histories. `size` and `root` are the head's.
+    """
+
+    def __init__(self, message: str, size: int, root: bytes) -> None:
+        super().__init__(message)
+        self.size = size
+        self.root = root
 
 
 class ConfigurationError(AuditTrailError):

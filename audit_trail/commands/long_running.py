@@ -15,6 +15,8 @@ _log = logging.getLogger(__name__)
 
 STOP_SECONDS = 20.0
 """How long a program that applies batches may take to end; a supervisor's SIGKILL commonly comes after 30."""
+GUARD_STOP_SECONDS = 28.0
+"""How long the guard may take to end: it gives places 18 s and the last findings 5 s, and then closes its clients."""
 
 
 def long_running() -> Settings:
@@ -36,15 +38,15 @@ def on_stop(stop: Callable[[], None]) -> None:
 
 
 def on_stop_within(seconds: float, stop: Callable[[], None]) -> None:
-    """As `on_stop`, for a program that runs anyone's code, which may never return.
+    """As `on_stop`, for a program that runs anyone's code or waits for anyone's server, which may never return.
 
     A second signal, or `seconds` after the first, ends the process as it stands, with exit code 128 + the signal's
-    number. Only for programs that lose nothing by that: a batch's rows and checkpoint are one transaction.
+    number. Only for programs that lose nothing by that: their work is one transaction, or safe to repeat.
     """
     signals: list[int] = []
 
     def end(number: int, why: str) -> None:
-        _log.error("%s: ending without waiting for the batch in hand, of which nothing is kept", why)
+        _log.error("%s: ending without waiting for the work in hand, of which nothing is kept", why)
         os._exit(128 + number)
 
     def told(number: int, _: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from domain.errors import LogInconsistentError, ProofError
+from domain.errors import ForkedError, ProofError
 from event_store.database import Database
 from event_store.nodes import StoredTree
 from event_store.publication.destination import Destination
@@ -14,7 +14,7 @@ from event_store.tlog.tree_heads import TreeHead, open_head
 
 
 def refuse_forks(database: Database, keys: Sequence[VerifierKey], places: Iterable[Destination]) -> None:
-    """Raise `LogInconsistentError` when the log does not continue a head that was published in one of `places`.
+    """Raise `ForkedError` when the log does not continue a head that was published in one of `places`.
 
     Only heads of the log that the first of `keys` names count, signed by a key of that name: anyone may write to a
     folder or a topic, and a log that got a new name after a restore is another one.
@@ -27,20 +27,31 @@ def refuse_forks(database: Database, keys: Sequence[VerifierKey], places: Iterab
 
 
 def refuse_fork(database: Database, head: TreeHead, place: str) -> None:
-    """Raise `LogInconsistentError` unless the log begins with the tree of `head`."""
+    """Raise `ForkedError` unless the log begins with the tree of `head`."""
+    size = forked_at(database, head)
+    if size is None:
+        return
+    if head.size > size:
+        what = (
+            f"the log has {size} events, but a head of {head.size} was published ({place}): its tail is gone,"
+            " or the database was restored from an older backup. Nothing is appended or published;"
+            ' see "After a restore" in docs/how-to/tamper-evidence.md'
+        )
+    else:
+        what = (
+            f"the first {head.size} events are not those whose head was published ({place}):"
+            " the log was rewritten. Nothing is appended or published; run `audit-trail verify`"
+        )
+    raise ForkedError(what, head.size, head.root)
+
+
+def forked_at(database: Database, head: TreeHead) -> int | None:
+    """None when the log, as it is now, begins with the tree of `head`; otherwise the log's present size."""
     with database.transaction(read_only=True) as connection:
         tree = StoredTree(connection)
-        if head.size > tree.size:
-            raise LogInconsistentError(
-                f"the log has {tree.size} events, but a head of {head.size} was published ({place}): its tail is gone,"
-                " or the database was restored from an older backup. Nothing is appended or published;"
-                " see \"After a restore\" in docs/how-to/tamper-evidence.md"
-            )  # fmt: skip
-        if root_at(head.size, tree.nodes) != head.root:
-            raise LogInconsistentError(
-                f"the first {head.size} events are not those whose head was published ({place}):"
-                " the log was rewritten. Nothing is appended or published; run `audit-trail verify`"
-            )
+        if head.size <= tree.size and root_at(head.size, tree.nodes) == head.root:
+            return None
+        return tree.size
 
 
 def _opened(note: bytes, keys: Sequence[VerifierKey]) -> list[TreeHead]:

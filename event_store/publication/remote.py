@@ -1,40 +1,45 @@
-"""Heads to others over HTTP: a webhook that keeps them, and witnesses that cosign them (C2SP tlog-witness)."""
+"""Heads to others over HTTP: a webhook that keeps them, and witnesses that cosign them (C2SP tlog-witness).
+
+An alarm needs proof. What a witness answers (409 with a size, 422) is not signed, so it is only a claim. The witness's
+own checkpoint proves something: when a key of this log has signed it and the log does not continue it, that is a fork.
+"""
 
 from __future__ import annotations
 
-import http.client
-import urllib.error
-import urllib.request
+import email.utils
+import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from hashlib import sha256
+from typing import NoReturn
 
-from domain.errors import ConfigurationError, LogInconsistentError, ProofError, UnavailableError
+from domain.errors import (
+    ConfigurationError,
+    ForkedError,
+    ProofError,
+    ThrottledError,
+    UnavailableError,
+    UnprovenClaimError,
+)
 from event_store.database import Database
-from event_store.heads import StoredHead, add_cosignature, largest_cosigned
+from event_store.heads import StoredHead, add_cosignature, largest_cosigned, newest_head, stored_keys
 from event_store.nodes import StoredTree
+from event_store.outgoing_http import Answer, Deadline, exchange, parse_target
+from event_store.publication.forks import forked_at
 from event_store.tlog import cosignatures
 from event_store.tlog.notes import Note, VerifierKey
 from event_store.tlog.proofs import consistency_proof
+from event_store.tlog.tree_heads import TreeHead, open_head
 from event_store.tlog.witnessing import AddCheckpoint, parse_cosignatures, parse_size
 
 _SECONDS = 15.0
+"""For one publication, with everything that is asked for it."""
 _MOST = 64 << 10
-_CONFLICT = 409
-
-
-class _Answer(NamedTuple):
-    status: int
-    body: bytes
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A head goes where the setting says and nowhere else."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-_opener = urllib.request.build_opener(_NoRedirect)
+_ROUNDS = 4
+"""Times that a witness may name another size in one publication: somebody else may be feeding it."""
+_LONGEST_WAIT = 900.0
+"""Seconds: a place that asks for a longer pause is tried again after this one."""
+_CONFLICT, _INCONSISTENT = 409, 422
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 class Webhook:
@@ -43,8 +48,8 @@ class Webhook:
     name = "webhook"
 
     def __init__(self, url: str) -> None:
-        """Raises `ConfigurationError` when `url` is none."""
-        self._url = _checked(url, "the webhook for heads")
+        """Raises `ConfigurationError` when `url` can't be used."""
+        self._target = parse_target(url, "the webhook for heads")
 
     def published(self) -> Sequence[bytes]:
         """A webhook can't be asked."""
@@ -52,63 +57,143 @@ class Webhook:
 
     def publish(self, head: StoredHead) -> None:
         """POST the checkpoint."""
-        answer = _post(self._url, head.checkpoint, self.name)
+        what = "the webhook for heads"
+        answer = exchange(
+            self._target, Deadline(_SECONDS), what=what, most=_MOST, body=head.checkpoint, headers=_TEXT
+        )
         if not 200 <= answer.status < 300:
-            raise UnavailableError(f"the webhook for heads answered {answer.status}")
+            raise _unavailable(answer, what)
 
 
 class Witness:
     """A witness: it signs a head only when it continues the one before. The database keeps what it signs."""
 
-    def __init__(self, key: VerifierKey, url: str, database: Database) -> None:
-        """Raises `ConfigurationError` when `url` is none."""
+    def __init__(
+        self, key: VerifierKey, url: str, database: Database, log_keys: Sequence[VerifierKey] = ()
+    ) -> None:
+        """`log_keys` are the trusted public keys of the log; without any, those that the database names are used.
+
+        Raises `ConfigurationError` when `url` can't be used.
+        """
         self.name = f"witness {key.name}"
         self._key = key
-        self._url = _checked(url, self.name).rstrip("/") + "/add-checkpoint"
+        self._target = parse_target(url, self.name)
         self._database = database
+        self._log_keys = tuple(log_keys)
 
     def published(self) -> Sequence[bytes]:
         """It answers for itself, when the next head is published."""
         return ()
 
     def publish(self, head: StoredHead) -> None:
-        """Have the head cosigned, and store what it signed. A witness that has seen another size says which."""
+        """Have the head cosigned, and store the cosignature.
+
+        A witness that has cosigned another size says which, and is asked again from there. When it is ahead of `head`,
+        somebody else feeds it: the log's newest head is published then, if the log has that many events by now.
+
+        Raises `ForkedError` only with proof: a head that the witness shows, a key of the log has signed, and the log
+        does not continue. A contradiction without proof raises `UnprovenClaimError`.
+        """
+        deadline = Deadline(_SECONDS)
         with self._database.transaction(read_only=True) as connection:
             old = min(largest_cosigned(connection, self._key), head.size)
-        answer = self._ask(head, old)
-        if answer.status == _CONFLICT:
-            answer = self._ask(head, self._size(answer.body, head))
-        if answer.status == _CONFLICT:
-            raise UnavailableError(f"{self.name} is busy with another head")
-        if answer.status == 422:
-            raise LogInconsistentError(
-                f"{self.name} has cosigned a head that this log does not continue: run `audit-trail verify`"
+        answer = self._ask(head, old, deadline)
+        for _ in range(_ROUNDS):
+            if answer.status != _CONFLICT:
+                break
+            head, old = self._other_size(answer, head, old, deadline)
+            answer = self._ask(head, old, deadline)
+        self._keep(head, self._accepted(answer, head, deadline))
+
+    def _ask(self, head: StoredHead, old: int, deadline: Deadline) -> Answer:
+        with self._database.transaction(read_only=True) as connection:
+            tree = StoredTree(connection)
+            proof = consistency_proof(old, head.size, tree.nodes) if 0 < old < head.size else []
+        body = AddCheckpoint(old, tuple(proof), head.note).encode()
+        target = self._target.under("add-checkpoint")
+        return exchange(target, deadline, what=self.name, most=_MOST, body=body, headers=_TEXT)
+
+    def _other_size(
+        self, answer: Answer, head: StoredHead, old: int, deadline: Deadline
+    ) -> tuple[StoredHead, int]:
+        """The head to ask for next and the size to start from, after the witness has refused to start from `old`."""
+        try:
+            size = parse_size(answer.body)
+        except ProofError:
+            self._contradicted("refused a head (409) without naming the size it has cosigned", head, deadline)
+        if size == old:
+            self._contradicted(f"has cosigned another head of size {size} (409)", head, deadline, size + 1)
+        if size <= head.size:
+            return head, size
+        with self._database.transaction(read_only=True) as connection:
+            newest = newest_head(connection)
+        if newest is None or newest.size < size:
+            has = 0 if newest is None else newest.size
+            self._contradicted(
+                f"has cosigned a head of size {size}, and the log has {has} events", head, deadline, size
             )
+        return newest, size
+
+    def _contradicted(
+        self, claim: str, head: StoredHead, deadline: Deadline, moved: int | None = None
+    ) -> NoReturn:
+        """The witness claims another history: look for proof in the checkpoint that it shows.
+
+        A checkpoint of size `moved` or more that the log continues explains the claim: somebody else feeds the witness.
+        """
+        shown = self._shown(head, deadline)
+        if shown is None:
+            raise UnprovenClaimError(
+                f"{self.name} says that it {claim}. This could not be checked: it shows no checkpoint that a key of"
+                " this log has signed"
+            )
+        size = forked_at(self._database, shown)
+        if size is None and moved is not None and shown.size >= moved:
+            raise UnavailableError(f"{self.name} has cosigned a newer head of this log meanwhile")
+        if size is None:
+            raise UnprovenClaimError(
+                f"{self.name} says that it {claim}. This could not be confirmed: the log continues the checkpoint of"
+                f" size {shown.size} that the witness shows"
+            )
+        if shown.size > size:
+            what = (
+                f"the log has {size} events, but {self.name} has cosigned a head of {shown.size} that a key of this"
+                " log has signed: its tail is gone, or the database was restored from an older backup"
+            )
+        else:
+            what = (
+                f"{self.name} has cosigned a head of {shown.size} that a key of this log has signed and that this log"
+                " does not continue: run `audit-trail verify`"
+            )
+        raise ForkedError(what, shown.size, shown.root)
+
+    def _shown(self, head: StoredHead, deadline: Deadline) -> TreeHead | None:
+        """The checkpoint of this log that the witness shows to monitors, if a key of the log has signed it."""
+        origin = TreeHead.parse(Note.parse(head.note).text).origin
+        target = self._target.under(f"{sha256(origin.encode()).hexdigest()}/checkpoint")
+        with self._database.transaction(read_only=True) as connection:
+            keys = [key for key in self._log_keys or stored_keys(connection) if key.name == origin]
+        try:
+            answer = exchange(target, deadline, what=self.name, most=_MOST)
+            return open_head(answer.body, keys, origin)[0] if answer.status == 200 else None
+        except (ProofError, UnavailableError):
+            return None
+
+    def _accepted(self, answer: Answer, head: StoredHead, deadline: Deadline) -> bytes:
+        """The body of an answer that holds cosignatures."""
+        if answer.status == _CONFLICT:
+            raise UnavailableError(f"{self.name} is busy with other heads")
+        if answer.status == _INCONSISTENT:
+            self._contradicted("has cosigned a head that this log does not continue (422)", head, deadline)
         if answer.status in {400, 403, 404}:
             raise ConfigurationError(
                 f"{self.name} answered {answer.status}: it does not know this log or its key"
             )
         if answer.status != 200:
-            raise UnavailableError(f"{self.name} answered {answer.status}")
-        self._keep(head, answer.body)
-
-    def _ask(self, head: StoredHead, old: int) -> _Answer:
-        with self._database.transaction(read_only=True) as connection:
-            tree = StoredTree(connection)
-            proof = consistency_proof(old, head.size, tree.nodes) if 0 < old < head.size else []
-        return _post(self._url, AddCheckpoint(old, tuple(proof), head.note).encode(), self.name)
-
-    def _size(self, body: bytes, head: StoredHead) -> int:
-        try:
-            size = parse_size(body)
-        except ProofError as exc:
-            raise UnavailableError(f"{self.name} did not say which size it has: {exc}") from exc
-        if size > head.size:
-            raise LogInconsistentError(
-                f"the log has {head.size} events, but {self.name} has cosigned a head of {size}: its tail is gone,"
-                " or the database was restored from an older backup"
-            )
-        return size
+            raise _unavailable(answer, self.name)
+        if not answer.complete:
+            raise UnavailableError(f"{self.name} gave an answer that is too long or was cut off")
+        return answer.body
 
     def _keep(self, head: StoredHead, body: bytes) -> None:
         text = Note.parse(head.note).text
@@ -124,20 +209,20 @@ class Witness:
         raise ConfigurationError(f"{self.name} signs with another key than the one that the settings name")
 
 
-def _checked(url: str, what: str) -> str:
-    if not url.startswith(("https://", "http://")):
-        raise ConfigurationError(f"{what} needs a URL that begins with https:// or http://")
-    return url
+def _unavailable(answer: Answer, what: str) -> UnavailableError:
+    """The error for a status that asks to try again; `Retry-After` (RFC 9110, 10.2.3) is honoured within bounds."""
+    message = f"{what} answered {answer.status}"
+    seconds = _retry_after(answer)
+    if answer.status not in {429, 503} or seconds is None:
+        return UnavailableError(message)
+    return ThrottledError(message, min(max(seconds, 0.0), _LONGEST_WAIT))
 
 
-def _post(url: str, body: bytes, what: str) -> _Answer:
-    request = urllib.request.Request(url, body, {"Content-Type": "text/plain; charset=utf-8"})  # noqa: S310
+def _retry_after(answer: Answer) -> float | None:
+    text = str(answer.headers.get("Retry-After", "")).strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:10])
     try:
-        with _opener.open(request, timeout=_SECONDS) as answer:
-            return _Answer(answer.status, answer.read(_MOST))
-    except urllib.error.HTTPError as exc:
-        with exc:
-            return _Answer(exc.code, exc.read(_MOST))
-    except (OSError, http.client.HTTPException, ValueError) as exc:
-        # The reason could repeat the URL, which may hold a secret.
-        raise UnavailableError(f"{what} does not answer ({type(exc).__name__})") from exc
+        return email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+    except (TypeError, ValueError, OverflowError):
+        return None

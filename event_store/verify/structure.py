@@ -22,7 +22,7 @@ _FILE = "structure.json"
 
 TABLES = (
     "event", "event_identity", "aggregate_version", "tile", "dead_letter", "log_key", "tree_head", "cosignature",
-    "stream_reset", "log_state", "kafka_stream",
+    "stream_reset", "log_state", "kafka_stream", "integrity_finding",
 )  # fmt: skip
 """Every table that the log is made of."""
 

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psycopg2
 import pytest
-from prometheus_client import CollectorRegistry
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.postgres import EmbeddedPostgres
-from audit_trail.guard import Guard, Intervals
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
-from domain.event import AuditEvent
 from event_store.database import GUARD, INGEST, Database
 from event_store.heads import StoredHead, newest_head
-from event_store.publication.destination import Destination
 from event_store.publication.folder import HeadFolder
 from event_store.publication.forks import refuse_forks
 from event_store.publication.remote import Webhook, Witness
 from event_store.signing import HeadSigner
-from event_store.tlog.notes import SigningKey, VerifierKey, verified
+from event_store.tlog.notes import SigningKey, verified
 from event_store.tlog.tree_heads import open_head
 from event_store.witness import Witness as WitnessRules
 from event_store.witness import read_logs
@@ -33,6 +29,7 @@ from event_store.witness_store import WitnessStore
 from ingest.head_topic import HeadTopic
 from ingest.publishing import Publisher
 from ingest.settings import IngestSettings
+from tests.audit_trail.guards import Running, guarding
 from tests.conftest import copied_database
 from tests.event_store.verify.tampering import Log
 from tests.signing import KEY, signer
@@ -40,61 +37,6 @@ from tests.web.conftest import serving
 from web.witness import create_witness_app
 
 WITNESS = SigningKey.generate("witness.example/w1", 4)
-
-
-class Running:
-    """A guard that runs in a thread."""
-
-    def __init__(
-        self,
-        url: str,
-        *places: Destination,
-        verify: float = 0,
-        keys: tuple[VerifierKey, ...] = (KEY.verifier,),
-        again: float = 3600,
-    ) -> None:
-        self.events: list[AuditEvent] = []
-        self.registry = CollectorRegistry()
-        self._database = Database(url, GUARD)
-        self._guard = Guard(
-            self._database,
-            url,
-            places,
-            keys,
-            Intervals(0.1, verify, 0),
-            self.events.append,
-            registry=self.registry,
-            again=again,
-        )
-        self._thread = threading.Thread(target=self._guard.run)
-        self._thread.start()
-
-    def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
-        """Wait for `condition`."""
-        until = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < until, "it did not happen"
-            time.sleep(0.02)
-
-    def number(self, name: str, **labels: str) -> float | None:
-        """A metric's value."""
-        return self.registry.get_sample_value(name, labels)
-
-    def stop(self) -> None:
-        """As SIGTERM does."""
-        self._guard.stop()
-        self._thread.join(30)
-        assert not self._thread.is_alive()
-        self._database.close()
-
-
-@contextmanager
-def guarding(url: str, *places: Destination, verify: float = 0, again: float = 3600) -> Iterator[Running]:
-    running = Running(url, *places, verify=verify, again=again)
-    try:
-        yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture
@@ -145,7 +87,9 @@ def test_a_log_that_was_restored_from_an_older_copy_is_not_published_and_says_so
             restored.add(80)  # grown beyond what was published: another history
             with guarding(older, HeadFolder(tmp_path)) as guard:
                 guard.until(lambda: guard.events)
-                assert guard.number("audit_trail_guard_findings", check="publish") == 1
+                guard.until(
+                    lambda: guard.number("audit_trail_guard_findings", check="publish", place="folder") == 1
+                )
             assert size_of((tmp_path / "checkpoint").read_bytes()) == 150
             assert [event.type for event in guard.events] == ["integrity_check.failed"]
             assert "the first 150 events are not those whose head was published" in str(
@@ -328,11 +272,18 @@ def test_a_finding_of_the_scheduled_verification_is_reported_once_and_stays_a_me
         log.attack("UPDATE audit_trail.event SET recorded_at = now() WHERE position = 100")
         guard.until(lambda: guard.events)
         time.sleep(0.5)
-        assert guard.number("audit_trail_guard_findings", check="verify") == 1
+        assert guard.number("audit_trail_guard_findings", check="verify", place="log") == 1
     (event,) = guard.events
     assert event.type == "integrity_check.failed"
     assert event.outcome_reason == "the event was altered: it is not what was sealed and signed"
-    assert event.attributes == {"position": 100, "log_size": 263}
+    assert event.attributes == {
+        "finding": 1,
+        "check": "verify",
+        "place": "log",
+        "certainty": "fact",
+        "position": 100,
+        "log_size": 263,
+    }
 
 
 def test_a_finding_whose_numbers_change_is_reported_once_an_hour(log: Log, tmp_path: Path) -> None:

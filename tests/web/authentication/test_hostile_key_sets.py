@@ -17,6 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.errors import ConfigurationError, UnavailableError
+from tests.foreign_server import Script, answer, for_ever, foreign, one_by_one
 from tests.tokens import AUDIENCE, ISSUER, JWK, KEY, KEY_ID, Keys, token
 from web.authentication.bearer import IssuedTokens
 from web.authentication.discovery import fetcher
@@ -178,3 +179,35 @@ def test_a_file_that_has_gone_is_said_once_and_not_with_each_request(tmp_path: P
     with capture_logs() as lines:
         asyncio.run(find())
     assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        lambda _: for_ever(b"X: y\r\n", b"HTTP/1.1 200 OK\r\n"),
+        lambda _: for_ever(b"HTTP/1.1 100 Continue\r\n\r\n"),
+        lambda _: one_by_one(HEAD + b" " * 10_000),
+    ],
+)
+def test_an_issuer_that_drips_before_its_answer_is_given_up(said: Script) -> None:
+    with foreign(said, pause=0.05) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        for keys_at in (None, f"{url}/keys"):
+            began = time.monotonic()
+            with pytest.raises(UnavailableError, match="did not answer within"):
+                fetcher(url, keys_at, seconds=0.5)()
+            assert time.monotonic() - began < 15
+
+
+def test_one_deadline_covers_the_discovery_document_and_the_keys() -> None:
+    """Each of the two answers is in time by itself, and both together are not."""
+
+    def slowly(request: bytes) -> Iterator[bytes]:
+        body = json.dumps({"issuer": url, "jwks_uri": f"{url}/keys"}).encode()
+        whole = answer(200, body if b"openid-configuration" in request else b'{"keys": []}')
+        return iter([b"", b"", b"", whole])
+
+    with foreign(slowly, pause=0.5) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        with pytest.raises(UnavailableError, match="did not answer within"):
+            fetcher(url, None, seconds=2.5)()

@@ -1,0 +1,119 @@
+"""`audit-trail findings`: what the guard has found, and an operator's answer to it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from audit_trail import components
+from audit_trail.commands.terminal import out, plain
+from audit_trail.settings import load
+from domain.errors import Reason, RejectedError, UnavailableError
+
+if TYPE_CHECKING:
+    from event_store.findings import StoredFinding
+
+app = typer.Typer(
+    help="What the guard has found: look at it, and answer a finding whose cause is explained.",
+    no_args_is_help=True,
+)
+_MOST_ID = 2**63 - 1
+_LONGEST_NAME = 256
+_LONGEST_REASON = 65_536
+Id = Annotated[int, typer.Argument(min=1, max=_MOST_ID, help="The id that `findings list` shows.")]
+
+
+@app.command("list")
+def list_findings(
+    after: Annotated[int, typer.Option(min=0, max=_MOST_ID, help="Only those behind this id.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")] = 100,
+    closed: Annotated[bool, typer.Option("--closed", help="Also those that have ended.")] = False,
+) -> None:
+    """List the open findings: what found them and where, whether it is proved, and since when."""
+    from event_store.findings import page_of_findings
+
+    with (
+        closing(components.guard_database(load())) as database,
+        database.transaction(read_only=True) as connection,
+    ):
+        found = page_of_findings(connection, after=after, limit=limit, closed=closed)
+    table = Table(box=None)
+    for column in ("id", "since", "check/place", "certainty", "state", "event"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("what")
+    for each in found:
+        cells = (
+            str(each.id),
+            f"{each.first_seen:%Y-%m-%d %H:%M:%S}",
+            f"{each.check}/{each.place}",
+            each.certainty.value,
+            _state(each),
+            str(each.event_id),
+            each.what if each.position is None else f"position {each.position}: {each.what}",
+        )
+        table.add_row(*map(plain, cells))
+    out.print(table)
+    if len(found) == limit:
+        out.print(f"more: --after {found[-1].id}")
+
+
+@app.command("close")
+def close(
+    id: Id,
+    by: Annotated[str, typer.Option(help="Who decides.")],
+    reason: Annotated[str, typer.Option(help="Why; it goes into the trail for ever.")],
+) -> None:
+    """Close a finding whose cause is explained, and put the answer into the trail. Safe to run again.
+
+    A cause that is still there opens a new finding.
+    """
+    from audit_trail.guard.events import ended_event, found_event
+    from domain.validation import encode_event
+    from event_store.findings import close_finding, mark_answered, mark_reported
+    from ingest.publishing import Message, Publisher
+
+    by, reason = _words(by, "--by", _LONGEST_NAME), _words(reason, "--reason", _LONGEST_REASON)
+    settings = load()
+    topic = settings.kafka_topics[0]
+    with closing(components.guard_database(settings)) as database:
+        with database.transaction() as connection:
+            finding = close_finding(connection, id, by, reason)
+        if finding.answered_at is None:
+            events = [ended_event(finding)]
+            if finding.reported_at is None:  # an answer needs the event that it answers
+                events.insert(0, found_event(finding))
+            try:
+                with closing(Publisher(components.ingest_settings(settings))) as publisher:
+                    publisher.publish(
+                        Message(topic, event.source.service.encode(), encode_event(event)) for event in events
+                    )
+            except UnavailableError as exc:
+                raise UnavailableError(
+                    f"finding {id} is closed, and the trail does not have the answer yet: {exc}."
+                    " Run this again; a running guard publishes it too"
+                ) from exc
+            with database.transaction() as connection:
+                mark_reported(connection, id)
+                mark_answered(connection, id)
+    typer.echo(f"finding {id} is closed, and the trail has the answer")
+
+
+def _state(finding: StoredFinding) -> str:
+    if finding.closed_at is None:
+        return "open"
+    at = f"{finding.closed_at:%Y-%m-%d %H:%M:%S}"
+    if finding.closed_by is None:
+        return f"its cause was gone at {at}"
+    return f"closed at {at} by {finding.closed_by}: {finding.close_reason}"
+
+
+def _words(text: str, option: str, most: int) -> str:
+    text = text.strip()
+    if not text or len(text) > most:
+        raise RejectedError(Reason.INVALID_FIELD, f"give 1 to {most} characters", field=option)
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise RejectedError(Reason.INVALID_FIELD, "give valid UTF-8 without NUL", field=option)
+    return text

@@ -1,0 +1,142 @@
+"""A place for heads in a thread of its own, so that one that hangs delays no other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from audit_trail.guard.findings import Findings
+from audit_trail.guard.metrics import GuardMetrics
+from domain.errors import (
+    AuditTrailError,
+    ConfigurationError,
+    ForkedError,
+    LogInconsistentError,
+    ThrottledError,
+    UnavailableError,
+    UnprovenClaimError,
+)
+from event_store.database import Database
+from event_store.findings import Certainty, Check, NewFinding
+from event_store.heads import StoredHead, newest_head, stored_keys
+from event_store.publication.destination import Destination
+from event_store.publication.forks import refuse_fork, refuse_forks
+from event_store.tlog.notes import VerifierKey
+from event_store.tlog.tree_heads import TreeHead
+
+log = structlog.get_logger(__name__)
+
+_PAUSES = (1.0, 60.0)
+"""First and longest pause, in seconds, before a place that is away is tried again."""
+_FAREWELL = 10.0
+"""Seconds after `stop` in which the last head is tried again where it was not taken."""
+
+
+class Place:
+    """Publishes each newest head to one destination."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        database: Database,
+        keys: Sequence[VerifierKey],
+        interval: float,
+        findings: Findings,
+        metrics: GuardMetrics,
+        stopping: threading.Event,
+    ) -> None:
+        self.name = destination.name
+        self._destination = destination
+        self._database = database
+        self._keys = tuple(keys)
+        self._interval = interval
+        self._findings = findings
+        self._metrics = metrics
+        self._stopping = stopping
+        self._head: TreeHead | None = None
+        self._pause = 0.0
+        self._throttled_until = 0.0
+
+    def run(self) -> None:
+        """Publish until `stopping` is set, and the newest head once more then."""
+        while not self._stopping.is_set():
+            self._publish_newest()
+            self._stopping.wait(self._wait())
+        until = time.monotonic() + _FAREWELL
+        while time.monotonic() < until and time.monotonic() >= self._throttled_until:
+            if not self._publish_newest():
+                return
+            time.sleep(0.5)
+
+    def _wait(self) -> float:
+        """Seconds until the place is tried again."""
+        if self._throttled_until > time.monotonic():
+            return self._throttled_until - time.monotonic()
+        if self._pause:
+            return self._pause
+        return self._interval if self._head else min(self._interval, _PAUSES[0])  # the log is young
+
+    def _publish_newest(self) -> bool:
+        """Publish the newest head if the place does not have it; returns whether to try again soon."""
+        try:
+            with self._database.transaction(read_only=True) as connection:
+                head = newest_head(connection)
+                keys = self._keys or tuple(reversed(stored_keys(connection)))
+        except AuditTrailError as exc:
+            self._failed()
+            log.warning("heads_not_read", place=self.name, error=str(exc))
+            return True
+        if head is None or (self._head is not None and self._head.size == head.size):
+            self._pause = 0.0
+            return False
+        return self._publish(head, keys)
+
+    def _publish(self, head: StoredHead, keys: Sequence[VerifierKey]) -> bool:
+        """Returns whether to try again soon. First the log has to be the continuation of what the place has."""
+        try:
+            if self._head is None:
+                refuse_forks(self._database, keys, [self._destination])
+            else:
+                refuse_fork(self._database, self._head, self.name)
+            self._destination.publish(head)
+            self._findings.took(self.name)
+        except LogInconsistentError as exc:
+            self._refused("inconsistent")
+            self._findings.found(_fact(self.name, exc, head.size))
+            return False
+        except UnprovenClaimError as exc:
+            self._refused("unconfirmed")
+            self._findings.found(_claim(self.name, exc, head.size))
+            return False
+        except (ConfigurationError, UnavailableError) as exc:
+            away = isinstance(exc, UnavailableError)
+            self._refused("away" if away else "refused")
+            if isinstance(exc, ThrottledError):
+                self._throttled_until = time.monotonic() + exc.seconds
+            log.warning("head_not_published", place=self.name, error=str(exc), seconds=round(self._wait(), 1))
+            return away
+        self._head, self._pause = TreeHead(keys[0].name, head.size, head.root), 0.0
+        self._metrics.published.labels(self.name).set(head.size)
+        log.info("head_published", place=self.name, size=head.size)
+        return False
+
+    def _refused(self, why: str) -> None:
+        self._failed()
+        self._metrics.failures.labels(self.name, why).inc()
+
+    def _failed(self) -> None:
+        self._pause = min(max(self._pause * 2, _PAUSES[0]), _PAUSES[1])
+
+
+def _fact(place: str, error: LogInconsistentError, log_size: int) -> NewFinding:
+    found = NewFinding(Check.PUBLISH, place, "log", Certainty.FACT, str(error), log_size)
+    if not isinstance(error, ForkedError):
+        return found
+    return found._replace(cause="fork", head_size=error.size, head_root=error.root)
+
+
+def _claim(place: str, error: UnprovenClaimError, log_size: int) -> NewFinding:
+    return NewFinding(Check.PUBLISH, place, "claim", Certainty.CLAIM, str(error), log_size)

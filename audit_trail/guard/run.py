@@ -1,0 +1,104 @@
+"""The guard's threads: one for each place, one that verifies, one that tells of findings."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from audit_trail.guard.findings import Findings, Report
+from audit_trail.guard.metrics import GuardMetrics
+from audit_trail.guard.places import Place
+from audit_trail.guard.verification import Verification
+from event_store.database import Database
+from event_store.publication.destination import Destination
+from event_store.tlog.notes import VerifierKey
+
+log = structlog.get_logger(__name__)
+
+_LEAVE_SECONDS = 18.0
+"""How long `run` waits after `stop` for places that hang. A supervisor's SIGKILL commonly comes after 30."""
+_TELL_SECONDS = 5.0
+"""And for the last findings to be published, and for a verification to notice."""
+
+
+class Intervals(NamedTuple):
+    """Seconds between publications, between verifications of what is new, and of everything; 0 is never."""
+
+    publish: float
+    verify: float
+    verify_all: float
+
+
+class Guard:
+    """Runs until `stop`. `keys` are the trusted public keys; without any, those that the database names are used."""
+
+    def __init__(
+        self,
+        database: Database,
+        url: str,
+        destinations: Sequence[Destination],
+        keys: Sequence[VerifierKey],
+        intervals: Intervals,
+        report: Report,
+        *,
+        registry: CollectorRegistry | None = None,
+        again: float = 3600.0,
+    ) -> None:
+        """`again` is how many seconds findings of one kind keep quiet in the trail after one was said there."""
+        names = [each.name for each in destinations]
+        metrics = GuardMetrics(names, registry)
+        self._stopping = threading.Event()
+        self._broken: BaseException | None = None
+        self._findings = Findings(database, report, metrics, quiet_seconds=again)
+        self._places = [
+            Place(each, database, keys, intervals.publish, self._findings, metrics, self._stopping)
+            for each in destinations
+        ]
+        self._verification = Verification(
+            url, keys, intervals.verify, intervals.verify_all, self._findings, metrics, self._stopping
+        )
+
+    def stop(self) -> None:
+        """Ask `run` to end: each place gets the newest head once more."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Publish and verify until `stop`, and return a bounded time after it: a place that hangs is left behind.
+
+        Raises `ConfigurationError` at once when the database has no table of findings.
+        """
+        self._findings.check_schema()
+        places = [self._start(place.name, place.run) for place in self._places]
+        verifying = self._start("verify", self._verification.run)
+        telling = self._start("findings", self._findings.run)
+        self._stopping.wait()
+        until = time.monotonic() + _LEAVE_SECONDS
+        for place in places:
+            place.join(max(0.0, until - time.monotonic()))
+            if place.is_alive():
+                log.warning("place_left_behind", place=place.name)
+        self._findings.stop()
+        until = time.monotonic() + _TELL_SECONDS
+        for thread in (telling, verifying):
+            thread.join(max(0.0, until - time.monotonic()))
+        log.info("guard_stopped")
+        if self._broken is not None:
+            raise self._broken
+
+    def _start(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=self._work, args=(work,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _work(self, work: Callable[[], None]) -> None:
+        """A thread that ends by a fault of the program ends the guard: nothing would be published or verified there."""
+        try:
+            work()
+        except Exception as exc:  # noqa: BLE001 - raised again by `run`
+            self._broken = exc
+            self.stop()

@@ -1,0 +1,81 @@
+"""The verification on a schedule: what is new often, everything from time to time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from audit_trail.guard.findings import Findings
+from audit_trail.guard.metrics import LOG, GuardMetrics
+from domain.errors import AuditTrailError
+from event_store.database import GUARD
+from event_store.findings import Certainty, Check, NewFinding, without_numbers
+from event_store.tlog.notes import VerifierKey
+from event_store.verify.findings import Finding
+from event_store.verify.run import verify
+
+log = structlog.get_logger(__name__)
+
+_SHOWN = 10
+"""Findings of one verification that are kept; the first one is what counts."""
+
+
+class Verification:
+    """Verifies every `interval` seconds what is new, and every `interval_all` seconds everything; 0 is never."""
+
+    def __init__(
+        self,
+        url: str,
+        keys: Sequence[VerifierKey],
+        interval: float,
+        interval_all: float,
+        findings: Findings,
+        metrics: GuardMetrics,
+        stopping: threading.Event,
+    ) -> None:
+        self._url = url
+        self._keys = tuple(keys)
+        self._interval = interval
+        self._interval_all = interval_all
+        self._findings = findings
+        self._metrics = metrics
+        self._stopping = stopping
+        self._verified = 0
+
+    def run(self) -> None:
+        """Verify until `stopping` is set."""
+        if not self._interval:
+            return
+        next_all = 0.0
+        while not self._stopping.is_set():
+            everything = bool(self._interval_all) and time.monotonic() >= next_all
+            if self._verify(0 if everything else self._verified) and everything:
+                next_all = time.monotonic() + self._interval_all
+            self._stopping.wait(self._interval)
+
+    def _verify(self, since: int) -> bool:
+        try:
+            report = verify(self._url, GUARD, self._keys, since=since)
+            if not report.findings:
+                self._findings.passed(report.since)
+        except AuditTrailError as exc:
+            log.warning("not_verified", error=str(exc))
+            return False
+        self._metrics.verified_at.set_to_current_time()
+        for finding in report.findings[:_SHOWN]:
+            self._findings.found(_fact(finding, report.size))
+        if not report.findings:
+            self._verified = report.size
+            self._metrics.verified_size.set(report.size)
+            log.info("log_verified", since=report.since, size=report.size, heads=report.heads)
+        return True
+
+
+def _fact(finding: Finding, log_size: int) -> NewFinding:
+    cause = f"{'' if finding.position is None else finding.position}: {without_numbers(finding.what)}"
+    return NewFinding(
+        Check.VERIFY, LOG, cause, Certainty.FACT, finding.what, log_size, position=finding.position
+    )

@@ -1,0 +1,175 @@
+"""The guard's findings as they are stored: open until their own cause is gone, or until an operator closes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from domain.errors import ConfigurationError, ConflictError, Reason
+from event_store.database import Connection, only
+from event_store.statements import load
+
+_CHANGING = re.compile(r"\b[0-9a-f]{16,}\b|[0-9]+")
+"""Sizes, positions and hashes in a finding: each event about it makes the log grow, and so the number another."""
+
+
+class Check(StrEnum):
+    """What found it."""
+
+    PUBLISH = "publish"
+    VERIFY = "verify"
+
+
+class Certainty(StrEnum):
+    """How sure a finding is."""
+
+    FACT = "fact"
+    """Proved by the log itself, or by a head that its key has signed."""
+    CLAIM = "claim"
+    """Somebody says so, and gives no proof."""
+
+
+class NewFinding(NamedTuple):
+    """What was found. `cause` tells one finding of a check and place from another.
+
+    `head_size` and `head_root` are the signed head that the log does not continue, when that is what was found.
+    """
+
+    check: Check
+    place: str
+    cause: str
+    certainty: Certainty
+    what: str
+    log_size: int
+    position: int | None = None
+    head_size: int | None = None
+    head_root: bytes | None = None
+
+    @property
+    def kind(self) -> str:
+        """The same for findings that differ by numbers alone."""
+        where = "log" if self.position is None else "position"
+        return f"{self.check} {self.place} {self.certainty} {where}: {without_numbers(self.what)}"
+
+
+class StoredFinding(NamedTuple):
+    """A finding as it is stored. `closed_by` is None when it is open, or when its cause went away by itself."""
+
+    id: int
+    check: Check
+    place: str
+    certainty: Certainty
+    what: str
+    position: int | None
+    log_size: int
+    head_size: int | None
+    head_root: bytes | None
+    first_seen: datetime
+    last_seen: datetime
+    seen: int
+    event_id: UUID
+    reported_at: datetime | None
+    closed_at: datetime | None
+    closed_by: str | None
+    close_reason: str | None
+    answer_id: UUID
+    answered_at: datetime | None
+
+
+_SQL = load("event_store", "findings.sql")
+
+
+def without_numbers(what: str) -> str:
+    """`what` with a sign in the place of each number and hash."""
+    return _CHANGING.sub("#", what)
+
+
+def see_finding(connection: Connection, finding: NewFinding) -> bool:
+    """Open a finding, or count it once more when it is open; returns whether it is new."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["see"], {**finding._asdict(), "found_by": finding.check, "kind": finding.kind})
+        return not only(cursor)
+
+
+def open_findings(connection: Connection) -> list[StoredFinding]:
+    """All that are open, the oldest first."""
+    return _rows(connection, "open")
+
+
+def page_of_findings(
+    connection: Connection, *, after: int = 0, limit: int = 100, closed: bool = False
+) -> list[StoredFinding]:
+    """Findings in order of id, from the one behind `after` on; with `closed`, those that are closed too."""
+    return _rows(connection, "page", after=after, limit=limit, closed=closed)
+
+
+def unreported(connection: Connection, quiet_seconds: float) -> list[StoredFinding]:
+    """Findings that are to be published to the trail now: one of a kind, and none so soon after another of its kind."""
+    return _rows(connection, "unreported", quiet=quiet_seconds)
+
+
+def unanswered(connection: Connection) -> list[StoredFinding]:
+    """Findings that were published and have ended, and whose end was not published yet."""
+    return _rows(connection, "unanswered")
+
+
+def mark_reported(connection: Connection, id: int) -> None:
+    """The trail has the event about the finding."""
+    _change(connection, "reported", id=id)
+
+
+def mark_answered(connection: Connection, id: int) -> None:
+    """The trail has the event about its end."""
+    _change(connection, "answered", id=id)
+
+
+def end_findings(connection: Connection, ids: Sequence[int]) -> None:
+    """Close findings whose cause is gone."""
+    _change(connection, "close", ids=list(ids), by=None, reason=None)
+
+
+def close_finding(connection: Connection, id: int, by: str, reason: str) -> StoredFinding:
+    """Close a finding by an operator's decision. The same decision again changes nothing.
+
+    Raises `ConfigurationError` when there is no such finding, and `ConflictError` when it was closed before with other
+    words, or ended by itself.
+    """
+    found = _rows(connection, "one_locked", id=id)
+    if not found:
+        raise ConfigurationError(f"there is no finding {id}: see `audit-trail findings list`")
+    (finding,) = found
+    if finding.closed_at is None:
+        _change(connection, "close", ids=[id], by=by, reason=reason)
+        (finding,) = _rows(connection, "one", id=id)
+    elif finding.closed_by is None:
+        raise ConflictError(Reason.CONFLICT, f"finding {id} has ended already: its cause is gone")
+    elif (finding.closed_by, finding.close_reason) != (by, reason):
+        raise ConflictError(
+            Reason.CONFLICT, f"finding {id} was closed already: see `audit-trail findings list --closed`"
+        )
+    return finding
+
+
+def _rows(connection: Connection, name: str, **values: Any) -> list[StoredFinding]:
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL[name], values)
+        names = [column.name for column in cursor.description or ()]
+        return [_from_row(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+
+def _change(connection: Connection, name: str, **values: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL[name], values)
+
+
+def _from_row(row: dict[str, Any]) -> StoredFinding:
+    found = StoredFinding(*(row[name] for name in StoredFinding._fields))
+    return found._replace(
+        check=Check(found.check),
+        certainty=Certainty(found.certainty),
+        head_root=None if found.head_root is None else bytes(found.head_root),
+    )

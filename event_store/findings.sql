@@ -1,0 +1,59 @@
+-- name: see
+-- Count a finding that is open already, or open it. FALSE when it is new.
+WITH known AS (
+    UPDATE audit_trail.integrity_finding SET last_seen = clock_timestamp(), seen = seen + 1
+    WHERE "check" = %(found_by)s AND place = %(place)s AND cause = %(cause)s AND closed_at IS NULL
+    RETURNING id
+), opened AS (
+    INSERT INTO audit_trail.integrity_finding (
+        "check", place, cause, certainty, what, position, log_size, head_size, head_root, kind
+    )
+    SELECT
+        %(found_by)s, %(place)s, %(cause)s, %(certainty)s, %(what)s, %(position)s::bigint, %(log_size)s,
+        %(head_size)s::bigint, %(head_root)s::bytea, %(kind)s
+    WHERE NOT EXISTS (SELECT FROM known)
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+
+SELECT EXISTS (SELECT FROM known) AND NOT EXISTS (SELECT FROM opened);
+
+-- name: open
+SELECT * FROM audit_trail.integrity_finding WHERE closed_at IS NULL ORDER BY id;
+
+-- name: page
+SELECT * FROM audit_trail.integrity_finding
+WHERE id > %(after)s AND (closed_at IS NULL OR %(closed)s) ORDER BY id LIMIT %(limit)s;
+
+-- name: one
+SELECT * FROM audit_trail.integrity_finding WHERE id = %(id)s;
+
+-- name: one_locked
+SELECT * FROM audit_trail.integrity_finding WHERE id = %(id)s FOR NO KEY UPDATE;
+
+-- name: unreported
+-- The oldest finding of each kind that the trail has no event of, unless it got one of that kind a short time ago. A
+-- claim that went away by itself needs none.
+SELECT DISTINCT ON (kind) * FROM audit_trail.integrity_finding AS waiting
+WHERE
+    reported_at IS NULL
+    AND (certainty = 'fact' OR closed_at IS NULL OR closed_by IS NOT NULL)
+    AND NOT EXISTS (
+        SELECT FROM audit_trail.integrity_finding AS other
+        WHERE other.kind = waiting.kind AND other.reported_at > clock_timestamp() - make_interval(secs => %(quiet)s)
+    )
+ORDER BY kind, id;
+
+-- name: unanswered
+SELECT * FROM audit_trail.integrity_finding
+WHERE closed_at IS NOT NULL AND answered_at IS NULL AND reported_at IS NOT NULL ORDER BY id LIMIT 100;
+
+-- name: reported
+UPDATE audit_trail.integrity_finding SET reported_at = clock_timestamp() WHERE id = %(id)s AND reported_at IS NULL;
+
+-- name: answered
+UPDATE audit_trail.integrity_finding SET answered_at = clock_timestamp() WHERE id = %(id)s AND answered_at IS NULL;
+
+-- name: close
+UPDATE audit_trail.integrity_finding SET closed_at = clock_timestamp(), closed_by = %(by)s, close_reason = %(reason)s
+WHERE id = ANY(%(ids)s) AND closed_at IS NULL;

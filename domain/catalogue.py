@@ -88,6 +88,7 @@ _ROWS = (
     EventType("audit_recording.started", _TRAIL, _E, (), (DCM, "110113"), (DCM, "110134"), "Audit recording was switched on."),
     EventType("audit_recording.stopped", _TRAIL, _E, (), (DCM, "110113"), (DCM, "110133"), "Audit recording was switched off."),
     EventType("integrity_check.failed", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "integrity-check-failed"), "Verification of the log found a contradiction."),
+    EventType("recording.gap", _TRAIL, _E, ("actor.id", "reason"), (DCM, "110113"), (LOCAL, "recording-gap"), "Kafka lost records before they were read, and an operator accepted that."),
     EventType("subject.erased", _TRAIL, _D, (), (LIFECYCLE, "destroy"), None, "A subject's key was destroyed."),
     EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
     EventType("projection.event_skipped", _TRAIL, _E, ("actor.id", "reason"), (LOCAL, "projection-event-skipped"), None, "An operator decided that a read model leaves one event out."),

@@ -17,6 +17,7 @@ from ingest.batch import Batch, Counters, decode_batch
 from ingest.consumer import RecordSource
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
+from ingest.streams import Acceptance, own_source
 from ingest.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -30,7 +31,8 @@ class Ingest:
 
     A crash between any two steps repeats work and neither loses nor doubles an event: the offsets move in the
     transaction that appends, by compare-and-set, and event ids are unique. `check` is called once before the first
-    append, and refuses a log that may not be extended by raising `LogInconsistentError`.
+    append, and refuses a log that may not be extended by raising `LogInconsistentError`. The constructor raises
+    `ConfigurationError` when losses of records are to be accepted and nobody is named who decided that.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Ingest:
         self._check = check
         self._database = database
         self._metrics = IngestMetrics(registry)
+        decision = settings.decision()
+        self._accepted = decision and Acceptance(decision, own_source(), signer)
         self._stopping = threading.Event()
 
     @property
@@ -74,7 +78,9 @@ class Ingest:
                         self._check()
                         checked = True
                     self._run_source(
-                        RecordSource(self._settings, self._database, topics, self._metrics), appender, backoff
+                        RecordSource(self._settings, self._database, topics, self._metrics, self._accepted),
+                        appender,
+                        backoff,
                     )
                 except UnavailableError as exc:
                     delay = backoff.next()

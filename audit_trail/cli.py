@@ -19,9 +19,15 @@ import typer
 from rich.table import Table
 
 from audit_trail import components, logs
-from audit_trail.commands import access, dead_letters, export, graphql, keys, projections, tokens
+from audit_trail.commands import access, dead_letters, export, graphql, keys, offsets, projections, tokens
 from audit_trail.commands.evidence import evidence
-from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop, on_stop_within
+from audit_trail.commands.long_running import (
+    METRICS_SECONDS,
+    STOP_SECONDS,
+    long_running,
+    on_stop,
+    on_stop_within,
+)
 from audit_trail.commands.terminal import out
 from audit_trail.commands.verify import verify
 from audit_trail.commands.witness import witness
@@ -53,6 +59,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(offsets.app, name="offsets")
 app.add_typer(projections.app, name="projections")
 app.add_typer(keys.app, name="keys")
 app.add_typer(graphql.app, name="graphql")
@@ -175,7 +182,7 @@ def ingest() -> None:
         check=lambda: trust.check_log(settings, database),
     )
     on_stop(ingest.stop)
-    ingest.run()
+    ingest.run(linger_seconds=METRICS_SECONDS if settings.metrics_port else 0)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from ingest.batch import Batch, Counters, decode_batch
 from ingest.consumer import RecordSource
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
-from ingest.streams import Acceptance, own_source
+from ingest.streams import Acceptance, RecordsLostError, own_source
 from ingest.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -62,11 +62,21 @@ class Ingest:
         """Ask `run` to end: it finishes the append in flight, leaves the group and returns. For signal handlers too."""
         self._stopping.set()
 
-    def run(self) -> None:
+    def run(self, *, linger_seconds: float = 0) -> None:
         """Ingest until `stop`. While the database or the broker is away it waits, and loses nothing.
 
-        Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator has to look.
+        Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator has to look. `RecordsLostError` is
+        raised `linger_seconds` late, or at `stop`, so that the metrics of what is lost are collected before the end.
         """
+        try:
+            self._run()
+        except RecordsLostError:
+            if linger_seconds:
+                log.info("ingest_lingers", seconds=linger_seconds, hint="so that its metrics are collected")
+                self._stopping.wait(linger_seconds)
+            raise
+
+    def _run(self) -> None:
         topics = Topics(self._settings)
         appender = Appender(self._database, self._signer, topics, self._metrics, self._stopping)
         backoff = Backoff()

@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 STOP_SECONDS = 20.0
 """How long a program that applies batches may take to end; a supervisor's SIGKILL commonly comes after 30."""
 
+METRICS_SECONDS = 60.0
+"""How long `ingest` stays up after it has stopped for lost records: a scrape of its metrics every minute sees them."""
+
 
 def long_running() -> Settings:
     """The settings, with logging, the collector and the metrics port set up."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,9 +14,11 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
 
+from audit_trail.embedded.kafka import ApacheKafka
 from domain.errors import ConfigurationError, LogInconsistentError
 from event_store.database import READER
 from event_store.verify.run import verify
+from ingest.publishing import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.ingest.conftest import accepting
 
@@ -308,3 +312,102 @@ def test_who_accepted_a_gap_and_why_is_an_event_of_the_log(
     assert (event["actor"]["id"], event["reason"]) == ("n.operator", "the records are gone")
     assert event["attributes"]["topic"] == name
     assert event["attributes"]["stream"] == str(query("SELECT stream FROM audit_trail.kafka_stream")[0][0])
+
+
+class Own:
+    """A broker of the test's own, whose disk can be put back to an earlier state."""
+
+    def __init__(self, folder: Path, settings: IngestSettings, message: Call) -> None:
+        self.broker = ApacheKafka(folder / "kafka")
+        self._kept = folder / "kept"
+        self._settings = settings
+        self._message = message
+
+    @property
+    def settings(self) -> IngestSettings:
+        """To read topic `t` of this broker."""
+        return msgspec.structs.replace(
+            self._settings, bootstrap_servers=(self.broker.bootstrap_servers,), topics=("t",)
+        )
+
+    def make(self) -> None:
+        """Make topic `t`."""
+        with closing(KafkaAdminClient(bootstrap_servers=self.broker.bootstrap_servers)) as admin:
+            admin.create_topics({"t": {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+
+    def publish(self, number: int) -> None:
+        """So many new records, a batch each, so that the log can be cut between any two."""
+        with closing(Publisher(self.settings)) as publisher:
+            for _ in range(number):
+                publisher.publish([Message("t", None, self._message())])
+
+    def keep(self) -> None:
+        """Copy the disk while the broker is stopped, and start it again."""
+        self.broker.stop()
+        shutil.copytree(self.broker.data_dir / "data", self._kept)
+        self.broker.start()
+
+    def restore(self, only: str = "") -> None:
+        """Put the disk back, or the folders of it whose names begin with `only`, and start the broker again."""
+        self.broker.stop()
+        data = self.broker.data_dir / "data"
+        for folder in [data] if not only else sorted(data.glob(f"{only}*")):
+            shutil.rmtree(folder)
+            kept = self._kept / folder.relative_to(data)
+            if kept.exists():
+                shutil.copytree(kept, folder)
+        self.broker.start()
+
+
+@pytest.fixture
+def own(server_folder: Path, settings: IngestSettings, message: Call) -> Iterator[Own]:
+    it = Own(server_folder, settings, message)
+    with it.broker:
+        it.make()
+        yield it
+
+
+@pytest.mark.parametrize("only", ["", "t-0"])
+@pytest.mark.parametrize("grown", [5, 60])
+def test_a_log_that_was_cut_while_ingest_was_away_stops_it_even_when_it_has_grown_again(
+    only: str, grown: int, own: Own, running: Call, stopping: Call, query: Query
+) -> None:
+    own.publish(20)
+    own.keep()
+    own.publish(30)
+    _read(running, own.settings, 50)
+    own.restore(only)
+    own.publish(grown)
+    with stopping(own.settings, LogInconsistentError, "was read up to offset 50"):
+        pass
+    assert query(EVENTS) == [(50,)]
+    with running(accepting(own.settings)) as run:
+        run.until(lambda: run.ingest.counters.accepted == grown)
+    assert query(EVENTS) == [(50 + grown,)]
+    assert query(GAPS) == [("truncated", 0, 50, None, None, 0)]
+    own.publish(1)
+    _read(running, own.settings, 1)
+
+
+def test_a_broker_that_lost_its_disk_and_was_filled_again_stops_ingest(
+    own: Own, running: Call, stopping: Call, query: Query
+) -> None:
+    own.publish(10)
+    _read(running, own.settings, 10)
+    own.broker.stop()
+    shutil.rmtree(own.broker.data_dir / "data" / "t-0")
+    own.broker.start()
+    own.publish(20)
+    with stopping(own.settings, LogInconsistentError, "was read up to offset 10"):
+        pass
+    assert query(EVENTS) == [(10,)]
+
+
+def test_restarts_of_the_broker_and_of_ingest_are_no_loss(own: Own, running: Call, query: Query) -> None:
+    for number in range(1, 4):
+        own.publish(10)
+        with running(own.settings) as run:
+            run.until(lambda: query(EVENTS) == [(number * 10,)])  # noqa: B023 - called in this turn
+        own.broker.kill() if number == 2 else own.broker.stop()
+        own.broker.start()
+    assert query(GAPS) == []

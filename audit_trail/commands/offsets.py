@@ -56,14 +56,11 @@ def accept(
     acceptance = Acceptance(Decision.of(by, reason), own_source(), trust.signer(settings))
     selected = Selected(topic, partition)
     with _desk(settings) as desk:
-        shown = [move for move in desk.losses() if selected.picks(move)]
-        _show(shown)
-        accepted = desk.accept(shown, selected, acceptance) if shown else []
-    typer.echo(
-        f"accepted {len(accepted)} losses, each with a recording.gap event"
-        if accepted
-        else "nothing to accept"
-    )
+        found = desk.losses()
+        _show([move for move in found if selected.picks(move)])
+        accepted = desk.accept(found, selected, acceptance) if found else []
+    if accepted:
+        typer.echo(f"accepted: {len(accepted)}, each recorded in the log as a recording.gap event")
 
 
 def _desk(settings: Settings) -> OffsetDesk:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct, to_builtins
 
 from domain.errors import ConfigurationError, InvalidEventError
@@ -108,3 +109,9 @@ def gap_event(
         raise ConfigurationError(
             f"the decision can't be recorded: {exc}. A name has at most 256 characters, a reason 65,536"
         ) from exc
+
+
+def described(event: AuditEvent) -> str:
+    """What a `recording.gap` event says, in a sentence."""
+    gap = msgspec.convert(event.attributes, RecordingGap)
+    return f"{gap}; accepted by {event.actor.id}: {event.reason}"

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from domain.body import BodyFormat
+from domain.body import BodyFormat, read_event
 from domain.errors import FencedError
-from domain.event import Source
+from domain.event import AuditEvent, Source
 from domain.recording_gap import Cause, Decision, RecordingGap, gap_event
 from domain.validation import encode_event
 from event_store.append import NewEvent, OffsetAdvance, advance_offset, append
@@ -106,3 +106,10 @@ def restore_topic(connection: Connection, topic_id: UUID) -> None:
     """A topic that was replaced is there again, and an operator accepted that: its streams go on."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["restore"], {"topic_id": topic_id})
+
+
+def stored_gaps(connection: Connection, until: int) -> list[tuple[int, AuditEvent]]:
+    """The `recording.gap` events up to position `until`, with their positions."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["gaps"], {"until": until})
+        return [(position, read_event(format, bytes(body))) for position, format, body in cursor.fetchall()]

@@ -44,5 +44,15 @@ SELECT size FROM audit_trail.log_state FOR UPDATE;
 INSERT INTO audit_trail.stream_reset (stream, size, expected, continued_from, gap)
 VALUES (%(stream)s, %(size)s, %(expected)s, %(continued_from)s, %(gap)s);
 
+-- name: gaps
+SELECT
+    event.position,
+    event.format,
+    event.body
+FROM audit_trail.stream_reset AS reset
+INNER JOIN audit_trail.event ON reset.size = event.position AND reset.gap = event.event_id
+WHERE event.position <= %(until)s
+ORDER BY event.position;
+
 -- name: count_gaps
 SELECT count(*) FROM audit_trail.stream_reset;

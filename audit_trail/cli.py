@@ -20,10 +20,21 @@ import typer
 from rich.table import Table
 
 from audit_trail import components, logs
-from audit_trail.commands import access, dead_letters, export, findings, graphql, keys, projections, tokens
+from audit_trail.commands import (
+    access,
+    dead_letters,
+    export,
+    findings,
+    graphql,
+    keys,
+    offsets,
+    projections,
+    tokens,
+)
 from audit_trail.commands.evidence import evidence
 from audit_trail.commands.long_running import (
     GUARD_STOP_SECONDS,
+    METRICS_SECONDS,
     STOP_SECONDS,
     long_running,
     on_stop,
@@ -61,6 +72,7 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(findings.app, name="findings")
+app.add_typer(offsets.app, name="offsets")
 app.add_typer(projections.app, name="projections")
 app.add_typer(keys.app, name="keys")
 app.add_typer(graphql.app, name="graphql")
@@ -183,7 +195,7 @@ def ingest() -> None:
         check=lambda: trust.check_log(settings, database),
     )
     on_stop(ingest.stop)
-    ingest.run()
+    ingest.run(linger_seconds=METRICS_SECONDS if settings.metrics_port else 0)
 
 
 @app.command()

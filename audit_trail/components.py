@@ -20,6 +20,8 @@ def ingest_settings(settings: Settings) -> IngestSettings:
         max_poll_records=settings.kafka_max_poll_records,
         max_message_bytes=settings.max_message_bytes,
         on_offset_loss=settings.kafka_on_offset_loss,
+        offset_loss_accepted_by=settings.kafka_offset_loss_accepted_by,
+        offset_loss_reason=settings.kafka_offset_loss_reason,
         create_topics=settings.kafka_create_topics,
         partitions=settings.kafka_partitions,
         publish_timeout_seconds=settings.publish_timeout_seconds,

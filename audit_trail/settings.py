@@ -63,7 +63,14 @@ class Settings(BaseSettings):
     kafka_partitions: int = Field(4, ge=1, le=1000, description="Partitions of a topic that is made.")
     kafka_on_offset_loss: Literal["stop", "continue"] = Field(
         "stop",
-        description="When Kafka has lost records that were never read: `stop`, or `continue` behind the gap, logged.",
+        description="When Kafka has lost records that were never read: `stop`, or `continue` behind the gap and record"
+        " it in the log as `recording.gap`. `continue` needs the next two settings.",
+    )
+    kafka_offset_loss_accepted_by: str = Field(
+        "", max_length=256, description="Who decided to `continue` behind lost records; recorded in the log."
+    )
+    kafka_offset_loss_reason: str = Field(
+        "", max_length=65536, description="Why `continue` was decided; recorded in the log."
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."

@@ -36,6 +36,14 @@ LOG_KEY = "log-key"
 API_TOKENS = "api-tokens.toml"
 SETTINGS_FILE = "settings.toml"
 _READY_SECONDS = 60.0
+_FORGETFUL = {
+    "kafka_on_offset_loss": "continue",
+    "kafka_offset_loss_accepted_by": "audit-trail up",
+    "kafka_offset_loss_reason": (
+        "the embedded broker keeps messages in memory alone: what ingest had not read when it stopped is gone"
+    ),
+}
+"""The embedded broker makes its topics again at each start. The log says so; whoever needs more uses Apache Kafka."""
 
 
 class Stack:
@@ -136,6 +144,8 @@ class Stack:
         }
         if broker.kind == "embedded":
             found["kafka_assignment"] = "static"  # joining a group takes it over 20 seconds
+            if "kafka_on_offset_loss" not in self.settings.model_fields_set:
+                found |= _FORGETFUL
         return found
 
     def _own_key(self) -> Path:

@@ -91,6 +91,7 @@ _ROWS = (
     EventType("integrity_check.unconfirmed", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "integrity-check-unconfirmed"), "Somebody, such as a witness, claims that the log has two histories, without proof."),
     EventType("integrity_check.recovered", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "integrity-check-recovered"), "The cause of a finding is gone."),
     EventType("integrity_check.answered", _TRAIL, _E, ("actor.id", "reason"), (DCM, "110113"), (LOCAL, "integrity-check-answered"), "An operator closed a finding."),
+    EventType("recording.gap", _TRAIL, _E, ("actor.id", "reason"), (DCM, "110113"), (LOCAL, "recording-gap"), "Kafka lost records before they were read, and an operator accepted that."),
     EventType("subject.erased", _TRAIL, _D, (), (LIFECYCLE, "destroy"), None, "A subject's key was destroyed."),
     EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
     EventType("projection.event_skipped", _TRAIL, _E, ("actor.id", "reason"), (LOCAL, "projection-event-skipped"), None, "An operator decided that a read model leaves one event out."),

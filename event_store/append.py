@@ -47,11 +47,17 @@ class NewEvent(NamedTuple):
 
 
 class OffsetAdvance(NamedTuple):
-    """Compare-and-set of a Kafka stream: from `expected` to `next`, the first offset that is not in this batch."""
+    """Compare-and-set of a Kafka stream: from `expected` to `next`, the first offset that is not in this batch.
+
+    `leader_epoch` and `batch_crc` are of the Kafka batch that holds offset `next - 1`; -1 and None when unknown. They
+    are stored beside the offset, to prove later that Kafka still has the log that was read.
+    """
 
     stream: UUID
     expected: int
     next: int
+    leader_epoch: int = -1
+    batch_crc: int | None = None
 
 
 class NewDeadLetter(NamedTuple):
@@ -189,8 +195,9 @@ def _seal(
 def advance_offset(cursor: Cursor, advance: OffsetAdvance) -> None:
     """Move the offset of a Kafka stream. Raises `FencedError` when it is not at `expected`."""
     cursor.execute(
-        "UPDATE audit_trail.kafka_stream SET next_offset = %s WHERE stream = %s AND next_offset = %s",
-        (advance.next, advance.stream, advance.expected),
+        "UPDATE audit_trail.kafka_stream SET next_offset = %s, leader_epoch = %s, batch_crc = %s"
+        " WHERE stream = %s AND next_offset = %s",
+        (advance.next, advance.leader_epoch, advance.batch_crc, advance.stream, advance.expected),
     )
     if cursor.rowcount != 1:
         raise FencedError(

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
-from event_store.append import OffsetAdvance, advance_offset
 from event_store.database import Connection, only
+from event_store.statements import load
+
+_SQL = load(__package__, "streams.sql")
+
+
+class AcceptedHole(NamedTuple):
+    """Offsets `first` to `last`, of which `missing` have no record, and an operator accepted that."""
+
+    first: int
+    last: int
+    missing: int
 
 
 class KafkaStream(NamedTuple):
@@ -17,35 +28,56 @@ class KafkaStream(NamedTuple):
     created: bool = False
 
 
+class StoredStream(NamedTuple):
+    """A row of `kafka_stream`.
+
+    `leader_epoch` and `batch_crc` are of the batch that holds the record before `next_offset`; -1 and None when
+    unknown. `replaced_by` is the id of the topic that took this one's place.
+    """
+
+    stream: UUID
+    topic: str
+    topic_id: UUID
+    partition: int
+    next_offset: int
+    leader_epoch: int
+    batch_crc: int | None
+    accepted_holes: tuple[AcceptedHole, ...]
+    replaced_by: UUID | None
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> StoredStream:
+        """The row as `streams.sql` selects it."""
+        holes = row[7]
+        triples = zip(holes[::3], holes[1::3], holes[2::3], strict=True)
+        return cls._make((*row[:7], tuple(map(AcceptedHole._make, triples)), row[8]))
+
+
 def kafka_stream_id(topic_id: UUID, partition: int) -> UUID:
     """The stream of a partition. It follows from Kafka's topic id, so a topic that was made again is a new stream."""
     return uuid5(topic_id, str(partition))
 
 
+def streams_of(connection: Connection, topics: Collection[str]) -> list[StoredStream]:
+    """Every stream of these topics, those of replaced topics too."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["streams"], {"topics": list(topics)})
+        return [StoredStream.from_row(row) for row in cursor.fetchall()]
+
+
 def open_kafka_stream(connection: Connection, topic: str, topic_id: UUID, partition: int) -> KafkaStream:
     """The stream of a partition, made at offset 0 when it is new."""
     stream = kafka_stream_id(topic_id, partition)
+    values = {"stream": stream, "topic": topic, "topic_id": topic_id, "partition": partition}
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO audit_trail.kafka_stream (stream, topic, topic_id, partition, next_offset)"
-            " VALUES (%s, %s, %s, %s, 0) ON CONFLICT DO NOTHING",
-            (stream, topic, topic_id, partition),
-        )
+        cursor.execute(_SQL["open"], values)
         created = cursor.rowcount == 1
-        cursor.execute("SELECT next_offset FROM audit_trail.kafka_stream WHERE stream = %s", (stream,))
+        cursor.execute(_SQL["stream"], values)
         return KafkaStream(stream, only(cursor), created)
 
 
-def move_stream(connection: Connection, move: OffsetAdvance, *, lost: bool) -> None:
-    """Go on at another offset without an event in between. `lost` records that records were lost before it.
-
-    Raises `FencedError` when the stream is not at `move.expected`.
-    """
+def count_gaps(connection: Connection) -> int:
+    """How many losses of records were accepted."""
     with connection.cursor() as cursor:
-        advance_offset(cursor, move)
-        if lost:
-            cursor.execute(
-                "INSERT INTO audit_trail.stream_reset (stream, size, expected, continued_from)"
-                " SELECT %s, size, %s, %s FROM audit_trail.log_state",
-                (move.stream, move.expected, move.next),
-            )
+        cursor.execute(_SQL["count_gaps"])
+        return int(only(cursor))

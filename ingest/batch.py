@@ -12,6 +12,7 @@ from kafka import TopicPartition
 
 from domain.errors import Reason
 from event_store.append import NewDeadLetter, NewEvent, OffsetAdvance
+from ingest.continuity import UNKNOWN, BatchMark
 from ingest.decoding import Record, conflict, decode_records
 
 _offset = attrgetter("offset")
@@ -29,6 +30,8 @@ class Polled(NamedTuple):
     start: int
     next: int
     records: Sequence[Record]
+    mark: BatchMark = UNKNOWN
+    """Of the Kafka batch that holds offset `next - 1`."""
 
 
 class Batch(NamedTuple):
@@ -41,7 +44,7 @@ class Batch(NamedTuple):
     @property
     def offsets(self) -> list[OffsetAdvance]:
         """The compare-and-set of each stream, always in the same order, so that two writers can't deadlock."""
-        return sorted(OffsetAdvance(part.stream, part.start, part.next) for part in self.polled)
+        return sorted(OffsetAdvance(part.stream, part.start, part.next, *part.mark) for part in self.polled)
 
     @property
     def topic_ids(self) -> Mapping[str, UUID]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,15 +24,17 @@ from ingest.assignment import Changes, Listener, consumer_options, hold, pause, 
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
 from ingest.clients import connected, translated
+from ingest.continuity import Continuity
+from ingest.loss_reports import report_accepted, report_losses
 from ingest.metrics import IngestMetrics
 from ingest.records import install
+from ingest.retention import RetentionWatch
 from ingest.settings import IngestSettings
-from ingest.streams import Extent, open_streams
-from ingest.topics import Topic, Topics
+from ingest.streams import Acceptance, OpenedStream, RecordsLostError, open_streams
+from ingest.topics import Topic, Topics, refuse_compacted
 
 log = structlog.get_logger(__name__)
 
-_ASK_TIMEOUT_MS = 10_000
 _CLOSE_TIMEOUT_MS = 5_000
 _COMMIT_SECONDS = 1.0
 """Kafka's own offsets are for tools that show the lag, so that one commit a second is enough."""
@@ -55,12 +57,22 @@ class RecordSource:
     """
 
     def __init__(
-        self, settings: IngestSettings, database: Database, topics: Topics, metrics: IngestMetrics
+        self,
+        settings: IngestSettings,
+        database: Database,
+        topics: Topics,
+        metrics: IngestMetrics,
+        accepted: Acceptance | None = None,
     ) -> None:
+        """`accepted`: who accepts losses in advance; without it a loss raises `RecordsLostError`."""
         self._settings = settings
         self._database = database
         self._topics = topics
         self._metrics = metrics
+        self._accepted = accepted
+        self._continuity = Continuity()
+        self._retention = RetentionWatch(metrics)
+        self._with_holes: set[TopicPartition] = set()
         self._positions: dict[TopicPartition, _Position] = {}
         self._unsettled: set[TopicPartition] = set()
         self._doubted: dict[TopicPartition, int | None] = {}
@@ -74,6 +86,7 @@ class RecordSource:
         self._commit_at = 0.0
         install()
         self._consumer = connected(KafkaConsumer, consumer_options(settings))
+        self._continuity.watch(self._consumer)
         self._listener = Listener(self._consumer, self._changes)
 
     @property
@@ -99,6 +112,7 @@ class RecordSource:
         if self._missing and self._settings.create_topics:
             self._topics.create(tuple(sorted(self._missing)))
             found = self._topics.describe(names)
+        self._look_at_configs(found)
         self.reopen(
             partition
             for partition, position in self._positions.items()
@@ -118,12 +132,25 @@ class RecordSource:
             position = self._positions.get(partition)
             if position is None:
                 continue  # taken away, or to be opened again, while the poll ran: the store's offset has not moved
-            following = rows[-1].offset + 1
-            polled.append(
-                Polled(partition, position.topic_id, position.stream, position.next, following, rows)
-            )
-            position.next = following
-        return polled or self._marks()
+            polled.append(self._polled(partition, position, rows[-1].offset + 1, rows))
+        polled = polled or self._marks()
+        self._look_for_holes()
+        return polled
+
+    def _polled(
+        self, partition: TopicPartition, position: _Position, following: int, rows: Sequence[Any] = ()
+    ) -> Polled:
+        """All that lies before offset `following`, which becomes the partition's position."""
+        mark = self._continuity.mark(partition, following - 1)
+        start, position.next = position.next, following
+        return Polled(partition, position.topic_id, position.stream, start, following, rows, mark)
+
+    def _look_for_holes(self) -> None:
+        """A partition with a hole is opened again, once what lies before the hole is appended."""
+        found = self._continuity.holes() & self._positions.keys()
+        if found:
+            self._with_holes |= found
+            self.reopen(found)
 
     def keep_alive(self, seconds: float) -> None:
         """Take part in the group for `seconds` without fetching, while a batch waits to be appended."""
@@ -217,10 +244,7 @@ class RecordSource:
             for partition, position in self._positions.items():
                 at = self._consumer.position(partition, timeout_ms=0) if self._reads(partition) else None
                 if at is not None and at > position.next:
-                    polled.append(
-                        Polled(partition, position.topic_id, position.stream, position.next, at, ())
-                    )
-                    position.next = at
+                    polled.append(self._polled(partition, position, at))
         return polled
 
     def _reads(self, partition: TopicPartition) -> bool:
@@ -228,15 +252,33 @@ class RecordSource:
 
     def _open(self, partitions: set[TopicPartition]) -> None:
         found = self._topics.describe(tuple({partition.topic for partition in partitions}))
+        self._look_at_configs(found)
         known = {partition for partition in partitions if partition.topic in found}
-        streams = open_streams(
-            self._database,
-            {partition: found[partition.topic].id for partition in known},
-            lambda: self._extents(known, found),
-            self._doubted,
-            go_on_after_loss=self._settings.on_offset_loss == "continue",
-        )
+        try:
+            streams, accepted = open_streams(
+                self._database,
+                found,
+                known,
+                lambda questions: self._topics.logs(found, questions),
+                doubted=self._doubted,
+                with_holes=self._with_holes,
+                accepted=self._accepted,
+            )
+        except RecordsLostError as exc:
+            report_losses(exc.moves, self._metrics)
+            raise
+        report_accepted(accepted, self._accepted, self._database, self._metrics)
+        self._read_on(found, streams)
+        self._doubted.clear()
+        self._with_holes -= known
+        if known != partitions:
+            raise UnavailableError("a topic is gone")
+
+    def _read_on(self, found: dict[str, Topic], streams: dict[TopicPartition, OpenedStream]) -> None:
+        """Seek to the store's offsets and fetch again."""
+        self._continuity.accept({partition: each.accepted_holes for partition, each in streams.items()})
         for partition, stream in streams.items():
+            self._metrics.found_whole(partition.topic, partition.partition)
             if not seek(self._consumer, partition, stream.next_offset):
                 continue
             self._positions[partition] = _Position(
@@ -249,25 +291,13 @@ class RecordSource:
                 offset=stream.next_offset,
             )
         self._unsettled -= streams.keys()
-        self._doubted.clear()
         resume(self._consumer, self._positions.keys() & streams.keys())
-        if known != partitions:
-            raise UnavailableError("a topic is gone")
 
-    def _extents(
-        self, partitions: set[TopicPartition], found: dict[str, Topic]
-    ) -> dict[TopicPartition, Extent]:
-        try:
-            first = self._consumer.beginning_offsets(list(partitions), timeout_ms=_ASK_TIMEOUT_MS)
-            end = self._consumer.end_offsets(list(partitions), timeout_ms=_ASK_TIMEOUT_MS)
-        except KafkaError as exc:
-            raise translated(exc) from exc
-        if self._topics.describe(tuple(found)) != found:
-            raise UnavailableError("a topic was changed meanwhile")
-        return {
-            partition: Extent(found[partition.topic].id, first[partition], end[partition])
-            for partition in partitions
-        }
+    def _look_at_configs(self, found: dict[str, Topic]) -> None:
+        """Raises `ConfigurationError` for a compacted topic."""
+        configs = self._topics.configs(found)
+        refuse_compacted(configs)
+        self._retention.configure(configs)
 
     def _take_changes(self) -> None:
         while self._changes:
@@ -320,7 +350,9 @@ class RecordSource:
         if self._reads(part.partition):
             end = self._consumer.highwater(part.partition)
             if end is not None:
-                self._metrics.lag(part.partition.topic, part.partition.partition, max(0, end - part.next))
+                lag = max(0, end - part.next)
+                self._metrics.lag(part.partition.topic, part.partition.partition, lag)
+                self._retention.read(part, lag)
 
 
 def _names(partitions: Iterable[TopicPartition]) -> list[str]:

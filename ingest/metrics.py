@@ -53,6 +53,40 @@ class IngestMetrics:
             registry=registry,
         )
 
+        self._lost = Gauge(
+            "audit_trail_ingest_offsets_lost",
+            "Offsets whose records Kafka lost before they were read, and nobody has accepted that; at least these.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self._gaps = Counter(
+            "audit_trail_ingest_gaps", "Losses of records that were accepted, since ever.", registry=registry
+        )
+        self._gaps_known = 0
+        self._retention = Gauge(
+            "audit_trail_ingest_retention_used",
+            "How near the oldest unread record is to be deleted by Kafka: 1 is deleted.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+
+    def offsets_lost(self, topic: str, partition: int, offsets: int) -> None:
+        """At least so many offsets of a partition are lost."""
+        self._lost.labels(topic, str(partition)).set(offsets)
+
+    def found_whole(self, topic: str, partition: int) -> None:
+        """Nothing is lost of a partition, or it was accepted."""
+        self._lost.labels(topic, str(partition)).set(0)
+
+    def gaps(self, total: int) -> None:
+        """Set how many losses were ever accepted: the log's own number, so that a restart keeps it."""
+        self._gaps.inc(max(0, total - self._gaps_known))
+        self._gaps_known = max(total, self._gaps_known)
+
+    def retention_used(self, topic: str, partition: int, share: float) -> None:
+        """Set how much of its time in Kafka the oldest unread record of a partition has had."""
+        self._retention.labels(topic, str(partition)).set(share)
+
     def committed(self, batch: Batch, appended: Appended, seconds: float) -> None:
         """Count a committed batch."""
         counters = self.counters
@@ -85,5 +119,6 @@ class IngestMetrics:
 
     def forget_lag(self, topic: str, partition: int) -> None:
         """A partition that is read by another process now has no lag here."""
-        with suppress(KeyError):
-            self._lag.remove(topic, str(partition))
+        for gauge in (self._lag, self._retention):
+            with suppress(KeyError):
+                gauge.remove(topic, str(partition))

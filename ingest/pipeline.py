@@ -17,6 +17,7 @@ from ingest.batch import Batch, Counters, decode_batch
 from ingest.consumer import RecordSource
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
+from ingest.streams import Acceptance, RecordsLostError, own_source
 from ingest.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -30,7 +31,8 @@ class Ingest:
 
     A crash between any two steps repeats work and neither loses nor doubles an event: the offsets move in the
     transaction that appends, by compare-and-set, and event ids are unique. `check` is called once before the first
-    append, and refuses a log that may not be extended by raising `LogInconsistentError`.
+    append, and refuses a log that may not be extended by raising `LogInconsistentError`. The constructor raises
+    `ConfigurationError` when losses of records are to be accepted and nobody is named who decided that.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Ingest:
         self._check = check
         self._database = database
         self._metrics = IngestMetrics(registry)
+        decision = settings.decision()
+        self._accepted = decision and Acceptance(decision, own_source(), signer)
         self._stopping = threading.Event()
 
     @property
@@ -58,11 +62,21 @@ class Ingest:
         """Ask `run` to end: it finishes the append in flight, leaves the group and returns. For signal handlers too."""
         self._stopping.set()
 
-    def run(self) -> None:
+    def run(self, *, linger_seconds: float = 0) -> None:
         """Ingest until `stop`. While the database or the broker is away it waits, and loses nothing.
 
-        Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator has to look.
+        Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator has to look. `RecordsLostError` is
+        raised `linger_seconds` late, or at `stop`, so that the metrics of what is lost are collected before the end.
         """
+        try:
+            self._run()
+        except RecordsLostError:
+            if linger_seconds:
+                log.info("ingest_lingers", seconds=linger_seconds, hint="so that its metrics are collected")
+                self._stopping.wait(linger_seconds)
+            raise
+
+    def _run(self) -> None:
         topics = Topics(self._settings)
         appender = Appender(self._database, self._signer, topics, self._metrics, self._stopping)
         backoff = Backoff()
@@ -74,7 +88,9 @@ class Ingest:
                         self._check()
                         checked = True
                     self._run_source(
-                        RecordSource(self._settings, self._database, topics, self._metrics), appender, backoff
+                        RecordSource(self._settings, self._database, topics, self._metrics, self._accepted),
+                        appender,
+                        backoff,
                     )
                 except UnavailableError as exc:
                     delay = backoff.next()

@@ -7,6 +7,10 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from domain.recording_gap import Decision
+
+_PREFIX = "AUDIT_TRAIL_KAFKA_OFFSET_LOSS_"
+
 
 class IngestSettings(Struct, frozen=True, kw_only=True):
     """Where Kafka is, what to read there, and what to do when it has lost something."""
@@ -21,7 +25,10 @@ class IngestSettings(Struct, frozen=True, kw_only=True):
     max_poll_records: int = 5000
     max_message_bytes: int = 1 << 20
     on_offset_loss: Literal["stop", "continue"] = "stop"
-    """`continue` is an operator's decision: go on from Kafka's earliest offset, and log what is lost."""
+    """`continue` is an operator's decision: go on behind what is lost, with a `recording.gap` event for each loss."""
+    offset_loss_accepted_by: str = ""
+    offset_loss_reason: str = ""
+    """Who decided that, and why. `continue` needs both."""
     create_topics: bool = False
     partitions: int = 4
     """Partitions of a topic that `create_topics` makes."""
@@ -30,6 +37,16 @@ class IngestSettings(Struct, frozen=True, kw_only=True):
     publish_timeout_seconds: float = 30.0
     client: Mapping[str, Any] = field(default_factory=dict)
     """Options for every Kafka client: `security_protocol`, `ssl_*`, `sasl_*`."""
+
+    def decision(self) -> Decision | None:
+        """Who accepts losses in advance; None when nobody does.
+
+        Raises `ConfigurationError` for `continue` without a name or a reason.
+        """
+        if self.on_offset_loss == "stop":
+            return None
+        settings = (f"{_PREFIX}ACCEPTED_BY", f"{_PREFIX}REASON")
+        return Decision.of(self.offset_loss_accepted_by, self.offset_loss_reason, settings=settings)
 
     def client_options(self) -> dict[str, Any]:
         """What consumer, producer and admin client have in common."""

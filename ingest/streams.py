@@ -1,115 +1,149 @@
-"""Where to read on: the store's offset of each partition, held against what Kafka still has."""
+"""Where to read on: the store's offset of each partition, held against what Kafka still has.
+
+Every way in which records could have gone unread is a loss. A loss stops ingest, unless an operator has accepted it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-import structlog
 from kafka import TopicPartition
 
 from domain.errors import FencedError, LogInconsistentError
-from event_store.append import OffsetAdvance
+from domain.event import Source
+from domain.recording_gap import Decision
 from event_store.database import Connection, Database
-from event_store.streams import KafkaStream, move_stream, open_kafka_stream
+from event_store.gaps import Move, append_gaps, restore_topic
+from event_store.signing import HeadSigner
+from event_store.streams import AcceptedHole, StoredStream, kafka_stream_id, open_kafka_stream, streams_of
+from ingest.broker_log import PartitionLog, Question
+from ingest.losses import Situation, losses
+from ingest.topics import Topic
 
-log = structlog.get_logger(__name__)
+Look = Callable[[Mapping[TopicPartition, Question]], Mapping[TopicPartition, PartitionLog]]
+"""Asks Kafka about partitions."""
+Doubted = Mapping[TopicPartition, int | None]
+"""Partitions whose fetch failed, with the offset from which on Kafka's log is another one, if it said so."""
 
 
-_NO_END = (1 << 63) - 1
+class OpenedStream(NamedTuple):
+    """A partition that may be read from `next_offset` on."""
+
+    stream: UUID
+    next_offset: int
+    accepted_holes: tuple[AcceptedHole, ...]
 
 
-class Extent(NamedTuple):
-    """The offsets that Kafka has of a partition: from `first` up to and without `end`."""
+class Acceptance(NamedTuple):
+    """Who accepts losses, and what records that in the log."""
 
-    topic_id: UUID
-    first: int
-    end: int
+    decision: Decision
+    source: Source
+    signer: HeadSigner
+
+
+def own_source() -> Source:
+    """Who reports what ingest records itself."""
+    return Source(service="audit-trail", instance=socket.gethostname() or None)
+
+
+class RecordsLostError(LogInconsistentError):
+    """Stop: Kafka has lost records that were never read. Every partition and offset concerned is in the message."""
+
+    def __init__(self, moves: Sequence[Move]) -> None:
+        super().__init__(
+            "Kafka lost records before they were read: "
+            + "; ".join(str(move.gap) for move in moves)
+            + ". Restore the topic if you can. To go on without them, see `audit-trail offsets list` and"
+            " `audit-trail offsets accept`"
+        )
+        self.moves = tuple(moves)
 
 
 def open_streams(
     database: Database,
-    topic_ids: Mapping[TopicPartition, UUID],
-    ask: Callable[[], Mapping[TopicPartition, Extent]],
-    doubted: Mapping[TopicPartition, int | None],
+    topics: Mapping[str, Topic],
+    partitions: Collection[TopicPartition],
+    look: Look,
     *,
-    go_on_after_loss: bool,
-) -> dict[TopicPartition, KafkaStream]:
-    """The stream of each partition, with the offset to read next; `ask` gives what Kafka has of them.
+    doubted: Doubted,
+    with_holes: Collection[TopicPartition],
+    accepted: Acceptance | None,
+) -> tuple[dict[TopicPartition, OpenedStream], tuple[Move, ...]]:
+    """The stream of each partition, with the offset to read next; and the losses that were accepted now.
 
-    A stream that is new starts at the first offset that Kafka has. Raises `LogInconsistentError` when offsets between
-    the store's next and Kafka's first are lost, or the store has offsets beyond Kafka's end; with `go_on_after_loss`
-    it logs that, moves on to Kafka's first offset, and event ids keep what is read again from being doubled.
-    The end is only looked at where a fetch has failed (`doubted`, with the offset from which on Kafka's log is another
-    one, if it said so), since the embedded broker's answer for it is too low by up to a batch.
-    Raises `FencedError` when another process appends meanwhile.
+    `with_holes`: partitions in which a hole between batches was met; they are searched for all of them.
+    Raises `RecordsLostError` when records are lost and nobody has `accepted` that; nothing is changed then. Raises
+    `FencedError` when another process appends meanwhile.
     """
     with database.transaction() as connection:
-        # Kafka is asked after the store: asked before, its end would be behind what another process appends meanwhile.
-        streams = {
-            partition: open_kafka_stream(connection, partition.topic, topic_id, partition.partition)
-            for partition, topic_id in sorted(topic_ids.items())
-        }
-        extents = ask()
-        return {
-            partition: _placed(
-                connection,
-                partition,
-                stream,
-                _judged(partition, extents[partition], doubted),
-                go_on_after_loss,
-            )
-            for partition, stream in streams.items()
-        }
+        found = examine(connection, topics, partitions, look, doubted=doubted, with_holes=with_holes)
+        if found:
+            if accepted is None:
+                raise RecordsLostError(found)
+            accept(connection, topics, partitions, found, accepted)
+        return _opened(connection, topics, partitions), tuple(found)
 
 
-def _judged(
-    partition: TopicPartition, extent: Extent, doubted: Mapping[TopicPartition, int | None]
-) -> Extent:
-    if partition not in doubted:
-        return extent._replace(end=_NO_END)
-    cut = doubted[partition]
-    return extent if cut is None else extent._replace(end=min(cut, extent.end))
-
-
-def _placed(
+def examine(
     connection: Connection,
-    partition: TopicPartition,
-    stream: KafkaStream,
-    extent: Extent,
-    go_on_after_loss: bool,
-) -> KafkaStream:
-    at = stream.next_offset
-    if extent.first <= at <= extent.end:
-        return stream
-    now = open_kafka_stream(connection, partition.topic, extent.topic_id, partition.partition)
-    if now.next_offset != at:
-        raise FencedError(
-            f"topic {partition.topic}, partition {partition.partition} is being read by another process"
-        )
-    if stream.created:
-        log.info(
-            "stream_starts_late", topic=partition.topic, partition=partition.partition, offset=extent.first
-        )
-    else:
-        loss = (
-            f"offsets {at} to {extent.first - 1} were deleted before they were read"
-            if at < extent.first
-            else f"offsets {extent.end} to {at - 1} were appended, but Kafka's log ends at {extent.end}"
-        )
-        if not go_on_after_loss:
-            raise LogInconsistentError(
-                f"topic {partition.topic}, partition {partition.partition}: {loss}. Restore the topic, or set"
-                " on_offset_loss=continue to go on from the earliest offset that Kafka has"
-            )
-        log.error(
-            "offsets_lost",
-            topic=partition.topic,
-            partition=partition.partition,
-            expected=at,
-            continued_from=extent.first,
-            loss=loss,
-        )
-    move_stream(connection, OffsetAdvance(stream.stream, at, extent.first), lost=not stream.created)
-    return stream._replace(next_offset=extent.first)
+    topics: Mapping[str, Topic],
+    partitions: Collection[TopicPartition],
+    look: Look,
+    *,
+    doubted: Doubted,
+    with_holes: Collection[TopicPartition],
+) -> list[Move]:
+    """What is lost of these partitions, and of the topics that they replaced. Changes nothing.
+
+    Raises `FencedError` when another process moves one of these streams meanwhile.
+    """
+    rows = streams_of(connection, topics)
+    ours = {(row.topic_id, row.partition): row for row in rows}
+    questions = {}
+    for at in sorted(partitions):
+        row = ours.get((topics[at.topic].id, at.partition))
+        questions[at] = Question(row.next_offset, row.leader_epoch, at in with_holes) if row else Question(0)
+    # Kafka is asked after the store: asked before, its end would be behind what another process appends meanwhile.
+    logs = look(questions)
+    found = losses(Situation({name: topic.id for name, topic in topics.items()}, rows, logs, doubted))
+    concerned = {move.gap.stream for move in found}
+    if found and _places(streams_of(connection, topics), concerned) != _places(rows, concerned):
+        raise FencedError("the partitions are being read by another process")
+    return found
+
+
+def accept(
+    connection: Connection,
+    topics: Mapping[str, Topic],
+    partitions: Collection[TopicPartition],
+    found: Sequence[Move],
+    accepted: Acceptance,
+) -> None:
+    """Record these losses as accepted, and go on behind them. A topic that took another's place has its streams."""
+    append_gaps(connection, found, accepted.decision, accepted.source, accepted.signer)
+    for replacing in {move.replaced_by for move in found if move.replaced_by}:
+        restore_topic(connection, replacing)
+        for at in partitions:
+            if topics[at.topic].id == replacing:
+                open_kafka_stream(connection, at.topic, replacing, at.partition)
+
+
+def _opened(
+    connection: Connection, topics: Mapping[str, Topic], partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, OpenedStream]:
+    for at in sorted(partitions):
+        open_kafka_stream(connection, at.topic, topics[at.topic].id, at.partition)
+    rows = {row.stream: row for row in streams_of(connection, topics)}
+    opened = {}
+    for at in sorted(partitions):
+        row = rows[kafka_stream_id(topics[at.topic].id, at.partition)]
+        opened[at] = OpenedStream(row.stream, row.next_offset, row.accepted_holes)
+    return opened
+
+
+def _places(rows: Sequence[StoredStream], streams: Collection[UUID]) -> set[tuple[UUID, int, UUID | None]]:
+    return {(row.stream, row.next_offset, row.replaced_by) for row in rows if row.stream in streams}

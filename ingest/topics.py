@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 
 from domain.errors import ConfigurationError, UnavailableError
+from ingest.broker_log import BrokerLog, PartitionLog, Question, describe_configs
 from ingest.clients import connected, translated
 from ingest.settings import IngestSettings
 
@@ -25,6 +32,38 @@ class Topic(NamedTuple):
 
     id: UUID
     partitions: tuple[int, ...]
+
+
+class TopicConfig(NamedTuple):
+    """How Kafka keeps a topic's records. None: the broker does not say, or there is no limit."""
+
+    compacted: bool | None = None
+    retention_ms: int | None = None
+    retention_bytes: int | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, str | None]) -> TopicConfig:
+        """From Kafka's names and values."""
+        policy = values.get("cleanup.policy")
+        return cls(
+            None if policy is None else "compact" in policy,
+            _limit(values.get("retention.ms")),
+            _limit(values.get("retention.bytes")),
+        )
+
+
+def refuse_compacted(configs: Mapping[str, TopicConfig]) -> None:
+    """Raise `ConfigurationError` when a topic is compacted: Kafka then deletes records whose key comes again."""
+    compacted = sorted(name for name, config in configs.items() if config.compacted)
+    if compacted:
+        raise ConfigurationError(
+            f"Kafka compacts the topics {', '.join(compacted)}: it deletes each record that is followed by one with the"
+            " same key, so events are lost. Set cleanup.policy=delete on these topics, and start ingest again"
+        )
+
+
+def _limit(value: str | None) -> int | None:
+    return None if value is None or int(value) < 0 else int(value)
 
 
 class Topics:
@@ -48,6 +87,60 @@ class Topics:
             except KafkaError as exc:
                 raise self._translated(exc) from exc
         return {row["name"]: _topic(row) for row in answer if row["error_code"] == 0 and row["partitions"]}
+
+    def configs(self, names: Iterable[str]) -> dict[str, TopicConfig]:
+        """How Kafka keeps the records of these topics, which exist."""
+        wanted = sorted(names)
+        if not wanted:
+            return {}
+        with self._lock:
+            try:
+                found = describe_configs(self._client(), wanted)
+            except TopicAuthorizationFailedError as exc:
+                raise ConfigurationError(
+                    f"Kafka does not tell how it keeps topic {exc}: grant DescribeConfigs on it to this client"
+                ) from exc
+            except UnknownTopicOrPartitionError:
+                return {}  # gone since; the next look finds out
+            except KafkaError as exc:
+                raise self._translated(exc) from exc
+        return {name: TopicConfig.of(values) for name, values in found.items()}
+
+    def logs(
+        self, topics: Mapping[str, Topic], questions: Mapping[TopicPartition, Question]
+    ) -> dict[TopicPartition, PartitionLog]:
+        """What the leaders of these partitions have.
+
+        Raises `UnavailableError` also when a topic was made again, or a leader changed, between two answers.
+        """
+        if not questions:
+            return {}
+        with self._lock:
+            try:
+                before = self._leaders(topics)
+                broker = BrokerLog(self._client(), {at: leader for at, (_, leader) in before.items()})
+                logs = {
+                    at: broker.describe(topics[at.topic].id, at, question)
+                    for at, question in questions.items()
+                }
+                after = self._leaders(topics)
+            except KafkaError as exc:
+                raise self._translated(exc) from exc
+        for at in questions:
+            if before.get(at, (None, -1)) != after.get(at) or before[at][0] != topics[at.topic].id:
+                raise UnavailableError(f"topic {at.topic} or its leader was changed meanwhile")
+        return logs
+
+    def _leaders(self, topics: Mapping[str, Topic]) -> dict[TopicPartition, tuple[UUID, int]]:
+        return {
+            TopicPartition(row["name"], part["partition_index"]): (
+                UUID(str(row["topic_id"])),
+                part["leader_id"],
+            )
+            for row in self._client().describe_topics(list(topics))
+            for part in row["partitions"]
+            if row["error_code"] == 0
+        }
 
     def create(self, names: tuple[str, ...]) -> None:
         """Make the topics that do not exist, with one replica and the setting's number of partitions."""

@@ -70,6 +70,11 @@ class WebMetrics:
         self.dead_letters = Gauge(
             "audit_trail_dead_letters", "Dead letters, by reason.", ("reason",), registry=self.registry
         )
+        self.recording_gaps = Gauge(
+            "audit_trail_recording_gaps",
+            "Losses of Kafka's records that were accepted, since ever.",
+            registry=self.registry,
+        )
 
     def refresh(self, models: Readable, probes: Probes) -> None:
         """Ask the store; blocks. While the database is away its gauges keep their last values."""
@@ -77,6 +82,7 @@ class WebMetrics:
             self.log_size.set(probes.log_size())
             statuses = models.projections()
             letters = probes.dead_letters()
+            self.recording_gaps.set(probes.recording_gaps())
         except AuditTrailError as exc:
             log.warning("metrics_incomplete", error=type(exc).__name__)
             self.database.set(0)

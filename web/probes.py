@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from event_store import dead_letters, migrations, reading
+from event_store import dead_letters, migrations, reading, streams
 from event_store.database import Database
 
 
@@ -21,6 +21,10 @@ class Probes(Protocol):
 
     def dead_letters(self) -> dict[str, int]:
         """How many dead letters there are, by reason."""
+        ...
+
+    def recording_gaps(self) -> int:
+        """How many losses of records were accepted."""
         ...
 
 
@@ -44,3 +48,8 @@ class StoreProbes:
         """How many dead letters there are, by reason."""
         with self._database.transaction(read_only=True) as connection:
             return dead_letters.count_by_reason(connection)
+
+    def recording_gaps(self) -> int:
+        """How many losses of records were accepted."""
+        with self._database.transaction(read_only=True) as connection:
+            return streams.count_gaps(connection)

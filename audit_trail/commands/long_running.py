@@ -18,6 +18,9 @@ STOP_SECONDS = 20.0
 GUARD_STOP_SECONDS = 28.0
 """How long the guard may take to end: it gives places 18 s and the last findings 5 s, and then closes its clients."""
 
+METRICS_SECONDS = 60.0
+"""How long `ingest` stays up after it has stopped for lost records: a scrape of its metrics every minute sees them."""
+
 
 def long_running() -> Settings:
     """The settings, with logging, the collector and the metrics port set up."""

@@ -21,10 +21,12 @@ from typing import IO, Self
 from msgspec import Struct
 
 from domain.errors import LogInconsistentError, ProofError
+from domain.recording_gap import described
 from domain.tree_head import InclusionProof
 from event_store.database import Connection, Database
 from event_store.evidence import report, verify
 from event_store.evidence.storage import Store, new_kit
+from event_store.gaps import stored_gaps
 from event_store.heads import StoredHead, head_covering, stored_keys
 from event_store.log_reader import prove
 from event_store.nodes import StoredTree
@@ -76,6 +78,7 @@ def write_kit(
     """
     with database.transaction(read_only=True) as connection:
         signed = _signed(connection, selection.positions[-1])
+        gaps = stored_gaps(connection, selection.as_of_position)
     with new_kit(out, at, force=force) as store, _Writing(store, out.parent) as writing:
         for start in range(0, len(selection.positions), _CHUNK):
             with database.transaction(read_only=True) as connection:
@@ -89,6 +92,8 @@ def write_kit(
             "selection": dict(selection.asked),
             "events": str(len(selection.positions)),
             "as_of_position": str(selection.as_of_position),
+            # Of any time: nobody knows when what was lost had happened, or whom it was about.
+            "recording_gaps": [f"position {position}: {described(event)}" for position, event in gaps],
             "tree_head": {
                 "origin": signed.head.origin,
                 "size": str(signed.head.size),

@@ -36,6 +36,7 @@ def report_head(manifest: dict[str, Any]) -> str:
     rows = [("Selection", shown(manifest["selection"])), ("Events", str(manifest["events"]))]
     rows += [
         ("Complete up to position", str(manifest["as_of_position"])),
+        ("Records lost before", shown(manifest["recording_gaps"]) or "none on record"),
         ("Made at", manifest["created_at"]),
     ]
     rows += [("Made by", manifest["program"]), ("Log", head["origin"])]

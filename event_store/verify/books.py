@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from domain.body import BodyFormat
+from domain import recording_gap
+from domain.body import BodyFormat, read_event
 from domain.errors import ProofError
 from event_store.database import Connection, Database
+from event_store.gaps import GAP_STREAM
 from event_store.reading import log_size
 from event_store.statements import load
 from event_store.streams import kafka_stream_id
@@ -17,6 +20,8 @@ from event_store.tlog.notes import Note, Signature, VerifierKey
 from event_store.verify.findings import Finding, Resets, began_anew
 
 _SQL = load(__package__, "books.sql")
+_BEFORE_GAPS = UUID(int=0)
+"""Of a reset from before such decisions were events."""
 
 
 def check_books(database: Database, since: int) -> list[Finding]:
@@ -25,6 +30,7 @@ def check_books(database: Database, since: int) -> list[Finding]:
         size = log_size(connection)
         return [
             *_beyond(connection, size),
+            *_unrecorded_resets(connection),
             *_cosignatures(connection, since),
             *_known(
                 connection,
@@ -79,6 +85,12 @@ def check_offsets(
     ]
     offsets = {stream.bytes: rest for stream, *rest in rows}
     for stream, last, position in streams:
+        if stream == GAP_STREAM.bytes:
+            if last != position:
+                found.append(
+                    Finding(position, "its place in the stream of recording gaps is not its position")
+                )
+            continue
         if stream not in offsets:
             if stream not in aggregates:
                 what = f"its stream {UUID(bytes=stream)} is neither a Kafka partition's nor an aggregate's"
@@ -102,13 +114,51 @@ def check_offsets(
 
 
 def stream_resets(database: Database) -> Resets:
-    """The sizes at which streams' offsets began anew: Kafka had lost records, and an operator let ingest go on."""
+    """The sizes at which streams' offsets began anew: Kafka had lost records, and an operator let ingest go on.
+
+    A row whose `recording.gap` event is not in the log excuses nothing.
+    """
     sizes: dict[bytes, tuple[int, ...]] = {}
-    with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
-        cursor.execute(_SQL["resets"])
-        for stream, size in cursor.fetchall():
-            sizes[stream.bytes] = (*sizes.get(stream.bytes, ()), size)
+    with database.transaction(read_only=True) as connection:
+        for reset in _resets(connection):
+            if reset.recorded:
+                sizes[reset.stream.bytes] = (*sizes.get(reset.stream.bytes, ()), reset.size)
     return sizes
+
+
+class _Reset(NamedTuple):
+    stream: UUID
+    size: int
+    recorded: bool
+
+
+def _resets(connection: Connection) -> list[_Reset]:
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["resets"])
+        return [
+            _Reset(stream, size, gap == _BEFORE_GAPS or _is_recorded(stream, size, continued_from, event))
+            for stream, size, continued_from, gap, *event in cursor.fetchall()
+        ]
+
+
+def _is_recorded(stream: UUID, size: int, continued_from: int, event: Sequence[Any]) -> bool:
+    """Whether the event says what the row says."""
+    position, of_stream, format, body = event
+    if (position, of_stream) != (size, GAP_STREAM):
+        return False
+    said = read_event(format, bytes(body))
+    found = said.attributes.get("stream"), said.attributes.get("continued_from")
+    return said.type == recording_gap.TYPE and found == (str(stream), continued_from)
+
+
+def _unrecorded_resets(connection: Connection) -> list[Finding]:
+    return [
+        Finding(
+            None, f"a reset of stream {reset.stream} at size {reset.size} has no {recording_gap.TYPE} event"
+        )
+        for reset in _resets(connection)
+        if not reset.recorded
+    ]
 
 
 def _beyond(connection: Connection, size: int) -> list[Finding]:

@@ -110,8 +110,17 @@ SELECT
 FROM audit_trail.kafka_stream;
 
 -- name: resets
+-- With the event that accepted it, as it is stored.
 SELECT
-    stream,
-    size
-FROM audit_trail.stream_reset
-ORDER BY stream ASC, size ASC;
+    reset.stream,
+    reset.size,
+    reset.continued_from,
+    reset.gap,
+    event.position,
+    event.stream,
+    event.format,
+    event.body
+FROM audit_trail.stream_reset AS reset
+LEFT JOIN audit_trail.event_identity AS identity ON reset.gap = identity.event_id
+LEFT JOIN audit_trail.event ON identity.position = event.position
+ORDER BY reset.stream ASC, reset.size ASC;

@@ -28,8 +28,13 @@ def test_every_event_passes_validation_as_a_message() -> None:
 
 
 def test_every_type_of_the_catalogue_occurs() -> None:
-    # What is decided about projections and patients is published by commands, and is no part of a clinic's hour.
-    decisions = {"projection.event_skipped", "projection.removed", "staff_disclosure.decided"}
+    # What is decided about projections, patients and lost records is no part of a clinic's hour.
+    decisions = {
+        "projection.event_skipped",
+        "projection.removed",
+        "recording.gap",
+        "staff_disclosure.decided",
+    }
     assert {event.type for event in HOUR} == set(CATALOGUE) - decisions
 
 

@@ -20,9 +20,11 @@ import psycopg2
 import pytest
 
 from domain.body import BodyFormat, beside
-from domain.event import Actor, AuditEvent, Patient
+from domain.event import Actor, AuditEvent, Patient, Source
+from domain.recording_gap import Cause, Decision, RecordingGap
 from event_store.append import NewEvent, OffsetAdvance, append
 from event_store.database import GUARD, INGEST, Database
+from event_store.gaps import Move, append_gaps
 from event_store.heads import add_cosignature, newest_head
 from event_store.streams import open_kafka_stream
 from event_store.tlog import cosignatures
@@ -415,6 +417,35 @@ def test_a_message_is_evidence_in_the_form_in_which_it_came(projected_url: str, 
     assert lines[0] == json.loads(PRETTY)
     assert lines[1]["event_id"] == str(other.event_id)
     assert "n: 123456789012345678901234567890, f: 1.0e-7" in (kit / "report.html").read_text()
+
+
+def test_a_kit_names_the_recording_gaps_of_its_log(trail_url: str, tmp_path: Path) -> None:
+    with closing(Database(trail_url, INGEST, size=1)) as database, database.transaction() as connection:
+        topic_id = uuid4()
+        stream = open_kafka_stream(connection, "audit.events", topic_id, 1).stream
+        gap = RecordingGap(
+            topic="audit.events",
+            topic_id=topic_id,
+            partition=1,
+            stream=stream,
+            cause=Cause.DELETED_BY_RETENTION,
+            first_lost_offset=0,
+            last_lost_offset=8,
+            count=9,
+            continued_from=9,
+        )
+        decision = Decision("n.operator", "the outage was too long")
+        append_gaps(connection, [Move(gap, 0)], decision, Source(service="audit-trail"), signer())
+    record(trail_url, [])
+    kit = made(trail_url, tmp_path / "kit", "--patient", "17")
+    good(kit)
+    said = (
+        "offsets 0 to 8 were deleted before they were read; accepted by n.operator: the outage was too long"
+    )
+    assert said in (kit / "report.html").read_text()
+    assert [said in gap for gap in json.loads((kit / "manifest.json").read_text())["recording_gaps"]] == [
+        True
+    ]
 
 
 def test_events_are_chosen_by_time_user_device_and_id(trail_url: str, tmp_path: Path) -> None:

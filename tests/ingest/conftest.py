@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -71,7 +73,8 @@ class Running:
     """An ingest that runs in a thread. `error` is what ended it, if that was not `stop`."""
 
     def __init__(self, settings: IngestSettings, database: Database) -> None:
-        self.ingest = Ingest(settings, database, signer(), registry=CollectorRegistry())
+        self.registry = CollectorRegistry()
+        self.ingest = Ingest(settings, database, signer(), registry=self.registry)
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -116,6 +119,34 @@ def running(database: Database) -> Callable[..., Any]:
                 raise it.error
 
     return run
+
+
+@pytest.fixture
+def stopping(database: Database) -> Callable[..., Any]:
+    """`with stopping(settings, error, match) as run:` an ingest runs, and ends by itself with that error."""
+
+    @contextmanager
+    def run(settings: IngestSettings, error: type[Exception], match: str) -> Iterator[Running]:
+        it = Running(settings, database)
+        try:
+            yield it
+            it.join(60)
+        finally:
+            it.stop()
+        assert isinstance(it.error, error), it.error
+        assert re.search(match, str(it.error)), it.error
+
+    return run
+
+
+def accepting(settings: IngestSettings) -> IngestSettings:
+    """The same settings, with an operator's decision to go on behind lost records."""
+    return msgspec.structs.replace(
+        settings,
+        on_offset_loss="continue",
+        offset_loss_accepted_by="n.operator",
+        offset_loss_reason="the records are gone",
+    )
 
 
 @pytest.fixture

@@ -16,11 +16,16 @@ from audit_trail.embedded.tansu import TansuBroker
 from domain.errors import LogInconsistentError
 from ingest.publishing import Message, Publisher
 from ingest.settings import IngestSettings
+from tests.ingest.conftest import accepting
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Call = Callable[..., Any]
 
 COUNTS = "SELECT count(*), count(DISTINCT event_id) FROM audit_trail.event"
+GAPS = (
+    "SELECT (convert_from(body, 'utf8')::jsonb -> 'attributes' ->> 'partition')::int"
+    " FROM audit_trail.event WHERE type = 'recording.gap' ORDER BY position"
+)
 STREAMS = "SELECT count(DISTINCT topic_id) FROM audit_trail.kafka_stream WHERE next_offset > 0"
 
 
@@ -65,7 +70,7 @@ def test_several_topics_are_read_by_one_ingest(
     assert query("SELECT topic FROM audit_trail.dead_letter") == [(other,)]
 
 
-def test_a_broker_that_forgot_its_topics_gives_new_streams_while_ingest_runs(
+def test_a_broker_that_forgot_its_topics_gives_new_streams_and_a_gap_on_record_while_ingest_runs(
     settings: IngestSettings, running: Call, query: Query, message: Call, tmp_path: Path
 ) -> None:
     with TansuBroker(log=tmp_path / "tansu.log") as broker:
@@ -76,7 +81,7 @@ def test_a_broker_that_forgot_its_topics_gives_new_streams_while_ingest_runs(
             create_topics=True,
             partitions=1,
         )
-        with running(mine) as run:
+        with running(accepting(mine)) as run:
             run.until(lambda: query("SELECT count(*) FROM audit_trail.kafka_stream") == [(1,)])
             with closing(Publisher(mine)) as publisher:
                 publisher.publish([Message("audit.events", None, message()) for _ in range(3)])
@@ -89,19 +94,21 @@ def test_a_broker_that_forgot_its_topics_gives_new_streams_while_ingest_runs(
             with closing(Publisher(mine)) as publisher:
                 publisher.publish([Message("audit.events", None, message()) for _ in range(5)])
             run.until(lambda: run.ingest.counters.accepted == 8)
-    assert query(COUNTS) == [(8, 8)]
+    assert query(COUNTS) == [(9, 9)]
+    assert query(GAPS) == [(0,)]
     assert query(STREAMS) == [(2,)]
 
 
 @pytest.mark.needs_kafka
 @pytest.mark.parametrize("assignment", ["static", "group"])
 @pytest.mark.parametrize("more", [1, 20])
-def test_a_topic_that_was_made_again_is_a_new_stream_read_from_its_start(
+def test_a_topic_that_was_made_again_stops_ingest_and_is_read_from_its_start_once_accepted(
     more: int,
     assignment: str,
     settings: IngestSettings,
     topic: str,
     running: Call,
+    stopping: Call,
     publish: Call,
     query: Query,
     message: Call,
@@ -110,15 +117,18 @@ def test_a_topic_that_was_made_again_is_a_new_stream_read_from_its_start(
     refresh = 600.0 if assignment == "static" else 1.0
     mine = msgspec.structs.replace(settings, assignment=assignment, refresh_seconds=refresh)
     publish([message() for _ in range(10)], key=b"k")
-    with running(mine) as run:
+    with stopping(mine, LogInconsistentError, "deleted and made again") as run:
         run.until(lambda: run.ingest.counters.accepted == 10)
         with closing(KafkaAdminClient(bootstrap_servers=list(settings.bootstrap_servers))) as admin:
             admin.delete_topics([topic])
             _make(admin, topic, 4)
         with closing(Publisher(settings)) as publisher:
             publisher.publish([Message(topic, b"k", message()) for _ in range(more)])
-        run.until(lambda: run.ingest.counters.accepted == 10 + more, seconds=60)
-    assert query(COUNTS) == [(10 + more, 10 + more)]
+    assert query(COUNTS) == [(10, 10)]
+    with running(accepting(mine)) as run:
+        run.until(lambda: run.ingest.counters.accepted == more, seconds=60)
+    # A gap for each of the four partitions of the old topic.
+    assert query(COUNTS) == [(14 + more, 14 + more)]
     assert query(STREAMS) == [(2,)]
 
 
@@ -187,19 +197,6 @@ def test_offsets_that_kafka_has_lost_stop_ingest_until_an_operator_decides(
     with pytest.raises(LogInconsistentError, match="offsets 3 to 4 were deleted"), running(mine) as run:
         run.join()
     assert query(COUNTS) == [(3, 3)]
-    with running(msgspec.structs.replace(mine, on_offset_loss="continue")) as run:
+    with running(accepting(mine)) as run:
         run.until(lambda: run.ingest.counters.accepted == 2)
     assert query("SELECT next_offset FROM audit_trail.kafka_stream") == [(7,)]
-
-
-@pytest.mark.needs_kafka
-def test_a_topic_whose_start_is_gone_when_it_is_first_read_is_read_from_what_is_there(
-    settings: IngestSettings, make_topic: Call, running: Call, publish: Call, query: Query, message: Call
-) -> None:
-    name = make_topic(1)
-    publish([message() for _ in range(4)], topic=name)
-    with closing(KafkaAdminClient(bootstrap_servers=list(settings.bootstrap_servers))) as admin:
-        admin.delete_records({TopicPartition(name, 0): 3})
-    with running(msgspec.structs.replace(settings, topics=(name,))) as run:
-        run.until(lambda: run.ingest.counters.accepted == 1)
-    assert query("SELECT next_offset FROM audit_trail.kafka_stream") == [(4,)]

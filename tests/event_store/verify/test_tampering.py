@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import psycopg2
 import pytest
@@ -296,7 +297,18 @@ def test_nothing_in_the_database_stands_for_what_postgresql_itself_has(log: Log,
     "change",
     [
         (
-            "INSERT INTO audit_trail.stream_reset SELECT stream, 0, 0, 0 FROM audit_trail.kafka_stream;"
+            "INSERT INTO audit_trail.stream_reset"
+            f" SELECT stream, 0, 0, 0, now(), '{UUID(int=0)}' FROM audit_trail.kafka_stream;"
+            " UPDATE audit_trail.kafka_stream SET next_offset = 0"
+        ),
+        (
+            "INSERT INTO audit_trail.stream_reset"
+            " SELECT stream, 620, 0, 0, now(), gen_random_uuid() FROM audit_trail.kafka_stream;"
+            " UPDATE audit_trail.kafka_stream SET next_offset = 0"
+        ),
+        (
+            "INSERT INTO audit_trail.stream_reset SELECT stream, 620, 0, 0, now(), event_id"
+            " FROM audit_trail.kafka_stream, audit_trail.event_identity WHERE position = 3;"
             " UPDATE audit_trail.kafka_stream SET next_offset = 0"
         ),
         (
@@ -308,6 +320,14 @@ def test_nothing_in_the_database_stands_for_what_postgresql_itself_has(log: Log,
 def test_offsets_that_were_put_back_are_found_whatever_is_made_up_to_excuse_it(change: str, log: Log) -> None:
     log.attack(change)
     assert any("it came from offset 619" in finding for finding in log.findings())
+
+
+def test_a_reset_that_no_event_accounts_for_is_found(log: Log) -> None:
+    log.attack(
+        "INSERT INTO audit_trail.stream_reset"
+        " SELECT stream, 620, 0, 0, now(), gen_random_uuid() FROM audit_trail.kafka_stream"
+    )
+    assert any("at size 620 has no recording.gap event" in finding for finding in log.findings())
 
 
 def test_a_stream_of_another_partition_than_it_says_is_found(log: Log) -> None:

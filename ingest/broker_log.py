@@ -1,0 +1,241 @@
+"""What a partition's leader says of its log: where it begins and ends, and which batch stands at an offset.
+
+Asked by the protocol's own requests, since kafka-python's consumer keeps batches and their leader epochs to itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResourceType
+from kafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaError,
+    OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from kafka.protocol.admin import DescribeConfigsRequest
+from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest
+from kafka.record import MemoryRecords
+
+from ingest.continuity import UNKNOWN, BatchMark, Hole, hole_before, hole_inside, is_checked
+
+MAX_HOLES = 1000
+"""Holes of one partition that are named at once; an event for each of them stands in the log once it is accepted."""
+
+_EARLIEST, _LATEST = -2, -1
+_READ_COMMITTED = 1
+_NAMES_OF_TOPICS = 12  # the last version of a fetch that names topics and not their ids
+_SMALLEST = 1  # bytes: the leader gives a whole batch all the same (KIP-74)
+_MUCH = 4 << 20
+_WAIT_MS = 200
+
+
+class Question(NamedTuple):
+    """What to find out of a partition whose next offset to read is `next`.
+
+    `leader_epoch` is of the batch before it, -1 when unknown. `holes`: read all that follows, and look for holes.
+    """
+
+    next: int
+    leader_epoch: int = -1
+    holes: bool = False
+
+
+class PartitionLog(NamedTuple):
+    """The log of a partition now: offsets from `first` up to and without `end`.
+
+    `epoch_end`: where the asked leader epoch ends in this log; -1 when the log has no such epoch, None when the broker
+    keeps none or none was asked. `before` is the mark of the batch that holds the offset before the next one to read,
+    None when there is none; `beyond`: the log ends before that offset. `reliable`: the end is exact.
+    """
+
+    topic_id: UUID
+    first: int
+    end: int
+    epoch_end: int | None = None
+    before: BatchMark | None = None
+    beyond: bool = False
+    reliable: bool = True
+    holes: tuple[Hole, ...] = ()
+
+
+def describe_configs(admin: KafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """The settings of topics that exist. The admin client's own method hides that the broker refused to tell.
+
+    Raises `TopicAuthorizationFailedError` then.
+    """
+    manager = admin._manager
+
+    async def ask() -> Any:
+        return await manager.send(
+            DescribeConfigsRequest(
+                resources=[
+                    DescribeConfigsRequest.DescribeConfigsResource(
+                        resource_type=ConfigResourceType.TOPIC, resource_name=name, configuration_keys=None
+                    )
+                    for name in topics
+                ],
+                include_synonyms=False,
+            )
+        )
+
+    found: dict[str, dict[str, str | None]] = {}
+    for result in manager.run(ask).results:
+        if result.error_code:
+            raise for_code(result.error_code)(result.resource_name)
+        found[result.resource_name] = {each.name: each.value for each in result.configs}
+    return found
+
+
+class BrokerLog:
+    """Asks the leaders of partitions. Raises `KafkaError` when one does not answer, or is being elected."""
+
+    def __init__(self, admin: KafkaAdminClient, leaders: Mapping[TopicPartition, int]) -> None:
+        self._admin = admin
+        self._leaders = leaders
+
+    def describe(self, topic_id: UUID, partition: TopicPartition, question: Question) -> PartitionLog:
+        """What the leader of `partition` has."""
+        first = self._offset(partition, _EARLIEST)
+        log = PartitionLog(topic_id, first, self._offset(partition, _LATEST))
+        try:
+            epoch_end = self._epoch_end(partition, max(question.leader_epoch, 0))
+        except IncompatibleBrokerVersion:
+            return log._replace(reliable=False)
+        if question.leader_epoch >= 0:
+            log = log._replace(epoch_end=epoch_end)
+        if question.next > first:
+            log = self._with_batch(log, partition, question.next - 1)
+        if question.holes:
+            log = log._replace(holes=self._holes(partition, max(first, question.next), log.end))
+        return log
+
+    def _with_batch(self, log: PartitionLog, partition: TopicPartition, offset: int) -> PartitionLog:
+        try:
+            for batch in self._batches(partition, offset, _SMALLEST):
+                if is_checked(batch) and batch.base_offset <= offset <= batch.last_offset:
+                    return log._replace(before=BatchMark(batch.leader_epoch, batch.crc))
+                return log._replace(before=UNKNOWN)
+        except OffsetOutOfRangeError:
+            # Else retention deleted it between two answers, and it was read.
+            return log._replace(beyond=self._offset(partition, _EARLIEST) <= offset)
+        return log
+
+    def _holes(self, partition: TopicPartition, start: int, end: int) -> tuple[Hole, ...]:
+        holes: list[Hole] = []
+        expected = start
+        while expected < end and len(holes) < MAX_HOLES:
+            before = expected
+            for batch in self._batches(partition, expected, _MUCH):
+                following = batch.next_offset
+                if is_checked(batch):
+                    holes += [each for each in (hole_before(batch, expected), hole_inside(batch)) if each]
+                expected = max(expected, following)
+            if expected == before:
+                break  # what follows belongs to a transaction that is open
+        return tuple(holes[:MAX_HOLES])
+
+    def _batches(self, partition: TopicPartition, offset: int, size: int) -> Iterator[Any]:
+        answer = self._answer(
+            partition,
+            FetchRequest(
+                replica_id=-1,
+                max_wait_ms=_WAIT_MS,
+                min_bytes=1,
+                max_bytes=size,
+                isolation_level=_READ_COMMITTED,
+                session_id=0,
+                session_epoch=-1,
+                topics=[
+                    FetchRequest.FetchTopic(
+                        topic=partition.topic,
+                        partitions=[
+                            FetchRequest.FetchTopic.FetchPartition(
+                                partition=partition.partition,
+                                current_leader_epoch=-1,
+                                fetch_offset=offset,
+                                last_fetched_epoch=-1,
+                                log_start_offset=-1,
+                                partition_max_bytes=size,
+                            )
+                        ],
+                    )
+                ],
+                forgotten_topics_data=[],
+                rack_id="",
+                min_version=4,
+                max_version=_NAMES_OF_TOPICS,
+            ),
+        )
+        yield from MemoryRecords(answer.records or b"")
+
+    def _offset(self, partition: TopicPartition, timestamp: int) -> int:
+        wanted = ListOffsetsRequest.ListOffsetsTopic
+        answer = self._answer(
+            partition,
+            ListOffsetsRequest(
+                replica_id=-1,
+                isolation_level=0,
+                topics=[
+                    wanted(
+                        name=partition.topic,
+                        partitions=[
+                            wanted.ListOffsetsPartition(
+                                partition_index=partition.partition,
+                                current_leader_epoch=-1,
+                                timestamp=timestamp,
+                            )
+                        ],
+                    )
+                ],
+                min_version=2,
+            ),
+        )
+        return int(answer.offset)
+
+    def _epoch_end(self, partition: TopicPartition, leader_epoch: int) -> int:
+        wanted = OffsetForLeaderEpochRequest.OffsetForLeaderTopic
+        answer = self._answer(
+            partition,
+            OffsetForLeaderEpochRequest(
+                replica_id=-1,
+                topics=[
+                    wanted(
+                        topic=partition.topic,
+                        partitions=[
+                            wanted.OffsetForLeaderPartition(
+                                partition=partition.partition,
+                                current_leader_epoch=-1,
+                                leader_epoch=leader_epoch,
+                            )
+                        ],
+                    )
+                ],
+            ),
+        )
+        return int(answer.end_offset)
+
+    def _answer(self, partition: TopicPartition, request: Any) -> Any:
+        """The one partition of an answer."""
+        leader = self._leaders.get(partition, -1)
+        if leader < 0:
+            raise UnknownTopicOrPartitionError(f"{partition} has no leader now")
+        manager = self._admin._manager  # the admin client has no method for these requests
+
+        async def ask() -> Any:
+            return await manager.send(request, node_id=leader)
+
+        response = manager.run(ask)
+        topics = response.responses if isinstance(request, FetchRequest) else response.topics
+        answers = [part for topic in topics for part in topic.partitions]
+        if not answers:
+            raise KafkaError(f"the broker gave no answer for {partition}")
+        error = for_code(answers[0].error_code)
+        if answers[0].error_code:
+            raise error(f"{partition}")
+        return answers[0]

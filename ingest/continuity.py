@@ -1,0 +1,155 @@
+"""Whether the batches that Kafka gives follow each other without a hole.
+
+In a topic that is not compacted, the batches of a partition are contiguous: each begins at the offset after the one
+before it, and holds a record for each of its offsets, aborted transactions and markers included (message format 2).
+So a hole is a loss of records. kafka-python drops such batches and aborted records before anybody sees them; here the
+batches are looked at before that.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import Fetcher
+
+from event_store.streams import AcceptedHole
+
+_FORMAT_2 = 2
+"""Older formats keep no number of records, and their compressed batches no first offset: they are not checked."""
+
+
+class BatchMark(NamedTuple):
+    """What tells a batch from another one at the same offsets: Kafka's leader epoch and the batch's CRC-32C."""
+
+    leader_epoch: int
+    crc: int | None
+
+
+UNKNOWN = BatchMark(-1, None)
+
+
+class Hole(NamedTuple):
+    """Offsets `first` to `last`, of which `missing` have no record; `inside` one batch, as compaction leaves it."""
+
+    first: int
+    last: int
+    missing: int
+    inside: bool
+
+
+def hole_before(batch: Any, expected: int) -> Hole | None:
+    """What is missing between offset `expected` and the begin of a batch."""
+    if batch.base_offset <= expected:
+        return None
+    return Hole(expected, batch.base_offset - 1, batch.base_offset - expected, inside=False)
+
+
+def hole_inside(batch: Any) -> Hole | None:
+    """What is missing of a batch's records. A marker of a transaction that compaction removed is no record."""
+    missing = batch.last_offset_delta + 1 - batch.records_count
+    if missing <= 0 or batch.is_control_batch:
+        return None
+    return Hole(batch.base_offset, batch.last_offset, missing, inside=True)
+
+
+def is_checked(batch: Any) -> bool:
+    """Whether the batch's format says enough."""
+    return bool(batch.magic == _FORMAT_2)
+
+
+def is_accepted(hole: Hole, accepted: Collection[AcceptedHole]) -> bool:
+    """Whether an operator accepted this hole, and no smaller one."""
+    return any(
+        each.first <= hole.first and hole.last <= each.last and hole.missing <= each.missing
+        for each in accepted
+    )
+
+
+class _Seen(NamedTuple):
+    first: int
+    last: int
+    mark: BatchMark
+
+
+class Continuity:
+    """Watches the batches that one consumer reads. Only for the thread that polls."""
+
+    def __init__(self) -> None:
+        self._accepted: Mapping[TopicPartition, Collection[AcceptedHole]] = {}
+        self._seen: dict[TopicPartition, deque[_Seen]] = defaultdict(deque)
+        self._holes: set[TopicPartition] = set()
+
+    def watch(self, consumer: KafkaConsumer) -> None:
+        """Look at each batch of `consumer` from now on. The client offers no hook: its class of fetches is replaced."""
+        watching = self
+
+        class WatchedRecords(Fetcher.PartitionRecords):
+            """What one fetch gave of a partition, up to the first hole."""
+
+            def __init__(self, fetch_offset: int, tp: TopicPartition, records: Any, **options: Any) -> None:
+                watched = _Watched(watching, tp, fetch_offset, records)
+                super().__init__(fetch_offset, tp, watched, **options)  # type: ignore[no-untyped-call]
+
+        setattr(consumer._fetcher, Fetcher.PartitionRecords.__name__, WatchedRecords)
+
+    def accept(self, accepted: Mapping[TopicPartition, Collection[AcceptedHole]]) -> None:
+        """These holes are known. They stay so until the partition is opened again."""
+        self._accepted = {**self._accepted, **accepted}
+
+    def holes(self) -> set[TopicPartition]:
+        """The partitions in which a hole was met since the last call. Nothing behind it was given out."""
+        found, self._holes = self._holes, set()
+        return found
+
+    def mark(self, partition: TopicPartition, offset: int) -> BatchMark:
+        """The mark of the batch that holds `offset`, which was read last."""
+        seen = self._seen[partition]
+        at = next(
+            (at for at in reversed(range(len(seen))) if seen[at].first <= offset <= seen[at].last), None
+        )
+        if at is None:
+            return UNKNOWN
+        for _ in range(at):
+            seen.popleft()
+        return seen[0].mark
+
+    def passes(self, partition: TopicPartition, batch: Any, expected: int) -> bool:
+        """Note a batch. False: it comes behind a hole, so it may not be given out."""
+        for hole in (hole_before(batch, expected), hole_inside(batch)):
+            if hole is not None and not is_accepted(hole, self._accepted.get(partition, ())):
+                if not batch.validate_crc():
+                    break  # the client says so itself
+                self._holes.add(partition)
+                return False
+        mark = BatchMark(batch.leader_epoch, batch.crc)
+        self._seen[partition].append(_Seen(batch.base_offset, batch.last_offset, mark))
+        return True
+
+
+class _Watched:
+    """The batches of one fetch, as the client takes them: one after the other."""
+
+    def __init__(
+        self, continuity: Continuity, partition: TopicPartition, fetch_offset: int, records: Any
+    ) -> None:
+        self._continuity = continuity
+        self._partition = partition
+        self._expected: int | None = fetch_offset
+        self._records = records
+
+    def next_batch(self) -> Any:
+        """The next batch; None at the end, and before a hole: the client then asks for that offset again."""
+        batch = self._records.next_batch()
+        if batch is None:
+            return None
+        if not is_checked(batch):
+            self._expected = None
+            return batch
+        expected = batch.base_offset if self._expected is None else self._expected
+        if not self._continuity.passes(self._partition, batch, expected):
+            return None
+        self._expected = max(expected, batch.next_offset)
+        return batch

@@ -1,0 +1,117 @@
+"""Which records are lost: a pure judgement from what the store has read and what Kafka has now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from kafka import TopicPartition
+
+from domain.recording_gap import Cause, RecordingGap
+from event_store.gaps import Move
+from event_store.streams import AcceptedHole, StoredStream, kafka_stream_id
+from ingest.broker_log import PartitionLog
+from ingest.continuity import is_accepted
+
+
+class Situation(NamedTuple):
+    """`topics`: the ids of the topics that exist. `rows`: every stream of these names. `logs`: what Kafka has now.
+
+    `doubted`: partitions whose fetch failed, with the offset from which on Kafka's log is another one, if it said so.
+    """
+
+    topics: Mapping[str, UUID]
+    rows: Sequence[StoredStream]
+    logs: Mapping[TopicPartition, PartitionLog]
+    doubted: Mapping[TopicPartition, int | None]
+
+
+def losses(now: Situation) -> list[Move]:
+    """All losses, in order of topic and partition."""
+    rows = {(row.topic_id, row.partition): row for row in now.rows}
+    found = [move for name, id in sorted(now.topics.items()) for move in _made_again(name, id, now.rows)]
+    for at, log in sorted(now.logs.items()):
+        row = rows.get((log.topic_id, at.partition))
+        if row is None:
+            found += _started_late(at, log)
+        else:
+            found += _lost(row, log, at in now.doubted, now.doubted.get(at))
+    return found
+
+
+def _made_again(name: str, topic_id: UUID, rows: Sequence[StoredStream]) -> Iterator[Move]:
+    """Kafka never gives a topic's id twice. Nobody can prove that the old topic was read to its end."""
+    current = [row for row in rows if row.topic == name and row.replaced_by is None]
+    if topic_id in {row.topic_id for row in current}:
+        return
+    for row in current:
+        gap = _gap(row, Cause.TOPIC_MADE_AGAIN, row.next_offset, continued_from=0)
+        yield Move(gap, row.next_offset, replaced_by=topic_id)
+
+
+def _started_late(at: TopicPartition, log: PartitionLog) -> Iterator[Move]:
+    """A partition that was never read has to begin at offset 0."""
+    if log.first > 0:
+        stream = kafka_stream_id(log.topic_id, at.partition)
+        row = StoredStream(stream, at.topic, log.topic_id, at.partition, 0, -1, None, (), None)
+        yield Move(_gap(row, Cause.PARTITION_STARTED_LATE, 0, log.first - 1, continued_from=log.first), 0)
+
+
+def _lost(row: StoredStream, log: PartitionLog, doubted: bool, cut: int | None) -> Iterator[Move]:
+    at = row.next_offset
+    if at < log.first:
+        gap = _gap(row, Cause.DELETED_BY_RETENTION, at, log.first - 1, continued_from=log.first)
+        yield Move(gap, at)
+        at = log.first
+    elif _is_another_log(row, log, doubted, cut):
+        # Where the two logs part is not certain, so all that Kafka has is read; what is known already is dropped.
+        yield Move(_gap(row, Cause.TRUNCATED, at, continued_from=log.first), at)
+        return
+    yield from _holes(row, log, at)
+
+
+def _is_another_log(row: StoredStream, log: PartitionLog, doubted: bool, cut: int | None) -> bool:
+    """Whether Kafka's log was truncated below the store's offset, whether or not it has grown past it again."""
+    at = row.next_offset
+    if row.batch_crc is not None and log.before is not None and log.before.crc is not None:
+        # The batch that was read last says it for certain. A leader epoch can come again after a restore.
+        return log.before.crc != row.batch_crc
+    if log.beyond or (cut is not None and cut < at):
+        return True
+    if log.epoch_end is not None and log.first < at and log.epoch_end < at:
+        return True
+    # Without leader epochs the answer for the end can be a little low (the embedded broker), and so proves little.
+    return log.end < at and (doubted or (log.reliable and log.epoch_end is None))
+
+
+def _holes(row: StoredStream, log: PartitionLog, expected: int) -> Iterator[Move]:
+    new = [hole for hole in log.holes if not is_accepted(hole, row.accepted_holes)]
+    known = tuple(hole for hole in row.accepted_holes if hole.last >= expected)
+    holes = (*known, *(AcceptedHole(hole.first, hole.last, hole.missing) for hole in new))
+    for hole in new:
+        cause = Cause.COMPACTED if hole.inside else Cause.RECORDS_MISSING
+        gap = _gap(row, cause, hole.first, hole.last, count=hole.missing, continued_from=hole.last + 1)
+        yield Move(gap, expected, holes=holes)
+
+
+def _gap(
+    row: StoredStream,
+    cause: Cause,
+    first: int,
+    last: int | None = None,
+    *,
+    continued_from: int,
+    count: int | None = None,
+) -> RecordingGap:
+    return RecordingGap(
+        topic=row.topic,
+        topic_id=row.topic_id,
+        partition=row.partition,
+        stream=row.stream,
+        cause=cause,
+        first_lost_offset=first,
+        last_lost_offset=last,
+        count=count if count is not None or last is None else last - first + 1,
+        continued_from=continued_from,
+    )

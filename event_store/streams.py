@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from event_store.append import OffsetAdvance, advance_offset
-from event_store.database import Connection, only
+from event_store.database import Connection, Database, only
 
 
 class KafkaStream(NamedTuple):
@@ -34,6 +35,16 @@ def open_kafka_stream(connection: Connection, topic: str, topic_id: UUID, partit
         created = cursor.rowcount == 1
         cursor.execute("SELECT next_offset FROM audit_trail.kafka_stream WHERE stream = %s", (stream,))
         return KafkaStream(stream, only(cursor), created)
+
+
+def next_offsets(database: Database, streams: Sequence[UUID]) -> dict[UUID, int]:
+    """The first offset that has not been appended, of those of `streams` that were opened before."""
+    with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT stream, next_offset FROM audit_trail.kafka_stream WHERE stream = ANY(%s::uuid[])",
+            (list(streams),),
+        )
+        return dict(cursor.fetchall())
 
 
 def move_stream(connection: Connection, move: OffsetAdvance, *, lost: bool) -> None:

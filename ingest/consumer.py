@@ -11,24 +11,29 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from domain.errors import FencedError, UnavailableError
 from event_store.database import Database
-from ingest.assignment import Changes, Listener, consumer_options, hold, pause, resume, seek
+from ingest.assignment import Changes, Listener, consumer_options, finish_rejoin, hold, pause, resume, seek
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
+from ingest.bounded import BoundedCaller, ClientStalledError, abandon
 from ingest.clients import connected, translated
+from ingest.health import Health, Reading
 from ingest.metrics import IngestMetrics
 from ingest.records import install
 from ingest.settings import IngestSettings
+from ingest.stopped import StoppedPartitions
 from ingest.streams import Extent, open_streams
 from ingest.topics import Topic, Topics
+from ingest.unreadable import Unreadable, report_unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -36,26 +41,39 @@ _ASK_TIMEOUT_MS = 10_000
 _CLOSE_TIMEOUT_MS = 5_000
 _COMMIT_SECONDS = 1.0
 """Kafka's own offsets are for tools that show the lag, so that one commit a second is enough."""
+_READING_SECONDS = 0.5
 
 
 @dataclass(slots=True)
 class _Position:
-    """A partition that is being read. `next` runs ahead of the store by what is decoded or in flight."""
+    """A partition that is being read. `next` runs ahead of the store by what is decoded or in flight.
+
+    `stored` is what the store has.
+    """
 
     topic_id: UUID
     stream: UUID
     next: int
+    stored: int
 
 
 class RecordSource:
     """The partitions that this process reads, from the store's offsets on.
 
-    Not for several threads. `poll`, `keep_alive` and `settle` raise `UnavailableError` when this source is no longer
-    of use and a new one has to be made, and `LogInconsistentError` or `ConfigurationError` (stop).
+    Not for several threads. Calls that wait for the client are bounded in time. `poll`, `keep_alive` and `settle` raise
+    `UnavailableError` when this source is no longer of use and a new one has to be made (`ClientStalledError` when the
+    client stopped without an error of Kafka), and `LogInconsistentError` or `ConfigurationError` (stop).
     """
 
     def __init__(
-        self, settings: IngestSettings, database: Database, topics: Topics, metrics: IngestMetrics
+        self,
+        settings: IngestSettings,
+        database: Database,
+        topics: Topics,
+        metrics: IngestMetrics,
+        health: Health | None = None,
+        *,
+        client: int = 1,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -72,8 +90,21 @@ class RecordSource:
         self._missing: set[str] = set()
         self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_at = 0.0
+        self._health = health or Health()
+        self._client = client
+        self._reading_at = 0.0
+        self._not_opened: str | None = None
+        self._ends: dict[TopicPartition, int] = {}
+        self._stopped = StoppedPartitions(metrics)
+        self._unreadable: deque[Unreadable] = deque()
         install()
-        self._consumer = connected(KafkaConsumer, consumer_options(settings))
+        self._call = BoundedCaller("kafka-consumer")
+        try:
+            self._consumer = self._call(lambda: connected(KafkaConsumer, consumer_options(settings)))
+        except BaseException:
+            self._call.close()
+            raise
+        report_unreadable(self._consumer, self._unreadable.append)
         self._listener = Listener(self._consumer, self._changes)
 
     @property
@@ -89,6 +120,8 @@ class RecordSource:
         self._refresh_at = time.monotonic() + self._settings.refresh_seconds
         try:
             self._refresh()
+        except ClientStalledError:
+            raise
         except UnavailableError as exc:
             log.warning("topics_not_refreshed", error=str(exc))
 
@@ -111,8 +144,10 @@ class RecordSource:
 
     def poll(self, seconds: float) -> list[Polled]:
         """What has come, at most `max_poll_records` records; waits up to `seconds` for some."""
+        self._stopped.try_again(self._consumer)
         records = self._guarded_poll(seconds)
         self._take_changes()
+        self._stop_unreadable()
         polled = []
         for partition, rows in records.items():
             position = self._positions.get(partition)
@@ -123,14 +158,19 @@ class RecordSource:
                 Polled(partition, position.topic_id, position.stream, position.next, following, rows)
             )
             position.next = following
-        return polled or self._marks()
+            self._stopped.read_to(partition, following)
+        polled = polled or self._marks()
+        self._tell_reading()
+        return polled
 
     def keep_alive(self, seconds: float) -> None:
         """Take part in the group for `seconds` without fetching, while a batch waits to be appended."""
         pause(self._consumer, self._consumer.assignment())
         self._guarded_poll(seconds)
         self._take_changes()
-        resume(self._consumer, self._positions)
+        self._stop_unreadable()
+        self._tell_reading()
+        resume(self._consumer, self._positions.keys() - self._stopped.paused)
 
     def settle(self) -> None:
         """Open the streams of the partitions that wait for it, seek to their offsets and resume them.
@@ -139,15 +179,19 @@ class RecordSource:
         """
         try:
             self._open(self._unsettled & self._consumer.assignment())
+        except ClientStalledError:
+            raise
         except (UnavailableError, FencedError) as exc:
             delay = self._backoff.next()
             self._settle_at = time.monotonic() + delay
             self._metrics.retried("open")
+            self._not_opened = str(exc)
             log.warning(
                 "partitions_wait", error=str(exc), partitions=len(self._unsettled), seconds=round(delay, 1)
             )
         else:
             self._backoff.reset()
+            self._not_opened = None
 
     def reopen(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget how far `partitions` were read: `settle` will read on from the store's offsets."""
@@ -160,29 +204,66 @@ class RecordSource:
     def committed(self, batch: Batch) -> None:
         """Tell Kafka, for the tools that show lag, that `batch` is in the store."""
         for part in batch.polled:
-            if part.partition in self._positions:
+            position = self._positions.get(part.partition)
+            if position is not None:
+                position.stored = part.next
                 self._commits[part.partition] = OffsetAndMetadata(part.next, "", -1)
                 self._measure_lag(part)
         if time.monotonic() >= self._commit_at and self._commits:
             self._commit_at = time.monotonic() + _COMMIT_SECONDS
-            self._consumer.commit_async(self._commits)
+            with self._guarded():
+                self._call(partial(self._consumer.commit_async, self._commits))
             self._commits = {}
 
     def close(self) -> None:
-        """Leave the group, after a last commit of Kafka's offsets when that is quick."""
+        """Leave the group, after a last commit of Kafka's offsets when that is quick. Never raises, never hangs."""
         try:
             if self._commits:
-                self._consumer.commit(self._commits, timeout_ms=_CLOSE_TIMEOUT_MS)
-        except KafkaError as exc:
+                self._call(lambda: self._consumer.commit(self._commits, timeout_ms=_CLOSE_TIMEOUT_MS))
+        except (KafkaError, ClientStalledError) as exc:
             log.info("kafka_offsets_not_committed", error=type(exc).__name__)
         finally:
-            self._consumer.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+            abandon(self._consumer, autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+            self._call.close()
+            for partition in self._positions:
+                self._metrics.forget_lag(partition.topic, partition.partition)
+            for partition in self._stopped.words():
+                self._stopped.forget(partition)
+            self._metrics.partitions(0, 0)
 
     def _guarded_poll(self, seconds: float) -> dict[TopicPartition, list[Any]]:
         records: dict[TopicPartition, list[Any]] = {}
+        finish_rejoin(self._consumer)
         with self._guarded():
-            records |= self._consumer.poll(timeout_ms=int(seconds * 1000))
+            records |= self._call(lambda: self._consumer.poll(timeout_ms=int(seconds * 1000)))
         return records
+
+    def _stop_unreadable(self) -> None:
+        while self._unreadable:
+            unreadable = self._unreadable.popleft()
+            if unreadable.partition in self._positions:
+                self._stopped.stop(self._consumer, unreadable)
+
+    def _tell_reading(self) -> None:
+        """Tell the watchdog, and whoever asks for readiness, what is read."""
+        self._health.came_round()
+        if time.monotonic() < self._reading_at:
+            return
+        self._reading_at = time.monotonic() + _READING_SECONDS
+        positions = self._positions
+        reading = Reading(
+            self._client,
+            self._call(self._consumer.group_metadata).member_id,
+            frozenset(self._subscribed if self._settings.assignment == "group" else self._settings.topics),
+            frozenset(self._consumer.assignment() or ()),
+            {partition: position.next for partition, position in positions.items()},
+            {partition: position.stored for partition, position in positions.items()},
+            self._stopped.words(),
+            frozenset(self._missing),
+            self._not_opened,
+        )
+        self._metrics.partitions(len(reading.assigned), len(reading.next))
+        self._health.reading = reading
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -195,10 +276,6 @@ class RecordSource:
             )
         except OffsetOutOfRangeError:
             self._doubt(dict.fromkeys(self._positions))
-        except CorruptRecordError as exc:
-            # The client can't go on over such a record; it is not skipped, so a new client will meet it again.
-            log.warning("record_unreadable", error=type(exc).__name__, partitions=_names(self._positions))
-            raise UnavailableError("a record can't be read by the Kafka client") from exc
         except KafkaError as exc:
             raise translated(exc) from exc
 
@@ -214,14 +291,24 @@ class RecordSource:
         """
         polled: list[Polled] = []
         with self._guarded():
-            for partition, position in self._positions.items():
-                at = self._consumer.position(partition, timeout_ms=0) if self._reads(partition) else None
-                if at is not None and at > position.next:
+            for partition, at in self._call(self._reached):
+                position = self._positions[partition]
+                if at > position.next:
                     polled.append(
                         Polled(partition, position.topic_id, position.stream, position.next, at, ())
                     )
                     position.next = at
+                    self._stopped.read_to(partition, at)
         return polled
+
+    def _reached(self) -> list[tuple[TopicPartition, int]]:
+        """The client's position in each open partition."""
+        found = [
+            (partition, self._consumer.position(partition, timeout_ms=0))
+            for partition in self._positions
+            if self._reads(partition)
+        ]
+        return [(partition, at) for partition, at in found if at is not None]
 
     def _reads(self, partition: TopicPartition) -> bool:
         return partition in self._consumer.assignment()
@@ -240,8 +327,10 @@ class RecordSource:
             if not seek(self._consumer, partition, stream.next_offset):
                 continue
             self._positions[partition] = _Position(
-                found[partition.topic].id, stream.stream, stream.next_offset
+                found[partition.topic].id, stream.stream, stream.next_offset, stream.next_offset
             )
+            lag = max(0, self._ends.get(partition, 0) - stream.next_offset)
+            self._metrics.lag(partition.topic, partition.partition, lag)
             log.info(
                 "partition_opened",
                 topic=partition.topic,
@@ -251,6 +340,7 @@ class RecordSource:
         self._unsettled -= streams.keys()
         self._doubted.clear()
         resume(self._consumer, self._positions.keys() & streams.keys())
+        self._stopped.reopened(streams)
         if known != partitions:
             raise UnavailableError("a topic is gone")
 
@@ -258,16 +348,24 @@ class RecordSource:
         self, partitions: set[TopicPartition], found: dict[str, Topic]
     ) -> dict[TopicPartition, Extent]:
         try:
-            first = self._consumer.beginning_offsets(list(partitions), timeout_ms=_ASK_TIMEOUT_MS)
-            end = self._consumer.end_offsets(list(partitions), timeout_ms=_ASK_TIMEOUT_MS)
+            first, end = self._call(lambda: self._first_and_end(list(partitions)))
         except KafkaError as exc:
             raise translated(exc) from exc
+        self._ends = end
         if self._topics.describe(tuple(found)) != found:
             raise UnavailableError("a topic was changed meanwhile")
         return {
             partition: Extent(found[partition.topic].id, first[partition], end[partition])
             for partition in partitions
         }
+
+    def _first_and_end(
+        self, partitions: list[TopicPartition]
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        return (
+            self._consumer.beginning_offsets(partitions, timeout_ms=_ASK_TIMEOUT_MS),
+            self._consumer.end_offsets(partitions, timeout_ms=_ASK_TIMEOUT_MS),
+        )
 
     def _take_changes(self) -> None:
         while self._changes:
@@ -276,6 +374,8 @@ class RecordSource:
                 if self._positions.pop(partition, None) is not None:
                     self._metrics.forget_lag(partition.topic, partition.partition)
                 self._commits.pop(partition, None)
+                if not assigned:
+                    self._stopped.forget(partition)
             self._unsettled = self._unsettled | partitions if assigned else self._unsettled - partitions
             self._settle_at = 0.0
             log.info(
@@ -289,11 +389,13 @@ class RecordSource:
         """
         if wanted == self._subscribed:
             return
-        if self._subscribed:
-            self._consumer.unsubscribe()
-            self._changes.append((False, set(self._positions) | self._unsettled))
-        if wanted:
-            self._consumer.subscribe(topics=sorted(wanted), listener=self._listener)
+        with self._guarded():
+            if self._subscribed:
+                self._call(self._consumer.unsubscribe)
+                self._changes.append((False, set(self._positions) | self._unsettled))
+            if wanted:
+                topics = sorted(wanted)
+                self._call(lambda: self._consumer.subscribe(topics=topics, listener=self._listener))
         self._subscribed = wanted
 
     def _assign(self, found: dict[str, Topic]) -> None:
@@ -303,7 +405,8 @@ class RecordSource:
         before = self._consumer.assignment() or set()
         if wanted == before:
             return
-        self._consumer.assign(sorted(wanted))
+        with self._guarded():
+            self._call(partial(self._consumer.assign, sorted(wanted)))
         hold(self._consumer, wanted - before)
         if before - wanted:
             self._changes.append((False, before - wanted))

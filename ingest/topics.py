@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
@@ -11,12 +12,16 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from domain.errors import ConfigurationError, UnavailableError
+from ingest.bounded import BoundedCaller, ClientStalledError, abandon
 from ingest.clients import connected, translated
 from ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 _REQUEST_TIMEOUT_MS = 10_000
+_CALL_SECONDS = 30.0
 _NO_ID = UUID(int=0)
 
 
@@ -36,6 +41,7 @@ class Topics:
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
         self._admin: KafkaAdminClient | None = None
+        self._caller: BoundedCaller | None = None
         self._lock = threading.Lock()
 
     def describe(self, names: tuple[str, ...]) -> dict[str, Topic]:
@@ -44,22 +50,21 @@ class Topics:
             return {}
         with self._lock:
             try:
-                answer = self._client().describe_topics(list(names))
-            except KafkaError as exc:
+                answer = self._call(lambda: self._client().describe_topics(list(names)))
+            except (KafkaError, ClientStalledError) as exc:
                 raise self._translated(exc) from exc
         return {row["name"]: _topic(row) for row in answer if row["error_code"] == 0 and row["partitions"]}
 
     def create(self, names: tuple[str, ...]) -> None:
         """Make the topics that do not exist, with one replica and the setting's number of partitions."""
+        new = {"num_partitions": self._settings.partitions, "replication_factor": 1}
         for name in names:
             with self._lock:
                 try:
-                    self._client().create_topics(
-                        {name: {"num_partitions": self._settings.partitions, "replication_factor": 1}}
-                    )
+                    self._call(lambda name=name: self._client().create_topics({name: new}))  # type: ignore[misc]
                 except TopicAlreadyExistsError:
                     continue
-                except KafkaError as exc:
+                except (KafkaError, ClientStalledError) as exc:
                     raise self._translated(exc) from exc
             log.info("topic_created", topic=name, partitions=self._settings.partitions)
 
@@ -74,14 +79,23 @@ class Topics:
             self._admin = connected(KafkaAdminClient, options | self._settings.client_options())
         return self._admin
 
-    def _forget(self) -> None:
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
+    def _call(self, call: Callable[[], T]) -> T:
+        if self._caller is None:
+            self._caller = BoundedCaller("kafka-topics", _CALL_SECONDS)
+        return self._caller(call)
 
-    def _translated(self, exc: KafkaError) -> UnavailableError | ConfigurationError:
+    def _forget(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            abandon(admin)
+        caller, self._caller = self._caller, None
+        if caller is not None:
+            caller.close()
+
+    def _translated(self, exc: KafkaError | ClientStalledError) -> UnavailableError | ConfigurationError:
+        """The error in our words. This connection is made anew by itself, which costs the consumer nothing."""
         self._forget()
-        return translated(exc)
+        return UnavailableError(str(exc)) if isinstance(exc, ClientStalledError) else translated(exc)
 
 
 def _topic(row: dict[str, Any]) -> Topic:

@@ -33,8 +33,6 @@ Cause = Literal[
 ]
 """Why a Kafka client is given up; the values of a metric's label."""
 
-CALL_SECONDS = 60.0
-"""Each call has a time-out of its own, 10 s at most. Six times that is no slow broker."""
 _CLOSE_SECONDS = 10.0
 _SLICE_SECONDS = 0.5
 
@@ -48,9 +46,12 @@ class ClientStalledError(UnavailableError):
 
 
 class BoundedCaller:
-    """Runs one call after the other on a daemon thread, which is left behind when a call does not return."""
+    """Runs one call after the other on a daemon thread, which is left behind when a call does not return.
 
-    def __init__(self, name: str, seconds: float = CALL_SECONDS) -> None:
+    `seconds` should be several times the time-out that the calls themselves have.
+    """
+
+    def __init__(self, name: str, seconds: float) -> None:
         self._slices = max(1, round(seconds / _SLICE_SECONDS))
         self._name = name
         self._queue: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()

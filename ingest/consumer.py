@@ -98,7 +98,7 @@ class RecordSource:
         self._stopped = StoppedPartitions(metrics)
         self._unreadable: deque[Unreadable] = deque()
         install()
-        self._call = BoundedCaller("kafka-consumer")
+        self._call = BoundedCaller("kafka-consumer", 2 * settings.stall_seconds)
         try:
             self._consumer = self._call(lambda: connected(KafkaConsumer, consumer_options(settings)))
         except BaseException:

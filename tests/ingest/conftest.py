@@ -71,7 +71,8 @@ class Running:
     """An ingest that runs in a thread. `error` is what ended it, if that was not `stop`."""
 
     def __init__(self, settings: IngestSettings, database: Database) -> None:
-        self.ingest = Ingest(settings, database, signer(), registry=CollectorRegistry())
+        self.registry = CollectorRegistry()
+        self.ingest = Ingest(settings, database, signer(), registry=self.registry)
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -87,7 +88,7 @@ class Running:
         end = time.monotonic() + seconds
         while not condition():
             assert self._thread.is_alive(), f"ingest ended: {self.error!r}"
-            assert time.monotonic() < end, f"waited in vain; {self.ingest.counters}"
+            assert time.monotonic() < end, f"waited in vain; {self.ingest.counters}; {self.ingest.problems()}"
             time.sleep(0.02)
 
     def join(self, seconds: float = 30) -> None:

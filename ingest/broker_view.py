@@ -30,9 +30,9 @@ class Group(NamedTuple):
         return self.state not in ("Stable", "Empty", "Dead")
 
     @property
-    def read(self) -> set[TopicPartition]:
+    def read(self) -> frozenset[TopicPartition]:
         """The partitions that some member reads."""
-        return set[TopicPartition]().union(*self.members.values())
+        return frozenset[TopicPartition]().union(*self.members.values())
 
 
 class BrokerView(NamedTuple):

@@ -207,7 +207,10 @@ class Watchdog:
         if stored is None:
             return
         here = reading.assigned if reading is not None else frozenset()
-        elsewhere = view.group.read - here if view.group is not None else set()
+        if view.group is not None:
+            elsewhere = view.group.read - here
+        else:  # a static assignment has all; of a group that can't be described, others may have the rest
+            elsewhere = view.partitions - here if self._settings.assignment == "group" else frozenset()
         for partition, end in view.ends.items():
             if partition not in elsewhere:
                 lag = max(0, end - stored.get(partition, 0))

@@ -91,6 +91,11 @@ class Running:
             assert time.monotonic() < end, f"waited in vain; {self.ingest.counters}; {self.ingest.problems()}"
             time.sleep(0.02)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread.is_alive()
+
     def join(self, seconds: float = 30) -> None:
         """Wait for its end."""
         self._thread.join(seconds)

@@ -348,6 +348,7 @@ def test_a_broker_that_restarts_while_a_member_joins_is_waited_for(
             run.until(lambda: run.ingest.problems() == [], seconds=60)
 
 
+@pytest.mark.needs_kafka  # the embedded broker's ends of partitions are too low by up to a batch
 def test_the_lag_of_partitions_that_nobody_reads_is_shown(
     settings: IngestSettings, topic: str, database: Database, publish: Call, message: Call
 ) -> None:

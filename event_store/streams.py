@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
-from event_store.database import Connection, only
+from event_store.database import Connection, Database, only
 from event_store.statements import load
 
 _SQL = load(__package__, "streams.sql")
@@ -81,3 +81,10 @@ def count_gaps(connection: Connection) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_SQL["count_gaps"])
         return int(only(cursor))
+
+
+def next_offsets(database: Database, streams: Sequence[UUID]) -> dict[UUID, int]:
+    """The first offset that has not been appended, of those of `streams` that were opened before."""
+    with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        cursor.execute(_SQL["next_offsets"], {"streams": list(streams)})
+        return dict(cursor.fetchall())

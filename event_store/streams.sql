@@ -56,3 +56,10 @@ ORDER BY event.position;
 
 -- name: count_gaps
 SELECT count(*) FROM audit_trail.stream_reset;
+
+-- name: next_offsets
+SELECT
+    stream,
+    next_offset
+FROM audit_trail.kafka_stream
+WHERE stream = ANY(%(streams)s::uuid []);

@@ -81,6 +81,18 @@ def seek(consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> boo
     return True
 
 
+def finish_rejoin(consumer: KafkaConsumer) -> None:
+    """Have a rejoin that the last poll began, and had no time to end, ended by the next one. Before each poll.
+
+    kafka-python 3.0.12 asks anew at each poll whether it has to rejoin. Where changed metadata was the reason, it
+    says no as soon as the join is on its way, and the answer is never fetched: the member stays without partitions and
+    without heartbeats for ever. See docs/adr/0017-kafka-clients-that-stall.md.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rejoining:
+        coordinator.request_rejoin()
+
+
 def consumer_options(settings: IngestSettings) -> dict[str, Any]:
     """The settings of a KafkaConsumer."""
     return {
@@ -92,6 +104,8 @@ def consumer_options(settings: IngestSettings) -> dict[str, Any]:
         "isolation_level": "read_committed",
         "allow_auto_create_topics": False,
         "max_poll_records": settings.max_poll_records,
+        # New partitions are found, and given to members, when the metadata of the group's leader is renewed.
+        "metadata_max_age_ms": max(100, int(settings.refresh_seconds * 1000)),
         "max_partition_fetch_bytes": 4 << 20,
         "fetch_max_wait_ms": 200,
         # A rebalance waits for every member's next heartbeat.

@@ -8,52 +8,65 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from domain.errors import FencedError, UnavailableError
 from event_store.database import Database
-from ingest.assignment import Changes, Listener, consumer_options, hold, pause, resume, seek
+from ingest.assignment import Changes, Listener, consumer_options, finish_rejoin, hold, pause, resume, seek
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
+from ingest.bounded import BoundedCaller, ClientStalledError, abandon
+from ingest.broker_log import PartitionLog, Question
 from ingest.clients import connected, translated
 from ingest.continuity import Continuity
+from ingest.health import Health, Reading
 from ingest.loss_reports import report_accepted, report_losses
 from ingest.metrics import IngestMetrics
 from ingest.records import install
 from ingest.retention import RetentionWatch
 from ingest.settings import IngestSettings
+from ingest.stopped import StoppedPartitions
 from ingest.streams import Acceptance, OpenedStream, RecordsLostError, open_streams
 from ingest.topics import Topic, Topics, refuse_compacted
+from ingest.unreadable import Unreadable, report_unreadable
 
 log = structlog.get_logger(__name__)
 
+_ASK_TIMEOUT_MS = 10_000
 _CLOSE_TIMEOUT_MS = 5_000
 _COMMIT_SECONDS = 1.0
 """Kafka's own offsets are for tools that show the lag, so that one commit a second is enough."""
+_READING_SECONDS = 0.5
 
 
 @dataclass(slots=True)
 class _Position:
-    """A partition that is being read. `next` runs ahead of the store by what is decoded or in flight."""
+    """A partition that is being read. `next` runs ahead of the store by what is decoded or in flight.
+
+    `stored` is what the store has.
+    """
 
     topic_id: UUID
     stream: UUID
     next: int
+    stored: int
 
 
 class RecordSource:
     """The partitions that this process reads, from the store's offsets on.
 
-    Not for several threads. `poll`, `keep_alive` and `settle` raise `UnavailableError` when this source is no longer
-    of use and a new one has to be made, and `LogInconsistentError` or `ConfigurationError` (stop).
+    Not for several threads. Calls that wait for the client are bounded in time. `poll`, `keep_alive` and `settle` raise
+    `UnavailableError` when this source is no longer of use and a new one has to be made (`ClientStalledError` when the
+    client stopped without an error of Kafka), and `LogInconsistentError` or `ConfigurationError` (stop).
     """
 
     def __init__(
@@ -63,6 +76,9 @@ class RecordSource:
         topics: Topics,
         metrics: IngestMetrics,
         accepted: Acceptance | None = None,
+        health: Health | None = None,
+        *,
+        client: int = 1,
     ) -> None:
         """`accepted`: who accepts losses in advance; without it a loss raises `RecordsLostError`."""
         self._settings = settings
@@ -84,8 +100,21 @@ class RecordSource:
         self._missing: set[str] = set()
         self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_at = 0.0
+        self._health = health or Health()
+        self._client = client
+        self._reading_at = 0.0
+        self._not_opened: str | None = None
+        self._ends: dict[TopicPartition, int] = {}
+        self._stopped = StoppedPartitions(metrics)
+        self._unreadable: deque[Unreadable] = deque()
         install()
-        self._consumer = connected(KafkaConsumer, consumer_options(settings))
+        self._call = BoundedCaller("kafka-consumer", 2 * settings.stall_seconds)
+        try:
+            self._consumer = self._call(lambda: connected(KafkaConsumer, consumer_options(settings)))
+        except BaseException:
+            self._call.close()
+            raise
+        report_unreadable(self._consumer, self._unreadable.append)
         self._continuity.watch(self._consumer)
         self._listener = Listener(self._consumer, self._changes)
 
@@ -102,6 +131,8 @@ class RecordSource:
         self._refresh_at = time.monotonic() + self._settings.refresh_seconds
         try:
             self._refresh()
+        except ClientStalledError:
+            raise
         except UnavailableError as exc:
             log.warning("topics_not_refreshed", error=str(exc))
 
@@ -113,6 +144,7 @@ class RecordSource:
             self._topics.create(tuple(sorted(self._missing)))
             found = self._topics.describe(names)
         self._look_at_configs(found)
+        self._look_at_sizes()
         self.reopen(
             partition
             for partition, position in self._positions.items()
@@ -125,8 +157,10 @@ class RecordSource:
 
     def poll(self, seconds: float) -> list[Polled]:
         """What has come, at most `max_poll_records` records; waits up to `seconds` for some."""
+        self._stopped.try_again(self._consumer)
         records = self._guarded_poll(seconds)
         self._take_changes()
+        self._stop_unreadable()
         polled = []
         for partition, rows in records.items():
             position = self._positions.get(partition)
@@ -135,6 +169,7 @@ class RecordSource:
             polled.append(self._polled(partition, position, rows[-1].offset + 1, rows))
         polled = polled or self._marks()
         self._look_for_holes()
+        self._tell_reading()
         return polled
 
     def _polled(
@@ -143,6 +178,7 @@ class RecordSource:
         """All that lies before offset `following`, which becomes the partition's position."""
         mark = self._continuity.mark(partition, following - 1)
         start, position.next = position.next, following
+        self._stopped.read_to(partition, following)
         return Polled(partition, position.topic_id, position.stream, start, following, rows, mark)
 
     def _look_for_holes(self) -> None:
@@ -157,7 +193,9 @@ class RecordSource:
         pause(self._consumer, self._consumer.assignment())
         self._guarded_poll(seconds)
         self._take_changes()
-        resume(self._consumer, self._positions)
+        self._stop_unreadable()
+        self._tell_reading()
+        resume(self._consumer, self._positions.keys() - self._stopped.paused)
 
     def settle(self) -> None:
         """Open the streams of the partitions that wait for it, seek to their offsets and resume them.
@@ -166,15 +204,19 @@ class RecordSource:
         """
         try:
             self._open(self._unsettled & self._consumer.assignment())
+        except ClientStalledError:
+            raise
         except (UnavailableError, FencedError) as exc:
             delay = self._backoff.next()
             self._settle_at = time.monotonic() + delay
             self._metrics.retried("open")
+            self._not_opened = str(exc)
             log.warning(
                 "partitions_wait", error=str(exc), partitions=len(self._unsettled), seconds=round(delay, 1)
             )
         else:
             self._backoff.reset()
+            self._not_opened = None
 
     def reopen(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget how far `partitions` were read: `settle` will read on from the store's offsets."""
@@ -187,29 +229,66 @@ class RecordSource:
     def committed(self, batch: Batch) -> None:
         """Tell Kafka, for the tools that show lag, that `batch` is in the store."""
         for part in batch.polled:
-            if part.partition in self._positions:
+            position = self._positions.get(part.partition)
+            if position is not None:
+                position.stored = part.next
                 self._commits[part.partition] = OffsetAndMetadata(part.next, "", -1)
                 self._measure_lag(part)
         if time.monotonic() >= self._commit_at and self._commits:
             self._commit_at = time.monotonic() + _COMMIT_SECONDS
-            self._consumer.commit_async(self._commits)
+            with self._guarded():
+                self._call(partial(self._consumer.commit_async, self._commits))
             self._commits = {}
 
     def close(self) -> None:
-        """Leave the group, after a last commit of Kafka's offsets when that is quick."""
+        """Leave the group, after a last commit of Kafka's offsets when that is quick. Never raises, never hangs."""
         try:
             if self._commits:
-                self._consumer.commit(self._commits, timeout_ms=_CLOSE_TIMEOUT_MS)
-        except KafkaError as exc:
+                self._call(lambda: self._consumer.commit(self._commits, timeout_ms=_CLOSE_TIMEOUT_MS))
+        except (KafkaError, ClientStalledError) as exc:
             log.info("kafka_offsets_not_committed", error=type(exc).__name__)
         finally:
-            self._consumer.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+            abandon(self._consumer, autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
+            self._call.close()
+            for partition in self._positions:
+                self._metrics.forget_lag(partition.topic, partition.partition)
+            for partition in self._stopped.words():
+                self._stopped.forget(partition)
+            self._metrics.partitions(0, 0)
 
     def _guarded_poll(self, seconds: float) -> dict[TopicPartition, list[Any]]:
         records: dict[TopicPartition, list[Any]] = {}
+        finish_rejoin(self._consumer)
         with self._guarded():
-            records |= self._consumer.poll(timeout_ms=int(seconds * 1000))
+            records |= self._call(lambda: self._consumer.poll(timeout_ms=int(seconds * 1000)))
         return records
+
+    def _stop_unreadable(self) -> None:
+        while self._unreadable:
+            unreadable = self._unreadable.popleft()
+            if unreadable.partition in self._positions:
+                self._stopped.stop(self._consumer, unreadable)
+
+    def _tell_reading(self) -> None:
+        """Tell the watchdog, and whoever asks for readiness, what is read."""
+        self._health.came_round()
+        if time.monotonic() < self._reading_at:
+            return
+        self._reading_at = time.monotonic() + _READING_SECONDS
+        positions = self._positions
+        reading = Reading(
+            self._client,
+            self._call(self._consumer.group_metadata).member_id,
+            frozenset(self._subscribed if self._settings.assignment == "group" else self._settings.topics),
+            frozenset(self._consumer.assignment() or ()),
+            {partition: position.next for partition, position in positions.items()},
+            {partition: position.stored for partition, position in positions.items()},
+            self._stopped.words(),
+            frozenset(self._missing),
+            self._not_opened,
+        )
+        self._metrics.partitions(len(reading.assigned), len(reading.next))
+        self._health.reading = reading
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -222,10 +301,6 @@ class RecordSource:
             )
         except OffsetOutOfRangeError:
             self._doubt(dict.fromkeys(self._positions))
-        except CorruptRecordError as exc:
-            # The client can't go on over such a record; it is not skipped, so a new client will meet it again.
-            log.warning("record_unreadable", error=type(exc).__name__, partitions=_names(self._positions))
-            raise UnavailableError("a record can't be read by the Kafka client") from exc
         except KafkaError as exc:
             raise translated(exc) from exc
 
@@ -241,11 +316,20 @@ class RecordSource:
         """
         polled: list[Polled] = []
         with self._guarded():
-            for partition, position in self._positions.items():
-                at = self._consumer.position(partition, timeout_ms=0) if self._reads(partition) else None
-                if at is not None and at > position.next:
+            for partition, at in self._call(self._reached):
+                position = self._positions[partition]
+                if at > position.next:
                     polled.append(self._polled(partition, position, at))
         return polled
+
+    def _reached(self) -> list[tuple[TopicPartition, int]]:
+        """The client's position in each open partition."""
+        found = [
+            (partition, self._consumer.position(partition, timeout_ms=0))
+            for partition in self._positions
+            if self._reads(partition)
+        ]
+        return [(partition, at) for partition, at in found if at is not None]
 
     def _reads(self, partition: TopicPartition) -> bool:
         return partition in self._consumer.assignment()
@@ -259,7 +343,7 @@ class RecordSource:
                 self._database,
                 found,
                 known,
-                lambda questions: self._topics.logs(found, questions),
+                partial(self._logs, found),
                 doubted=self._doubted,
                 with_holes=self._with_holes,
                 accepted=self._accepted,
@@ -274,6 +358,13 @@ class RecordSource:
         if known != partitions:
             raise UnavailableError("a topic is gone")
 
+    def _logs(
+        self, topics: Mapping[str, Topic], questions: Mapping[TopicPartition, Question]
+    ) -> dict[TopicPartition, PartitionLog]:
+        logs = self._topics.logs(topics, questions)
+        self._ends = {partition: each.end for partition, each in logs.items()}
+        return logs
+
     def _read_on(self, found: dict[str, Topic], streams: dict[TopicPartition, OpenedStream]) -> None:
         """Seek to the store's offsets and fetch again."""
         self._continuity.accept({partition: each.accepted_holes for partition, each in streams.items()})
@@ -282,8 +373,10 @@ class RecordSource:
             if not seek(self._consumer, partition, stream.next_offset):
                 continue
             self._positions[partition] = _Position(
-                found[partition.topic].id, stream.stream, stream.next_offset
+                found[partition.topic].id, stream.stream, stream.next_offset, stream.next_offset
             )
+            lag = max(0, self._ends.get(partition, 0) - stream.next_offset)
+            self._metrics.lag(partition.topic, partition.partition, lag)
             log.info(
                 "partition_opened",
                 topic=partition.topic,
@@ -292,6 +385,21 @@ class RecordSource:
             )
         self._unsettled -= streams.keys()
         resume(self._consumer, self._positions.keys() & streams.keys())
+        self._stopped.reopened(streams)
+
+    def _look_at_sizes(self) -> None:
+        """How much of what Kafka keeps is not read, where it keeps so many bytes."""
+        limited = self._retention.limited_in_size(self._positions)
+        if not limited:
+            return
+        with self._guarded():
+            firsts = self._call(
+                lambda: self._consumer.beginning_offsets(limited, timeout_ms=_ASK_TIMEOUT_MS)
+            )
+            for partition, first in firsts.items():
+                end = self._consumer.highwater(partition) if self._reads(partition) else None
+                if end is not None:
+                    self._retention.kept(partition, first, self._positions[partition].next, end)
 
     def _look_at_configs(self, found: dict[str, Topic]) -> None:
         """Raises `ConfigurationError` for a compacted topic."""
@@ -306,6 +414,8 @@ class RecordSource:
                 if self._positions.pop(partition, None) is not None:
                     self._metrics.forget_lag(partition.topic, partition.partition)
                 self._commits.pop(partition, None)
+                if not assigned:
+                    self._stopped.forget(partition)
             self._unsettled = self._unsettled | partitions if assigned else self._unsettled - partitions
             self._settle_at = 0.0
             log.info(
@@ -319,11 +429,13 @@ class RecordSource:
         """
         if wanted == self._subscribed:
             return
-        if self._subscribed:
-            self._consumer.unsubscribe()
-            self._changes.append((False, set(self._positions) | self._unsettled))
-        if wanted:
-            self._consumer.subscribe(topics=sorted(wanted), listener=self._listener)
+        with self._guarded():
+            if self._subscribed:
+                self._call(self._consumer.unsubscribe)
+                self._changes.append((False, set(self._positions) | self._unsettled))
+            if wanted:
+                topics = sorted(wanted)
+                self._call(lambda: self._consumer.subscribe(topics=topics, listener=self._listener))
         self._subscribed = wanted
 
     def _assign(self, found: dict[str, Topic]) -> None:
@@ -333,7 +445,8 @@ class RecordSource:
         before = self._consumer.assignment() or set()
         if wanted == before:
             return
-        self._consumer.assign(sorted(wanted))
+        with self._guarded():
+            self._call(partial(self._consumer.assign, sorted(wanted)))
         hold(self._consumer, wanted - before)
         if before - wanted:
             self._changes.append((False, before - wanted))

@@ -12,8 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.fetcher import Fetcher
+from kafka import TopicPartition
 
 from event_store.streams import AcceptedHole
 
@@ -82,18 +81,9 @@ class Continuity:
         self._seen: dict[TopicPartition, deque[_Seen]] = defaultdict(deque)
         self._holes: set[TopicPartition] = set()
 
-    def watch(self, consumer: KafkaConsumer) -> None:
-        """Look at each batch of `consumer` from now on. The client offers no hook: its class of fetches is replaced."""
-        watching = self
-
-        class WatchedRecords(Fetcher.PartitionRecords):
-            """What one fetch gave of a partition, up to the first hole."""
-
-            def __init__(self, fetch_offset: int, tp: TopicPartition, records: Any, **options: Any) -> None:
-                watched = _Watched(watching, tp, fetch_offset, records)
-                super().__init__(fetch_offset, tp, watched, **options)  # type: ignore[no-untyped-call]
-
-        setattr(consumer._fetcher, Fetcher.PartitionRecords.__name__, WatchedRecords)
+    def watched(self, partition: TopicPartition, fetch_offset: int, records: Any) -> Watched:
+        """The batches `records` of one fetch that begins at `fetch_offset`, looked at as they are taken."""
+        return Watched(self, partition, fetch_offset, records)
 
     def accept(self, accepted: Mapping[TopicPartition, Collection[AcceptedHole]]) -> None:
         """These holes are known. They stay so until the partition is opened again."""
@@ -129,7 +119,7 @@ class Continuity:
         return True
 
 
-class _Watched:
+class Watched:
     """The batches of one fetch, as the client takes them: one after the other."""
 
     def __init__(

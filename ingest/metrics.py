@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import get_args
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from domain.errors import Reason
 from event_store.append import Appended
 from ingest.batch import Batch, Counters
+from ingest.bounded import Cause
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -48,7 +50,27 @@ class IngestMetrics:
         )
         self._lag = Gauge(
             "audit_trail_ingest_lag_records",
-            "Offsets in Kafka that are not committed here.",
+            "Offsets in Kafka that are not in the store: of partitions read here, and of those that nobody reads.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self._client_restarts = Counter(
+            "audit_trail_ingest_client_restarts",
+            "Kafka clients that were replaced because they had stopped in silence.",
+            ["cause"],
+            registry=registry,
+        )
+        for cause in get_args(Cause):
+            self._client_restarts.labels(cause)
+        self._assigned = Gauge(
+            "audit_trail_ingest_partitions_assigned", "Partitions that are assigned here.", registry=registry
+        )
+        self._open = Gauge(
+            "audit_trail_ingest_partitions_open", "Partitions that are read here.", registry=registry
+        )
+        self._stopped = Gauge(
+            "audit_trail_ingest_partition_stopped",
+            "Partitions that stand at a record that can't be read; the value is its offset.",
             ["topic", "partition"],
             registry=registry,
         )
@@ -112,6 +134,24 @@ class IngestMetrics:
     def retried(self, service: str) -> None:
         """Count a wait for `database` or `kafka`."""
         self._retries.labels(service).inc()
+
+    def client_restarted(self, cause: str) -> None:
+        """Count a Kafka client that was given up."""
+        self._client_restarts.labels(cause).inc()
+
+    def partitions(self, assigned: int, opened: int) -> None:
+        """Set how many partitions are assigned here, and how many of them are open."""
+        self._assigned.set(assigned)
+        self._open.set(opened)
+
+    def partition_stopped(self, topic: str, partition: int, offset: int) -> None:
+        """A partition stands at a record that can't be read."""
+        self._stopped.labels(topic, str(partition)).set(offset)
+
+    def partition_goes_on(self, topic: str, partition: int) -> None:
+        """A partition that was stopped is read again, or is read by another process now."""
+        with suppress(KeyError):
+            self._stopped.remove(topic, str(partition))
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Set how far a partition is behind."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -14,16 +16,22 @@ from event_store.signing import HeadSigner
 from ingest.appender import Appender
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Counters, decode_batch
+from ingest.bounded import ClientStalledError
 from ingest.consumer import RecordSource
+from ingest.health import Health
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
 from ingest.streams import Acceptance, RecordsLostError, own_source
 from ingest.topics import Topics
+from ingest.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.2
 _ALIVE_SECONDS = 0.5
+_MOST_RESTARTS = 5
+_RESTARTS_SECONDS = 600.0
+"""A client that stalls more than `_MOST_RESTARTS` times in this time is not helped by another one in this process."""
 
 
 class Ingest:
@@ -51,12 +59,22 @@ class Ingest:
         self._metrics = IngestMetrics(registry)
         decision = settings.decision()
         self._accepted = decision and Acceptance(decision, own_source(), signer)
+        self._health = Health()
+        self._clients = 0
+        self._restarts: deque[float] = deque(maxlen=_MOST_RESTARTS)
         self._stopping = threading.Event()
 
     @property
     def counters(self) -> Counters:
         """What this process has committed so far."""
         return self._metrics.counters
+
+    def problems(self) -> list[str]:
+        """What keeps this process from reading and storing all that it should, in words; empty when it is ready.
+
+        Cheap, and for any thread: it waits for nothing and asks nobody.
+        """
+        return self._health.problems()
 
     def stop(self) -> None:
         """Ask `run` to end: it finishes the append in flight, leaves the group and returns. For signal handlers too."""
@@ -67,6 +85,7 @@ class Ingest:
 
         Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator has to look. `RecordsLostError` is
         raised `linger_seconds` late, or at `stop`, so that the metrics of what is lost are collected before the end.
+        Raises `UnavailableError` when Kafka clients stall again and again: a supervisor should start this process anew.
         """
         try:
             self._run()
@@ -81,30 +100,66 @@ class Ingest:
         appender = Appender(self._database, self._signer, topics, self._metrics, self._stopping)
         backoff = Backoff()
         checked = False
+        watchdog = Watchdog(self._settings, self._database, self._metrics, self._health)
+        watchdog.start()
+        self._health.running(True)
         try:
             while not self._stopping.is_set():
                 try:
                     if not checked:
                         self._check()
                         checked = True
-                    self._run_source(
-                        RecordSource(self._settings, self._database, topics, self._metrics, self._accepted),
-                        appender,
-                        backoff,
-                    )
+                    self._run_source(self._source(topics), appender, backoff)
+                except ClientStalledError as exc:
+                    self._replace_client(exc)
                 except UnavailableError as exc:
                     delay = backoff.next()
                     self._metrics.retried("start" if not checked else "kafka")
+                    self._health.waits = str(exc)
+                    self._health.came_round()
                     log.warning("ingest_waits", error=str(exc), seconds=round(delay, 1))
                     self._stopping.wait(delay)
         finally:
+            self._health.running(False)
+            watchdog.stop()
             appender.close()
             topics.close()
             log.info("ingest_stopped", counters=str(self.counters))
 
+    def _source(self, topics: Topics) -> RecordSource:
+        self._clients += 1
+        self._health.new_client()
+        source = RecordSource(
+            self._settings,
+            self._database,
+            topics,
+            self._metrics,
+            self._accepted,
+            self._health,
+            client=self._clients,
+        )
+        self._health.waits = None
+        return source
+
+    def _replace_client(self, stalled: ClientStalledError) -> None:
+        """Count a stalled client. Raises `UnavailableError` when there were too many of late."""
+        self._metrics.client_restarted(stalled.cause)
+        log.error(
+            "kafka_client_replaced", cause=stalled.cause, error=str(stalled), exc_info=stalled.__cause__
+        )
+        self._health.waits = f"the Kafka client is being replaced: {stalled}"
+        now = time.monotonic()
+        if len(self._restarts) == _MOST_RESTARTS and now - self._restarts[0] < _RESTARTS_SECONDS:
+            raise UnavailableError(
+                f"the Kafka client stalled {_MOST_RESTARTS + 1} times within {_RESTARTS_SECONDS / 60:.0f} minutes"
+                f" ({stalled.cause}: {stalled}): ending, so that a supervisor starts this process anew"
+            ) from stalled
+        self._restarts.append(now)
+
     def _run_source(self, source: RecordSource, appender: Appender, backoff: Backoff) -> None:
         try:
             while not self._stopping.is_set():
+                self._health.raise_if_stalled()
                 source.refresh()
                 if source.unsettled:
                     self._finish(source, appender, None)
@@ -128,6 +183,7 @@ class Ingest:
             return True
         try:
             if not appender.wait(_ALIVE_SECONDS):
+                self._health.append_waits(True)
                 while not appender.wait(0):
                     source.keep_alive(_ALIVE_SECONDS)
         except FencedError as exc:
@@ -135,5 +191,7 @@ class Ingest:
             self._metrics.fenced()
             source.reopen(batch.partitions | (following.partitions if following else set()))
             return False
+        finally:
+            self._health.append_waits(False)
         source.committed(batch)
         return True

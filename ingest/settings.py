@@ -34,6 +34,10 @@ class IngestSettings(Struct, frozen=True, kw_only=True):
     """Partitions of a topic that `create_topics` makes."""
     refresh_seconds: float = 5.0
     """How often to look for new partitions and for topics that were made again."""
+    watch_seconds: float = 5.0
+    """How often the watchdog compares what the broker says with what is read here."""
+    stall_seconds: float = 30.0
+    """How long partitions may stand still without a reason before the Kafka client is replaced."""
     publish_timeout_seconds: float = 30.0
     client: Mapping[str, Any] = field(default_factory=dict)
     """Options for every Kafka client: `security_protocol`, `ssl_*`, `sasl_*`."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
@@ -17,13 +18,17 @@ from kafka.errors import (
 )
 
 from domain.errors import ConfigurationError, UnavailableError
+from ingest.bounded import BoundedCaller, ClientStalledError, abandon
 from ingest.broker_log import BrokerLog, PartitionLog, Question, describe_configs
 from ingest.clients import connected, translated
 from ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 _REQUEST_TIMEOUT_MS = 10_000
+_CALL_SECONDS = 30.0
 _NO_ID = UUID(int=0)
 
 
@@ -75,6 +80,7 @@ class Topics:
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
         self._admin: KafkaAdminClient | None = None
+        self._caller: BoundedCaller | None = None
         self._lock = threading.Lock()
 
     def describe(self, names: tuple[str, ...]) -> dict[str, Topic]:
@@ -83,8 +89,8 @@ class Topics:
             return {}
         with self._lock:
             try:
-                answer = self._client().describe_topics(list(names))
-            except KafkaError as exc:
+                answer = self._call(lambda: self._client().describe_topics(list(names)))
+            except (KafkaError, ClientStalledError) as exc:
                 raise self._translated(exc) from exc
         return {row["name"]: _topic(row) for row in answer if row["error_code"] == 0 and row["partitions"]}
 
@@ -95,14 +101,14 @@ class Topics:
             return {}
         with self._lock:
             try:
-                found = describe_configs(self._client(), wanted)
+                found = self._call(lambda: describe_configs(self._client(), wanted))
             except TopicAuthorizationFailedError as exc:
                 raise ConfigurationError(
                     f"Kafka does not tell how it keeps topic {exc}: grant DescribeConfigs on it to this client"
                 ) from exc
             except UnknownTopicOrPartitionError:
                 return {}  # gone since; the next look finds out
-            except KafkaError as exc:
+            except (KafkaError, ClientStalledError) as exc:
                 raise self._translated(exc) from exc
         return {name: TopicConfig.of(values) for name, values in found.items()}
 
@@ -117,14 +123,14 @@ class Topics:
             return {}
         with self._lock:
             try:
-                before = self._leaders(topics)
+                before = self._call(lambda: self._leaders(topics))
                 broker = BrokerLog(self._client(), {at: leader for at, (_, leader) in before.items()})
                 logs = {
-                    at: broker.describe(topics[at.topic].id, at, question)
+                    at: self._call(partial(broker.describe, topics[at.topic].id, at, question))
                     for at, question in questions.items()
                 }
-                after = self._leaders(topics)
-            except KafkaError as exc:
+                after = self._call(lambda: self._leaders(topics))
+            except (KafkaError, ClientStalledError) as exc:
                 raise self._translated(exc) from exc
         for at in questions:
             if before.get(at, (None, -1)) != after.get(at) or before[at][0] != topics[at.topic].id:
@@ -144,15 +150,14 @@ class Topics:
 
     def create(self, names: tuple[str, ...]) -> None:
         """Make the topics that do not exist, with one replica and the setting's number of partitions."""
+        new = {"num_partitions": self._settings.partitions, "replication_factor": 1}
         for name in names:
             with self._lock:
                 try:
-                    self._client().create_topics(
-                        {name: {"num_partitions": self._settings.partitions, "replication_factor": 1}}
-                    )
+                    self._call(lambda name=name: self._client().create_topics({name: new}))  # type: ignore[misc]
                 except TopicAlreadyExistsError:
                     continue
-                except KafkaError as exc:
+                except (KafkaError, ClientStalledError) as exc:
                     raise self._translated(exc) from exc
             log.info("topic_created", topic=name, partitions=self._settings.partitions)
 
@@ -167,14 +172,23 @@ class Topics:
             self._admin = connected(KafkaAdminClient, options | self._settings.client_options())
         return self._admin
 
-    def _forget(self) -> None:
-        if self._admin is not None:
-            self._admin.close()
-            self._admin = None
+    def _call(self, call: Callable[[], T]) -> T:
+        if self._caller is None:
+            self._caller = BoundedCaller("kafka-topics", _CALL_SECONDS)
+        return self._caller(call)
 
-    def _translated(self, exc: KafkaError) -> UnavailableError | ConfigurationError:
+    def _forget(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            abandon(admin)
+        caller, self._caller = self._caller, None
+        if caller is not None:
+            caller.close()
+
+    def _translated(self, exc: KafkaError | ClientStalledError) -> UnavailableError | ConfigurationError:
+        """The error in our words. This connection is made anew by itself, which costs the consumer nothing."""
         self._forget()
-        return translated(exc)
+        return UnavailableError(str(exc)) if isinstance(exc, ClientStalledError) else translated(exc)
 
 
 def _topic(row: dict[str, Any]) -> Topic:

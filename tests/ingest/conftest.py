@@ -90,8 +90,13 @@ class Running:
         end = time.monotonic() + seconds
         while not condition():
             assert self._thread.is_alive(), f"ingest ended: {self.error!r}"
-            assert time.monotonic() < end, f"waited in vain; {self.ingest.counters}"
+            assert time.monotonic() < end, f"waited in vain; {self.ingest.counters}; {self.ingest.problems()}"
             time.sleep(0.02)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread.is_alive()
 
     def join(self, seconds: float = 30) -> None:
         """Wait for its end."""

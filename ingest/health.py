@@ -1,0 +1,154 @@
+"""What the threads of one ingest know of its state, and the problems that follow from it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from kafka import TopicPartition
+
+from ingest.bounded import ClientStalledError
+
+_LOOP_SECONDS = 30.0
+_BROKER_SECONDS = 60.0
+_WAIT_SECONDS = 10.0
+"""A batch takes the database well below a second, and a rebalance a few."""
+_SHOWN = 10
+
+
+class Reading(NamedTuple):
+    """What a source reads at one moment. `client` counts the Kafka clients of this process.
+
+    `next` is the offset from which each open partition is polled next, `stored` the first one that is not in the event
+    store. `stopped` has the reason in words.
+    """
+
+    client: int = 0
+    member: str | None = None
+    subscribed: frozenset[str] = frozenset()
+    assigned: frozenset[TopicPartition] = frozenset()
+    next: Mapping[TopicPartition, int] = {}
+    stored: Mapping[TopicPartition, int] = {}
+    stopped: Mapping[TopicPartition, str] = {}
+    missing: frozenset[str] = frozenset()
+    not_opened: str | None = None
+    """Why partitions could not be opened at the last try."""
+
+    @property
+    def closed(self) -> frozenset[TopicPartition]:
+        """Partitions that are assigned and not open."""
+        return self.assigned - self.next.keys()
+
+
+class Health:
+    """Written by the loop and the watchdog, read by anybody. Each attribute is replaced as a whole."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stalled: ClientStalledError | None = None
+        self._came_round = time.monotonic()
+        self._append_waits: float | None = None
+        self._running = False
+        self.reading: Reading | None = None
+        self.waits: str | None = None
+        self.broker_seen: float | None = None
+        self.broker_error: str | None = None
+        self.database_error: str | None = None
+        self.findings: tuple[str, ...] = ()
+
+    @property
+    def appends_late(self) -> bool:
+        """Whether a batch waits for the database, so that nothing is fetched."""
+        return self._append_waits is not None
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago the loop came round last."""
+        return time.monotonic() - self._came_round
+
+    def running(self, running: bool) -> None:
+        """The loop has begun or ended."""
+        self._running = running
+        self.came_round()
+
+    def came_round(self) -> None:
+        """The loop is alive."""
+        self._came_round = time.monotonic()
+
+    def append_waits(self, waits: bool) -> None:
+        """Whether the batch in hand is still not committed."""
+        if not waits:
+            self._append_waits = None
+        elif self._append_waits is None:
+            self._append_waits = time.monotonic()
+
+    def client_stalled(self, client: int, error: ClientStalledError) -> None:
+        """The watchdog wants another Kafka client than this one."""
+        with self._lock:
+            if self.reading is not None and self.reading.client == client:
+                self._stalled = error
+
+    def new_client(self) -> None:
+        """A new client is being made: what was said of the last one is void."""
+        with self._lock:
+            self._stalled = self.reading = None
+
+    def raise_if_stalled(self) -> None:
+        """Raise what the watchdog found, once."""
+        with self._lock:
+            stalled, self._stalled = self._stalled, None
+        if stalled is not None:
+            raise stalled
+
+    def problems(self) -> list[str]:
+        """What keeps this process from reading and storing everything that it should, in words. Empty when ready."""
+        if not self._running:
+            return ["ingest does not run"]
+        return [*self._of_the_loop(), *self._of_partitions(), *self._of_services(), *self.findings]
+
+    def _of_the_loop(self) -> list[str]:
+        problems = [self.waits] if self.waits else []
+        if self.silent_seconds > _LOOP_SECONDS:
+            problems.append(f"the ingest loop has not come round for {self.silent_seconds:.0f} s")
+        since = self._append_waits
+        if since is not None and time.monotonic() - since > _WAIT_SECONDS:
+            problems.append(
+                f"a batch waits for the database for {time.monotonic() - since:.0f} s: see append_waits in the log"
+            )
+        return problems
+
+    def _of_partitions(self) -> list[str]:
+        reading = self.reading
+        if reading is None:
+            return ["not connected to Kafka yet"]
+        problems = [f"topic {name} does not exist" for name in sorted(reading.missing)]
+        if reading.closed:
+            why = f": {reading.not_opened}" if reading.not_opened else ""
+            problems.append(f"assigned and not open: {names(reading.closed)}{why}")
+        problems.extend(reading.stopped.values())
+        return problems
+
+    def _of_services(self) -> list[str]:
+        problems = []
+        if self.database_error:
+            problems.append(f"the database: {self.database_error}")
+        seen = self.broker_seen
+        if seen is None:
+            problems.append(
+                f"Kafka: {self.broker_error or 'the group and the topics were not looked at yet'}"
+            )
+        elif time.monotonic() - seen > _BROKER_SECONDS:
+            problems.append(
+                f"Kafka: no answer for {time.monotonic() - seen:.0f} s ({self.broker_error or 'no error'})"
+            )
+        return problems
+
+
+def names(partitions: AbstractSet[TopicPartition]) -> str:
+    """``topic-partition`` of each, shortened."""
+    found = sorted(f"{partition.topic}-{partition.partition}" for partition in partitions)
+    rest = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + rest

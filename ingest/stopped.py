@@ -1,0 +1,104 @@
+"""The partitions that stand at a record which can't be read, and when each is tried again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+from kafka import KafkaConsumer, TopicPartition
+
+from ingest.assignment import pause, resume
+from ingest.metrics import IngestMetrics
+from ingest.unreadable import Unreadable, forget_fetched
+
+log = structlog.get_logger(__name__)
+
+FIRST_SECONDS = 1.0
+LAST_SECONDS = 60.0
+"""Each try fetches the damaged batch again, up to 4 MiB. Who has restored it need not wait for long."""
+
+
+@dataclass(slots=True)
+class _Stopped:
+    offset: int
+    error: str
+    delay: float
+    retry_at: float | None
+    """None while it is being tried."""
+
+
+class StoppedPartitions:
+    """Stops a partition alone, so that the others go on. Not for several threads.
+
+    Nothing is skipped: the partition goes on when the record can be read, or when an operator accepts the gap.
+    """
+
+    def __init__(self, metrics: IngestMetrics) -> None:
+        self._metrics = metrics
+        self._stopped: dict[TopicPartition, _Stopped] = {}
+
+    @property
+    def paused(self) -> set[TopicPartition]:
+        """The partitions that are not fetched now."""
+        return {partition for partition, it in self._stopped.items() if it.retry_at is not None}
+
+    def words(self) -> dict[TopicPartition, str]:
+        """Of each stopped partition, where it stands and what to do."""
+        return {
+            partition: (
+                f"{partition.topic}-{partition.partition} is stopped at offset {it.offset} ({it.error}):"
+                " restore the replica from a good one, or accept the gap"
+            )
+            for partition, it in self._stopped.items()
+        }
+
+    def stop(self, consumer: KafkaConsumer, unreadable: Unreadable) -> None:
+        """Fetch no more of a partition until it is time to try again."""
+        partition = unreadable.partition
+        pause(consumer, (partition,))
+        before = self._stopped.get(partition)
+        same = before is not None and before.offset == unreadable.offset
+        delay = min(before.delay * 2, LAST_SECONDS) if same and before is not None else FIRST_SECONDS
+        error = type(unreadable.error).__name__
+        self._stopped[partition] = _Stopped(unreadable.offset, error, delay, time.monotonic() + delay)
+        self._metrics.partition_stopped(partition.topic, partition.partition, unreadable.offset)
+        log.error(
+            "partition_stopped",
+            topic=partition.topic,
+            partition=partition.partition,
+            offset=unreadable.offset,
+            error=error,
+            hint="the record is damaged in Kafka: restore the replica from a good one, or accept the gap",
+            tried_again_in_seconds=round(delay, 1),
+        )
+
+    def try_again(self, consumer: KafkaConsumer) -> None:
+        """Fetch the partitions again whose time has come."""
+        now = time.monotonic()
+        for partition, it in self._stopped.items():
+            if it.retry_at is not None and now >= it.retry_at:
+                it.retry_at = None
+                forget_fetched(consumer, partition)
+                resume(consumer, (partition,))
+
+    def reopened(self, partitions: Iterable[TopicPartition]) -> None:
+        """These are fetched again, from the store's offset."""
+        for partition in partitions:
+            if partition in self._stopped:
+                self._stopped[partition].retry_at = None
+
+    def read_to(self, partition: TopicPartition, following: int) -> None:
+        """A partition was read up to `following`: it goes on if that is behind the record where it stood."""
+        it = self._stopped.get(partition)
+        if it is not None and following > it.offset:
+            self.forget(partition)
+            log.info(
+                "partition_goes_on", topic=partition.topic, partition=partition.partition, offset=following
+            )
+
+    def forget(self, partition: TopicPartition) -> None:
+        """It is readable again, or another process reads it."""
+        if self._stopped.pop(partition, None) is not None:
+            self._metrics.partition_goes_on(partition.topic, partition.partition)

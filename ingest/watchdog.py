@@ -1,0 +1,232 @@
+"""Compares what the broker says with what is read here, and has a Kafka client replaced that has stopped in silence.
+
+It runs on a thread of its own and asks the broker on a connection of its own, so that nothing that stalls the
+consumer can stall it. A single look proves nothing: a rebalance, a slow join or a busy machine look the same
+for some seconds. So the same kind of finding has to be made at every look for `stall_seconds`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+
+import structlog
+from kafka import TopicPartition
+
+from domain.errors import AuditTrailError
+from event_store.database import Database
+from event_store.streams import kafka_stream_id, next_offsets
+from ingest.bounded import BoundedCaller, Cause, ClientStalledError
+from ingest.broker_view import BrokerView, BrokerWatch
+from ingest.health import Health, Reading, names
+from ingest.metrics import IngestMetrics
+from ingest.settings import IngestSettings
+
+log = structlog.get_logger(__name__)
+
+Offsets = Mapping[TopicPartition, int]
+Finding = tuple[Cause, str]
+
+_DATABASE_SECONDS = 15.0
+_ALONE = 10
+"""Times `stall_seconds`: how long one partition may stand still while others of this process move on.
+
+The client fetches partitions in turn, and a slow database makes a turn long.
+"""
+
+
+class Suspicions:
+    """Counts the looks in a row at which something was found. Not for several threads."""
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+        self._reading = 0
+        self._still: dict[TopicPartition, int] = {}
+        self._last: dict[TopicPartition, int] = {}
+
+    def reset(self) -> None:
+        """Begin anew: the last look is too long ago, or there is another client."""
+        self._reading = 0
+        self._still.clear()
+        self._last.clear()
+
+    def judge(self, view: BrokerView, reading: Reading, *, appends_late: bool) -> Finding | None:
+        """What has been wrong for long enough to replace the client, or None."""
+        found = unread(view, reading) or (None if appends_late else not_opened(reading))
+        self._reading = self._reading + 1 if found else 0
+        if found and self._reading >= self._looks:
+            return found
+        if appends_late:  # then nothing is fetched
+            self._still.clear()
+            return None
+        return self._stalled(view, reading)
+
+    def _stalled(self, view: BrokerView, reading: Reading) -> Finding | None:
+        moved = any(offset != self._last.get(partition) for partition, offset in reading.next.items())
+        behind = {
+            partition
+            for partition, offset in reading.next.items()
+            if partition not in reading.stopped
+            and offset < view.ends.get(partition, 0)
+            and offset == self._last.get(partition)
+        }
+        self._last = dict(reading.next)
+        self._still = {partition: self._still.get(partition, 0) + 1 for partition in behind}
+        limit = self._looks * (_ALONE if moved else 1)
+        late = {partition for partition, looks in self._still.items() if looks >= limit}
+        return ("fetch_stalled", f"not fetched although Kafka has more: {names(late)}") if late else None
+
+
+def unread(view: BrokerView, reading: Reading) -> Finding | None:
+    """What is wrong with who reads what; None while a rebalance is in progress, as that changes it."""
+    wanted = frozenset(partition for partition in view.partitions if partition.topic in reading.subscribed)
+    group = view.group
+    if group is None or group.rebalances or not wanted:
+        # Without a group there is nothing to compare: static assignment, or a broker that can't describe one.
+        return None
+    mine = group.members.get(reading.member or "")
+    if mine is None:
+        return "not_a_member", f"this process is no member of its group, whose state is {group.state}"
+    if mine - reading.assigned:
+        return (
+            "assignment_lost",
+            f"assigned by the group and not known here: {names(mine - reading.assigned)}",
+        )
+    if wanted - group.read:
+        return "partition_unread", f"read by no member of the group: {names(wanted - group.read)}"
+    return None
+
+
+def not_opened(reading: Reading) -> Finding | None:
+    """Partitions that are assigned here and that nothing keeps from being opened."""
+    if reading.closed and reading.not_opened is None:
+        return "partition_not_opened", f"assigned here and not opened: {names(reading.closed)}"
+    return None
+
+
+class Watchdog:
+    """Looks every `watch_seconds`, from `start` to `stop`."""
+
+    def __init__(
+        self, settings: IngestSettings, database: Database, metrics: IngestMetrics, health: Health
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._metrics = metrics
+        self._health = health
+        self._broker = BrokerWatch(settings)
+        self._suspicions = Suspicions(max(2, round(settings.stall_seconds / settings.watch_seconds)))
+        self._ask_database = BoundedCaller("database-watch", _DATABASE_SECONDS)
+        self._stopping = threading.Event()
+        self._client = 0
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        self._looked_at = time.monotonic()
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, in bounded time."""
+        self._stopping.set()
+        self._thread.join(self._settings.watch_seconds + 1)
+
+    def _run(self) -> None:
+        seconds = min(1.0, self._settings.watch_seconds)
+        while not self._stopping.wait(seconds):
+            seconds = self._settings.watch_seconds
+            try:
+                self._look()
+            except Exception:
+                # It must not end while ingest runs, whatever the client library lets through.
+                log.exception("watchdog_failed")
+                self._suspicions.reset()
+        self._broker.close()
+        self._ask_database.close()
+
+    def _look(self) -> None:
+        self._forget_after_a_pause()
+        view = self._view()
+        if view is None:
+            self._suspicions.reset()
+            return
+        reading = self._health.reading
+        stored = self._stored(view)
+        self._measure(view, reading, stored)
+        if reading is None or reading.client != self._client or self._loop_is_busy():
+            self._client = reading.client if reading is not None else 0
+            self._suspicions.reset()
+            return
+        self._health.findings = tuple(_words(view, reading))
+        found = self._suspicions.judge(view, reading, appends_late=self._health.appends_late)
+        if found is not None:
+            cause, words = found
+            self._health.client_stalled(reading.client, ClientStalledError(cause, words))
+            self._suspicions.reset()
+
+    def _loop_is_busy(self) -> bool:
+        """Whether the loop is inside one long call, so that its reading is old. Calls to Kafka are bounded."""
+        return self._health.silent_seconds > 2 * self._settings.watch_seconds
+
+    def _forget_after_a_pause(self) -> None:
+        """A process that was stopped, or a machine that slept, knows nothing of the time between."""
+        now = time.monotonic()
+        if now - self._looked_at > 3 * self._settings.watch_seconds + 10:
+            self._suspicions.reset()
+        self._looked_at = now
+
+    def _view(self) -> BrokerView | None:
+        try:
+            view = self._broker.view()
+        except AuditTrailError as exc:
+            self._health.broker_error = str(exc)
+            return None
+        self._health.broker_error = None
+        self._health.broker_seen = time.monotonic()
+        return view
+
+    def _stored(self, view: BrokerView) -> Offsets | None:
+        """The store's next offset of each partition that it knows, or None when the database does not answer."""
+        streams = {
+            kafka_stream_id(view.topic_ids[partition.topic], partition.partition): partition
+            for partition in view.partitions
+            if partition.topic in view.topic_ids
+        }
+        try:
+            found = self._ask_database(lambda: next_offsets(self._database, list(streams)))
+        except AuditTrailError as exc:
+            # A call that hangs keeps a place of the pool, so no second one is made before it has returned.
+            self._health.database_error = "no answer" if isinstance(exc, ClientStalledError) else str(exc)
+            return None
+        self._health.database_error = None
+        return {streams[stream]: offset for stream, offset in found.items()}
+
+    def _measure(self, view: BrokerView, reading: Reading | None, stored: Offsets | None) -> None:
+        """The lag of the partitions that are read here, and of those that nobody reads."""
+        if stored is None:
+            return
+        here = reading.assigned if reading is not None else frozenset()
+        if view.group is not None:
+            elsewhere = view.group.read - here
+        else:  # a static assignment has all; of a group that can't be described, others may have the rest
+            elsewhere = view.partitions - here if self._settings.assignment == "group" else frozenset()
+        for partition, end in view.ends.items():
+            if partition not in elsewhere:
+                lag = max(0, end - stored.get(partition, 0))
+                self._metrics.lag(partition.topic, partition.partition, lag)
+            else:
+                self._metrics.forget_lag(partition.topic, partition.partition)
+
+
+def _words(view: BrokerView, reading: Reading) -> Iterable[str]:
+    if view.group is not None and view.group.rebalances:
+        yield f"the consumer group is rebalancing ({view.group.state})"
+    found = unread(view, reading)
+    if found is not None:
+        yield found[1]
+    if view.group is None and view.partitions - reading.assigned:
+        # Static assignment, or a group that the broker can't describe.
+        yield f"not assigned here: {names(view.partitions - reading.assigned)}"
+    if view.without_leader:
+        yield f"without a leader in Kafka: {names(view.without_leader)}"

@@ -42,6 +42,8 @@ class Reason(StrEnum):
     TOO_DEEP = "too_deep"
     TOMBSTONE = "tombstone"
     CONFLICT = "conflict"
+    BROKEN_BATCH = "broken_batch"
+    UNSTORABLE = "unstorable"
 
 
 class RejectedError(AuditTrailError):

@@ -12,8 +12,9 @@ from uuid import UUID
 import structlog
 
 from domain.errors import FencedError, UnavailableError
-from event_store.append import Appended, NewDeadLetter, NewEvent, append
+from event_store.append import Appended, NewEvent, append
 from event_store.database import Database
+from event_store.dead_letters import NewDeadLetter
 from event_store.signing import HeadSigner
 from ingest.backoff import Backoff
 from ingest.batch import Batch

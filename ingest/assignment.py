@@ -92,7 +92,8 @@ def consumer_options(settings: IngestSettings) -> dict[str, Any]:
         "isolation_level": "read_committed",
         "allow_auto_create_topics": False,
         "max_poll_records": settings.max_poll_records,
-        "max_partition_fetch_bytes": 4 << 20,
+        "max_partition_fetch_bytes": min(4 << 20, settings.max_fetch_bytes),
+        "fetch_max_bytes": settings.max_fetch_bytes,
         "fetch_max_wait_ms": 200,
         # A rebalance waits for every member's next heartbeat.
         "heartbeat_interval_ms": 1000,

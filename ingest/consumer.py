@@ -25,7 +25,7 @@ from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
 from ingest.clients import connected, translated
 from ingest.metrics import IngestMetrics
-from ingest.records import install
+from ingest.records.fetching import bound
 from ingest.settings import IngestSettings
 from ingest.streams import Extent, open_streams
 from ingest.topics import Topic, Topics
@@ -72,8 +72,8 @@ class RecordSource:
         self._missing: set[str] = set()
         self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_at = 0.0
-        install()
         self._consumer = connected(KafkaConsumer, consumer_options(settings))
+        bound(self._consumer, settings.limits)
         self._listener = Listener(self._consumer, self._changes)
 
     @property

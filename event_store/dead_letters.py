@@ -22,6 +22,12 @@ from event_store.statements import load
 _NAMESPACE = UUID("5f0f7f0e-4a0e-4a52-8f0c-6f3f8a3f2d11")
 _SQL = load(__package__, "dead_letters.sql")
 
+_COPY = (
+    "COPY audit_trail.dead_letter"
+    ' (stream, topic, partition, "offset", timestamp, key, value, headers, reason, field, message,'
+    " value_size, value_sha256, key_size, key_sha256, headers_size, headers_sha256, last_offset, codec, record_count)"
+    " FROM STDIN (FORMAT binary)"
+)
 _COPY_BYTES = 8 << 20
 """Sent in one COPY. It is held twice, as rows and joined, whatever the batch holds."""
 
@@ -111,10 +117,10 @@ def insert_dead_letters(cursor: Cursor, letters: Iterable[NewDeadLetter]) -> Non
         rows.append(row)
         size += len(row)
         if size >= _COPY_BYTES:
-            copy_in(cursor, _SQL["copy"], rows)
+            copy_in(cursor, _COPY, rows)
             rows, size = [], 0
     if rows:
-        copy_in(cursor, _SQL["copy"], rows)
+        copy_in(cursor, _COPY, rows)
 
 
 def resolution_id(letter: DeadLetter | ListedDeadLetter) -> UUID:

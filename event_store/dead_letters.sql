@@ -13,7 +13,7 @@ SELECT
 FROM audit_trail.dead_letter AS letter
 WHERE letter.id > %(after)s
 ORDER BY letter.id
-LIMIT %(limit)s
+LIMIT %(limit)s;
 
 -- name: get
 SELECT
@@ -40,16 +40,10 @@ SELECT
     letter.codec,
     letter.record_count
 FROM audit_trail.dead_letter AS letter
-WHERE letter.id = %(id)s
+WHERE letter.id = %(id)s;
 
 -- name: count_by_reason
 SELECT letter.reason, count(*)
 FROM audit_trail.dead_letter AS letter
 GROUP BY letter.reason
-ORDER BY letter.reason
-
--- name: copy
-COPY audit_trail.dead_letter (
-    stream, topic, partition, "offset", timestamp, key, value, headers, reason, field, message,
-    value_size, value_sha256, key_size, key_sha256, headers_size, headers_sha256, last_offset, codec, record_count
-) FROM STDIN (FORMAT binary)
+ORDER BY letter.reason;

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
+
+from kafka.record.util import encode_varint
 
 from domain.errors import Reason
 from event_store.dead_letters import Cut, SealedBatch
@@ -71,3 +74,14 @@ def cut_headers(headers: Headers, raw: memoryview, complete: bool) -> tuple[Head
     if complete and len(kept) == len(headers):
         return kept, None
     return kept, Cut(len(raw), sha256(raw).digest())
+
+
+def encode_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
+    """`headers` in the encoding of a Kafka record, from their count on."""
+    encoded = bytearray()
+    encode_varint(len(headers), encoded.append)
+    for name, value in headers:
+        for part in (name.encode("utf-8", "replace"), value):
+            encode_varint(-1 if part is None else len(part), encoded.append)
+            encoded += part or b""
+    return bytes(encoded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -274,7 +275,7 @@ def test_a_wrapper_that_is_a_bomb_is_one_record(magic: int, codec: str) -> None:
     assert peak_mib(data) < 30 + 2 * len(data) / MIB
 
 
-INNER = {
+INNER: dict[str, Callable[..., bytes]] = {
     "a message compressed again": lambda magic, pack: message(
         0, pack(message(0, b"x")), magic=magic, codec=1
     ),

@@ -353,6 +353,20 @@ def test_a_key_of_somebody_else_or_a_witness_that_did_not_sign_is_no_proof(kit: 
     assert "manifest.json" in bad(kit, "--vkey", VKEY, "--manifest", "0" * 64)
 
 
+@pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_is_compressed_as_no_kit_is_bad_before_it_is_unpacked(
+    way: int, kit: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "bomb.zip"
+    with (
+        zipfile.ZipFile(packed, "w", way) as archive,
+        archive.open("bodies/0", "w", force_zip64=True) as bomb,
+    ):
+        for _ in range(64):
+            bomb.write(bytes(1 << 20))
+    assert "bodies/0: it is compressed in a way that no kit is" in bad(packed, by=kit)
+
+
 def test_a_zip_is_checked_packed_and_unpacked(trail_url: str, tmp_path: Path, kit: Path) -> None:
     packed = made(trail_url, tmp_path / "packed.zip", "--user", "mallory")
     assert packed.stat().st_mode & 0o777 == 0o600

@@ -23,6 +23,8 @@ from domain.errors import ConfigurationError, Reason
 from event_store.database import Database
 from event_store.dead_letters import DeadLetter
 from ingest.dead_letters import DeadLetterDesk
+from ingest.head_topic import HeadTopic
+from ingest.publishing import Publisher
 from ingest.records.unread import KEY_KEPT, VALUE_KEPT
 from ingest.settings import IngestSettings
 from tests.audit_trail.programs import environment, eventually
@@ -257,6 +259,16 @@ def test_a_dead_letter_that_is_refused_in_any_form_stops_ingest(
     ):
         run.join()
     assert query(LETTERS) == [(0,)]
+
+
+def test_what_is_no_head_in_the_topic_of_heads_is_passed_over(
+    settings: IngestSettings, large_topic: str
+) -> None:
+    send(settings, large_topic, [b"a note"])
+    send(settings, large_topic, [bytes(30 * MIB)], "gzip")
+    send(settings, large_topic, [os.urandom(5 * MIB), b"another"])
+    with closing(Publisher(settings)) as publisher:
+        assert HeadTopic(settings, large_topic, publisher).published() == [b"a note", b"another"]
 
 
 @pytest.mark.needs_kafka

@@ -77,7 +77,8 @@ class ReadableBatch(DefaultRecordBatch):
             yield self._unread(self.base_offset, Reason.OVERSIZED, allowed)
             return
         except BrokenError:
-            what = f"it is no {NAMES[self.compression_type]} data, or is cut short"
+            name = NAMES.get(self.compression_type, "known")
+            what = f"it is no {name} data, or is cut short"
             yield self._unread(self.base_offset, Reason.BROKEN_BATCH, what)
             return
         yield from self._records(data, at)
@@ -86,6 +87,8 @@ class ReadableBatch(DefaultRecordBatch):
         """The records' bytes, and where they begin."""
         if self.compression_type == self.CODEC_NONE:
             return self._whole, self._pos
+        if self.compression_type not in NAMES:
+            raise BrokenError
         self._assert_has_codec(self.compression_type)  # type: ignore[no-untyped-call]
         return expand(self.compression_type, memoryview(self._whole)[self._pos :], self._limits.batch), 0
 

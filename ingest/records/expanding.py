@@ -1,7 +1,8 @@
 """Decompression that stops at a limit, for the four codecs of Kafka.
 
 Ten kilobytes of zstd can stand for gigabytes. So the output is counted while it is made, and never made in one piece.
-The input goes in by small pieces, because a decompressor copies what it has not used yet.
+The input goes in by small pieces, because a decompressor copies what it has not used yet. The libraries are imported
+where they are used: in a damaged installation the Kafka client says which one is missing, before that.
 """
 
 from __future__ import annotations
@@ -9,10 +10,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-
-import lz4.frame
-import snappy  # type: ignore[import-untyped]
-import zstandard
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 NAMES = {GZIP: "gzip", SNAPPY: "snappy", LZ4: "lz4", ZSTD: "zstd"}
@@ -81,6 +78,8 @@ def _rest_of_gzip(member: zlib._Decompress) -> Iterator[bytes]:
 
 
 def _lz4(data: memoryview, _: int) -> Iterator[bytes]:
+    import lz4.frame  # noqa: PLC0415
+
     frame = None
     for piece in _pieces(data, _PIECE):
         rest = piece
@@ -98,6 +97,8 @@ def _lz4(data: memoryview, _: int) -> Iterator[bytes]:
 
 
 def _zstd(data: memoryview, limit: int) -> Iterator[bytes]:
+    import zstandard  # noqa: PLC0415
+
     window = max(_ZSTD_LEAST_WINDOW, 1 << limit.bit_length())
     decompressor = zstandard.ZstdDecompressor(max_window_size=window)
     frame = None
@@ -140,6 +141,8 @@ def _snappy(data: memoryview, limit: int) -> Iterator[bytes]:
 
 def _snappy_block(data: memoryview, limit: int) -> bytes:
     """One block. It says its size first, and its decompressor takes that much memory at once."""
+    import snappy  # type: ignore[import-untyped]  # noqa: PLC0415
+
     size = shift = 0
     for byte in data[:5]:
         size |= (byte & 0x7F) << shift

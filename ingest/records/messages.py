@@ -18,7 +18,7 @@ from kafka.record.util import calc_crc32
 from domain.errors import Reason
 from event_store.dead_letters import SealedBatch
 from ingest.records.batches import unread_batch
-from ingest.records.expanding import NAMES, BrokenError, TooLargeError, expand
+from ingest.records.expanding import GZIP, LZ4, NAMES, SNAPPY, BrokenError, TooLargeError, expand
 from ingest.records.unread import KEY_KEPT, VALUE_KEPT, Account, Limits, Unread, cut
 
 _SIZES = struct.Struct(">qi")
@@ -72,8 +72,9 @@ class ReadableMessage(LegacyRecordBatch):
 
     def _expanded(self, value: memoryview | None) -> bytes:
         codec = self.compression_type
-        if value is None or codec not in NAMES:
-            raise ValueError("it is compressed and has no value, or in an unknown way")
+        if value is None or codec not in {GZIP, SNAPPY, LZ4}:
+            raise ValueError("it is compressed and has no value, or in a way that its format does not know")
+        self._assert_has_codec(codec)  # type: ignore[no-untyped-call]
         return expand(codec, value, self._limits.batch)
 
     def _moved(self, data: memoryview) -> int:

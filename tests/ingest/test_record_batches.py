@@ -205,6 +205,14 @@ def test_a_malformed_batch_gives_what_can_be_read_and_one_record_for_the_rest(
     assert (following.offset, following.value) == (24, b"next")
 
 
+@pytest.mark.parametrize("number", [5, 6, 7])
+def test_a_codec_that_kafka_does_not_know_is_one_record(number: int) -> None:
+    _, value = only_unread(read(batch(GOOD, count=1, codec=number)))
+    assert value.account.reason is Reason.BROKEN_BATCH
+    _, value = only_unread(read(message(0, GOOD, codec=number)))
+    assert value.account.reason is Reason.BROKEN_BATCH
+
+
 def test_a_batch_that_was_compacted_is_a_good_one() -> None:
     kept = record(2, b"third") + record(5, b"sixth")
     assert [each.offset for each in read(batch(kept, count=2, base=10, last=7))] == [12, 15]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -45,14 +46,15 @@ def patients_named(letter: DeadLetter) -> list[str]:
 
 
 def _patients_of(value: bytes | None) -> list[str]:
-    """Those of a message that is no valid event, if it is JSON: `patients`, and references of FHIR to one."""
+    """Those of a message that is no valid event: `patients`, and references of FHIR to one."""
+    text = (value or b"").decode("utf-8", "replace")
     try:
-        left: list[Any] = [msgspec.json.decode((value or b"").decode("utf-8", "replace"))]
+        left: deque[Any] = deque([msgspec.json.decode(text)])
     except (msgspec.DecodeError, RecursionError):
-        return []
+        return _patients_in(text)
     found: dict[str | None, None] = {}
     while left:
-        part = left.pop(0)
+        part = left.popleft()
         if isinstance(part, dict):
             several = part.get("patients")
             for each in several if isinstance(several, list) else ():
@@ -67,6 +69,16 @@ def _patients_of(value: bytes | None) -> list[str]:
     return [id for id in found if id]
 
 
+def _patients_in(text: str) -> list[str]:
+    """Those of a text that is no JSON, or only the beginning of one."""
+    found = [json_text for part in _PATIENTS.findall(text) for json_text in _ID.findall(part)]
+    ids = [identifier(each) for each in found]
+    return list(dict.fromkeys([each for each in ids if each] + _REFERENCE.findall(text)))
+
+
+_PATIENTS = re.compile(r'"patients"\s{0,100}:\s{0,100}\[([^\]]{0,65536})')
+_ID = re.compile(r'"id"\s{0,100}:\s{0,100}"([^"\\]{1,512})"')
+_REFERENCE = re.compile(r'[/"]Patient/([A-Za-z0-9.-]{1,64})["/]')
 _PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9.-]{1,64})(?:/|$)")
 """FHIR R5, section 2.1.28.0.1: a reference, relative or absolute."""
 

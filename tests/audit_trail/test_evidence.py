@@ -23,6 +23,7 @@ from domain.body import BodyFormat, beside
 from domain.event import Actor, AuditEvent, Patient
 from event_store.append import NewEvent, OffsetAdvance, append
 from event_store.database import GUARD, INGEST, Database
+from event_store.evidence.kit import grouped
 from event_store.heads import add_cosignature, newest_head
 from event_store.streams import open_kafka_stream
 from event_store.tlog import cosignatures
@@ -351,6 +352,12 @@ def test_a_key_of_somebody_else_or_a_witness_that_did_not_sign_is_no_proof(kit: 
     digest = hashlib.sha256((kit / "manifest.json").read_bytes()).hexdigest()
     good(kit, "--vkey", VKEY, "--manifest", digest)
     assert "manifest.json" in bad(kit, "--vkey", VKEY, "--manifest", "0" * 64)
+
+
+def test_bodies_are_read_in_groups_of_a_bounded_size() -> None:
+    sizes = [(1, 40), (2, 60), (4, 1), (7, 500), (8, 99), (9, 1)]
+    assert list(grouped(sizes, 100)) == [[1, 2], [4], [7], [8, 9]]
+    assert list(grouped([], 100)) == []
 
 
 @pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

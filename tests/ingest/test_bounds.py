@@ -107,6 +107,31 @@ def test_a_bomb_is_one_dead_letter_and_ingest_goes_on_behind_it(
 
 
 @pytest.mark.needs_kafka
+def test_a_bomb_of_several_records_is_one_dead_letter_with_all_its_offsets(
+    settings: IngestSettings, large_topic: str, running: Call, query: Query, message: Call
+) -> None:
+    with closing(
+        KafkaProducer(
+            bootstrap_servers=list(settings.bootstrap_servers),
+            compression_type="zstd",
+            max_request_size=1 << 30,
+            batch_size=1 << 30,
+            linger_ms=3000,
+        )
+    ) as producer:
+        sent = [producer.send(large_topic, bytes(5 * MIB), partition=0) for _ in range(6)]
+        producer.flush()
+        assert [each.get().offset for each in sent] == list(range(6))
+    send(settings, large_topic, [message()])
+    mine = msgspec.structs.replace(settings, topics=(large_topic,), max_batch_bytes=16 * MIB)
+    with running(mine) as run:
+        run.until(lambda: run.ingest.counters.accepted == 1)
+    letters = query('SELECT "offset", last_offset, record_count FROM audit_trail.dead_letter')
+    assert letters == [(0, 5, 6)]
+    assert query("SELECT next_offset FROM audit_trail.kafka_stream") == [(7,)]
+
+
+@pytest.mark.needs_kafka
 def test_a_bomb_in_a_transaction_that_was_aborted_is_nothing(
     settings: IngestSettings, large_topic: str, running: Call, query: Query, message: Call
 ) -> None:

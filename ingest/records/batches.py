@@ -130,7 +130,9 @@ class ReadableBatch(DefaultRecordBatch):
             raise ValueError("a record in it does not hold as many headers as it says")
         headers: Headers = []
         if count:
-            headers, at = _headers(data, at, end, count)
+            headers, at = _headers(data, at, end, min(count, MOST_HEADERS))
+        if count > MOST_HEADERS:
+            at = end  # the others are kept as bytes: to walk through millions of them would take a minute
         if at != end:
             raise ValueError("a record in it is not as long as it says")
         offset = self.base_offset + delta
@@ -181,19 +183,18 @@ def _bytes(data: bytes, at: int, end: int) -> tuple[slice | None, int]:
 
 
 def _headers(data: bytes, at: int, end: int, count: int) -> tuple[Headers, int]:
-    """The first headers, and where all of them end.
+    """The headers, and where they end.
 
     A name is UTF-8 by the protocol and no broker checks it, so what is not is shown as ``\\xff``.
     """
     headers: Headers = []
-    for number in range(count):
+    for _ in range(count):
         name, at = _bytes(data, at, end)
         if name is None:
             raise ValueError("a header in it has no name")
         value, at = _bytes(data, at, end)
-        if number < MOST_HEADERS:
-            text = data[name].decode("utf-8", "backslashreplace")
-            headers.append((text, None if value is None else data[value]))
+        text = data[name].decode("utf-8", "backslashreplace")
+        headers.append((text, None if value is None else data[value]))
     return headers, at
 
 

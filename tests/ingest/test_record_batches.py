@@ -255,6 +255,17 @@ def test_a_record_with_more_headers_than_are_allowed_is_cut_without_making_them(
     assert peak_mib(data) < 10
 
 
+def test_headers_beyond_those_that_are_allowed_are_not_walked_through() -> None:
+    valid = record(0, b"value", headers=[(b"name", b"h")] * 1001)
+    encoded = valid[2:]  # behind the length of the record
+    garbage = encoded + b"\xff" * 100_000
+    large = varint(len(garbage)) + garbage
+    found, following = read(batch(large + record(1, b"next"), count=2))
+    assert len(found.headers) == 1000
+    assert "1001 headers" in found.value.account.message
+    assert following.value == b"next"
+
+
 def test_a_header_name_that_is_no_utf8_is_shown_escaped() -> None:
     [found] = read(batch(record(0, b"v", headers=[(b"\xff", b"1")]), count=1))
     assert found.headers == [("\\xff", b"1")]

@@ -33,6 +33,8 @@ from interop.decoding import MOST_HEADERS
 
 _LEAST_RECORD = 7
 """Bytes: the length, attributes, two deltas, and three lengths of nothing."""
+_LEAST_EVENT = 100
+"""Bytes. No record that holds an event is smaller: a batch of more records would be a flood of dead letters."""
 _FAULTS = (ValueError, IndexError, struct.error, TypeError)
 
 
@@ -72,7 +74,8 @@ class ReadableBatch(DefaultRecordBatch):
             data, at = self._expanded()
         except TooLargeError:
             allowed = (
-                f"it expands to more than the {self._limits.batch} bytes of AUDIT_TRAIL_KAFKA_MAX_BATCH_BYTES"
+                f"it expands to more than the {self._limits.batch} bytes of AUDIT_TRAIL_KAFKA_MAX_BATCH_BYTES,"
+                " or has more records than events could be in so many bytes"
             )
             yield self._unread(self.base_offset, Reason.OVERSIZED, allowed)
             return
@@ -85,6 +88,8 @@ class ReadableBatch(DefaultRecordBatch):
 
     def _expanded(self) -> tuple[bytes, int]:
         """The records' bytes, and where they begin."""
+        if self.records_count > self._limits.batch // _LEAST_EVENT:
+            raise TooLargeError
         if self.compression_type == self.CODEC_NONE:
             return self._whole, self._pos
         if self.compression_type not in NAMES:

@@ -122,6 +122,13 @@ def test_frames_without_content_take_no_time_that_grows_with_their_square() -> N
         assert value.account.reason is Reason.BROKEN_BATCH
 
 
+def test_a_batch_of_more_records_than_could_be_events_is_one_record() -> None:
+    flood = batch(CODECS["zstd"][1](bytes(7 * 200_000)), count=200_000, codec=4)
+    _, value = only_unread(read(flood))
+    assert value.account.reason is Reason.OVERSIZED
+    assert value.account.batch == SealedBatch(199_999, "zstd", 200_000)
+
+
 def test_a_window_of_zstd_larger_than_the_limit_is_not_allocated() -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=30, enable_ldm=True)
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
@@ -146,7 +153,7 @@ def test_a_block_of_xerial_with_an_impossible_length_ends(size: int) -> None:
 
 GOOD = record(0, b"good")
 MALFORMED = {
-    "a batch that claims 2^31 records": (GOOD, {"count": 2**31 - 1, "last": 3}, []),
+    "a batch that claims more records than fit": (GOOD, {"count": 20, "last": 3}, []),
     "a batch that claims a negative number of records": (GOOD, {"count": -1, "last": 3}, []),
     "a batch with fewer records than it claims": (GOOD + bytes(7), {"count": 2, "last": 3}, [b"good"]),
     "a batch far too small for its records": (GOOD, {"count": 2, "last": 3}, []),
@@ -211,6 +218,11 @@ def test_a_codec_that_kafka_does_not_know_is_one_record(number: int) -> None:
     assert value.account.reason is Reason.BROKEN_BATCH
     _, value = only_unread(read(message(0, GOOD, codec=number)))
     assert value.account.reason is Reason.BROKEN_BATCH
+
+
+def test_a_batch_that_claims_two_thousand_million_records_is_one_record() -> None:
+    found, value = only_unread(read(batch(GOOD, count=2**31 - 1, last=3)))
+    assert (found.offset, value.account.reason) == (3, Reason.OVERSIZED)
 
 
 def test_a_batch_that_was_compacted_is_a_good_one() -> None:

@@ -245,13 +245,26 @@ def publish(
     ] = "",
     raw: Annotated[bool, typer.Option("--raw", help="Each file is one message, whatever is in it.")] = False,
 ) -> None:
-    """Publish the events of files to Kafka: all of them, or none when a file can't be read."""
-    from audit_trail.files import messages_of
+    """Publish the events of files to Kafka: all of them, or none when a file can't be read.
+
+    A file may have 64 MiB, and all files together 256 MiB.
+    """
+    from audit_trail.files import MOST_BYTES, messages_of
+    from event_store.files import read_limited
     from ingest.publishing import Message, Publisher
 
     settings = load()
     target = topic or settings.kafka_topics[0]
-    values = [value for file in files for value in ([file.read_bytes()] if raw else messages_of(file))]
+    values: list[bytes] = []
+    left = 4 * MOST_BYTES
+    for file in files:
+        for value in [read_limited(file, MOST_BYTES)] if raw else messages_of(file):
+            values.append(value)
+            left -= len(value)
+            if left < 0:
+                raise ConfigurationError(
+                    f"the files have more than {4 * MOST_BYTES} bytes together: publish them in several calls"
+                )
     with closing(Publisher(components.ingest_settings(settings))) as publisher:
         publisher.publish(Message(target, None, value) for value in values)
     typer.echo(f"published {len(values)} messages to {target}")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import gc
 
-from audit_trail.settings import Settings
+from audit_trail.settings import PREFIX, Settings
+from domain.errors import ConfigurationError
 from event_store.database import GUARD, INGEST, PROJECTOR, READER, Database
-from ingest.settings import IngestSettings
+from ingest.settings import KEY_AND_HEADERS_BYTES, IngestSettings
 
 
 def ingest_settings(settings: Settings) -> IngestSettings:
     """What ingest and the publisher have to be told."""
+    least = settings.max_message_bytes + KEY_AND_HEADERS_BYTES
+    if settings.kafka_max_batch_bytes < least:
+        raise ConfigurationError(
+            f"{PREFIX}KAFKA_MAX_BATCH_BYTES is less than one message of {PREFIX}MAX_MESSAGE_BYTES needs:"
+            f" set it to {least} or more"
+        )
     return IngestSettings(
         bootstrap_servers=settings.require_bootstrap_servers(),
         topics=settings.kafka_topics,
@@ -19,6 +26,10 @@ def ingest_settings(settings: Settings) -> IngestSettings:
         assignment=settings.kafka_assignment,
         max_poll_records=settings.kafka_max_poll_records,
         max_message_bytes=settings.max_message_bytes,
+        max_batch_bytes=settings.kafka_max_batch_bytes,
+        max_poll_bytes=settings.kafka_max_poll_bytes,
+        max_fetch_bytes=settings.kafka_max_fetch_bytes,
+        max_letter_bytes=settings.dead_letter_max_bytes or 2 * settings.max_message_bytes,
         on_offset_loss=settings.kafka_on_offset_loss,
         offset_loss_accepted_by=settings.kafka_offset_loss_accepted_by,
         offset_loss_reason=settings.kafka_offset_loss_reason,

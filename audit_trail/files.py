@@ -9,6 +9,7 @@ import msgspec
 
 from domain.errors import InvalidEventError, Reason, RejectedError
 from domain.validation import read_json
+from event_store.files import read_limited
 
 
 class _Entry(msgspec.Struct):
@@ -20,13 +21,18 @@ class _Bundle(msgspec.Struct):
     entry: list[_Entry] = []
 
 
+MOST_BYTES = 64 << 20
+"""Of one file. All of it is read and checked before any of it is published."""
+
+
 def messages_of(path: Path) -> Iterator[bytes]:
     """The messages of a file, each as its bytes stand in the file.
 
-    Raises `RejectedError` that names the file, and the line of an NDJSON file, when it is neither.
+    Raises `RejectedError` that names the file, and the line of an NDJSON file, when it is neither, and
+    `ConfigurationError` when the file is larger than `MOST_BYTES`.
     """
     try:
-        data = path.read_bytes()
+        data = read_limited(path, MOST_BYTES)
     except OSError as exc:
         raise InvalidEventError(
             Reason.INVALID_ENCODING, f"can't be read: {exc.strerror}", field=str(path)

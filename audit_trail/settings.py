@@ -59,6 +59,21 @@ class Settings(BaseSettings):
         description="`group`: ingest processes share the partitions. `static`: this one process reads them all.",
     )
     kafka_max_poll_records: int = Field(5000, ge=1, le=50_000, description="Most records in one transaction.")
+    kafka_max_poll_bytes: int = Field(
+        32 << 20, ge=1 << 20, le=1 << 30, description="Most bytes of messages in one transaction of ingest."
+    )
+    kafka_max_batch_bytes: int = Field(
+        64 << 20,
+        ge=1 << 20,
+        le=1 << 30,
+        description="What one compressed batch of Kafka may expand to; a larger one becomes one dead letter.",
+    )
+    kafka_max_fetch_bytes: int = Field(
+        32 << 20,
+        ge=64 << 10,
+        le=1 << 30,
+        description="Most bytes in one answer of a broker to ingest; a single larger batch still comes, alone.",
+    )
     kafka_create_topics: bool = Field(False, description="Make topics that are missing.")
     kafka_partitions: int = Field(4, ge=1, le=1000, description="Partitions of a topic that is made.")
     kafka_on_offset_loss: Literal["stop", "continue"] = Field(
@@ -88,6 +103,13 @@ class Settings(BaseSettings):
         ge=1024,
         le=64 << 20,
         description="A larger message becomes a dead letter; POST refuses it.",
+    )
+    dead_letter_max_bytes: int | None = Field(
+        None,
+        ge=1024,
+        le=128 << 20,
+        description="Of a larger message its dead letter keeps the first bytes, the size and the SHA-256."
+        " Never less than max_message_bytes; twice that when it is unset.",
     )
     publish_timeout_seconds: float = Field(
         10.0,

@@ -10,7 +10,8 @@ from audit_trail.components import ingest_settings
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import INGEST, Database
-from event_store.heads import newest_head
+from event_store.files import read_limited
+from event_store.heads import MOST_HEAD_BYTES, newest_head
 from event_store.nodes import StoredTree
 from event_store.publication.destination import Destination
 from event_store.publication.folder import HeadFolder
@@ -129,7 +130,7 @@ def kept_heads(places: Sequence[Path]) -> list[KeptHead]:
             raise ConfigurationError(f"there is no signed head in {place}: is its disk there?")
         for file in files:
             try:
-                heads.append(KeptHead(file.read_bytes(), str(file)))
+                heads.append(KeptHead(read_limited(file, MOST_HEAD_BYTES), str(file)))
             except OSError as exc:
                 raise ConfigurationError(f"{file} can't be read: {exc.strerror}") from exc
     return heads

@@ -4,6 +4,7 @@
     ├── RejectedError            reject: this input is refused, it becomes a dead letter or a 4xx answer
     │   ├── InvalidEventError
     │   └── ConflictError        reject: right by itself, and not together with the rest or with what there is, a 409
+    ├── UnstorableError          reject: the database refuses what it was given, and would refuse it again
     ├── UnauthenticatedError     reject: nobody knows who asks, a 401 answer
     ├── AccessDeniedError        reject: who asks may not do this, a 403 answer
     ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
@@ -45,6 +46,8 @@ class Reason(StrEnum):
     TOO_DEEP = "too_deep"
     TOMBSTONE = "tombstone"
     CONFLICT = "conflict"
+    BROKEN_BATCH = "broken_batch"
+    UNSTORABLE = "unstorable"
 
 
 class RejectedError(AuditTrailError):
@@ -67,6 +70,14 @@ class InvalidEventError(RejectedError):
 
 class ConflictError(RejectedError):
     """Reject: each thing that was asked is right by itself; together, or of what there is, it can't be answered."""
+
+
+class UnstorableError(AuditTrailError):
+    """Reject: the database refuses a row for what is in it, and would refuse it again. `code` is the SQLSTATE."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"the database refuses to store a row (SQLSTATE {code})")
+        self.code = code
 
 
 class UnauthenticatedError(AuditTrailError):

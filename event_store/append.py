@@ -7,8 +7,6 @@ order of positions is the order of commits.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -19,9 +17,10 @@ from uuid import UUID
 from psycopg2 import errors
 
 from domain.body import BodyFormat, read_event, read_message
-from domain.errors import FencedError, LogInconsistentError, Reason
+from domain.errors import FencedError, LogInconsistentError
 from event_store.copy import UNIX_EPOCH_US, copy_in, to_us
 from event_store.database import Connection, Cursor
+from event_store.dead_letters import NewDeadLetter, insert_dead_letters
 from event_store.entry import encode_entry
 from event_store.heads import insert_head, insert_keys
 from event_store.merkle import Edge, Tile, leaf_hash
@@ -58,22 +57,6 @@ class OffsetAdvance(NamedTuple):
     next: int
     leader_epoch: int = -1
     batch_crc: int | None = None
-
-
-class NewDeadLetter(NamedTuple):
-    """A message that could not be accepted, whole."""
-
-    stream: UUID
-    topic: str
-    partition: int
-    offset: int
-    timestamp: datetime | None
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-    reason: Reason
-    field: str
-    message: str
 
 
 class Appended(NamedTuple):
@@ -123,7 +106,7 @@ def append(
             if conflict_letter is None:
                 raise FencedError("an event id is taken by an event with other content")
             letters.extend(map(conflict_letter, known.conflicts))
-        _insert_dead_letters(cursor, letters)
+        insert_dead_letters(cursor, letters)
         if known.fresh:
             if size + len(known.fresh) + _HEADROOM > partitioned_until:
                 cursor.execute(
@@ -342,29 +325,3 @@ def _insert_tiles(cursor: Cursor, tiles: list[Tile]) -> None:
         copy_in(cursor, _COPY_TILES, rows)
     except errors.UniqueViolation as exc:
         raise LogInconsistentError("a tile beyond the end of the log is there already") from exc
-
-
-def _insert_dead_letters(cursor: Cursor, letters: list[NewDeadLetter]) -> None:
-    cursor.executemany(
-        'INSERT INTO audit_trail.dead_letter (stream, topic, partition, "offset", timestamp, key, value, headers,'
-        " reason, field, message) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            (
-                *letter[:7],
-                _headers(letter.headers),
-                letter.reason.value,
-                _text(letter.field),
-                _text(letter.message),
-            )
-            for letter in letters
-        ],
-    )
-
-
-def _text(value: str) -> str:
-    """What a text column takes: a field's path can hold a name that a sender chose."""
-    return value.replace("\0", "\ufffd")[:2000]
-
-
-def _headers(headers: Sequence[tuple[str, bytes | None]]) -> str:
-    return json.dumps([(name, base64.b64encode(value or b"").decode()) for name, value in headers])

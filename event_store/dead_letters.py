@@ -1,26 +1,89 @@
-"""Dead letters: messages that could not be accepted, kept whole, and what was decided about each."""
+"""Dead letters: messages that could not be accepted, as they are kept and as they are read again.
+
+A small message is kept whole. Of a large one the first bytes are kept, with the size and SHA-256 of all of it: what
+kept it whole would let a sender fill memory and disk with what is refused anyway.
+"""
 
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from struct import Struct
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from domain.errors import ConfigurationError, Reason
-from event_store.database import Connection
+from event_store.copy import copy_in, to_us
+from event_store.database import Connection, Cursor
+from event_store.statements import load
 
 _NAMESPACE = UUID("5f0f7f0e-4a0e-4a52-8f0c-6f3f8a3f2d11")
+_SQL = load(__package__, "dead_letters.sql")
 
-_SELECT = """
-SELECT letter.id, letter.received_at, letter.stream, letter.topic, letter.partition, letter."offset",
-    letter.timestamp, letter.key, letter.value, letter.headers, letter.reason, letter.field, letter.message
-FROM audit_trail.dead_letter AS letter
-"""
+_COPY = (
+    "COPY audit_trail.dead_letter"
+    ' (stream, topic, partition, "offset", timestamp, key, value, headers, reason, field, message,'
+    " value_size, value_sha256, key_size, key_sha256, headers_size, headers_sha256, last_offset, codec, record_count)"
+    " FROM STDIN (FORMAT binary)"
+)
+_COPY_BYTES = 8 << 20
+"""Sent in one COPY. It is held twice, as rows and joined, whatever the batch holds."""
+
+
+class Cut(NamedTuple):
+    """The whole of what is only kept in part: its size in bytes and its SHA-256."""
+
+    size: int
+    sha256: bytes
+
+
+class SealedBatch(NamedTuple):
+    """A batch of Kafka that could not be read. `record_count` is what it says itself, None where it says nothing."""
+
+    last_offset: int
+    codec: str
+    record_count: int | None
+
+
+class NewDeadLetter(NamedTuple):
+    """A message that could not be accepted, or a batch that could not be read."""
+
+    stream: UUID
+    topic: str
+    partition: int
+    offset: int
+    timestamp: datetime | None
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    reason: Reason
+    field: str
+    message: str
+    value_cut: Cut | None = None
+    key_cut: Cut | None = None
+    headers_cut: Cut | None = None
+    batch: SealedBatch | None = None
+
+
+class ListedDeadLetter(NamedTuple):
+    """A stored dead letter without its message's bytes. `last_offset` is that of a batch, None for one message."""
+
+    id: int
+    received_at: datetime
+    stream: UUID
+    topic: str
+    partition: int
+    offset: int
+    last_offset: int | None
+    reason: Reason
+    field: str
+    message: str
 
 
 class DeadLetter(NamedTuple):
-    """A stored dead letter. `value` and `key` are the message's own bytes."""
+    """A stored dead letter. `value` and `key` are the message's own bytes, the first ones where there is a cut."""
 
     id: int
     received_at: datetime
@@ -35,24 +98,47 @@ class DeadLetter(NamedTuple):
     reason: Reason
     field: str
     message: str
+    value_cut: Cut | None = None
+    key_cut: Cut | None = None
+    headers_cut: Cut | None = None
+    batch: SealedBatch | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a part of the message is missing."""
+        return any(cut is not None for cut in (self.value_cut, self.key_cut, self.headers_cut))
 
 
-def resolution_id(letter: DeadLetter) -> UUID:
+def insert_dead_letters(cursor: Cursor, letters: Iterable[NewDeadLetter]) -> None:
+    """Add `letters`, in pieces of some megabytes."""
+    rows: list[bytes] = []
+    size = 0
+    for row in map(_encode, letters):
+        rows.append(row)
+        size += len(row)
+        if size >= _COPY_BYTES:
+            copy_in(cursor, _COPY, rows)
+            rows, size = [], 0
+    if rows:
+        copy_in(cursor, _COPY, rows)
+
+
+def resolution_id(letter: DeadLetter | ListedDeadLetter) -> UUID:
     """The aggregate that holds the decisions about a dead letter."""
     return uuid5(_NAMESPACE, f"{letter.id} {letter.stream} {letter.offset}")
 
 
-def list_dead_letters(connection: Connection, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
-    """Dead letters in order of id, from the one behind `after` on."""
+def list_dead_letters(connection: Connection, *, after: int = 0, limit: int = 100) -> list[ListedDeadLetter]:
+    """Dead letters in order of id, from the one behind `after` on, without their bytes."""
     with connection.cursor() as cursor:
-        cursor.execute(_SELECT + "WHERE letter.id > %s ORDER BY letter.id LIMIT %s", (after, limit))
-        return [_from_row(row) for row in cursor.fetchall()]
+        cursor.execute(_SQL["list"], {"after": after, "limit": limit})
+        return [ListedDeadLetter(*row)._replace(reason=Reason(row[7])) for row in cursor.fetchall()]
 
 
 def get_dead_letter(connection: Connection, id: int) -> DeadLetter:
     """One dead letter. Raises `ConfigurationError` when there is none with that id."""
     with connection.cursor() as cursor:
-        cursor.execute(_SELECT + "WHERE letter.id = %s", (id,))
+        cursor.execute(_SQL["get"], {"id": id})
         row = cursor.fetchone()
     if row is None:
         raise ConfigurationError(f"there is no dead letter {id}: see `audit-trail dead-letters list`")
@@ -62,26 +148,69 @@ def get_dead_letter(connection: Connection, id: int) -> DeadLetter:
 def count_by_reason(connection: Connection) -> dict[str, int]:
     """How many dead letters there are for each reason."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT reason, count(*) FROM audit_trail.dead_letter GROUP BY reason ORDER BY reason")
+        cursor.execute(_SQL["count_by_reason"])
         return dict(cursor.fetchall())
 
 
-def _from_row(row: tuple[Any, ...]) -> DeadLetter:
-    (
-        id,
-        received_at,
-        stream,
-        topic,
-        partition,
-        offset,
-        timestamp,
-        key,
-        value,
-        headers,
-        reason,
-        field,
-        message,
-    ) = row
+_LENGTH = Struct(">i").pack
+_FIELD_COUNT = Struct(">h").pack(20)
+_NULL = _LENGTH(-1)
+_INT4 = Struct(">ii").pack
+_INT8 = Struct(">iq").pack
+
+
+def _encode(letter: NewDeadLetter) -> bytes:
+    """The row for a binary COPY, which takes bytes as they are. As text each would take two."""
+    batch = letter.batch
+    return b"".join(
+        (
+            _FIELD_COUNT,
+            *_field(letter.stream.bytes),
+            *_field(_text(letter.topic)),
+            _INT4(4, letter.partition),
+            _INT8(8, letter.offset),
+            *_int8(None if letter.timestamp is None else to_us(letter.timestamp)),
+            *_field(letter.key),
+            *_field(letter.value),
+            *_field(_headers(letter.headers)),
+            *_field(letter.reason.value.encode()),
+            *_field(_text(letter.field)),
+            *_field(_text(letter.message)),
+            *_cut(letter.value_cut),
+            *_cut(letter.key_cut),
+            *_cut(letter.headers_cut),
+            *_int8(None if batch is None else batch.last_offset),
+            *_field(None if batch is None else batch.codec.encode()),
+            _NULL if batch is None or batch.record_count is None else _INT4(4, batch.record_count),
+        )
+    )
+
+
+def _field(data: bytes | None) -> tuple[bytes, ...]:
+    return (_NULL,) if data is None else (_LENGTH(len(data)), data)
+
+
+def _int8(value: int | None) -> tuple[bytes]:
+    return (_NULL if value is None else _INT8(8, value),)
+
+
+def _cut(cut: Cut | None) -> tuple[bytes, ...]:
+    return (_NULL, _NULL) if cut is None else (*_int8(cut.size), *_field(cut.sha256))
+
+
+def _text(value: str) -> bytes:
+    """What a text column takes: a field's path can hold a name that a sender chose."""
+    return value.replace("\0", "\ufffd")[:2000].encode("utf-8", "replace")
+
+
+def _headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
+    return json.dumps([(name, base64.b64encode(value or b"").decode()) for name, value in headers]).encode()
+
+
+def _from_row(row: Sequence[Any]) -> DeadLetter:
+    id, received_at, stream, topic, partition, offset, last_offset, reason, field, message, *rest = row
+    timestamp, key, value, headers, *cuts, codec, record_count = rest
+    value_cut, key_cut, headers_cut = map(_read_cut, _pairs(cuts))
     return DeadLetter(
         id,
         received_at,
@@ -96,4 +225,17 @@ def _from_row(row: tuple[Any, ...]) -> DeadLetter:
         Reason(reason),
         field,
         message,
+        value_cut,
+        key_cut,
+        headers_cut,
+        None if last_offset is None else SealedBatch(last_offset, codec, record_count),
     )
+
+
+def _pairs(values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    return zip(values[::2], values[1::2], strict=True)
+
+
+def _read_cut(pair: tuple[int | None, Any]) -> Cut | None:
+    size, digest = pair
+    return None if size is None else Cut(size, bytes(digest))

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from event_store.database import Connection, Cursor, only
 from event_store.tlog.notes import Note, VerifierKey
 
+MOST_HEAD_BYTES = 64 << 10
+"""Of a signed head with all its cosignatures. What is longer is none."""
+
 
 class StoredHead(NamedTuple):
     """A head. `note` is the signed note as the log signed it; `cosignatures` are the lines of witnesses."""

@@ -82,6 +82,9 @@ def _named(request: Mapping[str, Any]) -> tuple[str | None, bool]:
     )
 
 
+_MOST_BYTES = 16 << 20
+
+
 def load(source: Path) -> list[str]:
     """The documents of a JSON file, an object from hash to text, or of a folder's `.graphql` files.
 
@@ -89,8 +92,8 @@ def load(source: Path) -> list[str]:
     """
     try:
         if source.is_dir():
-            return [each.read_bytes().decode() for each in sorted(source.rglob("*.graphql"))]
-        found = msgspec.json.decode(source.read_bytes(), type=dict[str, str])
+            return _folder(source)
+        found = msgspec.json.decode(_read(source, _MOST_BYTES), type=dict[str, str])
     except (OSError, UnicodeError, msgspec.DecodeError) as exc:
         raise ConfigurationError(
             f"{source} holds no trusted documents: {exc if isinstance(exc, OSError) else 'not such JSON'}"
@@ -99,6 +102,24 @@ def load(source: Path) -> list[str]:
         if name.removeprefix(_PREFIX) != hash_of(text):
             raise ConfigurationError(f"{source}: {name[:80]} is not the SHA-256 of its document")
     return list(found.values())
+
+
+def _folder(source: Path) -> list[str]:
+    texts = []
+    left = _MOST_BYTES
+    for each in sorted(source.rglob("*.graphql")):
+        data = _read(each, left)
+        left -= len(data)
+        texts.append(data.decode())
+    return texts
+
+
+def _read(file: Path, most: int) -> bytes:
+    with file.open("rb") as opened:
+        data = opened.read(most + 1)
+    if len(data) > most:
+        raise ConfigurationError(f"{file}: trusted documents may have {_MOST_BYTES} bytes together")
+    return data
 
 
 def faults_of(document: str, schema: GraphQLSchema, limits: QueryLimits) -> list[str]:

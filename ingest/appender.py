@@ -11,13 +11,16 @@ from uuid import UUID
 
 import structlog
 
-from domain.errors import FencedError, UnavailableError
-from event_store.append import Appended, NewDeadLetter, NewEvent, append
+from domain.errors import FencedError, UnavailableError, UnstorableError
+from event_store.append import Appended, NewEvent, append
 from event_store.database import Database
+from event_store.dead_letters import NewDeadLetter
 from event_store.signing import HeadSigner
+from event_store.storable import refusals
 from ingest.backoff import Backoff
 from ingest.batch import Batch
 from ingest.metrics import IngestMetrics
+from ingest.pieces import pieces
 from ingest.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -30,7 +33,8 @@ class Appender:
 
     The COPY waits for PostgreSQL without holding Python's lock, so that the polling thread decodes meanwhile.
     A batch is retried until it is committed, fenced, or `stopping` is set: nothing of it can be lost, because Kafka
-    still has it and its offsets have not moved.
+    still has it and its offsets have not moved. When the database refuses what is in it, it is appended in pieces, and
+    the message at fault becomes a dead letter.
     """
 
     def __init__(
@@ -93,6 +97,11 @@ class Appender:
                 self._metrics.retried("append")
                 if self._stopping.wait(delay):
                     raise
+            except UnstorableError as exc:
+                log.warning("batch_unstorable", error=str(exc), records=batch.received)
+                for piece in pieces(batch, exc):
+                    self._until_committed(piece)
+                return
             else:
                 return
 
@@ -105,7 +114,7 @@ class Appender:
             return conflicts[-1]
 
         started = time.perf_counter()
-        with self._database.transaction() as connection:
+        with self._database.transaction() as connection, refusals():
             appended = append(
                 connection,
                 batch.events,

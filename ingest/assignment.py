@@ -106,7 +106,8 @@ def consumer_options(settings: IngestSettings) -> dict[str, Any]:
         "max_poll_records": settings.max_poll_records,
         # New partitions are found, and given to members, when the metadata of the group's leader is renewed.
         "metadata_max_age_ms": max(100, int(settings.refresh_seconds * 1000)),
-        "max_partition_fetch_bytes": 4 << 20,
+        "max_partition_fetch_bytes": min(4 << 20, settings.max_fetch_bytes),
+        "fetch_max_bytes": settings.max_fetch_bytes,
         "fetch_max_wait_ms": 200,
         # A rebalance waits for every member's next heartbeat.
         "heartbeat_interval_ms": 1000,

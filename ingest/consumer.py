@@ -31,13 +31,13 @@ from ingest.continuity import Continuity
 from ingest.health import Health, Reading
 from ingest.loss_reports import report_accepted, report_losses
 from ingest.metrics import IngestMetrics
-from ingest.records import install
+from ingest.records.fetching import bound
 from ingest.retention import RetentionWatch
 from ingest.settings import IngestSettings
 from ingest.stopped import StoppedPartitions
 from ingest.streams import Acceptance, OpenedStream, RecordsLostError, open_streams
 from ingest.topics import Topic, Topics, refuse_compacted
-from ingest.unreadable import Unreadable, report_unreadable
+from ingest.unreadable import Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -107,15 +107,18 @@ class RecordSource:
         self._ends: dict[TopicPartition, int] = {}
         self._stopped = StoppedPartitions(metrics)
         self._unreadable: deque[Unreadable] = deque()
-        install()
         self._call = BoundedCaller("kafka-consumer", 2 * settings.stall_seconds)
         try:
             self._consumer = self._call(lambda: connected(KafkaConsumer, consumer_options(settings)))
         except BaseException:
             self._call.close()
             raise
-        report_unreadable(self._consumer, self._unreadable.append)
-        self._continuity.watch(self._consumer)
+        bound(
+            self._consumer,
+            settings.limits,
+            watch=self._continuity.watched,
+            report=self._unreadable.append,
+        )
         self._listener = Listener(self._consumer, self._changes)
 
     @property
@@ -393,9 +396,7 @@ class RecordSource:
         if not limited:
             return
         with self._guarded():
-            firsts = self._call(
-                lambda: self._consumer.beginning_offsets(limited, timeout_ms=_ASK_TIMEOUT_MS)
-            )
+            firsts = self._call(lambda: self._consumer.beginning_offsets(limited, timeout_ms=_ASK_TIMEOUT_MS))
             for partition, first in firsts.items():
                 end = self._consumer.highwater(partition) if self._reads(partition) else None
                 if end is not None:

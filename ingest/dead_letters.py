@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -12,16 +13,24 @@ from eventsourcing.application import AggregateNotFoundError, Application
 
 from domain.access.bounding import identifier
 from domain.dead_letter import DeadLetterResolution, Resolution
-from domain.errors import RejectedError
+from domain.errors import ConfigurationError, RejectedError
 from event_store.database import Database
-from event_store.dead_letters import DeadLetter, get_dead_letter, list_dead_letters, resolution_id
+from event_store.dead_letters import (
+    DeadLetter,
+    ListedDeadLetter,
+    get_dead_letter,
+    list_dead_letters,
+    resolution_id,
+)
 from interop.decoding import decode
 
+Letter = TypeVar("Letter", DeadLetter, ListedDeadLetter)
 
-class Resolved(NamedTuple):
+
+class Resolved(NamedTuple, Generic[Letter]):
     """A dead letter with its state."""
 
-    letter: DeadLetter
+    letter: Letter
     state: Resolution
     by: str
     reason: str
@@ -37,14 +46,15 @@ def patients_named(letter: DeadLetter) -> list[str]:
 
 
 def _patients_of(value: bytes | None) -> list[str]:
-    """Those of a message that is no valid event, if it is JSON: `patients`, and references of FHIR to one."""
+    """Those of a message that is no valid event: `patients`, and references of FHIR to one."""
+    text = (value or b"").decode("utf-8", "replace")
     try:
-        left: list[Any] = [msgspec.json.decode((value or b"").decode("utf-8", "replace"))]
+        left: deque[Any] = deque([msgspec.json.decode(text)])
     except (msgspec.DecodeError, RecursionError):
-        return []
+        return _patients_in(text)
     found: dict[str | None, None] = {}
     while left:
-        part = left.pop(0)
+        part = left.popleft()
         if isinstance(part, dict):
             several = part.get("patients")
             for each in several if isinstance(several, list) else ():
@@ -59,6 +69,16 @@ def _patients_of(value: bytes | None) -> list[str]:
     return [id for id in found if id]
 
 
+def _patients_in(text: str) -> list[str]:
+    """Those of a text that is no JSON, or only the beginning of one."""
+    found = [json_text for part in _PATIENTS.findall(text) for json_text in _ID.findall(part)]
+    ids = [identifier(each) for each in found]
+    return list(dict.fromkeys([each for each in ids if each] + _REFERENCE.findall(text)))
+
+
+_PATIENTS = re.compile(r'"patients"\s{0,100}:\s{0,100}\[([^\]]{0,65536})')
+_ID = re.compile(r'"id"\s{0,100}:\s{0,100}"([^"\\]{1,512})"')
+_REFERENCE = re.compile(r'[/"]Patient/([A-Za-z0-9.-]{1,64})["/]')
 _PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9.-]{1,64})(?:/|$)")
 """FHIR R5, section 2.1.28.0.1: a reference, relative or absolute."""
 
@@ -72,13 +92,13 @@ class DeadLetterDesk(Application[UUID]):
         )
         self._database = database
 
-    def page(self, *, after: int = 0, limit: int = 100) -> list[Resolved]:
-        """Dead letters in order of id with what was decided about each."""
+    def page(self, *, after: int = 0, limit: int = 100) -> list[Resolved[ListedDeadLetter]]:
+        """Dead letters in order of id with what was decided about each, without their bytes."""
         with self._database.transaction(read_only=True) as connection:
             letters = list_dead_letters(connection, after=after, limit=limit)
         return [self._resolved(letter) for letter in letters]
 
-    def show(self, id: int) -> Resolved:
+    def show(self, id: int) -> Resolved[DeadLetter]:
         """One dead letter, whole."""
         return self._resolved(self._letter(id))
 
@@ -86,9 +106,11 @@ class DeadLetterDesk(Application[UUID]):
         """Publish the message again as it was, then record the decision.
 
         In that order, since a message that is published twice is dropped as a duplicate, and one that was recorded
-        as requeued and never published would be lost.
+        as requeued and never published would be lost. Raises `ConfigurationError` when the letter does not hold one
+        whole message.
         """
         letter = self._letter(id)
+        _refuse_incomplete(letter)
         resolution = self._resolution(letter)
         resolution.requeue(by=by, reason=reason)
         publish(letter)
@@ -104,13 +126,29 @@ class DeadLetterDesk(Application[UUID]):
         with self._database.transaction(read_only=True) as connection:
             return get_dead_letter(connection, id)
 
-    def _resolution(self, letter: DeadLetter) -> DeadLetterResolution:
+    def _resolution(self, letter: DeadLetter | ListedDeadLetter) -> DeadLetterResolution:
         try:
             found: DeadLetterResolution = self.repository.get(resolution_id(letter))
         except AggregateNotFoundError:
             return DeadLetterResolution.receive(resolution_id(letter), letter.id)
         return found
 
-    def _resolved(self, letter: DeadLetter) -> Resolved:
+    def _resolved(self, letter: Letter) -> Resolved[Letter]:
         resolution = self._resolution(letter)
         return Resolved(letter, resolution.state, resolution.by, resolution.reason)
+
+
+def _refuse_incomplete(letter: DeadLetter) -> None:
+    place = f"topic {letter.topic}, partition {letter.partition}"
+    if letter.batch is not None:
+        raise ConfigurationError(
+            f"dead letter {letter.id} is a batch and no message, and can't be published again: Kafka has it at {place},"
+            f" offsets {letter.offset} to {letter.batch.last_offset}, until its retention ends."
+            " Let the sender publish its events again, then dismiss this one"
+        )
+    if letter.is_cut:
+        raise ConfigurationError(
+            f"dead letter {letter.id} has only the beginning of its message, and can't be published again: Kafka has"
+            f" the whole at {place}, offset {letter.offset}, until its retention ends."
+            " Let the sender publish smaller events, then dismiss this one"
+        )

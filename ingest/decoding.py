@@ -12,7 +12,9 @@ from uuid import UUID
 import structlog
 
 from domain.errors import Reason, RejectedError
-from event_store.append import NewDeadLetter, NewEvent
+from event_store.append import NewEvent
+from event_store.dead_letters import NewDeadLetter
+from ingest.records.unread import Unread
 from interop.decoding import decode
 
 log = structlog.get_logger(__name__)
@@ -46,6 +48,9 @@ def decode_records(stream: UUID, records: Sequence[Record], max_bytes: int) -> D
     events: list[NewEvent] = []
     letters: list[NewDeadLetter] = []
     for record in records:
+        if isinstance(record.value, Unread):
+            letters.append(unread_letter(stream, record, record.value))
+            continue
         try:
             received = decode(
                 record.value, record.headers, max_bytes=max_bytes, received_at=_time(record.timestamp)
@@ -92,6 +97,31 @@ def dead_letter(stream: UUID, record: Record, fault: RejectedError) -> NewDeadLe
         # A field's path can hold a name that the sender chose: also a half of a surrogate pair, which is no UTF-8.
         fault.field.encode("utf-8", "replace").decode(),
         fault.message.encode("utf-8", "replace").decode(),
+    )
+
+
+def unread_letter(stream: UUID, record: Record, value: Unread) -> NewDeadLetter:
+    """The dead letter of a record or batch that was not taken whole: what is kept of it, and what its account says."""
+    account = value.account
+    letter = dead_letter(stream, record, RejectedError(account.reason, account.message))
+    return letter._replace(
+        offset=account.offset,
+        value=None if account.null else bytes(value),
+        value_cut=account.value,
+        key_cut=account.key,
+        headers_cut=account.headers,
+        batch=account.batch,
+    )
+
+
+def unstorable(stream: UUID, record: Record) -> NewDeadLetter:
+    """The dead letter of a message that the database refuses to store."""
+    return dead_letter(
+        stream,
+        record,
+        RejectedError(
+            Reason.UNSTORABLE, "the database refuses to store this message; requeue it after an update"
+        ),
     )
 
 

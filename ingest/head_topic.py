@@ -6,19 +6,26 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 
+import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from domain.errors import RejectedError, UnavailableError
-from event_store.heads import StoredHead
+from event_store.heads import MOST_HEAD_BYTES, StoredHead
 from ingest.clients import connected, translated
 from ingest.publishing import Message, Publisher
+from ingest.records.fetching import bound
+from ingest.records.unread import Limits, Unread
 from ingest.settings import IngestSettings
 from ingest.topics import Topics
+
+log = structlog.get_logger(__name__)
 
 _LAST = 5
 """Records looked at from the end of each partition: the embedded broker's answer for its end can be a little low."""
 _PATIENCE = 5.0
+_LIMITS = Limits(batch=1 << 20, record=MOST_HEAD_BYTES, poll=1 << 20)
+"""Anyone with write access to the topic can put anything there, and a head is small."""
 
 
 class HeadTopic:
@@ -48,6 +55,7 @@ class HeadTopic:
         }
         try:
             with closing(connected(KafkaConsumer, options)) as consumer:
+                bound(consumer, _LIMITS)
                 return _tail(
                     consumer, [TopicPartition(self._topic, at) for at in found[self._topic].partitions]
                 )
@@ -74,6 +82,13 @@ def _tail(consumer: KafkaConsumer, partitions: list[TopicPartition]) -> list[byt
     with suppress(StopIteration):
         while time.monotonic() < until:
             record = next(consumer)
-            if record.value is not None:
+            if isinstance(record.value, Unread):
+                log.warning(
+                    "no_head_in_topic",
+                    topic=record.topic,
+                    offset=record.offset,
+                    why=record.value.account.message,
+                )
+            elif record.value is not None:
                 notes.append(record.value)
     return notes

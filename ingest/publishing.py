@@ -13,7 +13,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from domain.errors import Reason, RejectedError, UnavailableError
 from ingest.clients import connected, translated
-from ingest.settings import IngestSettings
+from ingest.settings import KEY_AND_HEADERS_BYTES, IngestSettings
 
 _SURELY_TAKEN = 900_000
 """Bytes. Kafka's default limit is 1,048,588 for a record with its batch; no smaller message is refused by it."""
@@ -121,7 +121,7 @@ def _options(settings: IngestSettings) -> dict[str, Any]:
         "enable_idempotence": True,
         "batch_size": 256 << 10,
         "compression_type": "lz4",
-        "max_request_size": max(settings.max_message_bytes + (64 << 10), 1 << 20),
+        "max_request_size": max(settings.max_message_bytes + KEY_AND_HEADERS_BYTES, 1 << 20),
         "max_block_ms": timeout_ms,
         "delivery_timeout_ms": timeout_ms,
         "request_timeout_ms": max(1, timeout_ms // 2),

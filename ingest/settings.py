@@ -8,8 +8,11 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from domain.recording_gap import Decision
+from ingest.records.unread import Limits
 
 _PREFIX = "AUDIT_TRAIL_KAFKA_OFFSET_LOSS_"
+KEY_AND_HEADERS_BYTES = 64 << 10
+"""What a message may have besides its value."""
 
 
 class IngestSettings(Struct, frozen=True, kw_only=True):
@@ -24,6 +27,14 @@ class IngestSettings(Struct, frozen=True, kw_only=True):
     """`static`: this process reads all partitions itself. For one process, or a broker with slow group joins."""
     max_poll_records: int = 5000
     max_message_bytes: int = 1 << 20
+    max_batch_bytes: int = 64 << 20
+    """What one compressed batch may expand to; a larger one becomes one dead letter."""
+    max_poll_bytes: int = 32 << 20
+    """Bytes of records in one transaction; a single larger record is taken alone."""
+    max_letter_bytes: int = 2 << 20
+    """A larger message is not kept whole in its dead letter."""
+    max_fetch_bytes: int = 32 << 20
+    """What one answer of a broker may hold; a single larger batch comes alone."""
     on_offset_loss: Literal["stop", "continue"] = "stop"
     """`continue` is an operator's decision: go on behind what is lost, with a `recording.gap` event for each loss."""
     offset_loss_accepted_by: str = ""
@@ -51,6 +62,12 @@ class IngestSettings(Struct, frozen=True, kw_only=True):
             return None
         settings = (f"{_PREFIX}ACCEPTED_BY", f"{_PREFIX}REASON")
         return Decision.of(self.offset_loss_accepted_by, self.offset_loss_reason, settings=settings)
+
+    @property
+    def limits(self) -> Limits:
+        """What reading Kafka is bound by. A valid message is always kept whole, whatever a dead letter keeps."""
+        whole = max(self.max_letter_bytes, self.max_message_bytes)
+        return Limits(self.max_batch_bytes, whole + KEY_AND_HEADERS_BYTES, self.max_poll_bytes)
 
     def client_options(self) -> dict[str, Any]:
         """What consumer, producer and admin client have in common."""

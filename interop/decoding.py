@@ -16,6 +16,9 @@ from interop import cloudevents, fhir
 
 Headers = Sequence[tuple[str, bytes | None]]
 
+MOST_HEADERS = 1000
+"""Of one message. Each costs a hundred times its size once it is a Python object."""
+
 
 class _Peek(msgspec.Struct):
     """The two top-level keys that tell a foreign format; everything else is skipped."""
@@ -54,6 +57,9 @@ def decode(
         raise RejectedError(Reason.OVERSIZED, f"{len(value)} bytes are more than the {max_bytes} allowed")
     content_type = ""
     if headers:
+        if len(headers) > MOST_HEADERS:
+            many = f"{len(headers)} headers are more than the {MOST_HEADERS} allowed"
+            raise RejectedError(Reason.OVERSIZED, many, field="headers")
         content_type, attributes = _read_headers(headers)
         if content_type.lower().startswith("application/cloudevents"):
             return _structured(value, headers, received_at, content_type)

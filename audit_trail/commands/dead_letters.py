@@ -15,6 +15,7 @@ from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from event_store.dead_letters import Cut, DeadLetter
     from ingest.dead_letters import DeadLetterDesk
 
 app = typer.Typer(
@@ -37,7 +38,8 @@ def list_dead_letters(
     table.add_column("message")
     table.add_column("state", no_wrap=True)
     for letter, state, _, _ in rows:
-        place = f"{letter.topic}/{letter.partition}/{letter.offset}"
+        last = "" if letter.last_offset is None else f"-{letter.last_offset}"
+        place = f"{letter.topic}/{letter.partition}/{letter.offset}{last}"
         received = f"{letter.received_at:%Y-%m-%d %H:%M:%S}"
         cells = (
             str(letter.id),
@@ -62,7 +64,9 @@ def show_dead_letter(
     ] = False,
     unrecorded: Unrecorded = None,
 ) -> None:
-    """Show one dead letter whole: the message, its headers and its Kafka coordinates. It may hold patient data.
+    """Show one dead letter: the message, its headers and its Kafka coordinates. It may hold patient data.
+
+    Of a large message only the beginning is kept, and a batch that could not be read is kept as Kafka has it.
 
     That you looked is put on record, through Kafka.
     """
@@ -75,6 +79,9 @@ def show_dead_letter(
         record.shown(1, patients_named(letter))
     if value:
         sys.stdout.buffer.write(letter.value or b"")
+        if letter.value_cut is not None:
+            said = f"only the beginning of {letter.value_cut.size} bytes is kept"
+            typer.echo(f"audit-trail: {said}", err=True)
         return
     decided = f"{state} by {by}: {reason}" if by else state.value
     for name, text in {
@@ -83,16 +90,35 @@ def show_dead_letter(
         "topic": letter.topic,
         "partition": letter.partition,
         "offset": letter.offset,
+        **_batch(letter),
         "timestamp": letter.timestamp.isoformat() if letter.timestamp else "",
         "reason": letter.reason.value,
         "field": letter.field,
         "message": letter.message,
         "state": decided,
         "key": letter.key,
+        **_missing("key", letter.key_cut),
         "headers": letter.headers,
+        **_missing("headers", letter.headers_cut),
         "value": letter.value,
+        **_missing("value", letter.value_cut),
     }.items():
         typer.echo(f"{name:10} {visible(str(text))}")
+
+
+def _batch(letter: DeadLetter) -> dict[str, object]:
+    """The lines about a batch that could not be read; none for a message."""
+    if letter.batch is None:
+        return {}
+    last, codec, count = letter.batch
+    return {"to offset": last, "codec": codec, "records": "not known" if count is None else count}
+
+
+def _missing(part: str, cut: Cut | None) -> dict[str, object]:
+    """The line about a part of which only the beginning is kept; none when it is whole."""
+    if cut is None:
+        return {}
+    return {f"{part} cut": f"only the beginning is kept of {cut.size} bytes, SHA-256 {cut.sha256.hex()}"}
 
 
 Decision = Annotated[str, typer.Option(help="Who decides.")]
@@ -101,8 +127,10 @@ Why = Annotated[str, typer.Option(help="Why; kept in the log for ever.")]
 
 @app.command()
 def requeue(id: Id, by: Decision, reason: Why) -> None:
-    """Publish the message again as it was, so that ingest looks at it anew, and record the decision."""
-    from event_store.dead_letters import DeadLetter
+    """Publish the message again as it was, so that ingest looks at it anew, and record the decision.
+
+    Refused for a batch, and for a message of which only the beginning is kept.
+    """
     from ingest.publishing import Message, Publisher
 
     settings = load()

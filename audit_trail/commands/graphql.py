@@ -10,6 +10,9 @@ import typer
 
 from audit_trail.settings import load
 from domain.errors import Reason, RejectedError
+from event_store.files import read_limited
+
+_MOST_BYTES = 1 << 20
 
 app = typer.Typer(help="The GraphQL schema, and the documents of known clients.", no_args_is_help=True)
 
@@ -42,7 +45,7 @@ def documents(
     found: dict[str, str] = {}
     for file in _files(files):
         try:
-            text = file.read_bytes().decode()
+            text = read_limited(file, _MOST_BYTES).decode()
         except UnicodeError as exc:
             raise RejectedError(Reason.INVALID_FIELD, f"{file} is not UTF-8", field="files") from exc
         faults = faults_of(text, made, limits)

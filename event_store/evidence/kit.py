@@ -37,7 +37,9 @@ from event_store.tlog.proofs import verify_inclusion
 from event_store.tlog.tree_heads import TreeHead, open_head
 
 _CHUNK = 64
-"""Events of one transaction: with bodies of 1 MiB, which is the usual limit, 64 MiB."""
+"""Events of one transaction."""
+_CHUNK_BYTES = 64 << 20
+"""Of their bodies; a larger one is taken alone."""
 
 
 class Selection(Struct, frozen=True, kw_only=True):
@@ -80,9 +82,9 @@ def write_kit(
         signed = _signed(connection, selection.positions[-1])
         gaps = stored_gaps(connection, selection.as_of_position)
     with new_kit(out, at, force=force) as store, _Writing(store, out.parent) as writing:
-        for start in range(0, len(selection.positions), _CHUNK):
+        for chunk in _chunks(database, selection.positions):
             with database.transaction(read_only=True) as connection:
-                rows = list(_rows(connection, selection.positions[start : start + _CHUNK], signed))
+                rows = list(_rows(connection, chunk, signed))
             for row in rows:
                 writing.event(row, signed.note)
         manifest = {
@@ -214,6 +216,37 @@ def _witnesses(connection: Connection, head: StoredHead) -> list[VerifierKey]:
             (head.size,),
         )
         return [VerifierKey.parse(vkey) for (vkey,) in cursor.fetchall()]
+
+
+def _chunks(database: Database, positions: Sequence[int]) -> Iterator[list[int]]:
+    """The positions of one transaction after the other, so that their bodies fit into memory together."""
+    for start in range(0, len(positions), _CHUNK):
+        wanted = list(positions[start : start + _CHUNK])
+        with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT position, octet_length(body) FROM audit_trail.event WHERE position = ANY(%s) ORDER BY position",
+                (wanted,),
+            )
+            sizes = cursor.fetchall()
+        if [position for position, _ in sizes] != wanted:
+            raise LogInconsistentError(
+                f"an event between positions {wanted[0]} and {wanted[-1]} is missing: run `audit-trail verify`"
+            )
+        yield from grouped(sizes, _CHUNK_BYTES)
+
+
+def grouped(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[list[int]]:
+    """Pairs of position and size, in groups of at most `most` bytes or of one."""
+    group: list[int] = []
+    total = 0
+    for position, size in sizes:
+        if group and total + size > most:
+            yield group
+            group, total = [], 0
+        group.append(position)
+        total += size
+    if group:
+        yield group
 
 
 def _rows(connection: Connection, positions: Sequence[int], signed: _Signed) -> Iterator[_Row]:

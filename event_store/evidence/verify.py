@@ -93,6 +93,10 @@ class Kit:
                     raise Bad(each.relative_to(path).as_posix(), "it is no regular file")
             names = [each.relative_to(path).as_posix() for each in found]
         else:
+            for member in self._zip.infolist():
+                # Of other ways Python unpacks a whole read at once, however much it becomes.
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise Bad(member.filename, "it is compressed in a way that no kit is")
             names = [each.filename for each in self._zip.infolist() if not each.is_dir()]
             tops = {PurePosixPath(name).parts[0] for name in names if name}
             if len(tops) == 1 and "manifest.json" not in names:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domain.errors import UnavailableError
-from event_store.heads import StoredHead
+from event_store.heads import MOST_HEAD_BYTES, StoredHead
 
 
 class HeadFolder:
@@ -23,7 +23,7 @@ class HeadFolder:
         """The newest one, and the last one of the newest day, should `checkpoint` have been put back."""
         try:
             newest = [self._folder / "checkpoint", *sorted(self._folder.glob("*-*-*/*.checkpoint"))[-1:]]
-            return [file.read_bytes() for file in newest if file.is_file()]
+            return [_beginning(file) for file in newest if file.is_file()]
         except OSError as exc:
             raise UnavailableError(f"the folder of heads can't be read: {exc.strerror}") from exc
 
@@ -36,6 +36,12 @@ class HeadFolder:
             _replace(self._folder / "checkpoint", head.checkpoint)
         except OSError as exc:
             raise UnavailableError(f"the folder of heads can't be written: {exc.strerror}") from exc
+
+
+def _beginning(file: Path) -> bytes:
+    """No head is longer, and what is cut does not verify."""
+    with file.open("rb") as opened:
+        return opened.read(MOST_HEAD_BYTES)
 
 
 def _replace(file: Path, data: bytes) -> None:

@@ -24,6 +24,20 @@ COMMANDS = [
 ]
 
 
+def test_a_batch_has_to_hold_one_message_of_the_largest_size() -> None:
+    refused = run(
+        "ingest",
+        settings={
+            "database_url": "postgresql://127.0.0.1:1/x",
+            "kafka_bootstrap_servers": "127.0.0.1:1",
+            "max_message_bytes": str(60 << 20),
+            "kafka_max_batch_bytes": str(60 << 20),
+        },
+    )
+    assert refused.returncode == 2
+    assert "AUDIT_TRAIL_KAFKA_MAX_BATCH_BYTES is less than" in refused.stderr
+
+
 def test_help_names_every_command() -> None:
     shown = run("--help")
     assert shown.returncode == 0

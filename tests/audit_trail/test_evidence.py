@@ -24,6 +24,7 @@ from domain.event import Actor, AuditEvent, Patient, Source
 from domain.recording_gap import Cause, Decision, RecordingGap
 from event_store.append import NewEvent, OffsetAdvance, append
 from event_store.database import GUARD, INGEST, Database
+from event_store.evidence.kit import grouped
 from event_store.gaps import Move, append_gaps
 from event_store.heads import add_cosignature, newest_head
 from event_store.streams import open_kafka_stream
@@ -352,6 +353,26 @@ def test_a_key_of_somebody_else_or_a_witness_that_did_not_sign_is_no_proof(kit: 
     digest = hashlib.sha256((kit / "manifest.json").read_bytes()).hexdigest()
     good(kit, "--vkey", VKEY, "--manifest", digest)
     assert "manifest.json" in bad(kit, "--vkey", VKEY, "--manifest", "0" * 64)
+
+
+def test_bodies_are_read_in_groups_of_a_bounded_size() -> None:
+    sizes = [(1, 40), (2, 60), (4, 1), (7, 500), (8, 99), (9, 1)]
+    assert list(grouped(sizes, 100)) == [[1, 2], [4], [7], [8, 9]]
+    assert list(grouped([], 100)) == []
+
+
+@pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_is_compressed_as_no_kit_is_bad_before_it_is_unpacked(
+    way: int, kit: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "bomb.zip"
+    with (
+        zipfile.ZipFile(packed, "w", way) as archive,
+        archive.open("bodies/0", "w", force_zip64=True) as bomb,
+    ):
+        for _ in range(64):
+            bomb.write(bytes(1 << 20))
+    assert "bodies/0: it is compressed in a way that no kit is" in bad(packed, by=kit)
 
 
 def test_a_zip_is_checked_packed_and_unpacked(trail_url: str, tmp_path: Path, kit: Path) -> None:

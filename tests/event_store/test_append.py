@@ -13,9 +13,10 @@ import pytest
 
 from domain.body import BodyFormat
 from domain.errors import FencedError, LogInconsistentError, Reason
-from event_store.append import Appended, NewDeadLetter, NewEvent, OffsetAdvance, append
+from event_store.append import Appended, NewEvent, OffsetAdvance, append
 from event_store.copy import UNIX_EPOCH_US, to_us
 from event_store.database import INGEST, PROJECTOR, READER, Database
+from event_store.dead_letters import NewDeadLetter
 from event_store.entry import encode_entry
 from event_store.heads import insert_head
 from event_store.merkle import EMPTY_ROOT, Edge, leaf_hash, node_hash

@@ -12,7 +12,7 @@ from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.util import calc_crc32c
 
 from event_store.streams import AcceptedHole
-from ingest.continuity import UNKNOWN, Continuity, _Watched
+from ingest.continuity import UNKNOWN, Continuity, Watched
 
 AT = TopicPartition("t", 0)
 
@@ -41,7 +41,7 @@ def given_out(continuity: Continuity, fetch_offset: int, *batches: bytes) -> lis
     """The first offsets of the batches that the client gets."""
 
     def each() -> Iterator[int]:
-        watched = _Watched(continuity, AT, fetch_offset, MemoryRecords(b"".join(batches)))
+        watched = Watched(continuity, AT, fetch_offset, MemoryRecords(b"".join(batches)))
         while (found := watched.next_batch()) is not None:
             yield found.base_offset
 

@@ -38,6 +38,14 @@ def rejected(
     return caught.value
 
 
+def test_more_headers_than_are_allowed_are_rejected_in_every_format() -> None:
+    message = json.dumps(NATIVE).encode()
+    assert decode(message, [("h", b"")] * 1000, max_bytes=100_000).body == message
+    for headers in ([("h", b"")] * 1001, [(f"ce_{n}", b"x") for n in range(1001)]):
+        fault = rejected(message, headers)
+        assert (fault.reason, fault.field) == (Reason.OVERSIZED, "headers")
+
+
 def test_a_native_event_is_its_own_body() -> None:
     message = json.dumps(NATIVE).encode()
     received = decode(message, [("traceparent", b"00")], max_bytes=100_000)

@@ -21,6 +21,7 @@ from msgspec import Meta, Struct
 from domain.access.principal import Principal, Role
 from domain.errors import ConfigurationError, UnauthenticatedError
 from domain.event import ActorKind, Identifier
+from event_store.files import read_limited
 
 log = structlog.get_logger(__name__)
 
@@ -69,10 +70,14 @@ class _File(Struct, forbid_unknown_fields=True):
     token: list[ApiToken] = []
 
 
+_MOST_BYTES = 16 << 20
+"""Some fifty thousand tokens."""
+
+
 def read_tokens(path: Path) -> dict[str, ApiToken]:
     """The tokens of a file by their ids. Raises `ConfigurationError` that names the entry and the field."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_limited(path, _MOST_BYTES).decode())
         entries = msgspec.convert(document, _File, strict=False).token
     except OSError as exc:
         raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc

@@ -1,0 +1,76 @@
+"""A batch that the database refuses, in pieces: halves, until the message at fault is alone and is a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from domain.errors import ConfigurationError, UnstorableError
+from event_store.dead_letters import Cut, NewDeadLetter
+from ingest.batch import Batch, Polled
+from ingest.decoding import unstorable
+from ingest.records.unread import encode_headers
+
+
+def pieces(batch: Batch, refusal: UnstorableError) -> list[Batch]:
+    """What to append instead of `batch`, one after the other; together they cover the same offsets.
+
+    Halves of several records. Of one: its event as a dead letter, or its dead letter without the message. Raises
+    `ConfigurationError` (stop) when that was refused too.
+    """
+    if len(batch.polled) > 1:
+        middle = len(batch.polled) // 2
+        return [_part(batch, batch.polled[:middle]), _part(batch, batch.polled[middle:])]
+    [polled] = batch.polled
+    if len(polled.records) > 1:
+        return [_part(batch, [half]) for half in _halves(polled)]
+    if batch.events:
+        [record] = polled.records
+        return [batch._replace(events=[], dead_letters=[unstorable(polled.stream, record)])]
+    if any(letter.key or letter.value or letter.headers for letter in batch.dead_letters):
+        return [batch._replace(dead_letters=list(map(_bare, batch.dead_letters)))]
+    raise ConfigurationError(
+        f"{refusal}: not even the dead letter of topic {polled.partition.topic}, partition"
+        f" {polled.partition.partition}, offset {polled.start} could be stored; look at PostgreSQL's log"
+    ) from refusal
+
+
+def _halves(polled: Polled) -> tuple[Polled, Polled]:
+    middle = len(polled.records) // 2
+    boundary = polled.records[middle].offset
+    return (
+        polled._replace(next=boundary, records=polled.records[:middle]),
+        polled._replace(start=boundary, records=polled.records[middle:]),
+    )
+
+
+def _part(batch: Batch, polled: Sequence[Polled]) -> Batch:
+    within = {part.stream: range(part.start, part.next) for part in polled}
+    return Batch(
+        [event for event in batch.events if event.stream_position in within.get(event.stream, ())],
+        [letter for letter in batch.dead_letters if _end(letter) in within.get(letter.stream, ())],
+        list(polled),
+    )
+
+
+def _end(letter: NewDeadLetter) -> int:
+    """The offset of the letter's record; that of a batch is the batch's last one."""
+    return letter.offset if letter.batch is None else letter.batch.last_offset
+
+
+def _bare(letter: NewDeadLetter) -> NewDeadLetter:
+    """The letter without the message's bytes: sizes and digests alone."""
+    headers = encode_headers(letter.headers)
+    return letter._replace(
+        key=None,
+        value=None,
+        headers=[],
+        field="",
+        key_cut=letter.key_cut or _cut(letter.key),
+        value_cut=letter.value_cut or _cut(letter.value),
+        headers_cut=letter.headers_cut or (_cut(headers) if letter.headers else None),
+    )
+
+
+def _cut(data: bytes | None) -> Cut | None:
+    return Cut(len(data), sha256(data).digest()) if data else None

@@ -1,0 +1,1 @@
+"""Kafka's record batches, read within bounds. kafka-python expands and believes whatever a sender has compressed."""

@@ -1,0 +1,150 @@
+"""A Kafka consumer that hands on no more than it was allowed to, whatever the records are.
+
+kafka-python bounds a poll by the number of records alone: 5,000 records of a mebibyte are five gigabytes. It also
+expands a batch before anybody can ask how large it is. It offers no setting for either.
+
+It raises out of `poll` when a batch is damaged on disk. The error does not say which partition it belongs to, and what
+the same fetch brought of other partitions waits behind it. When the client polls again after the error it never
+returns: it takes from an exhausted iterator in an endless loop. So the error is caught where one partition's fetch is
+parsed. Records before the damaged batch are delivered, and the position stays in front of it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import CorruptRecordError
+from kafka.record.memory_records import MemoryRecords
+
+from ingest.records.batches import ReadableBatch
+from ingest.records.messages import ReadableMessage
+from ingest.records.unread import Limits
+from ingest.unreadable import NOT_OF_A_RECORD, Ascending, Report, Unreadable
+
+Watch = Callable[[TopicPartition, int, Any], Any]
+"""Wraps the batches of one fetch of a partition, which begins at that offset."""
+
+_HEADER_COST = 256
+"""Bytes of memory that one header takes besides its own."""
+
+
+def bound(
+    consumer: KafkaConsumer, limits: Limits, *, watch: Watch | None = None, report: Report | None = None
+) -> None:
+    """Have `consumer` keep to `limits`. To be called before it is polled for the first time.
+
+    `watch` sees each batch before its records are given out. `report` is called, on the thread that polls, for a batch
+    that can't be read; without it the client raises.
+    """
+    fetcher: Any = consumer._fetcher
+    fetcher.__class__ = _BoundedFetcher
+    fetcher.limits, fetcher.watch, fetcher.report = limits, watch, report
+
+
+class _BoundedFetcher(Fetcher):
+    """Reads batches as `ingest.records` does, and ends a poll when it has enough bytes."""
+
+    limits: Limits
+    watch: Watch | None
+    report: Report | None
+    left: int = 0
+
+    def fetched_records(self, *arguments: Any, **options: Any) -> Any:
+        """What was fetched, up to the number of records that is asked for and to `limits.poll`."""
+        self.left = self.limits.poll
+        return super().fetched_records(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    def PartitionRecords(self, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]  # noqa: N802
+        """What the client makes, under this name, of each answer of a partition."""
+        return _BoundedRecords(self, *arguments, **options)
+
+    def _parse_fetched_data(self, completed: Any) -> Any:
+        try:
+            return super()._parse_fetched_data(completed)  # type: ignore[no-untyped-call]
+        except NOT_OF_A_RECORD:
+            raise
+        except Exception as exc:
+            if self.report is None:
+                raise
+            self.report(Unreadable(completed.topic_partition, completed.fetched_offset, exc))
+            return None
+
+    def _append(self, drained: Any, part: Any, max_records: int, update_offsets: bool) -> int:
+        """How many records were taken; as many as were asked for when there is no room for more."""
+        taken: int = super()._append(drained, part, max_records, update_offsets)  # type: ignore[no-untyped-call]
+        return taken if self.left > 0 else max_records
+
+
+class _BoundedRecords(Fetcher.PartitionRecords):
+    def __init__(self, fetcher: _BoundedFetcher, *arguments: Any, **options: Any) -> None:
+        self._fetcher = fetcher
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    def take(self, n: int | None = None) -> list[Any]:
+        """At most `n` records, and no more than there is room for. Otherwise as the client's own."""
+        self._maybe_raise_next_inline_exception()  # type: ignore[no-untyped-call]
+        records: list[Any] = []
+        try:
+            for record in islice(self.record_iterator, n):
+                records.append(record)
+                self._fetcher.left -= _cost(record)
+                if self._fetcher.left <= 0:
+                    break
+        except Exception as exc:
+            if not records:
+                raise
+            self._next_inline_exception = exc
+        return records
+
+    def _unpack_records(self, tp: Any, records: MemoryRecords, *deserializers: Any) -> Iterator[Any]:
+        fetcher = self._fetcher
+        batches: Any = Ascending(Batches(records._buffer, fetcher.limits))
+        if fetcher.watch is not None:
+            batches = fetcher.watch(tp, self.fetch_offset, batches)
+        try:
+            yield from super()._unpack_records(tp, batches, *deserializers)  # type: ignore[no-untyped-call]
+        except NOT_OF_A_RECORD:
+            raise
+        except Exception as exc:
+            if fetcher.report is None:
+                raise
+            # Records in front of the fetch's offset may have been passed over in a batch that begins earlier.
+            self.next_fetch_offset = max(self.next_fetch_offset, self.fetch_offset)
+            fetcher.report(Unreadable(tp, self.next_fetch_offset, exc))
+            self.drain()  # type: ignore[no-untyped-call]
+
+
+class Batches(MemoryRecords):
+    """The batches of one answer."""
+
+    __slots__ = ("_limits",)
+
+    def __init__(self, buffer: bytes, limits: Limits) -> None:
+        super().__init__(buffer)  # type: ignore[no-untyped-call]
+        self._limits = limits
+
+    def next_batch(self, *sizes: Any) -> Any:
+        """The next batch, None at the end. What is no batch at all is corrupt: nobody can say where the next begins."""
+        try:
+            batch = super().next_batch(*sizes)  # type: ignore[no-untyped-call]
+        except (AssertionError, struct.error) as exc:
+            raise CorruptRecordError("a batch is not as long as it says") from exc
+        if batch is None:
+            return None
+        if batch.magic in {0, 1}:
+            return ReadableMessage(batch, self._limits)
+        if batch.magic == 2:
+            return ReadableBatch(batch, self._limits)
+        raise CorruptRecordError(f"a batch has the unknown format {batch.magic}")
+
+
+def _cost(record: Any) -> int:
+    size: int = max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
+    if record.headers:
+        size += record.serialized_header_size + _HEADER_COST * len(record.headers)
+    return size

@@ -35,6 +35,7 @@ from ingest.topics import Topic, Topics, refuse_compacted
 
 log = structlog.get_logger(__name__)
 
+_ASK_TIMEOUT_MS = 10_000
 _CLOSE_TIMEOUT_MS = 5_000
 _COMMIT_SECONDS = 1.0
 """Kafka's own offsets are for tools that show the lag, so that one commit a second is enough."""
@@ -113,6 +114,7 @@ class RecordSource:
             self._topics.create(tuple(sorted(self._missing)))
             found = self._topics.describe(names)
         self._look_at_configs(found)
+        self._look_at_sizes()
         self.reopen(
             partition
             for partition, position in self._positions.items()
@@ -292,6 +294,18 @@ class RecordSource:
             )
         self._unsettled -= streams.keys()
         resume(self._consumer, self._positions.keys() & streams.keys())
+
+    def _look_at_sizes(self) -> None:
+        """How much of what Kafka keeps is not read, where it keeps so many bytes."""
+        limited = self._retention.limited_in_size(self._positions)
+        if not limited:
+            return
+        with self._guarded():
+            firsts = self._consumer.beginning_offsets(limited, timeout_ms=_ASK_TIMEOUT_MS)
+            for partition, first in firsts.items():
+                end = self._consumer.highwater(partition) if self._reads(partition) else None
+                if end is not None:
+                    self._retention.kept(partition, first, self._positions[partition].next, end)
 
     def _look_at_configs(self, found: dict[str, Topic]) -> None:
         """Raises `ConfigurationError` for a compacted topic."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 from kafka import TopicPartition
@@ -15,38 +15,61 @@ from ingest.topics import TopicConfig
 log = structlog.get_logger(__name__)
 
 WARN_FROM = 0.5
-"""The share of `retention.ms` that unread records may have had before somebody should look."""
+"""The share of the retention that unread records may use up before somebody should look."""
 _REPEAT_SECONDS = 60.0
 
 
 class RetentionWatch:
-    """Compares the age of what is read with `retention.ms` of its topic."""
+    """Compares what is not read yet with `retention.ms` and `retention.bytes` of its topic."""
 
     def __init__(self, metrics: IngestMetrics) -> None:
         self._metrics = metrics
         self._configs: Mapping[str, TopicConfig] = {}
+        self._by_age: dict[TopicPartition, float] = {}
+        self._by_size: dict[TopicPartition, float] = {}
         self._warned: dict[TopicPartition, float] = {}
 
     def configure(self, configs: Mapping[str, TopicConfig]) -> None:
         """What Kafka says of the topics now."""
         self._configs = {**self._configs, **configs}
 
+    def limited_in_size(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        """Those whose topic has a `retention.bytes`."""
+        return [each for each in partitions if self._config(each).retention_bytes is not None]
+
     def read(self, part: Polled, lag: int) -> None:
         """`part` is appended, and `lag` offsets follow it: they are about as old as its last record, or younger."""
-        config = self._configs.get(part.partition.topic)
-        if config is None or not config.retention_ms or not part.records:
+        limit = self._config(part.partition).retention_ms
+        if not part.records or not limit:
             return
-        age_ms = time.time() * 1000 - part.records[-1].timestamp
-        share = age_ms / config.retention_ms if lag and part.records[-1].timestamp > 0 else 0.0
-        self._metrics.retention_used(part.partition.topic, part.partition.partition, max(0.0, share))
-        if share >= WARN_FROM and time.monotonic() >= self._warned.get(part.partition, 0.0):
-            self._warned[part.partition] = time.monotonic() + _REPEAT_SECONDS
+        written = part.records[-1].timestamp
+        age = time.time() * 1000 - written if lag and written > 0 else 0.0
+        self._by_age[part.partition] = max(0.0, age / limit)
+        self._say(part.partition, lag)
+
+    def kept(self, partition: TopicPartition, first: int, following: int, end: int) -> None:
+        """Kafka keeps offsets `first` to `end`, and `following` is read next.
+
+        Once it has begun to delete, the log is as large as `retention.bytes`; the share of it that is not read is told
+        by offsets, since their sizes are not known.
+        """
+        unread = max(0, end - following)
+        self._by_size[partition] = unread / (end - first) if 0 < first < end else 0.0
+        self._say(partition, unread)
+
+    def _config(self, partition: TopicPartition) -> TopicConfig:
+        return self._configs.get(partition.topic, TopicConfig())
+
+    def _say(self, partition: TopicPartition, lag: int) -> None:
+        share = max(self._by_age.get(partition, 0.0), self._by_size.get(partition, 0.0))
+        self._metrics.retention_used(partition.topic, partition.partition, share)
+        if share >= WARN_FROM and time.monotonic() >= self._warned.get(partition, 0.0):
+            self._warned[partition] = time.monotonic() + _REPEAT_SECONDS
             log.warning(
                 "retention_is_near",
-                topic=part.partition.topic,
-                partition=part.partition.partition,
+                topic=partition.topic,
+                partition=partition.partition,
                 lag=lag,
-                oldest_unread_seconds=round(age_ms / 1000),
-                retention_seconds=round(config.retention_ms / 1000),
-                hint="lengthen retention.ms of the topic until ingest has caught up",
+                used=round(share, 2),
+                hint="lengthen retention.ms or retention.bytes of the topic until ingest has caught up",
             )

@@ -42,6 +42,10 @@ _SHOWN = 10
 _CHANGING = re.compile(r"\b[0-9a-f]{16,}\b|[0-9]+")
 """Sizes, positions and hashes in a finding: each event about it makes the log grow, and so the number another."""
 
+_OVERDUE = 3
+"""Intervals that may pass without a verification, beside the time that one takes:"""
+_LONG_VERIFICATION = 3600.0
+
 Report = Callable[[AuditEvent], None]
 """Puts an event on its normal way into the trail."""
 
@@ -95,13 +99,16 @@ class _Place:
         self.head: TreeHead | None = None
         self.pause = 0.0
         self.due = 0.0
+        self.problem = ""
 
-    def failed(self) -> None:
+    def failed(self, problem: str) -> None:
+        self.problem = problem
         self.pause = min(max(self.pause * 2, _PAUSES[0]), _PAUSES[1])
         self.due = time.monotonic() + self.pause
 
     def took(self, head: TreeHead) -> None:
         self.head = head
+        self.problem = ""
         self.pause = self.due = 0.0
 
 
@@ -135,6 +142,24 @@ class Guard:
         self._unsaid: list[AuditEvent] = []
         self._saying = threading.Lock()
         self._verified = 0
+        self._open_findings = 0
+        self._verified_at = time.monotonic()
+
+    def problems(self) -> list[str]:
+        """What keeps the guard from its work, in words; nothing when all is well. Answers at once."""
+        found = [
+            f"heads are not published to {place.destination.name}: {place.problem}"
+            for place in self._places
+            if place.problem
+        ]
+        if self._open_findings:
+            found.append(
+                f"the log is NOT intact: the last verification has {self._open_findings} findings; `audit-trail verify`"
+            )
+        since = time.monotonic() - self._verified_at
+        if self._intervals.verify and since > _OVERDUE * self._intervals.verify + _LONG_VERIFICATION:
+            found.append(f"verification is overdue: the last one ended {since:.0f} s ago")
+        return found
 
     def stop(self) -> None:
         """Ask `run` to end: it publishes the newest head once more."""
@@ -190,13 +215,13 @@ class Guard:
                 refuse_fork(self._database, place.head, name)
             place.destination.publish(head)
         except LogInconsistentError as exc:
-            place.failed()
+            place.failed(str(exc))
             self._metrics.failures.labels(name, "inconsistent").inc()
             self._metrics.findings.labels("publish").set(1)
             self._found(str(exc), None, head.size)
             return False
         except (ConfigurationError, UnavailableError) as exc:
-            place.failed()
+            place.failed(str(exc))
             away = isinstance(exc, UnavailableError)
             self._metrics.failures.labels(name, "away" if away else "refused").inc()
             log.warning("head_not_published", place=name, error=str(exc), seconds=round(place.pause, 1))
@@ -225,6 +250,7 @@ class Guard:
             return False
         self._metrics.findings.labels("verify").set(len(found.findings))
         self._metrics.verified_at.set_to_current_time()
+        self._verified_at, self._open_findings = time.monotonic(), len(found.findings)
         for finding in found.findings[:_SHOWN]:
             self._found(finding.what, finding.position, found.size)
         if not found.findings:

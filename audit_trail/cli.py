@@ -10,7 +10,6 @@ A command imports what it needs when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -87,8 +86,6 @@ def main() -> NoReturn:
     except AuditTrailError as exc:
         _fail(str(exc), next(code for kind, code in EXIT_CODES if isinstance(exc, kind)))
     except (typer.Abort, KeyboardInterrupt):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # it is ending
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone: nobody is left to tell
@@ -98,6 +95,10 @@ def main() -> NoReturn:
     except typer._click.exceptions.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)
+    finally:
+        on_stop(
+            lambda: None
+        )  # it ends already, and waits for its threads: no signal is to interrupt that with a traceback
     sys.exit(code if isinstance(code, int) else 0)
 
 

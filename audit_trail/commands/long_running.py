@@ -51,11 +51,15 @@ def on_stop_within(seconds: float, stop: Callable[[], None]) -> None:
 def interrupted_by_signals() -> None:
     """Have SIGTERM interrupt a command as Ctrl-C does, and end it when that takes too long.
 
-    SIGINT is set too: a shell hands a background job an ignored one.
+    SIGINT is set too: a shell hands a background job an ignored one. Only the first signal interrupts, since a second
+    one would interrupt what the first one has begun to close.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
-    last_resort.install(STOP_SECONDS)
+
+    def interrupt() -> None:
+        _handle(lambda: None)
+        raise KeyboardInterrupt
+
+    on_stop(interrupt)
 
 
 def _handle(stop: Callable[[], None]) -> None:

@@ -100,7 +100,7 @@ class RunnerHealth:
         still = old is not None and old.position == position and lag
         moved_at = old.moved_at if old is not None and still else now
         self._seen[name] = _Seen(position, lag, moved_at, track.feeding, _problem(track, build))
-        if build is not None and build.build == before[0] and build.position > before[1] >= 0:
+        if build is not None and build.build == before[0] and build.position > before[1]:
             self._others_at = now
 
     def told(self) -> None:

@@ -1,7 +1,8 @@
 """The command line. Each long-running part is a process of its own; `up` and `demo` run them together.
 
 Exit codes: 0 done, 1 the input was refused, 2 a setting or an argument has to be changed, 3 the log is inconsistent and
-nothing is written, 75 a service is away (try again), 130 interrupted.
+nothing is written, 75 a service is away (try again), 130 interrupted. 128 + the signal's number: it was told to stop,
+did not in time, and was ended as it stood, which loses nothing.
 
 A command imports what it needs when it runs, so that `--help` answers at once.
 """
@@ -9,7 +10,6 @@ A command imports what it needs when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from contextlib import ExitStack, closing
 from functools import partial
@@ -33,9 +33,10 @@ from audit_trail.commands import (
 )
 from audit_trail.commands.evidence import evidence
 from audit_trail.commands.long_running import (
+    BATCH_SECONDS,
     GUARD_STOP_SECONDS,
     METRICS_SECONDS,
-    STOP_SECONDS,
+    interrupted_by_signals,
     long_running,
     on_stop,
     on_stop_within,
@@ -94,20 +95,25 @@ Broker = Annotated[
 
 def main() -> NoReturn:
     """Run a command; an error that is ours becomes one line on standard error and its exit code."""
+    interrupted_by_signals()
     try:
         code = app(standalone_mode=False)
     except AuditTrailError as exc:
         _fail(str(exc), next(code for kind, code in EXIT_CODES if isinstance(exc, kind)))
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone: nobody is left to tell
         sys.exit(1)
+    except OSError as exc:
+        _fail(f"{exc.strerror or type(exc).__name__}{f': {exc.filename}' if exc.filename else ''}", 2)
     except typer._click.exceptions.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)
+    finally:
+        on_stop(
+            lambda: None
+        )  # it ends already, and waits for its threads: no signal is to interrupt that with a traceback
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -129,7 +135,6 @@ def demo(
     """Start everything in a temporary folder, send it a simulated hour of a clinic, and show what it answers."""
     from audit_trail import demo as demonstration
 
-    _stop_on_sigterm()
     demonstration.run(load(), once=once, broker=broker, events=events, out=out)
 
 
@@ -141,7 +146,6 @@ def up(
     """Run the whole stack on this machine, with its data kept in a folder, until Ctrl-C."""
     from audit_trail.stack import Stack, stay_up
 
-    _stop_on_sigterm()
     file = os.environ.get(FILE_VARIABLE)
     if file is not None and Path(file).resolve() == data.resolve() / "settings.toml":
         del os.environ[FILE_VARIABLE]  # what `up` wrote says where the last one was, which may have gone
@@ -186,7 +190,7 @@ def ingest() -> None:
     from audit_trail import trust
     from ingest.pipeline import Ingest
 
-    settings = long_running()
+    settings, monitor = long_running()
     database = components.ingest_database(settings)
     ingest = Ingest(
         components.ingest_settings(settings),
@@ -194,6 +198,7 @@ def ingest() -> None:
         trust.signer(settings),
         check=lambda: trust.check_log(settings, database),
     )
+    monitor.watch(ingest.problems)
     on_stop(ingest.stop)
     ingest.run(linger_seconds=METRICS_SECONDS if settings.metrics_port else 0)
 
@@ -205,14 +210,15 @@ def project() -> None:
     from projections.registry import built_in
     from projections.runner import Runner
 
-    settings = long_running()
+    settings, monitor = long_running()
     runner = Runner(
-        components.projector_database(settings),
+        components.projector_database(settings, long_statements=False),
         built_in(),
         batch=settings.projection_batch,
         metrics=RunnerMetrics(),
     )
-    on_stop_within(STOP_SECONDS, runner.stop)
+    monitor.watch(runner.health.problems, runner.health.state)
+    on_stop_within(BATCH_SECONDS, runner.stop)
     runner.run()
 
 
@@ -221,7 +227,7 @@ def guard() -> None:
     """Publish signed heads outside the database and verify the log again and again, until SIGTERM."""
     from audit_trail.guarding import guard as run
 
-    run(long_running(), partial(on_stop_within, GUARD_STOP_SECONDS))
+    run(*long_running(), partial(on_stop_within, GUARD_STOP_SECONDS))
 
 
 @app.command()
@@ -282,12 +288,3 @@ def show_settings() -> None:
         )
         table.add_row(PREFIX + name.upper(), default, field.description)
     out.print(table)
-
-
-def _stop_on_sigterm() -> None:
-    """SIGTERM ends `up` and `demo` the way Ctrl-C does, so that nothing that they started is left behind.
-
-    SIGINT is set too, since a shell hands a background job an ignored one.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)

@@ -42,21 +42,37 @@ def ingest_settings(settings: Settings) -> IngestSettings:
 
 def ingest_database(settings: Settings) -> Database:
     """For what appends."""
-    return Database(settings.require_database_url(), INGEST, size=4, application_name="audit-trail-ingest")
+    return Database(
+        settings.require_database_url(),
+        INGEST,
+        size=4,
+        application_name="audit-trail-ingest",
+        silence_seconds=settings.database_silence_seconds,
+        long_statements=False,
+    )
 
 
 def guard_database(settings: Settings) -> Database:
     """For what publishes heads and verifies."""
-    return Database(settings.require_database_url(), GUARD, size=4, application_name="audit-trail-guard")
+    return Database(
+        settings.require_database_url(),
+        GUARD,
+        size=4,
+        application_name="audit-trail-guard",
+        silence_seconds=settings.database_silence_seconds,
+        long_statements=False,
+    )
 
 
-def projector_database(settings: Settings) -> Database:
-    """For what keeps the read models."""
+def projector_database(settings: Settings, *, long_statements: bool = True) -> Database:
+    """For what keeps the read models. A rebuild has long statements, and batches of the live projection have none."""
     return Database(
         settings.require_database_url(),
         PROJECTOR,
         size=settings.database_pool_size,
         application_name="audit-trail-project",
+        silence_seconds=settings.database_silence_seconds,
+        long_statements=long_statements,
     )
 
 
@@ -69,13 +85,20 @@ def reader_database(settings: Settings) -> Database:
         size=settings.database_pool_size,
         application_name="audit-trail-serve",
         statement_timeout_ms=settings.statement_timeout_ms,
+        silence_seconds=settings.database_silence_seconds,
+        long_statements=not settings.statement_timeout_ms,
     )
 
 
 def listening_database(settings: Settings) -> Database:
     """For what is woken by appends: a standby can't be listened to, so it is never the replica."""
     return Database(
-        settings.require_database_url(), READER, size=1, application_name="audit-trail-serve-listen"
+        settings.require_database_url(),
+        READER,
+        size=1,
+        application_name="audit-trail-serve-listen",
+        silence_seconds=settings.database_silence_seconds,
+        long_statements=False,
     )
 
 
@@ -87,6 +110,7 @@ def export_database(settings: Settings) -> Database:
         READER,
         size=settings.max_exports,
         application_name="audit-trail-export",
+        silence_seconds=settings.database_silence_seconds,
     )
 
 

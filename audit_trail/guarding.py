@@ -8,6 +8,7 @@ from contextlib import closing
 
 from audit_trail import components, trust
 from audit_trail.guard import Guard, Intervals
+from audit_trail.monitoring import Monitor
 from audit_trail.settings import Settings
 from domain.event import AuditEvent
 from domain.validation import encode_event
@@ -17,7 +18,7 @@ _NICENESS = 10
 """Verification is never in a hurry: ingest and queries go before."""
 
 
-def guard(settings: Settings, on_stop: Callable[[Callable[[], None]], None]) -> None:
+def guard(settings: Settings, monitor: Monitor, on_stop: Callable[[Callable[[], None]], None]) -> None:
     """Run the guard until it is told to stop."""
     os.nice(_NICENESS)
     keys, _ = trust.trusted_keys(settings)
@@ -42,5 +43,6 @@ def guard(settings: Settings, on_stop: Callable[[Callable[[], None]], None]) -> 
             ),
             report,
         )
+        monitor.watch(guard.problems)
         on_stop(guard.stop)
         guard.run()

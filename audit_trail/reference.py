@@ -118,6 +118,9 @@ def command_page() -> str:
     for kind, code in EXIT_CODES:
         kinds.setdefault(code, []).append(f"`{kind.__name__}`: {(kind.__doc__ or '').splitlines()[0]}")
     codes = [(str(code), " ".join(texts)) for code, texts in sorted(kinds.items())]
+    codes.append(
+        ("128 + n", "told by signal n to stop, and ended by force as that took too long; nothing is lost")
+    )
     head = (
         f"# Command line\n\n{root.help}\n\n"
         "Settings come from [variables or a file](settings.md), not from options.\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_trail import components
+from audit_trail import components, last_resort
 from audit_trail.authenticating import authentication
 from audit_trail.recording import own_source, recording_publisher, recording_settings
 from audit_trail.settings import PREFIX, Settings
@@ -70,7 +70,14 @@ def serve(settings: Settings) -> None:
     )
     components.spare_the_collector(components.ANSWERING)
     try:
-        server.run(app, settings.http_host, settings.http_port, trusted_proxies=settings.trusted_proxies)
+        server.run(
+            app,
+            settings.http_host,
+            settings.http_port,
+            trusted_proxies=settings.trusted_proxies,
+            told=last_resort.told,
+            setting=f"{PREFIX}HTTP_PORT",
+        )
     finally:
         publisher.close()
         recording.close()

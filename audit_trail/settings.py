@@ -43,6 +43,13 @@ class Settings(BaseSettings):
         ge=0,
         description="How long one query of the API may take in the database, in milliseconds; 0 is no limit.",
     )
+    database_silence_seconds: float = Field(
+        20.0,
+        ge=1,
+        le=3600,
+        description="How long a call to the database may go without an answer before its connection is given up and the"
+        " work retried; a statement that the database says is running may take longer where that is normal.",
+    )
     kafka_bootstrap_servers: List = Field(
         (), description="host:port of the brokers. `demo` and `up` start their own when it is unset."
     )
@@ -265,7 +272,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="Prometheus metrics of `ingest`, `project`, `guard` on this port; 0 is none. `serve` has /metrics.",
+        description="/metrics, /livez and /readyz of `ingest`, `project`, `guard` on this port; 0 is none. `serve` has"
+        " its own on its port.",
     )
     metrics_host: str = Field("127.0.0.1", description="The address of metrics_port.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")

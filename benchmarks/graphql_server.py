@@ -31,10 +31,11 @@ from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
 from web.app import create_app
 from web.authentication.combined import Authentication
+from web.listening import listen
 from web.looking import Recorder
 from web.probes import StoreProbes
 from web.recording import Recording, RecordingSettings
-from web.server import Server, listen
+from web.server import Server
 from web.settings import WebSettings
 
 THREADS = 8

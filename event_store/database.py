@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from domain.errors import (
     TooSlowError,
     UnavailableError,
 )
+from event_store.watchdog import Silence, Watch
+from event_store.watched import Call, SilentError, WatchedConnection
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -34,6 +37,12 @@ OWN = "audit_trail_own_"
 
 _RESTED_SECONDS = 1.0
 """A question to the server costs 0.1 ms, so only a connection that nobody has used for this long is asked one."""
+
+SILENCE_SECONDS = 20.0
+"""How long a call may go without an answer, by default, before the server is asked what it does."""
+_TEST_SECONDS = 5.0
+"""How long `SELECT 1` may take. It tests a connection, and nothing is lost but that connection."""
+_CONNECT_SECONDS = 10
 
 _SETUP_ERRORS = (
     errors.UndefinedTable,
@@ -61,6 +70,10 @@ class Database:
 
     Whatever login `url` has, every connection takes `role`, so that even an administrator's login can do no more than
     the component needs. `size` is the most connections that are open at once; a caller who finds none waits.
+
+    A server that neither answers nor closes is noticed: a call without an answer for `silence_seconds` is looked into,
+    and raises `UnavailableError` when the server does nothing for it (see `event_store.watchdog`). Where statements are
+    short by nature, say so with `long_statements=False`: then one that the server says is running is ended too.
     """
 
     def __init__(
@@ -71,12 +84,18 @@ class Database:
         size: int = 4,
         application_name: str = "audit-trail",
         statement_timeout_ms: int = 0,
+        silence_seconds: float = SILENCE_SECONDS,
+        long_statements: bool = True,
     ) -> None:
         self.role = role
         self.size = size
         self._url = url
         self._application_name = application_name
         self._statement_timeout_ms = statement_timeout_ms
+        self._silence_seconds = silence_seconds
+        # The server ends a statement at its time-out by itself, and says so.
+        short = max(silence_seconds, statement_timeout_ms / 1000 + _TEST_SECONDS)
+        self._watch = Watch(application_name, Silence(silence_seconds, None if long_statements else short))
         self._places = threading.BoundedSemaphore(size)
         self._idle: list[tuple[Connection, float]] = []
 
@@ -84,12 +103,9 @@ class Database:
         """A dedicated connection, which the caller closes. Raises `UnavailableError` or `ConfigurationError`."""
         with translated():
             try:
-                connection = psycopg2.connect(
-                    self._url,
-                    application_name=self._application_name,
-                    connect_timeout=10,
-                    client_encoding="UTF8",
-                )
+                dsn = self._options()
+                self._watch.dsn = dsn
+                connection = psycopg2.connect(dsn, connection_factory=self._watch.connection)
             except psycopg2.ProgrammingError:
                 # The driver's message quotes the URL, which may hold a password.
                 raise ConfigurationError(
@@ -156,14 +172,35 @@ class Database:
             if time.monotonic() - since < _RESTED_SECONDS or _works(connection):
                 return connection
             connection.close()
+            self.close()  # what has ended this one has most likely ended the other idle ones too
         return self.connect()
 
     def _give_back(self, connection: Connection) -> None:
         self._idle.append((connection, time.monotonic()))
 
-    def _prepare(self, connection: Connection) -> None:
+    def _options(self) -> str:
+        """The URL with what lets the kernel notice a host that is gone; what the URL says itself goes before."""
+        seconds = max(1, round(self._silence_seconds))
+        ours = {
+            "connect_timeout": os.environ.get("PGCONNECT_TIMEOUT", _CONNECT_SECONDS),
+            "keepalives": 1,
+            "keepalives_idle": seconds,
+            "keepalives_interval": max(1, seconds // 4),
+            "keepalives_count": 3,
+            "tcp_user_timeout": seconds * 1000,
+        }
+        given = psycopg2.extensions.parse_dsn(self._url)
+        fixed = {"application_name": self._application_name, "client_encoding": "UTF8"}
+        return psycopg2.extensions.make_dsn(**ours | given | fixed)
+
+    def _prepare(self, connection: WatchedConnection) -> None:
         register_uuid(conn_or_curs=connection)
         with connection.cursor() as cursor:
+            # The server's own number: a pooler in between tells another one.
+            cursor.execute(
+                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
+            )
+            connection.pid, connection.started = cursor.fetchone()
             if self.role is not None:
                 cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
             # Nothing that somebody put into a schema of this database may stand for what PostgreSQL itself has.
@@ -190,12 +227,25 @@ class Database:
 
 def _works(connection: Connection) -> bool:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        ping(connection)
         connection.rollback()
     except psycopg2.Error:
         return False
     return True
+
+
+def ping(connection: Connection) -> None:
+    """Ask the server for a sign of life, which it has to give within seconds. Raises the driver's error.
+
+    For connections that sleep by nature: one that listens, or holds a lock.
+    """
+    statement = "SELECT 1"
+    with connection.cursor() as cursor:
+        if isinstance(connection, WatchedConnection):
+            call = Call(statement, _TEST_SECONDS)
+            connection.watch(call, psycopg2.extensions.cursor.execute, cursor, statement)
+        else:
+            cursor.execute(statement)
 
 
 def lost(error: psycopg2.Error) -> bool:
@@ -231,7 +281,8 @@ def translated() -> Iterator[None]:
         ) from exc
     except psycopg2.Error as exc:
         if lost(exc):
-            raise UnavailableError("the database is away") from exc
+            what = str(exc) if isinstance(exc, SilentError) else "the database is away"
+            raise UnavailableError(what) from exc
         raise
 
 

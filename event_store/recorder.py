@@ -9,6 +9,7 @@ Notifications are of the whole log, audit events included; a follower names the 
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -36,11 +37,13 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 from domain.body import BodyFormat
 from domain.errors import ConfigurationError, FencedError, UnavailableError
 from event_store.append import CHANNEL, NewEvent, append
-from event_store.database import INGEST, Connection, Cursor, Database, translated
+from event_store.database import INGEST, Connection, Cursor, Database, ping, translated
 from event_store.reading import log_size
 from event_store.signing import HeadSigner, read_signer
 
 _POLL_SECONDS = 2.0
+_QUIET_SECONDS = 10.0
+"""Without a NOTIFY, after which the connection is tested: one that only listens would not notice a silent server."""
 """A listening subscription looks by itself this often, so that a lost wake-up delays and never loses an event."""
 
 
@@ -225,15 +228,21 @@ class LogSubscription(ListenNotifySubscription[LogApplicationRecorder]):
 
     def _listen(self) -> None:
         connection: Connection | None = None
+        heard = 0.0
         while not self._has_been_stopped:
             try:
-                connection = connection or self._recorder.listen()
+                if connection is None:
+                    connection, heard = self._recorder.listen(), time.monotonic()
                 # Set once after LISTEN took effect: an event between the first pull and LISTEN is not announced.
                 self._has_been_notified.set()
                 if select.select([connection], [], [], _POLL_SECONDS / 10)[0]:
                     with translated():
                         connection.poll()
                     connection.notifies.clear()
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > _QUIET_SECONDS:
+                    ping(connection)
+                    heard = time.monotonic()
             except (UnavailableError, psycopg2.Error, OSError, ValueError):
                 connection = None
                 self._has_been_notified.wait(_POLL_SECONDS)

@@ -402,18 +402,6 @@ class RecordSource:
                 if end is not None:
                     self._retention.kept(partition, first, self._positions[partition].next, end)
 
-    def _look_at_sizes(self) -> None:
-        """How much of what Kafka keeps is not read, where it keeps so many bytes."""
-        limited = self._retention.limited_in_size(self._positions)
-        if not limited:
-            return
-        with self._guarded():
-            firsts = self._consumer.beginning_offsets(limited, timeout_ms=_ASK_TIMEOUT_MS)
-            for partition, first in firsts.items():
-                end = self._consumer.highwater(partition) if self._reads(partition) else None
-                if end is not None:
-                    self._retention.kept(partition, first, self._positions[partition].next, end)
-
     def _look_at_configs(self, found: dict[str, Topic]) -> None:
         """Raises `ConfigurationError` for a compacted topic."""
         configs = self._topics.configs(found)

@@ -16,6 +16,7 @@ from domain.errors import UnavailableError
 from domain.event import RecordedEvent
 from event_store.database import Database
 from event_store.reading import Batch, read_events
+from projections.health import RunnerHealth
 from projections.metrics import RunnerMetrics
 from projections.projector import Projector
 from projections.registry import live_builds, register, skipped
@@ -52,6 +53,7 @@ class Runner:
         self._projectors = projectors
         self._batch = batch
         self._metrics = metrics
+        self.health = RunnerHealth()
         self._tracks: list[Track] = []
         self._looked_at = 0.0
         self._wakeup = WakeUp(database)
@@ -60,6 +62,7 @@ class Runner:
     def run(self) -> None:
         """Run until `stop`. Raises what an operator has to look at: `ConfigurationError`, `LogInconsistentError`."""
         pause = RETRY_SECONDS[0]
+        self.health.started([each.name for each in self._projectors], self._batch)
         with ThreadPoolExecutor(len(self._projectors), "projector") as pool:
             try:
                 while not self._wakeup.stopped:
@@ -67,13 +70,17 @@ class Runner:
                         self._wakeup.listen()
                         while self._step(pool) and not self._wakeup.stopped:
                             pause = RETRY_SECONDS[0]
+                            self.health.went_on()
+                        self.health.went_on()
                         self._wakeup.wait(POLL_SECONDS)
                     except UnavailableError as exc:
+                        self.health.waits(str(exc))
                         _log.warning("projections: %s; next try in %.1f s", exc, pause)
                         self._wakeup.pause(pause)
                         pause = min(pause * 2, RETRY_SECONDS[1])
             finally:
                 self._close()
+                self.health.stopped()
 
     def catch_up(self) -> None:
         """Apply everything that the log holds now, in this thread's time, and return."""
@@ -128,9 +135,12 @@ class Runner:
             builds, skips = live_builds(connection), skipped(connection)
         for track in tracks:
             build = builds.get(track.projector.name)
+            before = track.at
             track.look(build, skips.get(track.projector.name, frozenset()))
+            self.health.looked(track, build, before)
             if self._metrics is not None and build is not None:
                 self._metrics.seen(build, feeding=track.feeding)
+        self.health.told()
         self._looked_at = time.monotonic()
 
     def _read(self, after: int, limit: int) -> Batch:
@@ -152,6 +162,9 @@ class Runner:
 
     def _apply(self, track: Track, events: Sequence[RecordedEvent], last: int) -> None:
         began = time.monotonic()
+        at = track.position
         applied = track.feed(events, last)
+        if track.position != at:
+            self.health.applied(applied)
         if self._metrics is not None:
             self._metrics.applied(track.projector.name, track.position, applied, time.monotonic() - began)

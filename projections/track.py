@@ -56,6 +56,16 @@ class Track:
         return self._writer is not None and self._parked is None
 
     @property
+    def parked(self) -> str:
+        """Why the registry does not let it be fed; empty when it does."""
+        return self._parked or ""
+
+    @property
+    def at(self) -> tuple[int, int]:
+        """The number of the build that it feeds, 0 for none, and the position."""
+        return (0 if self._build is None else self._build.build, self.position)
+
+    @property
     def writer(self) -> Writer:
         """The way into the build's tables; there is one while the track is feeding."""
         assert self._writer is not None

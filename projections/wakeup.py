@@ -10,10 +10,13 @@ from psycopg2 import sql
 
 from domain.errors import UnavailableError
 from event_store.append import CHANNEL
-from event_store.database import Connection, Database, lost, translated
+from event_store.database import Connection, Database, lost, ping, translated
 
 _SLICE = 0.1
 """Seconds until a waiter sees `stop`."""
+
+_QUIET_SECONDS = 10.0
+"""Without a NOTIFY; then the connection is tested."""
 
 
 class WakeUp:
@@ -25,6 +28,7 @@ class WakeUp:
     def __init__(self, database: Database | None) -> None:
         self._database = database
         self._listening: Connection | None = None
+        self._heard = 0.0
         self.stopped = False
 
     def listen(self) -> None:
@@ -37,6 +41,7 @@ class WakeUp:
             with connection.cursor() as cursor:
                 cursor.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         self._listening = connection
+        self._heard = time.monotonic()
 
     def wait(self, seconds: float) -> None:
         """Return at the next NOTIFY, at `stop`, or after `seconds`."""
@@ -50,12 +55,21 @@ class WakeUp:
             ):
                 select.select([self._listening.fileno()], [], [], min(left, _SLICE))
                 self._listening.poll()
+            if self._listening.notifies:
+                self._heard = time.monotonic()
             self._listening.notifies.clear()
+            self._test()
         except psycopg2.Error as exc:
             if not lost(exc):
                 raise
             self._hang_up()
             raise UnavailableError("the connection that listens is gone") from exc
+
+    def _test(self) -> None:
+        """A connection that only listens would never notice that its server is silent."""
+        if self._listening is not None and time.monotonic() - self._heard > _QUIET_SECONDS:
+            ping(self._listening)
+            self._heard = time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Return at `stop` or after `seconds`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -12,7 +13,7 @@ from domain.errors import AuditTrailError
 from graphql_api.context import Readable
 from graphql_api.reading import Threads
 from web.documenting import answer
-from web.probes import Probes
+from web.probes import ANSWER_SECONDS, Probes
 from web.recording import Otherwise, Recording
 
 
@@ -43,6 +44,9 @@ _NOT_READY = {
         "recording": "ok",
     },
 }
+_SILENT = Health(
+    status="unavailable", checks={"database": f"the database has not answered for {ANSWER_SECONDS:.0f} s"}
+)
 
 
 def health_routes(
@@ -61,7 +65,11 @@ def health_routes(
         responses={**answer(200, Health, _EXAMPLE), **answer(503, Health, _NOT_READY)},
     )
     async def ready() -> Response:
-        return _shown(with_recording(await threads.run(readiness, models, probes), recording))
+        try:
+            found = await asyncio.wait_for(threads.run(readiness, models, probes), ANSWER_SECONDS)
+        except TimeoutError:
+            found = _SILENT
+        return _shown(with_recording(found, recording))
 
     return router
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import structlog
@@ -13,11 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.access.grants import Operation
 from domain.errors import AuditTrailError
+from event_store.silence_metrics import SilenceCollector
 from graphql_api.context import Readable
 from graphql_api.reading import Threads
 from web.access import Access
 from web.documenting import content, problems
-from web.probes import Probes
+from web.probes import ANSWER_SECONDS, Probes
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +34,7 @@ class WebMetrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        self.registry.register(SilenceCollector())
         self.requests = Counter(
             "audit_trail_http_requests",
             "HTTP requests.",
@@ -152,7 +155,11 @@ def metrics_routes(
     )
     async def scrape(request: Request) -> Response:
         await access.require(request, Operation.READ_METRICS)
-        await threads.run(metrics.refresh, models, probes)
+        try:
+            await asyncio.wait_for(threads.run(metrics.refresh, models, probes), ANSWER_SECONDS)
+        except TimeoutError:
+            log.warning("metrics_incomplete", error="the database does not answer")
+            metrics.database.set(0)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router

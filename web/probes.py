@@ -7,6 +7,9 @@ from typing import Protocol
 from event_store import dead_letters, migrations, reading, streams
 from event_store.database import Database
 
+ANSWER_SECONDS = 5.0
+"""How long health and metrics wait for the store. An orchestrator's probe waits no longer, and must get an answer."""
+
 
 class Probes(Protocol):
     """Questions about the store's state; each raises `UnavailableError` while the database is away."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import structlog
 import uvicorn
 
-from domain.errors import ConfigurationError
 from web.http_protocol import BoundedProtocol
+from web.listening import listen
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +30,12 @@ class Server(uvicorn.Server):
         graceful_seconds: int = 20,
         log_level: str = "warning",
         trusted_proxies: Sequence[str] = (),
+        told: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`trusted_proxies`: the addresses or networks whose `X-Forwarded-For` says where a client is."""
+        """`trusted_proxies`: the addresses or networks whose `X-Forwarded-For` says where a client is.
+
+        `told` is called with each signal that asks the server to stop.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
@@ -49,6 +54,12 @@ class Server(uvicorn.Server):
             )
         )
         logging.getLogger("uvicorn.error").addFilter(_is_no_false_alarm)
+        self._told = told
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See the base class."""
+        self._told(sig)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what would never end by itself, the streams, before the requests that run are waited for."""
@@ -69,30 +80,21 @@ def _is_no_false_alarm(record: logging.LogRecord) -> bool:
     return record.msg != "ASGI callable returned without completing handshake."
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises `ConfigurationError` when the address can't be had."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
-    except OSError as exc:
-        raise ConfigurationError(f"{host}:{port} is no address to serve at: {exc.strerror}") from exc
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as exc:
-        listener.close()
-        raise ConfigurationError(
-            f"can't serve at {host}:{port}: {exc.strerror}; choose another port"
-        ) from exc
-    return listener
-
-
 def run(
-    app: Any, host: str, port: int, *, graceful_seconds: int = 20, trusted_proxies: Sequence[str] = ()
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    graceful_seconds: int = 20,
+    trusted_proxies: Sequence[str] = (),
+    told: Callable[[int], None] = lambda _: None,
+    setting: str = "",
 ) -> None:
-    """Serve `app` until SIGINT or SIGTERM. Raises `ConfigurationError` when the address is taken."""
-    with listen(host, port) as listener:
-        server = Server(app, graceful_seconds=graceful_seconds, trusted_proxies=trusted_proxies)
+    """Serve `app` until SIGINT or SIGTERM. Raises `ConfigurationError` when the address is taken.
+
+    `setting` is the setting of the port.
+    """
+    with listen(host, port, setting) as listener:
+        server = Server(app, graceful_seconds=graceful_seconds, trusted_proxies=trusted_proxies, told=told)
         log.info("listening", host=host, port=listener.getsockname()[1])
         server.run(sockets=[listener])

@@ -17,11 +17,14 @@ from typing import NamedTuple
 
 import typer
 
+from audit_trail import last_resort
 from domain.errors import AuditTrailError, ConfigurationError, UnavailableError
 from projections.parentage import end_with_parent
 
 KILL_SECONDS = 25.0
 """After a signal, and more than the process itself takes to end without waiting for its batch."""
+APART_SECONDS = 20.0
+"""After a signal, the process itself ends whatever it does: before it is killed."""
 _KILL_AGAIN_SECONDS = 2.0
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _DONE = b"."
@@ -42,6 +45,7 @@ def go_apart(file: str) -> None:
     if _State.apart:
         return
     sys.stdout.flush()  # or both would write what is held
+    last_resort.uninstall()  # the child needs one of its own, and this process kills the child in time
     reading, writing = os.pipe()
     # No signal between the fork and the handlers: the child would miss it.
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
@@ -66,6 +70,7 @@ def _begin_apart(parent: int, writing: int) -> None:
     _State.apart = True
     os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the parent alone, which hands it on once
     end_with_parent(parent)
+    last_resort.install(APART_SECONDS)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
     faulthandler.enable()  # a crash in a library's C code names the file's line
     here = os.getpid()

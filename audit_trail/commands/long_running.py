@@ -2,64 +2,73 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
 from collections.abc import Callable
-from threading import Timer
 
-from audit_trail import components, logs
-from audit_trail.settings import Settings, load
+from audit_trail import components, last_resort, logs
+from audit_trail.last_resort import STOP_SECONDS
+from audit_trail.monitoring import Monitor
+from audit_trail.settings import PREFIX, Settings, load
 
-_log = logging.getLogger(__name__)
-
-STOP_SECONDS = 20.0
-"""How long a program that applies batches may take to end; a supervisor's SIGKILL commonly comes after 30."""
+BATCH_SECONDS = 20.0
+"""How long a program that applies batches may take to end. A file's own code has a parent that kills it after 25."""
 GUARD_STOP_SECONDS = 28.0
 """How long the guard may take to end: it gives places 18 s and the last findings 5 s, and then closes its clients."""
-
 METRICS_SECONDS = 60.0
 """How long `ingest` stays up after it has stopped for lost records: a scrape of its metrics every minute sees them."""
 
 
-def long_running() -> Settings:
-    """The settings, with logging, the collector and the metrics port set up."""
-    from prometheus_client import start_http_server
+def long_running() -> tuple[Settings, Monitor]:
+    """The settings, with logging, the collector and the metrics port set up; and whom to tell what readiness is.
+
+    Raises `ConfigurationError` when nothing can listen on the metrics port.
+    """
+    from prometheus_client import REGISTRY
+
+    from audit_trail.monitoring import MonitoringServer
+    from event_store.silence_metrics import SilenceCollector
+    from web.listening import listen
 
     settings = load()
     logs.configure(settings)
     components.spare_the_collector()
+    monitor = Monitor()
+    REGISTRY.register(SilenceCollector())
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, settings.metrics_host)
-    return settings
+        listener = listen(settings.metrics_host, settings.metrics_port, f"{PREFIX}METRICS_PORT")
+        MonitoringServer(listener, monitor)
+    return settings, monitor
 
 
 def on_stop(stop: Callable[[], None]) -> None:
-    """Have SIGTERM and Ctrl-C call `stop`."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+    """Have SIGTERM and Ctrl-C call `stop`, and end the process when that takes too long."""
+    _handle(stop)
+    last_resort.install(STOP_SECONDS)
 
 
 def on_stop_within(seconds: float, stop: Callable[[], None]) -> None:
-    """As `on_stop`, for a program that runs anyone's code or waits for anyone's server, which may never return.
+    """As `on_stop`, for a program that runs anyone's code or waits for anyone's server.
 
-    A second signal, or `seconds` after the first, ends the process as it stands, with exit code 128 + the signal's
-    number. Only for programs that lose nothing by that: their work is one transaction, or safe to repeat.
+    A second signal ends it at once.
     """
-    signals: list[int] = []
+    _handle(stop)
+    last_resort.install(seconds, twice=True)
 
-    def end(number: int, why: str) -> None:
-        _log.error("%s: ending without waiting for the work in hand, of which nothing is kept", why)
-        os._exit(128 + number)
 
-    def told(number: int, _: object) -> None:
-        signals.append(number)
-        if len(signals) > 1:
-            end(number, "told twice")
-        late = Timer(seconds, end, (number, f"not stopped {seconds:.0f} s after the signal"))
-        late.daemon = True
-        late.start()
-        stop()
+def interrupted_by_signals() -> None:
+    """Have SIGTERM interrupt a command as Ctrl-C does, and end it when that takes too long.
 
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, told)
+    SIGINT is set too: a shell hands a background job an ignored one. Only the first signal interrupts, since a second
+    one would interrupt what the first one has begun to close.
+    """
+
+    def interrupt() -> None:
+        _handle(lambda: None)
+        raise KeyboardInterrupt
+
+    on_stop(interrupt)
+
+
+def _handle(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())

@@ -11,7 +11,7 @@ import typer
 
 from audit_trail import components
 from audit_trail.commands.apart import go_apart
-from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop_within
+from audit_trail.commands.long_running import BATCH_SECONDS, long_running, on_stop_within
 from audit_trail.commands.projecting import is_file, own_projection
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
@@ -57,12 +57,13 @@ def run(
             f"{file} is no Python file; the built-in projections are run by `audit-trail project`"
         )
     own = own_projection(load(), file)  # first, as it goes on in another process
-    settings = long_running()
+    settings, monitor = long_running()
     _log.info("projection %s, version %d, out of %s", own.projector.name, own.projector.version, file)
     with closing(own.database()) as database:
         check_source(database, own.projector, same_rows=same_rows)
         runner = Runner(database, [own.projector], batch=settings.projection_batch, metrics=RunnerMetrics())
-        on_stop_within(STOP_SECONDS, runner.stop)
+        monitor.watch(runner.health.problems, runner.health.state)
+        on_stop_within(BATCH_SECONDS, runner.stop)
         runner.run()
 
 

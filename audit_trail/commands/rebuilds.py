@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +56,6 @@ def rebuild(
     if len(chosen) > 1 and any(map(is_file, chosen)):
         raise ConfigurationError("a projection of your own is rebuilt alone: give its file and nothing else")
     again = f"audit-trail projections rebuild {'--all' if every else ' '.join(chosen)}"
-    _stop_on_sigterm()
     try:
         with working(jobs, chosen[0]) as parts:
             outcomes = run(parts, [called(each) for each in chosen])
@@ -129,7 +127,6 @@ def verify(
     """Compute a projection again from the log beside the live one, and compare them table by table."""
     from projections.verifying import verify as run
 
-    _stop_on_sigterm()
     with working(jobs, name) as parts:
         found = run(parts, called(name))
     for table, digest in found.computed.items():
@@ -181,9 +178,3 @@ def worker_database(settings: Settings) -> Database:
     """In a worker process of a rebuild: its database, and a collector that does not walk each batch."""
     components.spare_the_collector()
     return components.projector_database(settings)
-
-
-def _stop_on_sigterm() -> None:
-    """SIGTERM ends a rebuild as Ctrl-C does. SIGINT is set too: a shell hands a background job an ignored one."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)

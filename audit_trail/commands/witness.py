@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -33,25 +32,25 @@ def witness(
 
     It needs neither the database nor Kafka: another party than the log's operator should run it.
     """
-    from audit_trail import logs
+    from audit_trail import last_resort, logs
+    from audit_trail.commands.long_running import on_stop
     from audit_trail.settings import load
     from event_store.signing import read_key_file
     from event_store.witness import Witness, read_keys, read_logs
     from event_store.witness_store import WitnessStore
     from web import server
+    from web.listening import listen
     from web.witness import create_witness_app
 
     logs.configure(load())
     cosigner = Witness(WitnessStore(data), read_keys(read_key_file(key)), read_logs(_log_lines(log)))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn has its own handlers, and raises the signal again once it has stopped.
-        signal.signal(number, lambda *_: None)
-    with server.listen(host, port) as listener:
+    on_stop(lambda: None)  # uvicorn has its own handlers, and raises the signal again once it has stopped
+    with listen(host, port, "--port") as listener:
         address, bound = listener.getsockname()[:2]
         for verifier in cosigner.verifiers:
             place = f"[{address}]" if ":" in address else address
             typer.echo(f"{verifier.encode()} cosigns at http://{place}:{bound}")
-        server.Server(create_witness_app(cosigner)).run(sockets=[listener])
+        server.Server(create_witness_app(cosigner), told=last_resort.told).run(sockets=[listener])
 
 
 def _log_lines(values: Iterable[str]) -> Iterable[str]:

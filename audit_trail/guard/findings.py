@@ -53,6 +53,12 @@ class Findings:
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._stopping = threading.Event()
+        self._open = 0
+
+    def problems(self) -> list[str]:
+        """Says how many findings are open."""
+        waiting = self._open + len(self._unstored)
+        return [f"{waiting} findings are open: see `audit-trail findings list`"] if waiting else []
 
     def check_schema(self) -> None:
         """Raise `ConfigurationError` when the database has no table of findings. One that is away is waited for."""
@@ -120,6 +126,7 @@ class Findings:
             self._store()
             with self._database.transaction(read_only=True) as connection:
                 found = open_findings(connection)
+            self._open = len(found)
             self._metrics.show(found)
             self._tell()
         except AuditTrailError as exc:

@@ -36,7 +36,7 @@ _FAREWELL = 10.0
 
 
 class Place:
-    """Publishes each newest head to one destination."""
+    """Publishes each newest head to one destination. `problem` says why it did not take the last one."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Place:
         self._head: TreeHead | None = None
         self._pause = 0.0
         self._throttled_until = 0.0
+        self.problem = ""
 
     def run(self) -> None:
         """Publish until `stopping` is set, and the newest head once more then."""
@@ -104,27 +105,29 @@ class Place:
             self._destination.publish(head)
             self._findings.took(self.name)
         except LogInconsistentError as exc:
-            self._refused("inconsistent")
+            self._refused("inconsistent", exc)
             self._findings.found(_fact(self.name, exc, head.size))
             return False
         except UnprovenClaimError as exc:
-            self._refused("unconfirmed")
+            self._refused("unconfirmed", exc)
             self._findings.found(_claim(self.name, exc, head.size))
             return False
         except (ConfigurationError, UnavailableError) as exc:
             away = isinstance(exc, UnavailableError)
-            self._refused("away" if away else "refused")
+            self._refused("away" if away else "refused", exc)
             if isinstance(exc, ThrottledError):
                 self._throttled_until = time.monotonic() + exc.seconds
             log.warning("head_not_published", place=self.name, error=str(exc), seconds=round(self._wait(), 1))
             return away
+        self.problem = ""
         self._head, self._pause = TreeHead(keys[0].name, head.size, head.root), 0.0
         self._metrics.published.labels(self.name).set(head.size)
         log.info("head_published", place=self.name, size=head.size)
         return False
 
-    def _refused(self, why: str) -> None:
+    def _refused(self, why: str, error: AuditTrailError) -> None:
         self._failed()
+        self.problem = str(error)
         self._metrics.failures.labels(self.name, why).inc()
 
     def _failed(self) -> None:

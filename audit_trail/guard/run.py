@@ -63,6 +63,18 @@ class Guard:
             url, keys, intervals.verify, intervals.verify_all, self._findings, metrics, self._stopping
         )
 
+    def problems(self) -> list[str]:
+        """What keeps the guard from its work, in words; empty when all is well. Answers at once, for any thread."""
+        return [
+            *(
+                f"heads are not published to {each.name}: {each.problem}"
+                for each in self._places
+                if each.problem
+            ),
+            *self._findings.problems(),
+            *self._verification.problems(),
+        ]
+
     def stop(self) -> None:
         """Ask `run` to end: each place gets the newest head once more."""
         self._stopping.set()

@@ -19,6 +19,9 @@ from event_store.verify.run import verify
 
 log = structlog.get_logger(__name__)
 
+_OVERDUE_INTERVALS = 3
+_LONG_SECONDS = 3600.0
+"""A verification is overdue after so many intervals and this time, which a long log may take."""
 _SHOWN = 10
 """Findings of one verification that are kept; the first one is what counts."""
 
@@ -44,6 +47,14 @@ class Verification:
         self._metrics = metrics
         self._stopping = stopping
         self._verified = 0
+        self._ended_at = time.monotonic()
+
+    def problems(self) -> list[str]:
+        """Says when no verification has ended for too long."""
+        since = time.monotonic() - self._ended_at
+        if self._interval and since > _OVERDUE_INTERVALS * self._interval + _LONG_SECONDS:
+            return [f"verification is overdue: the last one ended {since:.0f} s ago"]
+        return []
 
     def run(self) -> None:
         """Verify until `stopping` is set."""
@@ -65,6 +76,7 @@ class Verification:
             log.warning("not_verified", error=str(exc))
             return False
         self._metrics.verified_at.set_to_current_time()
+        self._ended_at = time.monotonic()
         for finding in report.findings[:_SHOWN]:
             self._findings.found(_fact(finding, report.size))
         if not report.findings:

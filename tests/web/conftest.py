@@ -21,8 +21,9 @@ from projections.export import Exports
 from projections.read_models import ReadModels
 from tests.tokens import ADMIN, authentication
 from web.app import create_app
+from web.listening import listen
 from web.probes import StoreProbes
-from web.server import Server, listen
+from web.server import Server
 from web.settings import WebSettings
 
 Serve = Callable[..., httpx2.Client]

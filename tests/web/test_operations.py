@@ -21,7 +21,7 @@ from event_store.database import Database
 from projections.filters import EventFilter
 from projections.read_models import ReadModels
 from tests.web.conftest import NO_DATABASE, Serve
-from web.server import listen
+from web.listening import listen
 
 
 def test_a_ready_server_says_so(client: httpx2.Client) -> None:

@@ -1,0 +1,135 @@
+"""How a runner is doing: what keeps it from its work, in words for an operator, and its own log lines."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import structlog
+
+from projections.registry import Build
+from projections.track import Track
+
+log = structlog.get_logger(__name__)
+
+SILENT_SECONDS = 30.0
+"""A runner looks at the registry each second, so that one without a sign for this long waits for the database."""
+STALLED_SECONDS = 60.0
+"""How long a projection may be behind without moving. A batch takes seconds at most."""
+STANDBY_SECONDS = 10.0
+"""A process whose batches were all fenced for this long, while another one's were not, is a standby."""
+BEHIND_AGAIN = 10_000
+"""Events behind, after which it is worth a log line to have caught up again."""
+
+
+class _Seen(NamedTuple):
+    """A projection at the last look at the registry. `problem` is empty when there is none."""
+
+    position: int
+    lag: int
+    moved_at: float
+    feeding: bool
+    problem: str
+
+
+class RunnerHealth:
+    """Told by the runner's thread; asked by any."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+        self._beat: float | None = None
+        self._away = ""
+        self._applied_at: float | None = None
+        self._others_at: float | None = None
+        self._standby = False
+        self._caught_up = False
+        self._applied = 0
+
+    def problems(self) -> list[str]:
+        """What keeps the runner from its work; nothing when it is ready."""
+        now, beat = time.monotonic(), self._beat
+        if beat is None:
+            return ["it is starting"]
+        found = [self._away] if self._away else []
+        if not found and now - beat > SILENT_SECONDS:
+            found.append(
+                f"no batch was finished for {now - beat:.0f} s: the database does not answer, or a batch takes long"
+            )
+        for name, seen in list(self._seen.items()):
+            if seen.problem:
+                found.append(seen.problem)
+            elif seen.lag and now - seen.moved_at > STALLED_SECONDS:
+                found.append(
+                    f"projection {name} is {seen.lag} events behind, and has not moved for {now - seen.moved_at:.0f} s"
+                )
+        return found
+
+    def state(self) -> str:
+        """`ready`, or `standby` while another process applies the batches."""
+        return "standby" if self._standby else "ready"
+
+    def started(self, names: list[str], batch: int) -> None:
+        """The runner begins."""
+        log.info("runner_started", projections=names, batch=batch)
+
+    def stopped(self) -> None:
+        """The runner has ended."""
+        self._beat = None
+        log.info("runner_stopped", applied=self._applied)
+
+    def went_on(self) -> None:
+        """The runner has done a step: the database answers."""
+        self._beat, self._away = time.monotonic(), ""
+
+    def waits(self, reason: str) -> None:
+        """The database is away."""
+        self._beat, self._away = time.monotonic(), reason
+        self._caught_up = False
+
+    def applied(self, events: int) -> None:
+        """This process has committed a batch."""
+        self._applied_at = time.monotonic()
+        self._applied += events
+
+    def looked(self, track: Track, build: Build | None, before: tuple[int, int]) -> None:
+        """What the registry says of a projection. `before` is the build and the position that the track had."""
+        now = time.monotonic()
+        name = track.projector.name
+        old = self._seen.get(name)
+        position, lag = (-1, 0) if build is None else (build.position, build.lag)
+        still = old is not None and old.position == position and lag
+        moved_at = old.moved_at if old is not None and still else now
+        self._seen[name] = _Seen(position, lag, moved_at, track.feeding, _problem(track, build))
+        if build is not None and build.build == before[0] and build.position > before[1]:
+            self._others_at = now
+
+    def told(self) -> None:
+        """Say in the log what has changed, once."""
+        standby = self._others_at is not None and (
+            self._applied_at is None or self._others_at - self._applied_at > STANDBY_SECONDS
+        )
+        if standby != self._standby:
+            self._standby = standby
+            if standby:
+                log.info("standby", why="another process applies the batches; this one goes on when it ends")
+            else:
+                log.info("standby_ended")
+        fed = [seen for seen in self._seen.values() if seen.feeding]
+        if fed and not self._caught_up and all(seen.lag == 0 for seen in fed):
+            self._caught_up = True
+            log.info("caught_up", position=max(seen.position for seen in fed))
+        elif any(seen.lag > BEHIND_AGAIN for seen in fed):
+            self._caught_up = False
+
+
+def _problem(track: Track, build: Build | None) -> str:
+    name = track.projector.name
+    if track.parked == "is paused":
+        return f"projection {name} is paused by an operator; `audit-trail projections resume {name}` goes on"
+    if track.parked:
+        return f"projection {name} {track.parked}"
+    if build is not None and build.failed_position is not None:
+        return (
+            f"projection {name} is stopped by the event at position {build.failed_position}: {build.failure}"
+        )
+    return ""

@@ -92,7 +92,7 @@ def see_finding(connection: Connection, finding: NewFinding) -> bool:
     """Open a finding, or count it once more when it is open; returns whether it is new."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["see"], {**finding._asdict(), "found_by": finding.check, "kind": finding.kind})
-        return not only(cursor)
+        return bool(only(cursor))
 
 
 def open_findings(connection: Connection) -> list[StoredFinding]:

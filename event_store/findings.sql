@@ -1,5 +1,5 @@
 -- name: see
--- Count a finding that is open already, or open it. FALSE when it is new.
+-- Count a finding that is open already, or open it. TRUE when it is new.
 WITH known AS (
     UPDATE audit_trail.integrity_finding SET last_seen = clock_timestamp(), seen = seen + 1
     WHERE "check" = %(found_by)s AND place = %(place)s AND cause = %(cause)s AND closed_at IS NULL
@@ -16,7 +16,7 @@ WITH known AS (
     RETURNING id
 )
 
-SELECT EXISTS (SELECT FROM known) AND NOT EXISTS (SELECT FROM opened);
+SELECT EXISTS (SELECT FROM opened);
 
 -- name: open
 SELECT * FROM audit_trail.integrity_finding WHERE closed_at IS NULL ORDER BY id;

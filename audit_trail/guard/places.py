@@ -15,6 +15,7 @@ from domain.errors import (
     ConfigurationError,
     ForkedError,
     LogInconsistentError,
+    ProofError,
     ThrottledError,
     UnavailableError,
     UnprovenClaimError,
@@ -24,7 +25,7 @@ from event_store.findings import Certainty, Check, NewFinding
 from event_store.heads import StoredHead, newest_head, stored_keys
 from event_store.publication.destination import Destination
 from event_store.publication.forks import refuse_fork, refuse_forks
-from event_store.tlog.notes import VerifierKey
+from event_store.tlog.notes import Note, VerifierKey
 from event_store.tlog.tree_heads import TreeHead
 
 log = structlog.get_logger(__name__)
@@ -98,13 +99,14 @@ class Place:
     def _publish(self, head: StoredHead, keys: Sequence[VerifierKey]) -> bool:
         """Returns whether to try again soon. First the log has to be the continuation of what the place has."""
         try:
+            _check_head(head, keys)
             if self._head is None:
                 refuse_forks(self._database, keys, [self._destination])
             else:
                 refuse_fork(self._database, self._head, self.name)
             self._destination.publish(head)
             self._findings.took(self.name)
-        except LogInconsistentError as exc:
+        except (LogInconsistentError, ProofError) as exc:
             self._refused("inconsistent", exc)
             self._findings.found(_fact(self.name, exc, head.size))
             return False
@@ -134,8 +136,22 @@ class Place:
         self._pause = min(max(self._pause * 2, _PAUSES[0]), _PAUSES[1])
 
 
-def _fact(place: str, error: LogInconsistentError, log_size: int) -> NewFinding:
-    found = NewFinding(Check.PUBLISH, place, "log", Certainty.FACT, str(error), log_size)
+def _check_head(head: StoredHead, keys: Sequence[VerifierKey]) -> None:
+    """Raise `LogInconsistentError` or `ProofError` when the newest head in the database can't be one of this log."""
+    if not keys:
+        raise LogInconsistentError(
+            "the log has signed heads, and the database names no public key: run `audit-trail verify`"
+        )
+    said = TreeHead.parse(Note.parse(head.note).text)
+    if (said.size, said.root) != (head.size, head.root):
+        raise LogInconsistentError(
+            "the newest head's note is about another tree than its row: run `audit-trail verify`"
+        )
+
+
+def _fact(place: str, error: LogInconsistentError | ProofError, log_size: int) -> NewFinding:
+    what = str(error) if isinstance(error, LogInconsistentError) else f"the newest head is malformed: {error}"
+    found = NewFinding(Check.PUBLISH, place, "log", Certainty.FACT, what, log_size)
     if not isinstance(error, ForkedError):
         return found
     return found._replace(cause="fork", head_size=error.size, head_root=error.root)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from audit_trail.guard import Guard, Intervals
 from audit_trail.guard.findings import Findings
 from audit_trail.guard.metrics import GuardMetrics
 from domain.errors import UnavailableError
@@ -318,3 +319,57 @@ def test_what_an_operator_has_closed_is_gone_from_the_metrics_and_answered_in_th
     assert (answered.actor.id, answered.reason) == ("n.operator", "The witness was restored from a backup")
     assert answered.attributes["answers"] == str(told.event_id)
     assert [decode_event(encode_event(check(event))) for event in guard.events] == guard.events
+
+
+@pytest.mark.parametrize(
+    ("attack", "says"),
+    [
+        (
+            "UPDATE audit_trail.tree_head SET note = 'nonsense' WHERE size = 263",
+            "the newest head is malformed",
+        ),
+        (
+            "UPDATE audit_trail.tree_head SET note = (SELECT note FROM audit_trail.tree_head WHERE size = 3)",
+            "about another tree than its row",
+        ),
+        ("DELETE FROM audit_trail.log_key", "names no public key"),
+    ],
+)
+def test_a_newest_head_that_is_none_of_this_log_is_a_finding_and_goes_nowhere(
+    log: Log, tmp_path: Path, attack: str, says: str
+) -> None:
+    log.attack(attack)
+    guard = Running(log.url, HeadFolder(tmp_path), keys=())
+    try:
+        guard.until(lambda: findings(guard, "folder") == 1 and guard.events)
+    finally:
+        guard.stop()
+    assert says in str(guard.events[0].outcome_reason)
+    assert size_in(tmp_path) == -1
+
+
+class _Broken:
+    """A place with a fault of the program."""
+
+    name = "broken"
+
+    def published(self) -> tuple[bytes, ...]:
+        return ()
+
+    def publish(self, _: object) -> None:
+        raise KeyError("a fault of the program")
+
+
+def test_a_fault_of_the_program_in_one_thread_ends_the_guard(log: Log) -> None:
+    with database_of(log) as database:
+        guard = Guard(
+            database,
+            log.url,
+            [_Broken()],
+            [KEY.verifier],
+            Intervals(0.1, 0, 0),
+            lambda _: None,
+            registry=CollectorRegistry(),
+        )
+        with pytest.raises(KeyError):
+            guard.run()

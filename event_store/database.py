@@ -103,10 +103,11 @@ class Database:
             return connection
 
     @contextmanager
-    def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
+    def transaction(self, *, read_only: bool = False, reset: bool = False) -> Iterator[Connection]:
         """A transaction on a connection of the pool: committed at the end, rolled back by any exception.
 
-        `read_only` gives one snapshot (REPEATABLE READ) for all statements inside.
+        `read_only` gives one snapshot (REPEATABLE READ) for all statements inside. `reset` is for tables that are not
+        the trail's own: whatever their reading may have changed in the session does not reach its next user.
         """
         with self._places, translated():
             connection = self._take()
@@ -119,9 +120,12 @@ class Database:
                 yield connection
                 connection.commit()
             except BaseException:
-                self._give_back_broken(connection)
+                self._give_back_broken(connection, reset=reset)
                 raise
-            self._give_back(connection)
+            if reset:
+                self._give_back_new(connection)
+            else:
+                self._give_back(connection)
 
     @contextmanager
     def snapshots(self) -> Iterator[Connection]:
@@ -175,12 +179,31 @@ class Database:
                 cursor.execute(_READING)
         connection.commit()
 
-    def _give_back_broken(self, connection: Connection) -> None:
+    def _give_back_new(self, connection: Connection) -> None:
+        """Its user has its answer, so a connection that can't be reset is closed without an error."""
+        try:
+            self._reset(connection)
+        except psycopg2.Error:
+            connection.close()
+        else:
+            self._give_back(connection)
+
+    def _reset(self, connection: Connection) -> None:
+        """Make the session as new: role, settings, temporary objects, prepared statements, locks of the session."""
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("DISCARD ALL")
+        connection.autocommit = False
+        self._prepare(connection)
+
+    def _give_back_broken(self, connection: Connection, *, reset: bool = False) -> None:
         """After an error: keep the connection only when the server still answers a rollback."""
         try:
             if connection.autocommit:
                 connection.autocommit = False
             connection.rollback()
+            if reset:
+                self._reset(connection)
         except psycopg2.Error:
             connection.close()
             self.close()  # what has ended this connection has most likely ended the idle ones too

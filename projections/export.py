@@ -180,7 +180,7 @@ class Exports:
         rows, when their checkpoint has moved. Raises `RejectedError` for what can't be asked.
         """
         check_request(request)
-        with self._database.transaction(read_only=True) as connection:
+        with self._database.transaction(read_only=True, reset=request.table is not None) as connection:
             checkpoints = open_snapshot(connection)
             size, root = _log_state(connection)
             if saved is not None:

@@ -101,8 +101,8 @@ class _Finishing:
         missing = missing_indexes(self._parts.database, place.table, place.schema)
         self._parts.progress.advance(1 + len(place.table.indexes) - len(missing))
         self._indexes_left[place] = len(missing)
-        for statement in missing:
-            self._start(self._indexed, place, create_index, statement, place.table, place.schema)
+        for index in missing:
+            self._start(self._indexed, place, create_index, index, place.table, place.schema)
         if not missing:
             self._count(place)
 

@@ -130,7 +130,8 @@ WHERE
     AND privilege.privilege_type <> 'USAGE';
 
 -- name: owners
--- The schema, the tables and the functions have one owner, who is no service's role; batch_rows has its own.
+-- The schema, the tables and the functions have one owner, who is no service's role. Two kinds of function have an
+-- owner with fewer rights: what runs an analyst's SQL, and what makes an analyst's tables.
 SELECT
     owned.name,
     pg_get_userbyid(owned.owner)
@@ -151,7 +152,12 @@ FROM (
         'the function ' || proname,
         proowner
     FROM pg_catalog.pg_proc
-    WHERE pronamespace = 'audit_trail'::regnamespace AND proname <> 'batch_rows'
+    WHERE
+        pronamespace = 'audit_trail'::regnamespace
+        AND NOT (proname = 'batch_rows' AND proowner = to_regrole('audit_trail_batch'))
+        AND NOT (
+            proname ~ '_custom_|^custom_' AND proowner = to_regrole('audit_trail_custom_owner')
+        )
 ) AS owned
 WHERE
     owned.owner <> (SELECT relowner FROM pg_catalog.pg_class WHERE oid = to_regclass('audit_trail.migration'))
@@ -183,7 +189,20 @@ SELECT
         )
     )
 FROM pg_catalog.pg_roles AS service
-WHERE service.rolname LIKE 'audit\_trail\_%%';
+WHERE service.rolname LIKE 'audit\_trail\_%%'
+UNION ALL
+-- With the rights of the role that owns analysts' tables, code could be put there that others run.
+SELECT
+    member.rolname,
+    'is a member of ' || granted.rolname
+FROM pg_catalog.pg_auth_members AS membership
+INNER JOIN pg_catalog.pg_roles AS granted ON membership.roleid = granted.oid
+INNER JOIN pg_catalog.pg_roles AS member ON membership.member = member.oid
+WHERE
+    granted.rolname IN ('audit_trail_custom_owner', 'audit_trail_batch')
+    AND member.rolname NOT LIKE 'audit\_trail\_%%'
+    AND NOT member.rolsuper
+    AND NOT member.rolcreaterole;
 
 -- name: silent_triggers
 -- What makes triggers stay silent: the setting for databases, logins and the whole server, and the right to set it.

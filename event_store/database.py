@@ -79,6 +79,8 @@ class Database:
         self._statement_timeout_ms = statement_timeout_ms
         self._places = threading.BoundedSemaphore(size)
         self._idle: list[tuple[Connection, float]] = []
+        self._foreign: set[Connection] = set()
+        """Connections whose session is reset before the next use."""
 
     def connect(self) -> Connection:
         """A dedicated connection, which the caller closes. Raises `UnavailableError` or `ConfigurationError`."""
@@ -103,11 +105,10 @@ class Database:
             return connection
 
     @contextmanager
-    def transaction(self, *, read_only: bool = False, reset: bool = False) -> Iterator[Connection]:
+    def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
         """A transaction on a connection of the pool: committed at the end, rolled back by any exception.
 
-        `read_only` gives one snapshot (REPEATABLE READ) for all statements inside. `reset` is for tables that are not
-        the trail's own: whatever their reading may have changed in the session does not reach its next user.
+        `read_only` gives one snapshot (REPEATABLE READ) for all statements inside.
         """
         with self._places, translated():
             connection = self._take()
@@ -120,12 +121,19 @@ class Database:
                 yield connection
                 connection.commit()
             except BaseException:
-                self._give_back_broken(connection, reset=reset)
+                self._give_back_broken(connection)
                 raise
-            if reset:
-                self._give_back_new(connection)
-            else:
-                self._give_back(connection)
+            self._give_back(connection)
+
+    @contextmanager
+    def foreign_snapshot(self) -> Iterator[Connection]:
+        """A read-only transaction on tables that are not the trail's own, such as those of custom projections.
+
+        Its session is reset before the next use: whatever the reading may have changed there reaches nobody else.
+        """
+        with self.transaction(read_only=True) as connection:
+            self._foreign.add(connection)
+            yield connection
 
     @contextmanager
     def snapshots(self) -> Iterator[Connection]:
@@ -163,6 +171,13 @@ class Database:
         return self.connect()
 
     def _give_back(self, connection: Connection) -> None:
+        if connection in self._foreign:
+            self._foreign.discard(connection)
+            try:
+                self._reset(connection)
+            except psycopg2.Error:
+                connection.close()  # its user has an answer, or an error of their own
+                return
         self._idle.append((connection, time.monotonic()))
 
     def _prepare(self, connection: Connection) -> None:
@@ -179,15 +194,6 @@ class Database:
                 cursor.execute(_READING)
         connection.commit()
 
-    def _give_back_new(self, connection: Connection) -> None:
-        """Its user has its answer, so a connection that can't be reset is closed without an error."""
-        try:
-            self._reset(connection)
-        except psycopg2.Error:
-            connection.close()
-        else:
-            self._give_back(connection)
-
     def _reset(self, connection: Connection) -> None:
         """Make the session as new: role, settings, temporary objects, prepared statements, locks of the session."""
         connection.autocommit = True
@@ -196,15 +202,14 @@ class Database:
         connection.autocommit = False
         self._prepare(connection)
 
-    def _give_back_broken(self, connection: Connection, *, reset: bool = False) -> None:
+    def _give_back_broken(self, connection: Connection) -> None:
         """After an error: keep the connection only when the server still answers a rollback."""
         try:
             if connection.autocommit:
                 connection.autocommit = False
             connection.rollback()
-            if reset:
-                self._reset(connection)
         except psycopg2.Error:
+            self._foreign.discard(connection)
             connection.close()
             self.close()  # what has ended this connection has most likely ended the idle ones too
         else:

@@ -91,5 +91,5 @@ def _condition(index: Index) -> dict[str, str | None]:
     found = WHERE.fullmatch(index.where)
     if found is None:
         raise ValueError("an index's where is one column IS [NOT] NULL, or compared once")
-    value = found["text"] if found["number"] is None else found["number"]
-    return {"column": found["column"], "op": found["null"] or found["op"] or "IS TRUE", "value": value}
+    op = found["null"] or found["op"] or "IS TRUE"
+    return {"column": found["column"], "op": op, "text": found["text"], "number": found["number"]}

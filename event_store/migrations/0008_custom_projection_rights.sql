@@ -36,7 +36,8 @@ BEGIN
             ' program of the release before, then migrate again', found;
     END IF;
     SELECT string_agg(format('%s build %s (%I)', name, build, schema_name), ', ' ORDER BY name, build) INTO found
-    FROM audit_trail.projection WHERE schema_name !~ ('^' || name || '_v[0-9]{1,9}(_b[0-9]{1,9})?$');
+    FROM audit_trail.projection
+    WHERE name !~ '^[a-z][a-z0-9_]{0,39}$' OR schema_name !~ ('^' || name || '_v[0-9]{1,9}(_b[0-9]{1,9})?$');
     IF found IS NOT NULL THEN
         RAISE EXCEPTION 'builds are registered with schemas that are not theirs: %. Delete these rows of'
             ' audit_trail.projection, then migrate again', found;
@@ -45,7 +46,9 @@ END
 $$;
 
 ALTER TABLE audit_trail.projection
-ADD CONSTRAINT projection_own_schema CHECK (schema_name ~ ('^' || name || '_v[0-9]{1,9}(_b[0-9]{1,9})?$'));
+ADD CONSTRAINT projection_own_schema CHECK (
+    name ~ '^[a-z][a-z0-9_]{0,39}$' AND schema_name ~ ('^' || name || '_v[0-9]{1,9}(_b[0-9]{1,9})?$')
+);
 
 -- Objects that an analyst made beside the declared tables: whatever can carry code into the session of a reader.
 DO $$
@@ -234,8 +237,10 @@ BEGIN
         RETURN ' WHERE ' || held;
     ELSIF condition ->> 'op' IN ('IS NULL', 'IS NOT NULL') THEN
         RETURN format(' WHERE %s %s', held, condition ->> 'op');
-    ELSIF condition ->> 'op' IN ('=', '<>', '<', '>') AND condition ->> 'value' IS NOT NULL THEN
-        RETURN format(' WHERE %s OPERATOR(pg_catalog.%s) %L', held, condition ->> 'op', condition ->> 'value');
+    ELSIF condition ->> 'op' IN ('=', '<>', '<', '>') AND condition ->> 'number' ~ '^-?[0-9]{1,30}$' THEN
+        RETURN format(' WHERE %s OPERATOR(pg_catalog.%s) %s', held, condition ->> 'op', condition ->> 'number');
+    ELSIF condition ->> 'op' IN ('=', '<>', '<', '>') AND condition ->> 'text' IS NOT NULL THEN
+        RETURN format(' WHERE %s OPERATOR(pg_catalog.%s) %L', held, condition ->> 'op', condition ->> 'text');
     END IF;
     RAISE EXCEPTION 'the condition of an index is one column IS [NOT] NULL, or compared once'
         USING ERRCODE = 'invalid_parameter_value';

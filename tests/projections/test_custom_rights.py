@@ -359,8 +359,10 @@ def call(name: str, *arguments: object) -> str:
             ({"key": ["lower(a)"]}, NO_NAME),
             ({"carried": ["a) WHERE (true"]}, NO_NAME),
             ({"indexes": [{"columns": ["lower(a)"], "where": None}]}, NO_NAME),
-            ({"indexes": [{"columns": ["a"], "where": {"column": "f()", "op": "IS TRUE", "value": None}}]}, NO_NAME),
-            ({"indexes": [{"columns": ["a"], "where": {"column": "a", "op": "= f() OR a =", "value": "x"}}]}, "22023"),
+            ({"indexes": [{"columns": ["a"], "where": {"column": "f()", "op": "IS TRUE"}}]}, NO_NAME),
+            ({"indexes": [{"columns": ["a"], "where": {"column": "a", "op": "=", "number": "1 OR f()"}}]}, "22023"),
+            ({"indexes": [{"columns": ["a"], "where": {"column": "a", "op": "=", "number": "1\n"}}]}, "22023"),
+            ({"indexes": [{"columns": ["a"], "where": {"column": "a", "op": "= f() OR a =", "text": "x"}}]}, "22023"),
         )),
         (call("index_custom_table", "bens", "bens_v1", TABLE, 0), DENIED),
         (call("index_custom_table", "mine", "mine_v1", TABLE, -1), "22023"),
@@ -401,7 +403,7 @@ def test_who_owns_no_projection_calls_none_of_these_functions(urls: dict[str, st
 
 def test_an_index_condition_is_data(urls: dict[str, str]) -> None:
     """A quote in a value stays in the value."""
-    where = {"column": "a", "op": "=", "value": "x' OR audit_trail.f() = '"}
+    where = {"column": "a", "op": "=", "text": "x' OR audit_trail.f() = '"}
     table = TABLE | {"indexes": [{"columns": ["a"], "where": where}]}
     with closing(psycopg2.connect(urls["ada"])) as connection, connection.cursor() as cursor:
         cursor.execute(call("make_custom_tables", "mine", "mine_v1", [table], False))

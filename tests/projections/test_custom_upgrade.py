@@ -10,12 +10,15 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from event_store.migrations import migrate, migrations
 from projections.definition import code_digest, definition_digest
+from projections.own_access import begin_own, open_own
 from projections.own_file import OwnProjector, load_own
 from projections.own_removing import remove
 from projections.registry import READY
+from projections.runner import Runner
 from projections.tables import create_indexes, create_table
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, project, rebuild_own, write
@@ -32,7 +35,14 @@ def projector(tmp_path: Path) -> OwnProjector:
 @pytest.fixture
 def old_url(database_url: str, projector: OwnProjector) -> Iterator[str]:
     """A database of the release before, with one build of an analyst's projection."""
-    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+    make_old(database_url, projector)
+    yield database_url
+    attack(database_url, f"DROP OWNED BY audit_trail_own_{projector.name} CASCADE")
+    attack(database_url, f"DROP ROLE audit_trail_own_{projector.name}")
+
+
+def make_old(url: str, projector: OwnProjector) -> None:
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(
             "CREATE SCHEMA audit_trail; CREATE TABLE audit_trail.migration"
             " (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -60,9 +70,29 @@ def old_url(database_url: str, projector: OwnProjector) -> Iterator[str]:
             " VALUES (%s, 1, 1, %s, true, %s, %s, %s)",
             (name, schema, READY, definition_digest(projector.tables), code_digest(projector)),
         )
-    yield database_url
-    attack(database_url, f"DROP OWNED BY audit_trail_own_{projector.name} CASCADE")
-    attack(database_url, f"DROP ROLE audit_trail_own_{projector.name}")
+
+
+def test_an_owner_who_is_no_superuser_converts_it_too(server_folder: Path, projector: OwnProjector) -> None:
+    with EmbeddedPostgres(server_folder / "postgres") as server:
+        attack(server.url_for("postgres"), "CREATE ROLE owner LOGIN CREATEROLE PASSWORD 'p'")
+        with closing(psycopg2.connect(server.url_for("postgres"))) as admin, admin.cursor() as cursor:
+            admin.autocommit = True
+            cursor.execute("CREATE DATABASE trail OWNER owner")
+        url = server.url_for("trail")
+        owner = psycopg2.extensions.make_dsn(url, user="owner", password="p")
+        make_old(owner, projector)
+        assert migrate(owner) == [CUSTOM]
+        attack(url, "CREATE ROLE ada LOGIN PASSWORD 'p' IN ROLE audit_trail_analyst")
+        attack(url, f"GRANT audit_trail_own_{projector.name} TO ada")
+        with closing(Trail(url)) as trail:
+            trail.append(an_event())
+            ada = psycopg2.extensions.make_dsn(url, user="ada", password="p")
+            begin_own(ada, projector)
+            with closing(open_own(ada, projector.name, 4)) as database:
+                Runner(database, [projector]).catch_up()
+            table = f"{projector.name}_v1.{projector.name}"
+            assert trail.rows(f"SELECT actor_id, events FROM {table}") == [("dr-smith", 1)]
+        assert remove(owner, projector.name, by="o", reason="r", publish=lambda _: None, wait_seconds=5)
 
 
 def attack(url: str, *statements: str, role: str = "") -> None:

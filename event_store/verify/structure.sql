@@ -132,36 +132,44 @@ WHERE
 -- name: owners
 -- The schema, the tables and the functions have one owner, who is no service's role. Two kinds of function have an
 -- owner with fewer rights: what runs an analyst's SQL, and what makes an analyst's tables.
+WITH trail AS (
+    SELECT relowner AS owner
+    FROM pg_catalog.pg_class
+    WHERE oid = to_regclass('audit_trail.migration')
+)
+
 SELECT
     owned.name,
     pg_get_userbyid(owned.owner)
 FROM (
     SELECT
         'the schema' AS name,
-        nspowner AS owner
+        nspowner AS owner,
+        NULL::oid AS expected
     FROM pg_catalog.pg_namespace
     WHERE nspname = 'audit_trail'
     UNION ALL
     SELECT
         relname::text,
-        relowner
+        relowner,
+        NULL
     FROM pg_catalog.pg_class
     WHERE relnamespace = 'audit_trail'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
     UNION ALL
     SELECT
         'the function ' || proname,
-        proowner
+        proowner,
+        CASE
+            WHEN proname = 'batch_rows' THEN to_regrole('audit_trail_batch')
+            WHEN proname ~ '_custom_|^custom_' THEN to_regrole('audit_trail_custom_owner')
+        END
     FROM pg_catalog.pg_proc
-    WHERE
-        pronamespace = 'audit_trail'::regnamespace
-        AND NOT (proname = 'batch_rows' AND proowner = to_regrole('audit_trail_batch'))
-        AND NOT (
-            proname ~ '_custom_|^custom_' AND proowner = to_regrole('audit_trail_custom_owner')
-        )
+    WHERE pronamespace = 'audit_trail'::regnamespace
 ) AS owned
+CROSS JOIN trail
 WHERE
-    owned.owner <> (SELECT relowner FROM pg_catalog.pg_class WHERE oid = to_regclass('audit_trail.migration'))
-    OR pg_get_userbyid(owned.owner) LIKE 'audit\_trail\_%%';
+    owned.owner <> coalesce(owned.expected, trail.owner)
+    OR (owned.expected IS NULL AND pg_get_userbyid(owned.owner) LIKE 'audit\_trail\_%%');
 
 -- name: roles
 -- A service's role must be no more than it is: no attributes of an administrator, and a member of nothing but what its

@@ -32,3 +32,9 @@ SELECT audit_trail.stage_custom_table(%(name)s, %(schema)s, %(table)s);
 
 -- name: drop_schema
 SELECT audit_trail.drop_custom_schema(%(name)s, %(schema)s);
+
+-- name: delete_build
+SELECT audit_trail.delete_custom_build(%(name)s, %(build)s);
+
+-- name: forget_ranges
+SELECT audit_trail.forget_custom_ranges(%(name)s, %(build)s);

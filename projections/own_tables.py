@@ -69,6 +69,17 @@ def drop_schema(cursor: Cursor, name: str, schema: str) -> None:
     cursor.execute(_SQL["drop_schema"], {"name": name, "schema": schema})
 
 
+def delete_build(cursor: Cursor, name: str, number: int) -> bool:
+    """Delete a build from the registry; False when it is live, or gone."""
+    cursor.execute(_SQL["delete_build"], {"name": name, "build": number})
+    return bool(only(cursor))
+
+
+def forget_ranges(cursor: Cursor, name: str, number: int) -> None:
+    """Delete the ranges of a build that is loaded."""
+    cursor.execute(_SQL["forget_ranges"], {"name": name, "build": number})
+
+
 def describe(table: Table) -> dict[str, Any]:
     """A table as the functions of migration 0008 take it."""
     return {

@@ -14,7 +14,7 @@ from event_store.reading import Batch, read_events
 from event_store.statements import load
 from projections.holding import bounded_wait, holding
 from projections.operations import flip
-from projections.own_tables import drop_schema
+from projections.own_tables import delete_build, drop_schema
 from projections.projector import Projector
 from projections.registry import READY, Build, list_builds, misfit, skipped
 from projections.track import Track
@@ -207,13 +207,19 @@ def drop_build(database: Database, build: Build) -> None:
         connection.cursor() as cursor,
         bounded_wait(cursor, build.name),
     ):
-        cursor.execute(_SQL["delete_build"], {"name": build.name, "build": build.build})
-        if cursor.rowcount != 1:
+        if not _deleted(cursor, build):
             raise FencedError(f"build {build.build} of projection {build.name} is live, or gone")
         if build.own:
             drop_schema(cursor, build.name, build.schema)
         else:
             cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema)))
+
+
+def _deleted(cursor: Cursor, build: Build) -> bool:
+    if build.own:
+        return delete_build(cursor, build.name, build.build)
+    cursor.execute(_SQL["delete_build"], {"name": build.name, "build": build.build})
+    return cursor.rowcount == 1
 
 
 def wait_for_queries(database: Database, name: str, seconds: float) -> None:

@@ -392,6 +392,40 @@ BEGIN
 END
 $$;
 
+-- The rows of the registry that end with a build. With the right to delete rows comes LOCK TABLE, and a lock on the
+-- registry stops all queries and projectors: so analysts' roles do not have that right, and call these.
+CREATE FUNCTION audit_trail.delete_custom_build(projection text, number integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+BEGIN
+    PERFORM audit_trail.check_custom_build(projection, projection || '_v1');
+    DELETE FROM audit_trail.projection AS held
+    WHERE held.name = projection AND held.build = number AND NOT held.live;
+    RETURN FOUND;
+END
+$$;
+
+CREATE FUNCTION audit_trail.forget_custom_ranges(projection text, number integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM audit_trail.check_custom_build(projection, projection || '_v1');
+    DELETE FROM audit_trail.projection_range AS held WHERE held.name = projection AND held.build = number;
+END
+$$;
+
+REVOKE UPDATE, DELETE ON audit_trail.projection FROM audit_trail_analyst;
+REVOKE DELETE ON audit_trail.projection_range FROM audit_trail_analyst;
+REVOKE UPDATE ON audit_trail.projection_holder FROM audit_trail_analyst;
+-- Rights on columns allow no LOCK TABLE.
+GRANT UPDATE (
+    definition, code_digest, position, updated_at, failed_position, failed_event_id, failure, paused, live,
+    switched_at, state, attestation, attested_at
+) ON audit_trail.projection TO audit_trail_analyst;
+GRANT SELECT, DELETE ON audit_trail.projection, audit_trail.projection_range TO audit_trail_custom_owner;
+CREATE POLICY custom_owner_deletes ON audit_trail.projection FOR DELETE TO audit_trail_custom_owner
+USING (EXISTS (SELECT FROM audit_trail.own_projection AS custom WHERE custom.name = projection.name));
+CREATE POLICY custom_owner_deletes ON audit_trail.projection_range FOR DELETE TO audit_trail_custom_owner
+USING (EXISTS (SELECT FROM audit_trail.own_projection AS custom WHERE custom.name = projection_range.name));
+
 DO $$
 DECLARE
     name text;
@@ -402,7 +436,8 @@ DECLARE
         'custom_index(text, jsonb, integer)', 'grant_custom_build(text, text)',
         'make_custom_tables(text, text, jsonb, boolean)', 'index_custom_table(text, text, jsonb, integer)',
         'finish_custom_table(text, text, text)', 'drop_custom_partial(text, text, text)',
-        'stage_custom_table(text, text, text)', 'drop_custom_schema(text, text)'
+        'stage_custom_table(text, text, text)', 'drop_custom_schema(text, text)',
+        'delete_custom_build(text, integer)', 'forget_custom_ranges(text, integer)'
     ];
 BEGIN
     GRANT USAGE, CREATE ON SCHEMA audit_trail TO audit_trail_custom_owner;
@@ -415,7 +450,8 @@ BEGIN
     GRANT EXECUTE ON FUNCTION audit_trail.make_custom_tables(text, text, jsonb, boolean),
         audit_trail.index_custom_table(text, text, jsonb, integer),
         audit_trail.finish_custom_table(text, text, text), audit_trail.drop_custom_partial(text, text, text),
-        audit_trail.stage_custom_table(text, text, text), audit_trail.drop_custom_schema(text, text)
+        audit_trail.stage_custom_table(text, text, text), audit_trail.drop_custom_schema(text, text),
+        audit_trail.delete_custom_build(text, integer), audit_trail.forget_custom_ranges(text, integer)
     TO audit_trail_analyst;
 END
 $$;
@@ -485,12 +521,14 @@ ADD COLUMN mark bigint NOT NULL DEFAULT 0;
 COMMENT ON COLUMN audit_trail.projection_holder.mark IS
     'A random number. The session `backend` has an advisory lock on it as long as it lives; no other lock counts.';
 
+GRANT UPDATE (work, host, pid, since, backend, mark) ON audit_trail.projection_holder TO audit_trail_analyst;
 ALTER TABLE audit_trail.projection_lock ENABLE ROW LEVEL SECURITY;
 CREATE POLICY all_read ON audit_trail.projection_lock FOR SELECT USING (true);
 CREATE POLICY projector_writes ON audit_trail.projection_lock TO audit_trail_projector USING (true);
 CREATE POLICY owner_writes ON audit_trail.projection_lock TO audit_trail_analyst
 USING (current_user = 'audit_trail_own_' || name AND NOT audit_trail.is_reserved_name(name));
-GRANT SELECT, INSERT, UPDATE ON audit_trail.projection_lock TO audit_trail_projector, audit_trail_analyst;
+GRANT SELECT, INSERT, UPDATE ON audit_trail.projection_lock TO audit_trail_projector;
+GRANT SELECT, INSERT, UPDATE (name) ON audit_trail.projection_lock TO audit_trail_analyst;
 
 -- Roles are the server's: another database may have a role that would be the owner of a built-in projection here.
 DO $$

@@ -23,6 +23,8 @@ DEFINER = {
     "finish_custom_table(text,text,text)": (CUSTOM, [PATH], ["analyst"]),
     "drop_custom_partial(text,text,text)": (CUSTOM, [PATH, WAITS], ["analyst"]),
     "stage_custom_table(text,text,text)": (CUSTOM, [PATH], ["analyst"]),
+    "delete_custom_build(text,integer)": (CUSTOM, [PATH, WAITS], ["analyst"]),
+    "forget_custom_ranges(text,integer)": (CUSTOM, [PATH], ["analyst"]),
     "drop_custom_schema(text,text)": (CUSTOM, [PATH, WAITS], ["analyst"]),
 }
 """Functions that run with their owner's rights. A new one is thought about, then added here."""

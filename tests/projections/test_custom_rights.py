@@ -244,6 +244,20 @@ def test_an_analyst_has_one_projection_and_no_other(
     assert attempt(urls, who, statement) == code
 
 
+@pytest.mark.parametrize("who", ["ingester", "asker", "watcher", *ANALYSTS])
+@pytest.mark.parametrize(
+    "table",
+    ["projection", "projection_range", "projection_skip", "projection_holder", "projection_lock", "tracking"],
+)
+@pytest.mark.parametrize("mode", ["SHARE UPDATE EXCLUSIVE", "SHARE", "EXCLUSIVE", "ACCESS EXCLUSIVE"])
+def test_nobody_but_the_projector_locks_the_registry(
+    urls: dict[str, str], who: str, table: str, mode: str
+) -> None:
+    if (who, table) != ("ingester", "tracking"):
+        assert attempt(urls, who, f"LOCK TABLE audit_trail.{table} IN {mode} MODE NOWAIT") == DENIED
+        assert attempt(urls, who, f"DELETE FROM audit_trail.{table}") == DENIED
+
+
 @pytest.mark.parametrize("who", ANALYSTS)
 def test_the_checkpoints_and_locks_of_others_are_out_of_reach(urls: dict[str, str], who: str) -> None:
     login, role = ("ada", who) if who == OWN else (who, "")
@@ -252,7 +266,6 @@ def test_the_checkpoints_and_locks_of_others_are_out_of_reach(urls: dict[str, st
             cursor.execute(f"SET ROLE {role}")
         for statement in (
             "UPDATE audit_trail.projection SET position = 7 WHERE name = 'user'",
-            "DELETE FROM audit_trail.projection WHERE name = 'user'",
             "UPDATE audit_trail.projection_lock SET name = name WHERE name = 'user'",
             "UPDATE audit_trail.projection_holder SET mark = 1 WHERE name = 'user'",
         ):
@@ -371,6 +384,10 @@ def call(name: str, *arguments: object) -> str:
         (call("finish_custom_table", "mine", "mine_v1", "mine; DROP TABLE x"), NO_NAME),
         (call("drop_custom_partial", "bens", "bens_v1", "bens"), DENIED),
         (call("drop_custom_partial", "mine", "mine_v1", "x; --"), NO_NAME),
+        (call("delete_custom_build", "bens", 1), DENIED),
+        (call("delete_custom_build", "user", 1), DENIED),
+        (call("forget_custom_ranges", "bens", 1), DENIED),
+        (call("forget_custom_ranges", None, 1), DENIED),
         (call("stage_custom_table", "bens", "bens_v1", "bens"), DENIED),
         (call("stage_custom_table", "mine", "mine_v1", "pg_x"), NO_NAME),
         (call("grant_custom_build", "mine", "mine_v1"), DENIED),

@@ -98,6 +98,8 @@ class Database:
         self._watch = Watch(application_name, Silence(silence_seconds, None if long_statements else short))
         self._places = threading.BoundedSemaphore(size)
         self._idle: list[tuple[Connection, float]] = []
+        self._foreign: set[Connection] = set()
+        """Connections whose session is reset before the next use."""
 
     def connect(self) -> Connection:
         """A dedicated connection, which the caller closes. Raises `UnavailableError` or `ConfigurationError`."""
@@ -140,6 +142,16 @@ class Database:
             self._give_back(connection)
 
     @contextmanager
+    def foreign_snapshot(self) -> Iterator[Connection]:
+        """A read-only transaction on tables that are not the trail's own, such as those of custom projections.
+
+        Its session is reset before the next use: whatever the reading may have changed there reaches nobody else.
+        """
+        with self.transaction(read_only=True) as connection:
+            self._foreign.add(connection)
+            yield connection
+
+    @contextmanager
     def snapshots(self) -> Iterator[Connection]:
         """A connection, for readers alone, on which each call is a transaction and one snapshot by itself.
 
@@ -176,6 +188,13 @@ class Database:
         return self.connect()
 
     def _give_back(self, connection: Connection) -> None:
+        if connection in self._foreign:
+            self._foreign.discard(connection)
+            try:
+                self._reset(connection)
+            except psycopg2.Error:
+                connection.close()  # its user has an answer, or an error of their own
+                return
         self._idle.append((connection, time.monotonic()))
 
     def _options(self) -> str:
@@ -212,6 +231,14 @@ class Database:
                 cursor.execute(_READING)
         connection.commit()
 
+    def _reset(self, connection: Connection) -> None:
+        """Make the session as new: role, settings, temporary objects, prepared statements, locks of the session."""
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("DISCARD ALL")
+        connection.autocommit = False
+        self._prepare(connection)
+
     def _give_back_broken(self, connection: Connection) -> None:
         """After an error: keep the connection only when the server still answers a rollback."""
         try:
@@ -219,6 +246,7 @@ class Database:
                 connection.autocommit = False
             connection.rollback()
         except psycopg2.Error:
+            self._foreign.discard(connection)
             connection.close()
             self.close()  # what has ended this connection has most likely ended the idle ones too
         else:

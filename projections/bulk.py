@@ -19,6 +19,7 @@ from projections.digests import SORT_MEMORY
 from projections.encoding import Encoder
 from projections.jobs import Transactions
 from projections.made_rows import DuplicateKeyError, made_rows
+from projections.own_tables import custom_role, drop_partial, finish, index_table
 from projections.projector import Projector
 from projections.registry import Build
 from projections.tables import (
@@ -100,8 +101,10 @@ class RangeLoad:
 
 
 def create_partials(connection: Connection, projector: Projector, schema: str) -> None:
-    """The tables of partial rows, in the transaction that makes the build."""
+    """The tables of partial rows, in the transaction that makes the build. A custom projection's are there already."""
     with _in_schema(connection, schema) as cursor:
+        if custom_role(cursor):
+            return
         for table in projector.tables:
             if table.merged:
                 cursor.execute(create_partial(table))
@@ -112,22 +115,28 @@ def merge_table(database: Transactions, table: Table, schema: str) -> None:
     with database.transaction() as connection, _in_schema(connection, schema) as cursor:
         if _exists(cursor, schema, partial_name(table)):
             cursor.execute(merge_partial(table))
-            cursor.execute(f"DROP TABLE {partial_name(table)}")
+            custom = custom_role(cursor)
+            if custom:
+                drop_partial(cursor, custom, schema, table)
+            else:
+                cursor.execute(f"DROP TABLE {partial_name(table)}")
 
 
 def missing_indexes(database: Transactions, table: Table, schema: str) -> list[str]:
-    """The statements that make the indexes that are not there yet."""
+    """The names of the indexes that are not there yet."""
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
-        return [
-            statement for name, statement in bulk_indexes(table).items() if not _exists(cursor, schema, name)
-        ]
+        return [name for name in bulk_indexes(table) if not _exists(cursor, schema, name)]
 
 
-def create_index(database: Transactions, statement: str, table: Table, schema: str) -> None:
-    """Run one of them; for several threads. Raises `DuplicateKeyError` when the rows do not allow the unique one."""
+def create_index(database: Transactions, name: str, table: Table, schema: str) -> None:
+    """Make one of them; for several threads. Raises `DuplicateKeyError` when the rows do not allow the unique one."""
     try:
         with database.transaction() as connection, _in_schema(connection, schema) as cursor:
-            cursor.execute(statement)
+            custom = custom_role(cursor)
+            if custom:
+                index_table(cursor, custom, schema, table, name)
+            else:
+                cursor.execute(bulk_indexes(table)[name])
     except errors.UniqueViolation as exc:
         if exc.diag.constraint_name != key_name(table):
             raise
@@ -151,6 +160,10 @@ def first_duplicate(database: Transactions, table: Table, schema: str) -> int | 
 def finish_table(database: Transactions, table: Table, schema: str) -> None:
     """Make the unique index the primary key, and count for the planner."""
     with database.transaction() as connection, _in_schema(connection, schema) as cursor:
+        custom = custom_role(cursor)
+        if custom:
+            finish(cursor, custom, schema, table)
+            return
         cursor.execute(
             "SELECT NOT EXISTS (SELECT FROM pg_constraint WHERE contype = 'p' AND conrelid = to_regclass(%s))",
             (f"{schema}.{table.name}",),

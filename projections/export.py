@@ -180,7 +180,9 @@ class Exports:
         rows, when their checkpoint has moved. Raises `RejectedError` for what can't be asked.
         """
         check_request(request)
-        with self._database.transaction(read_only=True) as connection:
+        database = self._database
+        foreign = request.table is not None
+        with database.foreign_snapshot() if foreign else database.transaction(read_only=True) as connection:
             checkpoints = open_snapshot(connection)
             size, root = _log_state(connection)
             if saved is not None:

@@ -15,33 +15,47 @@ ORDER BY pg_class.relname ASC;
 
 -- name: describe_table
 -- The columns in declared order, and each one's place in the primary key. The database knows them, so that the table
--- of a projection whose code is elsewhere can be exported too.
+-- of a projection whose code is elsewhere can be exported too. A built-in table goes before a custom one of its name.
+WITH found AS (
+    SELECT
+        projection.name,
+        projection.version,
+        projection.schema_name,
+        projection.position,
+        pg_attribute.attname,
+        format_type(pg_attribute.atttypid, NULL) AS type,
+        array_position(pg_index.indkey::int2 [], pg_attribute.attnum) AS place,
+        pg_attribute.attnum,
+        own.name IS NOT NULL AS own,
+        bool_and(own.name IS NOT NULL) OVER () AS only_own
+    FROM audit_trail.projection
+    LEFT JOIN audit_trail.own_projection AS own ON projection.name = own.name
+    INNER JOIN pg_catalog.pg_namespace ON projection.schema_name = pg_namespace.nspname
+    INNER JOIN pg_catalog.pg_class ON pg_namespace.oid = pg_class.relnamespace
+    INNER JOIN pg_catalog.pg_attribute ON pg_class.oid = pg_attribute.attrelid
+    INNER JOIN pg_catalog.pg_index ON pg_class.oid = pg_index.indrelid AND pg_index.indisprimary
+    WHERE
+        projection.live
+        AND pg_class.relkind = 'r'
+        AND pg_class.relname = %(table)s
+        -- Nobody but Audit Trail can have put code into these; see table_pages.sql.
+        AND NOT pg_class.relrowsecurity
+        AND (own.name IS NULL OR pg_class.relowner = to_regrole('audit_trail_custom_owner'))
+        AND pg_attribute.attnum > 0
+        AND NOT pg_attribute.attisdropped
+)
+
 SELECT
-    projection.name,
-    projection.version,
-    projection.schema_name,
-    projection.position,
-    pg_attribute.attname,
-    format_type(pg_attribute.atttypid, NULL) AS type,
-    array_position(pg_index.indkey::int2 [], pg_attribute.attnum) AS place
-FROM audit_trail.projection
-INNER JOIN pg_catalog.pg_namespace ON projection.schema_name = pg_namespace.nspname
-INNER JOIN pg_catalog.pg_class ON pg_namespace.oid = pg_class.relnamespace
-INNER JOIN pg_catalog.pg_attribute ON pg_class.oid = pg_attribute.attrelid
-INNER JOIN pg_catalog.pg_index ON pg_class.oid = pg_index.indrelid AND pg_index.indisprimary
-WHERE
-    projection.live
-    AND pg_class.relkind = 'r'
-    AND pg_class.relname = %(table)s
-    -- Nothing that would run an analyst's function in the reader's role; see table_pages.sql.
-    AND NOT pg_class.relrowsecurity
-    AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_proc
-        WHERE pg_proc.proowner = pg_namespace.nspowner
-    )
-    AND pg_attribute.attnum > 0
-    AND NOT pg_attribute.attisdropped
-ORDER BY projection.name ASC, pg_attribute.attnum ASC;
+    name,
+    version,
+    schema_name,
+    position,
+    attname,
+    type,
+    place
+FROM found
+WHERE only_own OR NOT own
+ORDER BY name ASC, attnum ASC;
 
 -- name: body_sizes
 -- How much memory the events at these positions will take; the bodies themselves are not read for it.

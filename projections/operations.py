@@ -7,7 +7,7 @@ from collections.abc import Callable
 from domain.errors import ConfigurationError, FencedError
 from event_store.database import Cursor, Database
 from event_store.statements import load
-from projections.holding import holding
+from projections.holding import bounded_wait, holding
 from projections.projector import Projector
 from projections.registry import create_build, live_builds
 from projections.trail_events import Skip, skipped_event
@@ -26,7 +26,7 @@ def resume(database: Database, name: str) -> None:
 
 
 def _set_paused(database: Database, name: str, *, paused: bool) -> None:
-    with database.transaction() as connection, connection.cursor() as cursor:
+    with database.transaction() as connection, connection.cursor() as cursor, bounded_wait(cursor, name):
         cursor.execute(_SQL["pause"], {"name": name, "paused": paused})
         if cursor.rowcount != 1:
             raise ConfigurationError(f"no build of projection {name} is live")
@@ -34,7 +34,7 @@ def _set_paused(database: Database, name: str, *, paused: bool) -> None:
 
 def retry(database: Database, name: str) -> int:
     """Have the event that stops the projection tried again now; returns how many builds it stopped."""
-    with database.transaction() as connection, connection.cursor() as cursor:
+    with database.transaction() as connection, connection.cursor() as cursor, bounded_wait(cursor, name):
         cursor.execute(_SQL["retry"], {"name": name})
         return int(cursor.rowcount)
 
@@ -50,6 +50,7 @@ def reset(database: Database, projector: Projector) -> int:
         holding(database, [name], "reset"),
         database.transaction() as connection,
         connection.cursor() as cursor,
+        bounded_wait(cursor, name),
     ):
         live = live_builds(connection).get(name)
         if live is not None and live.version > projector.version:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg2.errors
 
-from event_store.database import ANALYST, OWN, Database
+from event_store.database import ANALYST, OWN, Cursor, Database
 from event_store.statements import load
 from projections.own_file import OwnProjector, load_own
 from projections.own_sql import TIMEOUT_MS
@@ -25,17 +25,26 @@ def begin_own(url: str, projector: OwnProjector) -> None:
     with closing(Database(url, ANALYST, size=1, application_name="audit-trail-own")) as database:
         try:
             with database.transaction() as connection, connection.cursor() as cursor:
-                tables = [table.name for table in projector.tables]
-                cursor.execute(_SQL["other_tables"], {"name": projector.name, "tables": tables})
-                taken = cursor.fetchone()
-                if taken is not None:
+                taken = _taken_table(cursor, projector)
+                if taken:
                     raise projector.table_fault(
-                        taken[0],
-                        f"table {taken[0]} belongs to another projection: choose another name for it",
+                        taken, f"table {taken} belongs to another projection: choose another name for it"
                     )
                 cursor.execute(_SQL["begin"], {"name": projector.name})
         except psycopg2.errors.DuplicateObject as exc:
             raise projector.fault("name", f"{exc.diag.message_primary}; choose another name") from exc
+
+
+def _taken_table(cursor: Cursor, projector: OwnProjector) -> str:
+    """A table of the file that a built-in or another custom projection has; empty when there is none."""
+    tables = [table.name for table in projector.tables]
+    known = {table.name for each in built_in() for table in each.tables}
+    found = next((name for name in tables if name in known), "")
+    if not found:
+        cursor.execute(_SQL["other_tables"], {"name": projector.name, "tables": tables, "custom": True})
+        row = cursor.fetchone()
+        found = str(row[0]) if row else ""
+    return found
 
 
 def open_own(url: str, name: str, size: int) -> Database:

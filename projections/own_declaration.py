@@ -9,14 +9,12 @@ from msgspec import Struct
 
 from projections import merges
 from projections.merges import Merge
+from projections.own_tables import WHERE
 from projections.tables import Column, Index, Kind, Table
 
 NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")
 _TABLE = re.compile(r"(?!pg_|partial_|staged_)[a-z][a-z0-9_]{0,29}")
 _COLUMN = re.compile(r"[a-z][a-z0-9_]{0,28}")
-_WHERE = re.compile(
-    r"(?P<column>[a-z][a-z0-9_]*)(?: IS NOT NULL| IS NULL| (?:=|<>) '[\w .:/-]*'| (?:=|<>|<|>) -?\d+)?"
-)
 _KEYS = frozenset(Kind) - {Kind.TEXTS, Kind.JSON}
 _SUMMED = frozenset({Kind.BIGINT, Kind.INTEGER, Kind.SMALLINT})
 """A sum of floats depends on the order of its terms, and a rebuild has another than the live projection had."""
@@ -147,7 +145,7 @@ def _meaning(table: Table) -> list[Fault]:
             found.append(
                 Fault(table.name, f"table {table.name}: two indexes begin with column {index.columns[0]}")
             )
-        where = _WHERE.fullmatch(index.where)
+        where = WHERE.fullmatch(index.where)
         if index.where and (where is None or where["column"] not in columns):
             found.append(
                 Fault(

@@ -10,7 +10,7 @@ import psycopg2.errors
 from domain.errors import ConfigurationError
 from event_store.database import ANALYST, Database, only
 from event_store.statements import load
-from projections.holding import holding
+from projections.holding import bounded_wait, holding
 from projections.own_access import open_own
 from projections.switching import wait_for_queries
 from projections.trail_events import removed_event
@@ -33,12 +33,16 @@ def remove(
     with closing(Database(url, ANALYST, size=1, application_name="audit-trail-own")) as analyst:
         _claim(analyst, name)
         with closing(open_own(url, name, 2)) as own, holding(own, [name], "remove"):
-            with own.transaction() as connection, connection.cursor() as cursor:
+            with own.transaction() as connection, connection.cursor() as cursor, bounded_wait(cursor, name):
                 cursor.execute(_SQL["lock_builds"], {"name": name})
                 cursor.execute(_SQL["retire"], {"name": name})
-            wait_for_queries(own, wait_seconds)
+            wait_for_queries(own, name, wait_seconds)
             publish(event)
-            with analyst.transaction() as connection, connection.cursor() as cursor:
+            with (
+                analyst.transaction() as connection,
+                connection.cursor() as cursor,
+                bounded_wait(cursor, name),
+            ):
                 cursor.execute(_SQL["remove"], {"name": name})
                 return bool(only(cursor))
 

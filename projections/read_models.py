@@ -209,7 +209,7 @@ class ReadModels:
         """A page of a live projection's table. Raises `RejectedError` when it can't be asked for, or is too slow."""
         check_identifier("name", request.projection)
         advice = "filter on the table's key or a column with an index"
-        with _in_time(True, advice), self._database.transaction(read_only=True) as connection:
+        with _in_time(True, advice), self._database.foreign_snapshot() as connection:
             return find_rows(connection, request)
 
     @contextmanager

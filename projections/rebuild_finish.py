@@ -15,6 +15,7 @@ from projections.bulk import create_index, finish_table, first_duplicate, merge_
 from projections.digests import TableDigest, digest_table
 from projections.jobs import Jobs, Transactions, running_jobs
 from projections.made_rows import DuplicateKeyError
+from projections.own_tables import forget_ranges
 from projections.projector import Projector
 from projections.rebuild_parts import Parts
 from projections.registry import Build
@@ -55,7 +56,10 @@ def finish_builds(
                 continue
             asked = {"name": build.name, "build": build.build}
             cursor.execute(_SQL["indexed"], asked)
-            cursor.execute(_SQL["forget_ranges"], asked)
+            if build.own:
+                forget_ranges(cursor, build.name, build.build)
+            else:
+                cursor.execute(_SQL["forget_ranges"], asked)
     return failures
 
 
@@ -101,8 +105,8 @@ class _Finishing:
         missing = missing_indexes(self._parts.database, place.table, place.schema)
         self._parts.progress.advance(1 + len(place.table.indexes) - len(missing))
         self._indexes_left[place] = len(missing)
-        for statement in missing:
-            self._start(self._indexed, place, create_index, statement, place.table, place.schema)
+        for index in missing:
+            self._start(self._indexed, place, create_index, index, place.table, place.schema)
         if not missing:
             self._count(place)
 

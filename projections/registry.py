@@ -11,12 +11,13 @@ from msgspec import Struct
 from psycopg2 import sql
 
 from domain.errors import ConfigurationError
-from event_store.database import OWN, READER, Connection, Database, only
+from event_store.database import READER, Connection, Cursor, Database, only
 from event_store.statements import load
 from projections.activity import ActivityProjector
 from projections.answers import ProjectionStatus
 from projections.definition import code_digest, definition_digest, on_command_line
 from projections.device import DeviceProjector
+from projections.own_tables import custom_role, make_tables
 from projections.patient import PatientProjector
 from projections.projector import Projector, schema_name
 from projections.service import ServiceProjector
@@ -100,7 +101,7 @@ def register(database: Database, projector: Projector) -> Build | None:
     name belongs to another projection.
     """
     with database.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(_SQL["lock_registry"])
+        lock_builder(cursor, projector.name)
         builds = [each for each in list_builds(connection) if each.name == projector.name]
         if not builds:
             number = create_build(connection, projector, live=True, indexed=True)
@@ -120,7 +121,7 @@ def create_build(
 ) -> int:
     """Make the next build's schema, tables and checkpoint; its number. Without indexes it is there to be loaded.
 
-    The caller's transaction holds the registry's lock from here on.
+    The caller's transaction holds the lock of the projection's builder from here on.
     """
     if not _NAME.fullmatch(projector.name) or projector.version < 1:
         raise ConfigurationError(
@@ -128,9 +129,10 @@ def create_build(
             " underscores, at most 40, and a version from 1"
         )
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["lock_registry"])
+        lock_builder(cursor, projector.name)
+        custom = bool(custom_role(cursor))
         tables = [table.name for table in projector.tables]
-        cursor.execute(_SQL["other_tables"], {"name": projector.name, "tables": tables})
+        cursor.execute(_SQL["other_tables"], {"name": projector.name, "tables": tables, "custom": custom})
         taken = cursor.fetchone()
         if taken is not None:
             raise ConfigurationError(
@@ -157,14 +159,21 @@ def _identity(projector: Projector) -> dict[str, object]:
     }
 
 
+def lock_builder(cursor: Cursor, name: str) -> None:
+    """Wait until no other transaction makes builds of this projection. The lock ends with the transaction.
+
+    It is a row that only the projection's own roles may write: any login can take any advisory lock.
+    """
+    cursor.execute(_SQL["lock_builder"], {"name": name})
+
+
 def _create_tables(connection: Connection, projector: Projector, schema: str, *, indexed: bool) -> None:
     names = {"schema": sql.Identifier(schema), "reader": sql.Identifier(READER)}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT starts_with(current_user, %s)", (OWN,))
-        if only(cursor):
-            cursor.execute("SELECT audit_trail.make_own_schema(%s, %s)", (projector.name, schema))
-        else:
-            cursor.execute(sql.SQL("CREATE SCHEMA {schema}").format(**names))
+        if custom_role(cursor):
+            make_tables(cursor, projector.name, schema, projector.tables, indexed=indexed)
+            return
+        cursor.execute(sql.SQL("CREATE SCHEMA {schema}").format(**names))
         cursor.execute(sql.SQL("SET LOCAL search_path = {schema}").format(**names))
         for table in projector.tables:
             cursor.execute(create_table(table))

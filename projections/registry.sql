@@ -42,16 +42,26 @@ SELECT
 FROM audit_trail.projection
 WHERE live AND NOT EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name);
 
--- name: lock_registry
-SELECT pg_advisory_xact_lock(7021799);
+-- name: lock_builder
+-- A row of its own for each projection, which it makes when there is none.
+INSERT INTO audit_trail.projection_lock (name) VALUES (%(name)s)
+ON CONFLICT (name) DO UPDATE SET name = excluded.name;
 
 -- name: other_tables
--- Tables of these names in the schemas of other projections.
+-- Tables of these names in the schemas of other projections. Tables of custom projections never stand in the way of
+-- a built-in projection, whose tables are found first.
 SELECT pg_class.relname
 FROM audit_trail.projection
 INNER JOIN pg_namespace ON projection.schema_name = pg_namespace.nspname
 INNER JOIN pg_class ON pg_namespace.oid = pg_class.relnamespace
-WHERE projection.name <> %(name)s AND pg_class.relkind = 'r' AND pg_class.relname = ANY(%(tables)s)
+WHERE
+    projection.name <> %(name)s
+    AND pg_class.relkind = 'r'
+    AND pg_class.relname = ANY(%(tables)s)
+    AND (
+        %(custom)s
+        OR NOT EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name)
+    )
 ORDER BY pg_class.relname
 LIMIT 1;
 

@@ -12,8 +12,9 @@ from domain.errors import AuditTrailError, ConfigurationError, FencedError, Unav
 from event_store.database import Cursor, Database
 from event_store.reading import Batch, read_events
 from event_store.statements import load
-from projections.holding import holding
+from projections.holding import bounded_wait, holding
 from projections.operations import flip
+from projections.own_tables import delete_build, drop_schema
 from projections.projector import Projector
 from projections.registry import READY, Build, list_builds, misfit, skipped
 from projections.track import Track
@@ -193,7 +194,7 @@ def drop(
                 f"build {number} of projection {name} is live: switch to another one first"
             )
         if any(each.state == READY for each in chosen):
-            wait_for_queries(database, wait_seconds)
+            wait_for_queries(database, name, wait_seconds)
         for build in chosen:
             drop_build(database, build)
         return [each.build for each in chosen]
@@ -201,17 +202,33 @@ def drop(
 
 def drop_build(database: Database, build: Build) -> None:
     """Its tables and its row, in one transaction. The caller holds the projection."""
-    with database.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(_SQL["delete_build"], {"name": build.name, "build": build.build})
-        if cursor.rowcount != 1:
+    with (
+        database.transaction() as connection,
+        connection.cursor() as cursor,
+        bounded_wait(cursor, build.name),
+    ):
+        if not _deleted(cursor, build):
             raise FencedError(f"build {build.build} of projection {build.name} is live, or gone")
-        cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema)))
+        if build.own:
+            drop_schema(cursor, build.name, build.schema)
+        else:
+            cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema)))
 
 
-def wait_for_queries(database: Database, seconds: float) -> None:
-    """Until every transaction that is open now has ended. Raises `UnavailableError` when that takes longer."""
+def _deleted(cursor: Cursor, build: Build) -> bool:
+    if build.own:
+        return delete_build(cursor, build.name, build.build)
+    cursor.execute(_SQL["delete_build"], {"name": build.name, "build": build.build})
+    return cursor.rowcount == 1
+
+
+def wait_for_queries(database: Database, name: str, seconds: float) -> None:
+    """Until every transaction that is open now, and may read builds of projection `name`, has ended.
+
+    Raises `UnavailableError` when that takes longer.
+    """
     until = time.monotonic() + seconds
-    open_ones = [row[0] for row in _asked(database, "open_transactions", {})]
+    open_ones = [row[0] for row in _asked(database, "open_transactions", {"name": name})]
     while open_ones:
         # Each look is a transaction of its own: two who wait would else wait for each other.
         [(left,)] = _asked(database, "still_open", {"open": open_ones})

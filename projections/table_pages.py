@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from psycopg2 import sql
+from psycopg2 import errors, sql
 
-from domain.errors import ConflictError, Reason, RejectedError
+from domain.errors import ConflictError, Reason, RejectedError, UnavailableError
 from event_store.database import Connection
 from event_store.statements import load
 from projections.filters import MAX_PAGE
@@ -80,7 +80,7 @@ def find_live(connection: Connection, name: str) -> LiveProjection | None:
         if found is None:
             return None
         version, schema, position, own = found
-        cursor.execute(_SQL["find_columns"], {"schema": schema})
+        cursor.execute(_SQL["find_columns"], {"schema": schema, "own": own})
         rows = cursor.fetchall()
     tables = []
     for table in dict.fromkeys(row[0] for row in rows):
@@ -109,7 +109,11 @@ def find_rows(connection: Connection, request: RowRequest) -> RowPage:
         order=sql.SQL(", ").join(sql.Identifier(name) + direction for name in order),
     )
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*values, request.first + 1])
+        cursor.execute(_SQL["patience"])
+        try:
+            cursor.execute(statement, [*values, request.first + 1])
+        except errors.LockNotAvailable as exc:
+            raise UnavailableError(f"another session has locked table {table.name}; try again") from exc
         rows = cursor.fetchall()
     places = [[each.name for each in table.columns].index(name) for name in order]
     shown = rows[: request.first]

@@ -8,6 +8,10 @@ SELECT
 FROM audit_trail.projection
 WHERE projection.name = %(name)s AND projection.live;
 
+-- name: patience
+-- An analyst may lock a table of their own, and readers share few connections.
+SET LOCAL lock_timeout = '2s';
+
 -- name: find_columns
 -- The tables of a schema: columns in declared order, and each one's place in the primary key.
 SELECT
@@ -22,13 +26,10 @@ INNER JOIN pg_catalog.pg_attribute ON pg_class.oid = pg_attribute.attrelid
 INNER JOIN pg_catalog.pg_index ON pg_class.oid = pg_index.indrelid AND pg_index.indisprimary
 WHERE
     pg_namespace.nspname = %(schema)s
-    -- Nothing that would run an analyst's function in the reader's role: a view, a row policy, an index's predicate.
+    -- A table of a custom projection is read only when nobody but Audit Trail can have put code into it.
     AND pg_class.relkind = 'r'
     AND NOT pg_class.relrowsecurity
-    AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_proc
-        WHERE pg_proc.proowner = pg_namespace.nspowner
-    )
+    AND (NOT %(own)s OR pg_class.relowner = to_regrole('audit_trail_custom_owner'))
     AND pg_attribute.attnum > 0
     AND NOT pg_attribute.attisdropped
 ORDER BY pg_class.relname ASC, pg_attribute.attnum ASC;

@@ -15,6 +15,7 @@ from event_store.database import Connection, Cursor, Database, lost, translated
 from event_store.statements import load
 from projections.encoding import Encoder
 from projections.made_rows import DuplicateKeyError, made_rows
+from projections.own_tables import custom_role, stage
 from projections.projector import Projector
 from projections.registry import Build
 from projections.tables import Row, Table, create_staging, merge_staged, staging_name
@@ -54,6 +55,7 @@ class Writer:
     def __init__(self, database: Database, projector: Projector, build: Build) -> None:
         self._database = database
         self._projector = projector
+        self._schema = build.schema
         self._tables = [_TableWriter(table, build.schema) for table in projector.tables]
         self._identity = {"name": build.name, "build": build.build, "live": build.live}
         self._connection: Connection | None = None
@@ -126,10 +128,14 @@ class Writer:
         with connection, connection.cursor() as cursor:
             # A crash may lose the last transactions, rows and checkpoint together: they are then applied again.
             cursor.execute("SET synchronous_commit = off")
+            custom = custom_role(cursor)
             for writer in self._tables:
                 if writer.staging:
                     try:
-                        cursor.execute(writer.staging)
+                        if custom:
+                            stage(cursor, custom, self._schema, writer.table)
+                        else:
+                            cursor.execute(writer.staging)
                     except (errors.UndefinedTable, errors.InvalidSchemaName) as exc:
                         connection.close()
                         raise FencedError(f"the tables of {self._projector.name} are gone") from exc

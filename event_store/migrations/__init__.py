@@ -7,16 +7,22 @@ its SHA-256 is kept, so that a file changed after the fact is noticed and never 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from typing import NamedTuple
 
-from domain.errors import ConfigurationError
-from event_store.database import Connection, Database, only
+from psycopg2 import errors
 
-_LOCK = 0x61756469
-"""Advisory lock key ("audi"): two processes that start together migrate one after the other."""
+from domain.errors import ConfigurationError, UnavailableError
+from event_store.database import Connection, Database, only
+from event_store.statements import load
+
+_SQL = load("event_store", "database_rights.sql")
+_TRIES = 5
+"""Times that a migration waits for other sessions' locks on the tables that it changes."""
+_PAUSE_SECONDS = 1.0
 
 _BOOKKEEPING = """
 CREATE SCHEMA IF NOT EXISTS audit_trail;
@@ -27,17 +33,9 @@ CREATE TABLE IF NOT EXISTS audit_trail.migration (
 );
 """
 
-_GRANT = """
-DO $$ BEGIN
-    EXECUTE format('GRANT CREATE ON DATABASE %I TO audit_trail_projector', current_database());
-    -- PostgreSQL lets everybody make temporary tables, and functions in their schema. Who reads alone needs none.
-    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format(
-        'GRANT TEMPORARY ON DATABASE %I TO audit_trail_projector, audit_trail_analyst', current_database()
-    );
-END $$;
-"""
-"""Each time, since neither a dump nor a template carries the rights on the database itself."""
+
+class _InTheWayError(Exception):
+    """Another session keeps a lock that a migration needs."""
 
 
 class Migration(NamedTuple):
@@ -62,15 +60,15 @@ def migrate(url: str) -> list[str]:
     """Bring the database at `url` to the newest schema; returns the names applied now.
 
     The login needs to own the database and may create roles. Raises `ConfigurationError` when an applied file was
-    changed since, or when the database is newer than this program.
+    changed since, when the database is newer than this program, or when a migration finds something that an operator
+    has to decide about; `UnavailableError` that names the sessions whose open transactions are in the way.
     """
     database = Database(url, role=None, size=1)
     try:
-        with _alone(database) as connection:
-            _run(connection, _BOOKKEEPING)
+        _keep_books(database)
         applied = [each.name for each in migrations() if _apply(database, each)]
         with _alone(database) as connection:
-            _run(connection, _GRANT)
+            _run(connection, _SQL["database_rights"])
         return applied
     finally:
         database.close()
@@ -86,15 +84,46 @@ def pending(connection: Connection) -> list[str]:
     return [each.name for each in migrations() if each.name not in applied]
 
 
+def _keep_books(database: Database) -> None:
+    """Make the table of migrations. Another process may make it at the same time: then it is there the next time."""
+    while True:
+        try:
+            with database.transaction() as connection:
+                _run(connection, _BOOKKEEPING)
+        except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable):
+            continue
+        return
+
+
 @contextmanager
 def _alone(database: Database) -> Iterator[Connection]:
     """A transaction that waits for those of other processes that migrate."""
     with database.transaction() as connection:
-        _run(connection, "SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        _run(connection, _SQL["one_at_a_time"])
+        _run(connection, _SQL["patience"])
         yield connection
 
 
 def _apply(database: Database, migration: Migration) -> bool:
+    for _ in range(_TRIES):
+        try:
+            return _try_to_apply(database, migration)
+        except _InTheWayError:
+            time.sleep(_PAUSE_SECONDS)
+    raise UnavailableError(
+        f"migration {migration.name} needs tables that other sessions keep locked"
+        f" ({_sessions(database)}): end their transactions, then migrate again"
+    )
+
+
+def _sessions(database: Database) -> str:
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(_SQL["open_transactions"])
+        found = [f"login {login}, process {pid} of the server" for login, pid in cursor.fetchall()]
+    return "; ".join(found) or "they have ended by now"
+
+
+def _try_to_apply(database: Database, migration: Migration) -> bool:
     with _alone(database) as connection:
         applied = _applied(connection)
         unknown = sorted(applied.keys() - {each.name for each in migrations()})
@@ -103,7 +132,12 @@ def _apply(database: Database, migration: Migration) -> bool:
                 f"the database has migration {unknown[0]}, which this program does not know: use the newer program"
             )
         if migration.name not in applied:
-            _run(connection, migration.sql)
+            try:
+                _run(connection, migration.sql)
+            except errors.LockNotAvailable as exc:
+                raise _InTheWayError from exc
+            except errors.RaiseException as exc:
+                raise ConfigurationError(f"migration {migration.name}: {exc.diag.message_primary}") from exc
             _run(
                 connection,
                 "INSERT INTO audit_trail.migration (name, sha256) VALUES (%s, %s)",

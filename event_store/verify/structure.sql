@@ -130,32 +130,46 @@ WHERE
     AND privilege.privilege_type <> 'USAGE';
 
 -- name: owners
--- The schema, the tables and the functions have one owner, who is no service's role; batch_rows has its own.
+-- The schema, the tables and the functions have one owner, who is no service's role. Two kinds of function have an
+-- owner with fewer rights: what runs an analyst's SQL, and what makes an analyst's tables.
+WITH trail AS (
+    SELECT relowner AS owner
+    FROM pg_catalog.pg_class
+    WHERE oid = to_regclass('audit_trail.migration')
+)
+
 SELECT
     owned.name,
     pg_get_userbyid(owned.owner)
 FROM (
     SELECT
         'the schema' AS name,
-        nspowner AS owner
+        nspowner AS owner,
+        NULL::oid AS expected
     FROM pg_catalog.pg_namespace
     WHERE nspname = 'audit_trail'
     UNION ALL
     SELECT
         relname::text,
-        relowner
+        relowner,
+        NULL
     FROM pg_catalog.pg_class
     WHERE relnamespace = 'audit_trail'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
     UNION ALL
     SELECT
         'the function ' || proname,
-        proowner
+        proowner,
+        CASE
+            WHEN proname = 'batch_rows' THEN to_regrole('audit_trail_batch')
+            WHEN proname ~ '_custom_|^custom_' THEN to_regrole('audit_trail_custom_owner')
+        END
     FROM pg_catalog.pg_proc
-    WHERE pronamespace = 'audit_trail'::regnamespace AND proname <> 'batch_rows'
+    WHERE pronamespace = 'audit_trail'::regnamespace
 ) AS owned
+CROSS JOIN trail
 WHERE
-    owned.owner <> (SELECT relowner FROM pg_catalog.pg_class WHERE oid = to_regclass('audit_trail.migration'))
-    OR pg_get_userbyid(owned.owner) LIKE 'audit\_trail\_%%';
+    owned.owner <> coalesce(owned.expected, trail.owner)
+    OR (owned.expected IS NULL AND pg_get_userbyid(owned.owner) LIKE 'audit\_trail\_%%');
 
 -- name: roles
 -- A service's role must be no more than it is: no attributes of an administrator, and a member of nothing but what its
@@ -183,7 +197,20 @@ SELECT
         )
     )
 FROM pg_catalog.pg_roles AS service
-WHERE service.rolname LIKE 'audit\_trail\_%%';
+WHERE service.rolname LIKE 'audit\_trail\_%%'
+UNION ALL
+-- With the rights of the role that owns analysts' tables, code could be put there that others run.
+SELECT
+    member.rolname,
+    'is a member of ' || granted.rolname
+FROM pg_catalog.pg_auth_members AS membership
+INNER JOIN pg_catalog.pg_roles AS granted ON membership.roleid = granted.oid
+INNER JOIN pg_catalog.pg_roles AS member ON membership.member = member.oid
+WHERE
+    granted.rolname IN ('audit_trail_custom_owner', 'audit_trail_batch')
+    AND member.rolname NOT LIKE 'audit\_trail\_%%'
+    AND NOT member.rolsuper
+    AND NOT member.rolcreaterole;
 
 -- name: silent_triggers
 -- What makes triggers stay silent: the setting for databases, logins and the whole server, and the right to set it.

@@ -413,6 +413,15 @@ FORGED = (
         ("ALTER TABLE audit_trail.tile OWNER TO audit_trail_ingest", "tile belongs to audit_trail_ingest"),
         ("ALTER TABLE audit_trail.event_000000 OWNER TO audit_trail_reader", "event_000000 belongs to audit_trail_reader"),
         ("ALTER FUNCTION audit_trail.refuse_change() OWNER TO audit_trail_reader", "function refuse_change belongs to"),
+        (
+            "ALTER FUNCTION audit_trail.stage_custom_table(text, text, text) OWNER TO audit_trail_reader",
+            "function stage_custom_table belongs to audit_trail_reader",
+        ),
+        (
+            "ALTER FUNCTION audit_trail.drop_custom_schema(text, text) OWNER TO CURRENT_USER",
+            "function drop_custom_schema belongs to",
+        ),
+        ("ALTER FUNCTION audit_trail.batch_rows(text, jsonb, integer) OWNER TO CURRENT_USER", "function batch_rows belongs"),
         ("ALTER FUNCTION audit_trail.refuse_change() SET search_path = evil", "function audit_trail.refuse_change() is not"),
         ("ALTER FUNCTION audit_trail.refuse_change() SECURITY DEFINER", "function audit_trail.refuse_change() is not"),
         (
@@ -448,6 +457,11 @@ def test_what_protects_the_log_has_to_be_there(change: str, says: str, log: Log)
             "GRANT SET ON PARAMETER session_replication_role TO audit_trail_ingest",
             "REVOKE SET ON PARAMETER session_replication_role FROM audit_trail_ingest",
             "audit_trail_ingest may set session_replication_role",
+        ),
+        (
+            "CREATE ROLE mallory LOGIN IN ROLE audit_trail_custom_owner",
+            "DROP ROLE mallory",
+            "mallory is a member of audit_trail_custom_owner",
         ),
     ],
 )  # fmt: skip

@@ -1,0 +1,66 @@
+-- name: database_rights
+-- Each time, since neither a dump nor a template carries the rights on the database itself.
+DO $$
+DECLARE
+    statement text;
+BEGIN
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO audit_trail_projector', current_database());
+    -- PostgreSQL lets everybody make temporary tables, and functions in their schema. Only two roles need tables: the
+    -- projector, and the owner of analysts' tables, as which nobody logs in.
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC, audit_trail_analyst', current_database());
+    EXECUTE format(
+        'GRANT TEMPORARY ON DATABASE %I TO audit_trail_projector, audit_trail_custom_owner', current_database()
+    );
+    -- Before PostgreSQL 15 everybody could make objects in the schema public.
+    IF to_regnamespace('public') IS NOT NULL THEN
+        IF pg_has_role((SELECT nspowner FROM pg_namespace WHERE nspname = 'public'), 'USAGE') THEN
+            REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+        END IF;
+    END IF;
+    -- Everybody may store large objects. Only a superuser can take that right away.
+    IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        FOR statement IN
+            SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', function.oid::regprocedure)
+            FROM pg_proc AS function
+            WHERE
+                function.pronamespace = 'pg_catalog'::regnamespace
+                AND function.proname IN (
+                    'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lo_unlink',
+                    'lowrite'
+                )
+                AND (
+                    function.proacl IS NULL
+                    OR EXISTS (SELECT FROM aclexplode(function.proacl) AS privilege WHERE privilege.grantee = 0)
+                )
+        LOOP
+            EXECUTE statement;
+        END LOOP;
+    END IF;
+END
+$$;
+
+-- name: one_at_a_time
+-- Two processes that start together migrate one after the other. Who may only read the table can't take this lock, nor
+-- one that it waits for.
+LOCK TABLE audit_trail.migration IN EXCLUSIVE MODE;
+
+-- name: patience
+-- A waiting ALTER TABLE stops all who come after it, so it does not wait long; the migration is tried again.
+SET LOCAL lock_timeout = '2s';
+
+-- name: open_transactions
+-- The other sessions that keep a lock on a table of Audit Trail.
+SELECT DISTINCT
+    pg_stat_activity.usename::text,
+    pg_stat_activity.pid
+FROM pg_locks
+INNER JOIN pg_class ON pg_locks.relation = pg_class.oid
+INNER JOIN pg_namespace ON pg_class.relnamespace = pg_namespace.oid
+INNER JOIN pg_stat_activity ON pg_locks.pid = pg_stat_activity.pid
+WHERE
+    pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND pg_namespace.nspname = 'audit_trail'
+    AND pg_class.relkind IN ('r', 'p')
+    AND pg_locks.granted
+    AND pg_locks.pid <> pg_backend_pid()
+ORDER BY pg_stat_activity.pid ASC;

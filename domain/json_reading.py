@@ -73,11 +73,20 @@ def check_shape(message: bytes) -> str:
     # What is cut off here is beyond the other limit.
     if max(accumulate(map(_STEPS.__getitem__, brackets[: 3 * MAX_CONTAINERS])), default=0) > MAX_DEPTH:
         raise InvalidEventError(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
-    if brackets.count(b"[") + brackets.count(b"{") > MAX_CONTAINERS:
+    if _openers(brackets) > MAX_CONTAINERS:
         raise InvalidEventError(
             Reason.OVERSIZED, f"more than {MAX_CONTAINERS} arrays and objects; send several events"
         )
     return text
+
+
+def containers(message: bytes) -> int:
+    """How many arrays and objects are in a JSON text."""
+    return _openers(_brackets(message))
+
+
+def _openers(brackets: bytes) -> int:
+    return brackets.count(b"[") + brackets.count(b"{")
 
 
 def _brackets(message: bytes) -> bytes:

@@ -13,6 +13,7 @@ from eventsourcing.application import AggregateNotFoundError, Application
 from domain.access.bounding import identifier
 from domain.dead_letter import DeadLetterResolution, Resolution
 from domain.errors import RejectedError
+from domain.json_reading import decode_json
 from event_store.database import Database
 from event_store.dead_letters import DeadLetter, get_dead_letter, list_dead_letters, resolution_id
 from interop.decoding import decode
@@ -39,12 +40,11 @@ def patients_named(letter: DeadLetter) -> list[str]:
 def _patients_of(value: bytes | None) -> list[str]:
     """Those of a message that is no valid event, if it is JSON: `patients`, and references of FHIR to one."""
     try:
-        left: list[Any] = [msgspec.json.decode((value or b"").decode("utf-8", "replace"))]
+        parts: list[Any] = [decode_json((value or b"").decode("utf-8", "replace"))]
     except (msgspec.DecodeError, RecursionError):
         return []
     found: dict[str | None, None] = {}
-    while left:
-        part = left.pop(0)
+    for part in parts:  # the list grows as it is read
         if isinstance(part, dict):
             several = part.get("patients")
             for each in several if isinstance(several, list) else ():
@@ -53,9 +53,8 @@ def _patients_of(value: bytes | None) -> list[str]:
             reference = part.get("reference")
             if isinstance(reference, str) and (match := _PATIENT.search(reference)):
                 found[match[1]] = None
-            left += part.values()
-        elif isinstance(part, list):
-            left += part
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        parts += [each for each in inner if isinstance(each, dict | list)]
     return [id for id in found if id]
 
 

@@ -92,6 +92,9 @@ def _openers(brackets: bytes) -> int:
 def _brackets(message: bytes) -> bytes:
     """The brackets outside of strings, in their order. No search begins again at a quote that has no other one."""
     bare = message.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _ALL_ELSE)
+    bare = bare.replace(
+        b'""', b""
+    )  # two quotes side by side change nothing for what is on either side of them
     return b"".join(bare.split(b'"')[::2])
 
 

@@ -65,12 +65,18 @@ class Documents:
         return kept(
             self._errors,
             text,
-            # What is too large is not looked at further: the other rules take their time for it.
-            lambda: (
-                _faults(schema, document, self._rules) or _faults(schema, document, (*rules, *_STRAWBERRYS))
-            ),
+            lambda: self._errors_of(schema, document, rules),
             MAX_DOCUMENTS,
         )
+
+    def _errors_of(
+        self, schema: GraphQLSchema, document: DocumentNode, rules: tuple[type[ASTValidationRule], ...]
+    ) -> list[GraphQLError]:
+        """What is too large is not looked at further, since other rules compare its parts with each other."""
+        own = _faults(schema, document, self._rules)
+        if any(isinstance(error, QueryError) and error.code is Code.LIMIT_EXCEEDED for error in own):
+            return own
+        return _faults(schema, document, (*rules, *self._rules, *_STRAWBERRYS))
 
     def cost(self, schema: GraphQLSchema, text: str, document: DocumentNode, operation: str | None) -> Cost:
         """The cost of an operation, which is there, of a document that is valid."""

@@ -17,8 +17,9 @@ from enum import IntEnum
 import msgspec
 
 from domain.event import SCHEMA_VERSION, AuditEvent
+from domain.json_reading import LARGE, decoder_of, read_json
 from domain.upcasting import upcast
-from domain.validation import convert, encode_event, read_json
+from domain.validation import convert, encode_event
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -44,6 +45,7 @@ class Received(msgspec.Struct, frozen=True):
 _NATIVE = int(BodyFormat.NATIVE)  # an enum's member is looked up by a call, and this is asked for every event
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AuditEvent).decode
+_decode_large = decoder_of(AuditEvent)
 
 
 def beside(event: AuditEvent, format: BodyFormat, headers: Headers, message: bytes) -> Received:
@@ -56,7 +58,7 @@ def read_event(format: int, body: bytes) -> AuditEvent:
     """The event of a stored body, in the current schema version."""
     line = body if format == _NATIVE else body[: body.index(b"\n")]
     try:
-        event = _decode(line)
+        event = _decode(line) if len(line) < LARGE else _decode_large(line)
     except msgspec.ValidationError:
         event = None
     if event is not None and event.schema_version == SCHEMA_VERSION:

@@ -12,12 +12,13 @@ import msgspec
 from domain.catalogue import CATALOGUE
 from domain.errors import InvalidEventError, Reason
 from domain.event import SCHEMA_VERSION, AuditEvent
+from domain.json_reading import LARGE, MAX_DEPTH, check_shape, decoder_of, read_json
 from domain.upcasting import upcast
 
-MAX_DEPTH = 64
-"""Levels of arrays and objects: enough for any real message, far below what the parsers' own stacks can take."""
+__all__ = ["MAX_DEPTH", "check", "convert", "decode_event", "encode_event", "read_json"]
 
 _decode = msgspec.json.Decoder(AuditEvent).decode
+_decode_large = decoder_of(AuditEvent)
 _encode = msgspec.json.Encoder().encode
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _OBJECT_FIELD = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`")
@@ -29,10 +30,12 @@ def decode_event(message: bytes) -> AuditEvent:
 
     Raises `InvalidEventError`; its `field` is the path of the first fault.
     """
-    if message.count(b"{") + message.count(b"[") > MAX_DEPTH or b"\\u0000" in message:
+    if b"\\u0000" in message:
         return _second_look(message, None)
+    if message.count(b"{") + message.count(b"[") > MAX_DEPTH:
+        check_shape(message)
     try:
-        event = _decode(message)
+        event = _decode(message) if len(message) < LARGE else _decode_large(message)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         return _second_look(message, exc)
     if event.schema_version != SCHEMA_VERSION:
@@ -100,43 +103,6 @@ def convert(payload: dict[str, Any]) -> AuditEvent:
         return msgspec.convert(payload, AuditEvent)
     except msgspec.ValidationError as exc:
         raise _named(exc) from exc
-
-
-def read_json(message: bytes) -> Any:
-    """Any JSON value, within `MAX_DEPTH`. Raises `InvalidEventError` for what is no JSON or no UTF-8."""
-    try:
-        text = message.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise InvalidEventError(Reason.INVALID_ENCODING, f"send UTF-8; byte {exc.start} is not") from exc
-    _refuse_deep(message)
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as exc:
-        raise InvalidEventError(Reason.INVALID_JSON, f"not JSON: {exc}") from exc
-    if "\\u0000" in text and "\0" in _all_text(value):
-        raise InvalidEventError(Reason.INVALID_FIELD, "U+0000 can't be stored; leave it out")
-    return value
-
-
-def _all_text(value: Any) -> str:
-    """Every key and string of `value`, joined: only looked at when the message spells a U+0000."""
-    if isinstance(value, dict):
-        return "".join(key + _all_text(item) for key, item in value.items())
-    if isinstance(value, list):
-        return "".join(map(_all_text, value))
-    return value if isinstance(value, str) else ""
-
-
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKETS = re.compile(rb"[][{}]")
-
-
-def _refuse_deep(message: bytes) -> None:
-    depth = 0
-    for bracket in _BRACKETS.findall(_STRING.sub(b"", message)):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise InvalidEventError(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
 
 
 def _named(exc: msgspec.ValidationError) -> InvalidEventError:

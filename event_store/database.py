@@ -237,6 +237,7 @@ class Database:
         with connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
         connection.autocommit = False
+        assert isinstance(connection, WatchedConnection)  # `connect` makes no other
         self._prepare(connection)
 
     def _give_back_broken(self, connection: Connection) -> None:

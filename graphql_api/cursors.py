@@ -10,8 +10,10 @@ from typing import Any
 
 import msgspec
 
+from domain.json_reading import decoder_of
 from graphql_api.errors import Code, QueryError
 
+_decode_row = decoder_of(tuple[str, str, bool, list[Any]])
 _MAX_POSITION = 2**63 - 1
 _HISTORY = re.compile(r"h1:([0-9]{1,19}):([0-9]{1,9})")
 
@@ -63,7 +65,7 @@ def decode_row_cursor(cursor: str, table: str, order: str, *, descending: bool) 
     """The values in `cursor`. Raises `QueryError` (BAD_CURSOR) when it is none, or of another table or order."""
     version, _, text = _decode(cursor).partition(":")
     try:
-        found = msgspec.json.decode(text, type=tuple[str, str, bool, list[Any]]) if version == "r1" else None
+        found = _decode_row(text.encode()) if version == "r1" else None
     except (msgspec.DecodeError, RecursionError):
         found = None
     if found is None or found[:3] != (table, order, descending):

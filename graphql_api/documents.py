@@ -15,9 +15,10 @@ from graphql import (
     get_operation_ast,
     parse,
 )
-from graphql.validation import ASTValidationRule, specified_rules
+from graphql.validation import ASTValidationRule, specified_rules, validate
 from strawberry.extensions import SchemaExtension
-from strawberry.schema.schema import validate_document
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from graphql_api.context import Context
 from graphql_api.cost import Cost, estimate
@@ -29,6 +30,9 @@ MAX_DOCUMENTS = 128
 
 MAX_ERRORS = 5
 """Errors that are told of an invalid document, which can have one for each of its tokens."""
+
+_STRAWBERRYS = (MaybeNullValidationRule, OneOfInputValidationRule)
+"""What `strawberry.schema` adds to the rules of the specification."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -61,9 +65,18 @@ class Documents:
         return kept(
             self._errors,
             text,
-            lambda: validate_document(schema, document, (*rules, *self._rules))[:MAX_ERRORS],
+            lambda: self._errors_of(schema, document, rules),
             MAX_DOCUMENTS,
         )
+
+    def _errors_of(
+        self, schema: GraphQLSchema, document: DocumentNode, rules: tuple[type[ASTValidationRule], ...]
+    ) -> list[GraphQLError]:
+        """What is too large is not looked at further, since other rules compare its parts with each other."""
+        own = _faults(schema, document, self._rules)
+        if any(isinstance(error, QueryError) and error.code is Code.LIMIT_EXCEEDED for error in own):
+            return own
+        return _faults(schema, document, (*rules, *self._rules, *_STRAWBERRYS))
 
     def cost(self, schema: GraphQLSchema, text: str, document: DocumentNode, operation: str | None) -> Cost:
         """The cost of an operation, which is there, of a document that is valid."""
@@ -101,6 +114,13 @@ class Documents:
         except QueryError as exc:
             return Prepared([exc], told)
         return Prepared([], told)
+
+
+def _faults(
+    schema: GraphQLSchema, document: DocumentNode, rules: tuple[type[ASTValidationRule], ...]
+) -> list[GraphQLError]:
+    """The first errors. The rest are not looked for: each reads the text up to its place, and names like its own."""
+    return validate(schema, document, rules, max_errors=MAX_ERRORS)[:MAX_ERRORS]
 
 
 class Prepared(NamedTuple):

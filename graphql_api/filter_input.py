@@ -17,7 +17,7 @@ from domain.catalogue import CATALOGUE, Category
 from domain.event import Action, Outcome
 from graphql_api.errors import Code, QueryError
 from graphql_api.scalars import Long
-from projections.filters import GROUPS, LISTS, MAX_DEPTH, MAX_TERMS, EventFilter
+from projections.filters import GROUPS, LISTS, MAX_DEPTH, MAX_TERMS, MAX_TEXT, EventFilter
 
 
 def condition(description: str) -> Any:
@@ -119,6 +119,8 @@ def _values(given: EventFilterInput, depth: int = 0) -> dict[str, Any]:
         raise QueryError(
             Code.LIMIT_EXCEEDED, f"at most {MAX_DEPTH} levels of and, or, not", argument="filter"
         )
+    if max(len(given.and_ or ()), len(given.or_ or ())) > MAX_TERMS:  # before each of them is looked at
+        raise QueryError(Code.LIMIT_EXCEEDED, f"at most {MAX_TERMS} conditions in all", argument="filter")
     values: dict[str, Any] = {name: getattr(given, name) for name in _SINGLE}
     for name in (*LISTS, "and_", "or_"):
         if getattr(given, name) == []:
@@ -139,6 +141,6 @@ def _values(given: EventFilterInput, depth: int = 0) -> dict[str, Any]:
 
 def _check_type(name: str) -> None:
     if name not in CATALOGUE:
-        near = difflib.get_close_matches(name, CATALOGUE, n=1)
+        near = difflib.get_close_matches(name[:MAX_TEXT], CATALOGUE, n=1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise QueryError(Code.BAD_USER_INPUT, f"no such event type{hint}", argument="types")

@@ -6,6 +6,7 @@ fragments that double each other keeps them busy for ever; here each fragment is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -45,6 +46,14 @@ class QueryLimits:
     max_unindexed_days: int = 31
     """How long the range of times of a filter must be to which no index leads; 0 is no limit. See `ranges`."""
     introspection: bool = True
+
+
+MAX_SAME = 40
+"""How often one field may be selected at one place of the answer. Validation compares each with every other one."""
+MAX_SAME_PLAIN = 500
+"""The same for a field in which nothing is selected, which is compared in a tenth of the time."""
+MAX_EXPANDED = 5000
+"""Fields of an operation, fragments expanded. Fragments that double each other make any number of them."""
 
 
 class Measure(NamedTuple):
@@ -90,6 +99,49 @@ class Measuring:
         return self._known[name]
 
 
+class Expanding:
+    """Walks the places of an answer, as an executor would, until there are too many or one has too many fields."""
+
+    def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+        self._fragments = fragments
+        self._fields = 0
+
+    def error(self, sets: list[SelectionSetNode], path: frozenset[str] = frozenset()) -> GraphQLError | None:
+        """What is too much in the selection sets of one place. `path`: the fragments that this place is inside of."""
+        places: dict[str, list[SelectionSetNode]] = {}
+        counts: Counter[str] = Counter()
+        spread: set[str] = set()
+        left: list[SelectionNode] = [each for one in reversed(sets) for each in reversed(one.selections)]
+        while left:
+            selection = left.pop()
+            inner = getattr(selection, "selection_set", None)
+            if isinstance(selection, FragmentSpreadNode):
+                name = selection.name.value
+                if name in spread or name in path or name not in self._fragments:
+                    continue
+                spread.add(name)
+                inner = self._fragments[name].selection_set
+            if not isinstance(selection, FieldNode):
+                left += inner.selections if inner else ()
+                continue
+            key = (selection.alias or selection.name).value
+            counts[key] += 1
+            self._fields += 1
+            most = MAX_SAME if inner else MAX_SAME_PLAIN
+            if counts[key] > most:
+                return _too_much(f"selects a field more than {most} times at one place")
+            if self._fields > MAX_EXPANDED:
+                return _too_much(f"has more than {MAX_EXPANDED} fields, those of its fragments counted")
+            if inner:
+                places.setdefault(key, []).append(inner)
+        found = (self.error(inside, path | spread) for inside in places.values())
+        return next(filter(None, found), None)
+
+
+def _too_much(what: str) -> QueryError:
+    return QueryError(Code.LIMIT_EXCEEDED, f"the query {what}")
+
+
 def size_rule(limits: QueryLimits) -> type[ValidationRule]:
     """A validation rule for `limits`. Make it once: the validation cache is keyed by the rule class."""
 
@@ -101,7 +153,10 @@ def size_rule(limits: QueryLimits) -> type[ValidationRule]:
             measuring = Measuring(fragments)
             for operation in definitions:
                 if isinstance(operation, OperationDefinitionNode):
-                    for error in over(measuring.of(operation.selection_set), limits):
+                    errors = over(measuring.of(operation.selection_set), limits)
+                    # A deep one would be walked for long.
+                    repeated = None if errors else Expanding(fragments).error([operation.selection_set])
+                    for error in errors or filter(None, [repeated]):
                         self.report_error(error)
 
     return SizeRule

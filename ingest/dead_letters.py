@@ -14,6 +14,7 @@ from eventsourcing.application import AggregateNotFoundError, Application
 from domain.access.bounding import identifier
 from domain.dead_letter import DeadLetterResolution, Resolution
 from domain.errors import ConfigurationError, RejectedError
+from domain.json_reading import decode_json
 from event_store.database import Database
 from event_store.dead_letters import (
     DeadLetter,
@@ -49,7 +50,7 @@ def _patients_of(value: bytes | None) -> list[str]:
     """Those of a message that is no valid event: `patients`, and references of FHIR to one."""
     text = (value or b"").decode("utf-8", "replace")
     try:
-        left: deque[Any] = deque([msgspec.json.decode(text)])
+        left: deque[Any] = deque([decode_json(text)])
     except (msgspec.DecodeError, RecursionError):
         return _patients_in(text)
     found: dict[str | None, None] = {}
@@ -63,9 +64,8 @@ def _patients_of(value: bytes | None) -> list[str]:
             reference = part.get("reference")
             if isinstance(reference, str) and (match := _PATIENT.search(reference)):
                 found[match[1]] = None
-            left += part.values()
-        elif isinstance(part, list):
-            left += part
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        left += [each for each in inner if isinstance(each, dict | list)]
     return [id for id in found if id]
 
 

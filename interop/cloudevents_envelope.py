@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from domain.errors import InvalidEventError, Reason
-from domain.validation import read_json
+from domain.json_reading import read_json
 from interop import fitting
 
 SPECVERSION = "1.0"
@@ -25,6 +26,8 @@ _MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}\s*(?:;.*)?", re.DOTALL)
 _ATTRIBUTE = re.compile(r"[a-z0-9]+")
 _REQUIRED = ("specversion", "id", "source", "type")
 _TEXTS = (*_REQUIRED, "time", "datacontenttype", "dataschema", "subject")
+MAX_ATTRIBUTES = 1000
+"""Attributes of one CloudEvent, extensions too. Each is checked by itself, and kept with the event."""
 _INT32 = range(-(2**31), 2**31)
 
 
@@ -76,6 +79,7 @@ def read_structured(payload: Any) -> Envelope:
 
 def read_binary(headers: dict[str, bytes], content_type: str, value: bytes) -> Envelope:
     """A CloudEvent in binary mode: attributes from `headers` (without ``ce_``), data type from `content_type`."""
+    _check_number(headers)
     given: dict[str, Any] = {}
     for name, raw in headers.items():
         try:
@@ -99,6 +103,7 @@ def _envelope(given: dict[str, Any], data: Any) -> Envelope:
     for name in _REQUIRED:
         if name not in given:
             raise InvalidEventError(Reason.MISSING_FIELD, "a CloudEvent needs this attribute", field=name)
+    _check_number(given)
     for name, value in given.items():
         _check(name, value)
     if given["specversion"] != SPECVERSION:
@@ -108,6 +113,14 @@ def _envelope(given: dict[str, Any], data: Any) -> Envelope:
     attributes = {name: value for name, value in given.items() if name != "specversion"}
     time = fitting.timestamp(given["time"]) if "time" in given else None
     return Envelope(given["id"], given["source"], given["type"], time, attributes, data)
+
+
+def _check_number(attributes: Mapping[str, Any]) -> None:
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise InvalidEventError(
+            Reason.OVERSIZED,
+            f"a CloudEvent has at most {MAX_ATTRIBUTES} attributes; put the rest into its data",
+        )
 
 
 def _check(name: str, value: Any) -> None:

@@ -17,11 +17,23 @@ import msgspec
 from domain.body import BodyFormat
 from domain.catalogue import GENERIC_TYPE
 from domain.errors import InvalidEventError, Reason
-from domain.event import Action, AuditEvent, Disclosure, Outcome, Source
+from domain.event import Action, AuditEvent, Coding, Disclosure, Outcome, Source
 from interop import fhir_agents, fhir_entities, fitting
 from interop.fhir_agents import Agent
 from interop.fhir_entities import Entity
-from interop.fhir_reading import Contained, Json, Target, codes, codings, mapping, objects, string, words
+from interop.fhir_reading import (
+    MAX_ELEMENTS,
+    Contained,
+    Json,
+    Target,
+    check_size,
+    codes,
+    codings,
+    mapping,
+    objects,
+    string,
+    words,
+)
 from interop.fhir_types import event_type, outcome
 
 RESOURCE_TYPE = "AuditEvent"
@@ -42,6 +54,7 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "action": (str,),
     "outcome": (str, dict),
 }
+_LISTS = (*(name for name, types in _SHAPES.items() if types == (list,)), "purposeOfEvent", "authorization")
 # A time that FHIR knows but that names no instant: a date, part of one, or a time without an offset.
 _NO_INSTANT = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?)?)?")
 _EMERGENCY = {"ETREAT", "BTG"}
@@ -64,9 +77,7 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
     contained = Contained(resource)
     agents = fhir_agents.read_agents(resource, contained)
     entities = fhir_entities.read_entities(resource, contained)
-    found_codes = [
-        coding for key in ("type", "subtype", "category", "code") for coding in codings(resource.get(key))
-    ]
+    found_codes = _codes(resource)
     action = _action(resource)
     known = _outcome(resource)
     result = known or Outcome.MINOR_FAILURE  # a code that nobody knows is at least worth a look
@@ -113,8 +124,19 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
 
 def event_id(resource: Json) -> UUID:
     """The resource's id when it is a UUID; else the UUID version 5 of its content, so that a copy is a duplicate."""
-    content = msgspec.json.encode(resource, order="deterministic")
-    return fitting.uuid(string(resource.get("id"))) or uuid5(_NAMESPACE, content.decode())
+    given = fitting.uuid(string(resource.get("id")))
+    return given or uuid5(_NAMESPACE, msgspec.json.encode(resource, order="deterministic").decode())
+
+
+def _codes(resource: Json) -> list[Coding]:
+    found: list[Coding] = []
+    for name in ("type", "subtype", "category", "code"):
+        found += codings(resource.get(name))
+        if len(found) > MAX_ELEMENTS:
+            raise InvalidEventError(
+                Reason.OVERSIZED, f"at most {MAX_ELEMENTS} codes; send several events", field=name
+            )
+    return found
 
 
 def _check_shape(resource: Json) -> None:
@@ -123,6 +145,7 @@ def _check_shape(resource: Json) -> None:
             raise InvalidEventError(
                 Reason.INVALID_FIELD, "this element of an AuditEvent has another JSON type", field=name
             )
+    check_size(resource, _LISTS)
     recorded = resource.get("recorded")
     if recorded is not None and fitting.timestamp(recorded) is None and not _NO_INSTANT.fullmatch(recorded):
         raise InvalidEventError(

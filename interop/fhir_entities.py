@@ -169,7 +169,8 @@ def device(
     """The device that the event is about: an entity, else one that acts, and the reporter itself only at last."""
     candidates = [(entity.what, entity.name) for entity in entities if entity.is_device]
     acting = [agent for agent in (actor, *agents) if agent and agent.device]
-    acting.sort(key=lambda agent: agent.device is not None and agent.device.key == observer.key)
+    reporter = observer.key  # made once: it is as long as its sender likes
+    acting.sort(key=lambda agent: agent.device is not None and agent.device.key == reporter)
     candidates += [(agent.device, agent.name) for agent in acting if agent.device]
     for target, name in candidates:
         id = fitting.identifier(target.id or target.identifier or target.display)

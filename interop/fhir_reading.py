@@ -1,28 +1,53 @@
 """Read FHIR JSON that may be anything: each function gives what is there in the expected shape, and else nothing.
 
-An AuditEvent is kept even when parts of it break FHIR, so nothing here raises.
+An AuditEvent is kept even when parts of it break FHIR, so nothing here raises but for its size.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from msgspec import Struct
 
+from domain.errors import InvalidEventError, Reason
 from domain.event import Coding
 from interop import fitting
 
 Json = dict[str, Any]
 
+MAX_ELEMENTS = 2000
+"""Agents, entities or contained resources of one AuditEvent. Each takes some 10 us to read, and 500 bytes of memory."""
+MAX_CONTAINERS = 20_000
+"""Arrays and objects in one AuditEvent: ten for each of its elements."""
+_IDENTIFYING = frozenset({"identifier", "_id"})
+
 _REFERENCE = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.\-]*://[^/]+/(?:[^?#]*/)?|/)?"  # the server's address, if absolute
     r"(?P<type>[A-Z][A-Za-z]*)/(?P<id>[^/?#|\s]+)(?:/_history/(?P<version>[^/?#|\s]+))?"
 )
-_CONDITIONAL = re.compile(r"(?P<type>[A-Z][A-Za-z]*)\?(?:[^#]*&)?(?:identifier|_id)=(?P<value>[^&#]+).*")
+_TYPE = re.compile(r"[A-Z][A-Za-z]*")
 _URN_UUID = "urn:uuid:"
+
+
+def check_size(resource: Json, lists: Sequence[str]) -> None:
+    """Raise `InvalidEventError` when one of these lists, or the whole, has more in it than is read."""
+    for name in lists:
+        if isinstance(resource.get(name), list) and len(resource[name]) > MAX_ELEMENTS:
+            raise InvalidEventError(
+                Reason.OVERSIZED, f"at most {MAX_ELEMENTS} of them; send several events", field=name
+            )
+    left: list[Any] = [resource]
+    for number, part in enumerate(left):  # the list grows as it is read
+        if number > MAX_CONTAINERS:
+            raise InvalidEventError(
+                Reason.OVERSIZED,
+                f"an AuditEvent of more than {MAX_CONTAINERS} arrays and objects; send several events",
+            )
+        inner = part.values() if isinstance(part, dict) else part
+        left += [item for item in inner if isinstance(item, dict | list)]
 
 
 def mapping(value: Any) -> Json:
@@ -96,17 +121,52 @@ class Target(Struct, frozen=True):
         return self.bare
 
 
+_NOBODY = Target()
+
+
 def parse_reference(reference: str) -> Target:
     """A literal reference: relative, absolute, version-specific, conditional or ``urn:uuid``; else text is the id."""
     match = _REFERENCE.fullmatch(reference)
     if match:
         return Target(match["type"], match["id"], match["version"])
-    match = _CONDITIONAL.fullmatch(reference)
-    if match:
-        return Target(match["type"], identifier=unquote(match["value"]).rpartition("|")[2] or None)
+    conditional = _conditional(reference)
+    if conditional is not None:
+        return conditional
     if reference.lower().startswith(_URN_UUID):
         return Target(id=reference[len(_URN_UUID) :].lower() or None)
     return Target(id=reference)
+
+
+def _conditional(reference: str) -> Target | None:
+    """``Patient?identifier=system|value``: the last such parameter that has a value."""
+    type, _, query = reference.partition("?")
+    if not query or not _TYPE.fullmatch(type):
+        return None
+    query, mark, fragment = query.partition("#")
+    behind = mark + fragment
+    for parameter in reversed(query.split("&")):
+        name, _, value = parameter.partition("=")
+        # A line break before the value's end would be a part of it; behind it, this is no reference.
+        if "\n" in behind:
+            return None
+        if name in _IDENTIFYING and value:
+            return Target(type, identifier=unquote(value).rpartition("|")[2] or None)
+        behind = parameter
+    return None
+
+
+class _Inner(Struct, frozen=True):
+    """What a contained resource says of itself. Many references may name it, so each text is shortened once, here."""
+
+    type: str | None = None
+    identifier: str | None = None
+    identifier_type: str = ""
+    display: str | None = None
+    software_version: str | None = None
+    is_outcome: bool = False
+
+
+_NOTHING = _Inner()
 
 
 class Contained:
@@ -116,6 +176,7 @@ class Contained:
         self._by_id: Mapping[str, Json] = {
             str(item["id"]): item for item in objects(resource.get("contained")) if item.get("id")
         }
+        self._read: dict[str, _Inner] = {}
 
     def __iter__(self) -> Iterator[Json]:
         return iter(self._by_id.values())
@@ -124,29 +185,47 @@ class Contained:
         """What a Reference (or a bare reference string) names; contained resources are looked into."""
         reference = mapping(value)
         literal = string(reference.get("reference")) or string(value)
-        inner = self._by_id.get(literal[1:], {}) if literal and literal.startswith("#") else {}
-        named = parse_reference(literal) if literal else Target()
-        logical = objects(reference.get("identifier")) or objects(inner.get("identifier"))
-        kind = mapping(logical[0].get("type")) if logical else {}
+        inner = self._inner(literal[1:]) if literal and literal.startswith("#") else _NOTHING
+        named = parse_reference(literal) if literal else _NOBODY
+        logical = objects(reference.get("identifier"))
         typed = string(reference.get("type"))
-        identifier = string(logical[0].get("value")) if logical else None
-        display = string(reference.get("display")) or _name(inner)
+        identifier = string(logical[0].get("value")) if logical else inner.identifier
+        display = string(reference.get("display")) or inner.display
         # A local id says nothing outside of this one resource, so it only serves where there is nothing better. The
         # display of an outcome is its text, and not what it is known by.
-        local = bool(inner) and bool(
-            identifier or (display and inner.get("resourceType") != "OperationOutcome")
-        )
+        local = inner is not _NOTHING and bool(identifier or (display and not inner.is_outcome))
         return Target(
-            type=named.type
-            or string(inner.get("resourceType"))
-            or (typed.rpartition("/")[2] if typed else None),
+            type=named.type or inner.type or (typed.rpartition("/")[2] if typed else None),
             id=None if local else named.id,
             version=named.version,
             identifier=identifier or named.identifier,
-            identifier_type=" ".join([*sorted(codes(kind)), string(kind.get("text")) or ""]),
+            identifier_type=_identifier_type(logical) if logical else inner.identifier_type,
             display=display,
-            software_version=_software_version(inner),
+            software_version=inner.software_version,
         )
+
+    def _inner(self, id: str) -> _Inner:
+        if id not in self._read:
+            resource = self._by_id.get(id)
+            self._read[id] = _NOTHING if resource is None else _inner(resource)
+        return self._read[id]
+
+
+def _inner(resource: Json) -> _Inner:
+    logical = objects(resource.get("identifier"))
+    return _Inner(
+        type=fitting.identifier(string(resource.get("resourceType"))),
+        identifier=fitting.identifier(string(logical[0].get("value"))) if logical else None,
+        identifier_type=(_identifier_type(logical) if logical else "")[: fitting.NAME_LENGTH],
+        display=fitting.name(_name(resource)),
+        software_version=fitting.name(_software_version(resource)),
+        is_outcome=resource.get("resourceType") == "OperationOutcome",
+    )
+
+
+def _identifier_type(logical: list[Json]) -> str:
+    kind = mapping(logical[0].get("type"))
+    return " ".join([*sorted(codes(kind)), string(kind.get("text")) or ""])
 
 
 def _name(resource: Json) -> str | None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from domain.event import ActorKind, AuditEvent, Device, RecordedEvent
+from domain.json_reading import decode_json
 from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import ConfigurationChange, DeviceActivity, VersionPeriod
@@ -181,7 +182,7 @@ def find_device(connection: Connection, id: str, limit: int, as_of: int) -> Devi
         cursor.execute(_SQL["list_changes"], asked)
         changes = [
             ConfigurationChange(
-                position, occurred_at, actor_id, path, msgspec.json.decode(before), msgspec.json.decode(after)
+                position, occurred_at, actor_id, path, decode_json(before), decode_json(after)
             )
             for position, occurred_at, actor_id, path, before, after in cursor.fetchall()
         ]

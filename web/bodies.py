@@ -12,6 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from graphql_api.errors import Code
 from web.problems import refusal
 
+_DIGITS = 18
+"""Of a declared length; more of them are more bytes than there are."""
+
 
 class BodyLimit:
     """ASGI middleware that reads a request's body whole, within limits, before the application sees it.
@@ -60,7 +63,7 @@ def _too_large(scope: Scope, limit: int) -> Response:
 def _declared(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
-            return int(value)
+            return int(value[:_DIGITS]) if len(value) <= _DIGITS else 10**_DIGITS
     return 0
 
 

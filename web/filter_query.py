@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from domain.catalogue import CATALOGUE
 from domain.errors import Reason, RejectedError
 from domain.event import Outcome
+from domain.json_reading import decode_json
 from projections.export_manifest import RENAMED
 from projections.filters import ANY_OF, MAX_DEPTH, MAX_TEXT, MAX_VALUES, EventFilter, any_of, check_filter
 from web.asking import POSITION, Switch
@@ -135,7 +137,7 @@ _PLAIN = tuple(
 def filter_from_json(text: str) -> EventFilter:
     """The filter in the parameter `filter`. Raises `RejectedError` that says what in it is wrong."""
     try:
-        given = msgspec.json.decode(text)
+        given = decode_json(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise RejectedError(Reason.INVALID_FIELD, "not JSON", field="filter") from exc
     return _nested(given, "filter", MAX_DEPTH)
@@ -211,7 +213,7 @@ def refuse_repeated(request: Request, *lists: str) -> None:
 
     `lists` may be repeated, beside the lists of the filter. Raises `RejectedError` that names the parameter.
     """
-    names = [name for name, _ in request.query_params.multi_items()]
-    for name in names:
-        if names.count(name) > 1 and name.removeprefix("not_") not in {*RENAMED.values(), *lists}:
+    numbers = Counter(name for name, _ in request.query_params.multi_items())
+    for name, number in numbers.items():
+        if number > 1 and name.removeprefix("not_") not in {*RENAMED.values(), *lists}:
             raise RejectedError(Reason.INVALID_FIELD, "give it once", field=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import JSONDecodeError
 from typing import Any, cast
 
 import msgspec
@@ -15,6 +16,7 @@ from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
+from domain.json_reading import containers, decode_json
 from graphql_api.context import Context, ProvableLog
 from graphql_api.encoding import encode
 from graphql_api.errors import Code, QueryError
@@ -30,6 +32,8 @@ from web.recorded import marked
 from web.settings import WebSettings
 
 JSON = "application/json"
+MAX_CONTAINERS = 2000
+"""Arrays and objects in one request. A variable's value is checked field by field, while no other request runs."""
 GRAPHQL = "application/graphql-response+json"
 
 
@@ -153,6 +157,13 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             extensions=_typed(data, "extensions", dict, "an object"),
         )
 
+    def decode_json(self, data: str | bytes) -> object:
+        """A message over a WebSocket. Raises `JSONDecodeError`, which ends the connection."""
+        try:
+            return _json(data, "the message")
+        except HTTPException as exc:
+            raise JSONDecodeError(exc.reason, "", 0) from exc
+
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """The answer; `data` is left out when nothing was executed, as the GraphQL specification wants."""
         answer = await super().process_result(request, result)
@@ -230,7 +241,10 @@ def _typed(data: Mapping[str, Any], name: str, kind: type, words: str) -> Any:
 
 
 def _json(text: bytes | str, what: str) -> Any:
+    if containers(text.encode("utf-8", "replace") if isinstance(text, str) else text) > MAX_CONTAINERS:
+        large = f"{what} holds more than {MAX_CONTAINERS} arrays and objects"
+        raise RefusedError(QueryError(Code.LIMIT_EXCEEDED, large))
     try:
-        return msgspec.json.decode(text)
+        return decode_json(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise HTTPException(400, f"{what} is not JSON") from exc

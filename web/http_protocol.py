@@ -12,6 +12,8 @@ from web.problems import problem
 
 MAX_HEAD = 64 * 1024
 """Bytes of the request line and the headers. The parser itself would take any number of them, from anybody."""
+MAX_HEADERS = 1000
+"""Headers of one request. Each of them is looked through whenever one is looked for."""
 HEAD_SECONDS = 20.0
 """From the first byte to the last of them, and from the connection to the first."""
 
@@ -21,6 +23,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _status = HTTPStatus.BAD_REQUEST
     _head = 0
+    _headers = 0
     _open = False
     """Whether a head has begun that is not complete."""
     _late: asyncio.TimerHandle | None = None
@@ -51,7 +54,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """See the base class."""
         super().on_message_begin()
-        self._head, self._open = 0, True
+        self._head, self._headers, self._open = 0, 0, True
 
     def on_url(self, url: bytes) -> None:
         """See the base class."""
@@ -60,7 +63,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """See the base class."""
-        self._grow(len(name) + len(value), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        self._headers += 1
+        size = len(name) + len(value) if self._headers <= MAX_HEADERS else MAX_HEAD + 1
+        self._grow(size, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -117,7 +122,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 _WORDS = {
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"the headers may be {MAX_HEAD} bytes long",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"there may be {MAX_HEADERS} headers of {MAX_HEAD} bytes together",
     HTTPStatus.REQUEST_URI_TOO_LONG: f"the address may be {MAX_HEAD} bytes long",
     HTTPStatus.REQUEST_TIMEOUT: "the request did not arrive in time",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -18,6 +20,7 @@ from domain.access.reads import Reads
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
+from domain.json_reading import containers
 from graphql_api.reading import Threads
 from ingest.publishing import Message
 from interop.decoding import decode
@@ -34,6 +37,9 @@ CLOUDEVENTS = "application/cloudevents-batch+json"
 FHIR = "application/fhir+json"
 ACCEPTED = (NATIVE, CLOUDEVENT, CLOUDEVENTS, FHIR)
 
+
+MAX_CONTAINERS = 200_000
+"""Arrays and objects in the body of one request, of all its events together."""
 
 _EXAMPLE = {
     "accepted": 1,
@@ -180,7 +186,7 @@ def _publish(
     kept = _kafka_headers(headers)
     items: list[Item] = []
     messages: list[Message] = []
-    taken: dict[UUID, AuditEvent] = {}
+    taken: dict[bytes, AuditEvent] = {}
     refused: list[AuditEvent] = []
     for index, value in enumerate(_split(body, headers, settings.max_publish_events)):
         try:
@@ -221,9 +227,12 @@ def _rejected(index: int, exc: RejectedError) -> Item:
     return Item(index=index, reason=exc.reason, field=exc.field, message=exc.message)
 
 
-def _check_alone(event: AuditEvent, taken: dict[UUID, AuditEvent]) -> None:
-    """Raise when another event of the request has the same id: one of the two would become a dead letter."""
-    if taken.setdefault(event.event_id, event) != event:
+def _check_alone(event: AuditEvent, taken: dict[bytes, AuditEvent]) -> None:
+    """Raise when another event of the request has the same id: one of the two would become a dead letter.
+
+    By the bytes of the id: the hash of a UUID is that of a number, which a sender can make the same for all of them.
+    """
+    if taken.setdefault(event.event_id.bytes, event) != event:
         raise RejectedError(
             Reason.CONFLICT, "an earlier item has this id, and other content", field="event_id"
         )
@@ -233,6 +242,13 @@ def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[byte
     """The items of a body, each byte for byte as it was received."""
     if body.lstrip()[:1] != b"[" or _is_binary_cloudevent(headers):
         return [body]
+    if containers(body) > MAX_CONTAINERS:
+        raise _UnreadableError(
+            413, f"the body holds more than {MAX_CONTAINERS} arrays and objects; send fewer events"
+        )
+    # A body of nothing but tiny items would be millions of them before they could be counted.
+    if body.count(b",") > len(body) // 8 and _items(body, limit) > limit:
+        raise _UnreadableError(413, f"send from 1 to {limit} events in one request")
     try:
         items = msgspec.json.decode(body, type=list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
@@ -240,6 +256,28 @@ def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[byte
     if not 1 <= len(items) <= limit:
         raise _UnreadableError(413 if items else 400, f"send from 1 to {limit} events in one request")
     return [bytes(item) for item in items]
+
+
+def _items(body: bytes, limit: int) -> int:
+    """How many items a JSON array has, counted no further than beyond `limit`; what is no JSON ends it."""
+    text = body.decode("utf-8", "replace")
+    found, at = 0, _behind_gap(text, text.index("[") + 1)
+    while found <= limit and at < len(text):
+        try:
+            _, end = _SCANNER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        found, at = found + 1, _behind_gap(text, end)
+    return found
+
+
+def _behind_gap(text: str, at: int) -> int:
+    gap = _GAP.match(text, at)
+    return gap.end() if gap else at
+
+
+_SCANNER = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
+_GAP = re.compile(r"[\s,]*+")
 
 
 def _kafka_headers(headers: list[tuple[str, str]]) -> list[tuple[str, bytes]]:

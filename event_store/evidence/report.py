@@ -63,15 +63,25 @@ def report_event(line: bytes) -> str:
 
 def shown(value: Any) -> str:
     """JSON as text for people: an object as its fields, a list with one line for each item."""
+    pieces: list[str] = []
+    collect(value, pieces)
+    return "".join(pieces)
+
+
+def collect(value: Any, pieces: list[str]) -> None:
+    """Add the same in pieces: what is nested deeply is put together once, and not again at each level."""
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {shown(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return "\n".join(shown(item) for item in value)
-    return (
-        {None: "", True: "yes", False: "no"}[value]
-        if value is None or value is True or value is False
-        else value
-    )
+        for index, (name, item) in enumerate(value.items()):
+            pieces.append(f"{', ' if index else ''}{name}: ")
+            collect(item, pieces)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            pieces.append("\n" if index else "")
+            collect(item, pieces)
+    elif value is None or value is True or value is False:
+        pieces.append({None: "", True: "yes", False: "no"}[value])
+    else:
+        pieces.append(value)
 
 
 def table(rows: list[tuple[str, str]]) -> str:

@@ -43,11 +43,12 @@ NATIVE = 1  # this body is the event itself; of other formats, the event is the 
 ED25519, COSIGNATURE = 1, 4  # algorithms of keys
 
 ENTRY = re.compile(
-    rb"audit-trail-entry/1\n(?P<position>0|[1-9][0-9]*)\n(?P<event_id>[0-9a-f]{32})\n(?P<recorded>0|[1-9][0-9]*)\n"
-    rb"(?P<stream>[0-9a-f]{32})\n(?P<stream_position>0|[1-9][0-9]*)\n(?P<format>[1-9][0-9]*)\n(?P<digest>[0-9a-f]{64})\n"
+    rb"audit-trail-entry/1\n(?P<position>0|[1-9][0-9]{0,18})\n(?P<event_id>[0-9a-f]{32})\n(?P<recorded>0|[1-9][0-9]{0,18})\n"
+    rb"(?P<stream>[0-9a-f]{32})\n(?P<stream_position>0|[1-9][0-9]{0,18})\n(?P<format>[1-9][0-9]{0,18})\n(?P<digest>[0-9a-f]{64})\n"
 )
-LINE = re.compile(rb'\{"position":([0-9]+),')
+LINE = re.compile(rb'\{"position":([0-9]{1,19}),')
 LIMITS = {"manifest.json": 64 << 20, "SHA256SUMS": 64 << 20, "bodies": 256 << 20}
+MOST_SIGNATURES = 100
 LIMIT = 1 << 20  # bytes that are read at once of a file, or of one in a folder: no genuine one has more
 UNREADABLE = (
     OSError, EOFError, zipfile.BadZipFile, zlib.error, ArithmeticError, LookupError, TypeError, ValueError,
@@ -198,14 +199,15 @@ def signatures(file: str, note: bytes) -> tuple[bytes, list[tuple[str, bytes, by
     text, _, lines = note.rpartition(b"\n\n")
     if not re.fullmatch("(?:\u2014 [^ +\n]+ [A-Za-z0-9+/]+=*\n)+", lines.decode("utf-8", "replace")):
         raise Bad(file, "it is no signed note")
+    if lines.count(b"\n") > MOST_SIGNATURES:
+        raise Bad(file, f"it has more than {MOST_SIGNATURES} signatures")
     parts = [line.split(" ") for line in lines.decode().split("\n")[:-1]]
     values = [(name, from_base64(file, encoded)) for _, name, encoded in parts]
     return text + b"\n", [(name, value[:4], value[4:]) for name, value in values]
 
 
-def signed_by(key: Key, file: str, note: bytes) -> "int | None":
+def signed_by(key: Key, file: str, text: bytes, found: list[tuple[str, bytes, bytes]]) -> "int | None":
     """None when the key has not signed; else the time of a cosignature, 0 for a signature, which has none."""
-    text, found = signatures(file, note)
     for name, key_id, value in found:
         if (name, key_id) != (key.name, key.key_id):
             continue
@@ -225,14 +227,15 @@ def signed_by(key: Key, file: str, note: bytes) -> "int | None":
 
 def check_head(file: str, note: bytes, keys: list[Key], witnesses: list[Key]) -> Head:
     """The tree head, when a log's key and each of the witnesses have signed it."""
-    if not any(key.algorithm == ED25519 and signed_by(key, file, note) is not None for key in keys):
+    text, found = signatures(file, note)
+    if not any(key.algorithm == ED25519 and signed_by(key, file, text, found) is not None for key in keys):
         raise Bad(file, "no key that was given has signed it")
     for key in witnesses:
-        at = signed_by(key, file, note) if key.algorithm == COSIGNATURE else None
+        at = signed_by(key, file, text, found) if key.algorithm == COSIGNATURE else None
         if at is None:
             raise Bad(file, f"the witness {key.name} has not cosigned it")
         say(f"cosigned by {key.name} at {EPOCH + timedelta(seconds=at):%Y-%m-%d %H:%M:%S} UTC")
-    lines = signatures(file, note)[0].decode("utf-8", "replace").split("\n")
+    lines = text.decode("utf-8", "replace").split("\n")
     if len(lines) != 4 or not re.fullmatch("0|[1-9][0-9]{0,18}", lines[1]):
         raise Bad(file, "it is no tree head")
     return Head(lines[0], int(lines[1]), from_base64(file, lines[2], 32))

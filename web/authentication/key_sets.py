@@ -14,6 +14,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from domain.errors import ConfigurationError, UnavailableError
+from domain.json_reading import decoder_of
 from event_store.files import read_limited
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,9 @@ class _JwkSet(msgspec.Struct):
     keys: list[Any]
 
 
+_decode = decoder_of(_JwkSet)
+
+
 class KeySet(Protocol):
     """Finds a key by its id."""
 
@@ -63,7 +67,7 @@ def parse_key_set(text: bytes) -> Keys:
     used when it is the only one.
     """
     try:
-        entries = msgspec.json.decode(text, type=_JwkSet).keys
+        entries = _decode(text).keys
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise ValueError("no JWK Set") from exc
     found: dict[str | None, jwt.PyJWK] = {}

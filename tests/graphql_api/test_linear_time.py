@@ -1,0 +1,93 @@
+"""A GraphQL document is parsed and judged in bounded time, whatever is in it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from graphql import GraphQLError
+from graphql.validation import specified_rules
+
+from graphql_api import cursors
+from graphql_api.documents import MAX_ERRORS, Documents
+from graphql_api.errors import Code
+from graphql_api.limits import MAX_SAME, MAX_SAME_PLAIN, QueryLimits, size_rule
+from graphql_api.schema import make_schema
+from tests.scaling import Hostile, assert_linear
+
+LIMITS = QueryLimits()
+SCHEMA = make_schema(LIMITS)._schema
+
+UNKNOWN = "{ " + " ".join(f"f{n}" for n in range(900)) + " }"
+
+
+def errors(text: str) -> list[GraphQLError]:
+    documents = Documents(LIMITS, [size_rule(LIMITS)])
+    return documents.validate(SCHEMA, text, documents.parse(text), ())
+
+
+def judge(text: str) -> object:
+    documents = Documents(LIMITS, [size_rule(LIMITS)])
+    return documents.validate(SCHEMA, text, documents.parse(text), tuple(specified_rules))
+
+
+def cursor(text: str) -> object:
+    return cursors.decode_row_cursor(cursors._encode(text), "t", "o", descending=False)
+
+
+CASES = [
+    Hostile("escapes", judge, lambda size: '{ a(b: "' + "\\n" * (size // 2) + '") }'),
+    Hostile("escapes without an end", judge, lambda size: '{ a(b: "' + "\\n" * (size // 2)),
+    Hostile("a block of quotes", judge, lambda size: '{ a(b: """' + '\\"""' * (size // 4) + '""") }'),
+    Hostile("a block of lines", judge, lambda size: '{ a(b: """' + " \n" * (size // 2) + 'x""") }'),
+    Hostile("a number", judge, lambda size: "{ a(b: 1." + "1" * size + ") }"),
+    Hostile("a name", judge, lambda size: "{ events" + "s" * size + " }"),
+    Hostile("comments", judge, lambda size: "#\n" * (size // 2) + "{ a"),
+    Hostile("lines, and then faults", judge, lambda size: "\n" * size + UNKNOWN),
+    Hostile("an enum's value", judge, lambda size: "{ eventCounts(by: " + "ACTOR" * (size // 5) + ") { events } }"),
+    Hostile("a cursor", lambda text: cursors.decode_cursor(text, "after"), lambda size: "A" * size),
+    Hostile("a cursor of numbers", cursor, lambda size: 'r1:["t","o",false,[' + "5e-324," * (size // 7) + "0]]"),
+    Hostile("a cursor of arrays", cursor, lambda size: 'r1:["t","o",false,' + "[" * size),
+    Hostile("an id of colons", cursors.decode_id, lambda size: cursors._encode(":" * size)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_judging_takes_time_in_proportion_to_the_text(case: Hostile) -> None:
+    assert_linear(case, GraphQLError)
+
+
+REPEATED = {
+    "fields beside each other": "{ " + "treeHead { size } " * 400 + "}",
+    "fields in fragments": "fragment f on Query { " + "treeHead { size } " * 200 + "} fragment g on Query { "
+    + "treeHead { size } " * 200 + "} { ...f ...g }",
+    "fields in fields": "{ " + ("treeHead { " + "size " * 40 + "} ") * 40 + "}",
+    "fields in inline fragments": "{ " + "... { treeHead { size } } " * 250 + "}",
+    "plain fields": "{ treeHead { " + "size " * 1900 + "} }",
+    "fragments that double each other": "{ ...f0 } " + " ".join(
+        f"fragment f{n} on Event {{ a: actor {{ ...f{n + 1} }} b: actor {{ ...f{n + 1} }} }}" for n in range(40)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_fields_that_are_repeated_too_often_are_refused_before_they_are_compared(name: str) -> None:
+    began = time.thread_time()
+    found = errors(REPEATED[name])
+    assert {error.extensions["code"] for error in found if error.extensions} == {Code.LIMIT_EXCEEDED}
+    assert time.thread_time() - began < 1
+
+
+def test_a_field_may_be_repeated_up_to_the_limits() -> None:
+    assert not errors("{ " + "treeHead { size } " * MAX_SAME + "}")
+    assert not errors("{ treeHead { " + "size " * MAX_SAME_PLAIN + "} }")
+    assert errors("{ " + "treeHead { size } " * (MAX_SAME + 1) + "}")
+    assert errors("{ treeHead { " + "size " * (MAX_SAME_PLAIN + 1) + "} }")
+
+
+def test_the_first_errors_of_an_invalid_document_are_told() -> None:
+    found = judge("{ " + " ".join(f"f{n}" for n in range(50)) + " }")
+    assert isinstance(found, list)
+    assert [each.message for each in found] == [
+        f"Cannot query field 'f{n}' on type 'Query'." for n in range(MAX_ERRORS)
+    ]

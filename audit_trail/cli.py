@@ -128,7 +128,7 @@ def up(
     settings = load()
     with ExitStack() as running:
         with out.status("Starting database, broker, ingest, projectors and API"):
-            stack = running.enter_context(Stack(settings, data.resolve(), broker))
+            stack = running.enter_context(Stack(settings, data.absolute(), broker))
         out.print(f"GraphiQL    {stack.url}/graphql")
         out.print(f"REST        {stack.url}/docs")
         out.print(

@@ -493,3 +493,28 @@ def test_many_events_go_through_page_by_page(migrated_url: str, tmp_path: Path) 
     small = made(migrated_url, tmp_path / "small", "--patient", "17", "--to", "2026-03-01T08:01:00Z")
     assert "OK: 1100 events" in good(kit, by=small)
     assert "cosigned by" not in good(small)
+
+
+def test_a_kit_is_not_written_through_what_was_planted(trail_url: str, tmp_path: Path) -> None:
+    victim = made(trail_url, tmp_path / "victim", "--patient", "18")
+    before = {each: each.read_bytes() for each in files(victim)}
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for name in ("kit", "kit.zip"):
+        for planted in (victim, victim / "manifest.json", victim / "nowhere"):
+            (shared / name).symlink_to(planted)
+            for arguments in ((), ("--force",)):
+                done = make(trail_url, "--patient", "17", "--out", shared / name, *arguments)
+                assert (done.returncode, done.stdout) == (2, ""), done
+            (shared / name).unlink()
+    look_alike = shared / "kit"
+    look_alike.mkdir()
+    for mark in ("manifest.json", "SHA256SUMS", "verify.py"):
+        (look_alike / mark).symlink_to(victim / mark)
+    assert make(trail_url, "--patient", "17", "--out", look_alike, "--force").returncode == 2
+    shutil.rmtree(look_alike)
+    shared.chmod(0o777)
+    done = make(trail_url, "--patient", "17", "--out", shared / "kit")
+    assert (done.returncode, "anyone may replace files" in done.stderr) == (2, True)
+    assert list(shared.iterdir()) == []
+    assert {each: each.read_bytes() for each in files(victim)} == before

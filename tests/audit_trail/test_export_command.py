@@ -270,3 +270,64 @@ def test_what_was_written_after_the_last_state_is_written_again(
     outcome = export_to_file(exports, request, file, resume=True)
     assert (outcome.went_on, outcome.manifest.rows) == (900, 2000)
     assert positions(file) == list(range(2000))
+
+
+def test_an_export_follows_no_link_and_removes_nothing_that_it_did_not_make(
+    trail: Trail, tmp_path: Path
+) -> None:
+    """In a folder of many users, anybody can make what has the name of an export's file or folder."""
+    trail.given(an_event())
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "state.json").write_text("mine")
+    (victim / "data").write_text("mine")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    file = shared / "events.csv"
+
+    def refused(says: str, *arguments: str) -> None:
+        before = sorted(path.name for path in shared.rglob("*"))
+        done = exported(trail, file, *arguments)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+        assert says in done.stderr
+        assert sorted(path.name for path in shared.rglob("*")) == before
+        assert {path.name: path.read_text() for path in victim.iterdir()} == {
+            "state.json": "mine",
+            "data": "mine",
+        }
+
+    partial = shared / "events.csv.partial"
+    for planted in (victim, victim / "data", victim / "nowhere"):
+        partial.symlink_to(planted)
+        for arguments in ((), ("--force",), ("--resume",), ("--resume", "--force")):
+            refused("cut off" if planted == victim and not arguments else "it is a link", *arguments)
+        partial.unlink()
+    os.mkfifo(partial)
+    refused("it is a pipe", "--force")
+    partial.unlink()
+    partial.mkdir()
+    for name in ("data", "state.json", "lock", "manifest.json", "part-000000.parquet"):
+        for plant in (os.symlink, os.link):
+            plant(victim / "data", partial / name)
+            done = exported(trail, file, "--force")
+            assert (victim / "data").read_text() == "mine"
+            if done.returncode == 0:  # a second name of a file may go: the file stays
+                file.unlink()
+                (shared / "events.csv.manifest.json").unlink()
+                partial.mkdir()
+            else:
+                assert done.returncode == 2, done.stderr
+                (partial / name).unlink()
+    (partial / "thesis.txt").write_text("mine")
+    refused("no export made", "--force")
+    (partial / "thesis.txt").unlink()
+    partial.rmdir()
+    for name in ("events.csv", "events.csv.manifest.json"):
+        for planted in (victim, victim / "data", victim / "nowhere"):
+            (shared / name).symlink_to(planted)
+            refused("it is a link", "--force")
+            (shared / name).unlink()
+    shared.chmod(0o777)
+    refused("anyone may replace files")
+    shared.chmod(0o1777)
+    assert exported(trail, file).returncode == 0

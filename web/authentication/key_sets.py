@@ -14,6 +14,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from domain.errors import ConfigurationError, UnavailableError
+from event_store.folders import read_file
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +130,7 @@ class FileKeys:
             state = self._path.stat()
             changed = (state.st_mtime_ns, state.st_size, state.st_ino)
             if changed != self._changed:
-                self._keys = parse_key_set(self._path.read_bytes()[:MOST_BYTES])
+                self._keys = parse_key_set(read_file(self._path, MOST_BYTES))
                 self._changed = changed
         except (OSError, ValueError) as exc:
             raise ConfigurationError(f"{self._path} is no readable JWK Set") from exc

@@ -1,7 +1,8 @@
 """The command line. Each long-running part is a process of its own; `up` and `demo` run them together.
 
 Exit codes: 0 done, 1 the input was refused, 2 a setting or an argument has to be changed, 3 the log is inconsistent and
-nothing is written, 75 a service is away (try again), 130 interrupted.
+nothing is written, 4 nothing is wrong, but only by keys from the database itself, 75 a service is away (try again),
+130 interrupted.
 
 A command imports what it needs when it runs, so that `--help` answers at once.
 """

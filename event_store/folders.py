@@ -81,7 +81,7 @@ class Folder:
 
     def names(self) -> list[str]:
         """What is in it, in order."""
-        return sorted(os.listdir(self.descriptor))
+        return sorted(os.listdir(self.descriptor))  # noqa: PTH208 - a descriptor has no Path
 
     def state(self, name: str) -> os.stat_result | None:
         """What a name stands for, links included, or None."""
@@ -98,7 +98,7 @@ class Folder:
         return state is not None
 
     def subfolder(self, name: str, mode: int = PRIVATE_FOLDER) -> Self:
-        """The folder `name` in this one, made when it is missing. It must be this user's, and nobody else's to write."""
+        """The folder `name` in this one, made when it is missing. Nobody else may write to it."""
         inner = self._enter(name, mode)
         try:
             inner.require_own()

@@ -51,6 +51,7 @@ def opened(path: Path, name: str, flags: int, permissions: int, parent: int) -> 
 
 
 def require(path: Path, state: os.stat_result, kind: int) -> None:
+    """Raise `ConfigurationError` unless `path` is of the kind: `stat.S_IFREG` or `stat.S_IFDIR`."""
     found = stat.S_IFMT(state.st_mode)
     if found != kind:
         wanted = "folder" if kind == stat.S_IFDIR else "file"
@@ -59,6 +60,7 @@ def require(path: Path, state: os.stat_result, kind: int) -> None:
 
 
 def require_own(path: Path, state: os.stat_result) -> None:
+    """Raise `ConfigurationError` unless the file is this user's, and has no other name."""
     if state.st_uid != os.geteuid():
         raise ConfigurationError(f"{path} belongs to somebody else: remove it")
     if state.st_nlink != 1:
@@ -66,6 +68,7 @@ def require_own(path: Path, state: os.stat_result) -> None:
 
 
 def limited(path: Path, file: Any, limit: int) -> bytes:
+    """All of a file. Raises `ConfigurationError` when it has more than `limit` bytes."""
     data: bytes = file.read(limit + 1)
     if len(data) > limit:
         raise ConfigurationError(f"{path} is larger than {limit} bytes")
@@ -91,9 +94,7 @@ def locate(path: Path, *, follow: bool) -> tuple[int, str]:
             state = _state(name, at, path)
             if state is not None and stat.S_ISLNK(state.st_mode) and (pending or follow):
                 links += 1
-                if links > _MOST_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-                _require_trusted_link(path, state, os.fstat(at))
+                _require_trusted_link(path, links, state, os.fstat(at))
                 pending.extend(reversed(Path(os.readlink(name, dir_fd=at)).parts))
             elif not pending:
                 return at, name
@@ -124,6 +125,8 @@ def _pass(name: str, at: int, path: Path) -> int:
         raise
 
 
-def _require_trusted_link(path: Path, link: os.stat_result, folder: os.stat_result) -> None:
+def _require_trusted_link(path: Path, links: int, link: os.stat_result, folder: os.stat_result) -> None:
+    if links > _MOST_LINKS:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if link.st_uid not in {0, os.geteuid(), folder.st_uid}:
         raise ConfigurationError(f"a link on the way to {path} was made by another user: name the real path")

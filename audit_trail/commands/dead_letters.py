@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from audit_trail import components
-from audit_trail.commands.terminal import Unrecorded, out, plain, visible
+from audit_trail.commands.terminal import Unrecorded, out, plain, quoted, visible
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
@@ -44,7 +44,7 @@ def list_dead_letters(
             received,
             place,
             letter.reason.value,
-            letter.field,
+            quoted(letter.field) if letter.field else "",
             letter.message,
             state.value,
         )
@@ -76,16 +76,16 @@ def show_dead_letter(
     if value:
         sys.stdout.buffer.write(letter.value or b"")
         return
-    decided = f"{state} by {by}: {reason}" if by else state.value
+    decided = f"{state} by {quoted(by)}: {quoted(reason)}" if by else state.value
     for name, text in {
         "id": letter.id,
         "received": letter.received_at.isoformat(),
-        "topic": letter.topic,
+        "topic": quoted(letter.topic),
         "partition": letter.partition,
         "offset": letter.offset,
         "timestamp": letter.timestamp.isoformat() if letter.timestamp else "",
         "reason": letter.reason.value,
-        "field": letter.field,
+        "field": quoted(letter.field) if letter.field else "",
         "message": letter.message,
         "state": decided,
         "key": letter.key,

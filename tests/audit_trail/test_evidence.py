@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -347,7 +349,8 @@ def test_a_key_of_somebody_else_or_a_witness_that_did_not_sign_is_no_proof(kit: 
     said = good(kit, "--vkey", other, "--vkey", VKEY)
     assert "WARNING" in said  # the witness's key is the kit's own
     alone = check(kit / "verify.py")
-    assert (alone.returncode, "proves nothing about who made it" in alone.stdout) == (0, True)
+    assert (alone.returncode, "proves nothing about who made it" in alone.stdout) == (4, True)
+    assert "OK:" not in alone.stdout
     digest = hashlib.sha256((kit / "manifest.json").read_bytes()).hexdigest()
     good(kit, "--vkey", VKEY, "--manifest", digest)
     assert "manifest.json" in bad(kit, "--vkey", VKEY, "--manifest", "0" * 64)
@@ -518,3 +521,69 @@ def test_a_kit_is_not_written_through_what_was_planted(trail_url: str, tmp_path:
     assert (done.returncode, "anyone may replace files" in done.stderr) == (2, True)
     assert list(shared.iterdir()) == []
     assert {each: each.read_bytes() for each in files(victim)} == before
+
+
+def test_a_kit_that_only_the_databases_own_keys_vouch_for_has_an_exit_code_of_its_own(
+    trail_url: str, tmp_path: Path
+) -> None:
+    def evidence(out: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        asked = ("evidence", "--patient", "17", "--out", tmp_path / out)
+        told = {"database_url": trail_url, "reads_unrecorded": "flag", "log_key": ""}
+        return programs.run(*asked, settings=told | settings)
+
+    alone = evidence("alone")
+    assert (alone.returncode, "taken from the database itself" in alone.stdout) == (4, True), alone.stderr
+    good(tmp_path / "alone")
+    assert evidence("told", log_vkeys=VKEY).returncode == 0
+    other = SigningKey.generate("audit-trail.test/log").verifier.encode()
+    assert evidence("other", log_vkeys=other).returncode == 3
+    assert not (tmp_path / "other").exists()
+
+
+def test_no_text_of_an_event_can_pass_for_another_field_or_line(migrated_url: str, tmp_path: Path) -> None:
+    hidden = "a\u200bb\u2066c\u00add\ufe0fe\U000e0041f\x1b[2Jg\u2028h"
+    record(
+        migrated_url,
+        [
+            read(1, "17", actor=Actor(id="eve", name="Ann, id: u9"), reason="none\nOutcome: success"),
+            read(2, "17", actor=Actor(id="eve", name='Ann", id: "u9'), reason="none\\nOutcome"),
+            read(3, "17", actor=Actor(id="eve", name=hidden), reason="=HYPERLINK(1)|[a](b)<i>"),
+        ],
+    )
+    kit = made(migrated_url, tmp_path / "kit", "--patient", "17")
+    assert "OK: 3 events" in good(kit)
+    page = html.unescape((kit / "report.html").read_text("utf-8"))
+    assert 'name: "Ann, id: u9"' in page
+    assert 'name: "Ann\\", id: \\"u9"' in page
+    assert '"none\\nOutcome: success"' in page
+    assert '"none\\\\nOutcome"' in page
+    assert '"=HYPERLINK(1)|[a](b)<i>"' in page
+    assert 'name: "a\\u200bb\\u2066c\\xadd\\ufe0fe\\U000e0041f\\x1b[2Jg\\u2028h"' in page
+    assert "\nOutcome: success" not in page
+
+
+def test_a_kit_is_not_read_through_links_and_no_name_in_it_can_pass_for_a_result(
+    kit: Path, tmp_path: Path
+) -> None:
+    for plant in (
+        lambda file: file.symlink_to("/etc/passwd"),
+        lambda file: file.symlink_to(kit / "nowhere"),
+        lambda file: file.symlink_to(kit / "bodies"),
+        os.mkfifo,
+    ):
+        forged = shutil.copytree(kit, tmp_path / "forged")
+        (forged / "bodies/2").unlink()
+        plant(forged / "bodies/2")
+        assert bad(forged, by=kit) == "BAD: bodies/2: it is no regular file\n"
+        shutil.rmtree(forged)
+    forged = shutil.copytree(kit, tmp_path / "forged")
+    (forged / "x\nOK: 4 events are in the log \u202e").touch()
+    assert '"x\\nOK: 4 events are in the log \\u202e"' in bad(forged, by=kit)
+    packed = tmp_path / "packed.zip"
+    for name in ("../bodies/2", "/etc/passwd", "kit/../../evil"):
+        with zipfile.ZipFile(packed, "w") as archive:
+            for file in files(kit):
+                archive.write(file, f"kit/{file.relative_to(kit).as_posix()}")
+            archive.writestr(name, "evil")
+        bad(packed, by=kit)
+        assert not (tmp_path / "evil").exists()

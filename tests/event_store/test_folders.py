@@ -44,20 +44,20 @@ def link_to_folder(path: Path, victim: Path) -> None:
     path.symlink_to(victim.parent)
 
 
-def pipe(path: Path, victim: Path) -> None:
+def pipe(path: Path, _: Path) -> None:
     os.mkfifo(path)
 
 
-def folder(path: Path, victim: Path) -> None:
+def folder(path: Path, _: Path) -> None:
     path.mkdir()
 
 
-def unix_socket(path: Path, victim: Path) -> None:
+def unix_socket(path: Path, _: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(str(path))
 
 
-def device(path: Path, victim: Path) -> None:
+def device(path: Path, _: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
@@ -188,7 +188,7 @@ def test_a_key_is_not_made_where_anyone_could_replace_it(shared: Path) -> None:
     assert read_key_file(shared / "key") == TEXT
 
 
-@pytest.mark.parametrize("plant", (pipe, folder, unix_socket, device, dangling))
+@pytest.mark.parametrize("plant", [pipe, folder, unix_socket, device, dangling])
 def test_keys_tokens_and_settings_are_read_from_ordinary_files_alone(
     shared: Path, victim: Path, plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,7 +273,7 @@ def test_a_new_file_has_its_rights_before_its_first_byte(shared: Path) -> None:
     assert (shared / "a" / "b" / "public").stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.parametrize("plant", (link, link_to_folder, dangling, pipe))
+@pytest.mark.parametrize("plant", [link, link_to_folder, dangling, pipe])
 def test_a_folder_is_not_made_through_what_was_planted(shared: Path, victim: Path, plant: Plant) -> None:
     plant(shared / "data", victim)
     with pytest.raises(ConfigurationError):

@@ -22,6 +22,7 @@ from rich.table import Table
 from audit_trail import components, logs
 from audit_trail.commands import access, dead_letters, export, graphql, keys, projections, tokens
 from audit_trail.commands.evidence import evidence
+from audit_trail.commands.health import health
 from audit_trail.commands.long_running import STOP_SECONDS, long_running, on_stop, on_stop_within
 from audit_trail.commands.terminal import out
 from audit_trail.commands.verify import verify
@@ -63,6 +64,7 @@ app.command()(tokens.token)
 app.command()(verify)
 app.command()(witness)
 app.command()(evidence)
+app.command()(health)
 app.add_typer(export.app)  # no name: a command of its own
 
 Broker = Annotated[

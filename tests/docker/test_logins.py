@@ -33,10 +33,6 @@ EVENT = {
 @pytest.fixture
 def server(server_folder: Path) -> Iterator[EmbeddedPostgres]:
     with EmbeddedPostgres(server_folder / "postgres", settings={"fsync": "off"}) as server:
-        with closing(psycopg2.connect(server.url_for("postgres"))) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute("CREATE DATABASE audit_trail")
         yield server
 
 

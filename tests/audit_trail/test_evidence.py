@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import html
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -22,9 +24,11 @@ import psycopg2
 import pytest
 
 from domain.body import BodyFormat, beside
+from domain.errors import ConfigurationError
 from domain.event import Actor, AuditEvent, Patient
 from event_store.append import NewEvent, OffsetAdvance, append
 from event_store.database import GUARD, INGEST, Database
+from event_store.evidence.storage import new_kit
 from event_store.heads import add_cosignature, newest_head
 from event_store.streams import open_kafka_stream
 from event_store.tlog import cosignatures
@@ -498,29 +502,43 @@ def test_many_events_go_through_page_by_page(migrated_url: str, tmp_path: Path) 
     assert "cosigned by" not in good(small)
 
 
-def test_a_kit_is_not_written_through_what_was_planted(trail_url: str, tmp_path: Path) -> None:
-    victim = made(trail_url, tmp_path / "victim", "--patient", "18")
-    before = {each: each.read_bytes() for each in files(victim)}
-    shared = tmp_path / "shared"
+def test_a_kit_is_not_written_through_what_was_planted(tmp_path: Path) -> None:
+    at = datetime.now(UTC)
+    victim, shared = tmp_path / "victim", tmp_path / "shared"
+    victim.mkdir()
     shared.mkdir()
+    for mark in ("manifest.json", "SHA256SUMS", "verify.py"):
+        (victim / mark).write_text("mine")
+
+    def refused(out: Path, *, force: bool = True) -> None:
+        with pytest.raises(ConfigurationError), new_kit(out, at, force=force) as store:
+            store.add("manifest.json", io.BytesIO(b"ours"))
+        assert {each.read_text() for each in victim.iterdir()} == {"mine"}
+        assert len(list(victim.iterdir())) == 3
+
     for name in ("kit", "kit.zip"):
         for planted in (victim, victim / "manifest.json", victim / "nowhere"):
             (shared / name).symlink_to(planted)
-            for arguments in ((), ("--force",)):
-                done = make(trail_url, "--patient", "17", "--out", shared / name, *arguments)
-                assert (done.returncode, done.stdout) == (2, ""), done
+            refused(shared / name)
+            refused(shared / name, force=False)
             (shared / name).unlink()
-    look_alike = shared / "kit"
-    look_alike.mkdir()
-    for mark in ("manifest.json", "SHA256SUMS", "verify.py"):
-        (look_alike / mark).symlink_to(victim / mark)
-    assert make(trail_url, "--patient", "17", "--out", look_alike, "--force").returncode == 2
-    shutil.rmtree(look_alike)
+        os.mkfifo(shared / name)
+        refused(shared / name)
+        (shared / name).unlink()
+    (shared / "kit").mkdir()
+    for each in list(victim.iterdir()):
+        (shared / "kit" / each.name).symlink_to(each)
+    refused(shared / "kit")
+    shutil.rmtree(shared / "kit")
     shared.chmod(0o777)
-    done = make(trail_url, "--patient", "17", "--out", shared / "kit")
-    assert (done.returncode, "anyone may replace files" in done.stderr) == (2, True)
+    refused(shared / "kit")
     assert list(shared.iterdir()) == []
-    assert {each: each.read_bytes() for each in files(victim)} == before
+    shared.chmod(0o1777)
+    for name in ("kit", "kit.zip"):
+        with new_kit(shared / name, at, force=False) as store:
+            store.add("keys/log.vkey", io.BytesIO(b"ours"))
+    assert (shared / "kit" / "keys" / "log.vkey").read_bytes() == b"ours"
+    assert sorted(each.name for each in shared.iterdir()) == ["kit", "kit.zip"]
 
 
 def test_a_kit_that_only_the_databases_own_keys_vouch_for_has_an_exit_code_of_its_own(

@@ -18,6 +18,7 @@ import pytest
 
 from audit_trail.commands.export import export
 from audit_trail.exporting import export_to_file
+from domain.errors import ConfigurationError
 from projections.export import ExportRequest, Exports, Format
 from projections.export_manifest import RENAMED
 from projections.filters import GROUPS, EventFilter
@@ -283,51 +284,63 @@ def test_an_export_follows_no_link_and_removes_nothing_that_it_did_not_make(
     (victim / "data").write_text("mine")
     shared = tmp_path / "shared"
     shared.mkdir()
-    file = shared / "events.csv"
+    file, partial = shared / "events.csv", shared / "events.csv.partial"
+    exports, request = Exports(trail.reader), ExportRequest(format=Format.CSV)
 
-    def refused(says: str, *arguments: str) -> None:
+    def refused(says: str, *, resume: bool = False, force: bool = False) -> None:
         before = sorted(path.name for path in shared.rglob("*"))
-        done = exported(trail, file, *arguments)
-        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
-        assert says in done.stderr
+        with pytest.raises(ConfigurationError, match=says):
+            export_to_file(exports, request, file, resume=resume, force=force)
         assert sorted(path.name for path in shared.rglob("*")) == before
-        assert {path.name: path.read_text() for path in victim.iterdir()} == {
-            "state.json": "mine",
-            "data": "mine",
-        }
+        assert [path.read_text() for path in sorted(victim.iterdir())] == ["mine", "mine"]
 
-    partial = shared / "events.csv.partial"
     for planted in (victim, victim / "data", victim / "nowhere"):
         partial.symlink_to(planted)
-        for arguments in ((), ("--force",), ("--resume",), ("--resume", "--force")):
-            refused("cut off" if planted == victim and not arguments else "it is a link", *arguments)
+        refused("cut off" if planted == victim else "it is a link")
+        for resume, force in ((False, True), (True, False), (True, True)):
+            refused("it is a link", resume=resume, force=force)
         partial.unlink()
     os.mkfifo(partial)
-    refused("it is a pipe", "--force")
+    refused("it is a pipe", force=True)
     partial.unlink()
     partial.mkdir()
     for name in ("data", "state.json", "lock", "manifest.json", "part-000000.parquet"):
-        for plant in (os.symlink, os.link):
-            plant(victim / "data", partial / name)
-            done = exported(trail, file, "--force")
-            assert (victim / "data").read_text() == "mine"
-            if done.returncode == 0:  # a second name of a file may go: the file stays
-                file.unlink()
-                (shared / "events.csv.manifest.json").unlink()
-                partial.mkdir()
-            else:
-                assert done.returncode == 2, done.stderr
-                (partial / name).unlink()
+        (partial / name).symlink_to(victim / "data")
+        refused("it is a link", force=True)
+        (partial / name).unlink()
+    (partial / "lock").hardlink_to(victim / "data")
+    refused("hard link", force=True)
+    (partial / "lock").unlink()
     (partial / "thesis.txt").write_text("mine")
-    refused("no export made", "--force")
+    refused("no export made", force=True)
     (partial / "thesis.txt").unlink()
-    partial.rmdir()
     for name in ("events.csv", "events.csv.manifest.json"):
         for planted in (victim, victim / "data", victim / "nowhere"):
             (shared / name).symlink_to(planted)
-            refused("it is a link", "--force")
+            refused("it is a link", force=True)
             (shared / name).unlink()
     shared.chmod(0o777)
     refused("anyone may replace files")
     shared.chmod(0o1777)
-    assert exported(trail, file).returncode == 0
+    (partial / "data").hardlink_to(victim / "data")  # the second name goes, and the file stays
+    export_to_file(exports, request, file, force=True)
+    assert [path.read_text() for path in sorted(victim.iterdir())] == ["mine", "mine"]
+
+
+def test_an_export_whose_folder_is_swapped_in_its_middle_changes_nothing_else(
+    trail: Trail, tmp_path: Path
+) -> None:
+    trail.given(an_event())
+    file, partial, victim = tmp_path / "events.csv", tmp_path / "events.csv.partial", tmp_path / "victim"
+    victim.mkdir()
+    (victim / "data").write_text("mine")
+
+    def swap(_: int) -> None:
+        partial.rename(tmp_path / "moved")
+        partial.symlink_to(victim)
+
+    with pytest.raises(OSError, match=r"events\.csv\.partial"):  # the link is no folder to remove
+        export_to_file(Exports(trail.reader), ExportRequest(format=Format.CSV), file, progress=swap)
+    assert (victim / "data").read_text() == "mine"
+    assert list(victim.iterdir()) == [victim / "data"]
+    assert manifest_of(file)["rows"] == 1

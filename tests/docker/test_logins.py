@@ -18,7 +18,13 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from tests.audit_trail.programs import eventually, fetch, run, running
 
 SQL = (Path(__file__).parents[2] / "docker" / "roles.sql").read_text()
-PARTS = {"ingest": "ingest", "project": "project", "serve": "serve", "guard": "guard"}
+ROLES = {
+    "ingest": "audit_trail_ingest",
+    "project": "audit_trail_projector",
+    "serve": "audit_trail_reader",
+    "guard": "audit_trail_guard",
+}
+PARTS = tuple(ROLES)
 EVENT = {
     "event_id": "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a0f",
     "type": "record.read",
@@ -87,11 +93,13 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
     common = {
         "kafka_bootstrap_servers": broker.bootstrap_servers,
         "kafka_topics": topic,
-        "kafka_assignment": "static" if broker.kind == "embedded" else "group",
+        "kafka_assignment": "static",
+        "kafka_create_topics": "true",
+        "heads_topic": f"{topic}-heads",
         "http_port": str(port),
         "heads_folder": str(tmp_path / "heads"),
     }
-    settings = {part: common | {"database_url": url_of(server, login)} for part, login in PARTS.items()}
+    settings = {part: common | {"database_url": url_of(server, part)} for part in PARTS}
     folders = {part: tmp_path / part for part in PARTS}
     for folder in folders.values():
         folder.mkdir()
@@ -105,7 +113,7 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
         assert eventually(lambda: fetch(f"{url}/readyz")[0] == 200, 120), logs(folders)
         status, answer = fetch(f"{url}/v1/events", EVENT)
         assert status in {200, 201, 202}, answer
-        query = {"query": '{ events(first: 5, filter: {patient: "17"}) { nodes { id } } }'}
+        query = {"query": '{ events(first: 5, filter: {patient: "17"}) { nodes { eventId } } }'}
         assert eventually(lambda: "0193a2a5" in str(fetch(f"{url}/graphql", query)[1]), 120), logs(folders)
         assert eventually((tmp_path / "heads" / "checkpoint").exists, 120), logs(folders)
         for part in PARTS:
@@ -117,8 +125,8 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
     for part in PARTS:  # no login has the rights of another part's role, or may change an event
         others = [other for other in PARTS if other != part]
         for other in others:
-            refused = run("health", other, settings=common | {"database_url": url_of(server, part)})
-            assert refused.returncode == 2, (part, other, refused.stderr)
+            with pytest.raises(errors.InsufficientPrivilege):
+                rows(url_of(server, part), f"SET ROLE {ROLES[other]}")
         with pytest.raises(errors.InsufficientPrivilege):
             rows(url_of(server, part), "DELETE FROM audit_trail.event RETURNING position")
 

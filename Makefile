@@ -1,7 +1,7 @@
 # Everything a person or CI calls. Each target sets up what it needs; no environment has to be active.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-thorough check audit bench clean
+.PHONY: help demo test test-thorough check audit lock bench clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -9,18 +9,23 @@ ARGS ?=
 WORKERS ?= 2
 VENV := .venv
 BENCH := .venv-bench
-PROJECT := setup.cfg pyproject.toml constraints.txt
-SOURCES := domain event_store interop ingest projections graphql_api web audit_trail tests benchmarks
+LOCK := .venv-lock
+PROJECT := setup.cfg pyproject.toml $(wildcard requirements/*.txt)
+PRODUCT := domain event_store interop ingest projections graphql_api web audit_trail
+SOURCES := $(PRODUCT) tests benchmarks requirements
 
-# Make an environment where there is none, install the project with some extras, and leave a stamp.
-# $(1) the environment, $(2) the extras
+# Make an environment where there is none, install a lock file and the project, and leave a stamp. No file is installed
+# whose SHA-256 is not in the lock file; the project itself is built with what is installed, so that nothing is fetched.
+# $(1) the environment, $(2) the lock file
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    || { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing). Name another: make PYTHON=python3.12 ..."; exit 1; }
 	@[ -x $(1)/bin/python ] || $(PYTHON) -m venv $(1) \
 	    || { rm -rf $(1); echo "$(PYTHON) can't make an environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(1) ($(2)); the first time takes a minute or two ..."
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(2)]'
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    --requirement requirements/build.txt --requirement requirements/$(2).txt
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 endef
 
@@ -28,24 +33,23 @@ help:
 	@echo "make demo [ARGS=--once]  the whole of Audit Trail on embedded services, with a simulated hour of a clinic"
 	@echo "make test [ARGS=...]     the tests, on a real PostgreSQL and a real broker; ARGS go to pytest"
 	@echo "make test-thorough       the same tests, with more examples where inputs are random"
-	@echo "make check               format, lint, types, import contracts, SQL and docs"
-	@echo "make audit               known vulnerabilities of the pinned packages (asks a service on the network)"
+	@echo "make check               format, lint, types, import contracts, SQL, docs, weaknesses and licences"
+	@echo "make audit               known vulnerabilities of the locked packages (asks a service on the network)"
+	@echo "make lock [ARGS=...]     write requirements/*.txt anew; ARGS=--upgrade takes the newest versions"
 	@echo "make bench [ARGS=...]    the benchmarks, in an environment of their own"
 	@echo "make clean               remove environments, caches and build results; data folders stay"
 
 $(VENV)/.installed-demo: $(PROJECT)
-	$(call install,$(VENV),embedded)
+	$(call install,$(VENV),demo)
 
 $(VENV)/.installed-development: $(PROJECT)
-	$(call install,$(VENV),embedded$(comma)test$(comma)check)
+	$(call install,$(VENV),development)
 
 $(VENV)/.installed-audit: $(PROJECT)
-	$(call install,$(VENV),embedded$(comma)audit)
+	$(call install,$(VENV),audit)
 
 $(BENCH)/.installed: $(PROJECT)
-	$(call install,$(BENCH),embedded$(comma)test$(comma)bench)
-
-comma := ,
+	$(call install,$(BENCH),bench)
 
 demo: $(VENV)/.installed-demo
 	@$(VENV)/bin/audit-trail demo $(ARGS)
@@ -63,14 +67,23 @@ check: $(VENV)/.installed-development
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/sqlfluff lint --disable-progress-bar $(SOURCES)
 	$(VENV)/bin/python -m tests.docs_checks
+	$(VENV)/bin/bandit --quiet --configfile bandit.yaml --severity-level medium --recursive $(PRODUCT)
+	$(VENV)/bin/python -m requirements.licences
+	@echo "Known vulnerabilities were NOT looked for: that asks a service on the network. Run: make audit"
 
 # Not a part of `check`: its answer depends on a service that may be away, and changes without the project changing.
 audit: $(VENV)/.installed-audit
-	$(VENV)/bin/pip-audit --skip-editable
+	@$(VENV)/bin/pip-audit --skip-editable || { echo "The audit found something, or did NOT run: see above."; exit 1; }
+
+# In an environment of its own, since it is what makes the lock files that the others need.
+lock:
+	@[ -x $(LOCK)/bin/uv ] || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet \
+	    --disable-pip-version-check --require-hashes --requirement requirements/lock.txt; }
+	@$(LOCK)/bin/python requirements/lock.py $(ARGS)
 
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(BENCH) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(LOCK) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +

@@ -1,8 +1,9 @@
 """The command line. Each long-running part is a process of its own; `up` and `demo` run them together.
 
 Exit codes: 0 done, 1 the input was refused, 2 a setting or an argument has to be changed, 3 the log is inconsistent and
-nothing is written, 75 a service is away (try again), 130 interrupted. 128 + the signal's number: it was told to stop,
-did not in time, and was ended as it stood, which loses nothing.
+nothing is written, 4 nothing is wrong, but only by keys from the database itself, 75 a service is away (try again),
+130 interrupted. 128 + the signal's number: it was told to stop, did not in time, and was ended as it stood, which loses
+nothing.
 
 A command imports what it needs when it runs, so that `--help` answers at once.
 """
@@ -32,6 +33,7 @@ from audit_trail.commands import (
     tokens,
 )
 from audit_trail.commands.evidence import evidence
+from audit_trail.commands.health import health
 from audit_trail.commands.long_running import (
     BATCH_SECONDS,
     GUARD_STOP_SECONDS,
@@ -83,6 +85,7 @@ app.command()(tokens.token)
 app.command()(verify)
 app.command()(witness)
 app.command()(evidence)
+app.command()(health)
 app.add_typer(export.app)  # no name: a command of its own
 
 Broker = Annotated[
@@ -152,7 +155,7 @@ def up(
     settings = load()
     with ExitStack() as running:
         with out.status("Starting database, broker, ingest, projectors and API"):
-            stack = running.enter_context(Stack(settings, data.resolve(), broker))
+            stack = running.enter_context(Stack(settings, data.absolute(), broker))
         out.print(f"GraphiQL    {stack.url}/graphql")
         out.print(f"REST        {stack.url}/docs")
         out.print(

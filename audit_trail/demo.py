@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import sys
@@ -10,7 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -25,10 +24,11 @@ from audit_trail import clinic, components, trust
 from audit_trail.embedded.sockets import remove_left_behind
 from audit_trail.settings import FILE_VARIABLE, Settings
 from audit_trail.stack import SETTINGS_FILE, BrokerKind, Stack, stay_up
-from domain.errors import LogInconsistentError, UnavailableError
+from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
 from domain.validation import encode_event
 from event_store.database import READER, Connection, only
 from event_store.dead_letters import count_by_reason
+from event_store.folders import Folder
 from event_store.reading import log_size
 from event_store.verify.run import verify
 from ingest.publishing import Message, Publisher
@@ -97,27 +97,26 @@ def _invite(stack: Stack, out: Console) -> None:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A temporary folder, gone at the end. One that a killed demonstration left behind goes now."""
-    for file in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/lock"):
-        with file.open("a") as lock:
-            if _locked(lock):
-                remove_left_behind(file.parent / "postgres" / "socket-folder")
-                shutil.rmtree(file.parent, ignore_errors=True)
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        _remove_left_behind(path)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     folder.chmod(0o711)  # the database's account, when that is another, has to pass through
-    with (folder / "lock").open("a") as lock:
-        _locked(lock)
+    with Folder.open(folder) as opened, opened.locked("lock", wait=False):
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _locked(file: Any) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _remove_left_behind(path: Path) -> None:
+    """Anyone can make a folder of such a name: only one that is ours is touched, and none that is still in use."""
+    with suppress(OSError, ConfigurationError), Folder.open(path, follow=False) as folder:
+        folder.require_own()
+        if not folder.has_file("lock"):
+            return
+        with folder.locked("lock", wait=False):
+            remove_left_behind(path / "postgres" / "socket-folder")
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _input(settings: Settings, events: int) -> Iterator[Message]:
@@ -256,7 +255,7 @@ def _ask(stack: Stack, question: Question, out: Console) -> None:
             "Authorization": f"Bearer {stack.token(_ROLE)}",
         },
     )
-    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - our own address  # nosec B310
         answer = json.load(response)
     out.print(f"\n[bold]{escape(question.title)}[/]")
     out.print(escape(question.query), style="dim", soft_wrap=True)

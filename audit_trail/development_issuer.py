@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import time
 from pathlib import Path
@@ -21,11 +20,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from domain.errors import ConfigurationError
+from event_store.folders import Folder, read_file
 
 ISSUER = "audit-trail-development"
 AUDIENCE = "audit-trail"
 PRIVATE = "development-issuer.pem"
 PUBLIC = "development-issuer.jwks.json"
+_MOST_BYTES = 65_536
 
 
 def create_issuer(folder: Path) -> str:
@@ -33,16 +34,12 @@ def create_issuer(folder: Path) -> str:
 
     The address of a file, unlike its path, has no comma, which would be the end of the entry in a variable.
     """
-    private, public = folder / PRIVATE, folder / PUBLIC
-    if not private.exists():
-        new = Ed25519PrivateKey.generate()
-        text = new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        # A whole file or none, also when this is killed.
-        draft = folder / f".{PRIVATE}.{os.getpid()}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(text)
-        draft.replace(private)
-    public.write_text(json.dumps({"keys": [_public(_read(folder))]}), encoding="utf-8")
+    public = folder / PUBLIC
+    with Folder.open(folder) as opened:
+        if not opened.has_file(PRIVATE):
+            new = Ed25519PrivateKey.generate()
+            opened.replace(PRIVATE, new.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        opened.replace(PUBLIC, json.dumps({"keys": [_public(_read(folder))]}).encode(), 0o644)
     return f"{ISSUER} {public.as_uri()}"
 
 
@@ -53,7 +50,7 @@ def has_issuer(folder: Path) -> bool:
 
 def _read(folder: Path) -> Ed25519PrivateKey:
     try:
-        key = load_pem_private_key((folder / PRIVATE).read_bytes(), None)
+        key = load_pem_private_key(read_file(folder / PRIVATE, _MOST_BYTES), None)
     except OSError as exc:
         raise ConfigurationError(
             f"{folder} has no development issuer: start `audit-trail up` first, or name its folder with --data"

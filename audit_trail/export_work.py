@@ -2,26 +2,34 @@
 
 What the state file says is on the disk; anything beyond it is cut away when the export goes on. The finished file takes
 its name by one rename, after its manifest: a file under the target's name is always whole and has its manifest.
+
+The target's folder may be one that others write to. So both folders are used through their descriptors, and no link
+that stands where a file or folder of the export belongs is followed: see `event_store.folders`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from domain.errors import ConfigurationError
+from event_store.folders import Folder, settle
 from projections.export import Snapshot
 
-_FILE_MODE, _FOLDER_MODE = 0o600, 0o700
-"""Exports hold personal data: they are their owner's alone."""
+DATA, _STATE, _MANIFEST, _LOCK = "data", "state.json", "manifest.json", "lock"
+_OURS = re.compile(
+    r"lock|data|part-[0-9]{6,}\.parquet|state\.json|manifest\.json"
+    r"|\.(part-[0-9]{6,}\.parquet|state\.json|manifest\.json)\.[0-9a-f]{16}"
+)
+"""What an export makes in its folder, with the drafts that a kill leaves. Nothing else is ever removed."""
+_MOST_STATE = 64 << 20
+"""Bytes of a state or a manifest: filters, and the columns of a table."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,117 +47,133 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Work:
-    """The folder of one export. Only one process at a time has it."""
+    """The folder of one export, `target`.partial. Only one process at a time has it. Use it with `with`."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
         self.manifest = target.with_name(f"{target.name}.manifest.json")
         self.folder = target.with_name(f"{target.name}.partial")
-        self.data = self.folder / "data"
-        self._state = self.folder / "state.json"
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Raises `ConfigurationError` when the target's folder is missing or can't be used."""
+        if not self.target.parent.is_dir():
+            raise ConfigurationError(f"there is no folder {self.target.parent}")
+        self._around = self._open.enter_context(Folder.open(self.target.parent))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     @property
     def begun(self) -> bool:
         """Whether an export has kept a state here."""
-        return self._state.exists()
+        return self._around.state(f"{self.folder.name}/{_STATE}") is not None
+
+    @property
+    def target_exists(self) -> bool:
+        """Whether a file, a link or anything else has the target's name."""
+        return self._around.state(self.target.name) is not None
+
+    def finished(self) -> bytes | None:
+        """The manifest of a finished export, or None."""
+        if not self._around.has_file(self.target.name) or not self._around.has_file(self.manifest.name):
+            return None
+        return self._around.read(self.manifest.name, _MOST_STATE)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folder and keep others out. Raises `ConfigurationError` when another export has it."""
-        if not self.target.parent.is_dir():
-            raise ConfigurationError(f"there is no folder {self.target.parent}")
-        if self.target.exists() and not self.target.is_file():
-            raise ConfigurationError(f"{self.target} is no file that could be replaced")
-        self.folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-        if self.folder.stat().st_uid != os.geteuid():
-            raise ConfigurationError(f"{self.folder} belongs to somebody else")
-        with _opened(self.folder / "lock", "ab") as lock:
+        """Make the folder and keep others out. Raises `ConfigurationError` when another export has it, or when
+        something that no export made is in the way.
+        """
+        for path in (self.target, self.manifest):
+            self._around.has_file(path.name)
+        with self._around.subfolder(self.folder.name) as self._inside:
+            self._require_ours()
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with self._inside.locked(_LOCK, wait=False):
+                    try:
+                        yield
+                    finally:
+                        if not self._inside.has_file(_STATE):  # what was refused leaves nothing behind
+                            self._remove()
             except BlockingIOError as exc:
                 raise ConfigurationError(f"another export is writing {self.target}") from exc
-            try:
-                yield
-            finally:
-                if not self.begun:  # what was refused leaves nothing behind
-                    shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _require_ours(self) -> None:
+        for name in self._inside.names():
+            if _OURS.fullmatch(name) is None:
+                raise ConfigurationError(f"{self.folder} has files that no export made: remove that folder")
+            self._inside.has_file(name)
 
     def state(self) -> State | None:
         """The state that was kept last, None when there is none or when its data has been moved away."""
-        try:
-            state = msgspec.json.decode(self._state.read_bytes(), type=State)
-        except FileNotFoundError:
+        if not self._inside.has_file(_STATE):
             return None
+        try:
+            state = msgspec.json.decode(self._inside.read(_STATE, _MOST_STATE), type=State)
         except msgspec.DecodeError as exc:
-            raise ConfigurationError(f"{self._state} can't be read; --force begins anew") from exc
-        size = self.data.stat().st_size if self.data.exists() else 0
-        return (
-            None if size < state.size or any(not self.part(n).exists() for n in range(state.parts)) else state
-        )
+            raise ConfigurationError(f"{self.folder / _STATE} can't be read; --force begins anew") from exc
+        data = self._inside.state(DATA)
+        size = data.st_size if data else 0
+        missing = any(not self._inside.has_file(part_name(number)) for number in range(state.parts))
+        return None if size < state.size or missing else state
 
     def keep(self, state: State) -> None:
         """Replace the state file, on the disk before this returns. What it speaks of must be there already."""
-        self.write(self._state, msgspec.json.encode(state))
+        self._inside.replace(_STATE, msgspec.json.encode(state))
 
-    def part(self, number: int) -> Path:
-        """A part of a Parquet export."""
-        return self.folder / f"part-{number:06}.parquet"
+    def keep_part(self, number: int, data: bytes) -> None:
+        """Write a part of a Parquet export, whole or not at all."""
+        self._inside.replace(part_name(number), data)
 
-    def write(self, path: Path, data: bytes) -> None:
-        """A file that is either whole or not there."""
-        fresh = path.with_name(f"{path.name}.new")
-        with _opened(fresh, "wb") as file:
-            file.write(data)
-            settle(file)
-        fresh.rename(path)
+    def reading_part(self, number: int) -> Any:
+        """A part of a Parquet export, open."""
+        return self._inside.open_file(part_name(number), "rb")
 
     def clear(self) -> None:
         """Begin anew; the lock stays."""
-        for path in self.folder.iterdir():
-            if path.name != "lock":
-                path.unlink()
+        for name in self._inside.names():
+            if name != _LOCK:
+                self._inside.remove(name)
 
     @contextmanager
     def appending(self, size: int) -> Iterator[Any]:
         """The data file, cut to `size` bytes and open at its end."""
-        with _opened(self.data, "ab") as file:
+        with self._inside.open_file(DATA, "ab") as file:
             file.truncate(size)
             yield file
 
     @contextmanager
     def replacing(self) -> Iterator[Any]:
         """The data file, empty."""
-        with _opened(self.data, "wb") as file:
+        with self._inside.open_file(DATA, "wb") as file:
             yield file
             settle(file)
+
+    def reading(self) -> Any:
+        """The data file, open."""
+        return self._inside.open_file(DATA, "rb")
 
     def publish(self, manifest: bytes) -> None:
         """Give the data its name. An older export of that name goes first, so that no manifest stands beside another's
         data.
         """
-        fresh = self.folder / "manifest.json"
-        self.write(fresh, manifest)
-        self.target.unlink(missing_ok=True)
-        fresh.rename(self.manifest)
-        self.data.rename(self.target)
-        folder = os.open(self.target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        shutil.rmtree(self.folder)
+        self._inside.replace(_MANIFEST, manifest)
+        for path in (self.target, self.manifest):
+            self._around.has_file(path.name)
+        self._around.remove(self.target.name)
+        self._inside.rename(_MANIFEST, self.manifest.name, self._around)
+        self._inside.rename(DATA, self.target.name, self._around)
+        self._around.settle()
+        self._remove()
+
+    def _remove(self) -> None:
+        for name in self._inside.names():
+            self._inside.remove(name)
+        self._around.remove_empty(self.folder.name)
 
 
-def settle(file: Any) -> None:
-    """What was written is on the disk when this returns."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _opened(path: Path, mode: str) -> Any:
-    """A file that has its mode before its first byte."""
-
-    def private(name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_NOFOLLOW, _FILE_MODE)
-
-    return open(path, mode, opener=private)
+def part_name(number: int) -> str:
+    """The name of a part of a Parquet export."""
+    return f"part-{number:06}.parquet"

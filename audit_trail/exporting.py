@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,8 +13,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from audit_trail.export_work import State, Work, settle
+from audit_trail.export_work import State, Work
 from domain.errors import ConfigurationError
+from event_store.folders import settle
 from projections.export import ExportRequest, Format, Opened, Snapshot
 from projections.export_manifest import ExportFile, Manifest, exported, filter_of, manifest_of, now
 from projections.export_parquet import ParquetStream, join_parts
@@ -54,7 +56,14 @@ def export_to_file(
     `resume` goes on with an export that was cut off, or begins one when there is none. `force` replaces what is there.
     Raises `ConfigurationError` when that is needed and not given, and what `Exports.open` raises.
     """
-    work = Work(target)
+    with Work(target) as work:
+        return _export(exports, request, work, resume=resume, force=force, progress=progress)
+
+
+def _export(
+    exports: Opening, request: ExportRequest, work: Work, *, resume: bool, force: bool, progress: Progress
+) -> Outcome:
+    target = work.target
     finished = _finished(work, request, resume=resume, force=force)
     if finished is not None:
         return finished
@@ -74,11 +83,12 @@ def export_to_file(
             before = state.rows
             write = _write_parquet if request.format is Format.PARQUET else _write_text
             state = write(work, opened, state, progress)
-        if target.exists() and not force:
+        if work.target_exists and not force:
             raise ConfigurationError(f"{target} has come into being meanwhile; --resume --force replaces it")
-        with work.data.open("rb") as file:
+        with work.reading() as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file_of = ExportFile(name=target.name, bytes=work.data.stat().st_size, sha256=digest)
+            size = file.seek(0, os.SEEK_END)
+        file_of = ExportFile(name=target.name, bytes=size, sha256=digest)
         manifest = manifest_of(opened, state.rows, [file_of], state.created_at)
         work.publish(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return Outcome(manifest, before)
@@ -86,13 +96,20 @@ def export_to_file(
 
 def _finished(work: Work, request: ExportRequest, *, resume: bool, force: bool) -> Outcome | None:
     """The outcome when `resume` finds nothing left to do. Raises `ConfigurationError` when the target is in the way."""
-    if force or not (work.target.exists() or work.target.is_symlink()):
+    if force or not work.target_exists:
         return None
-    if resume and work.manifest.is_file():
-        manifest = msgspec.json.decode(work.manifest.read_bytes(), type=Manifest)
+    if resume and (kept := work.finished()) is not None:
+        manifest = _manifest(work, kept)
         if _is_of(manifest, request):
             return Outcome(manifest, manifest.rows, was_finished=True)
     raise ConfigurationError(f"{work.target} exists; --force replaces it")
+
+
+def _manifest(work: Work, kept: bytes) -> Manifest:
+    try:
+        return msgspec.json.decode(kept, type=Manifest)
+    except msgspec.DecodeError as exc:
+        raise ConfigurationError(f"{work.manifest} can't be read; --force begins anew") from exc
 
 
 def _is_of(kept: State | Manifest, request: ExportRequest) -> bool:
@@ -154,9 +171,9 @@ def _write_parquet(work: Work, opened: Opened, state: State, progress: Progress)
         if rows == state.rows:
             break
         parts.append(stream.end())
-        work.write(work.part(number), b"".join(parts))
+        work.keep_part(number, b"".join(parts))
         state = msgspec.structs.replace(state, beyond=beyond, rows=rows, parts=number + 1)
         work.keep(state)
     with work.replacing() as file:
-        join_parts([work.part(number) for number in range(state.parts)], file, columns)
+        join_parts((work.reading_part(number) for number in range(state.parts)), file, columns)
     return state

@@ -17,11 +17,16 @@ from annotated_types import Ge, Gt, Le
 from typer.main import get_command
 
 from audit_trail.cli import EXIT_CODES, app
+from audit_trail.commands.terminal import NOT_PROVEN
 from audit_trail.reference_access import access_page
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
 
+_NOT_PROVEN = (
+    "`verify`, `evidence`: nothing is wrong, but the public key came from the database itself."
+    " Set AUDIT_TRAIL_LOG_VKEYS, or give `verify` the key with --vkey."
+)
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
 _SYSTEMS = {DCM: "DCM", REST: "REST", INTERACTION: "interaction", LIFECYCLE: "lifecycle", LOCAL: "local"}
@@ -114,7 +119,11 @@ def _with_clean_descriptions(schema: dict[str, Any]) -> dict[str, Any]:
 def command_page() -> str:
     """Every command with its arguments and options, and the exit codes."""
     root = get_command(app)
-    kinds = {0: ["done"], 130: ["interrupted"]}
+    kinds = {
+        0: ["done"],
+        NOT_PROVEN: [_NOT_PROVEN],
+        130: ["interrupted"],
+    }
     for kind, code in EXIT_CODES:
         kinds.setdefault(code, []).append(f"`{kind.__name__}`: {(kind.__doc__ or '').splitlines()[0]}")
     codes = [(str(code), " ".join(texts)) for code, texts in sorted(kinds.items())]

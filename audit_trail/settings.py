@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,16 +11,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from domain.errors import ConfigurationError
+from event_store.folders import read_file
 
 PREFIX = "AUDIT_TRAIL_"
 FILE_VARIABLE = f"{PREFIX}SETTINGS_FILE"
+_MOST_BYTES = 1 << 20
 
 List = Annotated[tuple[str, ...], NoDecode]
 """Comma-separated in a variable, a list in the file."""
@@ -319,7 +322,7 @@ class Settings(BaseSettings):
         """Variables first, then the file that `AUDIT_TRAIL_SETTINGS_FILE` names."""
         del dotenv_settings, file_secret_settings
         file = os.environ.get(FILE_VARIABLE)
-        toml = () if file is None else (TomlConfigSettingsSource(settings_cls, Path(file)),)
+        toml = () if file is None else (InitSettingsSource(settings_cls, _values_of(Path(file))),)
         return (init_settings, env_settings, *toml)
 
     def kafka_client_options(self) -> dict[str, Any]:
@@ -355,9 +358,6 @@ class Settings(BaseSettings):
 
 def load(**overrides: Any) -> Settings:
     """The settings of this process. Raises `ConfigurationError` that names the variable, and never a secret's value."""
-    file = os.environ.get(FILE_VARIABLE)
-    if file is not None and not Path(file).is_file():
-        raise ConfigurationError(f"{FILE_VARIABLE} names {file}, and there is no such file")
     unknown = sorted(
         name
         for name in os.environ
@@ -374,6 +374,18 @@ def load(**overrides: Any) -> Settings:
         name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "the settings file"
         raise ConfigurationError(f"{name}: {first['msg']}") from exc
     except ValueError as exc:
+        raise ConfigurationError(f"{FILE_VARIABLE}: {exc}") from exc
+
+
+def _values_of(file: Path) -> dict[str, Any]:
+    """What the settings file says. It may hold passwords, and whoever can change it decides what this process does."""
+    try:
+        return tomllib.loads(read_file(file, _MOST_BYTES).decode())
+    except FileNotFoundError as exc:
+        raise ConfigurationError(f"{FILE_VARIABLE} names {file}, and there is no such file") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{FILE_VARIABLE}: {file} can't be read: {exc.strerror}") from exc
+    except ConfigurationError as exc:
         raise ConfigurationError(f"{FILE_VARIABLE}: {exc}") from exc
 
 

@@ -20,12 +20,14 @@ from typing import Literal, Self
 
 from audit_trail.development_issuer import AUDIENCE, ISSUER, create_issuer, issue
 from audit_trail.embedded.broker import Broker
+from audit_trail.embedded.folder import PASSABLE, write_file
 from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from audit_trail.embedded.process import GuardedProcess
 from audit_trail.embedded.tansu import TansuBroker
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
 from domain.errors import ConfigurationError, UnavailableError
+from event_store.folders import PRIVATE_FILE, Folder
 from event_store.migrations import migrate
 from event_store.signing import create_key_file, new_key
 
@@ -103,7 +105,7 @@ class Stack:
                 raise UnavailableError(f"{name} has ended; everything is stopped, and can be started again")
 
     def _start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         found: dict[str, object] = {"http_port": _port(self.settings)}
         for name in ("pages", "introspection"):
             if name not in self.settings.model_fields_set:
@@ -128,6 +130,14 @@ class Stack:
         for name in PARTS:
             self._parts.append(self._running.enter_context(self._part(name)))
         self._wait_until_ready()
+
+    def _make_folder(self) -> None:
+        """Programs are run from here and keys are kept here: nobody else may write to it, and it is no link."""
+        try:
+            with Folder.make(self.folder, PASSABLE) as folder:
+                folder.require_own()
+        except OSError as exc:
+            raise ConfigurationError(f"the data folder {self.folder} can't be made: {exc.strerror}") from exc
 
     def _start_broker(self) -> dict[str, object]:
         broker: Broker
@@ -171,7 +181,8 @@ class Stack:
     def _own_tokens(self) -> Path:
         """The file of API tokens of this folder, for `audit-trail tokens`."""
         file = self.folder / API_TOKENS
-        file.touch(mode=0o600)
+        with Folder.open(self.folder) as folder:
+            folder.open_file(API_TOKENS, "ab").close()
         return file
 
     def _part(self, name: str) -> GuardedProcess:
@@ -198,14 +209,12 @@ class Stack:
 
     def _keep_settings(self) -> None:
         """Write `settings.toml`, with which the other commands find this stack. Only its owner reads it."""
-        file = self.folder / SETTINGS_FILE
-        file.touch(mode=0o600)
         lines = (
             f"{name} = {_toml(getattr(self.settings, name))}\n"
             for name in sorted(self.settings.model_fields_set)
             if getattr(self.settings, name) is not None
         )
-        file.write_text("".join(lines), encoding="utf-8")
+        write_file(self.folder / SETTINGS_FILE, "".join(lines), PRIVATE_FILE)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
@@ -247,7 +256,7 @@ def _port(settings: Settings) -> int:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address  # nosec B310
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

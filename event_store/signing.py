@@ -7,16 +7,17 @@ database without the key can't get a signature for the change by waiting for the
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
+from event_store.folders import create_file, read_file
 from event_store.tlog.notes import ED25519, Note, SigningKey, VerifierKey
 from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
 
 _PRIVATE = "PRIVATE+KEY+"
+_MOST_BYTES = 65_536
 
 
 class HeadSigner:
@@ -145,29 +146,25 @@ def _lines(text: str) -> tuple[list[SigningKey], list[VerifierKey]]:
 def read_key_file(path: Path) -> str:
     """The text of a key file. Raises `ConfigurationError` when it can't be read, or when others could read it."""
     try:
-        with path.open(encoding="ascii") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(65_536)
+        return read_file(path, _MOST_BYTES, closed_to=stat.S_IRWXG | stat.S_IRWXO).decode("ascii")
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"the key file {exc}") from exc
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is no text"
         raise ConfigurationError(f"the key file {path} can't be read: {reason}") from exc
-    if stat.S_IMODE(mode) & 0o077:
-        raise ConfigurationError(f"the key file {path} is open to others: chmod 600 {path}")
-    return text
 
 
 def create_key_file(path: Path, text: str) -> None:
-    """Write a new key file that its owner alone can read. Raises `ConfigurationError` when there is a file already."""
+    """Write a new key file that its owner alone can read.
+
+    Raises `ConfigurationError` when there is a file already, or when anyone could replace the new one.
+    """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        create_file(path, text.encode("ascii"))
     except FileExistsError as exc:
         raise ConfigurationError(f"{path} is there already: a key is never overwritten") from exc
     except OSError as exc:
         raise ConfigurationError(f"{path} can't be written: {exc.strerror}") from exc
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def new_key(name: str, algorithm: int = ED25519) -> str:

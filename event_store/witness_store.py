@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
+from event_store.folders import Folder
 
 # How SQLite tells this file from another program's; "ATwi".
 APPLICATION_ID = 0x41547769
@@ -39,6 +40,7 @@ class WitnessStore:
     def __init__(self, path: Path) -> None:
         """Create the file if it is not there. Raises `ConfigurationError` when it can't be, or is another program's."""
         self._path = path
+        _require_private(path)
         try:
             with closing(self._connect()) as connection:
                 _prepare(connection, path)
@@ -116,6 +118,21 @@ class Transaction:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (origin, *refused, known.size, known.note, reason, at),
         )
+
+
+def _require_private(path: Path) -> None:
+    """SQLite opens its files by their names and follows links, so nobody else may write to their folder.
+
+    Raises `ConfigurationError`; makes the file when it is missing.
+    """
+    try:
+        with Folder.open(path.parent) as folder:
+            folder.require_own()
+            for name in (path.name, *(f"{path.name}-{end}" for end in ("wal", "shm", "journal"))):
+                if folder.has_file(name) or name == path.name:
+                    folder.open_file(name, "ab").close()
+    except OSError as exc:
+        raise ConfigurationError(f"{path} can't be used as the witness's file: {exc.strerror}") from exc
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from domain.errors import ConfigurationError
 from projections.export_columns import ExportColumn
@@ -137,14 +136,14 @@ class ParquetStream:
             self.groups += 1
 
 
-def join_parts(parts: Sequence[Path], target: Any, columns: Sequence[ExportColumn]) -> None:
+def join_parts(parts: Iterable[IO[bytes]], target: Any, columns: Sequence[ExportColumn]) -> None:
     """Copy the row groups of `parts`, in order, into one Parquet file; one of them is in memory at a time."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     with pq.ParquetWriter(target, schema_of(columns), compression="zstd") as writer:
         for part in parts:
-            with pq.ParquetFile(part) as file:
+            with part, pq.ParquetFile(part) as file:
                 for number in range(file.num_row_groups):
                     # Each thread would keep memory of its own for the next group.
                     group = file.read_row_group(number, use_threads=False)

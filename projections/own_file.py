@@ -213,7 +213,7 @@ def _run(file: Path, code: CodeType) -> ModuleType:
     module.__file__ = str(file)
     sys.modules[module.__name__] = module
     try:
-        exec(code, module.__dict__)  # noqa: S102 - the analyst's file is the analyst's own program
+        exec(code, module.__dict__)  # noqa: S102 - the analyst's own program  # nosec B102
     except (Exception, SystemExit) as exc:
         frames = [each for each in traceback.extract_tb(exc.__traceback__) if each.filename == str(file)]
         line = frames[-1].lineno if frames else 1

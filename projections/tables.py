@@ -109,7 +109,7 @@ class Table(Struct, frozen=True, dict=True):
         names: dict[str, Any] = {
             f"rule{index}": column.merge.rule for index, column in columns if column.merge
         }
-        exec(source, names)  # noqa: S102 - see above
+        exec(source, names)  # noqa: S102 - see above  # nosec B102
         fold: Callable[[Groups, Iterable[Row]], None] = names["fold"]
         return fold
 

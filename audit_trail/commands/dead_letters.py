@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from audit_trail import components
-from audit_trail.commands.terminal import Unrecorded, out, plain, visible
+from audit_trail.commands.terminal import Unrecorded, out, plain, quoted, visible
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
@@ -46,7 +46,7 @@ def list_dead_letters(
             received,
             place,
             letter.reason.value,
-            letter.field,
+            quoted(letter.field) if letter.field else "",
             letter.message,
             state.value,
         )
@@ -83,17 +83,17 @@ def show_dead_letter(
             said = f"only the beginning of {letter.value_cut.size} bytes is kept"
             typer.echo(f"audit-trail: {said}", err=True)
         return
-    decided = f"{state} by {by}: {reason}" if by else state.value
+    decided = f"{state} by {quoted(by)}: {quoted(reason)}" if by else state.value
     for name, text in {
         "id": letter.id,
         "received": letter.received_at.isoformat(),
-        "topic": letter.topic,
+        "topic": quoted(letter.topic),
         "partition": letter.partition,
         "offset": letter.offset,
         **_batch(letter),
         "timestamp": letter.timestamp.isoformat() if letter.timestamp else "",
         "reason": letter.reason.value,
-        "field": letter.field,
+        "field": quoted(letter.field) if letter.field else "",
         "message": letter.message,
         "state": decided,
         "key": letter.key,

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from audit_trail import components
-from audit_trail.commands.terminal import Unrecorded, moment
+from audit_trail.commands.terminal import NOT_PROVEN, Unrecorded, moment, quoted
 from audit_trail.settings import load
 from domain.errors import ConfigurationError, Reason, RejectedError
 
@@ -47,6 +47,7 @@ def evidence(
     written is put on record, through Kafka.
     """
     from audit_trail.recording import CommandRecord
+    from audit_trail.trust import trusted_keys
     from event_store.evidence.kit import write_kit
     from event_store.evidence.storage import require_free
     from projections.read_models import ReadModels
@@ -64,6 +65,7 @@ def evidence(
         raise RejectedError(Reason.INVALID_FIELD, "the range ends before it begins", field="--to")
     require_free(out, force=force)
     settings = load()
+    keys, told = trusted_keys(settings)
     with (
         closing(components.reader_database(settings)) as database,
         Console(stderr=True).status("Writing the evidence kit"),  # shows on a terminal alone
@@ -80,11 +82,17 @@ def evidence(
             program=f"audit-trail {version('audit-trail')}",
             at=datetime.now(UTC),
             force=force,
+            trusted=keys,
         )
     typer.echo(f"{written.events} events, complete up to position {chosen.as_of_position}, in {out}")
-    typer.echo(f"signed tree of {written.head.size} events of {written.head.origin}")
-    typer.echo(f"cosigned by {', '.join(written.cosigned_by) or 'nobody'}")
+    typer.echo(f"signed tree of {written.head.size} events of {quoted(written.head.origin)}")
+    typer.echo(f"cosigned by {', '.join(map(quoted, written.cosigned_by)) or 'nobody'}")
     typer.echo(f"SHA-256 of manifest.json: {written.manifest_digest}")
+    if not told:
+        typer.echo(
+            "The public key was taken from the database itself: set AUDIT_TRAIL_LOG_VKEYS to the one that you keep"
+        )
+        raise typer.Exit(NOT_PROVEN)
 
 
 def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) -> Selection:

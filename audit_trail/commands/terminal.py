@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
@@ -23,6 +25,9 @@ Unrecorded = Annotated[
 ]
 """Of commands that show what is in the trail."""
 
+NOT_PROVEN = 4
+"""The exit code when everything agrees, but only by keys that come from what was checked."""
+_WORD = re.compile(r"[A-Za-z0-9_./+@\[\]-]+")
 _SHOWN = 200
 """Characters of one cell. A field's name can be as long as its sender likes."""
 
@@ -35,6 +40,14 @@ def plain(text: str) -> Text:
 def visible(text: str) -> str:
     """`text` with what is no printable character written as an escape."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def quoted(text: str) -> str:
+    """A text that others chose: as it is when it is one plain word, else as a JSON string.
+
+    So it can't pass for the field, the column or the line that comes after it.
+    """
+    return text if _WORD.fullmatch(text) else visible(json.dumps(text, ensure_ascii=False))
 
 
 def moment(option: str, text: str) -> datetime:

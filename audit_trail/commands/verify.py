@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit_trail.commands.terminal import out
+from audit_trail.commands.terminal import NOT_PROVEN, out, visible
 from audit_trail.settings import load
 
 _SHOWN = 20
@@ -40,7 +40,10 @@ def verify(
         int, typer.Option(min=0, max=64, help="Processes that read and hash; 0 is one for each processor.")
     ] = 0,
 ) -> None:
-    """Recompute the log from its rows and compare it with everything signed. Reads only; exits 1 at a finding."""
+    """Recompute the log from its rows and compare it with everything signed. Reads only.
+
+    Exits 1 at a finding, and 4 when nothing is wrong but the public key came from the database itself.
+    """
     from audit_trail import trust
     from event_store.database import READER
     from event_store.verify.run import verify as run
@@ -67,7 +70,7 @@ def verify(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     for finding in report.findings[:_SHOWN]:
-        out.print(str(finding), markup=False, highlight=False, soft_wrap=True)
+        out.print(visible(str(finding)), markup=False, highlight=False, soft_wrap=True)
     if report.findings:
         more = len(report.findings) - _SHOWN
         out.print(
@@ -83,3 +86,4 @@ def verify(
             "The public key was taken from the database itself. Give the one that you keep: --vkey",
             highlight=False,
         )
+        raise typer.Exit(NOT_PROVEN)

@@ -49,13 +49,23 @@ def _may_pass(status: os.stat_result, account: Account) -> bool:
 
 
 def give(folder: Path, account: Account) -> None:
-    """Make `account` the owner of a folder and all that is in it. Raises ConfigurationError when that is refused."""
+    """Make `account` the owner of a folder and all that is in it. Raises ConfigurationError when that is refused.
+
+    A file with a second name is refused: an earlier owner of the folder could have linked a file of root's into it.
+    """
     try:
-        os.chown(folder, account.uid, account.gid)
-        for parent, folders, files in os.walk(folder):
-            for name in (*folders, *files):
-                os.chown(Path(parent, name), account.uid, account.gid, follow_symlinks=False)
+        for _, _, files, descriptor in os.fwalk(folder):
+            os.chown(descriptor, account.uid, account.gid)
+            for name in files:
+                _give_file(name, descriptor, folder, account)
     except OSError as exc:
         raise ConfigurationError(
             f"{folder} can't be given to the account {account.name}: {exc}. Run Audit Trail as a user other than root."
         ) from exc
+
+
+def _give_file(name: str, parent: int, folder: Path, account: Account) -> None:
+    state = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if stat.S_ISREG(state.st_mode) and state.st_nlink > 1:
+        raise ConfigurationError(f"{name} in {folder} is a hard link to another file: remove it")
+    os.chown(name, account.uid, account.gid, dir_fd=parent, follow_symlinks=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-from io import TextIOWrapper
+from contextlib import ExitStack
 from pathlib import Path
 
 from domain.errors import ConfigurationError
+from event_store.folders import Folder
+
+PASSABLE = 0o711
+"""Of the folders that we make: other accounts may pass through, but not list. What was there stays as it is."""
 
 
 class ServerFolder:
@@ -17,34 +20,38 @@ class ServerFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self._lock: TextIOWrapper | None = None
+        self._held = ExitStack()
 
     def acquire(self) -> None:
-        """Create the folder when absent, and hold it. Raises ConfigurationError when another supervisor does."""
-        _create(self.path)
-        lock = (self.path / "lock").open("w")
+        """Create the folder when absent, and hold it.
+
+        Raises ConfigurationError when another supervisor does, or when others may write to it.
+        """
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with ExitStack() as holding:
+                folder = holding.enter_context(Folder.make(self.path, PASSABLE))
+                folder.require_own()
+                holding.enter_context(folder.locked("lock", wait=False))
+                self._held = holding.pop_all()
         except BlockingIOError as exc:
-            lock.close()
             raise ConfigurationError(
                 f"{self.path} is in use by another Audit Trail; stop that, or name another data folder"
             ) from exc
-        self._lock = lock
+        except OSError as exc:
+            raise ConfigurationError(f"the data folder {self.path} can't be used: {exc.strerror}") from exc
 
     def release(self) -> None:
         """Let others have it."""
-        if self._lock:
-            self._lock.close()
-            self._lock = None
+        self._held.close()
 
 
-def _create(folder: Path) -> None:
-    """What we create ourselves other accounts may pass through, but not list; what was there stays as it is."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+def write_file(path: Path, text: str, permissions: int = 0o644) -> None:
+    """Write a file of a server's folder as a whole. Whatever has its name, no link is followed.
+
+    Raises `ConfigurationError`.
+    """
     try:
-        for each in reversed(missing):
-            each.mkdir(exist_ok=True)
-            each.chmod(0o711)
+        with Folder.open(path.parent) as folder:
+            folder.replace(path.name, text.encode(), permissions)
     except OSError as exc:
-        raise ConfigurationError(f"the data folder {folder} can't be created: {exc}") from exc
+        raise ConfigurationError(f"{path} can't be written: {exc.strerror}") from exc

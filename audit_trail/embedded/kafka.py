@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 from audit_trail.embedded import orphans
 from audit_trail.embedded.broker import LOOPBACK, await_answer, check_free, free_ports
-from audit_trail.embedded.folder import ServerFolder
+from audit_trail.embedded.folder import ServerFolder, write_file
 from audit_trail.embedded.java import Availability, availability, fetch_jars, java
 from audit_trail.embedded.process import GuardedProcess
 from domain.errors import ConfigurationError
@@ -135,9 +135,8 @@ class ApacheKafka:
 
     def _run(self, classpath: str) -> None:
         self._choose_ports()
-        self._properties.write_text(
-            "".join(f"{name}={value}\n" for name, value in self._all_settings().items())
-        )
+        lines = (f"{name}={value}\n" for name, value in self._all_settings().items())
+        write_file(self._properties, "".join(lines))
         if not (self._data / "meta.properties").exists():
             self._format(classpath)
         self._process = GuardedProcess(

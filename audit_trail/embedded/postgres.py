@@ -17,7 +17,7 @@ from psycopg2 import sql
 from audit_trail.embedded import cluster, orphans
 from audit_trail.embedded.accounts import barrier, unprivileged_account
 from audit_trail.embedded.binaries import programs
-from audit_trail.embedded.folder import ServerFolder
+from audit_trail.embedded.folder import ServerFolder, write_file
 from audit_trail.embedded.process import Account, GuardedProcess
 from audit_trail.embedded.sockets import SocketFolder
 from domain.errors import ConfigurationError, UnavailableError
@@ -152,9 +152,7 @@ class EmbeddedPostgres:
         self._write("pg_hba.conf", trust)
 
     def _write(self, name: str, text: str) -> None:
-        path = self.data_dir / name
-        path.write_text(text)
-        path.chmod(0o644)
+        write_file(self.data_dir / name, text)
 
     def _run(self, binaries: Path, account: Account | None) -> None:
         files = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}

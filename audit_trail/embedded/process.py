@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 from audit_trail.embedded import guard
 from domain.errors import ConfigurationError
+from event_store.folders import Folder
 
 GUARD = Path(guard.__file__)
 GUARD_MARGIN = (
@@ -175,4 +176,6 @@ class GuardedProcess:
 
 def _open_log(path: Path) -> BinaryIO:
     """For its owner alone: what a server logs may say more than others should read."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
+    with Folder.open(path.parent) as folder:
+        opened: BinaryIO = folder.open_file(path.name, "ab")
+        return opened

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from audit_trail.embedded.accounts import barrier, give
+from audit_trail.embedded.folder import write_file
 from audit_trail.embedded.process import Account
 from domain.errors import ConfigurationError
+from event_store.folders import Folder, read_file
 
 PREFIX = "audit-trail-"
 PATH_LIMIT = (
     85  # bytes; the kernel allows 107 (sun_path in unix(7)), and PostgreSQL adds "/.s.PGSQL.5432.lock"
 )
 RANDOM_PART = 8  # characters that mkdtemp adds
+_MOST_BYTES = 4096
 
 
 class SocketFolder:
@@ -44,7 +48,7 @@ class SocketFolder:
             self._path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent(account)))
         else:
             self._path.mkdir(mode=0o700)
-        self._record.write_text(str(self._path))
+        write_file(self._record, str(self._path))
         if account:
             give(self._path, account)
 
@@ -65,9 +69,14 @@ class SocketFolder:
 
 def remove_left_behind(record: Path) -> None:
     """Remove the folder that a killed run recorded. Only what is certainly ours: someone may have edited the record."""
-    folder = Path(record.read_text()) if record.exists() else Path()
-    if folder.name.startswith(PREFIX) and folder.is_dir() and not folder.is_symlink():
-        for entry in folder.glob(".s.PGSQL.*"):
-            entry.unlink(missing_ok=True)
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    try:
+        path = Path(read_file(record, _MOST_BYTES).decode())
+    except (OSError, ConfigurationError, UnicodeDecodeError):
+        return
+    if not path.name.startswith(PREFIX):
+        return
+    with suppress(OSError, ConfigurationError), Folder.open(path, follow=False) as folder:
+        for name in folder.names():
+            if name.startswith(".s.PGSQL."):
+                folder.remove(name)
+        path.rmdir()  # refused by the system when it is not empty

@@ -71,15 +71,24 @@ class _Signed:
 
 
 def write_kit(
-    database: Database, selection: Selection, out: Path, *, program: str, at: datetime, force: bool = False
+    database: Database,
+    selection: Selection,
+    out: Path,
+    *,
+    program: str,
+    at: datetime,
+    force: bool = False,
+    trusted: Sequence[VerifierKey] = (),
 ) -> Written:
     """Write the kit of `selection`, which is not empty, to the folder or zip `out`.
+
+    The head has to be signed by one of `trusted`; without any, the database's own word is taken for the log's keys.
 
     Raises `ConfigurationError` when `out` is there already (see `storage.new_kit`), and `LogInconsistentError` when an
     event is not what the signed tree says.
     """
     with database.transaction(read_only=True) as connection:
-        signed = _signed(connection, selection.positions[-1])
+        signed = _signed(connection, selection.positions[-1], trusted)
         gaps = stored_gaps(connection, selection.as_of_position)
     with new_kit(out, at, force=force) as store, _Writing(store, out.parent) as writing:
         for chunk in _chunks(database, selection.positions):
@@ -194,7 +203,7 @@ def _lines(keys: Sequence[VerifierKey]) -> bytes:
     return "".join(f"{key.encode()}\n" for key in keys).encode()
 
 
-def _signed(connection: Connection, last: int) -> _Signed:
+def _signed(connection: Connection, last: int, trusted: Sequence[VerifierKey]) -> _Signed:
     """The head that the whole kit stands on: the newest cosigned one that covers `last`, else the newest."""
     stored = head_covering(connection, last)
     if stored is None or stored.size <= last:
@@ -203,7 +212,7 @@ def _signed(connection: Connection, last: int) -> _Signed:
         )
     keys = stored_keys(connection)
     try:
-        head, _ = open_head(stored.checkpoint, keys)
+        head, _ = open_head(stored.checkpoint, trusted or keys)
     except ProofError as exc:
         raise LogInconsistentError(f"the signed head of size {stored.size} does not verify: {exc}") from exc
     return _Signed(head, stored.checkpoint, keys, _witnesses(connection, stored))

@@ -10,8 +10,15 @@ import json
 import re
 from typing import Any
 
-ORDERS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
-"""Characters that no text shows and that can turn its order around."""
+ORDERS = re.compile(
+    "[\0-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Characters that no text shows, and those that turn its order around. Written down here, and not asked of Python's
+Unicode tables: each release of Python has others, and every one has to make the same report.
+"""
+PLAIN = re.compile("[A-Za-z_][A-Za-z0-9_.-]*")
+"""Names of fields that need no quotes."""
 REPORT_END = "</main></body></html>\n"
 STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;color:#111;margin:2em auto;max-width:60em;padding:0 1em}"
@@ -28,18 +35,20 @@ LABELS = {
     "outcome_reason": "Reason of outcome", "client": "From", "session": "Session", "source": "Reported by",
 }  # fmt: skip
 """The fields that come first, and what the report calls them."""
+OURS = {*LABELS.values(), "Stream"}
+"""What the report itself calls its rows: a field of that name is shown in quotes."""
 
 
 def report_head(manifest: dict[str, Any]) -> str:
     """The beginning of report.html: what was chosen, and what it is checked against."""
     head = manifest["tree_head"]
-    rows = [("Selection", shown(manifest["selection"])), ("Events", str(manifest["events"]))]
+    rows = [("Selection", shown(manifest["selection"])), ("Events", digits(manifest["events"]))]
     rows += [
-        ("Complete up to position", str(manifest["as_of_position"])),
+        ("Complete up to position", digits(manifest["as_of_position"])),
         ("Records lost before", shown(manifest["recording_gaps"]) or "none on record"),
-        ("Made at", manifest["created_at"]),
+        ("Made at", shown(manifest["created_at"])),
     ]
-    rows += [("Made by", manifest["program"]), ("Log", head["origin"])]
+    rows += [("Made by", shown(manifest["program"])), ("Log", shown(head["origin"]))]
     rows += [("Signed tree", f"{head['size']} events, root hash {head['root_hash']}")]
     rows += [("Cosigned by", shown(head["cosigned_by"]) or "nobody")]
     return (
@@ -52,36 +61,70 @@ def report_head(manifest: dict[str, Any]) -> str:
 
 def report_event(line: bytes) -> str:
     """The section of report.html that shows a line of events.ndjson, every field of it."""
-    record = json.loads(line, parse_int=str, parse_float=str)
+    record = json.loads(line, parse_int=Number, parse_float=Number)
     event = {"outcome": "success", **record["event"], "recorded_at": record["recorded_at"]}
     order = [*(name for name in LABELS if name in event), *(name for name in event if name not in LABELS)]
-    rows = [(LABELS.get(name, name), shown(event[name])) for name in order]
-    rows += [("stream", f"{record['stream']} at {record['stream_position']}, format {record['format']}")]
-    title = f"{record['position']}: {event['type']}"
+    rows = [(LABELS.get(name) or field(name), shown(event[name])) for name in order]
+    rows += [("Stream", f"{record['stream']} at {record['stream_position']}, format {record['format']}")]
+    title = f"{record['position']}: {shown(event['type'])}"
     return f"<section><h2>{visible(title)}</h2>\n{table(rows)}</section>\n"
 
 
+class Number(str):
+    """A number as it is written: unlike texts, it is shown without quotes."""
+
+    __slots__ = ()
+
+
 def shown(value: Any) -> str:
-    """JSON as text for people: an object as its fields, a list with one line for each item."""
+    """JSON as text for people: an object as its fields, a list with one line for each item.
+
+    Every text is in quotes, so that none can pass for another field or another line: ``name: "Ann, id: u9"``.
+    """
     pieces: list[str] = []
-    collect(value, pieces)
+    collect(value, pieces, inside=False)
     return "".join(pieces)
 
 
-def collect(value: Any, pieces: list[str]) -> None:
-    """Add the same in pieces: what is nested deeply is put together once, and not again at each level."""
+def collect(value: Any, pieces: list[str], *, inside: bool) -> None:
+    """Add the same in pieces, so that what is nested deeply is put together once, and not again at each level.
+
+    `inside` an object, brackets say where a value ends.
+    """
     if isinstance(value, dict):
+        pieces.append("{" if inside else "")
         for index, (name, item) in enumerate(value.items()):
-            pieces.append(f"{', ' if index else ''}{name}: ")
-            collect(item, pieces)
+            pieces.append(f"{', ' if index else ''}{field(name)}: ")
+            collect(item, pieces, inside=True)
+        pieces.append("}" if inside else "")
     elif isinstance(value, list):
+        pieces.append("[" if inside else "")
         for index, item in enumerate(value):
-            pieces.append("\n" if index else "")
-            collect(item, pieces)
-    elif value is None or value is True or value is False:
-        pieces.append({None: "", True: "yes", False: "no"}[value])
+            pieces.append((", " if inside else "\n") if index else "")
+            collect(item, pieces, inside=inside)
+        pieces.append("]" if inside else "")
+    elif value is None:
+        pieces.append("null" if inside else "")
+    elif isinstance(value, bool):
+        pieces.append("yes" if value else "no")
     else:
-        pieces.append(value)
+        pieces.append(str(value) if isinstance(value, Number) else quoted(value))
+
+
+def digits(value: Any) -> str:
+    """A number that the manifest keeps as a text."""
+    return str(value) if re.fullmatch("[0-9]+", str(value)) else shown(value)
+
+
+def field(name: str) -> str:
+    """The name of a field, in quotes when it could be taken for more than one."""
+    return name if PLAIN.fullmatch(name) and name not in OURS else quoted(name)
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, on one line. A backslash in it is doubled, so that `visible` can write escapes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def table(rows: list[tuple[str, str]]) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
+import secrets
+import stat
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Protocol
 
 from domain.errors import ConfigurationError
+from event_store.folders import Folder
 
 _CHUNK = 1 << 20
 _MARKS = ("manifest.json", "SHA256SUMS", "verify.py")
@@ -28,13 +28,16 @@ class Store(Protocol):
 
 
 class _Folder:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Folder, open: ExitStack) -> None:
+        self._folder = folder
+        self._open = open
+        self._inside: dict[str, Folder] = {"": folder}
 
     def add(self, name: str, source: IO[bytes]) -> str:
-        target = self._path / name
-        target.parent.mkdir(mode=0o700, exist_ok=True)
-        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        where, _, file_name = name.rpartition("/")
+        if where not in self._inside:
+            self._inside[where] = self._open.enter_context(self._folder.subfolder(where))
+        with self._inside[where].open_file(file_name, "xb") as file:
             return _copy(source, file)
 
 
@@ -65,46 +68,66 @@ def new_kit(out: Path, at: datetime, *, force: bool) -> Iterator[Store]:
     """A store that becomes `out` at the end, or leaves nothing when something is raised.
 
     A path that ends in .zip is a zip with one folder in it. `force` replaces a file, or a folder that is a kit; no
-    other folder is ever removed. Raises `ConfigurationError` when the path can't be written.
+    other folder is ever removed. Raises `ConfigurationError` when the path can't be written, or when anyone may replace
+    files in its folder.
     """
-    require_free(out, force=force)
-    with _translated(out), tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as working:
-        part = Path(working) / "kit"
-        if out.suffix.lower() == ".zip":
-            with (
-                os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file,
-                zipfile.ZipFile(file, "w") as archive,
-            ):
-                yield _Zip(archive, out.stem or "evidence", at)
-            _publish_file(part, out, force=force)
-        else:
-            part.mkdir(mode=0o700)
-            yield _Folder(part)
-            if force and out.exists():
-                shutil.move(out, Path(working) / "replaced")
-            part.rename(out)
+    with _translated(out), _opened(out) as around:
+        _require_free(out, around, force=force)
+        working_name = f".{out.name}.{secrets.token_hex(8)}"
+        try:
+            with around.subfolder(working_name) as working, ExitStack() as inside:
+                if _is_zip(out):
+                    with working.open_file("kit", "xb") as file, zipfile.ZipFile(file, "w") as archive:
+                        yield _Zip(archive, out.stem or "evidence", at)
+                else:
+                    yield _Folder(inside.enter_context(working.subfolder("kit")), inside)
+                _publish(out, around, working, force=force)
+        finally:
+            around.remove_folder(working_name)
 
 
 def require_free(out: Path, *, force: bool) -> None:
     """Raise `ConfigurationError` when `out` is there and may not be replaced, or its folder is not there."""
+    with _translated(out), _opened(out) as around:
+        _require_free(out, around, force=force)
+
+
+@contextmanager
+def _opened(out: Path) -> Iterator[Folder]:
     if not out.name or not out.parent.is_dir():
         raise ConfigurationError(f"{out}: there is no folder {out.parent} to write it to")
-    if not os.path.lexists(out):
+    with Folder.open(out.parent) as around:
+        yield around
+
+
+def _require_free(out: Path, around: Folder, *, force: bool) -> None:
+    state = around.state(out.name)
+    if state is None:
         return
     if not force:
         raise ConfigurationError(f"{out} is there already: choose another path, or add --force")
-    is_zip = out.suffix.lower() == ".zip"
-    if out.is_symlink() or is_zip != out.is_file():
+    if stat.S_IFMT(state.st_mode) != (stat.S_IFREG if _is_zip(out) else stat.S_IFDIR):
         raise ConfigurationError(f"{out} is there already and is something else: it is not replaced")
-    if not is_zip and not all((out / mark).is_file() for mark in _MARKS):
-        raise ConfigurationError(f"{out} is a folder and no evidence kit: it is not replaced")
+    if not _is_zip(out):
+        with Folder.open(out, follow=False) as folder:
+            if not all(folder.has_file(mark) for mark in _MARKS):
+                raise ConfigurationError(f"{out} is a folder and no evidence kit: it is not replaced")
 
 
-def _publish_file(part: Path, out: Path, *, force: bool) -> None:
-    if force:
-        part.replace(out)
+def _publish(out: Path, around: Folder, working: Folder, *, force: bool) -> None:
+    _require_free(out, around, force=force)
+    if not _is_zip(out):
+        if around.state(out.name) is not None:
+            around.rename(out.name, "replaced", working)
+        working.rename("kit", out.name, around)
+    elif force:
+        working.rename("kit", out.name, around)
     else:
-        os.link(part, out)  # unlike a rename, it never replaces what came in the meantime
+        working.link("kit", out.name, around)  # unlike a rename, it never replaces what came in the meantime
+
+
+def _is_zip(out: Path) -> bool:
+    return out.suffix.lower() == ".zip"
 
 
 @contextmanager

@@ -7,8 +7,11 @@ KIT is the folder or the .zip; without it, the folder that this file is in. Take
 who run the log, or from your own notes of an earlier day, never from the kit alone: whoever makes up a kit can put a
 key of their own into it. Whoever makes up a kit can make up this program too: best run a copy of it that you trust.
 
-It needs Python 3.9 or later, the package `cryptography` and report.py beside it, and it writes nothing. It ends with 0
-when everything holds, and with 1 and the name of the first bad file when something does not.
+It needs Python 3.9 or later, the package `cryptography` and report.py beside it, and it writes nothing. Exit codes:
+0  everything holds, by a public key that you gave with --vkey
+1  something does not hold; the first bad file is named
+2  the command line is wrong
+4  the kit agrees with itself, but no --vkey was given: that proves nothing about who made it
 
 Formats: signed notes, tree heads, cosignatures and proofs are those of https://c2sp.org (signed-note, tlog-checkpoint,
 tlog-cosignature, tlog-proof); the tree's hashes are those of RFC 6962, section 2.1.
@@ -46,6 +49,7 @@ ENTRY = re.compile(
     rb"audit-trail-entry/1\n(?P<position>0|[1-9][0-9]{0,18})\n(?P<event_id>[0-9a-f]{32})\n(?P<recorded>0|[1-9][0-9]{0,18})\n"
     rb"(?P<stream>[0-9a-f]{32})\n(?P<stream_position>0|[1-9][0-9]{0,18})\n(?P<format>[1-9][0-9]{0,18})\n(?P<digest>[0-9a-f]{64})\n"
 )
+NOT_PROVEN = 4  # the exit code when the keys are those that the kit brings
 LINE = re.compile(rb'\{"position":([0-9]{1,19}),')
 LIMITS = {"manifest.json": 64 << 20, "SHA256SUMS": 64 << 20, "bodies": 256 << 20}
 MOST_SIGNATURES = 100
@@ -60,7 +64,7 @@ class Bad(Exception):  # noqa: N818 - it is what is printed
     """Something in `file` does not hold."""
 
     def __init__(self, file: str, what: str) -> None:
-        super().__init__(f"{file}: {what}")
+        super().__init__(f"{quoted(file)}: {what}")
 
 
 class Key(NamedTuple):
@@ -234,7 +238,7 @@ def check_head(file: str, note: bytes, keys: list[Key], witnesses: list[Key]) ->
         at = signed_by(key, file, text, found) if key.algorithm == COSIGNATURE else None
         if at is None:
             raise Bad(file, f"the witness {key.name} has not cosigned it")
-        say(f"cosigned by {key.name} at {EPOCH + timedelta(seconds=at):%Y-%m-%d %H:%M:%S} UTC")
+        say(f"cosigned by {quoted(key.name)} at {EPOCH + timedelta(seconds=at):%Y-%m-%d %H:%M:%S} UTC")
     lines = text.decode("utf-8", "replace").split("\n")
     if len(lines) != 4 or not re.fullmatch("0|[1-9][0-9]{0,18}", lines[1]):
         raise Bad(file, "it is no tree head")
@@ -356,6 +360,11 @@ def expect(report: IO[bytes], text: str) -> None:
         raise Bad("report.html", "it shows something else than the events and the manifest")
 
 
+def quoted(text: str) -> str:
+    """A name out of a kit: in quotes, unless it can be taken for nothing else."""
+    return text if re.fullmatch("[A-Za-z0-9_./+-]+", text) else json.dumps(text)
+
+
 def say(text: str) -> None:
     """A line for the inspector; names out of a kit can't give orders to the terminal."""
     sys.stdout.write("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text) + "\n")
@@ -391,13 +400,18 @@ def main() -> None:
     except UNREADABLE as exc:
         say(f"BAD: {given.kit}: it can't be read as a kit: {exc!r}")
         sys.exit(1)
-    say(f"OK: {count} events are in the log {head.origin}, in its tree of {head.size} events that was signed")
+    result = "OK" if given.vkey else "NOT PROVEN"
+    say(
+        f"{result}: {count} events are in the log {quoted(head.origin)},"
+        f" in its tree of {head.size} events that was signed"
+    )
+    if cosigned and not given.witness:
+        say("WARNING: the witnesses' keys are those that the kit brings: give --witness.")
     if not given.vkey:
         say(
             "WARNING: checked with the keys that the kit brings. That proves nothing about who made it: give --vkey."
         )
-    if cosigned and not given.witness:
-        say("WARNING: the witnesses' keys are those that the kit brings: give --witness.")
+        sys.exit(NOT_PROVEN)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from domain.errors import UnavailableError
+from event_store.folders import Folder
 from event_store.heads import MOST_HEAD_BYTES, StoredHead
+
+_NEWEST = "checkpoint"
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_PUBLIC_FILE, _PUBLIC_FOLDER = 0o644, 0o755
+"""Heads hold nothing that is secret."""
 
 
 class HeadFolder:
-    """A folder, best on a disk that the database's administrators can't write to."""
+    """A folder, best on a disk that the database's administrators can't write to. No link in it is followed."""
 
     name = "folder"
 
@@ -21,38 +26,35 @@ class HeadFolder:
 
     def published(self) -> Sequence[bytes]:
         """The newest one, and the last one of the newest day, should `checkpoint` have been put back."""
+        if not self._folder.exists():
+            return []
         try:
-            newest = [self._folder / "checkpoint", *sorted(self._folder.glob("*-*-*/*.checkpoint"))[-1:]]
-            return [_beginning(file) for file in newest if file.is_file()]
+            with Folder.open(self._folder, follow=False) as folder:
+                newest = [folder.read(_NEWEST, MOST_HEAD_BYTES)] if folder.has_file(_NEWEST) else []
+                return [*newest, *_last(folder)]
         except OSError as exc:
             raise UnavailableError(f"the folder of heads can't be read: {exc.strerror}") from exc
 
     def publish(self, head: StoredHead) -> None:
-        """Write both files, each as a whole or not at all."""
-        day = self._folder / f"{head.signed_at:%Y-%m-%d}"
+        """Write both files, each as a whole or not at all.
+
+        Raises `ConfigurationError` when a link, or another thing that is no ordinary file, stands in the way.
+        """
         try:
-            day.mkdir(parents=True, exist_ok=True)
-            _replace(day / f"{head.size:020d}.checkpoint", head.checkpoint)
-            _replace(self._folder / "checkpoint", head.checkpoint)
+            with Folder.make(self._folder, _PUBLIC_FOLDER) as folder:
+                with folder.subfolder(f"{head.signed_at:%Y-%m-%d}", _PUBLIC_FOLDER) as day:
+                    day.replace(f"{head.size:020d}.{_NEWEST}", head.checkpoint, _PUBLIC_FILE)
+                folder.replace(_NEWEST, head.checkpoint, _PUBLIC_FILE)
         except OSError as exc:
             raise UnavailableError(f"the folder of heads can't be written: {exc.strerror}") from exc
 
 
-def _beginning(file: Path) -> bytes:
-    """No head is longer, and what is cut does not verify."""
-    with file.open("rb") as opened:
-        return opened.read(MOST_HEAD_BYTES)
-
-
-def _replace(file: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".")
-    try:
-        with os.fdopen(descriptor, "wb") as temporary:
-            temporary.write(data)
-            temporary.flush()
-            os.fchmod(temporary.fileno(), 0o644)  # heads hold nothing that is secret
-            os.fsync(temporary.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _last(folder: Folder) -> Iterator[bytes]:
+    for name in reversed([name for name in folder.names() if _DAY.fullmatch(name)]):
+        with folder.subfolder(name) as day:
+            heads = [
+                each for each in day.names() if each.endswith(f".{_NEWEST}") and not each.startswith(".")
+            ]
+            if heads:
+                yield day.read(heads[-1], MOST_HEAD_BYTES)
+                return

@@ -42,7 +42,7 @@ class Worker:
         """The result of a task; what the worker raised is raised here."""
         self._send(task)
         try:
-            answer = pickle.load(self._process.stdout)  # type: ignore[arg-type]  # noqa: S301 - our own child's
+            answer = pickle.load(self._process.stdout)  # type: ignore[arg-type]  # noqa: S301 - our own child's  # nosec B301
         except (EOFError, pickle.UnpicklingError) as exc:
             raise UnavailableError("a process that verifies has ended by itself; run it again") from exc
         if isinstance(answer, AuditTrailError):
@@ -68,11 +68,11 @@ def main() -> None:
     """Answer tasks until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    start: Start = pickle.load(source)  # noqa: S301 - the parent's
+    start: Start = pickle.load(source)  # noqa: S301 - the parent's  # nosec B301
     database = Database(start.url, start.role, size=1, application_name=APPLICATION)
     while True:
         try:
-            task: Task = pickle.load(source)  # noqa: S301
+            task: Task = pickle.load(source)  # noqa: S301 - the parent's  # nosec B301
         except EOFError:
             return
         pickle.dump(_answer(database, task, start.keys), sink)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import html
+import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -20,11 +24,13 @@ import psycopg2
 import pytest
 
 from domain.body import BodyFormat, beside
+from domain.errors import ConfigurationError
 from domain.event import Actor, AuditEvent, Patient, Source
 from domain.recording_gap import Cause, Decision, RecordingGap
 from event_store.append import NewEvent, OffsetAdvance, append
 from event_store.database import GUARD, INGEST, Database
 from event_store.evidence.kit import grouped
+from event_store.evidence.storage import new_kit
 from event_store.gaps import Move, append_gaps
 from event_store.heads import add_cosignature, newest_head
 from event_store.streams import open_kafka_stream
@@ -349,7 +355,8 @@ def test_a_key_of_somebody_else_or_a_witness_that_did_not_sign_is_no_proof(kit: 
     said = good(kit, "--vkey", other, "--vkey", VKEY)
     assert "WARNING" in said  # the witness's key is the kit's own
     alone = check(kit / "verify.py")
-    assert (alone.returncode, "proves nothing about who made it" in alone.stdout) == (0, True)
+    assert (alone.returncode, "proves nothing about who made it" in alone.stdout) == (4, True)
+    assert "OK:" not in alone.stdout
     digest = hashlib.sha256((kit / "manifest.json").read_bytes()).hexdigest()
     good(kit, "--vkey", VKEY, "--manifest", digest)
     assert "manifest.json" in bad(kit, "--vkey", VKEY, "--manifest", "0" * 64)
@@ -544,3 +551,108 @@ def test_many_events_go_through_page_by_page(projected_url: str, tmp_path: Path)
     small = made(projected_url, tmp_path / "small", "--patient", "17", "--to", "2026-03-01T08:01:00Z")
     assert "OK: 1100 events" in good(kit, by=small)
     assert "cosigned by" not in good(small)
+
+
+def test_a_kit_is_not_written_through_what_was_planted(tmp_path: Path) -> None:
+    at = datetime.now(UTC)
+    victim, shared = tmp_path / "victim", tmp_path / "shared"
+    victim.mkdir()
+    shared.mkdir()
+    for mark in ("manifest.json", "SHA256SUMS", "verify.py"):
+        (victim / mark).write_text("mine")
+
+    def refused(out: Path, *, force: bool = True) -> None:
+        with pytest.raises(ConfigurationError), new_kit(out, at, force=force) as store:
+            store.add("manifest.json", io.BytesIO(b"ours"))
+        assert {each.read_text() for each in victim.iterdir()} == {"mine"}
+        assert len(list(victim.iterdir())) == 3
+
+    for name in ("kit", "kit.zip"):
+        for planted in (victim, victim / "manifest.json", victim / "nowhere"):
+            (shared / name).symlink_to(planted)
+            refused(shared / name)
+            refused(shared / name, force=False)
+            (shared / name).unlink()
+        os.mkfifo(shared / name)
+        refused(shared / name)
+        (shared / name).unlink()
+    (shared / "kit").mkdir()
+    for each in list(victim.iterdir()):
+        (shared / "kit" / each.name).symlink_to(each)
+    refused(shared / "kit")
+    shutil.rmtree(shared / "kit")
+    shared.chmod(0o777)
+    refused(shared / "kit")
+    assert list(shared.iterdir()) == []
+    shared.chmod(0o1777)
+    for name in ("kit", "kit.zip"):
+        with new_kit(shared / name, at, force=False) as store:
+            store.add("keys/log.vkey", io.BytesIO(b"ours"))
+    assert (shared / "kit" / "keys" / "log.vkey").read_bytes() == b"ours"
+    assert sorted(each.name for each in shared.iterdir()) == ["kit", "kit.zip"]
+
+
+def test_a_kit_that_only_the_databases_own_keys_vouch_for_has_an_exit_code_of_its_own(
+    trail_url: str, tmp_path: Path
+) -> None:
+    def evidence(out: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        asked = ("evidence", "--patient", "17", "--out", tmp_path / out)
+        told = {"database_url": trail_url, "reads_unrecorded": "flag", "log_key": ""}
+        return programs.run(*asked, settings=told | settings)
+
+    alone = evidence("alone")
+    assert (alone.returncode, "taken from the database itself" in alone.stdout) == (4, True), alone.stderr
+    good(tmp_path / "alone")
+    assert evidence("told", log_vkeys=VKEY).returncode == 0
+    other = SigningKey.generate("audit-trail.test/log").verifier.encode()
+    assert evidence("other", log_vkeys=other).returncode == 3
+    assert not (tmp_path / "other").exists()
+
+
+def test_no_text_of_an_event_can_pass_for_another_field_or_line(migrated_url: str, tmp_path: Path) -> None:
+    hidden = "a\u200bb\u2066c\u00add\ufe0fe\U000e0041f\x1b[2Jg\u2028h"
+    record(
+        migrated_url,
+        [
+            read(1, "17", actor=Actor(id="eve", name="Ann, id: u9"), reason="none\nOutcome: success"),
+            read(2, "17", actor=Actor(id="eve", name='Ann", id: "u9'), reason="none\\nOutcome"),
+            read(3, "17", actor=Actor(id="eve", name=hidden), reason="=HYPERLINK(1)|[a](b)<i>"),
+        ],
+    )
+    kit = made(migrated_url, tmp_path / "kit", "--patient", "17")
+    assert "OK: 3 events" in good(kit)
+    page = html.unescape((kit / "report.html").read_text("utf-8"))
+    assert 'name: "Ann, id: u9"' in page
+    assert 'name: "Ann\\", id: \\"u9"' in page
+    assert '"none\\nOutcome: success"' in page
+    assert '"none\\\\nOutcome"' in page
+    assert '"=HYPERLINK(1)|[a](b)<i>"' in page
+    assert 'name: "a\\u200bb\\u2066c\\xadd\\ufe0fe\\U000e0041f\\x1b[2Jg\\u2028h"' in page
+    assert "\nOutcome: success" not in page
+
+
+def test_a_kit_is_not_read_through_links_and_no_name_in_it_can_pass_for_a_result(
+    kit: Path, tmp_path: Path
+) -> None:
+    for plant in (
+        lambda file: file.symlink_to("/etc/passwd"),
+        lambda file: file.symlink_to(kit / "nowhere"),
+        lambda file: file.symlink_to(kit / "bodies"),
+        os.mkfifo,
+    ):
+        forged = shutil.copytree(kit, tmp_path / "forged")
+        (forged / "bodies/2").unlink()
+        plant(forged / "bodies/2")
+        assert bad(forged, by=kit) == "BAD: bodies/2: it is no regular file\n"
+        shutil.rmtree(forged)
+    forged = shutil.copytree(kit, tmp_path / "forged")
+    (forged / "x\nOK: 4 events are in the log \u202e").touch()
+    assert '"x\\nOK: 4 events are in the log \\u202e"' in bad(forged, by=kit)
+    packed = tmp_path / "packed.zip"
+    for name in ("../bodies/2", "/etc/passwd", "kit/../../evil"):
+        with zipfile.ZipFile(packed, "w") as archive:
+            for file in files(kit):
+                archive.write(file, f"kit/{file.relative_to(kit).as_posix()}")
+            archive.writestr(name, "evil")
+        bad(packed, by=kit)
+        assert not (tmp_path / "evil").exists()

@@ -18,6 +18,7 @@ import pytest
 
 from audit_trail.commands.export import export
 from audit_trail.exporting import export_to_file
+from domain.errors import ConfigurationError
 from projections.export import ExportRequest, Exports, Format
 from projections.export_manifest import RENAMED
 from projections.filters import GROUPS, EventFilter
@@ -270,3 +271,76 @@ def test_what_was_written_after_the_last_state_is_written_again(
     outcome = export_to_file(exports, request, file, resume=True)
     assert (outcome.went_on, outcome.manifest.rows) == (900, 2000)
     assert positions(file) == list(range(2000))
+
+
+def test_an_export_follows_no_link_and_removes_nothing_that_it_did_not_make(
+    trail: Trail, tmp_path: Path
+) -> None:
+    """In a folder of many users, anybody can make what has the name of an export's file or folder."""
+    trail.given(an_event())
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "state.json").write_text("mine")
+    (victim / "data").write_text("mine")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    file, partial = shared / "events.csv", shared / "events.csv.partial"
+    exports, request = Exports(trail.reader), ExportRequest(format=Format.CSV)
+
+    def refused(says: str, *, resume: bool = False, force: bool = False) -> None:
+        before = sorted(path.name for path in shared.rglob("*"))
+        with pytest.raises(ConfigurationError, match=says):
+            export_to_file(exports, request, file, resume=resume, force=force)
+        assert sorted(path.name for path in shared.rglob("*")) == before
+        assert [path.read_text() for path in sorted(victim.iterdir())] == ["mine", "mine"]
+
+    for planted in (victim, victim / "data", victim / "nowhere"):
+        partial.symlink_to(planted)
+        refused("cut off" if planted == victim else "it is a link")
+        for resume, force in ((False, True), (True, False), (True, True)):
+            refused("it is a link", resume=resume, force=force)
+        partial.unlink()
+    os.mkfifo(partial)
+    refused("it is a pipe", force=True)
+    partial.unlink()
+    partial.mkdir()
+    for name in ("data", "state.json", "lock", "manifest.json", "part-000000.parquet"):
+        (partial / name).symlink_to(victim / "data")
+        refused("it is a link", force=True)
+        (partial / name).unlink()
+    (partial / "lock").hardlink_to(victim / "data")
+    refused("hard link", force=True)
+    (partial / "lock").unlink()
+    (partial / "thesis.txt").write_text("mine")
+    refused("no export made", force=True)
+    (partial / "thesis.txt").unlink()
+    for name in ("events.csv", "events.csv.manifest.json"):
+        for planted in (victim, victim / "data", victim / "nowhere"):
+            (shared / name).symlink_to(planted)
+            refused("it is a link", force=True)
+            (shared / name).unlink()
+    shared.chmod(0o777)
+    refused("anyone may replace files")
+    shared.chmod(0o1777)
+    (partial / "data").hardlink_to(victim / "data")  # the second name goes, and the file stays
+    export_to_file(exports, request, file, force=True)
+    assert [path.read_text() for path in sorted(victim.iterdir())] == ["mine", "mine"]
+
+
+def test_an_export_whose_folder_is_swapped_in_its_middle_changes_nothing_else(
+    trail: Trail, tmp_path: Path
+) -> None:
+    trail.given(an_event())
+    file, partial, victim = tmp_path / "events.csv", tmp_path / "events.csv.partial", tmp_path / "victim"
+    victim.mkdir()
+    (victim / "data").write_text("mine")
+
+    def swap(_: int) -> None:
+        partial.rename(tmp_path / "moved")
+        partial.symlink_to(victim)
+
+    with pytest.raises(OSError, match=r"events\.csv\.partial"):  # the link is no folder to remove
+        export_to_file(Exports(trail.reader), ExportRequest(format=Format.CSV), file, progress=swap)
+    assert (victim / "data").read_text() == "mine"
+    assert list(victim.iterdir()) == [victim / "data"]
+    assert manifest_of(file)["rows"] == 1

@@ -21,12 +21,14 @@ from msgspec import Meta, Struct
 from domain.access.principal import Principal, Role
 from domain.errors import ConfigurationError, UnauthenticatedError
 from domain.event import ActorKind, Identifier
-from event_store.files import read_limited
+from event_store.folders import read_file
 
 log = structlog.get_logger(__name__)
 
 _TOKEN = re.compile(r"at_([a-z0-9]{4,32})_([A-Za-z0-9_-]{43})")
 _INVALID = "invalid_token"
+_MOST_BYTES = 16 << 20
+"""Of the file: some ten thousand tokens."""
 
 Some = Annotated[tuple[Identifier, ...], Meta(min_length=1)]
 """One or more, or not said at all: whether an empty list is everything or nothing is not for a reader to guess."""
@@ -77,7 +79,7 @@ _MOST_BYTES = 16 << 20
 def read_tokens(path: Path) -> dict[str, ApiToken]:
     """The tokens of a file by their ids. Raises `ConfigurationError` that names the entry and the field."""
     try:
-        document = tomllib.loads(read_limited(path, _MOST_BYTES).decode())
+        document = tomllib.loads(read_file(path, _MOST_BYTES).decode())
         entries = msgspec.convert(document, _File, strict=False).token
     except OSError as exc:
         raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc

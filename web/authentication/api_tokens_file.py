@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import secrets
 import string
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from domain.errors import ConfigurationError, Reason, RejectedError
+from event_store.folders import Folder
 from web.authentication.api_tokens import ApiToken, digest, read_tokens
 
 _ID_LETTERS = string.ascii_lowercase + string.digits
@@ -32,42 +31,33 @@ def add_token(path: Path, make: Callable[[str, str], ApiToken]) -> str:
         raise RejectedError(Reason.INVALID_FIELD, str(exc)) from exc
     except UnicodeError as exc:
         raise RejectedError(Reason.INVALID_ENCODING, "names are UTF-8") from exc
-    with _held(path):
+    with _held(path) as folder:
         known = read_tokens(path) if path.exists() else {}
-        _write(path, {**known, id: entry})
+        _write(folder, path.name, {**known, id: entry})
     return f"at_{id}_{secret}"
 
 
 def remove_token(path: Path, id: str) -> None:
     """Take one out. Raises `RejectedError` when there is none of the id."""
-    with _held(path):
+    with _held(path) as folder:
         known = read_tokens(path)
         if id not in known:
             raise RejectedError(Reason.INVALID_FIELD, "no token has this id; see `tokens list`", field="id")
-        _write(path, {name: entry for name, entry in known.items() if name != id})
+        _write(folder, path.name, {name: entry for name, entry in known.items() if name != id})
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Two who change the file at once come one after the other."""
+def _held(path: Path) -> Iterator[Folder]:
+    """The file's folder. Two processes that change the file at once come one after the other."""
     try:
-        with path.with_name(f".{path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        with Folder.open(path.parent) as folder, folder.locked(f".{path.name}.lock", wait=True):
+            yield folder
     except OSError as exc:
         raise ConfigurationError(f"{path} can't be written: {exc.strerror}") from exc
 
 
-def _write(path: Path, entries: Mapping[str, ApiToken]) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-    ) as file:
-        file.write(_HEAD + "".join(map(_entry, entries.values())))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+def _write(folder: Folder, name: str, entries: Mapping[str, ApiToken]) -> None:
+    folder.replace(name, (_HEAD + "".join(map(_entry, entries.values()))).encode())
 
 
 def _entry(entry: ApiToken) -> str:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from domain.errors import ConfigurationError, UnavailableError
 from domain.json_reading import decoder_of
-from event_store.files import read_limited
+from event_store.folders import read_file
 
 log = structlog.get_logger(__name__)
 
@@ -134,7 +134,7 @@ class FileKeys:
             state = self._path.stat()
             changed = (state.st_mtime_ns, state.st_size, state.st_ino)
             if changed != self._changed:
-                self._keys = parse_key_set(read_limited(self._path, MOST_BYTES))
+                self._keys = parse_key_set(read_file(self._path, MOST_BYTES))
                 self._changed = changed
         except (OSError, ValueError) as exc:
             raise ConfigurationError(f"{self._path} is no readable JWK Set") from exc

@@ -1,0 +1,47 @@
+-- The logins of the parts, one for each, and the rights that `audit-trail migrate` needs. Run by a superuser, in the
+-- database of Audit Trail; safe to run again, also to change passwords. docker/roles.sh gives the passwords.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('audit_trail.roles'));
+    -- The rights. `migrate` would make these roles too; made here, the owner of the database need not have made them.
+    FOREACH name IN ARRAY ARRAY[
+        'audit_trail_ingest', 'audit_trail_projector', 'audit_trail_reader', 'audit_trail_guard', 'audit_trail_analyst',
+        'audit_trail_batch'
+    ] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+        END IF;
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['trail_owner', 'trail_ingest', 'trail_project', 'trail_serve', 'trail_guard'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I', name);
+        END IF;
+        EXECUTE format('ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS', name);
+    END LOOP;
+    -- The owner gives each projection of an analyst a role of its own, within audit_trail_analyst.
+    ALTER ROLE trail_owner CREATEROLE;
+    GRANT audit_trail_ingest, audit_trail_projector, audit_trail_reader, audit_trail_guard, audit_trail_analyst,
+        audit_trail_batch TO trail_owner WITH ADMIN OPTION;
+    GRANT audit_trail_ingest TO trail_ingest;
+    GRANT audit_trail_projector TO trail_project;
+    GRANT audit_trail_reader TO trail_serve;
+    GRANT audit_trail_guard TO trail_guard;
+    EXECUTE format('ALTER DATABASE %I OWNER TO trail_owner', current_database());
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO audit_trail_ingest, audit_trail_projector, audit_trail_reader,'
+        ' audit_trail_guard, audit_trail_analyst', current_database()
+    );
+END $$;
+
+-- A password stands in no log, even when a statement fails.
+SET log_statement = 'none';
+SET log_min_error_statement = 'panic';
+SET password_encryption = 'scram-sha-256';
+ALTER ROLE trail_owner PASSWORD :'owner_password';
+ALTER ROLE trail_ingest PASSWORD :'ingest_password';
+ALTER ROLE trail_project PASSWORD :'project_password';
+ALTER ROLE trail_serve PASSWORD :'serve_password';
+ALTER ROLE trail_guard PASSWORD :'guard_password';

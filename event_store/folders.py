@@ -1,0 +1,246 @@
+"""Files in folders that others may also write to: no planted link, pipe or device is followed, read or replaced.
+
+A `Folder` is an open descriptor, and every name is used relative to it. So the folder that was checked is the folder
+that is used, even when somebody renames it or puts a link in its place in between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from domain.errors import ConfigurationError
+from event_store.paths import limited, locate, opened, require, require_own
+
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+
+
+class Folder:
+    """An open folder. Close it, or use it with `with`.
+
+    All methods raise `OSError` when the system refuses, and `ConfigurationError` when a name is not what it should be.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        """See `open` and `subfolder`; `path` is for messages."""
+        self.path = path
+        self.descriptor = descriptor
+
+    @classmethod
+    def open(cls, path: Path, *, follow: bool = True) -> Self:
+        """The folder at `path`. Unless `follow`, `path` itself must not be a link.
+
+        Raises `ConfigurationError` when anyone on the machine may rename and remove files in it.
+        """
+        parent, name = locate(path, follow=follow)
+        try:
+            require(path, os.stat(name, dir_fd=parent, follow_symlinks=False), stat.S_IFDIR)
+            folder = cls(path, os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent))
+        finally:
+            os.close(parent)
+        try:
+            folder._require_protected()
+        except BaseException:
+            folder.close()
+            raise
+        return folder
+
+    @classmethod
+    def make(cls, path: Path, mode: int = PRIVATE_FOLDER) -> Self:
+        """The folder at `path`, made with `mode` when it is missing; missing parents too. `path` is never a link."""
+        missing = []
+        while not os.path.lexists(path):
+            missing.append(path.name)
+            path = path.parent
+        folder = cls.open(path, follow=bool(missing))
+        for name in reversed(missing):
+            with folder:
+                inner = folder._enter(name, mode)
+            folder = inner
+        return folder
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def names(self) -> list[str]:
+        """What is in it, in order."""
+        return sorted(os.listdir(self.descriptor))  # noqa: PTH208 - a descriptor has no Path
+
+    def state(self, name: str) -> os.stat_result | None:
+        """What a name stands for, links included, or None."""
+        try:
+            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def has_file(self, name: str) -> bool:
+        """Whether there is an ordinary file. Raises `ConfigurationError` when there is something else."""
+        state = self.state(name)
+        if state is not None:
+            require(self.path / name, state, stat.S_IFREG)
+        return state is not None
+
+    def subfolder(self, name: str, mode: int = PRIVATE_FOLDER) -> Self:
+        """The folder `name` in this one, made when it is missing. Nobody else may write to it."""
+        inner = self._enter(name, mode)
+        try:
+            inner.require_own()
+        except BaseException:
+            inner.close()
+            raise
+        return inner
+
+    def require_own(self) -> None:
+        """Raise `ConfigurationError` when another user than root and this one may write to this folder."""
+        state = os.fstat(self.descriptor)
+        if state.st_uid not in {0, os.geteuid()}:
+            raise ConfigurationError(f"{self.path} belongs to somebody else: name another folder")
+        if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ConfigurationError(f"others may write to {self.path}: chmod go-w {self.path}")
+
+    def _enter(self, name: str, mode: int) -> Self:
+        path = self.path / name
+        try:
+            os.mkdir(name, PRIVATE_FOLDER, dir_fd=self.descriptor)
+            made = True
+        except FileExistsError:
+            made = False
+        require(path, os.stat(name, dir_fd=self.descriptor, follow_symlinks=False), stat.S_IFDIR)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        inner = type(self)(path, os.open(name, flags, dir_fd=self.descriptor))
+        if made:
+            os.fchmod(inner.descriptor, mode)  # what the umask would take away is not taken
+        return inner
+
+    def read(self, name: str, limit: int) -> bytes:
+        """An ordinary file of at most `limit` bytes."""
+        with self.open_file(name, "rb") as file:
+            return limited(self.path / name, file, limit)
+
+    def open_file(self, name: str, mode: str, permissions: int = PRIVATE_FILE) -> Any:
+        """An ordinary file: ``rb``, ``xb`` (must be missing), ``ab`` or ``wb`` (made when missing).
+
+        A file that is written to must be this user's, under no other name: what a hard link adds here would change
+        another file.
+        """
+        flags = {
+            "rb": os.O_RDONLY,
+            "xb": os.O_RDWR | os.O_CREAT | os.O_EXCL,
+            "ab": os.O_RDWR | os.O_CREAT | os.O_APPEND,
+            "wb": os.O_RDWR | os.O_CREAT,
+        }[mode]
+        path = self.path / name
+        descriptor = opened(path, name, flags, permissions, self.descriptor)
+        try:
+            if mode in {"ab", "wb"}:
+                require_own(path, os.fstat(descriptor))
+            if mode == "wb":
+                os.ftruncate(descriptor, 0)
+            return os.fdopen(descriptor, {"xb": "w+b", "wb": "w+b", "ab": "a+b"}.get(mode, mode))
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def replace(self, name: str, data: bytes, permissions: int = PRIVATE_FILE) -> None:
+        """Write a file as a whole or not at all, on the disk before this returns. An older one of that name goes."""
+        draft = f".{name}.{secrets.token_hex(8)}"
+        self.has_file(name)
+        try:
+            with self.open_file(draft, "xb", permissions) as file:
+                os.fchmod(file.fileno(), permissions)
+                file.write(data)
+                settle(file)
+            self.rename(draft, name)
+        except BaseException:
+            self.remove(draft)
+            raise
+
+    def rename(self, old: str, new: str, target: Folder | None = None) -> None:
+        """Rename within this folder, or into `target`. What has the new name is replaced, and never followed."""
+        into = (target or self).descriptor
+        os.rename(old, new, src_dir_fd=self.descriptor, dst_dir_fd=into)
+
+    def link(self, old: str, new: str, target: Folder) -> None:
+        """Give a file a second name in `target`. Unlike a rename, it replaces nothing."""
+        os.link(old, new, src_dir_fd=self.descriptor, dst_dir_fd=target.descriptor, follow_symlinks=False)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or the link itself; nothing when there is none."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.descriptor)
+
+    def remove_empty(self, name: str) -> None:
+        """Remove an empty folder; nothing when there is none."""
+        with suppress(FileNotFoundError):
+            os.rmdir(name, dir_fd=self.descriptor)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder and all that is in it. A link inside is removed, and what it points to is not touched."""
+        shutil.rmtree(name, dir_fd=self.descriptor)
+
+    def settle(self) -> None:
+        """The names in this folder are on the disk when this returns."""
+        os.fsync(self.descriptor)
+
+    @contextmanager
+    def locked(self, name: str, *, wait: bool) -> Iterator[None]:
+        """Hold the lock file `name`. Unless `wait`, raises `BlockingIOError` when another process holds it."""
+        with self.open_file(name, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+
+    def _require_protected(self) -> None:
+        mode = os.fstat(self.descriptor).st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise ConfigurationError(
+                f"anyone may replace files in {self.path}: chmod o-w {self.path}, or name another folder"
+            )
+
+
+def read_file(path: Path, limit: int, *, closed_to: int = stat.S_IWOTH) -> bytes:
+    """A file that the settings or the command line name, of at most `limit` bytes.
+
+    Links are followed when root, this user, or the owner of their folder made them: containers mount secrets as links.
+    Raises `ConfigurationError` for a pipe, a device, a file that is too large, or one with a permission of `closed_to`;
+    and `OSError`.
+    """
+    parent, name = locate(path, follow=True)
+    try:
+        descriptor = opened(path, name, os.O_RDONLY, 0, parent)
+    finally:
+        os.close(parent)
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_mode & closed_to:
+            fix = "chmod 600" if closed_to & stat.S_IROTH else "chmod o-w"
+            raise ConfigurationError(f"{path} is open to others: {fix} {path}")
+        return limited(path, file, limit)
+
+
+def create_file(path: Path, data: bytes, permissions: int = PRIVATE_FILE) -> None:
+    """Make a new file. Raises `FileExistsError` when the name is taken, by a dangling link too."""
+    with Folder.open(path.parent) as folder, folder.open_file(path.name, "xb", permissions) as file:
+        file.write(data)
+        settle(file)
+
+
+def settle(file: Any) -> None:
+    """What was written is on the disk when this returns."""
+    file.flush()
+    os.fsync(file.fileno())

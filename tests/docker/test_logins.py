@@ -1,0 +1,137 @@
+"""The logins of docker/roles.sql, on a new PostgreSQL: each part does its work, and no more."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2 import errors
+
+from audit_trail.embedded.broker import Broker
+from audit_trail.embedded.postgres import EmbeddedPostgres
+from tests.audit_trail.programs import eventually, fetch, run, running
+
+SQL = (Path(__file__).parents[2] / "docker" / "roles.sql").read_text()
+ROLES = {
+    "ingest": "audit_trail_ingest",
+    "project": "audit_trail_projector",
+    "serve": "audit_trail_reader",
+    "guard": "audit_trail_guard",
+}
+PARTS = tuple(ROLES)
+EVENT = {
+    "event_id": "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a0f",
+    "type": "record.read",
+    "occurred_at": "2026-03-01T08:15:30Z",
+    "source": {"service": "patient-service"},
+    "actor": {"id": "d.example"},
+    "patients": [{"id": "17"}],
+    "resources": [{"type": "Observation", "id": "o-3"}],
+}
+
+
+@pytest.fixture
+def server(server_folder: Path) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(server_folder / "postgres", settings={"fsync": "off"}) as server:
+        yield server
+
+
+def url_of(server: EmbeddedPostgres, login: str) -> str:
+    return server.url_for("audit_trail").replace("postgres@", f"trail_{login}@")
+
+
+def make_roles(server: EmbeddedPostgres) -> None:
+    """As psql does it, which writes a variable as :'name'."""
+    names = re.findall(r":'(\w+)'", SQL)
+    statement = re.sub(r":'(\w+)'", r"%(\1)s", SQL.replace("%I", "%%I"))
+    with (
+        closing(psycopg2.connect(server.url_for("audit_trail"))) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement, {name: f"{name} it's" for name in names})
+
+
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        return list(cursor.fetchall())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
+    server: EmbeddedPostgres, broker: Broker, topic: str, tmp_path: Path
+) -> None:
+    for _ in range(2):  # safe to run again
+        make_roles(server)
+    described = rows(
+        server.url_for("audit_trail"),
+        "SELECT rolname, rolsuper OR rolreplication OR rolbypassrls OR rolcreatedb, rolcreaterole,"
+        " (SELECT passwd LIKE 'SCRAM-SHA-256$%' FROM pg_shadow WHERE usename = rolname)"
+        " FROM pg_roles WHERE rolname LIKE 'trail%' ORDER BY rolname",
+    )
+    logins = ("guard", "ingest", "owner", "project", "serve")
+    assert described == [(f"trail_{each}", False, each == "owner", True) for each in logins]
+
+    migrated = run("migrate", settings={"database_url": url_of(server, "owner")})
+    assert migrated.returncode == 0, migrated.stderr
+    again = run("migrate", settings={"database_url": url_of(server, "owner")})
+    assert again.stdout == "the database is up to date\n", again.stderr
+
+    port = free_port()
+    common = {
+        "kafka_bootstrap_servers": broker.bootstrap_servers,
+        "kafka_topics": topic,
+        "kafka_assignment": "static",
+        "kafka_create_topics": "true",
+        "heads_topic": f"{topic}-heads",
+        "http_port": str(port),
+        "heads_folder": str(tmp_path / "heads"),
+    }
+    settings = {part: common | {"database_url": url_of(server, part)} for part in PARTS}
+    folders = {part: tmp_path / part for part in PARTS}
+    for folder in folders.values():
+        folder.mkdir()
+    with (
+        running(folders["ingest"], "ingest", settings=settings["ingest"]),
+        running(folders["project"], "project", settings=settings["project"]),
+        running(folders["serve"], "serve", settings=settings["serve"]),
+        running(folders["guard"], "guard", settings=settings["guard"]),
+    ):
+        url = f"http://127.0.0.1:{port}"
+        assert eventually(lambda: fetch(f"{url}/readyz")[0] == 200, 120), logs(folders)
+        status, answer = fetch(f"{url}/v1/events", EVENT)
+        assert status in {200, 201, 202}, answer
+        query = {"query": '{ events(first: 5, filter: {patient: "17"}) { nodes { eventId } } }'}
+        assert eventually(lambda: "0193a2a5" in str(fetch(f"{url}/graphql", query)[1]), 120), logs(folders)
+        assert eventually((tmp_path / "heads" / "checkpoint").exists, 120), logs(folders)
+        for part in PARTS:
+            health = run("health", part, settings=settings[part])
+            assert (health.returncode, health.stdout) == (0, "ok\n"), health.stderr
+    stopped = run("health", "serve", settings=settings["serve"])
+    assert (stopped.returncode, "not ready" in stopped.stderr) == (75, True)
+
+    for part in PARTS:  # no login has the rights of another part's role, or may change an event
+        others = [other for other in PARTS if other != part]
+        for other in others:
+            with pytest.raises(errors.InsufficientPrivilege):
+                rows(url_of(server, part), f"SET ROLE {ROLES[other]}")
+        with pytest.raises(errors.InsufficientPrivilege):
+            rows(url_of(server, part), "DELETE FROM audit_trail.event RETURNING position")
+
+
+def logs(folders: dict[str, Path]) -> str:
+    return "\n".join(
+        f"{part}: {(folder / f'{part}.log').read_text()[-2000:]}" for part, folder in folders.items()
+    )

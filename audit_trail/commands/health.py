@@ -37,7 +37,7 @@ def health(
     if part == "serve":
         url = f"http://127.0.0.1:{settings.http_port}/readyz"
         try:
-            urllib.request.urlopen(url, timeout=_SECONDS).close()  # nosec B310 - our own address
+            urllib.request.urlopen(url, timeout=_SECONDS).close()  # our own address  # nosec B310
         except (urllib.error.URLError, OSError) as exc:
             raise UnavailableError(f"the API is not ready at port {settings.http_port}") from exc
     typer.echo("ok")

@@ -27,9 +27,9 @@ def trail(projected_url: str) -> Iterator[Trail]:
 
 
 @pytest.fixture
-def settings(migrated_url: str, broker: Broker, topic: str) -> Settings:
+def settings(projected_url: str, broker: Broker, topic: str) -> Settings:
     return {
-        "database_url": migrated_url,
+        "database_url": projected_url,
         "kafka_bootstrap_servers": broker.bootstrap_servers,
         "kafka_topics": topic,
     }

@@ -84,7 +84,7 @@ class Folder:
         return sorted(os.listdir(self.descriptor))  # noqa: PTH208 - a descriptor has no Path
 
     def state(self, name: str) -> os.stat_result | None:
-        """What a name stands for, links included, or None."""
+        """The status of what has this name (a link itself, not its target), or None."""
         try:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
@@ -126,7 +126,7 @@ class Folder:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
         inner = type(self)(path, os.open(name, flags, dir_fd=self.descriptor))
         if made:
-            os.fchmod(inner.descriptor, mode)  # what the umask would take away is not taken
+            os.fchmod(inner.descriptor, mode)  # not reduced by the umask
         return inner
 
     def read(self, name: str, limit: int) -> bytes:

@@ -139,7 +139,7 @@ class FencedError(AuditTrailError):
 
 
 class LogInconsistentError(AuditTrailError):
-    """Stop: the log contradicts itself, or Kafka lost unread records. Nothing is written until an operator has looked."""
+    """Stop: the log contradicts itself, or Kafka lost unread records. Nothing is written before an operator decides."""
 
 
 class EventAlteredError(LogInconsistentError):

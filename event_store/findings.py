@@ -108,7 +108,7 @@ def page_of_findings(
 
 
 def unreported(connection: Connection, quiet_seconds: float) -> list[StoredFinding]:
-    """Findings to publish to the trail now: one of each kind, and none within `quiet_seconds` of the last of its kind."""
+    """Findings to publish to the trail now: one of each kind, none within `quiet_seconds` of the last of its kind."""
     return _rows(connection, "unreported", quiet=quiet_seconds)
 
 

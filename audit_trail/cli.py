@@ -259,7 +259,7 @@ def publish(
     A file may have 64 MiB, and all files together 256 MiB.
     """
     from audit_trail.files import MOST_BYTES, messages_of
-    from event_store.files import read_limited
+    from event_store.folders import read_input
     from ingest.publishing import Message, Publisher
 
     settings = load()
@@ -267,7 +267,7 @@ def publish(
     values: list[bytes] = []
     left = 4 * MOST_BYTES
     for file in files:
-        for value in [read_limited(file, MOST_BYTES)] if raw else messages_of(file):
+        for value in [read_input(file, MOST_BYTES)] if raw else messages_of(file):
             values.append(value)
             left -= len(value)
             if left < 0:

@@ -9,7 +9,7 @@ import msgspec
 
 from domain.errors import InvalidEventError, Reason, RejectedError
 from domain.validation import read_json
-from event_store.files import read_limited
+from event_store.folders import read_input
 
 
 class _Entry(msgspec.Struct):
@@ -32,7 +32,7 @@ def messages_of(path: Path) -> Iterator[bytes]:
     `ConfigurationError` when the file is larger than `MOST_BYTES`.
     """
     try:
-        data = read_limited(path, MOST_BYTES)
+        data = read_input(path, MOST_BYTES)
     except OSError as exc:
         raise InvalidEventError(
             Reason.INVALID_ENCODING, f"can't be read: {exc.strerror}", field=str(path)

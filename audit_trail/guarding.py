@@ -15,7 +15,7 @@ from domain.validation import encode_event
 from ingest.publishing import Message, Publisher
 
 _NICENESS = 10
-"""Verification is never in a hurry: ingest and queries go before."""
+"""Ingest and queries have priority over verification."""
 
 
 def guard(settings: Settings, monitor: Monitor, on_stop: Callable[[Callable[[], None]], None]) -> None:

@@ -1,11 +1,11 @@
 """The last resort: a process that was told to stop ends within a bound, whatever hangs.
 
-Python runs a signal's handler in the main thread, between two of its instructions: never, while that thread waits for a
-server that does not answer. What Python does at once, in the middle of any wait, is to write the signal's number to a
-descriptor. A thread reads it there, and ends the process when it has not ended by itself in time.
+Python runs a signal's handler in the main thread, between two instructions: never while that thread waits for a server
+that does not answer. But Python writes the signal's number to a descriptor at once, even in the middle of a wait. A
+thread reads it there, and ends the process if it has not ended by itself in time.
 
-That loses nothing: what was acknowledged is stored, and everything else is one transaction that is repeated. A command
-that is interrupted keeps what it says that it keeps after `kill -9`.
+Nothing is lost: what was acknowledged is stored, and everything else is one transaction that is repeated. An
+interrupted command keeps the same as after `kill -9`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class _Watching:
-    """What `install` has begun."""
+    """What `install` has started."""
 
     thread: threading.Thread | None = None
     writing = -1
@@ -99,7 +99,7 @@ def _end(number: int, why: str) -> None:
 
 def _report(why: str) -> None:
     _log.error(
-        "ended_by_force: %s: ending without waiting for the work in hand, of which nothing is kept; still running: %s",
+        "ended_by_force: %s: ending without waiting for the current work, of which nothing is kept; still running: %s",
         why,
         "; ".join(stacks()),
     )
@@ -107,7 +107,7 @@ def _report(why: str) -> None:
 
 
 def stacks() -> list[str]:
-    """What each thread does: its name and its innermost functions, without any value."""
+    """What each thread is doing: its name and its innermost functions, without any value."""
     frames = sys._current_frames()
     found = []
     for thread in threading.enumerate():

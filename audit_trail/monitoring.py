@@ -32,7 +32,7 @@ REQUEST_SECONDS = 5.0
 """From the connection to the last byte of its answer."""
 _MAX_HEAD = 8 * 1024
 _MAX_CONNECTIONS = 16
-"""At once. The oldest gives way to a new one: whoever holds connections open keeps nobody out."""
+"""At once. The oldest is closed for a new one, so that clients that hold connections open keep nobody out."""
 
 
 class _Answer(NamedTuple):
@@ -42,7 +42,7 @@ class _Answer(NamedTuple):
 
 
 class Monitor:
-    """What is told. Until `watch` is called, the process is starting and not ready."""
+    """What the server answers. Until `watch` is called, the process is starting and not ready."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
@@ -50,7 +50,7 @@ class Monitor:
         self._state: State = lambda: "ready"
 
     def watch(self, readiness: Readiness, state: State = lambda: "ready") -> None:
-        """From now on ask these."""
+        """Take readiness and state from these functions from now on."""
         self._readiness, self._state = readiness, state
 
     def answer(self, path: str, accept: str) -> _Answer:

@@ -121,6 +121,9 @@ def command_page() -> str:
     root = get_command(app)
     kinds = {
         0: ["done"],
+        1: [
+            "`verify`, `projections verify`, `projections rebuild`: something is wrong; the output lists it."
+        ],
         NOT_PROVEN: [_NOT_PROVEN],
         130: ["interrupted"],
     }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 from audit_trail.components import ingest_settings
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import INGEST, Database
-from event_store.files import read_limited
+from event_store.folders import read_file, read_input
 from event_store.heads import MOST_HEAD_BYTES, newest_head
 from event_store.nodes import StoredTree
 from event_store.publication.destination import Destination
@@ -23,6 +24,9 @@ from event_store.tlog.tree_heads import open_head
 from event_store.verify.run import KeptHead, verify
 from ingest.head_topic import HeadTopic
 from ingest.publishing import Publisher
+
+MOST_KEPT_BYTES = 1 << 30
+"""Of all heads that are compared in one verification: a head a minute for some years."""
 
 
 def key_text(settings: Settings) -> str:
@@ -121,16 +125,35 @@ def published_heads(settings: Settings, keys: Sequence[VerifierKey]) -> list[Kep
     return heads
 
 
-def kept_heads(places: Sequence[Path]) -> list[KeptHead]:
-    """The signed heads in files, and in all files of folders. Raises `ConfigurationError` when one can't be read."""
+def kept_heads(places: Sequence[Path], most_bytes: int = MOST_KEPT_BYTES) -> list[KeptHead]:
+    """The signed heads in files, and in all files of folders.
+
+    Raises `ConfigurationError` when one can't be read, when a folder holds something that is no ordinary file, and when
+    the files have more than `most_bytes` together.
+    """
     heads = []
+    left = most_bytes
     for place in places:
-        files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
-        if not files:
-            raise ConfigurationError(f"there is no signed head in {place}: is its disk there?")
-        for file in files:
+        for file, read in _head_files(place):
             try:
-                heads.append(KeptHead(read_limited(file, MOST_HEAD_BYTES), str(file)))
+                note = read(file, MOST_HEAD_BYTES)
             except OSError as exc:
                 raise ConfigurationError(f"{file} can't be read: {exc.strerror}") from exc
+            left -= len(note)
+            if left < 0:
+                raise ConfigurationError(
+                    f"the signed heads have more than {most_bytes} bytes together: give --tree-head fewer of them"
+                )
+            heads.append(KeptHead(note, str(file)))
     return heads
+
+
+def _head_files(place: Path) -> Iterator[tuple[Path, Callable[[Path, int], bytes]]]:
+    """Each file, and how to read it: a pipe may be named, and is not expected in a folder."""
+    if not place.is_dir():
+        yield place, read_input
+        return
+    files = [each for each in sorted(place.rglob("*")) if not each.is_dir()]
+    if not files:
+        raise ConfigurationError(f"there is no signed head in {place}: is its disk there?")
+    yield from ((file, partial(read_file, closed_to=0)) for file in files)

@@ -139,11 +139,11 @@ class FencedError(AuditTrailError):
 
 
 class LogInconsistentError(AuditTrailError):
-    """Stop: what is stored contradicts itself. Nothing is written until an operator has looked."""
+    """Stop: the log contradicts itself, or Kafka lost unread records. Nothing is written before an operator decides."""
 
 
 class EventAlteredError(LogInconsistentError):
-    """Stop: what is stored at a position is not what was sealed there. Clients are told so: it is no defect of ours."""
+    """Stop: the event stored at a position is not the one that was sealed there. Clients get this message too."""
 
     def __init__(self, position: int) -> None:
         super().__init__(

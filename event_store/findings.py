@@ -1,4 +1,4 @@
-"""The guard's findings as they are stored: open until their own cause is gone, or until an operator closes them."""
+"""The guard's findings as they are stored: open until their cause is gone, or until an operator closes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from event_store.database import Connection, only
 from event_store.statements import load
 
 _CHANGING = re.compile(r"\b[0-9a-f]{16,}\b|[0-9]+")
-"""Sizes, positions and hashes in a finding: each event about it makes the log grow, and so the number another."""
+"""Sizes, positions and hashes in a finding. Each event about a finding makes the log grow and changes these numbers."""
 
 
 class Check(StrEnum):
@@ -84,7 +84,7 @@ _SQL = load("event_store", "findings.sql")
 
 
 def without_numbers(what: str) -> str:
-    """`what` with a sign in the place of each number and hash."""
+    """`what` with `#` in place of each number and hash."""
     return _CHANGING.sub("#", what)
 
 
@@ -108,7 +108,7 @@ def page_of_findings(
 
 
 def unreported(connection: Connection, quiet_seconds: float) -> list[StoredFinding]:
-    """Findings that are to be published to the trail now: one of a kind, and none so soon after another of its kind."""
+    """Findings to publish to the trail now: one of each kind, none within `quiet_seconds` of the last of its kind."""
     return _rows(connection, "unreported", quiet=quiet_seconds)
 
 

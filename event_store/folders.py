@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from domain.errors import ConfigurationError
-from event_store.paths import limited, locate, opened, require, require_own
+from event_store.paths import limited, locate, opened, opened_input, require, require_own
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
@@ -84,7 +84,7 @@ class Folder:
         return sorted(os.listdir(self.descriptor))  # noqa: PTH208 - a descriptor has no Path
 
     def state(self, name: str) -> os.stat_result | None:
-        """What a name stands for, links included, or None."""
+        """The status of what has this name (a link itself, not its target), or None."""
         try:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
@@ -126,7 +126,7 @@ class Folder:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
         inner = type(self)(path, os.open(name, flags, dir_fd=self.descriptor))
         if made:
-            os.fchmod(inner.descriptor, mode)  # what the umask would take away is not taken
+            os.fchmod(inner.descriptor, mode)  # not reduced by the umask
         return inner
 
     def read(self, name: str, limit: int) -> bytes:
@@ -215,11 +215,11 @@ class Folder:
 
 
 def read_file(path: Path, limit: int, *, closed_to: int = stat.S_IWOTH) -> bytes:
-    """A file that the settings or the command line name, of at most `limit` bytes.
+    """An ordinary file that the settings or the command line name, of at most `limit` bytes.
 
-    Links are followed when root, this user, or the owner of their folder made them: containers mount secrets as links.
-    Raises `ConfigurationError` for a pipe, a device, a file that is too large, or one with a permission of `closed_to`;
-    and `OSError`.
+    Use it for secrets, for code, and for whatever is read more than once. Links are followed when root, this user, or
+    the owner of their folder made them: containers mount secrets as links. Raises `ConfigurationError` for a pipe, a
+    device, a file that is too large, or one with a permission of `closed_to`; and `OSError`.
     """
     parent, name = locate(path, follow=True)
     try:
@@ -230,6 +230,15 @@ def read_file(path: Path, limit: int, *, closed_to: int = stat.S_IWOTH) -> bytes
         if os.fstat(descriptor).st_mode & closed_to:
             fix = "chmod 600" if closed_to & stat.S_IROTH else "chmod o-w"
             raise ConfigurationError(f"{path} is open to others: {fix} {path}")
+        return limited(path, file, limit)
+
+
+def read_input(path: Path, limit: int) -> bytes:
+    """What a command is given to read once: a file, a pipe or `/dev/stdin`, of at most `limit` bytes.
+
+    Links are followed as by `read_file`. Raises `ConfigurationError` when there is more, and `OSError`.
+    """
+    with os.fdopen(opened_input(path), "rb") as file:
         return limited(path, file, limit)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ _PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 """To go through a folder. With O_PATH, the right to enter it is enough."""
 _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 """Without O_NONBLOCK, opening a pipe would wait for its other end."""
+_INPUTS = frozenset({stat.S_IFREG, stat.S_IFIFO, stat.S_IFCHR})
+_INHERITED = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/([0-9]{1,9})")
+"""Names of what the caller has opened: `< file`, a shell's pipe, or its `<(command)`."""
 _KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFDIR: "a folder",
@@ -47,6 +51,29 @@ def opened(path: Path, name: str, flags: int, permissions: int, parent: int) -> 
     except BaseException:
         os.close(descriptor)
         raise
+    return descriptor
+
+
+def opened_input(path: Path) -> int:
+    """A descriptor of an ordinary file, a pipe or a character device, for a command that reads it once.
+
+    A named pipe is waited for until somebody writes to it. Links are followed as in `locate`.
+    """
+    inherited = _INHERITED.fullmatch(str(path))
+    if inherited:
+        return os.dup(int(inherited[1] or 0))
+    parent, name = locate(path, follow=True)
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NOCTTY, dir_fd=parent)
+    except OSError as exc:
+        exc.filename = str(path)
+        raise
+    finally:
+        os.close(parent)
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    if kind not in _INPUTS:
+        os.close(descriptor)
+        raise ConfigurationError(f"{path} is {_KINDS.get(kind, 'no file')}: name a file")
     return descriptor
 
 

@@ -1,4 +1,4 @@
-"""Errors of an append that one message causes, told from those that pass or that an operator has to mend."""
+"""Tells errors of an append that one message causes from errors that pass or that need an operator."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class _Watchdog:
         self._thread: threading.Thread | None = None
 
     def look_after(self, watch: Watch) -> None:
-        """Begin with `watch`, or go on with it."""
+        """Look after `watch` from now on."""
         with self._lock:
             self._watches.add(watch)
             # After a fork the child has this object, and not its thread.

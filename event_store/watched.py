@@ -63,11 +63,11 @@ class Owner(Protocol):
     """Who looks after a connection."""
 
     def begin(self, connection: WatchedConnection) -> None:
-        """Before it connects."""
+        """Called before the connection is made."""
         ...
 
     def cancel(self, connection: WatchedConnection) -> None:
-        """End what the server does for it, within seconds."""
+        """End the statement that the server runs for it, within seconds."""
         ...
 
 

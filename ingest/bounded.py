@@ -1,4 +1,4 @@
-"""Calls into the Kafka client that come back in bounded time.
+"""Calls into the Kafka client that return in bounded time.
 
 kafka-python waits for its own thread without a time limit (`NetworkSelector.run`). When that thread has died, or does
 not come round, the caller would wait for ever. So each call runs on a thread of ours, which can be left behind.

@@ -36,7 +36,7 @@ _WAIT_MS = 200
 
 
 class Question(NamedTuple):
-    """What to find out of a partition whose next offset to read is `next`.
+    """What to find out about a partition whose next offset to read is `next`.
 
     `leader_epoch` is of the batch before it, -1 when unknown. `holes`: read all that follows, and look for holes.
     """
@@ -100,7 +100,7 @@ class BrokerLog:
         self._leaders = leaders
 
     def describe(self, topic_id: UUID, partition: TopicPartition, question: Question) -> PartitionLog:
-        """What the leader of `partition` has."""
+        """The log that the leader of `partition` has."""
         first = self._offset(partition, _EARLIEST)
         log = PartitionLog(topic_id, first, self._offset(partition, _LATEST))
         try:

@@ -1,4 +1,4 @@
-"""What the broker says of the topics and the group, asked on a connection that shares nothing with the consumer."""
+"""The broker's view of the topics and the group, over a connection that shares nothing with the consumer."""
 
 from __future__ import annotations
 

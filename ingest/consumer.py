@@ -128,7 +128,7 @@ class RecordSource:
         return bool(self._unsettled) and time.monotonic() >= self._settle_at
 
     def refresh(self) -> None:
-        """From time to time: new partitions, topics that appear, go, or were made again."""
+        """Look for new partitions, and for topics that appeared, went, or were made again, when it is time to."""
         if time.monotonic() < self._refresh_at:
             return
         self._refresh_at = time.monotonic() + self._settings.refresh_seconds
@@ -159,7 +159,7 @@ class RecordSource:
             self._subscribe({name: topic.id for name, topic in found.items()})
 
     def poll(self, seconds: float) -> list[Polled]:
-        """What has come, at most `max_poll_records` records; waits up to `seconds` for some."""
+        """The next records, at most `max_poll_records`; waits up to `seconds` for some."""
         self._stopped.try_again(self._consumer)
         records = self._guarded_poll(seconds)
         self._take_changes()
@@ -273,7 +273,7 @@ class RecordSource:
                 self._stopped.stop(self._consumer, unreadable)
 
     def _tell_reading(self) -> None:
-        """Tell the watchdog, and whoever asks for readiness, what is read."""
+        """Update what the watchdog and readiness see of this source."""
         self._health.came_round()
         if time.monotonic() < self._reading_at:
             return
@@ -295,7 +295,7 @@ class RecordSource:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """The client's errors in our words. It goes on after one that `settle` will look into."""
+        """Translate the client's errors. Return normally after an error that `settle` will examine."""
         try:
             yield
         except LogTruncationError as exc:
@@ -391,7 +391,7 @@ class RecordSource:
         self._stopped.reopened(streams)
 
     def _look_at_sizes(self) -> None:
-        """How much of what Kafka keeps is not read, where it keeps so many bytes."""
+        """Measure the unread share of each log that `retention.bytes` limits."""
         limited = self._retention.limited_in_size(self._positions)
         if not limited:
             return

@@ -2,8 +2,8 @@
 
 In a topic that is not compacted, the batches of a partition are contiguous: each begins at the offset after the one
 before it, and holds a record for each of its offsets, aborted transactions and markers included (message format 2).
-So a hole is a loss of records. kafka-python drops such batches and aborted records before anybody sees them; here the
-batches are looked at before that.
+So a hole is a loss of records. kafka-python drops such batches and aborted records before anybody sees them, so the
+batches are checked here before that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FORMAT_2 = 2
 
 
 class BatchMark(NamedTuple):
-    """What tells a batch from another one at the same offsets: Kafka's leader epoch and the batch's CRC-32C."""
+    """Identifies a batch among others at the same offsets: Kafka's leader epoch and the batch's CRC-32C."""
 
     leader_epoch: int
     crc: int | None
@@ -40,7 +40,7 @@ class Hole(NamedTuple):
 
 
 def hole_before(batch: Any, expected: int) -> Hole | None:
-    """What is missing between offset `expected` and the begin of a batch."""
+    """What is missing between offset `expected` and the start of a batch."""
     if batch.base_offset <= expected:
         return None
     return Hole(expected, batch.base_offset - 1, batch.base_offset - expected, inside=False)
@@ -55,7 +55,7 @@ def hole_inside(batch: Any) -> Hole | None:
 
 
 def is_checked(batch: Any) -> bool:
-    """Whether the batch's format says enough."""
+    """Whether the batch's format has the fields that the check needs."""
     return bool(batch.magic == _FORMAT_2)
 
 
@@ -82,15 +82,15 @@ class Continuity:
         self._holes: set[TopicPartition] = set()
 
     def watched(self, partition: TopicPartition, fetch_offset: int, records: Any) -> Watched:
-        """The batches `records` of one fetch that begins at `fetch_offset`, looked at as they are taken."""
+        """The batches `records` of a fetch from `fetch_offset` on, checked as the client takes them."""
         return Watched(self, partition, fetch_offset, records)
 
     def accept(self, accepted: Mapping[TopicPartition, Collection[AcceptedHole]]) -> None:
-        """These holes are known. They stay so until the partition is opened again."""
+        """Let these holes pass, until the partition is opened again."""
         self._accepted = {**self._accepted, **accepted}
 
     def holes(self) -> set[TopicPartition]:
-        """The partitions in which a hole was met since the last call. Nothing behind it was given out."""
+        """The partitions in which a hole was found since the last call. Nothing behind it was delivered."""
         found, self._holes = self._holes, set()
         return found
 
@@ -107,7 +107,7 @@ class Continuity:
         return seen[0].mark
 
     def passes(self, partition: TopicPartition, batch: Any, expected: int) -> bool:
-        """Note a batch. False: it comes behind a hole, so it may not be given out."""
+        """Record a batch. False when it follows a hole: then it must not be delivered."""
         for hole in (hole_before(batch, expected), hole_inside(batch)):
             if hole is not None and not is_accepted(hole, self._accepted.get(partition, ())):
                 if not batch.validate_crc():

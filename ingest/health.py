@@ -1,4 +1,4 @@
-"""What the threads of one ingest know of its state, and the problems that follow from it."""
+"""The state of one ingest process, shared by its threads, and its problems in words."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Health:
 
     @property
     def silent_seconds(self) -> float:
-        """How long ago the loop came round last."""
+        """Seconds since the loop came round last."""
         return time.monotonic() - self._came_round
 
     def running(self, running: bool) -> None:
@@ -86,13 +86,13 @@ class Health:
             self._append_waits = time.monotonic()
 
     def client_stalled(self, client: int, error: ClientStalledError) -> None:
-        """The watchdog wants another Kafka client than this one."""
+        """The watchdog asks for a new Kafka client in place of `client`."""
         with self._lock:
             if self.reading is not None and self.reading.client == client:
                 self._stalled = error
 
     def new_client(self) -> None:
-        """A new client is being made: what was said of the last one is void."""
+        """A new client is being made: findings about the last one no longer count."""
         with self._lock:
             self._stalled = self.reading = None
 
@@ -104,7 +104,7 @@ class Health:
             raise stalled
 
     def problems(self) -> list[str]:
-        """What keeps this process from reading and storing everything that it should, in words. Empty when ready."""
+        """The problems that keep this process from reading and storing all that it should. Empty when ready."""
         if not self._running:
             return ["ingest does not run"]
         return [*self._of_the_loop(), *self._of_partitions(), *self._of_services(), *self.findings]

@@ -1,4 +1,4 @@
-"""Which records are lost: a pure judgement from what the store has read and what Kafka has now."""
+"""Which records are lost: computed, without I/O, from what the store has read and what Kafka has now."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ingest.continuity import is_accepted
 class Situation(NamedTuple):
     """`topics`: the ids of the topics that exist. `rows`: every stream of these names. `logs`: what Kafka has now.
 
-    `doubted`: partitions whose fetch failed, with the offset from which on Kafka's log is another one, if it said so.
+    `doubted`: partitions whose fetch failed, with the offset from which Kafka says that its log differs, or None.
     """
 
     topics: Mapping[str, UUID]
@@ -65,7 +65,7 @@ def _lost(row: StoredStream, log: PartitionLog, doubted: bool, cut: int | None) 
         yield Move(gap, at)
         at = log.first
     elif _is_another_log(row, log, doubted, cut):
-        # Where the two logs part is not certain, so all that Kafka has is read; what is known already is dropped.
+        # Nobody knows where the two logs part, so all that Kafka has is read; known events are dropped.
         yield Move(_gap(row, Cause.TRUNCATED, at, continued_from=log.first), at)
         return
     yield from _holes(row, log, at)

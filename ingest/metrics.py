@@ -106,7 +106,7 @@ class IngestMetrics:
         self._gaps_known = max(total, self._gaps_known)
 
     def retention_used(self, topic: str, partition: int, share: float) -> None:
-        """Set how much of its time in Kafka the oldest unread record of a partition has had."""
+        """Set which share of the retention the unread records of a partition have used."""
         self._retention.labels(topic, str(partition)).set(share)
 
     def committed(self, batch: Batch, appended: Appended, seconds: float) -> None:
@@ -145,7 +145,7 @@ class IngestMetrics:
         self._open.set(opened)
 
     def partition_stopped(self, topic: str, partition: int, offset: int) -> None:
-        """A partition stands at a record that can't be read."""
+        """A partition is stopped at a damaged batch."""
         self._stopped.labels(topic, str(partition)).set(offset)
 
     def partition_goes_on(self, topic: str, partition: int) -> None:

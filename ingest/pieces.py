@@ -1,4 +1,4 @@
-"""A batch that the database refuses, in pieces: halves, until the message at fault is alone and is a dead letter."""
+"""Splits a batch that the database refuses into halves, until the faulty message is alone and becomes a dead letter."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ingest.records.unread import encode_headers
 def pieces(batch: Batch, refusal: UnstorableError) -> list[Batch]:
     """What to append instead of `batch`, one after the other; together they cover the same offsets.
 
-    Halves of several records. Of one: its event as a dead letter, or its dead letter without the message. Raises
-    `ConfigurationError` (stop) when that was refused too.
+    Several records give two halves. One record gives a dead letter, and a refused dead letter one without the message.
+    Raises `ConfigurationError` (stop) when that was refused too.
     """
     if len(batch.polled) > 1:
         middle = len(batch.polled) // 2

@@ -70,7 +70,7 @@ class Ingest:
         return self._metrics.counters
 
     def problems(self) -> list[str]:
-        """What keeps this process from reading and storing all that it should, in words; empty when it is ready.
+        """The problems that keep this process from reading and storing all that it should; empty when it is ready.
 
         Cheap, and for any thread: it waits for nothing and asks nobody.
         """

@@ -1,4 +1,4 @@
-"""How near the lag of a partition is to what Kafka's retention deletes, said before it happens."""
+"""Warns before Kafka's retention deletes records that were not read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ingest.topics import TopicConfig
 log = structlog.get_logger(__name__)
 
 WARN_FROM = 0.5
-"""The share of the retention that unread records may use up before somebody should look."""
+"""The share of the retention that unread records may use before the log warns."""
 _REPEAT_SECONDS = 60.0
 
 
@@ -30,7 +30,7 @@ class RetentionWatch:
         self._warned: dict[TopicPartition, float] = {}
 
     def configure(self, configs: Mapping[str, TopicConfig]) -> None:
-        """What Kafka says of the topics now."""
+        """Use these settings of the topics from now on."""
         self._configs = {**self._configs, **configs}
 
     def limited_in_size(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
@@ -50,8 +50,8 @@ class RetentionWatch:
     def kept(self, partition: TopicPartition, first: int, following: int, end: int) -> None:
         """Kafka keeps offsets `first` to `end`, and `following` is read next.
 
-        Once it has begun to delete, the log is as large as `retention.bytes`; the share of it that is not read is told
-        by offsets, since their sizes are not known.
+        Once it has begun to delete, the log is as large as `retention.bytes`; the unread share
+        is counted in offsets, because the sizes of records are not known.
         """
         unread = max(0, end - following)
         self._by_size[partition] = unread / (end - first) if 0 < first < end else 0.0

@@ -1,4 +1,4 @@
-"""The partitions that stand at a record which can't be read, and when each is tried again."""
+"""Partitions that are stopped at a damaged batch, and when each is tried again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ log = structlog.get_logger(__name__)
 
 FIRST_SECONDS = 1.0
 LAST_SECONDS = 60.0
-"""Each try fetches the damaged batch again, up to 4 MiB. Who has restored it need not wait for long."""
+"""Each try fetches the damaged batch again, up to 4 MiB. After a repair nobody waits longer than this."""
+
+
+_HINT = "restore the replica from a good one, or delete the damaged records in Kafka and accept the loss"
 
 
 @dataclass(slots=True)
@@ -30,9 +33,10 @@ class _Stopped:
 
 
 class StoppedPartitions:
-    """Stops a partition alone, so that the others go on. Not for several threads.
+    """Stops single partitions, so that the others go on. Not for several threads.
 
-    Nothing is skipped: the partition goes on when the record can be read, or when an operator accepts the gap.
+    Nothing is skipped: the partition goes on when the batch can be read, or when it was deleted in Kafka and an
+    operator has accepted the loss.
     """
 
     def __init__(self, metrics: IngestMetrics) -> None:
@@ -45,17 +49,17 @@ class StoppedPartitions:
         return {partition for partition, it in self._stopped.items() if it.retry_at is not None}
 
     def words(self) -> dict[TopicPartition, str]:
-        """Of each stopped partition, where it stands and what to do."""
+        """For each stopped partition: its offset, the error and what to do."""
         return {
             partition: (
                 f"{partition.topic}-{partition.partition} is stopped at offset {it.offset} ({it.error}):"
-                " restore the replica from a good one, or accept the gap"
+                f" {_HINT}"
             )
             for partition, it in self._stopped.items()
         }
 
     def stop(self, consumer: KafkaConsumer, unreadable: Unreadable) -> None:
-        """Fetch no more of a partition until it is time to try again."""
+        """Pause a partition until it is time to try again."""
         partition = unreadable.partition
         pause(consumer, (partition,))
         before = self._stopped.get(partition)
@@ -70,12 +74,12 @@ class StoppedPartitions:
             partition=partition.partition,
             offset=unreadable.offset,
             error=error,
-            hint="the record is damaged in Kafka: restore the replica from a good one, or accept the gap",
+            hint=f"the batch is damaged in Kafka: {_HINT}",
             tried_again_in_seconds=round(delay, 1),
         )
 
     def try_again(self, consumer: KafkaConsumer) -> None:
-        """Fetch the partitions again whose time has come."""
+        """Fetch the partitions again that are due."""
         now = time.monotonic()
         for partition, it in self._stopped.items():
             if it.retry_at is not None and now >= it.retry_at:
@@ -90,7 +94,7 @@ class StoppedPartitions:
                 self._stopped[partition].retry_at = None
 
     def read_to(self, partition: TopicPartition, following: int) -> None:
-        """A partition was read up to `following`: it goes on if that is behind the record where it stood."""
+        """A partition was read up to `following`: it is no longer stopped if that is behind the damaged batch."""
         it = self._stopped.get(partition)
         if it is not None and following > it.offset:
             self.forget(partition)

@@ -1,4 +1,4 @@
-"""Where to read on: the store's offset of each partition, held against what Kafka still has.
+"""Where to read on: the store's offset of each partition, compared with what Kafka still has.
 
 Every way in which records could have gone unread is a loss. A loss stops ingest, unless an operator has accepted it.
 """
@@ -26,7 +26,7 @@ from ingest.topics import Topic
 Look = Callable[[Mapping[TopicPartition, Question]], Mapping[TopicPartition, PartitionLog]]
 """Asks Kafka about partitions."""
 Doubted = Mapping[TopicPartition, int | None]
-"""Partitions whose fetch failed, with the offset from which on Kafka's log is another one, if it said so."""
+"""Partitions whose fetch failed, with the offset from which Kafka says that its log differs, or None."""
 
 
 class OpenedStream(NamedTuple):
@@ -46,7 +46,7 @@ class Acceptance(NamedTuple):
 
 
 def own_source() -> Source:
-    """Who reports what ingest records itself."""
+    """The source of events that ingest itself records."""
     return Source(service="audit-trail", instance=socket.gethostname() or None)
 
 
@@ -75,7 +75,7 @@ def open_streams(
 ) -> tuple[dict[TopicPartition, OpenedStream], tuple[Move, ...]]:
     """The stream of each partition, with the offset to read next; and the losses that were accepted now.
 
-    `with_holes`: partitions in which a hole between batches was met; they are searched for all of them.
+    `with_holes`: partitions in which a hole between batches was found; they are searched for all holes.
     Raises `RecordsLostError` when records are lost and nobody has `accepted` that; nothing is changed then. Raises
     `FencedError` when another process appends meanwhile.
     """
@@ -123,7 +123,7 @@ def accept(
     found: Sequence[Move],
     accepted: Acceptance,
 ) -> None:
-    """Record these losses as accepted, and go on behind them. A topic that took another's place has its streams."""
+    """Record these losses as accepted, and move the streams on. A topic that replaced another one gets its streams."""
     append_gaps(connection, found, accepted.decision, accepted.source, accepted.signer)
     for replacing in {move.replaced_by for move in found if move.replaced_by}:
         restore_topic(connection, replacing)

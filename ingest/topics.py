@@ -1,4 +1,4 @@
-"""What Kafka says of its topics: their ids and partitions."""
+"""The topics in Kafka: their ids, partitions and settings."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class Topics:
             caller.close()
 
     def _translated(self, exc: KafkaError | ClientStalledError) -> UnavailableError | ConfigurationError:
-        """The error in our words. This connection is made anew by itself, which costs the consumer nothing."""
+        """The translated error. This connection is made again by itself, which costs the consumer nothing."""
         self._forget()
         return UnavailableError(str(exc)) if isinstance(exc, ClientStalledError) else translated(exc)
 

@@ -1,4 +1,4 @@
-"""What is said of a batch that the Kafka client can't read: it stops its own partition, and nothing else."""
+"""A batch that the Kafka client can't read. It stops only its own partition."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kafka.errors import (
 )
 
 NOT_OF_A_RECORD = (AuthorizationError, OffsetOutOfRangeError, RetriableError, UnsupportedCodecError)
-"""These say something else than that a record is damaged, and are raised out of `poll`."""
+"""Errors that do not mean a damaged record. `poll` raises them."""
 
 
 class Unreadable(NamedTuple):

@@ -1,4 +1,4 @@
-"""Compares what the broker says with what is read here, and has a Kafka client replaced that has stopped in silence.
+"""Compares the broker's view with what is read here, and has a Kafka client replaced that stalls without an error.
 
 It runs on a thread of its own and asks the broker on a connection of its own, so that nothing that stalls the
 consumer can stall it. A single look proves nothing: a rebalance, a slow join or a busy machine look the same
@@ -37,7 +37,7 @@ The client fetches partitions in turn, and a slow database makes a turn long.
 
 
 class Suspicions:
-    """Counts the looks in a row at which something was found. Not for several threads."""
+    """Counts consecutive looks that found something. Not for several threads."""
 
     def __init__(self, looks: int) -> None:
         self._looks = looks
@@ -46,7 +46,7 @@ class Suspicions:
         self._last: dict[TopicPartition, int] = {}
 
     def reset(self) -> None:
-        """Begin anew: the last look is too long ago, or there is another client."""
+        """Start again: the last look is too long ago, or there is another client."""
         self._reading = 0
         self._still.clear()
         self._last.clear()
@@ -79,7 +79,7 @@ class Suspicions:
 
 
 def unread(view: BrokerView, reading: Reading) -> Finding | None:
-    """What is wrong with who reads what; None while a rebalance is in progress, as that changes it."""
+    """A mismatch between the group's assignment and what is read; None during a rebalance, which changes both."""
     wanted = frozenset(partition for partition in view.partitions if partition.topic in reading.subscribed)
     group = view.group
     if group is None or group.rebalances or not wanted:
@@ -170,7 +170,7 @@ class Watchdog:
         return self._health.silent_seconds > 2 * self._settings.watch_seconds
 
     def _forget_after_a_pause(self) -> None:
-        """A process that was stopped, or a machine that slept, knows nothing of the time between."""
+        """After a pause of the process or the machine, earlier looks prove nothing."""
         now = time.monotonic()
         if now - self._looked_at > 3 * self._settings.watch_seconds + 10:
             self._suspicions.reset()

@@ -1,4 +1,4 @@
-"""How a runner is doing: what keeps it from its work, in words for an operator, and its own log lines."""
+"""The health of a runner: its problems in words for an operator, and its log lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from projections.track import Track
 log = structlog.get_logger(__name__)
 
 SILENT_SECONDS = 30.0
-"""A runner looks at the registry each second, so that one without a sign for this long waits for the database."""
+"""A runner looks at the registry each second. One without a sign for this long is waiting for the database."""
 STALLED_SECONDS = 60.0
 """How long a projection may be behind without moving. A batch takes seconds at most."""
 STANDBY_SECONDS = 10.0
@@ -33,7 +33,7 @@ class _Seen(NamedTuple):
 
 
 class RunnerHealth:
-    """Told by the runner's thread; asked by any."""
+    """Written by the runner's thread, read by any."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
@@ -46,7 +46,7 @@ class RunnerHealth:
         self._applied = 0
 
     def problems(self) -> list[str]:
-        """What keeps the runner from its work; nothing when it is ready."""
+        """The problems that keep the runner from its work; none when it is ready."""
         now, beat = time.monotonic(), self._beat
         if beat is None:
             return ["it is starting"]

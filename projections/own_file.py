@@ -14,7 +14,7 @@ from typing import Any
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.database import Database
-from event_store.files import read_limited
+from event_store.folders import read_file
 from projections.own_declaration import NAME, faults
 from projections.own_errors import CodeError, RowError
 from projections.own_rows import RowCheck
@@ -189,7 +189,7 @@ _MOST_BYTES = 4 << 20
 
 def _read(file: Path) -> str:
     try:
-        data = read_limited(file, _MOST_BYTES)
+        data = read_file(file, _MOST_BYTES)
     except OSError as exc:
         raise ConfigurationError(f"{file} can't be read: {exc.strerror}") from exc
     try:

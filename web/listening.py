@@ -1,4 +1,4 @@
-"""A listening socket, or words about why there is none."""
+"""A listening socket, or an error that names the setting."""
 
 from __future__ import annotations
 

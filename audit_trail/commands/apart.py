@@ -1,4 +1,4 @@
-"""Code of an analyst's own file runs in a process apart, so that whatever it does to its process is told.
+"""An analyst's file runs in a separate process, so that whatever its code does to that process is reported.
 
 `os._exit`, a crash in a C library or the kernel's out-of-memory killer end a process without a word. The process that
 was started therefore never runs the file: it waits for the one that does, hands signals on, and says how that ended.
@@ -115,7 +115,7 @@ class _Watched:
 
 
 def _error(file: str, code: int) -> AuditTrailError:
-    kept = "nothing of the batch in hand is kept, and all before it is; `audit-trail projections status` says how far"
+    kept = "nothing of the current batch is kept, and all before it is; `audit-trail projections status` says how far"
     if code == -signal.SIGKILL:
         return UnavailableError(
             f"{file}: the process that ran this file was killed, by somebody or because memory was short; {kept}"

@@ -1,4 +1,4 @@
-"""`audit-trail findings`: what the guard has found, and an operator's answer to it."""
+"""`audit-trail findings`: the guard's findings, and an operator's answer to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from event_store.findings import StoredFinding
 
 app = typer.Typer(
-    help="What the guard has found: look at it, and answer a finding whose cause is explained.",
+    help="The guard's findings: list them, and close one whose cause is explained.",
     no_args_is_help=True,
 )
 _MOST_ID = 2**63 - 1
@@ -66,7 +66,7 @@ def close(
     by: Annotated[str, typer.Option(help="Who decides.")],
     reason: Annotated[str, typer.Option(help="Why; it goes into the trail for ever.")],
 ) -> None:
-    """Close a finding whose cause is explained, and put the answer into the trail. Safe to run again.
+    """Close a finding whose cause is explained, and record the answer in the trail. Safe to run again.
 
     A cause that is still there opens a new finding.
     """

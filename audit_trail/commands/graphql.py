@@ -10,7 +10,7 @@ import typer
 
 from audit_trail.settings import load
 from domain.errors import Reason, RejectedError
-from event_store.files import read_limited
+from event_store.folders import read_input
 
 _MOST_BYTES = 1 << 20
 
@@ -45,7 +45,7 @@ def documents(
     found: dict[str, str] = {}
     for file in _files(files):
         try:
-            text = read_limited(file, _MOST_BYTES).decode()
+            text = read_input(file, _MOST_BYTES).decode()
         except UnicodeError as exc:
             raise RejectedError(Reason.INVALID_FIELD, f"{file} is not UTF-8", field="files") from exc
         faults = faults_of(text, made, limits)

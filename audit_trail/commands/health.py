@@ -1,4 +1,4 @@
-"""`audit-trail health`: what a supervisor asks of a part."""
+"""`audit-trail health`: the health check of a part, for supervisors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS = 5.0
 
 def health(
     part: Annotated[
-        Literal["ingest", "project", "serve", "guard"], typer.Argument(help="The part that is asked for.")
+        Literal["ingest", "project", "serve", "guard"], typer.Argument(help="The part to check.")
     ],
 ) -> None:
     """Exit 0 when the part's login reaches the database in the part's role; of `serve`, when /readyz says so too.

@@ -19,7 +19,7 @@ METRICS_SECONDS = 60.0
 
 
 def long_running() -> tuple[Settings, Monitor]:
-    """The settings, with logging, the collector and the metrics port set up; and whom to tell what readiness is.
+    """The settings and the monitor, which answers readiness. Sets up logging, the collector and the metrics port.
 
     Raises `ConfigurationError` when nothing can listen on the metrics port.
     """
@@ -47,7 +47,7 @@ def on_stop(stop: Callable[[], None]) -> None:
 
 
 def on_stop_within(seconds: float, stop: Callable[[], None]) -> None:
-    """As `on_stop`, for a program that runs anyone's code or waits for anyone's server.
+    """Like `on_stop`, for a program that runs other people's code or waits for other people's servers.
 
     A second signal ends it at once.
     """

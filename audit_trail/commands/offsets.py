@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from ingest.offsets import OffsetDesk
 
 app = typer.Typer(
-    help="Records that Kafka lost before they were read: look at them, and accept that they are gone.",
+    help="Records that Kafka lost before they were read: list the losses, and accept them.",
     no_args_is_help=True,
 )
 
 
 @app.command("list")
 def list_losses() -> None:
-    """Compare the offsets of the store with Kafka, and list what was lost. It changes nothing.
+    """Compare the store's offsets with Kafka, and list the losses. It changes nothing.
 
-    Every unread batch in Kafka is looked at, so a long lag takes a while.
+    It reads every unread batch in Kafka, so a long lag takes a while.
     """
     with _desk(load()) as desk:
         _show(desk.losses())
@@ -41,9 +41,9 @@ def accept(
     partition: Annotated[int | None, typer.Option(min=0, help="Only those of this partition of it.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All losses.")] = False,
 ) -> None:
-    """Accept that records are lost, so that ingest can go on behind them. Each loss becomes an event of the log.
+    """Accept that records are lost, so that ingest can go on. Each loss becomes an event of the log.
 
-    What is accepted is shown. If Kafka or the store changes meanwhile, nothing is accepted.
+    It shows the losses and accepts exactly those. If Kafka or the store changes meanwhile, nothing is accepted.
     """
     from audit_trail import trust
     from domain.recording_gap import Decision

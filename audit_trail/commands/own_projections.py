@@ -17,6 +17,8 @@ from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
+_FILE, _FOLDER = 0o644, 0o755
+"""Of what `new` writes: source text, which others may read."""
 
 
 def new(
@@ -25,16 +27,18 @@ def new(
     sql: Annotated[bool, typer.Option("--sql", help="Make the rows with SQL instead of Python.")] = False,
 ) -> None:
     """Write a projection of your own to begin with, NAME.py, and its test."""
+    from event_store.folders import Folder
     from projections.own_template import files_for
 
-    folder.mkdir(parents=True, exist_ok=True)
     files = files_for(name, sql=sql)
-    for file in files:
-        if (folder / file).exists():
-            raise ConfigurationError(f"{folder / file} is there already, and is left as it is")
-    for file, text in files.items():
-        (folder / file).write_text(text, encoding="utf-8")
-        typer.echo(f"wrote {folder / file}")
+    with Folder.open(folder) if folder.exists() else Folder.make(folder, _FOLDER) as opened:
+        taken = [file for file in files if opened.state(file) is not None]
+        if taken:
+            raise ConfigurationError(f"{folder / taken[0]} is there already, and is left as it is")
+        for file, text in files.items():
+            with opened.open_file(file, "xb", _FILE) as made:
+                made.write(text.encode())
+            typer.echo(f"wrote {folder / file}")
 
 
 def run(

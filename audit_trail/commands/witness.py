@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from domain.errors import ConfigurationError
+from event_store.folders import read_file
 
-MAX_LOGS_FILE = 1024 * 1024
+_MOST_LOGS_BYTES = 1 << 20
 
 
 def witness(
@@ -59,12 +60,7 @@ def _log_lines(values: Iterable[str]) -> Iterable[str]:
             yield value
             continue
         try:
-            with Path(value[1:]).open(encoding="utf-8") as file:
-                text = file.read(MAX_LOGS_FILE + 1)
+            text = read_file(Path(value[1:]), _MOST_LOGS_BYTES).decode()
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigurationError(f"the file of logs {value[1:]} can't be read") from exc
-        if len(text) > MAX_LOGS_FILE:
-            raise ConfigurationError(
-                f"the file of logs {value[1:]} is larger than {MAX_LOGS_FILE} characters"
-            )
         yield from text.splitlines()

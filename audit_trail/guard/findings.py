@@ -1,4 +1,4 @@
-"""What the guard has found: stored, shown as metrics, and told to the trail."""
+"""The guard's findings: stored, shown as metrics, and published to the trail."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _MOST_UNSTORED = 1000
 
 
 class Findings:
-    """The book of findings. Several threads use it."""
+    """Records, ends and publishes findings. For several threads."""
 
     def __init__(
         self, database: Database, report: Report, metrics: GuardMetrics, *, quiet_seconds: float
     ) -> None:
-        """`quiet_seconds`: the trail gets one event of a kind in that time."""
+        """`quiet_seconds`: in this time the trail gets one event about findings of one kind."""
         self._database = database
         self._report = report
         self._metrics = metrics
@@ -69,7 +69,7 @@ class Findings:
             return
 
     def found(self, finding: NewFinding) -> None:
-        """Note a finding: in the log each time, in the table once. What can't be stored now is stored later."""
+        """Record a finding: in the log each time, in the table once. One that can't be stored now is stored later."""
         fact = finding.certainty is Certainty.FACT
         (log.error if fact else log.warning)(
             "integrity_check_failed" if fact else "integrity_check_unconfirmed",
@@ -109,7 +109,7 @@ class Findings:
             self._end(connection, [each for each in found if since == 0 or _at_or_after(each, since)])
 
     def run(self) -> None:
-        """Store, tell and show until `stop`, and once more then."""
+        """Store, publish and show findings until `stop`, and once more then."""
         while not self._stopping.is_set():
             self._turn()
             self._woken.wait(_LOOK_SECONDS)

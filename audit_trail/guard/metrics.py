@@ -26,7 +26,7 @@ class GuardMetrics:
         )
         self.failures = Counter(
             "audit_trail_guard_publish_failures",
-            "Heads that a place did not take, by why.",
+            "Heads that a place did not take, by reason.",
             ["place", "kind"],
             registry=registry,
         )

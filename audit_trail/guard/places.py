@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _PAUSES = (1.0, 60.0)
 """First and longest pause, in seconds, before a place that is away is tried again."""
 _FAREWELL = 10.0
-"""Seconds after `stop` in which the last head is tried again where it was not taken."""
+"""Seconds after `stop` during which a place that did not take the last head is tried again."""
 
 
 class Place:

@@ -1,4 +1,4 @@
-"""The guard's threads: one for each place, one that verifies, one that tells of findings."""
+"""The guard's threads: one for each place, one that verifies, one that publishes findings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 _LEAVE_SECONDS = 18.0
 """How long `run` waits after `stop` for places that hang. A supervisor's SIGKILL commonly comes after 30."""
 _TELL_SECONDS = 5.0
-"""And for the last findings to be published, and for a verification to notice."""
+"""How long it then waits for the last findings to be published and for a verification to stop."""
 
 
 class Intervals(NamedTuple):
@@ -49,7 +49,7 @@ class Guard:
         registry: CollectorRegistry | None = None,
         again: float = 3600.0,
     ) -> None:
-        """`again` is how many seconds findings of one kind keep quiet in the trail after one was said there."""
+        """`again`: after a finding was published, no other one of its kind is published for so many seconds."""
         names = [each.name for each in destinations]
         metrics = GuardMetrics(names, registry)
         self._stopping = threading.Event()

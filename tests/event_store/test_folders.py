@@ -14,7 +14,7 @@ import pytest
 
 from audit_trail.settings import load
 from domain.errors import ConfigurationError, UnavailableError
-from event_store.folders import Folder, create_file, read_file
+from event_store.folders import Folder, create_file, read_file, read_input
 from event_store.heads import StoredHead
 from event_store.publication.folder import HeadFolder
 from event_store.signing import create_key_file, read_key_file
@@ -152,6 +152,8 @@ def test_what_belongs_to_somebody_else_is_not_used(
                 opened.subfolder("work")
         with pytest.raises(ConfigurationError, match="made by another user"):
             read_file(planted, 100)
+        with pytest.raises(ConfigurationError, match="made by another user"):
+            read_input(planted, 100)
     finally:
         planted.unlink()
         planted.with_suffix("").rmdir()

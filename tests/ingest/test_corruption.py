@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.kafka import ApacheKafka
 from ingest.settings import IngestSettings
+from ingest.streams import RecordsLostError
+from tests.ingest.conftest import accepting
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Call = Callable[..., Any]
@@ -118,6 +120,22 @@ def test_a_batch_that_was_restored_is_read_and_nothing_is_skipped(
         labels = {"topic": damage.topic, "partition": "0"}
         assert run.registry.get_sample_value("audit_trail_ingest_partition_stopped", labels) is None
     assert query("SELECT count(*), count(DISTINCT event_id) FROM audit_trail.event") == [(24, 24)]
+
+
+def test_a_damaged_batch_that_is_deleted_in_kafka_is_a_loss_that_an_operator_accepts(
+    damage: Damage, mine: IngestSettings, running: Call, stopping: Call, query: Query
+) -> None:
+    """The way on that `docs/how-to/operate.md` and the log line name, where there is no good replica."""
+    damage.fill(4, 3)
+    damage.flip(1, 1, HEADER + 20)
+    with stopping(mine, RecordsLostError, "partition 1: offsets 2 to 3 were deleted") as run:
+        run.until(lambda: query(OFFSETS) == [(0, 6), (1, 2), (2, 6), (3, 6)] and stopped(run), seconds=60)
+        with closing(KafkaAdminClient(bootstrap_servers=list(mine.bootstrap_servers))) as admin:
+            admin.delete_records({TopicPartition(damage.topic, 1): 4})
+    with running(accepting(mine)) as run:
+        run.until(lambda: query(OFFSETS) == [(0, 6), (1, 6), (2, 6), (3, 6)], seconds=60)
+    gaps = "SELECT count(*) FROM audit_trail.event WHERE type = 'recording.gap'"
+    assert query(gaps) == [(1,)]
 
 
 def test_several_damaged_partitions_each_stand_where_they_are_damaged(

@@ -192,6 +192,39 @@ def test_a_large_message_keeps_its_beginning_and_is_not_published_again(
     assert query(EVENTS) == [(1,)]
 
 
+@pytest.mark.parametrize(
+    ("key", "headers", "field"),
+    [
+        (bytes(70_000), [], "key"),
+        (None, [("note", bytes(70_000))], "headers"),
+        (None, [("n" * 100, bytes(900))] * 70, "headers"),
+        (bytes(40_000), [("note", bytes(30_000))], "key"),
+        (bytes(3 * MIB), [], "key"),
+        (None, [("note", bytes(3 * MIB))], "headers"),
+    ],
+    ids=["key", "header", "headers", "both", "very large key", "very large header"],
+)
+def test_key_and_headers_have_a_limit_of_their_own(
+    key: bytes | None,
+    headers: list[tuple[str, bytes]],
+    field: str,
+    settings: IngestSettings,
+    large_topic: str,
+    running: Call,
+    query: Query,
+    message: Call,
+) -> None:
+    with closing(
+        KafkaProducer(bootstrap_servers=list(settings.bootstrap_servers), max_request_size=1 << 30)
+    ) as producer:
+        producer.send(large_topic, message(), key, headers, partition=0).get(timeout=60)
+        producer.send(large_topic, message(), bytes(30_000), [("a", bytes(30_000))], partition=0).get(60)
+    with running(msgspec.structs.replace(settings, topics=(large_topic,))) as run:
+        run.until(lambda: run.ingest.counters.received == 2)
+    assert query('SELECT "offset", reason, field FROM audit_trail.dead_letter') == [(0, "oversized", field)]
+    assert query(EVENTS) == [(1,)]
+
+
 def test_a_message_that_is_a_little_too_large_is_kept_whole_and_can_be_published_again(
     settings: IngestSettings,
     large_topic: str,

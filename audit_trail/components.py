@@ -7,7 +7,8 @@ import gc
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError
 from event_store.database import GUARD, INGEST, PROJECTOR, READER, Database
-from ingest.settings import KEY_AND_HEADERS_BYTES, IngestSettings
+from ingest.records.unread import KEY_AND_HEADERS_BYTES
+from ingest.settings import IngestSettings
 
 
 def ingest_settings(settings: Settings) -> IngestSettings:

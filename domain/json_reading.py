@@ -8,6 +8,7 @@ times the message's memory. Both are bounded here, for every text that somebody 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -83,6 +84,36 @@ def check_shape(message: bytes) -> str:
 def containers(message: bytes) -> int:
     """How many arrays and objects are in a JSON text."""
     return _openers(_brackets(message))
+
+
+def has_more_items(message: bytes, most: int) -> bool:
+    """Whether the array that `message` is has more items than `most`, found without making any of them.
+
+    What is no JSON may be counted in any way. It goes by pieces, so that no call holds Python's lock for long.
+    """
+    if _NO_ITEM.match(message):
+        return False
+    bare = message.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_STRUCTURE)
+    items, depth, inside = 1, 0, 0
+    for start in range(0, len(bare), _PIECE):
+        parts = bare[start : start + _PIECE].replace(b'""', b"").split(b'"')
+        outside = b"".join(parts[inside::2])
+        inside ^= (len(parts) - 1) & 1
+        for run in _RUNS.findall(outside):
+            if run[0] == _COMMA:
+                items += len(run) if depth == 1 else 0
+            else:
+                depth += len(run) if run[0] in b"[{" else -len(run)
+        if items > most:
+            return True
+    return False
+
+
+_PIECE = 64 << 10
+_COMMA = ord(",")
+_NO_STRUCTURE = bytes(set(range(256)) - set(b'"[]{},'))
+_NO_ITEM = re.compile(rb"\s*+\[\s*+,")
+_RUNS = re.compile(rb"[\[{]+|[\]}]+|,+")
 
 
 def _openers(brackets: bytes) -> int:

@@ -7,7 +7,7 @@ order of positions is the order of commits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from struct import Struct
@@ -188,6 +188,8 @@ def advance_offset(cursor: Cursor, advance: OffsetAdvance) -> None:
         )
 
 
+_COMPARED_BYTES = 8 << 20
+"""Stored bodies in memory at a time: thousands of small events can repeat the ids of events of 1 MiB each."""
 _IDENTITY_ROW = Struct(">hi16siq").pack
 _COPY_IDENTITY = "COPY audit_trail.event_identity (event_id, position) FROM STDIN (FORMAT binary)"
 
@@ -196,48 +198,85 @@ def _claim_ids(cursor: Cursor, events: Sequence[NewEvent], size: int) -> _Known:
     """Write the ids of the batch, without those that are known.
 
     Known ids are rare, so the unique index is asked by writing to it: one COPY instead of a look-up and a COPY.
+    Ids are keys as bytes: a UUID hashes like its number, so a sender can choose thousands of ids with one hash.
     """
-    firsts: dict[UUID, NewEvent] = {}
-    repeated = [event for event in events if firsts.setdefault(event.event_id, event) is not event]
+    firsts: dict[bytes, NewEvent] = {}
+    repeated = [event for event in events if firsts.setdefault(event.event_id.bytes, event) is not event]
     if not events:
         return _Known([], 0, [])
     cursor.execute("SAVEPOINT ids")
     try:
         _copy_ids(cursor, firsts, size)
-        stored: dict[UUID, tuple[int, bytes]] = {}
+        stored: dict[bytes, int] = {}
     except errors.UniqueViolation:
         cursor.execute("ROLLBACK TO SAVEPOINT ids")
-        stored = _stored_bodies(cursor, list(firsts))
+        stored = _stored_sizes(cursor, [event.event_id for event in firsts.values()])
         _copy_ids(cursor, [event_id for event_id in firsts if event_id not in stored], size)
     cursor.execute("RELEASE SAVEPOINT ids")
-    again = [event for event in firsts.values() if event.event_id in stored] + repeated
+    again = [event for event_id, event in firsts.items() if event_id in stored] + repeated
     if not again:
         return _Known(list(events), 0, [])
-    seen = stored | {
-        event_id: (event.format, event.body) for event_id, event in firsts.items() if event_id not in stored
-    }
-    conflicts = [event for event in again if not _same(event, *seen[event.event_id])]
-    fresh = [event for event in firsts.values() if event.event_id not in stored]
+    conflicts = _conflicts(cursor, again, firsts, stored)
+    fresh = [event for event_id, event in firsts.items() if event_id not in stored]
     return _Known(fresh, len(again) - len(conflicts), conflicts)
 
 
-def _copy_ids(cursor: Cursor, ids: Sequence[UUID] | dict[UUID, NewEvent], size: int) -> None:
-    rows = [_IDENTITY_ROW(2, 16, event_id.bytes, 8, size + at) for at, event_id in enumerate(ids)]
+def _copy_ids(cursor: Cursor, ids: Iterable[bytes], size: int) -> None:
+    rows = [_IDENTITY_ROW(2, 16, event_id, 8, size + at) for at, event_id in enumerate(ids)]
     copy_in(cursor, _COPY_IDENTITY, rows)
 
 
-def _stored_bodies(cursor: Cursor, ids: list[UUID]) -> dict[UUID, tuple[int, bytes]]:
+def _stored_sizes(cursor: Cursor, ids: list[UUID]) -> dict[bytes, int]:
+    """Of the ids that are known: how large each stored body is."""
     cursor.execute(
-        "SELECT identity.event_id, event.format, event.body FROM audit_trail.event_identity AS identity"
+        "SELECT identity.event_id, octet_length(event.body) FROM audit_trail.event_identity AS identity"
         " LEFT JOIN audit_trail.event USING (position) WHERE identity.event_id = ANY(%s)",
         (ids,),
     )
-    stored = {}
-    for event_id, format, body in cursor.fetchall():
-        if body is None:
+    sizes = {}
+    for event_id, length in cursor.fetchall():
+        if length is None:
             raise LogInconsistentError(f"event {event_id} is known, but its row is missing")
-        stored[event_id] = (format, bytes(body))
-    return stored
+        sizes[event_id.bytes] = length
+    return sizes
+
+
+def _conflicts(
+    cursor: Cursor, again: list[NewEvent], firsts: dict[bytes, NewEvent], stored: dict[bytes, int]
+) -> list[NewEvent]:
+    """The events of `again` whose id has other content: in the store, or else earlier in this batch."""
+    conflicts = []
+    with_stored: dict[bytes, list[NewEvent]] = {}
+    for event in again:
+        event_id = event.event_id.bytes
+        if event_id in stored:
+            with_stored.setdefault(event_id, []).append(event)
+        elif not _same(event, firsts[event_id].format, firsts[event_id].body):
+            conflicts.append(event)
+    for piece in _pieces(stored):
+        cursor.execute(
+            "SELECT identity.event_id, event.format, event.body FROM audit_trail.event_identity AS identity"
+            " JOIN audit_trail.event USING (position) WHERE identity.event_id = ANY(%s)",
+            ([UUID(bytes=event_id) for event_id in piece],),
+        )
+        for known_id, format, body in cursor:
+            claimed = with_stored[known_id.bytes]
+            conflicts += [event for event in claimed if not _same(event, format, bytes(body))]
+    return conflicts
+
+
+def _pieces(stored: dict[bytes, int]) -> Iterator[list[bytes]]:
+    """The ids in pieces of `_COMPARED_BYTES` of stored bodies, or of a single one that is larger."""
+    piece: list[bytes] = []
+    size = 0
+    for event_id, length in stored.items():
+        if piece and size + length > _COMPARED_BYTES:
+            yield piece
+            piece, size = [], 0
+        piece.append(event_id)
+        size += length
+    if piece:
+        yield piece
 
 
 def _same(event: NewEvent, format: int, body: bytes) -> bool:

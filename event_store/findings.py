@@ -13,6 +13,9 @@ from domain.errors import ConfigurationError, ConflictError, Reason
 from event_store.database import Connection, only
 from event_store.statements import load
 
+MOST_ENDS = 5
+ENDS_SECONDS = 3600.0
+"""How often findings of one kind may end by themselves in that time."""
 _CHANGING = re.compile(r"\b[0-9a-f]{16,}\b|[0-9]+")
 """Sizes, positions and hashes in a finding. Each event about a finding makes the log grow and changes these numbers."""
 
@@ -127,9 +130,15 @@ def mark_answered(connection: Connection, id: int) -> None:
     _change(connection, "answered", id=id)
 
 
-def end_findings(connection: Connection, ids: Sequence[int]) -> None:
-    """Close findings whose cause is gone."""
-    _change(connection, "close", ids=list(ids), by=None, reason=None)
+def end_findings(connection: Connection, ids: Sequence[int]) -> list[StoredFinding]:
+    """Close findings whose cause is gone, and return them.
+
+    One whose kind has ended `MOST_ENDS` times within `ENDS_SECONDS` stays open until it was not seen for as long. So a
+    place that fails and recovers again and again adds no row each time; `seen` counts.
+    """
+    ending = _rows(connection, "steady", ids=list(ids), within=ENDS_SECONDS, most=MOST_ENDS)
+    _change(connection, "close", ids=[each.id for each in ending], by=None, reason=None)
+    return ending
 
 
 def close_finding(connection: Connection, id: int, by: str, reason: str) -> StoredFinding:

@@ -48,6 +48,23 @@ ORDER BY kind, id;
 SELECT * FROM audit_trail.integrity_finding
 WHERE closed_at IS NOT NULL AND answered_at IS NULL AND reported_at IS NOT NULL ORDER BY id LIMIT 100;
 
+-- name: steady
+-- Of open findings, those that may end by themselves. A kind that ended often of late stays open until it was not seen
+-- for as long.
+SELECT * FROM audit_trail.integrity_finding AS finding
+WHERE
+    id = ANY(%(ids)s)
+    AND (
+        last_seen < clock_timestamp() - make_interval(secs => %(within)s)
+        OR (
+            SELECT count(*) FROM audit_trail.integrity_finding AS other
+            WHERE
+                other.kind = finding.kind AND other.closed_by IS NULL
+                AND other.closed_at > clock_timestamp() - make_interval(secs => %(within)s)
+        ) < %(most)s
+    )
+ORDER BY id;
+
 -- name: reported
 UPDATE audit_trail.integrity_finding SET reported_at = clock_timestamp() WHERE id = %(id)s AND reported_at IS NULL;
 

@@ -209,6 +209,8 @@ def _connect_first(addresses: list[Any], deadline: Deadline) -> socket.socket:
     raise refused or OSError("the host has no address")
 
 
+_MOST_LOOK_UPS = 16
+"""Look-ups under way in one process. Each that hangs costs a thread until the resolver gives up."""
 _look_ups: dict[tuple[str, int], Future[list[Any]]] = {}
 _looking_up = threading.Lock()
 
@@ -217,23 +219,34 @@ def _look_up(host: str, port: int, deadline: Deadline) -> list[Any]:
     """The addresses of a host.
 
     The system's look-up has no time-out, so it runs in a thread of its own, which is left behind at the deadline. A
-    second caller for the same host waits for the same thread, so that a resolver that hangs costs one thread.
+    second caller for the same host waits for the same thread, so that a resolver that hangs costs one thread for each
+    host, and at most `_MOST_LOOK_UPS`. Raises `OSError` beyond that.
     """
     with _looking_up:
-        found = _look_ups.get((host, port))
-        if found is None:
-            found = _look_ups[host, port] = Future()
-            threading.Thread(
-                target=_ask_resolver, args=(host, port, found), name="look-up", daemon=True
-            ).start()
+        found = _look_ups.get((host, port)) or _begin_look_up(host, port)
     return found.result(deadline.left())
+
+
+def _begin_look_up(host: str, port: int) -> Future[list[Any]]:
+    if len(_look_ups) >= _MOST_LOOK_UPS:
+        raise OSError("too many name look-ups have not returned")
+    found: Future[list[Any]] = Future()
+    thread = threading.Thread(target=_ask_resolver, args=(host, port, found), name="look-up", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as exc:
+        raise OSError("no thread for a name look-up") from exc
+    _look_ups[host, port] = found
+    return found
 
 
 def _ask_resolver(host: str, port: int, found: Future[list[Any]]) -> None:
     try:
-        found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except (OSError, UnicodeError) as exc:
-        found.set_exception(exc)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except BaseException as exc:  # noqa: BLE001 - whatever it is, the callers wait for it
+        found.set_exception(exc if isinstance(exc, (OSError, ValueError)) else OSError(type(exc).__name__))
+    else:
+        found.set_result(addresses)
     finally:
         with _looking_up:
             del _look_ups[host, port]

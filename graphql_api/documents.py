@@ -13,7 +13,6 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     get_operation_ast,
-    parse,
 )
 from graphql.validation import ASTValidationRule, specified_rules, validate
 from strawberry.extensions import SchemaExtension
@@ -23,7 +22,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from graphql_api.context import Context
 from graphql_api.cost import Cost, estimate
 from graphql_api.errors import Code, QueryError
-from graphql_api.limits import QueryLimits
+from graphql_api.limits import QueryLimits, read_document
 
 MAX_DOCUMENTS = 128
 """Documents that are remembered; a client may make up any number of them."""
@@ -50,9 +49,7 @@ class Documents:
 
     def parse(self, text: str) -> DocumentNode:
         """The document. Raises `GraphQLError`, which is not remembered, for what is none or too long."""
-        return kept(
-            self._parsed, text, lambda: parse(text, max_tokens=self._limits.max_tokens), MAX_DOCUMENTS
-        )
+        return kept(self._parsed, text, lambda: read_document(text, self._limits), MAX_DOCUMENTS)
 
     def validate(
         self,

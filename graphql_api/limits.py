@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from graphql import (
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -21,6 +22,9 @@ from graphql import (
     SelectionSetNode,
     ValidationContext,
     ValidationRule,
+    Visitor,
+    parse,
+    visit,
 )
 
 from graphql_api.errors import Code, QueryError
@@ -52,6 +56,12 @@ MAX_SAME = 40
 """How often one field may be selected at one place of the answer. Validation compares each with every other one."""
 MAX_SAME_PLAIN = 500
 """The same for a field in which nothing is selected, which is compared in a tenth of the time."""
+MAX_TEXT = 32 << 10
+"""Characters of a document. Its parser needs up to 35 ms for 64 KiB of one string, while no other request runs."""
+MAX_FRAGMENTS = 30
+"""Fragments of a document. Validation compares each with every other one that is spread beside it."""
+MAX_SPREADS = 60
+"""Fragment spreads of a document, those inside of fragments too."""
 MAX_EXPANDED = 5000
 """Fields of an operation, fragments expanded. Fragments that double each other make any number of them."""
 
@@ -138,6 +148,25 @@ class Expanding:
         return next(filter(None, found), None)
 
 
+class _Spreads(Visitor):
+    """Counts the fragment spreads of a document."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def enter_fragment_spread(self, *_: Any) -> None:
+        """One spread."""
+        self.count += 1
+
+
+def read_document(text: str, limits: QueryLimits) -> DocumentNode:
+    """The parsed document. Raises `GraphQLError` for what is none, too long, or has too many tokens."""
+    if len(text) > MAX_TEXT:
+        raise _too_much(f"has more than {MAX_TEXT} characters; send values as variables")
+    return parse(text, max_tokens=limits.max_tokens)
+
+
 def _too_much(what: str) -> QueryError:
     return QueryError(Code.LIMIT_EXCEEDED, f"the query {what}")
 
@@ -150,6 +179,12 @@ def size_rule(limits: QueryLimits) -> type[ValidationRule]:
             super().__init__(context)
             definitions = context.document.definitions
             fragments = {d.name.value: d for d in definitions if isinstance(d, FragmentDefinitionNode)}
+            spreads = _Spreads()
+            visit(context.document, spreads)
+            if len(fragments) > MAX_FRAGMENTS or spreads.count > MAX_SPREADS:
+                several = f"may have {MAX_FRAGMENTS} fragments, and spread fragments {MAX_SPREADS} times"
+                self.report_error(_too_much(several))
+                return
             measuring = Measuring(fragments)
             for operation in definitions:
                 if isinstance(operation, OperationDefinitionNode):

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from graphql import GraphQLError, GraphQLSchema, parse, specified_rules, validate
+from graphql import GraphQLError, GraphQLSchema, specified_rules, validate
 
 from domain.errors import ConfigurationError
 from graphql_api.errors import Code, QueryError
-from graphql_api.limits import QueryLimits, size_rule
+from graphql_api.limits import QueryLimits, read_document, size_rule
 
 _PREFIX = "sha256:"
 _HASH = re.compile("[0-9a-f]{64}")
@@ -125,7 +125,7 @@ def _read(file: Path, most: int) -> bytes:
 def faults_of(document: str, schema: GraphQLSchema, limits: QueryLimits) -> list[str]:
     """What is wrong with a document, by the schema and the limits."""
     try:
-        parsed = parse(document, max_tokens=limits.max_tokens)
+        parsed = read_document(document, limits)
     except GraphQLError as exc:
         return [exc.message]
     return [error.message for error in validate(schema, parsed, rules=[*specified_rules, size_rule(limits)])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from uuid import UUID
@@ -19,12 +19,15 @@ from event_store.signing import HeadSigner
 from event_store.storable import refusals
 from ingest.backoff import Backoff
 from ingest.batch import Batch
+from ingest.floods import bounded
 from ingest.metrics import IngestMetrics
 from ingest.pieces import pieces
 from ingest.topics import Topics
 
 log = structlog.get_logger(__name__)
 
+_LINES = 20
+"""Dead letters of one batch that get a log line each. Thousands in one second would fill the disk with lines."""
 _SHOWN = 200  # characters: a field's path can hold a name as long as its sender likes
 
 
@@ -120,7 +123,7 @@ class Appender:
                 batch.events,
                 self._signer,
                 offsets=batch.offsets,
-                dead_letters=batch.dead_letters,
+                dead_letters=bounded(batch.dead_letters),
                 conflict_letter=conflict_letter,
             )
         self._committed(batch, conflicts, appended, time.perf_counter() - started)
@@ -143,12 +146,30 @@ class Appender:
         self, batch: Batch, conflicts: list[NewDeadLetter], appended: Appended, seconds: float
     ) -> None:
         self._metrics.committed(batch, appended, seconds)
-        for letter in (*batch.dead_letters, *conflicts):
-            log.info(
-                "record_rejected",
-                reason=letter.reason.value,
-                field=letter.field[:_SHOWN],
-                topic=letter.topic,
-                partition=letter.partition,
-                offset=letter.offset,
-            )
+        say_rejected([*batch.dead_letters, *conflicts])
+
+
+def say_rejected(letters: Sequence[NewDeadLetter]) -> None:
+    """Log the first `_LINES` dead letters of a batch by themselves, and the others by partition and reason."""
+    for letter in letters[:_LINES]:
+        log.info(
+            "record_rejected",
+            reason=letter.reason.value,
+            field=letter.field[:_SHOWN],
+            topic=letter.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+        )
+    others: dict[tuple[str, int, str], list[int]] = {}
+    for letter in letters[_LINES:]:
+        others.setdefault((letter.topic, letter.partition, letter.reason.value), []).append(letter.offset)
+    for (topic, partition, reason), offsets in others.items():
+        log.warning(
+            "records_rejected",
+            reason=reason,
+            topic=topic,
+            partition=partition,
+            offset=min(offsets),
+            last_offset=max(offsets),
+            dead_letters=len(offsets),
+        )

@@ -14,7 +14,7 @@ import structlog
 from domain.errors import Reason, RejectedError
 from event_store.append import NewEvent
 from event_store.dead_letters import NewDeadLetter
-from ingest.records.unread import Unread
+from ingest.records.unread import KEY_AND_HEADERS_BYTES, Unread, headers_size, larger_part
 from interop.decoding import decode
 
 log = structlog.get_logger(__name__)
@@ -52,6 +52,7 @@ def decode_records(stream: UUID, records: Sequence[Record], max_bytes: int) -> D
             letters.append(unread_letter(stream, record, record.value))
             continue
         try:
+            _check_beside(record)
             received = decode(
                 record.value, record.headers, max_bytes=max_bytes, received_at=_time(record.timestamp)
             )
@@ -82,6 +83,19 @@ def decode_records(stream: UUID, records: Sequence[Record], max_bytes: int) -> D
     return Decoded(events, letters)
 
 
+def _check_beside(record: Record) -> None:
+    """Raises `RejectedError`, which names the larger part, when key and headers have more bytes than allowed."""
+    key = len(record.key or b"")
+    headers = headers_size(record.headers) if record.headers else 0
+    if part := larger_part(key, headers):
+        raise RejectedError(
+            Reason.OVERSIZED,
+            f"a key of {key} and headers of {headers} bytes are more than the {KEY_AND_HEADERS_BYTES} bytes"
+            " allowed together",
+            field=part,
+        )
+
+
 def dead_letter(stream: UUID, record: Record, fault: RejectedError) -> NewDeadLetter:
     """`record`, whole, with the reason why it was not accepted."""
     return NewDeadLetter(
@@ -103,7 +117,7 @@ def dead_letter(stream: UUID, record: Record, fault: RejectedError) -> NewDeadLe
 def unread_letter(stream: UUID, record: Record, value: Unread) -> NewDeadLetter:
     """The dead letter of a record or batch that was not taken whole: what is kept of it, and what its account says."""
     account = value.account
-    letter = dead_letter(stream, record, RejectedError(account.reason, account.message))
+    letter = dead_letter(stream, record, RejectedError(account.reason, account.message, field=account.field))
     return letter._replace(
         offset=account.offset,
         value=None if account.null else bytes(value),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from contextlib import suppress
 from typing import get_args
 
@@ -32,7 +33,7 @@ class IngestMetrics:
         self._conflicts = self._records.labels("conflict")
         self._rejected = self._records.labels("rejected")
         self._reasons = Counter(
-            "audit_trail_ingest_rejected", "Dead letters, by reason.", ["reason"], registry=registry
+            "audit_trail_ingest_rejected", "Rejected records, by reason.", ["reason"], registry=registry
         )
         self._seconds = Histogram(
             "audit_trail_ingest_append_seconds",
@@ -120,9 +121,9 @@ class IngestMetrics:
         self._duplicates.inc(appended.duplicates)
         self._conflicts.inc(appended.conflicts)
         self._rejected.inc(len(batch.dead_letters))
-        for letter in batch.dead_letters:
-            counters.rejected[letter.reason] = counters.rejected.get(letter.reason, 0) + 1
-            self._reasons.labels(letter.reason.value).inc()
+        for reason, number in Counted(letter.reason for letter in batch.dead_letters).items():
+            counters.rejected[reason] = counters.rejected.get(reason, 0) + number
+            self._reasons.labels(reason.value).inc(number)
         if appended.conflicts:
             self._reasons.labels(Reason.CONFLICT.value).inc(appended.conflicts)
         self._seconds.observe(seconds)

@@ -13,7 +13,8 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from domain.errors import Reason, RejectedError, UnavailableError
 from ingest.clients import connected, translated
-from ingest.settings import KEY_AND_HEADERS_BYTES, IngestSettings
+from ingest.records.unread import KEY_AND_HEADERS_BYTES
+from ingest.settings import IngestSettings
 
 _SURELY_TAKEN = 900_000
 """Bytes. Kafka's default limit is 1,048,588 for a record with its batch; no smaller message is refused by it."""

@@ -8,11 +8,9 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from domain.recording_gap import Decision
-from ingest.records.unread import Limits
+from ingest.records.unread import KEY_AND_HEADERS_BYTES, Limits
 
 _PREFIX = "AUDIT_TRAIL_KAFKA_OFFSET_LOSS_"
-KEY_AND_HEADERS_BYTES = 64 << 10
-"""What a message may have besides its value."""
 
 
 class IngestSettings(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     |(?P<escape>[Ee]'(?:[^'\\]|''|\\.)*')
     |(?P<string>[BbNnXx]?'(?:[^']|'')*')
     |(?P<dollar>\$(?P<tag>[A-Za-z_]\w*|)\$.*?\$(?P=tag)\$)
+    |(?P<undollar>\$(?:[A-Za-z_]\w*)?\$)
     |(?P<quoted>"(?:[^"]|"")*")
     |(?P<word>[^\W\d][\w$]*)
     |(?P<number>\d[\w.]*)
@@ -27,6 +28,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT = re.compile(r"/\*|\*/")
+_MOST_COMPLAINTS = 20
+"""Each is looked up in the text, to say on which line it is."""
 _BEGINS = frozenset({"select", "with", "values"})
 _CATALOGUES = frozenset({"pg_catalog", "information_schema", "pg_toast"})
 _CLOCK = frozenset(
@@ -94,6 +97,8 @@ def read_words(text: str) -> Words:
         if depth < 0:
             complaints.append(Complaint(at, "this parenthesis closes nothing"))
             break
+        if len(complaints) >= _MOST_COMPLAINTS:
+            break
     if depth > 0:
         complaints.append(Complaint(max(0, end - 1), "a parenthesis is not closed"))
     first = next((word for _, kind, word in tokens if word != "("), "")
@@ -144,6 +149,9 @@ def _tokens(text: str) -> Iterator[tuple[int, str, str]]:
                 "broken",
                 "strings and names with Unicode escapes are not taken; write the characters",
             )
+            return
+        elif found["undollar"]:  # each further one would be looked for to the end again
+            yield start, "broken", "this $-quoted string is not closed"
             return
         elif found["open"]:
             yield start, "broken", "this quote is not closed"

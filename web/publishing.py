@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -20,7 +18,7 @@ from domain.access.reads import Reads
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
-from domain.json_reading import containers
+from domain.json_reading import containers, has_more_items
 from graphql_api.reading import Threads
 from ingest.publishing import Message
 from interop.decoding import decode
@@ -247,7 +245,7 @@ def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[byte
             413, f"the body holds more than {MAX_CONTAINERS} arrays and objects; send fewer events"
         )
     # A body of nothing but tiny items would be millions of them before they could be counted.
-    if body.count(b",") > len(body) // 8 and _items(body, limit) > limit:
+    if has_more_items(body, limit):
         raise _UnreadableError(413, f"send from 1 to {limit} events in one request")
     try:
         items = msgspec.json.decode(body, type=list[msgspec.Raw])
@@ -256,28 +254,6 @@ def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[byte
     if not 1 <= len(items) <= limit:
         raise _UnreadableError(413 if items else 400, f"send from 1 to {limit} events in one request")
     return [bytes(item) for item in items]
-
-
-def _items(body: bytes, limit: int) -> int:
-    """How many items a JSON array has, counted no further than beyond `limit`; what is no JSON ends it."""
-    text = body.decode("utf-8", "replace")
-    found, at = 0, _behind_gap(text, text.index("[") + 1)
-    while found <= limit and at < len(text):
-        try:
-            _, end = _SCANNER.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            break
-        found, at = found + 1, _behind_gap(text, end)
-    return found
-
-
-def _behind_gap(text: str, at: int) -> int:
-    gap = _GAP.match(text, at)
-    return gap.end() if gap else at
-
-
-_SCANNER = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
-_GAP = re.compile(r"[\s,]*+")
 
 
 def _kafka_headers(headers: list[tuple[str, str]]) -> list[tuple[str, bytes]]:

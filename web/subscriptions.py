@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from graphql import GraphQLError, OperationType, get_operation_ast, parse
+from graphql import GraphQLError, OperationType, get_operation_ast
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -21,6 +21,7 @@ from graphql_api.context import Context, ProvableLog
 from graphql_api.encoding import encode
 from graphql_api.errors import Code, QueryError
 from graphql_api.feed import Feed
+from graphql_api.limits import read_document
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
 from web.accepting import accepted
@@ -189,7 +190,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         if "subscription" not in query:
             return
         try:
-            document = parse(query, max_tokens=self._limits.max_tokens)
+            document = read_document(query, self._limits)
         except (GraphQLError, RecursionError):
             return  # the executor says what is wrong with it
         operation = get_operation_ast(document, request.operation_name)

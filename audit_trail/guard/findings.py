@@ -89,7 +89,10 @@ class Findings:
         self._woken.set()
 
     def took(self, place: str) -> None:
-        """`place` has taken a head of this log: its findings end, unless the log still contradicts a head it had."""
+        """`place` has taken a head of this log: its findings end, unless the log still contradicts a head it had.
+
+        One that ended often of late stays open: see `end_findings`.
+        """
         self._store()
         with self._database.transaction() as connection:
             mine = [
@@ -158,11 +161,14 @@ class Findings:
                 mark_answered(connection, each.id)
 
     def _end(self, connection: Connection, findings: list[StoredFinding]) -> None:
-        if findings:
-            end_findings(connection, [each.id for each in findings])
-            for each in findings:
-                log.info("integrity_finding_ended", finding=each.id, check=each.check.value, place=each.place)
-            self._woken.set()
+        if not findings:
+            return
+        ended = end_findings(connection, [each.id for each in findings])
+        for each in ended:
+            log.info("integrity_finding_ended", finding=each.id, check=each.check.value, place=each.place)
+        for each in (each for each in findings if each not in ended):
+            log.warning("integrity_finding_flaps", finding=each.id, check=each.check.value, place=each.place)
+        self._woken.set()
 
 
 def _continued(tree: StoredTree, finding: StoredFinding) -> bool:

@@ -28,6 +28,7 @@ from ingest.records.unread import (
     Unread,
     cut,
     cut_headers,
+    larger_part,
 )
 from interop.decoding import MOST_HEADERS
 
@@ -225,6 +226,7 @@ class _Parts(NamedTuple):
         many = f"{self.header_count} headers are more than the {MOST_HEADERS} allowed"
         large = f"key, value and headers are more than the {self.limit} bytes that are kept of a message"
         message = many if self.header_count > MOST_HEADERS else large
+        key_size = 0 if self.key is None else self.key.stop - self.key.start
         account = Account(
             self.offset,
             Reason.OVERSIZED,
@@ -233,5 +235,6 @@ class _Parts(NamedTuple):
             key_cut,
             headers_cut,
             null=self.value is None,
+            field=larger_part(key_size, len(encoded)),
         )
         return key, Unread.of(value, account), headers

@@ -19,7 +19,7 @@ from domain.errors import Reason
 from event_store.dead_letters import SealedBatch
 from ingest.records.batches import unread_batch
 from ingest.records.expanding import GZIP, LZ4, NAMES, SNAPPY, BrokenError, TooLargeError, expand
-from ingest.records.unread import KEY_KEPT, VALUE_KEPT, Account, Limits, Unread, cut
+from ingest.records.unread import KEY_KEPT, VALUE_KEPT, Account, Limits, Unread, cut, larger_part
 
 _SIZES = struct.Struct(">qi")
 _HEADS = {0: struct.Struct(">qiIbb"), 1: struct.Struct(">qiIbbq")}
@@ -103,7 +103,15 @@ class ReadableMessage(LegacyRecordBatch):
             key, key_cut = (None, None) if message.key is None else cut(message.key, KEY_KEPT)
             kept, value_cut = cut(message.value or memoryview(b""), VALUE_KEPT)
             told = f"key and value are more than the {self._limits.record} bytes that are kept of a message"
-            account = Account(offset, Reason.OVERSIZED, told, value_cut, key_cut, null=message.value is None)
+            account = Account(
+                offset,
+                Reason.OVERSIZED,
+                told,
+                value_cut,
+                key_cut,
+                null=message.value is None,
+                field=larger_part(len(message.key or b""), 0),
+            )
             value = Unread.of(kept, account)
         return DefaultRecord(sum(sizes), offset, timestamp, self.timestamp_type, key, value, [])
 

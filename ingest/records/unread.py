@@ -12,6 +12,8 @@ from domain.errors import Reason
 from event_store.dead_letters import Cut, SealedBatch
 from interop.decoding import MOST_HEADERS
 
+KEY_AND_HEADERS_BYTES = 64 << 10
+"""What a message may have beside its value: its key, and the names and values of its headers."""
 VALUE_KEPT = 64 << 10
 """Bytes of a value, or of a compressed batch, that a cut dead letter keeps: enough to see whose it is."""
 KEY_KEPT = 4 << 10
@@ -40,6 +42,8 @@ class Account(NamedTuple):
     batch: SealedBatch | None = None
     null: bool = False
     """The value was null, which is not the same as empty."""
+    field: str = ""
+    """`key` or `headers` when that part alone is too large."""
 
 
 class Unread(bytes):
@@ -74,6 +78,18 @@ def cut_headers(headers: Headers, raw: memoryview, complete: bool) -> tuple[Head
     if complete and len(kept) == len(headers):
         return kept, None
     return kept, Cut(len(raw), sha256(raw).digest())
+
+
+def headers_size(headers: Sequence[tuple[str, bytes | None]]) -> int:
+    """Bytes of the names and values, or a little less: a name counts by its characters."""
+    return sum(len(name) + len(value or b"") for name, value in headers)
+
+
+def larger_part(key: int, headers: int) -> str:
+    """`key` or `headers`, the one with more bytes, when they are too large together; else empty."""
+    if key + headers <= KEY_AND_HEADERS_BYTES:
+        return ""
+    return "key" if key > headers else "headers"
 
 
 def encode_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:

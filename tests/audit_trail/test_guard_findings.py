@@ -20,7 +20,16 @@ from domain.errors import UnavailableError
 from domain.event import AuditEvent, Outcome
 from domain.validation import check, decode_event, encode_event
 from event_store.database import GUARD, Database
-from event_store.findings import Certainty, Check, NewFinding, close_finding, open_findings, see_finding
+from event_store.findings import (
+    MOST_ENDS,
+    Certainty,
+    Check,
+    NewFinding,
+    close_finding,
+    open_findings,
+    page_of_findings,
+    see_finding,
+)
 from event_store.publication.folder import HeadFolder
 from event_store.publication.remote import Webhook, Witness
 from event_store.signing import HeadSigner
@@ -248,6 +257,25 @@ def _book(log: Log) -> Iterator[Findings]:
     with database_of(log) as database:
         metrics = GuardMetrics([], CollectorRegistry())
         yield Findings(database, lambda _: None, metrics, quiet_seconds=3600)
+
+
+def test_a_place_that_fails_and_recovers_again_and_again_adds_few_findings(log: Log) -> None:
+    with _book(log) as book, database_of(log) as database:
+        for size in range(40):
+            what = f"the witness says that it has cosigned a head of size {size}"
+            book.found(NewFinding(Check.PUBLISH, "w", "claim", Certainty.CLAIM, what, size))
+            book.took("w")
+        with database.transaction() as connection:
+            found = page_of_findings(connection, closed=True)
+            assert [each.closed_at is None for each in found] == [False] * MOST_ENDS + [True]
+            assert sum(each.seen for each in found) == 40
+        log.attack(
+            "UPDATE audit_trail.integrity_finding SET last_seen = last_seen - interval '2 hours'"
+            " WHERE closed_at IS NULL"
+        )
+        book.took("w")
+        with database.transaction() as connection:
+            assert not open_findings(connection)
 
 
 def test_a_verification_of_the_new_part_does_not_end_a_finding_about_an_old_part(log: Log) -> None:

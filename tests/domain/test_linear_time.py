@@ -12,7 +12,15 @@ import pytest
 
 from domain.access.named import has_name, is_like
 from domain.errors import InvalidEventError, Reason
-from domain.json_reading import LARGE, MAX_CONTAINERS, MAX_DEPTH, check_shape, decode_json, read_json
+from domain.json_reading import (
+    LARGE,
+    MAX_CONTAINERS,
+    MAX_DEPTH,
+    check_shape,
+    decode_json,
+    has_more_items,
+    read_json,
+)
 from domain.validation import decode_event
 from tests.scaling import Hostile, assert_linear, peak_megabytes
 
@@ -35,6 +43,10 @@ def numbered(begin: bytes, item: bytes, end: bytes, size: int) -> bytes:
 
 def attributes(item: bytes, size: int) -> bytes:
     return filled(BEGIN + b',"attributes":{"a":[', item, b"]}}", size)
+
+
+def count_items(text: bytes) -> bool:
+    return has_more_items(text, 1 << 40)
 
 
 CASES = [
@@ -67,6 +79,9 @@ CASES = [
     Hostile("what looks like nulls", read_json, lambda size: filled(b'["', b'\\\\u0000","', b'"]', size)),
     Hostile("a field like a path", decode_event, lambda size: BEGIN + b',"' + b" - at `$." * (size // 9) + b'":1}'),
     Hostile("a type of many words", decode_event, lambda size: BEGIN.replace(b"read", b"read." * (size // 5)) + b"}"),
+    Hostile("an array of items", count_items, lambda size: b"[" + b"[0],0," * (size // 6)),
+    Hostile("an array of strings", count_items, lambda size: b"[" + b'",",' * (size // 4)),
+    Hostile("an array of spaces", count_items, lambda size: b"[" + b" " * size),
     Hostile("a name in an address", has_name, lambda size: "%41" * (size // 3)),
     Hostile("a name that is like another", lambda text: is_like(text, text), lambda size: "\u0131" * size),
 ]  # fmt: skip
@@ -129,3 +144,27 @@ def test_depth_is_that_of_the_brackets_outside_of_strings(text: str) -> None:
         check_shape(deep.encode())
     assert caught.value.reason is Reason.TOO_DEEP
     assert check_shape(deep[1:-1].encode()) == deep[1:-1]
+
+
+def test_the_items_of_an_array_are_counted_without_what_is_inside_of_them() -> None:
+    random.seed(11)
+    values: list[Any] = [
+        0,
+        "",
+        ",",
+        '"',
+        "\\",
+        '\\",[',
+        [],
+        {},
+        [0, [1, {"a": [2, 3]}]],
+        {"a,": ",", "b": [0, 0]},
+    ]
+    for _ in range(500):
+        array = random.choices(values, k=random.randrange(1, 9))
+        text = json.dumps(array, indent=random.choice([None, 1])).encode()
+        assert has_more_items(text, len(array) - 1)
+        assert not has_more_items(text, len(array))
+    many = json.dumps(["a,b", '"[', [1, 2]] * 50_000).encode()
+    assert has_more_items(many, 149_999)
+    assert not has_more_items(many, 150_000)

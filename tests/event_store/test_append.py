@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,6 +23,7 @@ from event_store.heads import insert_head
 from event_store.merkle import EMPTY_ROOT, Edge, leaf_hash, node_hash
 from event_store.reading import find_event, log_size, read_events
 from event_store.streams import open_kafka_stream
+from tests.scaling import peak_megabytes
 from tests.signing import signer
 
 NOW = datetime(2026, 1, 1, 10, tzinfo=UTC)
@@ -171,6 +173,45 @@ def test_the_same_id_with_other_content_becomes_a_dead_letter(database: Database
         found = find_event(connection, known.event_id)
         assert found is not None
         assert found.event.actor.id == "u1"
+
+
+def test_ids_that_a_sender_chose_with_one_hash_take_no_longer_than_others(database: Database) -> None:
+    """A UUID hashes like its number. Quadratic work would be a hundred times as long for these."""
+    modulus = (1 << 61) - 1
+
+    def seconds(ids: list[UUID]) -> float:
+        with database.transaction() as connection:
+            events = [event(stream, number, id=id) for number, id in enumerate(ids)]
+            began = time.thread_time()
+            append(connection, events, signer())
+            append(connection, events, signer())
+            return time.thread_time() - began
+
+    stream = uuid4()
+    usual = seconds([uuid4() for _ in range(5000)])
+    chosen = [UUID(int=(2 << 80) + 1 + number * modulus) for number in range(5000)]
+    assert len({hash(id) for id in chosen}) == 1
+    assert seconds(chosen) < 5 * usual
+
+
+def test_small_events_with_the_ids_of_large_ones_need_little_memory(database: Database) -> None:
+    stream = uuid4()
+    large = [event(stream, n)._replace(body=bytes(1 << 20)) for n in range(48)]
+    with database.transaction() as connection:
+        append(connection, large, signer())
+    small = [
+        each._replace(format=BodyFormat.AGGREGATE, body=b"{}", stream_position=n)
+        for n, each in enumerate(large, 48)
+    ]
+    with database.transaction() as connection:
+        found: list[Appended] = []
+        again = [*small, *large]
+        peak = peak_megabytes(
+            lambda events: found.append(append(connection, events, signer(), conflict_letter=letter_of)),
+            again,
+        )
+    assert (found[0].accepted, found[0].conflicts, found[0].duplicates) == (0, 48, 48)
+    assert peak < 30
 
 
 def test_a_late_writer_fails_the_compare_and_set_and_writes_nothing(database: Database) -> None:

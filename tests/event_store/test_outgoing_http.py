@@ -142,6 +142,31 @@ def test_a_slow_name_look_up_counts_and_is_waited_for_once(monkeypatch: pytest.M
         answering.set()
 
 
+def test_name_look_ups_that_hang_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering = threading.Event()
+    real = socket.getaddrinfo
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        answering.wait(60)
+        return real("127.0.0.1", *arguments[1:], **options)
+
+    def looking_up() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "look-up"]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    try:
+        for number in range(40):
+            with pytest.raises(UnavailableError, match=r"the place (did|does) not answer"):
+                ask(f"http://host-{number}.example/", seconds=0.01)
+        assert len(looking_up()) <= 16
+    finally:
+        answering.set()
+    for thread in looking_up():
+        thread.join()
+    with foreign(lambda _: iter([answer(200, b"good")])) as server:
+        assert ask(f"http://host.example:{server.port}/").body == b"good"
+
+
 @pytest.mark.parametrize(
     "script",
     [

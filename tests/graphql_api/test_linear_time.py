@@ -10,8 +10,16 @@ from graphql.validation import specified_rules
 
 from graphql_api import cursors
 from graphql_api.documents import MAX_ERRORS, Documents
-from graphql_api.errors import Code
-from graphql_api.limits import MAX_SAME, MAX_SAME_PLAIN, QueryLimits, size_rule
+from graphql_api.errors import Code, QueryError
+from graphql_api.limits import (
+    MAX_FRAGMENTS,
+    MAX_SAME,
+    MAX_SAME_PLAIN,
+    MAX_SPREADS,
+    MAX_TEXT,
+    QueryLimits,
+    size_rule,
+)
 from graphql_api.schema import make_schema
 from tests.scaling import Hostile, assert_linear
 
@@ -68,6 +76,40 @@ REPEATED = {
         f"fragment f{n} on Event {{ a: actor {{ ...f{n + 1} }} b: actor {{ ...f{n + 1} }} }}" for n in range(40)
     ),
 }  # fmt: skip
+
+
+def fragments(number: int, body: str = "size") -> str:
+    spread = " ".join(f"...f{n}" for n in range(number))
+    return f"{{ treeHead {{ {spread} }} }} " + " ".join(
+        f"fragment f{n} on TreeHead {{ {body} }}" for n in range(number)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        fragments(MAX_FRAGMENTS + 1),
+        "{ treeHead { " + "...f " * (MAX_SPREADS + 1) + "} } fragment f on TreeHead { size }",
+        "{ treeHead { ...f } } fragment g on TreeHead { size } fragment f on TreeHead { "
+        + "...g " * MAX_SPREADS
+        + "}",
+    ],
+    ids=["fragments", "spreads", "spreads in a fragment"],
+)
+def test_fragments_have_a_limit_since_each_is_compared_with_every_other(text: str) -> None:
+    [error] = errors(text)
+    assert str(MAX_FRAGMENTS) in error.message
+    assert (error.extensions or {})["code"] == Code.LIMIT_EXCEEDED
+    assert not errors(fragments(MAX_FRAGMENTS))
+
+
+def test_a_document_has_a_limit_of_characters() -> None:
+    query = "{ treeHead { size } }"
+    assert not judge(query + " " * (MAX_TEXT - len(query)))
+    for padding in (" " * MAX_TEXT, "#" + "x" * MAX_TEXT):
+        with pytest.raises(QueryError, match=str(MAX_TEXT)) as caught:
+            judge(query + padding)
+        assert caught.value.code is Code.LIMIT_EXCEEDED
 
 
 @pytest.mark.parametrize("name", REPEATED)

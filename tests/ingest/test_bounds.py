@@ -192,6 +192,39 @@ def test_a_large_message_keeps_its_beginning_and_is_not_published_again(
     assert query(EVENTS) == [(1,)]
 
 
+@pytest.mark.parametrize(
+    ("key", "headers", "field"),
+    [
+        (bytes(70_000), [], "key"),
+        (None, [("note", bytes(70_000))], "headers"),
+        (None, [("n" * 100, bytes(900))] * 70, "headers"),
+        (bytes(40_000), [("note", bytes(30_000))], "key"),
+        (bytes(3 * MIB), [], "key"),
+        (None, [("note", bytes(3 * MIB))], "headers"),
+    ],
+    ids=["key", "header", "headers", "both", "very large key", "very large header"],
+)
+def test_key_and_headers_have_a_limit_of_their_own(
+    key: bytes | None,
+    headers: list[tuple[str, bytes]],
+    field: str,
+    settings: IngestSettings,
+    large_topic: str,
+    running: Call,
+    query: Query,
+    message: Call,
+) -> None:
+    with closing(
+        KafkaProducer(bootstrap_servers=list(settings.bootstrap_servers), max_request_size=1 << 30)
+    ) as producer:
+        producer.send(large_topic, message(), key, headers, partition=0).get(timeout=60)
+        producer.send(large_topic, message(), bytes(30_000), [("a", bytes(30_000))], partition=0).get(60)
+    with running(msgspec.structs.replace(settings, topics=(large_topic,))) as run:
+        run.until(lambda: run.ingest.counters.received == 2)
+    assert query('SELECT "offset", reason, field FROM audit_trail.dead_letter') == [(0, "oversized", field)]
+    assert query(EVENTS) == [(1,)]
+
+
 def test_a_message_that_is_a_little_too_large_is_kept_whole_and_can_be_published_again(
     settings: IngestSettings,
     large_topic: str,
@@ -208,6 +241,55 @@ def test_a_message_that_is_a_little_too_large_is_kept_whole_and_can_be_published
     published: list[DeadLetter] = []
     desk.requeue(id, published.append, by="a", reason="the limit was raised")
     assert [letter.value for letter in published] == [value]
+
+
+def test_a_flood_of_records_too_small_to_be_events_is_few_dead_letters(
+    settings: IngestSettings,
+    large_topic: str,
+    running: Call,
+    query: Query,
+    message: Call,
+    desk: DeadLetterDesk,
+) -> None:
+    flood = [b'{"bad":%d' % number for number in range(3000)]
+    hopeful = message().replace(b"user.logged_in", b"of.a_later_version")
+    with closing(
+        KafkaProducer(
+            bootstrap_servers=list(settings.bootstrap_servers),
+            compression_type="zstd",
+            batch_size=1 << 24,
+            linger_ms=3000,
+        )
+    ) as producer:
+        for value in (*flood[:1500], message(), *flood[1500:], *[hopeful] * 300, message()):
+            producer.send(large_topic, value, b"key", [("h", b"v")], partition=0)
+        producer.flush()
+    with running(msgspec.structs.replace(settings, topics=(large_topic,))) as run:
+        run.until(lambda: run.ingest.counters.received == 3302)
+        rejected = {Reason.INVALID_JSON: 3000, Reason.UNKNOWN_TYPE: 300}
+        assert (run.ingest.counters.accepted, run.ingest.counters.rejected) == (2, rejected)
+    assert query("SELECT count(*) FROM audit_trail.dead_letter WHERE reason = 'unknown_type'") == [(300,)]
+    found = query(
+        'SELECT id, "offset", last_offset, record_count FROM audit_trail.dead_letter'
+        " WHERE reason = 'invalid_json' ORDER BY id"
+    )
+    together = [row for row in found if row[2] is not None]
+    assert len(found) < 1000
+    covered = len(found) - len(together) + sum(count for *_, count in together)
+    assert covered == 3000
+    assert query("SELECT next_offset FROM audit_trail.kafka_stream") == [(3302,)]
+    id, first, last, count = next(row for row in together if row[1] < 1500 < row[2])
+    letter = desk.show(id).letter
+    values = b"".join([*flood[first:1500], *flood[1500:last]])
+    assert count == last - first
+    assert (letter.value or b"") == values[:VALUE_KEPT]
+    assert f"offsets {first}-1499, 1501-{last};" in letter.message
+    assert sha256(values).hexdigest() in letter.message
+    assert letter.key_cut == (3 * count, sha256(b"key" * count).digest())
+    assert letter.headers_cut is not None
+    with pytest.raises(ConfigurationError, match="can't be published again"):
+        desk.requeue(id, lambda _: None, by="a", reason="b")
+    desk.dismiss(id, by="a", reason="b")
 
 
 def test_a_transaction_holds_no_more_bytes_than_one_poll_may_give(

@@ -77,10 +77,26 @@ def test_reading_takes_time_in_proportion_to_what_is_sent(case: Hostile) -> None
     assert_linear(case, AuditTrailError, ValueError, publishing._UnreadableError)
 
 
-@pytest.mark.parametrize("item", [b"0,", b"{},", b"[],", b'"",', b'{"a":0},', b","])
-def test_a_body_of_tiny_items_needs_some_tens_of_megabytes(item: bytes) -> None:
-    body = b"[" + item * ((5 << 20) // len(item)) + b"0]"
-    assert peak_megabytes(items, body, publishing._UnreadableError) < 64
+TINY = [
+    b"0,",
+    b"{},",
+    b"[],",
+    b'"",',
+    b'{"a":0},',
+    b",",
+    b"1234567,",
+    b'"abcdefg",',
+    b'",",',
+    b'"\\"",',
+    b"\n",
+]
+
+
+@pytest.mark.parametrize("item", TINY)
+def test_a_body_of_tiny_items_needs_some_megabytes(item: bytes) -> None:
+    tiny = item * ((5 << 20) // len(item))
+    for body in (b"[" + tiny + b"0]", b"[[" + tiny + b"0]]", tiny):
+        assert peak_megabytes(items, body, publishing._UnreadableError) < 24
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,22 @@ _SETUP_ERRORS = (
 )
 
 
+_DISK = "its disk is full"
+_MEMORY = (
+    "it is out of memory, or sessions hold all the locks that it has room for"
+    " (see pg_locks, and max_locks_per_transaction of PostgreSQL)"
+)
+_CONNECTIONS = "it has no connection left (see pg_stat_activity, and max_connections of PostgreSQL)"
+_SHORT = {"53100": _DISK, "53200": _MEMORY, "53300": _CONNECTIONS}
+"""What the server is short of, by SQLSTATE (class 53, insufficient resources)."""
+_SAID = {
+    "out of shared memory": _MEMORY,
+    "too many connections": _CONNECTIONS,
+    "too many clients": _CONNECTIONS,
+    "connection slots are reserved": _CONNECTIONS,
+}
+"""The same by the server's words, where the driver keeps no SQLSTATE."""
+
 _PLANS_OF_READERS = """
 SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_hashagg = off; SET enable_bitmapscan = off;
 SET enable_sort = off; SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0; SET jit = off
@@ -302,6 +318,11 @@ def translated() -> Iterator[None]:
         raise  # an operational error by the driver's tree, but trying again would fail for ever
     except errors.QueryCanceled as exc:
         raise TooSlowError from exc
+    except errors.LockNotAvailable as exc:
+        raise UnavailableError(
+            "another session keeps a lock that this needs: end its transaction, which pg_locks and pg_stat_activity"
+            " show, then try again"
+        ) from exc
     except _SETUP_ERRORS as exc:
         detail = exc.diag.message_primary or type(exc).__name__
         raise ConfigurationError(
@@ -310,9 +331,17 @@ def translated() -> Iterator[None]:
         ) from exc
     except psycopg2.Error as exc:
         if lost(exc):
-            what = str(exc) if isinstance(exc, SilentError) else "the database is away"
-            raise UnavailableError(what) from exc
+            raise UnavailableError(_why_lost(exc)) from exc
         raise
+
+
+def _why_lost(error: psycopg2.Error) -> str:
+    if isinstance(error, SilentError):
+        return str(error)
+    short = _SHORT.get(error.pgcode or "")
+    if short is None:  # an error while connecting has no code
+        short = next((what for said, what in _SAID.items() if said in str(error)), None)
+    return "the database is away" if short is None else f"the database refuses work: {short}"
 
 
 def only(cursor: Cursor) -> Any:

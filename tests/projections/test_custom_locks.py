@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from domain.errors import FencedError, UnavailableError
-from event_store.append import CHANNEL
+from event_store.announcing import CHANNEL
 from event_store.database import PROJECTOR, READER, Connection, Database
 from event_store.migrations import migrate
 from projections.export import ExportRequest, Exports, Format

@@ -35,9 +35,14 @@ ANALYST = "audit_trail_analyst"
 OWN = "audit_trail_own_"
 """What the role of a projection that an analyst owns begins with; the projection's name follows."""
 
+TOO_MANY = "AT001"
+"""SQLSTATE of the functions of migration 0008 when a login or a projection has as much as it may; they say of what."""
+
 _RESTED_SECONDS = 1.0
 """A question to the server costs 0.1 ms, so only a connection that nobody has used for this long is asked one."""
 
+FOREIGN_LOCK_MS = 2000
+"""How long a reader waits for a lock on a table of a custom projection. Readers share few connections."""
 SILENCE_SECONDS = 20.0
 """How long a call may go without an answer, by default, before the server is asked what it does."""
 _TEST_SECONDS = 5.0
@@ -100,6 +105,7 @@ class Database:
         size: int = 4,
         application_name: str = "audit-trail",
         statement_timeout_ms: int = 0,
+        lock_timeout_ms: int = 0,
         silence_seconds: float = SILENCE_SECONDS,
         long_statements: bool = True,
     ) -> None:
@@ -108,6 +114,7 @@ class Database:
         self._url = url
         self._application_name = application_name
         self._statement_timeout_ms = statement_timeout_ms
+        self._lock_timeout_ms = lock_timeout_ms
         self._silence_seconds = silence_seconds
         # The server ends a statement at its time-out by itself, and says so.
         short = max(silence_seconds, statement_timeout_ms / 1000 + _TEST_SECONDS)
@@ -161,10 +168,13 @@ class Database:
     def foreign_snapshot(self) -> Iterator[Connection]:
         """A read-only transaction on tables that are not the trail's own, such as those of custom projections.
 
-        Its session is reset before the next use: whatever the reading may have changed there reaches nobody else.
+        Its session is reset before the next use: whatever the reading may have changed there reaches nobody else. An
+        analyst's session may have locked a table: that is waited for some seconds only (`UnavailableError`).
         """
         with self.transaction(read_only=True) as connection:
             self._foreign.add(connection)
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = %s", (FOREIGN_LOCK_MS,))
             yield connection
 
     @contextmanager
@@ -242,6 +252,7 @@ class Database:
             cursor.execute("SET search_path = pg_catalog, pg_temp")
             cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute("SET statement_timeout = %s", (self._statement_timeout_ms,))
+            cursor.execute("SET lock_timeout = %s", (self._lock_timeout_ms,))
             if self.role == READER:
                 cursor.execute(_PLANS_OF_READERS)
                 cursor.execute(_READING)
@@ -330,6 +341,8 @@ def translated() -> Iterator[None]:
             " run `audit-trail migrate`, and give the login its role"
         ) from exc
     except psycopg2.Error as exc:
+        if exc.pgcode == TOO_MANY:
+            raise ConfigurationError(exc.diag.message_primary or "too many objects") from exc
         if lost(exc):
             raise UnavailableError(_why_lost(exc)) from exc
         raise

@@ -19,7 +19,7 @@ _KEYS = frozenset(Kind) - {Kind.TEXTS, Kind.JSON}
 _SUMMED = frozenset({Kind.BIGINT, Kind.INTEGER, Kind.SMALLINT})
 """A sum of floats depends on the order of its terms, and a rebuild has another than the live projection had."""
 MAX_TABLES, MAX_COLUMNS, MAX_INDEXES = 20, 100, 20
-"""As the function custom_limit of migration 0008 says."""
+"""As the function projection_limit of migration 0008 says."""
 MAX_INDEX_COLUMNS = 32
 """PostgreSQL has no wider index; carried columns count too."""
 

@@ -25,7 +25,7 @@ END
 $$;
 
 -- How much one login or one projection may have. Custom projections share catalogs and the registry with all others.
-CREATE FUNCTION audit_trail.custom_limit(what text) RETURNS integer
+CREATE FUNCTION audit_trail.projection_limit(what text) RETURNS integer
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN CASE what
@@ -37,8 +37,8 @@ BEGIN
     END;
 END
 $$;
-REVOKE ALL ON FUNCTION audit_trail.custom_limit(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION audit_trail.custom_limit(text) TO audit_trail_custom_owner;
+REVOKE ALL ON FUNCTION audit_trail.projection_limit(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit_trail.projection_limit(text) TO audit_trail_custom_owner;
 
 -- A database that an analyst prepared for an attack is not converted. The operator decides about what is found.
 DO $$
@@ -106,9 +106,9 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM audit_trail.own_projection AS custom WHERE custom.name = NEW.name)
         AND (SELECT count(*) FROM audit_trail.projection AS each WHERE each.name = NEW.name)
-        > audit_trail.custom_limit('builds') THEN
+        > audit_trail.projection_limit('builds') THEN
         RAISE EXCEPTION 'projection % has % builds, which is the most: drop the old ones with'
-            ' `audit-trail projections drop`', NEW.name, audit_trail.custom_limit('builds') USING ERRCODE = 'AT001';
+            ' `audit-trail projections drop`', NEW.name, audit_trail.projection_limit('builds') USING ERRCODE = 'AT001';
     END IF;
     RETURN NEW;
 END
@@ -269,7 +269,7 @@ DECLARE
     made text[] := '{}';
     each jsonb;
 BEGIN
-    PERFORM audit_trail.check_custom_list(description -> 'columns', 'columns', 1, audit_trail.custom_limit('columns'));
+    PERFORM audit_trail.check_custom_list(description -> 'columns', 'columns', 1, audit_trail.projection_limit('columns'));
     FOR each IN SELECT value FROM jsonb_array_elements(description -> 'columns') LOOP
         IF audit_trail.custom_type(each ->> 'kind') IS NULL THEN
             RAISE EXCEPTION 'the kind of column % is none that a custom projection has', each ->> 'name'
@@ -329,7 +329,7 @@ DECLARE
     one CONSTANT jsonb := description -> 'indexes' -> (number - 1);
     carried CONSTANT text := audit_trail.custom_names(description -> 'carried');
 BEGIN
-    PERFORM audit_trail.check_custom_list(description -> 'indexes', 'indexes', 0, audit_trail.custom_limit('indexes'));
+    PERFORM audit_trail.check_custom_list(description -> 'indexes', 'indexes', 0, audit_trail.projection_limit('indexes'));
     IF number = 0 THEN
         -- PostgreSQL has at most 32 columns in an index.
         PERFORM audit_trail.check_custom_list(description -> 'key', 'columns of the key', 1, 32);
@@ -390,9 +390,9 @@ BEGIN
         SELECT count(*) FROM pg_catalog.pg_namespace
         WHERE nspowner = 'audit_trail_custom_owner'::regrole
             AND nspname ~ ('^' || owner || '_v[0-9]{1,9}(_b[0-9]{1,9})?$')
-    ) >= audit_trail.custom_limit('builds') THEN
+    ) >= audit_trail.projection_limit('builds') THEN
         RAISE EXCEPTION 'projection % has % builds, which is the most: drop the old ones with'
-            ' `audit-trail projections drop`', owner, audit_trail.custom_limit('builds') USING ERRCODE = 'AT001';
+            ' `audit-trail projections drop`', owner, audit_trail.projection_limit('builds') USING ERRCODE = 'AT001';
     END IF;
     EXECUTE format('CREATE SCHEMA %I AUTHORIZATION audit_trail_custom_owner', wanted);
 END
@@ -407,7 +407,7 @@ DECLARE
     merged boolean;
 BEGIN
     PERFORM audit_trail.check_custom_build(projection, wanted);
-    PERFORM audit_trail.check_custom_list(descriptions, 'tables', 1, audit_trail.custom_limit('tables'));
+    PERFORM audit_trail.check_custom_list(descriptions, 'tables', 1, audit_trail.projection_limit('tables'));
     FOR each IN SELECT value FROM jsonb_array_elements(descriptions) LOOP
         held := audit_trail.check_custom_name(each ->> 'name', true);
         merged := coalesce((each ->> 'merged')::boolean, false);
@@ -434,8 +434,8 @@ BEGIN
     IF (
         SELECT count(*) FROM pg_catalog.pg_class
         WHERE relnamespace = to_regnamespace(quote_ident(wanted)) AND relkind = 'r'
-    ) > 2 * audit_trail.custom_limit('tables') THEN
-        RAISE EXCEPTION 'a build may have % tables', audit_trail.custom_limit('tables') USING ERRCODE = 'AT001';
+    ) > 2 * audit_trail.projection_limit('tables') THEN
+        RAISE EXCEPTION 'a build may have % tables', audit_trail.projection_limit('tables') USING ERRCODE = 'AT001';
     END IF;
     PERFORM audit_trail.grant_custom_build(projection, wanted);
 END
@@ -704,9 +704,9 @@ BEGIN
             USING ERRCODE = 'active_sql_transaction';
     END IF;
     IF begun AND (SELECT count(*) FROM audit_trail.own_projection AS each WHERE each.created_by = session_user)
-        > audit_trail.custom_limit('projections') THEN
+        > audit_trail.projection_limit('projections') THEN
         RAISE EXCEPTION 'login % has begun % projections, which is the most: remove those that are not needed with'
-            ' `audit-trail projections remove`', session_user, audit_trail.custom_limit('projections')
+            ' `audit-trail projections remove`', session_user, audit_trail.projection_limit('projections')
             USING ERRCODE = 'AT001';
     END IF;
     RETURN own;

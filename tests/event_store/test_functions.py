@@ -33,7 +33,7 @@ INVOKER = {
     "refuse_change()": (OWNER, [PATH], []),
     "only_forward()": (OWNER, [PATH], []),
     "refuse_reopening()": (OWNER, [PATH], []),
-    "custom_limit(text)": (OWNER, [PATH], ["custom_owner"]),
+    "projection_limit(text)": (OWNER, [PATH], ["custom_owner"]),
     "check_custom_list(jsonb,text,integer,integer)": (CUSTOM, [PATH], []),
     "is_reserved_name(text)": (OWNER, [PATH], ["analyst", "projector"]),
     "event_records(bigint[])": (OWNER, [PATH, "enable_bitmapscan=on", "enable_indexscan=off"], ["reader"]),

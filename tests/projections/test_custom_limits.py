@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg2
@@ -87,7 +88,7 @@ def test_the_limits_of_the_database_are_those_of_the_program(trail: Trail) -> No
     with closing(psycopg2.connect(trail.url)) as connection, connection.cursor() as cursor:
         limits = {}
         for what in ("projections", "builds", "tables", "columns", "indexes"):
-            cursor.execute("SELECT audit_trail.custom_limit(%s)", (what,))
+            cursor.execute("SELECT audit_trail.projection_limit(%s)", (what,))
             limits[what] = only(cursor)
     assert limits == {
         "projections": 50,
@@ -133,7 +134,7 @@ def test_a_projection_has_so_many_builds(trail: Trail, ada: str, own: str) -> No
     assert trail.given(an_event()) == [1]
 
 
-TABLE = {
+TABLE: dict[str, Any] = {
     "name": "t",
     "merged": True,
     "key": ["a"],
@@ -141,7 +142,25 @@ TABLE = {
     "columns": [{"name": "a", "kind": "text", "nullable": False}],
     "indexes": [],
 }
-MANY = [{"name": f"c{n}", "kind": "text", "nullable": False} for n in range(101)]
+MANY: list[Any] = [{"name": f"c{n}", "kind": "text", "nullable": False} for n in range(101)]
+
+
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"columns": None},
+    {"columns": MANY},
+    {"key": []},
+    {"key": None},
+    {"key": [f"c{n}" for n in range(33)], "columns": MANY[:40]},
+    {"carried": [f"c{n}" for n in range(32)], "columns": [*TABLE["columns"], *MANY[:40]]},
+    {"indexes": None},
+    {
+        "indexes": [{"columns": [f"c{n}"], "where": None} for n in range(21)],
+        "columns": MANY[:40],
+        "key": ["c0"],
+    },
+    {"indexes": [{"columns": [], "where": None}]},
+    {"indexes": [{"columns": ["a"] * 33, "where": None}]},
+)
 
 
 @pytest.mark.parametrize(
@@ -150,30 +169,13 @@ MANY = [{"name": f"c{n}", "kind": "text", "nullable": False} for n in range(101)
         None,
         {},
         [TABLE | {"name": f"t{n}"} for n in range(21)],
+        *([TABLE | change] for change in CHANGES),
         *(
-            [TABLE | change]
-            for change in (
-                {"columns": None},
-                {"columns": MANY},
-                {"key": []},
-                {"key": None},
-                {"key": [f"c{n}" for n in range(33)], "columns": MANY[:40]},
-                {"carried": [f"c{n}" for n in range(32)], "columns": [*TABLE["columns"], *MANY[:40]]},  # type: ignore[misc]
-                {"indexes": None},
-                {
-                    "indexes": [{"columns": [f"c{n}"], "where": None} for n in range(21)],
-                    "columns": MANY[:40],
-                    "key": ["c0"],
-                },
-                {"indexes": [{"columns": [], "where": None}]},
-                {"indexes": [{"columns": ["a"] * 33, "where": None}]},
-            )
+            [{key: value for key, value in TABLE.items() if key != left_out}]
+            for left_out in ("key", "columns", "indexes")
         ),
-        [{key: value for key, value in TABLE.items() if key != "key"}],
-        [{key: value for key, value in TABLE.items() if key != "columns"}],
-        [{key: value for key, value in TABLE.items() if key != "indexes"}],
     ],
-)  # fmt: skip
+)
 def test_a_description_beyond_the_limits_is_refused(ada: str, own: str, tables: object) -> None:
     with closing(psycopg2.connect(ada)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT audit_trail.make_own_schema(%s, %s)", (own, f"{own}_v9"))
@@ -189,7 +191,8 @@ def test_a_build_gets_no_tables_without_end(ada: str, own: str) -> None:
         with pytest.raises(psycopg2.Error, match="a build may have 20 tables") as refused:
             cursor.execute(
                 "SELECT audit_trail.make_custom_tables(%s, %s,"
-                " jsonb_build_array(%s::jsonb || jsonb_build_object('name', 't' || n)), false) FROM generate_series(1, 50) AS n",
+                " jsonb_build_array(%s::jsonb || jsonb_build_object('name', 't' || n)), false)"
+                " FROM generate_series(1, 50) AS n",
                 (own, f"{own}_v1", json.dumps(TABLE)),
             )
         assert refused.value.pgcode == "AT001"

@@ -26,9 +26,6 @@ from event_store.heads import insert_head, insert_keys
 from event_store.merkle import Edge, Tile, leaf_hash
 from event_store.signing import HeadSigner
 
-CHANNEL = "audit_trail_appended"
-"""NOTIFY tells projectors that the log has grown; the payload is the new size."""
-
 _HEADROOM = 1 << 20
 """Positions that must have a partition beyond the batch: far more than one batch can hold."""
 
@@ -90,7 +87,7 @@ def append(
 
     An event whose id is known with the same content is dropped and counted. One whose id is known with other content
     becomes the dead letter that `conflict_letter` makes of it. Retry is safe: the same batch again is fenced by its
-    offsets, or is all duplicates.
+    offsets, or is all duplicates. After the commit the caller wakes the projectors (`event_store.announcing`).
 
     Raises `FencedError` when an offset has moved or an aggregate's version is taken (roll back, read again), and
     `LogInconsistentError` when the stored tree contradicts itself or was not signed by this log's keys (stop).
@@ -115,7 +112,6 @@ def append(
             tiles = edge.extend(_insert_events(cursor, known.fresh, size, recorded_at))
             _insert_tiles(cursor, tiles)
             root = _seal(cursor, signer, edge, (size, root), recorded_at)
-            cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(edge.size)))
     return Appended(
         size, edge.size, root, recorded_at, len(known.fresh), known.duplicates, len(known.conflicts)
     )

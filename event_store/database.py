@@ -35,9 +35,14 @@ ANALYST = "audit_trail_analyst"
 OWN = "audit_trail_own_"
 """What the role of a projection that an analyst owns begins with; the projection's name follows."""
 
+TOO_MANY = "AT001"
+"""SQLSTATE of the functions of migration 0008 when a login or a projection has as much as it may; they say of what."""
+
 _RESTED_SECONDS = 1.0
 """A question to the server costs 0.1 ms, so only a connection that nobody has used for this long is asked one."""
 
+FOREIGN_LOCK_MS = 2000
+"""How long a reader waits for a lock on a table of a custom projection. Readers share few connections."""
 SILENCE_SECONDS = 20.0
 """How long a call may go without an answer, by default, before the server is asked what it does."""
 _TEST_SECONDS = 5.0
@@ -54,6 +59,22 @@ _SETUP_ERRORS = (
     errors.InsufficientPrivilege,
 )
 
+
+_DISK = "its disk is full"
+_MEMORY = (
+    "it is out of memory, or sessions hold all the locks that it has room for"
+    " (see pg_locks, and max_locks_per_transaction of PostgreSQL)"
+)
+_CONNECTIONS = "it has no connection left (see pg_stat_activity, and max_connections of PostgreSQL)"
+_SHORT = {"53100": _DISK, "53200": _MEMORY, "53300": _CONNECTIONS}
+"""What the server is short of, by SQLSTATE (class 53, insufficient resources)."""
+_SAID = {
+    "out of shared memory": _MEMORY,
+    "too many connections": _CONNECTIONS,
+    "too many clients": _CONNECTIONS,
+    "connection slots are reserved": _CONNECTIONS,
+}
+"""The same by the server's words, where the driver keeps no SQLSTATE."""
 
 _PLANS_OF_READERS = """
 SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_hashagg = off; SET enable_bitmapscan = off;
@@ -84,6 +105,7 @@ class Database:
         size: int = 4,
         application_name: str = "audit-trail",
         statement_timeout_ms: int = 0,
+        lock_timeout_ms: int = 0,
         silence_seconds: float = SILENCE_SECONDS,
         long_statements: bool = True,
     ) -> None:
@@ -92,6 +114,7 @@ class Database:
         self._url = url
         self._application_name = application_name
         self._statement_timeout_ms = statement_timeout_ms
+        self._lock_timeout_ms = lock_timeout_ms
         self._silence_seconds = silence_seconds
         # The server ends a statement at its time-out by itself, and says so.
         short = max(silence_seconds, statement_timeout_ms / 1000 + _TEST_SECONDS)
@@ -145,10 +168,13 @@ class Database:
     def foreign_snapshot(self) -> Iterator[Connection]:
         """A read-only transaction on tables that are not the trail's own, such as those of custom projections.
 
-        Its session is reset before the next use: whatever the reading may have changed there reaches nobody else.
+        Its session is reset before the next use: whatever the reading may have changed there reaches nobody else. An
+        analyst's session may have locked a table: that is waited for some seconds only (`UnavailableError`).
         """
         with self.transaction(read_only=True) as connection:
             self._foreign.add(connection)
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = %s", (FOREIGN_LOCK_MS,))
             yield connection
 
     @contextmanager
@@ -226,6 +252,7 @@ class Database:
             cursor.execute("SET search_path = pg_catalog, pg_temp")
             cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute("SET statement_timeout = %s", (self._statement_timeout_ms,))
+            cursor.execute("SET lock_timeout = %s", (self._lock_timeout_ms,))
             if self.role == READER:
                 cursor.execute(_PLANS_OF_READERS)
                 cursor.execute(_READING)
@@ -302,6 +329,11 @@ def translated() -> Iterator[None]:
         raise  # an operational error by the driver's tree, but trying again would fail for ever
     except errors.QueryCanceled as exc:
         raise TooSlowError from exc
+    except errors.LockNotAvailable as exc:
+        raise UnavailableError(
+            "another session keeps a lock that this needs: end its transaction, which pg_locks and pg_stat_activity"
+            " show, then try again"
+        ) from exc
     except _SETUP_ERRORS as exc:
         detail = exc.diag.message_primary or type(exc).__name__
         raise ConfigurationError(
@@ -309,10 +341,20 @@ def translated() -> Iterator[None]:
             " run `audit-trail migrate`, and give the login its role"
         ) from exc
     except psycopg2.Error as exc:
+        if exc.pgcode == TOO_MANY:
+            raise ConfigurationError(exc.diag.message_primary or "too many objects") from exc
         if lost(exc):
-            what = str(exc) if isinstance(exc, SilentError) else "the database is away"
-            raise UnavailableError(what) from exc
+            raise UnavailableError(_why_lost(exc)) from exc
         raise
+
+
+def _why_lost(error: psycopg2.Error) -> str:
+    if isinstance(error, SilentError):
+        return str(error)
+    short = _SHORT.get(error.pgcode or "")
+    if short is None:  # an error while connecting has no code
+        short = next((what for said, what in _SAID.items() if said in str(error)), None)
+    return "the database is away" if short is None else f"the database refuses work: {short}"
 
 
 def only(cursor: Cursor) -> Any:

@@ -36,7 +36,8 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from domain.body import BodyFormat
 from domain.errors import ConfigurationError, FencedError, UnavailableError
-from event_store.append import CHANNEL, NewEvent, append
+from event_store.announcing import CHANNEL, Announcer
+from event_store.append import NewEvent, append
 from event_store.database import INGEST, Connection, Cursor, Database, ping, translated
 from event_store.reading import log_size
 from event_store.signing import HeadSigner, read_signer
@@ -67,6 +68,7 @@ class _OnLog:
 
     def __init__(self, database: Database, signer: HeadSigner | None = None) -> None:
         self._database = database
+        self._announcer = Announcer(database)
         self._signer = signer
 
     def select_events(
@@ -126,6 +128,7 @@ class _OnLog:
             appended = append(connection, events, self._signer)
             if tracking is not None:
                 self._track(connection, tracking)
+        self._announcer.announce(appended.size)
         return [position + 1 for position in range(appended.first, appended.size)]
 
     def _track(self, connection: Connection, tracking: Tracking) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 
 from domain.errors import FencedError, UnavailableError, UnstorableError
+from event_store.announcing import Announcer
 from event_store.append import Appended, NewEvent, append
 from event_store.database import Database
 from event_store.dead_letters import NewDeadLetter
@@ -49,6 +50,7 @@ class Appender:
         stopping: threading.Event,
     ) -> None:
         self._database = database
+        self._announcer = Announcer(database)
         self._signer = signer
         self._topics = topics
         self._metrics = metrics
@@ -126,6 +128,8 @@ class Appender:
                 dead_letters=bounded(batch.dead_letters),
                 conflict_letter=conflict_letter,
             )
+        if appended.accepted:
+            self._announcer.announce(appended.size)
         self._committed(batch, conflicts, appended, time.perf_counter() - started)
 
     def _refuse_changed_topics(self, expected: Mapping[str, UUID]) -> None:

@@ -15,6 +15,9 @@ from projections.own_errors import RowError
 from projections.projector import Projector
 from projections.tables import Table
 
+_MOST_OF_FAILURE = 2000
+"""Characters. Names of exceptions and tables can be as long as their author likes."""
+
 
 def definition_digest(tables: Iterable[Table]) -> str:
     """SHA-256, as hex, of the tables: names, columns, kinds, merges, keys and indexes."""
@@ -65,6 +68,10 @@ def code_digest(projector: Projector) -> str:
 
 def describe_failure(projector: Projector, error: BaseException) -> str:
     """The exception's type and, when it came out of the projector's own file, where. Never its text: it may be data."""
+    return _described(projector, error)[:_MOST_OF_FAILURE]
+
+
+def _described(projector: Projector, error: BaseException) -> str:
     if isinstance(error, ExitError) and error.__cause__ is not None:
         error = error.__cause__
     name, file = type(error).__qualname__, source_file(projector)

@@ -10,10 +10,11 @@ from msgspec import Struct
 from psycopg2 import sql
 
 from domain.errors import ConflictError, Reason
-from event_store.database import Connection
+from event_store.database import Connection, Cursor
 from event_store.statements import load
 from projections.export_columns import Batch, ExportColumn
 from projections.export_text import row_lines
+from projections.table_values import python_has_it
 from projections.tables import Kind
 
 _SQL = load(__package__, "export.sql")
@@ -107,8 +108,12 @@ class TableSource:
         # Named, so that the server keeps the rows and hands them out as they are asked for.
         with self._connection.cursor("audit_trail_export") as cursor:
             cursor.execute(statement, parameters)
-            while rows := cursor.fetchmany(FETCHED_ROWS):
+            while rows := self._fetch(cursor):
                 yield Batch(rows, tuple(_kept(rows[-1][place]) for place in places))
+
+    def _fetch(self, cursor: Cursor) -> list[tuple[Any, ...]]:
+        with python_has_it(self._table.name):
+            return cursor.fetchmany(FETCHED_ROWS)
 
     def _statement(self, beyond: tuple[Any, ...] | None) -> tuple[sql.Composable, list[Any]]:
         key = sql.SQL(", ").join(map(sql.Identifier, self._table.key))

@@ -13,6 +13,9 @@ from projections.own_file import OwnProjector, load_own
 from projections.own_sql import TIMEOUT_MS
 from projections.registry import built_in
 
+LOCK_TIMEOUT_MS = 60_000
+"""How long a projection waits for locks of its own analyst's other sessions, before it says so and tries again."""
+
 _SQL = load(__package__, "own.sql") | load(__package__, "registry.sql")
 
 
@@ -49,7 +52,13 @@ def _taken_table(cursor: Cursor, projector: OwnProjector) -> str:
 
 def open_own(url: str, name: str, size: int) -> Database:
     """The database in the role of the projection `name`. Picklable as a partial: a rebuild's workers open it too."""
-    return Database(url, f"{OWN}{name}", size=size, application_name=f"audit-trail-{name}"[:63])
+    return Database(
+        url,
+        f"{OWN}{name}",
+        size=size,
+        application_name=f"audit-trail-{name}"[:63],
+        lock_timeout_ms=LOCK_TIMEOUT_MS,
+    )
 
 
 def bind_own(url: str, projector: OwnProjector, size: int = 1) -> None:

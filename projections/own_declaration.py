@@ -18,7 +18,10 @@ _COLUMN = re.compile(r"[a-z][a-z0-9_]{0,28}")
 _KEYS = frozenset(Kind) - {Kind.TEXTS, Kind.JSON}
 _SUMMED = frozenset({Kind.BIGINT, Kind.INTEGER, Kind.SMALLINT})
 """A sum of floats depends on the order of its terms, and a rebuild has another than the live projection had."""
-MAX_TABLES, MAX_COLUMNS = 20, 100
+MAX_TABLES, MAX_COLUMNS, MAX_INDEXES = 20, 100, 20
+"""As the function projection_limit of migration 0008 says."""
+MAX_INDEX_COLUMNS = 32
+"""PostgreSQL has no wider index; carried columns count too."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -81,7 +84,7 @@ def _shape(table: Table) -> list[Fault]:
         ]
     if not _all(table.carried, str):
         return [Fault(name, f"what table {name} carries is a tuple of column names")]
-    return [
+    return _sizes(table, name) or [
         Fault(
             str(column.name),
             f"table {name}: {str(column.name)[:60]!r} can't be a column's name: lower-case letters, digits and"
@@ -90,6 +93,17 @@ def _shape(table: Table) -> list[Fault]:
         for column in table.columns
         if not _is(column.name, str) or not _COLUMN.fullmatch(column.name) or column.name in RESERVED
     ]
+
+
+def _sizes(table: Table, name: str) -> list[Fault]:
+    if len(table.indexes) > MAX_INDEXES:
+        return [Fault(name, f"table {name} has at most {MAX_INDEXES} indexes")]
+    if len(table.key) + len(table.carried) > MAX_INDEX_COLUMNS:
+        text = f"table {name}: key and carried columns together are at most {MAX_INDEX_COLUMNS}"
+        return [Fault(name, text)]
+    if any(len(each.columns) > MAX_INDEX_COLUMNS for each in table.indexes):
+        return [Fault(name, f"table {name}: an index has at most {MAX_INDEX_COLUMNS} columns")]
+    return []
 
 
 def _all(values: object, kind: type) -> bool:

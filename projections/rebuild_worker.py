@@ -102,7 +102,7 @@ class Loader:
         self._builds = builds
         self._chunk = CHUNK
         with database.transaction(read_only=True) as connection:
-            self._skipped = skipped(connection)
+            self._skipped = skipped(connection, self._projectors)
 
     def load(self, task: Task) -> Answer:
         """All of the range's rows and its done mark, or nothing; what others have done of it is left alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from projections.service import ServiceProjector
 from projections.tables import create_indexes, create_table
 from projections.user import UserProjector
 
-_SQL = load(__package__, "registry.sql")
+_SQL = load(__package__, "registry.sql") | load(__package__, "holding.sql")
 _NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")
 
 LOADING = "loading"
@@ -84,11 +84,11 @@ def live_builds(connection: Connection) -> dict[str, Build]:
     return {build.name: build for build in list_builds(connection) if build.live}
 
 
-def skipped(connection: Connection) -> Mapping[str, frozenset[int]]:
+def skipped(connection: Connection, names: Iterable[str]) -> Mapping[str, frozenset[int]]:
     """The positions that an operator has decided to leave out, by projection."""
     found: dict[str, set[int]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["list_skips"])
+        cursor.execute(_SQL["list_skips"], {"names": list(names)})
         for name, position in cursor.fetchall():
             found.setdefault(name, set()).add(position)
     return {name: frozenset(positions) for name, positions in found.items()}
@@ -160,10 +160,11 @@ def _identity(projector: Projector) -> dict[str, object]:
 
 
 def lock_builder(cursor: Cursor, name: str) -> None:
-    """Wait until no other transaction makes builds of this projection. The lock ends with the transaction.
+    """Wait some seconds until no other transaction makes builds of this projection. The lock ends with the transaction.
 
     It is a row that only the projection's own roles may write: any login can take any advisory lock.
     """
+    cursor.execute(_SQL["bounded"])
     cursor.execute(_SQL["lock_builder"], {"name": name})
 
 

@@ -112,4 +112,4 @@ SELECT
     name,
     position
 FROM audit_trail.projection_skip
-WHERE applied;
+WHERE applied AND name = ANY(%(names)s);

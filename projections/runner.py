@@ -132,7 +132,8 @@ class Runner:
                 register(self._database, track.projector)
         self._tracks = tracks
         with self._database.transaction(read_only=True) as connection:
-            builds, skips = live_builds(connection), skipped(connection)
+            builds = live_builds(connection)
+            skips = skipped(connection, [track.projector.name for track in tracks])
         for track in tracks:
             build = builds.get(track.projector.name)
             before = track.at

@@ -41,7 +41,7 @@ def open_track(database: Database, projector: Projector, number: int) -> Track:
     """A track that feeds this build."""
     build = build_of(database, projector.name, number)
     with database.transaction(read_only=True) as connection:
-        left_out = skipped(connection).get(projector.name, frozenset())
+        left_out = skipped(connection, [projector.name]).get(projector.name, frozenset())
     track = Track(database, projector)
     track.look(build, left_out)
     return track

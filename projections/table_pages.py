@@ -19,7 +19,7 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.filters import MAX_PAGE
 from projections.table_conditions import KINDS, Condition, LiveTable, TableColumn, conditions_of
-from projections.table_values import column_value
+from projections.table_values import column_value, python_has_it
 from projections.tables import Kind
 
 _SQL = load(__package__, "table_pages.sql")
@@ -109,12 +109,12 @@ def find_rows(connection: Connection, request: RowRequest) -> RowPage:
         order=sql.SQL(", ").join(sql.Identifier(name) + direction for name in order),
     )
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["patience"])
         try:
             cursor.execute(statement, [*values, request.first + 1])
+            with python_has_it(table.name):
+                rows = cursor.fetchall()
         except errors.LockNotAvailable as exc:
             raise UnavailableError(f"another session has locked table {table.name}; try again") from exc
-        rows = cursor.fetchall()
     places = [[each.name for each in table.columns].index(name) for name in order]
     shown = rows[: request.first]
     return RowPage(

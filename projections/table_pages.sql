@@ -8,10 +8,6 @@ SELECT
 FROM audit_trail.projection
 WHERE projection.name = %(name)s AND projection.live;
 
--- name: patience
--- An analyst may lock a table of their own, and readers share few connections.
-SET LOCAL lock_timeout = '2s';
-
 -- name: find_columns
 -- The tables of a schema: columns in declared order, and each one's place in the primary key.
 SELECT

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from domain.errors import Reason, RejectedError
+from domain.errors import ConflictError, Reason, RejectedError
 from projections.tables import Kind
 
 _LIMITS = {Kind.BIGINT: 2**63, Kind.INTEGER: 2**31, Kind.SMALLINT: 2**15}
@@ -89,3 +90,20 @@ _CONVERSIONS: dict[Kind, tuple[str, Callable[[Any], Any]]] = {
     Kind.TIMESTAMP: ("a time with its offset, such as 2026-03-01T08:00:00Z", _timestamp),
     Kind.JSON: ("another column: JSON is not compared", _nothing),
 }
+
+
+@contextmanager
+def python_has_it(table: str) -> Iterator[None]:
+    """Around reading rows. An analyst's role can store values that PostgreSQL has and Python lacks.
+
+    Raises `ConflictError` that names the table.
+    """
+    try:
+        yield
+    except (ValueError, OverflowError, RecursionError) as exc:
+        raise ConflictError(
+            Reason.INVALID_FIELD,
+            f"table {table} has a value that can't be shown: a time before the year 1 or after 9999, a number of more"
+            " than 4,300 digits, or JSON that is nested too deeply; its projection has to write another one",
+            field="table",
+        ) from exc

@@ -24,6 +24,22 @@ BEGIN
 END
 $$;
 
+-- How much one login or one projection may have. Custom projections share catalogs and the registry with all others.
+CREATE FUNCTION audit_trail.projection_limit(what text) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN CASE what
+        WHEN 'projections' THEN 50  -- that one login has begun
+        WHEN 'builds' THEN 30  -- of one projection
+        WHEN 'tables' THEN 20  -- of one build; partial tables come on top
+        WHEN 'columns' THEN 100  -- of one table
+        WHEN 'indexes' THEN 20  -- of one table
+    END;
+END
+$$;
+REVOKE ALL ON FUNCTION audit_trail.projection_limit(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit_trail.projection_limit(text) TO audit_trail_custom_owner;
+
 -- A database that an analyst prepared for an attack is not converted. The operator decides about what is found.
 DO $$
 DECLARE
@@ -34,6 +50,19 @@ BEGIN
     IF found IS NOT NULL THEN
         RAISE EXCEPTION 'custom projections have names that are reserved for built-in ones: %. Remove them with the'
             ' program of the release before, then migrate again', found;
+    END IF;
+    SELECT string_agg(format('%s build %s', name, build), ', ' ORDER BY name, build) INTO found
+    FROM audit_trail.projection
+    WHERE
+        octet_length(definition) > 200 OR octet_length(code_digest) > 200 OR octet_length(failure) > 10000
+        OR octet_length(attestation) > 1000000 OR position > 9007199254740991
+        OR created_at NOT BETWEEN '2000-01-01 00:00Z' AND '9000-01-01 00:00Z'
+        OR updated_at NOT BETWEEN '2000-01-01 00:00Z' AND '9000-01-01 00:00Z'
+        OR switched_at NOT BETWEEN '2000-01-01 00:00Z' AND '9000-01-01 00:00Z'
+        OR attested_at NOT BETWEEN '2000-01-01 00:00Z' AND '9000-01-01 00:00Z';
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'builds are registered with times, positions or texts that no program writes: %. Delete these'
+            ' rows of audit_trail.projection, then migrate again', found;
     END IF;
     SELECT string_agg(format('%s build %s (%I)', name, build, schema_name), ', ' ORDER BY name, build) INTO found
     FROM audit_trail.projection
@@ -48,7 +77,42 @@ $$;
 ALTER TABLE audit_trail.projection
 ADD CONSTRAINT projection_own_schema CHECK (
     name ~ '^[a-z][a-z0-9_]{0,39}$' AND schema_name ~ ('^' || name || '_v[0-9]{1,9}(_b[0-9]{1,9})?$')
+),
+-- Every program reads all rows of the registry, and an analyst writes some of them: a time that Python does not have,
+-- or a text of a gigabyte, would stop them all.
+ADD CONSTRAINT projection_small CHECK (
+    octet_length(definition) <= 200
+    AND octet_length(code_digest) <= 200
+    AND octet_length(failure) <= 10000
+    AND octet_length(attestation) <= 1000000
+    AND position <= 9007199254740991
+),
+ADD CONSTRAINT projection_times CHECK (
+    created_at BETWEEN '2000-01-01 00:00Z' AND '9000-01-01 00:00Z'
+    AND updated_at BETWEEN '2000-01-01 00:00Z' AND '9000-01-01 00:00Z'
+    AND switched_at BETWEEN '2000-01-01 00:00Z' AND '9000-01-01 00:00Z'
+    AND attested_at BETWEEN '2000-01-01 00:00Z' AND '9000-01-01 00:00Z'
 );
+
+-- The trigger of migration 0005, with a limit on the builds of custom projections.
+CREATE OR REPLACE FUNCTION audit_trail.count_build() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO audit_trail.projection_number AS held (name, last) VALUES (NEW.name, NEW.build)
+    ON CONFLICT (name) DO UPDATE SET last = EXCLUDED.last WHERE held.last < EXCLUDED.last;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'build % of projection % has been before', NEW.build, NEW.name
+            USING ERRCODE = 'unique_violation';
+    END IF;
+    IF EXISTS (SELECT FROM audit_trail.own_projection AS custom WHERE custom.name = NEW.name)
+        AND (SELECT count(*) FROM audit_trail.projection AS each WHERE each.name = NEW.name)
+        > audit_trail.projection_limit('builds') THEN
+        RAISE EXCEPTION 'projection % has % builds, which is the most: drop the old ones with'
+            ' `audit-trail projections drop`', NEW.name, audit_trail.projection_limit('builds') USING ERRCODE = 'AT001';
+    END IF;
+    RETURN NEW;
+END
+$$;
 
 -- Objects that an analyst made beside the declared tables: whatever can carry code into the session of a reader.
 DO $$
@@ -186,6 +250,18 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION audit_trail.check_custom_list(listed jsonb, what text, fewest integer, most integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(jsonb_typeof(listed), '') <> 'array' THEN
+        RAISE EXCEPTION 'the description of a table has no list of %', what USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_array_length(listed) NOT BETWEEN fewest AND most THEN
+        RAISE EXCEPTION 'there may be from % to % %', fewest, most, what USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+
 -- The columns of CREATE TABLE. A table of partial rows has none that must have a value.
 CREATE FUNCTION audit_trail.custom_columns(description jsonb, partial boolean) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -193,9 +269,7 @@ DECLARE
     made text[] := '{}';
     each jsonb;
 BEGIN
-    IF jsonb_array_length(description -> 'columns') NOT BETWEEN 1 AND 100 THEN
-        RAISE EXCEPTION 'a table has from 1 to 100 columns' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM audit_trail.check_custom_list(description -> 'columns', 'columns', 1, audit_trail.projection_limit('columns'));
     FOR each IN SELECT value FROM jsonb_array_elements(description -> 'columns') LOOP
         IF audit_trail.custom_type(each ->> 'kind') IS NULL THEN
             RAISE EXCEPTION 'the kind of column % is none that a custom projection has', each ->> 'name'
@@ -255,7 +329,13 @@ DECLARE
     one CONSTANT jsonb := description -> 'indexes' -> (number - 1);
     carried CONSTANT text := audit_trail.custom_names(description -> 'carried');
 BEGIN
+    PERFORM audit_trail.check_custom_list(description -> 'indexes', 'indexes', 0, audit_trail.projection_limit('indexes'));
     IF number = 0 THEN
+        -- PostgreSQL has at most 32 columns in an index.
+        PERFORM audit_trail.check_custom_list(description -> 'key', 'columns of the key', 1, 32);
+        PERFORM audit_trail.check_custom_list(
+            (description -> 'key') || (description -> 'carried'), 'columns of the key and carried ones', 1, 32
+        );
         RETURN format(
             'CREATE UNIQUE INDEX %I ON %I.%I (%s)%s', held || '_pkey', wanted, held,
             audit_trail.custom_names(description -> 'key'),
@@ -265,6 +345,7 @@ BEGIN
     IF number < 0 OR one IS NULL THEN
         RAISE EXCEPTION 'the table has no index of this number' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM audit_trail.check_custom_list(one -> 'columns', 'columns of an index', 1, 32);
     RETURN format(
         'CREATE INDEX %I ON %I.%I (%s)%s',
         held || '_by_' || audit_trail.check_custom_name(one -> 'columns' ->> 0, false), wanted, held,
@@ -273,40 +354,60 @@ BEGIN
 END
 $$;
 
--- The rights on the tables of a build: the projection's role reads and writes rows, the reader reads.
+-- The rights on the tables of a build: the projection's role reads and writes rows, the reader reads. The right to
+-- update a whole table is also the right to lock it, so that nobody can read it. Rights on columns allow no LOCK TABLE.
 CREATE FUNCTION audit_trail.grant_custom_build(projection text, wanted text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     own CONSTANT text := 'audit_trail_own_' || projection;
+    held regclass;
+    columns text;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO audit_trail_reader, %I', wanted, own);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO audit_trail_reader, %I', wanted, own);
-    EXECUTE format('GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA %I TO %I', wanted, own);
+    EXECUTE format('GRANT INSERT ON ALL TABLES IN SCHEMA %I TO %I', wanted, own);
+    FOR held, columns IN
+        SELECT each.oid, string_agg(quote_ident(attribute.attname), ', ')
+        FROM pg_catalog.pg_class AS each
+        INNER JOIN pg_catalog.pg_attribute AS attribute ON each.oid = attribute.attrelid
+        WHERE
+            each.relnamespace = to_regnamespace(quote_ident(wanted)) AND each.relkind = 'r'
+            AND attribute.attnum > 0 AND NOT attribute.attisdropped
+        GROUP BY each.oid
+    LOOP
+        EXECUTE format('GRANT UPDATE (%s) ON %s TO %I', columns, held, own);
+    END LOOP;
 END
 $$;
 
 -- The functions from here on are what the role of a projection calls.
 
 CREATE OR REPLACE FUNCTION audit_trail.make_own_schema(owner text, wanted text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
     PERFORM audit_trail.check_custom_build(owner, wanted);
+    IF (
+        SELECT count(*) FROM pg_catalog.pg_namespace
+        WHERE nspowner = 'audit_trail_custom_owner'::regrole
+            AND nspname ~ ('^' || owner || '_v[0-9]{1,9}(_b[0-9]{1,9})?$')
+    ) >= audit_trail.projection_limit('builds') THEN
+        RAISE EXCEPTION 'projection % has % builds, which is the most: drop the old ones with'
+            ' `audit-trail projections drop`', owner, audit_trail.projection_limit('builds') USING ERRCODE = 'AT001';
+    END IF;
     EXECUTE format('CREATE SCHEMA %I AUTHORIZATION audit_trail_custom_owner', wanted);
 END
 $$;
 
 -- The tables of a build, all at once. A build that is loaded first gets its indexes later, one by one.
 CREATE FUNCTION audit_trail.make_custom_tables(projection text, wanted text, descriptions jsonb, loading boolean)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     each jsonb;
     held text;
     merged boolean;
 BEGIN
     PERFORM audit_trail.check_custom_build(projection, wanted);
-    IF jsonb_array_length(descriptions) NOT BETWEEN 1 AND 20 THEN
-        RAISE EXCEPTION 'a projection has from 1 to 20 tables' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM audit_trail.check_custom_list(descriptions, 'tables', 1, audit_trail.projection_limit('tables'));
     FOR each IN SELECT value FROM jsonb_array_elements(descriptions) LOOP
         held := audit_trail.check_custom_name(each ->> 'name', true);
         merged := coalesce((each ->> 'merged')::boolean, false);
@@ -316,7 +417,7 @@ BEGIN
             CASE WHEN merged THEN ' WITH (fillfactor = 80)' ELSE '' END
         );
         IF NOT loading THEN
-            FOR number IN 0..jsonb_array_length(each -> 'indexes') LOOP
+            FOR number IN 0..coalesce(jsonb_array_length(each -> 'indexes'), 0) LOOP
                 EXECUTE audit_trail.custom_index(wanted, each, number);
             END LOOP;
             EXECUTE format(
@@ -329,12 +430,19 @@ BEGIN
             );
         END IF;
     END LOOP;
+    -- With the partial tables, and those of calls before.
+    IF (
+        SELECT count(*) FROM pg_catalog.pg_class
+        WHERE relnamespace = to_regnamespace(quote_ident(wanted)) AND relkind = 'r'
+    ) > 2 * audit_trail.projection_limit('tables') THEN
+        RAISE EXCEPTION 'a build may have % tables', audit_trail.projection_limit('tables') USING ERRCODE = 'AT001';
+    END IF;
     PERFORM audit_trail.grant_custom_build(projection, wanted);
 END
 $$;
 
 CREATE FUNCTION audit_trail.index_custom_table(projection text, wanted text, description jsonb, number integer)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
     PERFORM audit_trail.check_custom_build(projection, wanted);
     EXECUTE audit_trail.custom_index(wanted, description, number);
@@ -343,7 +451,7 @@ $$;
 
 -- After the last index: the unique one becomes the primary key, and the planner learns what the table holds.
 CREATE FUNCTION audit_trail.finish_custom_table(projection text, wanted text, held text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
     PERFORM audit_trail.check_custom_build(projection, wanted);
     PERFORM audit_trail.check_custom_name(held, true);
@@ -371,7 +479,7 @@ $$;
 -- The session's temporary table that a batch is copied to before it is merged. With the right to make temporary tables
 -- a session could make functions too.
 CREATE FUNCTION audit_trail.stage_custom_table(projection text, wanted text, held text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     own CONSTANT text := audit_trail.check_custom_build(projection, wanted);
     staged CONSTANT text := 'staged_' || audit_trail.check_custom_name(held, true);
@@ -405,7 +513,7 @@ END
 $$;
 
 CREATE FUNCTION audit_trail.forget_custom_ranges(projection text, number integer) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
     PERFORM audit_trail.check_custom_build(projection, projection || '_v1');
     DELETE FROM audit_trail.projection_range AS held WHERE held.name = projection AND held.build = number;
@@ -431,7 +539,8 @@ DECLARE
     name text;
     -- What makes or changes tables runs as the owner of the tables, and could do nothing else if it were misled.
     as_custom_owner CONSTANT text[] := ARRAY[
-        'check_custom_build(text, text)', 'check_custom_name(text, boolean)', 'custom_type(text)',
+        'check_custom_list(jsonb, text, integer, integer)', 'check_custom_build(text, text)',
+        'check_custom_name(text, boolean)', 'custom_type(text)',
         'custom_columns(jsonb, boolean)', 'custom_names(jsonb)', 'custom_where(jsonb)',
         'custom_index(text, jsonb, integer)', 'grant_custom_build(text, text)',
         'make_custom_tables(text, text, jsonb, boolean)', 'index_custom_table(text, text, jsonb, integer)',
@@ -554,6 +663,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     own CONSTANT text := 'audit_trail_own_' || wanted;
     held text;
+    begun boolean;
 BEGIN
     IF wanted IS NULL OR wanted !~ '^[a-z][a-z0-9_]{0,39}$' OR wanted LIKE 'pg\_%' THEN
         RAISE EXCEPTION 'this is no name of a projection' USING ERRCODE = 'invalid_name';
@@ -563,7 +673,8 @@ BEGIN
             USING ERRCODE = 'duplicate_object';
     END IF;
     INSERT INTO audit_trail.own_projection (name, created_by) VALUES (wanted, session_user) ON CONFLICT DO NOTHING;
-    IF FOUND AND EXISTS (SELECT FROM audit_trail.projection AS each WHERE each.name = wanted) THEN
+    begun := FOUND;
+    IF begun AND EXISTS (SELECT FROM audit_trail.projection AS each WHERE each.name = wanted) THEN
         RAISE EXCEPTION 'the projection % comes with Audit Trail', wanted USING ERRCODE = 'duplicate_object';
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = own) THEN
@@ -586,6 +697,17 @@ BEGIN
     ELSIF NOT pg_has_role(session_user, own, 'MEMBER') THEN
         RAISE EXCEPTION 'the projection % belongs to another login: its role is %', wanted, own
             USING ERRCODE = 'duplicate_object';
+    END IF;
+    -- Counted last: PostgreSQL lets one transaction at a time give membership in a role.
+    IF begun AND current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'a projection is begun in a transaction that is READ COMMITTED'
+            USING ERRCODE = 'active_sql_transaction';
+    END IF;
+    IF begun AND (SELECT count(*) FROM audit_trail.own_projection AS each WHERE each.created_by = session_user)
+        > audit_trail.projection_limit('projections') THEN
+        RAISE EXCEPTION 'login % has begun % projections, which is the most: remove those that are not needed with'
+            ' `audit-trail projections remove`', session_user, audit_trail.projection_limit('projections')
+            USING ERRCODE = 'AT001';
     END IF;
     RETURN own;
 END

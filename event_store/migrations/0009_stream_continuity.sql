@@ -24,3 +24,10 @@ COMMENT ON TABLE audit_trail.stream_reset IS
     'Where records are missing from a stream and an operator let ingest go on. Each row has its recording.gap event.';
 
 GRANT UPDATE (leader_epoch, batch_crc, accepted_holes, replaced_by) ON audit_trail.kafka_stream TO audit_trail_ingest;
+
+-- Partitions are made by add_partitions, with its owner's rights. Who may write partitioned_until may stop all appends
+-- for good: it only moves forward, and no partition is made before it.
+REVOKE UPDATE (partitioned_until) ON audit_trail.log_state FROM audit_trail_ingest;
+-- The right to update a whole table is also the right to lock it.
+REVOKE UPDATE ON audit_trail.tracking FROM audit_trail_ingest;
+GRANT UPDATE (notification_id) ON audit_trail.tracking TO audit_trail_ingest;

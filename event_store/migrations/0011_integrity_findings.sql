@@ -59,6 +59,7 @@ BEGIN
     RETURN new;
 END
 $$;
+REVOKE ALL ON FUNCTION audit_trail.refuse_reopening() FROM PUBLIC;
 CREATE TRIGGER written_once BEFORE UPDATE ON audit_trail.integrity_finding
 FOR EACH ROW EXECUTE FUNCTION audit_trail.refuse_reopening();
 CREATE TRIGGER never_forgotten BEFORE DELETE ON audit_trail.integrity_finding

@@ -22,8 +22,9 @@ from domain.event import (
     Source,
 )
 from domain.validation import encode_event
+from event_store.announcing import Announcer
 from event_store.append import NewEvent, OffsetAdvance, append
-from event_store.database import INGEST, PROJECTOR, Database
+from event_store.database import INGEST, PROJECTOR, Connection, Database
 from event_store.streams import open_kafka_stream
 from projections.registry import built_in
 from projections.runner import Runner
@@ -53,28 +54,31 @@ def read(minute: int, patient: str = "17", **fields: Any) -> AuditEvent:
 
 def record(url: str, events: Sequence[AuditEvent]) -> None:
     """Append `events` as one batch of a Kafka partition, and let every projector apply them."""
-    with closing(Database(url, INGEST, size=1)) as database, database.transaction() as connection:
-        opened = open_kafka_stream(connection, "audit.events", TOPIC_ID, 0)
-        stream, offset = opened.stream, opened.next_offset
-        append(
-            connection,
-            [
-                NewEvent(
-                    each.event_id,
-                    stream,
-                    offset + index,
-                    each.type,
-                    each.occurred_at,
-                    BodyFormat.NATIVE,
-                    encode_event(each),
-                )
-                for index, each in enumerate(events)
-            ],
-            signer(),
-            offsets=[OffsetAdvance(stream, offset, offset + len(events))],
-        )
+    with closing(Database(url, INGEST, size=1)) as database:
+        with database.transaction() as connection:
+            size = _append(connection, events)
+        Announcer(database).announce(size)
     with closing(Database(url, PROJECTOR, size=10)) as database:
         Runner(database, built_in()).catch_up()
+
+
+def _append(connection: Connection, events: Sequence[AuditEvent]) -> int:
+    opened = open_kafka_stream(connection, "audit.events", TOPIC_ID, 0)
+    stream, offset = opened.stream, opened.next_offset
+    rows = [
+        NewEvent(
+            each.event_id,
+            stream,
+            offset + index,
+            each.type,
+            each.occurred_at,
+            BodyFormat.NATIVE,
+            encode_event(each),
+        )
+        for index, each in enumerate(events)
+    ]
+    moved = [OffsetAdvance(stream, offset, offset + len(events))]
+    return append(connection, rows, signer(), offsets=moved).size
 
 
 def hospital() -> list[AuditEvent]:

@@ -11,6 +11,7 @@ import msgspec
 from domain.body import BodyFormat
 from domain.event import AuditEvent
 from domain.validation import encode_event
+from event_store.announcing import Announcer
 from event_store.append import NewEvent, append
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from projections.projector import Projector
@@ -63,6 +64,7 @@ class Trail:
         ]
         with self.ingest.transaction() as connection:
             appended = append(connection, rows, self.signer)
+        Announcer(self.ingest).announce(appended.size)
         self.size = appended.size
         return list(range(appended.first, appended.size))
 

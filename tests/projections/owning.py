@@ -6,6 +6,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import psycopg2
+
 from event_store.database import Database
 from projections.own_access import begin_own, bind_own, open_own, source_of
 from projections.own_file import OwnProjector, load_own
@@ -76,6 +78,13 @@ def bound(trail: Trail, file: Path) -> OwnProjector:
     begin_own(trail.url, projector)
     bind_own(trail.url, projector)
     return projector
+
+
+def execute(url: str, statement: str) -> None:
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
 
 
 def own_database(trail: Trail, name: str = "mine") -> Database:

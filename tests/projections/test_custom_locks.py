@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -11,9 +10,8 @@ import psycopg2
 import pytest
 
 from domain.errors import FencedError, UnavailableError
-from event_store.append import CHANNEL
+from event_store.announcing import CHANNEL
 from event_store.database import PROJECTOR, READER, Connection, Database
-from event_store.migrations import migrate
 from projections.export import ExportRequest, Exports, Format
 from projections.holding import holding
 from projections.operations import pause, reset, resume
@@ -27,26 +25,9 @@ from projections.switching import drop, switch
 from projections.table_pages import RowRequest
 from projections.wakeup import WakeUp
 from tests.projections.building import Trail, an_event
-from tests.projections.owning import HEAD, PYTHON, project, write
+from tests.projections.owning import HEAD, PYTHON, execute, project, write
 
 PATIENT = next(each for each in built_in() if each.name == "patient")
-
-
-@pytest.fixture
-def ada(trail: Trail) -> Iterator[str]:
-    """The URL with the login of an analyst, on a trail with all rights as a migration leaves them."""
-    migrate(trail.url)
-    name = f"ada_{uuid4().hex[:8]}"
-    execute(trail.url, f"CREATE ROLE {name} LOGIN PASSWORD 'p' IN ROLE audit_trail_analyst")
-    yield psycopg2.extensions.make_dsn(trail.url, user=name, password="p")
-    execute(trail.url, f"DROP ROLE {name}")
-
-
-def execute(url: str, statement: str) -> None:
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
 
 
 def all_locks(connection: Connection) -> None:
@@ -131,9 +112,17 @@ def test_an_analyst_who_locks_an_own_projection_delays_nobody_without_end(
             pause(trail.projector, name)
         analyst.rollback()
         cursor.execute(f"SET ROLE audit_trail_own_{name}")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute(f"LOCK TABLE {name}_v1.{name} IN ACCESS EXCLUSIVE MODE")
+    with closing(psycopg2.connect(trail.url)) as owner, owner.cursor() as cursor:
         cursor.execute(f"LOCK TABLE {name}_v1.{name} IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(UnavailableError, match="another session has locked table"):
             trail.read.table_rows(RowRequest(projection=name, table=name, first=1))
+        with (
+            pytest.raises(UnavailableError, match="another session keeps a lock"),
+            Exports(trail.reader).open(ExportRequest(format=Format.CSV, table=name)) as opened,
+        ):
+            list(opened.source.batches(None))
     remove(trail.url, name, by="op", reason="a test", publish=lambda _: None, wait_seconds=5)
 
 

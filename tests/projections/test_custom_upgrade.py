@@ -81,7 +81,7 @@ def test_an_owner_who_is_no_superuser_converts_it_too(server_folder: Path, proje
         url = server.url_for("trail")
         owner = psycopg2.extensions.make_dsn(url, user="owner", password="p")
         make_old(owner, projector)
-        assert migrate(owner) == [CUSTOM]
+        assert migrate(owner)[0] == CUSTOM
         attack(url, "CREATE ROLE ada LOGIN PASSWORD 'p' IN ROLE audit_trail_analyst")
         attack(url, f"GRANT audit_trail_own_{projector.name} TO ada")
         with closing(Trail(url)) as trail:
@@ -115,7 +115,7 @@ def test_a_build_of_before_goes_on_and_belongs_to_the_trail(old_url: str, projec
         f"CREATE INDEX partial ON {schema}.{name} (events) WHERE events > 5",
         role=f"audit_trail_own_{name}",
     )
-    assert migrate(old_url) == [CUSTOM]
+    assert migrate(old_url)[0] == CUSTOM
     with closing(Trail(old_url)) as trail:
         assert trail.rows(
             f"SELECT DISTINCT nspowner::regrole::text FROM pg_namespace WHERE nspname = '{schema}'"
@@ -127,9 +127,14 @@ def test_a_build_of_before_goes_on_and_belongs_to_the_trail(old_url: str, projec
             f" WHERE relnamespace::regnamespace::text = '{schema}' AND relkind = 'r' AND grantee <> relowner"
             " GROUP BY pg_class.oid, relowner, grantee ORDER BY 2"
         ) == [
-            ("audit_trail_custom_owner", f"audit_trail_own_{name}", "INSERT SELECT UPDATE"),
+            ("audit_trail_custom_owner", f"audit_trail_own_{name}", "INSERT SELECT"),
             ("audit_trail_custom_owner", "audit_trail_reader", "SELECT"),
         ]
+        assert trail.rows(
+            "SELECT DISTINCT grantee::regrole::text, privilege_type"
+            " FROM pg_class INNER JOIN pg_attribute ON pg_class.oid = attrelid, aclexplode(attacl)"
+            f" WHERE relnamespace::regnamespace::text = '{schema}'"
+        ) == [(f"audit_trail_own_{name}", "UPDATE")]
         trail.append(an_event(), an_event())
         project(trail, projector.file)
         assert trail.rows(f"SELECT actor_id, events FROM {schema}.{name}") == [("dr-smith", 2)]
@@ -206,4 +211,18 @@ def test_a_build_that_is_registered_with_a_foreign_schema_is_named(old_url: str)
 def test_a_projection_with_the_name_of_a_built_in_one_is_named(old_url: str) -> None:
     attack(old_url, "INSERT INTO audit_trail.own_projection VALUES ('patient', 'mallory')")
     with pytest.raises(ConfigurationError, match="reserved for built-in ones: patient"):
+        migrate(old_url)
+
+
+@pytest.mark.parametrize(
+    "change", ["updated_at = 'infinity'", "switched_at = '20000-01-01'", "failure = repeat('x', 20000)"]
+)
+def test_a_row_of_the_registry_that_no_program_can_read_is_named(old_url: str, change: str) -> None:
+    attack(
+        old_url,
+        "INSERT INTO audit_trail.projection (name, build, version, schema_name) VALUES ('x', 1, 1, 'x_v1')",
+        f"UPDATE audit_trail.projection SET {change} WHERE name = 'x'",
+        role="audit_trail_projector",
+    )
+    with pytest.raises(ConfigurationError, match="that no program writes: x build 1"):
         migrate(old_url)

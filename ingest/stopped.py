@@ -1,15 +1,15 @@
-"""The partitions that stand at a record which can't be read, and when each is tried again."""
+"""The partitions that stand at a batch which can't be read, and when each is tried again."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 
-from ingest.assignment import pause, resume
+from ingest.assignment import pause
 from ingest.metrics import IngestMetrics
 from ingest.unreadable import Unreadable, forget_fetched
 
@@ -49,7 +49,7 @@ class StoppedPartitions:
         return {
             partition: (
                 f"{partition.topic}-{partition.partition} is stopped at offset {it.offset} ({it.error}):"
-                " restore the replica from a good one, or accept the gap"
+                " restore the replica from a good one, or accept the gap with `audit-trail offsets accept`"
             )
             for partition, it in self._stopped.items()
         }
@@ -70,24 +70,26 @@ class StoppedPartitions:
             partition=partition.partition,
             offset=unreadable.offset,
             error=error,
-            hint="the record is damaged in Kafka: restore the replica from a good one, or accept the gap",
+            hint="the batch is damaged in Kafka: restore the replica from a good one, or accept the gap with"
+            " `audit-trail offsets accept`",
             tried_again_in_seconds=round(delay, 1),
         )
 
-    def try_again(self, consumer: KafkaConsumer) -> None:
-        """Fetch the partitions again whose time has come."""
+    def due(self, consumer: KafkaConsumer) -> set[TopicPartition]:
+        """The partitions to try again now. They are opened anew: an operator may have accepted the gap."""
         now = time.monotonic()
-        for partition, it in self._stopped.items():
-            if it.retry_at is not None and now >= it.retry_at:
-                it.retry_at = None
-                forget_fetched(consumer, partition)
-                resume(consumer, (partition,))
+        found = {at for at, it in self._stopped.items() if it.retry_at is not None and now >= it.retry_at}
+        for partition in found:
+            self._stopped[partition].retry_at = None
+            forget_fetched(consumer, partition)
+        return found
 
-    def reopened(self, partitions: Iterable[TopicPartition]) -> None:
-        """These are fetched again, from the store's offset."""
-        for partition in partitions:
+    def reopened(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """These are fetched again, from the store's offsets."""
+        for partition, offset in offsets.items():
             if partition in self._stopped:
                 self._stopped[partition].retry_at = None
+                self.read_to(partition, offset)
 
     def read_to(self, partition: TopicPartition, following: int) -> None:
         """A partition was read up to `following`: it goes on if that is behind the record where it stood."""

@@ -286,6 +286,28 @@ def test_a_dead_letter_that_is_refused_in_any_form_stops_ingest(
     assert query(LETTERS) == [(0,)]
 
 
+@pytest.mark.needs_kafka
+def test_ingest_goes_on_after_a_stop_between_the_pieces_of_a_batch(
+    settings: IngestSettings, migrated_url: str, large_topic: str, running: Call, query: Query, message: Call
+) -> None:
+    """The store remembers each piece by its own Kafka batch: another one would look like a log that was cut."""
+    mine = msgspec.structs.replace(settings, topics=(large_topic,))
+    refuse(migrated_url, "dead_letter", "'unstorable'", "54000")
+    send(mine, large_topic, [message(), message(), message(), b"{", message()])
+    with pytest.raises(ConfigurationError, match="offset 3 could be stored"), running(mine) as run:
+        run.join()
+    state = "SELECT next_offset, leader_epoch, batch_crc FROM audit_trail.kafka_stream"
+    assert query(state) == [(3, -1, None)]
+    with closing(psycopg2.connect(migrated_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER refuse ON audit_trail.dead_letter")
+    with running(mine) as run:
+        run.until(lambda: run.ingest.counters.received == 2)
+    assert query(EVENTS) == [(4,)]
+    [(offset, epoch, crc)] = query(state)
+    assert (offset, epoch) == (5, 0)
+    assert crc is not None
+
+
 def test_what_is_no_head_in_the_topic_of_heads_is_passed_over(
     settings: IngestSettings, large_topic: str
 ) -> None:

@@ -173,8 +173,8 @@ def gaps(moves: list[Move]) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(
     "at",
-    [BASE_OFFSET + 6, BASE_OFFSET + 7, MAGIC, CRC, CRC + 5, LAST_OFFSET_DELTA, LAST_OFFSET_DELTA + 3, HEADER + 20],
-    ids=["far ahead", "ahead", "magic", "CRC", "codec", "negative delta", "delta", "record"],
+    [BASE_OFFSET + 6, BASE_OFFSET + 7, CRC, CRC + 5, LAST_OFFSET_DELTA, LAST_OFFSET_DELTA + 3, HEADER + 20],
+    ids=["far ahead", "ahead", "CRC", "codec", "negative delta", "delta", "record"],
 )  # fmt: skip
 def test_a_damaged_batch_is_accepted_while_ingest_is_down(
     at: int, damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, query: Query
@@ -227,12 +227,12 @@ def test_a_decision_made_in_advance_is_none_about_damage(
         assert query(OFFSETS)[0] == (0, 0)
 
 
-@pytest.mark.parametrize("byte", range(4))
+@pytest.mark.parametrize("at", [*range(LENGTH, LENGTH + 4), MAGIC])
 def test_a_damaged_length_hides_what_follows_until_the_broker_finds_its_way_again(
-    byte: int, damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, query: Query
+    at: int, damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, query: Query
 ) -> None:
     damage.fill(2, 30)
-    damage.flip(1, 1, LENGTH + byte)
+    damage.flip(1, 1, at)
     for assignment in (
         "static",
         "group",

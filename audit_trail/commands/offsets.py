@@ -1,4 +1,4 @@
-"""`audit-trail offsets`: records that Kafka lost before they were read."""
+"""`audit-trail offsets`: records that Kafka lost before they were read, or can't give."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ingest.offsets import OffsetDesk
 
 app = typer.Typer(
-    help="Records that Kafka lost before they were read: look at them, and accept that they are gone.",
+    help="Records that Kafka lost before they were read, or can't give: look at them, and accept that they are gone.",
     no_args_is_help=True,
 )
 
@@ -27,7 +27,8 @@ app = typer.Typer(
 def list_losses() -> None:
     """Compare the offsets of the store with Kafka, and list what was lost. It changes nothing.
 
-    Every unread batch in Kafka is looked at, so a long lag takes a while.
+    Every unread batch in Kafka is looked at, so a long lag takes a while. A damaged batch is listed when its partition
+    stands at it; what lies behind it is not looked at.
     """
     with _desk(load()) as desk:
         _show(desk.losses())

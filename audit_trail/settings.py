@@ -89,7 +89,8 @@ class Settings(BaseSettings):
     kafka_on_offset_loss: Literal["stop", "continue"] = Field(
         "stop",
         description="When Kafka has lost records that were never read: `stop`, or `continue` behind the gap and record"
-        " it in the log as `recording.gap`. `continue` needs the next two settings.",
+        " it in the log as `recording.gap`. `continue` needs the next two settings. It accepts no damaged batch: see"
+        " `audit-trail offsets accept`.",
     )
     kafka_offset_loss_accepted_by: str = Field(
         "", max_length=256, description="Who decided to `continue` behind lost records; recorded in the log."

@@ -1,4 +1,4 @@
-"""A gap in the recording: records that Kafka lost before they were read, and that an operator accepted as lost."""
+"""A gap in the recording: records that Kafka lost, or can't give, and that an operator accepted as lost."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Cause(StrEnum):
     PARTITION_STARTED_LATE = "partition_started_late"
     COMPACTED = "compacted"
     RECORDS_MISSING = "records_missing"
+    DAMAGED = "damaged"
 
 
 class RecordingGap(Struct, frozen=True, kw_only=True):
@@ -47,7 +48,8 @@ class RecordingGap(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         first, last = self.first_lost_offset, self.last_lost_offset
-        return f"topic {self.topic}, partition {self.partition}: " + _SAID[self.cause].format(
+        said = _TO_THE_END if self.cause is Cause.DAMAGED and last is None else _SAID[self.cause]
+        return f"topic {self.topic}, partition {self.partition}: " + said.format(
             first=first, last=last, count=self.count, continued=self.continued_from
         )
 
@@ -64,7 +66,12 @@ _SAID = {
     Cause.PARTITION_STARTED_LATE: "offsets {first} to {last} were deleted before the partition was first read",
     Cause.COMPACTED: "{count} of the records at offsets {first} to {last} were removed by compaction",
     Cause.RECORDS_MISSING: "the records at offsets {first} to {last} are missing between others",
+    Cause.DAMAGED: "the batch at offsets {first} to {last} is damaged in Kafka and can't be read",
 }
+_TO_THE_END = (
+    "the batch at offset {first} is damaged in Kafka, and nothing can be read from it up to offset {continued},"
+    " where the log ended"
+)
 
 
 class Decision(NamedTuple):

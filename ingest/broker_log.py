@@ -6,6 +6,7 @@ Asked by the protocol's own requests, since kafka-python's consumer keeps batche
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,30 +16,30 @@ from kafka.errors import (
     IncompatibleBrokerVersion,
     KafkaError,
     OffsetOutOfRangeError,
+    ThrottlingQuotaExceededError,
     UnknownTopicOrPartitionError,
     for_code,
 )
 from kafka.protocol.admin import DescribeConfigsRequest
 from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest
-from kafka.record import MemoryRecords
 
 from ingest.continuity import UNKNOWN, BatchMark, Hole, hole_before, hole_inside, is_checked
+from ingest.damage import DAMAGED, MUCH, SMALLEST, Damage, Probe, listed
+from ingest.unreadable import misplaced
 
 MAX_HOLES = 1000
 """Holes of one partition that are named at once; an event for each of them stands in the log once it is accepted."""
 
 _EARLIEST, _LATEST = -2, -1
-_READ_COMMITTED = 1
+_READ_UNCOMMITTED, _READ_COMMITTED = 0, 1
 _NAMES_OF_TOPICS = 12  # the last version of a fetch that names topics and not their ids
-_SMALLEST = 1  # bytes: the leader gives a whole batch all the same (KIP-74)
-_MUCH = 4 << 20
-_WAIT_MS = 200
 
 
 class Question(NamedTuple):
     """What to find out about a partition whose next offset to read is `next`.
 
-    `leader_epoch` is of the batch before it, -1 when unknown. `holes`: read all that follows, and look for holes.
+    `leader_epoch` is of the batch before it, -1 when unknown. `holes`: read all that follows, look for holes, and say
+    how far a damaged batch reaches.
     """
 
     next: int
@@ -51,7 +52,8 @@ class PartitionLog(NamedTuple):
 
     `epoch_end`: where the asked leader epoch ends in this log; -1 when the log has no such epoch, None when the broker
     keeps none or none was asked. `before` is the mark of the batch that holds the offset before the next one to read,
-    None when there is none; `beyond`: the log ends before that offset. `reliable`: the end is exact.
+    None when there is none; `beyond`: the log ends before that offset. `reliable`: the end is exact. `damage` is at the
+    next offset to read; no `holes` are looked for behind it, nor behind a damaged batch further on.
     """
 
     topic_id: UUID
@@ -62,6 +64,7 @@ class PartitionLog(NamedTuple):
     beyond: bool = False
     reliable: bool = True
     holes: tuple[Hole, ...] = ()
+    damage: Damage | None = None
 
 
 def describe_configs(admin: KafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str | None]]:
@@ -111,41 +114,69 @@ class BrokerLog:
             log = log._replace(epoch_end=epoch_end)
         if question.next > first:
             log = self._with_batch(log, partition, question.next - 1)
+        start = max(first, question.next)
+        if start >= log.end:
+            return log
+        probe = Probe(partial(self._fetched, partition), self._offset(partition, _LATEST, _READ_COMMITTED))
+        fault = probe.fault(start)
+        if fault is not None:
+            damage = Damage(start, fault)
+            return log._replace(damage=probe.measured(damage) if question.holes else damage)
         if question.holes:
-            log = log._replace(holes=self._holes(partition, max(first, question.next), log.end))
+            log = log._replace(holes=self._holes(partition, probe, start, log.end))
         return log
 
     def _with_batch(self, log: PartitionLog, partition: TopicPartition, offset: int) -> PartitionLog:
         try:
-            for batch in self._batches(partition, offset, _SMALLEST):
-                if is_checked(batch) and batch.base_offset <= offset <= batch.last_offset:
-                    return log._replace(before=BatchMark(batch.leader_epoch, batch.crc))
-                return log._replace(before=UNKNOWN)
+            batch = next(listed(self._fetched(partition, offset, SMALLEST)), None)
+        except DAMAGED:
+            return log._replace(before=UNKNOWN)
         except OffsetOutOfRangeError:
             # Else retention deleted it between two answers, and it was read.
             return log._replace(beyond=self._offset(partition, _EARLIEST) <= offset)
-        return log
+        if batch is None:
+            return log
+        # A damaged batch proves nothing, and it was read when it was good.
+        known = (
+            is_checked(batch) and batch.base_offset <= offset <= batch.last_offset and batch.validate_crc()
+        )
+        return log._replace(before=BatchMark.of(batch) if known else UNKNOWN)
 
-    def _holes(self, partition: TopicPartition, start: int, end: int) -> tuple[Hole, ...]:
+    def _holes(self, partition: TopicPartition, probe: Probe, start: int, end: int) -> tuple[Hole, ...]:
         holes: list[Hole] = []
         expected = start
         while expected < end and len(holes) < MAX_HOLES:
             before = expected
-            for batch in self._batches(partition, expected, _MUCH):
-                following = batch.next_offset
+            for batch in self._good_batches(partition, expected):
                 if is_checked(batch):
-                    holes += [each for each in (hole_before(batch, expected), hole_inside(batch)) if each]
-                expected = max(expected, following)
+                    hole = hole_before(batch, expected)
+                    if hole and probe.fault(expected):
+                        return tuple(holes)
+                    holes += [each for each in (hole, hole_inside(batch)) if each]
+                expected = max(expected, batch.next_offset)
             if expected == before:
-                break  # what follows belongs to a transaction that is open
+                break  # what follows belongs to a transaction that is open, or is damaged
         return tuple(holes[:MAX_HOLES])
 
-    def _batches(self, partition: TopicPartition, offset: int, size: int) -> Iterator[Any]:
-        answer = self._answer(
+    def _good_batches(self, partition: TopicPartition, offset: int) -> Iterator[Any]:
+        """The batches from an offset on, as many as one answer holds, up to one that is damaged."""
+        try:
+            answer = self._fetched(partition, offset, MUCH)
+        except DAMAGED:
+            return
+        found = list(listed(answer))
+        for batch in found[misplaced(found, offset) :]:
+            if not batch.validate_crc():
+                return
+            yield batch
+
+    def _fetched(self, partition: TopicPartition, offset: int, size: int) -> bytes:
+        """The batches from an offset on, as bytes."""
+        response = self._response(
             partition,
             FetchRequest(
                 replica_id=-1,
-                max_wait_ms=_WAIT_MS,
+                max_wait_ms=0,
                 min_bytes=1,
                 max_bytes=size,
                 isolation_level=_READ_COMMITTED,
@@ -172,15 +203,18 @@ class BrokerLog:
                 max_version=_NAMES_OF_TOPICS,
             ),
         )
-        yield from MemoryRecords(answer.records or b"")
+        answer = _of_one(partition, response.responses)
+        if not answer.records and response.throttle_time_ms:
+            raise ThrottlingQuotaExceededError(f"{partition}")
+        return bytes(answer.records or b"")
 
-    def _offset(self, partition: TopicPartition, timestamp: int) -> int:
+    def _offset(self, partition: TopicPartition, timestamp: int, isolation: int = _READ_UNCOMMITTED) -> int:
         wanted = ListOffsetsRequest.ListOffsetsTopic
         answer = self._answer(
             partition,
             ListOffsetsRequest(
                 replica_id=-1,
-                isolation_level=0,
+                isolation_level=isolation,
                 topics=[
                     wanted(
                         name=partition.topic,
@@ -221,7 +255,9 @@ class BrokerLog:
         return int(answer.end_offset)
 
     def _answer(self, partition: TopicPartition, request: Any) -> Any:
-        """The one partition of an answer."""
+        return _of_one(partition, self._response(partition, request).topics)
+
+    def _response(self, partition: TopicPartition, request: Any) -> Any:
         leader = self._leaders.get(partition, -1)
         if leader < 0:
             raise UnknownTopicOrPartitionError(f"{partition} has no leader now")
@@ -230,12 +266,14 @@ class BrokerLog:
         async def ask() -> Any:
             return await manager.send(request, node_id=leader)
 
-        response = manager.run(ask)
-        topics = response.responses if isinstance(request, FetchRequest) else response.topics
-        answers = [part for topic in topics for part in topic.partitions]
-        if not answers:
-            raise KafkaError(f"the broker gave no answer for {partition}")
-        error = for_code(answers[0].error_code)
-        if answers[0].error_code:
-            raise error(f"{partition}")
-        return answers[0]
+        return manager.run(ask)
+
+
+def _of_one(partition: TopicPartition, topics: Sequence[Any]) -> Any:
+    """The answer for the one partition that was asked about. Raises the error that it holds."""
+    answers = [part for topic in topics for part in topic.partitions]
+    if not answers:
+        raise KafkaError(f"the broker gave no answer for {partition}")
+    if answers[0].error_code:
+        raise for_code(answers[0].error_code)(f"{partition}")
+    return answers[0]

@@ -10,33 +10,31 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from domain.errors import FencedError, UnavailableError
 from event_store.database import Database
-from ingest.assignment import Changes, Listener, consumer_options, finish_rejoin, hold, pause, resume, seek
+from ingest.assignment import Changes, consumer_options, finish_rejoin, hold, pause, resume, seek
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
 from ingest.bounded import BoundedCaller, ClientStalledError, abandon
-from ingest.broker_log import PartitionLog, Question
 from ingest.clients import connected, translated
 from ingest.continuity import Continuity
 from ingest.health import Health, Reading
-from ingest.loss_reports import report_accepted, report_losses
 from ingest.metrics import IngestMetrics
+from ingest.opening import Opened, Position, StreamOpener
 from ingest.records.fetching import bound
 from ingest.retention import RetentionWatch
 from ingest.settings import IngestSettings
 from ingest.stopped import StoppedPartitions
-from ingest.streams import Acceptance, OpenedStream, RecordsLostError, open_streams
-from ingest.topics import Topic, Topics, refuse_compacted
+from ingest.streams import Acceptance
+from ingest.subscription import Subscription, partition_names
+from ingest.topics import Topics
 from ingest.unreadable import Unreadable
 
 log = structlog.get_logger(__name__)
@@ -46,19 +44,6 @@ _CLOSE_TIMEOUT_MS = 5_000
 _COMMIT_SECONDS = 1.0
 """Kafka's own offsets are for tools that show the lag, so that one commit a second is enough."""
 _READING_SECONDS = 0.5
-
-
-@dataclass(slots=True)
-class _Position:
-    """A partition that is being read. `next` runs ahead of the store by what is decoded or in flight.
-
-    `stored` is what the store has.
-    """
-
-    topic_id: UUID
-    stream: UUID
-    next: int
-    stored: int
 
 
 class RecordSource:
@@ -82,29 +67,25 @@ class RecordSource:
     ) -> None:
         """`accepted`: who accepts losses in advance; without it a loss raises `RecordsLostError`."""
         self._settings = settings
-        self._database = database
         self._topics = topics
         self._metrics = metrics
-        self._accepted = accepted
         self._continuity = Continuity()
         self._retention = RetentionWatch(metrics)
+        self._opener = StreamOpener(database, topics, metrics, self._retention, accepted)
         self._with_holes: set[TopicPartition] = set()
-        self._positions: dict[TopicPartition, _Position] = {}
+        self._positions: dict[TopicPartition, Position] = {}
         self._unsettled: set[TopicPartition] = set()
         self._doubted: dict[TopicPartition, int | None] = {}
         self._changes: Changes = deque()
         self._backoff = Backoff()
         self._settle_at = 0.0
         self._refresh_at = 0.0
-        self._subscribed: dict[str, UUID] = {}
-        self._missing: set[str] = set()
         self._commits: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_at = 0.0
         self._health = health or Health()
         self._client = client
         self._reading_at = 0.0
         self._not_opened: str | None = None
-        self._ends: dict[TopicPartition, int] = {}
         self._stopped = StoppedPartitions(metrics)
         self._unreadable: deque[Unreadable] = deque()
         self._call = BoundedCaller("kafka-consumer", 2 * settings.stall_seconds)
@@ -119,7 +100,7 @@ class RecordSource:
             watch=self._continuity.watched,
             report=self._unreadable.append,
         )
-        self._listener = Listener(self._consumer, self._changes)
+        self._subscription = Subscription(self._consumer, self._call, self._changes)
 
     @property
     def unsettled(self) -> bool:
@@ -142,25 +123,26 @@ class RecordSource:
     def _refresh(self) -> None:
         names = self._settings.topics
         found = self._topics.describe(names)
-        self._say_missing(set(names) - found.keys())
-        if self._missing and self._settings.create_topics:
-            self._topics.create(tuple(sorted(self._missing)))
+        self._subscription.say_missing(set(names) - found.keys())
+        if self._subscription.missing and self._settings.create_topics:
+            self._topics.create(tuple(sorted(self._subscription.missing)))
             found = self._topics.describe(names)
-        self._look_at_configs(found)
+        self._opener.refuse_compacted(found)
         self._look_at_sizes()
         self.reopen(
             partition
             for partition, position in self._positions.items()
             if partition.topic in found and found[partition.topic].id != position.topic_id
         )
-        if self._settings.assignment == "static":
-            self._assign(found)
-        else:
-            self._subscribe({name: topic.id for name, topic in found.items()})
+        with self._guarded():
+            if self._settings.assignment == "static":
+                self._subscription.assign(found)
+            else:
+                self._subscription.subscribe(found, set(self._positions) | self._unsettled)
 
     def poll(self, seconds: float) -> list[Polled]:
         """The next records, at most `max_poll_records`; waits up to `seconds` for some."""
-        self._stopped.try_again(self._consumer)
+        self.reopen(self._stopped.due(self._consumer))
         records = self._guarded_poll(seconds)
         self._take_changes()
         self._stop_unreadable()
@@ -176,7 +158,7 @@ class RecordSource:
         return polled
 
     def _polled(
-        self, partition: TopicPartition, position: _Position, following: int, rows: Sequence[Any] = ()
+        self, partition: TopicPartition, position: Position, following: int, rows: Sequence[Any] = ()
     ) -> Polled:
         """All that lies before offset `following`, which becomes the partition's position."""
         mark = self._continuity.mark(partition, following - 1)
@@ -282,12 +264,14 @@ class RecordSource:
         reading = Reading(
             self._client,
             self._call(self._consumer.group_metadata).member_id,
-            frozenset(self._subscribed if self._settings.assignment == "group" else self._settings.topics),
+            self._subscription.topics
+            if self._settings.assignment == "group"
+            else frozenset(self._settings.topics),
             frozenset(self._consumer.assignment() or ()),
             {partition: position.next for partition, position in positions.items()},
             {partition: position.stored for partition, position in positions.items()},
             self._stopped.words(),
-            frozenset(self._missing),
+            frozenset(self._subscription.missing),
             self._not_opened,
         )
         self._metrics.partitions(len(reading.assigned), len(reading.next))
@@ -338,48 +322,23 @@ class RecordSource:
         return partition in self._consumer.assignment()
 
     def _open(self, partitions: set[TopicPartition]) -> None:
-        found = self._topics.describe(tuple({partition.topic for partition in partitions}))
-        self._look_at_configs(found)
-        known = {partition for partition in partitions if partition.topic in found}
-        try:
-            streams, accepted = open_streams(
-                self._database,
-                found,
-                known,
-                partial(self._logs, found),
-                doubted=self._doubted,
-                with_holes=self._with_holes,
-                accepted=self._accepted,
-            )
-        except RecordsLostError as exc:
-            report_losses(exc.moves, self._metrics)
-            raise
-        report_accepted(accepted, self._accepted, self._database, self._metrics)
-        self._read_on(found, streams)
+        streams = self._opener.open(partitions, self._doubted, self._with_holes)
+        self._read_on(streams)
         self._doubted.clear()
-        self._with_holes -= known
-        if known != partitions:
+        self._with_holes -= streams.keys()
+        if streams.keys() != partitions:
             raise UnavailableError("a topic is gone")
 
-    def _logs(
-        self, topics: Mapping[str, Topic], questions: Mapping[TopicPartition, Question]
-    ) -> dict[TopicPartition, PartitionLog]:
-        logs = self._topics.logs(topics, questions)
-        self._ends = {partition: each.end for partition, each in logs.items()}
-        return logs
-
-    def _read_on(self, found: dict[str, Topic], streams: dict[TopicPartition, OpenedStream]) -> None:
-        """Seek to the store's offsets and fetch again."""
+    def _read_on(self, streams: Mapping[TopicPartition, Opened]) -> None:
+        """Seek to the store's offsets, and fetch again what is not damaged there."""
         self._continuity.accept({partition: each.accepted_holes for partition, each in streams.items()})
         for partition, stream in streams.items():
-            self._metrics.found_whole(partition.topic, partition.partition)
             if not seek(self._consumer, partition, stream.next_offset):
                 continue
-            self._positions[partition] = _Position(
-                found[partition.topic].id, stream.stream, stream.next_offset, stream.next_offset
+            self._positions[partition] = Position(
+                stream.topic_id, stream.stream, stream.next_offset, stream.next_offset
             )
-            lag = max(0, self._ends.get(partition, 0) - stream.next_offset)
-            self._metrics.lag(partition.topic, partition.partition, lag)
+            self._metrics.lag(partition.topic, partition.partition, stream.lag)
             log.info(
                 "partition_opened",
                 topic=partition.topic,
@@ -387,8 +346,15 @@ class RecordSource:
                 offset=stream.next_offset,
             )
         self._unsettled -= streams.keys()
-        resume(self._consumer, self._positions.keys() & streams.keys())
-        self._stopped.reopened(streams)
+        self._stopped.reopened({partition: each.next_offset for partition, each in streams.items()})
+        opened = self._positions.keys() & streams.keys()
+        damaged = {partition for partition in opened if streams[partition].fault is not None}
+        resume(self._consumer, opened - damaged)
+        for partition in damaged:
+            at = streams[partition]
+            self._stopped.stop(
+                self._consumer, Unreadable(partition, at.next_offset, CorruptRecordError(at.fault))
+            )
 
     def _look_at_sizes(self) -> None:
         """Measure the unread share of each log that `retention.bytes` limits."""
@@ -402,12 +368,6 @@ class RecordSource:
                 if end is not None:
                     self._retention.kept(partition, first, self._positions[partition].next, end)
 
-    def _look_at_configs(self, found: dict[str, Topic]) -> None:
-        """Raises `ConfigurationError` for a compacted topic."""
-        configs = self._topics.configs(found)
-        refuse_compacted(configs)
-        self._retention.configure(configs)
-
     def _take_changes(self) -> None:
         while self._changes:
             assigned, partitions = self._changes.popleft()
@@ -420,45 +380,9 @@ class RecordSource:
             self._unsettled = self._unsettled | partitions if assigned else self._unsettled - partitions
             self._settle_at = 0.0
             log.info(
-                "partitions_assigned" if assigned else "partitions_revoked", partitions=_names(partitions)
+                "partitions_assigned" if assigned else "partitions_revoked",
+                partitions=partition_names(partitions),
             )
-
-    def _subscribe(self, wanted: dict[str, UUID]) -> None:
-        """Join the group anew when a topic has come, gone, or was made again.
-
-        The last is no change to the client: a member that lost its partitions with the old topic waits for ever.
-        """
-        if wanted == self._subscribed:
-            return
-        with self._guarded():
-            if self._subscribed:
-                self._call(self._consumer.unsubscribe)
-                self._changes.append((False, set(self._positions) | self._unsettled))
-            if wanted:
-                topics = sorted(wanted)
-                self._call(lambda: self._consumer.subscribe(topics=topics, listener=self._listener))
-        self._subscribed = wanted
-
-    def _assign(self, found: dict[str, Topic]) -> None:
-        wanted = {
-            TopicPartition(name, number) for name, topic in found.items() for number in topic.partitions
-        }
-        before = self._consumer.assignment() or set()
-        if wanted == before:
-            return
-        with self._guarded():
-            self._call(partial(self._consumer.assign, sorted(wanted)))
-        hold(self._consumer, wanted - before)
-        if before - wanted:
-            self._changes.append((False, before - wanted))
-        if wanted - before:
-            self._changes.append((True, wanted - before))
-
-    def _say_missing(self, missing: set[str]) -> None:
-        if missing != self._missing:
-            self._missing = missing
-            if missing:
-                log.warning("topics_missing", topics=sorted(missing), hint="waiting for them to be made")
 
     def _measure_lag(self, part: Polled) -> None:
         if self._reads(part.partition):
@@ -467,7 +391,3 @@ class RecordSource:
                 lag = max(0, end - part.next)
                 self._metrics.lag(part.partition.topic, part.partition.partition, lag)
                 self._retention.read(part, lag)
-
-
-def _names(partitions: Iterable[TopicPartition]) -> list[str]:
-    return sorted(f"{partition.topic}-{partition.partition}" for partition in partitions)

@@ -26,6 +26,11 @@ class BatchMark(NamedTuple):
     leader_epoch: int
     crc: int | None
 
+    @classmethod
+    def of(cls, batch: Any) -> BatchMark:
+        """The mark of a batch. Its CRC does not cover the leader epoch, so a damaged one may be negative."""
+        return cls(max(-1, batch.leader_epoch), batch.crc)
+
 
 UNKNOWN = BatchMark(-1, None)
 
@@ -114,8 +119,7 @@ class Continuity:
                     break  # the client says so itself
                 self._holes.add(partition)
                 return False
-        mark = BatchMark(batch.leader_epoch, batch.crc)
-        self._seen[partition].append(_Seen(batch.base_offset, batch.last_offset, mark))
+        self._seen[partition].append(_Seen(batch.base_offset, batch.last_offset, BatchMark.of(batch)))
         return True
 
 

@@ -13,18 +13,21 @@ from event_store.gaps import Move
 from event_store.streams import AcceptedHole, StoredStream, kafka_stream_id
 from ingest.broker_log import PartitionLog
 from ingest.continuity import is_accepted
+from ingest.damage import Damage
 
 
 class Situation(NamedTuple):
     """`topics`: the ids of the topics that exist. `rows`: every stream of these names. `logs`: what Kafka has now.
 
     `doubted`: partitions whose fetch failed, with the offset from which Kafka says that its log differs, or None.
+    `damage`: whether a damaged batch is a loss too. It stops its own partition alone, and its replica may be restored.
     """
 
     topics: Mapping[str, UUID]
     rows: Sequence[StoredStream]
     logs: Mapping[TopicPartition, PartitionLog]
     doubted: Mapping[TopicPartition, int | None]
+    damage: bool = False
 
 
 def losses(now: Situation) -> list[Move]:
@@ -34,10 +37,23 @@ def losses(now: Situation) -> list[Move]:
     for at, log in sorted(now.logs.items()):
         row = rows.get((log.topic_id, at.partition))
         if row is None:
-            found += _started_late(at, log)
+            row = _never_read(at, log.topic_id)
+            found += _started_late(row, log)
         else:
             found += _lost(row, log, at in now.doubted, now.doubted.get(at))
+        if now.damage and log.damage is not None and not _is_cut(found, row):
+            found += _damaged(row, log.damage)
     return found
+
+
+def _is_cut(found: Sequence[Move], row: StoredStream) -> bool:
+    """Whether the stream's next offset is of a log that is gone."""
+    return any(move.gap.stream == row.stream and move.gap.cause is Cause.TRUNCATED for move in found)
+
+
+def _never_read(at: TopicPartition, topic_id: UUID) -> StoredStream:
+    stream = kafka_stream_id(topic_id, at.partition)
+    return StoredStream(stream, at.topic, topic_id, at.partition, 0, -1, None, (), None)
 
 
 def _made_again(name: str, topic_id: UUID, rows: Sequence[StoredStream]) -> Iterator[Move]:
@@ -50,12 +66,18 @@ def _made_again(name: str, topic_id: UUID, rows: Sequence[StoredStream]) -> Iter
         yield Move(gap, row.next_offset, replaced_by=topic_id)
 
 
-def _started_late(at: TopicPartition, log: PartitionLog) -> Iterator[Move]:
+def _started_late(row: StoredStream, log: PartitionLog) -> Iterator[Move]:
     """A partition that was never read has to begin at offset 0."""
     if log.first > 0:
-        stream = kafka_stream_id(log.topic_id, at.partition)
-        row = StoredStream(stream, at.topic, log.topic_id, at.partition, 0, -1, None, (), None)
-        yield Move(_gap(row, Cause.PARTITION_STARTED_LATE, 0, log.first - 1, continued_from=log.first), 0)
+        gap = _gap(row, Cause.PARTITION_STARTED_LATE, 0, log.first - 1, continued_from=log.first)
+        yield Move(gap, 0)
+
+
+def _damaged(row: StoredStream, damage: Damage) -> Iterator[Move]:
+    """A batch that can't be read, where its partition is read next. What lies behind it is not judged before that."""
+    if damage.following is not None:
+        gap = _gap(row, Cause.DAMAGED, damage.first, damage.last, continued_from=damage.following)
+        yield Move(gap, damage.first)
 
 
 def _lost(row: StoredStream, log: PartitionLog, doubted: bool, cut: int | None) -> Iterator[Move]:

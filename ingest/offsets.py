@@ -43,7 +43,11 @@ class OffsetDesk:
         self._database.close()
 
     def losses(self) -> list[Move]:
-        """What Kafka has lost before it was read, and nobody has accepted. Every unread batch is looked at.
+        """What Kafka has lost before it was read, or can't give, and nobody has accepted.
+
+        Every unread batch is looked at, up to the first one of a partition that is damaged. That is a loss where it is
+        the next one to be read; a damaged batch further on is none before ingest has read up to it.
+
 
         Raises `ConfigurationError` for a compacted topic, and `UnavailableError` while Kafka or the database is away.
         """
@@ -88,6 +92,7 @@ class OffsetDesk:
             lambda questions: self._topics.logs(topics, questions),
             doubted={},
             with_holes=partitions,
+            with_damage=True,
         )
 
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from domain.errors import ConfigurationError, UnstorableError
 from event_store.dead_letters import Cut, NewDeadLetter
 from ingest.batch import Batch, Polled
+from ingest.continuity import UNKNOWN
 from ingest.decoding import unstorable
 from ingest.records.unread import encode_headers
 
@@ -38,8 +39,9 @@ def pieces(batch: Batch, refusal: UnstorableError) -> list[Batch]:
 def _halves(polled: Polled) -> tuple[Polled, Polled]:
     middle = len(polled.records) // 2
     boundary = polled.records[middle].offset
+    # The mark is of the Kafka batch at the end. Kept with another offset, it would make the next start see a cut log.
     return (
-        polled._replace(next=boundary, records=polled.records[:middle]),
+        polled._replace(next=boundary, records=polled.records[:middle], mark=UNKNOWN),
         polled._replace(start=boundary, records=polled.records[middle:]),
     )
 

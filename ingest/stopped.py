@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 
-from ingest.assignment import pause, resume
+from ingest.assignment import pause
 from ingest.metrics import IngestMetrics
 from ingest.unreadable import Unreadable, forget_fetched
 
@@ -20,7 +20,7 @@ LAST_SECONDS = 60.0
 """Each try fetches the damaged batch again, up to 4 MiB. After a repair nobody waits longer than this."""
 
 
-_HINT = "restore the replica from a good one, or delete the damaged records in Kafka and accept the loss"
+_HINT = "restore the replica from a good one, or accept the gap with `audit-trail offsets accept`"
 
 
 @dataclass(slots=True)
@@ -78,20 +78,21 @@ class StoppedPartitions:
             tried_again_in_seconds=round(delay, 1),
         )
 
-    def try_again(self, consumer: KafkaConsumer) -> None:
-        """Fetch the partitions again that are due."""
+    def due(self, consumer: KafkaConsumer) -> set[TopicPartition]:
+        """The partitions to try again now. They are opened anew: an operator may have accepted the gap."""
         now = time.monotonic()
-        for partition, it in self._stopped.items():
-            if it.retry_at is not None and now >= it.retry_at:
-                it.retry_at = None
-                forget_fetched(consumer, partition)
-                resume(consumer, (partition,))
+        found = {at for at, it in self._stopped.items() if it.retry_at is not None and now >= it.retry_at}
+        for partition in found:
+            self._stopped[partition].retry_at = None
+            forget_fetched(consumer, partition)
+        return found
 
-    def reopened(self, partitions: Iterable[TopicPartition]) -> None:
-        """These are fetched again, from the store's offset."""
-        for partition in partitions:
+    def reopened(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """These are fetched again, from the store's offsets."""
+        for partition, offset in offsets.items():
             if partition in self._stopped:
                 self._stopped[partition].retry_at = None
+                self.read_to(partition, offset)
 
     def read_to(self, partition: TopicPartition, following: int) -> None:
         """A partition was read up to `following`: it is no longer stopped if that is behind the damaged batch."""

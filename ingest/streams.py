@@ -96,8 +96,11 @@ def examine(
     *,
     doubted: Doubted,
     with_holes: Collection[TopicPartition],
+    with_damage: bool = False,
 ) -> list[Move]:
     """What is lost of these partitions, and of the topics that they replaced. Changes nothing.
+
+    `with_damage`: a damaged batch counts as lost, where `with_holes` asks for more than the next batch.
 
     Raises `FencedError` when another process moves one of these streams meanwhile.
     """
@@ -106,10 +109,12 @@ def examine(
     questions = {}
     for at in sorted(partitions):
         row = ours.get((topics[at.topic].id, at.partition))
-        questions[at] = Question(row.next_offset, row.leader_epoch, at in with_holes) if row else Question(0)
+        place = (row.next_offset, row.leader_epoch) if row else (0, -1)
+        questions[at] = Question(*place, holes=at in with_holes)
     # Kafka is asked after the store: asked before, its end would be behind what another process appends meanwhile.
     logs = look(questions)
-    found = losses(Situation({name: topic.id for name, topic in topics.items()}, rows, logs, doubted))
+    ids = {name: topic.id for name, topic in topics.items()}
+    found = losses(Situation(ids, rows, logs, doubted, with_damage))
     concerned = {move.gap.stream for move in found}
     if found and _places(streams_of(connection, topics), concerned) != _places(rows, concerned):
         raise FencedError("the partitions are being read by another process")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
@@ -50,3 +50,21 @@ class Ascending:
                 raise CorruptRecordError(f"a batch at offset {batch.base_offset} follows {self._next - 1}")
             self._next = batch.next_offset
         return batch
+
+
+def misplaced(batches: Iterable[Any], fetch_offset: int) -> int:
+    """How many batches at the front of a fetch have a base offset that is damaged.
+
+    A broker begins with the batch that holds the fetch's offset. It takes a batch for that one whose base offset is too
+    large, and gives it for every offset behind it too. So when a good batch further on holds the offset, what comes
+    before it is damaged, and ingest has been there: it stopped, and an operator accepted the gap.
+    """
+    try:
+        for number, batch in enumerate(batches):
+            if batch.magic < 2 or (not number and batch.base_offset <= fetch_offset):
+                return 0
+            if batch.base_offset <= fetch_offset <= batch.last_offset and batch.validate_crc():
+                return number
+    except CorruptRecordError:
+        pass
+    return 0

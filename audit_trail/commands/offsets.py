@@ -1,4 +1,4 @@
-"""`audit-trail offsets`: records that Kafka lost before they were read."""
+"""`audit-trail offsets`: records that Kafka lost before they were read, or can't give."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ingest.offsets import OffsetDesk
 
 app = typer.Typer(
-    help="Records that Kafka lost before they were read: list the losses, and accept them.",
+    help="Records that Kafka lost before they were read, or can't give: list the losses, and accept them.",
     no_args_is_help=True,
 )
 
@@ -27,7 +27,8 @@ app = typer.Typer(
 def list_losses() -> None:
     """Compare the store's offsets with Kafka, and list the losses. It changes nothing.
 
-    It reads every unread batch in Kafka, so a long lag takes a while.
+    It reads every unread batch in Kafka, so a long lag takes a while. A damaged batch is listed when its partition
+    stands at it; what lies behind it is not read.
     """
     with _desk(load()) as desk:
         _show(desk.losses())

@@ -24,7 +24,7 @@ from kafka.record.memory_records import MemoryRecords
 from ingest.records.batches import ReadableBatch
 from ingest.records.messages import ReadableMessage
 from ingest.records.unread import Limits
-from ingest.unreadable import NOT_OF_A_RECORD, Ascending, Report, Unreadable
+from ingest.unreadable import NOT_OF_A_RECORD, Ascending, Report, Unreadable, misplaced
 
 Watch = Callable[[TopicPartition, int, Any], Any]
 """Wraps the batches of one fetch of a partition, which begins at that offset."""
@@ -103,7 +103,10 @@ class _BoundedRecords(Fetcher.PartitionRecords):
 
     def _unpack_records(self, tp: Any, records: MemoryRecords, *deserializers: Any) -> Iterator[Any]:
         fetcher = self._fetcher
-        batches: Any = Ascending(Batches(records._buffer, fetcher.limits))
+        found = Batches(records._buffer, fetcher.limits)
+        for _ in range(misplaced(Batches(records._buffer, fetcher.limits), self.fetch_offset)):
+            next(found)
+        batches: Any = Ascending(found)
         if fetcher.watch is not None:
             batches = fetcher.watch(tp, self.fetch_offset, batches)
         try:

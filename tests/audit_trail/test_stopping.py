@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
+from kafka import KafkaAdminClient
 
 from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
@@ -181,6 +184,43 @@ def test_every_part_ends_while_what_it_needs_is_silent(
     finally:
         for program in parts.values():
             program.kill()
+
+
+@pytest.mark.needs_kafka
+def test_ingest_that_opens_partitions_while_the_database_is_silent_is_not_ready_and_ends(
+    tmp_path: Path, server: EmbeddedPostgres, own_kafka: ApacheKafka
+) -> None:
+    topic, port = "stopping-settle", free_port()
+    with closing(KafkaAdminClient(bootstrap_servers=own_kafka.bootstrap_servers)) as admin:
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+        settings = {
+            "database_url": server.url,
+            "kafka_bootstrap_servers": own_kafka.bootstrap_servers,
+            "kafka_assignment": "static",
+            "kafka_topics": topic,
+            "heads_topic": "",
+            "metrics_port": port,
+        }
+        ingest = Program(tmp_path, *PROGRAM, "ingest", **settings)
+        try:
+            assert eventually(lambda: readiness(port) == [], seconds=60), ingest.said()
+            with frozen(server.pid):
+                admin.create_partitions({topic: 4})
+                assert eventually(lambda: any("database" in it for it in readiness(port)), seconds=60)
+                assert eventually(lambda: "partitions_wait" in ingest.said(), seconds=60), ingest.said()
+                assert ingest.stop() in (0, 128 + signal.SIGTERM), ingest.said()
+            assert "Traceback" not in ingest.said()
+        finally:
+            ingest.kill()
+
+
+def readiness(port: str) -> list[str]:
+    """The problems that the metrics port tells of; empty when it is ready."""
+    try:
+        answer = httpx2.get(f"http://127.0.0.1:{port}/readyz", timeout=5)
+    except httpx2.HTTPError as exc:
+        return [type(exc).__name__]
+    return [] if answer.status_code == httpx2.codes.OK else [answer.text]
 
 
 def kafka_pid(kafka: ApacheKafka) -> int:

@@ -20,10 +20,11 @@ from kafka import KafkaProducer
 
 from audit_trail.embedded.broker import Broker
 from domain.errors import ConfigurationError, Reason
-from event_store.database import Database
+from event_store.database import INGEST, Database
 from event_store.dead_letters import DeadLetter
 from ingest.dead_letters import DeadLetterDesk
 from ingest.head_topic import HeadTopic
+from ingest.offsets import OffsetDesk
 from ingest.publishing import Publisher
 from ingest.records.unread import KEY_KEPT, VALUE_KEPT
 from ingest.settings import IngestSettings
@@ -366,6 +367,77 @@ def test_a_dead_letter_that_is_refused_in_any_form_stops_ingest(
     ):
         run.join()
     assert query(LETTERS) == [(0,)]
+
+
+@pytest.mark.needs_kafka
+def test_ingest_goes_on_after_a_stop_between_the_pieces_of_a_batch(
+    settings: IngestSettings, migrated_url: str, large_topic: str, running: Call, query: Query, message: Call
+) -> None:
+    """The store remembers each piece by its own Kafka batch: another one would look like a log that was cut."""
+    mine = msgspec.structs.replace(settings, topics=(large_topic,))
+    refuse(migrated_url, "dead_letter", "'unstorable'", "54000")
+    send(mine, large_topic, [message(), message(), message(), b"{", message()])
+    with pytest.raises(ConfigurationError, match="offset 3 could be stored"), running(mine) as run:
+        run.join()
+    state = "SELECT next_offset, leader_epoch, batch_crc FROM audit_trail.kafka_stream"
+    assert query(state) == [(3, -1, None)]
+    with closing(psycopg2.connect(migrated_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER refuse ON audit_trail.dead_letter")
+    with running(mine) as run:
+        run.until(lambda: run.ingest.counters.received == 2)
+    assert query(EVENTS) == [(4,)]
+    [(offset, epoch, crc)] = query(state)
+    assert (offset, epoch) == (5, 0)
+    assert crc is not None
+
+
+@pytest.mark.needs_kafka
+def test_bombs_in_transactions_are_passed_by_members_that_come_and_go(
+    settings: IngestSettings,
+    make_topic: Call,
+    running: Call,
+    query: Query,
+    message: Call,
+    migrated_url: str,
+) -> None:
+    """An aborted bomb is not looked at. A committed one is one dead letter, also when its partition changes hands."""
+    name = make_topic(2, LARGE)
+    mine = msgspec.structs.replace(
+        settings, topics=(name,), assignment="group", max_batch_bytes=16 * MIB, max_poll_records=1
+    )
+    options = {"compression_type": "zstd", "max_request_size": 1 << 30, "batch_size": 1 << 30}
+    with closing(
+        KafkaProducer(
+            bootstrap_servers=list(settings.bootstrap_servers),
+            transactional_id=uuid4().hex,
+            linger_ms=3000,
+            **options,
+        )
+    ) as producer:
+        producer.init_transactions()
+        for commit in (True, False, True):
+            producer.begin_transaction()
+            for partition in range(2):
+                producer.send(name, message(), partition=partition)
+                for _ in range(3):
+                    producer.send(name, bytes(10 * MIB), partition=partition)
+            producer.flush()
+            if commit:
+                producer.commit_transaction()
+            else:
+                producer.abort_transaction()
+    ends = "SELECT partition, next_offset FROM audit_trail.kafka_stream ORDER BY partition"
+    with running(mine) as one:
+        one.until(lambda: one.ingest.counters.received > 0, seconds=60)
+        with running(mine):
+            one.until(lambda: query(ends) == [(0, 15), (1, 15)], seconds=60)
+    letters = 'SELECT partition, "offset", last_offset FROM audit_trail.dead_letter ORDER BY 1, 2'
+    assert query(letters) == [(p, first, first + 3) for p in range(2) for first in (0, 10)]
+    with OffsetDesk(mine, Database(migrated_url, INGEST)) as offsets:
+        assert offsets.losses() == []
+    with running(mine) as run:
+        send(settings, name, [message()])
+        run.until(lambda: run.ingest.counters.accepted == 1, seconds=60)
 
 
 def test_what_is_no_head_in_the_topic_of_heads_is_passed_over(

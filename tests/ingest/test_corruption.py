@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -14,21 +14,28 @@ from prometheus_client import CollectorRegistry
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.kafka import ApacheKafka
+from domain.errors import ConfigurationError, LogInconsistentError
+from domain.recording_gap import Decision
+from event_store.database import INGEST, READER, Database
+from event_store.gaps import Move
+from event_store.verify.run import verify
+from ingest.offsets import OffsetDesk, Selected
 from ingest.settings import IngestSettings
-from ingest.streams import RecordsLostError
+from ingest.streams import Acceptance, RecordsLostError, own_source
 from tests.ingest.conftest import accepting
+from tests.signing import signer
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Call = Callable[..., Any]
 
-pytestmark = pytest.mark.needs_kafka
+pytestmark = [pytest.mark.needs_kafka, pytest.mark.usefixtures("intact")]
 
 OFFSETS = "SELECT partition, next_offset FROM audit_trail.kafka_stream ORDER BY partition"
+EVENTS = "SELECT count(*), count(DISTINCT event_id) FROM audit_trail.event WHERE type <> 'recording.gap'"
 HEADER = 61
 """Bytes of a batch in front of its records."""
-LENGTH = 8
-CRC = 17
-"""Where a batch has its length and its CRC."""
+BASE_OFFSET, LENGTH, LEADER_EPOCH, MAGIC, CRC, LAST_OFFSET_DELTA = 0, 8, 12, 16, 17, 23
+"""Where a batch has these fields."""
 
 
 class Damage:
@@ -59,6 +66,13 @@ class Damage:
                 start += 12 + int.from_bytes(data[start + LENGTH : start + LENGTH + 4], "big")
             file.seek(start + at)
             file.write(bytes([data[start + at] ^ 0xFF]))
+
+
+@pytest.fixture
+def intact(migrated_url: str) -> Iterator[None]:
+    """Whatever a test does, `verify` finds nothing wrong afterwards."""
+    yield
+    assert verify(migrated_url, READER, []).findings == ()
 
 
 @pytest.fixture
@@ -151,6 +165,136 @@ def test_several_damaged_partitions_each_stand_where_they_are_damaged(
         time.sleep(3)
         assert query(OFFSETS) == [(0, 0), (1, 2), (2, 6), (3, 4)]
         assert restarts(run.registry) == 0
+
+
+@pytest.fixture
+def desk(mine: IngestSettings, migrated_url: str) -> Iterator[OffsetDesk]:
+    with OffsetDesk(mine, Database(migrated_url, INGEST)) as desk:
+        yield desk
+
+
+def accept(desk: OffsetDesk, *partition: int) -> list[tuple[Any, ...]]:
+    """What an operator sees and accepts: partition, cause, first and last offset, and where ingest goes on."""
+    acceptance = Acceptance(Decision.of("n.operator", "the disk is broken"), own_source(), signer())
+    topic = desk.losses()[0].gap.topic
+    return gaps(desk.accept(desk.losses(), Selected(topic, *partition), acceptance))
+
+
+def gaps(moves: list[Move]) -> list[tuple[Any, ...]]:
+    return [
+        (gap.partition, gap.cause.value, gap.first_lost_offset, gap.last_lost_offset, gap.continued_from)
+        for gap in (move.gap for move in moves)
+    ]
+
+
+@pytest.mark.parametrize(
+    "at",
+    [BASE_OFFSET + 6, BASE_OFFSET + 7, CRC, CRC + 5, LAST_OFFSET_DELTA, LAST_OFFSET_DELTA + 3, HEADER + 20],
+    ids=["far ahead", "ahead", "CRC", "codec", "negative delta", "delta", "record"],
+)  # fmt: skip
+def test_a_damaged_batch_is_accepted_while_ingest_is_down(
+    at: int, damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, query: Query
+) -> None:
+    damage.fill(4, 4)
+    damage.flip(1, 1, at)
+    assert desk.losses() == []
+    with running(mine) as run:
+        run.until(lambda: query(OFFSETS) == [(0, 8), (1, 2), (2, 8), (3, 8)], seconds=60)
+        run.until(lambda: stopped(run), seconds=60)
+        assert "`audit-trail offsets accept`" in stopped(run)[0]
+    assert accept(desk) == [(1, "damaged", 2, 3, 4)]
+    assert desk.losses() == []
+    with running(mine) as run:
+        run.until(lambda: query(OFFSETS) == [(number, 8) for number in range(4)], seconds=60)
+        damage.fill(4, 1)
+        run.until(lambda: query(OFFSETS) == [(number, 10) for number in range(4)], seconds=60)
+        run.until(lambda: run.ingest.problems() == [], seconds=60)
+    assert query(EVENTS) == [(38, 38)]
+
+
+def test_ingest_goes_on_by_itself_when_a_damaged_batch_is_accepted(
+    damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, query: Query
+) -> None:
+    """The last batch of one partition, and two in a row of another one."""
+    damage.fill(4, 3)
+    for partition, batch in ((0, 2), (1, 0), (1, 1)):
+        damage.flip(partition, batch, CRC)
+    with running(msgspec.structs.replace(mine, assignment="group")) as run:
+        run.until(lambda: query(OFFSETS) == [(0, 4), (1, 0), (2, 6), (3, 6)], seconds=60)
+        run.until(lambda: len(stopped(run)) == 2, seconds=60)
+        assert accept(desk, 0) == [(0, "damaged", 4, None, 6)]
+        run.until(lambda: len(stopped(run)) == 1, seconds=90)
+        assert accept(desk, 1) == [(1, "damaged", 0, 3, 4)]
+        run.until(lambda: query(OFFSETS) == [(number, 6) for number in range(4)], seconds=90)
+        run.until(lambda: run.ingest.problems() == [], seconds=60)
+        assert restarts(run.registry) == 0
+    assert query(EVENTS) == [(18, 18)]
+
+
+def test_a_decision_made_in_advance_is_none_about_damage(
+    damage: Damage, mine: IngestSettings, running: Call, query: Query
+) -> None:
+    damage.fill(2, 3)
+    damage.flip(0, 0, CRC)
+    with running(accepting(mine)) as run:
+        run.until(lambda: query(OFFSETS) == [(0, 0), (1, 6), (2, 0), (3, 0)], seconds=60)
+        run.until(lambda: stopped(run), seconds=60)
+        time.sleep(3)
+        assert query(OFFSETS)[0] == (0, 0)
+
+
+@pytest.mark.parametrize("at", [*range(LENGTH, LENGTH + 4), MAGIC])
+def test_a_damaged_length_hides_what_follows_until_the_broker_finds_its_way_again(
+    at: int, damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, query: Query
+) -> None:
+    damage.fill(2, 30)
+    damage.flip(1, 1, at)
+    for assignment in (
+        "static",
+        "group",
+    ):  # the damage is met while reading, and when the partition is opened
+        with running(msgspec.structs.replace(mine, assignment=assignment, stall_seconds=3.0)) as run:
+            run.until(lambda: query(OFFSETS)[:2] == [(0, 60), (1, 2)], seconds=60)
+            run.until(lambda: stopped(run), seconds=60)
+            assert restarts(run.registry) <= 1
+    [(_, cause, first, last, following)] = accept(desk)
+    assert (cause, first, last) == ("damaged", 2, following - 1)
+    assert following < 60
+    with running(mine) as run:
+        run.until(lambda: query(OFFSETS)[:2] == [(0, 60), (1, 60)], seconds=60)
+    assert query(EVENTS) == [(120 - (following - 2),) * 2]
+
+
+def test_a_base_offset_that_went_back_is_a_hole_that_stops(
+    damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, stopping: Call, query: Query
+) -> None:
+    """For the broker the batch is no longer there."""
+    damage.fill(1, 4)
+    damage.flip(0, 1, BASE_OFFSET)
+    with stopping(mine, LogInconsistentError, "partition 0: the records at offsets 2 to 3 are missing"):
+        pass
+    assert accept(desk) == [(0, "records_missing", 2, 3, 4)]
+    with running(mine) as run:
+        run.until(lambda: query(OFFSETS)[0] == (0, 8), seconds=60)
+    assert query(EVENTS) == [(6, 6)]
+
+
+def test_damage_of_what_was_read_already_and_of_a_leader_epoch_is_no_loss(
+    damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, query: Query
+) -> None:
+    damage.fill(4, 4)
+    damage.flip(0, 1, LEADER_EPOCH)
+    damage.flip(0, 3, LEADER_EPOCH + 1)
+    with running(mine) as run:
+        run.until(lambda: query(OFFSETS) == [(number, 8) for number in range(4)], seconds=60)
+    for partition, at in ((1, CRC), (2, HEADER + 20), (3, LENGTH + 3)):
+        damage.flip(partition, 3, at)
+    assert desk.losses() == []
+    with running(mine) as run:
+        run.until(lambda: run.ingest.problems() == [], seconds=60)
+    with pytest.raises(ConfigurationError, match="nothing is lost there"):
+        desk.accept([], Selected(damage.topic), Acceptance(Decision.of("n", "r"), own_source(), signer()))
+    assert query(EVENTS) == [(32, 32)]
 
 
 def restarts(registry: CollectorRegistry) -> float:

@@ -340,7 +340,10 @@ def test_bombs_in_transactions_are_passed_by_members_that_come_and_go(
                 for _ in range(3):
                     producer.send(name, bytes(10 * MIB), partition=partition)
             producer.flush()
-            (producer.commit_transaction if commit else producer.abort_transaction)()
+            if commit:
+                producer.commit_transaction()
+            else:
+                producer.abort_transaction()
     ends = "SELECT partition, next_offset FROM audit_trail.kafka_stream ORDER BY partition"
     with running(mine) as one:
         one.until(lambda: one.ingest.counters.received > 0, seconds=60)

@@ -72,7 +72,7 @@ def _desk(settings: Settings) -> OffsetDesk:
 
 def _show(moves: Sequence[Move]) -> None:
     if not moves:
-        typer.echo("no records are lost: Kafka has all that was not read")
+        typer.echo("no records are lost: Kafka has those that are read next")
         return
     table = Table(box=None)
     for column in ("topic/partition", "cause", "first", "last", "records", "continue at", "topic id"):

@@ -131,7 +131,10 @@ def command_page() -> str:
         kinds.setdefault(code, []).append(f"`{kind.__name__}`: {(kind.__doc__ or '').splitlines()[0]}")
     codes = [(str(code), " ".join(texts)) for code, texts in sorted(kinds.items())]
     codes.append(
-        ("128 + n", "told by signal n to stop, and ended by force as that took too long; nothing is lost")
+        (
+            "128 + n",
+            "ended by force after signal n, because something hung: 143 after SIGTERM. Nothing is lost.",
+        )
     )
     head = (
         f"# Command line\n\n{root.help}\n\n"

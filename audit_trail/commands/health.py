@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
 from contextlib import closing
@@ -14,16 +15,19 @@ from audit_trail.settings import load
 from domain.errors import UnavailableError
 
 _SECONDS = 5.0
+_MOST_BYTES = 64 << 10
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a part may listen on, and where it then answers
 
 
 def health(
     part: Annotated[
-        Literal["ingest", "project", "serve", "guard"], typer.Argument(help="The part to check.")
+        Literal["ingest", "project", "serve", "guard"], typer.Argument(help="The part that is asked for.")
     ],
 ) -> None:
-    """Exit 0 when the part's login reaches the database in the part's role; of `serve`, when /readyz says so too.
+    """Exit 0 when the part's login reaches the database in the part's role, and its /readyz says that it is ready.
 
-    It needs the same settings as the part. Exits 75 while the database, or the API, is away.
+    It needs the same settings as the part. `ingest`, `project` and `guard` are asked on AUDIT_TRAIL_METRICS_PORT; when
+    that is 0, only the login is checked. Exits 75 and says why while the part is not ready or the database is away.
     """
     settings = load()
     database = {
@@ -35,9 +39,31 @@ def health(
     with closing(database), database.transaction(read_only=True) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     if part == "serve":
-        url = f"http://127.0.0.1:{settings.http_port}/readyz"
-        try:
-            urllib.request.urlopen(url, timeout=_SECONDS).close()  # our own address  # nosec B310
-        except (urllib.error.URLError, OSError) as exc:
-            raise UnavailableError(f"the API is not ready at port {settings.http_port}") from exc
+        _ask(part, settings.http_host, settings.http_port)
+    elif settings.metrics_port:
+        _ask(part, settings.metrics_host, settings.metrics_port)
     typer.echo("ok")
+
+
+def _ask(part: str, host: str, port: int) -> None:
+    """Raises `UnavailableError` with the part's own words unless it is ready."""
+    address = _ANYWHERE.get(host, host)
+    url = f"http://{f'[{address}]' if ':' in address else address}:{port}/readyz"
+    try:
+        urllib.request.urlopen(url, timeout=_SECONDS).close()  # our own address  # nosec B310
+    except urllib.error.HTTPError as exc:
+        with exc:
+            raise UnavailableError(f"{part} is not ready: {_problems(exc.read(_MOST_BYTES))}") from exc
+    except OSError as exc:
+        raise UnavailableError(f"{part} does not answer at port {port}") from exc
+
+
+def _problems(answer: bytes) -> str:
+    """What a part says: `serve` names its checks, the others their problems."""
+    try:
+        said = json.loads(answer)
+        checks = said.get("checks", {}).items()
+        found = said.get("problems") or [f"{name}: {state}" for name, state in checks if state != "ok"]
+    except (ValueError, AttributeError):
+        found = []
+    return "; ".join(map(str, found)) or "see its /readyz"

@@ -283,8 +283,8 @@ def test_damage_of_what_was_read_already_and_of_a_leader_epoch_is_no_loss(
     damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, query: Query
 ) -> None:
     damage.fill(4, 4)
-    damage.flip(0, 1, LEADER_EPOCH)
-    damage.flip(0, 3, LEADER_EPOCH + 1)
+    damage.flip(0, 1, LEADER_EPOCH + 1)
+    damage.flip(0, 3, LEADER_EPOCH)
     with running(mine) as run:
         run.until(lambda: query(OFFSETS) == [(number, 8) for number in range(4)], seconds=60)
     for partition, at in ((1, CRC), (2, HEADER + 20), (3, LENGTH + 3)):

@@ -1,5 +1,8 @@
 -- The logins of the parts, one for each, and the rights that `audit-trail migrate` needs. Run by a superuser, in the
 -- database of Audit Trail; safe to run again, also to change passwords. docker/roles.sh gives the passwords.
+
+-- Any login can take an advisory lock: this one is not waited for without end.
+SET lock_timeout = '10s';
 DO $$
 DECLARE
     name text;

@@ -33,14 +33,17 @@ SELECT * FROM audit_trail.integrity_finding WHERE id = %(id)s FOR NO KEY UPDATE;
 
 -- name: unreported
 -- The oldest finding of each kind that the trail has no event of, unless it got one of that kind a short time ago. A
--- claim that went away by itself needs none.
+-- claim that went away by itself needs none. What an operator has closed keeps nothing quiet that was found after it:
+-- the trail has the operator's answer, and would else say no more while the contradiction goes on.
 SELECT DISTINCT ON (kind) * FROM audit_trail.integrity_finding AS waiting
 WHERE
     reported_at IS NULL
     AND (certainty = 'fact' OR closed_at IS NULL OR closed_by IS NOT NULL)
     AND NOT EXISTS (
         SELECT FROM audit_trail.integrity_finding AS other
-        WHERE other.kind = waiting.kind AND other.reported_at > clock_timestamp() - make_interval(secs => %(quiet)s)
+        WHERE
+            other.kind = waiting.kind AND other.reported_at > clock_timestamp() - make_interval(secs => %(quiet)s)
+            AND (other.closed_by IS NULL OR other.closed_at > waiting.first_seen)
     )
 ORDER BY kind, id;
 

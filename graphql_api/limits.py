@@ -161,7 +161,11 @@ class _Spreads(Visitor):
 
 
 def read_document(text: str, limits: QueryLimits) -> DocumentNode:
-    """The parsed document. Raises `GraphQLError` for what is none, too long, or has too many tokens."""
+    """The parsed document. Raises `GraphQLError` for what is none, too long, or has too many tokens.
+
+    White space around it does not count: it costs nothing.
+    """
+    text = text.strip(" \t\r\n")
     if len(text) > MAX_TEXT:
         raise _too_much(f"has more than {MAX_TEXT} characters; send values as variables")
     return parse(text, max_tokens=limits.max_tokens)

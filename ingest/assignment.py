@@ -97,7 +97,7 @@ def consumer_options(settings: IngestSettings) -> dict[str, Any]:
     """The settings of a KafkaConsumer."""
     return {
         "group_id": settings.group_id,
-        "group_instance_id": settings.group_instance_id,
+        "group_instance_id": settings.group_instance_id or None,  # compose files set an empty one
         "enable_auto_commit": False,
         # Never silently somewhere else: an offset that Kafka does not have is looked into.
         "auto_offset_reset": "none",

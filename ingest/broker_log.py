@@ -136,9 +136,13 @@ class BrokerLog:
             return log._replace(beyond=self._offset(partition, _EARLIEST) <= offset)
         if batch is None:
             return log
-        # A damaged batch proves nothing, and it was read when it was good.
+        # A damaged batch proves nothing, and it was read when it was good. The same goes for one that compaction has
+        # written again: its records were read.
         known = (
-            is_checked(batch) and batch.base_offset <= offset <= batch.last_offset and batch.validate_crc()
+            is_checked(batch)
+            and batch.base_offset <= offset <= batch.last_offset
+            and hole_inside(batch) is None
+            and batch.validate_crc()
         )
         return log._replace(before=BatchMark.of(batch) if known else UNKNOWN)
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.errors import (
     AuthorizationError,
+    FencedInstanceIdError,
     KafkaConfigurationError,
     KafkaError,
     SaslAuthenticationFailedError,
@@ -53,5 +54,9 @@ def translated(exc: KafkaError) -> UnavailableError | ConfigurationError:
     if isinstance(exc, _REFUSED):
         return ConfigurationError(
             f"Kafka refuses this client ({name}): look at its version, the rights, and the ssl_* and sasl_* settings"
+        )
+    if isinstance(exc, FencedInstanceIdError):
+        return UnavailableError(
+            "another member of the group has the same AUDIT_TRAIL_KAFKA_GROUP_INSTANCE_ID: give each process its own"
         )
     return UnavailableError(f"Kafka does not answer ({name})")

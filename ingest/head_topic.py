@@ -26,6 +26,8 @@ _LAST = 5
 _PATIENCE = 5.0
 _LIMITS = Limits(batch=1 << 20, record=MOST_HEAD_BYTES, poll=1 << 20)
 """Anyone with write access to the topic can put anything there, and a head is small."""
+_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+"""Heads are few and small, and an old one can be the one that matters."""
 
 
 class HeadTopic:
@@ -45,7 +47,7 @@ class HeadTopic:
             found = topics.describe((self._topic,))
             if self._topic not in found:
                 if self._settings.create_topics:
-                    topics.create((self._topic,))
+                    topics.create((self._topic,), partitions=1, configs=_FOR_EVER)
                 return ()
         options = {
             "enable_auto_commit": False,

@@ -148,9 +148,12 @@ class Topics:
             if row["error_code"] == 0
         }
 
-    def create(self, names: tuple[str, ...]) -> None:
-        """Make the topics that do not exist, with one replica and the setting's number of partitions."""
-        new = {"num_partitions": self._settings.partitions, "replication_factor": 1}
+    def create(
+        self, names: tuple[str, ...], *, partitions: int = 0, configs: Mapping[str, str] | None = None
+    ) -> None:
+        """Make the topics that do not exist, with one replica; `partitions` of 0 is the setting's number."""
+        count = partitions or self._settings.partitions
+        new = {"num_partitions": count, "replication_factor": 1, "configs": dict(configs or {})}
         for name in names:
             with self._lock:
                 try:
@@ -159,7 +162,7 @@ class Topics:
                     continue
                 except (KafkaError, ClientStalledError) as exc:
                     raise self._translated(exc) from exc
-            log.info("topic_created", topic=name, partitions=self._settings.partitions)
+            log.info("topic_created", topic=name, partitions=count)
 
     def close(self) -> None:
         """Close the connection. The object can be used again."""

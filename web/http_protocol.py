@@ -14,6 +14,11 @@ MAX_HEAD = 64 * 1024
 """Bytes of the request line and the headers. The parser itself would take any number of them, from anybody."""
 MAX_HEADERS = 1000
 """Headers of one request. Each of them is looked through whenever one is looked for."""
+FREE_CHUNKS = 1000
+LEAST_CHUNK = 16
+"""Bytes that the chunks of a body have on average, from the 1,000th on. Each costs as much time as a large one."""
+MAX_DISCARDED = 1 << 20
+"""Bytes of a body that are read, to keep the connection, after its request was answered."""
 HEAD_SECONDS = 20.0
 """From the first byte to the last of them, and from the connection to the first."""
 
@@ -24,6 +29,9 @@ class BoundedProtocol(HttpToolsProtocol):
     _status = HTTPStatus.BAD_REQUEST
     _head = 0
     _headers = 0
+    _chunks = 0
+    _body = 0
+    _discarded = 0
     _open = False
     """Whether a head has begun that is not complete."""
     _late: asyncio.TimerHandle | None = None
@@ -55,6 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """See the base class."""
         super().on_message_begin()
         self._head, self._headers, self._open = 0, 0, True
+        self._chunks, self._body, self._discarded = 0, 0, 0
 
     def on_url(self, url: bytes) -> None:
         """See the base class."""
@@ -73,6 +82,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._open = False
         self._arrived()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """See the base class. Raises `ValueError`, which ends the parser and the connection, for a flood of chunks."""
+        self._chunks += 1
+        self._body += len(body)
+        if self._chunks > FREE_CHUNKS and self._body < LEAST_CHUNK * self._chunks:
+            self._status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            raise ValueError("the body comes in too many small chunks")
+        if not self._is_answering():
+            self._discarded += len(body)
+            if self._discarded > MAX_DISCARDED:
+                self.transport.close()
+        super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
         """See the base class, whose words are a text."""
@@ -124,5 +146,6 @@ class BoundedProtocol(HttpToolsProtocol):
 _WORDS = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"there may be {MAX_HEADERS} headers of {MAX_HEAD} bytes together",
     HTTPStatus.REQUEST_URI_TOO_LONG: f"the address may be {MAX_HEAD} bytes long",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"send a body in chunks of at least {LEAST_CHUNK} bytes",
     HTTPStatus.REQUEST_TIMEOUT: "the request did not arrive in time",
 }

@@ -13,6 +13,7 @@ import uvicorn
 
 from web.http_protocol import BoundedProtocol
 from web.listening import listen
+from web.socket_protocol import BoundedSocketProtocol
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ class Server(uvicorn.Server):
                 loop="uvloop",
                 http=BoundedProtocol,
                 # The plain "websockets" implementation uses an interface that the library has deprecated.
-                ws="websockets-sansio",
+                ws=BoundedSocketProtocol,
                 lifespan="on",
                 access_log=False,
                 server_header=False,

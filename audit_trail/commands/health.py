@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import Annotated, Literal
 
 import typer
@@ -14,7 +14,8 @@ from audit_trail import components
 from audit_trail.settings import load
 from domain.errors import UnavailableError
 
-_SECONDS = 5.0
+_SECONDS = 8.0
+"""More than the 5 s that `serve` takes for its /readyz while the database is silent."""
 _MOST_BYTES = 64 << 10
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a part may listen on, and where it then answers
 
@@ -48,14 +49,15 @@ def health(
 def _ask(part: str, host: str, port: int) -> None:
     """Raises `UnavailableError` with the part's own words unless it is ready."""
     address = _ANYWHERE.get(host, host)
-    url = f"http://{f'[{address}]' if ':' in address else address}:{port}/readyz"
     try:
-        urllib.request.urlopen(url, timeout=_SECONDS).close()  # our own address  # nosec B310
-    except urllib.error.HTTPError as exc:
-        with exc:
-            raise UnavailableError(f"{part} is not ready: {_problems(exc.read(_MOST_BYTES))}") from exc
-    except OSError as exc:
+        with closing(HTTPConnection(address, port, timeout=_SECONDS)) as connection:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            said = answer.read(_MOST_BYTES)
+    except (OSError, HTTPException) as exc:
         raise UnavailableError(f"{part} does not answer at port {port}") from exc
+    if answer.status != HTTPStatus.OK:
+        raise UnavailableError(f"{part} is not ready: {_problems(said)}")
 
 
 def _problems(answer: bytes) -> str:

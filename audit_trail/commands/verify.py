@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from audit_trail.commands.terminal import NOT_PROVEN, out, visible
 from audit_trail.settings import load
+from domain.errors import ConfigurationError
 
 _SHOWN = 20
 """Findings that are printed; the first one is what matters, and a log that is wrong throughout has millions."""
@@ -69,6 +70,8 @@ def verify(
             jobs=jobs or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    if since > report.size and not report.findings:
+        raise ConfigurationError(f"--since {since} is beyond the log, which has {report.size} events")
     for finding in report.findings[:_SHOWN]:
         out.print(visible(str(finding)), markup=False, highlight=False, soft_wrap=True)
     if report.findings:

@@ -54,11 +54,13 @@ class Findings:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._open = 0
+        self._unread = "they were not read yet"
 
     def problems(self) -> list[str]:
-        """Says how many findings are open."""
+        """Says how many findings are open, and when nobody knows that."""
         waiting = self._open + len(self._unstored)
-        return [f"{waiting} findings are open: see `audit-trail findings list`"] if waiting else []
+        known = [f"{waiting} findings are open: see `audit-trail findings list`"] if waiting else []
+        return [*known, f"the open findings are not known: {self._unread}"] if self._unread else known
 
     def check_schema(self) -> None:
         """Raise `ConfigurationError` when the database has no table of findings. One that is away is waited for."""
@@ -129,13 +131,14 @@ class Findings:
             self._store()
             with self._database.transaction(read_only=True) as connection:
                 found = open_findings(connection)
-            self._open = len(found)
+            self._open, self._unread = len(found), ""
             self._metrics.show(found)
             self._tell()
         except AuditTrailError as exc:
             with self._lock:
                 waiting = list(self._unstored.values())
             self._metrics.show_unstored(waiting)
+            self._unread = str(exc)
             log.warning("findings_not_told", error=str(exc))
 
     def _store(self) -> None:

@@ -89,10 +89,12 @@ class Place:
                 keys = self._keys or tuple(reversed(stored_keys(connection)))
         except AuditTrailError as exc:
             self._failed()
+            self.problem = str(exc)
             log.warning("heads_not_read", place=self.name, error=str(exc))
             return True
         if head is None or (self._head is not None and self._head.size == head.size):
             self._pause = 0.0
+            self.problem = ""
             return False
         return self._publish(head, keys)
 

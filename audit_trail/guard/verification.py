@@ -48,9 +48,12 @@ class Verification:
         self._stopping = stopping
         self._verified = 0
         self._ended_at = time.monotonic()
+        self._failure = ""
 
     def problems(self) -> list[str]:
-        """Says when no verification has ended for too long."""
+        """Says when the last verification failed, or none has ended for too long."""
+        if self._failure:
+            return [f"the log could not be verified: {self._failure}"]
         since = time.monotonic() - self._ended_at
         if self._interval and since > _OVERDUE_INTERVALS * self._interval + _LONG_SECONDS:
             return [f"verification is overdue: the last one ended {since:.0f} s ago"]
@@ -74,7 +77,9 @@ class Verification:
                 self._findings.passed(report.since)
         except AuditTrailError as exc:
             log.warning("not_verified", error=str(exc))
+            self._failure = str(exc)
             return False
+        self._failure = ""
         self._metrics.verified_at.set_to_current_time()
         self._ended_at = time.monotonic()
         for finding in report.findings[:_SHOWN]:

@@ -1,0 +1,71 @@
+"""WebSockets as uvicorn reads them, with a bound on the number of frames.
+
+uvicorn bounds a message by its bytes. A frame without a byte in it costs as much time as any other and counts nothing,
+so whoever sends them by the hundred thousand would hold the event loop, without a token.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+MAX_FRAMES = 1000
+"""Frames of one connection in one second. A client of GraphQL sends a few."""
+MAX_FRAGMENTS = 100
+"""Frames of one message."""
+_PIECE = 4 << 10
+"""Bytes that are read at once: at most 700 frames, which take a few milliseconds."""
+
+
+class BoundedSocketProtocol(WebSocketsSansIOProtocol):
+    """A connection. It is cut off when it sends more frames than a client needs."""
+
+    _since = 0.0
+    _frames = 0
+
+    def data_received(self, data: bytes) -> None:
+        """See the base class."""
+        for start in range(0, len(data), _PIECE):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + _PIECE])
+
+    def handle_cont(self, event: Any) -> None:
+        """See the base class."""
+        if self._is_within() and len(self.frames) < MAX_FRAGMENTS:
+            super().handle_cont(event)
+        else:
+            self.transport.abort()
+
+    def handle_text(self, event: Any) -> None:
+        """See the base class."""
+        if self._is_within():
+            super().handle_text(event)
+
+    def handle_bytes(self, event: Any) -> None:
+        """See the base class."""
+        if self._is_within():
+            super().handle_bytes(event)
+
+    def handle_ping(self) -> None:
+        """See the base class."""
+        if self._is_within():
+            super().handle_ping()
+
+    def handle_pong(self, event: Any) -> None:
+        """See the base class."""
+        if self._is_within():
+            super().handle_pong(event)
+
+    def _is_within(self) -> bool:
+        """Count a frame; cut the connection off and return False when there were too many within a second."""
+        now = time.monotonic()
+        if now - self._since > 1:
+            self._since, self._frames = now, 0
+        self._frames += 1
+        if self._frames > MAX_FRAMES:
+            self.transport.abort()
+            return False
+        return True

@@ -176,6 +176,8 @@ class GuardedProcess:
 
 def _open_log(path: Path) -> BinaryIO:
     """For its owner alone: what a server logs may say more than others should read."""
+    if path == Path(os.devnull):
+        return path.open("ab")
     with Folder.open(path.parent) as folder:
         opened: BinaryIO = folder.open_file(path.name, "ab")
         return opened

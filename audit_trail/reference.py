@@ -133,8 +133,7 @@ def command_page() -> str:
     codes.append(
         (
             "128 + n",
-            "ended by force after signal n, because something hung, or stopped while it was still loading: 143 after"
-            " SIGTERM. Nothing is lost.",
+            "ended by force after signal n, because something hung, or ended while it was loading. Nothing is lost.",
         )
     )
     head = (

@@ -47,7 +47,8 @@ class BodyLimit:
                 body = await _read(receive, limit)
         except TimeoutError:
             late = "the body did not arrive in time"
-            await refusal(scope, 408, Code.BAD_REQUEST, late)(scope, receive, send)
+            headers = {"Connection": "close"}
+            await refusal(scope, 408, Code.BAD_REQUEST, late, headers)(scope, receive, send)
             return
         if body is None:
             await _too_large(scope, limit)(scope, receive, send)

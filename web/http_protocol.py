@@ -19,6 +19,8 @@ LEAST_CHUNK = 16
 """Bytes that the chunks of a body have on average, from the 1,000th on. Each costs as much time as a large one."""
 MAX_DISCARDED = 1 << 20
 """Bytes of a body that are read, to keep the connection, after its request was answered."""
+DISCARD_SECONDS = 20.0
+"""And for how long."""
 HEAD_SECONDS = 20.0
 """From the first byte to the last of them, and from the connection to the first."""
 
@@ -32,6 +34,9 @@ class BoundedProtocol(HttpToolsProtocol):
     _chunks = 0
     _body = 0
     _discarded = 0
+    _unfinished = False
+    """Whether the body of the request is still to come."""
+    _discarding: asyncio.TimerHandle | None = None
     _open = False
     """Whether a head has begun that is not complete."""
     _late: asyncio.TimerHandle | None = None
@@ -44,6 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See the base class."""
         self._arrived()
+        self._finish()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -80,8 +86,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """See the base class."""
         self._open = False
+        self._unfinished = True
         self._arrived()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """See the base class."""
+        self._finish()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """See the base class. Whoever was answered, and goes on sending a body, is not waited for without end."""
+        super().on_response_complete()
+        if self._unfinished and not self.transport.is_closing():
+            self._discarding = self.loop.call_later(DISCARD_SECONDS, self.transport.close)
 
     def on_body(self, body: bytes) -> None:
         """See the base class. Raises `ValueError`, which ends the parser and the connection, for a flood of chunks."""
@@ -130,6 +148,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _finish(self) -> None:
+        self._unfinished = False
+        if self._discarding is not None:
+            self._discarding.cancel()
+            self._discarding = None
 
     def _refuse(self, status: HTTPStatus) -> None:
         if self.transport.is_closing():

@@ -8,6 +8,8 @@ from contextlib import closing
 import httpx2
 import pytest
 
+from web import http_protocol
+
 CHUNKS = b"1\r\n \r\n" * 2000
 UPGRADE = (
     b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -50,6 +52,16 @@ def test_a_body_without_end_behind_an_answer_is_cut_off(lonely_client: httpx2.Cl
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
         assert is_cut_off(connection, chunk, 5000)
+
+
+def test_who_was_answered_and_sends_no_more_of_its_body_is_not_waited_for(
+    lonely_client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "DISCARD_SECONDS", 0.2)
+    with closing(connected(lonely_client)) as connection:
+        connection.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
+        assert is_cut_off(connection, b"", 1)
 
 
 def test_a_body_in_reasonable_chunks_is_read(lonely_client: httpx2.Client) -> None:

@@ -230,15 +230,22 @@ def test_a_rejoin_that_one_poll_began_is_ended_by_the_next(settings: IngestSetti
         poll_until(consumer, lambda: len(consumer.assignment()) == 4)
         coordinator = consumer._coordinator
         consumer._cluster.config["metadata_max_age_ms"] = 600_000
-        coordinator._metadata_snapshot = {}  # as if the topic had not been known at the join
-        coordinator._assignment_snapshot = {"other": set()}
-        consumer.poll(timeout_ms=0)
-        until = time.monotonic() + 30
-        while coordinator._assignment_snapshot != coordinator._metadata_snapshot and time.monotonic() < until:
-            time.sleep(0.01)
-        assert not coordinator.need_rejoin(), "the library remembers the rejoin: the work-round is not needed"
-        assert not coordinator.stable()
-        poll_until(consumer, coordinator.stable)
+        forgotten = 0
+        for _ in range(20):  # on a busy machine the join may end before anybody looks
+            coordinator._metadata_snapshot = {}  # as if the topic had not been known at the join
+            coordinator._assignment_snapshot = {"other": set()}
+            consumer.poll(timeout_ms=0)
+            until = time.monotonic() + 30
+            while (
+                coordinator._assignment_snapshot != coordinator._metadata_snapshot
+                and time.monotonic() < until
+            ):
+                time.sleep(0.01)
+            forgotten += not coordinator.need_rejoin() and not coordinator.stable()
+            poll_until(consumer, coordinator.stable)
+            if forgotten:
+                break
+        assert forgotten, "the library remembers the rejoin: the work-round is not needed"
 
 
 def poll_until(consumer: KafkaConsumer, condition: Callable[[], bool]) -> None:

@@ -66,8 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_kafka: needs what only Apache Kafka itself does")
     # A run that is told to end (a job's time limit) still stops its servers and removes their folders.
     signal.signal(signal.SIGTERM, _end_run)
-    settings.register_profile("quick", max_examples=25)
-    settings.register_profile("thorough", max_examples=100)
+    # Without a deadline: a machine that stalls for half a second would fail an example.
+    settings.register_profile("quick", max_examples=25, deadline=None)
+    settings.register_profile("thorough", max_examples=100, deadline=None)
     settings.load_profile("thorough" if config.getoption("--thorough") else "quick")
     config.stash[not_run] = []
     config.stash[chosen_broker], config.stash[reason_of_choice] = _choose_broker(config.getoption("--broker"))

@@ -17,7 +17,7 @@ from domain.errors import UnavailableError
 _SECONDS = 8.0
 """More than the 5 s that `serve` takes for its /readyz while the database is silent."""
 _MOST_BYTES = 64 << 10
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a part may listen on, and where it then answers
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104
 
 
 def health(

@@ -222,7 +222,7 @@ def test_under_ingest_no_query_fails_or_goes_back_and_no_event_is_missed(trail: 
     def write() -> None:
         with lock:
             trail.append(*some_events(15, seed=len(seen)))
-        time.sleep(0.005)
+        time.sleep(0.02)
 
     def query() -> None:
         last, counted = -1, 0
@@ -233,6 +233,7 @@ def test_under_ingest_no_query_fails_or_goes_back_and_no_event_is_missed(trail: 
             assert user.events >= counted
             last, counted = user.as_of_position, user.events
             seen.append(last)
+            time.sleep(0.005)  # the workers of a rebuild give way to everybody else on the machine
 
     with running(trail):
         eventually(lambda: caught_up(trail))

@@ -6,6 +6,7 @@ fragments that double each other keeps them busy for ever; here each fragment is
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -160,12 +161,17 @@ class _Spreads(Visitor):
         self.count += 1
 
 
+_IGNORED = re.compile(r"(?:[\s,\ufeff]|#[^\r\n]*)*")
+"""GraphQL, section 2.1: white space, commas and comments. It matches whatever follows, so it never goes back."""
+
+
 def read_document(text: str, limits: QueryLimits) -> DocumentNode:
     """The parsed document. Raises `GraphQLError` for what is none, too long, or has too many tokens.
 
-    White space around it does not count: it costs nothing.
+    Of one that is too long, white space around it and comments in front of it do not count: nobody has to read them.
     """
-    text = text.strip(" \t\r\n")
+    if len(text) > MAX_TEXT:
+        text = text[_IGNORED.match(text).end() :].rstrip()  # type: ignore[union-attr]  # it always matches
     if len(text) > MAX_TEXT:
         raise _too_much(f"has more than {MAX_TEXT} characters; send values as variables")
     return parse(text, max_tokens=limits.max_tokens)

@@ -133,7 +133,7 @@ def test_the_number_of_a_build_is_never_given_again(trail: Trail) -> None:
     assert numbers == [2, 3, 4]
     with pytest.raises(psycopg2.errors.UniqueViolation), trail.projector.transaction() as connection:
         connection.cursor().execute(
-            "INSERT INTO audit_trail.projection (name, build, version, schema_name) VALUES ('user', 3, 1, 'x')"
+            "INSERT INTO audit_trail.projection (name, build, version, schema_name) VALUES ('user', 3, 1, 'user_v1_b3')"
         )
 
 

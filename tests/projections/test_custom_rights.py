@@ -145,7 +145,7 @@ F = "LANGUAGE sql AS 'SELECT 1'"
         "CREATE PUBLICATION p FOR ALL TABLES",
         "CREATE ROLE mallory",
         "COPY (SELECT 1) TO PROGRAM 'id'",
-        "COPY (SELECT 1) TO '/tmp/x'",
+        "COPY (SELECT 1) TO '/var/x'",
         "SELECT lo_create(0)",
         "SELECT lo_creat(-1)",
         "SELECT lo_from_bytea(0, 'x')",

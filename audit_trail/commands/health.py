@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from typing import Annotated, Literal
 
 import typer
@@ -13,6 +12,7 @@ import typer
 from audit_trail import components
 from audit_trail.settings import load
 from domain.errors import UnavailableError
+from event_store.outgoing_http import Deadline, Target, exchange
 
 _SECONDS = 8.0
 """More than the 5 s that `serve` takes for its /readyz while the database is silent."""
@@ -48,16 +48,10 @@ def health(
 
 def _ask(part: str, host: str, port: int) -> None:
     """Raises `UnavailableError` with the part's own words unless it is ready."""
-    address = _ANYWHERE.get(host, host)
-    try:
-        with closing(HTTPConnection(address, port, timeout=_SECONDS)) as connection:
-            connection.request("GET", "/readyz")
-            answer = connection.getresponse()
-            said = answer.read(_MOST_BYTES)
-    except (OSError, HTTPException) as exc:
-        raise UnavailableError(f"{part} does not answer at port {port}") from exc
+    target = Target("http", _ANYWHERE.get(host, host), port, "/readyz")
+    answer = exchange(target, Deadline(_SECONDS), what=f"{part} at port {port}", most=_MOST_BYTES)
     if answer.status != HTTPStatus.OK:
-        raise UnavailableError(f"{part} is not ready: {_problems(said)}")
+        raise UnavailableError(f"{part} is not ready: {_problems(answer.body)}")
 
 
 def _problems(answer: bytes) -> str:

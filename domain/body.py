@@ -17,7 +17,7 @@ from enum import IntEnum
 import msgspec
 
 from domain.event import SCHEMA_VERSION, AuditEvent
-from domain.json_reading import LARGE, decoder_of, read_json
+from domain.json_parsing import LARGE, decoder_of, read_json
 from domain.upcasting import upcast
 from domain.validation import convert, encode_event
 

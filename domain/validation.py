@@ -12,7 +12,7 @@ import msgspec
 from domain.catalogue import CATALOGUE
 from domain.errors import InvalidEventError, Reason
 from domain.event import SCHEMA_VERSION, AuditEvent
-from domain.json_reading import LARGE, MAX_DEPTH, check_shape, decoder_of, read_json
+from domain.json_parsing import LARGE, MAX_DEPTH, check_shape, decoder_of, read_json
 from domain.upcasting import upcast
 
 __all__ = ["MAX_DEPTH", "check", "convert", "decode_event", "encode_event", "read_json"]

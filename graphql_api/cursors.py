@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from domain.json_reading import decoder_of
+from domain.json_parsing import decoder_of
 from graphql_api.errors import Code, QueryError
 
 _decode_row = decoder_of(tuple[str, str, bool, list[Any]])

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from domain.errors import InvalidEventError, Reason
-from domain.json_reading import read_json
+from domain.json_parsing import read_json
 from interop import fitting
 
 SPECVERSION = "1.0"

@@ -11,7 +11,7 @@ import msgspec
 
 from domain.body import BodyFormat, Received, beside
 from domain.errors import InvalidEventError, Reason, RejectedError
-from domain.json_reading import read_json
+from domain.json_parsing import read_json
 from domain.validation import decode_event
 from interop import cloudevents, fhir
 

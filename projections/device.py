@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from domain.event import ActorKind, AuditEvent, Device, RecordedEvent
-from domain.json_reading import decode_json
+from domain.json_parsing import decode_json
 from event_store.database import Connection
 from event_store.statements import load
 from projections.answers import ConfigurationChange, DeviceActivity, VersionPeriod

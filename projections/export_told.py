@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from domain.access.bounding import said_of
+from domain.read_audit.truncation import said_of
 from projections.export import ExportRequest, Opened, Source
 from projections.export_columns import Batch, ExportColumn
 from projections.export_manifest import exported, filter_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from domain.access.grants import Operation, Part
-from domain.access.named import is_name
+from domain.access.person_names import is_name
 from domain.errors import AccessDeniedError
 from domain.event import ActorKind
 from projections.answers import (

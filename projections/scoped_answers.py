@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from msgspec.structs import replace
 
 from domain.access.grants import Part
-from domain.access.named import is_name
+from domain.access.person_names import is_name
 from projections.answers import DeviceActivity, PatientActivity, ServiceActivity, UserActivity
 
 

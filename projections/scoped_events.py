@@ -9,9 +9,9 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.access.grants import Operation, Part
-from domain.access.looks import is_echo, patients_told
-from domain.access.named import is_name
-from domain.access.reads import Reads
+from domain.read_audit.events import is_echo, patients_told
+from domain.access.person_names import is_name
+from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.errors import ConflictError, Reason
 from domain.event import RecordedEvent

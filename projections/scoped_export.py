@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from domain.access.grants import Operation
-from domain.access.reads import Reads
+from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.event import RecordedEvent
 from projections.export import ExportRequest, Opened, Source

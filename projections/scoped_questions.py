@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from domain.access.bounding import said_of
+from domain.read_audit.truncation import said_of
 from domain.access.grants import ALL, Part, Rows
-from domain.access.looks import PATIENT
-from domain.access.named import is_name
+from domain.read_audit.events import PATIENT
+from domain.access.person_names import is_name
 from projections.counts import CountBy
 from projections.export_manifest import given_of
 from projections.export_told import PATIENT_COLUMNS

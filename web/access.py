@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection, Request
 
 from domain.access.grants import Operation
 from domain.access.principal import Principal, Role
-from domain.access.reads import Reads
+from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import ActorKind

@@ -13,9 +13,9 @@ from typing import Any
 
 from msgspec.structs import fields, replace
 
-from domain.access.looks import Look, denied_event
+from domain.read_audit.events import Look, denied_event
 from domain.access.principal import Principal
-from domain.access.reads import NOTHING, Taken
+from domain.read_audit.query_log import NOTHING, Taken
 from domain.event import Source
 from web.recording import Recording
 

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from domain.catalogue import CATALOGUE
 from domain.errors import Reason, RejectedError
 from domain.event import Outcome
-from domain.json_reading import decode_json
+from domain.json_parsing import decode_json
 from projections.export_manifest import RENAMED
 from projections.filters import ANY_OF, MAX_DEPTH, MAX_TEXT, MAX_VALUES, EventFilter, any_of, check_filter
 from web.asking import POSITION, Switch

@@ -16,7 +16,7 @@ from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
-from domain.json_reading import containers, decode_json
+from domain.json_parsing import containers, decode_json
 from graphql_api.context import Context, ProvableLog
 from graphql_api.encoding import encode
 from graphql_api.errors import Code, QueryError

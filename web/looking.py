@@ -14,9 +14,9 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from domain.access.looks import Look, Stage, Via, read_events
+from domain.read_audit.events import Look, Stage, Via, read_events
 from domain.access.principal import Principal
-from domain.access.reads import Read, Reads
+from domain.read_audit.query_log import Read, Reads
 from domain.errors import UnrecordedError
 from domain.event import Source
 from web.denials import Denials

@@ -14,11 +14,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from domain.access.grants import Operation
-from domain.access.reads import Reads
+from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
-from domain.json_reading import containers, has_more_items
+from domain.json_parsing import containers, has_more_items
 from graphql_api.reading import Threads
 from ingest.publishing import Message
 from interop.decoding import decode

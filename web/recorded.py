@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strawberry.types import ExecutionResult
 
-from domain.access.looks import Stage, Via
+from domain.read_audit.events import Stage, Via
 from domain.errors import UnrecordedError
 from graphql_api.errors import Code, from_domain
 from web.looking import Looking, Recorder, look_at, look_away, looking_at

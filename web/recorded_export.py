@@ -7,8 +7,8 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from domain.access.looks import Stage
-from domain.access.reads import Read
+from domain.read_audit.events import Stage
+from domain.read_audit.query_log import Read
 from projections.export import ExportRequest, Opened
 from projections.export_told import asked_of_export, telling
 from projections.scoped_export import Opening

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from domain.access.looks import MAX_BYTES
+from domain.read_audit.events import MAX_BYTES
 from domain.errors import AuditTrailError, RejectedError, UnrecordedError
 from domain.event import AuditEvent
 from domain.validation import encode_event

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from domain.access.grants import Part
-from domain.access.named import has_name, is_name
+from domain.access.person_names import has_name, is_name
 from domain.event import Actor, ActorKind, AuditEvent, Change, Resource
 
 DEPARTMENT = "department"

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from unicodedata import normalize
 
 from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of
-from domain.access.looks import LOG
-from domain.access.named import is_like
+from domain.read_audit.events import LOG
+from domain.access.person_names import is_like
 from domain.access.principal import Principal, Role
 from domain.access.redaction import shown
 from domain.access.staff_disclosure import SERVICE

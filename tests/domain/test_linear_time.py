@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.access.named import has_name, is_like
+from domain.access.person_names import has_name, is_like
 from domain.errors import InvalidEventError, Reason
-from domain.json_reading import (
+from domain.json_parsing import (
     LARGE,
     MAX_CONTAINERS,
     MAX_DEPTH,

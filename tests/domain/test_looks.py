@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.access.looks import Look, Stage, Via, denied_event, is_echo, read_events
+from domain.read_audit.events import Look, Stage, Via, denied_event, is_echo, read_events
 from domain.access.principal import Principal, Role
-from domain.access.reads import Read, Reads
+from domain.read_audit.query_log import Read, Reads
 from domain.event import ActorKind, Outcome, Source
 from domain.validation import decode_event, encode_event
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.access.principal import Principal, Role
-from domain.access.reads import Reads
+from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.access.staff_disclosure import Decision, decision_event
 from domain.errors import AccessDeniedError

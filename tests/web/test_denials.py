@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from domain.access.looks import Look, Via, denied_event
+from domain.read_audit.events import Look, Via, denied_event
 from domain.access.principal import Principal, Role
-from domain.access.reads import Read, Taken
+from domain.read_audit.query_log import Read, Taken
 from domain.event import AuditEvent, Client, Outcome, Request, Source
 from domain.validation import decode_event, encode_event
 from ingest.publishing import Message

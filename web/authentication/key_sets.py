@@ -14,7 +14,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from domain.errors import ConfigurationError, UnavailableError
-from domain.json_reading import decoder_of
+from domain.json_parsing import decoder_of
 from event_store.folders import read_file
 
 log = structlog.get_logger(__name__)

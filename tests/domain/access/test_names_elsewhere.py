@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.access.grants import Operation, Part
-from domain.access.named import is_name
+from domain.access.person_names import is_name
 from domain.access.principal import Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError

@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.access.bounding import bounded, identifier, name
-from domain.access.named import is_name
+from domain.read_audit.truncation import bounded, identifier, name
+from domain.access.person_names import is_name
 from domain.access.principal import Principal
-from domain.access.reads import NOTHING, Read, Taken
+from domain.read_audit.query_log import NOTHING, Read, Taken
 from domain.event import (
     Action,
     Actor,

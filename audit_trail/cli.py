@@ -259,7 +259,7 @@ def publish(
     A file may have 64 MiB, and all files together 256 MiB.
     """
     from audit_trail.files import MOST_BYTES, messages_of
-    from event_store.folders import read_input
+    from event_store.files.folders import read_input
     from ingest.publishing import Message, Publisher
 
     settings = load()

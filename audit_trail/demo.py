@@ -28,8 +28,8 @@ from domain.errors import ConfigurationError, LogInconsistentError, UnavailableE
 from domain.validation import encode_event
 from event_store.database import READER, Connection, only
 from event_store.dead_letters import count_by_reason
-from event_store.folders import Folder
-from event_store.reading import log_size
+from event_store.files.folders import Folder
+from event_store.event_reader import log_size
 from event_store.verify.run import verify
 from ingest.publishing import Message, Publisher
 from ingest.topics import Topics

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from domain.errors import ConfigurationError
-from event_store.folders import Folder, read_file
+from event_store.files.folders import Folder, read_file
 
 ISSUER = "audit-trail-development"
 AUDIENCE = "audit-trail"

@@ -4,7 +4,7 @@ What the state file says is on the disk; anything beyond it is cut away when the
 its name by one rename, after its manifest: a file under the target's name is always whole and has its manifest.
 
 The target's folder may be one that others write to. So both folders are used through their descriptors, and no link
-that stands where a file or folder of the export belongs is followed: see `event_store.folders`.
+that stands where a file or folder of the export belongs is followed: see `event_store.files.folders`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Self
 import msgspec
 
 from domain.errors import ConfigurationError
-from event_store.folders import Folder, settle
+from event_store.files.folders import Folder, settle
 from projections.export import Snapshot
 
 DATA, _STATE, _MANIFEST, _LOCK = "data", "state.json", "manifest.json", "lock"

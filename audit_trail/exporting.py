@@ -15,7 +15,7 @@ import msgspec
 
 from audit_trail.export_work import State, Work
 from domain.errors import ConfigurationError
-from event_store.folders import settle
+from event_store.files.folders import settle
 from projections.export import ExportRequest, Format, Opened, Snapshot
 from projections.export_manifest import ExportFile, Manifest, exported, filter_of, manifest_of, now
 from projections.export_parquet import ParquetStream, join_parts

@@ -9,7 +9,7 @@ import msgspec
 
 from domain.errors import InvalidEventError, Reason, RejectedError
 from domain.validation import read_json
-from event_store.folders import read_input
+from event_store.files.folders import read_input
 
 
 class _Entry(msgspec.Struct):

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from domain.errors import ConfigurationError
-from event_store.folders import read_file
+from event_store.files.folders import read_file
 
 PREFIX = "AUDIT_TRAIL_"
 FILE_VARIABLE = f"{PREFIX}SETTINGS_FILE"

@@ -27,7 +27,7 @@ from audit_trail.embedded.process import GuardedProcess
 from audit_trail.embedded.tansu import TansuBroker
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
 from domain.errors import ConfigurationError, UnavailableError
-from event_store.folders import PRIVATE_FILE, Folder
+from event_store.files.folders import PRIVATE_FILE, Folder
 from event_store.migrations import migrate
 from event_store.signing import create_key_file, new_key
 

@@ -11,9 +11,9 @@ from audit_trail.components import ingest_settings
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import INGEST, Database
-from event_store.folders import read_file, read_input
+from event_store.files.folders import read_file, read_input
 from event_store.heads import MOST_HEAD_BYTES, newest_head
-from event_store.nodes import StoredTree
+from event_store.stored_tree import StoredTree
 from event_store.publication.destination import Destination
 from event_store.publication.folder import HeadFolder
 from event_store.publication.forks import refuse_forks

@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from benchmarks.ingest import ingested, rate
 from benchmarks.servers import PARTITIONS, Bench
 from event_store import append as appending
-from event_store import copy
+from event_store import binary_copy
 from event_store.database import INGEST, Database
 from event_store.merkle import Edge
 from event_store.signing import HeadSigner
@@ -151,7 +151,7 @@ class _Clock:
             if isinstance(cursor, _Nobody):
                 return
             with self(f"append: COPY {table}"):
-                copy.copy_in(cursor, statement, rows)
+                binary_copy.copy_in(cursor, statement, rows)
 
         appending.copy_in, before = timed, appending.copy_in
         try:

@@ -18,7 +18,7 @@ from psycopg2 import errors
 
 from domain.body import BodyFormat, read_event, read_message
 from domain.errors import FencedError, LogInconsistentError
-from event_store.copy import UNIX_EPOCH_US, copy_in, to_us
+from event_store.binary_copy import UNIX_EPOCH_US, copy_in, to_us
 from event_store.database import Connection, Cursor
 from event_store.dead_letters import NewDeadLetter, insert_dead_letters
 from event_store.entry import encode_entry
@@ -87,7 +87,7 @@ def append(
 
     An event whose id is known with the same content is dropped and counted. One whose id is known with other content
     becomes the dead letter that `conflict_letter` makes of it. Retry is safe: the same batch again is fenced by its
-    offsets, or is all duplicates. After the commit the caller wakes the projectors (`event_store.announcing`).
+    offsets, or is all duplicates. After the commit the caller wakes the projectors (`event_store.notification`).
 
     Raises `FencedError` when an offset has moved or an aggregate's version is taken (roll back, read again), and
     `LogInconsistentError` when the stored tree contradicts itself or was not signed by this log's keys (stop).

@@ -21,8 +21,8 @@ from domain.errors import (
     TooSlowError,
     UnavailableError,
 )
-from event_store.watchdog import Silence, Watch
-from event_store.watched import Call, SilentError, WatchedConnection
+from event_store.silence.monitor import Silence, Watch
+from event_store.silence.connections import Call, SilentError, WatchedConnection
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -93,7 +93,7 @@ class Database:
     the component needs. `size` is the most connections that are open at once; a caller who finds none waits.
 
     A server that neither answers nor closes is noticed: a call without an answer for `silence_seconds` is looked into,
-    and raises `UnavailableError` when the server does nothing for it (see `event_store.watchdog`). Where statements are
+    and raises `UnavailableError` when the server does nothing for it (see `event_store.silence.monitor`). Where statements are
     short by nature, say so with `long_statements=False`: then one that the server says is running is ended too.
     """
 

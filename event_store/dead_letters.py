@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from domain.errors import ConfigurationError, Reason
-from event_store.copy import copy_in, to_us
+from event_store.binary_copy import copy_in, to_us
 from event_store.database import Connection, Cursor
 from event_store.statements import load
 

@@ -8,12 +8,12 @@ from uuid import UUID
 from domain.body import BodyFormat
 from domain.errors import EventAlteredError, LogInconsistentError, ProofError, Reason, RejectedError
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
-from event_store.copy import UNIX_EPOCH_US, to_us
+from event_store.binary_copy import UNIX_EPOCH_US, to_us
 from event_store.database import Connection, Cursor, Database
 from event_store.entry import encode_entry
 from event_store.heads import StoredHead, head_at, head_covering, newest_head, stored_keys
 from event_store.merkle import TILE_WIDTH, leaf_hash
-from event_store.nodes import StoredTree
+from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import Note, VerifierKey, verified
 from event_store.tlog.proof_files import encode_proof
 from event_store.tlog.proofs import consistency_proof, inclusion_nodes, root_at, verify_inclusion

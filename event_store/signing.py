@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
-from event_store.folders import create_file, read_file
+from event_store.files.folders import create_file, read_file
 from event_store.tlog.notes import ED25519, Note, SigningKey, VerifierKey
 from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
 

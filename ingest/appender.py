@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from domain.errors import FencedError, UnavailableError, UnstorableError
-from event_store.announcing import Announcer
+from event_store.notification import Announcer
 from event_store.append import Appended, NewEvent, append
 from event_store.database import Database
 from event_store.dead_letters import NewDeadLetter

@@ -12,7 +12,7 @@ from psycopg2 import errors, sql
 
 from domain.errors import FencedError
 from domain.event import RecordedEvent
-from event_store.copy import copy_in
+from event_store.binary_copy import copy_in
 from event_store.database import Connection, Cursor, only
 from event_store.statements import load
 from projections.digests import SORT_MEMORY

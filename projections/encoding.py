@@ -12,7 +12,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any
 
-from event_store.copy import EPOCH
+from event_store.binary_copy import EPOCH
 from projections.tables import Column, Kind, Row, Table
 
 _FIXED = {

@@ -16,7 +16,7 @@ from msgspec import Struct
 from domain.errors import ConfigurationError, ConflictError, Reason, RejectedError, UnavailableError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
-from event_store.reading import events_at
+from event_store.event_reader import events_at
 from event_store.statements import load
 from projections import export_parquet
 from projections.export_columns import EVENT_COLUMNS, Batch, ExportColumn, event_row

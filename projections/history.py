@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from domain.event import Actor, RecordedEvent
 from event_store.database import Connection
-from event_store.reading import events_at
+from event_store.event_reader import events_at
 from projections.filters import EventFilter, within
 from projections.orders import ByPosition
 

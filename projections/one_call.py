@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from psycopg2.errors import ProgramLimitExceeded, UndefinedTable
 
 from event_store.database import Connection
-from event_store.reading import choose_events
+from event_store.event_reader import choose_events
 from projections.filters import MAX_POSITION, EventFilter, EventPage, PageRequest
 from projections.page_sql import Query, build, compose
 from projections.planning import is_plain

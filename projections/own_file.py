@@ -14,7 +14,7 @@ from typing import Any
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.database import Database
-from event_store.folders import read_file
+from event_store.files.folders import read_file
 from projections.own_declaration import NAME, faults
 from projections.own_errors import CodeError, RowError
 from projections.own_rows import RowCheck

@@ -10,7 +10,7 @@ from domain.access.grants import Part
 from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
-from event_store.reading import find_event
+from event_store.event_reader import find_event
 from projections.activity import find_resource
 from projections.answers import (
     ApiUse,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from domain.errors import ConfigurationError
 from event_store.database import Connection, Database
-from event_store.reading import log_size
+from event_store.event_reader import log_size
 from event_store.statements import load
 from projections.bulk import create_partials
 from projections.definition import code_digest, definition_digest

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from domain.errors import AuditTrailError
-from event_store.nodes import StoredTree
+from event_store.stored_tree import StoredTree
 from event_store.statements import load
 from event_store.tlog.proofs import root_at
 from projections.digests import TableDigest

@@ -24,7 +24,7 @@ from domain.errors import (
 )
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database, lost
-from event_store.reading import read_events
+from event_store.event_reader import read_events
 from projections.bulk import RangeLoad
 from projections.definition import describe_failure
 from projections.own_errors import LimitError

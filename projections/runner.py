@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from domain.errors import UnavailableError
 from domain.event import RecordedEvent
 from event_store.database import Database
-from event_store.reading import Batch, read_events
+from event_store.event_reader import Batch, read_events
 from projections.health import RunnerHealth
 from projections.metrics import RunnerMetrics
 from projections.projector import Projector

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from domain.event import RecordedEvent
 from event_store.database import Connection
-from event_store.reading import events_at
+from event_store.event_reader import events_at
 from projections.filters import EventFilter, EventPage, PageRequest, within
 from projections.orders import ByPosition, ByTime, Order
 from projections.registry import open_snapshot

@@ -10,7 +10,7 @@ from psycopg2 import sql
 
 from domain.errors import AuditTrailError, ConfigurationError, FencedError, UnavailableError
 from event_store.database import Cursor, Database
-from event_store.reading import Batch, read_events
+from event_store.event_reader import Batch, read_events
 from event_store.statements import load
 from projections.holding import bounded_wait, holding
 from projections.operations import flip

@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2 import sql
 
 from domain.errors import UnavailableError
-from event_store.announcing import CHANNEL
+from event_store.notification import CHANNEL
 from event_store.database import Connection, Database, lost, ping, translated
 
 _SLICE = 0.1

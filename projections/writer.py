@@ -10,7 +10,7 @@ from psycopg2 import errors
 
 from domain.errors import FencedError
 from domain.event import RecordedEvent
-from event_store.copy import copy_in
+from event_store.binary_copy import copy_in
 from event_store.database import Connection, Cursor, Database, lost, translated
 from event_store.statements import load
 from projections.encoding import Encoder

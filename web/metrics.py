@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.access.grants import Operation
 from domain.errors import AuditTrailError
-from event_store.silence_metrics import SilenceCollector
+from event_store.silence.metrics import SilenceCollector
 from graphql_api.context import Readable
 from graphql_api.reading import Threads
 from web.access import Access

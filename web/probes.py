@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from event_store import dead_letters, migrations, reading, streams
+from event_store import dead_letters, migrations, streams
+from event_store import event_reader
 from event_store.database import Database
 
 ANSWER_SECONDS = 5.0
@@ -45,7 +46,7 @@ class StoreProbes:
     def log_size(self) -> int:
         """How many positions the log holds."""
         with self._database.transaction(read_only=True) as connection:
-            return reading.log_size(connection)
+            return event_reader.log_size(connection)
 
     def dead_letters(self) -> dict[str, int]:
         """How many dead letters there are, by reason."""

@@ -16,8 +16,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from domain.errors import AuditTrailError, UnavailableError
-from event_store.tlog.witnessing import SIZE_MEDIA_TYPE, encode_cosignatures, encode_size
-from event_store.witness import Answer, Outcome, Witness
+from event_store.tlog.witness_protocol import SIZE_MEDIA_TYPE, encode_cosignatures, encode_size
+from event_store.witness.cosigner import Answer, Outcome, Witness
 from web.bodies import BodyLimit
 from web.problems import LastResort
 

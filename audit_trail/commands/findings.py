@@ -14,7 +14,7 @@ from audit_trail.settings import load
 from domain.errors import Reason, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
-    from event_store.findings import StoredFinding
+    from event_store.integrity_findings import StoredFinding
 
 app = typer.Typer(
     help="The guard's findings: list them, and close one whose cause is explained.",
@@ -33,7 +33,7 @@ def list_findings(
     closed: Annotated[bool, typer.Option("--closed", help="Also those that have ended.")] = False,
 ) -> None:
     """List the open findings: what found them and where, whether it is proved, and since when."""
-    from event_store.findings import page_of_findings
+    from event_store.integrity_findings import page_of_findings
 
     with (
         closing(components.guard_database(load())) as database,
@@ -72,7 +72,7 @@ def close(
     """
     from audit_trail.guard.events import ended_event, found_event
     from domain.validation import encode_event
-    from event_store.findings import close_finding, mark_answered, mark_reported
+    from event_store.integrity_findings import close_finding, mark_answered, mark_reported
     from ingest.publishing import Message, Publisher
 
     by, reason = _words(by, "--by", _LONGEST_NAME), _words(reason, "--reason", _LONGEST_REASON)

@@ -10,7 +10,7 @@ import typer
 
 from audit_trail.settings import load
 from domain.errors import Reason, RejectedError
-from event_store.folders import read_input
+from event_store.files.folders import read_input
 
 _MOST_BYTES = 1 << 20
 

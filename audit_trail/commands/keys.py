@@ -45,7 +45,7 @@ def show(file: Annotated[Path, typer.Argument(help="A key file.", exists=True, d
 def adopt() -> None:
     """Sign, once, a log of a release that did not sign: its rows are verified before."""
     from audit_trail import trust
-    from event_store.adoption import adopt as run
+    from event_store.first_signature import adopt as run
 
     settings = load()
     head = run(components.ingest_database(settings), trust.signer(settings))

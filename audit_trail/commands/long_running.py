@@ -26,7 +26,7 @@ def long_running() -> tuple[Settings, Monitor]:
     from prometheus_client import REGISTRY
 
     from audit_trail.monitoring import MonitoringServer
-    from event_store.silence_metrics import SilenceCollector
+    from event_store.silence.metrics import SilenceCollector
     from web.listening import listen
 
     settings = load()

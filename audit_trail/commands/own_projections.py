@@ -27,7 +27,7 @@ def new(
     sql: Annotated[bool, typer.Option("--sql", help="Make the rows with SQL instead of Python.")] = False,
 ) -> None:
     """Write a projection of your own to begin with, NAME.py, and its test."""
-    from event_store.folders import Folder
+    from event_store.files.folders import Folder
     from projections.own_template import files_for
 
     files = files_for(name, sql=sql)

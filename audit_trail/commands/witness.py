@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from domain.errors import ConfigurationError
-from event_store.folders import read_file
+from event_store.files.folders import read_file
 
 _MOST_LOGS_BYTES = 1 << 20
 
@@ -37,8 +37,8 @@ def witness(
     from audit_trail.commands.long_running import on_stop
     from audit_trail.settings import load
     from event_store.signing import read_key_file
-    from event_store.witness import Witness, read_keys, read_logs
-    from event_store.witness_store import WitnessStore
+    from event_store.witness.cosigner import Witness, read_keys, read_logs
+    from event_store.witness.store import WitnessStore
     from web import server
     from web.listening import listen
     from web.witness import create_witness_app

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from domain.errors import ConfigurationError
-from event_store.folders import Folder
+from event_store.files.folders import Folder
 
 PASSABLE = 0o711
 """Of the folders that we make: other accounts may pass through, but not list. What was there stays as it is."""

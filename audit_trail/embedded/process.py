@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple, Self
 
 from audit_trail.embedded import guard
 from domain.errors import ConfigurationError
-from event_store.folders import Folder
+from event_store.files.folders import Folder
 
 GUARD = Path(guard.__file__)
 GUARD_MARGIN = (

@@ -12,7 +12,7 @@ from audit_trail.embedded.accounts import barrier, give
 from audit_trail.embedded.folder import write_file
 from audit_trail.embedded.process import Account
 from domain.errors import ConfigurationError
-from event_store.folders import Folder, read_file
+from event_store.files.folders import Folder, read_file
 
 PREFIX = "audit-trail-"
 PATH_LIMIT = (

@@ -6,7 +6,7 @@ Each event is made of the stored finding alone, so that publishing it again give
 from __future__ import annotations
 
 from domain.event import Actor, ActorKind, AuditEvent, Outcome, Resource, Source
-from event_store.findings import Certainty, StoredFinding
+from event_store.integrity_findings import Certainty, StoredFinding
 
 SERVICE = "audit-trail"
 _GUARD = Actor(kind=ActorKind.SERVICE, id=f"{SERVICE}-guard")

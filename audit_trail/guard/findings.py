@@ -12,7 +12,7 @@ from audit_trail.guard.metrics import GuardMetrics
 from domain.errors import AuditTrailError, UnavailableError
 from domain.event import AuditEvent
 from event_store.database import Connection, Database
-from event_store.findings import (
+from event_store.integrity_findings import (
     Certainty,
     Check,
     NewFinding,
@@ -25,7 +25,7 @@ from event_store.findings import (
     unanswered,
     unreported,
 )
-from event_store.nodes import StoredTree
+from event_store.stored_tree import StoredTree
 from event_store.tlog.proofs import root_at
 
 log = structlog.get_logger(__name__)

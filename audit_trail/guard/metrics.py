@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from event_store.findings import Certainty, Check, NewFinding, StoredFinding
+from event_store.integrity_findings import Certainty, Check, NewFinding, StoredFinding
 
 LOG = "log"
 """The place of findings of verification: the log as a whole."""

@@ -12,7 +12,7 @@ from audit_trail.guard.findings import Findings
 from audit_trail.guard.metrics import LOG, GuardMetrics
 from domain.errors import AuditTrailError
 from event_store.database import GUARD
-from event_store.findings import Certainty, Check, NewFinding, without_numbers
+from event_store.integrity_findings import Certainty, Check, NewFinding, without_numbers
 from event_store.tlog.notes import VerifierKey
 from event_store.verify.findings import Finding
 from event_store.verify.run import verify

@@ -29,7 +29,7 @@ from event_store.evidence.storage import Store, new_kit
 from event_store.gaps import stored_gaps
 from event_store.heads import StoredHead, head_covering, stored_keys
 from event_store.log_reader import prove
-from event_store.nodes import StoredTree
+from event_store.stored_tree import StoredTree
 from event_store.tlog.encoding import to_base64
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.proof_files import encode_proof

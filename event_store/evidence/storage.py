@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from domain.errors import ConfigurationError
-from event_store.folders import Folder
+from event_store.files.folders import Folder
 
 _CHUNK = 1 << 20
 _MARKS = ("manifest.json", "SHA256SUMS", "verify.py")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from domain.errors import UnavailableError
-from event_store.folders import Folder
+from event_store.files.folders import Folder
 from event_store.heads import MOST_HEAD_BYTES, StoredHead
 
 _NEWEST = "checkpoint"

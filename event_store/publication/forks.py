@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from domain.errors import ForkedError, ProofError
 from event_store.database import Database
-from event_store.nodes import StoredTree
+from event_store.stored_tree import StoredTree
 from event_store.publication.destination import Destination
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.proofs import root_at

@@ -18,11 +18,11 @@ from psycopg2 import sql
 from domain.body import BodyFormat, read_event
 from domain.errors import AuditTrailError, LogInconsistentError, ProofError
 from domain.event import AuditEvent, Timestamp
-from event_store.copy import HEADER, UNIX_EPOCH_US, to_us
+from event_store.binary_copy import HEADER, UNIX_EPOCH_US, to_us
 from event_store.database import Connection, Database
 from event_store.entry import encode_entry
 from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, Tile, leaf_hash
-from event_store.nodes import StoredTree
+from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from event_store.verify.findings import Finding, Resets, began_anew

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from event_store.database import Connection
 from event_store.merkle import TILE_WIDTH, Edge, Tile
-from event_store.nodes import StoredTree
+from event_store.stored_tree import StoredTree
 from event_store.verify.chunks import CHUNK, Head, Result, Roots, compare_tile
 from event_store.verify.findings import Finding
 

@@ -13,7 +13,7 @@ import pytest
 
 from audit_trail.trust import kept_heads
 from domain.errors import ConfigurationError
-from event_store.folders import read_input
+from event_store.files.folders import read_input
 from event_store.publication.folder import HeadFolder
 from graphql_api.trusted import load
 from projections.own_file import _read

@@ -12,7 +12,7 @@ from audit_trail.embedded.broker import Broker
 from domain.event import AuditEvent
 from domain.validation import decode_event
 from event_store.database import GUARD, Database
-from event_store.findings import Certainty, Check, NewFinding, end_findings, see_finding
+from event_store.integrity_findings import Certainty, Check, NewFinding, end_findings, see_finding
 from tests.audit_trail.programs import run
 from tests.conftest import TopicFactory
 

@@ -23,9 +23,9 @@ from event_store.publication.remote import Webhook, Witness
 from event_store.signing import HeadSigner
 from event_store.tlog.notes import SigningKey, verified
 from event_store.tlog.tree_heads import open_head
-from event_store.witness import Witness as WitnessRules
-from event_store.witness import read_logs
-from event_store.witness_store import WitnessStore
+from event_store.witness.cosigner import Witness as WitnessRules
+from event_store.witness.cosigner import read_logs
+from event_store.witness.store import WitnessStore
 from ingest.head_topic import HeadTopic
 from ingest.publishing import Publisher
 from ingest.settings import IngestSettings

@@ -20,7 +20,7 @@ from domain.errors import UnavailableError
 from domain.event import AuditEvent, Outcome
 from domain.validation import check, decode_event, encode_event
 from event_store.database import GUARD, Database
-from event_store.findings import (
+from event_store.integrity_findings import (
     MOST_ENDS,
     Certainty,
     Check,
@@ -35,10 +35,10 @@ from event_store.publication.remote import Webhook, Witness
 from event_store.signing import HeadSigner
 from event_store.tlog.notes import SigningKey
 from event_store.tlog.tree_heads import open_head
-from event_store.tlog.witnessing import encode_cosignatures
-from event_store.witness import Witness as WitnessRules
-from event_store.witness import read_logs
-from event_store.witness_store import WitnessStore
+from event_store.tlog.witness_protocol import encode_cosignatures
+from event_store.witness.cosigner import Witness as WitnessRules
+from event_store.witness.cosigner import read_logs
+from event_store.witness.store import WitnessStore
 from tests.audit_trail.guards import Running, guarding
 from tests.audit_trail.programs import PROGRAM, environment
 from tests.event_store.verify.tampering import Log, forged

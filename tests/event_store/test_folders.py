@@ -14,11 +14,11 @@ import pytest
 
 from audit_trail.settings import load
 from domain.errors import ConfigurationError, UnavailableError
-from event_store.folders import Folder, create_file, read_file, read_input
+from event_store.files.folders import Folder, create_file, read_file, read_input
 from event_store.heads import StoredHead
 from event_store.publication.folder import HeadFolder
 from event_store.signing import create_key_file, read_key_file
-from event_store.witness_store import WitnessStore
+from event_store.witness.store import WitnessStore
 from tests.signing import TEXT
 from web.authentication.api_tokens import read_tokens
 from web.authentication.api_tokens_file import remove_token

@@ -13,7 +13,7 @@ from event_store.tlog.keys import VerifierKey
 from event_store.tlog.notes import Note, SigningKey, verified
 from event_store.tlog.proof_files import parse_proof
 from event_store.tlog.tiles import decode_entries, parse_path
-from event_store.tlog.witnessing import AddCheckpoint, parse_size
+from event_store.tlog.witness_protocol import AddCheckpoint, parse_size
 from tests.scaling import Hostile, assert_linear
 
 KEY = SigningKey.generate("log.example/a")

@@ -15,9 +15,9 @@ from event_store.heads import StoredHead, newest_head
 from event_store.publication import remote
 from event_store.publication.remote import Webhook, Witness
 from event_store.tlog.notes import SigningKey
-from event_store.witness import Witness as WitnessRules
-from event_store.witness import read_logs
-from event_store.witness_store import WitnessStore
+from event_store.witness.cosigner import Witness as WitnessRules
+from event_store.witness.cosigner import read_logs
+from event_store.witness.store import WitnessStore
 from tests.event_store.verify.tampering import Log, forged
 from tests.foreign_server import Script, answer, for_ever, foreign
 from tests.signing import KEY, signer

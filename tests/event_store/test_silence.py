@@ -17,7 +17,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import UnavailableError
-from event_store import watchdog
+from event_store.silence import monitor
 from event_store.database import Connection, Database, only, ping
 from tests.conftest import FAST
 from tests.frozen import BlackHole, frozen
@@ -121,13 +121,13 @@ def test_whatever_waits_for_a_stopped_server_ends(
         using = Using(database, use)
         assert using.began.wait(10)
         time.sleep(0.5)
-        before = watchdog.silences["silent"]
+        before = monitor.silences["silent"]
         with frozen(server.pid):
             error = using.ended()
         assert isinstance(error, UnavailableError)
         assert "the database is silent: no answer to" in str(error)
         eventually(lambda: warnings(caplog) == 1)
-        assert watchdog.silences["silent"] == before + 1
+        assert monitor.silences["silent"] == before + 1
         with database.transaction() as connection:
             assert ask(connection) == 17
 
@@ -145,10 +145,10 @@ def test_rested_connections_are_tested_with_a_bound_once_for_all(server: Embedde
         ]
         assert [each.ended() for each in several] == [None, None, None]
         time.sleep(1.1)
-        before = watchdog.silences["silent"]
+        before = monitor.silences["silent"]
         with frozen(server.pid):
             assert isinstance(Using(database, ask).ended(), UnavailableError)
-        assert watchdog.silences["silent"] == before + 1
+        assert monitor.silences["silent"] == before + 1
 
 
 def test_a_stopped_process_of_a_server_that_answers_ends_short_statements(server: EmbeddedPostgres) -> None:

@@ -9,7 +9,7 @@ from event_store.tlog import proofs
 from event_store.tlog.keys import COSIGNATURE_V1, ED25519, SigningKey
 from event_store.tlog.notes import Note
 from event_store.tlog.tree_heads import TreeHead, sign_head
-from event_store.tlog.witnessing import AddCheckpoint
+from event_store.tlog.witness_protocol import AddCheckpoint
 from tests.event_store.tlog.naive import LEAVES, nodes_of, tree_hash
 
 ORIGIN = "example.com/log"

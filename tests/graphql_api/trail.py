@@ -22,7 +22,7 @@ from domain.event import (
     Source,
 )
 from domain.validation import encode_event
-from event_store.announcing import Announcer
+from event_store.notification import Announcer
 from event_store.append import NewEvent, OffsetAdvance, append
 from event_store.database import INGEST, PROJECTOR, Connection, Database
 from event_store.streams import open_kafka_stream

@@ -13,7 +13,7 @@ from psycopg2.extensions import make_dsn
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import UnavailableError
-from event_store.announcing import Announcer
+from event_store.notification import Announcer
 from event_store.database import INGEST, Connection, Database, only
 from event_store.migrations import migrate
 from ingest.settings import IngestSettings

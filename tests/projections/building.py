@@ -11,7 +11,7 @@ import msgspec
 from domain.body import BodyFormat
 from domain.event import AuditEvent
 from domain.validation import encode_event
-from event_store.announcing import Announcer
+from event_store.notification import Announcer
 from event_store.append import NewEvent, append
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from projections.projector import Projector

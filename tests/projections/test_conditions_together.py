@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.event import RecordedEvent
 from event_store.migrations import migrate
-from event_store.reading import read_events
+from event_store.event_reader import read_events
 from projections.counts import CountBy, count_events
 from projections.filters import EventFilter, PageRequest
 from projections.matching import matches

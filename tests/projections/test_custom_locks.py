@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from domain.errors import FencedError, UnavailableError
-from event_store.announcing import CHANNEL
+from event_store.notification import CHANNEL
 from event_store.database import PROJECTOR, READER, Connection, Database
 from projections.export import ExportRequest, Exports, Format
 from projections.holding import holding

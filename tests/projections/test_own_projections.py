@@ -11,7 +11,7 @@ import pytest
 
 from domain.errors import ConfigurationError, FencedError
 from event_store.database import Connection, Database
-from event_store.reading import read_events
+from event_store.event_reader import read_events
 from projections.holding import holding
 from projections.operations import reset, skip
 from projections.own_access import begin_own

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.errors import RejectedError
-from event_store.reading import read_events
+from event_store.event_reader import read_events
 from projections.activity import ActivityProjector
 from projections.counts import CountBy
 from projections.export import ExportRequest, Exports, Format

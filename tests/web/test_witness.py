@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from event_store import witness_store
+from event_store.witness.cosigner import store
 from event_store.tlog.cosignatures import check
 from event_store.tlog.notes import Note, VerifierKey, verified
 from event_store.tlog.tree_heads import open_head
-from event_store.tlog.witnessing import AddCheckpoint, parse_cosignatures, parse_size
-from event_store.witness import Witness, read_logs
-from event_store.witness_store import WitnessStore
+from event_store.tlog.witness_protocol import AddCheckpoint, parse_cosignatures, parse_size
+from event_store.witness.cosigner import Witness, read_logs
+from event_store.witness.store import WitnessStore
 from tests.event_store.witnessed import (
     LOG_KEY,
     NEXT_LOG_KEY,
@@ -163,7 +163,7 @@ def test_a_witness_that_cannot_write_says_try_again_and_cosigns_nothing(
     client: httpx2.Client, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(client, request(0, 5))
-    monkeypatch.setattr(witness_store, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(store, "BUSY_SECONDS", 0.05)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answer = add(client, request(5, 9))

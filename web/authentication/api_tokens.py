@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from domain.access.principal import Principal, Role
 from domain.errors import ConfigurationError, UnauthenticatedError
 from domain.event import ActorKind, Identifier
-from event_store.folders import read_file
+from event_store.files.folders import read_file
 
 log = structlog.get_logger(__name__)
 

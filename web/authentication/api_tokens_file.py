@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from domain.errors import ConfigurationError, Reason, RejectedError
-from event_store.folders import Folder
+from event_store.files.folders import Folder
 from web.authentication.api_tokens import ApiToken, digest, read_tokens
 
 _ID_LETTERS = string.ascii_lowercase + string.digits

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from domain.errors import ConfigurationError, UnavailableError
 from domain.json_parsing import decoder_of
-from event_store.folders import read_file
+from event_store.files.folders import read_file
 
 log = structlog.get_logger(__name__)
 

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import ProofError
-from event_store.tlog import proof_files, tiles, witnessing
+from event_store.tlog import proof_files, tiles
+from event_store.tlog import witness_protocol
 from event_store.tlog.encoding import to_base64
 from event_store.tlog.keys import ED25519, SigningKey
 from event_store.tlog.proof_files import ProofFile, encode_proof, parse_proof
 from event_store.tlog.tiles import TilePath
-from event_store.tlog.witnessing import AddCheckpoint
+from event_store.tlog.witness_protocol import AddCheckpoint
 
 HASHES = st.lists(st.binary(min_size=32, max_size=32), max_size=63)
 NUMBERS = st.integers(0, 2**63 - 1)
@@ -186,13 +187,13 @@ def test_what_is_longer_than_any_proof_is_not_written() -> None:
 def test_a_log_reads_the_answers_that_a_witness_wrote() -> None:
     key = SigningKey("example.com/log", ED25519, bytes(range(32)))
     signatures = (key.sign("a\n"), key.sign("b\n"))
-    assert witnessing.parse_cosignatures(witnessing.encode_cosignatures(signatures)) == signatures
-    assert witnessing.parse_size(witnessing.encode_size(20852014)) == 20852014
+    assert witness_protocol.parse_cosignatures(witness_protocol.encode_cosignatures(signatures)) == signatures
+    assert witness_protocol.parse_size(witness_protocol.encode_size(20852014)) == 20852014
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b"1", b"01\n", b"1\n\n", b"a\n", b"\xff\n"])
 def test_a_malformed_answer_is_refused(body: bytes) -> None:
     with pytest.raises(ProofError):
-        witnessing.parse_size(body)
+        witness_protocol.parse_size(body)
     with pytest.raises(ProofError):
-        witnessing.parse_cosignatures(body)
+        witness_protocol.parse_cosignatures(body)

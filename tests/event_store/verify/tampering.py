@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import psycopg2
 
 from event_store.append import NewEvent, OffsetAdvance, append
-from event_store.copy import UNIX_EPOCH_US, to_us
+from event_store.binary_copy import UNIX_EPOCH_US, to_us
 from event_store.database import INGEST, READER, Database
 from event_store.entry import encode_entry
 from event_store.merkle import Edge, leaf_hash

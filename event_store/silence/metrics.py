@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from event_store.watchdog import silences
+from event_store.silence.monitor import silences
 
 
 class SilenceCollector(Collector):

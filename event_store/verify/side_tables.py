@@ -12,7 +12,7 @@ from domain.body import BodyFormat, read_event
 from domain.errors import ProofError
 from event_store.database import Connection, Database
 from event_store.gaps import GAP_STREAM
-from event_store.reading import log_size
+from event_store.event_reader import log_size
 from event_store.statements import load
 from event_store.streams import kafka_stream_id
 from event_store.tlog.cosignatures import check

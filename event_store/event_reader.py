@@ -14,7 +14,7 @@ from psycopg2 import sql
 from domain.body import BodyFormat, read_event
 from domain.errors import LogInconsistentError
 from domain.event import RecordedEvent
-from event_store.copy import copy_out_rows, from_us, only_row
+from event_store.binary_copy import copy_out_rows, from_us, only_row
 from event_store.database import Connection, only
 
 _COPY = (

@@ -17,8 +17,8 @@ from event_store.tlog.cosignatures import cosign
 from event_store.tlog.notes import COSIGNATURE_V1, ED25519, Note, Signature, SigningKey, VerifierKey, verified
 from event_store.tlog.proofs import verify_consistency
 from event_store.tlog.tree_heads import TreeHead
-from event_store.tlog.witnessing import AddCheckpoint
-from event_store.witness_store import Cosigned, WitnessStore
+from event_store.tlog.witness_protocol import AddCheckpoint
+from event_store.witness.store import Cosigned, WitnessStore
 
 Logs = Mapping[str, Sequence[VerifierKey]]
 

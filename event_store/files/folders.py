@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from domain.errors import ConfigurationError
-from event_store.paths import limited, locate, opened, opened_input, require, require_own
+from event_store.files.paths import limited, locate, opened, opened_input, require, require_own
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
-from event_store.folders import Folder
+from event_store.files.folders import Folder
 
 # How SQLite tells this file from another program's; "ATwi".
 APPLICATION_ID = 0x41547769

@@ -21,9 +21,10 @@ from domain.catalogue import GENERIC_TYPE
 from domain.errors import InvalidEventError
 from domain.event import Actor, ActorKind, AuditEvent, Coding, Patient, Resource, Source
 from domain.validation import decode_event
-from interop import fhir, fitting
+from interop.fhir.audit_event import audit_event
+from interop import truncation
 from interop.cloudevents_envelope import Envelope, read_binary, read_structured
-from interop.fhir_reading import Target, parse_reference
+from interop.fhir.elements import Target, parse_reference
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:audit-trail:cloudevents")
 _NATIVE_FIELDS = {"event_id", "type", "occurred_at", "source", "actor"}
@@ -54,8 +55,8 @@ def from_binary(
 def _to_event(envelope: Envelope, received_at: datetime) -> AuditEvent:
     data = envelope.json_object()
     moment = envelope.time or received_at
-    if data.get("resourceType") == fhir.RESOURCE_TYPE:
-        return _of_data(lambda: fhir.read_audit_event(data, moment))
+    if data.get("resourceType") == audit_event.RESOURCE_TYPE:
+        return _of_data(lambda: audit_event.read_audit_event(data, moment))
     # A foreign event may well have a `type` and a `source` too. With four of our five required fields it is meant to
     # be ours, and then a fifth that is missing is a fault to name and not another format.
     if len(_NATIVE_FIELDS & data.keys()) >= len(_NATIVE_FIELDS) - 1:
@@ -79,22 +80,22 @@ def _unclassified(envelope: Envelope, moment: datetime) -> AuditEvent:
         event_id=event_id(envelope.source, envelope.id),
         type=GENERIC_TYPE,
         occurred_at=moment,
-        source=Source(service=fitting.identifier(envelope.source) or "unknown"),
+        source=Source(service=truncation.identifier(envelope.source) or "unknown"),
         actor=Actor(
             kind=_KINDS.get(str(attributes.get("authtype")), ActorKind.UNKNOWN),
-            id=fitting.identifier(_string(attributes.get("authid"))),
+            id=truncation.identifier(_string(attributes.get("authid"))),
         ),
         patients=_patients(subject),
         resources=_resources(subject),
         correlation_id=_correlation_id(attributes),
-        codes=(Coding(system=fitting.name(envelope.source), code=fitting.name(envelope.type)),),
+        codes=(Coding(system=truncation.name(envelope.source), code=truncation.name(envelope.type)),),
         attributes=attributes,
     )
 
 
 def event_id(source: str, id: str) -> UUID:
     """The event id of the CloudEvent that `source` and `id` identify."""
-    return fitting.uuid(id) or uuid5(_NAMESPACE, f"{source}\0{id}")
+    return truncation.uuid(id) or uuid5(_NAMESPACE, f"{source}\0{id}")
 
 
 def _subject(value: Any) -> Target:
@@ -103,20 +104,20 @@ def _subject(value: Any) -> Target:
 
 
 def _patients(subject: Target) -> tuple[Patient, ...]:
-    id = fitting.identifier(subject.id) if subject.type == "Patient" else None
+    id = truncation.identifier(subject.id) if subject.type == "Patient" else None
     return (Patient(id=id),) if id else ()
 
 
 def _resources(subject: Target) -> tuple[Resource, ...]:
-    id = fitting.identifier(subject.id)
+    id = truncation.identifier(subject.id)
     if id is None:
         return ()
-    type = fitting.identifier(subject.type) or "subject"
-    return (Resource(type=type, id=id, version=fitting.name(subject.version)),)
+    type = truncation.identifier(subject.type) or "subject"
+    return (Resource(type=type, id=id, version=truncation.name(subject.version)),)
 
 
 def _correlation_id(attributes: dict[str, Any]) -> str | None:
-    given = fitting.identifier(_string(attributes.get("correlationid")))
+    given = truncation.identifier(_string(attributes.get("correlationid")))
     trace = _TRACE_PARENT.fullmatch(_string(attributes.get("traceparent")) or "")
     return given or (trace[1] if trace else None)
 

@@ -17,7 +17,7 @@ import msgspec
 
 from domain.errors import InvalidEventError, Reason
 from domain.json_parsing import read_json
-from interop import fitting
+from interop import truncation
 
 SPECVERSION = "1.0"
 
@@ -111,7 +111,7 @@ def _envelope(given: dict[str, Any], data: Any) -> Envelope:
             Reason.UNSUPPORTED_VERSION, f"send CloudEvents {SPECVERSION}", field="specversion"
         )
     attributes = {name: value for name, value in given.items() if name != "specversion"}
-    time = fitting.timestamp(given["time"]) if "time" in given else None
+    time = truncation.timestamp(given["time"]) if "time" in given else None
     return Envelope(given["id"], given["source"], given["type"], time, attributes, data)
 
 
@@ -144,7 +144,7 @@ def _check(name: str, value: Any) -> None:
 def _fault_of_text(name: str, value: Any) -> str | None:
     if not isinstance(value, str) or not value:
         return "this attribute is a string that is not empty"
-    if name == "time" and fitting.timestamp(value) is None:
+    if name == "time" and truncation.timestamp(value) is None:
         return "a time is RFC 3339 with an offset"
     if name == "datacontenttype" and not _MEDIA_TYPE.fullmatch(value):
         return "this is no media type (RFC 2046)"

@@ -13,7 +13,8 @@ from domain.body import BodyFormat, Received, beside
 from domain.errors import InvalidEventError, Reason, RejectedError
 from domain.json_parsing import read_json
 from domain.validation import decode_event
-from interop import cloudevents, fhir
+from interop import cloudevents
+from interop.fhir.audit_event import audit_event
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -120,7 +121,7 @@ def _structured(
 
 
 def _fhir(value: bytes, headers: Headers, resource_type: Any, received_at: datetime) -> Received:
-    if resource_type != fhir.RESOURCE_TYPE:
+    if resource_type != audit_event.RESOURCE_TYPE:
         known = isinstance(resource_type, str) and _RESOURCE_TYPE.fullmatch(resource_type)
         what = f"a FHIR {resource_type}" if known else "a FHIR resource of another type"
         raise InvalidEventError(
@@ -129,8 +130,8 @@ def _fhir(value: bytes, headers: Headers, resource_type: Any, received_at: datet
             field="resourceType",
         )
     resource = read_json(value)
-    event = fhir.read_audit_event(resource, received_at)
-    return beside(event, fhir.release(resource), _kept(headers), value)
+    event = audit_event.read_audit_event(resource, received_at)
+    return beside(event, audit_event.release(resource), _kept(headers), value)
 
 
 def _kept(headers: Headers) -> list[tuple[str, bytes]]:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from domain.errors import Reason, RejectedError
-from interop import fitting
+from interop import truncation
 from interop.cloudevents_envelope import MAX_ATTRIBUTES
 from interop.decoding import decode
-from interop.fhir_reading import MAX_CONTAINERS, MAX_ELEMENTS, Target, parse_reference
+from interop.fhir.elements import MAX_CONTAINERS, MAX_ELEMENTS, Target, parse_reference
 from tests.scaling import Hostile, assert_linear, peak_megabytes
 
 SOURCE = {"source": {"observer": {"display": "x"}}}
@@ -133,7 +133,7 @@ CASES = [
     Hostile("a content type", message, lambda size: (b"{}", [("content-type", CLOUDEVENTS_TYPE + b" " * size + b"x")])),
     Hostile("a type that no resource has", message, lambda size: (b'{"resourceType":"' + b"A" * size + b'"}', [])),
     Hostile("spaces as data", message, lambda size: (b" " * size, BINARY)),
-    Hostile("an identifier of spaces", fitting.identifier, lambda size: " " * size + "x" + " " * size),
+    Hostile("an identifier of spaces", truncation.identifier, lambda size: " " * size + "x" + " " * size),
 ]  # fmt: skip
 
 

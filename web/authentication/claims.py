@@ -93,7 +93,7 @@ def _actors(claims: Mapping[str, Any], names: ClaimNames) -> Iterator[str]:
 
 def _as_events_name_it(reference: str) -> str:
     """The actor's id in events that come as FHIR: ``Practitioner/17`` without the server's address, and a patient's
-    bare id (see `interop.fhir_reading.Target.key`). The bare id of staff is not given: it may be another's.
+    bare id (see `interop.fhir.elements.Target.key`). The bare id of staff is not given: it may be another's.
     """
     match = _REFERENCE.fullmatch(reference)
     if match is None:

@@ -9,8 +9,8 @@ from typing import Any
 from msgspec import Struct
 
 from domain.event import Actor, ActorKind, Client
-from interop import fitting
-from interop.fhir_reading import Contained, Json, Target, codes, codings, mapping, objects, string, words
+from interop import truncation
+from interop.fhir.elements import Contained, Json, Target, codes, codings, mapping, objects, string, words
 
 APPLICATION, LAUNCHER = "110150", "110151"
 DESTINATION, SOURCE, DESTINATION_MEDIA, SOURCE_MEDIA = "110152", "110153", "110154", "110155"
@@ -167,13 +167,13 @@ def to_actor(agent: Agent | None, agents: Sequence[Agent]) -> Actor:
     """The event's actor. An agent that nothing is known of stays without an id: unattributed."""
     if agent is None:
         return Actor(kind=ActorKind.UNKNOWN)
-    id = fitting.identifier(agent.id)
-    name = fitting.name(agent.name or agent.who.display)
+    id = truncation.identifier(agent.id)
+    name = truncation.name(agent.name or agent.who.display)
     return Actor(
         kind=agent.kind,
         id=id,
         name=None if name == id else name,
-        roles=tuple(dict.fromkeys(filter(None, map(fitting.name, agent.roles)))),
+        roles=tuple(dict.fromkeys(filter(None, map(truncation.name, agent.roles)))),
         on_behalf_of=_on_behalf_of(agent, agents),
     )
 
@@ -185,7 +185,7 @@ def _on_behalf_of(actor: Agent, agents: Sequence[Agent]) -> str | None:
             and agent.who.type == "Organization"
             and not agent.codes & {SOURCE, DESTINATION}
         ):
-            return fitting.identifier(agent.id)
+            return truncation.identifier(agent.id)
     return None
 
 
@@ -196,7 +196,7 @@ def to_client(actor: Agent | None, agents: Sequence[Agent], *, reading: bool) ->
     # The address of an agent that is a user and his server in one is the server's.
     own = [actor] if actor and (actor.device is None or actor.device is actor.who) else []
     for agent in [*own, *(side for side in sides if side is not actor)]:
-        address = fitting.identifier(agent.address)
+        address = truncation.identifier(agent.address)
         if address:
             return Client(address=address)
     return None

@@ -18,10 +18,12 @@ from domain.body import BodyFormat
 from domain.catalogue import GENERIC_TYPE
 from domain.errors import InvalidEventError, Reason
 from domain.event import Action, AuditEvent, Coding, Disclosure, Outcome, Source
-from interop import fhir_agents, fhir_entities, fitting
-from interop.fhir_agents import Agent
-from interop.fhir_entities import Entity
-from interop.fhir_reading import (
+from interop.fhir.audit_event import agents as fhir_agents
+from interop.fhir.audit_event import entities as fhir_entities
+from interop import truncation
+from interop.fhir.agents import Agent
+from interop.fhir.entities import Entity
+from interop.fhir.elements import (
     MAX_ELEMENTS,
     Contained,
     Json,
@@ -34,7 +36,7 @@ from interop.fhir_reading import (
     string,
     words,
 )
-from interop.fhir_types import event_type, outcome
+from interop.fhir.event_types import event_type, outcome
 
 RESOURCE_TYPE = "AuditEvent"
 
@@ -124,7 +126,7 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
 
 def event_id(resource: Json) -> UUID:
     """The resource's id when it is a UUID; else the UUID version 5 of its content, so that a copy is a duplicate."""
-    given = fitting.uuid(string(resource.get("id")))
+    given = truncation.uuid(string(resource.get("id")))
     return given or uuid5(_NAMESPACE, msgspec.json.encode(resource, order="deterministic").decode())
 
 
@@ -147,7 +149,7 @@ def _check_shape(resource: Json) -> None:
             )
     check_size(resource, _LISTS)
     recorded = resource.get("recorded")
-    if recorded is not None and fitting.timestamp(recorded) is None and not _NO_INSTANT.fullmatch(recorded):
+    if recorded is not None and truncation.timestamp(recorded) is None and not _NO_INSTANT.fullmatch(recorded):
         raise InvalidEventError(
             Reason.INVALID_FIELD, "a FHIR instant is RFC 3339 with an offset", field="recorded"
         )
@@ -180,7 +182,7 @@ def _outcome(resource: Json) -> Outcome | None:
 def _outcome_reason(resource: Json) -> str | None:
     details = objects(mapping(resource.get("outcome")).get("detail"))
     said = [string(detail.get("text")) or next(iter(words(detail)), None) for detail in details]
-    return fitting.text(string(resource.get("outcomeDesc")) or "; ".join(filter(None, said)))
+    return truncation.text(string(resource.get("outcomeDesc")) or "; ".join(filter(None, said)))
 
 
 def _is_disclosure(resource: Json, entities: list[Entity]) -> bool:
@@ -213,14 +215,14 @@ def _times(resource: Json, received_at: datetime) -> tuple[datetime, dict[str, A
     period = mapping(resource.get("period")) or mapping(resource.get("occurredPeriod"))
     recorded, end = string(resource.get("recorded")), string(period.get("end"))
     given = [string(period.get("start")), string(resource.get("occurredDateTime")), end, recorded]
-    moments = [fitting.timestamp(value) for value in given if value]
+    moments = [truncation.timestamp(value) for value in given if value]
     occurred_at = next((moment for moment in moments if moment), received_at)
     attributes: dict[str, Any] = {}
-    if recorded and fitting.timestamp(recorded) != occurred_at:
-        attributes["recorded"] = fitting.name(recorded)
-    if end and fitting.timestamp(end) not in {None, occurred_at}:
-        attributes["occurred_until"] = fitting.name(end)
-    unusable = [fitting.name(value) for value in given if value and fitting.timestamp(value) is None]
+    if recorded and truncation.timestamp(recorded) != occurred_at:
+        attributes["recorded"] = truncation.name(recorded)
+    if end and truncation.timestamp(end) not in {None, occurred_at}:
+        attributes["occurred_until"] = truncation.name(end)
+    unusable = [truncation.name(value) for value in given if value and truncation.timestamp(value) is None]
     if unusable:
         attributes["times_without_offset"] = unusable
     if not any(moments):
@@ -232,14 +234,14 @@ def _purposes(resource: Json, agents: list[Agent]) -> tuple[str, ...]:
     found = words(resource.get("purposeOfEvent")) + words(resource.get("authorization"))
     for agent in agents:
         found += agent.purposes
-    return tuple(dict.fromkeys(filter(None, map(fitting.name, found))))
+    return tuple(dict.fromkeys(filter(None, map(truncation.name, found))))
 
 
 def _source(source: Json, observer: Target, contained: Contained) -> Source:
     site = string(source.get("site")) or contained.target(source.get("site"))
     where = site if isinstance(site, str) else site.display or site.key
-    service = fitting.identifier(observer.key) or fitting.identifier(where) or "unknown"
-    return Source(service=service, site=fitting.name(where))
+    service = truncation.identifier(observer.key) or truncation.identifier(where) or "unknown"
+    return Source(service=service, site=truncation.name(where))
 
 
 def _disclosure(agents: list[Agent], entities: list[Entity], purposes: tuple[str, ...]) -> Disclosure:
@@ -251,12 +253,12 @@ def _disclosure(agents: list[Agent], entities: list[Entity], purposes: tuple[str
         if not entity.is_request_id
     ]
     return Disclosure(
-        recipient=fitting.name(
+        recipient=truncation.name(
             (recipient.name or recipient.who.display or recipient.id) if recipient else None
         ),
-        recipient_address=fitting.name(recipient.address if recipient else None),
-        description=fitting.text("; ".join(filter(None, described))),
-        purpose=fitting.text(", ".join(purposes)),
+        recipient_address=truncation.name(recipient.address if recipient else None),
+        description=truncation.text("; ".join(filter(None, described))),
+        purpose=truncation.text(", ".join(purposes)),
     )
 
 

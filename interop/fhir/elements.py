@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from domain.errors import InvalidEventError, Reason
 from domain.event import Coding
-from interop import fitting
+from interop import truncation
 
 Json = dict[str, Any]
 
@@ -73,9 +73,9 @@ def codings(value: Any) -> list[Coding]:
         inner = objects(concept.get("coding")) or [concept]
         for item in inner:
             coding = Coding(
-                system=fitting.name(string(item.get("system"))),
-                code=fitting.name(string(item.get("code"))),
-                display=fitting.name(string(item.get("display")) or string(concept.get("text"))),
+                system=truncation.name(string(item.get("system"))),
+                code=truncation.name(string(item.get("code"))),
+                display=truncation.name(string(item.get("display")) or string(concept.get("text"))),
             )
             if coding.code or coding.display:
                 found.append(coding)
@@ -214,11 +214,11 @@ class Contained:
 def _inner(resource: Json) -> _Inner:
     logical = objects(resource.get("identifier"))
     return _Inner(
-        type=fitting.identifier(string(resource.get("resourceType"))),
-        identifier=fitting.identifier(string(logical[0].get("value"))) if logical else None,
-        identifier_type=(_identifier_type(logical) if logical else "")[: fitting.NAME_LENGTH],
-        display=fitting.name(_name(resource)),
-        software_version=fitting.name(_software_version(resource)),
+        type=truncation.identifier(string(resource.get("resourceType"))),
+        identifier=truncation.identifier(string(logical[0].get("value"))) if logical else None,
+        identifier_type=(_identifier_type(logical) if logical else "")[: truncation.NAME_LENGTH],
+        display=truncation.name(_name(resource)),
+        software_version=truncation.name(_software_version(resource)),
         is_outcome=resource.get("resourceType") == "OperationOutcome",
     )
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from domain.event import Device, Patient, Request, Resource
-from interop import fitting
-from interop.fhir_agents import Agent
-from interop.fhir_reading import Contained, Json, Target, codings, objects, string
+from interop import truncation
+from interop.fhir.agents import Agent
+from interop.fhir.elements import Contained, Json, Target, codings, objects, string
 
 PATIENT, SECURITY_RESOURCE, QUERY = "1", "13", "24"
 
@@ -120,10 +120,10 @@ def patients(
     ]
     found: dict[str, Patient] = {}
     for target, name in named:
-        id = fitting.identifier(target.bare or name)
+        id = truncation.identifier(target.bare or name)
         if id is None or id.startswith("#"):  # a local id is no one's outside of this resource
             continue
-        label = fitting.name(name)
+        label = truncation.name(name)
         known = found.get(id)
         if known is None or (known.name is None and label != id):
             found[id] = Patient(id=id, name=None if label == id else label)
@@ -139,10 +139,10 @@ def resources(entities: Sequence[Entity], session: str | None) -> tuple[Resource
     """What was touched, each once; ids of requests and sessions are no resources."""
     found: dict[tuple[str, str, str | None], Resource] = {}
     for entity in entities:
-        id = fitting.identifier(entity.what.bare or entity.name)
+        id = truncation.identifier(entity.what.bare or entity.name)
         if id is None or entity.is_request_id or (entity.role == SECURITY_RESOURCE and id == session):
             continue
-        type, version = _resource_type(entity), fitting.name(entity.what.version)
+        type, version = _resource_type(entity), truncation.name(entity.what.version)
         category = None if entity.is_patient else _ROLES.get(entity.role or "")
         found.setdefault(
             (type, id, version), Resource(type=type, id=id, version=version, data_category=category)
@@ -152,15 +152,15 @@ def resources(entities: Sequence[Entity], session: str | None) -> tuple[Resource
 
 def _resource_type(entity: Entity) -> str:
     if entity.what.type:
-        return fitting.identifier(entity.what.type) or "Other"
+        return truncation.identifier(entity.what.type) or "Other"
     if entity.is_patient:
         return "Patient"
     if entity.is_device:
         return "Device"
     if entity.type and "resource-types" in entity.type_system:
-        return fitting.identifier(entity.type) or "Other"
+        return truncation.identifier(entity.type) or "Other"
     role, type = entity.role or "", entity.type or ""
-    return fitting.identifier(_ROLES.get(role) or _TYPES.get(type) or role or type) or "Other"
+    return truncation.identifier(_ROLES.get(role) or _TYPES.get(type) or role or type) or "Other"
 
 
 def device(
@@ -173,13 +173,13 @@ def device(
     acting.sort(key=lambda agent: agent.device is not None and agent.device.key == reporter)
     candidates += [(agent.device, agent.name) for agent in acting if agent.device]
     for target, name in candidates:
-        id = fitting.identifier(target.id or target.identifier or target.display)
+        id = truncation.identifier(target.id or target.identifier or target.display)
         if id:
-            label = fitting.name(name or target.display)
+            label = truncation.name(name or target.display)
             return Device(
                 id=id,
                 name=None if label == id else label,
-                software_version=fitting.name(target.software_version),
+                software_version=truncation.name(target.software_version),
             )
     return None
 
@@ -190,7 +190,7 @@ def session(entities: Sequence[Entity], type: str) -> str | None:
         return None
     for entity in entities:
         if entity.role == SECURITY_RESOURCE and entity.what.identifier and not entity.what.id:
-            return fitting.identifier(entity.what.identifier)
+            return truncation.identifier(entity.what.identifier)
     return None
 
 
@@ -198,7 +198,7 @@ def correlation_id(entities: Sequence[Entity]) -> str | None:
     """X-Request-Id before a trace id."""
     found = [entity for entity in entities if entity.is_request_id]
     found.sort(key=lambda entity: bool(entity.what.identifier_type.strip()))
-    return fitting.identifier(found[0].what.identifier) if found else None
+    return truncation.identifier(found[0].what.identifier) if found else None
 
 
 def request(entities: Sequence[Entity]) -> tuple[Request | None, str | None]:

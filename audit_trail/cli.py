@@ -260,7 +260,7 @@ def publish(
     """
     from audit_trail.files import MOST_BYTES, messages_of
     from event_store.files.folders import read_input
-    from ingest.publishing import Message, Publisher
+    from ingest.publisher import Message, Publisher
 
     settings = load()
     target = topic or settings.kafka_topics[0]

@@ -31,8 +31,8 @@ from event_store.dead_letters import count_by_reason
 from event_store.files.folders import Folder
 from event_store.event_reader import log_size
 from event_store.verify.run import verify
-from ingest.publishing import Message, Publisher
-from ingest.topics import Topics
+from ingest.publisher import Message, Publisher
+from ingest.partitions.topics import Topics
 from projections.read_models import ReadModels
 
 _SEED = 1

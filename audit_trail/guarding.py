@@ -12,7 +12,7 @@ from audit_trail.monitoring import Monitor
 from audit_trail.settings import Settings
 from domain.event import AuditEvent
 from domain.validation import encode_event
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 
 _NICENESS = 10
 """Ingest and queries have priority over verification."""

@@ -23,7 +23,7 @@ from domain.read_audit.query_log import Read
 from domain.errors import ConfigurationError, UnavailableError
 from domain.event import Source
 from domain.validation import encode_event
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 from web.recording import Otherwise, RecordingSettings, When
 
 

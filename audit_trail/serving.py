@@ -10,7 +10,7 @@ from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.limits import QueryLimits
 from graphql_api.trusted import TrustedDocuments, load
-from ingest.publishing import Publisher
+from ingest.publisher import Publisher
 from projections.export import Exports
 from projections.read_models import ReadModels
 from projections.wakeup import WakeUp

@@ -23,7 +23,7 @@ from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from event_store.verify.run import KeptHead, verify
 from ingest.head_topic import HeadTopic
-from ingest.publishing import Publisher
+from ingest.publisher import Publisher
 
 MOST_KEPT_BYTES = 1 << 30
 """Of all heads that are compared in one verification: a head a minute for some years."""

@@ -26,7 +26,7 @@ from domain.access.principal import Principal, Role
 from domain.event import Source
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
-from ingest.publishing import Publisher
+from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
 from web.app import create_app

@@ -21,7 +21,7 @@ from event_store.database import INGEST, Database
 from event_store.merkle import Edge
 from event_store.signing import HeadSigner
 from event_store.tlog.notes import SigningKey
-from ingest.assignment import consumer_options
+from ingest.broker.assignment import consumer_options
 from ingest.decoding import Decoded, Record, decode_records
 
 _BATCH = 5000

@@ -19,7 +19,7 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from audit_trail.embedded.tansu import TansuBroker
 from benchmarks.corpus import Corpus
 from event_store.migrations import migrate
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 
 PARTITIONS = 4

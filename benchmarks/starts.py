@@ -17,8 +17,8 @@ from pathlib import Path
 from kafka import KafkaAdminClient, KafkaConsumer
 
 from audit_trail.embedded.kafka import ApacheKafka
-from ingest.assignment import Listener, consumer_options, finish_rejoin
-from ingest.bounded import abandon
+from ingest.broker.assignment import Listener, consumer_options, finish_rejoin
+from ingest.broker.bounded_calls import abandon
 from ingest.settings import IngestSettings
 
 _PARTITIONS = 4

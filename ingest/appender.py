@@ -22,8 +22,8 @@ from ingest.backoff import Backoff
 from ingest.batch import Batch
 from ingest.floods import bounded
 from ingest.metrics import IngestMetrics
-from ingest.pieces import pieces
-from ingest.topics import Topics
+from ingest.batch_bisection import pieces
+from ingest.partitions.topics import Topics
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from kafka import TopicPartition
 from domain.errors import Reason
 from event_store.append import NewEvent, OffsetAdvance
 from event_store.dead_letters import NewDeadLetter
-from ingest.continuity import UNKNOWN, BatchMark
+from ingest.records.continuity import UNKNOWN, BatchMark
 from ingest.decoding import Record, conflict, decode_records
 
 _offset = attrgetter("offset")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from kafka import TopicPartition
 
-from ingest.bounded import ClientStalledError
+from ingest.broker.bounded_calls import ClientStalledError
 
 _LOOP_SECONDS = 30.0
 _BROKER_SECONDS = 60.0

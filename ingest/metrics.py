@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from domain.errors import Reason
 from event_store.append import Appended
 from ingest.batch import Batch, Counters
-from ingest.bounded import Cause
+from ingest.broker.bounded_calls import Cause
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 

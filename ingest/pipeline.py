@@ -16,14 +16,14 @@ from event_store.signing import HeadSigner
 from ingest.appender import Appender
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Counters, decode_batch
-from ingest.bounded import ClientStalledError
+from ingest.broker.bounded_calls import ClientStalledError
 from ingest.consumer import RecordSource
 from ingest.health import Health
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
-from ingest.streams import Acceptance, RecordsLostError, own_source
-from ingest.topics import Topics
-from ingest.watchdog import Watchdog
+from ingest.partitions.starting_offsets import Acceptance, RecordsLostError, own_source
+from ingest.partitions.topics import Topics
+from ingest.stall_detection import Watchdog
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from domain.errors import ConflictError, InvalidEventError, Reason, RejectedErro
 from domain.event import Source
 from domain.validation import check, encode_event
 from graphql_api.reading import Threads
-from ingest.publishing import Message
+from ingest.publisher import Message
 from projections.filters import check_identifier
 from web.access import Access, reads_of
 from web.asking import Identifier

@@ -20,7 +20,7 @@ from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableE
 from domain.event import AuditEvent
 from domain.json_parsing import containers, has_more_items
 from graphql_api.reading import Threads
-from ingest.publishing import Message
+from ingest.publisher import Message
 from interop.decoding import decode
 from web.access import Access, reads_of
 from web.documenting import NATIVE_EXAMPLE, answer, problems
@@ -84,7 +84,7 @@ def request_body(most: int) -> dict[str, Any]:
 
 
 class Publisher(Protocol):
-    """Puts messages on Kafka; see `ingest.publishing`."""
+    """Puts messages on Kafka; see `ingest.publisher`."""
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Blocks until every in-sync replica has all of them. Raises `UnavailableError` while the broker is away."""

@@ -23,7 +23,7 @@ from domain.event import AuditEvent
 from domain.validation import encode_event
 from graphql_api.errors import origin
 from graphql_api.reading import Threads
-from ingest.publishing import Message
+from ingest.publisher import Message
 from web.recording_metrics import RecordingMetrics
 from web.recording_queue import Entry, Queue
 
@@ -61,7 +61,7 @@ class RecordingSettings:
 
 
 class RecordPublisher(Protocol):
-    """See `ingest.publishing.Publisher`. Every method blocks and raises `AuditTrailError`."""
+    """See `ingest.publisher.Publisher`. Every method blocks and raises `AuditTrailError`."""
 
     def publish(self, messages: Sequence[Message]) -> None:
         """See Publisher."""

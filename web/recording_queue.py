@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ingest.publishing import Message
+from ingest.publisher import Message
 
 _BATCH_EVENTS = 500
 _BATCH_BYTES = 8 << 20

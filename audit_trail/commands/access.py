@@ -40,7 +40,7 @@ def decide(
     from audit_trail.recording import operator, own_source
     from domain.access.staff_disclosure import Decision, decision_event
     from domain.validation import check, encode_event
-    from ingest.publishing import Message, Publisher
+    from ingest.publisher import Message, Publisher
     from projections.filters import check_identifier
 
     if not reason.strip() or not patient.strip():

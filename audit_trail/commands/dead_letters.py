@@ -131,7 +131,7 @@ def requeue(id: Id, by: Decision, reason: Why) -> None:
 
     Refused for a batch, and for a message of which only the beginning is kept.
     """
-    from ingest.publishing import Message, Publisher
+    from ingest.publisher import Message, Publisher
 
     settings = load()
     publisher = Publisher(components.ingest_settings(settings))

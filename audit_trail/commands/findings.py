@@ -73,7 +73,7 @@ def close(
     from audit_trail.guard.events import ended_event, found_event
     from domain.validation import encode_event
     from event_store.integrity_findings import close_finding, mark_answered, mark_reported
-    from ingest.publishing import Message, Publisher
+    from ingest.publisher import Message, Publisher
 
     by, reason = _words(by, "--by", _LONGEST_NAME), _words(reason, "--reason", _LONGEST_REASON)
     settings = load()

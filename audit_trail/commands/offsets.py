@@ -15,7 +15,7 @@ from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from event_store.gaps import Move
-    from ingest.offsets import OffsetDesk
+    from ingest.partitions.offsets import OffsetDesk
 
 app = typer.Typer(
     help="Records that Kafka lost before they were read, or can't give: list the losses, and accept them.",
@@ -48,8 +48,8 @@ def accept(
     """
     from audit_trail import trust
     from domain.recording_gap import Decision
-    from ingest.offsets import Selected
-    from ingest.streams import Acceptance, own_source
+    from ingest.partitions.offsets import Selected
+    from ingest.partitions.starting_offsets import Acceptance, own_source
 
     if everything == (topic is not None) or (partition is not None and topic is None):
         raise ConfigurationError("say what to accept: --topic, --topic with --partition, or --all")
@@ -65,7 +65,7 @@ def accept(
 
 
 def _desk(settings: Settings) -> OffsetDesk:
-    from ingest.offsets import OffsetDesk
+    from ingest.partitions.offsets import OffsetDesk
 
     return OffsetDesk(components.ingest_settings(settings), components.ingest_database(settings))
 

@@ -83,7 +83,7 @@ def remove(
     ] = 60.0,
 ) -> None:
     """Remove a projection of your own: all builds, its registry and its role. The decision is recorded in the trail."""
-    from ingest.publishing import Message, Publisher
+    from ingest.publisher import Message, Publisher
     from projections.own_file import load_own
     from projections.own_removing import remove as run
     from projections.registry import built_in

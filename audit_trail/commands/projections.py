@@ -149,7 +149,7 @@ def skip(
     reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
 ) -> None:
     """Leave out the one event that stops a projection, for good; the decision is recorded in the trail."""
-    from ingest.publishing import Message, Publisher
+    from ingest.publisher import Message, Publisher
     from projections.operations import skip as run
 
     with (

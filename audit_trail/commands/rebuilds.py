@@ -145,7 +145,7 @@ def verify(
 @contextmanager
 def working(jobs: int, name: str) -> Iterator[Parts]:
     """What a rebuild of `name` works with, from the settings."""
-    from ingest.publishing import Message, Publisher
+    from ingest.publisher import Message, Publisher
     from projections.rebuild_parts import Parts
 
     with writing(name) as (settings, database), progress_for_stderr() as progress:

@@ -18,7 +18,7 @@ from kafka.record.util import decode_varint
 
 from domain.errors import Reason
 from event_store.dead_letters import SealedBatch
-from ingest.records.expanding import NAMES, BrokenError, TooLargeError, expand
+from ingest.records.decompression import NAMES, BrokenError, TooLargeError, expand
 from ingest.records.unread import (
     KEY_KEPT,
     VALUE_KEPT,

@@ -27,7 +27,7 @@ from event_store.witness.cosigner import Witness as WitnessRules
 from event_store.witness.cosigner import read_logs
 from event_store.witness.store import WitnessStore
 from ingest.head_topic import HeadTopic
-from ingest.publishing import Publisher
+from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from tests.audit_trail.guards import Running, guarding
 from tests.conftest import copied_database

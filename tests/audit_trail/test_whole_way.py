@@ -19,7 +19,7 @@ from audit_trail.embedded.process import GuardedProcess
 from audit_trail.settings import load
 from domain.errors import Reason
 from domain.validation import encode_event
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 from tests.audit_trail.programs import eventually, fetch, run, running
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)

@@ -13,7 +13,7 @@ from audit_trail import clinic, components
 from audit_trail.settings import load
 from audit_trail.stack import Stack
 from domain.validation import encode_event
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 
 _EVENTS = 1000
 

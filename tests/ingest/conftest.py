@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from audit_trail.embedded.broker import Broker
 from event_store.database import INGEST, Database
 from ingest.pipeline import Ingest
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.signing import signer
 

@@ -12,7 +12,7 @@ from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.util import calc_crc32c
 
 from event_store.streams import AcceptedHole
-from ingest.continuity import UNKNOWN, Continuity, Watched
+from ingest.records.continuity import UNKNOWN, Continuity, Watched
 
 AT = TopicPartition("t", 0)
 

@@ -24,8 +24,8 @@ from event_store.database import INGEST, Database
 from event_store.dead_letters import DeadLetter
 from ingest.dead_letters import DeadLetterDesk
 from ingest.head_topic import HeadTopic
-from ingest.offsets import OffsetDesk
-from ingest.publishing import Publisher
+from ingest.partitions.offsets import OffsetDesk
+from ingest.publisher import Publisher
 from ingest.records.unread import KEY_KEPT, VALUE_KEPT
 from ingest.settings import IngestSettings
 from tests.audit_trail.programs import environment, eventually

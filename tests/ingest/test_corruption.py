@@ -19,9 +19,9 @@ from domain.recording_gap import Decision
 from event_store.database import INGEST, READER, Database
 from event_store.gaps import Move
 from event_store.verify.run import verify
-from ingest.offsets import OffsetDesk, Selected
+from ingest.partitions.offsets import OffsetDesk, Selected
 from ingest.settings import IngestSettings
-from ingest.streams import Acceptance, RecordsLostError, own_source
+from ingest.partitions.starting_offsets import Acceptance, RecordsLostError, own_source
 from tests.ingest.conftest import accepting
 from tests.signing import signer
 

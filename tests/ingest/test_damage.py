@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from kafka.errors import CorruptRecordError, InvalidRecordError
 
-from ingest.damage import Damage, Probe
+from ingest.partitions.damage import Damage, Probe
 from tests.ingest.crafting import built
 
 END = 20_000

@@ -15,7 +15,7 @@ from kafka.errors import CorruptRecordError
 
 from domain.errors import Reason
 from event_store.dead_letters import SealedBatch
-from ingest.records.fetching import Batches
+from ingest.records.fetcher import Batches
 from ingest.records.unread import VALUE_KEPT, Limits, Unread
 from tests.ingest.crafting import CODECS, batch, built, built_messages, message, record, varint
 

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from ingest.batch import Polled
 from ingest.metrics import IngestMetrics
-from ingest.retention import RetentionWatch
-from ingest.topics import TopicConfig
+from ingest.partitions.retention import RetentionWatch
+from ingest.partitions.topics import TopicConfig
 
 AT = TopicPartition("t", 0)
 

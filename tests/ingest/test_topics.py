@@ -14,7 +14,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from audit_trail.embedded.tansu import TansuBroker
 from domain.errors import LogInconsistentError
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.ingest.conftest import accepting
 

@@ -27,14 +27,14 @@ from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.kafka import ApacheKafka
 from domain.errors import UnavailableError
 from event_store.database import Database
-from ingest.assignment import Listener, consumer_options, finish_rejoin
-from ingest.bounded import BoundedCaller, ClientStalledError
-from ingest.broker_view import BrokerView, Group
+from ingest.broker.assignment import Listener, consumer_options, finish_rejoin
+from ingest.broker.bounded_calls import BoundedCaller, ClientStalledError
+from ingest.broker.group_view import BrokerView, Group
 from ingest.health import Health, Reading
 from ingest.metrics import IngestMetrics
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
-from ingest.watchdog import Suspicions, Watchdog
+from ingest.stall_detection import Suspicions, Watchdog
 from tests.ingest.conftest import Running
 from tests.ingest.test_corruption import restarts
 

@@ -12,7 +12,7 @@ from domain.access.principal import Principal, Role
 from domain.read_audit.query_log import Read, Taken
 from domain.event import AuditEvent, Client, Outcome, Request, Source
 from domain.validation import decode_event, encode_event
-from ingest.publishing import Message
+from ingest.publisher import Message
 from tests.graphql_api.trail import at
 from web.denials import Denials
 from web.recording import Recording

@@ -12,7 +12,7 @@ from audit_trail.embedded.broker import Broker
 from event_store.database import READER, Connection, Database
 from event_store.log_reader import LogReader
 from graphql_api.limits import QueryLimits
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from projections.export import Exports
 from projections.read_models import ReadModels

@@ -19,7 +19,7 @@ import pytest
 
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
-from ingest.publishing import Publisher
+from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from projections.export import Exports
 from projections.read_models import ReadModels

@@ -16,7 +16,7 @@ from domain.errors import ConfigurationError, RejectedError
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from event_store.migrations import migrate
-from ingest.publishing import Publisher
+from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from projections.export_tables import describe
 from projections.read_models import ReadModels

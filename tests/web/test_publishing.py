@@ -17,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from audit_trail.embedded.broker import Broker
 from domain.errors import UnavailableError
-from ingest.publishing import Message
+from ingest.publisher import Message
 from interop.decoding import decode
 from tests.web.conftest import NO_DATABASE, Serve
 from web.publishing import CLOUDEVENT, NATIVE, request_body

@@ -22,7 +22,7 @@ from audit_trail.embedded.tansu import TansuBroker
 from domain.errors import Reason, RejectedError, UnrecordedError
 from domain.event import Actor, AuditEvent, Source
 from domain.validation import decode_event
-from ingest.publishing import Message, Publisher
+from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.graphql_api.trail import at
 from web.looking import Looking, Recorder, looking_at

@@ -16,7 +16,7 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from event_store.migrations import migrate
 from graphql_api.cursors import encode_id
-from ingest.publishing import Publisher
+from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from projections.export import Exports
 from projections.read_models import ReadModels

@@ -19,7 +19,7 @@ from websockets.typing import Origin, Subprotocol
 
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
-from ingest.publishing import Publisher
+from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from projections.read_models import ReadModels
 from projections.wakeup import WakeUp

@@ -19,9 +19,9 @@ from event_store.database import Connection, Database
 from event_store.gaps import Move, append_gaps, restore_topic
 from event_store.signing import HeadSigner
 from event_store.streams import AcceptedHole, StoredStream, kafka_stream_id, open_kafka_stream, streams_of
-from ingest.broker_log import PartitionLog, Question
-from ingest.losses import Situation, losses
-from ingest.topics import Topic
+from ingest.partitions.log import PartitionLog, Question
+from ingest.partitions.losses import Situation, losses
+from ingest.partitions.topics import Topic
 
 Look = Callable[[Mapping[TopicPartition, Question]], Mapping[TopicPartition, PartitionLog]]
 """Asks Kafka about partitions."""

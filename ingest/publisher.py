@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from domain.errors import Reason, RejectedError, UnavailableError
-from ingest.clients import connected, translated
+from ingest.broker.clients import connected, translated
 from ingest.records.unread import KEY_AND_HEADERS_BYTES
 from ingest.settings import IngestSettings
 

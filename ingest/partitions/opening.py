@@ -12,13 +12,13 @@ from kafka import TopicPartition
 
 from event_store.database import Database
 from event_store.streams import AcceptedHole
-from ingest import topics as kafka_topics
-from ingest.broker_log import PartitionLog, Question
-from ingest.loss_reports import report_accepted, report_losses
+from ingest.partitions import topics as kafka_topics
+from ingest.partitions.log import PartitionLog, Question
+from ingest.partitions.loss_reports import report_accepted, report_losses
 from ingest.metrics import IngestMetrics
-from ingest.retention import RetentionWatch
-from ingest.streams import Acceptance, Doubted, RecordsLostError, open_streams
-from ingest.topics import Topic, Topics
+from ingest.partitions.retention import RetentionWatch
+from ingest.partitions.starting_offsets import Acceptance, Doubted, RecordsLostError, open_streams
+from ingest.partitions.topics import Topic, Topics
 
 
 class Opened(NamedTuple):

@@ -17,8 +17,8 @@ from kafka import TopicPartition
 from domain.errors import AuditTrailError
 from event_store.database import Database
 from event_store.streams import kafka_stream_id, next_offsets
-from ingest.bounded import BoundedCaller, Cause, ClientStalledError
-from ingest.broker_view import BrokerView, BrokerWatch
+from ingest.broker.bounded_calls import BoundedCaller, Cause, ClientStalledError
+from ingest.broker.group_view import BrokerView, BrokerWatch
 from ingest.health import Health, Reading, names
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings

@@ -22,9 +22,9 @@ from kafka.errors import CorruptRecordError
 from kafka.record.memory_records import MemoryRecords
 
 from ingest.records.batches import ReadableBatch
-from ingest.records.messages import ReadableMessage
+from ingest.records.legacy_messages import ReadableMessage
 from ingest.records.unread import Limits
-from ingest.unreadable import NOT_OF_A_RECORD, Ascending, Report, Unreadable, misplaced
+from ingest.records.unreadable import NOT_OF_A_RECORD, Ascending, Report, Unreadable, misplaced
 
 Watch = Callable[[TopicPartition, int, Any], Any]
 """Wraps the batches of one fetch of a partition, which begins at that offset."""

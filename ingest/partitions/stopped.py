@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 
-from ingest.assignment import pause
+from ingest.broker.assignment import pause
 from ingest.metrics import IngestMetrics
-from ingest.unreadable import Unreadable, forget_fetched
+from ingest.records.unreadable import Unreadable, forget_fetched
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from kafka.record.util import calc_crc32
 from domain.errors import Reason
 from event_store.dead_letters import SealedBatch
 from ingest.records.batches import unread_batch
-from ingest.records.expanding import GZIP, LZ4, NAMES, SNAPPY, BrokenError, TooLargeError, expand
+from ingest.records.decompression import GZIP, LZ4, NAMES, SNAPPY, BrokenError, TooLargeError, expand
 from ingest.records.unread import KEY_KEPT, VALUE_KEPT, Account, Limits, Unread, cut, larger_part
 
 _SIZES = struct.Struct(">qi")

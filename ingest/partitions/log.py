@@ -23,9 +23,9 @@ from kafka.errors import (
 from kafka.protocol.admin import DescribeConfigsRequest
 from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest
 
-from ingest.continuity import UNKNOWN, BatchMark, Hole, hole_before, hole_inside, is_checked
-from ingest.damage import DAMAGED, MUCH, SMALLEST, Damage, Probe, listed
-from ingest.unreadable import misplaced
+from ingest.records.continuity import UNKNOWN, BatchMark, Hole, hole_before, hole_inside, is_checked
+from ingest.partitions.damage import DAMAGED, MUCH, SMALLEST, Damage, Probe, listed
+from ingest.records.unreadable import misplaced
 
 MAX_HOLES = 1000
 """Holes of one partition that are named at once; an event for each of them stands in the log once it is accepted."""

@@ -18,9 +18,9 @@ from kafka.errors import (
 )
 
 from domain.errors import ConfigurationError, UnavailableError
-from ingest.bounded import BoundedCaller, ClientStalledError, abandon
-from ingest.broker_log import BrokerLog, PartitionLog, Question, describe_configs
-from ingest.clients import connected, translated
+from ingest.broker.bounded_calls import BoundedCaller, ClientStalledError, abandon
+from ingest.partitions.log import BrokerLog, PartitionLog, Question, describe_configs
+from ingest.broker.clients import connected, translated
 from ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)

@@ -10,9 +10,9 @@ from uuid import UUID
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 
-from ingest.assignment import Changes, Listener, hold
-from ingest.bounded import BoundedCaller
-from ingest.topics import Topic
+from ingest.broker.assignment import Changes, Listener, hold
+from ingest.broker.bounded_calls import BoundedCaller
+from ingest.partitions.topics import Topic
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,8 @@ from domain.errors import ConfigurationError, FencedError
 from event_store.database import Connection, Database
 from event_store.gaps import Move
 from ingest.settings import IngestSettings
-from ingest.streams import Acceptance, accept, examine
-from ingest.topics import Topic, Topics, refuse_compacted
+from ingest.partitions.starting_offsets import Acceptance, accept, examine
+from ingest.partitions.topics import Topic, Topics, refuse_compacted
 
 
 class Selected(NamedTuple):

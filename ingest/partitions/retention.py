@@ -10,7 +10,7 @@ from kafka import TopicPartition
 
 from ingest.batch import Polled
 from ingest.metrics import IngestMetrics
-from ingest.topics import TopicConfig
+from ingest.partitions.topics import TopicConfig
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 from kafka.protocol.consumer import OffsetSpec
 
-from ingest.bounded import BoundedCaller, abandon
-from ingest.clients import connected, translated
+from ingest.broker.bounded_calls import BoundedCaller, abandon
+from ingest.broker.clients import connected, translated
 from ingest.settings import IngestSettings
 
 _TIMEOUT_MS = 10_000

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from kafka.errors import CorruptRecordError, InvalidRecordError, UnknownError
 
-from ingest.continuity import is_checked
-from ingest.records.fetching import Batches
+from ingest.records.continuity import is_checked
+from ingest.records.fetcher import Batches
 from ingest.records.unread import Limits
-from ingest.unreadable import misplaced
+from ingest.records.unreadable import misplaced
 
 SMALLEST = 1
 """Bytes: the leader gives a whole batch all the same (KIP-74)."""

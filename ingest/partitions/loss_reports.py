@@ -11,7 +11,7 @@ from event_store.database import Database
 from event_store.gaps import Move
 from event_store.streams import count_gaps
 from ingest.metrics import IngestMetrics
-from ingest.streams import Acceptance
+from ingest.partitions.starting_offsets import Acceptance
 
 log = structlog.get_logger(__name__)
 

@@ -33,7 +33,7 @@ from event_store.event_reader import log_size
 from event_store.verify.run import verify
 from ingest.publisher import Message, Publisher
 from ingest.partitions.topics import Topics
-from projections.read_models import ReadModels
+from queries.read_models import ReadModels
 
 _SEED = 1
 _ROLE = "auditor"

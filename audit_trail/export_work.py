@@ -20,7 +20,7 @@ import msgspec
 
 from domain.errors import ConfigurationError
 from event_store.files.folders import Folder, settle
-from projections.export import Snapshot
+from queries.export.batches import Snapshot
 
 DATA, _STATE, _MANIFEST, _LOCK = "data", "state.json", "manifest.json", "lock"
 _OURS = re.compile(

@@ -16,9 +16,9 @@ import msgspec
 from audit_trail.export_work import State, Work
 from domain.errors import ConfigurationError
 from event_store.files.folders import settle
-from projections.export import ExportRequest, Format, Opened, Snapshot
-from projections.export_manifest import ExportFile, Manifest, exported, filter_of, manifest_of, now
-from projections.export_parquet import ParquetStream, join_parts
+from queries.export.batches import ExportRequest, Format, Opened, Snapshot
+from queries.export.manifest import ExportFile, Manifest, exported, filter_of, manifest_of, now
+from queries.export.parquet import ParquetStream, join_parts
 
 KEEP_SECONDS = 1.0
 """How often the state of a text is kept: a kill costs so much work at most, and an fsync some milliseconds."""
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 
 
 class Opening(Protocol):
-    """See `projections.export.Exports`."""
+    """See `queries.export.batches.Exports`."""
 
     def open(self, request: ExportRequest, saved: Snapshot | None = None) -> AbstractContextManager[Opened]:
         """See Exports."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from audit_trail import components
 from audit_trail.settings import Settings
 from event_store.database import Database
-from projections.own_access import begin_own, bind_own, open_own, source_of
-from projections.own_file import OwnProjector, load_own
-from projections.rebuild_worker import OpenDatabase, Source
+from projections.custom.access import begin_own, bind_own, open_own, source_of
+from projections.custom.source_file import OwnProjector, load_own
+from projections.rebuild.worker import OpenDatabase, Source
 
 
 class OwnProjection:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from audit_trail.recording import CommandRecord
-from projections.export import ExportRequest, Exports, Opened, Snapshot
-from projections.export_told import telling
+from queries.export.batches import ExportRequest, Exports, Opened, Snapshot
+from queries.export.disclosed_patients import telling
 
 
 class RecordedExports:
-    """See `projections.export.Exports`."""
+    """See `queries.export.batches.Exports`."""
 
     def __init__(self, exports: Exports, record: CommandRecord) -> None:
         self._exports = exports

@@ -11,8 +11,8 @@ from event_store.log_reader import LogReader
 from graphql_api.limits import QueryLimits
 from graphql_api.trusted import TrustedDocuments, load
 from ingest.publisher import Publisher
-from projections.export import Exports
-from projections.read_models import ReadModels
+from queries.export.batches import Exports
+from queries.read_models import ReadModels
 from projections.wakeup import WakeUp
 from web import server
 from web.app import create_app

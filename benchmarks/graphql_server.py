@@ -28,7 +28,7 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from projections.read_models import ReadModels
+from queries.read_models import ReadModels
 from web.app import create_app
 from web.authentication.combined import Authentication
 from web.listening import listen

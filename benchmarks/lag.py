@@ -19,8 +19,8 @@ from benchmarks.servers import Bench
 from event_store.database import INGEST, PROJECTOR, Database
 from event_store.signing import HeadSigner
 from event_store.tlog.notes import SigningKey
-from projections.rebuild import rebuild
-from projections.rebuild_parts import Parts
+from projections.rebuild.coordinator import rebuild
+from projections.rebuild.plan import Parts
 from projections.registry import built_in, live_builds
 from projections.runner import Runner
 

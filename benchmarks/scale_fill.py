@@ -29,8 +29,8 @@ from event_store.database import INGEST, Database
 from event_store.migrations import migrate
 from event_store.signing import HeadSigner
 from event_store.tlog.notes import SigningKey
-from projections.rebuild import rebuild
-from projections.rebuild_parts import Parts
+from projections.rebuild.coordinator import rebuild
+from projections.rebuild.plan import Parts
 from projections.registry import built_in
 
 _STREAM = UUID(int=1)

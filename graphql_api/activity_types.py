@@ -18,7 +18,7 @@ from graphql_api.filter_input import EventFilterInput, filter_from
 from graphql_api.history_types import AfterChange, FieldChanges, FirstChanges, Path, changes_page
 from graphql_api.ordering import OrderBy
 from graphql_api.scalars import Long
-from projections import answers
+from queries.summaries import results
 
 _AS_OF = "The summary is complete up to this position."
 _FIRST = "The first event about it, by the source's clock."
@@ -26,11 +26,11 @@ _LAST = "The last event about it, by the source's clock."
 _EVENTS = "How many events."
 
 AnyActivity = (
-    answers.PatientActivity
-    | answers.UserActivity
-    | answers.DeviceActivity
-    | answers.ServiceActivity
-    | answers.ResourceActivity
+    results.PatientActivity
+    | results.UserActivity
+    | results.DeviceActivity
+    | results.ServiceActivity
+    | results.ResourceActivity
 )
 Filter = Annotated[EventFilterInput | None, strawberry.argument(description="Narrows the events.")]
 
@@ -80,7 +80,7 @@ class PatientActivity(Subject):
 
     patient_id: str = described("The patient's id, as events name it.")
     events: Long = described(_EVENTS)
-    accesses: list[answers.PatientAccess] = part("Who accessed, newest first.", list[rows.PatientAccess])
+    accesses: list[results.PatientAccess] = part("Who accessed, newest first.", list[rows.PatientAccess])
 
     def narrowed(self) -> dict[str, str]:
         """The filter of its events."""
@@ -96,9 +96,9 @@ class UserActivity(Subject):
     events: Long = described(_EVENTS)
     logins: Long = described("How many log-ins.")
     failed_logins: Long = described("How many failed log-ins that named this user.")
-    sessions: list[answers.UserSession] = part("The user's sessions, newest first.", list[rows.UserSession])
-    patients: list[answers.UserPatient] = part("The patients dealt with.", list[rows.UserPatient])
-    actions: list[answers.UserAction] = part("What the user did, by event type.", list[rows.UserAction])
+    sessions: list[results.UserSession] = part("The user's sessions, newest first.", list[rows.UserSession])
+    patients: list[results.UserPatient] = part("The patients dealt with.", list[rows.UserPatient])
+    actions: list[results.UserAction] = part("What the user did, by event type.", list[rows.UserAction])
 
     def narrowed(self) -> dict[str, str]:
         """The filter of its events."""
@@ -113,11 +113,11 @@ class DeviceActivity(Subject):
     name: str | None = described("The device's name, as last reported.")
     events: Long = described(_EVENTS)
     connected: bool | None = described("Whether it is on the network; null when no event has said.")
-    software_versions: list[answers.VersionPeriod] = part("Its software versions.", list[rows.VersionPeriod])
-    configuration_versions: list[answers.VersionPeriod] = part(
+    software_versions: list[results.VersionPeriod] = part("Its software versions.", list[rows.VersionPeriod])
+    configuration_versions: list[results.VersionPeriod] = part(
         "The versions of its configuration.", list[rows.VersionPeriod]
     )
-    configuration: list[answers.ConfigurationChange] = part(
+    configuration: list[results.ConfigurationChange] = part(
         "What changed in its configuration, newest first.", list[rows.ConfigurationChange]
     )
 
@@ -135,8 +135,8 @@ class ServiceActivity(Subject):
     state: str | None = described("`up`, `down` or `failing`; null when no event has said.")
     restarts: int = described("How many restarts.")
     health_failures: int = described("How many health checks failed.")
-    periods: list[answers.StatePeriod] = part("Its states, newest first.", list[rows.StatePeriod])
-    api_use: list[answers.ApiUse] = part("Its API calls by hour and method.", list[rows.ApiUse])
+    periods: list[results.StatePeriod] = part("Its states, newest first.", list[rows.StatePeriod])
+    api_use: list[results.ApiUse] = part("Its API calls by hour and method.", list[rows.ApiUse])
 
     def narrowed(self) -> dict[str, str]:
         """The filter of its events."""
@@ -170,14 +170,14 @@ class ResourceActivity(Subject):
         return {"resource_type": self.type, "resource_id": self.resource_id}
 
 
-def patient_from(row: answers.PatientActivity) -> PatientActivity:
+def patient_from(row: results.PatientActivity) -> PatientActivity:
     """The node of a patient."""
     return PatientActivity(
         **_common(row, "PatientActivity"), patient_id=row.id, accesses=row.accesses, events=Long(row.events)
     )
 
 
-def user_from(row: answers.UserActivity) -> UserActivity:
+def user_from(row: results.UserActivity) -> UserActivity:
     """The node of a user."""
     return UserActivity(
         **_common(row, "UserActivity"),
@@ -192,7 +192,7 @@ def user_from(row: answers.UserActivity) -> UserActivity:
     )
 
 
-def device_from(row: answers.DeviceActivity) -> DeviceActivity:
+def device_from(row: results.DeviceActivity) -> DeviceActivity:
     """The node of a device."""
     return DeviceActivity(
         **_common(row, "DeviceActivity"),
@@ -206,7 +206,7 @@ def device_from(row: answers.DeviceActivity) -> DeviceActivity:
     )
 
 
-def service_from(row: answers.ServiceActivity) -> ServiceActivity:
+def service_from(row: results.ServiceActivity) -> ServiceActivity:
     """The node of a service."""
     return ServiceActivity(
         **_common(row, "ServiceActivity"),
@@ -220,7 +220,7 @@ def service_from(row: answers.ServiceActivity) -> ServiceActivity:
     )
 
 
-def resource_from(row: answers.ResourceActivity) -> ResourceActivity:
+def resource_from(row: results.ResourceActivity) -> ResourceActivity:
     """The node of a resource. Its id is a JSON pair, as a type may hold any character."""
     name = msgspec.json.encode((row.type, row.id)).decode()
     return ResourceActivity(**_common(row, "ResourceActivity", name), type=row.type, resource_id=row.id)

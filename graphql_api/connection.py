@@ -13,7 +13,7 @@ from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Event, event_from
 from graphql_api.ordering import Direction, EventOrder, EventOrderField
 from graphql_api.scalars import Long
-from projections.filters import EventFilter, EventPage, PageRequest
+from queries.filters import EventFilter, EventPage, PageRequest
 
 First = Annotated[
     int | None,

@@ -20,18 +20,18 @@ from graphql_api.limits import QueryLimits
 from graphql_api.ranges import check_counted, check_range
 from graphql_api.reading import Threads
 from graphql_api.waiting import MAX_SECONDS, Freshness, Reached, Waiting
-from projections import answers
-from projections.counts import CountBy, EventCounts
-from projections.filters import EventFilter, EventPage, PageRequest
-from projections.history import ChangePage, HistoryPlace
-from projections.table_pages import LiveProjection, RowPage, RowRequest
+from queries.summaries import results
+from queries.counts import CountBy, EventCounts
+from queries.filters import EventFilter, EventPage, PageRequest
+from queries.history import ChangePage, HistoryPlace
+from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Readable(Protocol):
-    """The read models, as `projections.read_models.ReadModels` offers them. Every method but the first two blocks."""
+    """The read models, as `queries.read_models.ReadModels` offers them. Every method but the first two blocks."""
 
     def scope_for(self, filter: EventFilter, by: CountBy | None = ...) -> EventFilter | None:
         """See ReadModels."""
@@ -57,23 +57,23 @@ class Readable(Protocol):
         """See ReadModels."""
         ...
 
-    def patient(self, id: str, limit: int = ...) -> answers.PatientActivity | None:
+    def patient(self, id: str, limit: int = ...) -> results.PatientActivity | None:
         """See ReadModels."""
         ...
 
-    def user(self, id: str, limit: int = ...) -> answers.UserActivity | None:
+    def user(self, id: str, limit: int = ...) -> results.UserActivity | None:
         """See ReadModels."""
         ...
 
-    def device(self, id: str, limit: int = ...) -> answers.DeviceActivity | None:
+    def device(self, id: str, limit: int = ...) -> results.DeviceActivity | None:
         """See ReadModels."""
         ...
 
-    def service(self, id: str, limit: int = ...) -> answers.ServiceActivity | None:
+    def service(self, id: str, limit: int = ...) -> results.ServiceActivity | None:
         """See ReadModels."""
         ...
 
-    def resource(self, type: str, id: str) -> answers.ResourceActivity | None:
+    def resource(self, type: str, id: str) -> results.ResourceActivity | None:
         """See ReadModels."""
         ...
 
@@ -83,7 +83,7 @@ class Readable(Protocol):
         """See ReadModels."""
         ...
 
-    def projections(self) -> list[answers.ProjectionStatus]:
+    def projections(self) -> list[results.ProjectionStatus]:
         """See ReadModels."""
         ...
 

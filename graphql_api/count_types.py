@@ -14,8 +14,8 @@ from graphql_api.declaring import argument, described, documented, part
 from graphql_api.filter_input import EventFilterInput, filter_from
 from graphql_api.scalars import Long
 from graphql_api.waiting import Freshness
-from projections import counts
-from projections.search import complete_up_to
+from queries import counts
+from queries.event_pages import complete_up_to
 
 strawberry.enum(
     counts.CountBy,

@@ -25,7 +25,7 @@ from domain.errors import (
     UnrecordedError,
 )
 from graphql_api.waiting import BehindError
-from projections.filters import FilterTooLargeError
+from queries.filters import FilterTooLargeError
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from domain.catalogue import CATALOGUE, Category
 from domain.event import Action, Outcome
 from graphql_api.errors import Code, QueryError
 from graphql_api.scalars import Long
-from projections.filters import GROUPS, LISTS, MAX_DEPTH, MAX_TERMS, MAX_TEXT, EventFilter
+from queries.filters import GROUPS, LISTS, MAX_DEPTH, MAX_TERMS, MAX_TEXT, EventFilter
 
 
 def condition(description: str) -> Any:

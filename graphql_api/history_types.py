@@ -15,7 +15,7 @@ from graphql_api.context import Context
 from graphql_api.cursors import decode_history_cursor, encode_history_cursor
 from graphql_api.declaring import argument, described, documented, part
 from graphql_api.scalars import Long
-from projections import history
+from queries import history
 
 Path = Annotated[str | None, argument("Only changes of this field, as events name it.")]
 FirstChanges = Annotated[

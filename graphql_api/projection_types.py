@@ -15,8 +15,8 @@ from graphql_api.declaring import described, documented
 from graphql_api.errors import Code, QueryError
 from graphql_api.ordering import Direction
 from graphql_api.scalars import Long
-from projections.table_conditions import Condition, LiveTable, Op
-from projections.table_pages import LiveProjection, RowRequest
+from queries.live_tables.conditions import Condition, LiveTable, Op
+from queries.live_tables.pages import LiveProjection, RowRequest
 
 
 @strawberry.enum(name="ComparisonOp", description="How a column's value is compared with the given one.")

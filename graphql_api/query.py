@@ -34,9 +34,9 @@ from graphql_api.projection_types import ProjectionModel, model_from
 from graphql_api.scalars import Long
 from graphql_api.tree_types import ConsistencyProof, TreeHead, consistency_from, head_from
 from graphql_api.waiting import Freshness, least_of
-from projections import answers
-from projections.filters import check_identifier
-from projections.search import complete_up_to
+from queries.summaries import results
+from queries.filters import check_identifier
+from queries.event_pages import complete_up_to
 
 
 async def _event(info: Info, id: Annotated[UUID, argument("The event id.")]) -> Event | None:
@@ -202,7 +202,7 @@ async def _consistency_proof(
     return consistency_from(await info.context.read(info.context.log.consistency_proof, first, second))
 
 
-def _find_service(context: Context, name: str, limit: int) -> answers.ServiceActivity | None:
+def _find_service(context: Context, name: str, limit: int) -> results.ServiceActivity | None:
     check_identifier("name", name)  # the read model would call it `id`
     return context.models.service(name, limit)
 
@@ -236,7 +236,7 @@ class Query(CountQueries):
     resource: subjects.ResourceActivity | None = _answered(
         _resource, "A resource and its events; null when no event names the resource."
     )
-    projections: list[answers.ProjectionStatus] = strawberry.field(
+    projections: list[results.ProjectionStatus] = strawberry.field(
         resolver=_projections, graphql_type=list[Projection], description="How far each projection is."
     )
     projection: ProjectionModel | None = _answered(

@@ -18,10 +18,10 @@ from graphql_api.event_type import Event, event_from
 from graphql_api.feed import Feed
 from graphql_api.filter_input import EventFilterInput, filter_from
 from graphql_api.scalars import Long
-from projections.filters import MAX_POSITION, EventFilter, PageRequest, within
-from projections.planning import is_led
-from projections.scoped_questions import asked_of
-from projections.search import complete_up_to
+from queries.filters import MAX_POSITION, EventFilter, PageRequest, within
+from queries.access_paths import is_led
+from queries.scoped.query_description import asked_of
+from queries.event_pages import complete_up_to
 
 _BATCH = 100
 """Events read at once for a subscription, which is all that it holds of them."""

@@ -35,7 +35,7 @@ class Checkpoints(Protocol):
     """The read models, as far as this module needs them."""
 
     def positions(self) -> dict[str, int]:
-        """See `projections.read_models.ReadModels`."""
+        """See `queries.read_models.ReadModels`."""
         ...
 
 

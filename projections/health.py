@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from projections.registry import Build
-from projections.track import Track
+from projections.projector_state import Track
 
 log = structlog.get_logger(__name__)
 

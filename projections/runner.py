@@ -20,7 +20,7 @@ from projections.health import RunnerHealth
 from projections.metrics import RunnerMetrics
 from projections.projector import Projector
 from projections.registry import live_builds, register, skipped
-from projections.track import Track
+from projections.projector_state import Track
 from projections.wakeup import WakeUp
 
 _log = logging.getLogger(__name__)

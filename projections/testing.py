@@ -27,7 +27,7 @@ from domain.errors import ConfigurationError, RejectedError
 from domain.event import AuditEvent, RecordedEvent
 from domain.validation import decode_event
 from event_store.database import ANALYST, Database
-from projections.own_file import OwnProjector, load_own
+from projections.custom.source_file import OwnProjector, load_own
 from projections.projector import Projector
 from projections.tables import Row, Table
 

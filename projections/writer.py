@@ -13,9 +13,9 @@ from domain.event import RecordedEvent
 from event_store.binary_copy import copy_in
 from event_store.database import Connection, Cursor, Database, lost, translated
 from event_store.statements import load
-from projections.encoding import Encoder
-from projections.made_rows import DuplicateKeyError, made_rows
-from projections.own_tables import custom_role, stage
+from projections.binary_rows import Encoder
+from projections.projector_output import DuplicateKeyError, made_rows
+from projections.custom_tables import custom_role, stage
 from projections.projector import Projector
 from projections.registry import Build
 from projections.tables import Row, Table, create_staging, merge_staged, staging_name

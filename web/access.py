@@ -16,10 +16,10 @@ from domain.event import ActorKind
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.context import Context, ProvableLog
 from graphql_api.reading import Threads
-from projections.read_models import ReadModels
-from projections.scoped import ScopedModels
-from projections.scoped_export import Opening, ScopedExports
-from projections.staff_disclosures import StaffDisclosures
+from queries.read_models import ReadModels
+from queries.scoped.read_models import ScopedModels
+from queries.scoped.export import Opening, ScopedExports
+from queries.staff_disclosures import StaffDisclosures
 from web.authentication.middleware import principal_of
 from web.looking import Looking, looking_at
 

@@ -20,8 +20,9 @@ from graphql_api.errors import QueryError
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting, least_of
-from projections import answers, history
-from projections.scoped import ScopedModels
+from queries.summaries import results
+from queries import history
+from queries.scoped.read_models import ScopedModels
 from web.access import Access
 from web.asking import DEFAULT_PAGE, FreshnessQuery, Identifier, found, identifying, link_header
 from web.documenting import answer, problems
@@ -41,7 +42,7 @@ register_url_convertor("subject", _SubjectConvertor())
 _AT = "2026-03-01T08:15:30.120000Z"
 _SEEN = {"first_seen": _AT, "last_seen": _AT, "as_of_position": 1044}
 _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
-    answers.PatientActivity: {
+    results.PatientActivity: {
         "id": "17",
         "events": 2,
         **_SEEN,
@@ -56,7 +57,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
             }
         ],
     },
-    answers.UserActivity: {
+    results.UserActivity: {
         "id": "Practitioner/17",
         "name": "Dr. Ada Example",
         "events": 2,
@@ -67,7 +68,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
         "patients": [{"patient_id": "17", "accesses": 2, "first_at": _AT, "last_at": _AT}],
         "actions": [{"type": "record.read", "events": 2}],
     },
-    answers.DeviceActivity: {
+    results.DeviceActivity: {
         "id": "pump-1",
         "name": "Infusion pump 1",
         **_SEEN,
@@ -77,7 +78,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
         "configuration_versions": [],
         "configuration": [],
     },
-    answers.ServiceActivity: {
+    results.ServiceActivity: {
         "id": "patient-service",
         **_SEEN,
         "events": 9,
@@ -87,7 +88,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
         "periods": [],
         "api_use": [{"hour": _AT, "method": "GET", "calls": 4, "failures": 0, "duration_ms": 81.5}],
     },
-    answers.ResourceActivity: {"type": "Observation", "id": "o-1", **_SEEN},
+    results.ResourceActivity: {"type": "Observation", "id": "o-1", **_SEEN},
 }
 KINDS: tuple[type[msgspec.Struct], ...] = tuple(_EXAMPLES)
 
@@ -157,7 +158,7 @@ def activity_routes(access: Access, threads: Threads, waiting: Waiting, limits: 
     _subject(
         router,
         "patients",
-        answers.PatientActivity,
+        results.PatientActivity,
         ScopedModels.patient,
         ("patient",),
         access,
@@ -168,7 +169,7 @@ def activity_routes(access: Access, threads: Threads, waiting: Waiting, limits: 
     _subject(
         router,
         "users",
-        answers.UserActivity,
+        results.UserActivity,
         ScopedModels.user,
         ("user", "patient"),
         access,
@@ -179,7 +180,7 @@ def activity_routes(access: Access, threads: Threads, waiting: Waiting, limits: 
     _subject(
         router,
         "devices",
-        answers.DeviceActivity,
+        results.DeviceActivity,
         ScopedModels.device,
         ("device",),
         access,
@@ -190,7 +191,7 @@ def activity_routes(access: Access, threads: Threads, waiting: Waiting, limits: 
     _subject(
         router,
         "services",
-        answers.ServiceActivity,
+        results.ServiceActivity,
         ScopedModels.service,
         ("service",),
         access,
@@ -273,7 +274,7 @@ def _resources(
         "/resources/{type}/{id:path}",
         summary="The activity of a resource",
         responses={
-            **answer(200, answers.ResourceActivity, _EXAMPLES[answers.ResourceActivity]),
+            **answer(200, results.ResourceActivity, _EXAMPLES[results.ResourceActivity]),
             **problems(304, 400, 403, 404, 409, 503),
         },
     )

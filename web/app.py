@@ -17,7 +17,7 @@ from graphql_api.feed import Feed, Wake
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
-from projections.read_models import ReadModels
+from queries.read_models import ReadModels
 from projections.wakeup import WakeUp
 from web import documenting, problems
 from web.access import Access

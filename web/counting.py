@@ -16,8 +16,8 @@ from graphql_api.limits import QueryLimits
 from graphql_api.ranges import check_counted
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
-from projections.counts import CountBy
-from projections.search import complete_up_to
+from queries.counts import CountBy
+from queries.event_pages import complete_up_to
 from web.access import Access
 from web.asking import FreshnessQuery, found
 from web.documenting import answer, problems

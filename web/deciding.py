@@ -17,7 +17,7 @@ from domain.event import Source
 from domain.validation import check, encode_event
 from graphql_api.reading import Threads
 from ingest.publisher import Message
-from projections.filters import check_identifier
+from queries.filters import check_identifier
 from web.access import Access, reads_of
 from web.asking import Identifier
 from web.documenting import answer, problems

@@ -21,8 +21,8 @@ from starlette.types import Receive, Scope, Send
 
 from domain.errors import ConfigurationError, ConflictError, Reason, RejectedError, UnauthenticatedError
 from graphql_api.reading import Threads
-from projections.export import ExportRequest, Format, Opened, check_request
-from projections.export_stream import stream
+from queries.export.batches import ExportRequest, Format, Opened, check_request
+from queries.export.stream import stream
 from web.access import Access
 from web.asking import Switch
 from web.documenting import EVENT_EXAMPLE, problems
@@ -39,7 +39,7 @@ _CANCEL_SECONDS = 0.2
 
 
 class Exportable(Protocol):
-    """See `projections.export.Exports`."""
+    """See `queries.export.batches.Exports`."""
 
     def open(self, request: ExportRequest) -> AbstractContextManager[Opened]:
         """Blocks; what is opened has a snapshot of its own."""

@@ -14,8 +14,8 @@ from domain.catalogue import CATALOGUE
 from domain.errors import Reason, RejectedError
 from domain.event import Outcome
 from domain.json_parsing import decode_json
-from projections.export_manifest import RENAMED
-from projections.filters import ANY_OF, MAX_DEPTH, MAX_TEXT, MAX_VALUES, EventFilter, any_of, check_filter
+from queries.export.manifest import RENAMED
+from queries.filters import ANY_OF, MAX_DEPTH, MAX_TEXT, MAX_VALUES, EventFilter, any_of, check_filter
 from web.asking import POSITION, Switch
 
 

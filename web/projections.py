@@ -15,8 +15,8 @@ from graphql_api.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.errors import QueryError
 from graphql_api.reading import Threads
 from graphql_api.waiting import Freshness, Waiting, least_of
-from projections.table_conditions import Condition, Op
-from projections.table_pages import RowPage, RowRequest
+from queries.live_tables.conditions import Condition, Op
+from queries.live_tables.pages import RowPage, RowRequest
 from web.access import Access
 from web.asking import DEFAULT_PAGE, MinPosition, Switch, WaitForPosition, WaitSeconds
 from web.documenting import answer, problems

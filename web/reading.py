@@ -20,8 +20,8 @@ from graphql_api.limits import QueryLimits
 from graphql_api.ranges import check_range
 from graphql_api.reading import Threads
 from graphql_api.waiting import Waiting
-from projections.filters import EventPage, PageRequest
-from projections.search import complete_up_to
+from queries.filters import EventPage, PageRequest
+from queries.event_pages import complete_up_to
 from web.access import Access
 from web.asking import DEFAULT_PAGE, FreshnessQuery, Switch, found, link_header
 from web.documenting import EVENT_EXAMPLE, answer, problems

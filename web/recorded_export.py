@@ -9,9 +9,9 @@ from typing import Any
 
 from domain.read_audit.events import Stage
 from domain.read_audit.query_log import Read
-from projections.export import ExportRequest, Opened
-from projections.export_told import asked_of_export, telling
-from projections.scoped_export import Opening
+from queries.export.batches import ExportRequest, Opened
+from queries.export.disclosed_patients import asked_of_export, telling
+from queries.scoped.export import Opening
 from web.looking import Looking
 
 _OPERATION = "export"

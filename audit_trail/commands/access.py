@@ -41,7 +41,7 @@ def decide(
     from domain.access.staff_disclosure import Decision, decision_event
     from domain.validation import check, encode_event
     from ingest.publisher import Message, Publisher
-    from projections.filters import check_identifier
+    from queries.filters import check_identifier
 
     if not reason.strip() or not patient.strip():
         missing = "--reason" if patient.strip() else "--patient"

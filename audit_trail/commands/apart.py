@@ -19,7 +19,7 @@ import typer
 
 from audit_trail import last_resort
 from domain.errors import AuditTrailError, ConfigurationError, UnavailableError
-from projections.parentage import end_with_parent
+from projections.rebuild.parent_process import end_with_parent
 
 KILL_SECONDS = 25.0
 """After a signal, and more than the process itself takes to end without waiting for its batch."""

@@ -21,8 +21,8 @@ from domain.errors import ConfigurationError, Reason, RejectedError
 
 if TYPE_CHECKING:
     from event_store.evidence.kit import Selection
-    from projections.filters import EventFilter
-    from projections.read_models import ReadModels
+    from queries.filters import EventFilter
+    from queries.read_models import ReadModels
 
 
 def evidence(
@@ -50,7 +50,7 @@ def evidence(
     from audit_trail.trust import trusted_keys
     from event_store.evidence.kit import write_kit
     from event_store.evidence.storage import require_free
-    from projections.read_models import ReadModels
+    from queries.read_models import ReadModels
 
     subjects = {"patient": patient, "user": user, "device": device}
     asked: dict[str, str | list[str]] = {name: text for name, text in subjects.items() if text is not None}
@@ -119,7 +119,7 @@ def _by_filter(
     patients: dict[str, None],
 ) -> Selection:
     from event_store.evidence.kit import Selection
-    from projections.filters import EventFilter
+    from queries.filters import EventFilter
 
     filter = EventFilter(
         **{name: value for name, value in asked.items() if isinstance(value, str)},  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ def _positions(
 
     Puts into `patients` whom these events tell of.
     """
-    from projections.filters import MAX_PAGE, PageRequest
+    from queries.filters import MAX_PAGE, PageRequest
 
     found = array("q")
     page = models.events(filter, PageRequest(last=MAX_PAGE))

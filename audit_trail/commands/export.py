@@ -17,7 +17,7 @@ from domain.errors import ConfigurationError, Reason, RejectedError, Unavailable
 
 if TYPE_CHECKING:
     from audit_trail.exporting import Opening, Outcome
-    from projections.export import ExportRequest
+    from queries.export.batches import ExportRequest
 
 app = typer.Typer()
 
@@ -95,9 +95,9 @@ def export(
     """
     from audit_trail.recorded_export import RecordedExports
     from audit_trail.recording import CommandRecord
-    from projections.export import ExportRequest, Exports, Format
-    from projections.export_told import asked_of_export
-    from projections.filters import EventFilter, any_of
+    from queries.export.batches import ExportRequest, Exports, Format
+    from queries.export.disclosed_patients import asked_of_export
+    from queries.filters import EventFilter, any_of
 
     request = ExportRequest(
         format=Format(format or _format_of(output)),
@@ -169,7 +169,7 @@ def _run(exports: Opening, request: ExportRequest, output: Path, *, resume: bool
 
 
 def _write_to_pipe(exports: Opening, request: ExportRequest) -> None:
-    from projections.export_stream import stream
+    from queries.export.stream import stream
 
     with exports.open(request) as opened:
         for chunk in stream(opened):
@@ -206,7 +206,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _option(field: str) -> str:
-    from projections.export_manifest import RENAMED
+    from queries.export.manifest import RENAMED
 
     return (
         f"--{RENAMED.get(field, field).replace('_', '-')}" if field and not field.startswith("--") else field

@@ -28,7 +28,7 @@ def new(
 ) -> None:
     """Write a projection of your own to begin with, NAME.py, and its test."""
     from event_store.files.folders import Folder
-    from projections.own_template import files_for
+    from projections.custom.template import files_for
 
     files = files_for(name, sql=sql)
     with Folder.open(folder) if folder.exists() else Folder.make(folder, _FOLDER) as opened:
@@ -53,7 +53,7 @@ def run(
 ) -> None:
     """Keep a projection of your own up to date, until SIGTERM. A second process is a standby."""
     from projections.metrics import RunnerMetrics
-    from projections.own_changes import check_source
+    from projections.custom.changes import check_source
     from projections.runner import Runner
 
     if not is_file(file):
@@ -84,8 +84,8 @@ def remove(
 ) -> None:
     """Remove a projection of your own: all builds, its registry and its role. The decision is recorded in the trail."""
     from ingest.publisher import Message, Publisher
-    from projections.own_file import load_own
-    from projections.own_removing import remove as run
+    from projections.custom.source_file import load_own
+    from projections.custom.removal import remove as run
     from projections.registry import built_in
 
     # A broken file has no name to say, and its projection can still be removed by name.

@@ -74,7 +74,7 @@ def state_of(build: Build) -> str:
 @app.command()
 def status(names: Names = None) -> None:
     """Say of each projection what it does, whether this program's code fits its tables, and what to do if not."""
-    from projections.status import describe
+    from projections.builds.status import describe
 
     settings = load()
     files = {each: own_projection(settings, each) for each in names or () if is_file(each)}
@@ -91,7 +91,7 @@ def status(names: Names = None) -> None:
 @app.command()
 def pause(name: Name) -> None:
     """Feed a projection no more. Queries go on and answer as of its checkpoint."""
-    from projections.operations import pause as run
+    from projections.builds.operations import pause as run
 
     with writing(name) as (_, database):
         run(database, called(name))
@@ -101,7 +101,7 @@ def pause(name: Name) -> None:
 @app.command()
 def resume(name: Name) -> None:
     """Feed a paused projection again."""
-    from projections.operations import resume as run
+    from projections.builds.operations import resume as run
 
     with writing(name) as (_, database):
         run(database, called(name))
@@ -116,7 +116,7 @@ def reset(
     ] = False,
 ) -> None:
     """Begin a projection anew with empty tables, which the runner fills. `rebuild` does the same unseen."""
-    from projections.operations import reset as run
+    from projections.builds.operations import reset as run
 
     projector = named(name)
     if not yes:
@@ -134,7 +134,7 @@ def reset(
 @app.command()
 def retry(name: Name) -> None:
     """Try the event that stops a projection again now, and not only after the pause."""
-    from projections.operations import retry as run
+    from projections.builds.operations import retry as run
 
     with writing(name) as (_, database):
         count = run(database, called(name))
@@ -150,7 +150,7 @@ def skip(
 ) -> None:
     """Leave out the one event that stops a projection, for good; the decision is recorded in the trail."""
     from ingest.publisher import Message, Publisher
-    from projections.operations import skip as run
+    from projections.builds.operations import skip as run
 
     with (
         writing(name) as (settings, database),

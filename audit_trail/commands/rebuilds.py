@@ -27,7 +27,7 @@ from domain.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from event_store.database import Database
-    from projections.rebuild_parts import Parts
+    from projections.rebuild.plan import Parts
 
 
 Chosen = Annotated[
@@ -44,7 +44,7 @@ def rebuild(
     jobs: Annotated[int, typer.Option(min=0, help="Processes that load; 0 is one for each processor.")] = 0,
 ) -> None:
     """Make projections again from the log, unseen by queries, and switch. Interrupted, it goes on when run again."""
-    from projections.rebuild import rebuild as run
+    from projections.rebuild.coordinator import rebuild as run
 
     chosen = [each.name for each in projectors()] if every else names or []
     if every and names:
@@ -88,7 +88,7 @@ def switch(
     ] = False,
 ) -> None:
     """Serve another finished build; it is brought up to date first."""
-    from projections.switching import switch as run
+    from projections.builds.switching import switch as run
 
     known = {each.name: each for each in [named(name)] if is_file(name)} or {
         each.name: each for each in projectors()
@@ -110,7 +110,7 @@ def drop(
     ] = 60.0,
 ) -> None:
     """Drop builds that are not live, when no query can read them any more."""
-    from projections.switching import drop as run
+    from projections.builds.switching import drop as run
 
     with writing(name) as (_, database):
         dropped = run(database, called(name), number=build, wait_seconds=wait)
@@ -125,7 +125,7 @@ def verify(
     jobs: Annotated[int, typer.Option(min=0, help="Processes that load; 0 is one for each processor.")] = 0,
 ) -> None:
     """Compute a projection again from the log beside the live one, and compare them table by table."""
-    from projections.verifying import verify as run
+    from projections.rebuild.verification import verify as run
 
     with working(jobs, name) as parts:
         found = run(parts, called(name))
@@ -146,7 +146,7 @@ def verify(
 def working(jobs: int, name: str) -> Iterator[Parts]:
     """What a rebuild of `name` works with, from the settings."""
     from ingest.publisher import Message, Publisher
-    from projections.rebuild_parts import Parts
+    from projections.rebuild.plan import Parts
 
     with writing(name) as (settings, database), progress_for_stderr() as progress:
         own = own_projection(settings, name) if is_file(name) else None

@@ -19,9 +19,9 @@ import pytest
 from audit_trail.commands.export import export
 from audit_trail.exporting import export_to_file
 from domain.errors import ConfigurationError
-from projections.export import ExportRequest, Exports, Format
-from projections.export_manifest import RENAMED
-from projections.filters import GROUPS, EventFilter
+from queries.export.batches import ExportRequest, Exports, Format
+from queries.export.manifest import RENAMED
+from queries.filters import GROUPS, EventFilter
 from tests.audit_trail.programs import PROGRAM, environment, run
 from tests.projections.building import Trail, an_event
 
@@ -252,8 +252,8 @@ def test_what_was_written_after_the_last_state_is_written_again(
     trail: Trail, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit_trail.exporting.KEEP_SECONDS", 0)
-    monkeypatch.setattr("projections.export.BATCH_POSITIONS", 100)
-    monkeypatch.setattr("projections.export_parquet.GROUP_ROWS", 300)
+    monkeypatch.setattr("queries.export.batches.BATCH_POSITIONS", 100)
+    monkeypatch.setattr("queries.export.parquet.GROUP_ROWS", 300)
     filled(trail, 2000, 100)
     file = tmp_path / f"events.{format}"
     request = ExportRequest(format=Format(format))

@@ -16,7 +16,7 @@ from domain.errors import ConfigurationError
 from event_store.files.folders import read_input
 from event_store.publication.folder import HeadFolder
 from graphql_api.trusted import load
-from projections.own_file import _read
+from projections.custom.source_file import _read
 from tests.audit_trail.programs import PROGRAM, environment, run
 from web.authentication.api_tokens import read_tokens
 from web.authentication.key_sets import FileKeys

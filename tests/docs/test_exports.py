@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from audit_trail.exporting import export_to_file
-from projections.export import ExportRequest, Exports, Format
-from projections.export_columns import EVENT_COLUMNS
+from queries.export.batches import ExportRequest, Exports, Format
+from queries.export.columns import EVENT_COLUMNS
 from tests.docs.pages import ROOT
 from tests.projections.building import START, Trail, an_event
 

@@ -19,8 +19,8 @@ from graphql_api.executing import CompilingExecutor
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.schema import AuditTrailSchema, make_schema
-from projections.filters import EventFilter, EventPage, PageRequest
-from projections.read_models import ReadModels
+from queries.filters import EventFilter, EventPage, PageRequest
+from queries.read_models import ReadModels
 from tests.graphql_api.asking import Query
 
 P = ParamSpec("P")

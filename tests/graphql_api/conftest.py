@@ -16,7 +16,7 @@ from graphql_api.context import Context, Readable
 from graphql_api.limits import QueryLimits
 from graphql_api.reading import Threads
 from graphql_api.schema import make_schema
-from projections.read_models import ReadModels
+from queries.read_models import ReadModels
 from tests.graphql_api.comparing import Both, Directly
 
 DEFAULTS = QueryLimits()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from graphql_api.limits import QueryLimits
-from projections.read_models import ReadModels
+from queries.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
 
 PAGE = """query ($first: Int = 7, $last: Int) {

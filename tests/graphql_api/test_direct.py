@@ -18,8 +18,8 @@ from graphql_api.context import Context
 from graphql_api.executing import CompilingExecutor
 from graphql_api.reading import Threads
 from graphql_api.schema import AuditTrailSchema
-from projections.filters import EventFilter, EventPage, PageRequest
-from projections.read_models import ReadModels
+from queries.filters import EventFilter, EventPage, PageRequest
+from queries.read_models import ReadModels
 from tests.graphql_api.asking import Query
 from tests.graphql_api.comparing import (
     LIMITS,

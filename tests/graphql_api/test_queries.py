@@ -16,8 +16,8 @@ from event_store.database import READER, Database
 from graphql_api.cursors import encode_cursor, encode_id
 from graphql_api.encoding import encode
 from graphql_api.limits import QueryLimits
-from projections.filters import EventFilter
-from projections.read_models import ReadModels
+from queries.filters import EventFilter
+from queries.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
 from tests.graphql_api.trail import event, read, record
 

@@ -10,9 +10,9 @@ import pytest
 from domain.errors import RejectedError
 from graphql_api.limits import QueryLimits
 from graphql_api.ranges import check_counted, check_range
-from projections.counts import CountBy
-from projections.filters import EventFilter
-from projections.read_models import ReadModels
+from queries.counts import CountBy
+from queries.filters import EventFilter
+from queries.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)

@@ -13,7 +13,7 @@ from graphql_api.cursors import decode_cursor, decode_id, encode_cursor, encode_
 from graphql_api.errors import Code, QueryError
 from graphql_api.event_type import Event
 from graphql_api.schema import sdl
-from projections.filters import EventFilter
+from queries.filters import EventFilter
 
 SNAPSHOT = Path(graphql_api.__file__).with_name("schema.graphql")
 

@@ -15,7 +15,7 @@ from event_store.notification import Announcer
 from event_store.append import NewEvent, append
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from projections.projector import Projector
-from projections.read_models import ReadModels
+from queries.read_models import ReadModels
 from projections.registry import built_in
 from projections.runner import Runner
 from tests.signing import signer

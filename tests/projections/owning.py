@@ -9,10 +9,10 @@ from pathlib import Path
 import psycopg2
 
 from event_store.database import Database
-from projections.own_access import begin_own, bind_own, open_own, source_of
-from projections.own_file import OwnProjector, load_own
-from projections.rebuild import rebuild
-from projections.rebuild_parts import Outcome, Parts
+from projections.custom.access import begin_own, bind_own, open_own, source_of
+from projections.custom.source_file import OwnProjector, load_own
+from projections.rebuild.coordinator import rebuild
+from projections.rebuild.plan import Outcome, Parts
 from projections.runner import Runner
 from tests.projections.building import Trail
 

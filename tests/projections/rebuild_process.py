@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from event_store.database import PROJECTOR, Database
-from projections.rebuild import rebuild
-from projections.rebuild_parts import Parts
+from projections.rebuild.coordinator import rebuild
+from projections.rebuild.plan import Parts
 from projections.registry import built_in
 
 

@@ -11,8 +11,8 @@ import msgspec
 from domain.event import AuditEvent
 from event_store.database import PROJECTOR, Database
 from projections.projector import Projector
-from projections.rebuild import rebuild
-from projections.rebuild_parts import Outcome, Parts
+from projections.rebuild.coordinator import rebuild
+from projections.rebuild.plan import Outcome, Parts
 from projections.registry import Build, built_in, list_builds
 from tests.projections.building import Trail
 

@@ -18,11 +18,11 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.event import RecordedEvent
 from event_store.migrations import migrate
 from event_store.event_reader import read_events
-from projections.counts import CountBy, count_events
-from projections.filters import EventFilter, PageRequest
-from projections.matching import matches
+from queries.counts import CountBy, count_events
+from queries.filters import EventFilter, PageRequest
+from queries.filter_match import matches
 from projections.registry import open_snapshot
-from projections.search import find_events
+from queries.event_pages import find_events
 from tests.projections.building import START, Trail, an_event
 
 EVENTS = 400

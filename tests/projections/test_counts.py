@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from domain.errors import RejectedError
-from projections.counts import CountBy
-from projections.filters import EventFilter
+from queries.counts import CountBy
+from queries.filters import EventFilter
 from tests.projections.building import START, Trail, an_event
 
 MINUTES = [0, 10, 61, 62, 63, 1500, 5]

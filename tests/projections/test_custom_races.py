@@ -13,10 +13,10 @@ import pytest
 
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.database import OWN
-from projections.own_access import begin_own, open_own
-from projections.own_errors import CodeError
-from projections.own_file import load_own
-from projections.own_removing import remove
+from projections.custom.access import begin_own, open_own
+from projections.errors import CodeError
+from projections.custom.source_file import load_own
+from projections.custom.removal import remove
 from projections.registry import register
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, execute, project, write

@@ -13,9 +13,9 @@ from psycopg2 import sql
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
-from projections.own_access import begin_own, bind_own, open_own
-from projections.own_file import load_own
-from projections.own_tables import describe
+from projections.custom.access import begin_own, bind_own, open_own
+from projections.custom.source_file import load_own
+from projections.custom_tables import describe
 from projections.runner import Runner
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, write

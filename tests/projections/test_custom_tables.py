@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import psycopg2
 
-from projections.own_file import load_own
+from projections.custom.source_file import load_own
 from projections.tables import create_indexes, create_table
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import project, rebuild_own

@@ -20,11 +20,11 @@ import pytest
 from domain.errors import ConfigurationError, RejectedError
 from domain.event import RecordedEvent
 from event_store.database import READER, Database
-from projections.export import ExportRequest, Exports, Format, Snapshot
-from projections.export_columns import EVENT_COLUMNS
-from projections.export_stream import stream
-from projections.export_text import GUARDED
-from projections.filters import EventFilter, PageRequest
+from queries.export.batches import ExportRequest, Exports, Format, Snapshot
+from queries.export.columns import EVENT_COLUMNS
+from queries.export.stream import stream
+from queries.export.text import GUARDED
+from queries.filters import EventFilter, PageRequest
 from projections.registry import built_in
 from tests.projections.building import START, Trail, an_event
 
@@ -142,8 +142,8 @@ def test_every_filter_gives_the_events_of_the_api_oldest_first(clinic: Trail, ex
 def test_more_events_than_one_look_takes_come_once_and_in_order(
     clinic: Trail, exports: Exports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("projections.export.BATCH_POSITIONS", 7)
-    monkeypatch.setattr("projections.export.BATCH_BYTES", 1500)
+    monkeypatch.setattr("queries.export.batches.BATCH_POSITIONS", 7)
+    monkeypatch.setattr("queries.export.batches.BATCH_BYTES", 1500)
     for filter in FILTERS:
         page = clinic.read.events(EventFilter(**filter), PageRequest(first=1000))
         assert [event.position for event in events_of(exports, **filter)] == [

@@ -23,8 +23,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from audit_trail.exporting import export_to_file
 from event_store.database import READER, Database
-from projections.export import ExportRequest, Exports, Format
-from projections.export_stream import stream
+from queries.export.batches import ExportRequest, Exports, Format
+from queries.export.stream import stream
 
 url, format, way = sys.argv[1:]
 request = ExportRequest(format=Format(format), table="activity_resource")

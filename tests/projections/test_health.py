@@ -7,8 +7,8 @@ import structlog
 
 from projections import health
 from projections.health import RunnerHealth
-from projections.operations import pause, resume
-from projections.patient import PatientProjector
+from projections.builds.operations import pause, resume
+from projections.models.patient import PatientProjector
 from projections.registry import register
 from projections.runner import Runner
 from tests.projections.building import Trail, an_event

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from projections import history
-from projections.history import HistoryPlace
+from queries import history
+from queries.history import HistoryPlace
 from tests.projections.building import Trail, an_event
 
 RECORD = {"type": "Patient", "id": "17"}

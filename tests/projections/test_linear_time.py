@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from domain.errors import RejectedError
-from projections.own_sql_words import read_words
-from projections.table_values import column_value
+from projections.custom.batch_sql_words import read_words
+from queries.live_tables.values import column_value
 from projections.tables import Kind
 from tests.scaling import Hostile, assert_linear
 

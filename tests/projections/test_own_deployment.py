@@ -12,13 +12,13 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from event_store.database import PROJECTOR, Database
 from event_store.migrations import migrate
-from projections.operations import pause, reset, resume
-from projections.own_access import begin_own, bind_own, open_own
-from projections.own_errors import CodeError
-from projections.own_file import load_own
-from projections.own_removing import remove
+from projections.builds.operations import pause, reset, resume
+from projections.custom.access import begin_own, bind_own, open_own
+from projections.errors import CodeError
+from projections.custom.source_file import load_own
+from projections.custom.removal import remove
 from projections.runner import Runner
-from projections.switching import drop
+from projections.builds.switching import drop
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, SQL, write
 

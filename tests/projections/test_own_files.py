@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from domain.errors import ConfigurationError
-from projections.own_errors import CodeError
-from projections.own_file import load_own
-from projections.own_template import files_for
+from projections.errors import CodeError
+from projections.custom.source_file import load_own
+from projections.custom.template import files_for
 from projections.testing import an_event, at, given, load
-from projections.user import UserProjector
+from projections.models.user import UserProjector
 from tests.projections.owning import HEAD, PYTHON, SQL, write
 
 TABLES = HEAD[HEAD.index('    Table("{name}"') :]

@@ -14,9 +14,9 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from event_store.database import Database
 from event_store.migrations import migrate
-from projections.own_access import begin_own, bind_own
-from projections.own_errors import CodeError
-from projections.own_file import OwnProjector, load_own
+from projections.custom.access import begin_own, bind_own
+from projections.errors import CodeError
+from projections.custom.source_file import OwnProjector, load_own
 from projections.registry import register
 from tests.conftest import copied_database
 from tests.projections.building import Trail, an_event

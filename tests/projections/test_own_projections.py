@@ -12,15 +12,15 @@ import pytest
 from domain.errors import ConfigurationError, FencedError
 from event_store.database import Connection, Database
 from event_store.event_reader import read_events
-from projections.holding import holding
-from projections.operations import reset, skip
-from projections.own_access import begin_own
-from projections.own_errors import CodeError
-from projections.own_file import load_own
+from projections.builds.advisory_lock import holding
+from projections.builds.operations import reset, skip
+from projections.custom.access import begin_own
+from projections.errors import CodeError
+from projections.custom.source_file import load_own
 from projections.registry import list_builds, register
 from projections.runner import Runner
-from projections.status import describe
-from projections.track import Track
+from projections.builds.status import describe
+from projections.projector_state import Track
 from tests.projections.building import START, Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, SQL, bound, own_database, project, rebuild_own, write
 from tests.projections.test_runner import eventually

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from domain.errors import RejectedError
-from projections.activity import ActivityProjector
-from projections.filters import EventFilter, EventPage, PageRequest
+from projections.models.activity import ActivityProjector
+from queries.filters import EventFilter, EventPage, PageRequest
 from tests.projections.building import START, Trail, an_event
 
 P1, P2 = {"id": "p1"}, {"id": "p2"}

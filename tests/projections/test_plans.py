@@ -14,18 +14,18 @@ import pytest
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
-from projections.activity import find_resource
-from projections.counts import CountBy, count_events
-from projections.device import find_device
-from projections.filters import MAX_POSITION, EventFilter, PageRequest, within
-from projections.history import find_changes
-from projections.one_call import can_be_one_call
-from projections.page_sql import build, compose
-from projections.patient import find_patient
-from projections.planning import MAX_WAYS, Lead, ways
+from projections.models.activity import find_resource
+from queries.counts import CountBy, count_events
+from projections.models.device import find_device
+from queries.filters import MAX_POSITION, EventFilter, PageRequest, within
+from queries.history import find_changes
+from queries.page_call import can_be_one_call
+from queries.page_sql import build, compose
+from projections.models.patient import find_patient
+from queries.access_paths import MAX_WAYS, Lead, ways
 from projections.registry import built_in, open_snapshot
-from projections.search import find_events
-from projections.user import find_user
+from queries.event_pages import find_events
+from projections.models.user import find_user
 from tests.projections.building import START, Trail, an_event
 
 EVENTS = 8000

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from domain.errors import ConfigurationError, FencedError, UnavailableError
 from domain.event import AuditEvent
-from projections.holding import holding
-from projections.user import UserProjector
+from projections.builds.advisory_lock import holding
+from projections.models.user import UserProjector
 from tests.projections.building import Trail, an_event
 from tests.projections.rebuilding import ALL, assert_same, builds, rebuild_now
 

@@ -21,16 +21,16 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, FencedError, UnavailableError
 from domain.event import RecordedEvent
 from event_store.migrations import migrate
-from projections.operations import pause, skip
+from projections.builds.operations import pause, skip
 from projections.projector import Projector
-from projections.rebuild import rebuild
-from projections.rebuild_load import new_build
-from projections.rebuild_worker import Answer, Loader, Task
+from projections.rebuild.coordinator import rebuild
+from projections.rebuild.load import new_build
+from projections.rebuild.worker import Answer, Loader, Task
 from projections.registry import built_in
-from projections.switching import drop, switch
+from projections.builds.switching import drop, switch
 from projections.tables import Row
-from projections.user import UserProjector
-from projections.verifying import verify
+from projections.models.user import UserProjector
+from projections.rebuild.verification import verify
 from tests.conftest import FAST
 from tests.projections import rebuild_process
 from tests.projections.building import Trail, an_event

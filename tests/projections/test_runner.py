@@ -16,7 +16,7 @@ from domain.errors import FencedError
 from domain.event import RecordedEvent
 from event_store.database import PROJECTOR, Database
 from projections.metrics import RunnerMetrics
-from projections.patient import PatientProjector
+from projections.models.patient import PatientProjector
 from projections.projector import Projector, schema_name
 from projections.registry import built_in, register
 from projections.runner import Runner

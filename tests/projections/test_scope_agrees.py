@@ -16,9 +16,9 @@ from domain.catalogue import CATALOGUE
 from domain.errors import AccessDeniedError
 from domain.event import Actor, ActorKind, AuditEvent, Device, Patient, RecordedEvent, Source
 from domain.validation import encode_event
-from projections.filters import EventFilter
-from projections.matching import matches
-from projections.scoped_questions import scope_filter
+from queries.filters import EventFilter
+from queries.filter_match import matches
+from queries.scoped.query_description import scope_filter
 
 _NAMES = st.sampled_from(["a", "b", "c"])
 _SOME = st.lists(_NAMES, max_size=2, unique=True).map(tuple)

@@ -14,14 +14,14 @@ from domain.access.scope import Scope
 from domain.access.staff_disclosure import Decision, decision_event
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent, Source
-from projections.counts import CountBy
-from projections.export import ExportRequest, Exports, Format
-from projections.export_stream import stream
-from projections.filters import EventFilter, PageRequest
-from projections.scoped import ScopedModels
-from projections.scoped_export import ScopedExports
-from projections.staff_disclosures import StaffDisclosures
-from projections.table_pages import RowRequest
+from queries.counts import CountBy
+from queries.export.batches import ExportRequest, Exports, Format
+from queries.export.stream import stream
+from queries.filters import EventFilter, PageRequest
+from queries.scoped.read_models import ScopedModels
+from queries.scoped.export import ScopedExports
+from queries.staff_disclosures import StaffDisclosures
+from queries.live_tables.pages import RowRequest
 from tests.domain.access.knowing import somebody
 from tests.projections.building import START, Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, project, write

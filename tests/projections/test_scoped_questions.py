@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from domain.access.grants import Part
-from projections.counts import CountBy
-from projections.filters import GROUPS, EventFilter
-from projections.scoped_questions import NAMES, parts_of
+from queries.counts import CountBy
+from queries.filters import GROUPS, EventFilter
+from queries.scoped.query_description import NAMES, parts_of
 
 NOTHING_HIDDEN: frozenset[Part] = frozenset()
 STAFF, CLIENT, OTHERS = Part.STAFF_IDS, Part.CLIENT, Part.OTHER_PATIENTS

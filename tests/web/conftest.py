@@ -17,8 +17,8 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from projections.export import Exports
-from projections.read_models import ReadModels
+from queries.export.batches import Exports
+from queries.read_models import ReadModels
 from tests.tokens import ADMIN, authentication
 from web.app import create_app
 from web.listening import listen

@@ -15,8 +15,8 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from projections.export import Exports
-from projections.read_models import ReadModels
+from queries.export.batches import Exports
+from queries.read_models import ReadModels
 from projections.wakeup import WakeUp
 from tests.tokens import authentication, bearer
 from tests.web.test_recording import messages_of

@@ -14,8 +14,8 @@ from event_store.log_reader import LogReader
 from graphql_api.limits import QueryLimits
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
-from projections.export import Exports
-from projections.read_models import ReadModels
+from queries.export.batches import Exports
+from queries.read_models import ReadModels
 from tests.tokens import authentication
 from tests.web.conftest import Serve, serving
 from tests.web.test_publishing import native

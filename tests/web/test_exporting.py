@@ -21,8 +21,8 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from projections.export import Exports
-from projections.read_models import ReadModels
+from queries.export.batches import Exports
+from queries.read_models import ReadModels
 from tests.graphql_api.trail import read, record
 from tests.projections.building import Trail
 from tests.tokens import ADMIN, authentication

@@ -28,7 +28,7 @@ from event_store.tlog.tree_heads import TreeHead, open_head
 from graphql_api.limits import QueryLimits
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from projections.read_models import ReadModels
+from queries.read_models import ReadModels
 from tests.event_store.verify.tampering import Log
 from tests.graphql_api.trail import hospital, read, record
 from tests.signing import KEY

@@ -18,8 +18,8 @@ import pytest
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.database import Database
-from projections.filters import EventFilter
-from projections.read_models import ReadModels
+from queries.filters import EventFilter
+from queries.read_models import ReadModels
 from tests.web.conftest import NO_DATABASE, Serve
 from web.listening import listen
 

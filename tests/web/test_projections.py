@@ -18,8 +18,8 @@ from event_store.log_reader import LogReader
 from event_store.migrations import migrate
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from projections.export_tables import describe
-from projections.read_models import ReadModels
+from queries.export.tables import describe
+from queries.read_models import ReadModels
 from tests.conftest import copied_database
 from tests.projections.owning import own_database
 from tests.tokens import authentication

@@ -18,8 +18,8 @@ from event_store.migrations import migrate
 from graphql_api.cursors import encode_id
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from projections.export import Exports
-from projections.read_models import ReadModels
+from queries.export.batches import Exports
+from queries.read_models import ReadModels
 from tests.conftest import copied_database
 from tests.graphql_api.trail import record
 from tests.tokens import authentication

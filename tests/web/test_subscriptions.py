@@ -21,7 +21,7 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from projections.read_models import ReadModels
+from queries.read_models import ReadModels
 from projections.wakeup import WakeUp
 from tests.graphql_api.trail import read, record
 from tests.tokens import ADMIN, authentication

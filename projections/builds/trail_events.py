@@ -1,0 +1,109 @@
+"""What the trail itself records of its projections: the events, ready to be published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from uuid import UUID, uuid4, uuid5
+
+from msgspec import Struct
+
+from domain.event import Actor, ActorKind, AuditEvent, Resource, Source
+from domain.validation import decode_event, encode_event
+from projections.builds.digests import TableDigest
+from projections.registry import Build
+
+_NAMESPACE = UUID("6f2a3c1e-7d5b-5c0e-9a44-3f1d0b8e7c21")
+_SERVICE = "audit-trail"
+
+
+class Skip(Struct, frozen=True):
+    """The decision that a projection leaves one event out. `applied` once the trail has it."""
+
+    name: str
+    position: int
+    event_id: UUID
+    failure: str
+    reason: str
+    decided_by: str
+    decided_at: datetime
+    applied: bool
+
+
+def skipped_event(skip: Skip) -> bytes:
+    """`projection.event_skipped`. The same decision gives the same bytes, so that sending it again doubles nothing."""
+    decided = skip.decided_at.isoformat()
+    event = AuditEvent(
+        event_id=uuid5(_NAMESPACE, f"skip/{skip.name}/{skip.position}/{decided}"),
+        type="projection.event_skipped",
+        occurred_at=skip.decided_at,
+        source=Source(service=_SERVICE),
+        actor=Actor(kind=ActorKind.USER, id=skip.decided_by),
+        resources=(
+            Resource(type="Projection", id=skip.name),
+            Resource(type="AuditEvent", id=str(skip.event_id)),
+        ),
+        reason=skip.reason,
+        attributes={
+            "projection": skip.name,
+            "position": skip.position,
+            "skipped_event_id": str(skip.event_id),
+            "failure": skip.failure,
+        },
+    )
+    return _checked(event)
+
+
+def rebuilt_event(
+    build: Build, position: int, root: bytes, tables: Mapping[str, TableDigest], made_at: datetime
+) -> bytes:
+    """`projection.rebuilt`: what was made, of which log, and what it holds up to `position`.
+
+    `root` is the log's root hash at the size `position` + 1. The event id is the build's: sending it again doubles
+    nothing.
+    """
+    event = AuditEvent(
+        event_id=uuid5(_NAMESPACE, f"rebuilt/{build.name}/{build.build}/{build.created_at.isoformat()}"),
+        type="projection.rebuilt",
+        occurred_at=made_at,
+        source=Source(service=_SERVICE),
+        actor=Actor(kind=ActorKind.SERVICE, id=_SERVICE),
+        resources=(Resource(type="Projection", id=build.name, version=str(build.version)),),
+        attributes={
+            "projection": build.name,
+            "version": build.version,
+            "build": build.build,
+            "definition_sha256": build.definition,
+            "code_sha256": build.code_digest,
+            "position": position,
+            "log_size": position + 1,
+            "log_root": root.hex(),
+            "tables": {
+                name: {"rows": digest.rows, "sha256": digest.sha256}
+                for name, digest in sorted(tables.items())
+            },
+        },
+    )
+    return _checked(event)
+
+
+def removed_event(name: str, *, by: str, reason: str) -> bytes:
+    """`projection.removed`: the decision that an analyst's own projection ends, with its tables."""
+    event = AuditEvent(
+        event_id=uuid4(),
+        type="projection.removed",
+        occurred_at=datetime.now(UTC),
+        source=Source(service=_SERVICE),
+        actor=Actor(kind=ActorKind.USER, id=by),
+        resources=(Resource(type="Projection", id=name),),
+        reason=reason,
+        attributes={"projection": name},
+    )
+    return _checked(event)
+
+
+def _checked(event: AuditEvent) -> bytes:
+    """The event's JSON; what an operator typed is held to the same bounds as everybody's events."""
+    encoded = encode_event(event)
+    decode_event(encoded)
+    return encoded

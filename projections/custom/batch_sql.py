@@ -1,0 +1,200 @@
+"""Set-based SQL on a batch: an analyst's SELECT over the relation `batch`, run where it can do nothing but that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import psycopg2
+from msgspec import Struct
+from psycopg2 import errors, sql
+
+from domain.errors import UnavailableError
+from domain.event import RecordedEvent
+from domain.validation import encode_event
+from event_store.database import Connection, Database, lost
+from projections.binary_rows import utc
+from projections.errors import LimitError, RowError
+from projections.custom.rows import WORDS
+from projections.custom.batch_sql_words import read_words
+from projections.tables import Kind, Table
+
+BATCH_COLUMNS = {
+    "position": "bigint",
+    "recorded_at": "timestamptz",
+    "occurred_at": "timestamptz",
+    "event_id": "uuid",
+    "type": "text",
+    "action": "text",
+    "outcome": "text",
+    "service": "text",
+    "actor_id": "text",
+    "actor_kind": "text",
+    "actor_name": "text",
+    "session": "text",
+    "device_id": "text",
+    "patient_ids": "text[]",
+    "purposes": "text[]",
+    "correlation_id": "text",
+    "emergency": "boolean",
+    "event": "jsonb",
+}
+"""What `batch` has, and of which type. `event` is the whole event, as GET /v1/events shows it."""
+
+TIMEOUT_MS = 30_000
+"""How long one SELECT may take on one batch, however small the batch is."""
+MAX_ROWS = 1_000_000
+"""Rows of one batch and table; a batch has some thousand events."""
+_DISK = "53400"
+"""configuration_limit_exceeded: the temp_file_limit of migration 0006. Operational to the driver; no retry helps."""
+
+_SELECTED = ", ".join(
+    f'"{name}" COLLATE "C" AS "{name}"' if type == "text" else f'"{name}"'
+    for name, type in BATCH_COLUMNS.items()
+)
+_DEFINED = ", ".join(f'"{name}" {type}' for name, type in BATCH_COLUMNS.items())
+_BATCH = f"WITH batch AS MATERIALIZED (SELECT {_SELECTED} FROM jsonb_to_recordset($1) AS each ({_DEFINED})) "
+_TELLING = (
+    errors.SyntaxError,
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+    errors.InvalidSchemaName,
+    errors.AmbiguousColumn,
+    errors.AmbiguousFunction,
+    errors.DuplicateAlias,
+    errors.GroupingError,
+    errors.WindowingError,
+    errors.DatatypeMismatch,
+    errors.CannotCoerce,
+    errors.IndeterminateDatatype,
+    errors.CollationMismatch,
+    errors.InsufficientPrivilege,
+    errors.FeatureNotSupported,
+    errors.InvalidCursorDefinition,
+    errors.CardinalityViolation,
+)
+"""The server's words for these name parts of the statement, and never a value of an event."""
+
+
+class OwnQuery(Struct, frozen=True):
+    """One table's SELECT, and the line of the file on which its text begins."""
+
+    table: Table
+    text: str
+    line: int
+
+
+def run_query(database: Database, query: OwnQuery, events: Sequence[RecordedEvent]) -> list[tuple[Any, ...]]:
+    """The rows for these events, in the order of the table's columns.
+
+    Raises `RowError` when the SELECT fails, `LimitError` when it takes too long or too much disk, and
+    `UnavailableError` when the database is away.
+    """
+    columns = query.table.columns
+    wanted = sql.SQL(", ").join(
+        sql.SQL("answer.{}::text" if column.kind is Kind.JSON else "answer.{}").format(
+            sql.Identifier(column.name)
+        )
+        for column in columns
+    )
+    types = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(
+            sql.Identifier(column.name), sql.SQL("text" if column.kind is Kind.JSON else WORDS[column.kind])
+        )
+        for column in columns
+    )
+    with database.transaction(read_only=True) as connection:
+        head = sql.SQL("SELECT {} FROM ").format(wanted)
+        text = read_words(query.text).text
+        rows = ask(connection, query, head, text, " AS answer", types, encode_batch(events))
+    texts = [index for index, column in enumerate(columns) if column.kind is Kind.JSON]
+    return [_with_bytes(row, texts) for row in rows] if texts else rows
+
+
+def encode_batch(events: Sequence[RecordedEvent]) -> str:
+    """The events as JSON, of which the function makes the relation `batch`."""
+    return msgspec.json.encode([_batch_row(each) for each in events]).decode()
+
+
+def _batch_row(recorded: RecordedEvent) -> dict[str, Any]:
+    event = recorded.event
+    return {
+        "position": recorded.position,
+        "recorded_at": recorded.recorded_at,
+        "occurred_at": utc(event.occurred_at),
+        "event_id": event.event_id,
+        "type": event.type,
+        "action": event.action,
+        "outcome": event.outcome,
+        "service": event.source.service,
+        "actor_id": event.actor.id,
+        "actor_kind": event.actor.kind,
+        "actor_name": event.actor.name,
+        "session": event.session,
+        "device_id": event.device and event.device.id,
+        "patient_ids": [each.id for each in event.patients],
+        "purposes": event.purpose_of_use,
+        "correlation_id": event.correlation_id,
+        "emergency": event.emergency,
+        "event": msgspec.Raw(encode_event(event)),
+    }
+
+
+def _with_bytes(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
+    """JSON as its text, which the driver would else take apart and lose digits of numbers."""
+    values = list(row)
+    for place in places:
+        values[place] = None if values[place] is None else values[place].encode()
+    return tuple(values)
+
+
+def ask(
+    connection: Connection,
+    query: OwnQuery,
+    head: sql.Composable,
+    text: str,
+    tail: str,
+    types: sql.Composable,
+    events: str,
+) -> list[tuple[Any, ...]]:
+    """Run `head (text) tail` over the events, for columns of these types."""
+    with connection.cursor() as cursor:
+        before = f"{_BATCH}{head.as_string(cursor)}(\n"
+        # A line of its own for the end, since the text may end in a comment.
+        whole = f"{before}{text}\n){tail}"
+        statement = sql.SQL("SELECT * FROM audit_trail.batch_rows(%s, %s::jsonb, %s) AS found ({})").format(
+            types
+        )
+        try:
+            cursor.execute(statement, (whole, events, MAX_ROWS))
+        except errors.QueryCanceled as exc:
+            raise LimitError(
+                query.line, f"table {query.table.name}: the SELECT took longer than {TIMEOUT_MS / 1000:.0f} s"
+            ) from exc
+        except psycopg2.Error as exc:
+            if exc.pgcode == _DISK:
+                raise LimitError(
+                    query.line, f"table {query.table.name}: the SELECT took more disk than temp_file_limit"
+                ) from exc
+            limited = (exc.pgcode or "").startswith(
+                "54"
+            )  # too complex: operational to the driver, and no retry helps
+            if lost(exc) and not limited:
+                raise UnavailableError("the database is away") from exc
+            raise _failed(query, exc, len(before)) from exc
+        return cursor.fetchall()
+
+
+def _failed(query: OwnQuery, error: psycopg2.Error, before: int) -> RowError:
+    at = int(error.diag.internal_position or before + 1) - 1 - before
+    line = line_at(query, at) if 0 <= at <= len(query.text) else query.line
+    words = error.diag.message_primary if isinstance(error, _TELLING) else type(error).__name__
+    return RowError(line, f"table {query.table.name}: {words}")
+
+
+def line_at(query: OwnQuery, at: int) -> int:
+    """The line of the file on which a character of the text stands."""
+    return query.line + query.text.count("\n", 0, at)

@@ -1,0 +1,93 @@
+"""Whether an analyst's SELECT can be run, and gives what its table declares: told before the first event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg2 import sql
+
+from event_store.database import Connection, Database
+from projections.errors import RowError
+from projections.custom.rows import WORDS
+from projections.custom.batch_sql import OwnQuery, ask, encode_batch, line_at
+from projections.custom.batch_sql_words import clock, read_words
+
+_EVEN_OF_NONE = "(SELECT 1) AS one LEFT JOIN "
+"""At least one row, of NULLs: what a SELECT gives can be looked at without events."""
+
+
+def check_query(database: Database, query: OwnQuery) -> list[tuple[int, str]]:
+    """What is wrong with a query, as lines and messages, found by reading it and by running it on an empty batch."""
+    words = read_words(query.text)
+    found = [(line_at(query, each.at), each.message) for each in words.complaints]
+    if found:
+        return found
+    try:
+        with database.transaction(read_only=True) as connection:
+            return _impure(connection, query, words.calls) or _misfits(connection, query, words.text)
+    except RowError as exc:
+        return [(exc.line, str(exc))]
+
+
+def _impure(
+    connection: Connection, query: OwnQuery, calls: Sequence[tuple[int, str]]
+) -> list[tuple[int, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT proname FROM pg_catalog.pg_proc WHERE provolatile = 'v' AND proname = ANY(%s)",
+            ([name for _, name in calls],),
+        )
+        volatile = {row[0] for row in cursor.fetchall()}
+    return [
+        (
+            line_at(query, at),
+            f"{name} is not allowed: the same events have to give the same rows at every rebuild",
+        )
+        for at, name in calls
+        if name in volatile or clock(name)
+    ][:1]
+
+
+def _misfits(connection: Connection, query: OwnQuery, text: str) -> list[tuple[int, str]]:
+    """Columns that the SELECT has too many or too few, and those of another type than declared."""
+    table = query.table
+    found = _look(
+        connection,
+        query,
+        text,
+        f"SELECT to_jsonb(each) FROM (SELECT answer.* FROM {_EVEN_OF_NONE}",
+        ") AS each",
+    )
+    missing = [name for name in table.names if name not in found]
+    more = [name for name in found if name not in table.names]
+    if missing or more:
+        said = (
+            f"gives no column {missing[0]}"
+            if missing
+            else f"gives a column {more[0][:60]!r}, which is not declared"
+        )
+        return [(query.line, f"table {table.name}: the SELECT {said}; name its columns with AS")]
+    types = ", ".join(f"'{name}', pg_typeof(answer.\"{name}\")::text" for name in table.names)
+    found = _look(connection, query, text, f"SELECT jsonb_build_object({types}) FROM {_EVEN_OF_NONE}", "")
+    return [
+        (
+            query.line,
+            f"table {table.name}: column {name} is of type {found[name]}: cast it with ::{WORDS[kind]}",
+        )
+        for name, kind in ((column.name, column.kind) for column in table.columns)
+        if found[name] != WORDS[kind]
+    ]
+
+
+def _look(connection: Connection, query: OwnQuery, text: str, head: str, tail: str) -> dict[str, str]:
+    rows = ask(
+        connection,
+        query,
+        sql.SQL(head),
+        text,
+        f" AS answer ON true{tail}",
+        sql.SQL("value jsonb"),
+        encode_batch([]),
+    )
+    found: dict[str, str] = rows[0][0]
+    return found

@@ -1,0 +1,177 @@
+"""The activity index: one row an event, for filters by what is not a patient or a device.
+
+The user's and the service's timelines are this index too, by actor and by source: one fact, one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from domain.catalogue import CATALOGUE
+from domain.event import PERSONS, Action, AuditEvent, RecordedEvent
+from event_store.database import Connection
+from event_store.statements import load
+from queries.summaries.results import ResourceActivity
+from projections.binary_rows import utc
+from projections.hash_codes import OUTCOME_CODES, RESOURCE_MARK, SOURCE_MARK, TYPE_MARK, kind_marks
+from projections.merges import MAX, MIN, SUM
+from projections.tables import Column, Index, Kind, Row, Table
+
+DEFAULT_ACTIONS: dict[str, Action] = {name: entry.action for name, entry in CATALOGUE.items()}
+_ACTION_CODES = {name: action.value for name, action in DEFAULT_ACTIONS.items()}
+_OTHER_ACTION = Action.EXECUTE.value
+
+SPAN_BITS = 12
+"""4,096 positions make a span. The indexes end in the span, not in the position: PostgreSQL then keeps the many equal
+entries as one key with a list of rows, 10 bytes instead of 60 an event. A page sorts within one span, and stops there.
+"""
+
+ACTIVITY = Table(
+    "activity",
+    ("position",),
+    (
+        Column("position", Kind.BIGINT),
+        Column("occurred_at", Kind.TIMESTAMP),
+        Column("span", Kind.INTEGER),
+        Column("outcome", Kind.SMALLINT),
+        Column("emergency", Kind.BOOLEAN),
+        Column("by_person", Kind.BOOLEAN),
+        TYPE_MARK,
+        SOURCE_MARK,
+        RESOURCE_MARK,
+        Column("action", Kind.TEXT),
+        Column("type", Kind.TEXT),
+        Column("source", Kind.TEXT),
+        Column("actor_id", Kind.TEXT, nullable=True),
+        Column("session", Kind.TEXT, nullable=True),
+        Column("correlation_id", Kind.TEXT, nullable=True),
+        Column("address", Kind.TEXT, nullable=True),
+        Column("purposes", Kind.TEXTS, nullable=True),
+    ),
+    (
+        # After the span comes what is often asked beside: what does not match is passed over within the index.
+        Index(("type", "span", "source_mark")),
+        Index(("source", "span", "type_mark", "resource_mark")),
+        Index(
+            ("actor_id", "span", "type_mark", "source_mark", "outcome", "resource_mark"),
+            "actor_id IS NOT NULL",
+        ),
+        Index(("session", "span"), "session IS NOT NULL"),
+        Index(("address", "span", "type_mark", "source_mark", "resource_mark"), "address IS NOT NULL"),
+        # Long and hardly ever repeated: the hash makes a narrow entry, and the text itself is compared after.
+        Index(("hashtextextended(correlation_id, 0)", "span"), "correlation_id IS NOT NULL"),
+        # The rare values alone: the usual ones are found by walking the newest positions.
+        Index(("outcome", "span", "type_mark", "source_mark"), "outcome <> 0"),
+        Index(("emergency", "span"), "emergency"),
+    ),
+)
+
+RESOURCE = Table(
+    "activity_resource",
+    ("type", "id", "position"),
+    (
+        Column("position", Kind.BIGINT),
+        Column("span", Kind.INTEGER),
+        TYPE_MARK,
+        SOURCE_MARK,
+        Column("type", Kind.TEXT),
+        Column("id", Kind.TEXT),
+    ),
+    (
+        Index(("type", "span", "source_mark")),
+        # There are frequent types of events that never touch a frequent type of resource.
+        Index(("type_mark", "type", "span")),
+        Index(("position",)),
+    ),
+)
+"""`type` and `id` are the resource's, the marks its event's."""
+
+HOUR = Table(
+    "activity_hour",
+    ("hour",),
+    (
+        Column("hour", Kind.TIMESTAMP),
+        Column("first_position", Kind.BIGINT, MIN),
+        Column("last_position", Kind.BIGINT, MAX),
+        Column("events", Kind.BIGINT, SUM),
+    ),
+)
+"""Bounds of the positions of each hour, by the source's clock: a time range becomes a range of positions."""
+
+_HOUR = timedelta(hours=1)
+_SQL = load(__package__, "activity.sql")
+
+
+class ActivityProjector:
+    """Writes the activity index."""
+
+    name = "activity"
+    version = 2
+    tables = (ACTIVITY, RESOURCE, HOUR)
+
+    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
+        """One row an event, one per resource that it names, and the hours' bounds."""
+        activity: list[Row] = []
+        resources: list[Row] = []
+        hours: dict[datetime, list[int]] = {}
+        begin = end = datetime.min.replace(tzinfo=UTC)
+        within: list[int] = []
+        for recorded in events:
+            position, event = recorded.position, recorded.event
+            moment = utc(event.occurred_at)
+            place = (position, position >> SPAN_BITS)
+            marks = kind_marks(event)
+            activity.append(_activity(place, moment, marks, event))
+            if event.resources:
+                if len(event.resources) == 1:
+                    [resource] = event.resources
+                    resources.append((*place, marks[0], marks[1], resource.type, resource.id))
+                else:
+                    named = {(resource.type, resource.id) for resource in event.resources}
+                    resources.extend([(*place, marks[0], marks[1], type, id) for type, id in named])
+            if not begin <= moment < end:  # mostly an event is of the same hour as the one before
+                begin = moment.replace(minute=0, second=0, microsecond=0)
+                end = begin + _HOUR
+                within = hours.setdefault(begin, [])
+            within.append(position)
+        return {
+            "activity": activity,
+            "activity_resource": resources,
+            "activity_hour": [(hour, min(held), max(held), len(held)) for hour, held in hours.items()],
+        }
+
+
+def _activity(
+    place: tuple[int, int], moment: datetime, marks: tuple[int, int, int], event: AuditEvent
+) -> Row:
+    actor = event.actor
+    position, span = place
+    type_mark, source_mark, resource_mark = marks
+    return (
+        position,
+        moment,
+        span,
+        OUTCOME_CODES[event.outcome],
+        event.emergency,
+        actor.kind in PERSONS,
+        type_mark,
+        source_mark,
+        resource_mark,
+        event.action.value if event.action else _ACTION_CODES.get(event.type, _OTHER_ACTION),
+        event.type,
+        event.source.service,
+        actor.id,
+        event.session,
+        event.correlation_id,
+        event.client.address if event.client else None,
+        event.purpose_of_use or None,
+    )
+
+
+def find_resource(connection: Connection, type: str, id: str, as_of: int) -> ResourceActivity | None:
+    """The first and the last event that touched a resource, None when there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_resource"], {"type": type, "id": id})
+        row = cursor.fetchone()
+    return ResourceActivity(type, id, row[0], row[1], as_of) if row and row[0] else None

@@ -1,0 +1,122 @@
+"""Patient activity: whose record, who dealt with it, how often, when last, and for what purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from domain.read_audit.events import READ
+from domain.catalogue import CATALOGUE, Category
+from domain.event import AuditEvent, Outcome, RecordedEvent
+from event_store.database import Connection
+from event_store.statements import load
+from queries.summaries.results import PatientAccess, PatientActivity
+from projections.binary_rows import utc
+from projections.hash_codes import OF_TIMELINES, timeline_marks
+from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
+from projections.tables import Column, Index, Kind, Row, Table
+
+UNATTRIBUTED = ""
+"""The actor of events whose actor has no id. No identifier is empty, so it is nobody else's."""
+
+_ACCESSED = frozenset(
+    name for name, entry in CATALOGUE.items() if entry.category in {Category.DATA, Category.OTHER}
+)
+"""Types that say that data was touched; an unclassified event about a patient is taken as one."""
+
+TIMELINE = Table(
+    "patient_timeline",
+    ("patient_id", "position"),
+    (Column("position", Kind.BIGINT), *OF_TIMELINES, Column("patient_id", Kind.TEXT)),
+    carried=tuple(column.name for column in OF_TIMELINES),
+)
+
+ACCESS = Table(
+    "patient_access",
+    ("patient_id", "actor_id"),
+    (
+        Column("events", Kind.BIGINT, SUM),
+        Column("accesses", Kind.BIGINT, SUM),
+        Column("first_at", Kind.TIMESTAMP, MIN),
+        Column("last_at", Kind.TIMESTAMP, MAX),
+        Column("last_day", Kind.INTEGER, MAX),
+        Column("patient_id", Kind.TEXT),
+        Column("actor_id", Kind.TEXT),
+        Column("purposes", Kind.TEXTS, UNION),
+    ),
+    # Read the other way it says which patients a user dealt with, the latest first. By day: the time itself would
+    # change with each event, and the index with it.
+    (Index(("actor_id", "last_day"), "actor_id <> ''"),),
+)
+
+ACTOR = Table(
+    "patient_actor",
+    ("actor_id",),
+    (
+        Column("position", Kind.BIGINT, MAX),
+        Column("actor_id", Kind.TEXT),
+        Column("name", Kind.TEXT, latest("position")),
+    ),
+)
+"""The actors' latest names, once for all their access rows."""
+
+_SQL = load(__package__, "patient.sql")
+
+
+class PatientProjector:
+    """Writes the patients' timelines and who accessed them. A patient's summary is the sum of its access rows."""
+
+    name = "patient"
+    version = 2
+    tables = (TIMELINE, ACCESS, ACTOR)
+
+    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
+        """For each patient that an event names: a place in the timeline, and an access by the event's actor."""
+        timeline: list[Row] = []
+        access: list[Row] = []
+        actors: dict[str, Row] = {}
+        for recorded in events:
+            event = recorded.event
+            if not event.patients:
+                continue
+            position = recorded.position
+            moment = utc(event.occurred_at)
+            actor_id = event.actor.id or UNATTRIBUTED
+            if event.actor.id is not None and event.actor.name is not None:
+                actors[event.actor.id] = (position, event.actor.id, event.actor.name)
+            purposes = text_set(event.purpose_of_use)
+            marks = timeline_marks(event)
+            counts = (1, int(_is_access(event)), moment, moment, moment.toordinal())
+            patients = event.patients
+            for patient_id in (
+                (patients[0].id,) if len(patients) == 1 else {patient.id for patient in patients}
+            ):
+                timeline.append((position, *marks, patient_id))
+                # Who read the trail about a patient is found in the timeline. It is no dealing with the patient, and
+                # one such event may name hundreds.
+                if event.type == READ:
+                    continue
+                access.append((*counts, patient_id, actor_id, purposes))
+        return {
+            "patient_timeline": timeline,
+            "patient_access": access,
+            "patient_actor": list(actors.values()),
+        }
+
+
+def _is_access(event: AuditEvent) -> bool:
+    return event.type in _ACCESSED and event.outcome is Outcome.SUCCESS
+
+
+def find_patient(connection: Connection, id: str, limit: int, as_of: int) -> PatientActivity | None:
+    """One patient's activity with the `limit` latest accessors, None when no event names the patient."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_patient"], {"id": id})
+        [(events, first_seen, last_seen)] = cursor.fetchall()
+        if not events:
+            return None
+        cursor.execute(_SQL["list_accesses"], {"id": id, "limit": limit})
+        accesses = [
+            PatientAccess(actor_id or None, name, accesses, count, first_at, last_at, tuple(purposes))
+            for actor_id, name, accesses, count, first_at, last_at, purposes in cursor.fetchall()
+        ]
+    return PatientActivity(id, first_seen, last_seen, events, accesses, as_of)

@@ -1,0 +1,138 @@
+"""Service activity: when each service was up, down or failing, how often it restarted, and how its API was used.
+
+An event belongs to the service that reports it. A state belongs to the resource of type ``Service`` when the event
+names one (a monitor reports on others), else to the reporter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from domain.event import AuditEvent, Outcome, RecordedEvent
+from event_store.database import Connection
+from event_store.statements import load
+from queries.summaries.results import ApiUse, ServiceActivity, StatePeriod
+from projections.binary_rows import utc
+from projections.merges import MAX, MIN, SUM
+from projections.tables import Column, Kind, Row, Table
+
+STATES = {
+    "service.started": "up",
+    "service.stopped": "down",
+    "service.restarted": "up",
+    "health_check.failed": "failing",
+    "health_check.recovered": "up",
+}
+
+SUMMARY = Table(
+    "service_summary",
+    ("service",),
+    (
+        Column("events", Kind.BIGINT, SUM),
+        Column("restarts", Kind.BIGINT, SUM),
+        Column("health_failures", Kind.BIGINT, SUM),
+        Column("first_at", Kind.TIMESTAMP, MIN),
+        Column("last_at", Kind.TIMESTAMP, MAX),
+        Column("service", Kind.TEXT),
+    ),
+)
+
+STATE = Table(
+    "service_state",
+    ("service", "occurred_at", "position"),
+    (
+        Column("position", Kind.BIGINT),
+        Column("occurred_at", Kind.TIMESTAMP),
+        Column("service", Kind.TEXT),
+        Column("state", Kind.TEXT),
+        Column("instance", Kind.TEXT, nullable=True),
+    ),
+)
+"""Transitions as they come; the periods between them follow at reading, whatever the order of arrival."""
+
+API_USE = Table(
+    "service_api_use",
+    ("service", "hour", "method"),
+    (
+        Column("hour", Kind.TIMESTAMP),
+        Column("calls", Kind.BIGINT, SUM),
+        Column("failures", Kind.BIGINT, SUM),
+        Column("duration_us", Kind.BIGINT, SUM),
+        Column("service", Kind.TEXT),
+        Column("method", Kind.TEXT),
+    ),
+)
+
+_LONGEST_MS = 86_400_000.0
+"""A call counts for a day at most: 10^8 such calls in an hour still fit into a bigint of microseconds."""
+
+_SQL = load(__package__, "service.sql")
+
+
+class ServiceProjector:
+    """Writes the services' summaries, state transitions and API use."""
+
+    name = "service"
+    version = 1
+    tables = (SUMMARY, STATE, API_USE)
+
+    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
+        """For each event a count of its service, its state transition, and the call that it tells of."""
+        seen: dict[str, list[datetime]] = {}
+        summaries: list[Row] = []
+        states: list[Row] = []
+        calls: list[Row] = []
+        for recorded in events:
+            event = recorded.event
+            moment = utc(event.occurred_at)
+            reporter = event.source.service
+            state = STATES.get(event.type)
+            seen.setdefault(reporter, []).append(moment)
+            if state:
+                service = _subject(event)
+                if service != reporter:
+                    seen.setdefault(service, []).append(moment)
+                instance = event.source.instance if service == reporter else None
+                states.append((recorded.position, moment, service, state, instance))
+                restarted, failed = event.type == "service.restarted", event.type == "health_check.failed"
+                summaries.append((0, int(restarted), int(failed), moment, moment, service))
+            if event.request is not None:
+                calls.append(_call(event, moment))
+        summaries.extend(
+            (len(moments), 0, 0, min(moments), max(moments), service) for service, moments in seen.items()
+        )
+        return {"service_summary": summaries, "service_state": states, "service_api_use": calls}
+
+
+def _subject(event: AuditEvent) -> str:
+    return next((each.id for each in event.resources if each.type == "Service"), event.source.service)
+
+
+def _call(event: AuditEvent, moment: datetime) -> Row:
+    request = event.request
+    assert request is not None
+    failed = event.outcome is not Outcome.SUCCESS or (request.status or 0) >= 400
+    hour = moment.replace(minute=0, second=0, microsecond=0)
+    # Whole microseconds: sums of them are exact, and so the same in every order.
+    duration = round(min(request.duration_ms or 0.0, _LONGEST_MS) * 1000)
+    return (hour, 1, int(failed), duration, event.source.service, request.method or "")
+
+
+def find_service(connection: Connection, id: str, limit: int, as_of: int) -> ServiceActivity | None:
+    """One service's activity, None when no event has it. Periods and hours: the `limit` latest."""
+    asked = {"id": id, "limit": limit}
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_service"], asked)
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        events, restarts, health_failures, first_seen, last_seen = row
+        cursor.execute(_SQL["list_periods"], asked)
+        periods = [StatePeriod(*period) for period in cursor.fetchall()]
+        cursor.execute(_SQL["list_api_use"], asked)
+        api_use = [ApiUse(*use) for use in cursor.fetchall()]
+    state = periods[0].state if periods else None
+    return ServiceActivity(
+        id, first_seen, last_seen, events, state, restarts, health_failures, periods, api_use, as_of
+    )

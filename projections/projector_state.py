@@ -1,0 +1,194 @@
+"""One projector in a runner: the build that it feeds, where it is, and why it waits when it does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from domain.errors import AuditTrailError, FencedError
+from domain.event import RecordedEvent
+from event_store.database import Database
+from projections.fingerprints import code_digest, describe_failure
+from projections.errors import LimitError
+from projections.projector import Projector
+from projections.registry import Build, misfit
+from projections.writer import Prepared, Writer
+
+_log = logging.getLogger(__name__)
+
+POISON_SECONDS = (5.0, 300.0)
+"""First and longest pause before a poison event is tried again."""
+FENCED_SECONDS = 1.0
+"""Pause when a batch was fenced although the registry says what it said before."""
+
+UNBUILT = (
+    "waits: its first build is still being made, or was given up; `audit-trail projections rebuild` goes on"
+)
+
+
+class Track:
+    """The state of one projector in this process.
+
+    `stale` asks for another look at the registry, `built` says whether a build is live, and `failure` where an event
+    stops it and why.
+    """
+
+    def __init__(self, database: Database, projector: Projector) -> None:
+        self.projector = projector
+        self.position = -1
+        self.stale = True
+        self.built = False
+        self.failure: tuple[int, str] | None = None
+        self._database = database
+        self._build: Build | None = None
+        self._writer: Writer | None = None
+        self._skipped: frozenset[int] = frozenset()
+        self._parked: str | None = ""
+        self._pause = 0.0
+        self._retry_at = 0.0
+        self._most = 0
+        self._ceiling = 0
+
+    @property
+    def feeding(self) -> bool:
+        """Whether the registry lets this projector be fed."""
+        return self._writer is not None and self._parked is None
+
+    @property
+    def parked(self) -> str:
+        """Why the registry does not let it be fed; empty when it does."""
+        return self._parked or ""
+
+    @property
+    def at(self) -> tuple[int, int]:
+        """The number of the build that it feeds, 0 for none, and the position."""
+        return (0 if self._build is None else self._build.build, self.position)
+
+    @property
+    def writer(self) -> Writer:
+        """The way into the build's tables; there is one while the track is feeding."""
+        assert self._writer is not None
+        return self._writer
+
+    def stopped(self) -> bool:
+        """Whether an event stops it."""
+        return self.failure is not None
+
+    def due(self, now: float) -> bool:
+        """Whether it may be fed at `now` (monotonic seconds)."""
+        return self.feeding and self._retry_at <= now
+
+    def look(self, build: Build | None, skipped: frozenset[int]) -> None:
+        """Follow the registry: another build after a switch, another position after a reset, or no build at all."""
+        fenced, self.stale = self.stale, False
+        self._skipped = skipped
+        self.built = build is not None
+        reason: str | None = None
+        if build is None:
+            reason = UNBUILT
+        elif build.paused:
+            reason = "is paused"
+        else:
+            reason = misfit(self.projector, build) or None
+        if reason != self._parked:
+            if reason is not None:
+                _log.warning("projection %s %s", self.projector.name, reason)
+            elif self._parked:
+                _log.info("projection %s goes on", self.projector.name)
+            self._parked = reason
+        if reason is not None or build is None:
+            self.close()
+            return
+        if build.failed_position is None:
+            self.failure = None
+            self._pause = self._retry_at = 0.0
+        if self._writer is None or self._build is None or self._build.build != build.build:
+            self.close()
+            if build.code_digest and build.code_digest != code_digest(self.projector):
+                # Other code need not mean other rows: a release touches a file for its comments too.
+                _log.warning(
+                    "projection %s: the source has changed since build %d was begun; if other rows come out of it,"
+                    " raise its version and rebuild",
+                    self.projector.name,
+                    build.build,
+                )
+            self._writer = Writer(self._database, self.projector, build)
+        elif fenced and self.position == build.position:
+            # Nobody has moved on, so trying again at once would be fenced for ever.
+            _log.warning("projection %s can't write to schema %s", self.projector.name, build.schema)
+            self._retry_at = time.monotonic() + FENCED_SECONDS
+        self._build, self.position = build, build.position
+
+    def feed(self, events: Sequence[RecordedEvent], last: int) -> int:
+        """Write a batch from `position` to `last`; how many events are in, of those that were not skipped.
+
+        A fence asks for another look at the registry. An event that breaks the projector stops it there: all before it
+        is kept. Raises `AuditTrailError` when neither is the matter.
+        """
+        kept = [each for each in events if each.position not in self._skipped] if self._skipped else events
+        if 0 < self._most < len(kept):
+            kept, last = kept[: self._most], kept[self._most].position - 1
+        try:
+            self.writer.apply(kept, self.position, last)
+        except FencedError:
+            self.stale = True
+            return 0
+        except AuditTrailError:
+            raise
+        except LimitError as exc:
+            return self._slow_down(kept, exc)
+        except Exception as exc:  # noqa: BLE001 - a projector may be anyone's code, and must stop itself alone
+            return self._narrow(kept, last, exc)
+        self.position = last
+        self._pause = self._retry_at = 0.0
+        self._most = min(self._most * 4, self._ceiling)
+        return len(kept)
+
+    def prepare(self, events: Sequence[RecordedEvent]) -> Prepared:
+        """What the writer sends for these events, without those that are skipped."""
+        return self.writer.prepare([each for each in events if each.position not in self._skipped])
+
+    def _narrow(self, events: Sequence[RecordedEvent], last: int, cause: Exception) -> int:
+        """Halve the batch until one event stands alone."""
+        if not events:
+            raise cause
+        if len(events) == 1:
+            self._stop_at(events[0], cause)
+            return 0
+        half = len(events) // 2
+        middle = events[half].position - 1
+        applied = self.feed(events[:half], middle)
+        return applied + self.feed(events[half:], last) if self.position == middle else applied
+
+    def _slow_down(self, events: Sequence[RecordedEvent], cause: LimitError) -> int:
+        """Show at once that a batch takes too much, and try one event after a pause: to halve it would take minutes.
+
+        When that one goes in, the batches grow again to half of what was too much.
+        """
+        if not events:
+            raise cause
+        if len(events) == 1:
+            self._stop_at(events[0], cause)
+        else:
+            self._most, self._ceiling = 1, len(events) // 2
+            self._hold_at(events[0], cause)
+        return 0
+
+    def _stop_at(self, event: RecordedEvent, cause: Exception) -> None:
+        self.failure = (event.position, self._hold_at(event, cause))
+
+    def _hold_at(self, event: RecordedEvent, cause: Exception) -> str:
+        """Record the failure, and wait; what it is."""
+        failure = describe_failure(self.projector, cause)
+        _log.error("projection %s stopped at position %d: %s", self.projector.name, event.position, failure)
+        self.writer.fail(event, failure)
+        self._pause = min(max(self._pause * 2, POISON_SECONDS[0]), POISON_SECONDS[1])
+        self._retry_at = time.monotonic() + self._pause
+        return failure
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -1,0 +1,92 @@
+"""Does a projection hold what the log says? Its tables are computed again, and their digests compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from domain.errors import ConfigurationError
+from event_store.database import Database
+from event_store.statements import load
+from projections.builds.digests import TableDigest, digest_table
+from projections.builds.advisory_lock import Hold, holding
+from projections.projector import Projector
+from projections.rebuild.coordinator import chosen
+from projections.rebuild.finish import digest_builds, finish_builds
+from projections.rebuild.load import load_builds, new_build
+from projections.rebuild.plan import Parts
+from projections.registry import SCRATCH, Build, list_builds, live_builds, misfit
+from projections.builds.switching import build_of, drop_build
+
+_SQL = load(__package__, "rebuild.sql")
+
+
+class Verified(Struct, frozen=True):
+    """The digests of the live tables at `position`, and of the same tables as the log gives them."""
+
+    name: str
+    build: int
+    position: int
+    live: Mapping[str, TableDigest]
+    computed: Mapping[str, TableDigest]
+
+    @property
+    def different(self) -> list[str]:
+        """The tables that hold something else than the log says."""
+        return sorted(name for name, digest in self.computed.items() if self.live.get(name) != digest)
+
+
+def verify(parts: Parts, name: str) -> Verified:
+    """Compute a projection again up to where its live build is, and compare. The live service goes on meanwhile.
+
+    Raises `ConfigurationError` when nothing is live, or the code is not that of the live build; `FencedError`
+    while another process holds the projection.
+    """
+    [projector] = chosen(parts, [name])
+    with holding(parts.database, [name], "verify") as hold:
+        _drop_scratch(parts.database, name)
+        try:
+            return _compare(parts, projector, hold)
+        finally:
+            _drop_scratch(parts.database, name)
+
+
+def _compare(parts: Parts, projector: Projector, hold: Hold) -> Verified:
+    name = projector.name
+    with parts.database.transaction(read_only=True) as connection:
+        live = live_builds(connection).get(name)
+        if live is None:
+            raise ConfigurationError(f"no build of projection {name} is live")
+        wrong = misfit(projector, live)
+        if wrong:
+            raise ConfigurationError(f"projection {name} can't be computed by this program: {wrong}")
+        parts.progress.begin("reading the live tables", len(projector.tables), "tables")
+        held = {}
+        for table in projector.tables:  # in one snapshot, since the runner goes on
+            held[table.name] = digest_table(connection, table, live.schema)
+            parts.progress.advance(1)
+    scratch = _scratch(parts, projector)
+    builds = {name: scratch}
+    failures = load_builds(parts, [projector], builds, hold.check, until=live.position + 1)
+    if failures:
+        raise ConfigurationError(f"projection {name} can't be computed again: {failures[name]}")
+    failures = finish_builds(parts, {name: projector}, builds, hold.check)
+    if failures:
+        raise ConfigurationError(f"projection {name} can't be computed again: {failures[name]}")
+    computed = digest_builds(parts, {name: projector}, builds, hold.check)[name]
+    return Verified(name, live.build, live.position, held, computed)
+
+
+def _scratch(parts: Parts, projector: Projector) -> Build:
+    build = new_build(parts.database, projector)
+    with parts.database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(_SQL["scratch"], {"name": build.name, "build": build.build})
+    return build_of(parts.database, build.name, build.build)
+
+
+def _drop_scratch(database: Database, name: str) -> None:
+    with database.transaction(read_only=True) as connection:
+        left = [each for each in list_builds(connection) if each.name == name and each.state == SCRATCH]
+    for build in left:
+        drop_build(database, build)

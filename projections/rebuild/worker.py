@@ -1,0 +1,243 @@
+"""A process that loads ranges of the log into builds, one transaction a range, as the coordinator hands them out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection as Pipe
+from uuid import UUID
+
+import psycopg2
+import psycopg2.errors
+from msgspec import Struct
+
+from domain.errors import (
+    AuditTrailError,
+    ConfigurationError,
+    FencedError,
+    LogInconsistentError,
+    UnavailableError,
+)
+from domain.event import RecordedEvent
+from event_store.database import Connection, Database, lost
+from event_store.event_reader import read_events
+from projections.rebuild.bulk_load import RangeLoad
+from projections.fingerprints import describe_failure
+from projections.errors import LimitError
+from projections.rebuild.parent_process import end_with_parent
+from projections.projector import Projector
+from projections.registry import Build, skipped
+
+CHUNK = 5000
+"""Events in memory at once."""
+_FEWER = 16
+"""What a chunk is divided by when it takes more than it may."""
+
+NICENESS = 5
+"""What keeps the live service goes first; on an idle machine it makes no difference."""
+
+OpenDatabase = Callable[[], Database]
+"""Picklable: a worker is a process of its own."""
+Source = Callable[[], Sequence[Projector]]
+"""Picklable too: gives the projectors, there as here."""
+
+_SENT = (ConfigurationError, FencedError, LogInconsistentError, UnavailableError)
+
+
+class Task(Struct, frozen=True):
+    """Positions `first` to `last` for the builds of the projections `names`."""
+
+    first: int
+    last: int
+    names: tuple[str, ...]
+
+
+class Poison(Struct, frozen=True):
+    """The event that stops a projection's load."""
+
+    name: str
+    position: int
+    event_id: UUID
+    failure: str
+
+
+class Answer(Struct, frozen=True):
+    """`poison` or `error` says why the range was not loaded; `error` is one of `_SENT`, by index, and its text."""
+
+    task: Task
+    poison: Poison | None = None
+    error: tuple[int, str] | None = None
+
+    def check(self) -> None:
+        """Raise the error, if there is one."""
+        if self.error is not None:
+            raise _SENT[self.error[0]](self.error[1])
+
+
+class _BrokenBy(Exception):  # noqa: N818 - it goes no further than this module
+    """`events` are those whose rows were being made; none when it was their writing that broke."""
+
+    def __init__(self, projector: Projector, events: Sequence[RecordedEvent] = ()) -> None:
+        self.projector = projector
+        self.events = events
+
+    @property
+    def limit(self) -> bool:
+        """Whether it took too much for so many events, which fewer may not."""
+        return isinstance(self.__cause__, LimitError)
+
+
+class Loader:
+    """Loads ranges. `builds` are the builds of this rebuild, by projection."""
+
+    def __init__(
+        self, database: Database, projectors: Sequence[Projector], builds: Mapping[str, Build]
+    ) -> None:
+        self._database = database
+        self._projectors = {each.name: each for each in projectors}
+        self._builds = builds
+        self._chunk = CHUNK
+        with database.transaction(read_only=True) as connection:
+            self._skipped = skipped(connection, self._projectors)
+
+    def load(self, task: Task) -> Answer:
+        """All of the range's rows and its done mark, or nothing; what others have done of it is left alone.
+
+        Where a chunk takes more time or disk than it may, the range is begun again with smaller ones, down to single
+        events: a limit is met a few times then, and not for every half in a search for one event.
+        """
+        while True:
+            try:
+                self._load(task)
+            except _BrokenBy as exc:
+                if not exc.limit or not exc.events:
+                    return Answer(task, self._find_poison(task, exc.projector, exc.__cause__ or exc))
+                if len(exc.events) == 1:
+                    return Answer(task, _poison(exc.projector, exc.events[0], exc.__cause__ or exc))
+                self._chunk = max(1, min(self._chunk, len(exc.events)) // _FEWER)
+            else:
+                return Answer(task)
+
+    def _load(self, task: Task) -> None:
+        loads = [RangeLoad(self._projectors[name], self._builds[name]) for name in task.names]
+        with self._database.transaction() as connection, connection.cursor() as cursor:
+            # A crash of the server may lose the range, rows and mark together.
+            cursor.execute("SET LOCAL synchronous_commit = off")
+            loads = [load for load in loads if load.begin(cursor, task.first)]
+            for events in _chunks(connection, task, self._chunk) if loads else ():
+                for load in loads:
+                    kept = self._kept(load.projector, events)
+                    with _breaking(load.projector, kept):
+                        load.add(cursor, kept)
+            for load in loads:
+                with _breaking(load.projector):
+                    load.flush(cursor)
+
+    def _kept(self, projector: Projector, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
+        left_out = self._skipped.get(projector.name)
+        return [each for each in events if each.position not in left_out] if left_out else events
+
+    def _find_poison(self, task: Task, projector: Projector, cause: BaseException) -> Poison:
+        for first in range(task.first, task.last + 1, CHUNK):
+            with self._database.transaction(read_only=True) as connection:
+                events = read_events(connection, first - 1, min(CHUNK, task.last + 1 - first)).events
+            found = self._poison_in(projector, self._kept(projector, events))
+            if found is not None:
+                return found
+        raise ConfigurationError(
+            f"projection {projector.name} can't take positions {task.first} to {task.last} together:"
+            f" {describe_failure(projector, cause)}"
+        )
+
+    def _poison_in(self, projector: Projector, events: Sequence[RecordedEvent]) -> Poison | None:
+        """Halve until one event stands alone."""
+        failure = self._failure(projector, events)
+        if failure is None or not events:
+            return None
+        if len(events) == 1:
+            return Poison(projector.name, events[0].position, events[0].event.event_id, failure)
+        half = len(events) // 2
+        return self._poison_in(projector, events[:half]) or self._poison_in(projector, events[half:])
+
+    def _failure(self, projector: Projector, events: Sequence[RecordedEvent]) -> str | None:
+        load = RangeLoad(projector, self._builds[projector.name])
+        try:
+            with self._database.transaction() as connection, connection.cursor() as cursor:
+                with _breaking(projector):
+                    load.add(cursor, events)
+                    load.flush(cursor)
+                connection.rollback()  # it was only tried
+        except _BrokenBy as exc:
+            return describe_failure(projector, exc.__cause__ or exc)
+        return None
+
+
+@contextmanager
+def _breaking(projector: Projector, events: Sequence[RecordedEvent] = ()) -> Iterator[None]:
+    """What goes wrong inside is the projector's doing, unless it is an error of ours or the database is away."""
+    try:
+        yield
+    except AuditTrailError:
+        raise
+    except psycopg2.errors.ProgramLimitExceeded as exc:
+        # The driver counts a row that is too large as operational, but it is that row's fault.
+        raise _BrokenBy(projector, events) from exc
+    except psycopg2.Error as exc:
+        if lost(exc):
+            raise
+        raise _BrokenBy(projector, events) from exc
+    except Exception as exc:
+        raise _BrokenBy(projector, events) from exc
+
+
+def _poison(projector: Projector, event: RecordedEvent, cause: BaseException) -> Poison:
+    return Poison(projector.name, event.position, event.event.event_id, describe_failure(projector, cause))
+
+
+def _chunks(connection: Connection, task: Task, size: int) -> Iterator[list[RecordedEvent]]:
+    after = task.first - 1
+    while after < task.last:
+        batch = read_events(connection, after, min(size, task.last - after))
+        if batch.last == after:
+            raise LogInconsistentError(f"position {after + 1} is missing from the log")
+        after = batch.last
+        yield batch.events
+
+
+def _end_with_parent() -> None:
+    """A killed coordinator's workers end at once, in the middle of a range: the database rolls it back.
+
+    The pipe would tell them too, but only after the range.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)
+
+
+def work(pipe: Pipe, open_database: OpenDatabase, source: Source, builds: Mapping[str, Build]) -> None:
+    """A worker's life: answer each task until the pipe ends, with the coordinator or by it."""
+    # Ctrl-C reaches every process of the terminal; it is the coordinator that ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        end_with_parent(parent.pid)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    loader: Loader | None = None
+    try:
+        database = open_database()
+        while True:
+            task: Task = pipe.recv()
+            try:
+                loader = loader or Loader(database, source(), builds)
+                answer = loader.load(task)
+            except _SENT as exc:
+                answer = Answer(task, error=(_SENT.index(type(exc)), str(exc)))
+            pipe.send(answer)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the coordinator has ended; what was in hand is committed or was never begun

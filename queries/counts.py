@@ -1,0 +1,134 @@
+"""How many events match, in buckets: for charts and for tables of the most frequent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from domain.errors import Reason, RejectedError
+from domain.event import Outcome
+from event_store.database import Connection
+from event_store.statements import load
+from projections.binary_rows import utc
+from queries.filters import EventFilter
+from projections.hash_codes import OUTCOME_CODES
+from queries.page_sql import build, compose_counts
+from queries.access_paths import is_led
+
+_SQL = load(__package__, "activity.sql")
+_OUTCOMES = {code: outcome for outcome, code in OUTCOME_CODES.items()}
+
+
+class CountBy(StrEnum):
+    """What a bucket is of. Hours and days are by the sources' clocks and in UTC."""
+
+    TYPE = "type"
+    ACTOR = "actor"
+    SERVICE = "service"
+    ACTION = "action"
+    OUTCOME = "outcome"
+    HOUR = "hour"
+    DAY = "day"
+
+
+_LENGTHS = {CountBy.HOUR: timedelta(hours=1), CountBy.DAY: timedelta(days=1)}
+_KEYS = {
+    CountBy.TYPE: "activity.type",
+    CountBy.ACTOR: "activity.actor_id",
+    CountBy.SERVICE: "activity.source",
+    CountBy.ACTION: "activity.action",
+    CountBy.OUTCOME: "activity.outcome",
+    CountBy.HOUR: "date_trunc('hour', activity.occurred_at)",
+    CountBy.DAY: "date_trunc('day', activity.occurred_at)",
+}
+
+
+class Bucket(Struct, frozen=True):
+    """`key` is None for events that say nothing of it. `from_at` and `until_at` are those of an hour or a day."""
+
+    key: str | None
+    from_at: datetime | None
+    until_at: datetime | None
+    events: int
+
+
+class EventCounts(Struct, frozen=True):
+    """The largest buckets, or the newest hours or days. `events` is the sum of all `bucket_count` of them."""
+
+    buckets: list[Bucket]
+    bucket_count: int
+    events: int
+    as_of_position: int
+
+
+def check_countable(filter: EventFilter, by: CountBy) -> None:
+    """Raise `RejectedError` when all of the trail would have to be read for one number.
+
+    A scope is within `filter` by now, for it may lead.
+    """
+    if not is_led(filter) and not _whole_hours(filter, by):
+        raise RejectedError(
+            Reason.MISSING_FIELD,
+            "counting needs a range of times, or a condition that the documentation calls indexed",
+            field="occurred_from",
+        )
+
+
+def count_events(
+    connection: Connection, filter: EventFilter, by: CountBy, limit: int, as_of: int
+) -> EventCounts:
+    """The buckets of a filter in the caller's snapshot; it was checked already."""
+    if _whole_hours(filter, by):
+        rows = _of_hours(connection, filter, by, limit)
+    else:
+        rows = _of_events(connection, filter, by, limit, as_of)
+    bucket_count, events = (rows[0][2], rows[0][3]) if rows else (0, 0)
+    return EventCounts([_bucket(by, key, count) for key, count, _, _ in rows], bucket_count, events, as_of)
+
+
+def _whole_hours(filter: EventFilter, by: CountBy) -> bool:
+    """Whether the hours' own numbers are the answer, which are kept and need no counting."""
+    if by not in _LENGTHS or not set(filter.given()) <= {"occurred_from", "occurred_until"}:
+        return False
+    moments = [utc(each) for each in (filter.occurred_from, filter.occurred_until) if each is not None]
+    return all((each.minute, each.second, each.microsecond) == (0, 0, 0) for each in moments)
+
+
+def _of_hours(connection: Connection, filter: EventFilter, by: CountBy, limit: int) -> Sequence[Any]:
+    start, until = filter.occurred_from, filter.occurred_until
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SQL["count_hours"],
+            {
+                "unit": by.value,
+                "from": "-infinity" if start is None else utc(start),
+                "until": "infinity" if until is None else utc(until),
+                "limit": limit,
+            },
+        )
+        return cursor.fetchall()
+
+
+def _of_events(
+    connection: Connection, filter: EventFilter, by: CountBy, limit: int, as_of: int
+) -> Sequence[Any]:
+    query = build(connection, filter, as_of)
+    if query is None:
+        return []
+    sorting = "key DESC" if by in _LENGTHS else "count(*) DESC, key"
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["plan_counts"])
+        cursor.execute(compose_counts(query, _KEYS[by], sorting), query.parameters | {"limit": limit})
+        return cursor.fetchall()
+
+
+def _bucket(by: CountBy, key: Any, count: int) -> Bucket:
+    if by in _LENGTHS:
+        return Bucket(key.isoformat(), key, key + _LENGTHS[by], count)
+    if by is CountBy.OUTCOME:
+        return Bucket(Outcome(_OUTCOMES[key]).value, None, None, count)
+    return Bucket(key, None, None, count)

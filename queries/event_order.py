@@ -1,0 +1,190 @@
+"""The two orders of events: by position, which is that of the log, and by time, which is that of the sources' clocks.
+
+By time there is no index. But clocks mostly agree with the log: of a few more events than the page needs, found in the
+order of the log, the time of the one that would fill the page says from which hour on it comes. All that matches in
+these hours is sorted; the hours' bounds say which positions it has. So a page costs as much as the events of the hours
+that it comes from, whatever the size of the trail. Where clocks do not agree, as after many old events were imported,
+that could be most of the trail: then some hours are looked through, and then four times as many each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from domain.errors import Reason, RejectedError
+from event_store.database import Connection, only
+from event_store.statements import load
+from queries.filters import EventFilter, within
+from queries.page_sql import Place, build, compose, compose_by_time
+from queries.access_paths import Way
+from queries.selectivity import Bounding
+
+_SQL = load(__package__, "activity.sql")
+_HOUR = timedelta(hours=1)
+_INSTANT = timedelta(microseconds=1)
+_SPARE = 10
+"""A quarter and so many more than a page needs are looked at: those whose clocks are off do not decide."""
+_WIDE = 50_000
+"""Positions that may be looked through beside those of a few times as many events as the page needs."""
+_HOURS, _GROWTH = 4, 4
+
+
+class Order(Protocol):
+    """The positions of the events that match a filter, in an order that goes from the newest to the oldest."""
+
+    def positions(
+        self, after: int | None, before: int | None, limit: int, *, newest_first: bool
+    ) -> list[int]:
+        """At most `limit` of those that come after one event and before another, from the end that is asked for."""
+        ...
+
+    def matches(self, position: int) -> bool:
+        """Whether the event at `position` is one of them."""
+        ...
+
+
+class ByPosition:
+    """In the order of the log."""
+
+    def __init__(self, connection: Connection, filter: EventFilter, as_of: int) -> None:
+        self._connection = connection
+        self._query = build(connection, filter, as_of, positions_alone=True) if as_of >= 0 else None
+
+    def positions(
+        self, after: int | None, before: int | None, limit: int, *, newest_first: bool
+    ) -> list[int]:
+        """See `Order`."""
+        if self._query is None:
+            return []
+        statement, parameters = compose(self._query, after, before, newest_first=newest_first)
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters | {"limit": limit})
+            return [row[0] for row in cursor.fetchall()]
+
+    def matches(self, position: int) -> bool:
+        """See `Order`."""
+        return bool(self.positions(position + 1, position - 1, 1, newest_first=True))
+
+
+class ByTime:
+    """In the order of `occurred_at`; events of the same time in that of the log."""
+
+    def __init__(self, connection: Connection, filter: EventFilter, as_of: int, *, wide: int = _WIDE) -> None:
+        self._wide = wide
+        self._connection = connection
+        self._filter = filter
+        self._as_of = as_of
+        self._bounding = Bounding(connection, as_of)
+
+    def positions(
+        self, after: int | None, before: int | None, limit: int, *, newest_first: bool
+    ) -> list[int]:
+        """See `Order`. Raises `RejectedError` when there is no event at `after` or `before`."""
+        newer, older = self._place("after", after), self._place("before", before)
+        left = EventFilter(
+            occurred_from=older.occurred_at if older else None,
+            occurred_until=newer.occurred_at + _INSTANT if newer else None,
+        )
+        found: list[int] = []
+        hours = _HOURS
+        while len(found) < limit:
+            wanted = limit - len(found)
+            enough = wanted + wanted // 4 + _SPARE
+            near = self._near(left, enough, newest_first=newest_first)
+            if len(near) < enough:
+                # All that is left.
+                return found + [each.position for each in near if _between(each, newer, older)][:wanted]
+            window = _window(left, near, near[wanted - 1].occurred_at, newest_first=newest_first)
+            if self._is_wide(window, near):
+                edge, hours = self._edge(left, hours, newest_first=newest_first), hours * _GROWTH
+                window = _window(left, near, edge, newest_first=newest_first)
+            found += self._within(window, newer, older, wanted, newest_first=newest_first)
+            if newest_first:
+                left = replace(left, occurred_until=window.occurred_from)
+            else:
+                left = replace(left, occurred_from=window.occurred_until)
+        return found
+
+    def matches(self, position: int) -> bool:
+        """See `Order`."""
+        return ByPosition(self._connection, self._filter, self._as_of).matches(position)
+
+    def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[Place]:
+        """So many of those that match, from the log's end; in the order of time."""
+        query = build(self._connection, within(self._filter, left), self._as_of, bounding=self._bounding)
+        if query is None:
+            return []
+        statement, parameters = compose(query, None, None, newest_first=newest_first)
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT activity.occurred_at, activity.position"
+                f" FROM ({statement}) AS near INNER JOIN activity ON near.position = activity.position",
+                parameters | {"limit": count},
+            )
+            return sorted((Place(*row) for row in cursor.fetchall()), reverse=newest_first)
+
+    def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
+        """Whether it holds much more of the log than what was found so far has come from."""
+        bounds = self._bounding.of(Way(None, (window,)))
+        if bounds is None:
+            return False
+        places = [place.position for place in near]
+        return bounds.newest - bounds.oldest > self._wide + _GROWTH * (max(places) - min(places))
+
+    def _edge(self, left: EventFilter, hours: int, *, newest_first: bool) -> datetime:
+        """The hour of the last event of so many hours that have events."""
+        if newest_first:
+            statement, edge = "hour_before", left.occurred_until or "infinity"
+        else:
+            statement, edge = "hour_after", _hour(left.occurred_from) if left.occurred_from else "-infinity"
+        with self._connection.cursor() as cursor:
+            cursor.execute(_SQL[statement], {"edge": edge, "count": hours})
+            return only(cursor)  # type: ignore[no-any-return]
+
+    def _within(
+        self,
+        window: EventFilter,
+        after: Place | None,
+        before: Place | None,
+        limit: int,
+        *,
+        newest_first: bool,
+    ) -> list[int]:
+        query = build(self._connection, within(self._filter, window), self._as_of, bounding=self._bounding)
+        if query is None:
+            return []
+        statement, parameters = compose_by_time(query, after, before, newest_first=newest_first)
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters | {"limit": limit})
+            return [row[0] for row in cursor.fetchall()]
+
+    def _place(self, name: str, position: int | None) -> Place | None:
+        if position is None:
+            return None
+        with self._connection.cursor() as cursor:
+            cursor.execute(_SQL["occurred_at"], {"position": position})
+            row = cursor.fetchone()
+        if row is None:
+            raise RejectedError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
+        return Place(row[0], position)
+
+
+def _window(left: EventFilter, near: Sequence[Place], edge: datetime, *, newest_first: bool) -> EventFilter:
+    """From one end of what is left to the hour of `edge`, that hour in it. No event in it is beyond all of `near`."""
+    if newest_first:
+        newest = max(place.position for place in near)
+        return replace(left, occurred_from=_hour(edge), position_until=newest + 1)
+    oldest = min(place.position for place in near)
+    return replace(left, occurred_until=_hour(edge) + _HOUR, position_from=oldest)
+
+
+def _between(place: Place, newer: Place | None, older: Place | None) -> bool:
+    return (newer is None or place < newer) and (older is None or place > older)
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)

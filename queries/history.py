@@ -1,0 +1,110 @@
+"""What changed in a resource, field by field, out of the events that touched it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.event import Actor, RecordedEvent
+from event_store.database import Connection
+from event_store.event_reader import events_at
+from queries.filters import EventFilter, within
+from queries.event_order import ByPosition
+
+MAX_WALKED = 1000
+"""Events that one page reads at most. A resource may be read a thousand times between two changes."""
+_STEP = 100
+
+
+Shown = Callable[[RecordedEvent], RecordedEvent]
+"""What the asker sees of an event. It keeps the changes in their places, or leaves none."""
+
+
+class HistoryPlace(NamedTuple):
+    """Where a page ends: `done` changes of the event at `position` were looked at."""
+
+    position: int
+    done: int
+
+
+class FieldChange(Struct, frozen=True):
+    """One field's change; `before` and `after` are JSON values."""
+
+    position: int
+    event_id: UUID
+    occurred_at: datetime
+    actor: Actor
+    path: str
+    before: Any
+    after: Any
+
+
+class ChangePage(Struct, frozen=True):
+    """Changes, the newest event's first. `end` is where the next page begins, None when there is nothing more.
+
+    A page may hold fewer than were asked for, even none, and not be the last: it reads `MAX_WALKED` events at most.
+    """
+
+    changes: list[FieldChange]
+    end: HistoryPlace | None
+    as_of_position: int
+
+
+def find_changes(
+    connection: Connection,
+    resource: tuple[str, str],
+    path: str | None,
+    limit: int,
+    after: HistoryPlace | None,
+    as_of: int,
+    scope: EventFilter | None = None,
+    shown: Shown | None = None,
+) -> ChangePage:
+    """At most `limit` changes of a resource (its type and id), of one field if `path` says which.
+
+    With a `scope` only those that an event within it made, and of each event what `shown` leaves of it.
+    """
+    changes: list[FieldChange] = []
+    for walked, recorded in enumerate(_events(connection, resource, after, as_of, scope)):
+        if walked == MAX_WALKED:
+            # Everything up to the event before this one was looked at.
+            return ChangePage(changes, HistoryPlace(recorded.position, 0), as_of)
+        event = (recorded if shown is None else shown(recorded)).event
+        done = after.done if after is not None and after.position == recorded.position else 0
+        for number, change in enumerate(event.changes[done:], done):
+            if path is not None and change.path != path:
+                continue
+            if len(changes) == limit:
+                return ChangePage(changes, HistoryPlace(recorded.position, number), as_of)
+            changes.append(
+                FieldChange(
+                    recorded.position,
+                    event.event_id,
+                    event.occurred_at,
+                    event.actor,
+                    change.path,
+                    change.before,
+                    change.after,
+                )
+            )
+    return ChangePage(changes, None, as_of)
+
+
+def _events(
+    connection: Connection,
+    resource: tuple[str, str],
+    after: HistoryPlace | None,
+    as_of: int,
+    scope: EventFilter | None,
+) -> Iterator[RecordedEvent]:
+    """The resource's events, newest first, from the one at `after` on."""
+    asked = within(EventFilter(resource_type=resource[0], resource_id=resource[1]), scope)
+    order = ByPosition(connection, asked, as_of)
+    edge = None if after is None else after.position + 1
+    while found := order.positions(edge, None, _STEP, newest_first=True):
+        yield from events_at(connection, found)
+        edge = found[-1]

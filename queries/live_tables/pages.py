@@ -1,0 +1,183 @@
+"""Rows of any live projection's tables, filtered on their columns and paged by key: for projections without an API.
+
+The database says which tables there are, so that the program that answers need not have the projection's code. Names go
+into a statement only when the database has them, and quoted; every value is a parameter of its column's type.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from psycopg2 import errors, sql
+
+from domain.errors import ConflictError, Reason, RejectedError, UnavailableError
+from event_store.database import Connection
+from event_store.statements import load
+from queries.filters import MAX_PAGE
+from queries.live_tables.conditions import KINDS, Condition, LiveTable, TableColumn, conditions_of
+from queries.live_tables.values import column_value, python_has_it
+from projections.tables import Kind
+
+_SQL = load(__package__, "table_pages.sql")
+
+
+class LiveProjection(Struct, frozen=True):
+    """What is served of a projection: its live build, complete up to `as_of_position`. `own`: it is an analyst's."""
+
+    name: str
+    version: int
+    schema: str
+    as_of_position: int
+    tables: tuple[LiveTable, ...]
+    own: bool = False
+
+
+class RowRequest(Struct, frozen=True):
+    """A page of a table. `after` are the order's values of the row before it, as `RowPage.cursors` gives them.
+
+    Rows are in the order of `order_by`, then of the key; of the key alone when it is empty.
+    """
+
+    projection: str
+    table: str
+    first: int
+    conditions: tuple[Condition, ...] = ()
+    after: tuple[Any, ...] | None = None
+    order_by: str = ""
+    descending: bool = False
+
+
+class RowPage(Struct, frozen=True):
+    """`rows` in the columns' order, and each one's values in the order of the page: its place to go on from."""
+
+    table: LiveTable
+    rows: list[tuple[Any, ...]]
+    cursors: list[tuple[Any, ...]]
+    has_next: bool
+    as_of_position: int
+
+    def objects(self) -> list[dict[str, Any]]:
+        """The rows as JSON has them: times in RFC 3339, and null for a number that JSON lacks."""
+        names = [column.name for column in self.table.columns]
+        return [dict(zip(names, map(_plain, row), strict=True)) for row in self.rows]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return msgspec.to_builtins(value)
+
+
+def find_live(connection: Connection, name: str) -> LiveProjection | None:
+    """The live build of a projection, in the caller's snapshot; None when there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_live"], {"name": name})
+        found = cursor.fetchone()
+        if found is None:
+            return None
+        version, schema, position, own = found
+        cursor.execute(_SQL["find_columns"], {"schema": schema, "own": own})
+        rows = cursor.fetchall()
+    tables = []
+    for table in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == table and row[2] in KINDS]
+        places = {row[1]: row[4] for row in mine if row[4] is not None}
+        key = tuple(sorted(places, key=lambda column: places[column]))
+        tables.append(LiveTable(table, tuple(TableColumn(*row[1:4]) for row in mine), key))
+    return LiveProjection(name, version, schema, position, tuple(tables), own)
+
+
+def find_rows(connection: Connection, request: RowRequest) -> RowPage:
+    """One page, in the caller's snapshot. Raises `RejectedError` that names the argument at fault."""
+    live, table = _find_table(connection, request.projection, request.table)
+    if not 1 <= request.first <= MAX_PAGE:
+        raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {MAX_PAGE}", field="first")
+    order = _order(table, request.order_by)
+    conditions, values = conditions_of(table, request.conditions)
+    if request.after is not None:
+        conditions.append(_beyond(order, descending=request.descending))
+        values.extend(_after(table, order, request.after))
+    direction = sql.SQL(" DESC" if request.descending else " ASC")
+    statement = sql.SQL("SELECT {columns} FROM {table}{where} ORDER BY {order} LIMIT %s").format(
+        columns=_names([each.name for each in table.columns]),
+        table=sql.Identifier(live.schema, table.name),
+        where=sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL(""),
+        order=sql.SQL(", ").join(sql.Identifier(name) + direction for name in order),
+    )
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(statement, [*values, request.first + 1])
+            with python_has_it(table.name):
+                rows = cursor.fetchall()
+        except errors.LockNotAvailable as exc:
+            raise UnavailableError(f"another session has locked table {table.name}; try again") from exc
+    places = [[each.name for each in table.columns].index(name) for name in order]
+    shown = rows[: request.first]
+    return RowPage(
+        table=table,
+        rows=shown,
+        cursors=[tuple(row[place] for place in places) for row in shown],
+        has_next=len(rows) > request.first,
+        as_of_position=live.as_of_position,
+    )
+
+
+def _find_table(connection: Connection, projection: str, name: str) -> tuple[LiveProjection, LiveTable]:
+    live = find_live(connection, projection)
+    if live is None:
+        raise RejectedError(Reason.INVALID_FIELD, "there is no such projection", field="name")
+    for table in live.tables:
+        if table.name == name:
+            return live, table
+    known = ", ".join(table.name for table in live.tables)
+    raise RejectedError(
+        Reason.INVALID_FIELD, f"this projection has no such table; it has {known}", field="table"
+    )
+
+
+def _names(names: Sequence[str]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _order(table: LiveTable, order_by: str) -> tuple[str, ...]:
+    if not order_by:
+        return table.key
+    column = table.column(order_by)
+    if column is None or column.nullable or column.kind in {Kind.JSON, Kind.TEXTS}:
+        able = ", ".join(
+            each.name
+            for each in table.columns
+            if not each.nullable and each.kind not in {Kind.JSON, Kind.TEXTS}
+        )
+        raise ConflictError(
+            Reason.INVALID_FIELD,
+            f"rows can be ordered by a column that always has one value: {able}",
+            field="order_by",
+        )
+    return (order_by, *(name for name in table.key if name != order_by))
+
+
+def _beyond(order: Sequence[str], *, descending: bool) -> sql.Composable:
+    marks = sql.SQL(", ").join([sql.Placeholder()] * len(order))
+    sign = sql.SQL("<" if descending else ">")
+    return sql.SQL("({}) {} ({})").format(_names(order), sign, marks)
+
+
+def _after(table: LiveTable, order: Sequence[str], after: Sequence[Any]) -> list[Any]:
+    columns = [table.column(name) for name in order]
+    if len(after) != len(columns):
+        raise ConflictError(Reason.INVALID_FIELD, "this cursor is of another table or order", field="after")
+    try:
+        return [
+            column_value(column.kind, value, "after")
+            for column, value in zip(columns, after, strict=True)
+            if column
+        ]
+    except RejectedError as exc:
+        raise ConflictError(
+            Reason.INVALID_FIELD, "this cursor is of another table or order", field="after"
+        ) from exc

@@ -1,0 +1,78 @@
+"""A page by one call to the server: its snapshot, the positions that match, their events, and how far all of it is.
+
+A page's statements take little time, and each of them two journeys of a thread: to the server, and back to Python's
+lock. So everything is asked at once, of the schemas that were live when somebody last looked; the answer says whether
+they still are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from psycopg2.errors import ProgramLimitExceeded, UndefinedTable
+
+from event_store.database import Connection
+from event_store.event_reader import choose_events
+from queries.filters import MAX_POSITION, EventFilter, EventPage, PageRequest
+from queries.page_sql import Query, build, compose
+from queries.access_paths import is_plain
+from queries.event_pages import answered, complete_up_to, turned
+
+
+def can_be_one_call(filter: EventFilter, page: PageRequest) -> bool:
+    """Whether the page has one statement, known without asking the database anything."""
+    return not page.by_time and is_plain(filter)
+
+
+def find_in_one_call(
+    connection: Connection, schemas: Mapping[str, str], filter: EventFilter, page: PageRequest
+) -> EventPage | None:
+    """The page, on a connection of `Database.snapshots`; `schemas` are those of the projections that were live.
+
+    None when it takes a snapshot of several statements: another build is live now, or of two projections that the
+    filter asks one is further than the other, and the page has events that only one knows, or it has more than 1 GB.
+    """
+    # In one snapshot the rows of a build end at its checkpoint, so nothing bounds them but that.
+    query = build(connection, filter, MAX_POSITION, positions_alone=True)
+    if query is None:
+        return None
+    asked = turned(page)
+    newest_first = asked.first is not None
+    count = asked.first or asked.last or 0
+    chosen = _statement(connection, query, asked.after, asked.before, count + 1, newest_first=newest_first)
+    bound = asked.after if newest_first else asked.before
+    nearest = "NULL::bigint"
+    if bound is not None:
+        # Whether there are events on the side that the page comes from, the one at the bound among them.
+        after, before = (None, bound - 1) if newest_first else (bound + 1, None)
+        nearest = f"({_statement(connection, query, after, before, 1, newest_first=not newest_first)})"
+    try:
+        found = choose_events(connection, list(schemas.values()), chosen, nearest)
+    except (UndefinedTable, ProgramLimitExceeded):
+        return None
+    checkpoints = {name: found.live.get((name, schema), -1) for name, schema in schemas.items()}
+    as_of = complete_up_to(filter, checkpoints)
+    events = found.events
+    if as_of < 0 or (events and events[-1].position > as_of):
+        return None
+    more = len(events) > count
+    if more:
+        events = events[1:] if newest_first else events[:-1]
+    behind = found.beside is not None and found.beside <= as_of
+    older, newer = (more, behind) if newest_first else (behind, more)
+    return answered(page, events[::-1], older, newer, as_of)
+
+
+def _statement(
+    connection: Connection,
+    query: Query,
+    after: int | None,
+    before: int | None,
+    limit: int,
+    *,
+    newest_first: bool,
+) -> str:
+    statement, parameters = compose(query, after, before, newest_first=newest_first)
+    with connection.cursor() as cursor:
+        written: bytes = cursor.mogrify(statement, parameters | {"limit": limit})
+    return written.decode()

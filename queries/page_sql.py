@@ -1,0 +1,265 @@
+"""Pages of events: a filter becomes one statement whose cost follows the page, not the trail.
+
+Every condition on an indexed column is served by an index that ends in the position, or in its span, so PostgreSQL
+reads newest first and stops at the page's end. Bounds are repeated for the joined table, because an index is only
+entered in the middle by a bound on its own column. A choice of values is looked for value by value, each from its own
+place in the index. Names come from the code alone; every value is a parameter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from msgspec import Struct, field
+
+from event_store.database import Connection
+from projections.models.activity import SPAN_BITS
+from queries.filter_sql import Parameters, conditions_of
+from queries.filters import MAX_POSITION, EventFilter
+from queries.access_paths import Lead, Way, ways
+from queries.selectivity import COLUMNS, TABLES, Bounding, Bounds, marked, weigh
+
+_CHOICE = "choice.value"
+_MANY = 10
+"""Values of which not all are looked at for a whole page."""
+_FIRST_SHARES = 4
+"""What is looked at of each of them at first, in shares of a page."""
+
+
+class Part(Struct):
+    """One way to match, as the parts of a statement.
+
+    `base` is the table that is read, `aliases` are all whose positions are bounded. `choice`: the values that the lead
+    may have, as a placeholder, each of which is looked for by itself; `choices` is their number. `spans`: the table of
+    which an index leads that gives spans in order, not positions. `repeats`: a value may find an event twice;
+    `overlaps`: two values may.
+    """
+
+    base: str = "activity"
+    joins: list[str] = field(default_factory=list)
+    aliases: list[str] = field(default_factory=lambda: ["activity"])
+    conditions: list[str] = field(default_factory=list)
+    choice: str = ""
+    choices: int = 1
+    spans: str = ""
+    repeats: bool = False
+    overlaps: bool = False
+
+
+class Query(Struct):
+    """The ways to match, of which the results are put together. `distinct`: two of them may find the same event."""
+
+    parts: list[Part]
+    parameters: Parameters
+    distinct: bool
+
+
+def build(
+    connection: Connection,
+    filter: EventFilter,
+    as_of: int,
+    *,
+    positions_alone: bool = False,
+    bounding: Bounding | None = None,
+) -> Query | None:
+    """The query of a filter, None when nothing can match. With `positions_alone` for `compose` and nothing else.
+
+    Who asks for several gives one `bounding` of `as_of` to all of them.
+    """
+    bounding = bounding or Bounding(connection, as_of)
+    found = ways(filter, lambda each: weigh(connection, each, bounding))
+    parameters = Parameters()
+    parts = [
+        _part(way, bounds, parameters, alone=positions_alone)
+        for way in found
+        if (bounds := bounding.of(way)) is not None and (way.lead is None or way.lead.values)
+    ]
+    return Query(parts, parameters, distinct=len(found) > 1) if parts else None
+
+
+class Place(NamedTuple):
+    """A place in the order of time: events of the same time are in the order of the log."""
+
+    occurred_at: datetime
+    position: int
+
+
+def compose(
+    query: Query, after: int | None, before: int | None, *, newest_first: bool
+) -> tuple[str, dict[str, Any]]:
+    """The statement of a page in the order of positions, and its parameters, all but ``limit``."""
+    given, signs = _given_places({"after": after, "before": before})
+    order = "DESC" if newest_first else "ASC"
+
+    def statement(part: Part) -> str:
+        limits = [f"{name}.position {sign} %({at})s" for name in part.aliases for at, sign in signs.items()]
+        sorting = f"{part.base}.position {order}"
+        if part.spans:
+            sorting = f"{part.spans}.span {order}, {sorting}"
+            limits += [f"{part.spans}.span {sign}= %({at})s >> {SPAN_BITS}" for at, sign in signs.items()]
+        select = _select if part.choices < _MANY else _select_of_many
+        return select(part, f"{part.base}.position", limits, sorting, f"position {order}")
+
+    return _together(query, statement, "position", f"position {order}"), query.parameters | given
+
+
+def compose_by_time(
+    query: Query, after: Place | None, before: Place | None, *, newest_first: bool
+) -> tuple[str, dict[str, Any]]:
+    """The statement of a page in the order of time, and its parameters, all but ``limit``.
+
+    It sorts what it finds: `query` has to be bounded to some hours.
+    """
+    given, signs = _given_places({"after": after, "before": before})
+    order = "DESC" if newest_first else "ASC"
+    columns = "position, occurred_at"
+
+    def statement(part: Part) -> str:
+        limits = [f"(activity.occurred_at, activity.position) {sign} %({at})s" for at, sign in signs.items()]
+        sorting = f"activity.occurred_at {order}, activity.position {order}"
+        given = "activity.position, activity.occurred_at"
+        return _select(part, given, limits, sorting, f"occurred_at {order}, position {order}")
+
+    return (
+        _together(query, statement, columns, f"occurred_at {order}, position {order}"),
+        query.parameters | given,
+    )
+
+
+def compose_counts(query: Query, key: str, sorting: str) -> str:
+    """The statement that counts by `key`: the key, its events, the number of keys, and the number of all events."""
+
+    def statement(part: Part) -> str:
+        select = "SELECT DISTINCT" if part.repeats or part.overlaps else "SELECT"
+        choice = f"unnest({part.choice}) AS choice (value) CROSS JOIN" if part.choice else ""
+        joins, conditions = " ".join(part.joins), " AND ".join(part.conditions)
+        return f"{select} activity.position, {key} AS key FROM {choice} activity {joins} WHERE {conditions}"
+
+    # UNION takes an event once that matches in two ways.
+    found = (" UNION " if query.distinct else " UNION ALL ").join(map(statement, query.parts))
+    return (
+        "SELECT key, count(*), count(*) OVER (), (sum(count(*)) OVER ())::bigint"
+        f" FROM ({found}) AS found GROUP BY key ORDER BY {sorting} LIMIT %(limit)s"
+    )
+
+
+def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The bounds that are given, and their signs: older than `after`, newer than `before`."""
+    given = {name: value for name, value in places.items() if value is not None}
+    return given, {name: "<" if name == "after" else ">" for name in given}
+
+
+def _select(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
+    statement = _select_of_one(part, columns, limits, sorting)
+    if not part.choice:
+        return f"{statement} LIMIT %(limit)s"
+    return (
+        f"{'SELECT DISTINCT' if part.overlaps else 'SELECT'} found.* FROM unnest({part.choice}) AS choice (value)"
+        f" CROSS JOIN LATERAL ({statement} LIMIT %(limit)s) AS found ORDER BY {outer} LIMIT %(limit)s"
+    )
+
+
+def _select_of_many(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
+    """A page of positions where the lead may have many values: of most of them few events are looked at.
+
+    At first some of each. Whatever is on the page is not further than the edge, the place of the page's last event if
+    there were no others. Only of values whose first ones are all within it can there be more on the page.
+    """
+    statement = _select_of_one(part, columns, limits, sorting)
+    some = f"%(limit)s * {_FIRST_SHARES} / {part.choices} + 1"
+    within, furthest = (">=", 0) if outer.endswith("DESC") else ("<=", MAX_POSITION)
+    return (
+        "WITH nearest AS MATERIALIZED ("
+        f"SELECT choice.value, found.position FROM unnest({part.choice}) AS choice (value)"
+        f" CROSS JOIN LATERAL ({statement} LIMIT {some}) AS found"
+        "), edge AS MATERIALIZED ("
+        "SELECT position FROM (SELECT DISTINCT position FROM nearest) AS one"
+        f" ORDER BY {outer} OFFSET %(limit)s - 1 LIMIT 1"
+        "), choice AS MATERIALIZED ("
+        f"SELECT value FROM nearest WHERE position {within} coalesce((SELECT position FROM edge), {furthest})"
+        f" GROUP BY value HAVING count(*) = {some}"
+        ") SELECT DISTINCT position FROM (SELECT position FROM nearest UNION ALL"
+        f" SELECT found.position FROM choice CROSS JOIN LATERAL ({statement} LIMIT %(limit)s) AS found"
+        f") AS found ORDER BY {outer} LIMIT %(limit)s"
+    )
+
+
+def _select_of_one(part: Part, columns: str, limits: Sequence[str], sorting: str) -> str:
+    # Grouped, not DISTINCT: that could be sorted by nothing but what is selected.
+    grouping = f" GROUP BY {re.sub(' (?:ASC|DESC)', '', sorting)}" if part.repeats else ""
+    return (
+        f"SELECT {columns} FROM {part.base} {' '.join(part.joins)}"
+        f" WHERE {' AND '.join([*part.conditions, *limits])}{grouping} ORDER BY {sorting}"
+    )
+
+
+def _together(query: Query, statement: Callable[[Part], str], columns: str, sorting: str) -> str:
+    statements = [statement(part) for part in query.parts]
+    if len(statements) == 1:
+        return statements[0]
+    union = " UNION ALL ".join(f"({each})" for each in statements)
+    select = "SELECT DISTINCT" if query.distinct else "SELECT"
+    return f"{select} {columns} FROM ({union}) AS found ORDER BY {sorting} LIMIT %(limit)s"
+
+
+def _part(way: Way, bounds: Bounds, parameters: Parameters, *, alone: bool) -> Part:
+    part = Part()
+    if way.lead is not None:
+        _begin(part, way.lead, parameters)
+    compared = [text for conjunct in way.rest for text in conditions_of(conjunct, parameters)]
+    part.conditions.extend(compared + marked(way, parameters))
+    if alone and part.joins and not compared:
+        # Nothing is asked of the activity table: the lead's own has all positions.
+        part.base, part.joins, part.aliases = part.aliases[1], [], part.aliases[1:]
+    _bound(part, bounds, parameters)
+    return part
+
+
+def _begin(part: Part, lead: Lead, parameters: Parameters) -> None:
+    if lead.name in TABLES:
+        table, columns = TABLES[lead.name]
+        part.joins.append(f"INNER JOIN {table} ON {table}.position = activity.position")
+        part.aliases.append(table)
+        if lead.name == "resource":
+            # An event may name several resources of one type.
+            part.repeats = len(lead.values) == 1
+            given = zip(columns, lead.values, strict=False)
+            part.conditions.extend(f"{table}.{column} = {parameters.add(value)}" for column, value in given)
+            part.spans = table if part.repeats else ""
+            return
+        part.overlaps = len(lead.values) > 1
+        part.conditions.append(f"{table}.{columns[0]} = {_value(part, lead, parameters)}")
+        return
+    part.spans = "activity"
+    if lead.name == "emergency":
+        part.conditions.append("activity.emergency")
+        return
+    value = _value(part, lead, parameters)
+    part.conditions.append(f"{COLUMNS[lead.name]} = {value}")
+    if lead.name == "user":
+        part.conditions.append("activity.by_person")
+    if lead.name == "correlation_id":
+        # The index is on the hash.
+        part.conditions.append(f"hashtextextended(activity.correlation_id, 0) = hashtextextended({value}, 0)")
+    if lead.name == "outcome":
+        part.conditions.append("activity.outcome <> 0")  # what the partial index says of itself
+
+
+def _value(part: Part, lead: Lead, parameters: Parameters) -> str:
+    if len(lead.values) == 1:
+        return parameters.add(lead.values[0])
+    kind = "smallint[]" if lead.name == "outcome" else "text[]"
+    part.choice, part.choices = f"{parameters.add(list(lead.values))}::{kind}", len(lead.values)
+    return _CHOICE
+
+
+def _bound(part: Part, bounds: Bounds, parameters: Parameters) -> None:
+    oldest, newest = parameters.add(bounds.oldest), parameters.add(bounds.newest)
+    if part.spans:
+        part.conditions.append(
+            f"{part.spans}.span BETWEEN {oldest} >> {SPAN_BITS} AND {newest} >> {SPAN_BITS}"
+        )
+    part.conditions.extend(f"{alias}.position BETWEEN {oldest} AND {newest}" for alias in part.aliases)

@@ -1,0 +1,235 @@
+"""The one door through which the web layers read. Every method blocks; every answer is one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from domain.access.grants import Part
+from domain.errors import ConflictError, Reason, TooSlowError
+from domain.event import RecordedEvent
+from event_store.database import Connection, Database
+from event_store.event_reader import find_event
+from projections.models.activity import find_resource
+from queries.summaries.results import (
+    ApiUse,
+    ConfigurationChange,
+    DeviceActivity,
+    PatientAccess,
+    PatientActivity,
+    ProjectionStatus,
+    ResourceActivity,
+    ServiceActivity,
+    StatePeriod,
+    UserAction,
+    UserActivity,
+    UserPatient,
+    UserSession,
+    VersionPeriod,
+)
+from queries.counts import CountBy, EventCounts, check_countable, count_events
+from projections.models.device import find_device
+from queries.filters import (
+    EventFilter,
+    EventPage,
+    PageRequest,
+    check_filter,
+    check_identifier,
+    check_limit,
+    check_page,
+    within,
+)
+from queries.history import ChangePage, HistoryPlace, Shown, find_changes
+from queries.filter_match import matches
+from queries.page_call import can_be_one_call, find_in_one_call
+from projections.models.patient import find_patient
+from queries.access_paths import is_led
+from projections.registry import list_versions, live_builds, live_schemas, open_snapshot
+from queries.event_pages import complete_up_to, find_events
+from projections.models.service import find_service
+from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
+from projections.models.user import find_user
+
+__all__ = [
+    "ApiUse",
+    "ConfigurationChange",
+    "DeviceActivity",
+    "PatientAccess",
+    "PatientActivity",
+    "ProjectionStatus",
+    "ReadModels",
+    "ResourceActivity",
+    "ServiceActivity",
+    "StatePeriod",
+    "UserAction",
+    "UserActivity",
+    "UserPatient",
+    "UserSession",
+    "VersionPeriod",
+]
+
+DEFAULT_LIMIT = 100
+SHORTER = "ask for a shorter range of times, or more conditions"
+WALKED = "add a condition that the documentation calls indexed, or a range of times"
+
+
+class ReadModels:
+    """Queries on the live version of every projection.
+
+    Where events are read, `scope` is what the asker may see, as a filter: it holds beside what is asked, and whatever
+    is outside of it does not exist. None is everything. It comes from the program and is not held to a filter's limits.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._schemas: dict[str, str] = {}
+        """Of the live builds, when somebody last looked: see `queries.page_call`."""
+
+    def scope_for(self, filter: EventFilter, by: CountBy | None = None) -> EventFilter | None:
+        """The scope in which `filter` is answered, or counted; None here, as everything is. It asks no database."""
+        del filter, by
+        return None
+
+    def require(self, subject: str, id: str, type: str = "") -> frozenset[Part]:
+        """What is hidden in the summary of a subject; nothing here. It asks no database."""
+        del subject, id, type
+        return frozenset()
+
+    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
+        """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds.
+
+        So it does when the time-out ends the walk of a filter to which no index leads: asked again, it would again.
+        """
+        check_page(page)
+        asked = within(check_filter(filter), scope)
+        with _in_time(not is_led(asked), WALKED):
+            in_one_call = can_be_one_call(asked, page)
+            if in_one_call and self._schemas:
+                with self._database.snapshots() as connection:
+                    found = find_in_one_call(connection, self._schemas, asked, page)
+                if found is not None:
+                    return found
+            with self._database.transaction(read_only=True) as connection:
+                if in_one_call:
+                    self._schemas = live_schemas(connection)
+                return find_events(connection, asked, page)
+
+    def event_counts(
+        self,
+        filter: EventFilter,
+        by: CountBy,
+        limit: int = DEFAULT_LIMIT,
+        scope: EventFilter | None = None,
+    ) -> EventCounts:
+        """How many events match, in at most `limit` buckets. Raises `RejectedError` when that is too much to count."""
+        asked = within(check_filter(filter), scope)
+        check_limit(limit)
+        check_countable(asked, by)
+        with _in_time(True, SHORTER), self._database.transaction(read_only=True) as connection:
+            as_of = complete_up_to(asked, open_snapshot(connection))
+            return (
+                EventCounts([], 0, 0, as_of)
+                if as_of < 0
+                else count_events(connection, asked, by, limit, as_of)
+            )
+
+    def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
+        """One event, from the store itself: it is there as soon as it is committed. None outside of `scope`."""
+        with self._database.transaction(read_only=True) as connection:
+            found = find_event(connection, event_id)
+        return found if found is None or scope is None or matches(scope, found) else None
+
+    def as_of_position(self) -> int:
+        """The position up to which every live projection is complete; -1 for none."""
+        with self._database.transaction(read_only=True) as connection:
+            return min(open_snapshot(connection).values(), default=-1)
+
+    def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
+        """Who dealt with a patient, the latest `limit` of them."""
+        with self._snapshot(id, limit, "patient") as (connection, as_of):
+            return find_patient(connection, id, limit, as_of) if as_of >= 0 else None
+
+    def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
+        """What a user did."""
+        with self._snapshot(id, limit, "user", "patient") as (connection, as_of):
+            return find_user(connection, id, limit, as_of) if as_of >= 0 else None
+
+    def device(self, id: str, limit: int = DEFAULT_LIMIT) -> DeviceActivity | None:
+        """A device over time."""
+        with self._snapshot(id, limit, "device") as (connection, as_of):
+            return find_device(connection, id, limit, as_of) if as_of >= 0 else None
+
+    def service(self, id: str, limit: int = DEFAULT_LIMIT) -> ServiceActivity | None:
+        """A service over time."""
+        with self._snapshot(id, limit, "service") as (connection, as_of):
+            return find_service(connection, id, limit, as_of) if as_of >= 0 else None
+
+    def resource(self, type: str, id: str) -> ResourceActivity | None:
+        """When a resource was touched."""
+        check_identifier("type", type)
+        with self._snapshot(id, 1, "activity") as (connection, as_of):
+            return find_resource(connection, type, id, as_of) if as_of >= 0 else None
+
+    def resource_changes(
+        self,
+        type: str,
+        id: str,
+        path: str | None,
+        limit: int,
+        after: HistoryPlace | None = None,
+        scope: EventFilter | None = None,
+        shown: Shown | None = None,
+    ) -> ChangePage:
+        """What changed in a resource, newest first, out of what `shown` leaves of each event."""
+        check_identifier("type", type)
+        check_identifier("id", id)
+        check_limit(limit)
+        with self._database.transaction(read_only=True) as connection:
+            as_of = complete_up_to(EventFilter(), open_snapshot(connection), scope)
+            return find_changes(connection, (type, id), path, limit, after, as_of, scope, shown)
+
+    def projections(self) -> list[ProjectionStatus]:
+        """Every registered version of every projection."""
+        with self._database.transaction(read_only=True) as connection:
+            return list_versions(connection)
+
+    def positions(self) -> dict[str, int]:
+        """The checkpoint of every projection that has a live build."""
+        with self._database.transaction(read_only=True) as connection:
+            return {name: build.position for name, build in live_builds(connection).items()}
+
+    def projection(self, name: str) -> LiveProjection | None:
+        """The tables of one live projection, an analyst's or a built-in one; None when there is none of the name."""
+        check_identifier("name", name)
+        with self._database.transaction(read_only=True) as connection:
+            return find_live(connection, name)
+
+    def table_rows(self, request: RowRequest) -> RowPage:
+        """A page of a live projection's table. Raises `RejectedError` when it can't be asked for, or is too slow."""
+        check_identifier("name", request.projection)
+        advice = "filter on the table's key or a column with an index"
+        with _in_time(True, advice), self._database.foreign_snapshot() as connection:
+            return find_rows(connection, request)
+
+    @contextmanager
+    def _snapshot(self, id: str, limit: int, *names: str) -> Iterator[tuple[Connection, int]]:
+        """A snapshot, and the position up to which all of the named projections are complete in it."""
+        check_identifier("id", id)
+        check_limit(limit)
+        with self._database.transaction(read_only=True) as connection:
+            checkpoints = open_snapshot(connection)
+            yield connection, min(checkpoints.get(name, -1) for name in names)
+
+
+@contextmanager
+def _in_time(asks_too_much: bool, advice: str) -> Iterator[None]:
+    """When the time-out ends what `asks_too_much`, that is the question's fault and not the database's."""
+    try:
+        yield
+    except TooSlowError as exc:
+        if not asks_too_much:
+            raise
+        raise ConflictError(
+            Reason.INVALID_FIELD, f"this took longer than a query may: {advice}", field="filter"
+        ) from exc

@@ -1,0 +1,135 @@
+"""Events as one principal may see them: only those within the scope, and of each what is not hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from domain.access.grants import Operation, Part
+from domain.read_audit.events import is_echo, patients_told
+from domain.access.person_names import is_name
+from domain.read_audit.query_log import Reads
+from domain.access.scope import Scope
+from domain.errors import ConflictError, Reason
+from domain.event import RecordedEvent
+from queries.counts import CountBy, EventCounts
+from queries.filters import EventFilter, EventPage, PageRequest, check_page
+from queries.history import ChangePage, HistoryPlace
+from queries.read_models import DEFAULT_LIMIT, ReadModels
+from queries.scoped.query_description import (
+    asked_of,
+    parts_of,
+    patients_asked,
+    patients_counted,
+    patients_named,
+    scope_filter,
+)
+
+
+class ScopedEvents:
+    """The part of `ScopedModels` that reads events."""
+
+    def __init__(self, models: ReadModels, scope: Scope, reads: Reads) -> None:
+        self._models = models
+        self._scope = scope
+        self._reads = reads
+
+    def scope_for(self, filter: EventFilter, by: CountBy | None = None) -> EventFilter | None:
+        """See ReadModels. Raises `AccessDeniedError` when nothing may be asked so."""
+        operation = Operation.READ_EVENTS if by is None else Operation.COUNT_EVENTS
+        name, counted = ("events", None) if by is None else ("event_counts", by.value)
+        with self._reads.asking(name, lambda: (asked_of(filter, by=counted), patients_asked(filter))):
+            return self._rows(operation, self._parts(filter, by))
+
+    def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
+        """See ReadModels. Raises `AccessDeniedError` when nothing may be asked so."""
+        scope = self.scope_for(filter)
+        if page.by_time and scope is not None:
+            self._check_bounds(page, scope)
+        found = self._models.events(filter, page, scope=scope)
+        shown = self._shown(found.events)
+        self._note("events", asked_of(filter, page), found.events, shown, patients_asked(filter))
+        return found if shown is found.events else replace(found, events=shown)
+
+    def event(self, event_id: UUID) -> RecordedEvent | None:
+        """See ReadModels. What is out of the scope is not there."""
+        asked = {"id": str(event_id)}
+        with self._reads.asking("event", lambda: (asked, ())):
+            scope = self._rows(Operation.READ_EVENTS)
+        found = self._models.event(event_id, scope=scope)
+        events = [] if found is None else [found]
+        shown = self._shown(events)
+        self._note("event", asked, events, shown)
+        return shown[0] if shown else None
+
+    def event_counts(self, filter: EventFilter, by: CountBy, limit: int = DEFAULT_LIMIT) -> EventCounts:
+        """See ReadModels. It counts what is within the scope."""
+        scope = self.scope_for(filter, by)
+        found = self._models.event_counts(filter, by, limit, scope=scope)
+        if by is CountBy.ACTOR and self._scope.hides_somewhere({Part.STAFF_NAMES, Part.PATIENT_NAMES}):
+            buckets = [replace(each, key=None) if is_name(each.key) else each for each in found.buckets]
+            found = replace(found, buckets=buckets)
+        patients = patients_counted(filter) if found.events else []
+        self._reads.note(
+            "event_counts", asked_of(filter, by=by.value, limit=limit), len(found.buckets), patients
+        )
+        return found
+
+    def resource_changes(
+        self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = None
+    ) -> ChangePage:
+        """See ReadModels. The changes that events within the scope made, values only where they are seen."""
+        asked = asked_of(EventFilter(), type=type, id=id, path=path, limit=limit, after=after)
+        with self._reads.asking("resource_changes", lambda: (asked, patients_named(type, id))):
+            scope = self._rows(
+                Operation.READ_EVENTS, self._parts(EventFilter(resource_type=type, resource_id=id))
+            )
+        told: dict[int, tuple[str, ...]] = {}
+
+        def show(recorded: RecordedEvent) -> RecordedEvent:
+            [shown] = self._shown([recorded])
+            told[recorded.position] = tuple(patient.id for patient in shown.event.patients)
+            return shown
+
+        found = self._models.resource_changes(type, id, path, limit, after, scope=scope, shown=show)
+        patients = [id for change in found.changes for id in told[change.position]]
+        self._reads.note("resource_changes", asked, len(found.changes), patients)
+        return found
+
+    def _rows(self, operation: Operation, parts: Iterable[Part] = ()) -> EventFilter | None:
+        return scope_filter(self._scope.rows(operation, frozenset(parts)))
+
+    def _parts(self, filter: EventFilter, by: CountBy | None = None) -> frozenset[Part]:
+        return parts_of(filter, self._scope.principal.patients, by)
+
+    def _shown(self, events: list[RecordedEvent]) -> list[RecordedEvent]:
+        """The very same list when all of it is seen."""
+        if self._scope.sees_all:
+            return events
+        return [replace(each, event=self._scope.shown(each.event)) for each in events]
+
+    def _check_bounds(self, page: PageRequest, scope: EventFilter) -> None:
+        """Raise when a bound is an event out of the scope: the order by time would tell when that was."""
+        check_page(page)
+        for name in ("after", "before"):
+            at = getattr(page, name)
+            if at is None:
+                continue
+            only = EventFilter(position_from=at, position_until=at + 1)
+            if not self._models.events(only, PageRequest(first=1), scope=scope).events:
+                raise ConflictError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
+
+    def _note(
+        self,
+        operation: str,
+        asked: dict[str, Any],
+        found: list[RecordedEvent],
+        shown: list[RecordedEvent],
+        about: Collection[str] = (),
+    ) -> None:
+        patients = patients_told((each.event for each in shown), about)
+        echoes = sum(is_echo(each.event) for each in found)
+        self._reads.note(operation, asked, len(found), patients, echoes)

@@ -9,7 +9,7 @@ from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.limits import QueryLimits
-from graphql_api.trusted import TrustedDocuments, load
+from graphql_api.execution.trusted_documents import TrustedDocuments, load
 from ingest.publisher import Publisher
 from queries.export.batches import Exports
 from queries.read_models import ReadModels

@@ -23,7 +23,7 @@ from benchmarks.graphql import HEAD, TOKEN, Client, served
 from benchmarks.scale_cases import COUNTS, FILTERS, PAGES, SCOPED, SUBJECTS, SUMMARIES, Trail
 from benchmarks.scale_corpus import Population
 from benchmarks.scale_fill import database_of, server
-from graphql_api.cursors import encode_cursor
+from queries.cursors import encode_cursor
 
 _NODES = "nodes { eventId position occurredAt type outcome source { service } actor { id name } }"
 _PAGE = (

@@ -15,11 +15,11 @@ from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import RecordedEvent
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.errors import Code, QueryError, from_domain
-from graphql_api.feed import Feed
+from graphql_api.subscription_feed import Feed
 from graphql_api.limits import QueryLimits
-from graphql_api.ranges import check_counted, check_range
-from graphql_api.reading import Threads
-from graphql_api.waiting import MAX_SECONDS, Freshness, Reached, Waiting
+from queries.time_limits import check_counted, check_range
+from queries.thread_pool import Threads
+from queries.freshness import MAX_SECONDS, Freshness, Reached, Waiting
 from queries.summaries import results
 from queries.counts import CountBy, EventCounts
 from queries.filters import EventFilter, EventPage, PageRequest

@@ -24,7 +24,7 @@ from domain.errors import (
     UnavailableError,
     UnrecordedError,
 )
-from graphql_api.waiting import BehindError
+from queries.freshness import BehindError
 from queries.filters import FilterTooLargeError
 
 log = structlog.get_logger(__name__)

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import strawberry
 
-from graphql_api import activity_types as subjects
-from graphql_api.activity_rows import Projection
-from graphql_api.activity_types import Filter
-from graphql_api.arguments import Id, Limit, MinPosition, WaitForPosition, WaitSeconds
-from graphql_api.connection import (
+from graphql_api.types import summaries as subjects
+from graphql_api.types.summary_rows import Projection
+from graphql_api.types.summaries import Filter
+from graphql_api.types.arguments import Id, Limit, MinPosition, WaitForPosition, WaitSeconds
+from graphql_api.types.connection import (
     After,
     Before,
     EventConnection,
@@ -22,18 +22,18 @@ from graphql_api.connection import (
     page_request,
 )
 from graphql_api.context import Context, Info
-from graphql_api.count_types import CountQueries
-from graphql_api.cursors import decode_id
-from graphql_api.declaring import argument, documented
+from graphql_api.types.counts import CountQueries
+from queries.cursors import decode_id
+from graphql_api.types.descriptions import argument, documented
 from graphql_api.errors import Code, QueryError
-from graphql_api.event_type import Event, Node, event_from
-from graphql_api.filter_input import filter_from
-from graphql_api.nodes import find_node, find_nodes, require_node
-from graphql_api.ordering import OrderBy
-from graphql_api.projection_types import ProjectionModel, model_from
-from graphql_api.scalars import Long
-from graphql_api.tree_types import ConsistencyProof, TreeHead, consistency_from, head_from
-from graphql_api.waiting import Freshness, least_of
+from graphql_api.types.event import Event, Node, event_from
+from graphql_api.types.filter_input import filter_from
+from graphql_api.types.nodes import find_node, find_nodes, require_node
+from graphql_api.types.event_order import OrderBy
+from graphql_api.types.projections import ProjectionModel, model_from
+from graphql_api.types.scalars import Long
+from graphql_api.types.merkle import ConsistencyProof, TreeHead, consistency_from, head_from
+from queries.freshness import Freshness, least_of
 from queries.summaries import results
 from queries.filters import check_identifier
 from queries.event_pages import complete_up_to

@@ -12,12 +12,12 @@ import strawberry
 from msgspec.structs import replace
 
 from graphql_api.context import Context, Info
-from graphql_api.declaring import argument, described, documented
+from graphql_api.types.descriptions import argument, described, documented
 from graphql_api.errors import Code, QueryError
-from graphql_api.event_type import Event, event_from
-from graphql_api.feed import Feed
-from graphql_api.filter_input import EventFilterInput, filter_from
-from graphql_api.scalars import Long
+from graphql_api.types.event import Event, event_from
+from graphql_api.subscription_feed import Feed
+from graphql_api.types.filter_input import EventFilterInput, filter_from
+from graphql_api.types.scalars import Long
 from queries.filters import MAX_POSITION, EventFilter, PageRequest, within
 from queries.access_paths import is_led
 from queries.scoped.query_description import asked_of

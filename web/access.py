@@ -15,7 +15,7 @@ from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import ActorKind
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.context import Context, ProvableLog
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from queries.read_models import ReadModels
 from queries.scoped.read_models import ScopedModels
 from queries.scoped.export import Opening, ScopedExports
@@ -113,7 +113,7 @@ def _is_decided(principal: Principal | None) -> bool:
 
 
 class ScopedLog:
-    """The log's proofs. One of an event is only asked for by who holds the event: see `graphql_api.event_type`."""
+    """The log's proofs. One of an event is only asked for by who holds the event: see `graphql_api.types.event`."""
 
     def __init__(self, log: ProvableLog, scope: Scope) -> None:
         self._log = log

@@ -15,11 +15,11 @@ from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import Actor
-from graphql_api.cursors import decode_history_cursor, encode_history_cursor
+from queries.cursors import decode_history_cursor, encode_history_cursor
 from graphql_api.errors import QueryError
 from graphql_api.limits import QueryLimits
-from graphql_api.reading import Threads
-from graphql_api.waiting import Waiting, least_of
+from queries.thread_pool import Threads
+from queries.freshness import Waiting, least_of
 from queries.summaries import results
 from queries import history
 from queries.scoped.read_models import ScopedModels

@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
-from graphql_api.feed import Feed, Wake
+from graphql_api.subscription_feed import Feed, Wake
 from graphql_api.limits import QueryLimits
-from graphql_api.reading import Threads
-from graphql_api.waiting import Waiting
+from queries.thread_pool import Threads
+from queries.freshness import Waiting
 from queries.read_models import ReadModels
 from projections.wakeup import WakeUp
 from web import documenting, problems

@@ -11,7 +11,7 @@ from fastapi import Path, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
-from graphql_api.waiting import DEFAULT_SECONDS, MAX_POSITION, MAX_SECONDS, Freshness
+from queries.freshness import DEFAULT_SECONDS, MAX_POSITION, MAX_SECONDS, Freshness
 from web.request_schemas import NO_NUL
 
 DEFAULT_PAGE = 50

@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
 from graphql_api.limits import QueryLimits
-from graphql_api.ranges import check_counted
-from graphql_api.reading import Threads
-from graphql_api.waiting import Waiting
+from queries.time_limits import check_counted
+from queries.thread_pool import Threads
+from queries.freshness import Waiting
 from queries.counts import CountBy
 from queries.event_pages import complete_up_to
 from web.access import Access

@@ -15,7 +15,7 @@ from domain.access.staff_disclosure import SERVICE, Decision, decision_event
 from domain.errors import ConflictError, InvalidEventError, Reason, RejectedError
 from domain.event import Source
 from domain.validation import check, encode_event
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from ingest.publisher import Message
 from queries.filters import check_identifier
 from web.access import Access, reads_of

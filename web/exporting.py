@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import ConfigurationError, ConflictError, Reason, RejectedError, UnauthenticatedError
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from queries.export.batches import ExportRequest, Format, Opened, check_request
 from queries.export.stream import stream
 from web.access import Access

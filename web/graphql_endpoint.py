@@ -18,11 +18,11 @@ from strawberry.types import ExecutionResult
 
 from domain.json_parsing import containers, decode_json
 from graphql_api.context import Context, ProvableLog
-from graphql_api.encoding import encode
+from graphql_api.execution.json_response import encode
 from graphql_api.errors import Code, QueryError
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from graphql_api.schema import make_schema
-from graphql_api.waiting import Waiting
+from queries.freshness import Waiting
 from web.accepting import accepted
 from web.access import Access
 from web.authentication.middleware import principal_of

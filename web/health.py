@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from domain.errors import AuditTrailError
 from graphql_api.context import Readable
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from web.documenting import answer
 from web.probes import ANSWER_SECONDS, Probes
 from web.recording import Otherwise, Recording

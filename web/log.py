@@ -18,7 +18,7 @@ from domain.access.grants import Operation
 from domain.errors import ProofError
 from event_store.log_reader import LogReader
 from event_store.tlog.tiles import TilePath, parse_path
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from web.access import Access
 from web.asking import has
 from web.documenting import content, problems

@@ -16,7 +16,7 @@ from domain.access.grants import Operation
 from domain.errors import AuditTrailError
 from event_store.silence.metrics import SilenceCollector
 from graphql_api.context import Readable
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from web.access import Access
 from web.documenting import content, problems
 from web.probes import ANSWER_SECONDS, Probes

@@ -27,7 +27,7 @@ from domain.errors import (
     UnavailableError,
 )
 from graphql_api.errors import TOO_SLOW, Code, QueryError, origin
-from graphql_api.waiting import BehindError
+from queries.freshness import BehindError
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
-from graphql_api.cursors import decode_row_cursor, encode_row_cursor
+from queries.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.errors import QueryError
-from graphql_api.reading import Threads
-from graphql_api.waiting import Freshness, Waiting, least_of
+from queries.thread_pool import Threads
+from queries.freshness import Freshness, Waiting, least_of
 from queries.live_tables.conditions import Condition, Op
 from queries.live_tables.pages import RowPage, RowRequest
 from web.access import Access

@@ -19,7 +19,7 @@ from domain.access.scope import Scope
 from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
 from domain.json_parsing import containers, has_more_items
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from ingest.publisher import Message
 from interop.decoding import decode
 from web.access import Access, reads_of

@@ -14,12 +14,12 @@ from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
-from graphql_api.cursors import decode_cursor, encode_cursor
+from queries.cursors import decode_cursor, encode_cursor
 from graphql_api.errors import QueryError
 from graphql_api.limits import QueryLimits
-from graphql_api.ranges import check_range
-from graphql_api.reading import Threads
-from graphql_api.waiting import Waiting
+from queries.time_limits import check_range
+from queries.thread_pool import Threads
+from queries.freshness import Waiting
 from queries.filters import EventPage, PageRequest
 from queries.event_pages import complete_up_to
 from web.access import Access

@@ -22,7 +22,7 @@ from domain.errors import AuditTrailError, RejectedError, UnrecordedError
 from domain.event import AuditEvent
 from domain.validation import encode_event
 from graphql_api.errors import origin
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from ingest.publisher import Message
 from web.recording_metrics import RecordingMetrics
 from web.recording_queue import Entry, Queue

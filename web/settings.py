@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from graphql_api.limits import QueryLimits
-from graphql_api.trusted import TrustedDocuments
+from graphql_api.execution.trusted_documents import TrustedDocuments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

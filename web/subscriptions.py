@@ -18,12 +18,12 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 
 from domain.access.principal import Principal
 from graphql_api.context import Context, ProvableLog
-from graphql_api.encoding import encode
+from graphql_api.execution.json_response import encode
 from graphql_api.errors import Code, QueryError
-from graphql_api.feed import Feed
+from graphql_api.subscription_feed import Feed
 from graphql_api.limits import read_document
-from graphql_api.reading import Threads
-from graphql_api.waiting import Waiting
+from queries.thread_pool import Threads
+from queries.freshness import Waiting
 from web.accepting import accepted
 from web.access import Access
 from web.authentication.combined import Authentication

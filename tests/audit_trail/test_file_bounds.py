@@ -15,7 +15,7 @@ from audit_trail.trust import kept_heads
 from domain.errors import ConfigurationError
 from event_store.files.folders import read_input
 from event_store.publication.folder import HeadFolder
-from graphql_api.trusted import load
+from graphql_api.execution.trusted_documents import load
 from projections.custom.source_file import _read
 from tests.audit_trail.programs import PROGRAM, environment, run
 from web.authentication.api_tokens import read_tokens

@@ -14,10 +14,10 @@ from strawberry.types import ExecutionResult
 from event_store.database import Database
 from event_store.log_reader import LogReader
 from graphql_api.context import Context
-from graphql_api.encoding import encode, written
-from graphql_api.executing import CompilingExecutor
+from graphql_api.execution.json_response import encode, written
+from graphql_api.execution.executor import CompilingExecutor
 from graphql_api.limits import QueryLimits
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 from graphql_api.schema import AuditTrailSchema, make_schema
 from queries.filters import EventFilter, EventPage, PageRequest
 from queries.read_models import ReadModels

@@ -15,8 +15,8 @@ from strawberry.types import ExecutionResult
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from graphql_api.context import Context
-from graphql_api.executing import CompilingExecutor
-from graphql_api.reading import Threads
+from graphql_api.execution.executor import CompilingExecutor
+from queries.thread_pool import Threads
 from graphql_api.schema import AuditTrailSchema
 from queries.filters import EventFilter, EventPage, PageRequest
 from queries.read_models import ReadModels

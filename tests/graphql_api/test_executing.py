@@ -8,9 +8,9 @@ from graphql import get_introspection_query, parse, validate
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from graphql_api.compiling import MAX_FIELDS, Plan
-from graphql_api.documents import MAX_DOCUMENTS
-from graphql_api.executing import MAX_CHOICES
+from graphql_api.execution.compiled_selections import MAX_FIELDS, Plan
+from graphql_api.execution.documents import MAX_DOCUMENTS
+from graphql_api.execution.executor import MAX_CHOICES
 from graphql_api.schema import AuditTrailSchema
 from tests.graphql_api.asking import Query, queries
 from tests.graphql_api.comparing import (

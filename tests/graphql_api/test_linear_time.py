@@ -8,8 +8,8 @@ import pytest
 from graphql import GraphQLError
 from graphql.validation import specified_rules
 
-from graphql_api import cursors
-from graphql_api.documents import MAX_ERRORS, Documents
+from queries import cursors
+from graphql_api.execution.documents import MAX_ERRORS, Documents
 from graphql_api.errors import Code, QueryError
 from graphql_api.limits import (
     MAX_FRAGMENTS,

@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import RejectedError
 from graphql_api.limits import QueryLimits
-from graphql_api.ranges import check_counted, check_range
+from queries.time_limits import check_counted, check_range
 from queries.counts import CountBy
 from queries.filters import EventFilter
 from queries.read_models import ReadModels

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 
 
 @pytest.fixture

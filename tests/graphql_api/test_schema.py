@@ -9,9 +9,9 @@ from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectT
 
 import graphql_api
 from domain.event import AuditEvent, RecordedEvent
-from graphql_api.cursors import decode_cursor, decode_id, encode_cursor, encode_id
+from queries.cursors import decode_cursor, decode_id, encode_cursor, encode_id
 from graphql_api.errors import Code, QueryError
-from graphql_api.event_type import Event
+from graphql_api.types.event import Event
 from graphql_api.schema import sdl
 from queries.filters import EventFilter
 

@@ -10,7 +10,7 @@ import httpx2
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from graphql_api.cursors import encode_id
+from queries.cursors import encode_id
 from tests.web.secret_trail import EVENTS
 
 EVENT = """

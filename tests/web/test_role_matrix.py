@@ -15,7 +15,7 @@ from domain.access.principal import Role
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from event_store.migrations import migrate
-from graphql_api.cursors import encode_id
+from queries.cursors import encode_id
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from queries.export.batches import Exports

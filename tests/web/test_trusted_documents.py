@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from domain.errors import ConfigurationError
-from graphql_api.trusted import TrustedDocuments, hash_of, load
+from graphql_api.execution.trusted_documents import TrustedDocuments, hash_of, load
 from tests.audit_trail.programs import run
 from tests.web.conftest import Serve
 from tests.web.test_subscriptions import Served, received

@@ -21,11 +21,11 @@ from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, 
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from graphql_api.compiling import Plan, compile_selection
-from graphql_api.documents import MAX_DOCUMENTS, kept
+from graphql_api.execution.compiled_selections import Plan, compile_selection
+from graphql_api.execution.documents import MAX_DOCUMENTS, kept
 
 if TYPE_CHECKING:
-    from graphql_api.direct import Root
+    from graphql_api.execution.direct import Root
 
 MAX_CHOICES = 8
 """Of one document, plans are kept for that many combinations of what its @skip and @include say."""
@@ -95,7 +95,7 @@ class Choice:
     def __init__(self) -> None:
         self.plans: Plans = {}
         self.roots: tuple[Root, ...] | None = None
-        """See `graphql_api.direct`, which finds them out once."""
+        """See `graphql_api.execution.direct`, which finds them out once."""
 
 
 class Document:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from strawberry.scalars import JSON
 
 from domain.event import ActorKind
-from graphql_api.declaring import described, documented
+from graphql_api.types.descriptions import described, documented
 
 
 @documented

@@ -16,8 +16,8 @@ import structlog
 
 from domain.errors import AuditTrailError
 from graphql_api.errors import Code, QueryError
-from graphql_api.reading import Threads
-from graphql_api.waiting import Checkpoints
+from queries.thread_pool import Threads
+from queries.freshness import Checkpoints
 
 log = structlog.get_logger(__name__)
 

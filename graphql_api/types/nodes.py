@@ -8,10 +8,10 @@ from uuid import UUID
 
 import msgspec
 
-from graphql_api import activity_types as subjects
+from graphql_api.types import summaries as subjects
 from graphql_api.context import Context, Readable
 from graphql_api.errors import Code, QueryError
-from graphql_api.event_type import Node, event_from
+from graphql_api.types.event import Node, event_from
 
 A = TypeVar("A")
 

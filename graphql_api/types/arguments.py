@@ -6,9 +6,9 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_api.declaring import argument
-from graphql_api.scalars import Long
-from graphql_api.waiting import DEFAULT_SECONDS, MAX_SECONDS
+from graphql_api.types.descriptions import argument
+from graphql_api.types.scalars import Long
+from queries.freshness import DEFAULT_SECONDS, MAX_SECONDS
 
 _Position = Long | None
 MinPosition = Annotated[

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from domain.errors import ConflictError, Reason, RejectedError
-from graphql_api.reading import Threads
+from queries.thread_pool import Threads
 
 DEFAULT_SECONDS = 2.0
 MAX_SECONDS = 10.0

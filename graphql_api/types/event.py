@@ -14,12 +14,12 @@ from strawberry.scalars import JSON
 from domain import event as facts
 from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category, EventType
 from domain.event import Action, AuditEvent, Outcome, RecordedEvent
-from graphql_api import event_parts as parts
+from graphql_api.types import event_parts as parts
 from graphql_api.context import Info
-from graphql_api.cursors import encode_id
-from graphql_api.declaring import described, documented, part
-from graphql_api.scalars import Long
-from graphql_api.tree_types import InclusionProof, inclusion_from
+from queries.cursors import encode_id
+from graphql_api.types.descriptions import described, documented, part
+from graphql_api.types.scalars import Long
+from graphql_api.types.merkle import InclusionProof, inclusion_from
 
 
 @strawberry.interface(description="Anything that `node(id)` and `nodes(ids)` can find again.")

@@ -6,8 +6,8 @@ from base64 import b64encode
 from datetime import datetime
 
 from domain import tree_head as facts
-from graphql_api.declaring import described, documented
-from graphql_api.scalars import Long
+from graphql_api.types.descriptions import described, documented
+from graphql_api.types.scalars import Long
 
 _HASHES = "The hashes of the proof, each 32 bytes in standard base64 (RFC 4648 section 4), "
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from strawberry.scalars import JSON
 
-from graphql_api.declaring import described, documented
-from graphql_api.scalars import Long
+from graphql_api.types.descriptions import described, documented
+from graphql_api.types.scalars import Long
 
 
 @documented

@@ -24,7 +24,7 @@ from domain.errors import ConfigurationError, UnavailableError
 from domain.event import Source
 from domain.validation import encode_event
 from ingest.publisher import Message, Publisher
-from web.recording import Otherwise, RecordingSettings, When
+from web.read_audit.publication import Otherwise, RecordingSettings, When
 
 
 def recording_publisher(settings: Settings) -> Publisher:

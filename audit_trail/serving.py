@@ -14,13 +14,13 @@ from ingest.publisher import Publisher
 from queries.export.batches import Exports
 from queries.read_models import ReadModels
 from projections.wakeup import WakeUp
-from web import server
+from web.http import server
 from web.app import create_app
-from web.looking import Recorder
+from web.read_audit.access_record import Recorder
 from web.metrics import WebMetrics
 from web.probes import StoreProbes
-from web.recording import Recording
-from web.recording_metrics import RecordingMetrics
+from web.read_audit.publication import Recording
+from web.read_audit.metrics import RecordingMetrics
 from web.settings import WebSettings
 
 

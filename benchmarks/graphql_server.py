@@ -31,11 +31,11 @@ from ingest.settings import IngestSettings
 from queries.read_models import ReadModels
 from web.app import create_app
 from web.authentication.combined import Authentication
-from web.listening import listen
-from web.looking import Recorder
+from web.http.listening_socket import listen
+from web.read_audit.access_record import Recorder
 from web.probes import StoreProbes
-from web.recording import Recording, RecordingSettings
-from web.server import Server
+from web.read_audit.publication import Recording, RecordingSettings
+from web.http.server import Server
 from web.settings import WebSettings
 
 THREADS = 8

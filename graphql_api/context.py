@@ -119,7 +119,7 @@ class ProvableLog(Protocol):
 
 
 class Record(Protocol):
-    """Puts what a subscription does on record, as `web.looking.Looking` does."""
+    """Puts what a subscription does on record, as `web.read_audit.access_record.Looking` does."""
 
     async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
         """It begins. Raises `UnrecordedError` when it must not."""

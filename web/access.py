@@ -21,7 +21,7 @@ from queries.scoped.read_models import ScopedModels
 from queries.scoped.export import Opening, ScopedExports
 from queries.staff_disclosures import StaffDisclosures
 from web.authentication.middleware import principal_of
-from web.looking import Looking, looking_at
+from web.read_audit.access_record import Looking, looking_at
 
 NOBODY = Principal(id="", roles=frozenset(), kind=ActorKind.UNKNOWN)
 

@@ -19,29 +19,30 @@ from queries.thread_pool import Threads
 from queries.freshness import Waiting
 from queries.read_models import ReadModels
 from projections.wakeup import WakeUp
-from web import documenting, problems
+from web.openapi import bodies
+from web.http import problems
 from web.access import Access
-from web.activities import KINDS, ChangeList, activity_routes
+from web.rest.summaries import KINDS, ChangeList, activity_routes
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Authenticating, is_open
 from web.authentication.rates import Rates
-from web.bodies import BodyLimit
-from web.counting import EventCountList, counting_routes
-from web.deciding import Decided, StaffDisclosure, deciding_routes
-from web.exporting import Exportable, export_routes
+from web.http.request_bodies import BodyLimit
+from web.rest.event_counts import EventCountList, counting_routes
+from web.rest.staff_disclosures import Decided, StaffDisclosure, deciding_routes
+from web.rest.export import Exportable, export_routes
 from web.health import Health, health_routes
-from web.http_basics import Basics
-from web.log import log_routes, proof_routes
-from web.looking import Recorder
+from web.http.every_route import Basics
+from web.rest.transparency_log import log_routes, proof_routes
+from web.read_audit.access_record import Recorder
 from web.metrics import Measuring, WebMetrics, metrics_routes
-from web.pages import STATIC, swagger_ui
+from web.http.static_pages import STATIC, swagger_ui
 from web.probes import Probes
-from web.projections import ProjectionDescription, RowList, projection_routes
-from web.publishing import Accepted, Publisher, publishing_routes
-from web.reading import EventList, reading_routes
-from web.recorded import Recorded
+from web.rest.projection_tables import ProjectionDescription, RowList, projection_routes
+from web.rest.event_intake import Accepted, Publisher, publishing_routes
+from web.rest.events import EventList, reading_routes
+from web.read_audit.middleware import Recorded
 from web.settings import WebSettings
-from web.subscriptions import SubscribingEndpoint
+from web.graphql.subscriptions import SubscribingEndpoint
 
 _DESCRIPTION = (
     "The tamper-evident record of who did what to which patient, device and service. "
@@ -134,7 +135,7 @@ def create_app(
     if settings.pages:
         app.mount("/static", StaticFiles(directory=STATIC))
         app.add_api_route("/docs", swagger_ui, include_in_schema=False)
-    documenting.install(
+    bodies.install(
         app,
         [
             RecordedEvent,

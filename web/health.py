@@ -12,9 +12,9 @@ from starlette.responses import Response
 from domain.errors import AuditTrailError
 from graphql_api.context import Readable
 from queries.thread_pool import Threads
-from web.documenting import answer
+from web.openapi.bodies import answer
 from web.probes import ANSWER_SECONDS, Probes
-from web.recording import Otherwise, Recording
+from web.read_audit.publication import Otherwise, Recording
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

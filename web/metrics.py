@@ -18,7 +18,7 @@ from event_store.silence.metrics import SilenceCollector
 from graphql_api.context import Readable
 from queries.thread_pool import Threads
 from web.access import Access
-from web.documenting import content, problems
+from web.openapi.bodies import content, problems
 from web.probes import ANSWER_SECONDS, Probes
 
 log = structlog.get_logger(__name__)

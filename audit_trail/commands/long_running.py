@@ -27,7 +27,7 @@ def long_running() -> tuple[Settings, Monitor]:
 
     from audit_trail.monitoring import MonitoringServer
     from event_store.silence.metrics import SilenceCollector
-    from web.listening import listen
+    from web.http.listening_socket import listen
 
     settings = load()
     logs.configure(settings)

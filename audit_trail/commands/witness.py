@@ -39,8 +39,8 @@ def witness(
     from event_store.signing import read_key_file
     from event_store.witness.cosigner import Witness, read_keys, read_logs
     from event_store.witness.store import WitnessStore
-    from web import server
-    from web.listening import listen
+    from web.http import server
+    from web.http.listening_socket import listen
     from web.witness import create_witness_app
 
     logs.configure(load())

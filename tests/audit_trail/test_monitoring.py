@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from audit_trail.monitoring import Monitor, MonitoringServer
 from domain.errors import UnavailableError
 from tests.audit_trail.programs import run
-from web.listening import listen
+from web.http.listening_socket import listen
 
 
 @pytest.fixture

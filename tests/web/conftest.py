@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-import web.publishing
+import web.rest.event_intake
 from audit_trail.embedded.broker import Broker
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
@@ -21,9 +21,9 @@ from queries.export.batches import Exports
 from queries.read_models import ReadModels
 from tests.tokens import ADMIN, authentication
 from web.app import create_app
-from web.listening import listen
+from web.http.listening_socket import listen
 from web.probes import StoreProbes
-from web.server import Server
+from web.http.server import Server
 from web.settings import WebSettings
 
 Serve = Callable[..., httpx2.Client]
@@ -60,7 +60,7 @@ def serve() -> Iterator[Serve]:
             url: str,
             bootstrap_servers: str = NO_BROKER,
             models: ReadModels | None = None,
-            publisher: web.publishing.Publisher | None = None,
+            publisher: web.rest.event_intake.Publisher | None = None,
             **settings: Any,
         ) -> httpx2.Client:
             database = stack.enter_context(closing(Database(url, READER, size=4)))

@@ -21,13 +21,13 @@ from projections.wakeup import WakeUp
 from tests.tokens import authentication, bearer
 from tests.web.test_recording import messages_of
 from web.app import create_app
-from web.listening import listen
-from web.looking import Recorder
+from web.http.listening_socket import listen
+from web.read_audit.access_record import Recorder
 from web.metrics import WebMetrics
 from web.probes import StoreProbes
-from web.recording import Recording, RecordingSettings
-from web.recording_metrics import RecordingMetrics
-from web.server import Server
+from web.read_audit.publication import Recording, RecordingSettings
+from web.read_audit.metrics import RecordingMetrics
+from web.http.server import Server
 from web.settings import WebSettings
 
 SECRET_NAME = "Nora Never-To-Be-Told"

@@ -14,8 +14,8 @@ from domain.event import AuditEvent, Client, Outcome, Request, Source
 from domain.validation import decode_event, encode_event
 from ingest.publisher import Message
 from tests.graphql_api.trail import at
-from web.denials import Denials
-from web.recording import Recording
+from web.read_audit.denials import Denials
+from web.read_audit.publication import Recording
 
 SOURCE = Source(service="audit-trail")
 

@@ -8,7 +8,7 @@ from contextlib import closing
 import httpx2
 import pytest
 
-from web import http_protocol
+from web.http import http1_protocol
 
 CHUNKS = b"1\r\n \r\n" * 2000
 UPGRADE = (
@@ -57,7 +57,7 @@ def test_a_body_without_end_behind_an_answer_is_cut_off(lonely_client: httpx2.Cl
 def test_who_was_answered_and_sends_no_more_of_its_body_is_not_waited_for(
     lonely_client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "DISCARD_SECONDS", 0.2)
+    monkeypatch.setattr(http1_protocol, "DISCARD_SECONDS", 0.2)
     with closing(connected(lonely_client)) as connection:
         connection.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")

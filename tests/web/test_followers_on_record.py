@@ -18,7 +18,7 @@ from tests.graphql_api.trail import read, record
 from tests.tokens import bearer
 from tests.web.reading_on_record import AUDITOR, OnRecord, on_record, patients
 from tests.web.test_recording import NO_BROKER
-from web.recording import Otherwise
+from web.read_audit.publication import Otherwise
 
 FOLLOW = """subscription Follow($filter: EventFilter, $after: Long) {
   eventRecorded(filter: $filter, after: $after) { position type }

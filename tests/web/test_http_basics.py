@@ -11,8 +11,8 @@ import pytest
 
 from tests.tokens import ADMIN
 from tests.web.conftest import Serve
-from web import http_protocol
-from web.http_protocol import MAX_HEAD
+from web.http import http1_protocol
+from web.http.http1_protocol import MAX_HEAD
 
 PROBLEM = "application/problem+json"
 
@@ -95,7 +95,7 @@ def test_a_large_body_does_not_count_as_a_head(client: httpx2.Client) -> None:
 def test_a_head_that_does_not_come_is_waited_for_so_long(
     monkeypatch: pytest.MonkeyPatch, lonely_client: httpx2.Client, sent: bytes
 ) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http1_protocol, "HEAD_SECONDS", 0.2)
     status, answer = said(lonely_client, sent)
     assert (status, PROBLEM.encode() in answer) == (408, True)
 
@@ -117,7 +117,7 @@ EARLY = b"POST /v1/events HTTP/1.1\r\nHost: here\r\n"
 def test_nobody_holds_a_connection_by_what_is_no_request(
     monkeypatch: pytest.MonkeyPatch, lonely_client: httpx2.Client, sent: bytes, more: bytes
 ) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http1_protocol, "HEAD_SECONDS", 0.2)
     url = lonely_client.base_url
     with closing(socket.create_connection((url.host, url.port or 80))) as connection:
         connection.settimeout(10)
@@ -132,7 +132,7 @@ def test_nobody_holds_a_connection_by_what_is_no_request(
 def test_a_connection_that_was_waited_for_goes_on(
     monkeypatch: pytest.MonkeyPatch, lonely_client: httpx2.Client
 ) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 1.0)
+    monkeypatch.setattr(http1_protocol, "HEAD_SECONDS", 1.0)
     half = b"GET /healthz HTTP/1.1\r\nHost: here\r\n"
     assert said(lonely_client, half, b"\r\n")[0] == 200
 

@@ -16,14 +16,14 @@ from domain.errors import AuditTrailError
 from interop.decoding import decode
 from tests.scaling import Hostile, assert_linear, peak_megabytes
 from tests.web.test_publishing import native
-from web import publishing
-from web.accepting import accepted
+from web.rest import event_intake
+from web.http.content_negotiation import accepted
 from web.authentication.bearer import IssuedTokens
 from web.authentication.claims import ClaimNames, principal_from
 from web.authentication.key_sets import parse_key_set
-from web.filter_query import filter_from_json, refuse_repeated
-from web.http_basics import _is_utf8
-from web.http_protocol import MAX_HEADERS
+from web.parameters.filter_query import filter_from_json, refuse_repeated
+from web.http.every_route import _is_utf8
+from web.http.http1_protocol import MAX_HEADERS
 
 JSON = [("content-type", "application/json")]
 
@@ -45,7 +45,7 @@ def claims(roles: Any) -> object:
 
 
 def items(body: bytes) -> object:
-    return publishing._split(body, JSON, 1000)
+    return event_intake._split(body, JSON, 1000)
 
 
 CASES = [
@@ -74,7 +74,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_reading_takes_time_in_proportion_to_what_is_sent(case: Hostile) -> None:
-    assert_linear(case, AuditTrailError, ValueError, publishing._UnreadableError)
+    assert_linear(case, AuditTrailError, ValueError, event_intake._UnreadableError)
 
 
 TINY = [
@@ -96,7 +96,7 @@ TINY = [
 def test_a_body_of_tiny_items_needs_some_megabytes(item: bytes) -> None:
     tiny = item * ((5 << 20) // len(item))
     for body in (b"[" + tiny + b"0]", b"[[" + tiny + b"0]]", tiny):
-        assert peak_megabytes(items, body, publishing._UnreadableError) < 24
+        assert peak_megabytes(items, body, event_intake._UnreadableError) < 24
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_items_whose_ids_have_one_hash_are_told_apart() -> None:
     found: dict[bytes, Any] = {}
     for number in range(1000):
         event = native(event_id=f"{1 + number * modulus:032x}")
-        publishing._check_alone(decode(json.dumps(event).encode(), [], max_bytes=10_000).event, found)
+        event_intake._check_alone(decode(json.dumps(event).encode(), [], max_bytes=10_000).event, found)
     assert len(found) == 1000
 
 

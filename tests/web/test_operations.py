@@ -21,7 +21,7 @@ from event_store.database import Database
 from queries.filters import EventFilter
 from queries.read_models import ReadModels
 from tests.web.conftest import NO_DATABASE, Serve
-from web.listening import listen
+from web.http.listening_socket import listen
 
 
 def test_a_ready_server_says_so(client: httpx2.Client) -> None:
@@ -138,7 +138,7 @@ def test_an_address_that_is_taken_is_named() -> None:
 
 _PROGRAM = """
 import asyncio, sys
-from web.server import run
+from web.http.server import run
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":

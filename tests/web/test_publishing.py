@@ -20,7 +20,7 @@ from domain.errors import UnavailableError
 from ingest.publisher import Message
 from interop.decoding import decode
 from tests.web.conftest import NO_DATABASE, Serve
-from web.publishing import CLOUDEVENT, NATIVE, request_body
+from web.rest.event_intake import CLOUDEVENT, NATIVE, request_body
 
 
 def native(**fields: Any) -> dict[str, Any]:

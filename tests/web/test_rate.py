@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from web.rate import RateLimit
+from web.http.rate_limit import RateLimit
 
 
 class Clock:

@@ -24,7 +24,7 @@ from tests.graphql_api.trail import read, record
 from tests.tokens import bearer
 from tests.web.reading_on_record import AUDITOR, SECRET_NAME, OnRecord, on_record, patients
 from tests.web.test_recording import NO_BROKER
-from web.recording import Otherwise, When
+from web.read_audit.publication import Otherwise, When
 
 QUERY = '{ events(first: 5, filter: {patient: "17"}) { nodes { position patients { id name } } } }'
 

@@ -25,9 +25,9 @@ from domain.validation import decode_event
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.graphql_api.trail import at
-from web.looking import Looking, Recorder, looking_at
-from web.recorded import Recorded
-from web.recording import Otherwise, Recording, RecordingSettings, When
+from web.read_audit.access_record import Looking, Recorder, looking_at
+from web.read_audit.middleware import Recorded
+from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
 
 NO_BROKER = "127.0.0.1:1"
 

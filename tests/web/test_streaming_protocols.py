@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 from tests.tokens import ADMIN
 from tests.web.test_subscriptions import EVENTS, PATIENCE, Served, received, subscribe
-from web.accepting import accepted
+from web.http.content_negotiation import accepted
 
 STREAM = "text/event-stream"
 NAME = {"query": "{ __typename }"}

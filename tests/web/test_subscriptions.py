@@ -27,9 +27,9 @@ from tests.graphql_api.trail import read, record
 from tests.tokens import ADMIN, authentication
 from tests.web.conftest import NO_BROKER
 from web.app import create_app
-from web.listening import listen
+from web.http.listening_socket import listen
 from web.probes import StoreProbes
-from web.server import Server
+from web.http.server import Server
 from web.settings import WebSettings
 
 EVENTS = """subscription ($filter: EventFilter, $after: Long) {

@@ -14,8 +14,8 @@ from domain.errors import AccessDeniedError, UnauthenticatedError, UnavailableEr
 from graphql_api.errors import Code
 from web.authentication.combined import Authentication
 from web.authentication.rates import Rates
-from web.authentication.streams import Watched
-from web.problems import refusal
+from web.authentication.long_responses import Watched
+from web.http.problems import refusal
 from web.settings import WebSettings
 
 REALM = 'Bearer realm="audit-trail"'
@@ -39,7 +39,7 @@ def principal_of(scope: Scope) -> Principal | None:
 
 
 class Authenticating:
-    """ASGI middleware. A WebSocket may also say who it is in its first message: see `web.subscriptions`."""
+    """ASGI middleware. A WebSocket may also say who it is in its first message: see `web.graphql.subscriptions`."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from domain.access.principal import Principal
-from web.rate import RateLimit
+from web.http.rate_limit import RateLimit
 from web.settings import WebSettings
 
 _FAILURES_A_MINUTE, _FAILURES_AT_ONCE = 300, 300

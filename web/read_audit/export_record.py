@@ -12,13 +12,13 @@ from domain.read_audit.query_log import Read
 from queries.export.batches import ExportRequest, Opened
 from queries.export.disclosed_patients import asked_of_export, telling
 from queries.scoped.export import Opening
-from web.looking import Looking
+from web.read_audit.access_record import Looking
 
 _OPERATION = "export"
 
 
 class RecordedExports:
-    """See `web.exporting.Exportable`. Made in the event loop's thread for one request, used in a thread that reads."""
+    """See `web.rest.export.Exportable`. Made in the event loop's thread for one request, used in a thread that reads."""
 
     def __init__(self, exports: Opening, looking: Looking) -> None:
         self._exports = exports

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from graphql_api.errors import Code
-from web.problems import refusal
+from web.http.problems import refusal
 
 _DIGITS = 18
 """Of a declared length; more of them are more bytes than there are."""

@@ -23,12 +23,12 @@ from graphql_api.errors import Code, QueryError
 from queries.thread_pool import Threads
 from graphql_api.schema import make_schema
 from queries.freshness import Waiting
-from web.accepting import accepted
+from web.http.content_negotiation import accepted
 from web.access import Access
 from web.authentication.middleware import principal_of
-from web.looking import looking_at
-from web.pages import graphiql
-from web.recorded import marked
+from web.read_audit.access_record import looking_at
+from web.http.static_pages import graphiql
+from web.read_audit.middleware import marked
 from web.settings import WebSettings
 
 JSON = "application/json"

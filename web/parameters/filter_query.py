@@ -16,7 +16,7 @@ from domain.event import Outcome
 from domain.json_parsing import decode_json
 from queries.export.manifest import RENAMED
 from queries.filters import ANY_OF, MAX_DEPTH, MAX_TEXT, MAX_VALUES, EventFilter, any_of, check_filter
-from web.asking import POSITION, Switch
+from web.parameters.freshness import POSITION, Switch
 
 
 def _written(value: Any) -> Any:

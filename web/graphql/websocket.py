@@ -17,12 +17,12 @@ from domain.errors import UnauthenticatedError, UnavailableError
 from graphql_api.context import Context
 from graphql_api.errors import Code, QueryError
 from graphql_api.schema import AuditTrailSchema
-from web.authentication.streams import OTHER_RIGHTS
-from web.graphql_endpoint import client_key
-from web.recorded import recorded_results
+from web.authentication.long_responses import OTHER_RIGHTS
+from web.graphql.endpoint import client_key
+from web.read_audit.middleware import recorded_results
 
 if TYPE_CHECKING:
-    from web.subscriptions import SubscribingEndpoint
+    from web.graphql.subscriptions import SubscribingEndpoint
 
 TRY_LATER = 1013
 _UNAUTHENTICATED = 4401

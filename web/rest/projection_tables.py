@@ -18,11 +18,11 @@ from queries.freshness import Freshness, Waiting, least_of
 from queries.live_tables.conditions import Condition, Op
 from queries.live_tables.pages import RowPage, RowRequest
 from web.access import Access
-from web.asking import DEFAULT_PAGE, MinPosition, Switch, WaitForPosition, WaitSeconds
-from web.documenting import answer, problems
-from web.filter_query import refuse_repeated
-from web.problems import problem
-from web.request_schemas import ROW_CURSOR
+from web.parameters.freshness import DEFAULT_PAGE, MinPosition, Switch, WaitForPosition, WaitSeconds
+from web.openapi.bodies import answer, problems
+from web.parameters.filter_query import refuse_repeated
+from web.http.problems import problem
+from web.parameters.schemas import ROW_CURSOR
 
 _PAGING = frozenset({"first", "after"})
 _OWN = frozenset({"order_by", "descending", "min_position", "wait_for_position", "wait_seconds"}) | _PAGING

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from domain.event import AuditEvent
-from web.documenting_parameters import describe_parameters
-from web.problems import MEDIA_TYPE, Problem
-from web.request_schemas import request_schemas
+from web.openapi.parameters import describe_parameters
+from web.http.problems import MEDIA_TYPE, Problem
+from web.parameters.schemas import request_schemas
 
 _REF = "#/components/schemas/{name}"
 _SCHEME = "token"

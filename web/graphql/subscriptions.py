@@ -24,15 +24,15 @@ from graphql_api.subscription_feed import Feed
 from graphql_api.limits import read_document
 from queries.thread_pool import Threads
 from queries.freshness import Waiting
-from web.accepting import accepted
+from web.http.content_negotiation import accepted
 from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Denied, principal_of
 from web.authentication.rates import Rates
-from web.connections import TRY_LATER, Connection
-from web.graphql_endpoint import GraphQLEndpoint, RefusedError, client_key
-from web.looking import Looking, Recorder, looking_at
-from web.recorded import recorded_results
+from web.graphql.websocket import TRY_LATER, Connection
+from web.graphql.endpoint import GraphQLEndpoint, RefusedError, client_key
+from web.read_audit.access_record import Looking, Recorder, looking_at
+from web.read_audit.middleware import recorded_results
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"

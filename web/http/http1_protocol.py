@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from web.problems import problem
+from web.http.problems import problem
 
 MAX_HEAD = 64 * 1024
 """Bytes of the request line and the headers. The parser itself would take any number of them, from anybody."""

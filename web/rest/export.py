@@ -24,13 +24,13 @@ from queries.thread_pool import Threads
 from queries.export.batches import ExportRequest, Format, Opened, check_request
 from queries.export.stream import stream
 from web.access import Access
-from web.asking import Switch
-from web.documenting import EVENT_EXAMPLE, problems
-from web.filter_query import FilterQuery, refuse_repeated, renamed
-from web.looking import looking_at
-from web.problems import problem
-from web.recorded_export import RecordedExports
-from web.request_schemas import NO_NUL
+from web.parameters.freshness import Switch
+from web.openapi.bodies import EVENT_EXAMPLE, problems
+from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
+from web.read_audit.access_record import looking_at
+from web.http.problems import problem
+from web.read_audit.export_record import RecordedExports
+from web.parameters.schemas import NO_NUL
 from web.settings import WebSettings
 
 log = structlog.get_logger(__name__)

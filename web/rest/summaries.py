@@ -24,11 +24,11 @@ from queries.summaries import results
 from queries import history
 from queries.scoped.read_models import ScopedModels
 from web.access import Access
-from web.asking import DEFAULT_PAGE, FreshnessQuery, Identifier, found, identifying, link_header
-from web.documenting import answer, problems
-from web.filter_query import refuse_repeated
-from web.problems import problem
-from web.request_schemas import HISTORY_CURSOR, NO_NUL
+from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Identifier, found, identifying, link_header
+from web.openapi.bodies import answer, problems
+from web.parameters.filter_query import refuse_repeated
+from web.http.problems import problem
+from web.parameters.schemas import HISTORY_CURSOR, NO_NUL
 
 
 class _SubjectConvertor(PathConvertor):

@@ -11,9 +11,9 @@ from typing import Any
 import structlog
 import uvicorn
 
-from web.http_protocol import BoundedProtocol
-from web.listening import listen
-from web.socket_protocol import BoundedSocketProtocol
+from web.http.http1_protocol import BoundedProtocol
+from web.http.listening_socket import listen
+from web.http.websocket_protocol import BoundedSocketProtocol
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from domain.read_audit.events import Look, denied_event
 from domain.access.principal import Principal
 from domain.read_audit.query_log import NOTHING, Taken
 from domain.event import Source
-from web.recording import Recording
+from web.read_audit.publication import Recording
 
 WINDOW_SECONDS = 60.0
 PER_WINDOW = 60

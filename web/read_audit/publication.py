@@ -24,8 +24,8 @@ from domain.validation import encode_event
 from graphql_api.errors import origin
 from queries.thread_pool import Threads
 from ingest.publisher import Message
-from web.recording_metrics import RecordingMetrics
-from web.recording_queue import Entry, Queue
+from web.read_audit.metrics import RecordingMetrics
+from web.read_audit.queue import Entry, Queue
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

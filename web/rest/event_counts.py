@@ -19,9 +19,9 @@ from queries.freshness import Waiting
 from queries.counts import CountBy
 from queries.event_pages import complete_up_to
 from web.access import Access
-from web.asking import FreshnessQuery, found
-from web.documenting import answer, problems
-from web.filter_query import FilterQuery, refuse_repeated, renamed
+from web.parameters.freshness import FreshnessQuery, found
+from web.openapi.bodies import answer, problems
+from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
 
 _EXAMPLE: dict[str, Any] = {
     "buckets": [

@@ -23,11 +23,11 @@ from queries.freshness import Waiting
 from queries.filters import EventPage, PageRequest
 from queries.event_pages import complete_up_to
 from web.access import Access
-from web.asking import DEFAULT_PAGE, FreshnessQuery, Switch, found, link_header
-from web.documenting import EVENT_EXAMPLE, answer, problems
-from web.filter_query import FilterQuery, refuse_repeated, renamed
-from web.problems import problem
-from web.request_schemas import EVENT_CURSOR
+from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Switch, found, link_header
+from web.openapi.bodies import EVENT_EXAMPLE, answer, problems
+from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
+from web.http.problems import problem
+from web.parameters.schemas import EVENT_CURSOR
 
 _LIST_EXAMPLE = {
     "events": [EVENT_EXAMPLE],

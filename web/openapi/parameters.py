@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from web.filter_query import FilterQuery
-from web.request_schemas import FILTER
+from web.parameters.filter_query import FilterQuery
+from web.parameters.schemas import FILTER
 
 
 def describe_parameters(

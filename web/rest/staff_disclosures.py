@@ -19,11 +19,11 @@ from queries.thread_pool import Threads
 from ingest.publisher import Message
 from queries.filters import check_identifier
 from web.access import Access, reads_of
-from web.asking import Identifier
-from web.documenting import answer, problems
-from web.looking import looking_at
-from web.problems import problem
-from web.publishing import Publisher
+from web.parameters.freshness import Identifier
+from web.openapi.bodies import answer, problems
+from web.read_audit.access_record import looking_at
+from web.http.problems import problem
+from web.rest.event_intake import Publisher
 from web.settings import WebSettings
 
 _EVENT_ID = "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a02"

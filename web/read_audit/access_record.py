@@ -19,8 +19,8 @@ from domain.access.principal import Principal
 from domain.read_audit.query_log import Read, Reads
 from domain.errors import UnrecordedError
 from domain.event import Source
-from web.denials import Denials
-from web.recording import Recording
+from web.read_audit.denials import Denials
+from web.read_audit.publication import Recording
 
 _STATE = "looking"
 _CORRELATION = re.compile(r"[!-~]{1,128}")

@@ -23,10 +23,10 @@ from queries.thread_pool import Threads
 from ingest.publisher import Message
 from interop.decoding import decode
 from web.access import Access, reads_of
-from web.documenting import NATIVE_EXAMPLE, answer, problems
-from web.looking import Looking, looking_at
-from web.problems import problem
-from web.request_schemas import named, one_good
+from web.openapi.bodies import NATIVE_EXAMPLE, answer, problems
+from web.read_audit.access_record import Looking, looking_at
+from web.http.problems import problem
+from web.parameters.schemas import named, one_good
 from web.settings import WebSettings
 
 NATIVE = "application/json"

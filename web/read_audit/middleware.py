@@ -15,8 +15,8 @@ from strawberry.types import ExecutionResult
 from domain.read_audit.events import Stage, Via
 from domain.errors import UnrecordedError
 from graphql_api.errors import Code, from_domain
-from web.looking import Looking, Recorder, look_at, look_away, looking_at
-from web.problems import refusal
+from web.read_audit.access_record import Looking, Recorder, look_at, look_away, looking_at
+from web.http.problems import refusal
 
 HEADER = "Audit-Recorded"
 """`false` on an answer that is not on record."""

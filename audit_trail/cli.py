@@ -136,7 +136,7 @@ def demo(
     ] = 3000,
 ) -> None:
     """Start everything in a temporary folder, send it a simulated hour of a clinic, and show what it answers."""
-    from audit_trail import demo as demonstration
+    from audit_trail.demo.run import run as demonstration
 
     demonstration.run(load(), once=once, broker=broker, events=events, out=out)
 
@@ -228,7 +228,7 @@ def project() -> None:
 @app.command()
 def guard() -> None:
     """Publish signed heads outside the database and verify the log again and again, until SIGTERM."""
-    from audit_trail.guarding import guard as run
+    from audit_trail.guard.process import guard as run
 
     run(*long_running(), partial(on_stop_within, GUARD_STOP_SECONDS))
 
@@ -258,7 +258,7 @@ def publish(
 
     A file may have 64 MiB, and all files together 256 MiB.
     """
-    from audit_trail.files import MOST_BYTES, messages_of
+    from audit_trail.event_files import MOST_BYTES, messages_of
     from event_store.files.folders import read_input
     from ingest.publisher import Message, Publisher
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from audit_trail import components, last_resort
-from audit_trail.authenticating import authentication
-from audit_trail.recording import own_source, recording_publisher, recording_settings
+from audit_trail.authentication import authentication
+from audit_trail.read_audit import own_source, recording_publisher, recording_settings
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader

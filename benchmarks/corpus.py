@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from audit_trail.clinic import simulate
+from audit_trail.demo.clinic import simulate
 from domain.validation import encode_event
 
 _HOUR_EVENTS = 10_000

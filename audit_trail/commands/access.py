@@ -37,7 +37,7 @@ def decide(
     The decision is an event of the trail, by the account that runs this command. The newest one holds.
     """
     from audit_trail import components
-    from audit_trail.recording import operator, own_source
+    from audit_trail.read_audit import operator, own_source
     from domain.access.staff_disclosure import Decision, decision_event
     from domain.validation import check, encode_event
     from ingest.publisher import Message, Publisher

@@ -70,7 +70,7 @@ def show_dead_letter(
 
     That you looked is put on record, through Kafka.
     """
-    from audit_trail.recording import CommandRecord
+    from audit_trail.read_audit import CommandRecord
     from ingest.dead_letters import patients_named
 
     with _desk() as desk:

@@ -46,7 +46,7 @@ def evidence(
     Of --patient, --user and --device, all that are given must hold. The kit holds personal data, and that it was
     written is put on record, through Kafka.
     """
-    from audit_trail.recording import CommandRecord
+    from audit_trail.read_audit import CommandRecord
     from audit_trail.trust import trusted_keys
     from event_store.evidence.kit import write_kit
     from event_store.evidence.storage import require_free

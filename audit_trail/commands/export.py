@@ -16,7 +16,7 @@ from audit_trail.settings import load
 from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
-    from audit_trail.exporting import Opening, Outcome
+    from audit_trail.export.file import Opening, Outcome
     from queries.export.batches import ExportRequest
 
 app = typer.Typer()
@@ -93,8 +93,8 @@ def export(
     All that is given must hold; of an option that is repeated, one value must match. The filters are those of the API.
     The export itself is put on record, through Kafka.
     """
-    from audit_trail.recorded_export import RecordedExports
-    from audit_trail.recording import CommandRecord
+    from audit_trail.export.read_audit import RecordedExports
+    from audit_trail.read_audit import CommandRecord
     from queries.export.batches import ExportRequest, Exports, Format
     from queries.export.disclosed_patients import asked_of_export
     from queries.filters import EventFilter, any_of
@@ -144,7 +144,7 @@ def export(
 
 
 def _run(exports: Opening, request: ExportRequest, output: Path, *, resume: bool, force: bool) -> None:
-    from audit_trail.exporting import export_to_file
+    from audit_trail.export.file import export_to_file
 
     if str(output) == _STANDARD_OUTPUT:
         if resume or force:

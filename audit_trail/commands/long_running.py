@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from audit_trail import components, last_resort, logs
 from audit_trail.last_resort import STOP_SECONDS
-from audit_trail.monitoring import Monitor
+from audit_trail.metrics_server import Monitor
 from audit_trail.settings import PREFIX, Settings, load
 
 BATCH_SECONDS = 20.0
@@ -25,7 +25,7 @@ def long_running() -> tuple[Settings, Monitor]:
     """
     from prometheus_client import REGISTRY
 
-    from audit_trail.monitoring import MonitoringServer
+    from audit_trail.metrics_server import MonitoringServer
     from event_store.silence.metrics import SilenceCollector
     from web.http.listening_socket import listen
 

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from audit_trail import components
-from audit_trail.commands import own_projections, rebuilds
-from audit_trail.commands.projecting import (
+from audit_trail.commands import rebuilds
+from audit_trail.commands import custom_projections
+from audit_trail.commands.projection_options import (
     Name,
     Names,
     called,
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="The read models: look at them, rebuild them, decide about poison events.", no_args_is_help=True
 )
-app.command()(own_projections.new)
-app.command()(own_projections.run)
-app.command()(own_projections.remove)
+app.command()(custom_projections.new)
+app.command()(custom_projections.run)
+app.command()(custom_projections.remove)
 
 
 @app.command("list")

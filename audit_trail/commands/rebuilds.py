@@ -13,7 +13,7 @@ import typer
 
 from audit_trail import components
 from audit_trail.commands.progress import progress_for_stderr
-from audit_trail.commands.projecting import (
+from audit_trail.commands.projection_options import (
     Name,
     called,
     is_file,

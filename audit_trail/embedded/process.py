@@ -11,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-from audit_trail.embedded import guard
+from audit_trail.embedded import watchdog
 from domain.errors import ConfigurationError
 from event_store.files.folders import Folder
 
-GUARD = Path(guard.__file__)
+GUARD = Path(watchdog.__file__)
 GUARD_MARGIN = (
     10.0  # seconds that the guard may need beyond its grace, on a machine that is short of processor time
 )

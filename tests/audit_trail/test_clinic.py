@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from audit_trail.clinic import DEVICE, PATIENT, USER, BrokenMessage, broken_messages, simulate
+from audit_trail.demo.clinic import DEVICE, PATIENT, USER, BrokenMessage, broken_messages, simulate
 from domain.catalogue import CATALOGUE
 from domain.errors import Reason, RejectedError
 from domain.event import ActorKind, AuditEvent, Outcome

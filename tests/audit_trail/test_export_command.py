@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from audit_trail.commands.export import export
-from audit_trail.exporting import export_to_file
+from audit_trail.export.file import export_to_file
 from domain.errors import ConfigurationError
 from queries.export.batches import ExportRequest, Exports, Format
 from queries.export.manifest import RENAMED
@@ -251,7 +251,7 @@ class StoppedError(Exception):
 def test_what_was_written_after_the_last_state_is_written_again(
     trail: Trail, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit_trail.exporting.KEEP_SECONDS", 0)
+    monkeypatch.setattr("audit_trail.export.file.KEEP_SECONDS", 0)
     monkeypatch.setattr("queries.export.batches.BATCH_POSITIONS", 100)
     monkeypatch.setattr("queries.export.parquet.GROUP_ROWS", 300)
     filled(trail, 2000, 100)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from audit_trail.clinic import simulate
+from audit_trail.demo.clinic import simulate
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.validation import encode_event

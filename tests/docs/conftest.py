@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail import clinic, components
+from audit_trail import components
+from audit_trail.demo.run import clinic
 from audit_trail.settings import load
 from audit_trail.stack import Stack
 from domain.validation import encode_event

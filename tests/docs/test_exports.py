@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from audit_trail.exporting import export_to_file
+from audit_trail.export.file import export_to_file
 from queries.export.batches import ExportRequest, Exports, Format
 from queries.export.columns import EVENT_COLUMNS
 from tests.docs.pages import ROOT

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from audit_trail import reference
+from audit_trail.docs import reference
 from audit_trail.settings import PREFIX
 from audit_trail.stack import Stack
 from domain.catalogue import CATALOGUE
@@ -175,7 +175,7 @@ def _empty(answer: dict[str, object]) -> bool:
 @pytest.mark.parametrize("name", sorted(reference.pages()))
 def test_a_generated_page_is_what_the_code_says_now(name: str) -> None:
     written = (reference.FOLDER / name).read_text(encoding="utf-8")
-    assert written == reference.pages()[name], "run `python -m audit_trail.reference`"
+    assert written == reference.pages()[name], "run `python -m audit_trail.docs.reference`"
 
 
 def test_the_settings_page_has_each_setting_as_the_program_reads_it() -> None:

@@ -106,7 +106,7 @@ def test_a_guard_that_is_killed_takes_its_command_along() -> None:
 def test_the_guard_can_be_run_by_hand_and_stops_at_sigterm(
     eventually: Callable[[Callable[[], bool]], None],
 ) -> None:
-    module = [sys.executable, "-m", "audit_trail.embedded.guard", "--signal", "INT", "--", "sleep", "600"]
+    module = [sys.executable, "-m", "audit_trail.embedded.watchdog", "--signal", "INT", "--", "sleep", "600"]
     with subprocess.Popen(module, stdin=subprocess.PIPE, cwd=Path(__file__).parents[2]) as guard:
         eventually(lambda: bool(psutil.Process(guard.pid).children()))
         guard.terminate()
@@ -114,6 +114,6 @@ def test_the_guard_can_be_run_by_hand_and_stops_at_sigterm(
 
 
 def test_the_guard_stops_at_the_end_of_its_input() -> None:
-    module = [sys.executable, "-m", "audit_trail.embedded.guard", "--", "sleep", "600"]
+    module = [sys.executable, "-m", "audit_trail.embedded.watchdog", "--", "sleep", "600"]
     done = subprocess.run(module, input=b"", timeout=10, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 128 + signal.SIGTERM

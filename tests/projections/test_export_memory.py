@@ -21,7 +21,7 @@ import resource, sys
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from audit_trail.exporting import export_to_file
+from audit_trail.export.file import export_to_file
 from event_store.database import READER, Database
 from queries.export.batches import ExportRequest, Exports, Format
 from queries.export.stream import stream

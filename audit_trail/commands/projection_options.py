@@ -10,12 +10,12 @@ import typer
 from psycopg2.errors import InsufficientPrivilege
 
 from audit_trail import components
-from audit_trail.commands.apart import go_apart
+from audit_trail.commands.isolated_process import go_apart
 from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from audit_trail.own_projections import OwnProjection
+    from audit_trail.custom_projections import OwnProjection
     from event_store.database import Database
     from projections.projector import Projector
 
@@ -63,7 +63,7 @@ def is_file(name: str) -> bool:
 
 def own_projection(settings: Settings, file: str) -> OwnProjection:
     """The projection of a file. From here on this is the process apart that may run it."""
-    from audit_trail.own_projections import OwnProjection
+    from audit_trail.custom_projections import OwnProjection
 
     go_apart(file)
     return OwnProjection(settings, file)

@@ -1,6 +1,6 @@
 """Run one command, and stop it when whoever started it is gone.
 
-    python -m audit_trail.embedded.guard [--signal INT] [--grace SECONDS] -- COMMAND...
+    python -m audit_trail.embedded.watchdog [--signal INT] [--grace SECONDS] -- COMMAND...
 
 A supervisor that is killed with SIGKILL cannot stop what it started. So it puts this guard between: the guard's
 standard input is a pipe whose other end only the supervisor holds, and the kernel closes it however the supervisor

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from audit_trail import components
-from audit_trail.commands.apart import go_apart
+from audit_trail.commands.isolated_process import go_apart
 from audit_trail.commands.long_running import BATCH_SECONDS, long_running, on_stop_within
-from audit_trail.commands.projecting import is_file, own_projection
+from audit_trail.commands.projection_options import is_file, own_projection
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 

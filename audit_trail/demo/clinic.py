@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from audit_trail.clinic_broken import BrokenMessage, broken_messages
-from audit_trail.clinic_cast import (
+from audit_trail.demo.broken_messages import BrokenMessage, broken_messages
+from audit_trail.demo.cast import (
     BEDSIDE,
     GATEWAY,
     NIGHTINGALE,
@@ -22,8 +22,8 @@ from audit_trail.clinic_cast import (
     Person,
     device_actor,
 )
-from audit_trail.clinic_devices import STORIED, connected, device_at, patient_at
-from audit_trail.clinic_stories import OUTAGE, PAULA, record_of, tell_stories
+from audit_trail.demo.devices import STORIED, connected, device_at, patient_at
+from audit_trail.demo.stories import OUTAGE, PAULA, record_of, tell_stories
 from domain.event import AuditEvent, Change, Outcome, Patient, Request, Resource
 
 __all__ = ["DEVICE", "PATIENT", "USER", "BrokenMessage", "broken_messages", "simulate"]

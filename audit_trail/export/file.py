@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from audit_trail.export_work import State, Work
+from audit_trail.export.work_folder import State, Work
 from domain.errors import ConfigurationError
 from event_store.files.folders import settle
 from queries.export.batches import ExportRequest, Format, Opened, Snapshot

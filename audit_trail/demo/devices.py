@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audit_trail.clinic_cast import BEDSIDE, DEVICES, PATIENTS, TECHNICIAN, Clinic, Person, device_actor
+from audit_trail.demo.cast import BEDSIDE, DEVICES, PATIENTS, TECHNICIAN, Clinic, Person, device_actor
 from domain.event import Change, Device, Outcome, Patient, Resource
 
 STORIED = "monitor-3"

@@ -20,7 +20,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from audit_trail import clinic, components, trust
+from audit_trail import components, trust
+from audit_trail.demo.run import clinic
 from audit_trail.embedded.sockets import remove_left_behind
 from audit_trail.settings import FILE_VARIABLE, Settings
 from audit_trail.stack import SETTINGS_FILE, BrokerKind, Stack, stay_up

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audit_trail.clinic_cast import (
+from audit_trail.demo.cast import (
     ADMINISTRATOR,
     AUTHENTICATION,
     GATEWAY,
@@ -22,7 +22,7 @@ from audit_trail.clinic_cast import (
     Person,
     service_actor,
 )
-from audit_trail.clinic_devices import tell_devices
+from audit_trail.demo.devices import tell_devices
 from domain.catalogue import DCM, GENERIC_TYPE
 from domain.event import (
     Actor,

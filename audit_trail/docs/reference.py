@@ -1,4 +1,4 @@
-"""Writes the pages of `docs/reference` that follow from the code: ``python -m audit_trail.reference``.
+"""Writes the pages of `docs/reference` that follow from the code: ``python -m audit_trail.docs.reference``.
 
 A test compares the pages with what this module makes, so that none can be out of date.
 """
@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from audit_trail.cli import EXIT_CODES, app
 from audit_trail.commands.terminal import NOT_PROVEN
-from audit_trail.reference_access import access_page
+from audit_trail.docs.access_tables import access_page
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent

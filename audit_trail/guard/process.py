@@ -8,7 +8,7 @@ from contextlib import closing
 
 from audit_trail import components, trust
 from audit_trail.guard import Guard, Intervals
-from audit_trail.monitoring import Monitor
+from audit_trail.metrics_server import Monitor
 from audit_trail.settings import Settings
 from domain.event import AuditEvent
 from domain.validation import encode_event

@@ -11,7 +11,7 @@ VENV := .venv
 BENCH := .venv-bench
 LOCK := .venv-lock
 PROJECT := setup.cfg pyproject.toml $(wildcard requirements/*.txt)
-PRODUCT := domain event_store interop ingest projections graphql_api web audit_trail
+PRODUCT := domain event_store interop ingest projections queries graphql_api web audit_trail
 SOURCES := $(PRODUCT) tests benchmarks requirements
 
 # Make an environment where there is none, install a lock file and the project, and leave a stamp. No file is installed

@@ -136,7 +136,7 @@ def demo(
     ] = 3000,
 ) -> None:
     """Start everything in a temporary folder, send it a simulated hour of a clinic, and show what it answers."""
-    from audit_trail.demo.run import run as demonstration
+    from audit_trail.demo import run as demonstration
 
     demonstration.run(load(), once=once, broker=broker, events=events, out=out)
 

@@ -17,11 +17,11 @@ from msgspec.structs import replace
 
 from audit_trail import components
 from audit_trail.settings import Settings
-from domain.read_audit.events import Look, Stage, Via, read_events
 from domain.access.principal import Principal
-from domain.read_audit.query_log import Read
 from domain.errors import ConfigurationError, UnavailableError
 from domain.event import Source
+from domain.read_audit.events import Look, Stage, Via, read_events
+from domain.read_audit.query_log import Read
 from domain.validation import encode_event
 from ingest.publisher import Message, Publisher
 from web.read_audit.publication import Otherwise, RecordingSettings, When

@@ -8,19 +8,19 @@ from audit_trail.read_audit import own_source, recording_publisher, recording_se
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
-from graphql_api.limits import QueryLimits
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
+from graphql_api.limits import QueryLimits
 from ingest.publisher import Publisher
+from projections.wakeup import WakeUp
 from queries.export.batches import Exports
 from queries.read_models import ReadModels
-from projections.wakeup import WakeUp
-from web.http import server
 from web.app import create_app
-from web.read_audit.access_record import Recorder
+from web.http import server
 from web.metrics import WebMetrics
 from web.probes import StoreProbes
-from web.read_audit.publication import Recording
+from web.read_audit.access_record import Recorder
 from web.read_audit.metrics import RecordingMetrics
+from web.read_audit.publication import Recording
 from web.settings import WebSettings
 
 

@@ -13,12 +13,12 @@ from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import INGEST, Database
 from event_store.files.folders import read_file, read_input
 from event_store.heads import MOST_HEAD_BYTES, newest_head
-from event_store.stored_tree import StoredTree
 from event_store.publication.destination import Destination
 from event_store.publication.folder import HeadFolder
 from event_store.publication.forks import refuse_forks
 from event_store.publication.remote import Webhook, Witness
 from event_store.signing import HeadSigner, read_key_file, read_public, read_signer
+from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from event_store.verify.run import KeptHead, verify

@@ -32,10 +32,10 @@ from queries.read_models import ReadModels
 from web.app import create_app
 from web.authentication.combined import Authentication
 from web.http.listening_socket import listen
-from web.read_audit.access_record import Recorder
-from web.probes import StoreProbes
-from web.read_audit.publication import Recording, RecordingSettings
 from web.http.server import Server
+from web.probes import StoreProbes
+from web.read_audit.access_record import Recorder
+from web.read_audit.publication import Recording, RecordingSettings
 from web.settings import WebSettings
 
 THREADS = 8

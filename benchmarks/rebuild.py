@@ -23,10 +23,10 @@ from event_store.append import NewEvent, append
 from event_store.database import INGEST, Connection, Database
 from event_store.signing import HeadSigner
 from event_store.tlog.notes import SigningKey
+from projections.builds.switching import drop
 from projections.rebuild.coordinator import rebuild
 from projections.rebuild.plan import Parts
 from projections.registry import Build, built_in, live_builds
-from projections.builds.switching import drop
 from projections.tables import Table, create_indexes, create_table
 
 _STREAM = UUID(int=1)

@@ -21,8 +21,8 @@ from domain.errors import (
     TooSlowError,
     UnavailableError,
 )
-from event_store.silence.monitor import Silence, Watch
 from event_store.silence.connections import Call, SilentError, WatchedConnection
+from event_store.silence.monitor import Silence, Watch
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor

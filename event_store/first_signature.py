@@ -7,8 +7,8 @@ from event_store.database import Database
 from event_store.heads import insert_head, insert_keys, newest_head
 from event_store.log_reader import read_entries
 from event_store.merkle import TILE_WIDTH, Edge, leaf_hash
-from event_store.stored_tree import StoredTree
 from event_store.signing import HeadSigner
+from event_store.stored_tree import StoredTree
 from event_store.tlog.tree_heads import TreeHead
 
 

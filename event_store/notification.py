@@ -23,7 +23,7 @@ PAUSE_SECONDS = 5.0
 """After a failure nobody is woken for this long, so that appends do not wait again and again."""
 
 _FULL = "PostgreSQL's notification queue is full: end the session that listens in an open transaction"
-_SQL = load(__package__, "announcing.sql")
+_SQL = load(__package__, "notification.sql")
 _log = logging.getLogger(__name__)
 
 

@@ -36,10 +36,10 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from domain.body import BodyFormat
 from domain.errors import ConfigurationError, FencedError, UnavailableError
-from event_store.notification import CHANNEL, Announcer
 from event_store.append import NewEvent, append
 from event_store.database import INGEST, Connection, Cursor, Database, ping, translated
 from event_store.event_reader import log_size
+from event_store.notification import CHANNEL, Announcer
 from event_store.signing import HeadSigner, read_signer
 
 _POLL_SECONDS = 2.0

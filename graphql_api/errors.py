@@ -24,8 +24,8 @@ from domain.errors import (
     UnavailableError,
     UnrecordedError,
 )
-from queries.freshness import BehindError
 from queries.filters import FilterTooLargeError
+from queries.freshness import BehindError
 
 log = structlog.get_logger(__name__)
 

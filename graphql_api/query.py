@@ -8,9 +8,9 @@ from uuid import UUID
 
 import strawberry
 
+from graphql_api.context import Context, Info
+from graphql_api.errors import Code, QueryError
 from graphql_api.types import summaries as subjects
-from graphql_api.types.summary_rows import Projection
-from graphql_api.types.summaries import Filter
 from graphql_api.types.arguments import Id, Limit, MinPosition, WaitForPosition, WaitSeconds
 from graphql_api.types.connection import (
     After,
@@ -21,22 +21,22 @@ from graphql_api.types.connection import (
     events_page,
     page_request,
 )
-from graphql_api.context import Context, Info
 from graphql_api.types.counts import CountQueries
-from queries.cursors import decode_id
 from graphql_api.types.descriptions import argument, documented
-from graphql_api.errors import Code, QueryError
 from graphql_api.types.event import Event, Node, event_from
-from graphql_api.types.filter_input import filter_from
-from graphql_api.types.nodes import find_node, find_nodes, require_node
 from graphql_api.types.event_order import OrderBy
+from graphql_api.types.filter_input import filter_from
+from graphql_api.types.merkle import ConsistencyProof, TreeHead, consistency_from, head_from
+from graphql_api.types.nodes import find_node, find_nodes, require_node
 from graphql_api.types.projections import ProjectionModel, model_from
 from graphql_api.types.scalars import Long
-from graphql_api.types.merkle import ConsistencyProof, TreeHead, consistency_from, head_from
+from graphql_api.types.summaries import Filter
+from graphql_api.types.summary_rows import Projection
+from queries.cursors import decode_id
+from queries.event_pages import complete_up_to
+from queries.filters import check_identifier
 from queries.freshness import Freshness, least_of
 from queries.summaries import results
-from queries.filters import check_identifier
-from queries.event_pages import complete_up_to
 
 
 async def _event(info: Info, id: Annotated[UUID, argument("The event id.")]) -> Event | None:

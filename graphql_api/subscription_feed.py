@@ -16,8 +16,8 @@ import structlog
 
 from domain.errors import AuditTrailError
 from graphql_api.errors import Code, QueryError
-from queries.thread_pool import Threads
 from queries.freshness import Checkpoints
+from queries.thread_pool import Threads
 
 log = structlog.get_logger(__name__)
 

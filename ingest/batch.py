@@ -13,8 +13,8 @@ from kafka import TopicPartition
 from domain.errors import Reason
 from event_store.append import NewEvent, OffsetAdvance
 from event_store.dead_letters import NewDeadLetter
-from ingest.records.continuity import UNKNOWN, BatchMark
 from ingest.decoding import Record, conflict, decode_records
+from ingest.records.continuity import UNKNOWN, BatchMark
 
 _offset = attrgetter("offset")
 

@@ -8,8 +8,8 @@ from hashlib import sha256
 from domain.errors import ConfigurationError, UnstorableError
 from event_store.dead_letters import Cut, NewDeadLetter
 from ingest.batch import Batch, Polled
-from ingest.records.continuity import UNKNOWN
 from ingest.decoding import unstorable
+from ingest.records.continuity import UNKNOWN
 from ingest.records.unread import encode_headers
 
 

@@ -19,23 +19,23 @@ from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, Off
 
 from domain.errors import FencedError, UnavailableError
 from event_store.database import Database
-from ingest.broker.assignment import Changes, consumer_options, finish_rejoin, hold, pause, resume, seek
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
+from ingest.broker.assignment import Changes, consumer_options, finish_rejoin, hold, pause, resume, seek
 from ingest.broker.bounded_calls import BoundedCaller, ClientStalledError, abandon
 from ingest.broker.clients import connected, translated
-from ingest.records.continuity import Continuity
 from ingest.health import Health, Reading
 from ingest.metrics import IngestMetrics
 from ingest.partitions.opening import Opened, Position, StreamOpener
-from ingest.records.fetcher import bound
 from ingest.partitions.retention import RetentionWatch
-from ingest.settings import IngestSettings
-from ingest.partitions.stopped import StoppedPartitions
 from ingest.partitions.starting_offsets import Acceptance
+from ingest.partitions.stopped import StoppedPartitions
 from ingest.partitions.subscription import Subscription, partition_names
 from ingest.partitions.topics import Topics
+from ingest.records.continuity import Continuity
+from ingest.records.fetcher import bound
 from ingest.records.unreadable import Unreadable
+from ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)
 

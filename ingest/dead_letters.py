@@ -11,10 +11,10 @@ from uuid import UUID
 import msgspec
 from eventsourcing.application import AggregateNotFoundError, Application
 
-from domain.read_audit.truncation import identifier
 from domain.dead_letter import DeadLetterResolution, Resolution
 from domain.errors import ConfigurationError, RejectedError
 from domain.json_parsing import decode_json
+from domain.read_audit.truncation import identifier
 from event_store.database import Database
 from event_store.dead_letters import (
     DeadLetter,

@@ -13,11 +13,11 @@ from kafka.errors import KafkaError
 from domain.errors import RejectedError, UnavailableError
 from event_store.heads import MOST_HEAD_BYTES, StoredHead
 from ingest.broker.clients import connected, translated
+from ingest.partitions.topics import Topics
 from ingest.publisher import Message, Publisher
 from ingest.records.fetcher import bound
 from ingest.records.unread import Limits, Unread
 from ingest.settings import IngestSettings
-from ingest.partitions.topics import Topics
 
 log = structlog.get_logger(__name__)
 

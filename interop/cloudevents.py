@@ -21,9 +21,9 @@ from domain.catalogue import GENERIC_TYPE
 from domain.errors import InvalidEventError
 from domain.event import Actor, ActorKind, AuditEvent, Coding, Patient, Resource, Source
 from domain.validation import decode_event
-from interop.fhir.audit_event import audit_event
 from interop import truncation
 from interop.cloudevents_envelope import Envelope, read_binary, read_structured
+from interop.fhir import audit_event
 from interop.fhir.elements import Target, parse_reference
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:audit-trail:cloudevents")

@@ -14,7 +14,7 @@ from domain.errors import InvalidEventError, Reason, RejectedError
 from domain.json_parsing import read_json
 from domain.validation import decode_event
 from interop import cloudevents
-from interop.fhir.audit_event import audit_event
+from interop.fhir import audit_event
 
 Headers = Sequence[tuple[str, bytes | None]]
 

@@ -1,1 +1,1 @@
-"""Read models: the projectors that write them, the runner that drives the projectors, and the queries on top."""
+"""The write side of the read models: tables, projectors, and the runner that drives them."""

@@ -15,7 +15,7 @@ from event_store.database import OWN, Cursor, only
 from event_store.statements import load
 from projections.tables import Index, Table, bulk_indexes
 
-_SQL = load(__package__, "own.sql")
+_SQL = load(__package__, "custom_tables.sql")
 
 WHERE = re.compile(
     r"(?P<column>[a-z][a-z0-9_]*)"

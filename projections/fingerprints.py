@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from projections.projector_output import DuplicateKeyError, ExitError
 from projections.errors import RowError
 from projections.projector import Projector
+from projections.projector_output import DuplicateKeyError, ExitError
 from projections.tables import Table
 
 _MOST_OF_FAILURE = 2000

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import structlog
 
-from projections.registry import Build
 from projections.projector_state import Track
+from projections.registry import Build
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from domain.errors import AuditTrailError, FencedError
 from domain.event import RecordedEvent
 from event_store.database import Database
-from projections.fingerprints import code_digest, describe_failure
 from projections.errors import LimitError
+from projections.fingerprints import code_digest, describe_failure
 from projections.projector import Projector
 from projections.registry import Build, misfit
 from projections.writer import Prepared, Writer

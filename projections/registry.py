@@ -13,18 +13,18 @@ from psycopg2 import sql
 from domain.errors import ConfigurationError
 from event_store.database import READER, Connection, Cursor, Database, only
 from event_store.statements import load
-from projections.models.activity import ActivityProjector
-from queries.summaries.results import ProjectionStatus
-from projections.fingerprints import code_digest, definition_digest, on_command_line
-from projections.models.device import DeviceProjector
 from projections.custom_tables import custom_role, make_tables
+from projections.fingerprints import code_digest, definition_digest, on_command_line
+from projections.models.activity import ActivityProjector
+from projections.models.device import DeviceProjector
 from projections.models.patient import PatientProjector
-from projections.projector import Projector, schema_name
 from projections.models.service import ServiceProjector
-from projections.tables import create_indexes, create_table
 from projections.models.user import UserProjector
+from projections.projector import Projector, schema_name
+from projections.tables import create_indexes, create_table
+from queries.summaries.results import ProjectionStatus
 
-_SQL = load(__package__, "registry.sql") | load(__package__, "holding.sql")
+_SQL = load(__package__, "registry.sql")
 _NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")
 
 LOADING = "loading"

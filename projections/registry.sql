@@ -113,3 +113,6 @@ SELECT
     position
 FROM audit_trail.projection_skip
 WHERE applied AND name = ANY(%(names)s);
+
+-- name: bounded
+SET LOCAL lock_timeout = '10s';

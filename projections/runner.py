@@ -19,8 +19,8 @@ from event_store.event_reader import Batch, read_events
 from projections.health import RunnerHealth
 from projections.metrics import RunnerMetrics
 from projections.projector import Projector
-from projections.registry import live_builds, register, skipped
 from projections.projector_state import Track
+from projections.registry import live_builds, register, skipped
 from projections.wakeup import WakeUp
 
 _log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import psycopg2
 from psycopg2 import sql
 
 from domain.errors import UnavailableError
-from event_store.notification import CHANNEL
 from event_store.database import Connection, Database, lost, ping, translated
+from event_store.notification import CHANNEL
 
 _SLICE = 0.1
 """Seconds until a waiter sees `stop`."""

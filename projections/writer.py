@@ -14,9 +14,9 @@ from event_store.binary_copy import copy_in
 from event_store.database import Connection, Cursor, Database, lost, translated
 from event_store.statements import load
 from projections.binary_rows import Encoder
-from projections.projector_output import DuplicateKeyError, made_rows
 from projections.custom_tables import custom_role, stage
 from projections.projector import Projector
+from projections.projector_output import DuplicateKeyError, made_rows
 from projections.registry import Build
 from projections.tables import Row, Table, create_staging, merge_staged, staging_name
 

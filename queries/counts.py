@@ -14,10 +14,10 @@ from domain.event import Outcome
 from event_store.database import Connection
 from event_store.statements import load
 from projections.binary_rows import utc
-from queries.filters import EventFilter
 from projections.hash_codes import OUTCOME_CODES
-from queries.page_sql import build, compose_counts
 from queries.access_paths import is_led
+from queries.filters import EventFilter
+from queries.page_sql import build, compose_counts
 
 _SQL = load(__package__, "activity.sql")
 _OUTCOMES = {code: outcome for outcome, code in OUTCOME_CODES.items()}

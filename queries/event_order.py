@@ -18,9 +18,9 @@ from msgspec.structs import replace
 from domain.errors import Reason, RejectedError
 from event_store.database import Connection, only
 from event_store.statements import load
+from queries.access_paths import Way
 from queries.filters import EventFilter, within
 from queries.page_sql import Place, build, compose, compose_by_time
-from queries.access_paths import Way
 from queries.selectivity import Bounding
 
 _SQL = load(__package__, "activity.sql")

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from domain.event import RecordedEvent
 from event_store.database import Connection
 from event_store.event_reader import events_at
-from queries.filters import EventFilter, EventPage, PageRequest, within
-from queries.event_order import ByPosition, ByTime, Order
 from projections.registry import open_snapshot
+from queries.event_order import ByPosition, ByTime, Order
+from queries.filters import EventFilter, EventPage, PageRequest, within
 
 
 def find_events(connection: Connection, filter: EventFilter, page: PageRequest) -> EventPage:

@@ -8,8 +8,8 @@ from typing import Any
 from domain.catalogue import CATALOGUE
 from domain.event import Outcome
 from projections.binary_rows import utc
-from queries.filters import EventFilter
 from projections.hash_codes import OUTCOME_CODES, SEVERAL, mark, short_mark
+from queries.filters import EventFilter
 
 
 class Parameters(dict[str, Any]):

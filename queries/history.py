@@ -12,8 +12,8 @@ from msgspec import Struct
 from domain.event import Actor, RecordedEvent
 from event_store.database import Connection
 from event_store.event_reader import events_at
-from queries.filters import EventFilter, within
 from queries.event_order import ByPosition
+from queries.filters import EventFilter, within
 
 MAX_WALKED = 1000
 """Events that one page reads at most. A resource may be read a thousand times between two changes."""

@@ -13,10 +13,10 @@ from psycopg2.errors import ProgramLimitExceeded, UndefinedTable
 
 from event_store.database import Connection
 from event_store.event_reader import choose_events
-from queries.filters import MAX_POSITION, EventFilter, EventPage, PageRequest
-from queries.page_sql import Query, build, compose
 from queries.access_paths import is_plain
 from queries.event_pages import answered, complete_up_to, turned
+from queries.filters import MAX_POSITION, EventFilter, EventPage, PageRequest
+from queries.page_sql import Query, build, compose
 
 
 def can_be_one_call(filter: EventFilter, page: PageRequest) -> bool:

@@ -17,9 +17,9 @@ from msgspec import Struct, field
 
 from event_store.database import Connection
 from projections.models.activity import SPAN_BITS
+from queries.access_paths import Lead, Way, ways
 from queries.filter_sql import Parameters, conditions_of
 from queries.filters import MAX_POSITION, EventFilter
-from queries.access_paths import Lead, Way, ways
 from queries.selectivity import COLUMNS, TABLES, Bounding, Bounds, marked, weigh
 
 _CHOICE = "choice.value"

@@ -11,7 +11,27 @@ from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import find_event
-from projections.models.activity import find_resource
+from projections.registry import list_versions, live_builds, live_schemas, open_snapshot
+from queries.access_paths import is_led
+from queries.counts import CountBy, EventCounts, check_countable, count_events
+from queries.event_pages import complete_up_to, find_events
+from queries.filter_match import matches
+from queries.filters import (
+    EventFilter,
+    EventPage,
+    PageRequest,
+    check_filter,
+    check_identifier,
+    check_limit,
+    check_page,
+    within,
+)
+from queries.history import ChangePage, HistoryPlace, Shown, find_changes
+from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
+from queries.page_call import can_be_one_call, find_in_one_call
+from queries.summaries.device import find_device
+from queries.summaries.patient import find_patient
+from queries.summaries.resource import find_resource
 from queries.summaries.results import (
     ApiUse,
     ConfigurationChange,
@@ -28,28 +48,8 @@ from queries.summaries.results import (
     UserSession,
     VersionPeriod,
 )
-from queries.counts import CountBy, EventCounts, check_countable, count_events
-from projections.models.device import find_device
-from queries.filters import (
-    EventFilter,
-    EventPage,
-    PageRequest,
-    check_filter,
-    check_identifier,
-    check_limit,
-    check_page,
-    within,
-)
-from queries.history import ChangePage, HistoryPlace, Shown, find_changes
-from queries.filter_match import matches
-from queries.page_call import can_be_one_call, find_in_one_call
-from projections.models.patient import find_patient
-from queries.access_paths import is_led
-from projections.registry import list_versions, live_builds, live_schemas, open_snapshot
-from queries.event_pages import complete_up_to, find_events
-from projections.models.service import find_service
-from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
-from projections.models.user import find_user
+from queries.summaries.service import find_service
+from queries.summaries.user import find_user
 
 __all__ = [
     "ApiUse",

@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from event_store.database import Connection
 from event_store.statements import load
-from queries.filter_sql import Parameters, marks_of
 from projections.binary_rows import utc
-from queries.filters import EventFilter
 from projections.hash_codes import OF_TIMELINES
 from queries.access_paths import Lead, Way
+from queries.filter_sql import Parameters, marks_of
+from queries.filters import EventFilter
 
 _SQL = load(__package__, "activity.sql")
 

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from domain.errors import ConflictError, Reason
 from domain.event import Action, Outcome
+from queries.access_paths import is_led
 from queries.counts import CountBy
 from queries.filters import EventFilter, check_filter, within
-from queries.access_paths import is_led
 
 MAX_POSITIONS = 1_000_000
 """How long a range of positions may be, which does as well as one of times."""

@@ -9,17 +9,17 @@ from starlette.requests import HTTPConnection, Request
 
 from domain.access.grants import Operation
 from domain.access.principal import Principal, Role
-from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import ActorKind
+from domain.read_audit.query_log import Reads
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.context import Context, ProvableLog
-from queries.thread_pool import Threads
 from queries.read_models import ReadModels
-from queries.scoped.read_models import ScopedModels
 from queries.scoped.export import Opening, ScopedExports
+from queries.scoped.read_models import ScopedModels
 from queries.staff_disclosures import StaffDisclosures
+from queries.thread_pool import Threads
 from web.authentication.middleware import principal_of
 from web.read_audit.access_record import Looking, looking_at
 

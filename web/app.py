@@ -13,36 +13,36 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
-from graphql_api.subscription_feed import Feed, Wake
 from graphql_api.limits import QueryLimits
-from queries.thread_pool import Threads
+from graphql_api.subscription_feed import Feed, Wake
+from projections.wakeup import WakeUp
 from queries.freshness import Waiting
 from queries.read_models import ReadModels
-from projections.wakeup import WakeUp
-from web.openapi import bodies
-from web.http import problems
+from queries.thread_pool import Threads
 from web.access import Access
-from web.rest.summaries import KINDS, ChangeList, activity_routes
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Authenticating, is_open
 from web.authentication.rates import Rates
-from web.http.request_bodies import BodyLimit
-from web.rest.event_counts import EventCountList, counting_routes
-from web.rest.staff_disclosures import Decided, StaffDisclosure, deciding_routes
-from web.rest.export import Exportable, export_routes
+from web.graphql.subscriptions import SubscribingEndpoint
 from web.health import Health, health_routes
+from web.http import problems
 from web.http.every_route import Basics
-from web.rest.transparency_log import log_routes, proof_routes
-from web.read_audit.access_record import Recorder
-from web.metrics import Measuring, WebMetrics, metrics_routes
+from web.http.request_bodies import BodyLimit
 from web.http.static_pages import STATIC, swagger_ui
+from web.metrics import Measuring, WebMetrics, metrics_routes
+from web.openapi import bodies
 from web.probes import Probes
-from web.rest.projection_tables import ProjectionDescription, RowList, projection_routes
+from web.read_audit.access_record import Recorder
+from web.read_audit.middleware import Recorded
+from web.rest.event_counts import EventCountList, counting_routes
 from web.rest.event_intake import Accepted, Publisher, publishing_routes
 from web.rest.events import EventList, reading_routes
-from web.read_audit.middleware import Recorded
+from web.rest.export import Exportable, export_routes
+from web.rest.projection_tables import ProjectionDescription, RowList, projection_routes
+from web.rest.staff_disclosures import Decided, StaffDisclosure, deciding_routes
+from web.rest.summaries import KINDS, ChangeList, activity_routes
+from web.rest.transparency_log import log_routes, proof_routes
 from web.settings import WebSettings
-from web.graphql.subscriptions import SubscribingEndpoint
 
 _DESCRIPTION = (
     "The tamper-evident record of who did what to which patient, device and service. "

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from event_store import dead_letters, migrations, streams
-from event_store import event_reader
+from event_store import dead_letters, event_reader, migrations, streams
 from event_store.database import Database
 
 ANSWER_SECONDS = 5.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from graphql_api.limits import QueryLimits
 from graphql_api.execution.trusted_documents import TrustedDocuments
+from graphql_api.limits import QueryLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from starlette.routing import Route
 from domain.errors import AuditTrailError, UnavailableError
 from event_store.tlog.witness_protocol import SIZE_MEDIA_TYPE, encode_cosignatures, encode_size
 from event_store.witness.cosigner import Answer, Outcome, Witness
-from web.http.request_bodies import BodyLimit
 from web.http.problems import LastResort
+from web.http.request_bodies import BodyLimit
 
 log = structlog.get_logger(__name__)
 

@@ -52,8 +52,8 @@ def run(
     ] = False,
 ) -> None:
     """Keep a projection of your own up to date, until SIGTERM. A second process is a standby."""
-    from projections.metrics import RunnerMetrics
     from projections.custom.changes import check_source
+    from projections.metrics import RunnerMetrics
     from projections.runner import Runner
 
     if not is_file(file):
@@ -84,8 +84,8 @@ def remove(
 ) -> None:
     """Remove a projection of your own: all builds, its registry and its role. The decision is recorded in the trail."""
     from ingest.publisher import Message, Publisher
-    from projections.custom.source_file import load_own
     from projections.custom.removal import remove as run
+    from projections.custom.source_file import load_own
     from projections.registry import built_in
 
     # A broken file has no name to say, and its projection can still be removed by name.

@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from audit_trail import components
-from audit_trail.commands import rebuilds
-from audit_trail.commands import custom_projections
+from audit_trail.commands import custom_projections, rebuilds
 from audit_trail.commands.projection_options import (
     Name,
     Names,

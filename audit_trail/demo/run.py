@@ -21,7 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from audit_trail import components, trust
-from audit_trail.demo.run import clinic
+from audit_trail.demo import clinic
 from audit_trail.embedded.sockets import remove_left_behind
 from audit_trail.settings import FILE_VARIABLE, Settings
 from audit_trail.stack import SETTINGS_FILE, BrokerKind, Stack, stay_up
@@ -29,11 +29,11 @@ from domain.errors import ConfigurationError, LogInconsistentError, UnavailableE
 from domain.validation import encode_event
 from event_store.database import READER, Connection, only
 from event_store.dead_letters import count_by_reason
-from event_store.files.folders import Folder
 from event_store.event_reader import log_size
+from event_store.files.folders import Folder
 from event_store.verify.run import verify
-from ingest.publisher import Message, Publisher
 from ingest.partitions.topics import Topics
+from ingest.publisher import Message, Publisher
 from queries.read_models import ReadModels
 
 _SEED = 1

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The generated reference pages."""

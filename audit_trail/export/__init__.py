@@ -1,1 +1,1 @@
-"""TODO."""
+"""`audit-trail export`: an export as a file that survives a kill."""

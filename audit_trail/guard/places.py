@@ -21,8 +21,8 @@ from domain.errors import (
     UnprovenClaimError,
 )
 from event_store.database import Database
-from event_store.integrity_findings import Certainty, Check, NewFinding
 from event_store.heads import StoredHead, newest_head, stored_keys
+from event_store.integrity_findings import Certainty, Check, NewFinding
 from event_store.publication.destination import Destination
 from event_store.publication.forks import refuse_fork, refuse_forks
 from event_store.tlog.notes import Note, VerifierKey

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from unicodedata import normalize
 
 from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of
-from domain.read_audit.events import LOG
 from domain.access.person_names import is_like
 from domain.access.principal import Principal, Role
 from domain.access.redaction import shown
@@ -14,6 +13,7 @@ from domain.access.staff_disclosure import SERVICE
 from domain.catalogue import Category
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent
+from domain.read_audit.events import LOG
 
 _SUBJECTS = {
     Operation.READ_PATIENT: "patients",

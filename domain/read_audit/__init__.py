@@ -1,1 +1,1 @@
-"""TODO."""
+"""The events that record reads of the trail."""

@@ -16,10 +16,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.read_audit.truncation import bounded, identifier, name
 from domain.access.person_names import is_name
 from domain.access.principal import Principal
-from domain.read_audit.query_log import NOTHING, Read, Taken
 from domain.event import (
     Action,
     Actor,
@@ -32,6 +30,8 @@ from domain.event import (
     Resource,
     Source,
 )
+from domain.read_audit.query_log import NOTHING, Read, Taken
+from domain.read_audit.truncation import bounded, identifier, name
 from domain.validation import encode_event
 
 READ = "audit_log.read"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from domain.errors import ForkedError, ProofError
 from event_store.database import Database
-from event_store.stored_tree import StoredTree
 from event_store.publication.destination import Destination
+from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.proofs import root_at
 from event_store.tlog.tree_heads import TreeHead, open_head

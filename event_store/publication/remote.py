@@ -22,9 +22,9 @@ from domain.errors import (
 )
 from event_store.database import Database
 from event_store.heads import StoredHead, add_cosignature, largest_cosigned, newest_head, stored_keys
-from event_store.stored_tree import StoredTree
 from event_store.outgoing_http import Answer, Deadline, exchange, parse_target
 from event_store.publication.forks import forked_at
+from event_store.stored_tree import StoredTree
 from event_store.tlog import cosignatures
 from event_store.tlog.notes import Note, VerifierKey
 from event_store.tlog.proofs import consistency_proof

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from weakref import WeakSet
 
-from event_store.silence.server_probe import PROBE_SECONDS, Probe, Verdict, cancel
 from event_store.silence.connections import Call, WatchedConnection
+from event_store.silence.server_probe import PROBE_SECONDS, Probe, Verdict, cancel
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 
-from event_store.statements import load
 from event_store.silence.connections import SilentError, WatchedConnection
+from event_store.statements import load
 
 PROBE_SECONDS = 5.0
 """A server that takes longer for one row of pg_stat_activity answers nobody."""

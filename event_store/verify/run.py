@@ -16,9 +16,9 @@ from event_store.database import Database, only
 from event_store.heads import stored_keys
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
-from event_store.verify.side_tables import check_books, check_offsets, stream_resets
 from event_store.verify.chunks import CHUNK, Head, Result, Task, check_chunk
 from event_store.verify.findings import Finding, Resets, began_anew, in_order
+from event_store.verify.side_tables import check_books, check_offsets, stream_resets
 from event_store.verify.structure import check_structure
 from event_store.verify.tree import Tree, edge_below
 from event_store.verify.worker import APPLICATION, Start, Worker

@@ -11,15 +11,15 @@ from domain import recording_gap
 from domain.body import BodyFormat, read_event
 from domain.errors import ProofError
 from event_store.database import Connection, Database
-from event_store.gaps import GAP_STREAM
 from event_store.event_reader import log_size
+from event_store.gaps import GAP_STREAM
 from event_store.statements import load
 from event_store.streams import kafka_stream_id
 from event_store.tlog.cosignatures import check
 from event_store.tlog.notes import Note, Signature, VerifierKey
 from event_store.verify.findings import Finding, Resets, began_anew
 
-_SQL = load(__package__, "books.sql")
+_SQL = load(__package__, "side_tables.sql")
 _BEFORE_GAPS = UUID(int=0)
 """Of a reset from before such decisions were events."""
 

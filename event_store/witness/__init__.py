@@ -1,1 +1,1 @@
-"""TODO."""
+"""A witness (C2SP tlog-witness): it cosigns other parties' tree heads and remembers each."""

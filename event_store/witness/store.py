@@ -147,9 +147,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             raise ConfigurationError(
                 f"{path} is the file of another program, or of another version of this one"
             )
-        for statement in _statements(
-            resources.files("event_store").joinpath("witness.sql").read_text("utf-8")
-        ):
+        for statement in _statements(resources.files(__package__).joinpath("store.sql").read_text("utf-8")):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")

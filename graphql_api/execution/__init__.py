@@ -1,1 +1,1 @@
-"""TODO."""
+"""Execution of queries: parsing, limits, cost, compiled selections and the executor."""

@@ -31,8 +31,8 @@ from strawberry.types.arguments import StrawberryArgument, convert_argument
 from strawberry.types.base import StrawberryMaybe, StrawberryOptional
 from strawberry.types.enum import StrawberryEnumDefinition
 
-from graphql_api.execution.compiled_selections import Complete, checking
 from graphql_api.context import Context
+from graphql_api.execution.compiled_selections import Complete, checking
 from graphql_api.execution.executor import CompilingExecutor
 
 Convert = Callable[[Any], Any]

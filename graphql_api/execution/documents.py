@@ -20,8 +20,8 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from graphql_api.context import Context
-from graphql_api.execution.cost import Cost, estimate
 from graphql_api.errors import Code, QueryError
+from graphql_api.execution.cost import Cost, estimate
 from graphql_api.limits import QueryLimits, read_document
 
 MAX_DOCUMENTS = 128

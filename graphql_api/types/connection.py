@@ -7,12 +7,12 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Context
-from queries.cursors import decode_cursor, encode_cursor
-from graphql_api.types.descriptions import described, documented
 from graphql_api.errors import Code, QueryError
+from graphql_api.types.descriptions import described, documented
 from graphql_api.types.event import Event, event_from
 from graphql_api.types.event_order import Direction, EventOrder, EventOrderField
 from graphql_api.types.scalars import Long
+from queries.cursors import decode_cursor, encode_cursor
 from queries.filters import EventFilter, EventPage, PageRequest
 
 First = Annotated[

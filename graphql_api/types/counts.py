@@ -8,14 +8,14 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_api.types.arguments import MinPosition, WaitForPosition, WaitSeconds
 from graphql_api.context import Info
+from graphql_api.types.arguments import MinPosition, WaitForPosition, WaitSeconds
 from graphql_api.types.descriptions import argument, described, documented, part
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
-from queries.freshness import Freshness
 from queries import counts
 from queries.event_pages import complete_up_to
+from queries.freshness import Freshness
 
 strawberry.enum(
     counts.CountBy,

@@ -14,12 +14,12 @@ from strawberry.scalars import JSON
 from domain import event as facts
 from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category, EventType
 from domain.event import Action, AuditEvent, Outcome, RecordedEvent
-from graphql_api.types import event_parts as parts
 from graphql_api.context import Info
-from queries.cursors import encode_id
+from graphql_api.types import event_parts as parts
 from graphql_api.types.descriptions import described, documented, part
-from graphql_api.types.scalars import Long
 from graphql_api.types.merkle import InclusionProof, inclusion_from
+from graphql_api.types.scalars import Long
+from queries.cursors import encode_id
 
 
 @strawberry.interface(description="Anything that `node(id)` and `nodes(ids)` can find again.")

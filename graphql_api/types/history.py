@@ -9,13 +9,13 @@ from uuid import UUID
 from strawberry.scalars import JSON
 
 from domain import event as facts
+from graphql_api.context import Context
 from graphql_api.types import event_parts as parts
 from graphql_api.types.connection import PageInfo
-from graphql_api.context import Context
-from queries.cursors import decode_history_cursor, encode_history_cursor
 from graphql_api.types.descriptions import argument, described, documented, part
 from graphql_api.types.scalars import Long
 from queries import history
+from queries.cursors import decode_history_cursor, encode_history_cursor
 
 Path = Annotated[str | None, argument("Only changes of this field, as events name it.")]
 FirstChanges = Annotated[

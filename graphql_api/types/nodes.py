@@ -8,9 +8,9 @@ from uuid import UUID
 
 import msgspec
 
-from graphql_api.types import summaries as subjects
 from graphql_api.context import Context, Readable
 from graphql_api.errors import Code, QueryError
+from graphql_api.types import summaries as subjects
 from graphql_api.types.event import Node, event_from
 
 A = TypeVar("A")

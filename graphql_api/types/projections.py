@@ -8,13 +8,13 @@ from typing import Annotated
 import strawberry
 from strawberry.scalars import JSON
 
-from graphql_api.types.connection import PageInfo
 from graphql_api.context import Info
-from queries.cursors import decode_row_cursor, encode_row_cursor
-from graphql_api.types.descriptions import described, documented
 from graphql_api.errors import Code, QueryError
+from graphql_api.types.connection import PageInfo
+from graphql_api.types.descriptions import described, documented
 from graphql_api.types.event_order import Direction
 from graphql_api.types.scalars import Long
+from queries.cursors import decode_row_cursor, encode_row_cursor
 from queries.live_tables.conditions import Condition, LiveTable, Op
 from queries.live_tables.pages import LiveProjection, RowRequest
 

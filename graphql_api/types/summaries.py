@@ -8,16 +8,24 @@ from typing import Annotated, TypedDict
 import msgspec
 import strawberry
 
-from graphql_api.types import summary_rows as rows
-from graphql_api.types.connection import After, Before, EventConnection, First, Last, events_page, page_request
 from graphql_api.context import Info
-from queries.cursors import encode_id
+from graphql_api.types import summary_rows as rows
+from graphql_api.types.connection import (
+    After,
+    Before,
+    EventConnection,
+    First,
+    Last,
+    events_page,
+    page_request,
+)
 from graphql_api.types.descriptions import described, documented, part
 from graphql_api.types.event import Node
+from graphql_api.types.event_order import OrderBy
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.history import AfterChange, FieldChanges, FirstChanges, Path, changes_page
-from graphql_api.types.event_order import OrderBy
 from graphql_api.types.scalars import Long
+from queries.cursors import encode_id
 from queries.summaries import results
 
 _AS_OF = "The summary is complete up to this position."

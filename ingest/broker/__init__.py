@@ -1,1 +1,1 @@
-"""TODO."""
+"""The Kafka client: connections, assignment, and calls with a time limit."""

@@ -23,8 +23,8 @@ from kafka.errors import (
 from kafka.protocol.admin import DescribeConfigsRequest
 from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest
 
-from ingest.records.continuity import UNKNOWN, BatchMark, Hole, hole_before, hole_inside, is_checked
 from ingest.partitions.damage import DAMAGED, MUCH, SMALLEST, Damage, Probe, listed
+from ingest.records.continuity import UNKNOWN, BatchMark, Hole, hole_before, hole_inside, is_checked
 from ingest.records.unreadable import misplaced
 
 MAX_HOLES = 1000

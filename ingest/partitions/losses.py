@@ -11,9 +11,9 @@ from kafka import TopicPartition
 from domain.recording_gap import Cause, RecordingGap
 from event_store.gaps import Move
 from event_store.streams import AcceptedHole, StoredStream, kafka_stream_id
+from ingest.partitions.damage import Damage
 from ingest.partitions.log import PartitionLog
 from ingest.records.continuity import is_accepted
-from ingest.partitions.damage import Damage
 
 
 class Situation(NamedTuple):

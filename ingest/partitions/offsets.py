@@ -10,9 +10,9 @@ from kafka import TopicPartition
 from domain.errors import ConfigurationError, FencedError
 from event_store.database import Connection, Database
 from event_store.gaps import Move
-from ingest.settings import IngestSettings
 from ingest.partitions.starting_offsets import Acceptance, accept, examine
 from ingest.partitions.topics import Topic, Topics, refuse_compacted
+from ingest.settings import IngestSettings
 
 
 class Selected(NamedTuple):

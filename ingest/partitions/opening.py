@@ -12,10 +12,10 @@ from kafka import TopicPartition
 
 from event_store.database import Database
 from event_store.streams import AcceptedHole
+from ingest.metrics import IngestMetrics
 from ingest.partitions import topics as kafka_topics
 from ingest.partitions.log import PartitionLog, Question
 from ingest.partitions.loss_reports import report_accepted, report_losses
-from ingest.metrics import IngestMetrics
 from ingest.partitions.retention import RetentionWatch
 from ingest.partitions.starting_offsets import Acceptance, Doubted, RecordsLostError, open_streams
 from ingest.partitions.topics import Topic, Topics

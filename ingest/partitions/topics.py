@@ -19,8 +19,8 @@ from kafka.errors import (
 
 from domain.errors import ConfigurationError, UnavailableError
 from ingest.broker.bounded_calls import BoundedCaller, ClientStalledError, abandon
-from ingest.partitions.log import BrokerLog, PartitionLog, Question, describe_configs
 from ingest.broker.clients import connected, translated
+from ingest.partitions.log import BrokerLog, PartitionLog, Question, describe_configs
 from ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)

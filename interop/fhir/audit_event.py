@@ -18,11 +18,10 @@ from domain.body import BodyFormat
 from domain.catalogue import GENERIC_TYPE
 from domain.errors import InvalidEventError, Reason
 from domain.event import Action, AuditEvent, Coding, Disclosure, Outcome, Source
-from interop.fhir.audit_event import agents as fhir_agents
-from interop.fhir.audit_event import entities as fhir_entities
 from interop import truncation
+from interop.fhir import agents as fhir_agents
+from interop.fhir import entities as fhir_entities
 from interop.fhir.agents import Agent
-from interop.fhir.entities import Entity
 from interop.fhir.elements import (
     MAX_ELEMENTS,
     Contained,
@@ -36,6 +35,7 @@ from interop.fhir.elements import (
     string,
     words,
 )
+from interop.fhir.entities import Entity
 from interop.fhir.event_types import event_type, outcome
 
 RESOURCE_TYPE = "AuditEvent"
@@ -149,7 +149,11 @@ def _check_shape(resource: Json) -> None:
             )
     check_size(resource, _LISTS)
     recorded = resource.get("recorded")
-    if recorded is not None and truncation.timestamp(recorded) is None and not _NO_INSTANT.fullmatch(recorded):
+    if (
+        recorded is not None
+        and truncation.timestamp(recorded) is None
+        and not _NO_INSTANT.fullmatch(recorded)
+    ):
         raise InvalidEventError(
             Reason.INVALID_FIELD, "a FHIR instant is RFC 3339 with an offset", field="recorded"
         )

@@ -16,7 +16,7 @@ from domain.errors import FencedError, UnavailableError
 from event_store.database import Connection, Cursor, Database, only, translated
 from event_store.statements import load
 
-_SQL = load(__package__, "holding.sql")
+_SQL = load(__package__, "advisory_lock.sql")
 _PATIENCE_SECONDS = 1.0
 
 

@@ -8,9 +8,9 @@ from domain.errors import ConfigurationError, FencedError
 from event_store.database import Cursor, Database
 from event_store.statements import load
 from projections.builds.advisory_lock import bounded_wait, holding
+from projections.builds.trail_events import Skip, skipped_event
 from projections.projector import Projector
 from projections.registry import create_build, live_builds
-from projections.builds.trail_events import Skip, skipped_event
 
 _SQL = load(__package__, "operations.sql")
 

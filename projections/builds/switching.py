@@ -16,10 +16,10 @@ from projections.builds.advisory_lock import bounded_wait, holding
 from projections.builds.operations import flip
 from projections.custom_tables import delete_build, drop_schema
 from projections.projector import Projector
-from projections.registry import READY, Build, list_builds, misfit, skipped
 from projections.projector_state import Track
+from projections.registry import READY, Build, list_builds, misfit, skipped
 
-_SQL = load(__package__, "operations.sql") | load(__package__, "rebuild.sql")
+_SQL = load(__package__, "operations.sql") | load(__package__, "switching.sql")
 
 BATCH = 5000
 CLOSE = 500

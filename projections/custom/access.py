@@ -9,14 +9,14 @@ import psycopg2.errors
 
 from event_store.database import ANALYST, OWN, Cursor, Database
 from event_store.statements import load
-from projections.custom.source_file import OwnProjector, load_own
 from projections.custom.batch_sql import TIMEOUT_MS
+from projections.custom.source_file import OwnProjector, load_own
 from projections.registry import built_in
 
 LOCK_TIMEOUT_MS = 60_000
 """How long a projection waits for locks of its own analyst's other sessions, before it says so and tries again."""
 
-_SQL = load(__package__, "own.sql") | load(__package__, "registry.sql")
+_SQL = load(__package__, "custom.sql") | load("projections", "registry.sql")
 
 
 def begin_own(url: str, projector: OwnProjector) -> None:

@@ -15,9 +15,9 @@ from domain.event import RecordedEvent
 from domain.validation import encode_event
 from event_store.database import Connection, Database, lost
 from projections.binary_rows import utc
-from projections.errors import LimitError, RowError
-from projections.custom.rows import WORDS
 from projections.custom.batch_sql_words import read_words
+from projections.custom.rows import WORDS
+from projections.errors import LimitError, RowError
 from projections.tables import Kind, Table
 
 BATCH_COLUMNS = {

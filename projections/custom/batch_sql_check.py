@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from psycopg2 import sql
 
 from event_store.database import Connection, Database
-from projections.errors import RowError
-from projections.custom.rows import WORDS
 from projections.custom.batch_sql import OwnQuery, ask, encode_batch, line_at
 from projections.custom.batch_sql_words import clock, read_words
+from projections.custom.rows import WORDS
+from projections.errors import RowError
 
 _EVEN_OF_NONE = "(SELECT 1) AS one LEFT JOIN "
 """At least one row, of NULLs: what a SELECT gives can be looked at without events."""

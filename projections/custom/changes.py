@@ -6,11 +6,11 @@ import logging
 
 from event_store.database import Database
 from event_store.statements import load
-from projections.fingerprints import code_digest, on_command_line
 from projections.custom.source_file import OwnProjector
+from projections.fingerprints import code_digest, on_command_line
 from projections.registry import live_builds, misfit
 
-_SQL = load(__package__, "own.sql")
+_SQL = load(__package__, "custom.sql")
 _log = logging.getLogger(__name__)
 
 

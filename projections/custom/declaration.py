@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from projections import merges
-from projections.merges import Merge
 from projections.custom_tables import WHERE
+from projections.merges import Merge
 from projections.tables import Column, Index, Kind, Table
 
 NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")

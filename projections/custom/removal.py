@@ -11,11 +11,11 @@ from domain.errors import ConfigurationError
 from event_store.database import ANALYST, Database, only
 from event_store.statements import load
 from projections.builds.advisory_lock import bounded_wait, holding
-from projections.custom.access import open_own
 from projections.builds.switching import wait_for_queries
 from projections.builds.trail_events import removed_event
+from projections.custom.access import open_own
 
-_SQL = load(__package__, "own.sql") | load(__package__, "operations.sql")
+_SQL = load(__package__, "custom.sql") | load("projections.builds", "operations.sql")
 
 
 def remove(

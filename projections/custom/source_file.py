@@ -15,11 +15,11 @@ from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.database import Database
 from event_store.files.folders import read_file
-from projections.custom.declaration import NAME, faults
-from projections.errors import CodeError, RowError
-from projections.custom.rows import RowCheck
 from projections.custom.batch_sql import OwnQuery, run_query
 from projections.custom.batch_sql_check import check_query
+from projections.custom.declaration import NAME, faults
+from projections.custom.rows import RowCheck
+from projections.errors import CodeError, RowError
 from projections.tables import Row, Table
 
 MAX_VERSION = 999_999

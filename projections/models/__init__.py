@@ -1,1 +1,1 @@
-"""TODO."""
+"""The built-in projections: one module per read model."""

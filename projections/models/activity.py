@@ -10,9 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 from domain.catalogue import CATALOGUE
 from domain.event import PERSONS, Action, AuditEvent, RecordedEvent
-from event_store.database import Connection
-from event_store.statements import load
-from queries.summaries.results import ResourceActivity
 from projections.binary_rows import utc
 from projections.hash_codes import OUTCOME_CODES, RESOURCE_MARK, SOURCE_MARK, TYPE_MARK, kind_marks
 from projections.merges import MAX, MIN, SUM
@@ -100,7 +97,6 @@ HOUR = Table(
 """Bounds of the positions of each hour, by the source's clock: a time range becomes a range of positions."""
 
 _HOUR = timedelta(hours=1)
-_SQL = load(__package__, "activity.sql")
 
 
 class ActivityProjector:
@@ -167,11 +163,3 @@ def _activity(
         event.client.address if event.client else None,
         event.purpose_of_use or None,
     )
-
-
-def find_resource(connection: Connection, type: str, id: str, as_of: int) -> ResourceActivity | None:
-    """The first and the last event that touched a resource, None when there is none."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SQL["find_resource"], {"type": type, "id": id})
-        row = cursor.fetchone()
-    return ResourceActivity(type, id, row[0], row[1], as_of) if row and row[0] else None

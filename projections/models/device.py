@@ -13,17 +13,13 @@ from functools import lru_cache
 import msgspec
 
 from domain.event import ActorKind, AuditEvent, Device, RecordedEvent
-from domain.json_parsing import decode_json
-from event_store.database import Connection
-from event_store.statements import load
-from queries.summaries.results import ConfigurationChange, DeviceActivity, VersionPeriod
 from projections.binary_rows import utc
 from projections.hash_codes import OF_TIMELINES, timeline_marks
 from projections.merges import MAX, MIN, SUM, latest
 from projections.tables import Column, Kind, Row, Table
 
-_SOFTWARE = "software"
-_CONFIGURATION = "configuration"
+SOFTWARE = "software"
+CONFIGURATION = "configuration"
 _CONNECTED = {"device.connected": True, "device.disconnected": False}
 
 TIMELINE = Table(
@@ -78,7 +74,6 @@ CHANGE = Table(
 )
 """`number` is the change's place in its event."""
 
-_SQL = load(__package__, "device.sql")
 _json = msgspec.json.Encoder().encode
 
 
@@ -140,8 +135,8 @@ def _summary(
 
 def _versions(device: Device, moment: datetime) -> Iterator[Row]:
     for kind, version in (
-        (_SOFTWARE, device.software_version),
-        (_CONFIGURATION, device.configuration_version),
+        (SOFTWARE, device.software_version),
+        (CONFIGURATION, device.configuration_version),
     ):
         if version is not None:
             yield (moment, moment, device.id, kind, _digest(version), version)
@@ -165,28 +160,3 @@ def _changes(recorded: RecordedEvent, device_id: str, moment: datetime) -> Itera
             _json(change.before),
             _json(change.after),
         )
-
-
-def find_device(connection: Connection, id: str, limit: int, as_of: int) -> DeviceActivity | None:
-    """One device's activity, None when no event has it. Versions and changes: the `limit` latest."""
-    asked = {"id": id, "limit": limit}
-    with connection.cursor() as cursor:
-        cursor.execute(_SQL["find_device"], asked)
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        cursor.execute(_SQL["list_versions"], asked | {"kind": _SOFTWARE})
-        software = [VersionPeriod(*version) for version in cursor.fetchall()]
-        cursor.execute(_SQL["list_versions"], asked | {"kind": _CONFIGURATION})
-        configurations = [VersionPeriod(*version) for version in cursor.fetchall()]
-        cursor.execute(_SQL["list_changes"], asked)
-        changes = [
-            ConfigurationChange(
-                position, occurred_at, actor_id, path, decode_json(before), decode_json(after)
-            )
-            for position, occurred_at, actor_id, path, before, after in cursor.fetchall()
-        ]
-    name, first_seen, last_seen, events, connected = row
-    return DeviceActivity(
-        id, name, first_seen, last_seen, events, connected, software, configurations, changes, as_of
-    )

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from domain.read_audit.events import READ
 from domain.catalogue import CATALOGUE, Category
 from domain.event import AuditEvent, Outcome, RecordedEvent
-from event_store.database import Connection
-from event_store.statements import load
-from queries.summaries.results import PatientAccess, PatientActivity
+from domain.read_audit.events import READ
 from projections.binary_rows import utc
 from projections.hash_codes import OF_TIMELINES, timeline_marks
 from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
@@ -59,8 +56,6 @@ ACTOR = Table(
 )
 """The actors' latest names, once for all their access rows."""
 
-_SQL = load(__package__, "patient.sql")
-
 
 class PatientProjector:
     """Writes the patients' timelines and who accessed them. A patient's summary is the sum of its access rows."""
@@ -105,18 +100,3 @@ class PatientProjector:
 
 def _is_access(event: AuditEvent) -> bool:
     return event.type in _ACCESSED and event.outcome is Outcome.SUCCESS
-
-
-def find_patient(connection: Connection, id: str, limit: int, as_of: int) -> PatientActivity | None:
-    """One patient's activity with the `limit` latest accessors, None when no event names the patient."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SQL["find_patient"], {"id": id})
-        [(events, first_seen, last_seen)] = cursor.fetchall()
-        if not events:
-            return None
-        cursor.execute(_SQL["list_accesses"], {"id": id, "limit": limit})
-        accesses = [
-            PatientAccess(actor_id or None, name, accesses, count, first_at, last_at, tuple(purposes))
-            for actor_id, name, accesses, count, first_at, last_at, purposes in cursor.fetchall()
-        ]
-    return PatientActivity(id, first_seen, last_seen, events, accesses, as_of)

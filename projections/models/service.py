@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from domain.event import AuditEvent, Outcome, RecordedEvent
-from event_store.database import Connection
-from event_store.statements import load
-from queries.summaries.results import ApiUse, ServiceActivity, StatePeriod
 from projections.binary_rows import utc
 from projections.merges import MAX, MIN, SUM
 from projections.tables import Column, Kind, Row, Table
@@ -67,8 +64,6 @@ API_USE = Table(
 _LONGEST_MS = 86_400_000.0
 """A call counts for a day at most: 10^8 such calls in an hour still fit into a bigint of microseconds."""
 
-_SQL = load(__package__, "service.sql")
-
 
 class ServiceProjector:
     """Writes the services' summaries, state transitions and API use."""
@@ -117,22 +112,3 @@ def _call(event: AuditEvent, moment: datetime) -> Row:
     # Whole microseconds: sums of them are exact, and so the same in every order.
     duration = round(min(request.duration_ms or 0.0, _LONGEST_MS) * 1000)
     return (hour, 1, int(failed), duration, event.source.service, request.method or "")
-
-
-def find_service(connection: Connection, id: str, limit: int, as_of: int) -> ServiceActivity | None:
-    """One service's activity, None when no event has it. Periods and hours: the `limit` latest."""
-    asked = {"id": id, "limit": limit}
-    with connection.cursor() as cursor:
-        cursor.execute(_SQL["find_service"], asked)
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        events, restarts, health_failures, first_seen, last_seen = row
-        cursor.execute(_SQL["list_periods"], asked)
-        periods = [StatePeriod(*period) for period in cursor.fetchall()]
-        cursor.execute(_SQL["list_api_use"], asked)
-        api_use = [ApiUse(*use) for use in cursor.fetchall()]
-    state = periods[0].state if periods else None
-    return ServiceActivity(
-        id, first_seen, last_seen, events, state, restarts, health_failures, periods, api_use, as_of
-    )

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from domain.event import PERSONS, Outcome, RecordedEvent
-from event_store.database import Connection
-from event_store.statements import load
-from queries.summaries.results import UserAction, UserActivity, UserPatient, UserSession
 from projections.binary_rows import utc
 from projections.merges import MAX, MIN, SUM, latest
 from projections.tables import Column, Index, Kind, Row, Table
@@ -50,8 +47,6 @@ SESSION = Table(
     (Index(("user_id", "last_day")),),
 )
 
-_SQL = load(__package__, "user.sql")
-
 
 class UserProjector:
     """Writes the users' actions and sessions. A user's summary is the sum of the action rows, one per type."""
@@ -78,22 +73,3 @@ class UserProjector:
                 ended = moment if event.type in _ENDS and not failed else None
                 sessions.append((1, moment, moment.toordinal(), actor.id, event.session, started, ended))
         return {"user_action": actions, "user_session": sessions}
-
-
-def find_user(connection: Connection, id: str, limit: int, as_of: int) -> UserActivity | None:
-    """One user's activity, None when no event is by that user. Sessions and patients: the `limit` latest."""
-    asked = {"id": id, "limit": limit}
-    with connection.cursor() as cursor:
-        cursor.execute(_SQL["find_user"], asked)
-        [(name, events, failed_logins, logins, first_seen, last_seen)] = cursor.fetchall()
-        if not events:
-            return None
-        cursor.execute(_SQL["list_sessions"], asked)
-        sessions = [UserSession(*row) for row in cursor.fetchall()]
-        cursor.execute(_SQL["list_patients"], asked)
-        patients = [UserPatient(*row) for row in cursor.fetchall()]
-        cursor.execute(_SQL["list_actions"], asked)
-        actions = [UserAction(*row) for row in cursor.fetchall()]
-    return UserActivity(
-        id, name, events, failed_logins, logins, first_seen, last_seen, sessions, patients, actions, as_of
-    )

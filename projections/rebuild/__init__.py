@@ -1,1 +1,1 @@
-"""TODO."""
+"""Rebuild a projection beside its live build: load in parallel, finish, catch up, switch."""

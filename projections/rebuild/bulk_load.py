@@ -15,12 +15,12 @@ from domain.event import RecordedEvent
 from event_store.binary_copy import copy_in
 from event_store.database import Connection, Cursor, only
 from event_store.statements import load
-from projections.builds.digests import SORT_MEMORY
 from projections.binary_rows import Encoder
-from projections.rebuild.parallel_statements import Transactions
-from projections.projector_output import DuplicateKeyError, made_rows
+from projections.builds.digests import SORT_MEMORY
 from projections.custom_tables import custom_role, drop_partial, finish, index_table
 from projections.projector import Projector
+from projections.projector_output import DuplicateKeyError, made_rows
+from projections.rebuild.parallel_statements import Transactions
 from projections.registry import Build
 from projections.tables import (
     Groups,

@@ -11,12 +11,18 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from event_store.statements import load
-from projections.rebuild.bulk_load import create_index, finish_table, first_duplicate, merge_table, missing_indexes
 from projections.builds.digests import TableDigest, digest_table
-from projections.rebuild.parallel_statements import Jobs, Transactions, running_jobs
-from projections.projector_output import DuplicateKeyError
 from projections.custom_tables import forget_ranges
 from projections.projector import Projector
+from projections.projector_output import DuplicateKeyError
+from projections.rebuild.bulk_load import (
+    create_index,
+    finish_table,
+    first_duplicate,
+    merge_table,
+    missing_indexes,
+)
+from projections.rebuild.parallel_statements import Jobs, Transactions, running_jobs
 from projections.rebuild.plan import Parts
 from projections.registry import Build
 from projections.tables import Table

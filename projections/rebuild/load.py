@@ -8,14 +8,14 @@ from domain.errors import ConfigurationError
 from event_store.database import Connection, Database
 from event_store.event_reader import log_size
 from event_store.statements import load
-from projections.rebuild.bulk_load import create_partials
+from projections.builds.switching import build_of, drop_build
 from projections.fingerprints import code_digest, definition_digest
 from projections.projector import Projector
+from projections.rebuild.bulk_load import create_partials
 from projections.rebuild.plan import Parts
-from projections.rebuild.worker_pool import load_here, load_in_processes
 from projections.rebuild.worker import Task
+from projections.rebuild.worker_pool import load_here, load_in_processes
 from projections.registry import INDEXING, LOADING, READY, SCRATCH, Build, create_build, list_builds
-from projections.builds.switching import build_of, drop_build
 
 _SQL = load(__package__, "rebuild.sql")
 _ROUNDS = 5

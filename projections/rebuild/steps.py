@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from domain.errors import AuditTrailError
-from event_store.stored_tree import StoredTree
 from event_store.statements import load
+from event_store.stored_tree import StoredTree
 from event_store.tlog.proofs import root_at
-from projections.builds.digests import TableDigest
 from projections.builds.advisory_lock import Hold
+from projections.builds.digests import TableDigest
+from projections.builds.switching import build_of, catch_up, open_track, switch_over
+from projections.builds.trail_events import rebuilt_event
 from projections.projector import Projector
+from projections.projector_state import Track
 from projections.rebuild.finish import digest_builds, finish_builds
 from projections.rebuild.load import begin_build, load_builds
 from projections.rebuild.plan import Outcome, Parts
 from projections.registry import INDEXING, LOADING, Build
-from projections.builds.switching import build_of, catch_up, open_track, switch_over
-from projections.projector_state import Track
-from projections.builds.trail_events import rebuilt_event
 
 _SQL = load(__package__, "rebuild.sql")
 

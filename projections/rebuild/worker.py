@@ -25,11 +25,11 @@ from domain.errors import (
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database, lost
 from event_store.event_reader import read_events
-from projections.rebuild.bulk_load import RangeLoad
-from projections.fingerprints import describe_failure
 from projections.errors import LimitError
-from projections.rebuild.parent_process import end_with_parent
+from projections.fingerprints import describe_failure
 from projections.projector import Projector
+from projections.rebuild.bulk_load import RangeLoad
+from projections.rebuild.parent_process import end_with_parent
 from projections.registry import Build, skipped
 
 CHUNK = 5000

@@ -18,13 +18,13 @@ from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import events_at
 from event_store.statements import load
+from projections.registry import open_snapshot
+from queries.event_pages import complete_up_to, positions_from
 from queries.export import parquet
 from queries.export.columns import EVENT_COLUMNS, Batch, ExportColumn, event_row
 from queries.export.tables import TableSource, describe
 from queries.export.text import csv_header, csv_lines, event_lines
 from queries.filters import EventFilter, check_filter, check_identifier, within
-from projections.registry import open_snapshot
-from queries.event_pages import complete_up_to, positions_from
 
 _SQL = load(__package__, "export.sql")
 

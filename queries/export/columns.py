@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from domain.catalogue import CATALOGUE
 from domain.event import Action, RecordedEvent
-from projections.models.activity import DEFAULT_ACTIONS
 from projections.binary_rows import utc
+from projections.models.activity import DEFAULT_ACTIONS
 from projections.tables import Kind
 
 _json = msgspec.json.Encoder().encode

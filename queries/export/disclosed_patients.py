@@ -9,10 +9,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from domain.read_audit.truncation import said_of
+from projections.tables import Kind
 from queries.export.batches import ExportRequest, Opened, Source
 from queries.export.columns import Batch, ExportColumn
 from queries.export.manifest import exported, filter_of
-from projections.tables import Kind
 
 REMEMBERED = 10_000
 """Patients that are not said again. An export of more says some of them twice, and takes no more memory."""

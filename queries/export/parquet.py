@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from domain.errors import ConfigurationError
-from queries.export.columns import ExportColumn
 from projections.tables import Kind
+from queries.export.columns import ExportColumn
 
 GROUP_ROWS = 50_000
 GROUP_BYTES = 8 << 20

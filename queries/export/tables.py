@@ -12,10 +12,10 @@ from psycopg2 import sql
 from domain.errors import ConflictError, Reason
 from event_store.database import Connection, Cursor
 from event_store.statements import load
+from projections.tables import Kind
 from queries.export.columns import Batch, ExportColumn
 from queries.export.text import row_lines
 from queries.live_tables.values import python_has_it
-from projections.tables import Kind
 
 _SQL = load(__package__, "export.sql")
 

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from domain.event import RecordedEvent
-from queries.export.columns import ExportColumn
 from projections.tables import Kind
+from queries.export.columns import ExportColumn
 
 _encode = msgspec.json.Encoder().encode
 

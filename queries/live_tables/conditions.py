@@ -10,10 +10,10 @@ from msgspec import Struct
 from psycopg2 import sql
 
 from domain.errors import Reason, RejectedError
-from queries.filters import MAX_VALUES
 from projections.custom.rows import WORDS
-from queries.live_tables.values import column_value
 from projections.tables import Kind
+from queries.filters import MAX_VALUES
+from queries.live_tables.values import column_value
 
 KINDS = {word: kind for kind, word in WORDS.items()}
 """The kinds by PostgreSQL's names of their types."""

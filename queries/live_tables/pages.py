@@ -17,12 +17,12 @@ from psycopg2 import errors, sql
 from domain.errors import ConflictError, Reason, RejectedError, UnavailableError
 from event_store.database import Connection
 from event_store.statements import load
+from projections.tables import Kind
 from queries.filters import MAX_PAGE
 from queries.live_tables.conditions import KINDS, Condition, LiveTable, TableColumn, conditions_of
 from queries.live_tables.values import column_value, python_has_it
-from projections.tables import Kind
 
-_SQL = load(__package__, "table_pages.sql")
+_SQL = load(__package__, "pages.sql")
 
 
 class LiveProjection(Struct, frozen=True):

@@ -9,12 +9,12 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.access.grants import Operation, Part
-from domain.read_audit.events import is_echo, patients_told
 from domain.access.person_names import is_name
-from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.errors import ConflictError, Reason
 from domain.event import RecordedEvent
+from domain.read_audit.events import is_echo, patients_told
+from domain.read_audit.query_log import Reads
 from queries.counts import CountBy, EventCounts
 from queries.filters import EventFilter, EventPage, PageRequest, check_page
 from queries.history import ChangePage, HistoryPlace

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from domain.access.grants import Operation
-from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.event import RecordedEvent
+from domain.read_audit.query_log import Reads
 from queries.export.batches import ExportRequest, Opened, Source
 from queries.export.columns import Batch, ExportColumn
 from queries.export.disclosed_patients import asked_of_export

@@ -7,13 +7,13 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from domain.read_audit.truncation import said_of
 from domain.access.grants import ALL, Part, Rows
-from domain.read_audit.events import PATIENT
 from domain.access.person_names import is_name
+from domain.read_audit.events import PATIENT
+from domain.read_audit.truncation import said_of
 from queries.counts import CountBy
-from queries.export.manifest import given_of
 from queries.export.disclosed_patients import PATIENT_COLUMNS
+from queries.export.manifest import given_of
 from queries.filters import EventFilter, PageRequest, any_of
 from queries.live_tables.pages import RowRequest
 

@@ -13,6 +13,13 @@ from domain.access.grants import Operation, Part
 from domain.access.person_names import is_name
 from domain.errors import AccessDeniedError
 from domain.event import ActorKind
+from queries.filters import EventFilter, PageRequest
+from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
+from queries.read_models import DEFAULT_LIMIT
+from queries.scoped.events import ScopedEvents
+from queries.scoped.query_description import NAMES, asked_of_table, patients_named, patients_of_conditions
+from queries.scoped.summaries import shown_device, shown_patient, shown_service, shown_user
+from queries.scoped.tables import patients_of, require_table
 from queries.summaries.results import (
     DeviceActivity,
     PatientActivity,
@@ -21,13 +28,6 @@ from queries.summaries.results import (
     ServiceActivity,
     UserActivity,
 )
-from queries.filters import EventFilter, PageRequest
-from queries.read_models import DEFAULT_LIMIT
-from queries.scoped.summaries import shown_device, shown_patient, shown_service, shown_user
-from queries.scoped.events import ScopedEvents
-from queries.scoped.query_description import NAMES, asked_of_table, patients_named, patients_of_conditions
-from queries.scoped.tables import patients_of, require_table
-from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
 
 _SUMMARIES = {
     "patient": Operation.READ_PATIENT,

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Summaries of patients, users, devices, services and resources."""

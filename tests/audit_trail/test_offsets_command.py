@@ -15,9 +15,9 @@ from domain.errors import ConfigurationError, FencedError
 from domain.recording_gap import Decision
 from event_store.database import INGEST, Database
 from ingest.partitions.offsets import OffsetDesk, Selected
+from ingest.partitions.starting_offsets import Acceptance, own_source
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
-from ingest.partitions.starting_offsets import Acceptance, own_source
 from tests.audit_trail.programs import run
 from tests.ingest.conftest import native
 from tests.signing import signer

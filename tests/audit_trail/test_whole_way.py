@@ -12,8 +12,8 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from audit_trail.demo.clinic import broken_messages, simulate
 from audit_trail.components import ingest_settings
+from audit_trail.demo.clinic import broken_messages, simulate
 from audit_trail.embedded.broker import Broker, free_ports
 from audit_trail.embedded.process import GuardedProcess
 from audit_trail.settings import load

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from audit_trail import components
-from audit_trail.demo.run import clinic
+from audit_trail.demo import clinic
 from audit_trail.settings import load
 from audit_trail.stack import Stack
 from domain.validation import encode_event

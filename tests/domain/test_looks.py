@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.read_audit.events import Look, Stage, Via, denied_event, is_echo, read_events
 from domain.access.principal import Principal, Role
-from domain.read_audit.query_log import Read, Reads
 from domain.event import ActorKind, Outcome, Source
+from domain.read_audit.events import Look, Stage, Via, denied_event, is_echo, read_events
+from domain.read_audit.query_log import Read, Reads
 from domain.validation import decode_event, encode_event
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)

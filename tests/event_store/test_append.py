@@ -19,9 +19,9 @@ from event_store.binary_copy import UNIX_EPOCH_US, to_us
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from event_store.dead_letters import NewDeadLetter
 from event_store.entry import encode_entry
+from event_store.event_reader import find_event, log_size, read_events
 from event_store.heads import insert_head
 from event_store.merkle import EMPTY_ROOT, Edge, leaf_hash, node_hash
-from event_store.event_reader import find_event, log_size, read_events
 from event_store.streams import open_kafka_stream
 from tests.scaling import peak_megabytes
 from tests.signing import signer

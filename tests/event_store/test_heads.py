@@ -16,8 +16,8 @@ from event_store.append import Appended, append
 from event_store.database import INGEST, Database
 from event_store.heads import head_at, newest_head, stored_keys
 from event_store.merkle import EMPTY_ROOT
-from event_store.stored_tree import StoredTree
 from event_store.signing import HeadSigner, create_key_file, new_key, read_key_file, read_signer
+from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import SigningKey
 from event_store.tlog.proofs import root_at
 from event_store.tlog.tree_heads import open_head

@@ -17,8 +17,8 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import UnavailableError
-from event_store.silence import monitor
 from event_store.database import Connection, Database, only, ping
+from event_store.silence import monitor
 from tests.conftest import FAST
 from tests.frozen import BlackHole, frozen
 from tests.projections.test_runner import eventually

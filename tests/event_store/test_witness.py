@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
-from event_store.witness.cosigner import store as witness_store
 from event_store.tlog.cosignatures import check
 from event_store.tlog.notes import Note, Signature, SigningKey, verified
 from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
 from event_store.tlog.witness_protocol import AddCheckpoint
+from event_store.witness import store as witness_store
 from event_store.witness.cosigner import Answer, Outcome, Witness, read_keys, read_logs
 from event_store.witness.store import WitnessStore
 from tests.event_store.tlog.naive import ROOTS

@@ -14,9 +14,9 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from graphql_api.context import Context, Readable
 from graphql_api.limits import QueryLimits
-from queries.thread_pool import Threads
 from graphql_api.schema import make_schema
 from queries.read_models import ReadModels
+from queries.thread_pool import Threads
 from tests.graphql_api.comparing import Both, Directly
 
 DEFAULTS = QueryLimits()

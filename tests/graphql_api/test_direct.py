@@ -16,10 +16,10 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from graphql_api.context import Context
 from graphql_api.execution.executor import CompilingExecutor
-from queries.thread_pool import Threads
 from graphql_api.schema import AuditTrailSchema
 from queries.filters import EventFilter, EventPage, PageRequest
 from queries.read_models import ReadModels
+from queries.thread_pool import Threads
 from tests.graphql_api.asking import Query
 from tests.graphql_api.comparing import (
     LIMITS,

@@ -8,9 +8,8 @@ import pytest
 from graphql import GraphQLError
 from graphql.validation import specified_rules
 
-from queries import cursors
-from graphql_api.execution.documents import MAX_ERRORS, Documents
 from graphql_api.errors import Code, QueryError
+from graphql_api.execution.documents import MAX_ERRORS, Documents
 from graphql_api.limits import (
     MAX_FRAGMENTS,
     MAX_SAME,
@@ -21,6 +20,7 @@ from graphql_api.limits import (
     size_rule,
 )
 from graphql_api.schema import make_schema
+from queries import cursors
 from tests.scaling import Hostile, assert_linear
 
 LIMITS = QueryLimits()

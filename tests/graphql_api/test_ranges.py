@@ -9,10 +9,10 @@ import pytest
 
 from domain.errors import RejectedError
 from graphql_api.limits import QueryLimits
-from queries.time_limits import check_counted, check_range
 from queries.counts import CountBy
 from queries.filters import EventFilter
 from queries.read_models import ReadModels
+from queries.time_limits import check_counted, check_range
 from tests.graphql_api.conftest import Execute
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)

@@ -22,9 +22,9 @@ from domain.event import (
     Source,
 )
 from domain.validation import encode_event
-from event_store.notification import Announcer
 from event_store.append import NewEvent, OffsetAdvance, append
 from event_store.database import INGEST, PROJECTOR, Connection, Database
+from event_store.notification import Announcer
 from event_store.streams import open_kafka_stream
 from projections.registry import built_in
 from projections.runner import Runner

@@ -19,10 +19,10 @@ from audit_trail.embedded.kafka import ApacheKafka
 from domain.errors import ConfigurationError, LogInconsistentError
 from event_store.database import READER, Database
 from event_store.verify.run import verify
-from ingest.publisher import Message, Publisher
-from ingest.settings import IngestSettings
 from ingest.partitions.starting_offsets import open_streams
 from ingest.partitions.topics import Topics
+from ingest.publisher import Message, Publisher
+from ingest.settings import IngestSettings
 from tests.ingest.conftest import accepting
 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.usefixtures("intact")]

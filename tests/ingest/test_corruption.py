@@ -20,8 +20,8 @@ from event_store.database import INGEST, READER, Database
 from event_store.gaps import Move
 from event_store.verify.run import verify
 from ingest.partitions.offsets import OffsetDesk, Selected
-from ingest.settings import IngestSettings
 from ingest.partitions.starting_offsets import Acceptance, RecordsLostError, own_source
+from ingest.settings import IngestSettings
 from tests.ingest.conftest import accepting
 from tests.signing import signer
 

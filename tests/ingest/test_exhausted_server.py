@@ -13,9 +13,9 @@ from psycopg2.extensions import make_dsn
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import UnavailableError
-from event_store.notification import Announcer
 from event_store.database import INGEST, Connection, Database, only
 from event_store.migrations import migrate
+from event_store.notification import Announcer
 from ingest.settings import IngestSettings
 from tests.conftest import FAST
 

@@ -15,9 +15,9 @@ from kafka import KafkaConsumer
 
 from audit_trail.embedded.tansu import TansuBroker
 from domain.errors import Reason, RejectedError, UnavailableError
+from ingest.partitions.topics import Topics
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
-from ingest.partitions.topics import Topics
 
 
 def test_key_value_and_headers_arrive_as_they_were_given(

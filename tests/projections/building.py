@@ -11,13 +11,13 @@ import msgspec
 from domain.body import BodyFormat
 from domain.event import AuditEvent
 from domain.validation import encode_event
-from event_store.notification import Announcer
 from event_store.append import NewEvent, append
 from event_store.database import INGEST, PROJECTOR, READER, Database
+from event_store.notification import Announcer
 from projections.projector import Projector
-from queries.read_models import ReadModels
 from projections.registry import built_in
 from projections.runner import Runner
+from queries.read_models import ReadModels
 from tests.signing import signer
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)

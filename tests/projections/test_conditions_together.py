@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.event import RecordedEvent
-from event_store.migrations import migrate
 from event_store.event_reader import read_events
-from queries.counts import CountBy, count_events
-from queries.filters import EventFilter, PageRequest
-from queries.filter_match import matches
+from event_store.migrations import migrate
 from projections.registry import open_snapshot
+from queries.counts import CountBy, count_events
 from queries.event_pages import find_events
+from queries.filter_match import matches
+from queries.filters import EventFilter, PageRequest
 from tests.projections.building import START, Trail, an_event
 
 EVENTS = 400

@@ -14,12 +14,12 @@ import pytest
 
 from domain.errors import ConfigurationError, ConflictError, UnavailableError
 from event_store.database import ANALYST, OWN, Connection, Database, only
-from queries.export.batches import ExportRequest, Exports, Format
 from projections.custom.access import begin_own, open_own
 from projections.custom.declaration import MAX_COLUMNS, MAX_INDEXES, MAX_TABLES
-from projections.custom.source_file import load_own
 from projections.custom.removal import remove
+from projections.custom.source_file import load_own
 from projections.registry import list_builds, register, skipped
+from queries.export.batches import ExportRequest, Exports, Format
 from queries.live_tables.pages import RowRequest
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, project, write

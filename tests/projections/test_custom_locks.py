@@ -10,20 +10,20 @@ import psycopg2
 import pytest
 
 from domain.errors import FencedError, UnavailableError
-from event_store.notification import CHANNEL
 from event_store.database import PROJECTOR, READER, Connection, Database
-from queries.export.batches import ExportRequest, Exports, Format
+from event_store.notification import CHANNEL
 from projections.builds.advisory_lock import holding
 from projections.builds.operations import pause, reset, resume
+from projections.builds.switching import drop, switch
 from projections.custom.access import begin_own
-from projections.errors import CodeError
-from projections.custom.source_file import load_own
 from projections.custom.removal import remove
+from projections.custom.source_file import load_own
+from projections.errors import CodeError
 from projections.registry import built_in
 from projections.runner import Runner
-from projections.builds.switching import drop, switch
-from queries.live_tables.pages import RowRequest
 from projections.wakeup import WakeUp
+from queries.export.batches import ExportRequest, Exports, Format
+from queries.live_tables.pages import RowRequest
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, execute, project, write
 

@@ -14,9 +14,9 @@ import pytest
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.database import OWN
 from projections.custom.access import begin_own, open_own
-from projections.errors import CodeError
-from projections.custom.source_file import load_own
 from projections.custom.removal import remove
+from projections.custom.source_file import load_own
+from projections.errors import CodeError
 from projections.registry import register
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, execute, project, write

@@ -13,10 +13,10 @@ import pytest
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from event_store.migrations import migrate, migrations
-from projections.fingerprints import code_digest, definition_digest
 from projections.custom.access import begin_own, open_own
-from projections.custom.source_file import OwnProjector, load_own
 from projections.custom.removal import remove
+from projections.custom.source_file import OwnProjector, load_own
+from projections.fingerprints import code_digest, definition_digest
 from projections.registry import READY
 from projections.runner import Runner
 from projections.tables import create_indexes, create_table

@@ -20,12 +20,12 @@ import pytest
 from domain.errors import ConfigurationError, RejectedError
 from domain.event import RecordedEvent
 from event_store.database import READER, Database
+from projections.registry import built_in
 from queries.export.batches import ExportRequest, Exports, Format, Snapshot
 from queries.export.columns import EVENT_COLUMNS
 from queries.export.stream import stream
 from queries.export.text import GUARDED
 from queries.filters import EventFilter, PageRequest
-from projections.registry import built_in
 from tests.projections.building import START, Trail, an_event
 
 HOSTILE = [

@@ -6,8 +6,8 @@ import pytest
 import structlog
 
 from projections import health
-from projections.health import RunnerHealth
 from projections.builds.operations import pause, resume
+from projections.health import RunnerHealth
 from projections.models.patient import PatientProjector
 from projections.registry import register
 from projections.runner import Runner

@@ -6,8 +6,8 @@ import pytest
 
 from domain.errors import RejectedError
 from projections.custom.batch_sql_words import read_words
-from queries.live_tables.values import column_value
 from projections.tables import Kind
+from queries.live_tables.values import column_value
 from tests.scaling import Hostile, assert_linear
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from queries.summaries.results import PatientAccess, UserAction, UserPatient, UserSession
 from queries.filters import EventFilter, PageRequest
+from queries.summaries.results import PatientAccess, UserAction, UserPatient, UserSession
 from tests.projections.building import START, Trail, an_event
 
 ANNA = {"id": "anna", "name": "Anna A."}

@@ -8,13 +8,13 @@ import psycopg2
 import pytest
 
 from domain.errors import LogInconsistentError
+from projections.builds.switching import drop
 from projections.models.activity import ActivityProjector
-from queries.filters import EventFilter, EventPage, PageRequest
-from queries.page_call import can_be_one_call, find_in_one_call
 from projections.models.patient import PatientProjector
 from projections.registry import live_schemas
 from queries.event_pages import find_events
-from projections.builds.switching import drop
+from queries.filters import EventFilter, EventPage, PageRequest
+from queries.page_call import can_be_one_call, find_in_one_call
 from tests.projections.building import Trail, an_event
 from tests.projections.rebuilding import rebuild_now
 from tests.projections.test_pages import FILTERS, told

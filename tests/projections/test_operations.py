@@ -11,15 +11,15 @@ import pytest
 
 from domain.errors import ConfigurationError, FencedError, UnavailableError
 from domain.event import AuditEvent, RecordedEvent
-from queries.summaries.results import ProjectionStatus
 from projections.builds.advisory_lock import holding
 from projections.builds.operations import pause, reset, resume, retry, skip
-from projections.rebuild.load import begin_build
-from projections.registry import list_builds, register
 from projections.builds.status import describe
 from projections.builds.switching import drop
-from projections.tables import Column, Kind, Row, Table
 from projections.models.user import UserProjector
+from projections.rebuild.load import begin_build
+from projections.registry import list_builds, register
+from projections.tables import Column, Kind, Row, Table
+from queries.summaries.results import ProjectionStatus
 from tests.projections.building import Trail, an_event
 from tests.projections.test_runner import COUNTS, Picky, caught_up, eventually, running, running_these
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
-from queries.filters import EventFilter
-from queries.event_order import ByTime
 from projections.registry import open_snapshot
+from queries.event_order import ByTime
+from queries.filters import EventFilter
 from tests.projections.building import START, Trail, an_event
 
 EVENTS = 600

@@ -13,12 +13,12 @@ from domain.errors import ConfigurationError
 from event_store.database import PROJECTOR, Database
 from event_store.migrations import migrate
 from projections.builds.operations import pause, reset, resume
-from projections.custom.access import begin_own, bind_own, open_own
-from projections.errors import CodeError
-from projections.custom.source_file import load_own
-from projections.custom.removal import remove
-from projections.runner import Runner
 from projections.builds.switching import drop
+from projections.custom.access import begin_own, bind_own, open_own
+from projections.custom.removal import remove
+from projections.custom.source_file import load_own
+from projections.errors import CodeError
+from projections.runner import Runner
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, SQL, write
 

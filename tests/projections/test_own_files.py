@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from domain.errors import ConfigurationError
-from projections.errors import CodeError
 from projections.custom.source_file import load_own
 from projections.custom.template import files_for
-from projections.testing import an_event, at, given, load
+from projections.errors import CodeError
 from projections.models.user import UserProjector
+from projections.testing import an_event, at, given, load
 from tests.projections.owning import HEAD, PYTHON, SQL, write
 
 TABLES = HEAD[HEAD.index('    Table("{name}"') :]

@@ -15,8 +15,8 @@ from domain.errors import ConfigurationError
 from event_store.database import Database
 from event_store.migrations import migrate
 from projections.custom.access import begin_own, bind_own
-from projections.errors import CodeError
 from projections.custom.source_file import OwnProjector, load_own
+from projections.errors import CodeError
 from projections.registry import register
 from tests.conftest import copied_database
 from tests.projections.building import Trail, an_event

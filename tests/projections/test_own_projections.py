@@ -14,13 +14,13 @@ from event_store.database import Connection, Database
 from event_store.event_reader import read_events
 from projections.builds.advisory_lock import holding
 from projections.builds.operations import reset, skip
+from projections.builds.status import describe
 from projections.custom.access import begin_own
-from projections.errors import CodeError
 from projections.custom.source_file import load_own
+from projections.errors import CodeError
+from projections.projector_state import Track
 from projections.registry import list_builds, register
 from projections.runner import Runner
-from projections.builds.status import describe
-from projections.projector_state import Track
 from tests.projections.building import START, Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, SQL, bound, own_database, project, rebuild_own, write
 from tests.projections.test_runner import eventually

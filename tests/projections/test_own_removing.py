@@ -10,8 +10,8 @@ import pytest
 
 from domain.errors import ConfigurationError, UnavailableError
 from domain.validation import decode_event
-from projections.errors import CodeError
 from projections.custom.removal import remove
+from projections.errors import CodeError
 from projections.runner import Runner
 from tests.projections.building import Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, bound, own_database, project, rebuild_own, write

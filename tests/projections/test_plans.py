@@ -14,18 +14,18 @@ import pytest
 
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
-from projections.models.activity import find_resource
+from projections.registry import built_in, open_snapshot
+from queries.access_paths import MAX_WAYS, Lead, ways
 from queries.counts import CountBy, count_events
-from projections.models.device import find_device
+from queries.event_pages import find_events
 from queries.filters import MAX_POSITION, EventFilter, PageRequest, within
 from queries.history import find_changes
 from queries.page_call import can_be_one_call
 from queries.page_sql import build, compose
-from projections.models.patient import find_patient
-from queries.access_paths import MAX_WAYS, Lead, ways
-from projections.registry import built_in, open_snapshot
-from queries.event_pages import find_events
-from projections.models.user import find_user
+from queries.summaries.device import find_device
+from queries.summaries.patient import find_patient
+from queries.summaries.resource import find_resource
+from queries.summaries.user import find_user
 from tests.projections.building import START, Trail, an_event
 
 EVENTS = 8000

@@ -22,15 +22,15 @@ from domain.errors import ConfigurationError, FencedError, UnavailableError
 from domain.event import RecordedEvent
 from event_store.migrations import migrate
 from projections.builds.operations import pause, skip
+from projections.builds.switching import drop, switch
+from projections.models.user import UserProjector
 from projections.projector import Projector
 from projections.rebuild.coordinator import rebuild
 from projections.rebuild.load import new_build
+from projections.rebuild.verification import verify
 from projections.rebuild.worker import Answer, Loader, Task
 from projections.registry import built_in
-from projections.builds.switching import drop, switch
 from projections.tables import Row
-from projections.models.user import UserProjector
-from projections.rebuild.verification import verify
 from tests.conftest import FAST
 from tests.projections import rebuild_process
 from tests.projections.building import Trail, an_event

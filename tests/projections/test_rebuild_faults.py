@@ -13,11 +13,11 @@ import pytest
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.migrations import migrate
-from projections.errors import LimitError
 from projections.builds.status import describe
 from projections.builds.switching import drop, switch
-from projections.tables import Column, Kind, Row, Table
+from projections.errors import LimitError
 from projections.models.user import UserProjector
+from projections.tables import Column, Kind, Row, Table
 from tests.projections.building import Trail, an_event
 from tests.projections.rebuilding import Listed, builds, rebuild_now
 from tests.projections.test_rebuild import some_events

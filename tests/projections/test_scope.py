@@ -10,11 +10,11 @@ from domain.errors import RejectedError
 from event_store.event_reader import read_events
 from projections.models.activity import ActivityProjector
 from queries.counts import CountBy
+from queries.event_pages import complete_up_to
 from queries.export.batches import ExportRequest, Exports, Format
+from queries.filter_match import matches
 from queries.filters import MAX_TERMS, EventFilter, PageRequest, within
 from queries.history import FieldChange
-from queries.filter_match import matches
-from queries.event_pages import complete_up_to
 from tests.projections.building import Trail, an_event
 from tests.projections.test_pages import EVENTS, FILTERS, P1, nested, positions, told
 

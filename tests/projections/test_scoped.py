@@ -9,19 +9,19 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.access.principal import Principal, Role
-from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.access.staff_disclosure import Decision, decision_event
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent, Source
+from domain.read_audit.query_log import Reads
 from queries.counts import CountBy
 from queries.export.batches import ExportRequest, Exports, Format
 from queries.export.stream import stream
 from queries.filters import EventFilter, PageRequest
-from queries.scoped.read_models import ScopedModels
-from queries.scoped.export import ScopedExports
-from queries.staff_disclosures import StaffDisclosures
 from queries.live_tables.pages import RowRequest
+from queries.scoped.export import ScopedExports
+from queries.scoped.read_models import ScopedModels
+from queries.staff_disclosures import StaffDisclosures
 from tests.domain.access.knowing import somebody
 from tests.projections.building import START, Trail, an_event
 from tests.projections.owning import HEAD, PYTHON, project, write

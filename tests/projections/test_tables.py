@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from projections.models.device import DeviceProjector
 from projections.hash_codes import timeline_marks
 from projections.merges import MAX, MIN, SUM, UNION, latest
+from projections.models.device import DeviceProjector
 from projections.models.patient import PatientProjector
 from projections.registry import built_in
 from projections.tables import Column, Kind, Row, Table

@@ -22,8 +22,8 @@ from queries.read_models import ReadModels
 from tests.tokens import ADMIN, authentication
 from web.app import create_app
 from web.http.listening_socket import listen
-from web.probes import StoreProbes
 from web.http.server import Server
+from web.probes import StoreProbes
 from web.settings import WebSettings
 
 Serve = Callable[..., httpx2.Client]

@@ -15,19 +15,19 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
+from projections.wakeup import WakeUp
 from queries.export.batches import Exports
 from queries.read_models import ReadModels
-from projections.wakeup import WakeUp
 from tests.tokens import authentication, bearer
 from tests.web.test_recording import messages_of
 from web.app import create_app
 from web.http.listening_socket import listen
-from web.read_audit.access_record import Recorder
+from web.http.server import Server
 from web.metrics import WebMetrics
 from web.probes import StoreProbes
-from web.read_audit.publication import Recording, RecordingSettings
+from web.read_audit.access_record import Recorder
 from web.read_audit.metrics import RecordingMetrics
-from web.http.server import Server
+from web.read_audit.publication import Recording, RecordingSettings
 from web.settings import WebSettings
 
 SECRET_NAME = "Nora Never-To-Be-Told"

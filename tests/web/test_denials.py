@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from domain.read_audit.events import Look, Via, denied_event
 from domain.access.principal import Principal, Role
-from domain.read_audit.query_log import Read, Taken
 from domain.event import AuditEvent, Client, Outcome, Request, Source
+from domain.read_audit.events import Look, Via, denied_event
+from domain.read_audit.query_log import Read, Taken
 from domain.validation import decode_event, encode_event
 from ingest.publisher import Message
 from tests.graphql_api.trail import at

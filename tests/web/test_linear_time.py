@@ -16,14 +16,14 @@ from domain.errors import AuditTrailError
 from interop.decoding import decode
 from tests.scaling import Hostile, assert_linear, peak_megabytes
 from tests.web.test_publishing import native
-from web.rest import event_intake
-from web.http.content_negotiation import accepted
 from web.authentication.bearer import IssuedTokens
 from web.authentication.claims import ClaimNames, principal_from
 from web.authentication.key_sets import parse_key_set
-from web.parameters.filter_query import filter_from_json, refuse_repeated
+from web.http.content_negotiation import accepted
 from web.http.every_route import _is_utf8
 from web.http.http1_protocol import MAX_HEADERS
+from web.parameters.filter_query import filter_from_json, refuse_repeated
+from web.rest import event_intake
 
 JSON = [("content-type", "application/json")]
 

@@ -15,9 +15,9 @@ from domain.access.principal import Role
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from event_store.migrations import migrate
-from queries.cursors import encode_id
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
+from queries.cursors import encode_id
 from queries.export.batches import Exports
 from queries.read_models import ReadModels
 from tests.conftest import copied_database

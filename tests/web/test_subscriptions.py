@@ -21,15 +21,15 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from queries.read_models import ReadModels
 from projections.wakeup import WakeUp
+from queries.read_models import ReadModels
 from tests.graphql_api.trail import read, record
 from tests.tokens import ADMIN, authentication
 from tests.web.conftest import NO_BROKER
 from web.app import create_app
 from web.http.listening_socket import listen
-from web.probes import StoreProbes
 from web.http.server import Server
+from web.probes import StoreProbes
 from web.settings import WebSettings
 
 EVENTS = """subscription ($filter: EventFilter, $after: Long) {
@@ -144,7 +144,9 @@ def positions(events: list[dict[str, Any]]) -> list[int]:
 
 
 def test_what_is_recorded_is_told_soon_and_in_order(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphql_api.subscription_feed._LONGEST", 60.0)  # so that the NOTIFY alone can wake it in time
+    monkeypatch.setattr(
+        "graphql_api.subscription_feed._LONGEST", 60.0
+    )  # so that the NOTIFY alone can wake it in time
     with served.socket() as socket:
         subscribe(socket)
         assert served.subscribers(1)

@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from event_store.witness.cosigner import store
 from event_store.tlog.cosignatures import check
 from event_store.tlog.notes import Note, VerifierKey, verified
 from event_store.tlog.tree_heads import open_head
 from event_store.tlog.witness_protocol import AddCheckpoint, parse_cosignatures, parse_size
+from event_store.witness import store
 from event_store.witness.cosigner import Witness, read_logs
 from event_store.witness.store import WitnessStore
 from tests.event_store.witnessed import (

@@ -13,8 +13,8 @@ from domain.access.principal import Principal
 from domain.errors import AccessDeniedError, UnauthenticatedError, UnavailableError
 from graphql_api.errors import Code
 from web.authentication.combined import Authentication
-from web.authentication.rates import Rates
 from web.authentication.long_responses import Watched
+from web.authentication.rates import Rates
 from web.http.problems import refusal
 from web.settings import WebSettings
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""GraphQL over HTTP, WebSockets and server-sent events. The only part of `web` that imports `graphql_api`."""

@@ -18,16 +18,16 @@ from strawberry.types import ExecutionResult
 
 from domain.json_parsing import containers, decode_json
 from graphql_api.context import Context, ProvableLog
-from graphql_api.execution.json_response import encode
 from graphql_api.errors import Code, QueryError
-from queries.thread_pool import Threads
+from graphql_api.execution.json_response import encode
 from graphql_api.schema import make_schema
 from queries.freshness import Waiting
-from web.http.content_negotiation import accepted
+from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.middleware import principal_of
-from web.read_audit.access_record import looking_at
+from web.http.content_negotiation import accepted
 from web.http.static_pages import graphiql
+from web.read_audit.access_record import looking_at
 from web.read_audit.middleware import marked
 from web.settings import WebSettings
 

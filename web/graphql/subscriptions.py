@@ -18,19 +18,19 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 
 from domain.access.principal import Principal
 from graphql_api.context import Context, ProvableLog
-from graphql_api.execution.json_response import encode
 from graphql_api.errors import Code, QueryError
-from graphql_api.subscription_feed import Feed
+from graphql_api.execution.json_response import encode
 from graphql_api.limits import read_document
-from queries.thread_pool import Threads
+from graphql_api.subscription_feed import Feed
 from queries.freshness import Waiting
-from web.http.content_negotiation import accepted
+from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Denied, principal_of
 from web.authentication.rates import Rates
-from web.graphql.websocket import TRY_LATER, Connection
 from web.graphql.endpoint import GraphQLEndpoint, RefusedError, client_key
+from web.graphql.websocket import TRY_LATER, Connection
+from web.http.content_negotiation import accepted
 from web.read_audit.access_record import Looking, Recorder, looking_at
 from web.read_audit.middleware import recorded_results
 from web.settings import WebSettings

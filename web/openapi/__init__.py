@@ -1,1 +1,1 @@
-"""TODO."""
+"""The OpenAPI document: request and response bodies, parameters and problems."""

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from domain.event import AuditEvent
-from web.openapi.parameters import describe_parameters
 from web.http.problems import MEDIA_TYPE, Problem
+from web.openapi.parameters import describe_parameters
 from web.parameters.schemas import request_schemas
 
 _REF = "#/components/schemas/{name}"

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Query parameters that several REST routes share."""

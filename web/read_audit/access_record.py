@@ -14,11 +14,11 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from domain.read_audit.events import Look, Stage, Via, read_events
 from domain.access.principal import Principal
-from domain.read_audit.query_log import Read, Reads
 from domain.errors import UnrecordedError
 from domain.event import Source
+from domain.read_audit.events import Look, Stage, Via, read_events
+from domain.read_audit.query_log import Read, Reads
 from web.read_audit.denials import Denials
 from web.read_audit.publication import Recording
 

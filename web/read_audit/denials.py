@@ -13,10 +13,10 @@ from typing import Any
 
 from msgspec.structs import fields, replace
 
-from domain.read_audit.events import Look, denied_event
 from domain.access.principal import Principal
-from domain.read_audit.query_log import NOTHING, Taken
 from domain.event import Source
+from domain.read_audit.events import Look, denied_event
+from domain.read_audit.query_log import NOTHING, Taken
 from web.read_audit.publication import Recording
 
 WINDOW_SECONDS = 60.0

@@ -12,11 +12,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strawberry.types import ExecutionResult
 
-from domain.read_audit.events import Stage, Via
 from domain.errors import UnrecordedError
+from domain.read_audit.events import Stage, Via
 from graphql_api.errors import Code, from_domain
-from web.read_audit.access_record import Looking, Recorder, look_at, look_away, looking_at
 from web.http.problems import refusal
+from web.read_audit.access_record import Looking, Recorder, look_at, look_away, looking_at
 
 HEADER = "Audit-Recorded"
 """`false` on an answer that is not on record."""

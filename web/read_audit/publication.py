@@ -17,13 +17,13 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from domain.read_audit.events import MAX_BYTES
 from domain.errors import AuditTrailError, RejectedError, UnrecordedError
 from domain.event import AuditEvent
+from domain.read_audit.events import MAX_BYTES
 from domain.validation import encode_event
 from graphql_api.errors import origin
-from queries.thread_pool import Threads
 from ingest.publisher import Message
+from queries.thread_pool import Threads
 from web.read_audit.metrics import RecordingMetrics
 from web.read_audit.queue import Entry, Queue
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The REST API: one module per resource."""

@@ -13,15 +13,15 @@ from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
 from graphql_api.limits import QueryLimits
-from queries.time_limits import check_counted
-from queries.thread_pool import Threads
-from queries.freshness import Waiting
 from queries.counts import CountBy
 from queries.event_pages import complete_up_to
+from queries.freshness import Waiting
+from queries.thread_pool import Threads
+from queries.time_limits import check_counted
 from web.access import Access
-from web.parameters.freshness import FreshnessQuery, found
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
+from web.parameters.freshness import FreshnessQuery, found
 
 _EXAMPLE: dict[str, Any] = {
     "buckets": [

@@ -14,19 +14,19 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from domain.access.grants import Operation
-from domain.read_audit.query_log import Reads
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
 from domain.json_parsing import containers, has_more_items
-from queries.thread_pool import Threads
+from domain.read_audit.query_log import Reads
 from ingest.publisher import Message
 from interop.decoding import decode
+from queries.thread_pool import Threads
 from web.access import Access, reads_of
-from web.openapi.bodies import NATIVE_EXAMPLE, answer, problems
-from web.read_audit.access_record import Looking, looking_at
 from web.http.problems import problem
+from web.openapi.bodies import NATIVE_EXAMPLE, answer, problems
 from web.parameters.schemas import named, one_good
+from web.read_audit.access_record import Looking, looking_at
 from web.settings import WebSettings
 
 NATIVE = "application/json"

@@ -14,19 +14,19 @@ from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
-from queries.cursors import decode_cursor, encode_cursor
 from graphql_api.errors import QueryError
 from graphql_api.limits import QueryLimits
-from queries.time_limits import check_range
-from queries.thread_pool import Threads
-from queries.freshness import Waiting
-from queries.filters import EventPage, PageRequest
+from queries.cursors import decode_cursor, encode_cursor
 from queries.event_pages import complete_up_to
+from queries.filters import EventPage, PageRequest
+from queries.freshness import Waiting
+from queries.thread_pool import Threads
+from queries.time_limits import check_range
 from web.access import Access
-from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Switch, found, link_header
+from web.http.problems import problem
 from web.openapi.bodies import EVENT_EXAMPLE, answer, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
-from web.http.problems import problem
+from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Switch, found, link_header
 from web.parameters.schemas import EVENT_CURSOR
 
 _LIST_EXAMPLE = {

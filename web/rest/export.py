@@ -20,17 +20,17 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import ConfigurationError, ConflictError, Reason, RejectedError, UnauthenticatedError
-from queries.thread_pool import Threads
 from queries.export.batches import ExportRequest, Format, Opened, check_request
 from queries.export.stream import stream
+from queries.thread_pool import Threads
 from web.access import Access
-from web.parameters.freshness import Switch
+from web.http.problems import problem
 from web.openapi.bodies import EVENT_EXAMPLE, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
-from web.read_audit.access_record import looking_at
-from web.http.problems import problem
-from web.read_audit.export_record import RecordedExports
+from web.parameters.freshness import Switch
 from web.parameters.schemas import NO_NUL
+from web.read_audit.access_record import looking_at
+from web.read_audit.export_record import RecordedExports
 from web.settings import WebSettings
 
 log = structlog.get_logger(__name__)

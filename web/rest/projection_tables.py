@@ -11,17 +11,17 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
-from queries.cursors import decode_row_cursor, encode_row_cursor
 from graphql_api.errors import QueryError
-from queries.thread_pool import Threads
+from queries.cursors import decode_row_cursor, encode_row_cursor
 from queries.freshness import Freshness, Waiting, least_of
 from queries.live_tables.conditions import Condition, Op
 from queries.live_tables.pages import RowPage, RowRequest
+from queries.thread_pool import Threads
 from web.access import Access
-from web.parameters.freshness import DEFAULT_PAGE, MinPosition, Switch, WaitForPosition, WaitSeconds
+from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
-from web.http.problems import problem
+from web.parameters.freshness import DEFAULT_PAGE, MinPosition, Switch, WaitForPosition, WaitSeconds
 from web.parameters.schemas import ROW_CURSOR
 
 _PAGING = frozenset({"first", "after"})

@@ -15,14 +15,14 @@ from domain.access.staff_disclosure import SERVICE, Decision, decision_event
 from domain.errors import ConflictError, InvalidEventError, Reason, RejectedError
 from domain.event import Source
 from domain.validation import check, encode_event
-from queries.thread_pool import Threads
 from ingest.publisher import Message
 from queries.filters import check_identifier
+from queries.thread_pool import Threads
 from web.access import Access, reads_of
-from web.parameters.freshness import Identifier
-from web.openapi.bodies import answer, problems
-from web.read_audit.access_record import looking_at
 from web.http.problems import problem
+from web.openapi.bodies import answer, problems
+from web.parameters.freshness import Identifier
+from web.read_audit.access_record import looking_at
 from web.rest.event_intake import Publisher
 from web.settings import WebSettings
 

@@ -15,19 +15,19 @@ from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import Actor
-from queries.cursors import decode_history_cursor, encode_history_cursor
 from graphql_api.errors import QueryError
 from graphql_api.limits import QueryLimits
-from queries.thread_pool import Threads
-from queries.freshness import Waiting, least_of
-from queries.summaries import results
 from queries import history
+from queries.cursors import decode_history_cursor, encode_history_cursor
+from queries.freshness import Waiting, least_of
 from queries.scoped.read_models import ScopedModels
+from queries.summaries import results
+from queries.thread_pool import Threads
 from web.access import Access
-from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Identifier, found, identifying, link_header
+from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
-from web.http.problems import problem
+from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Identifier, found, identifying, link_header
 from web.parameters.schemas import HISTORY_CURSOR, NO_NUL
 
 

@@ -20,9 +20,9 @@ from event_store.log_reader import LogReader
 from event_store.tlog.tiles import TilePath, parse_path
 from queries.thread_pool import Threads
 from web.access import Access
-from web.parameters.freshness import has
-from web.openapi.bodies import content, problems
 from web.http.problems import problem
+from web.openapi.bodies import content, problems
+from web.parameters.freshness import has
 
 TEXT = "text/plain; charset=utf-8"
 OCTETS = "application/octet-stream"

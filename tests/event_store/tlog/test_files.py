@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import ProofError
-from event_store.tlog import proof_files, tiles
-from event_store.tlog import witness_protocol
+from event_store.tlog import proof_files, tiles, witness_protocol
 from event_store.tlog.encoding import to_base64
 from event_store.tlog.keys import ED25519, SigningKey
 from event_store.tlog.proof_files import ProofFile, encode_proof, parse_proof

@@ -1,17 +1,3 @@
--- name: take_source
-UPDATE audit_trail.projection
-SET code_digest = %(code_digest)s
-WHERE name = %(name)s AND build = %(build)s;
-
--- name: begin
-SELECT audit_trail.own_projection(%(name)s);
-
--- name: is_own
-SELECT EXISTS (SELECT FROM audit_trail.own_projection WHERE name = %(name)s);
-
--- name: remove
-SELECT audit_trail.remove_own_projection(%(name)s);
-
 -- name: make_schema
 SELECT audit_trail.make_own_schema(%(name)s, %(schema)s);
 

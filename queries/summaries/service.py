@@ -1,0 +1,28 @@
+"""One service's activity: its states, restarts and API use."""
+
+from __future__ import annotations
+
+from event_store.database import Connection
+from event_store.statements import load
+from queries.summaries.results import ApiUse, ServiceActivity, StatePeriod
+
+_SQL = load(__package__, "service.sql")
+
+
+def find_service(connection: Connection, id: str, limit: int, as_of: int) -> ServiceActivity | None:
+    """One service's activity, None when no event has it. Periods and hours: the `limit` latest."""
+    asked = {"id": id, "limit": limit}
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_service"], asked)
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        events, restarts, health_failures, first_seen, last_seen = row
+        cursor.execute(_SQL["list_periods"], asked)
+        periods = [StatePeriod(*period) for period in cursor.fetchall()]
+        cursor.execute(_SQL["list_api_use"], asked)
+        api_use = [ApiUse(*use) for use in cursor.fetchall()]
+    state = periods[0].state if periods else None
+    return ServiceActivity(
+        id, first_seen, last_seen, events, state, restarts, health_failures, periods, api_use, as_of
+    )

@@ -1,0 +1,28 @@
+"""One user's activity: sessions, logins, patients and actions."""
+
+from __future__ import annotations
+
+from event_store.database import Connection
+from event_store.statements import load
+from queries.summaries.results import UserAction, UserActivity, UserPatient, UserSession
+
+_SQL = load(__package__, "user.sql")
+
+
+def find_user(connection: Connection, id: str, limit: int, as_of: int) -> UserActivity | None:
+    """One user's activity, None when no event is by that user. Sessions and patients: the `limit` latest."""
+    asked = {"id": id, "limit": limit}
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_user"], asked)
+        [(name, events, failed_logins, logins, first_seen, last_seen)] = cursor.fetchall()
+        if not events:
+            return None
+        cursor.execute(_SQL["list_sessions"], asked)
+        sessions = [UserSession(*row) for row in cursor.fetchall()]
+        cursor.execute(_SQL["list_patients"], asked)
+        patients = [UserPatient(*row) for row in cursor.fetchall()]
+        cursor.execute(_SQL["list_actions"], asked)
+        actions = [UserAction(*row) for row in cursor.fetchall()]
+    return UserActivity(
+        id, name, events, failed_logins, logins, first_seen, last_seen, sessions, patients, actions, as_of
+    )

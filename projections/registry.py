@@ -22,7 +22,6 @@ from projections.models.service import ServiceProjector
 from projections.models.user import UserProjector
 from projections.projector import Projector, schema_name
 from projections.tables import create_indexes, create_table
-from queries.summaries.results import ProjectionStatus
 
 _SQL = load(__package__, "registry.sql")
 _NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")
@@ -216,26 +215,3 @@ def live_schemas(connection: Connection) -> dict[str, str]:
     with connection.cursor() as cursor:
         cursor.execute(_SQL["live_schemas"])
         return dict(cursor.fetchall())
-
-
-def list_versions(connection: Connection) -> list[ProjectionStatus]:
-    """The state of every build."""
-    return [_status(build) for build in list_builds(connection)]
-
-
-def _status(build: Build) -> ProjectionStatus:
-    state = build.state
-    if build.live:
-        state = "paused" if build.paused else "running"
-    return ProjectionStatus(
-        name=build.name,
-        version=build.version,
-        position=build.position,
-        lag=build.lag,
-        state="failed" if build.failure is not None else state,
-        live=build.live,
-        failed_position=build.failed_position,
-        failed_event_id=None if build.failed_event_id is None else str(build.failed_event_id),
-        error=build.failure,
-        own=build.own,
-    )

@@ -11,7 +11,7 @@ from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import find_event
-from projections.registry import list_versions, live_builds, live_schemas, open_snapshot
+from projections.registry import live_builds, live_schemas, open_snapshot
 from queries.access_paths import is_led
 from queries.counts import CountBy, EventCounts, check_countable, count_events
 from queries.event_pages import complete_up_to, find_events
@@ -31,6 +31,7 @@ from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_
 from queries.page_call import can_be_one_call, find_in_one_call
 from queries.summaries.device import find_device
 from queries.summaries.patient import find_patient
+from queries.summaries.projections import list_versions
 from queries.summaries.resource import find_resource
 from queries.summaries.results import (
     ApiUse,

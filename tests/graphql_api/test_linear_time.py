@@ -8,7 +8,7 @@ import pytest
 from graphql import GraphQLError
 from graphql.validation import specified_rules
 
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
 from graphql_api.execution.documents import MAX_ERRORS, Documents
 from graphql_api.limits import (
     MAX_FRAGMENTS,
@@ -16,11 +16,12 @@ from graphql_api.limits import (
     MAX_SAME_PLAIN,
     MAX_SPREADS,
     MAX_TEXT,
-    QueryLimits,
     size_rule,
 )
 from graphql_api.schema import make_schema
 from queries import cursors
+from queries.error_codes import Code
+from queries.limits import QueryLimits
 from tests.scaling import Hostile, assert_linear
 
 LIMITS = QueryLimits()

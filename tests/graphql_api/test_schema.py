@@ -9,10 +9,11 @@ from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectT
 
 import graphql_api
 from domain.event import AuditEvent, RecordedEvent
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
 from graphql_api.schema import sdl
 from graphql_api.types.event import Event
 from queries.cursors import decode_cursor, decode_id, encode_cursor, encode_id
+from queries.error_codes import Code
 from queries.filters import EventFilter
 
 SNAPSHOT = Path(graphql_api.__file__).with_name("schema.graphql")

@@ -8,6 +8,7 @@ import pytest
 from graphql import GraphQLError
 from graphql.validation import specified_rules
 
+from domain.errors import RejectedError
 from graphql_api.errors import QueryError
 from graphql_api.execution.documents import MAX_ERRORS, Documents
 from graphql_api.limits import (
@@ -63,7 +64,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_judging_takes_time_in_proportion_to_the_text(case: Hostile) -> None:
-    assert_linear(case, GraphQLError)
+    assert_linear(case, GraphQLError, RejectedError)
 
 
 REPEATED = {

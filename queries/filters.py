@@ -62,10 +62,10 @@ class FilterTooLargeError(ConflictError):
 class EventFilter(Struct, frozen=True, kw_only=True):
     """All given conditions must hold; of a list, one value must match.
 
-    `actor` is any actor's id; `user` only that of a person (see `projections.models.user`). `service` and `source` are both
-    the reporting service, kept apart because a caller may ask both. `device` is the device that the event is about, or
-    that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by the source's clock. `resource_id`
-    needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
+    `actor` is any actor's id; `user` only that of a person (see `projections.models.user`). `service` and `source` are
+    both the reporting service, kept apart because a caller may ask both. `device` is the device that the event is
+    about, or that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by the source's clock.
+    `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
 
     Of `or_` one filter must match, of `and_` every one, and `not_` must not: an event that says nothing of what is
     asked does not match, and so is found by `not_`.
@@ -116,7 +116,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
         yield from (*self.and_, *self.or_, *((self.not_,) if self.not_ is not None else ()))
 
     def every(self) -> Iterator[EventFilter]:
-        """This filter, and all within it."""
+        """The filter itself, and all filters within it."""
         yield self
         for part in self.parts():
             yield from part.every()

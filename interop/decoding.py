@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from domain.body import BodyFormat, Received, beside
+from domain.body import BodyFormat, Received, foreign_message
 from domain.errors import InvalidEventError, Reason, RejectedError
 from domain.json_parsing import read_json
 from domain.validation import decode_event
@@ -18,7 +18,7 @@ from interop.fhir import audit_event
 
 Headers = Sequence[tuple[str, bytes | None]]
 
-MOST_HEADERS = 1000
+MAX_HEADERS = 1000
 """Of one message. Each costs a hundred times its size once it is a Python object."""
 
 
@@ -59,15 +59,15 @@ def decode(
         raise RejectedError(Reason.OVERSIZED, f"{len(value)} bytes are more than the {max_bytes} allowed")
     content_type = ""
     if headers:
-        if len(headers) > MOST_HEADERS:
-            many = f"{len(headers)} headers are more than the {MOST_HEADERS} allowed"
+        if len(headers) > MAX_HEADERS:
+            many = f"{len(headers)} headers are more than the {MAX_HEADERS} allowed"
             raise RejectedError(Reason.OVERSIZED, many, field="headers")
         content_type, attributes = _read_headers(headers)
         if content_type.lower().startswith("application/cloudevents"):
             return _structured(value, headers, received_at, content_type)
         if attributes:
             event = cloudevents.from_binary(attributes, content_type, value, received_at or datetime.now(UTC))
-            return beside(event, BodyFormat.CLOUDEVENTS, _kept(headers), value)
+            return foreign_message(event, BodyFormat.CLOUDEVENTS, _kept(headers), value)
     # The words may stand anywhere, in a string of a native event too, so a hit only means a closer look.
     if b'"specversion"' in value or b'"resourceType"' in value:
         peek = _look(value)
@@ -117,7 +117,7 @@ def _structured(
             field="content-type",
         )
     event = cloudevents.from_structured(read_json(value), received_at or datetime.now(UTC))
-    return beside(event, BodyFormat.CLOUDEVENTS, _kept(headers), value)
+    return foreign_message(event, BodyFormat.CLOUDEVENTS, _kept(headers), value)
 
 
 def _fhir(value: bytes, headers: Headers, resource_type: Any, received_at: datetime) -> Received:
@@ -131,7 +131,7 @@ def _fhir(value: bytes, headers: Headers, resource_type: Any, received_at: datet
         )
     resource = read_json(value)
     event = audit_event.read_audit_event(resource, received_at)
-    return beside(event, audit_event.release(resource), _kept(headers), value)
+    return foreign_message(event, audit_event.release(resource), _kept(headers), value)
 
 
 def _kept(headers: Headers) -> list[tuple[str, bytes]]:

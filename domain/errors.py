@@ -24,6 +24,7 @@ Every exception belongs to one of the three kinds of failure: **reject**, **retr
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
 
 
@@ -168,3 +169,9 @@ class ForkedError(LogInconsistentError):
 
 class ConfigurationError(AuditTrailError):
     """Stop: a setting, a grant or a migration is missing or wrong; the message names it."""
+
+
+def origin(exc: BaseException) -> dict[str, object]:
+    """Kind and place of a defect, for the log. Its message is left out, since it can quote patient data."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    return {"error": type(exc).__name__, "at": [f"{frame.filename}:{frame.lineno}" for frame in frames[-5:]]}

@@ -245,7 +245,7 @@ def hospital_url(postgres: EmbeddedPostgres, hospital_template: str) -> Iterator
 
 
 def _recorded(server: EmbeddedPostgres, template: str, name: str, *, hospital: bool) -> str:
-    from tests.graphql_api import trail  # noqa: PLC0415 - as in migrated_template
+    from tests import hospital as trail  # noqa: PLC0415 - as in migrated_template
 
     _execute(
         server,

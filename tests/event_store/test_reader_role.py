@@ -11,7 +11,7 @@ from psycopg2 import errors, sql
 
 from event_store.database import READER, Cursor
 from event_store.migrations import migrate
-from tests.graphql_api.trail import hospital, record
+from tests.hospital import hospital, record
 
 _OURS = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
 

@@ -7,8 +7,8 @@ import psycopg2
 import pytest
 
 from event_store.migrations import migrate
-from tests.projections.building import Trail
-from tests.projections.owning import execute
+from tests.projections.custom.analyst import execute
+from tests.trail import Trail
 
 
 @pytest.fixture

@@ -14,15 +14,14 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.event import RecordedEvent
 from event_store.event_reader import read_events
-from event_store.migrations import migrate
 from projections.registry import open_snapshot
 from queries.counts import CountBy, count_events
 from queries.event_pages import find_events
 from queries.filter_match import matches
 from queries.filters import EventFilter, PageRequest
+from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 
 EVENTS = 400
@@ -79,15 +78,10 @@ def some_event(chance: random.Random, number: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def mixed(postgres: EmbeddedPostgres) -> Iterator[tuple[Trail, list[RecordedEvent]]]:
+def mixed(databases: Databases) -> Iterator[tuple[Trail, list[RecordedEvent]]]:
     """A trail, and its events. No test changes it."""
-    name = "conditions_together"
-    with closing(psycopg2.connect(postgres.url_for("postgres"))) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name}")
-    migrate(postgres.url_for(name))
     chance = random.Random(7)
-    with closing(Trail(postgres.url_for(name))) as trail:
+    with databases.copy(PROJECTED) as url, closing(Trail(url)) as trail:
         trail.given(*(an_event(**some_event(chance, number)) for number in range(EVENTS)))
         with closing(psycopg2.connect(trail.url)) as connection:
             connection.autocommit = True

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
-from event_store.migrations import migrate
 from projections.registry import open_snapshot
 from queries.event_order import ByTime
 from queries.filters import EventFilter
+from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 
 EVENTS = 600
@@ -54,17 +53,10 @@ def moments(clocks: str) -> list[float]:
 
 
 @pytest.fixture(scope="module", params=CLOCKS)
-def clocked(
-    postgres: EmbeddedPostgres, request: pytest.FixtureRequest
-) -> Iterator[tuple[Trail, list[float]]]:
+def clocked(databases: Databases, request: pytest.FixtureRequest) -> Iterator[tuple[Trail, list[float]]]:
     """A trail, and the time of each of its events. No test changes it."""
-    name = f"order_of_time_{request.param}"
-    with closing(psycopg2.connect(postgres.url_for("postgres"))) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name}")
-    migrate(postgres.url_for(name))
     times = moments(request.param)
-    with closing(Trail(postgres.url_for(name))) as trail:
+    with databases.copy(PROJECTED) as url, closing(Trail(url)) as trail:
         trail.given(
             *(
                 an_event(

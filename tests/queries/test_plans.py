@@ -12,8 +12,6 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
-from event_store.migrations import migrate
 from projections.registry import built_in, open_snapshot
 from queries.access_paths import MAX_WAYS, Lead, ways
 from queries.counts import CountBy, count_events
@@ -26,6 +24,7 @@ from queries.summaries.device import find_device
 from queries.summaries.patient import find_patient
 from queries.summaries.resource import find_resource
 from queries.summaries.user import find_user
+from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 
 EVENTS = 8000
@@ -278,14 +277,9 @@ def test_a_list_is_one_way_and_too_many_filters_of_an_or_are_walked() -> None:
 
 
 @pytest.fixture(scope="module")
-def full(postgres: EmbeddedPostgres) -> Iterator[Trail]:
+def full(databases: Databases) -> Iterator[Trail]:
     """A trail of some thousand events with statistics, which no test changes."""
-    name = "projections_full"
-    with closing(psycopg2.connect(postgres.url_for("postgres"))) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name}")
-    migrate(postgres.url_for(name))
-    with closing(Trail(postgres.url_for(name))) as trail:
+    with databases.copy(PROJECTED) as url, closing(Trail(url)) as trail:
         kinds = ("record.read", "user.logged_in", "access.denied")
         trail.given(
             *(

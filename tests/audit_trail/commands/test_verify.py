@@ -11,14 +11,14 @@ import pytest
 
 from audit_trail.demo.clinic import simulate
 from audit_trail.embedded.broker import Broker
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.validation import encode_event
 from event_store.signing import new_key
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from tests.audit_trail.programs import eventually, run, running
 from tests.audit_trail.test_whole_way import START
-from tests.conftest import TopicFactory, copied_database
+from tests.conftest import TopicFactory
+from tests.databases import MIGRATED, Databases
 from tests.event_store.verify.tampering import Log
 from tests.signing import KEY, signer
 
@@ -132,13 +132,12 @@ def test_a_log_whose_rows_do_not_fit_its_tree_is_not_adopted(migrated_url: str) 
 
 
 def test_ingest_and_guard_refuse_a_database_that_was_restored_from_an_older_copy(
-    postgres: EmbeddedPostgres,
-    migrated_template: str,
+    databases: Databases,
     broker: Broker,
     make_topic: TopicFactory,
     tmp_path: Path,
 ) -> None:
-    with copied_database(postgres, migrated_template) as url:
+    with databases.copy(MIGRATED) as url:
         settings = {
             "database_url": url,
             "kafka_bootstrap_servers": broker.bootstrap_servers,
@@ -164,7 +163,7 @@ def test_ingest_and_guard_refuse_a_database_that_was_restored_from_an_older_copy
             publish(events[:100])
             assert eventually(lambda: published() == 100)
         name = url.partition("?")[0].rpartition("/")[2]
-        with copied_database(postgres, name) as older:
+        with databases.copy(name) as older:
             with running(tmp_path, "guard", "ingest", settings=settings):
                 publish(events[100:])
                 assert eventually(lambda: published() >= len(events))

@@ -13,7 +13,6 @@ import psycopg2
 import pytest
 
 from audit_trail.embedded.broker import Broker
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
 from event_store.database import GUARD, INGEST, Database
 from event_store.heads import StoredHead, newest_head
@@ -30,7 +29,7 @@ from ingest.head_topic import HeadTopic
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from tests.audit_trail.guard.guards import Running, guarding
-from tests.conftest import copied_database
+from tests.databases import MIGRATED, Databases
 from tests.event_store.verify.tampering import Log
 from tests.signing import KEY, signer
 from tests.web.conftest import serving
@@ -69,12 +68,12 @@ def test_the_last_head_is_published_at_shutdown(log: Log, tmp_path: Path) -> Non
 
 
 def test_a_log_that_was_restored_from_an_older_copy_is_not_published_and_says_so(
-    postgres: EmbeddedPostgres, migrated_template: str, tmp_path: Path
+    databases: Databases, tmp_path: Path
 ) -> None:
-    with copied_database(postgres, migrated_template) as url:
+    with databases.copy(MIGRATED) as url:
         log = Log(url, [100])
         name = url.partition("?")[0].rpartition("/")[2]
-        with copied_database(postgres, name) as older:
+        with databases.copy(name) as older:
             log.add(50)
             with guarding(url, HeadFolder(tmp_path)) as guard:
                 guard.until((tmp_path / "checkpoint").is_file)

@@ -19,9 +19,9 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import UnavailableError
 from event_store.database import Connection, Database, only, ping
 from event_store.silence import monitor
-from tests.conftest import FAST
 from tests.frozen import BlackHole, frozen
 from tests.projections.test_runner import eventually
+from tests.servers import FAST
 
 SECONDS = 1.0
 """Of silence until the server is asked. What follows takes some seconds more, and a busy machine takes its time."""

@@ -10,15 +10,13 @@ import psycopg2
 import pytest
 from psycopg2 import errors, sql
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from event_store.database import Database
-from event_store.migrations import migrate
 from projections.custom.access import begin_own, bind_own
 from projections.custom.source_file import OwnProjector, load_own
 from projections.errors import CodeError
 from projections.registry import register
-from tests.conftest import copied_database
+from tests.databases import MIGRATED, Databases
 from tests.projections.custom.analyst import HEAD, PYTHON, bound, own_database, project, write
 from tests.trail import Trail, an_event
 
@@ -34,10 +32,9 @@ sql = {{"mine": '''
 
 
 @pytest.fixture(scope="module")
-def trail(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[Trail]:
+def trail(databases: Databases) -> Iterator[Trail]:
     """One trail for all: what is tried here changes nothing."""
-    with copied_database(postgres, migrated_template) as url:
-        migrate(url)  # a copy lacks the rights on the database itself
+    with databases.copy(MIGRATED) as url:
         trail = Trail(url)
         trail.given(an_event())
         yield trail

@@ -31,7 +31,6 @@ from projections.rebuild.verification import verify
 from projections.rebuild.worker import Answer, Loader, Task
 from projections.registry import built_in
 from projections.tables import Row
-from tests.conftest import FAST
 from tests.projections.rebuild import rebuild_process
 from tests.projections.rebuild.rebuilds import (
     ALL,
@@ -45,6 +44,7 @@ from tests.projections.rebuild.rebuilds import (
 )
 from tests.projections.rebuild.test_rebuild import some_events
 from tests.projections.test_runner import Picky, caught_up, eventually, running
+from tests.servers import FAST
 from tests.trail import Trail, an_event
 
 

@@ -10,17 +10,15 @@ import httpx2
 import pytest
 
 from audit_trail.embedded.broker import Broker
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.access.principal import Role
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
-from event_store.migrations import migrate
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from queries.cursors import encode_id
 from queries.export.batches import Exports
 from queries.read_models import ReadModels
-from tests.conftest import copied_database
+from tests.databases import MIGRATED, Databases
 from tests.hospital import record
 from tests.tokens import authentication
 from tests.web.access.all_interfaces import RANGE, asked, by_socket, by_stream, everything
@@ -36,10 +34,9 @@ NO_EVENT = "00000000-0000-0000-0000-00000000dead"
 
 
 @pytest.fixture(scope="module")
-def server(postgres: EmbeddedPostgres, migrated_template: str, broker: Broker) -> Iterator[httpx2.Client]:
+def server(databases: Databases, broker: Broker) -> Iterator[httpx2.Client]:
     """One server for all: these tests only read."""
-    with copied_database(postgres, migrated_template) as url:
-        migrate(url)  # a copy lacks the rights on the database itself
+    with databases.copy(MIGRATED) as url:
         record(url, EVENTS)
         with (
             closing(Database(url, READER, size=4)) as database,

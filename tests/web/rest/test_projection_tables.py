@@ -11,16 +11,14 @@ import httpx2
 import psycopg2
 import pytest
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, RejectedError
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
-from event_store.migrations import migrate
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from queries.export.tables import describe
 from queries.read_models import ReadModels
-from tests.conftest import copied_database
+from tests.databases import MIGRATED, Databases
 from tests.projections.custom.analyst import own_database
 from tests.tokens import authentication
 from tests.web.conftest import NO_BROKER, Serve, serving
@@ -30,27 +28,24 @@ from web.probes import StoreProbes
 
 
 @pytest.fixture(scope="module")
-def client(
-    postgres: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx2.Client]:
+def client(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
     """One server for all: these tests only read."""
-    with copied_database(postgres, migrated_template) as url:
-        migrate(url)  # a copy lacks the rights on the database itself
-        with (
-            closing(visits(url, tmp_path_factory.mktemp("visits"))),
-            closing(Database(url, READER, size=4)) as database,
-            closing(Publisher(IngestSettings(bootstrap_servers=(NO_BROKER,)))) as publisher,
-            serving(
-                create_app(
-                    ReadModels(database),
-                    LogReader(database),
-                    publisher,
-                    StoreProbes(database),
-                    authentication=authentication(),
-                )
-            ) as client,
-        ):
-            yield client
+    with (
+        databases.copy(MIGRATED) as url,
+        closing(visits(url, tmp_path_factory.mktemp("visits"))),
+        closing(Database(url, READER, size=4)) as database,
+        closing(Publisher(IngestSettings(bootstrap_servers=(NO_BROKER,)))) as publisher,
+        serving(
+            create_app(
+                ReadModels(database),
+                LogReader(database),
+                publisher,
+                StoreProbes(database),
+                authentication=authentication(),
+            )
+        ) as client,
+    ):
+        yield client
 
 
 def test_a_projection_says_what_it_has(client: httpx2.Client) -> None:

@@ -39,7 +39,7 @@ from event_store.tlog.notes import COSIGNATURE_V1, Note, SigningKey
 from event_store.tlog.proof_files import parse_proof
 from event_store.tlog.tree_heads import open_head
 from tests.audit_trail import programs
-from tests.graphql_api.trail import event, read, record
+from tests.hospital import event, read, record
 from tests.signing import KEY, signer
 
 VKEY = KEY.verifier.encode()

@@ -19,7 +19,7 @@ from queries.filters import EventFilter
 from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
-from tests.graphql_api.trail import event, read, record
+from tests.hospital import event, read, record
 
 POSITIONS = """query ($first: Int, $after: String, $last: Int, $before: String, $filter: EventFilter) {
   events(first: $first, after: $after, last: $last, before: $before, filter: $filter) {

@@ -140,8 +140,9 @@ class FencedError(AuditTrailError):
 
 
 class LogInconsistentError(AuditTrailError):
-    """Stop: the log contradicts itself, or Kafka lost unread records. Writing resumes only after an operator's
-    decision.
+    """Stop: the log contradicts itself, or Kafka lost unread records.
+
+    Writing resumes only after an operator's decision.
     """
 
 

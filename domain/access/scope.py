@@ -68,8 +68,9 @@ class Scope:
         return redacted(event, frozenset.intersection(*hidden), self._own)
 
     def hidden(self, operation: Operation, subject: str | None = None) -> frozenset[Part]:
-        """The parts that are hidden in the summary of a subject. Raises `AccessDeniedError` when the summary itself is
-        hidden.
+        """The parts that are hidden in the summary of a subject.
+
+        Raises `AccessDeniedError` when the summary itself is hidden.
 
         A summary covers all events of its subject, so it needs a role that sees all of them. `subject` None means rows
         without a subject: they need a role that sees all events.

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import IntEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.event import SCHEMA_VERSION, AuditEvent
+from domain.event_time import may_be_rounded
 from domain.json_parsing import LARGE, decoder_of, read_json
 from domain.upcasting import upcast
 from domain.validation import convert, encode_event
@@ -43,6 +46,9 @@ class Received(msgspec.Struct, frozen=True):
     body: bytes
 
 
+_TRACE_CONTEXT = frozenset({"traceparent", "tracestate"})
+"""CloudEvents' distributed tracing extension, which says how a message was delivered."""
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
 _NATIVE = int(BodyFormat.NATIVE)  # looking up an enum member costs a call, and this runs for every event
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AuditEvent).decode
@@ -62,10 +68,31 @@ def read_event(format: int, body: bytes) -> AuditEvent:
         event = _decode(line) if len(line) < LARGE else _decode_large(line)
     except msgspec.ValidationError:
         event = None
-    if event is not None and event.schema_version == SCHEMA_VERSION:
+    if event is not None and event.schema_version == SCHEMA_VERSION and not may_be_rounded(line):
         return event
     payload = read_json(line)
     return convert(upcast(payload, payload.get("schema_version", SCHEMA_VERSION)))
+
+
+def is_same_event(one: AuditEvent, other: AuditEvent) -> bool:
+    """Whether two deliveries report the same event.
+
+    A sender that tries again may use another trace context, and an event without a time of its own has the time of its
+    delivery.
+    """
+    return _as_reported(one) == _as_reported(other)
+
+
+def _as_reported(event: AuditEvent) -> AuditEvent:
+    attributes = {name: value for name, value in event.attributes.items() if name not in _TRACE_CONTEXT}
+    changed: dict[str, object] = {}
+    if len(attributes) < len(event.attributes):
+        changed["attributes"] = attributes
+        if "correlationid" not in attributes:
+            changed["correlation_id"] = None  # it was taken from the trace context
+    if attributes.get("occurred_at_from") == "receipt":
+        changed["occurred_at"] = _NO_TIME
+    return replace(event, **changed) if changed else event
 
 
 def read_message(format: int, body: bytes) -> tuple[list[tuple[str, bytes]], bytes]:

@@ -11,7 +11,8 @@ import msgspec
 
 from domain.catalogue import CATALOGUE
 from domain.errors import InvalidEventError, Reason
-from domain.event import SCHEMA_VERSION, AuditEvent
+from domain.event import SCHEMA_VERSION, ActorKind, AuditEvent
+from domain.event_time import is_usable, may_be_rounded, parse_time
 from domain.json_parsing import LARGE, MAX_DEPTH, check_shape, decoder_of, read_json
 from domain.upcasting import upcast
 
@@ -22,6 +23,7 @@ _decode_large = decoder_of(AuditEvent)
 _encode = msgspec.json.Encoder().encode
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _OBJECT_FIELD = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`")
+_PATIENT_REFERENCE = re.compile(r"(?:^|/)Patient/", re.IGNORECASE)
 _STORE_FIELDS = {"position", "recorded_at", "stream", "stream_position"}
 
 
@@ -38,7 +40,7 @@ def decode_event(message: bytes) -> AuditEvent:
         event = _decode(message) if len(message) < LARGE else _decode_large(message)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         return _decode_on_slow_path(message, exc)
-    if event.schema_version != SCHEMA_VERSION:
+    if event.schema_version != SCHEMA_VERSION or may_be_rounded(message):
         return _decode_on_slow_path(message, None)
     return check(event)
 
@@ -53,11 +55,13 @@ def check(event: AuditEvent) -> AuditEvent:
 
     Raises `InvalidEventError`.
     """
-    if not 1900 <= event.occurred_at.year <= 9998:
-        # Near the ends of the calendar a date can't be converted to another time zone. No real event has such a date.
+    if not is_usable(event.occurred_at):
         raise InvalidEventError(
-            Reason.INVALID_FIELD, "send a time between 1900 and 9998", field="occurred_at"
+            Reason.INVALID_FIELD,
+            "send the time of the event, from 1970-01-02 to the end of 2199; an unset date is no time",
+            field="occurred_at",
         )
+    _check_ids(event)
     entry = CATALOGUE.get(event.type)
     if entry is None:
         raise InvalidEventError(Reason.UNKNOWN_TYPE, _unknown_type(event.type), field="type")
@@ -65,6 +69,35 @@ def check(event: AuditEvent) -> AuditEvent:
         if not _PRESENT[path](event):
             raise InvalidEventError(Reason.MISSING_FIELD, f"{event.type} needs this field", field=path)
     return event
+
+
+def _check_ids(event: AuditEvent) -> None:
+    """Raise unless each id stands alone: without white space around it, and a patient's without a resource type."""
+    for index, patient in enumerate(event.patients):
+        _check_patient_id(patient.id, f"patients[{index}].id")
+    actor = event.actor
+    if actor.id is not None:
+        if actor.kind is ActorKind.PATIENT:
+            _check_patient_id(actor.id, "actor.id")
+        else:
+            _check_id(actor.id, "actor.id")
+    if event.device is not None:
+        _check_id(event.device.id, "device.id")
+    for index, resource in enumerate(event.resources):
+        _check_id(resource.id, f"resources[{index}].id")
+
+
+def _check_patient_id(id: str, field: str) -> None:
+    _check_id(id, field)
+    if "/" in id and _PATIENT_REFERENCE.search(id):
+        raise InvalidEventError(
+            Reason.INVALID_FIELD, "send the id without its type: 17, not Patient/17", field=field
+        )
+
+
+def _check_id(id: str, field: str) -> None:
+    if id[0].isspace() or id[-1].isspace():
+        raise InvalidEventError(Reason.INVALID_FIELD, "leave out the white space around the id", field=field)
 
 
 _PRESENT: dict[str, Callable[[AuditEvent], Any]] = {
@@ -102,6 +135,10 @@ def _decode_on_slow_path(message: bytes, cause: Exception | None) -> AuditEvent:
 
 def convert(payload: dict[str, Any]) -> AuditEvent:
     """Convert a mapping in the current schema version to an `AuditEvent`, without the catalogue's checks."""
+    occurred_at = payload.get("occurred_at")
+    if isinstance(occurred_at, str):
+        # The decoder would round, and refuse a leap second.
+        payload = {**payload, "occurred_at": parse_time(occurred_at) or occurred_at}
     try:
         return msgspec.convert(payload, AuditEvent)
     except msgspec.ValidationError as exc:

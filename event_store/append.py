@@ -16,7 +16,7 @@ from uuid import UUID
 
 from psycopg2 import errors
 
-from domain.body import BodyFormat, read_event, read_message
+from domain.body import BodyFormat, is_same_event, read_event, read_message
 from domain.errors import FencedError, LogInconsistentError
 from event_store.binary_copy import UNIX_EPOCH_US, copy_in, to_us
 from event_store.database import Connection, Cursor
@@ -286,7 +286,7 @@ def _same(event: NewEvent, format: int, body: bytes) -> bool:
         return False
     if event.format == format and read_message(format, event.body) == read_message(format, body):
         return True
-    return read_event(event.format, event.body) == read_event(format, body)
+    return is_same_event(read_event(event.format, event.body), read_event(format, body))
 
 
 _EVENT_HEAD = Struct(">h iq iq iq iq i16s i16s ih i").pack

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from domain.catalogue import GENERIC_TYPE
-from domain.errors import InvalidEventError
+from domain.errors import InvalidEventError, Reason
 from domain.event import Actor, ActorKind, AuditEvent, Coding, Patient, Resource, Source
 from domain.validation import decode_event
 from interop import truncation
@@ -26,7 +26,7 @@ from interop.fhir import audit_event
 from interop.fhir.elements import Target, parse_reference
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:audit-trail:cloudevents")
-_NATIVE_FIELDS = {"event_id", "type", "occurred_at", "source", "actor"}
+NATIVE_FIELDS = {"event_id", "type", "occurred_at", "source", "actor"}
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
 # The values of `authtype` in the Auth Context extension of CloudEvents.
@@ -52,15 +52,40 @@ def from_binary(
 
 
 def _to_event(envelope: Envelope, received_at: datetime) -> AuditEvent:
-    data = envelope.json_object()
+    data = envelope.json_data()
     moment = envelope.time or received_at
+    if isinstance(data, list):
+        _refuse_several(data)
+    if not isinstance(data, dict):
+        return _unclassified(envelope, moment)
+    if data.get("resourceType") == "Bundle":
+        raise InvalidEventError(
+            Reason.UNKNOWN_FORMAT,
+            "a FHIR Bundle is not an AuditEvent; send one AuditEvent per message",
+            field="data.resourceType",
+        )
     if data.get("resourceType") == audit_event.RESOURCE_TYPE:
         return _of_data(lambda: audit_event.read_audit_event(data, moment))
     # A foreign event may have a `type` and a `source` too. Data with four of the five required fields counts as a
     # native event: then the missing fifth field is an error to report, not a sign of another format.
-    if len(_NATIVE_FIELDS & data.keys()) >= len(_NATIVE_FIELDS) - 1:
+    if _looks_native(data):
         return _of_data(lambda: decode_event(msgspec.json.encode(data)))
     return _unclassified(envelope, moment)
+
+
+def _looks_native(data: dict[str, Any]) -> bool:
+    return len(NATIVE_FIELDS & data.keys()) >= len(NATIVE_FIELDS) - 1
+
+
+def _refuse_several(data: list[Any]) -> None:
+    """Raise for data that holds several audit events: each one needs a message of its own."""
+    for item in data:
+        if isinstance(item, dict) and (
+            item.get("resourceType") == audit_event.RESOURCE_TYPE or _looks_native(item)
+        ):
+            raise InvalidEventError(
+                Reason.INVALID_FIELD, "an event is a JSON object; send one event per message", field="data"
+            )
 
 
 def _of_data(read: Any) -> AuditEvent:
@@ -88,7 +113,7 @@ def _unclassified(envelope: Envelope, moment: datetime) -> AuditEvent:
         resources=_resources(subject),
         correlation_id=_correlation_id(attributes),
         codes=(Coding(system=truncation.name(envelope.source), code=truncation.name(envelope.type)),),
-        attributes=attributes,
+        attributes=attributes if envelope.time else attributes | {"occurred_at_from": "receipt"},
     )
 
 

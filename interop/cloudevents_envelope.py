@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from domain.errors import InvalidEventError, Reason
+from domain.event_time import parse_time
 from domain.json_parsing import read_json
 from interop import truncation
 
@@ -44,19 +45,19 @@ class Envelope(msgspec.Struct, frozen=True):
     attributes: dict[str, Any]
     data: Any
 
-    def json_object(self) -> dict[str, Any]:
-        """The data if it is a JSON object, or text or bytes that contain one; otherwise an empty object."""
+    def json_data(self) -> Any:
+        """The data if it is a JSON object or array, or text or bytes that contain one; otherwise None."""
         value = self.data
         if isinstance(value, str):
             value = value.encode("utf-8", "replace")
-        if isinstance(value, bytes) and value.lstrip()[:1] == b"{":
+        if isinstance(value, bytes) and value.lstrip()[:1] in {b"{", b"["}:
             try:
                 value = read_json(value)
             except InvalidEventError:
                 # A CloudEvent may carry any data; only data declared as JSON must be JSON.
                 if "json" in str(self.attributes.get("datacontenttype", "")).lower():
                     raise
-        return value if isinstance(value, dict) else {}
+        return value if isinstance(value, dict | list) else None
 
 
 def read_structured(payload: Any) -> Envelope:
@@ -144,7 +145,7 @@ def _check(name: str, value: Any) -> None:
 def _text_fault(name: str, value: Any) -> str | None:
     if not isinstance(value, str) or not value:
         return "this attribute is a non-empty string"
-    if name == "time" and truncation.timestamp(value) is None:
+    if name == "time" and parse_time(value) is None:
         return "a time is RFC 3339 with an offset"
     if name == "datacontenttype" and not _MEDIA_TYPE.fullmatch(value):
         return "not a media type (RFC 2046)"

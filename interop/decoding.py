@@ -14,7 +14,9 @@ from domain.errors import InvalidEventError, Reason, RejectedError
 from domain.json_parsing import read_json
 from domain.validation import decode_event
 from interop import cloudevents
+from interop.cloudevents import NATIVE_FIELDS
 from interop.fhir import audit_event
+from interop.foreign_formats import recognise, recognise_text
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -31,6 +33,7 @@ class _Peek(msgspec.Struct):
 
 _peek = msgspec.json.Decoder(_Peek).decode
 _STRUCTURED = re.compile(r"application/cloudevents(?:\+json)?\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+_OTHER_FIELDS = {Reason.UNKNOWN_FIELD, Reason.MISSING_FIELD, Reason.INVALID_FIELD}
 _UNREADABLE = {Reason.INVALID_JSON, Reason.INVALID_ENCODING}
 _RESOURCE_TYPE = re.compile(r"[A-Za-z]{1,64}")
 
@@ -53,11 +56,7 @@ def decode(
 
     Raises only `RejectedError`, with the reason and the field for the dead letter.
     """
-    if value is None:
-        raise RejectedError(
-            Reason.TOMBSTONE, "a null value means deletion, and an audit event can't be deleted"
-        )
-    if len(value) > max_bytes:
+    if value is not None and len(value) > max_bytes:
         raise RejectedError(Reason.OVERSIZED, f"{len(value)} bytes are more than the {max_bytes} allowed")
     content_type = ""
     if headers:
@@ -65,11 +64,17 @@ def decode(
             many = f"{len(headers)} headers are more than the {MAX_HEADERS} allowed"
             raise RejectedError(Reason.OVERSIZED, many, field="headers")
         content_type, attributes = _read_headers(headers)
-        if content_type.lower().startswith("application/cloudevents"):
+        structured = content_type.lower().startswith("application/cloudevents")
+        if structured and value is not None:
             return _structured(value, headers, received_at, content_type)
-        if attributes:
+        if attributes and not structured:
+            value = value or b""  # a CloudEvent needs no data, and then Kafka's value is null
             event = cloudevents.from_binary(attributes, content_type, value, received_at or datetime.now(UTC))
             return foreign_message(event, BodyFormat.CLOUDEVENTS, _stored_headers(headers), value)
+    if value is None:
+        raise RejectedError(
+            Reason.TOMBSTONE, "a null value means deletion, and an audit event can't be deleted"
+        )
     # These words may also occur in a string of a native event, so a match only triggers the slower check.
     if b'"specversion"' in value or b'"resourceType"' in value:
         peek = _peek_keys(value)
@@ -77,9 +82,16 @@ def decode(
             return _structured(value, headers, received_at)
         if peek.resource is not msgspec.UNSET:
             return _fhir(value, headers, peek.resource, received_at or datetime.now(UTC))
+    return _native(value, content_type)
+
+
+def _native(value: bytes, content_type: str) -> Received:
     try:
         return Received(decode_event(value), BodyFormat.NATIVE, value)
     except InvalidEventError as exc:
+        recognised = _recognised(value, exc)
+        if recognised:
+            raise RejectedError(Reason.UNKNOWN_FORMAT, recognised) from exc
         # "Not JSON" would be true of XML, but would not help the sender.
         if exc.reason in _UNREADABLE and content_type and "json" not in content_type.lower():
             raise RejectedError(
@@ -88,18 +100,39 @@ def decode(
         raise
 
 
+def _recognised(value: bytes, fault: InvalidEventError) -> str:
+    """What the message is, if it is of a known foreign format."""
+    if fault.reason in _UNREADABLE:
+        return recognise_text(value)
+    if fault.reason in _OTHER_FIELDS:
+        payload = read_json(value)
+        if isinstance(payload, dict) and len(NATIVE_FIELDS & payload.keys()) < len(NATIVE_FIELDS) - 1:
+            return recognise(payload)
+    return ""
+
+
 def _read_headers(headers: Headers) -> tuple[str, dict[str, bytes]]:
-    """The content type, and the ``ce_*`` headers without their prefix. The last of repeated headers counts."""
+    """The content type, and the ``ce_*`` headers without their prefix. A repeated header is refused."""
     content_type, attributes = "", {}
     for name, content in headers:
         if content is None:
             continue
         prefix = name[:3].lower()
         if prefix == "ce_":
+            if name[3:] in attributes:
+                raise _repeated(name)
             attributes[name[3:]] = content
         elif prefix == "con" and name.lower() == "content-type":
+            if content_type:
+                raise _repeated("content-type")
             content_type = content.decode("utf-8", "replace").strip()
     return content_type, attributes
+
+
+def _repeated(header: str) -> RejectedError:
+    return InvalidEventError(
+        Reason.INVALID_FIELD, "this header occurs twice; send it once", field=header[:64].lower()
+    )
 
 
 def _peek_keys(value: bytes) -> _Peek:

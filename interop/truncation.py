@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
+
+from domain.event_time import is_usable, parse_time
 
 IDENTIFIER_LENGTH = 256
 NAME_LENGTH = 1024
 TEXT_LENGTH = 65536
 
 _DIGEST = 64  # hexadecimal characters of SHA-256
-_RFC3339 = re.compile(
-    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt](?P<clock>[0-9]{2}:[0-9]{2}):(?P<second>[0-9]{2})"
-    r"(?:\.(?P<fraction>[0-9]+))?(?:[Zz]|(?P<offset>[+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
-)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -43,23 +41,9 @@ def text(value: str | None) -> str | None:
 
 
 def timestamp(value: str) -> datetime | None:
-    """An RFC 3339 time with its offset, or None for any other text.
-
-    Digits after the microsecond are dropped. A leap second becomes the last microsecond before it.
-    """
-    match = _RFC3339.fullmatch(value)
-    if match is None:
-        return None
-    second, fraction = match["second"], (match["fraction"] or "")[:6].ljust(6, "0")
-    if second == "60":
-        second, fraction = "59", "999999"
-    iso = f"{match['date']}T{match['clock']}:{second}.{fraction}{match['offset'] or '+00:00'}"
-    try:
-        moment = datetime.fromisoformat(iso)
-        moment.astimezone(UTC)  # year 1 with a positive offset is before the first storable instant
-    except (ValueError, OverflowError):
-        return None
-    return moment
+    """A usable time: RFC 3339 with an offset and within the range of `domain.event_time`. None for any other text."""
+    moment = parse_time(value)
+    return moment if moment is not None and is_usable(moment) else None
 
 
 def uuid(value: str | None) -> UUID | None:

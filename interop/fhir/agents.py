@@ -19,6 +19,8 @@ _PARTICIPATION = "v3-ParticipationType"
 _NO_PERSONS = {"DEV", "NRD", "RDV", "LOC", "DST", "ORG", "BEN", "SBJ"}
 _PERSONS = {"humanuser", "UserOauthAgent", "UserSamlAgent"}
 _SERVICES = {APPLICATION, LAUNCHER, "authserver", "AuthzOauthService", "dataprocessor", "datacollector"}
+_REPRESENTED = {"PROV", "ORG", "PAYOR", "SPNSR", "GUAR"}
+"""Roles of those for whom an actor acts (v3-RoleClass): a healthcare provider or an organisation, by identifier."""
 _TRANSPORT = {DESTINATION, SOURCE}
 _KINDS = {
     "Practitioner": ActorKind.USER,
@@ -179,13 +181,16 @@ def to_actor(agent: Agent | None, agents: Sequence[Agent]) -> Actor:
 
 
 def _on_behalf_of(actor: Agent, agents: Sequence[Agent]) -> str | None:
-    for agent in agents:
-        if (
-            agent is not actor
-            and agent.who.type == "Organization"
-            and not agent.codes & {SOURCE, DESTINATION}
-        ):
-            return truncation.identifier(agent.id)
+    """Whom the actor represents: an organisation, else an agent in a role of one, such as ``PROV``."""
+    others = [agent for agent in agents if agent is not actor and not agent.codes & {SOURCE, DESTINATION}]
+    for represented in (
+        [agent for agent in others if agent.who.type == "Organization"],
+        [agent for agent in others if not agent.requestor and _REPRESENTED & {*agent.codes, *agent.roles}],
+    ):
+        for agent in represented:
+            id = truncation.identifier(agent.id)
+            if id:
+                return id
     return None
 
 

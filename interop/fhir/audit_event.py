@@ -18,6 +18,7 @@ from domain.body import BodyFormat
 from domain.catalogue import GENERIC_TYPE
 from domain.errors import InvalidEventError, Reason
 from domain.event import Action, AuditEvent, Coding, Disclosure, Outcome, Source
+from domain.event_time import parse_time
 from interop import truncation
 from interop.fhir import agents as fhir_agents
 from interop.fhir import entities as fhir_entities
@@ -151,11 +152,7 @@ def _check_shape(resource: Json) -> None:
             )
     check_size(resource, _LISTS)
     recorded = resource.get("recorded")
-    if (
-        recorded is not None
-        and truncation.timestamp(recorded) is None
-        and not _NO_INSTANT.fullmatch(recorded)
-    ):
+    if recorded is not None and parse_time(recorded) is None and not _NO_INSTANT.fullmatch(recorded):
         raise InvalidEventError(
             Reason.INVALID_FIELD, "a FHIR instant is RFC 3339 with an offset", field="recorded"
         )
@@ -228,9 +225,13 @@ def _times(resource: Json, received_at: datetime) -> tuple[datetime, dict[str, A
         attributes["recorded"] = truncation.name(recorded)
     if end and truncation.timestamp(end) not in {None, occurred_at}:
         attributes["occurred_until"] = truncation.name(end)
-    unusable = [truncation.name(value) for value in given if value and truncation.timestamp(value) is None]
-    if unusable:
-        attributes["times_without_offset"] = unusable
+    unusable = [value for value in given if value and truncation.timestamp(value) is None]
+    for name, several in (
+        ("times_without_offset", [value for value in unusable if parse_time(value) is None]),
+        ("unusable_times", [value for value in unusable if parse_time(value) is not None]),
+    ):
+        if several:
+            attributes[name] = [truncation.name(value) for value in several]
     if not any(moments):
         attributes["occurred_at_from"] = "receipt"
     return occurred_at, attributes

@@ -26,7 +26,14 @@ _IDENTIFYING = frozenset({"identifier", "_id"})
 
 _REFERENCE = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.\-]*://[^/]+/(?:[^?#]*/)?|/)?"  # the server's address, if absolute
-    r"(?P<type>[A-Z][A-Za-z]*)/(?P<id>[^/?#|\s]+)(?:/_history/(?P<version>[^/?#|\s]+))?"
+    r"(?P<type>[A-Z][A-Za-z]*)/(?P<id>[^/?#|\s]+)"
+    r"(?:/_history(?:/(?P<version>[^/?#|\s]+))?)?"
+    r"(?:/\$[A-Za-z][A-Za-z0-9\-]*)?/?(?:\?[^#]*)?(?:#.*)?",  # an operation on the resource, and the rest of a URL
+    re.DOTALL,
+)
+_COMPARTMENT = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.\-]*://[^/]+/(?:[^?#]*/)?|/)?Patient/(?P<id>[^/?#|\s]+)/[A-Z*][A-Za-z]*(?:[/?#].*)?",
+    re.DOTALL,
 )
 _TYPE = re.compile(r"[A-Z][A-Za-z]*")
 _URN_UUID = "urn:uuid:"
@@ -107,6 +114,7 @@ class Target(Struct, frozen=True):
     identifier_type: str = ""
     display: str | None = None
     software_version: str | None = None
+    local: bool = False
 
     @property
     def bare(self) -> str | None:
@@ -129,6 +137,9 @@ def parse_reference(reference: str) -> Target:
     match = _REFERENCE.fullmatch(reference)
     if match:
         return Target(match["type"], match["id"], match["version"])
+    compartment = _COMPARTMENT.fullmatch(reference)
+    if compartment:
+        return Target("Patient", compartment["id"])
     conditional = _conditional(reference)
     if conditional is not None:
         return conditional
@@ -164,7 +175,6 @@ class _Inner(Struct, frozen=True):
     identifier_type: str = ""
     display: str | None = None
     software_version: str | None = None
-    is_outcome: bool = False
 
 
 _NOTHING = _Inner()
@@ -192,9 +202,8 @@ class Contained:
         typed = string(reference.get("type"))
         identifier = string(logical[0].get("value")) if logical else inner.identifier
         display = string(reference.get("display")) or inner.display
-        # A local id has no meaning outside this resource, so it is used only when there is nothing better. The display
-        # of an OperationOutcome is its text and does not identify it.
-        local = inner is not _NOTHING and bool(identifier or (display and not inner.is_outcome))
+        # A local id has no meaning outside of this resource: unrelated events would share it.
+        local = literal is not None and literal.startswith("#")
         return Target(
             type=named.type or inner.type or (typed.rpartition("/")[2] if typed else None),
             id=None if local else named.id,
@@ -203,6 +212,7 @@ class Contained:
             identifier_type=_identifier_type(logical) if logical else inner.identifier_type,
             display=display,
             software_version=inner.software_version,
+            local=local,
         )
 
     def _inner(self, id: str) -> _Inner:
@@ -220,7 +230,6 @@ def _inner(resource: Json) -> _Inner:
         identifier_type=(_identifier_type(logical) if logical else "")[: truncation.NAME_LENGTH],
         display=truncation.name(_name(resource)),
         software_version=truncation.name(_software_version(resource)),
-        is_outcome=resource.get("resourceType") == "OperationOutcome",
     )
 
 

@@ -14,6 +14,8 @@ from interop import truncation
 from interop.fhir.agents import Agent
 from interop.fhir.elements import Contained, Json, Target, codings, objects, string
 
+ANY_ID = "*"
+"""Stands for the resources of a type when an AuditEvent names the type alone."""
 PATIENT, SECURITY_RESOURCE, QUERY = "1", "13", "24"
 
 _ROLES = {
@@ -139,7 +141,9 @@ def resources(entities: Sequence[Entity], session: str | None) -> tuple[Resource
     """The distinct resources of the event; ids of requests and sessions are excluded."""
     found: dict[tuple[str, str, str | None], Resource] = {}
     for entity in entities:
-        id = truncation.identifier(entity.what.bare or entity.name)
+        if entity.what.local and entity.what.type == "OperationOutcome":
+            continue  # it tells what happened, and is no resource that other events could name
+        id = truncation.identifier(entity.what.bare or entity.name) or _any_of_its_type(entity)
         if id is None or entity.is_request_id or (entity.role == SECURITY_RESOURCE and id == session):
             continue
         type, version = _resource_type(entity), truncation.name(entity.what.version)
@@ -148,6 +152,11 @@ def resources(entities: Sequence[Entity], session: str | None) -> tuple[Resource
             (type, id, version), Resource(type=type, id=id, version=version, data_category=category)
         )
     return tuple(found.values())
+
+
+def _any_of_its_type(entity: Entity) -> str | None:
+    """The id of a resource that is named by its type alone, as for a search."""
+    return ANY_ID if entity.what.type and not entity.what.local else None
 
 
 def _resource_type(entity: Entity) -> str:

@@ -35,6 +35,7 @@ _KNOWN = {
     system.lower(): system for system in (DCM, REST, INTERACTION, LIFECYCLE, LOCAL, IHE, CONSENT)
 } | _ALIASES
 
+_SYSTEMS = frozenset(_KNOWN.values())
 _EXACT = {
     (system, code): row.name
     for row in reversed(
@@ -101,6 +102,17 @@ _BY_ACTION = {
     Action.UPDATE: "record.updated",
     Action.DELETE: "record.deleted",
 }
+_CONTRADICTIONS = {
+    "record.created": {Action.READ, Action.DELETE},
+    "record.read": {Action.CREATE, Action.UPDATE, Action.DELETE},
+    "record.searched": {Action.CREATE, Action.UPDATE, Action.DELETE},
+    "record.updated": {Action.READ, Action.DELETE},
+    "record.deleted": {Action.CREATE, Action.READ, Action.UPDATE},
+    "record.exported": {Action.UPDATE, Action.DELETE},
+    "record.imported": {Action.DELETE},
+    "audit_log.read": {Action.CREATE, Action.UPDATE, Action.DELETE},
+}
+"""Actions that can't be true together with a type. Execute fits all: HL7's own examples report searches with it."""
 _RECORD_EVENTS = {"110103", "110104", "110109", "110110", "110111"}
 """DICOM: instances accessed or transferred, order, patient and procedure record. The action decides the type."""
 
@@ -127,7 +139,10 @@ def event_type(
     for find in (_exact, _transfer, _interaction):
         found = next(filter(None, map(find, keys)), None)
         if found:
-            return _by_outcome(found, failed=failed)
+            if find is _transfer and any(key[0] not in _SYSTEMS for key in keys):
+                return GENERIC_TYPE  # a code of another system says more precisely what happened
+            contradicted = action is not None and action in _CONTRADICTIONS.get(found, ())
+            return GENERIC_TYPE if contradicted else _by_outcome(found, failed=failed)
     return _general(keys, action, failed=failed)
 
 

@@ -35,6 +35,7 @@ class BodyFormat(IntEnum):
     CLOUDEVENTS = 2
     FHIR_R4 = 3
     FHIR_R5 = 4
+    KEYCLOAK = 5
     AGGREGATE = 100
 
 

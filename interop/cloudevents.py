@@ -24,6 +24,7 @@ from interop import truncation
 from interop.cloudevents_envelope import Envelope, read_binary, read_structured
 from interop.fhir import audit_event
 from interop.fhir.elements import Target, parse_reference
+from interop.keycloak import is_keycloak, read_keycloak
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:audit-trail:cloudevents")
 NATIVE_FIELDS = {"event_id", "type", "occurred_at", "source", "actor"}
@@ -68,6 +69,8 @@ def _to_event(envelope: Envelope, received_at: datetime) -> AuditEvent:
         return _of_data(lambda: audit_event.read_audit_event(data, moment))
     # A foreign event may have a `type` and a `source` too. Data with four of the five required fields counts as a
     # native event: then the missing fifth field is an error to report, not a sign of another format.
+    if is_keycloak(data):
+        return read_keycloak(data, moment)
     if _looks_native(data):
         return _of_data(lambda: decode_event(msgspec.json.encode(data)))
     return _unclassified(envelope, moment)

@@ -17,6 +17,7 @@ from interop import cloudevents
 from interop.cloudevents import NATIVE_FIELDS
 from interop.fhir import audit_event
 from interop.foreign_formats import recognise, recognise_text
+from interop.keycloak import is_keycloak, read_keycloak
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -25,10 +26,11 @@ MAX_HEADERS = 1000
 
 
 class _Peek(msgspec.Struct):
-    """The two top-level keys that identify a foreign format. The decoder skips everything else."""
+    """The top-level keys that identify a foreign format. The decoder skips everything else."""
 
     resource: Any = msgspec.field(default=msgspec.UNSET, name="resourceType")
     specversion: Any = msgspec.UNSET
+    realm: Any = msgspec.field(default=msgspec.UNSET, name="realmId")
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -50,6 +52,7 @@ def decode(
     - a ``ce_*`` header: CloudEvents, binary mode;
     - a JSON object with ``specversion``: CloudEvents, structured mode, because people publish files without headers;
     - a JSON object with ``resourceType``: FHIR, which must be an AuditEvent;
+    - a JSON object of Keycloak's event listeners (``realmId`` with ``type`` or ``operationType``);
     - everything else: a native event. This is the fast path: the message is parsed once.
 
     `received_at` (aware; default now) is the time of a foreign event that has none.
@@ -80,15 +83,20 @@ def decode(
         peek = _peek_keys(value)
         if peek.specversion is not msgspec.UNSET:
             return _structured(value, headers, received_at)
-        if peek.resource is not msgspec.UNSET:
+        if peek.resource is not msgspec.UNSET and peek.realm is msgspec.UNSET:
             return _fhir(value, headers, peek.resource, received_at or datetime.now(UTC))
-    return _native(value, content_type)
+    return _native(value, headers, content_type, received_at)
 
 
-def _native(value: bytes, content_type: str) -> Received:
+def _native(value: bytes, headers: Headers, content_type: str, received_at: datetime | None) -> Received:
     try:
         return Received(decode_event(value), BodyFormat.NATIVE, value)
     except InvalidEventError as exc:
+        if exc.reason in _OTHER_FIELDS and b'"realmId"' in value:
+            payload = read_json(value)
+            if isinstance(payload, dict) and is_keycloak(payload):
+                event = read_keycloak(payload, received_at or datetime.now(UTC))
+                return foreign_message(event, BodyFormat.KEYCLOAK, _stored_headers(headers), value)
         recognised = _recognised(value, exc)
         if recognised:
             raise RejectedError(Reason.UNKNOWN_FORMAT, recognised) from exc

@@ -24,6 +24,7 @@ Every failure says which of the three it is: **reject**, **retry** or **stop**.
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
 
 
@@ -166,3 +167,9 @@ class ForkedError(LogInconsistentError):
 
 class ConfigurationError(AuditTrailError):
     """Stop: a setting, a grant or a migration is missing or wrong; the message names it."""
+
+
+def origin(exc: BaseException) -> dict[str, object]:
+    """Kind and place of a defect, for the log. Its message is left out, since it can quote patient data."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    return {"error": type(exc).__name__, "at": [f"{frame.filename}:{frame.lineno}" for frame in frames[-5:]]}

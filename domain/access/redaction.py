@@ -23,7 +23,7 @@ _LOG = "auditlog"
 _PLAIN_ADDRESS = 2
 """Slashes of an address that names nobody, such as ``/v1/events``."""
 _AGENTS, _QUERY = "agents", "query"
-"""The attributes with those who took part beside the actor, and with what was searched for: see `interop.fhir.audit_event`."""
+"""The attributes with the other agents and with the search query (`interop.fhir.audit_event`)."""
 _ASKED = ("questions", "scope")
 """The attributes with what was asked of the trail, and by what right: both are full of ids. See `looks.read_events`."""
 

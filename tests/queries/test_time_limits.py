@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from domain.errors import RejectedError
-from graphql_api.limits import QueryLimits
 from queries.counts import CountBy
 from queries.filters import EventFilter
+from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from queries.time_limits import check_counted, check_range
 from tests.graphql_api.conftest import Execute

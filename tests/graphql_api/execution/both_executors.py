@@ -16,9 +16,9 @@ from event_store.log_reader import LogReader
 from graphql_api.context import Context
 from graphql_api.execution.executor import CompilingExecutor
 from graphql_api.execution.json_response import encode, written
-from graphql_api.limits import QueryLimits
 from graphql_api.schema import AuditTrailSchema, make_schema
 from queries.filters import EventFilter, EventPage, PageRequest
+from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
 from tests.graphql_api.execution.random_queries import Query

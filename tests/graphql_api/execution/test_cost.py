@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graphql_api.limits import QueryLimits
+from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
 

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from audit_trail.settings import Settings
-from graphql_api.limits import QueryLimits
+from queries.limits import QueryLimits
 from tests.web.conftest import Serve
 
 TYPENAME = "query cop { __typename }"

@@ -11,10 +11,10 @@ from contextlib import closing, contextmanager
 from audit_trail.embedded.broker import Broker
 from event_store.database import READER, Connection, Database
 from event_store.log_reader import LogReader
-from graphql_api.limits import QueryLimits
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from queries.export.batches import Exports
+from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from tests.tokens import authentication
 from tests.web.conftest import Serve, serving

@@ -25,9 +25,9 @@ from event_store.tlog.proof_files import parse_proof
 from event_store.tlog.proofs import verify_consistency, verify_inclusion
 from event_store.tlog.tiles import decode_entries, entries_path, tile_path, width_in_tree
 from event_store.tlog.tree_heads import TreeHead, open_head
-from graphql_api.limits import QueryLimits
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
+from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from tests.event_store.verify.tampering import Log
 from tests.hospital import hospital, read, record

@@ -150,7 +150,7 @@ def knowable(role: Role) -> set[str]:
     """The secrets that somebody of this role may know."""
     own = {Role.CLINICIAN: {"actors": ("secret-staff-ada",)}}
     scope = Scope(somebody(role, **own.get(role, {})))
-    texts = [encode_event(scope.shown(EVENTS[number])).decode() for number in VISIBLE.get(role, ())]
+    texts = [encode_event(scope.redacted(EVENTS[number])).decode() for number in VISIBLE.get(role, ())]
     return secrets_in(" ".join(texts))
 
 

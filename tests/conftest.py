@@ -31,19 +31,6 @@ if TYPE_CHECKING:
 BROKER_VARIABLE = "AUDIT_TRAIL_TEST_BROKER"
 CHOICES = ("auto", "kafka", "embedded")
 ROOT = Path(__file__).parent
-SHARING = frozenset(
-    {
-        "test_large.py",
-        "test_role_matrix.py",
-        "test_projections.py",
-        "test_order_of_time.py",
-        "test_own_hostile.py",
-        "test_plans.py",
-        "test_conditions_together.py",
-    }
-)
-"""Files with a fixture for the whole module, which takes long."""
-
 chosen_broker = pytest.StashKey[str]()
 reason_of_choice = pytest.StashKey[str]()
 not_run = pytest.StashKey[list[str]]()
@@ -121,10 +108,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _shared(item: pytest.Item) -> str | None:
+    """The name of what `item` shares with others: a stack, or a trail that is made once for its file."""
     file = item.path.relative_to(ROOT)
     if file.parts[0] == "docs":
         return "docs"
-    return str(file) if file.name in SHARING else None
+    fixtures = getattr(item, "_fixtureinfo", None)
+    scopes = {each[-1].scope for each in fixtures.name2fixturedefs.values()} if fixtures else set()
+    return str(file) if "module" in scopes else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

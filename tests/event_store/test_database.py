@@ -16,7 +16,7 @@ import pytest
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, TooSlowError, UnavailableError
 from event_store.database import READER, Database, only, translated
-from tests.projections.test_runner import eventually
+from tests.waiting import eventually
 
 
 def ask(database: Database) -> int:

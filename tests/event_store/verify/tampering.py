@@ -20,7 +20,7 @@ from event_store.streams import open_kafka_stream
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import TreeHead
 from event_store.verify.run import KeptHead, Report, verify
-from tests.event_store.test_append import event
+from tests.event_store.new_events import event
 from tests.signing import KEY, signer
 
 TOPIC_ID = UUID("018f0000-0000-7000-8000-00000000000a")

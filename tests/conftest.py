@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -56,8 +57,17 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("quick", max_examples=25, deadline=None)
     settings.register_profile("thorough", max_examples=100, deadline=None)
     settings.load_profile("thorough" if config.getoption("--thorough") else "quick")
+    _keep_bytecode(config)
     config.stash[not_run] = []
     config.stash[chosen_broker], config.stash[reason_of_choice] = _choose_broker(config.getoption("--broker"))
+
+
+def _keep_bytecode(config: pytest.Config) -> None:
+    """Where Python may leave no bytecode beside the product, every program that a test starts would compile it."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = tempfile.TemporaryDirectory(prefix="audit-trail-bytecode-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
 
 
 def _end_run(*_: object) -> None:

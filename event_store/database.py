@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from psycopg2 import sql as sql  # for the other packages, which never import the driver
+from psycopg2 import sql as sql  # noqa: PLC0414 - exported: the other packages never import the driver
 from psycopg2.extras import register_uuid
 
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError

@@ -9,10 +9,10 @@ from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
-from graphql_api.limits import QueryLimits
 from ingest.publisher import Publisher
 from projections.wakeup import WakeUp
 from queries.export.batches import Exports
+from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from web.app import create_app
 from web.http import server

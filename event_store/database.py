@@ -93,8 +93,8 @@ class Database:
     the component needs. `size` is the most connections that are open at once; a caller who finds none waits.
 
     A server that neither answers nor closes is noticed: a call without an answer for `silence_seconds` is looked into,
-    and raises `UnavailableError` when the server does nothing for it (see `event_store.silence.monitor`). Where statements are
-    short by nature, say so with `long_statements=False`: then one that the server says is running is ended too.
+    and raises `UnavailableError` when the server does nothing for it (see `event_store.silence.monitor`). With
+    `long_statements=False` a statement that the server reports as running is ended too.
     """
 
     def __init__(

@@ -79,8 +79,10 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
 
 
 class Chosen(NamedTuple):
-    """`events` in order of position. `live`: of each live build the checkpoint, by its name and schema; `beside`: what
-    was asked beside."""
+    """`events` in order of position, and what was read with them.
+
+    `live`: the checkpoint of each live build, by its name and schema; `beside`: the value of the extra query.
+    """
 
     events: list[RecordedEvent]
     live: dict[tuple[str, str], int]
@@ -158,8 +160,10 @@ def _copied(connection: Connection, statement: sql.Composed) -> Iterator[tuple[i
 
 
 class _Reading:
-    """Makes events of copied rows. There are few streams and times of recording, and either takes as long to be made
-    as an event's body."""
+    """Makes events of copied rows.
+
+    Streams and recording times are cached: there are few of them, and making one takes as long as an event's body.
+    """
 
     def __init__(self) -> None:
         self._streams: dict[bytes, UUID] = {}

@@ -14,13 +14,14 @@ from domain.access.principal import Principal
 from domain.errors import AuditTrailError, EventAlteredError, RejectedError
 from domain.event import RecordedEvent
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
-from graphql_api.errors import Code, QueryError, from_domain
-from graphql_api.limits import QueryLimits
+from graphql_api.errors import QueryError, from_domain
 from graphql_api.subscription_feed import Feed
 from queries.counts import CountBy, EventCounts
+from queries.error_codes import Code
 from queries.filters import EventFilter, EventPage, PageRequest
 from queries.freshness import MAX_SECONDS, Freshness, Reached, Waiting
 from queries.history import ChangePage, HistoryPlace
+from queries.limits import QueryLimits
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
 from queries.summaries import results
 from queries.thread_pool import Threads

@@ -7,8 +7,8 @@ patient data, so it goes to the log and the client gets `INTERNAL_ERROR`.
 from __future__ import annotations
 
 import re
-import traceback
-from enum import StrEnum
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
@@ -24,29 +24,12 @@ from domain.errors import (
     UnavailableError,
     UnrecordedError,
 )
+from queries.cursors import CursorError
+from queries.error_codes import TOO_SLOW, Code
 from queries.filters import FilterTooLargeError
 from queries.freshness import BehindError
 
 log = structlog.get_logger(__name__)
-
-
-class Code(StrEnum):
-    """The values of `extensions.code`."""
-
-    BAD_REQUEST = "BAD_REQUEST"
-    BAD_USER_INPUT = "BAD_USER_INPUT"
-    BAD_CURSOR = "BAD_CURSOR"
-    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
-    POSITION_NOT_REACHED = "POSITION_NOT_REACHED"
-    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
-    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
-    UNAVAILABLE = "UNAVAILABLE"
-    AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
-    UNAUTHENTICATED = "UNAUTHENTICATED"
-    FORBIDDEN = "FORBIDDEN"
-    INTERNAL_ERROR = "INTERNAL_ERROR"
-    PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
-    VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 
 
 class QueryError(GraphQLError):
@@ -70,8 +53,7 @@ def from_domain(exc: AuditTrailError) -> QueryError:
             asOfPosition=exc.as_of_position,
         )
     if isinstance(exc, RejectedError):
-        code = Code.LIMIT_EXCEEDED if isinstance(exc, FilterTooLargeError) else Code.BAD_USER_INPUT
-        return QueryError(code, exc.message, argument=to_camel_case(exc.field))
+        return _rejected(exc)
     if isinstance(exc, AccessDeniedError):
         return QueryError(Code.FORBIDDEN, str(exc))
     if isinstance(exc, UnavailableError):
@@ -84,8 +66,25 @@ def from_domain(exc: AuditTrailError) -> QueryError:
     return QueryError(Code.INTERNAL_ERROR, MASKED)
 
 
-TOO_SLOW = "this took longer than a query may; ask for less, or try again"
+def _rejected(exc: RejectedError) -> QueryError:
+    code, message = Code.BAD_USER_INPUT, exc.message
+    if isinstance(exc, CursorError):
+        code, message = Code.BAD_CURSOR, f"`{exc.field}` {message}"
+    elif isinstance(exc, FilterTooLargeError):
+        code = Code.LIMIT_EXCEEDED
+    return QueryError(code, message, argument=to_camel_case(exc.field))
+
+
 MASKED = "Unexpected error."
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Inside, a failure that is ours becomes the client's error: see `from_domain`."""
+    try:
+        yield
+    except AuditTrailError as exc:
+        raise from_domain(exc) from exc
 
 
 def is_unexpected(error: GraphQLError) -> bool:
@@ -118,12 +117,6 @@ def give_code(error: GraphQLError) -> None:
     else:
         code = Code.VALIDATION_FAILED
     error.extensions = {**(error.extensions or {}), "code": code.value}
-
-
-def origin(exc: BaseException) -> dict[str, object]:
-    """Kind and place of a defect, for the log. Its message is left out, since it can quote patient data."""
-    frames = traceback.extract_tb(exc.__traceback__)
-    return {"error": type(exc).__name__, "at": [f"{frame.filename}:{frame.lineno}" for frame in frames[-5:]]}
 
 
 class MaskUnexpectedErrors(MaskErrors):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -28,30 +27,9 @@ from graphql import (
     visit,
 )
 
-from graphql_api.errors import Code, QueryError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryLimits:
-    """The limits of one request. All are settings."""
-
-    max_page: int = 100
-    """Events in one page: the cap of `first` and `last`."""
-    max_events: int = 500
-    """Events in all pages of one HTTP request, batches included: it bounds the event loop's share."""
-    max_depth: int = 12
-    max_tokens: int = 2000
-    max_aliases: int = 30
-    max_directives: int = 50
-    max_batch: int = 5
-    max_list: int = 1000
-    """Rows in one list of a subject's summary: the cap of `limit`."""
-    max_cost: int = 50_000
-    """What a request may cost, by the estimate of `graphql_api.execution.cost`; of a batch, all operations together."""
-    max_unindexed_days: int = 31
-    """How long the range of times of a filter must be to which no index leads; 0 is no limit. See `ranges`."""
-    introspection: bool = True
-
+from graphql_api.errors import QueryError
+from queries.error_codes import Code
+from queries.limits import QueryLimits
 
 MAX_SAME = 40
 """How often one field may be selected at one place of the answer. Validation compares each with every other one."""

@@ -9,7 +9,7 @@ from uuid import UUID
 import strawberry
 
 from graphql_api.context import Context, Info
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError, translated
 from graphql_api.types import summaries as subjects
 from graphql_api.types.arguments import Id, Limit, MinPosition, WaitForPosition, WaitSeconds
 from graphql_api.types.connection import (
@@ -33,6 +33,7 @@ from graphql_api.types.scalars import Long
 from graphql_api.types.summaries import Filter
 from graphql_api.types.summary_rows import Projection
 from queries.cursors import decode_id
+from queries.error_codes import Code
 from queries.event_pages import complete_up_to
 from queries.filters import check_identifier
 from queries.freshness import Freshness, least_of
@@ -161,7 +162,8 @@ async def _projections(info: Info) -> Any:
 async def _node(
     info: Info, id: Annotated[strawberry.ID, argument("An `id` that this API gave.")]
 ) -> Node | None:
-    kind, name = decode_id(id)
+    with translated():
+        kind, name = decode_id(id)
     require_node(info.context, kind, name)
     return await info.context.read(find_node, info.context.models, kind, name)
 
@@ -175,7 +177,8 @@ async def _nodes(
             Code.LIMIT_EXCEEDED, f"at most {context.limits.max_page} ids at once", argument="ids"
         )
     context.spend(len(ids))
-    wanted = [decode_id(id, "ids") for id in ids]
+    with translated():
+        wanted = [decode_id(id, "ids") for id in ids]
     for kind, name in wanted:
         require_node(context, kind, name)
     return await context.read(find_nodes, context.models, wanted)

@@ -27,17 +27,19 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 from strawberry.utils.operation import get_operation_type
 
-from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected, origin
+from domain.errors import origin
+from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected
 from graphql_api.execution.direct import Direct
 from graphql_api.execution.documents import Documents, Prepare, check_operation
 from graphql_api.execution.executor import compiling_executor
 from graphql_api.execution.introspection import NoSchemaIsTold
-from graphql_api.limits import QueryLimits, size_rule
+from graphql_api.limits import size_rule
 from graphql_api.query import Query
 from graphql_api.subscription import Subscription
 from graphql_api.types import summaries as subjects
 from graphql_api.types.event import Event
 from graphql_api.types.scalars import LONG, Long
+from queries.limits import QueryLimits
 
 log = structlog.get_logger(__name__)
 

@@ -12,13 +12,14 @@ import strawberry
 from msgspec.structs import replace
 
 from graphql_api.context import Context, Info
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
 from graphql_api.subscription_feed import Feed
 from graphql_api.types.descriptions import argument, described, documented
 from graphql_api.types.event import Event, event_from
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
 from queries.access_paths import is_led
+from queries.error_codes import Code
 from queries.event_pages import complete_up_to
 from queries.filters import MAX_POSITION, EventFilter, PageRequest, within
 from queries.scoped.query_description import asked_of

@@ -15,7 +15,8 @@ from typing import Protocol
 import structlog
 
 from domain.errors import AuditTrailError
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
+from queries.error_codes import Code
 from queries.freshness import Checkpoints
 from queries.thread_pool import Threads
 

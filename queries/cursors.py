@@ -10,12 +10,19 @@ from typing import Any
 
 import msgspec
 
+from domain.errors import ConflictError, Reason, RejectedError
 from domain.json_parsing import decoder_of
-from graphql_api.errors import Code, QueryError
 
 _decode_row = decoder_of(tuple[str, str, bool, list[Any]])
 _MAX_POSITION = 2**63 - 1
 _HISTORY = re.compile(r"h1:([0-9]{1,19}):([0-9]{1,9})")
+
+
+class CursorError(ConflictError):
+    """Reject: the text is no cursor of this API. `message` reads after the argument's name."""
+
+    def __init__(self, message: str, argument: str) -> None:
+        super().__init__(Reason.INVALID_FIELD, message, field=argument)
 
 
 def encode_cursor(position: int) -> str:
@@ -24,17 +31,13 @@ def encode_cursor(position: int) -> str:
 
 
 def decode_cursor(cursor: str, argument: str) -> int:
-    """The position in `cursor`. Raises `QueryError` (BAD_CURSOR) that names the argument."""
+    """The position in `cursor`. Raises `CursorError` that names the argument."""
     version, _, digits = _decode(cursor).partition(":")
     if version == "p1" and digits.isascii() and digits.isdigit() and len(digits) < 20:
         position = int(digits)
         if position <= _MAX_POSITION and encode_cursor(position) == cursor:
             return position
-    raise QueryError(
-        Code.BAD_CURSOR,
-        f"`{argument}` is not a cursor of this API; pass one that pageInfo gave",
-        argument=argument,
-    )
+    raise CursorError("is not a cursor of this API; pass one that pageInfo gave", argument)
 
 
 def encode_history_cursor(position: int, done: int) -> str:
@@ -43,17 +46,13 @@ def encode_history_cursor(position: int, done: int) -> str:
 
 
 def decode_history_cursor(cursor: str) -> tuple[int, int]:
-    """Position and number of changes in `cursor`. Raises `QueryError` (BAD_CURSOR)."""
+    """Position and number of changes in `cursor`. Raises `CursorError`."""
     found = _HISTORY.fullmatch(_decode(cursor))
     if found is not None:
         position, done = int(found[1]), int(found[2])
         if position < _MAX_POSITION and encode_history_cursor(position, done) == cursor:
             return position, done
-    raise QueryError(
-        Code.BAD_CURSOR,
-        "`after` is not a cursor of a history; pass one that pageInfo gave",
-        argument="after",
-    )
+    raise CursorError("is not a cursor of a history; pass one that pageInfo gave", "after")
 
 
 def encode_row_cursor(table: str, order: str, values: Sequence[Any], *, descending: bool) -> str:
@@ -62,18 +61,14 @@ def encode_row_cursor(table: str, order: str, values: Sequence[Any], *, descendi
 
 
 def decode_row_cursor(cursor: str, table: str, order: str, *, descending: bool) -> tuple[Any, ...]:
-    """The values in `cursor`. Raises `QueryError` (BAD_CURSOR) when it is none, or of another table or order."""
+    """The values in `cursor`. Raises `CursorError` when it is none, or of another table or order."""
     version, _, text = _decode(cursor).partition(":")
     try:
         found = _decode_row(text.encode()) if version == "r1" else None
     except (msgspec.DecodeError, RecursionError):
         found = None
     if found is None or found[:3] != (table, order, descending):
-        raise QueryError(
-            Code.BAD_CURSOR,
-            "`after` is not a cursor of this table in this order; pass one that pageInfo gave",
-            argument="after",
-        )
+        raise CursorError("is not a cursor of this table in this order; pass one that pageInfo gave", "after")
     return tuple(found[3])
 
 
@@ -83,10 +78,10 @@ def encode_id(kind: str, name: str) -> str:
 
 
 def decode_id(value: str, argument: str = "id") -> tuple[str, str]:
-    """Kind and name of a Relay id. Raises `QueryError` that names the argument for what is none."""
+    """Kind and name of a Relay id. Raises `RejectedError` that names the argument for what is none."""
     kind, colon, name = _decode(value).partition(":")
     if not colon or encode_id(kind, name) != value:
-        raise QueryError(Code.BAD_USER_INPUT, "this is not the id of a node of this API", argument=argument)
+        raise RejectedError(Reason.INVALID_FIELD, "this is not the id of a node of this API", field=argument)
     return kind, name
 
 

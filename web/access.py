@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection
 
 from starlette.requests import HTTPConnection, Request
 
 from domain.access.grants import Operation
 from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
-from domain.errors import AuditTrailError, EventAlteredError, RejectedError
+from domain.errors import AuditTrailError
 from domain.event import ActorKind
 from domain.read_audit.query_log import Reads
-from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
-from graphql_api.context import Context, ProvableLog
 from queries.read_models import ReadModels
 from queries.scoped.export import Opening, ScopedExports
 from queries.scoped.read_models import ScopedModels
@@ -38,7 +35,7 @@ class Access:
         """What a principal may do and see. Nobody may do anything."""
         if principal is None:
             return Scope(NOBODY)
-        if not _is_decided(principal):
+        if not is_decided(principal):
             return Scope(principal)
         return Scope(principal, sees_staff=await self._seeing_staff(principal.patients))
 
@@ -67,34 +64,13 @@ class Access:
 
         return needed
 
-    async def context(
-        self,
-        principal: Principal | None,
-        looking: Looking | None,
-        log: ProvableLog,
-        *others: Any,
-        **options: Any,
-    ) -> Context:
-        """What one GraphQL operation reads through; `others` and `options` are those of `Context`."""
-        scope = await self.scope(principal)
-        reads = reads_of(looking)
-
-        async def anew() -> ScopedModels:
-            return ScopedModels(self._models, await self.scope(principal), reads)
-
-        return Context(
-            ScopedModels(self._models, scope, reads),
-            ScopedLog(log, scope),
-            *others,
-            principal=principal,
-            record=looking,
-            anew=anew if _is_decided(principal) else None,
-            **options,
-        )
+    def scoped(self, scope: Scope, reads: Reads) -> ScopedModels:
+        """The read models within `scope`; queries are noted in `reads`."""
+        return ScopedModels(self._models, scope, reads)
 
     async def models_of(self, connection: HTTPConnection) -> ScopedModels:
         """The read models for one request. What it reads is noted for the record of reads, where there is one."""
-        return ScopedModels(self._models, await self.scope_of(connection), reads_of(looking_at(connection)))
+        return self.scoped(await self.scope_of(connection), reads_of(looking_at(connection)))
 
     async def exports_of(self, connection: HTTPConnection, exports: Opening) -> ScopedExports:
         """Exports for one request."""
@@ -107,31 +83,6 @@ def reads_of(looking: Looking | None) -> Reads:
     return Reads() if looking is None else looking.reads
 
 
-def _is_decided(principal: Principal | None) -> bool:
+def is_decided(principal: Principal | None) -> bool:
     """Whether what a principal sees depends on decisions, which come and end."""
     return principal is not None and Role.PATIENT in principal.roles and bool(principal.patients)
-
-
-class ScopedLog:
-    """The log's proofs. One of an event is only asked for by who holds the event: see `graphql_api.types.event`."""
-
-    def __init__(self, log: ProvableLog, scope: Scope) -> None:
-        self._log = log
-        self._scope = scope
-
-    def tree_head(self, size: int | None = None) -> SignedTreeHead | None:
-        """See LogReader. Raises `AccessDeniedError`."""
-        self._scope.require(Operation.READ_PROOFS)
-        return self._log.tree_head(size)
-
-    def inclusion_proofs(
-        self, wanted: Sequence[tuple[int, int | None]]
-    ) -> list[InclusionProof | RejectedError | EventAlteredError]:
-        """See LogReader."""
-        self._scope.require(Operation.READ_EVENTS)
-        return self._log.inclusion_proofs(wanted)
-
-    def consistency_proof(self, first: int, second: int) -> ConsistencyProof:
-        """See LogReader. Raises `AccessDeniedError`."""
-        self._scope.require(Operation.READ_PROOFS)
-        return self._log.consistency_proof(first, second)

@@ -13,17 +13,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
-from graphql_api.limits import QueryLimits
-from graphql_api.subscription_feed import Feed, Wake
 from projections.wakeup import WakeUp
 from queries.freshness import Waiting
+from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Authenticating, is_open
 from web.authentication.rates import Rates
-from web.graphql.subscriptions import SubscribingEndpoint
+from web.graphql.subscriptions import SubscribingEndpoint, make_feed
 from web.health import Health, health_routes
 from web.http import problems
 from web.http.every_route import Basics
@@ -59,7 +58,7 @@ def create_app(
     *,
     metrics: WebMetrics | None = None,
     exports: Exportable | None = None,
-    wake: Wake | None = None,
+    wake: WakeUp | None = None,
     authentication: Authentication | None = None,
     recorder: Recorder | None = None,
     version: str = "0.1.0",
@@ -82,12 +81,7 @@ def create_app(
     # A thread to read, and one to cancel what another reads.
     exporting = Threads(2 * settings.max_exports, "exporting")
 
-    feed = Feed(
-        models,
-        wake or WakeUp(None),
-        limit=settings.max_subscriptions,
-        client_limit=settings.max_client_subscriptions,
-    )
+    feed = make_feed(models, wake or WakeUp(None), settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from domain.errors import AuditTrailError
-from graphql_api.context import Readable
+from queries.read_models import ReadModels
 from queries.thread_pool import Threads
 from web.openapi.bodies import answer
 from web.probes import ANSWER_SECONDS, Probes
@@ -50,7 +50,7 @@ _SILENT = Health(
 
 
 def health_routes(
-    models: Readable, probes: Probes, threads: Threads, recording: Recording | None = None
+    models: ReadModels, probes: Probes, threads: Threads, recording: Recording | None = None
 ) -> APIRouter:
     """The routes for an orchestrator. They need no authentication and say nothing of events."""
     router = APIRouter(tags=["health"])
@@ -74,7 +74,7 @@ def health_routes(
     return router
 
 
-def readiness(models: Readable, probes: Probes) -> Health:
+def readiness(models: ReadModels, probes: Probes) -> Health:
     """Ask everything that an answer needs; blocks."""
     checks = {
         "database": _checked(lambda: _nothing(probes.log_size())),
@@ -113,7 +113,7 @@ def _pending(probes: Probes) -> str:
     return f"not applied: {', '.join(missing)}" if missing else ""
 
 
-def _failed(models: Readable, *, own: bool) -> str:
+def _failed(models: ReadModels, *, own: bool) -> str:
     return ", ".join(
         f"{each.name} stopped at position {each.failed_position}"
         for each in models.projections()

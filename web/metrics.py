@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.access.grants import Operation
 from domain.errors import AuditTrailError
 from event_store.silence.metrics import SilenceCollector
-from graphql_api.context import Readable
+from queries.read_models import ReadModels
 from queries.thread_pool import Threads
 from web.access import Access
 from web.openapi.bodies import content, problems
@@ -79,7 +79,7 @@ class WebMetrics:
             registry=self.registry,
         )
 
-    def refresh(self, models: Readable, probes: Probes) -> None:
+    def refresh(self, models: ReadModels, probes: Probes) -> None:
         """Ask the store; blocks. While the database is away its gauges keep their last values."""
         try:
             self.log_size.set(probes.log_size())
@@ -142,7 +142,7 @@ def _route(scope: Scope) -> str:
 
 
 def metrics_routes(
-    metrics: WebMetrics, models: Readable, access: Access, probes: Probes, threads: Threads
+    metrics: WebMetrics, models: ReadModels, access: Access, probes: Probes, threads: Threads
 ) -> APIRouter:
     """The route that Prometheus scrapes."""
     router = APIRouter(tags=["health"])

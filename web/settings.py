@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from graphql_api.execution.trusted_documents import TrustedDocuments
-from graphql_api.limits import QueryLimits
+from queries.limits import QueryLimits
+
+
+class TrustedDocuments(Protocol):
+    """The documents of known clients: see `graphql_api.execution.trusted_documents`."""
+
+    def text(self, request: Mapping[str, Any]) -> str | None:
+        """The document to execute for `request`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +54,7 @@ class WebSettings:
     """Operations at once on one WebSocket."""
     max_client_subscriptions: int = 50
     """Subscriptions at once of one client, which is told by `Context.client_key`."""
-    trusted: TrustedDocuments = field(default_factory=TrustedDocuments)
+    trusted: TrustedDocuments | None = None
     """Documents that may be asked for by their hash, and whether any others may be executed."""
     allowed_origins: tuple[str, ...] = ()
     """Origins besides the API's own from which browsers may open a WebSocket, as `https://host:port`."""

@@ -36,8 +36,8 @@ def documents(
 ) -> None:
     """Check documents against schema and limits, and print them as JSON by their SHA-256, for `trusted_documents`."""
     from graphql_api.execution.trusted_documents import faults_of, hash_of
-    from graphql_api.limits import QueryLimits
     from graphql_api.schema import make_schema
+    from queries.limits import QueryLimits
 
     settings = load()
     limits = QueryLimits(max_page=settings.max_page_size, max_cost=settings.max_cost)

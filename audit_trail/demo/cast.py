@@ -45,7 +45,7 @@ class Person:
 
     @property
     def actor(self) -> Actor:
-        """This person as an event's actor."""
+        """The actor of this person's events."""
         return Actor(kind=ActorKind.USER, id=self.id, name=self.name, roles=(self.role,))
 
     @property

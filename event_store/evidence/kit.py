@@ -21,7 +21,7 @@ from typing import IO, Self
 from msgspec import Struct
 
 from domain.errors import LogInconsistentError, ProofError
-from domain.recording_gap import described
+from domain.recording_gap import describe
 from domain.tree_head import InclusionProof
 from event_store.database import Connection, Database
 from event_store.evidence import report, verify
@@ -104,7 +104,7 @@ def write_kit(
             "events": str(len(selection.positions)),
             "as_of_position": str(selection.as_of_position),
             # Of any time: nobody knows when what was lost had happened, or whom it was about.
-            "recording_gaps": [f"position {position}: {described(event)}" for position, event in gaps],
+            "recording_gaps": [f"position {position}: {describe(event)}" for position, event in gaps],
             "tree_head": {
                 "origin": signed.head.origin,
                 "size": str(signed.head.size),

@@ -33,7 +33,7 @@ class Verdict(enum.Enum):
 
 
 class Probe:
-    """One question, asked by a thread of its own: what do the processes `pids` do?"""
+    """Asks the server, in a thread of its own, what the processes `pids` do."""
 
     def __init__(self, dsn: str, pids: Sequence[int]) -> None:
         self.pids = frozenset(pids)

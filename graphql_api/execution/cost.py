@@ -36,7 +36,7 @@ from graphql import (
     is_list_type,
 )
 
-from graphql_api.limits import QueryLimits
+from queries.limits import QueryLimits
 
 SHOWN = 10**9
 """A larger cost is told as this one: nested fragments can make a number of any length."""

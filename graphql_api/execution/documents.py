@@ -20,9 +20,11 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from graphql_api.context import Context
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
 from graphql_api.execution.cost import Cost, estimate
-from graphql_api.limits import QueryLimits, read_document
+from graphql_api.limits import read_document
+from queries.error_codes import Code
+from queries.limits import QueryLimits
 
 MAX_DOCUMENTS = 128
 """Documents that are remembered; a client may make up any number of them."""

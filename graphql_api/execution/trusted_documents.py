@@ -16,8 +16,10 @@ import msgspec
 from graphql import GraphQLError, GraphQLSchema, specified_rules, validate
 
 from domain.errors import ConfigurationError
-from graphql_api.errors import Code, QueryError
-from graphql_api.limits import QueryLimits, read_document, size_rule
+from graphql_api.errors import QueryError
+from graphql_api.limits import read_document, size_rule
+from queries.error_codes import Code
+from queries.limits import QueryLimits
 
 _PREFIX = "sha256:"
 _HASH = re.compile("[0-9a-f]{64}")

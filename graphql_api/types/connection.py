@@ -7,12 +7,13 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Context
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError, translated
 from graphql_api.types.descriptions import described, documented
 from graphql_api.types.event import Event, event_from
 from graphql_api.types.event_order import Direction, EventOrder, EventOrderField
 from graphql_api.types.scalars import Long
 from queries.cursors import decode_cursor, encode_cursor
+from queries.error_codes import Code
 from queries.filters import EventFilter, EventPage, PageRequest
 
 First = Annotated[
@@ -76,11 +77,14 @@ def page_request(
     for size, name in ((first, "first"), (last, "last")):
         if size is not None:
             context.page_size(size, name)
+    with translated():
+        newest = None if after is None else decode_cursor(after, "after")
+        oldest = None if before is None else decode_cursor(before, "before")
     return PageRequest(
         first=first,
-        after=None if after is None else decode_cursor(after, "after"),
+        after=newest,
         last=last,
-        before=None if before is None else decode_cursor(before, "before"),
+        before=oldest,
         by_time=order is not None and order.field is EventOrderField.OCCURRED_AT,
         oldest_first=order is not None and order.direction is Direction.ASC,
     )

@@ -15,8 +15,9 @@ from strawberry.utils.str_converters import to_camel_case
 
 from domain.catalogue import CATALOGUE, Category
 from domain.event import Action, Outcome
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
 from graphql_api.types.scalars import Long
+from queries.error_codes import Code
 from queries.filters import GROUPS, LISTS, MAX_DEPTH, MAX_TERMS, MAX_TEXT, EventFilter
 
 

@@ -10,6 +10,7 @@ from strawberry.scalars import JSON
 
 from domain import event as facts
 from graphql_api.context import Context
+from graphql_api.errors import translated
 from graphql_api.types import event_parts as parts
 from graphql_api.types.connection import PageInfo
 from graphql_api.types.descriptions import argument, described, documented, part
@@ -57,7 +58,8 @@ async def changes_page(
 ) -> FieldChanges:
     """A page of a resource's history. Raises `QueryError` that names the argument."""
     size = context.page_size(context.limits.max_page if first is None else first)
-    place = None if after is None else history.HistoryPlace(*decode_history_cursor(after))
+    with translated():
+        place = None if after is None else history.HistoryPlace(*decode_history_cursor(after))
     found = await context.read(context.models.resource_changes, *resource, path, size, place)
     return FieldChanges(
         nodes=found.changes,

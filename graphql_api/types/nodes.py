@@ -9,9 +9,10 @@ from uuid import UUID
 import msgspec
 
 from graphql_api.context import Context, Readable
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
 from graphql_api.types import summaries as subjects
 from graphql_api.types.event import Node, event_from
+from queries.error_codes import Code
 
 A = TypeVar("A")
 

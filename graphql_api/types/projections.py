@@ -9,12 +9,13 @@ import strawberry
 from strawberry.scalars import JSON
 
 from graphql_api.context import Info
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError, translated
 from graphql_api.types.connection import PageInfo
 from graphql_api.types.descriptions import described, documented
 from graphql_api.types.event_order import Direction
 from graphql_api.types.scalars import Long
 from queries.cursors import decode_row_cursor, encode_row_cursor
+from queries.error_codes import Code
 from queries.live_tables.conditions import Condition, LiveTable, Op
 from queries.live_tables.pages import LiveProjection, RowRequest
 
@@ -107,6 +108,8 @@ async def _rows(
         )
     order = order_by.column if order_by else ""
     descending = order_by is not None and order_by.direction is Direction.DESC
+    with translated():
+        place = None if after is None else decode_row_cursor(after, chosen, order, descending=descending)
     request = RowRequest(
         projection=self.name,
         table=chosen,
@@ -115,7 +118,7 @@ async def _rows(
             Condition(each.column, each.op.value, each.value, f"filter.{index}")
             for index, each in enumerate(filter or ())
         ),
-        after=None if after is None else decode_row_cursor(after, chosen, order, descending=descending),
+        after=place,
         order_by=order,
         descending=descending,
     )

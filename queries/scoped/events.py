@@ -109,7 +109,7 @@ class ScopedEvents:
         """The very same list when all of it is seen."""
         if self._scope.sees_all:
             return events
-        return [replace(each, event=self._scope.shown(each.event)) for each in events]
+        return [replace(each, event=self._scope.redacted(each.event)) for each in events]
 
     def _check_bounds(self, page: PageRequest, scope: EventFilter) -> None:
         """Raise when a bound is an event out of the scope: the order by time would tell when that was."""

@@ -23,7 +23,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
-from domain.body import BodyFormat, beside
+from domain.body import BodyFormat, foreign_message
 from domain.errors import ConfigurationError
 from domain.event import Actor, AuditEvent, Patient, Source
 from domain.recording_gap import Cause, Decision, RecordingGap
@@ -39,7 +39,7 @@ from event_store.tlog.notes import COSIGNATURE_V1, Note, SigningKey
 from event_store.tlog.proof_files import parse_proof
 from event_store.tlog.tree_heads import open_head
 from tests.audit_trail import programs
-from tests.graphql_api.trail import event, read, record
+from tests.hospital import event, read, record
 from tests.signing import KEY, signer
 
 VKEY = KEY.verifier.encode()
@@ -427,7 +427,7 @@ def test_a_message_is_evidence_in_the_form_in_which_it_came(projected_url: str, 
     message = b'{\n"resourceType": "AuditEvent"\n}\n'
     bodies = {
         UUID("0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a0f"): (BodyFormat.NATIVE, PRETTY),
-        other.event_id: (BodyFormat.FHIR_R4, beside(other, BodyFormat.FHIR_R4, [], message).body),
+        other.event_id: (BodyFormat.FHIR_R4, foreign_message(other, BodyFormat.FHIR_R4, [], message).body),
     }
     with closing(Database(projected_url, INGEST, size=1)) as database, database.transaction() as connection:
         stream = open_kafka_stream(connection, "audit.events", uuid4(), 0).stream

@@ -13,11 +13,11 @@ from strawberry.types import ExecutionResult
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from graphql_api.context import Context, Readable
-from graphql_api.limits import QueryLimits
 from graphql_api.schema import make_schema
+from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
-from tests.graphql_api.comparing import Both, Directly
+from tests.graphql_api.execution.both_executors import Both, Directly
 
 DEFAULTS = QueryLimits()
 NO_LOG = LogReader(Database("postgresql://localhost:1/none", None))

@@ -8,7 +8,8 @@ import pytest
 from graphql import GraphQLError
 from graphql.validation import specified_rules
 
-from graphql_api.errors import Code, QueryError
+from domain.errors import RejectedError
+from graphql_api.errors import QueryError
 from graphql_api.execution.documents import MAX_ERRORS, Documents
 from graphql_api.limits import (
     MAX_FRAGMENTS,
@@ -16,11 +17,12 @@ from graphql_api.limits import (
     MAX_SAME_PLAIN,
     MAX_SPREADS,
     MAX_TEXT,
-    QueryLimits,
     size_rule,
 )
 from graphql_api.schema import make_schema
 from queries import cursors
+from queries.error_codes import Code
+from queries.limits import QueryLimits
 from tests.scaling import Hostile, assert_linear
 
 LIMITS = QueryLimits()
@@ -62,7 +64,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_judging_takes_time_in_proportion_to_the_text(case: Hostile) -> None:
-    assert_linear(case, GraphQLError)
+    assert_linear(case, GraphQLError, RejectedError)
 
 
 REPEATED = {

@@ -14,12 +14,12 @@ from strawberry.types import ExecutionResult
 from domain.event import Change, RecordedEvent, Resource
 from event_store.database import READER, Database
 from graphql_api.execution.json_response import encode
-from graphql_api.limits import QueryLimits
 from queries.cursors import encode_cursor, encode_id
 from queries.filters import EventFilter
+from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from tests.graphql_api.conftest import Execute
-from tests.graphql_api.trail import event, read, record
+from tests.hospital import event, read, record
 
 POSITIONS = """query ($first: Int, $after: String, $last: Int, $before: String, $filter: EventFilter) {
   events(first: $first, after: $after, last: $last, before: $before, filter: $filter) {

@@ -9,10 +9,11 @@ from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectT
 
 import graphql_api
 from domain.event import AuditEvent, RecordedEvent
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError, translated
 from graphql_api.schema import sdl
 from graphql_api.types.event import Event
 from queries.cursors import decode_cursor, decode_id, encode_cursor, encode_id
+from queries.error_codes import Code
 from queries.filters import EventFilter
 
 SNAPSHOT = Path(graphql_api.__file__).with_name("schema.graphql")
@@ -67,7 +68,7 @@ def test_a_cursor_gives_back_its_position(position: int) -> None:
     ["", "x", "é", "cDE6", "cDE6LTE", "cDI6MQ", "cDE6MQ==", "cDE6MDE", encode_id("p1", "9" * 30), "cDE6MQ\n"],
 )
 def test_what_is_no_cursor_is_refused(cursor: str) -> None:
-    with pytest.raises(QueryError) as caught:
+    with pytest.raises(QueryError) as caught, translated():
         decode_cursor(cursor, "after")
     assert caught.value.code is Code.BAD_CURSOR
 

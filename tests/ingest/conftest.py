@@ -111,7 +111,7 @@ class Running:
 
 @pytest.fixture
 def running(database: Database) -> Callable[..., Any]:
-    """`with running(settings) as run:` an ingest runs; at the end it is stopped and its error is raised."""
+    """A context manager that runs an ingest with given settings, and stops it at the end and raises its error."""
 
     @contextmanager
     def run(settings: IngestSettings, database: Database = database) -> Iterator[Running]:
@@ -128,7 +128,7 @@ def running(database: Database) -> Callable[..., Any]:
 
 @pytest.fixture
 def stopping(database: Database) -> Callable[..., Any]:
-    """`with stopping(settings, error, match) as run:` an ingest runs, and ends by itself with that error."""
+    """A context manager that runs an ingest, which has to end by itself with an error that matches."""
 
     @contextmanager
     def run(settings: IngestSettings, error: type[Exception], match: str) -> Iterator[Running]:

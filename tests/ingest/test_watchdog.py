@@ -36,7 +36,7 @@ from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from ingest.stall_detection import Suspicions, Watchdog
 from tests.ingest.conftest import Running
-from tests.ingest.test_corruption import restarts
+from tests.ingest.partitions.test_corruption import restarts
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Call = Callable[..., Any]

@@ -23,7 +23,7 @@ from projections.runner import Runner
 from projections.tables import Column, Kind, Row, Table
 from projections.testing import record
 from projections.writer import Writer
-from tests.projections.building import Trail, an_event
+from tests.trail import Trail, an_event
 
 COUNTS = "SELECT (SELECT count(*) FROM activity_v2.activity), (SELECT sum(events) FROM user_v2.user_action)"
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.access.principal import Principal
 from domain.errors import AccessDeniedError, UnauthenticatedError, UnavailableError
-from graphql_api.errors import Code
+from queries.error_codes import Code
 from web.authentication.combined import Authentication
 from web.authentication.long_responses import Watched
 from web.authentication.rates import Rates

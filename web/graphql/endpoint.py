@@ -18,17 +18,20 @@ from strawberry.types import ExecutionResult
 
 from domain.json_parsing import containers, decode_json
 from graphql_api.context import Context, ProvableLog
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
 from graphql_api.execution.json_response import encode
+from graphql_api.execution.trusted_documents import TrustedDocuments
 from graphql_api.schema import make_schema
+from queries.error_codes import Code
 from queries.freshness import Waiting
 from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.middleware import principal_of
+from web.graphql.operation import open_context
+from web.graphql.read_audit import marked
 from web.http.content_negotiation import accepted
 from web.http.static_pages import graphiql
 from web.read_audit.access_record import looking_at
-from web.read_audit.middleware import marked
 from web.settings import WebSettings
 
 JSON = "application/json"
@@ -55,7 +58,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             subscription_protocols=(),
             allowed_origins=settings.allowed_origins,
         )
-        self.trusted = settings.trusted
+        self.trusted = settings.trusted or TrustedDocuments()
         self.access = access
         self._log = log
         self._threads = threads
@@ -84,7 +87,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """One context for each HTTP request, so that a batch shares the limits."""
         del response
-        return await self.access.context(
+        return await open_context(
+            self.access,
             principal_of(request.scope),
             looking_at(request),
             self._log,
@@ -212,8 +216,9 @@ class RefusedError(HTTPException):
 
 
 def _is_meant(headers: Mapping[str, str]) -> bool:
-    """Whether a program asks: what a link, an image or a form of a page sends names none of these, and a browser says
-    of a page's script in which mode it asks.
+    """Whether a program sent the request on purpose.
+
+    A link, an image or a form of a page sends none of these headers. A browser states the mode of a script's request.
     """
     mode = headers.get("sec-fetch-mode")
     if mode is not None:

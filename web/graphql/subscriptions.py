@@ -18,25 +18,34 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 
 from domain.access.principal import Principal
 from graphql_api.context import Context, ProvableLog
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
 from graphql_api.execution.json_response import encode
 from graphql_api.limits import read_document
-from graphql_api.subscription_feed import Feed
-from queries.freshness import Waiting
+from graphql_api.subscription_feed import Feed, Wake
+from queries.error_codes import Code
+from queries.freshness import Checkpoints, Waiting
 from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Denied, principal_of
 from web.authentication.rates import Rates
 from web.graphql.endpoint import GraphQLEndpoint, RefusedError, client_key
+from web.graphql.operation import open_context
+from web.graphql.read_audit import recorded_results
 from web.graphql.websocket import TRY_LATER, Connection
 from web.http.content_negotiation import accepted
 from web.read_audit.access_record import Looking, Recorder, looking_at
-from web.read_audit.middleware import recorded_results
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"
 _INIT_SECONDS = 10
+
+
+def make_feed(models: Checkpoints, wake: Wake, settings: WebSettings) -> Feed:
+    """What wakes all subscriptions of the application."""
+    return Feed(
+        models, wake, limit=settings.max_subscriptions, client_limit=settings.max_client_subscriptions
+    )
 
 
 class SubscribingEndpoint(GraphQLEndpoint):
@@ -111,7 +120,8 @@ class SubscribingEndpoint(GraphQLEndpoint):
         self, client_key: str, principal: Principal | None, looking: Looking | None
     ) -> Context:
         """The context of one operation; what is read for it is noted in `looking.reads`."""
-        return await self.access.context(
+        return await open_context(
+            self.access,
             principal,
             looking,
             self._log,

@@ -15,11 +15,12 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from domain.access.principal import Principal
 from domain.errors import UnauthenticatedError, UnavailableError
 from graphql_api.context import Context
-from graphql_api.errors import Code, QueryError
+from graphql_api.errors import QueryError
 from graphql_api.schema import AuditTrailSchema
+from queries.error_codes import Code
 from web.authentication.long_responses import OTHER_RIGHTS
 from web.graphql.endpoint import client_key
-from web.read_audit.middleware import recorded_results
+from web.graphql.read_audit import recorded_results
 
 if TYPE_CHECKING:
     from web.graphql.subscriptions import SubscribingEndpoint

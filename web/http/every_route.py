@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graphql_api.errors import Code
+from queries.error_codes import Code
 from web.http.problems import WITHOUT_HEAD, refusal
 
 

@@ -25,8 +25,9 @@ from domain.errors import (
     RejectedError,
     TooSlowError,
     UnavailableError,
+    origin,
 )
-from graphql_api.errors import TOO_SLOW, Code, QueryError, origin
+from queries.error_codes import TOO_SLOW, Code
 from queries.freshness import BehindError
 
 log = structlog.get_logger(__name__)
@@ -68,7 +69,7 @@ def refusal(
         return problem(status, message, headers=headers)
     wanted = "application/graphql-response+json"
     media = wanted if wanted in Headers(scope=scope).get("accept", "") else "application/json"
-    body = msgspec.json.encode({"errors": [QueryError(code, message).formatted]})
+    body = msgspec.json.encode({"errors": [{"message": message, "extensions": {"code": code.value}}]})
     return Response(body, status, dict(headers or {}), media)
 
 

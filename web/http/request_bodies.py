@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graphql_api.errors import Code
+from queries.error_codes import Code
 from web.http.problems import refusal
 
 _DIGITS = 18

@@ -1,22 +1,17 @@
-"""Nothing that was read for an answer leaves before it is on record: every route at once, and GraphQL's own shape."""
+"""No answer leaves before what was read for it is on record: for every route at once."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, MutableMapping, Sequence
-from contextlib import aclosing, suppress
-from typing import Any
+from contextlib import suppress
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from strawberry.types import ExecutionResult
 
 from domain.errors import UnrecordedError
-from domain.read_audit.events import Stage, Via
-from graphql_api.errors import Code, from_domain
+from queries.error_codes import Code
 from web.http.problems import refusal
-from web.read_audit.access_record import Looking, Recorder, look_at, look_away, looking_at
+from web.read_audit.access_record import Looking, Recorder, look_at, look_away
 
 HEADER = "Audit-Recorded"
 """`false` on an answer that is not on record."""
@@ -71,50 +66,3 @@ class Recorded:
     def _refusal(self, scope: Scope) -> Response:
         headers = {"Retry-After": str(self._retry_after), HEADER: "false"}
         return refusal(scope, 503, Code.AUDIT_UNAVAILABLE, str(UnrecordedError()), headers)
-
-
-async def marked(request: Request, answer: MutableMapping[str, Any]) -> None:
-    """Put what was read for a GraphQL answer on record; flag the answer when that fails and it is given all the same.
-
-    When it must not be given, `Recorded` sends another in its place. A part that was refused is put on record too.
-    """
-    looking = looking_at(request)
-    if looking is None or looking.streams:
-        return
-    looking.refused_parts += [
-        _place(error.get("path"))
-        for error in answer.get("errors") or ()
-        if (error.get("extensions") or {}).get("code") == Code.FORBIDDEN
-    ]
-    try:
-        await looking.keep(200)
-    except UnrecordedError:
-        return
-    if looking.flagged:
-        answer["extensions"] = {**(answer.get("extensions") or {}), "recorded": False}
-
-
-async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """The results of a stream, each after what was read for it is on record; the last one says when that failed."""
-    looking.streams = True
-    async with aclosing(results):
-        async for result in results:
-            looking.refused_parts += [
-                _place(error.path)
-                for error in result.errors or ()
-                if (error.extensions or {}).get("code") == Code.FORBIDDEN
-            ]
-            looking.tell_refused()
-            try:
-                # A query over a socket, or as a stream of one result, is answered at once.
-                await looking.keep(stage=Stage.DELIVERED if looking.via is Via.SUBSCRIPTION else None)
-            except UnrecordedError as exc:
-                yield ExecutionResult(data=None, errors=[from_domain(exc)])
-                return
-            if looking.flagged:
-                result.extensions = {**(result.extensions or {}), "recorded": False}
-            yield result
-
-
-def _place(path: Sequence[str | int] | None) -> str:
-    return ".".join(map(str, path)) if path else "the subscription"

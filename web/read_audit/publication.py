@@ -17,11 +17,10 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from domain.errors import AuditTrailError, RejectedError, UnrecordedError
+from domain.errors import AuditTrailError, RejectedError, UnrecordedError, origin
 from domain.event import AuditEvent
 from domain.read_audit.events import MAX_BYTES
 from domain.validation import encode_event
-from graphql_api.errors import origin
 from ingest.publisher import Message
 from queries.thread_pool import Threads
 from web.read_audit.metrics import RecordingMetrics

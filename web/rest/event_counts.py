@@ -12,10 +12,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
-from graphql_api.limits import QueryLimits
 from queries.counts import CountBy
 from queries.event_pages import complete_up_to
 from queries.freshness import Waiting
+from queries.limits import QueryLimits
 from queries.thread_pool import Threads
 from queries.time_limits import check_counted
 from web.access import Access

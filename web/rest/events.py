@@ -14,12 +14,11 @@ from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
-from graphql_api.errors import QueryError
-from graphql_api.limits import QueryLimits
-from queries.cursors import decode_cursor, encode_cursor
+from queries.cursors import CursorError, decode_cursor, encode_cursor
 from queries.event_pages import complete_up_to
 from queries.filters import EventPage, PageRequest
 from queries.freshness import Waiting
+from queries.limits import QueryLimits
 from queries.thread_pool import Threads
 from queries.time_limits import check_range
 from web.access import Access
@@ -147,7 +146,7 @@ def _position(name: str, cursor: str | None) -> int | None:
         return None
     try:
         return decode_cursor(cursor, name)
-    except QueryError as exc:
+    except CursorError as exc:
         raise ConflictError(
             Reason.INVALID_FIELD, "not a cursor of this API; follow the links", field=name
         ) from exc

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
-from graphql_api.errors import QueryError
-from queries.cursors import decode_row_cursor, encode_row_cursor
+from queries.cursors import CursorError, decode_row_cursor, encode_row_cursor
 from queries.freshness import Freshness, Waiting, least_of
 from queries.live_tables.conditions import Condition, Op
 from queries.live_tables.pages import RowPage, RowRequest
@@ -180,7 +179,7 @@ def _conditions(request: Request) -> tuple[Condition, ...]:
 def _decoded(cursor: str, table: str, order_by: str, *, descending: bool) -> tuple[Any, ...]:
     try:
         return decode_row_cursor(cursor, table, order_by, descending=descending)
-    except QueryError as exc:
+    except CursorError as exc:
         raise ConflictError(
             Reason.INVALID_FIELD, "not a cursor of this table in this order; follow the links", field="after"
         ) from exc

@@ -15,11 +15,10 @@ from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import Actor
-from graphql_api.errors import QueryError
-from graphql_api.limits import QueryLimits
 from queries import history
-from queries.cursors import decode_history_cursor, encode_history_cursor
+from queries.cursors import CursorError, decode_history_cursor, encode_history_cursor
 from queries.freshness import Waiting, least_of
+from queries.limits import QueryLimits
 from queries.scoped.read_models import ScopedModels
 from queries.summaries import results
 from queries.thread_pool import Threads
@@ -307,7 +306,7 @@ def _change(change: history.FieldChange) -> FieldChange:
 def _place(cursor: str) -> history.HistoryPlace:
     try:
         return history.HistoryPlace(*decode_history_cursor(cursor))
-    except QueryError as exc:
+    except CursorError as exc:
         raise ConflictError(
             Reason.INVALID_FIELD, "not a cursor of a history; follow the links", field="after"
         ) from exc

@@ -11,8 +11,8 @@ import pytest
 from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
-from tests.projections.building import an_event
 from tests.tokens import AUDIENCE, ISSUER, KEY, KEY_ID, token
+from tests.trail import an_event
 from tests.web.authentication.test_issued_tokens import ask, why
 
 

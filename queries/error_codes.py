@@ -1,0 +1,26 @@
+"""Error codes that GraphQL and REST share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+TOO_SLOW = "this took longer than a query may; ask for less, or try again"
+
+
+class Code(StrEnum):
+    """The values of `extensions.code` in GraphQL errors."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    BAD_CURSOR = "BAD_CURSOR"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    POSITION_NOT_REACHED = "POSITION_NOT_REACHED"
+    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+    UNAVAILABLE = "UNAVAILABLE"
+    AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from queries.limits import QueryLimits
 from queries.cursors import encode_cursor
+from queries.limits import QueryLimits
 from tests.hospital import hospital
 from tests.web.conftest import NO_DATABASE, Serve
 

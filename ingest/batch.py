@@ -15,6 +15,7 @@ from event_store.append import NewEvent, OffsetAdvance
 from event_store.dead_letters import NewDeadLetter
 from ingest.decoding import Record, conflict, decode_records
 from ingest.records.continuity import UNKNOWN, BatchMark
+from interop.systems import OWN, Systems
 
 _offset = attrgetter("offset")
 
@@ -87,11 +88,11 @@ class Counters:
         )
 
 
-def decode_batch(polled: list[Polled], max_bytes: int) -> Batch:
+def decode_batch(polled: list[Polled], max_bytes: int, systems: Systems = OWN) -> Batch:
     """Decode what a poll gave, partition by partition, in the order of offsets."""
     batch = Batch([], [], polled)
     for part in polled:
-        decoded = decode_records(part.stream, part.records, max_bytes)
+        decoded = decode_records(part.stream, part.records, max_bytes, systems)
         batch.events.extend(decoded.events)
         batch.dead_letters.extend(decoded.dead_letters)
     return batch

@@ -16,6 +16,7 @@ from event_store.append import NewEvent
 from event_store.dead_letters import NewDeadLetter
 from ingest.records.unread import KEY_AND_HEADERS_BYTES, Unread, headers_size, larger_part
 from interop.decoding import decode
+from interop.systems import OWN, Systems
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,9 @@ class Decoded(NamedTuple):
     dead_letters: list[NewDeadLetter]
 
 
-def decode_records(stream: UUID, records: Sequence[Record], max_bytes: int) -> Decoded:
+def decode_records(
+    stream: UUID, records: Sequence[Record], max_bytes: int, systems: Systems = OWN
+) -> Decoded:
     """Decode the records of one partition; a record that can't be accepted does not stop the others."""
     events: list[NewEvent] = []
     letters: list[NewDeadLetter] = []
@@ -54,7 +57,11 @@ def decode_records(stream: UUID, records: Sequence[Record], max_bytes: int) -> D
         try:
             _check_beside(record)
             received = decode(
-                record.value, record.headers, max_bytes=max_bytes, received_at=_time(record.timestamp)
+                record.value,
+                record.headers,
+                max_bytes=max_bytes,
+                received_at=_time(record.timestamp),
+                systems=systems,
             )
         except RejectedError as exc:
             letters.append(dead_letter(stream, record, exc))

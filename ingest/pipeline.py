@@ -165,7 +165,11 @@ class Ingest:
                     self._finish(source, appender, None)
                     source.settle()
                 polled = source.poll(_POLL_SECONDS)
-                batch = decode_batch(polled, self._settings.max_message_bytes) if polled else None
+                batch = (
+                    decode_batch(polled, self._settings.max_message_bytes, self._settings.systems)
+                    if polled
+                    else None
+                )
                 if self._finish(source, appender, batch) and batch is not None:
                     appender.submit(batch)
                     backoff.reset()

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from domain.recording_gap import Decision
 from ingest.records.unread import KEY_AND_HEADERS_BYTES, Limits
+from interop.systems import OWN, Systems
 
 _PREFIX = "AUDIT_TRAIL_KAFKA_OFFSET_LOSS_"
 
@@ -25,6 +26,8 @@ class IngestSettings(Struct, frozen=True, kw_only=True):
     """`static`: this process reads all partitions itself. For one process, or a broker with slow group joins."""
     max_poll_records: int = 5000
     max_message_bytes: int = 1 << 20
+    systems: Systems = OWN
+    """Which namespaces of ids are the same."""
     max_batch_bytes: int = 64 << 20
     """What one compressed batch may expand to; a larger one becomes one dead letter."""
     max_poll_bytes: int = 32 << 20

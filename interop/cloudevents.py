@@ -25,6 +25,7 @@ from interop.cloudevents_envelope import Envelope, read_binary, read_structured
 from interop.fhir import audit_event
 from interop.fhir.elements import Target, parse_reference
 from interop.keycloak import is_keycloak, read_keycloak
+from interop.systems import OWN, Systems
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:audit-trail:cloudevents")
 NATIVE_FIELDS = {"event_id", "type", "occurred_at", "source", "actor"}
@@ -40,25 +41,29 @@ _KINDS = {
 }
 
 
-def from_structured(payload: Any, received_at: datetime) -> AuditEvent:
+def from_structured(payload: Any, received_at: datetime, systems: Systems = OWN) -> AuditEvent:
     """The audit event of a CloudEvent in JSON. Raises `InvalidEventError` if the specification forbids it."""
-    return _to_event(read_structured(payload), received_at)
+    return _to_event(read_structured(payload), received_at, systems)
 
 
 def from_binary(
-    headers: dict[str, bytes], content_type: str, value: bytes, received_at: datetime
+    headers: dict[str, bytes],
+    content_type: str,
+    value: bytes,
+    received_at: datetime,
+    systems: Systems = OWN,
 ) -> AuditEvent:
     """The audit event of a CloudEvent with attributes in `headers` (without ``ce_``) and data in `value`."""
-    return _to_event(read_binary(headers, content_type, value), received_at)
+    return _to_event(read_binary(headers, content_type, value), received_at, systems)
 
 
-def _to_event(envelope: Envelope, received_at: datetime) -> AuditEvent:
+def _to_event(envelope: Envelope, received_at: datetime, systems: Systems) -> AuditEvent:
     data = envelope.json_data()
     moment = envelope.time or received_at
     if isinstance(data, list):
         _refuse_several(data)
     if not isinstance(data, dict):
-        return _unclassified(envelope, moment)
+        return _unclassified(envelope, moment, systems)
     if data.get("resourceType") == "Bundle":
         raise InvalidEventError(
             Reason.UNKNOWN_FORMAT,
@@ -66,14 +71,14 @@ def _to_event(envelope: Envelope, received_at: datetime) -> AuditEvent:
             field="data.resourceType",
         )
     if data.get("resourceType") == audit_event.RESOURCE_TYPE:
-        return _of_data(lambda: audit_event.read_audit_event(data, moment))
+        return _of_data(lambda: audit_event.read_audit_event(data, moment, systems))
     # A foreign event may have a `type` and a `source` too. Data with four of the five required fields counts as a
     # native event: then the missing fifth field is an error to report, not a sign of another format.
     if is_keycloak(data):
         return read_keycloak(data, moment)
     if _looks_native(data):
         return _of_data(lambda: decode_event(msgspec.json.encode(data)))
-    return _unclassified(envelope, moment)
+    return _unclassified(envelope, moment, systems)
 
 
 def _looks_native(data: dict[str, Any]) -> bool:
@@ -100,9 +105,9 @@ def _of_data(read: Any) -> AuditEvent:
     return event
 
 
-def _unclassified(envelope: Envelope, moment: datetime) -> AuditEvent:
+def _unclassified(envelope: Envelope, moment: datetime, systems: Systems) -> AuditEvent:
     attributes = envelope.attributes
-    subject = _subject(attributes.get("subject"))
+    subject = _subject(attributes.get("subject"), systems)
     return AuditEvent(
         event_id=event_id(envelope.source, envelope.id),
         type=GENERIC_TYPE,
@@ -125,18 +130,18 @@ def event_id(source: str, id: str) -> UUID:
     return truncation.uuid(id) or uuid5(_NAMESPACE, f"{source}\0{id}")
 
 
-def _subject(value: Any) -> Target:
+def _subject(value: Any, systems: Systems) -> Target:
     subject = _string(value)
-    return parse_reference(subject) if subject else Target()
+    return parse_reference(subject, systems) if subject else Target()
 
 
 def _patients(subject: Target) -> tuple[Patient, ...]:
-    id = truncation.identifier(subject.id) if subject.type == "Patient" else None
+    id = truncation.identifier(subject.patient_id) if subject.type == "Patient" else None
     return (Patient(id=id),) if id else ()
 
 
 def _resources(subject: Target) -> tuple[Resource, ...]:
-    id = truncation.identifier(subject.id)
+    id = truncation.identifier(subject.own_id)
     if id is None:
         return ()
     type = truncation.identifier(subject.type) or "subject"

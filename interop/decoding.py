@@ -18,6 +18,7 @@ from interop.cloudevents import NATIVE_FIELDS
 from interop.fhir import audit_event
 from interop.foreign_formats import recognise, recognise_text
 from interop.keycloak import is_keycloak, read_keycloak
+from interop.systems import OWN, Systems
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -41,7 +42,12 @@ _RESOURCE_TYPE = re.compile(r"[A-Za-z]{1,64}")
 
 
 def decode(
-    value: bytes | None, headers: Headers, *, max_bytes: int, received_at: datetime | None = None
+    value: bytes | None,
+    headers: Headers,
+    *,
+    max_bytes: int,
+    received_at: datetime | None = None,
+    systems: Systems = OWN,
 ) -> Received:
     """The event in a message, and the body to store.
 
@@ -55,7 +61,8 @@ def decode(
     - a JSON object of Keycloak's event listeners (``realmId`` with ``type`` or ``operationType``);
     - everything else: a native event. This is the fast path: the message is parsed once.
 
-    `received_at` (aware; default now) is the time of a foreign event that has none.
+    `received_at` (aware; default now) is the time of a foreign event that has none. `systems` says which namespaces of
+    ids are the same.
 
     Raises only `RejectedError`, with the reason and the field for the dead letter.
     """
@@ -69,10 +76,11 @@ def decode(
         content_type, attributes = _read_headers(headers)
         structured = content_type.lower().startswith("application/cloudevents")
         if structured and value is not None:
-            return _structured(value, headers, received_at, content_type)
+            return _structured(value, headers, received_at, systems, content_type)
         if attributes and not structured:
             value = value or b""  # a CloudEvent needs no data, and then Kafka's value is null
-            event = cloudevents.from_binary(attributes, content_type, value, received_at or datetime.now(UTC))
+            moment = received_at or datetime.now(UTC)
+            event = cloudevents.from_binary(attributes, content_type, value, moment, systems)
             return foreign_message(event, BodyFormat.CLOUDEVENTS, _stored_headers(headers), value)
     if value is None:
         raise RejectedError(
@@ -82,9 +90,9 @@ def decode(
     if b'"specversion"' in value or b'"resourceType"' in value:
         peek = _peek_keys(value)
         if peek.specversion is not msgspec.UNSET:
-            return _structured(value, headers, received_at)
+            return _structured(value, headers, received_at, systems)
         if peek.resource is not msgspec.UNSET and peek.realm is msgspec.UNSET:
-            return _fhir(value, headers, peek.resource, received_at or datetime.now(UTC))
+            return _fhir(value, headers, peek.resource, received_at or datetime.now(UTC), systems)
     return _native(value, headers, content_type, received_at)
 
 
@@ -151,7 +159,7 @@ def _peek_keys(value: bytes) -> _Peek:
 
 
 def _structured(
-    value: bytes, headers: Headers, received_at: datetime | None, content_type: str = ""
+    value: bytes, headers: Headers, received_at: datetime | None, systems: Systems, content_type: str = ""
 ) -> Received:
     if content_type and not _STRUCTURED.fullmatch(content_type):
         raise RejectedError(
@@ -159,11 +167,13 @@ def _structured(
             "send one CloudEvent per message, as JSON; batches and other encodings are not supported",
             field="content-type",
         )
-    event = cloudevents.from_structured(read_json(value), received_at or datetime.now(UTC))
+    event = cloudevents.from_structured(read_json(value), received_at or datetime.now(UTC), systems)
     return foreign_message(event, BodyFormat.CLOUDEVENTS, _stored_headers(headers), value)
 
 
-def _fhir(value: bytes, headers: Headers, resource_type: Any, received_at: datetime) -> Received:
+def _fhir(
+    value: bytes, headers: Headers, resource_type: Any, received_at: datetime, systems: Systems
+) -> Received:
     if resource_type != audit_event.RESOURCE_TYPE:
         known = isinstance(resource_type, str) and _RESOURCE_TYPE.fullmatch(resource_type)
         what = f"a FHIR {resource_type}" if known else "a FHIR resource of another type"
@@ -173,7 +183,7 @@ def _fhir(value: bytes, headers: Headers, resource_type: Any, received_at: datet
             field="resourceType",
         )
     resource = read_json(value)
-    event = audit_event.read_audit_event(resource, received_at)
+    event = audit_event.read_audit_event(resource, received_at, systems)
     return foreign_message(event, audit_event.release(resource), _stored_headers(headers), value)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from interop.systems import OWN, Systems
 from queries.limits import QueryLimits
 
 
@@ -36,6 +37,8 @@ class WebSettings:
     max_publish_bytes: int = 5 * 1024 * 1024
     """The largest body of `POST /v1/events`."""
     max_publish_events: int = 1000
+    systems: Systems = OWN
+    """Which namespaces of ids are the same; the same as ingest has."""
     max_message_bytes: int = 1024 * 1024
     """The largest single event; the same limit as ingest has, so that what is accepted here is accepted there."""
     max_exports: int = 2

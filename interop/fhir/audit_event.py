@@ -38,6 +38,7 @@ from interop.fhir.elements import (
 )
 from interop.fhir.entities import Entity
 from interop.fhir.event_types import event_type, outcome
+from interop.systems import OWN, Systems
 
 RESOURCE_TYPE = "AuditEvent"
 
@@ -71,13 +72,13 @@ def release(resource: Json) -> BodyFormat:
     return BodyFormat.FHIR_R5 if newer else BodyFormat.FHIR_R4
 
 
-def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
+def read_audit_event(resource: Json, received_at: datetime, systems: Systems = OWN) -> AuditEvent:
     """The event in an AuditEvent resource. `received_at` is its time if the resource has no usable one.
 
     Raises `InvalidEventError` if the resource is not an AuditEvent.
     """
     _check_shape(resource)
-    contained = Contained(resource)
+    contained = Contained(resource, systems)
     agents = fhir_agents.read_agents(resource, contained)
     entities = fhir_entities.read_entities(resource, contained)
     found_codes = _codes(resource)

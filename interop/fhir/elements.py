@@ -15,6 +15,7 @@ from msgspec import Struct
 from domain.errors import InvalidEventError, Reason
 from domain.event import Coding
 from interop import truncation
+from interop.systems import OWN, Systems
 
 Json = dict[str, Any]
 
@@ -25,14 +26,14 @@ MAX_CONTAINERS = 20_000
 _IDENTIFYING = frozenset({"identifier", "_id"})
 
 _REFERENCE = re.compile(
-    r"(?:[A-Za-z][A-Za-z0-9+.\-]*://[^/]+/(?:[^?#]*/)?|/)?"  # the server's address, if absolute
+    r"(?:(?P<server>[A-Za-z][A-Za-z0-9+.\-]*://[^/]+/(?:[^?#]*/)?)|/)?"  # the server's address, if absolute
     r"(?P<type>[A-Z][A-Za-z]*)/(?P<id>[^/?#|\s]+)"
     r"(?:/_history(?:/(?P<version>[^/?#|\s]+))?)?"
     r"(?:/\$[A-Za-z][A-Za-z0-9\-]*)?/?(?:\?[^#]*)?(?:#.*)?",  # an operation on the resource, and the rest of a URL
     re.DOTALL,
 )
 _COMPARTMENT = re.compile(
-    r"(?:[A-Za-z][A-Za-z0-9+.\-]*://[^/]+/(?:[^?#]*/)?|/)?Patient/(?P<id>[^/?#|\s]+)/[A-Z*][A-Za-z]*(?:[/?#].*)?",
+    r"(?:(?P<server>[A-Za-z][A-Za-z0-9+.\-]*://[^/]+/(?:[^?#]*/)?)|/)?Patient/(?P<id>[^/?#|\s]+)/[A-Z*][A-Za-z]*(?:[/?#].*)?",
     re.DOTALL,
 )
 _TYPE = re.compile(r"[A-Z][A-Za-z]*")
@@ -115,32 +116,47 @@ class Target(Struct, frozen=True):
     display: str | None = None
     software_version: str | None = None
     local: bool = False
+    server: str | None = None
+    identifier_system: str | None = None
+    systems: Systems = OWN
+
+    @property
+    def own_id(self) -> str | None:
+        """The reference's id within its server's namespace."""
+        return self.id and self.systems.qualified(self.server, self.id)
 
     @property
     def bare(self) -> str | None:
         """The id without its type: the reference's id, else the identifier, else the display."""
-        return self.id or self.identifier or self.display
+        return self.own_id or self.identifier or self.display
+
+    @property
+    def patient_id(self) -> str | None:
+        """The id of a patient: as `bare`, and an identifier within its system's namespace."""
+        if not self.id and self.identifier:
+            return self.systems.qualified(self.identifier_system, self.identifier)
+        return self.bare
 
     @property
     def key(self) -> str | None:
         """The id with its type, such as ``Practitioner/17``. A patient has the bare id."""
         if self.id and self.type and self.type != "Patient":
-            return f"{self.type}/{self.id}"
+            return self.systems.qualified(self.server, f"{self.type}/{self.id}")
         return self.bare
 
 
 _NOBODY = Target()
 
 
-def parse_reference(reference: str) -> Target:
+def parse_reference(reference: str, systems: Systems = OWN) -> Target:
     """Parse a reference: relative, absolute, versioned, conditional or ``urn:uuid``. Other text becomes the id."""
     match = _REFERENCE.fullmatch(reference)
     if match:
-        return Target(match["type"], match["id"], match["version"])
+        return Target(match["type"], match["id"], match["version"], server=match["server"], systems=systems)
     compartment = _COMPARTMENT.fullmatch(reference)
     if compartment:
-        return Target("Patient", compartment["id"])
-    conditional = _conditional(reference)
+        return Target("Patient", compartment["id"], server=compartment["server"], systems=systems)
+    conditional = _conditional(reference, systems)
     if conditional is not None:
         return conditional
     if reference.lower().startswith(_URN_UUID):
@@ -148,7 +164,7 @@ def parse_reference(reference: str) -> Target:
     return Target(id=reference)
 
 
-def _conditional(reference: str) -> Target | None:
+def _conditional(reference: str, systems: Systems) -> Target | None:
     """Parse ``Patient?identifier=system|value``: the last such parameter with a value."""
     type, _, query = reference.partition("?")
     if not query or not _TYPE.fullmatch(type):
@@ -162,7 +178,10 @@ def _conditional(reference: str) -> Target | None:
         if "\n" in following:
             return None
         if name in _IDENTIFYING and value:
-            return Target(type, identifier=unquote(value).rpartition("|")[2] or None)
+            system, _, identifier = unquote(value).rpartition("|")
+            if not identifier:
+                return Target(type)
+            return Target(type, identifier=identifier, identifier_system=system or None, systems=systems)
         following = parameter
     return None
 
@@ -172,6 +191,7 @@ class _Inner(Struct, frozen=True):
 
     type: str | None = None
     identifier: str | None = None
+    identifier_system: str | None = None
     identifier_type: str = ""
     display: str | None = None
     software_version: str | None = None
@@ -183,7 +203,8 @@ _NOTHING = _Inner()
 class Contained:
     """The contained resources of a resource, by local id."""
 
-    def __init__(self, resource: Json) -> None:
+    def __init__(self, resource: Json, systems: Systems = OWN) -> None:
+        self._systems = systems
         self._by_id: Mapping[str, Json] = {
             str(item["id"]): item for item in objects(resource.get("contained")) if item.get("id")
         }
@@ -197,10 +218,12 @@ class Contained:
         reference = mapping(value)
         literal = string(reference.get("reference")) or string(value)
         inner = self._inner(literal[1:]) if literal and literal.startswith("#") else _NOTHING
-        named = parse_reference(literal) if literal else _NOBODY
+        named = parse_reference(literal, self._systems) if literal else _NOBODY
         logical = objects(reference.get("identifier"))
         typed = string(reference.get("type"))
-        identifier = string(logical[0].get("value")) if logical else inner.identifier
+        identifier, system = inner.identifier, inner.identifier_system
+        if logical:
+            identifier, system = string(logical[0].get("value")), string(logical[0].get("system"))
         display = string(reference.get("display")) or inner.display
         # A local id has no meaning outside of this resource: unrelated events would share it.
         local = literal is not None and literal.startswith("#")
@@ -209,10 +232,13 @@ class Contained:
             id=None if local else named.id,
             version=named.version,
             identifier=identifier or named.identifier,
+            identifier_system=system if identifier else named.identifier_system,
             identifier_type=_identifier_type(logical) if logical else inner.identifier_type,
             display=display,
             software_version=inner.software_version,
             local=local,
+            server=named.server,
+            systems=self._systems,
         )
 
     def _inner(self, id: str) -> _Inner:
@@ -227,6 +253,7 @@ def _inner(resource: Json) -> _Inner:
     return _Inner(
         type=truncation.identifier(string(resource.get("resourceType"))),
         identifier=truncation.identifier(string(logical[0].get("value"))) if logical else None,
+        identifier_system=truncation.name(string(logical[0].get("system"))) if logical else None,
         identifier_type=(_identifier_type(logical) if logical else "")[: truncation.NAME_LENGTH],
         display=truncation.name(_name(resource)),
         software_version=truncation.name(_software_version(resource)),

@@ -122,7 +122,7 @@ def patients(
     ]
     found: dict[str, Patient] = {}
     for target, name in named:
-        id = truncation.identifier(target.bare or name)
+        id = truncation.identifier(target.patient_id or name)
         if id is None or id.startswith("#"):  # a local id has no meaning outside this resource
             continue
         label = truncation.name(name)
@@ -143,7 +143,8 @@ def resources(entities: Sequence[Entity], session: str | None) -> tuple[Resource
     for entity in entities:
         if entity.what.local and entity.what.type == "OperationOutcome":
             continue  # it tells what happened, and is no resource that other events could name
-        id = truncation.identifier(entity.what.bare or entity.name) or _any_of_its_type(entity)
+        what = entity.what.patient_id if entity.is_patient else entity.what.bare
+        id = truncation.identifier(what or entity.name) or _any_of_its_type(entity)
         if id is None or entity.is_request_id or (entity.role == SECURITY_RESOURCE and id == session):
             continue
         type, version = _resource_type(entity), truncation.name(entity.what.version)
@@ -182,7 +183,7 @@ def device(
     acting.sort(key=lambda agent: agent.device is not None and agent.device.key == reporter)
     candidates += [(agent.device, agent.name) for agent in acting if agent.device]
     for target, name in candidates:
-        id = truncation.identifier(target.id or target.identifier or target.display)
+        id = truncation.identifier(target.bare)
         if id:
             label = truncation.name(name or target.display)
             return Device(

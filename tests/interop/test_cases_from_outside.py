@@ -225,7 +225,7 @@ def test_a_reference_to_a_part_of_the_resource_is_no_id() -> None:
 def test_a_patient_is_found_in_whatever_address_names_the_record(reference: str) -> None:
     role = {"code": "1", "system": "http://terminology.hl7.org/CodeSystem/object-role"}
     event = read(FHIR | {"entity": [{"what": {"reference": reference}, "role": role}]})
-    assert [patient.id for patient in event.patients] == ["17"]
+    assert [patient.id.rpartition("|")[2] for patient in event.patients] == ["17"]
 
 
 def test_a_type_alone_is_kept_as_any_resource_of_that_type() -> None:

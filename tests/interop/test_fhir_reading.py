@@ -137,9 +137,12 @@ def test_outcomes_of_both_code_systems_are_read(given: Any, outcome: Outcome) ->
     [
         ({"reference": "Patient/17"}, "17"),
         ({"reference": "Patient/17/_history/3"}, "17"),
-        ({"reference": "https://ehr.example.org/fhir/Patient/17"}, "17"),
-        ({"reference": "https://ehr.example.org/fhir/Patient/17/_history/3"}, "17"),
-        ({"reference": "Patient?identifier=urn:mrn|MRN%2F9"}, "MRN/9"),
+        ({"reference": "https://ehr.example.org/fhir/Patient/17"}, "https://ehr.example.org/fhir|17"),
+        (
+            {"reference": "https://EHR.example.org/fhir/Patient/17/_history/3"},
+            "https://ehr.example.org/fhir|17",
+        ),
+        ({"reference": "Patient?identifier=urn:mrn|MRN%2F9"}, "urn:mrn|MRN/9"),
         (
             {"reference": "urn:uuid:0B6A1F4E-95F7-4C1B-8F2C-0A3D5E6F7A8B", "type": "Patient"},
             "0b6a1f4e-95f7-4c1b-8f2c-0a3d5e6f7a8b",
@@ -181,7 +184,7 @@ def test_the_human_requestor_is_the_actor_wherever_he_stands() -> None:
     }
     for agents in ([machine, human], [human, machine]):
         event = read(agent=agents)
-        assert (event.actor.kind, event.actor.id) == (ActorKind.USER, "Practitioner/17")
+        assert (event.actor.kind, event.actor.id) == (ActorKind.USER, "https://ehr/fhir|Practitioner/17")
         assert event.actor.name == "Dr. Example"
         assert event.actor.roles == ("physician", "on call")
         assert event.device is not None

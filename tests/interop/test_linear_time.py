@@ -198,11 +198,11 @@ def test_what_is_long_in_a_contained_resource_is_shortened_as_it_is_elsewhere() 
 @pytest.mark.parametrize(
     ("reference", "target"),
     [
-        ("Patient?identifier=urn:x|1", Target("Patient", identifier="1")),
+        ("Patient?identifier=urn:x|1", Target("Patient", identifier="1", identifier_system="urn:x")),
         ("Patient?a=b&_id=2&c=d#e", Target("Patient", identifier="2")),
         ("Patient?_id=1&_id=2&_id=", Target("Patient", identifier="2")),
         ("Patient?_id=a=b", Target("Patient", identifier="a=b")),
-        ("Patient?identifier=x|%31", Target("Patient", identifier="1")),
+        ("Patient?identifier=x|%31", Target("Patient", identifier="1", identifier_system="x")),
         ("Patient?identifier=x|", Target("Patient")),
         ("Patient?_id=1\n2", Target("Patient", identifier="1\n2")),
         ("Patient?_id=1&x\ny", Target(id="Patient?_id=1&x\ny")),

@@ -188,7 +188,7 @@ def _publish(
     refused: list[AuditEvent] = []
     for index, value in enumerate(_split(body, headers, settings.max_publish_events)):
         try:
-            event = decode(value, kept, max_bytes=settings.max_message_bytes).event
+            event = decode(value, kept, max_bytes=settings.max_message_bytes, systems=settings.systems).event
         except RejectedError as exc:
             items.append(_rejected(index, exc))
             continue

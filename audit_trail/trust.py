@@ -12,7 +12,7 @@ from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import INGEST, Database
 from event_store.files.folders import read_file, read_input
-from event_store.heads import MOST_HEAD_BYTES, newest_head
+from event_store.heads import MAX_HEAD_BYTES, newest_head
 from event_store.publication.destination import Destination
 from event_store.publication.folder import HeadFolder
 from event_store.publication.forks import refuse_forks
@@ -136,7 +136,7 @@ def kept_heads(places: Sequence[Path], most_bytes: int = MOST_KEPT_BYTES) -> lis
     for place in places:
         for file, read in _head_files(place):
             try:
-                note = read(file, MOST_HEAD_BYTES)
+                note = read(file, MAX_HEAD_BYTES)
             except OSError as exc:
                 raise ConfigurationError(f"{file} can't be read: {exc.strerror}") from exc
             left -= len(note)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from domain.errors import UnavailableError
 from event_store.files.folders import Folder
-from event_store.heads import MOST_HEAD_BYTES, StoredHead
+from event_store.heads import MAX_HEAD_BYTES, StoredHead
 
 _NEWEST = "checkpoint"
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -30,7 +30,7 @@ class HeadFolder:
             return []
         try:
             with Folder.open(self._folder, follow=False) as folder:
-                newest = [folder.read(_NEWEST, MOST_HEAD_BYTES)] if folder.has_file(_NEWEST) else []
+                newest = [folder.read(_NEWEST, MAX_HEAD_BYTES)] if folder.has_file(_NEWEST) else []
                 return [*newest, *_last(folder)]
         except OSError as exc:
             raise UnavailableError(f"the folder of heads can't be read: {exc.strerror}") from exc
@@ -56,5 +56,5 @@ def _last(folder: Folder) -> Iterator[bytes]:
                 each for each in day.names() if each.endswith(f".{_NEWEST}") and not each.startswith(".")
             ]
             if heads:
-                yield day.read(heads[-1], MOST_HEAD_BYTES)
+                yield day.read(heads[-1], MAX_HEAD_BYTES)
                 return

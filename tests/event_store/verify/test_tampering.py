@@ -61,7 +61,7 @@ def test_an_altered_body_is_found_at_its_position(position: int, log: Log) -> No
         ("recorded_at = recorded_at - interval '1 hour'", "the event was altered"),
         ("stream_position = 4000000", "the event was altered"),
         ("event_id = gen_random_uuid()", "its column event_id is not what its body says"),
-        ("format = 2", "its body is no event"),
+        ("format = 2", "its body is not an event"),
         ("type = 'user.logged_in'", "its column type is not what its body says"),
         ("occurred_at = occurred_at + interval '1 microsecond'", "its column occurred_at is not what its body says"),
     ],

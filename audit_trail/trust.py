@@ -91,8 +91,9 @@ def kept_places(settings: Settings, publisher: Publisher) -> list[Destination]:
 
 
 def check_log(settings: Settings, database: Database) -> None:
-    """What comes before the first append of a process: the log continues what was published and what a key of ours
-    has signed last, and its end is intact.
+    """Check the log before the first append of a process.
+
+    It must continue the published heads and the head that one of our keys signed last, and its end must be intact.
 
     Raises `LogInconsistentError`, and `UnavailableError` while a place that keeps heads is away.
     """

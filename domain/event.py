@@ -114,8 +114,9 @@ class Resource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """The change of one field. It keeps both values: a change shall not obscure what was recorded before (21 CFR
-    11.10(e)).
+    """The change of one field, with both values.
+
+    A change shall not obscure what was recorded before (21 CFR 11.10(e)).
     """
 
     path: Identifier

@@ -81,7 +81,7 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
 
 
 class Chosen(NamedTuple):
-    """`events` in order of position.
+    """`events` in order of position, and what was read with them.
 
     `live` maps the name and schema of each live build to its checkpoint. `beside` is the value of the additional
     expression.

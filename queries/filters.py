@@ -62,7 +62,7 @@ class FilterTooLargeError(ConflictError):
 class EventFilter(Struct, frozen=True, kw_only=True):
     """All given conditions must hold; of a list, one value must match.
 
-    `actor` is any actor's id; `user` only that of a person (see `projections.models.user`). `service` and `source` are both
+    `actor` is any actor's id; `user` only that of a person (`projections.models.user`). `service` and `source` are both
     the reporting service, kept apart because a caller may ask both. `device` is the device that the event is about, or
     that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by the source's clock. `resource_id`
     needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.

@@ -1,4 +1,4 @@
-"""`audit-trail verify`: is the log what was sealed, signed and published?"""
+"""`audit-trail verify`: check that the log is what was sealed, signed and published."""
 
 from __future__ import annotations
 

@@ -99,8 +99,9 @@ def _identifies(resource: Resource, hidden: frozenset[Part], own_patients: Colle
 
 
 def _without_names(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:
-    """The attributes and request without names. Free text stays, except where names are expected: participants, search
-    texts.
+    """The attributes and the request without names.
+
+    Free text stays, except where names are expected: participants and search texts.
     """
     attributes = {key: value for key, value in event.attributes.items() if key != _QUERY}
     if _AGENTS in attributes:

@@ -33,7 +33,7 @@ class Verdict(enum.Enum):
 
 
 class Probe:
-    """One query in a separate thread: what do the processes `pids` do?"""
+    """Queries the server, in a separate thread, for the state of the processes `pids`."""
 
     def __init__(self, dsn: str, pids: Sequence[int]) -> None:
         self.pids = frozenset(pids)
@@ -117,11 +117,11 @@ class _Deadline:
         return WatchedConnection(dsn, self)
 
     def begin(self, connection: WatchedConnection) -> None:
-        """See `connections.Owner`."""
+        """See `watched.Owner`."""
         self._connection = connection
 
     def cancel(self, connection: WatchedConnection) -> None:
-        """See `connections.Owner`. Nobody asks for it."""
+        """See `watched.Owner`. Nobody asks for it."""
 
     def _end(self) -> None:
         self.done.wait(max(0, self._until - time.monotonic()))

@@ -39,9 +39,7 @@ class WitnessStore:
     """The file. Thread-safe: each transaction has its own connection."""
 
     def __init__(self, path: Path) -> None:
-        """Create the file if it is missing. Raises `ConfigurationError` when the file is unusable or another
-        program's.
-        """
+        """Create the file if it is missing. Raises `ConfigurationError` when it can't be used."""
         self._path = path
         _require_private(path)
         try:

@@ -189,9 +189,9 @@ def _bytes(data: bytes, at: int, end: int) -> tuple[slice | None, int]:
 
 
 def _headers(data: bytes, at: int, end: int, count: int) -> tuple[Headers, int]:
-    """The headers, and where they end.
+    r"""The headers, and where they end.
 
-    A name is UTF-8 by the protocol and no broker checks it, so what is not is shown as ``\\xff``.
+    A name is UTF-8 by the protocol and no broker checks it, so what is not is shown as ``\xff``.
     """
     headers: Headers = []
     for _ in range(count):

@@ -17,7 +17,7 @@ from graphql_api.schema import make_schema
 from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
-from tests.graphql_api.comparing import Both, Directly
+from tests.graphql_api.execution.both_executors import Both, Directly
 
 DEFAULTS = QueryLimits()
 NO_LOG = LogReader(Database("postgresql://localhost:1/none", None))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from queries.filters import EventFilter, PageRequest
 from queries.summaries.results import PatientAccess, UserAction, UserPatient, UserSession
-from tests.projections.building import START, Trail, an_event
+from tests.trail import START, Trail, an_event
 
 ANNA = {"id": "anna", "name": "Anna A."}
 BERT = {"id": "bert"}

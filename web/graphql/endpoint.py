@@ -216,8 +216,9 @@ class RefusedError(HTTPException):
 
 
 def _is_meant(headers: Mapping[str, str]) -> bool:
-    """Whether a program asks: what a link, an image or a form of a page sends names none of these, and a browser says
-    of a page's script in which mode it asks.
+    """Whether a program sent the request on purpose.
+
+    A link, an image or a form of a page sends none of these headers. A browser states the mode of a script's request.
     """
     mode = headers.get("sec-fetch-mode")
     if mode is not None:

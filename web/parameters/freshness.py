@@ -56,7 +56,7 @@ Identifier = Annotated[str, identifying("The identifier, as events name it.", "1
 
 
 def _switched(value: Any) -> Any:
-    """pydantic takes many more words for a yes or a no, of which the document says nothing."""
+    """Accept only `true` and `false`: pydantic accepts many more words, which the OpenAPI document does not name."""
     if isinstance(value, bool) or value in ("true", "false"):
         return value
     raise ValueError("write true or false")

@@ -12,7 +12,7 @@ from domain.errors import AccessDeniedError
 from domain.event import Actor, ActorKind, AuditEvent, Client, Device, Patient, Request, Resource
 from domain.validation import encode_event
 from tests.domain.access.knowing import somebody
-from tests.graphql_api.trail import event, read
+from tests.hospital import event, read
 
 PSEUDONYMOUS = [Role.ANALYST, Role.PATIENT]
 

@@ -19,7 +19,7 @@ from domain.errors import AccessDeniedError
 from domain.event import Actor, ActorKind, AuditEvent, Change, Patient, Source
 from domain.validation import decode_event, encode_event
 from tests.domain.access.knowing import SECRETS, WHOLE, somebody
-from tests.graphql_api.trail import at, event
+from tests.hospital import at, event
 
 
 def said(event: AuditEvent) -> str:

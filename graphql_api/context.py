@@ -16,16 +16,16 @@ from domain.event import RecordedEvent
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from graphql_api.errors import QueryError, from_domain
 from graphql_api.subscription_feed import Feed
-from queries.counts import CountBy, EventCounts
+from queries.counts import EventCounts
 from queries.error_codes import Code
-from queries.filters import EventFilter, EventPage, PageRequest
+from queries.filters import CountBy, EventFilter, EventPage, PageRequest
 from queries.freshness import MAX_SECONDS, Freshness, Reached, Waiting
 from queries.history import ChangePage, HistoryPlace
 from queries.limits import QueryLimits
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
+from queries.prepared import PreparedQuery
 from queries.summaries import results
 from queries.thread_pool import Threads
-from queries.time_limits import check_counted, check_range
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Readable(Protocol):
     """The read models, as `queries.read_models.ReadModels` offers them. Every method but the first two blocks."""
 
-    def scope_for(self, filter: EventFilter, by: CountBy | None = ...) -> EventFilter | None:
+    def prepare(self, filter: EventFilter, by: CountBy | None = ..., *, max_days: int = ...) -> PreparedQuery:
         """See ReadModels."""
         ...
 
@@ -42,11 +42,11 @@ class Readable(Protocol):
         """See ReadModels."""
         ...
 
-    def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
+    def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
         """See ReadModels."""
         ...
 
-    def event_counts(self, filter: EventFilter, by: CountBy, limit: int = ...) -> EventCounts:
+    def event_counts(self, query: PreparedQuery, limit: int = ...) -> EventCounts:
         """See ReadModels."""
         ...
 
@@ -192,10 +192,13 @@ class Context:
                 limit=limit,
             )
 
-    def scope_for(self, filter: EventFilter, counted_by: CountBy | None = None) -> EventFilter | None:
-        """The scope in which `filter` is answered. Raises `QueryError` when nothing may be asked so."""
+    def prepare(
+        self, filter: EventFilter, by: CountBy | None = None, *, max_days: int | None = None
+    ) -> PreparedQuery:
+        """The query of a page, or with `by` of counts. Raises `QueryError` when it is denied, invalid or too large."""
+        most = self.limits.max_unindexed_days if max_days is None else max_days
         try:
-            return self.models.scope_for(filter, counted_by)
+            return self.models.prepare(filter, by, max_days=most)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 
@@ -203,18 +206,6 @@ class Context:
         """Raise `QueryError` when the summary of a subject may not be asked for. It waits for nothing."""
         try:
             self.models.require(subject, id, type)
-        except AuditTrailError as exc:
-            raise from_domain(exc) from exc
-
-    def check_range(self, filter: EventFilter, counted_by: CountBy | None = None) -> None:
-        """Raise `QueryError` when a page of `filter`, or its counts, would walk too much of the trail."""
-        days = self.limits.max_unindexed_days
-        try:
-            scope = self.scope_for(filter, counted_by)
-            if counted_by is None:
-                check_range(filter, days, scope)
-            else:
-                check_counted(filter, counted_by, days, scope)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 

@@ -17,8 +17,9 @@ from graphql_api.context import Context
 from graphql_api.execution.executor import CompilingExecutor
 from graphql_api.execution.json_response import encode, written
 from graphql_api.schema import AuditTrailSchema, make_schema
-from queries.filters import EventFilter, EventPage, PageRequest
+from queries.filters import EventPage, PageRequest
 from queries.limits import QueryLimits
+from queries.prepared import PreparedQuery
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
 from tests.graphql_api.execution.random_queries import Query
@@ -79,8 +80,8 @@ class Wrong(ReadModels):
         super().__init__(database)
         self._wrong = wrong
 
-    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
-        found = super().events(filter, page, scope)
+    def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
+        found = super().events(query, page)
         for number, path, value in self._wrong:
             if number < len(found.events):
                 found.events[number] = put(found.events[number], path.split("."), WRONG[value]())

@@ -17,7 +17,8 @@ from event_store.log_reader import LogReader
 from graphql_api.context import Context
 from graphql_api.execution.executor import CompilingExecutor
 from graphql_api.schema import AuditTrailSchema
-from queries.filters import EventFilter, EventPage, PageRequest
+from queries.filters import EventPage, PageRequest
+from queries.prepared import PreparedQuery
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
 from tests.graphql_api.execution.both_executors import (
@@ -41,9 +42,9 @@ class Failing(ReadModels):
         self._failure = failure
         self.asked = 0
 
-    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
+    def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
         self.asked += 1
-        found = super().events(filter, page, scope)
+        found = super().events(query, page)
         if self.asked == 2 and self._failure == "raised":
             raise RuntimeError("away")
         if self.asked == 2:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from domain.access.grants import Part
 from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
@@ -16,7 +15,6 @@ from queries.counts import EventCounts, check_countable, count_events
 from queries.event_pages import find_events
 from queries.filter_match import matches
 from queries.filters import (
-    CountBy,
     EventFilter,
     EventPage,
     PageRequest,
@@ -27,7 +25,7 @@ from queries.filters import (
 from queries.history import ChangePage, HistoryPlace, Redact, find_changes
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
 from queries.page_call import can_be_one_call, find_in_one_call
-from queries.prepared import PreparedQuery, plan, prepare
+from queries.prepared import PreparedQuery, plan
 from queries.summaries.device import find_device
 from queries.summaries.patient import find_patient
 from queries.summaries.projections import list_versions
@@ -85,15 +83,6 @@ class ReadModels:
         self._database = database
         self._schemas: dict[str, str] = {}
         """The schemas of the live builds as last read: see `queries.page_call`."""
-
-    def prepare(self, filter: EventFilter, by: CountBy | None = None, *, max_days: int = 0) -> PreparedQuery:
-        """The query of `filter`, or with `by` of its counts: see `queries.prepared`. It reads no database."""
-        return prepare(filter, None, by, max_days=max_days)
-
-    def require(self, subject: str, id: str, type: str = "") -> frozenset[Part]:
-        """The parts that are hidden in the summary of a subject: none here. It reads no database."""
-        del subject, id, type
-        return frozenset()
 
     def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
         """A page of the events that match. Raises `RejectedError` when the page is out of bounds.

@@ -11,18 +11,13 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from psycopg2 import errors, sql
+from psycopg2 import sql as sql  # noqa: PLC0414 - exported: the other packages never import the driver
 from psycopg2.extras import register_uuid
 
-from domain.errors import (
-    AuditTrailError,
-    ConfigurationError,
-    LogInconsistentError,
-    TooSlowError,
-    UnavailableError,
-)
-from event_store.silence.connections import Call, SilentError, WatchedConnection
+from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
+from event_store.silence.connections import Call, WatchedConnection
 from event_store.silence.monitor import Silence, Watch
+from event_store.statement_errors import StatementError, statement_errors
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -49,32 +44,16 @@ _TEST_SECONDS = 5.0
 """How long `SELECT 1` may take. It tests a connection, and nothing is lost but that connection."""
 _CONNECT_SECONDS = 10
 
-_SETUP_ERRORS = (
-    errors.UndefinedTable,
-    errors.UndefinedColumn,
-    errors.UndefinedFunction,
-    errors.InvalidSchemaName,
-    errors.InvalidParameterValue,
-    errors.UndefinedObject,
-    errors.InsufficientPrivilege,
-)
-
-
-_DISK = "its disk is full"
-_MEMORY = (
-    "it is out of memory, or sessions hold all the locks that it has room for"
-    " (see pg_locks, and max_locks_per_transaction of PostgreSQL)"
-)
-_CONNECTIONS = "it has no connection left (see pg_stat_activity, and max_connections of PostgreSQL)"
-_SHORT = {"53100": _DISK, "53200": _MEMORY, "53300": _CONNECTIONS}
-"""What the server is short of, by SQLSTATE (class 53, insufficient resources)."""
-_SAID = {
-    "out of shared memory": _MEMORY,
-    "too many connections": _CONNECTIONS,
-    "too many clients": _CONNECTIONS,
-    "connection slots are reserved": _CONNECTIONS,
+_SETUP = {
+    "42P01",  # undefined_table
+    "42703",  # undefined_column
+    "42883",  # undefined_function
+    "3F000",  # invalid_schema_name
+    "22023",  # invalid_parameter_value
+    "42704",  # undefined_object
+    "42501",  # insufficient_privilege
 }
-"""The same by the server's words, where the driver keeps no SQLSTATE."""
+"""SQLSTATEs of a database that is not migrated, or of a login without its role."""
 
 _PLANS_OF_READERS = """
 SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_hashagg = off; SET enable_bitmapscan = off;
@@ -285,18 +264,18 @@ def _works(connection: Connection) -> bool:
     try:
         ping(connection)
         connection.rollback()
-    except psycopg2.Error:
+    except (UnavailableError, psycopg2.Error):
         return False
     return True
 
 
 def ping(connection: Connection) -> None:
-    """Ask the server for a sign of life, which it has to give within seconds. Raises the driver's error.
+    """Ask the server for a sign of life, which it has to give within seconds. Raises `UnavailableError`.
 
     For connections that sleep by nature: one that listens, or holds a lock.
     """
     statement = "SELECT 1"
-    with connection.cursor() as cursor:
+    with translated(), connection.cursor() as cursor:
         if isinstance(connection, WatchedConnection):
             call = Call(statement, _TEST_SECONDS)
             connection.watch(call, psycopg2.extensions.cursor.execute, cursor, statement)
@@ -304,57 +283,24 @@ def ping(connection: Connection) -> None:
             cursor.execute(statement)
 
 
-def lost(error: psycopg2.Error) -> bool:
-    """Whether the driver says that the server or the connection is gone.
-
-    When a server process is killed in the middle of an answer, the driver has no SQLSTATE to tell by, and raises the
-    base of its tree itself.
-    """
-    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or (
-        type(error) is psycopg2.DatabaseError and error.pgcode is None
-    )
-
-
 @contextmanager
 def translated() -> Iterator[None]:
-    """The driver's errors as ours: away or too slow is retry, missing tables or rights are for an operator.
+    """`statement_errors`, and missing tables or rights as `ConfigurationError`: an operator has to act.
 
     The server's own words are not repeated, since they can quote values; the cause keeps them.
     """
     try:
-        yield
-    except AuditTrailError:
-        raise
-    except errors.ProgramLimitExceeded:
-        raise  # an operational error by the driver's tree, but trying again would fail for ever
-    except errors.QueryCanceled as exc:
-        raise TooSlowError from exc
-    except errors.LockNotAvailable as exc:
-        raise UnavailableError(
-            "another session keeps a lock that this needs: end its transaction, which pg_locks and pg_stat_activity"
-            " show, then try again"
-        ) from exc
-    except _SETUP_ERRORS as exc:
-        detail = exc.diag.message_primary or type(exc).__name__
+        with statement_errors():
+            yield
+    except StatementError as exc:
+        if exc.code == TOO_MANY:
+            raise ConfigurationError(exc.server_message or "too many objects") from exc
+        if exc.code not in _SETUP:
+            raise
         raise ConfigurationError(
-            f"the database is not set up for this program ({detail}):"
+            f"the database is not set up for this program ({exc.server_message or exc.name}):"
             " run `audit-trail migrate`, and give the login its role"
         ) from exc
-    except psycopg2.Error as exc:
-        if exc.pgcode == TOO_MANY:
-            raise ConfigurationError(exc.diag.message_primary or "too many objects") from exc
-        if lost(exc):
-            raise UnavailableError(_why_lost(exc)) from exc
-        raise
-
-
-def _why_lost(error: psycopg2.Error) -> str:
-    if isinstance(error, SilentError):
-        return str(error)
-    short = _SHORT.get(error.pgcode or "")
-    if short is None:  # an error while connecting has no code
-        short = next((what for said, what in _SAID.items() if said in str(error)), None)
-    return "the database is away" if short is None else f"the database refuses work: {short}"
 
 
 def only(cursor: Cursor) -> Any:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import logging
 import time
 
-from psycopg2 import errors
-
 from domain.errors import UnavailableError
 from event_store.database import Database
+from event_store.statement_errors import LimitExceededError
 from event_store.statements import load
 
 CHANNEL = "audit_trail_appended"
@@ -40,11 +39,11 @@ class Announcer:
             return False
         try:
             self._notify(size)
-        except (errors.ProgramLimitExceeded, UnavailableError) as exc:
+        except (LimitExceededError, UnavailableError) as exc:
             _log.warning(
                 "appends are not announced for %.0f s (%s); projectors look by themselves every second",
                 PAUSE_SECONDS,
-                _FULL if isinstance(exc, errors.ProgramLimitExceeded) else exc,
+                _FULL if isinstance(exc, LimitExceededError) else exc,
             )
             self._silent_until = time.monotonic() + PAUSE_SECONDS
             return False
@@ -53,7 +52,7 @@ class Announcer:
     def _notify(self, size: int) -> None:
         try:
             self._run("announce", size)
-        except errors.ProgramLimitExceeded:
+        except LimitExceededError:
             self._run("shrink_queue", size)
             self._run("announce", size)
 

@@ -17,7 +17,6 @@ from threading import Thread
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg2
 from eventsourcing.persistence import (
     AggregateRecorder,
     ApplicationRecorder,
@@ -32,7 +31,6 @@ from eventsourcing.persistence import (
     TrackingRecorder,
 )
 from eventsourcing.utils import Environment, resolve_topic
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from domain.body import BodyFormat
 from domain.errors import ConfigurationError, FencedError, UnavailableError
@@ -41,6 +39,7 @@ from event_store.database import INGEST, Connection, Cursor, Database, ping, tra
 from event_store.event_reader import log_size
 from event_store.notification import CHANNEL, Announcer
 from event_store.signing import HeadSigner, read_signer
+from event_store.statement_errors import StatementError
 
 _POLL_SECONDS = 2.0
 _QUIET_SECONDS = 10.0
@@ -209,7 +208,7 @@ class LogApplicationRecorder(_OnLog, ApplicationRecorder):
     def listen(self) -> Connection:
         """A connection of its own that listens for appends."""
         connection = self._database.connect()
-        connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+        connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")
         return connection
@@ -234,19 +233,19 @@ class LogSubscription(ListenNotifySubscription[LogApplicationRecorder]):
         heard = 0.0
         while not self._has_been_stopped:
             try:
-                if connection is None:
-                    connection, heard = self._recorder.listen(), time.monotonic()
-                # Set once after LISTEN took effect: an event between the first pull and LISTEN is not announced.
-                self._has_been_notified.set()
-                if select.select([connection], [], [], _POLL_SECONDS / 10)[0]:
-                    with translated():
+                with translated():
+                    if connection is None:
+                        connection, heard = self._recorder.listen(), time.monotonic()
+                    # Set once after LISTEN took effect: an event between the first pull and LISTEN is not announced.
+                    self._has_been_notified.set()
+                    if select.select([connection], [], [], _POLL_SECONDS / 10)[0]:
                         connection.poll()
-                    connection.notifies.clear()
-                    heard = time.monotonic()
-                elif time.monotonic() - heard > _QUIET_SECONDS:
-                    ping(connection)
-                    heard = time.monotonic()
-            except (UnavailableError, psycopg2.Error, OSError, ValueError):
+                        connection.notifies.clear()
+                        heard = time.monotonic()
+                    elif time.monotonic() - heard > _QUIET_SECONDS:
+                        ping(connection)
+                        heard = time.monotonic()
+            except (UnavailableError, StatementError, OSError, ValueError):
                 connection = None
                 self._has_been_notified.wait(_POLL_SECONDS)
         if connection is not None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from psycopg2 import DataError, errors
+from psycopg2 import DataError
 
 from domain.errors import UnstorableError
+from event_store.statement_errors import StatementError, statement_errors
+
+_INVALID_PARAMETER_VALUE = "22023"
+"""A role or setting that does not exist, which an operator has to mend."""
+_PROGRAM_LIMIT = "54000"
 
 
 @contextmanager
@@ -18,8 +23,10 @@ def refusals() -> Iterator[None]:
     exceeded: larger than a field, row or index may be).
     """
     try:
-        yield
-    except errors.InvalidParameterValue:
-        raise  # a role or setting that is not there, which an operator has to mend
-    except (DataError, errors.ProgramLimitExceeded) as exc:
-        raise UnstorableError(exc.pgcode or "unknown") from exc
+        with statement_errors():
+            yield
+    except StatementError as exc:
+        content = isinstance(exc.__cause__, DataError) and exc.code != _INVALID_PARAMETER_VALUE
+        if not content and exc.code != _PROGRAM_LIMIT:
+            raise
+        raise UnstorableError(exc.code or "unknown") from exc

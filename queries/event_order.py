@@ -18,11 +18,11 @@ from msgspec.structs import replace
 from domain.errors import Reason, RejectedError
 from event_store.database import Connection, only
 from event_store.statements import load
-from queries.access_paths import Way, narrowed
+from queries.access_paths import AccessPath, narrowed
 from queries.filters import EventFilter
 from queries.page_sql import Place, build, compose, compose_by_time
 from queries.prepared import PreparedQuery
-from queries.selectivity import Bounding
+from queries.selectivity import BoundsFinder
 
 _SQL = load(__package__, "activity.sql")
 _HOUR = timedelta(hours=1)
@@ -81,7 +81,7 @@ class ByTime:
         self._connection = connection
         self._query = query
         self._as_of = as_of
-        self._bounding = Bounding(connection, as_of)
+        self._bounding = BoundsFinder(connection, as_of)
 
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
@@ -134,7 +134,7 @@ class ByTime:
 
     def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
         """Whether it holds much more of the log than what was found so far has come from."""
-        bounds = self._bounding.of(Way(None, (window,)))
+        bounds = self._bounding.of(AccessPath(None, (window,)))
         if bounds is None:
             return False
         places = [place.position for place in near]

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from psycopg2.errors import ProgramLimitExceeded, UndefinedTable
-
 from event_store.database import Connection
 from event_store.event_reader import choose_events
+from event_store.statement_errors import LimitExceededError, MissingTableError, statement_errors
 from queries.event_pages import answered, turned
 from queries.filters import MAX_POSITION, EventPage, PageRequest
 from queries.page_sql import Query, build, compose
@@ -47,8 +46,9 @@ def find_in_one_call(
         after, before = (None, bound - 1) if newest_first else (bound + 1, None)
         nearest = f"({_statement(connection, built, after, before, 1, newest_first=not newest_first)})"
     try:
-        found = choose_events(connection, list(schemas.values()), chosen, nearest)
-    except (UndefinedTable, ProgramLimitExceeded):
+        with statement_errors():
+            found = choose_events(connection, list(schemas.values()), chosen, nearest)
+    except (MissingTableError, LimitExceededError):
         return None
     checkpoints = {name: found.live.get((name, schema), -1) for name, schema in schemas.items()}
     as_of = query.complete_up_to(checkpoints)

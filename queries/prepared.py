@@ -45,13 +45,13 @@ class PreparedQuery(Struct, frozen=True):
     @property
     def is_indexed(self) -> bool:
         """Whether an index finds the events that match."""
-        return all(path.lead is not None for path in self.plans[0])
+        return all(path.driver is not None for path in self.plans[0])
 
     @property
     def is_bounded(self) -> bool:
         """Whether an index finds the events, or a range of times or positions bounds the walk."""
         return all(
-            path.lead is not None
+            path.driver is not None
             or any(part.occurred_from is not None or part.position_from is not None for part in path.rest)
             for path in self.plans[0]
         )

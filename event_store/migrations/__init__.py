@@ -13,16 +13,19 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import NamedTuple
 
-from psycopg2 import errors
-
-from domain.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, LockedError, UnavailableError
 from event_store.database import Connection, Database, only
+from event_store.statement_errors import StatementError, statement_errors
 from event_store.statements import load
 
 _SQL = load("event_store", "database_rights.sql")
 _TRIES = 5
 """Times that a migration waits for other sessions' locks on the tables that it changes."""
 _PAUSE_SECONDS = 1.0
+
+_MADE_MEANWHILE = {"UniqueViolation", "DuplicateSchema", "DuplicateTable"}
+_RAISED = "P0001"
+"""SQLSTATE of RAISE EXCEPTION: what a migration refuses by itself."""
 
 _BOOKKEEPING = """
 CREATE SCHEMA IF NOT EXISTS audit_trail;
@@ -90,7 +93,9 @@ def _keep_books(database: Database) -> None:
         try:
             with database.transaction() as connection:
                 _run(connection, _BOOKKEEPING)
-        except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable):
+        except StatementError as exc:
+            if exc.name not in _MADE_MEANWHILE:
+                raise
             continue
         return
 
@@ -133,11 +138,14 @@ def _try_to_apply(database: Database, migration: Migration) -> bool:
             )
         if migration.name not in applied:
             try:
-                _run(connection, migration.sql)
-            except errors.LockNotAvailable as exc:
+                with statement_errors():
+                    _run(connection, migration.sql)
+            except LockedError as exc:
                 raise _InTheWayError from exc
-            except errors.RaiseException as exc:
-                raise ConfigurationError(f"migration {migration.name}: {exc.diag.message_primary}") from exc
+            except StatementError as exc:
+                if exc.code != _RAISED:
+                    raise
+                raise ConfigurationError(f"migration {migration.name}: {exc.server_message}") from exc
             _run(
                 connection,
                 "INSERT INTO audit_trail.migration (name, sha256) VALUES (%s, %s)",

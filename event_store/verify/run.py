@@ -9,11 +9,10 @@ from contextlib import closing, contextmanager
 from queue import SimpleQueue
 from typing import NamedTuple
 
-import psycopg2
-
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import Database, only
 from event_store.heads import stored_keys
+from event_store.statement_errors import StatementError
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from event_store.verify.chunks import CHUNK, Head, Result, Task, check_chunk
@@ -80,9 +79,10 @@ def verify(
             report = _Verification(database, url, tuple(keys), kept).run(since, jobs, progress)
         except LogInconsistentError as exc:  # too broken to go on
             report = Report(0, since, b"", 0, 0, (Finding(None, str(exc)),))
-        except (AttributeError, TypeError, ValueError, psycopg2.Error) as exc:
+        except (AttributeError, TypeError, ValueError, StatementError) as exc:
             # Values of kinds that the tables' own declarations rule out: those were changed, as the findings say.
-            what = f"the log can't be read to its end ({type(exc).__name__}): its tables were changed"
+            kind = exc.name if isinstance(exc, StatementError) else type(exc).__name__
+            what = f"the log can't be read to its end ({kind}): its tables were changed"
             report = Report(0, since, b"", 0, 0, (Finding(None, what),))
         except ConfigurationError:
             if not found:  # nothing was changed: it is another release's database, or none

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-import psycopg2.errors
-
 from event_store.database import ANALYST, OWN, Cursor, Database
+from event_store.statement_errors import DuplicateNameError
 from event_store.statements import load
 from projections.custom.batch_sql import TIMEOUT_MS
 from projections.custom.source_file import OwnProjector, load_own
@@ -34,8 +33,8 @@ def begin_own(url: str, projector: OwnProjector) -> None:
                         taken, f"table {taken} belongs to another projection: choose another name for it"
                     )
                 cursor.execute(_SQL["begin"], {"name": projector.name})
-        except psycopg2.errors.DuplicateObject as exc:
-            raise projector.fault("name", f"{exc.diag.message_primary}; choose another name") from exc
+        except DuplicateNameError as exc:
+            raise projector.fault("name", f"{exc.server_message}; choose another name") from exc
 
 
 def _taken_table(cursor: Cursor, projector: OwnProjector) -> str:

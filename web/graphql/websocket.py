@@ -25,7 +25,7 @@ from web.authentication.middleware import Denied
 from web.authentication.rates import Rates
 from web.graphql.endpoint import client_key
 from web.graphql.read_audit import recorded_results
-from web.read_audit.access_record import AccessRecord, Recorder
+from web.read_audit.access_record import Looking, Recorder
 
 TRY_LATER = 1013
 _UNAUTHENTICATED = 4401
@@ -51,7 +51,7 @@ class Endpoint(Protocol):
         ...
 
     async def new_context(
-        self, client_key: str, principal: Principal | None, record: AccessRecord | None
+        self, client_key: str, principal: Principal | None, looking: Looking | None
     ) -> Context:
         """The context of one operation; what it reads is added to `record`."""
         ...

@@ -143,9 +143,11 @@ def _positions(
     Puts into `patients` whom these events tell of.
     """
     from queries.filters import MAX_PAGE, PageRequest
+    from queries.prepared import prepare
 
     found = array("q")
-    page = models.events(filter, PageRequest(last=MAX_PAGE))
+    query = prepare(filter)
+    page = models.events(query, PageRequest(last=MAX_PAGE))
     as_of = page.as_of_position  # what is recorded while the pages are read stays out
     while page.events:
         some = [each for each in reversed(page.events) if each.position <= as_of]
@@ -153,5 +155,5 @@ def _positions(
         patients.update((patient.id, None) for each in some for patient in each.event.patients)
         if not page.has_previous or page.events[0].position >= as_of:
             break
-        page = models.events(filter, PageRequest(last=MAX_PAGE, before=page.events[0].position))
+        page = models.events(query, PageRequest(last=MAX_PAGE, before=page.events[0].position))
     return found, as_of

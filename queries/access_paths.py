@@ -9,7 +9,6 @@ has one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from msgspec import Struct
@@ -55,41 +54,35 @@ Estimate = Callable[[Sequence[AccessPath]], Sequence[float]]
 """About how many events the lead of each way finds."""
 
 
-def choose_paths(filter: EventFilter, estimate: Estimate | None = None) -> list[AccessPath]:
-    """The ways in which `filter` can match, one at least. An event may match in several ways.
+Plan = tuple[AccessPath, ...]
+"""The ways that together find all that matches. An event may match in several of them."""
 
-    `weigh` is asked once, and only when there is a choice; without it the first that leads is taken.
-    """
-    plans = list(_plans(tuple(_conjuncts(filter))))
-    if not plans:
-        return [AccessPath(None, tuple(_conjuncts(filter)))]
-    if len(plans) == 1 or estimate is None:
+
+def plans(filter: EventFilter) -> tuple[Plan, ...]:
+    """Every plan for `filter`, one at least; that which usually reads fewest events comes first."""
+    every = tuple(conjuncts(filter))
+    return tuple(map(tuple, _plans(every))) or ((AccessPath(None, every),),)
+
+
+def choose(plans: Sequence[Plan], estimate: Estimate) -> Plan:
+    """The plan that reads fewest events. `estimate` is called once, and only when there is a choice."""
+    if len(plans) == 1:
         return plans[0]
     every = [way for plan in plans for way in plan]
     weights = dict(zip(map(id, every), estimate(every), strict=True))
     return min(plans, key=lambda plan: sum(weights[id(way)] for way in plan))
 
 
-def is_plain(filter: EventFilter) -> bool:
-    """Whether nothing has to be asked of the database to plan it: no choice of leads, and no range of times."""
-    if any(each.occurred_from or each.occurred_until for each in filter.every()):
-        return False
-    return len(list(islice(_plans(tuple(_conjuncts(filter))), 2))) < 2
+def narrowed(plans: Sequence[Plan], window: EventFilter) -> tuple[Plan, ...]:
+    """The same plans with one more conjunct, which leads nowhere: a range of times or positions."""
+    return tuple(tuple(AccessPath(way.driver, (*way.rest, window)) for way in plan) for plan in plans)
 
 
-def is_bounded(filter: EventFilter) -> bool:
-    """Whether an index leads to what matches, or a range of times or positions bounds the walk."""
-    bounds = ("occurred_from", "position_from")
-    return all(
-        way.driver is not None or any(getattr(each, name) is not None for each in way.rest for name in bounds)
-        for way in choose_paths(filter)
-    )
-
-
-def _conjuncts(filter: EventFilter) -> Iterator[EventFilter]:
+def conjuncts(filter: EventFilter) -> Iterator[EventFilter]:
+    """The filters of which all must match, those of `and_` among them."""
     yield replace(filter, and_=())
     for part in filter.and_:
-        yield from _conjuncts(part)
+        yield from conjuncts(part)
 
 
 def _plans(conjuncts: tuple[EventFilter, ...]) -> Iterator[list[AccessPath]]:
@@ -143,7 +136,7 @@ def _either(parts: Sequence[EventFilter], rest: tuple[EventFilter, ...]) -> Iter
     """The ways of an `or_`: those of each part, with the rest beside it. Nothing when a part has none."""
     found: list[AccessPath] = []
     for part in parts:
-        first = next(_plans(tuple(_conjuncts(part))), None)
+        first = next(_plans(tuple(conjuncts(part))), None)
         if first is None:
             return
         found += [AccessPath(way.driver, (*way.rest, *rest)) for way in first]

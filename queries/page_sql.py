@@ -17,9 +17,9 @@ from msgspec import Struct, field
 
 from event_store.database import Connection
 from projections.models.activity import SPAN_BITS
-from queries.access_paths import AccessPath, Driver, choose_paths
+from queries.access_paths import AccessPath, Driver, Plan, choose
 from queries.filter_sql import Parameters, conditions_of
-from queries.filters import MAX_POSITION, EventFilter
+from queries.filters import MAX_POSITION
 from queries.selectivity import COLUMNS, TABLES, Bounds, BoundsFinder, estimate_rows, marked
 
 _CHOICE = "choice.value"
@@ -59,18 +59,18 @@ class Query(Struct):
 
 def build(
     connection: Connection,
-    filter: EventFilter,
+    plans: Sequence[Plan],
     as_of: int,
     *,
     positions_alone: bool = False,
     bounding: BoundsFinder | None = None,
 ) -> Query | None:
-    """The query of a filter, None when nothing can match. With `positions_alone` for `compose` and nothing else.
+    """The query of the best of `plans`, None when nothing can match.
 
-    Who asks for several gives one `bounding` of `as_of` to all of them.
+    With `positions_alone` it serves `compose` only. Callers that build several queries share one `bounding` of `as_of`.
     """
     bounding = bounding or BoundsFinder(connection, as_of)
-    found = choose_paths(filter, lambda each: estimate_rows(connection, each, bounding))
+    found = choose(plans, lambda each: estimate_rows(connection, each, bounding))
     parameters = Parameters()
     parts = [
         _part(way, bounds, parameters, alone=positions_alone)

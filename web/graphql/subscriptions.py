@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import Denied, principal_of
 from web.authentication.rates import Rates
-from web.graphql.endpoint import GraphQLEndpoint, RefusedError, client_key
+from web.graphql.endpoint import GRAPHQL, JSON, GraphQLEndpoint, RefusedError, client_key
 from web.graphql.operation import open_context
 from web.graphql.read_audit import recorded_results
 from web.graphql.websocket import TRY_LATER, Connection
@@ -39,6 +40,7 @@ from web.read_audit.access_record import Looking, Recorder, looking_at
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"
+_HOW_TO_SUBSCRIBE = f"subscribe by graphql-transport-ws, or with Accept: {EVENT_STREAM}"
 _INIT_SECONDS = 10
 
 
@@ -149,13 +151,17 @@ class SubscribingEndpoint(GraphQLEndpoint):
     ) -> GraphQLRequestData | list[GraphQLRequestData]:
         """See `GraphQLEndpoint`."""
         data = await super().parse_http_body(request)
-        if not _wants_stream(request.headers.get("accept")):
-            for each in data if isinstance(data, list) else [data]:
-                self._refuse_subscription(each)
-            return data
+        accept = request.headers.get("accept")
         if isinstance(data, list):
-            raise HTTPException(400, "a batch is no stream")
-        data.protocol = "sse"
+            if _wants_stream(accept):
+                raise HTTPException(400, "a batch is no stream")
+            if any(map(self._is_subscription, data)):
+                raise HTTPException(400, _HOW_TO_SUBSCRIBE)
+        elif _wants_stream(accept) or (_takes_stream(accept) and self._is_subscription(data)):
+            data.protocol = "sse"
+        elif self._is_subscription(data):
+            # No executor can answer a subscription that is sent as a query.
+            raise HTTPException(400, _HOW_TO_SUBSCRIBE)
         return data
 
     async def execute_operation(self, request: Request, *args: Any, **options: Any) -> Any:
@@ -184,7 +190,9 @@ class SubscribingEndpoint(GraphQLEndpoint):
         """The answer whose body is the stream."""
         kept = {name: value for name, value in headers.items() if name.lower() != "cache-control"}
         no_store = {"Cache-Control": "no-store, no-transform"}
-        return _Stream(stream(), request.state.results, {**sub_response.headers, **kept, **no_store})
+        # A subscription of a client that takes JSON too: its response has the type of a query's answer.
+        prepared = {name: value for name, value in sub_response.headers.items() if name != "content-type"}
+        return _Stream(_with_plain_lines(stream()), request.state.results, {**prepared, **kept, **no_store})
 
     def _ask_more(self, principal: Principal | None, times: int) -> None:
         """Count the operations of a batch beside its first, which was the request's. Raises `RefusedError`."""
@@ -195,18 +203,16 @@ class SubscribingEndpoint(GraphQLEndpoint):
                 QueryError(Code.LIMIT_EXCEEDED, message), 429, {"Retry-After": str(int(wait) + 1)}
             )
 
-    def _refuse_subscription(self, request: GraphQLRequestData) -> None:
-        """Raise `HTTPException` for a subscription that is sent as a query, which no executor can answer."""
+    def _is_subscription(self, request: GraphQLRequestData) -> bool:
         query = request.query or ""
         if "subscription" not in query:
-            return
+            return False
         try:
             document = read_document(query, self._limits)
         except (GraphQLError, RecursionError):
-            return  # the executor says what is wrong with it
+            return False  # the executor says what is wrong with it
         operation = get_operation_ast(document, request.operation_name)
-        if operation is not None and operation.operation is OperationType.SUBSCRIPTION:
-            raise HTTPException(400, f"subscribe by graphql-transport-ws, or with Accept: {EVENT_STREAM}")
+        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 
     def encode_json(self, data: object) -> str:
         """JSON of one line."""
@@ -236,5 +242,18 @@ class _Stream(StreamingResponse):
             await self._results.aclose()
 
 
-def _wants_stream(accept: str | None) -> bool:
+def _takes_stream(accept: str | None) -> bool:
     return EVENT_STREAM in accepted(accept or "")
+
+
+def _wants_stream(accept: str | None) -> bool:
+    """Whether a client prefers an event stream to JSON, by weight and then by order (RFC 9110, section 12.5.1)."""
+    preferred = [media for media in accepted(accept or "") if media in {EVENT_STREAM, GRAPHQL, JSON}]
+    return preferred[:1] == [EVENT_STREAM]
+
+
+async def _with_plain_lines(stream: AsyncIterator[str]) -> AsyncGenerator[str, None]:
+    """Lines that end with LF: some clients split at nothing else. JSON holds neither CR nor LF."""
+    async with aclosing(cast("AsyncGenerator[str, None]", stream)) as chunks:
+        async for chunk in chunks:
+            yield chunk.replace("\r\n", "\n")

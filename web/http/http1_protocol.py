@@ -6,6 +6,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from web.http.problems import problem
@@ -55,7 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """See the base class. A header that goes on and on is told to nobody until it ends, so it is counted here."""
         went_on = self._open
-        super().data_received(data)
+        self._read(data)
         if self.transport.is_closing():
             return
         if self._open or self._is_idle():
@@ -64,6 +65,44 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head += len(data)
             if self._head > MAX_HEAD:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _read(self, data: bytes) -> None:
+        """Feed the parser. A request for another protocol, such as ``h2c``, is answered in HTTP/1.1.
+
+        A server may ignore `Upgrade` (RFC 9110, section 7.8), but the parser takes what follows such a head for the
+        other protocol. So the head is read again without it. Java's HTTP client sends one with each first request.
+        """
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade as exc:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+                return
+            if self.parser.get_method() == b"CONNECT":  # it asks for a tunnel, whatever its headers say
+                self._refuse(HTTPStatus.BAD_REQUEST)
+                return
+            head = self._head_without_upgrade()
+            self.parser = httptools.HttpRequestParser(self)
+            self._read(head + data[exc.args[0] :])
+
+    def _head_without_upgrade(self) -> bytes:
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
+        for name, value in self.headers:
+            if name == b"connection":
+                options = [each.strip() for each in value.split(b",")]
+                kept = [each for each in options if each.lower() not in _UPGRADING]
+                lines.append(b"connection: " + (b", ".join(kept) or b"keep-alive"))
+            elif name not in _UPGRADING:
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
+
+    @property
+    def _upgrades(self) -> bool:
+        """Whether the head asks for a protocol that is not spoken here."""
+        return self.parser.should_upgrade() and not self._should_upgrade()
 
     def on_message_begin(self) -> None:
         """See the base class."""
@@ -86,12 +125,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """See the base class."""
         self._open = False
-        self._unfinished = True
         self._arrived()
+        if self._upgrades:
+            return
+        self._unfinished = True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """See the base class."""
+        if self._upgrades:
+            return
         self._finish()
         super().on_message_complete()
 
@@ -167,6 +210,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
+_UPGRADING = {b"upgrade", b"http2-settings"}
 _WORDS = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"there may be {MAX_HEADERS} headers of {MAX_HEAD} bytes together",
     HTTPStatus.REQUEST_URI_TOO_LONG: f"the address may be {MAX_HEAD} bytes long",

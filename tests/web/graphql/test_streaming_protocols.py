@@ -126,7 +126,7 @@ def test_a_query_as_an_event_stream_is_one_result_and_the_end(served: Served) ->
         served.client.get("/graphql", params=NAME, headers={"Accept": STREAM}),
     ):
         assert answer.headers["content-type"].startswith(STREAM)
-        events = [event.split("\r\n", 1) for event in answer.text.split("\r\n\r\n") if event]
+        events = [event.split("\n", 1) for event in answer.text.split("\n\n") if event]
         assert [name for name, _ in events] == ["event: next", "event: complete"]
         assert json.loads(events[0][1].removeprefix("data: "))["data"] == {"__typename": "Query"}
 
@@ -153,7 +153,11 @@ def test_weights_say_what_is_taken(served: Served) -> None:
         (f"{STREAM};q=0, application/json", "application/json"),
         (f"application/json;q=0.5, {graphql}", graphql),
         (f"{graphql};q=0.1, application/json;q=0.9", "application/json"),
-        (f"application/json, {STREAM}", STREAM),
+        (f"{STREAM}, application/json", STREAM),
+        (f"application/json;q=0.5, {STREAM}", STREAM),
+        (f"application/json, {STREAM}", "application/json"),
+        (f"{graphql}, application/json, {STREAM}, multipart/mixed", graphql),
+        (f"{STREAM};q=0.9, {graphql}", graphql),
     ):
         answer = served.client.post("/graphql", json=NAME, headers={"Accept": accept})
         assert answer.headers["content-type"].startswith(media), accept
@@ -161,6 +165,10 @@ def test_weights_say_what_is_taken(served: Served) -> None:
         assert served.client.post("/graphql", json=NAME, headers={"Accept": accept}).status_code == 406, (
             accept
         )
+    # A client that takes both gets what its operation needs.
+    both = f"{graphql}, application/json, {STREAM}"
+    with served.client.stream("POST", "/graphql", json={"query": EVENTS}, headers={"Accept": both}) as answer:
+        assert answer.headers["content-type"].startswith(STREAM)
     told = served.client.post("/graphql", json={"query": EVENTS}, headers={"Accept": f"{STREAM};q=0, */*"})
     assert told.status_code == 400
 

@@ -275,4 +275,4 @@ def test_a_subscription_that_is_sent_as_a_query_is_told_where_to_go(served: Serv
 def test_an_event_stream_tells_an_error_and_ends(served: Served, query: str, code: str) -> None:
     answer = served.client.post("/graphql", json={"query": query}, headers={"Accept": "text/event-stream"})
     assert code in answer.text
-    assert answer.text.endswith("event: complete\r\ndata: \r\n\r\n")
+    assert answer.text.endswith("event: complete\ndata: \n\n")

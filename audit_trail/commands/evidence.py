@@ -73,7 +73,7 @@ def evidence(
         models = ReadModels(database)
         patients: dict[str, None] = {}
         chosen = _by_id(models, ids, patients) if ids else _by_filter(models, asked, moments, patients)
-        with CommandRecord(settings, "evidence", chosen.asked, unrecorded) as record:
+        with CommandRecord(settings, "evidence", chosen.query, unrecorded) as record:
             record.shown(len(chosen.positions), tuple(patients))
         written = write_kit(
             database,
@@ -109,7 +109,7 @@ def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) ->
         positions.add(found.position)
         patients.update((patient.id, None) for patient in found.event.patients)
     asked = {"event": [str(UUID(text)) for text in ids]}
-    return Selection(asked=asked, positions=sorted(positions), as_of_position=max(positions))
+    return Selection(query=asked, positions=sorted(positions), as_of_position=max(positions))
 
 
 def _by_filter(
@@ -132,7 +132,7 @@ def _by_filter(
             Reason.INVALID_FIELD, f"no event up to position {as_of} matches: there is nothing to write"
         )
     said = {name: moment.isoformat() for name, moment in moments.items()}
-    return Selection(asked={**asked, **said}, positions=positions, as_of_position=as_of)
+    return Selection(query={**asked, **said}, positions=positions, as_of_position=as_of)
 
 
 def _positions(
@@ -143,9 +143,11 @@ def _positions(
     Puts into `patients` whom these events tell of.
     """
     from queries.filters import MAX_PAGE, PageRequest
+    from queries.prepared import prepare
 
     found = array("q")
-    page = models.events(filter, PageRequest(last=MAX_PAGE))
+    query = prepare(filter)
+    page = models.events(query, PageRequest(last=MAX_PAGE))
     as_of = page.as_of_position  # what is recorded while the pages are read stays out
     while page.events:
         some = [each for each in reversed(page.events) if each.position <= as_of]
@@ -153,5 +155,5 @@ def _positions(
         patients.update((patient.id, None) for each in some for patient in each.event.patients)
         if not page.has_previous or page.events[0].position >= as_of:
             break
-        page = models.events(filter, PageRequest(last=MAX_PAGE, before=page.events[0].position))
+        page = models.events(query, PageRequest(last=MAX_PAGE, before=page.events[0].position))
     return found, as_of

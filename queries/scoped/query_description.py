@@ -11,10 +11,9 @@ from domain.access.grants import ALL, Part, Rows
 from domain.access.person_names import is_name
 from domain.read_audit.events import PATIENT
 from domain.read_audit.truncation import said_of
-from queries.counts import CountBy
 from queries.export.disclosed_patients import PATIENT_COLUMNS
 from queries.export.manifest import given_of
-from queries.filters import EventFilter, PageRequest, any_of
+from queries.filters import CountBy, EventFilter, PageRequest, any_of
 from queries.live_tables.pages import RowRequest
 
 _ABOUT: dict[Part, frozenset[str]] = {

@@ -7,12 +7,13 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-import psycopg2.errors
+import psycopg2
 import pytest
 
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.migrations import migrate
+from event_store.statement_errors import DuplicateRowError
 from projections.builds.status import describe
 from projections.builds.switching import drop, switch
 from projections.errors import LimitError
@@ -130,7 +131,7 @@ def test_the_number_of_a_build_is_never_given_again(trail: Trail) -> None:
         drop(trail.projector, "user")
         numbers.append(rebuild_now(trail, "user").outcomes[0].build)
     assert numbers == [2, 3, 4]
-    with pytest.raises(psycopg2.errors.UniqueViolation), trail.projector.transaction() as connection:
+    with pytest.raises(DuplicateRowError), trail.projector.transaction() as connection:
         connection.cursor().execute(
             "INSERT INTO audit_trail.projection (name, build, version, schema_name) VALUES ('user', 3, 1, 'user_v1_b3')"
         )

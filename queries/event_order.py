@@ -78,7 +78,7 @@ class ByTime:
         self._connection = connection
         self._filter = filter
         self._as_of = as_of
-        self._bounding = BoundsFinder(connection, as_of)
+        self._bounds = BoundsFinder(connection, as_of)
 
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
@@ -115,7 +115,7 @@ class ByTime:
 
     def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[Place]:
         """So many of those that match, from the log's end; in the order of time."""
-        query = build(self._connection, within(self._filter, left), self._as_of, bounding=self._bounding)
+        query = build(self._connection, within(self._filter, left), self._as_of, bounds_finder=self._bounds)
         if query is None:
             return []
         statement, parameters = compose(query, None, None, newest_first=newest_first)
@@ -129,7 +129,7 @@ class ByTime:
 
     def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
         """Whether it holds much more of the log than what was found so far has come from."""
-        bounds = self._bounding.of(AccessPath(None, (window,)))
+        bounds = self._bounds.of(AccessPath(None, (window,)))
         if bounds is None:
             return False
         places = [place.position for place in near]
@@ -154,7 +154,7 @@ class ByTime:
         *,
         newest_first: bool,
     ) -> list[int]:
-        query = build(self._connection, within(self._filter, window), self._as_of, bounding=self._bounding)
+        query = build(self._connection, within(self._filter, window), self._as_of, bounds_finder=self._bounds)
         if query is None:
             return []
         statement, parameters = compose_by_time(query, after, before, newest_first=newest_first)

@@ -19,10 +19,10 @@ from audit_trail import components
 from audit_trail.settings import Settings
 from domain.access.principal import Principal
 from domain.errors import ConfigurationError, UnavailableError
-from domain.event import Source
 from domain.read_audit.events import Look, Stage, Via, read_events
 from domain.read_audit.query_log import Read
 from domain.validation import encode_event
+from ingest.partitions.starting_offsets import own_source
 from ingest.publisher import Message, Publisher
 from web.read_audit.publication import Otherwise, RecordingSettings, When
 
@@ -44,11 +44,6 @@ def recording_settings(settings: Settings) -> RecordingSettings:
         max_waiting=settings.reads_waiting,
         max_bytes=settings.max_message_bytes,
     )
-
-
-def own_source() -> Source:
-    """Who reports what the trail itself records."""
-    return Source(service="audit-trail", instance=socket.gethostname() or None)
 
 
 def operator() -> Principal:

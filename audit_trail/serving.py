@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from audit_trail import components, last_resort
 from audit_trail.authentication import authentication
-from audit_trail.read_audit import own_source, recording_publisher, recording_settings
+from audit_trail.read_audit import recording_publisher, recording_settings
 from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
+from ingest.partitions.starting_offsets import own_source
 from ingest.publisher import Publisher
 from projections.wakeup import WakeUp
 from queries.export.batches import Exports

@@ -1,11 +1,12 @@
-"""The stored body: the received message, byte for byte, and the event that it says.
+"""The stored body: the received message, byte for byte, and the event that it contains.
 
-A native message is itself the event. Of any other format the body is three parts, so that nothing is stored twice and
-the evidence stays whole::
+A native message is itself the event. The body of any other format has three parts, so nothing is stored twice and the
+evidence stays complete::
 
     the normalised event, one line of JSON  LF  the message's headers, one line of JSON  LF  the message, as received
 
-`BodyFormat` says how to read a body; a sealed (encrypted) body will be a further format, hashed as it is stored.
+`BodyFormat` says how to read a body. A sealed (encrypted) body will be a further format; its hash covers the stored
+bytes.
 """
 
 from __future__ import annotations
@@ -35,27 +36,27 @@ class BodyFormat(IntEnum):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """What `interop` makes of one message: the event and the body to store."""
+    """One decoded message: the event and the body to store."""
 
     event: AuditEvent
     format: BodyFormat
     body: bytes
 
 
-_NATIVE = int(BodyFormat.NATIVE)  # an enum's member is looked up by a call, and this is asked for every event
+_NATIVE = int(BodyFormat.NATIVE)  # looking up an enum member costs a call, and this runs for every event
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AuditEvent).decode
 _decode_large = decoder_of(AuditEvent)
 
 
-def beside(event: AuditEvent, format: BodyFormat, headers: Headers, message: bytes) -> Received:
-    """A message of another format, stored beside its normalised event."""
+def foreign_message(event: AuditEvent, format: BodyFormat, headers: Headers, message: bytes) -> Received:
+    """A message of a foreign format: the body is the normalised event, the headers and the message."""
     lines = _encode([(name, base64.b64encode(value).decode()) for name, value in headers])
     return Received(event, format, b"\n".join((encode_event(event), lines, message)))
 
 
 def read_event(format: int, body: bytes) -> AuditEvent:
-    """The event of a stored body, in the current schema version."""
+    """The event in a stored body, upcast to the current schema version."""
     line = body if format == _NATIVE else body[: body.index(b"\n")]
     try:
         event = _decode(line) if len(line) < LARGE else _decode_large(line)
@@ -68,7 +69,10 @@ def read_event(format: int, body: bytes) -> AuditEvent:
 
 
 def read_message(format: int, body: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
-    """The received message of a stored body: headers (only kept for formats that live in them) and bytes."""
+    """The received message in a stored body: headers and bytes.
+
+    Headers are stored only for formats that use them; a native body has none.
+    """
     if format == BodyFormat.NATIVE:
         return [], body
     _, headers, message = body.split(b"\n", 2)

@@ -1,7 +1,7 @@
-"""The event types, held as data: category, default action, required fields and codes.
+"""The event types as data: category, default action, required fields and codes.
 
 Codes are `system#code` pairs of FHIR AuditEvent.type and .subtype (R5 category and code). Where DICOM and FHIR have no
-code, the system is our own, and documented with the glossary.
+code, `LOCAL` is the code system; the glossary documents its codes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ INTERACTION = "http://hl7.org/fhir/restful-interaction"
 LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
 LOCAL = "urn:audit-trail:event-type"
 
+TRAIL_SERVICE = "audit-trail"
+"""The source of the trail's own events. Nobody else may publish events of the category `trail`."""
+AUDIT_LOG = "AuditLog"
+"""The resource type of the trail itself; the resource's id is the address that was read."""
+
 
 class Category(StrEnum):
-    """What kind of thing an event is about."""
+    """The subject area of an event."""
 
     DATA = "data"
     USER = "user"
@@ -31,7 +36,7 @@ class Category(StrEnum):
 
 
 class EventType(Struct, frozen=True):
-    """One row of the catalogue. `required` holds field paths that validation insists on."""
+    """One row of the catalogue. Validation rejects an event without the field paths in `required`."""
 
     name: str
     category: Category
@@ -52,7 +57,7 @@ _DATA, _USER, _SERVICE, _DEVICE, _TRAIL = (
 )
 
 GENERIC_TYPE = "event.unclassified"
-"""The type of an event whose own codes are not in the catalogue; the codes stay with it."""
+"""The type of an event whose codes are not in the catalogue. The event keeps its codes."""
 
 # fmt: off
 _ROWS = (

@@ -1,4 +1,4 @@
-"""What was decided about a dead letter: an event-sourced aggregate, since the decision is itself evidence."""
+"""The decisions on a dead letter: an event-sourced aggregate, because each decision is evidence."""
 
 from __future__ import annotations
 
@@ -19,28 +19,31 @@ class Resolution(StrEnum):
 
 
 class DeadLetterResolution(Aggregate):
-    """Received, then requeued (as often as needed) or dismissed; every decision has a person and a reason."""
+    """The history of one dead letter: received, then requeued (any number of times) or dismissed.
+
+    Every decision has a person and a reason.
+    """
 
     class Received(Aggregate.Created):
-        """The first decision is about to be made on this dead letter."""
+        """The dead letter exists; the first decision follows."""
 
         dead_letter: int
 
     class Requeued(Aggregate.Event):
-        """The message was published again as it was."""
+        """An operator published the message again, unchanged."""
 
         by: str
         reason: str
 
     class Dismissed(Aggregate.Event):
-        """The message will not be published again."""
+        """An operator decided not to publish the message again."""
 
         by: str
         reason: str
 
     @classmethod
     def receive(cls, resolution_id: UUID, dead_letter: int) -> DeadLetterResolution:
-        """Begin the record of decisions for one dead letter."""
+        """Start the history of one dead letter."""
         return cls._create(cls.Received, id=resolution_id, dead_letter=dead_letter)
 
     def __init__(self, dead_letter: int) -> None:
@@ -50,12 +53,12 @@ class DeadLetterResolution(Aggregate):
         self.reason = ""
 
     def requeue(self, *, by: str, reason: str) -> None:
-        """The message goes through ingest again. Raises `ConfigurationError` when it was dismissed."""
+        """Send the message through ingest again. Raises `ConfigurationError` if it was dismissed."""
         self._decide("requeued", by, reason)
         self._requeued(by, reason)
 
     def dismiss(self, *, by: str, reason: str) -> None:
-        """The message stays as it is. Raises `ConfigurationError` when it was dismissed already."""
+        """Close the dead letter. Raises `ConfigurationError` if it was dismissed before."""
         self._decide("dismissed", by, reason)
         self._dismissed(by, reason)
 
@@ -73,7 +76,7 @@ class DeadLetterResolution(Aggregate):
         try:
             f"{by}{reason}".encode()
         except UnicodeEncodeError as exc:
-            raise ConfigurationError("name and reason have to be UTF-8 text") from exc
+            raise ConfigurationError("name and reason must be UTF-8 text") from exc
         if self.state is Resolution.DISMISSED:
             raise ConfigurationError(
                 f"dead letter {self.dead_letter} was dismissed by {self.by}; it can't be {what}"

@@ -1,25 +1,26 @@
-"""The one exception tree of Audit Trail.
+"""The exception tree of Audit Trail.
 
     AuditTrailError
-    ├── RejectedError            reject: this input is refused, it becomes a dead letter or a 4xx answer
+    ├── RejectedError            reject: the input is refused; it becomes a dead letter or a 4xx answer
     │   ├── InvalidEventError
-    │   └── ConflictError        reject: right by itself, and not together with the rest or with what there is, a 409
-    ├── UnstorableError          reject: the database refuses what it was given, and would refuse it again
-    ├── UnauthenticatedError     reject: nobody knows who asks, a 401 answer
-    ├── AccessDeniedError        reject: who asks may not do this, a 403 answer
+    │   └── ConflictError        reject: valid alone, but it contradicts the rest or the stored state; a 409 answer
+    ├── UnstorableError          reject: the database refuses a row, and would refuse it again
+    ├── UnauthenticatedError     reject: the client is not authenticated; a 401 answer
+    ├── AccessDeniedError        reject: the principal may not do this; a 403 answer
     ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
-    ├── UnavailableError         retry: a service that we need is away, nothing was committed
-    │   ├── TooSlowError         retry: the database took longer than a statement may
+    ├── UnavailableError         retry: a service that we need is away; nothing was committed
+    │   ├── TooSlowError         retry: the database exceeded the statement time-out
+    │   ├── LockedError          retry: another session keeps a lock in the database that we need
     │   ├── ThrottledError       retry: a service asked us to wait for some seconds
-    │   ├── UnprovenClaimError   retry: somebody says that the log contradicts itself, and gives no proof
-    │   └── UnrecordedError      retry: a read can't be put on record, so it is not answered
-    ├── FencedError              retry: another process has moved on, read the position again
-    ├── LogInconsistentError     stop: the log contradicts itself, refuse to write
-    │   ├── EventAlteredError    stop: one event is not what was sealed
+    │   ├── UnprovenClaimError   retry: somebody claims, without proof, that the log contradicts itself
+    │   └── UnrecordedError      retry: a read can't be recorded, so it is not answered
+    ├── FencedError              retry: another process has moved on; read the position again
+    ├── LogInconsistentError     stop: the log contradicts itself; refuse to write
+    │   ├── EventAlteredError    stop: a stored event differs from the sealed one
     │   └── ForkedError          stop: the log does not continue a head that its own key has signed
-    └── ConfigurationError       stop: an operator has to change a setting
+    └── ConfigurationError       stop: an operator must change a setting
 
-Every failure says which of the three it is: **reject**, **retry** or **stop**.
+Every exception belongs to one of the three kinds of failure: **reject**, **retry** or **stop**.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from enum import StrEnum
 
 
 class AuditTrailError(Exception):
-    """The base of everything that Audit Trail raises on purpose."""
+    """The base class of all exceptions that Audit Trail raises."""
 
 
 class Reason(StrEnum):
-    """Why a message became a dead letter. The values are stored and shown; never rename one."""
+    """Why a message became a dead letter. The values are stored and part of the API; never rename one."""
 
     INVALID_JSON = "invalid_json"
     INVALID_ENCODING = "invalid_encoding"
@@ -52,9 +53,9 @@ class Reason(StrEnum):
 
 
 class RejectedError(AuditTrailError):
-    """Reject: the input can't be accepted as it is.
+    """Reject: the input is not acceptable as it is.
 
-    `field` is a path such as ``patients[0].id`` (empty when no one field is at fault) and the message says what to
+    `field` is a path such as ``patients[0].id``, or empty when no single field is at fault. The message says what to
     change. It never quotes a value, because values may be patient data.
     """
 
@@ -66,15 +67,15 @@ class RejectedError(AuditTrailError):
 
 
 class InvalidEventError(RejectedError):
-    """Reject: a message that is readable but is no valid audit event."""
+    """Reject: the message is readable but is not a valid audit event."""
 
 
 class ConflictError(RejectedError):
-    """Reject: each thing that was asked is right by itself; together, or of what there is, it can't be answered."""
+    """Reject: each argument is valid alone, but together, or with the stored state, they contradict each other."""
 
 
 class UnstorableError(AuditTrailError):
-    """Reject: the database refuses a row for what is in it, and would refuse it again. `code` is the SQLSTATE."""
+    """Reject: the database refuses the content of a row, and would refuse it again. `code` is the SQLSTATE."""
 
     def __init__(self, code: str) -> None:
         super().__init__(f"the database refuses to store a row (SQLSTATE {code})")
@@ -82,9 +83,9 @@ class UnstorableError(AuditTrailError):
 
 
 class UnauthenticatedError(AuditTrailError):
-    """Reject: there are no credentials, or they are not good. The message is for the client and holds no secret.
+    """Reject: credentials are missing or invalid. The message is for the client and contains no secret.
 
-    `code` is RFC 6750's: ``invalid_token`` when there was a token, ``""`` when there was none.
+    `code` is from RFC 6750: ``invalid_token`` for an invalid token, ``""`` when the client sent none.
     """
 
     def __init__(self, message: str, *, code: str = "") -> None:
@@ -94,7 +95,7 @@ class UnauthenticatedError(AuditTrailError):
 
 
 class AccessDeniedError(AuditTrailError):
-    """Reject: the principal may not do this. It tells no more than that, and not whether what was asked exists."""
+    """Reject: the principal may not do this. The message does not reveal whether the requested object exists."""
 
     def __init__(self, operation: str = "") -> None:
         super().__init__("not allowed with these credentials")
@@ -110,14 +111,25 @@ class UnavailableError(AuditTrailError):
 
 
 class TooSlowError(UnavailableError):
-    """Retry: the database took longer than a statement may. Less may be asked for, too."""
+    """Retry: the database exceeded the statement time-out. A narrower request may succeed."""
 
-    def __init__(self) -> None:
-        super().__init__("the database took longer than the statement time-out")
+    def __init__(self, message: str = "the database took longer than the statement time-out") -> None:
+        super().__init__(message)
+
+
+class LockedError(UnavailableError):
+    """Retry: another session keeps a lock in the database that this needs."""
+
+    def __init__(
+        self,
+        message: str = "another session keeps a lock that this needs: end its transaction, which pg_locks and"
+        " pg_stat_activity show, then try again",
+    ) -> None:
+        super().__init__(message)
 
 
 class ThrottledError(UnavailableError):
-    """Retry: a service asked us to wait. `seconds` is how long, already bounded."""
+    """Retry: a service asked us to wait. `seconds` is the delay, already bounded."""
 
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
@@ -125,26 +137,29 @@ class ThrottledError(UnavailableError):
 
 
 class UnprovenClaimError(UnavailableError):
-    """Retry: somebody says that the log has two histories, and gives no proof of it. It may be wrong, or lie."""
+    """Retry: a third party claims, without proof, that the log has two histories. The claim may be wrong or a lie."""
 
 
 class UnrecordedError(UnavailableError):
-    """Retry: the read can't be put on record, so there is no answer."""
+    """Retry: the read can't be recorded, so there is no answer."""
 
     def __init__(self) -> None:
         super().__init__("the read can't be put on record now, so it is not answered; try again")
 
 
 class FencedError(AuditTrailError):
-    """Retry: the expected offset or version has been taken by another writer. Nothing was committed."""
+    """Retry: another writer took the expected offset or version. Nothing was committed."""
 
 
 class LogInconsistentError(AuditTrailError):
-    """Stop: the log contradicts itself, or Kafka lost unread records. Nothing is written before an operator decides."""
+    """Stop: the log contradicts itself, or Kafka lost unread records.
+
+    Writing resumes only after an operator's decision.
+    """
 
 
 class EventAlteredError(LogInconsistentError):
-    """Stop: the event stored at a position is not the one that was sealed there. Clients get this message too."""
+    """Stop: the event stored at a position is not the one that was sealed there. Clients see this message too."""
 
     def __init__(self, position: int) -> None:
         super().__init__(
@@ -156,7 +171,7 @@ class EventAlteredError(LogInconsistentError):
 class ForkedError(LogInconsistentError):
     """Stop: a key of the log has signed a head that the log does not continue.
 
-    Either the log was changed or cut off, or its key has signed two histories. `size` and `root` are the head's.
+    Either somebody changed or truncated the log, or its key has signed two histories. `size` and `root` are the head's.
     """
 
     def __init__(self, message: str, size: int, root: bytes) -> None:

@@ -1,9 +1,9 @@
 """The audit event: an immutable fact about who did what, to whom, when, why and with what outcome.
 
-The field names are those of FHIR AuditEvent where it has one. The struct is also the published schema: `docs` holds
-the JSON Schema that msgspec makes from it.
+Field names follow FHIR AuditEvent where it has the field. The struct is also the published schema: `docs/reference`
+contains the JSON Schema that msgspec generates from it.
 
-`gc=False`: decoded events hold no reference cycles, and a batch of thousands need not be walked by the collector.
+`gc=False`: decoded events contain no reference cycles, so the garbage collector need not walk a batch of thousands.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from msgspec import Meta, Struct, field
 SCHEMA_VERSION = 1
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
-"""An id, or a reference such as ``Practitioner/17``. Never empty, so that an index entry always says something.
+"""An id, or a reference such as ``Practitioner/17``. Never empty, so that every index entry has a value.
 
-256 characters are at most 1,024 bytes: two of them and a position fit into one B-tree key (2,704 bytes), and a third
-does not. A read model's key holds at most two.
+256 characters are at most 1,024 bytes. A B-tree key (2,704 bytes) holds two of them and a position, but not three. So
+the key of a read model has at most two.
 """
 Name = Annotated[str, Meta(max_length=1024)]
 Text = Annotated[str, Meta(max_length=65536)]
@@ -49,7 +49,7 @@ class Outcome(StrEnum):
 
 
 class ActorKind(StrEnum):
-    """What acted."""
+    """The kind of actor."""
 
     USER = "user"
     PATIENT = "patient"
@@ -60,11 +60,11 @@ class ActorKind(StrEnum):
 
 
 PERSONS = frozenset({ActorKind.USER, ActorKind.PATIENT, ActorKind.UNKNOWN})
-"""Actors that count as users: people, and those of whom nobody said that they are none."""
+"""Actors that count as users: people, and actors of unknown kind."""
 
 
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """Who reports: FHIR AuditEvent.source."""
+    """The reporting service: FHIR AuditEvent.source."""
 
     service: Identifier
     site: Name | None = None
@@ -72,7 +72,7 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
 
 class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """Who acted: the FHIR AuditEvent.agent that is the requestor. An actor without an id is kept as unattributed."""
+    """The actor: the FHIR AuditEvent.agent that is the requestor. An actor without an id counts as unattributed."""
 
     kind: ActorKind = ActorKind.USER
     id: Identifier | None = None
@@ -82,7 +82,7 @@ class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
 
 class Client(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """Where the actor came from: FHIR AuditEvent.agent.network."""
+    """The actor's network address and program: FHIR AuditEvent.agent.network."""
 
     address: Identifier | None = None
     user_agent: Name | None = None
@@ -96,7 +96,7 @@ class Patient(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
 
 class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """The device that the event is about, with what is known of it at that time."""
+    """The device that the event is about, with its data at that time."""
 
     id: Identifier
     name: Name | None = None
@@ -105,7 +105,7 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
 
 class Resource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """What was touched: FHIR AuditEvent.entity.what."""
+    """The object of the action: FHIR AuditEvent.entity.what."""
 
     type: Identifier
     id: Identifier
@@ -114,7 +114,10 @@ class Resource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """One field's change. Both values are kept: a change shall not obscure what was there (21 CFR 11.10(e))."""
+    """The change of one field, with both values.
+
+    A change shall not obscure what was recorded before (21 CFR 11.10(e)).
+    """
 
     path: Identifier
     before: Any = None
@@ -122,7 +125,7 @@ class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
 
 class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """The API request behind the event."""
+    """The API request that caused the event."""
 
     method: Annotated[str, Meta(max_length=32)] | None = None
     path: Annotated[str, Meta(max_length=8192)] | None = None
@@ -140,7 +143,7 @@ class Disclosure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class Coding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """A code as the reporting system gave it: FHIR Coding."""
+    """A code in the words of the reporting system: FHIR Coding."""
 
     system: Name | None = None
     code: Name | None = None
@@ -150,8 +153,8 @@ class Coding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One audit event, as its source reports it.
 
-    `recorded_at` and `position` are not here: the store gives them (21 CFR 11.10(e), independently recorded), and a
-    message that claims them is rejected.
+    `recorded_at` and `position` are absent because the store assigns them (21 CFR 11.10(e), independently recorded). A
+    message that contains them is rejected.
     """
 
     event_id: UUID
@@ -180,9 +183,9 @@ class AuditEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class RecordedEvent(Struct, frozen=True, kw_only=True, gc=False):
-    """An event plus what the store gave it.
+    """An event with the values that the store assigned to it.
 
-    `position` is dense from 0 and equals the Merkle leaf index; `recorded_at` is the store's clock, UTC.
+    `position` is dense from 0 and equals the Merkle leaf index. `recorded_at` is the store's clock in UTC.
     """
 
     position: int

@@ -1,8 +1,8 @@
-"""JSON of a sender: read in time linear in its size, within limits of depth and number.
+"""Parse untrusted JSON in time linear in its size, within limits of depth and number.
 
-The parser (msgspec) is fast but has two weak sides. It needs up to 15 us for a number that is hard to round, all of
-them in one call that holds Python's lock; and a message of 1 MiB can hold half a million objects, which need a hundred
-times the message's memory. Both are bounded here, for every text that somebody else has written.
+The parser (msgspec) is fast but has two weaknesses. A number that is hard to round takes up to 15 us, and all numbers
+are parsed in one call that holds the GIL. A message of 1 MiB can contain half a million objects, which need a hundred
+times the memory of the message. This module bounds both for every untrusted text.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import msgspec
 from domain.errors import InvalidEventError, Reason
 
 MAX_DEPTH = 64
-"""Levels of arrays and objects: enough for any real message, far below what the parsers' own stacks can take."""
+"""Nesting levels of arrays and objects: enough for any real message, far below the stack limits of the parsers."""
 MAX_CONTAINERS = 50_000
-"""Arrays and objects in one message. They take about 10 MB and 30 ms; each may be as large as it likes."""
+"""Arrays and objects in one message. They take about 10 MB and 30 ms. The size of each is not limited."""
 LARGE = 8 << 10
-"""Bytes of JSON from which on numbers are read by Python: below, the hardest ones take the parser 20 ms."""
+"""From this size in bytes, Python parses the numbers: below it, the hardest numbers take the parser 20 ms."""
 
 T = TypeVar("T")
 
@@ -31,10 +31,10 @@ _ALL_ELSE = bytes(set(range(256)) - set(b'"[]{}'))
 
 
 def _number(digits: str) -> float:
-    """A number with a fraction or an exponent, the same as the parser makes of it, in a tenth of its worst time."""
+    """A number with a fraction or an exponent: the parser's result in a tenth of its worst-case time."""
     value = float(digits)
     if math.isinf(value):
-        raise ValueError("Number out of range")  # in the words of the parser, which adds the place
+        raise ValueError("Number out of range")  # the parser's own text; the parser adds the path
     return value
 
 
@@ -42,36 +42,36 @@ _decode_any = msgspec.json.Decoder(float_hook=_number).decode
 
 
 def decode_json(text: bytes | str) -> Any:
-    """Any JSON value. Raises what `msgspec.json.decode` raises, `RecursionError` and `UnicodeDecodeError` included."""
+    """Any JSON value. Raises the errors of `msgspec.json.decode`, also `RecursionError` and `UnicodeDecodeError`."""
     return _decode_any(text)
 
 
 def decoder_of(kind: type[T]) -> Callable[[bytes], T]:
-    """A function that decodes a large text to `kind`: see `LARGE`."""
+    """A decoder of large texts to `kind`: see `LARGE`."""
     return msgspec.json.Decoder(kind, float_hook=_number).decode
 
 
 def read_json(message: bytes) -> Any:
-    """Any JSON value, within the limits. Raises `InvalidEventError` for what is no JSON or no UTF-8."""
+    """Any JSON value, within the limits. Raises `InvalidEventError` for text that is not JSON or not UTF-8."""
     text = check_shape(message)
     try:
         value = decode_json(text)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise InvalidEventError(Reason.INVALID_JSON, f"not JSON: {exc}") from exc
-    # A pair of backslashes is one that does not escape the `u`. Of a repeated key only the last value counts.
+    # An escaped backslash does not escape the `u`. Of a repeated key only the last value counts.
     if "\\u0000" in text.replace("\\\\", "") and _has_null(value):
         raise InvalidEventError(Reason.INVALID_FIELD, "U+0000 can't be stored; leave it out")
     return value
 
 
 def check_shape(message: bytes) -> str:
-    """The text of `message`. Raises `InvalidEventError` when it is no UTF-8 or goes beyond a limit."""
+    """The text of `message`. Raises `InvalidEventError` when it is not UTF-8 or exceeds a limit."""
     try:
         text = message.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise InvalidEventError(Reason.INVALID_ENCODING, f"send UTF-8; byte {exc.start} is not") from exc
     brackets = _brackets(message)
-    # What is cut off here is beyond the other limit.
+    # Brackets beyond this slice exceed the other limit.
     if max(accumulate(map(_STEPS.__getitem__, brackets[: 3 * MAX_CONTAINERS])), default=0) > MAX_DEPTH:
         raise InvalidEventError(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
     if _openers(brackets) > MAX_CONTAINERS:
@@ -82,14 +82,14 @@ def check_shape(message: bytes) -> str:
 
 
 def containers(message: bytes) -> int:
-    """How many arrays and objects are in a JSON text."""
+    """The number of arrays and objects in a JSON text."""
     return _openers(_brackets(message))
 
 
 def has_more_items(message: bytes, most: int) -> bool:
-    """Whether the array that `message` is has more items than `most`, found without making any of them.
+    """Whether the JSON array `message` has more than `most` items. No item is created.
 
-    What is no JSON may be counted in any way. It goes by pieces, so that no call holds Python's lock for long.
+    The result for text that is not JSON is arbitrary. Work proceeds in pieces, so that no call holds the GIL for long.
     """
     if _NO_ITEM.match(message):
         return False
@@ -121,16 +121,14 @@ def _openers(brackets: bytes) -> int:
 
 
 def _brackets(message: bytes) -> bytes:
-    """The brackets outside of strings, in their order. No search begins again at a quote that has no other one."""
+    """The brackets outside of strings, in order, found in linear time even with an unpaired quote."""
     bare = message.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _ALL_ELSE)
-    bare = bare.replace(
-        b'""', b""
-    )  # two quotes side by side change nothing for what is on either side of them
+    bare = bare.replace(b'""', b"")  # an empty string contains no bracket
     return b"".join(bare.split(b'"')[::2])
 
 
 def _has_null(value: Any) -> bool:
-    """Whether a key or a string within `value` holds a U+0000."""
+    """Whether a key or a string within `value` contains U+0000."""
     left = [value]
     while left:
         part = left.pop()

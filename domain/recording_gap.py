@@ -1,4 +1,4 @@
-"""A gap in the recording: records that Kafka lost, or can't give, and that an operator accepted as lost."""
+"""A recording gap: records that Kafka lost or can't deliver, and whose loss an operator accepted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TYPE = "recording.gap"
 
 
 class Cause(StrEnum):
-    """Why records are missing. The values are stored and shown; never rename one."""
+    """Why records are missing. The values are stored and part of the API; never rename one."""
 
     DELETED_BY_RETENTION = "deleted_by_retention"
     TRUNCATED = "truncated"
@@ -30,10 +30,10 @@ class Cause(StrEnum):
 
 
 class RecordingGap(Struct, frozen=True, kw_only=True):
-    """What is missing from one partition.
+    """The missing records of one partition.
 
-    Offsets `first_lost_offset` to `last_lost_offset`, which is None when nobody can say how many there were; `count`
-    is the number of missing records, None when unknown. Ingest goes on at offset `continued_from`.
+    They are at the offsets `first_lost_offset` to `last_lost_offset` (None when their number is unknown). `count` is
+    the number of missing records, None when unknown. Ingest continues at offset `continued_from`.
     """
 
     topic: str
@@ -48,13 +48,15 @@ class RecordingGap(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         first, last = self.first_lost_offset, self.last_lost_offset
-        said = _TO_THE_END if self.cause is Cause.DAMAGED and last is None else _SAID[self.cause]
-        return f"topic {self.topic}, partition {self.partition}: " + said.format(
+        description = (
+            _TO_THE_END if self.cause is Cause.DAMAGED and last is None else _DESCRIPTIONS[self.cause]
+        )
+        return f"topic {self.topic}, partition {self.partition}: " + description.format(
             first=first, last=last, count=self.count, continued=self.continued_from
         )
 
 
-_SAID = {
+_DESCRIPTIONS = {
     Cause.DELETED_BY_RETENTION: "offsets {first} to {last} were deleted before they were read",
     Cause.TRUNCATED: (
         "Kafka's log is no longer the one that was read up to offset {first}: it was cut and written again from"
@@ -75,30 +77,33 @@ _TO_THE_END = (
 
 
 class Decision(NamedTuple):
-    """Who accepts gaps, and why."""
+    """Who accepts the gaps, and why."""
 
     by: str
     reason: str
 
     @classmethod
     def of(cls, by: str, reason: str, *, settings: tuple[str, str] = ("--by", "--reason")) -> Decision:
-        """Raises `ConfigurationError` when a name or a reason is missing or is no text; `settings` name the two."""
+        """A checked decision. Raises `ConfigurationError` when the name or the reason is empty or not UTF-8.
+
+        `settings` are the names of the two inputs for the error message.
+        """
         for value, name in zip((by, reason), settings, strict=True):
             if not value.strip():
-                raise ConfigurationError(f"{name} is empty: name who accepts the lost records, and why")
+                raise ConfigurationError(f"{name} is empty: say who accepts the lost records, and why")
             try:
                 value.encode()
             except UnicodeEncodeError as exc:
-                raise ConfigurationError(f"{name} has to be UTF-8 text") from exc
+                raise ConfigurationError(f"{name} must be UTF-8 text") from exc
         return cls(by.strip(), reason.strip())
 
 
 def gap_event(
     gap: RecordingGap, decision: Decision, source: Source, event_id: UUID, at: datetime
 ) -> AuditEvent:
-    """The event of the trail that says what is missing and who accepted it.
+    """The `recording.gap` event: what is missing and who accepted it.
 
-    Raises `ConfigurationError` when the name or the reason is longer than an event can hold.
+    Raises `ConfigurationError` when the name or the reason exceeds the limit of an event.
     """
     payload = {
         "event_id": str(event_id),
@@ -118,7 +123,7 @@ def gap_event(
         ) from exc
 
 
-def described(event: AuditEvent) -> str:
-    """What a `recording.gap` event says, in a sentence."""
+def describe(event: AuditEvent) -> str:
+    """A `recording.gap` event as one sentence."""
     gap = msgspec.convert(event.attributes, RecordingGap)
     return f"{gap}; accepted by {event.actor.id}: {event.reason}"

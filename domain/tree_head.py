@@ -1,4 +1,4 @@
-"""What the log can prove, as answers carry it. The words are those of RFC 9162 and C2SP tlog-checkpoint."""
+"""Tree heads and proofs, as API answers carry them. The terms are those of RFC 9162 and C2SP tlog-checkpoint."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from msgspec import Struct
 
 
 class SignedTreeHead(Struct, frozen=True, kw_only=True):
-    """The root hash of a tree of `size` entries, signed. `checkpoint` is the C2SP signed note, cosignatures included.
+    """The signed root hash of a tree of `size` entries. `checkpoint` is the C2SP signed note with its cosignatures.
 
-    `cosigned_by` holds the public keys (vkeys) of the witnesses that signed it.
+    `cosigned_by` contains the public keys (vkeys) of the witnesses that cosigned it.
     """
 
     origin: str
@@ -22,9 +22,9 @@ class SignedTreeHead(Struct, frozen=True, kw_only=True):
 
 
 class InclusionProof(Struct, frozen=True, kw_only=True):
-    """That the entry of position `leaf_index` is in the tree of `tree_size` entries (RFC 9162, section 2.1.3).
+    """Proves that the entry at `leaf_index` is in the tree of `tree_size` entries (RFC 9162, section 2.1.3).
 
-    `hashes` go from the leaf's sibling up; `entry` is the leaf entry, whose SHA-256 with a leading 0x00 is `leaf_hash`.
+    `hashes` go from the leaf's sibling up. `entry` is the leaf entry; its SHA-256 with a leading 0x00 is `leaf_hash`.
     """
 
     leaf_index: int
@@ -36,7 +36,7 @@ class InclusionProof(Struct, frozen=True, kw_only=True):
 
 
 class ConsistencyProof(Struct, frozen=True, kw_only=True):
-    """That the tree of `second_size` entries begins with the tree of `first_size` entries (RFC 9162, section 2.1.4)."""
+    """Proves that the tree of `second_size` entries extends that of `first_size` entries (RFC 9162, section 2.1.4)."""
 
     first_size: int
     second_size: int

@@ -1,4 +1,4 @@
-"""Upcast: an old payload to the current schema version, one pure step per version."""
+"""Upcast an old payload to the current schema version, one pure step for each version."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Payload = dict[str, Any]
 Step = Callable[[Payload], Payload]
 
 STEPS: dict[int, Step] = {}
-"""`STEPS[n]` takes a payload of version n to version n + 1. Version 1 is the first that was published."""
+"""`STEPS[n]` converts a payload of version n to version n + 1. Version 1 is the first published one."""
 
 
 def upcast(payload: Payload, version: int, steps: Mapping[int, Step] = STEPS) -> Payload:
     """`payload` of `version` in the current version; unchanged when it is current.
 
-    Raises `InvalidEventError` when there is no way from that version.
+    Raises `InvalidEventError` when a step from that version is missing.
     """
     for number in range(version, SCHEMA_VERSION):
         if number not in steps:

@@ -1,4 +1,4 @@
-"""From bytes to a valid `AuditEvent`, or an `InvalidEventError` that names the field and the fix."""
+"""Convert bytes to a valid `AuditEvent`, or raise an `InvalidEventError` that names the field and the fix."""
 
 from __future__ import annotations
 
@@ -28,30 +28,33 @@ _STORE_FIELDS = {"position", "recorded_at", "stream", "stream_position"}
 def decode_event(message: bytes) -> AuditEvent:
     """Decode and validate a native message (UTF-8 JSON, one object).
 
-    Raises `InvalidEventError`; its `field` is the path of the first fault.
+    Raises `InvalidEventError`; `field` is the path of the first fault.
     """
     if b"\\u0000" in message:
-        return _second_look(message, None)
+        return _decode_on_slow_path(message, None)
     if message.count(b"{") + message.count(b"[") > MAX_DEPTH:
         check_shape(message)
     try:
         event = _decode(message) if len(message) < LARGE else _decode_large(message)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
-        return _second_look(message, exc)
+        return _decode_on_slow_path(message, exc)
     if event.schema_version != SCHEMA_VERSION:
-        return _second_look(message, None)
+        return _decode_on_slow_path(message, None)
     return check(event)
 
 
 def encode_event(event: AuditEvent) -> bytes:
-    """One line of JSON without spaces: the native message of `event`."""
+    """The native message of `event`: one line of JSON without spaces."""
     return _encode(event)
 
 
 def check(event: AuditEvent) -> AuditEvent:
-    """What the types alone can't say: the catalogue's required fields."""
+    """Return `event` if it satisfies what types can't express, such as the catalogue's required fields.
+
+    Raises `InvalidEventError`.
+    """
     if not 1900 <= event.occurred_at.year <= 9998:
-        # At the ends of the calendar another time zone's date can't be told; and no audit event is from there.
+        # Near the ends of the calendar a date can't be converted to another time zone. No real event has such a date.
         raise InvalidEventError(
             Reason.INVALID_FIELD, "send a time between 1900 and 9998", field="occurred_at"
         )
@@ -76,10 +79,10 @@ _PRESENT: dict[str, Callable[[AuditEvent], Any]] = {
 }
 
 
-def _second_look(message: bytes, cause: Exception | None) -> AuditEvent:
-    """The slow path: an older schema version, or a fault that has to be named.
+def _decode_on_slow_path(message: bytes, cause: Exception | None) -> AuditEvent:
+    """Decode an older schema version, or find the fault to report.
 
-    It is apart so that the fast path decodes once, straight into the struct.
+    It is separate so that the fast path decodes once, straight into the struct.
     """
     payload = read_json(message)
     if not isinstance(payload, dict):
@@ -87,7 +90,7 @@ def _second_look(message: bytes, cause: Exception | None) -> AuditEvent:
     claimed = sorted(_STORE_FIELDS & payload.keys())
     if claimed:
         raise InvalidEventError(
-            Reason.UNKNOWN_FIELD, "the trail gives this value itself; leave it out", field=claimed[0]
+            Reason.UNKNOWN_FIELD, "the trail assigns this value; leave it out", field=claimed[0]
         ) from cause
     version = payload.get("schema_version", SCHEMA_VERSION)
     if type(version) is not int or version > SCHEMA_VERSION or version < 0:
@@ -98,14 +101,14 @@ def _second_look(message: bytes, cause: Exception | None) -> AuditEvent:
 
 
 def convert(payload: dict[str, Any]) -> AuditEvent:
-    """A mapping in the current schema version to an `AuditEvent`, without the catalogue's checks."""
+    """Convert a mapping in the current schema version to an `AuditEvent`, without the catalogue's checks."""
     try:
         return msgspec.convert(payload, AuditEvent)
     except msgspec.ValidationError as exc:
-        raise _named(exc) from exc
+        raise _translated(exc) from exc
 
 
-def _named(exc: msgspec.ValidationError) -> InvalidEventError:
+def _translated(exc: msgspec.ValidationError) -> InvalidEventError:
     text = str(exc)
     at = _PATH.search(text)
     path = at["path"] if at else ""
@@ -119,7 +122,7 @@ def _named(exc: msgspec.ValidationError) -> InvalidEventError:
         return InvalidEventError(
             Reason.UNKNOWN_FIELD, "no such field; use `attributes` for what has no field", field=path
         )
-    # msgspec quotes an enum's wrong value; a value may be patient data.
+    # msgspec quotes a wrong enum value, and a value may be patient data.
     return InvalidEventError(
         Reason.INVALID_FIELD,
         re.sub(r"Invalid enum value .*", "not one of the allowed values", message),

@@ -52,11 +52,8 @@ def from_domain(exc: AuditTrailError) -> QueryError:
             argument=to_camel_case(exc.field),
             asOfPosition=exc.as_of_position,
         )
-    if isinstance(exc, CursorError):
-        return QueryError(Code.BAD_CURSOR, f"`{exc.field}` {exc.message}", argument=to_camel_case(exc.field))
     if isinstance(exc, RejectedError):
-        code = Code.LIMIT_EXCEEDED if isinstance(exc, FilterTooLargeError) else Code.BAD_USER_INPUT
-        return QueryError(code, exc.message, argument=to_camel_case(exc.field))
+        return _rejected(exc)
     if isinstance(exc, AccessDeniedError):
         return QueryError(Code.FORBIDDEN, str(exc))
     if isinstance(exc, UnavailableError):
@@ -67,6 +64,15 @@ def from_domain(exc: AuditTrailError) -> QueryError:
         log.error("event_altered", position=exc.position)
         return QueryError(Code.INTERNAL_ERROR, str(exc))
     return QueryError(Code.INTERNAL_ERROR, MASKED)
+
+
+def _rejected(exc: RejectedError) -> QueryError:
+    code, message = Code.BAD_USER_INPUT, exc.message
+    if isinstance(exc, CursorError):
+        code, message = Code.BAD_CURSOR, f"`{exc.field}` {message}"
+    elif isinstance(exc, FilterTooLargeError):
+        code = Code.LIMIT_EXCEEDED
+    return QueryError(code, message, argument=to_camel_case(exc.field))
 
 
 MASKED = "Unexpected error."

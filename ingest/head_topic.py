@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from domain.errors import RejectedError, UnavailableError
-from event_store.heads import MOST_HEAD_BYTES, StoredHead
+from event_store.heads import MAX_HEAD_BYTES, StoredHead
 from ingest.broker.clients import connected, translated
 from ingest.partitions.topics import Topics
 from ingest.publisher import Message, Publisher
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 _LAST = 5
 """Records looked at from the end of each partition: the embedded broker's answer for its end can be a little low."""
 _PATIENCE = 5.0
-_LIMITS = Limits(batch=1 << 20, record=MOST_HEAD_BYTES, poll=1 << 20)
+_LIMITS = Limits(batch=1 << 20, record=MAX_HEAD_BYTES, poll=1 << 20)
 """Anyone with write access to the topic can put anything there, and a head is small."""
 _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 """Heads are few and small, and an old one can be the one that matters."""

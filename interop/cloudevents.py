@@ -1,11 +1,10 @@
 """CloudEvents 1.0 (JSON event format and Kafka protocol binding) to `AuditEvent`.
 
-What the CloudEvent carries decides. Data that is an audit event, native or FHIR, is that event, with its own event id.
-Any other data makes an ``event.unclassified`` of the attributes; the data itself stays in the stored message.
+The data decides. Data that is an audit event, native or FHIR, becomes that event, with its own event id. For any other
+data, the attributes become an ``event.unclassified``; the data itself stays in the stored message.
 
-CloudEvents are identified by `source` and `id` together. An `id` that is a UUID is unique on its own and becomes the
-event id, so that the producer finds the event again by it; from any other the event id is the UUID version 5 of
-``source NUL id``.
+`source` and `id` together identify a CloudEvent. An `id` that is a UUID is unique alone and becomes the event id, so
+that the producer can find the event by it. Otherwise the event id is the UUID version 5 of ``source NUL id``.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _NAMESPACE = uuid5(NAMESPACE_URL, "urn:audit-trail:cloudevents")
 _NATIVE_FIELDS = {"event_id", "type", "occurred_at", "source", "actor"}
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
-# The values of `authtype` in CloudEvents' Auth Context extension.
+# The values of `authtype` in the Auth Context extension of CloudEvents.
 _KINDS = {
     "app_user": ActorKind.USER,
     "user": ActorKind.USER,
@@ -41,14 +40,14 @@ _KINDS = {
 
 
 def from_structured(payload: Any, received_at: datetime) -> AuditEvent:
-    """The audit event of a CloudEvent in JSON. Raises `InvalidEventError` for what the specification forbids."""
+    """The audit event of a CloudEvent in JSON. Raises `InvalidEventError` if the specification forbids it."""
     return _to_event(read_structured(payload), received_at)
 
 
 def from_binary(
     headers: dict[str, bytes], content_type: str, value: bytes, received_at: datetime
 ) -> AuditEvent:
-    """The audit event of a CloudEvent with its attributes in headers (without ``ce_``) and its data in `value`."""
+    """The audit event of a CloudEvent with attributes in `headers` (without ``ce_``) and data in `value`."""
     return _to_event(read_binary(headers, content_type, value), received_at)
 
 
@@ -57,8 +56,8 @@ def _to_event(envelope: Envelope, received_at: datetime) -> AuditEvent:
     moment = envelope.time or received_at
     if data.get("resourceType") == audit_event.RESOURCE_TYPE:
         return _of_data(lambda: audit_event.read_audit_event(data, moment))
-    # A foreign event may well have a `type` and a `source` too. With four of our five required fields it is meant to
-    # be ours, and then a fifth that is missing is a fault to name and not another format.
+    # A foreign event may have a `type` and a `source` too. Data with four of the five required fields counts as a
+    # native event: then the missing fifth field is an error to report, not a sign of another format.
     if len(_NATIVE_FIELDS & data.keys()) >= len(_NATIVE_FIELDS) - 1:
         return _of_data(lambda: decode_event(msgspec.json.encode(data)))
     return _unclassified(envelope, moment)
@@ -117,9 +116,9 @@ def _resources(subject: Target) -> tuple[Resource, ...]:
 
 
 def _correlation_id(attributes: dict[str, Any]) -> str | None:
-    given = truncation.identifier(_string(attributes.get("correlationid")))
+    correlation_id = truncation.identifier(_string(attributes.get("correlationid")))
     trace = _TRACE_PARENT.fullmatch(_string(attributes.get("traceparent")) or "")
-    return given or (trace[1] if trace else None)
+    return correlation_id or (trace[1] if trace else None)
 
 
 def _string(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""The CloudEvents 1.0 envelope: its attributes, checked, and its data, not yet looked at.
+"""The CloudEvents 1.0 envelope: validated attributes and uninterpreted data.
 
 Sources: CloudEvents 1.0.2 sections "Context Attributes" and "Type System", the JSON event format, and the Kafka
 protocol binding (structured and binary mode).
@@ -21,20 +21,20 @@ from interop import truncation
 
 SPECVERSION = "1.0"
 
-_TOKEN = r"[A-Za-z0-9!#$&^_.+\-]+"  # noqa: S105 - a token of RFC 6838, no secret
+_TOKEN = r"[A-Za-z0-9!#$&^_.+\-]+"  # noqa: S105 - a token of RFC 6838, not a secret
 _MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}\s*(?:;.*)?", re.DOTALL)
 _ATTRIBUTE = re.compile(r"[a-z0-9]+")
 _REQUIRED = ("specversion", "id", "source", "type")
 _TEXTS = (*_REQUIRED, "time", "datacontenttype", "dataschema", "subject")
 MAX_ATTRIBUTES = 1000
-"""Attributes of one CloudEvent, extensions too. Each is checked by itself, and kept with the event."""
+"""Attributes of one CloudEvent, including extensions. Each is validated separately and stored with the event."""
 _INT32 = range(-(2**31), 2**31)
 
 
 class Envelope(msgspec.Struct, frozen=True):
     """One CloudEvent.
 
-    `attributes` are all that were given, extensions too, except `specversion`; `data` is a JSON value or bytes.
+    `attributes` includes extensions and excludes `specversion`. `data` is a JSON value or bytes.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Envelope(msgspec.Struct, frozen=True):
     data: Any
 
     def json_object(self) -> dict[str, Any]:
-        """The data when it is a JSON object, or text or bytes that spell one; else an empty one."""
+        """The data if it is a JSON object, or text or bytes that contain one; otherwise an empty object."""
         value = self.data
         if isinstance(value, str):
             value = value.encode("utf-8", "replace")
@@ -53,14 +53,14 @@ class Envelope(msgspec.Struct, frozen=True):
             try:
                 value = read_json(value)
             except InvalidEventError:
-                # Data of a CloudEvent may be anything; only what it claims to be JSON must be that.
+                # A CloudEvent may carry any data; only data declared as JSON must be JSON.
                 if "json" in str(self.attributes.get("datacontenttype", "")).lower():
                     raise
         return value if isinstance(value, dict) else {}
 
 
 def read_structured(payload: Any) -> Envelope:
-    """A CloudEvent in the JSON event format. Raises `InvalidEventError` that names the attribute."""
+    """Read the JSON event format. Raises an `InvalidEventError` that names the attribute."""
     if not isinstance(payload, dict):
         raise InvalidEventError(Reason.INVALID_FIELD, "a CloudEvent is a JSON object")
     given = {name: value for name, value in payload.items() if value is not None}
@@ -78,7 +78,7 @@ def read_structured(payload: Any) -> Envelope:
 
 
 def read_binary(headers: dict[str, bytes], content_type: str, value: bytes) -> Envelope:
-    """A CloudEvent in binary mode: attributes from `headers` (without ``ce_``), data type from `content_type`."""
+    """Read binary mode: attributes from `headers` (without ``ce_``), the data's media type from `content_type`."""
     _check_number(headers)
     given: dict[str, Any] = {}
     for name, raw in headers.items():
@@ -129,11 +129,11 @@ def _check(name: str, value: Any) -> None:
             Reason.INVALID_FIELD, "attribute names are lower-case letters and digits", field=name[:64]
         )
     if name in _TEXTS:
-        fault = _fault_of_text(name, value)
+        fault = _text_fault(name, value)
     elif isinstance(value, bool | str):
         fault = None
     else:
-        # JSON has one kind of number: 1.0 is an integer too. A range looks for a float number by number.
+        # JSON has one number type: 1.0 is an integer too. `in range` with a float would iterate, hence `int`.
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         whole = whole and int(value) in _INT32
         fault = None if whole else "an extension is a string, a boolean or an integer of 32 bits"
@@ -141,11 +141,11 @@ def _check(name: str, value: Any) -> None:
         raise InvalidEventError(Reason.INVALID_FIELD, fault, field=name)
 
 
-def _fault_of_text(name: str, value: Any) -> str | None:
+def _text_fault(name: str, value: Any) -> str | None:
     if not isinstance(value, str) or not value:
-        return "this attribute is a string that is not empty"
+        return "this attribute is a non-empty string"
     if name == "time" and truncation.timestamp(value) is None:
         return "a time is RFC 3339 with an offset"
     if name == "datacontenttype" and not _MEDIA_TYPE.fullmatch(value):
-        return "this is no media type (RFC 2046)"
+        return "not a media type (RFC 2046)"
     return None

@@ -1,4 +1,4 @@
-"""Make foreign values fit the event's limits. Foreign text is shortened, never a reason to refuse an event."""
+"""Cut foreign values to the limits of an event. Long foreign text is shortened; it never causes a rejection."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def identifier(value: str | None) -> str | None:
-    """`value` as an identifier of at most 256 characters; None when nothing is left of it.
+    """`value` as an identifier of at most 256 characters, or None if it is blank.
 
-    A longer one keeps its first 191 characters and gets ``~`` and its SHA-256, so that it stays unique and everyone
+    A longer value becomes its first 191 characters, ``~`` and its SHA-256. So it stays unique, and every caller
     shortens it to the same text.
     """
     value = (value or "").strip()
@@ -43,9 +43,9 @@ def text(value: str | None) -> str | None:
 
 
 def timestamp(value: str) -> datetime | None:
-    """An RFC 3339 time with its offset, or None for everything else.
+    """An RFC 3339 time with its offset, or None for any other text.
 
-    Digits after the microsecond are dropped, and a leap second is the last microsecond before it.
+    Digits after the microsecond are dropped. A leap second becomes the last microsecond before it.
     """
     match = _RFC3339.fullmatch(value)
     if match is None:
@@ -56,14 +56,14 @@ def timestamp(value: str) -> datetime | None:
     iso = f"{match['date']}T{match['clock']}:{second}.{fraction}{match['offset'] or '+00:00'}"
     try:
         moment = datetime.fromisoformat(iso)
-        moment.astimezone(UTC)  # year 1 with a positive offset is no instant that can be stored
+        moment.astimezone(UTC)  # year 1 with a positive offset is before the first storable instant
     except (ValueError, OverflowError):
         return None
     return moment
 
 
 def uuid(value: str | None) -> UUID | None:
-    """A UUID in its canonical form of 36 characters, unless it is the nil or the max one, which identify nothing."""
+    """A UUID in its canonical form of 36 characters. None for other text and for the nil and max UUIDs."""
     if value is None or not _UUID.fullmatch(value):
         return None
     number = UUID(value)

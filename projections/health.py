@@ -87,7 +87,7 @@ class RunnerHealth:
         self._caught_up = False
 
     def applied(self, events: int) -> None:
-        """This process has committed a batch."""
+        """Note that this process has committed a batch of so many events."""
         self._applied_at = time.monotonic()
         self._applied += events
 

@@ -8,7 +8,6 @@ Without a driving condition the newest positions are walked, within the range of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from operator import itemgetter
 
 from msgspec import Struct
@@ -31,42 +30,35 @@ Estimate = Callable[[Sequence[AccessPath]], Sequence[float]]
 """About how many events the driving condition of each path finds."""
 
 
-def choose_paths(filter: EventFilter, estimate: Estimate | None = None) -> list[AccessPath]:
-    """The paths that together find what matches `filter`, one at least. Two of them may find the same event.
+Plan = tuple[AccessPath, ...]
+"""The paths that together find all that matches. Two of them may find the same event."""
 
-    `estimate` is called once, and only when there is a choice; without it the first plan is taken.
-    """
-    plans = list(_plans(tuple(_conjuncts(filter))))
-    if not plans:
-        return [AccessPath(None, tuple(_conjuncts(filter)))]
-    if len(plans) == 1 or estimate is None:
+
+def plans(filter: EventFilter) -> tuple[Plan, ...]:
+    """Every plan for `filter`, one at least; the one that usually reads the fewest events comes first."""
+    every = tuple(conjuncts(filter))
+    return tuple(map(tuple, _plans(every))) or ((AccessPath(None, every),),)
+
+
+def choose(plans: Sequence[Plan], estimate: Estimate) -> Plan:
+    """The plan that reads the fewest events. `estimate` is called once, and only when there is a choice."""
+    if len(plans) == 1:
         return plans[0]
     every = [path for plan in plans for path in plan]
     events = dict(zip(map(id, every), estimate(every), strict=True))
     return min(plans, key=lambda plan: sum(events[id(path)] for path in plan))
 
 
-def is_plain(filter: EventFilter) -> bool:
-    """Whether the database need not be asked to plan it: no choice of driving conditions, and no range of times."""
-    if any(each.occurred_from or each.occurred_until for each in filter.every()):
-        return False
-    return len(list(islice(_plans(tuple(_conjuncts(filter))), 2))) < 2
+def narrowed(plans: Sequence[Plan], window: EventFilter) -> tuple[Plan, ...]:
+    """The same plans with one more conjunct that drives no search: a range of times or positions."""
+    return tuple(tuple(AccessPath(path.driver, (*path.rest, window)) for path in plan) for plan in plans)
 
 
-def is_bounded(filter: EventFilter) -> bool:
-    """Whether an index finds what matches, or a range of times or positions bounds the walk."""
-    bounds = ("occurred_from", "position_from")
-    return all(
-        path.driver is not None
-        or any(getattr(each, name) is not None for each in path.rest for name in bounds)
-        for path in choose_paths(filter)
-    )
-
-
-def _conjuncts(filter: EventFilter) -> Iterator[EventFilter]:
+def conjuncts(filter: EventFilter) -> Iterator[EventFilter]:
+    """The filters that must all match, those of `and_` among them."""
     yield replace(filter, and_=()) if filter.and_ else filter
     for part in filter.and_:
-        yield from _conjuncts(part)
+        yield from conjuncts(part)
 
 
 def _plans(conjuncts: tuple[EventFilter, ...]) -> Iterator[list[AccessPath]]:
@@ -101,7 +93,7 @@ def _either(parts: Sequence[EventFilter], rest: tuple[EventFilter, ...]) -> Iter
     """The paths of an `or_`: those of each part, with the rest beside them. Nothing when a part has none."""
     found: list[AccessPath] = []
     for part in parts:
-        first = next(_plans(tuple(_conjuncts(part))), None)
+        first = next(_plans(tuple(conjuncts(part))), None)
         if first is None:
             return
         found += [AccessPath(path.driver, (*path.rest, *rest)) for path in first]

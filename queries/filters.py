@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime
 from difflib import get_close_matches
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any, NoReturn
 
@@ -202,6 +203,18 @@ class PageRequest(Struct, frozen=True, kw_only=True):
     before: int | None = None
     by_time: bool = False
     oldest_first: bool = False
+
+
+class CountBy(StrEnum):
+    """What a bucket is of. Hours and days are by the sources' clocks and in UTC."""
+
+    TYPE = "type"
+    ACTOR = "actor"
+    SERVICE = "service"
+    ACTION = "action"
+    OUTCOME = "outcome"
+    HOUR = "hour"
+    DAY = "day"
 
 
 class EventPage(Struct, frozen=True, kw_only=True):

@@ -17,9 +17,9 @@ from msgspec import Struct, field
 
 from event_store.database import Connection
 from projections.models.activity import SPAN_BITS
-from queries.access_paths import AccessPath, choose_paths
+from queries.access_paths import AccessPath, Plan, choose
 from queries.filter_sql import Parameters, conditions_of, pair_in
-from queries.filters import MAX_POSITION, Equality, EventFilter
+from queries.filters import MAX_POSITION, Equality
 from queries.selectivity import Bounds, BoundsFinder, estimate_rows, index_conditions
 
 _CHOICE = "choice.value"
@@ -59,18 +59,19 @@ class Query(Struct):
 
 def build(
     connection: Connection,
-    filter: EventFilter,
+    plans: Sequence[Plan],
     as_of: int,
     *,
     positions_alone: bool = False,
     bounds_finder: BoundsFinder | None = None,
 ) -> Query | None:
-    """The query of a filter, None when nothing can match. With `positions_alone` for `compose` and nothing else.
+    """The query of the best of `plans`, None when nothing can match.
 
-    A caller with several filters gives one `bounds_finder` of `as_of` to all of them.
+    With `positions_alone` it serves `compose` only. Callers that build several queries share one `bounds_finder` of
+    `as_of`.
     """
     finder = bounds_finder or BoundsFinder(connection, as_of)
-    paths = choose_paths(filter, lambda each: estimate_rows(connection, each, finder))
+    paths = choose(plans, lambda each: estimate_rows(connection, each, finder))
     parameters = Parameters()
     parts = [
         _part(path, bounds, parameters, alone=positions_alone)

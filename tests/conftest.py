@@ -11,40 +11,27 @@ import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg2
 import pytest
 from hypothesis import settings
 from kafka.admin import KafkaAdminClient
-from psycopg2 import sql
 
 from audit_trail.embedded import kafka, tansu
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
+from tests.databases import EMPTY, HOSPITAL, MIGRATED, PROJECTED, Databases
+from tests.servers import FAST, folder_for_servers
+
+if TYPE_CHECKING:
+    from tests.trail import Trail
 
 BROKER_VARIABLE = "AUDIT_TRAIL_TEST_BROKER"
 CHOICES = ("auto", "kafka", "embedded")
-# What a crash of the machine would lose costs time at every commit, and no test crashes the machine.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
 ROOT = Path(__file__).parent
-SHARING = frozenset(
-    {
-        "test_large.py",
-        "test_role_matrix.py",
-        "test_projections.py",
-        "test_order_of_time.py",
-        "test_own_hostile.py",
-        "test_plans.py",
-        "test_conditions_together.py",
-    }
-)
-"""Files with a fixture for the whole module, which takes long."""
-
 chosen_broker = pytest.StashKey[str]()
 reason_of_choice = pytest.StashKey[str]()
 not_run = pytest.StashKey[list[str]]()
@@ -70,8 +57,17 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("quick", max_examples=25, deadline=None)
     settings.register_profile("thorough", max_examples=100, deadline=None)
     settings.load_profile("thorough" if config.getoption("--thorough") else "quick")
+    _keep_bytecode(config)
     config.stash[not_run] = []
     config.stash[chosen_broker], config.stash[reason_of_choice] = _choose_broker(config.getoption("--broker"))
+
+
+def _keep_bytecode(config: pytest.Config) -> None:
+    """Where Python may leave no bytecode beside the product, every program that a test starts would compile it."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = tempfile.TemporaryDirectory(prefix="audit-trail-bytecode-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
 
 
 def _end_run(*_: object) -> None:
@@ -122,10 +118,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _shared(item: pytest.Item) -> str | None:
+    """The name of what `item` shares with others: a stack, or a trail that is made once for its file."""
     file = item.path.relative_to(ROOT)
     if file.parts[0] == "docs":
         return "docs"
-    return str(file) if file.name in SHARING else None
+    fixtures = getattr(item, "_fixtureinfo", None)
+    scopes = {each[-1].scope for each in fixtures.name2fixturedefs.values()} if fixtures else set()
+    return str(file) if "module" in scopes else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -142,25 +141,16 @@ def pytest_testnodedown(node: Any) -> None:
     )
 
 
-@contextmanager
-def _folder_for_servers() -> Iterator[Path]:
-    """Like tmp_path, but one that a server can enter when the tests run as root and the server as another account."""
-    with tempfile.TemporaryDirectory(prefix="audit-trail-test-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        yield folder
-
-
 @pytest.fixture
 def server_folder() -> Iterator[Path]:
     """An empty folder for a server of the test's own."""
-    with _folder_for_servers() as folder:
+    with folder_for_servers() as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
 def session_folder() -> Iterator[Path]:
-    with _folder_for_servers() as folder:
+    with folder_for_servers() as folder:
         yield folder
 
 
@@ -171,104 +161,46 @@ def postgres(session_folder: Path) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-@contextmanager
-def copied_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """The URL of a copy of the database `template`, dropped at the end."""
-    name = f"test_{uuid.uuid4().hex}"
-    identifiers = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-    # Copying the files takes a fifth of the time that writing them through the log takes.
-    _execute(
-        server, sql.SQL("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy").format(**identifiers)
-    )
-    try:
-        yield server.url_for(name)
-    finally:
-        _execute(server, sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**identifiers))
-
-
-def _execute(server: EmbeddedPostgres, statement: sql.Composable) -> None:
-    with closing(psycopg2.connect(server.url_for("postgres"))) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-
-
-@pytest.fixture
-def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """The URL of an empty database of the test's own."""
-    with copied_database(postgres, "template0") as url:
-        yield url
-
-
 @pytest.fixture(scope="session")
-def migrated_template(postgres: EmbeddedPostgres) -> str:
-    """The name of a database that was migrated once, to be copied."""
-    from event_store.migrations import migrate  # noqa: PLC0415 - tests of what lies below the store run without it
-
-    name = "migrated_template"
-    _execute(postgres, sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-    migrate(postgres.url_for(name))
-    return name
+def databases(postgres: EmbeddedPostgres) -> Iterator[Databases]:
+    """`with databases.copy(MIGRATED) as url:` a database of one's own."""
+    with closing(Databases(postgres)) as databases:
+        yield databases
 
 
-@pytest.fixture
-def migrated_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    """The URL of a migrated, empty database of the test's own."""
-    with copied_trail(postgres, migrated_template) as url:
-        yield url
+def _copy_of(name: str) -> Callable[[Databases], Iterator[str]]:
+    def copy(databases: Databases) -> Iterator[str]:
+        with databases.copy(name) as url:
+            yield url
+
+    return copy
 
 
-@pytest.fixture(scope="session")
-def projected_template(postgres: EmbeddedPostgres, migrated_template: str) -> str:
-    """The name of a migrated database with the built-in read models of an empty log, to be copied."""
-    return _recorded(postgres, migrated_template, "projected_template", hospital=False)
+# The URL of a database of the test's own.
+database_url = pytest.fixture(name="database_url")(_copy_of(EMPTY))
+migrated_url = pytest.fixture(name="migrated_url")(_copy_of(MIGRATED))
+projected_url = pytest.fixture(name="projected_url")(_copy_of(PROJECTED))
+hospital_url = pytest.fixture(name="hospital_url")(_copy_of(HOSPITAL))
 
 
 @pytest.fixture
-def projected_url(postgres: EmbeddedPostgres, projected_template: str) -> Iterator[str]:
-    """The URL of a database of the test's own: an empty log and its read models."""
-    with copied_trail(postgres, projected_template) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def hospital_template(postgres: EmbeddedPostgres, migrated_template: str) -> str:
-    """The name of a database with the hospital's morning and its read models, to be copied."""
-    return _recorded(postgres, migrated_template, "hospital_template", hospital=True)
+def trail(projected_url: str) -> Iterator[Trail]:
+    """An empty trail with the built-in read models."""
+    with _trail(projected_url) as trail:
+        yield trail
 
 
 @pytest.fixture
-def hospital_url(postgres: EmbeddedPostgres, hospital_template: str) -> Iterator[str]:
-    """The URL of a database of the test's own with the hospital's morning."""
-    with copied_trail(postgres, hospital_template) as url:
-        yield url
+def new_trail(migrated_url: str) -> Iterator[Trail]:
+    """An empty trail that no projector has run on."""
+    with _trail(migrated_url) as trail:
+        yield trail
 
 
-def _recorded(server: EmbeddedPostgres, template: str, name: str, *, hospital: bool) -> str:
-    from tests.graphql_api import trail  # noqa: PLC0415 - as in migrated_template
+def _trail(url: str) -> closing[Trail]:
+    from tests.trail import Trail  # noqa: PLC0415 - tests of what lies below the store run without it
 
-    _execute(
-        server,
-        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)),
-    )
-    _grant(server, name)
-    trail.record(server.url_for(name), trail.hospital() if hospital else [])
-    return name
-
-
-@contextmanager
-def copied_trail(server: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """Like `copied_database`, with the rights on the database itself, which a copy does not have."""
-    with copied_database(server, template) as url:
-        _grant(server, url.partition("?")[0].rpartition("/")[2])
-        yield url
-
-
-def _grant(server: EmbeddedPostgres, database: str) -> None:
-    _execute(
-        server,
-        sql.SQL("GRANT CREATE ON DATABASE {} TO audit_trail_projector").format(sql.Identifier(database)),
-    )
+    return closing(Trail(url))
 
 
 @pytest.fixture(scope="session")

@@ -37,9 +37,10 @@ def decide(
     The decision is an event of the trail, by the account that runs this command. The newest one holds.
     """
     from audit_trail import components
-    from audit_trail.read_audit import operator, own_source
+    from audit_trail.read_audit import operator
     from domain.access.staff_disclosure import Decision, decision_event
     from domain.validation import check, encode_event
+    from ingest.partitions.starting_offsets import own_source
     from ingest.publisher import Message, Publisher
     from queries.filters import check_identifier
 

@@ -65,7 +65,7 @@ def evidence(
         models = ReadModels(database)
         patients: dict[str, None] = {}
         chosen = _by_id(models, ids, patients) if ids else _by_filter(models, filter, patients)
-        with CommandRecord(settings, "evidence", chosen.asked, unrecorded) as record:
+        with CommandRecord(settings, "evidence", chosen.query, unrecorded) as record:
             record.shown(len(chosen.positions), tuple(patients))
         written = write_kit(
             database,
@@ -101,7 +101,7 @@ def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) ->
         positions.add(found.position)
         patients.update((patient.id, None) for patient in found.event.patients)
     asked = {"event": [str(UUID(text)) for text in ids]}
-    return Selection(asked=asked, positions=sorted(positions), as_of_position=max(positions))
+    return Selection(query=asked, positions=sorted(positions), as_of_position=max(positions))
 
 
 def _by_filter(models: ReadModels, filter: EventFilter, patients: dict[str, None]) -> Selection:
@@ -113,8 +113,8 @@ def _by_filter(models: ReadModels, filter: EventFilter, patients: dict[str, None
         raise RejectedError(
             Reason.INVALID_FIELD, f"no event up to position {as_of} matches: there is nothing to write"
         )
-    asked = {_SELECTION_NAMES.get(name, name): _said(value) for name, value in given_of(filter).items()}
-    return Selection(asked=asked, positions=positions, as_of_position=as_of)
+    query = {_SELECTION_NAMES.get(name, name): _said(value) for name, value in given_of(filter).items()}
+    return Selection(query=query, positions=positions, as_of_position=as_of)
 
 
 def _said(value: Any) -> str | list[str]:
@@ -130,8 +130,11 @@ def _positions(
 
     Puts into `patients` whom these events tell of.
     """
+    from queries.prepared import prepare
+
     found = array("q")
-    page = models.events(filter, PageRequest(last=MAX_PAGE))
+    query = prepare(filter)
+    page = models.events(query, PageRequest(last=MAX_PAGE))
     as_of = page.as_of_position  # what is recorded while the pages are read stays out
     while page.events:
         some = [each for each in reversed(page.events) if each.position <= as_of]
@@ -139,5 +142,5 @@ def _positions(
         patients.update((patient.id, None) for each in some for patient in each.event.patients)
         if not page.has_previous or page.events[0].position >= as_of:
             break
-        page = models.events(filter, PageRequest(last=MAX_PAGE, before=page.events[0].position))
+        page = models.events(query, PageRequest(last=MAX_PAGE, before=page.events[0].position))
     return found, as_of

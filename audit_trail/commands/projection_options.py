@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from psycopg2.errors import InsufficientPrivilege
 
 from audit_trail import components
 from audit_trail.commands.isolated_process import go_apart
@@ -84,10 +83,12 @@ def writing(name: str) -> Iterator[tuple[Settings, Database]]:
 @contextmanager
 def _refusing(name: str) -> Iterator[None]:
     """A login without the rights is told so, and not that the database is not set up."""
+    from event_store.statement_errors import MissingRightError
+
     try:
         yield
     except ConfigurationError as exc:
-        if isinstance(exc.__cause__, InsufficientPrivilege):
+        if isinstance(exc.__cause__, MissingRightError):
             raise ConfigurationError(
                 f"{name} is not yours: this login may not do that to it"
                 + ("" if is_file(name) else " (of a projection of your own, give the file)")

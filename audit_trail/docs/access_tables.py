@@ -8,7 +8,7 @@ from pathlib import Path
 from domain.access.grants import HIDDEN, OPERATIONS, Operation, Part
 from domain.access.principal import Role
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "access.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "access.md"
 
 _ROLES: dict[Role, tuple[str, str]] = {
     Role.AUDITOR: ("Looks into everything that happened.", "all"),

@@ -28,7 +28,7 @@ _NOT_PROVEN = (
     "`verify`, `evidence`: nothing is wrong, but the public key came from the database itself."
     " Set AUDIT_TRAIL_LOG_VKEYS, or give `verify` the key with --vkey."
 )
-FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
 _SYSTEMS = {DCM: "DCM", REST: "REST", INTERACTION: "interaction", LIFECYCLE: "lifecycle", LOCAL: "local"}
 _SCHEMA_ID = "urn:audit-trail:schema:audit-event:1"

@@ -17,8 +17,9 @@ Steps = Sequence[tuple[signal.Signals, float]]
 
 
 def stop(folder: Path, program: str, steps: Steps) -> bool:
-    """Stop all processes of `program` whose working directory is `folder`; return whether it is certain that none is
-    left, which it is not on a system that shows no processes.
+    """Stop all processes of `program` whose working directory is `folder`.
+
+    Return whether it is certain that none is left. On a system that shows no processes it is not.
 
     The caller holds the folder's lock, so they have no supervisor. A PostgreSQL whose first process is gone counts
     too: its sessions still write to the same files until they notice. Raises UnavailableError when they do not end.

@@ -11,9 +11,6 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-import psycopg2
-from psycopg2 import sql
-
 from audit_trail.embedded import cluster, orphans
 from audit_trail.embedded.accounts import barrier, unprivileged_account
 from audit_trail.embedded.binaries import programs
@@ -21,6 +18,7 @@ from audit_trail.embedded.folder import ServerFolder, write_file
 from audit_trail.embedded.process import Account, GuardedProcess
 from audit_trail.embedded.sockets import SocketFolder
 from domain.errors import ConfigurationError, UnavailableError
+from event_store.database import Database, sql
 
 START_LIMIT = 60.0  # seconds; after a crash the server first replays up to max_wal_size of its log
 STOP_LIMIT = 60.0  # seconds; the last checkpoint writes all that is in shared_buffers
@@ -182,16 +180,19 @@ class EmbeddedPostgres:
                 ) from refusal
             time.sleep(0.05)
 
-    def _refusal(self) -> psycopg2.OperationalError | None:
+    def _refusal(self) -> UnavailableError | None:
         """Why the server takes no connection, or None when it does."""
         try:
-            psycopg2.connect(self.url_for("postgres"), connect_timeout=5).close()
-        except psycopg2.OperationalError as exc:
+            self._maintenance().connect().close()
+        except UnavailableError as exc:
             return exc
         return None
 
+    def _maintenance(self) -> Database:
+        return Database(self.url_for("postgres"), None, size=1)
+
     def _make_database(self) -> None:
-        with closing(psycopg2.connect(self.url_for("postgres"))) as connection:
+        with closing(self._maintenance().connect()) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (self.database,))

@@ -83,8 +83,10 @@ class Work:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folder and keep others out. Raises `ConfigurationError` when another export has it, or when
-        something that no export made is in the way.
+        """Make the folder and keep others out.
+
+        Raises `ConfigurationError` when another export uses the folder, or when something that no export made is
+        in its place.
         """
         for path in (self.target, self.manifest):
             self._around.has_file(path.name)
@@ -156,8 +158,9 @@ class Work:
         return self._inside.open_file(DATA, "rb")
 
     def publish(self, manifest: bytes) -> None:
-        """Give the data its name. An older export of that name goes first, so that no manifest stands beside another's
-        data.
+        """Give the data its name.
+
+        An older export of that name is removed first, so that no manifest stands beside another export's data.
         """
         self._inside.replace(_MANIFEST, manifest)
         for path in (self.target, self.manifest):

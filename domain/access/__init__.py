@@ -1,1 +1,1 @@
-"""Who asks, what they may do, and what they may see: pure rules, the same for every way in."""
+"""Principals, their operations and their scope: pure rules, the same for every API."""

@@ -1,4 +1,4 @@
-"""What each role may do, with which events, and which parts of them it does not see. Held as data."""
+"""The grants of each role as data: operations, events, and the parts of an event that are hidden."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domain.event import PERSONS, Actor, ActorKind, AuditEvent
 
 
 class Operation(StrEnum):
-    """What may be asked of the trail, whichever way it is asked: GraphQL, REST, a subscription or an export."""
+    """The operations of the trail, independent of the interface: GraphQL, REST, a subscription or an export."""
 
     READ_EVENTS = "read_events"
     COUNT_EVENTS = "count_events"
@@ -25,11 +25,11 @@ class Operation(StrEnum):
     READ_SERVICE = "read_service"
     READ_RESOURCE = "read_resource"
     READ_TABLES = "read_tables"
-    """Rows of a projection's tables, an analyst's or a built-in one's."""
+    """Rows of a projection's tables, built-in or custom."""
     READ_STATUS = "read_status"
-    """How far projections are, and what stopped one."""
+    """The progress of projections, and the error that stopped one."""
     READ_PROOFS = "read_proofs"
-    """Tree heads and consistency proofs. An inclusion proof needs its event."""
+    """Tree heads and consistency proofs. An inclusion proof also needs the right to see its event."""
     READ_METRICS = "read_metrics"
     PUBLISH = "publish"
     DECIDE = "decide"
@@ -37,37 +37,37 @@ class Operation(StrEnum):
 
 
 class Part(StrEnum):
-    """What can be hidden of an event."""
+    """A part of an event that can be hidden."""
 
     PATIENT_NAMES = "patient_names"
     OTHER_PATIENTS = "other_patients"
-    """Patients that are not the principal's own, and all that may tell of them."""
+    """Patients other than the principal's own, and everything that may identify them."""
     STAFF_NAMES = "staff_names"
     STAFF_IDS = "staff_ids"
-    """Who acted, and what leads to them: session, correlation id."""
+    """The actor's id, and what identifies the actor: session, correlation id."""
     CLIENT = "client"
-    """Where the actor came from, and the request."""
+    """The actor's network address and program, and the request."""
     FREE_TEXT = "free_text"
     VALUES = "values"
-    """What changed from what to what; the path is shown."""
+    """The old and new values of changes. The path stays visible."""
     DISCLOSURE = "disclosure"
 
 
 class Rows(Struct, frozen=True, kw_only=True):
-    """Events that are alike: every condition that is given holds. `Rows()` is all events."""
+    """A set of events: those that satisfy every non-empty condition. `Rows()` is all events."""
 
     patients: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
-    """Actors that are persons: what a machine of the same id does is not theirs."""
+    """Actors that are persons. A machine with the same id does not match."""
     machines: tuple[str, ...] = ()
-    """Actors that are none."""
+    """Actors that are not persons."""
     sources: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     categories: tuple[Category, ...] = ()
     types: tuple[str, ...] = ()
 
     def admits(self, event: AuditEvent) -> bool:
-        """Whether `event` is one of them."""
+        """Whether `event` is in this set."""
         if self.patients and not any(patient.id in self.patients for patient in event.patients):
             return False
         if (self.users or self.machines) and not self._is_by(event.actor):
@@ -88,16 +88,16 @@ ALL = Rows()
 
 
 class Grant(Struct, frozen=True, kw_only=True):
-    """What one role gives one principal."""
+    """The rights that one role gives to one principal."""
 
     role: Role
     operations: frozenset[Operation]
     rows: tuple[Rows, ...] = ()
-    """Events that are in one of these are seen."""
+    """The principal sees events that are in one of these sets."""
     hidden: frozenset[Part] = frozenset()
 
     def admits(self, event: AuditEvent) -> bool:
-        """Whether `event` may be seen, hidden parts apart."""
+        """Whether the principal may see `event`, with its hidden parts removed."""
         return any(rows.admits(event) for rows in self.rows)
 
 
@@ -116,13 +116,13 @@ _SUBJECTS = frozenset({
     Operation.READ_RESOURCE,
 })  # fmt: skip
 _RUNNING = frozenset({Operation.READ_STATUS, Operation.READ_PROOFS, Operation.READ_METRICS})
-_LOOKING = _EVENTS | _SUBJECTS | {Operation.READ_TABLES, Operation.READ_STATUS}
+_READ_EVERYTHING = _EVENTS | _SUBJECTS | {Operation.READ_TABLES, Operation.READ_STATUS}
 
 OPERATIONS: dict[Role, frozenset[Operation]] = {
-    Role.AUDITOR: _LOOKING,
-    Role.PRIVACY_OFFICER: _LOOKING | {Operation.DECIDE},
+    Role.AUDITOR: _READ_EVERYTHING,
+    Role.PRIVACY_OFFICER: _READ_EVERYTHING | {Operation.DECIDE},
     Role.SECURITY_OFFICER: _EVENTS | _SUBJECTS | {Operation.READ_STATUS},
-    Role.ANALYST: _LOOKING,
+    Role.ANALYST: _READ_EVERYTHING,
     Role.SERVICE_OWNER: _EVENTS | {Operation.READ_SERVICE},
     Role.CLINICIAN: _EVENTS | {Operation.READ_USER},
     Role.PATIENT: _EVENTS | {Operation.READ_PATIENT},
@@ -139,9 +139,10 @@ _PSEUDONYMISED = frozenset({
 HIDDEN: dict[Role, frozenset[Part]] = {
     Role.SECURITY_OFFICER: frozenset({Part.PATIENT_NAMES, Part.VALUES, Part.DISCLOSURE}),
     Role.ANALYST: _PSEUDONYMISED,
-    # Who changed a configuration is seen, and not from where; an event of no known type may name a patient.
+    # The role sees who changed a configuration, but not from where. An event of unknown type may name a patient.
     Role.DEVICE_MANAGER: frozenset({Part.PATIENT_NAMES, Part.CLIENT, Part.DISCLOSURE}),
-    # CJEU C-579/21: when and for what purpose, but not which of the staff, unless that was decided.
+    # CJEU C-579/21: the patient learns when and for what purpose, but not which member of staff, unless a decision
+    # allows it.
     Role.PATIENT: frozenset({
         Part.OTHER_PATIENTS,
         Part.STAFF_NAMES,
@@ -151,7 +152,7 @@ HIDDEN: dict[Role, frozenset[Part]] = {
         Part.VALUES,
     }),
 }  # fmt: skip
-"""A role that is not here sees the whole of the events that it sees."""
+"""A role that is not listed sees its events in full."""
 
 _EVERYTHING = frozenset({
     Role.AUDITOR, Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER, Role.ANALYST, Role.ADMIN,
@@ -161,24 +162,24 @@ STAFF = frozenset({Part.STAFF_NAMES, Part.STAFF_IDS})
 
 
 def grants_of(principal: Principal, *, sees_staff: Collection[str] = ()) -> tuple[Grant, ...]:
-    """What each of the principal's roles gives. `sees_staff`: patients of whom it was decided that they see staff."""
+    """The grants of each of the principal's roles. `sees_staff`: patients who may see staff, by a recorded decision."""
     grants: list[Grant] = []
     for role in sorted(principal.roles):
         hidden = HIDDEN.get(role, frozenset())
         if role is not Role.PATIENT:
             grants.append(_grant(role, _rows(role, principal), hidden))
             if role is Role.DEVICE_MANAGER and principal.devices:
-                # What a device has measured is a patient's, and not for who keeps the device running.
+                # A device's measurements belong to a patient; those who maintain the device may not see them.
                 grants.append(
                     _grant(role, _rows_of_devices(principal), hidden | {Part.VALUES, Part.FREE_TEXT})
                 )
             continue
-        # A decision is about one record, and a principal may have several: a parent has those of the children.
-        for told in (True, False):
-            own = tuple(patient for patient in principal.patients if (patient in sees_staff) is told)
+        # A decision covers one record, and a principal may have several, as a parent has those of the children.
+        for shows_staff in (True, False):
+            own = tuple(patient for patient in principal.patients if (patient in sees_staff) is shows_staff)
             rows = [Rows(patients=own)] if own else []
-            if rows or not told:
-                grants.append(_grant(role, rows, hidden - STAFF if told else hidden))
+            if rows or not shows_staff:
+                grants.append(_grant(role, rows, hidden - STAFF if shows_staff else hidden))
     return tuple(grants)
 
 
@@ -189,7 +190,7 @@ def _grant(role: Role, rows: Iterable[Rows], hidden: frozenset[Part]) -> Grant:
 _OF_MACHINES = tuple(
     name for name, entry in CATALOGUE.items() if entry.category is Category.SERVICE and name != "api.called"
 )
-"""What services do as such. A call of an API is somebody's, and about whom it was made."""
+"""Event types of services themselves. `api.called` is not among them: it belongs to the caller and names patients."""
 
 
 def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
@@ -205,17 +206,17 @@ def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
 
 
 def _rows_of_devices(principal: Principal) -> Iterator[Rows]:
-    # What people do with a device, on records or by calls, is no business of who keeps it running.
+    # Those who maintain a device may not see what people do with it, on records or by API calls.
     yield Rows(machines=principal.devices)
     yield Rows(devices=principal.devices, categories=(Category.OTHER,))
 
 
 def _devices(event: AuditEvent) -> set[str | None]:
-    """The device that the event is about, and the one that acted."""
+    """The device that the event is about, and the device that acted."""
     about = {event.device.id} if event.device is not None else set()
     return about | ({event.actor.id} if event.actor.kind is ActorKind.DEVICE else set())
 
 
 def category_of(type: str) -> Category:
-    """The category of an event type; that of unclassified events for one that the catalogue does not have."""
+    """The category of an event type; that of `GENERIC_TYPE` for a type that is not in the catalogue."""
     return (CATALOGUE.get(type) or CATALOGUE[GENERIC_TYPE]).category

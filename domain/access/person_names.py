@@ -1,4 +1,4 @@
-"""Names that stand where an id is wanted: of whom a source knows only the name, the name is the id."""
+"""Personal names in the place of ids: some sources know only a name, and report it as the id."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 import unicodedata
 
 _NAME = re.compile(r"\s|[^\W\d_]\^[^\W\d_]")
-"""A blank, or the ``DOE^JANE`` of HL7 and DICOM. No identifier that was made to be one has either."""
+"""A blank, or the ``DOE^JANE`` of HL7 and DICOM. Generated identifiers contain neither."""
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def is_name(id: str | None) -> bool:
-    """Whether `id` reads like a person's name. One of a single word can't be told from an id."""
+    """Whether `id` looks like a person's name. A single word can't be told from an id."""
     return id is not None and _NAME.search(id) is not None
 
 
 def has_name(path: str) -> bool:
-    """Whether there is such a name in an address, in which letters can be escaped."""
+    """Whether a URL path, which may be percent-encoded, contains such a name."""
     plain = _ESCAPED.sub(
         lambda found: bytes([int(found[1], 16)]), path.replace("+", " ").encode("utf-8", "replace")
     )
@@ -24,22 +24,22 @@ def has_name(path: str) -> bool:
 
 
 def is_like(name: str, other: str) -> bool:
-    """Whether a person could take `name` for `other`, a name in ASCII.
+    """Whether a person could mistake `name` for `other`, an ASCII name.
 
-    They differ in case, blanks, dashes or what is invisible, in letters that look the same (l and I), or in less than
-    half of the letters, if these are of another script: each is taken for whatever it stands in for.
+    Names count as alike when they differ only in case, blanks, dashes or invisible characters, in letters that look the
+    same (l and I), or in less than half of the letters if those are from another script (homoglyphs).
     """
-    seen, meant = _seen(name), _seen(other)
-    if len(seen) != len(meant):
+    left, right = _normalised(name), _normalised(other)
+    if len(left) != len(right):
         return False
-    pairs = list(zip(seen, meant, strict=True))
+    pairs = list(zip(left, right, strict=True))
     same = sum(one == two for one, two in pairs)
     return 2 * same > len(pairs) and all(one == two or not one.isascii() for one, two in pairs)
 
 
-_LOOKS = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l", "!": "l", "5": "s", "$": "s"})
+_LOOKALIKES = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l", "!": "l", "5": "s", "$": "s"})
 
 
-def _seen(name: str) -> str:
-    plain = unicodedata.normalize("NFKD", name).casefold().translate(_LOOKS)
+def _normalised(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).casefold().translate(_LOOKALIKES)
     return "".join(filter(str.isalnum, plain))

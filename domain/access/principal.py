@@ -1,4 +1,4 @@
-"""Who asks."""
+"""The authenticated client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from domain.event import ActorKind
 
 
 class Role(StrEnum):
-    """What somebody is to the trail. `docs/reference/access.md` has the table of what each may do and see."""
+    """A role in the trail. `docs/reference/access.md` has the table of operations and visible parts."""
 
     AUDITOR = "auditor"
     PRIVACY_OFFICER = "privacy_officer"
@@ -27,12 +27,12 @@ class Role(StrEnum):
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """Somebody whose credentials were checked, and what these say of them.
+    """An authenticated client, with the claims of its credentials.
 
-    `actors` are the ids under which events name this principal as the actor, `patients` the records that are the
-    principal's own, `sources` the services that a service owner answers for and that a publisher reports as, `devices`
-    those in a device manager's care. An empty one grants nothing, but to a publisher: it may report as any service.
-    `session` ties the records of this principal's reads together, and is never the token itself.
+    `actors` are the actor ids of this principal in events. `patients` are the principal's own records. `sources` are
+    the services that a service owner answers for, or that a publisher reports as. `devices` are those in a device
+    manager's care. An empty field grants nothing, with one exception: a publisher without `sources` may report as any
+    service. `session` correlates the access records of one principal; it is never the token itself.
     """
 
     id: str

@@ -1,4 +1,7 @@
-"""An event without what its reader does not see. Nothing is invented: a hidden part is absent, as if never given."""
+"""Redaction: remove the parts of an event that its reader may not see.
+
+Nothing is replaced by invented values: a hidden part is absent, as if the source had not sent it.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +14,31 @@ from domain.access.person_names import has_name, is_name
 from domain.event import Actor, ActorKind, AuditEvent, Change, Resource
 
 DEPARTMENT = "department"
-"""The one attribute that a patient is shown of staff, beside their roles."""
+"""The only attribute of staff, besides their roles, that a patient sees."""
 
 
 _PATIENTS = frozenset({Part.PATIENT_NAMES, Part.OTHER_PATIENTS})
 _NAMES = frozenset({Part.PATIENT_NAMES, Part.STAFF_NAMES, Part.FREE_TEXT})
 _OF_STAFF = frozenset({"practitioner", "practitionerrole", "person", "user", "account", "staff", "employee"})
 _OF_PATIENTS = frozenset({"patient", "relatedperson", "person"})
-"""Types of resources, in small letters, that are somebody: a change of roles has the user as its resource."""
+"""Resource types, in lower case, that are persons. For example, a role change has the user as its resource."""
 _LOG = "auditlog"
 _PLAIN_ADDRESS = 2
-"""Slashes of an address that names nobody, such as ``/v1/events``."""
+"""Slashes in an address that names nobody, such as ``/v1/events``."""
 _AGENTS, _QUERY = "agents", "query"
-"""The attributes with those who took part beside the actor, and with what was searched for: see `interop.fhir.audit_event`."""
-_ASKED = ("questions", "scope")
-"""The attributes with what was asked of the trail, and by what right: both are full of ids. See `looks.read_events`."""
+"""Attributes with the other participants and with the search text: see `interop.fhir.audit_event`."""
+_ACCESS_RECORD = ("questions", "scope")
+"""Attributes of an access record with queries and scope. Both contain many ids: see `domain.read_audit.events`."""
 
 
-def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[str] = ()) -> AuditEvent:
-    """`event` without the `hidden` parts. `own_patients` are those who are not others to the reader."""
+def redacted(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[str] = ()) -> AuditEvent:
+    """`event` without the `hidden` parts. `own_patients` are the reader's own, which do not count as other patients."""
     if not hidden:
         return event
     kept: dict[str, object] = {}
     others = Part.OTHER_PATIENTS in hidden and any(p.id not in own_patients for p in event.patients)
     if others:
-        # What an event about several patients says may be of any of them.
+        # A statement about several patients may concern any of them.
         kept |= {"patients": tuple(p for p in event.patients if p.id in own_patients)}
         kept |= {"resources": (), "changes": (), "disclosure": None, "device": None, "codes": ()}
     if Part.PATIENT_NAMES in hidden:
@@ -47,9 +50,9 @@ def shown(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[s
         )
     if not others:
         if Part.STAFF_NAMES in hidden and event.device is not None:
-            # Devices are called after who uses them.
+            # Devices are often named after their users.
             kept["device"] = None if is_name(event.device.id) else replace(event.device, name=None)
-        kept["resources"] = tuple(r for r in event.resources if not _tells(r, hidden, own_patients))
+        kept["resources"] = tuple(r for r in event.resources if not _identifies(r, hidden, own_patients))
     if not _is_own(event.actor, own_patients):
         kept |= _staff(event, hidden)
     if Part.FREE_TEXT in hidden:
@@ -82,37 +85,40 @@ def _staff(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:
     return {**kept, "actor": replace(event.actor, **actor)} if actor else kept
 
 
-def _tells(resource: Resource, hidden: frozenset[Part], own_patients: Collection[str]) -> bool:
-    """Whether a resource is somebody who is hidden, or is called by a name."""
+def _identifies(resource: Resource, hidden: frozenset[Part], own_patients: Collection[str]) -> bool:
+    """Whether a resource is a hidden person, or has a person's name as its id."""
     kind, id = resource.type.rpartition("/")[2].lower(), resource.id.rpartition("/")[2]
     if Part.STAFF_IDS in hidden and kind in _OF_STAFF:
         return True
     if Part.OTHER_PATIENTS in hidden and kind in _OF_PATIENTS and id not in own_patients:
         return True
     if kind == _LOG and hidden & (_NAMES | {Part.STAFF_IDS, Part.OTHER_PATIENTS}):
-        # What was asked of the trail is an address, which may end in whom it was asked about: /v1/users/...
+        # The id is the queried address, which may end in a person's id: /v1/users/...
         return resource.id.count("/") > _PLAIN_ADDRESS or is_name(resource.id)
     return bool(hidden & _NAMES) and is_name(resource.id)
 
 
 def _without_names(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:
-    """Free text is shown, but for what is known to hold names: who took part, and what was asked for."""
+    """The attributes and the request without names.
+
+    Free text stays, except where names are expected: participants and search texts.
+    """
     attributes = {key: value for key, value in event.attributes.items() if key != _QUERY}
     if _AGENTS in attributes:
         attributes[_AGENTS] = _nameless(
             attributes[_AGENTS], {"name"} | ({"address"} if Part.CLIENT in hidden else set())
         )
-    attributes |= {key: _without_named(attributes[key]) for key in _ASKED if key in attributes}
+    attributes |= {key: _without_named(attributes[key]) for key in _ACCESS_RECORD if key in attributes}
     request = event.request
     if request is not None and request.path is not None:
         path = request.path.partition("?")[0]
-        # Of whom a source knows only the name, the name is in the address.
+        # A source that knows only a person's name puts the name into the path.
         request = replace(request, path=None if has_name(path) else path)
     return {"attributes": attributes, "request": request}
 
 
 def _without_named(value: object) -> object:
-    """JSON without the texts in it that are names."""
+    """A JSON value without the strings that are names."""
     if isinstance(value, dict):
         return {key: _without_named(each) for key, each in value.items() if not _is_named(each)}
     if isinstance(value, list):
@@ -125,7 +131,7 @@ def _is_named(value: object) -> bool:
 
 
 def _nameless(agents: object, hidden: Collection[str]) -> object:
-    """Who took part, without what they are called, and whatever else is hidden of them."""
+    """The participants without their names and without the `hidden` keys."""
     if not isinstance(agents, list):
         return []
     return [
@@ -141,7 +147,7 @@ def _without_text(event: AuditEvent) -> dict[str, object]:
         "reason": None,
         "outcome_reason": None,
         "attributes": {DEPARTMENT: department} if isinstance(department, str) else {},
-        # A path's query may hold what was searched for.
+        # The query string may contain the search text.
         "request": None if event.request is None else replace(event.request, path=None),
     }
 

@@ -1,4 +1,4 @@
-"""What one principal may do and see: the union of what the roles give, each within its own rows."""
+"""The scope of one principal: the union of its roles' grants, each within its own rows."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from unicodedata import normalize
 from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of
 from domain.access.person_names import is_like
 from domain.access.principal import Principal, Role
-from domain.access.redaction import shown
-from domain.access.staff_disclosure import SERVICE
-from domain.catalogue import Category
+from domain.access.redaction import redacted
+from domain.catalogue import AUDIT_LOG, TRAIL_SERVICE, Category
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent
-from domain.read_audit.events import LOG
 
 _SUBJECTS = {
     Operation.READ_PATIENT: "patients",
     Operation.READ_USER: "users",
     Operation.READ_SERVICE: "sources",
 }
-"""All events of a subject are within rows that are given by it."""
+"""The field of `Rows` that selects all events of a subject."""
 
 
 class Scope:
-    """Answers every question of access. Raises `AccessDeniedError`, which tells nothing of what there is."""
+    """Decides all access checks. Raises `AccessDeniedError`, which does not reveal what exists."""
 
     def __init__(self, principal: Principal, *, sees_staff: Collection[str] = ()) -> None:
         self.principal = principal
@@ -32,19 +30,19 @@ class Scope:
         self._own = principal.patients if Role.PATIENT in principal.roles else ()
 
     def may(self, operation: Operation) -> bool:
-        """Whether any role gives it."""
+        """Whether any role allows the operation."""
         return any(operation in grant.operations for grant in self._grants)
 
     def require(self, operation: Operation) -> None:
-        """Raise unless any role gives it."""
+        """Raise `AccessDeniedError` unless a role allows the operation."""
         if not self.may(operation):
             raise AccessDeniedError(operation)
 
     def rows(self, operation: Operation, asked: Collection[Part] = ()) -> tuple[Rows, ...]:
-        """The events that `operation` may use when the question itself is about the parts `asked`.
+        """The events that `operation` may use when the query has conditions on the parts `asked`.
 
-        A condition on a part that a role does not see would show it after all: such a role's rows are left out.
-        `(ALL,)` when everything may be used. Raises when nothing may.
+        A condition on a hidden part would reveal that part. So the rows of a role that hides it are left out. Returns
+        `(ALL,)` when all events may be used. Raises `AccessDeniedError` when none may.
         """
         grants = [
             grant
@@ -57,21 +55,23 @@ class Scope:
         return (ALL,) if ALL in found else found
 
     def admits(self, event: AuditEvent) -> bool:
-        """Whether the event may be seen at all."""
+        """Whether the principal may see the event."""
         return any(grant.admits(event) for grant in self._reading())
 
-    def shown(self, event: AuditEvent) -> AuditEvent:
-        """The event as the principal sees it. Only of an event that is admitted: of any other nothing is left."""
+    def redacted(self, event: AuditEvent) -> AuditEvent:
+        """The event as the principal sees it. Raises `AccessDeniedError` for an event that is not admitted."""
         hidden = [grant.hidden for grant in self._reading() if grant.admits(event)]
         if not hidden:
             raise AccessDeniedError(Operation.READ_EVENTS)
-        return shown(event, frozenset.intersection(*hidden), self._own)
+        return redacted(event, frozenset.intersection(*hidden), self._own)
 
     def hidden(self, operation: Operation, subject: str | None = None) -> frozenset[Part]:
-        """What is hidden in the summary of a subject. Raises when the subject's summary may not be seen at all.
+        """The parts that are hidden in the summary of a subject.
 
-        A summary is of all the subject's events, so it needs a role that sees all of these. With `subject` None it is
-        what is hidden in rows that belong to nobody in particular: only a role that sees all events gives that.
+        Raises `AccessDeniedError` when the summary itself is hidden.
+
+        A summary covers all events of its subject, so it needs a role that sees all of them. `subject` None means rows
+        without a subject: they need a role that sees all events.
         """
         found = [grant.hidden for grant in self._grants if self._covers(grant, operation, subject)]
         if not found:
@@ -79,33 +79,34 @@ class Scope:
         return frozenset.intersection(*found)
 
     def require_report(self, event: AuditEvent) -> None:
-        """Raise unless the principal may publish `event`: as its own service, and nothing of the trail itself.
+        """Raise `AccessDeniedError` unless the principal may publish `event`.
 
-        Nor in its name, or in one that looks like it, unless that is one of the principal's own; nor of looks into the
-        trail: a denied access would be anybody's to invent.
+        The principal must report as one of its services. Without configured services, it must not report under the
+        trail's name or a name that looks like it. Nobody may publish the trail's own event types or access records:
+        anyone could invent a denied access.
         """
         self.require(Operation.PUBLISH)
         sources = self.principal.sources
         service = event.source.service
         allowed = service in sources if sources else not _is_the_trail(service)
-        own = category_of(event.type) is Category.TRAIL or any(r.type == LOG for r in event.resources)
+        own = category_of(event.type) is Category.TRAIL or any(r.type == AUDIT_LOG for r in event.resources)
         if not allowed or own:
             raise AccessDeniedError(Operation.PUBLISH)
 
     @property
     def sees_all(self) -> bool:
-        """Whether every event is seen whole, so that nothing need be looked at for it."""
+        """Whether the principal sees every event in full, so that no redaction is needed."""
         return any(ALL in grant.rows and not grant.hidden for grant in self._reading())
 
     def hides_somewhere(self, parts: Collection[Part]) -> bool:
-        """Whether one of `parts` is hidden in any event that is seen."""
+        """Whether one of `parts` is hidden in at least one visible event."""
         grants = self._reading()
         return not any(ALL in grant.rows and grant.hidden.isdisjoint(parts) for grant in grants) and any(
             not grant.hidden.isdisjoint(parts) for grant in grants
         )
 
     def hides_in_every_row(self) -> frozenset[Part]:
-        """What no role shows of any event: a column of an export that need not be there."""
+        """The parts that are hidden in every event. An export can omit their columns."""
         hidden = [grant.hidden for grant in self._reading()]
         return frozenset.intersection(*hidden) if hidden else frozenset(Part)
 
@@ -127,5 +128,5 @@ class Scope:
 
 
 def _is_the_trail(service: str) -> bool:
-    """Whether a name, or a part of one such as ``Device/audit-trail``, could be taken for the trail's own."""
-    return any(is_like(part, SERVICE) for part in (service, *normalize("NFKC", service).split("/")))
+    """Whether a name, or a part of one such as ``Device/audit-trail``, could be mistaken for the trail's own."""
+    return any(is_like(part, TRAIL_SERVICE) for part in (service, *normalize("NFKC", service).split("/")))

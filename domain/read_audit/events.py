@@ -1,7 +1,7 @@
-"""A look into the trail as events of the trail: `audit_log.read`, and `access.denied` for a look that was refused.
+"""Access records: `audit_log.read` for a read of the trail, `access.denied` for a refused one.
 
-DICOM PS3.15 A.5.3.2 (Audit Log Used), IHE ITI-81, ISO 27789. What is in such an event is bounded in size, and is what
-was asked and whom the answer told of: never a token, a name of a patient, or the answer itself.
+DICOM PS3.15 A.5.3.2 (Audit Log Used), IHE ITI-81, ISO 27789. An access record has a bounded size. It contains the
+queries and the disclosed patients: never a token, a patient's name or the answer itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from domain.access.person_names import is_name
 from domain.access.principal import Principal
+from domain.catalogue import AUDIT_LOG
 from domain.event import (
     Action,
     Actor,
@@ -36,25 +37,23 @@ from domain.validation import encode_event
 
 READ = "audit_log.read"
 DENIED = "access.denied"
-LOG = "AuditLog"
-"""The type of the resource that was looked into; its id is the address that was asked."""
 MAX_PATIENTS = 500
-"""Patients of one event. A look that told of more is several events with one correlation id."""
+"""Patients in one event. A read that covers more is recorded as several events with one correlation id."""
 MAX_BYTES = 256 << 10
-"""Of one event, whatever is in it; what may be set as the longest message can be less."""
+"""The size of one event in bytes. The configured maximum message size can be less."""
 PATIENT = "Patient"
-"""The type of the resource that a patient is in whom a refused question named; see `denied_event`."""
+"""The resource type of patients that a refused query named; see `denied_event`."""
 _MAX_NAMED = 100
-"""As many as one list of a filter holds."""
+"""The length limit of a list in a filter."""
 _RESOURCE_BYTES = len('{"type":"Patient","id":},')
 _MAX_QUESTIONS = 40
 _QUESTION_BYTES = 16 << 10
 _QUESTIONS_SHARE = 4
-"""At most this part of an event is its questions, when messages have to be short."""
+"""The queries take at most a quarter of an event when the message size is small."""
 
 
 class Via(StrEnum):
-    """The ways in. The values are stored; never rename one."""
+    """The interfaces. The values are stored; never rename one."""
 
     GRAPHQL = "graphql"
     REST = "rest"
@@ -64,7 +63,7 @@ class Via(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a look that takes a while is. What is answered at once has none."""
+    """The stage of a long read. A read with a single answer has none."""
 
     STARTED = "started"
     DELIVERED = "delivered"
@@ -72,10 +71,11 @@ class Stage(StrEnum):
 
 
 class Look(Struct, frozen=True, kw_only=True):
-    """How was asked. `address` is what was asked, such as ``/v1/events``; `document` the SHA-256 of a GraphQL document.
+    """How the trail was accessed.
 
-    `path` is without the query, which may hold anything. `reason` says why a look did not succeed, `why` what it
-    was for, as whoever looked says. `via` is absent of looks that came by several ways.
+    `address` is the requested object, such as ``/v1/events``; `document` is the SHA-256 of a GraphQL document. `path`
+    excludes the query string, which may contain anything. `reason` says why the access failed; `why` is the purpose
+    that the client gave. `via` is None for accesses through several interfaces.
     """
 
     via: Via | None
@@ -104,16 +104,16 @@ def read_events(
     *,
     max_bytes: int = MAX_BYTES,
 ) -> list[AuditEvent]:
-    """`audit_log.read`: one event, or several when it told of more than `MAX_PATIENTS`; none above `max_bytes`.
+    """The `audit_log.read` events of one read: several when it disclosed more than `MAX_PATIENTS` patients.
 
-    Each has the whole of what was asked and a part of the patients.
+    Each event contains all queries and a part of the patients. None exceeds `max_bytes`.
     """
     limit = min(max_bytes, MAX_BYTES)
     whole = AuditEvent(
         **_shared(principal, look, source),
         type=READ,
         action=Action.READ,
-        resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
+        resources=(Resource(type=AUDIT_LOG, id=identifier(look.address) or "/"),),
         purpose_of_use=tuple(filter(None, map(name, principal.purpose_of_use[:20]))) if principal else (),
         attributes={
             **_way(look),
@@ -146,10 +146,11 @@ def denied_event(
     seconds: float = 0,
     max_bytes: int = MAX_BYTES,
 ) -> AuditEvent:
-    """`access.denied`: one attempt, or `count` of them from one address within `seconds`.
+    """`access.denied` for one attempt, or for `count` attempts from one address within `seconds`.
 
-    `refused` is what was asked in vain. The patients that it named are resources: nothing was done with their records,
-    and whoever asks who tried to look at one finds it. What was asked takes at most half of `max_bytes`.
+    `refused` contains the queries that were denied. The patients that they name are resources, not patients, of the
+    event: nobody read their records, but a search for attempts on a record finds the event. Queries and patients take
+    at most half of `max_bytes`.
     """
     many = {"count": count, "seconds": round(seconds, 3)} if count > 1 else {}
     most = min(_QUESTION_BYTES, min(max_bytes, MAX_BYTES) // _QUESTIONS_SHARE)
@@ -161,7 +162,7 @@ def denied_event(
         type=DENIED,
         action=Action.EXECUTE,
         resources=(
-            Resource(type=LOG, id=identifier(look.address) or "/"),
+            Resource(type=AUDIT_LOG, id=identifier(look.address) or "/"),
             *(Resource(type=PATIENT, id=id) for id in named),
         ),
         attributes={
@@ -174,10 +175,10 @@ def denied_event(
 
 
 def patients_told(events: Iterable[AuditEvent], asked: Collection[str] = ()) -> Iterator[str]:
-    """The patients that a reader of `events` is told of; `asked` are those that the question was about.
+    """The patients that `events` disclose to a reader. `asked` are the patients that the query named.
 
-    Of an event that says that others read, only these: all the rest would be listed again in each record of each read
-    of such events, and whoever looks every minute would list every patient that was ever looked at.
+    For access records, only patients in `asked` count. Otherwise each read of access records would list all their
+    patients again, and a client that reads every minute would soon list every patient.
     """
     for event in events:
         for patient in event.patients:
@@ -186,9 +187,9 @@ def patients_told(events: Iterable[AuditEvent], asked: Collection[str] = ()) -> 
 
 
 def is_echo(event: AuditEvent) -> bool:
-    """Whether `event` says that a subscriber was given something: to be given that is not recorded again.
+    """Whether `event` records a delivery to a subscriber. Such deliveries are not recorded again.
 
-    Otherwise two subscribers would tell of each other for ever.
+    Otherwise two subscribers would cause access records for each other without end.
     """
     return event.type == READ and event.attributes.get("via") == Via.SUBSCRIPTION
 
@@ -240,7 +241,7 @@ def _outcome(look: Look) -> Outcome:
 
 
 def _scope(principal: Principal | None) -> dict[str, Any]:
-    """By what right it was seen: the roles, and to which records of its own a principal is bound."""
+    """The basis of the access: the roles, and the ids that the principal is bound to."""
     if principal is None:
         return {}
     own = {
@@ -259,7 +260,7 @@ def _scope(principal: Principal | None) -> dict[str, Any]:
 
 
 def _way(look: Look) -> dict[str, Any]:
-    """The way in, and the GraphQL document, where there is one."""
+    """The interface, and the GraphQL document if there is one."""
     return {
         **_given("via", look.via),
         **_given("operation_name", look.operation),
@@ -268,7 +269,7 @@ def _way(look: Look) -> dict[str, Any]:
 
 
 def _asked(questions: Sequence[Read], most: int, *, returned: bool = False) -> dict[str, Any]:
-    """The questions that fit into `most` bytes; of one that is too large it is told that there was one."""
+    """The queries that fit into `most` bytes. A query that is too large is recorded without its arguments."""
     kept: list[dict[str, Any]] = []
     for question in questions[:_MAX_QUESTIONS]:
         said = {
@@ -287,9 +288,9 @@ def _asked(questions: Sequence[Read], most: int, *, returned: bool = False) -> d
 
 
 def _named(patients: Sequence[str], most: int) -> tuple[list[str], int]:
-    """The ids, each once, that fit into `most` bytes, and how many don't; a name is none.
+    """The distinct ids that fit into `most` bytes, and the number of the others. Names are omitted.
 
-    The shortest come first: long ones that somebody makes up hide nobody.
+    Short ids come first, so that long invented ids can't displace real ones.
     """
     ids = [id for id in dict.fromkeys(map(identifier, patients)) if id and not is_name(id)]
     kept: list[str] = []
@@ -306,7 +307,7 @@ def _given(key: str, value: str | None) -> dict[str, str]:
 
 
 def _parts(whole: AuditEvent, patients: Sequence[str], limit: int) -> Iterator[tuple[Patient, ...]]:
-    """The patients in parts that fit, at least one part."""
+    """The patients in parts that fit; at least one part."""
     room = limit - len(encode_event(whole)) - 64
     part: list[Patient] = []
     size = 0

@@ -1,4 +1,4 @@
-"""What one request looked at, or was refused, gathered on the way, so that the look itself can be put on record."""
+"""The queries of one request, allowed and refused, collected for its access record."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from domain.errors import AccessDeniedError
 
 
 class Read(Struct, frozen=True):
-    """One question: the operation, what was asked (no result), and how many events or rows were returned.
+    """One query: the operation, its arguments, and the number of returned events or rows.
 
-    `echoes` of these tell only what subscribers were given, see `looks.is_echo`.
+    `echoes` is the number of returned events for which `domain.read_audit.events.is_echo` holds.
     """
 
     operation: str
@@ -24,18 +24,18 @@ class Read(Struct, frozen=True):
 
 
 Question = tuple[Mapping[str, Any], Collection[str]]
-"""What was asked, and the patients that it names."""
+"""The arguments of a query, and the patients that they name."""
 
 
 class Taken(NamedTuple):
-    """What was noted up to now."""
+    """A snapshot of the log."""
 
     questions: list[Read]
     patients: tuple[str, ...]
 
     @property
     def only_echoes(self) -> bool:
-        """Whether nothing was told but what subscribers were given."""
+        """Whether all returned events are echoes."""
         return all(question.returned == question.echoes for question in self.questions)
 
 
@@ -43,7 +43,7 @@ NOTHING = Taken([], ())
 
 
 class Reads:
-    """The questions of one request, and the patients whose data the answers told. Threads may share one."""
+    """The queries of one request, and the patients that the answers disclosed. Thread-safe."""
 
     def __init__(self) -> None:
         self.questions: list[Read] = []
@@ -58,19 +58,19 @@ class Reads:
         patients: Iterable[str] = (),
         echoes: int = 0,
     ) -> None:
-        """Add one question."""
+        """Add one query."""
         self.questions.append(Read(operation, asked, returned, echoes))
         self._patients.update(dict.fromkeys(patients))
 
     def take(self) -> Taken:
-        """All that was noted; what comes next is noted anew."""
+        """Return all queries and clear the log."""
         questions, self.questions = self.questions, []
         patients, self._patients = self._patients, {}
         return Taken(questions, tuple(patients))
 
     @contextmanager
     def asking(self, operation: str, question: Callable[[], Question]) -> Iterator[None]:
-        """Note a question when it raises `AccessDeniedError`; what it was is asked for then alone."""
+        """Add a refused query when the block raises `AccessDeniedError`. `question` is called only then."""
         try:
             yield
         except AccessDeniedError:
@@ -78,28 +78,28 @@ class Reads:
             raise
 
     def refuse(self, operation: str, asked: Mapping[str, Any], patients: Collection[str] = ()) -> None:
-        """Note a question that may not be asked. `patients`: whom it named."""
+        """Add a refused query. `patients` are those that it names."""
         self._refused.append((Read(operation, asked, 0), patients))
 
     @property
     def refused(self) -> bool:
-        """Whether there was such a question."""
+        """Whether a query was refused."""
         return bool(self._refused)
 
     def take_refused(self) -> Taken:
-        """As `take`, of what was refused."""
+        """Return the refused queries and clear them."""
         refused, self._refused = self._refused, []
         named = dict.fromkeys(patient for _, patients in refused for patient in patients)
         return Taken([question for question, _ in refused], tuple(named))
 
     @property
     def patients(self) -> tuple[str, ...]:
-        """Each patient once, in the order of appearance."""
+        """The distinct patients, in order of appearance."""
         return tuple(self._patients)
 
     @property
     def returned(self) -> int:
-        """How many events and rows in all."""
+        """The number of returned events and rows."""
         return sum(question.returned for question in self.questions)
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a client wrote, cut to what an event may hold: whatever it was, the event is accepted."""
+"""Client text, cut to the limits of an event, so that an access record is always accepted."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _WHOLE_NUMBER = 2**63
 
 
 def identifier(text: str | None) -> str | None:
-    """`text` as an id, None when nothing is left of it."""
+    """`text` as an id, or None if it is empty."""
     return _clean(text, _IDENTIFIER) if text else None
 
 
 def name(text: str | None) -> str | None:
-    """`text` as a name, None when nothing is left of it."""
+    """`text` as a name, or None if it is empty."""
     return _clean(text, _NAME) if text else None
 
 
 def said_of(column: str, value: Any) -> Any:
-    """What is kept of the value that a column was asked for: nothing when the column holds names."""
+    """The filter value that the access record keeps. Values of columns with names are withheld."""
     return "(a name)" if "name" in column.lower() else value
 
 
 def bounded(value: Any, depth: int = _DEPTH) -> Any:
-    """`value` as JSON: absent members left out, long texts and lists cut and marked, too deep a part told as such."""
+    """`value` as JSON: absent members omitted, long texts and lists cut and marked, deep parts replaced by ``...``."""
     if isinstance(value, Struct):
         value = structs.asdict(value)
     if isinstance(value, Mapping | list | tuple | set | frozenset):
@@ -61,12 +61,12 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, int) and abs(value) < _WHOLE_NUMBER:
         return value
     if isinstance(value, float) and isfinite(value):
-        return value  # neither an infinity nor a NaN is JSON
+        return value  # JSON has no infinity and no NaN
     text = value.isoformat() if isinstance(value, datetime) else str(value)
     return _clean(text, _TEXT, "...") or ""
 
 
 def _clean(text: str, most: int, mark: str = "") -> str | None:
-    """No U+0000, which can't be stored, and no half of a surrogate pair, which is no text."""
+    """`text` cut to `most` characters, without U+0000 (can't be stored) and lone surrogates (not text)."""
     cut = text[:most] + mark if len(text) > most else text
     return cut.replace("\0", "\ufffd").encode("utf-8", "replace").decode() or None

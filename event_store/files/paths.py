@@ -1,4 +1,4 @@
-"""Finding and opening files without following links that a stranger may have planted. See `event_store.files.folders`."""
+"""Finding and opening files without following links that a stranger may have planted."""
 
 from __future__ import annotations
 

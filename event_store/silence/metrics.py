@@ -1,4 +1,4 @@
-"""How often the database was silent, for Prometheus."""
+"""A Prometheus collector for calls ended because the database was silent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from event_store.silence.monitor import silences
 
 
 class SilenceCollector(Collector):
-    """Counts of the whole process, for any registry."""
+    """Counts for the whole process, for any registry."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """See the base class."""

@@ -68,8 +68,10 @@ class Asked(NamedTuple):
 
 
 class Resolver(NamedTuple):
-    """A field of Query that a function answers with an object. `arguments`: by GraphQL's name, Python's, and what turns
-    a value that is not null into what the function takes, if anything must."""
+    """A field of Query that a function answers with an object.
+
+    `arguments`: by GraphQL's name, the Python name and the conversion of a value that is not null, if it needs one.
+    """
 
     field: GraphQLField
     answer: Callable[..., Coroutine[Any, Any, Any]]

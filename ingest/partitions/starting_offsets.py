@@ -12,6 +12,7 @@ from uuid import UUID
 
 from kafka import TopicPartition
 
+from domain.catalogue import TRAIL_SERVICE
 from domain.errors import FencedError, LogInconsistentError
 from domain.event import Source
 from domain.recording_gap import Decision
@@ -47,7 +48,7 @@ class Acceptance(NamedTuple):
 
 def own_source() -> Source:
     """The source of events that ingest itself records."""
-    return Source(service="audit-trail", instance=socket.gethostname() or None)
+    return Source(service=TRAIL_SERVICE, instance=socket.gethostname() or None)
 
 
 class RecordsLostError(LogInconsistentError):

@@ -30,7 +30,7 @@ from ingest.records.unread import (
     cut_headers,
     larger_part,
 )
-from interop.decoding import MOST_HEADERS
+from interop.decoding import MAX_HEADERS
 
 _LEAST_RECORD = 7
 """Bytes: the length, attributes, two deltas, and three lengths of nothing."""
@@ -136,14 +136,14 @@ class ReadableBatch(DefaultRecordBatch):
             raise ValueError("a record in it does not hold as many headers as it says")
         headers: Headers = []
         if count:
-            headers, at = _headers(data, at, end, min(count, MOST_HEADERS))
-        if count > MOST_HEADERS:
+            headers, at = _headers(data, at, end, min(count, MAX_HEADERS))
+        if count > MAX_HEADERS:
             at = end  # the others are kept as bytes: to walk through millions of them would take a minute
         if at != end:
             raise ValueError("a record in it is not as long as it says")
         offset = self.base_offset + delta
         kept: tuple[bytes | None, bytes | None, Headers]
-        if length > self._limits.record or count > MOST_HEADERS:
+        if length > self._limits.record or count > MAX_HEADERS:
             parts = _Parts(
                 offset, memoryview(data), key, value, headers, count, headers_at, end, self._limits.record
             )
@@ -189,9 +189,9 @@ def _bytes(data: bytes, at: int, end: int) -> tuple[slice | None, int]:
 
 
 def _headers(data: bytes, at: int, end: int, count: int) -> tuple[Headers, int]:
-    """The headers, and where they end.
+    r"""The headers, and where they end.
 
-    A name is UTF-8 by the protocol and no broker checks it, so what is not is shown as ``\\xff``.
+    A name is UTF-8 by the protocol and no broker checks it, so what is not is shown as ``\xff``.
     """
     headers: Headers = []
     for _ in range(count):
@@ -223,9 +223,9 @@ class _Parts(NamedTuple):
         value, value_cut = (b"", None) if self.value is None else cut(self.data[self.value], VALUE_KEPT)
         encoded = self.data[self.headers_at : self.end]
         headers, headers_cut = cut_headers(self.headers, encoded, self.header_count == len(self.headers))
-        many = f"{self.header_count} headers are more than the {MOST_HEADERS} allowed"
+        many = f"{self.header_count} headers are more than the {MAX_HEADERS} allowed"
         large = f"key, value and headers are more than the {self.limit} bytes that are kept of a message"
-        message = many if self.header_count > MOST_HEADERS else large
+        message = many if self.header_count > MAX_HEADERS else large
         key_size = 0 if self.key is None else self.key.stop - self.key.start
         account = Account(
             self.offset,

@@ -10,7 +10,7 @@ from kafka.record.util import encode_varint
 
 from domain.errors import Reason
 from event_store.dead_letters import Cut, SealedBatch
-from interop.decoding import MOST_HEADERS
+from interop.decoding import MAX_HEADERS
 
 KEY_AND_HEADERS_BYTES = 64 << 10
 """What a message may have beside its value: its key, and the names and values of its headers."""
@@ -70,7 +70,7 @@ def cut_headers(headers: Headers, raw: memoryview, complete: bool) -> tuple[Head
     """The first of `headers`, with the size and SHA-256 of `raw`, Kafka's encoding of all, when they are not all."""
     kept: Headers = []
     size = 0
-    for name, value in headers[:MOST_HEADERS]:
+    for name, value in headers[:MAX_HEADERS]:
         size += len(name) + len(value or b"")
         if size > HEADERS_KEPT:
             break

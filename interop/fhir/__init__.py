@@ -1,1 +1,1 @@
-"""FHIR AuditEvent (R4 and R5 JSON, and what STU3 spells differently) to `AuditEvent`."""
+"""FHIR AuditEvent (R4 and R5 JSON, and the differences of STU3) to `AuditEvent`."""

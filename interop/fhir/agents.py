@@ -1,4 +1,4 @@
-"""AuditEvent.agent: who acted, from where, on whose behalf, and who received."""
+"""AuditEvent.agent: the actor, the network address, the represented organisation and the recipient."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _KINDS = {
 
 
 class Agent(Struct, frozen=True):
-    """One agent, read once. `who` is the person or thing; `device` the device that its reference names, if any."""
+    """One agent. `who` is the person or thing; `device` is the device that its reference names, if any."""
 
     who: Target
     device: Target | None
@@ -51,12 +51,12 @@ class Agent(Struct, frozen=True):
 
     @property
     def id(self) -> str | None:
-        """What to know this agent by."""
+        """The identifier of this agent: reference, else alternative id, else name."""
         return self.who.key or self.alternative_id or self.name
 
     @property
     def kind(self) -> ActorKind:
-        """Person, patient, service, device or organisation, by the reference first and the agent's type second."""
+        """The kind of actor: the type of the reference decides, then the type of the agent."""
         if self.who.type in _KINDS:
             return _KINDS[self.who.type]
         if self.person:
@@ -64,14 +64,14 @@ class Agent(Struct, frozen=True):
         if self.codes & _SERVICES:
             return ActorKind.SERVICE
         if self.requestor:
-            # As source or destination the one who asks may be a program; a name of its own tells a person.
+            # A requestor that is also source or destination may be a program. A name indicates a person.
             unnamed = self.codes & _TRANSPORT and not (self.name or self.who.display)
             return ActorKind.UNKNOWN if unnamed else ActorKind.USER
         return ActorKind.SERVICE if self.codes & _TRANSPORT else ActorKind.UNKNOWN
 
 
 def read_agents(resource: Json, contained: Contained) -> list[Agent]:
-    """The agents in their order."""
+    """The agents in document order."""
     return [_read(item, contained) for item in objects(resource.get("agent"))]
 
 
@@ -82,7 +82,7 @@ def _read(item: Json, contained: Contained) -> Agent:
     person = _is_person(item)
     device = who if who.type == "Device" else None
     if device and person and (who.identifier or who.display):
-        # Real events merge the user and the server that serves him into one agent; the identifier is the user's.
+        # Real events merge the user and the user's server into one agent; then the identifier is the user's.
         who = Target(identifier=who.identifier, display=who.display)
     return Agent(
         who=who,
@@ -115,7 +115,7 @@ def _policies(item: Json) -> tuple[str, ...]:
 
 
 def _alternative_id(item: Json) -> str | None:
-    """R5 has `altId` as an extension."""
+    """R5 represents `altId` as an extension."""
     for extension in objects(item.get("extension")):
         if str(extension.get("url")).endswith("auditevent-AlternativeUserID"):
             return string(mapping(extension.get("valueIdentifier")).get("value"))
@@ -143,9 +143,9 @@ def _is_ip(value: str) -> bool:
 
 
 def choose_actor(agents: Sequence[Agent], *, reading: bool) -> Agent | None:
-    """Who acted: the requestor, a person rather than a machine; without one the person, then the client's side.
+    """The actor: the requestor, preferring persons to machines; without a requestor a person, then the client's side.
 
-    In a read data flows from the server, so the client is the destination; in everything else it is the source.
+    In a read, data flows from the server, so the client is the destination; in any other action it is the source.
     """
     client = DESTINATION if reading else SOURCE
 
@@ -164,7 +164,7 @@ def choose_actor(agents: Sequence[Agent], *, reading: bool) -> Agent | None:
 
 
 def to_actor(agent: Agent | None, agents: Sequence[Agent]) -> Actor:
-    """The event's actor. An agent that nothing is known of stays without an id: unattributed."""
+    """The event's actor. An agent without known identifiers stays without an id: unattributed."""
     if agent is None:
         return Actor(kind=ActorKind.UNKNOWN)
     id = truncation.identifier(agent.id)
@@ -190,10 +190,10 @@ def _on_behalf_of(actor: Agent, agents: Sequence[Agent]) -> str | None:
 
 
 def to_client(actor: Agent | None, agents: Sequence[Agent], *, reading: bool) -> Client | None:
-    """From where: the actor's own network address, else that of the client's machine."""
+    """The actor's network address, else the address of the client machine."""
     order = [APPLICATION, DESTINATION, SOURCE] if reading else [APPLICATION, SOURCE]
     sides = [agent for code in order for agent in agents if code in agent.codes]
-    # The address of an agent that is a user and his server in one is the server's.
+    # When one agent stands for a user and the user's server, its address is the server's.
     own = [actor] if actor and (actor.device is None or actor.device is actor.who) else []
     for agent in [*own, *(side for side in sides if side is not actor)]:
         address = truncation.identifier(agent.address)
@@ -203,7 +203,7 @@ def to_client(actor: Agent | None, agents: Sequence[Agent], *, reading: bool) ->
 
 
 def choose_recipient(agents: Sequence[Agent]) -> Agent | None:
-    """Who received: the destination, else the medium, else the information recipient."""
+    """The recipient: the destination, else the destination media, else the information recipient (IRCP)."""
     for code in (DESTINATION, DESTINATION_MEDIA, "IRCP"):
         for agent in agents:
             if code in agent.codes:
@@ -212,7 +212,7 @@ def choose_recipient(agents: Sequence[Agent]) -> Agent | None:
 
 
 def describe(agent: Agent) -> dict[str, Any]:
-    """What is kept of an agent that is not the actor."""
+    """The stored description of an agent that is not the actor."""
     found = {
         "type": sorted(agent.codes),
         "id": agent.id,

@@ -1,8 +1,8 @@
-"""FHIR AuditEvent, R4 and R5 JSON (and what STU3 spells otherwise), to `AuditEvent`.
+"""FHIR AuditEvent, R4 and R5 JSON (and the spellings of STU3), to `AuditEvent`.
 
-No AuditEvent is refused for breaking a profile (IHE BALP 1:52.1.1.3), nor for codes that the catalogue does not know:
-it becomes an ``event.unclassified`` and keeps its codes. Refused is what can't be read as an AuditEvent: an element of
-the wrong JSON type, a `recorded` that is no time, or a resource that says nothing at all.
+An AuditEvent is never rejected for breaking a profile (IHE BALP 1:52.1.1.3) or for codes that the catalogue lacks: then
+it becomes an ``event.unclassified`` and keeps its codes. It is rejected only if it can't be read as an AuditEvent: an
+element has the wrong JSON type, `recorded` is not a time, or the resource is empty.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "outcome": (str, dict),
 }
 _LISTS = (*(name for name, types in _SHAPES.items() if types == (list,)), "purposeOfEvent", "authorization")
-# A time that FHIR knows but that names no instant: a date, part of one, or a time without an offset.
+# A FHIR time that is not an instant: a date, part of one, or a time without an offset.
 _NO_INSTANT = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?)?)?")
 _EMERGENCY = {"ETREAT", "BTG"}
 _REFUSALS = {"forbidden", "security", "login", "suppressed"}
@@ -65,15 +65,15 @@ _DISCLOSURES = {"11", "disclose"}
 
 
 def release(resource: Json) -> BodyFormat:
-    """R5 when anything in it is of R5 only, else R4. R6 (`type` again, and R5's outcome) counts as R5."""
+    """R5 if the resource has an element that only R5 has, else R4. R6 (`type` again, and R5's outcome) counts as R5."""
     newer = any(name in resource for name in _R5_ONLY) or isinstance(resource.get("outcome"), dict)
     return BodyFormat.FHIR_R5 if newer else BodyFormat.FHIR_R4
 
 
 def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
-    """The event that an AuditEvent resource states; `received_at` stands in when it gives no usable time.
+    """The event in an AuditEvent resource. `received_at` is its time if the resource has no usable one.
 
-    Raises `InvalidEventError` for what is no AuditEvent.
+    Raises `InvalidEventError` if the resource is not an AuditEvent.
     """
     _check_shape(resource)
     contained = Contained(resource)
@@ -82,7 +82,9 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
     found_codes = _codes(resource)
     action = _action(resource)
     known = _outcome(resource)
-    result = known or Outcome.MINOR_FAILURE  # a code that nobody knows is at least worth a look
+    result = (
+        known or Outcome.MINOR_FAILURE
+    )  # an unknown code counts as a minor failure, so that filters find it
     type = event_type(
         found_codes,
         action,
@@ -91,7 +93,7 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
         refused=_is_refused(resource, contained),
     )
     if known is None and type == "user.login_failed":
-        type = GENERIC_TYPE  # nobody's password is said to have failed on the strength of an unknown code
+        type = GENERIC_TYPE  # an unknown outcome code is no evidence of a failed log-in
     occurred_at, attributes = _times(resource, received_at)
     reading = type == "record.read"
     actor = fhir_agents.choose_actor(agents, reading=reading)
@@ -125,9 +127,9 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
 
 
 def event_id(resource: Json) -> UUID:
-    """The resource's id when it is a UUID; else the UUID version 5 of its content, so that a copy is a duplicate."""
-    given = truncation.uuid(string(resource.get("id")))
-    return given or uuid5(_NAMESPACE, msgspec.json.encode(resource, order="deterministic").decode())
+    """The resource's id if it is a UUID; else the UUID version 5 of its content, so that a copy is a duplicate."""
+    own_id = truncation.uuid(string(resource.get("id")))
+    return own_id or uuid5(_NAMESPACE, msgspec.json.encode(resource, order="deterministic").decode())
 
 
 def _codes(resource: Json) -> list[Coding]:
@@ -145,7 +147,7 @@ def _check_shape(resource: Json) -> None:
     for name, types in _SHAPES.items():
         if resource.get(name) is not None and not isinstance(resource[name], types):
             raise InvalidEventError(
-                Reason.INVALID_FIELD, "this element of an AuditEvent has another JSON type", field=name
+                Reason.INVALID_FIELD, "this element of an AuditEvent has the wrong JSON type", field=name
             )
     check_size(resource, _LISTS)
     recorded = resource.get("recorded")
@@ -157,11 +159,11 @@ def _check_shape(resource: Json) -> None:
         raise InvalidEventError(
             Reason.INVALID_FIELD, "a FHIR instant is RFC 3339 with an offset", field="recorded"
         )
-    said = ("type", "subtype", "category", "code", "agent", "source")
-    if not any(resource.get(name) for name in said):
+    required = ("type", "subtype", "category", "code", "agent", "source")
+    if not any(resource.get(name) for name in required):
         raise InvalidEventError(
             Reason.MISSING_FIELD,
-            "an AuditEvent says at least what happened, who acted or who reports it",
+            "an AuditEvent needs at least a type, an agent or a source",
             field="agent",
         )
 
@@ -172,7 +174,7 @@ def _action(resource: Json) -> Action | None:
 
 
 def _outcome(resource: Json) -> Outcome | None:
-    """Success when none is given, as in most systems; None for a code that nobody knows."""
+    """The outcome; success when the element is absent, as in most systems; None for an unknown code."""
     value = resource.get("outcome")
     inner = mapping(value).get("code", value)
     given = codes(inner) or codes(value) or ({inner} if isinstance(inner, str) else set())
@@ -190,7 +192,7 @@ def _outcome_reason(resource: Json) -> str | None:
 
 
 def _is_disclosure(resource: Json, entities: list[Entity]) -> bool:
-    """R5 has no place for a second code, so BALP's R5 examples tell a disclosure from an export by profile only."""
+    """Whether the event is a disclosure. R5 has one code only, so BALP's R5 examples mark disclosures by profile."""
     profiles = mapping(resource.get("meta")).get("profile")
     by_profile = isinstance(profiles, list) and any(
         "PrivacyDisclosure" in str(profile) for profile in profiles
@@ -212,9 +214,9 @@ def _is_refused(resource: Json, contained: Contained) -> bool:
 
 
 def _times(resource: Json, received_at: datetime) -> tuple[datetime, dict[str, Any]]:
-    """When it happened, and what else the resource says about times.
+    """The time of the event, and attributes with the other times of the resource.
 
-    The first usable of: start of the period, the moment, end of the period, `recorded`, `received_at`.
+    The time is the first usable one of: period start, `occurredDateTime`, period end, `recorded`, `received_at`.
     """
     period = mapping(resource.get("period")) or mapping(resource.get("occurredPeriod"))
     recorded, end = string(resource.get("recorded")), string(period.get("end"))
@@ -269,7 +271,7 @@ def _disclosure(agents: list[Agent], entities: list[Entity], purposes: tuple[str
 def _particulars(
     resource: Json, agents: list[Agent], entities: list[Entity], actor: Agent | None, query: str | None
 ) -> dict[str, Any]:
-    """What has no field of its own, for a reader and for filters; the resource itself is stored beside the event."""
+    """Elements without a field of their own, for readers and filters. The resource itself is in the stored body."""
     outcome_given = resource.get("outcome") is not None
     given = {
         "fhir_id": string(resource.get("id")),

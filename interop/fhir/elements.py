@@ -1,6 +1,6 @@
-"""Read FHIR JSON that may be anything: each function gives what is there in the expected shape, and else nothing.
+"""Read arbitrary FHIR JSON: each function returns a value of the expected shape, or an empty one.
 
-An AuditEvent is kept even when parts of it break FHIR, so nothing here raises but for its size.
+An AuditEvent is accepted even when parts of it violate FHIR, so only the size checks raise.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from interop import truncation
 Json = dict[str, Any]
 
 MAX_ELEMENTS = 2000
-"""Agents, entities or contained resources of one AuditEvent. Each takes some 10 us to read, and 500 bytes of memory."""
+"""Agents, entities or contained resources of one AuditEvent. Each takes about 10 us to read and 500 bytes of memory."""
 MAX_CONTAINERS = 20_000
-"""Arrays and objects in one AuditEvent: ten for each of its elements."""
+"""Arrays and objects in one AuditEvent: ten for each element."""
 _IDENTIFYING = frozenset({"identifier", "_id"})
 
 _REFERENCE = re.compile(
@@ -33,11 +33,11 @@ _URN_UUID = "urn:uuid:"
 
 
 def check_size(resource: Json, lists: Sequence[str]) -> None:
-    """Raise `InvalidEventError` when one of these lists, or the whole, has more in it than is read."""
+    """Raise `InvalidEventError` when one of `lists`, or the whole resource, exceeds its limit."""
     for name in lists:
         if isinstance(resource.get(name), list) and len(resource[name]) > MAX_ELEMENTS:
             raise InvalidEventError(
-                Reason.OVERSIZED, f"at most {MAX_ELEMENTS} of them; send several events", field=name
+                Reason.OVERSIZED, f"at most {MAX_ELEMENTS} elements; send several events", field=name
             )
     left: list[Any] = [resource]
     for number, part in enumerate(left):  # the list grows as it is read
@@ -51,23 +51,23 @@ def check_size(resource: Json, lists: Sequence[str]) -> None:
 
 
 def mapping(value: Any) -> Json:
-    """`value` if it is an object, else an empty one."""
+    """`value` if it is an object, else an empty object."""
     return value if isinstance(value, dict) else {}
 
 
 def objects(value: Any) -> list[Json]:
-    """The objects in a list; a lone object counts as a list of it."""
+    """The objects in a list; a single object counts as a list."""
     items = value if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, dict) and item]
 
 
 def string(value: Any) -> str | None:
-    """A string that is not blank, stripped."""
+    """A stripped string; None if it is blank or not a string."""
     return (value.strip() or None) if isinstance(value, str) else None
 
 
 def codings(value: Any) -> list[Coding]:
-    """The codings of a Coding, a CodeableConcept or a list of either; text without a coding is its display."""
+    """The codings of a Coding, a CodeableConcept or a list of either. Text without a coding becomes its display."""
     found: list[Coding] = []
     for concept in objects(value):
         inner = objects(concept.get("coding")) or [concept]
@@ -83,12 +83,12 @@ def codings(value: Any) -> list[Coding]:
 
 
 def codes(value: Any) -> set[str]:
-    """The bare codes of `codings`."""
+    """The codes of `codings` without their systems."""
     return {coding.code for coding in codings(value) if coding.code}
 
 
 def words(value: Any) -> list[str]:
-    """One word for each concept: its first code, else its text."""
+    """One text for each concept: its first code, else its display."""
     found = []
     for concept in objects(value):
         readable = [coding.code or coding.display for coding in codings(concept)]
@@ -98,7 +98,7 @@ def words(value: Any) -> list[str]:
 
 
 class Target(Struct, frozen=True):
-    """What a Reference names. `id` is from the reference itself, `identifier` is its logical identifier's value."""
+    """The target of a Reference. `id` is the reference's own; `identifier` is the value of its logical identifier."""
 
     type: str | None = None
     id: str | None = None
@@ -110,12 +110,12 @@ class Target(Struct, frozen=True):
 
     @property
     def bare(self) -> str | None:
-        """The id without its type: reference, else identifier, else display."""
+        """The id without its type: the reference's id, else the identifier, else the display."""
         return self.id or self.identifier or self.display
 
     @property
     def key(self) -> str | None:
-        """The id with its type, such as ``Practitioner/17``; a patient goes by the bare id."""
+        """The id with its type, such as ``Practitioner/17``. A patient has the bare id."""
         if self.id and self.type and self.type != "Patient":
             return f"{self.type}/{self.id}"
         return self.bare
@@ -125,7 +125,7 @@ _NOBODY = Target()
 
 
 def parse_reference(reference: str) -> Target:
-    """A literal reference: relative, absolute, version-specific, conditional or ``urn:uuid``; else text is the id."""
+    """Parse a reference: relative, absolute, versioned, conditional or ``urn:uuid``. Other text becomes the id."""
     match = _REFERENCE.fullmatch(reference)
     if match:
         return Target(match["type"], match["id"], match["version"])
@@ -138,25 +138,26 @@ def parse_reference(reference: str) -> Target:
 
 
 def _conditional(reference: str) -> Target | None:
-    """``Patient?identifier=system|value``: the last such parameter that has a value."""
+    """Parse ``Patient?identifier=system|value``: the last such parameter with a value."""
     type, _, query = reference.partition("?")
     if not query or not _TYPE.fullmatch(type):
         return None
     query, mark, fragment = query.partition("#")
-    behind = mark + fragment
+    following = mark + fragment
     for parameter in reversed(query.split("&")):
         name, _, value = parameter.partition("=")
-        # A line break before the value's end would be a part of it; behind it, this is no reference.
-        if "\n" in behind:
+        # A line break before the end of the value belongs to the value; one after it means that this is not a
+        # reference.
+        if "\n" in following:
             return None
         if name in _IDENTIFYING and value:
             return Target(type, identifier=unquote(value).rpartition("|")[2] or None)
-        behind = parameter
+        following = parameter
     return None
 
 
 class _Inner(Struct, frozen=True):
-    """What a contained resource says of itself. Many references may name it, so each text is shortened once, here."""
+    """The relevant parts of a contained resource, each shortened once here: many references may name one resource."""
 
     type: str | None = None
     identifier: str | None = None
@@ -170,7 +171,7 @@ _NOTHING = _Inner()
 
 
 class Contained:
-    """The resources inside a resource, by their local id."""
+    """The contained resources of a resource, by local id."""
 
     def __init__(self, resource: Json) -> None:
         self._by_id: Mapping[str, Json] = {
@@ -182,7 +183,7 @@ class Contained:
         return iter(self._by_id.values())
 
     def target(self, value: Any) -> Target:
-        """What a Reference (or a bare reference string) names; contained resources are looked into."""
+        """The target of a Reference (or a plain reference string). A local reference is resolved."""
         reference = mapping(value)
         literal = string(reference.get("reference")) or string(value)
         inner = self._inner(literal[1:]) if literal and literal.startswith("#") else _NOTHING
@@ -191,8 +192,8 @@ class Contained:
         typed = string(reference.get("type"))
         identifier = string(logical[0].get("value")) if logical else inner.identifier
         display = string(reference.get("display")) or inner.display
-        # A local id says nothing outside of this one resource, so it only serves where there is nothing better. The
-        # display of an outcome is its text, and not what it is known by.
+        # A local id has no meaning outside this resource, so it is used only when there is nothing better. The display
+        # of an OperationOutcome is its text and does not identify it.
         local = inner is not _NOTHING and bool(identifier or (display and not inner.is_outcome))
         return Target(
             type=named.type or inner.type or (typed.rpartition("/")[2] if typed else None),
@@ -229,7 +230,7 @@ def _identifier_type(logical: list[Json]) -> str:
 
 
 def _name(resource: Json) -> str | None:
-    """What a contained person, device or organisation is called."""
+    """The name of a contained person, device or organisation."""
     name = resource.get("name")
     if isinstance(name, str):
         return string(name)

@@ -1,4 +1,4 @@
-"""AuditEvent.entity: the patients, the resources, the device, the session, the request and its id."""
+"""AuditEvent.entity: patients, resources, the device, the session, the request and its id."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROLES = {
     "15": "Practitioner", "16": "Data Destination", "17": "Data Repository", "18": "Schedule", "19": "Customer",
     "20": "Job", "21": "Job Stream", "22": "Table", "23": "Routing Criteria", "24": "Query",
 }  # fmt: skip
-"""FHIR object-role, which is DICOM's ParticipantObjectTypeCodeRole."""
+"""FHIR object-role, the same codes as DICOM's ParticipantObjectTypeCodeRole."""
 
 _TYPES = {"1": "Person", "2": "System Object", "3": "Organization", "4": "Other"}
 _REQUEST_ID = re.compile(r"trace|request.?id|correlation", re.IGNORECASE)
@@ -33,7 +33,7 @@ _QUERY_LENGTH = 4096
 
 
 class Entity(Struct, frozen=True):
-    """One entity, read once. `role` and `type` are bare codes; `type` may also be a resource type."""
+    """One entity. `role` and `type` are codes without systems; `type` may also be a resource type."""
 
     what: Target
     role: str | None
@@ -47,14 +47,14 @@ class Entity(Struct, frozen=True):
 
     @property
     def is_patient(self) -> bool:
-        """A subject of care: by reference, by role, or by a type that is the resource type."""
+        """Whether it is a patient: by reference, by role, or by a type that is the resource type."""
         if self.what.type:
             return self.what.type == "Patient"
         return self.role == PATIENT or self.type == "Patient"
 
     @property
     def is_request_id(self) -> bool:
-        """BALP's X-Request-Id, which in R5 has neither type nor role; or a trace id that says so."""
+        """Whether it is a request id: BALP's X-Request-Id, which in R5 has neither type nor role, or a trace id."""
         if self.what.type or self.what.id or not self.what.identifier:
             return False
         bare = self.role is None and self.type is None and not (self.name or self.query or self.description)
@@ -62,14 +62,14 @@ class Entity(Struct, frozen=True):
 
     @property
     def is_device(self) -> bool:
-        """A device by reference, or something known by its serial number."""
+        """Whether it is a device: by reference, by type, or because its identifier is a serial number."""
         if self.what.type:
             return self.what.type == "Device"
         return self.type == "Device" or bool(_SERIAL_NUMBER.search(self.what.identifier_type))
 
 
 def read_entities(resource: Json, contained: Contained) -> list[Entity]:
-    """The entities in their order."""
+    """The entities in document order."""
     return [_read(item, contained) for item in objects(resource.get("entity"))]
 
 
@@ -94,7 +94,7 @@ def _read(item: Json, contained: Contained) -> Entity:
 
 
 def _query(value: object) -> str | None:
-    """The raw request, which is Base64 of text or of anything."""
+    """The raw request: Base64 of text. None if the decoded bytes are not text."""
     encoded = string(value)
     if encoded is None:
         return None
@@ -108,7 +108,7 @@ def _query(value: object) -> str | None:
 def patients(
     resource: Json, agents: Sequence[Agent], entities: Sequence[Entity], contained: Contained
 ) -> tuple[Patient, ...]:
-    """Every patient of the event: entities, R5 `patient`, and agents that are or stand for patients."""
+    """The patients of the event: from entities, from R5 `patient`, and from agents that are or represent patients."""
     named = [_named_patient(entity) for entity in entities if entity.is_patient]
     subject = contained.target(resource.get("patient"))
     if subject.type in {"Patient", None}:
@@ -121,7 +121,7 @@ def patients(
     found: dict[str, Patient] = {}
     for target, name in named:
         id = truncation.identifier(target.bare or name)
-        if id is None or id.startswith("#"):  # a local id is no one's outside of this resource
+        if id is None or id.startswith("#"):  # a local id has no meaning outside this resource
             continue
         label = truncation.name(name)
         known = found.get(id)
@@ -131,12 +131,12 @@ def patients(
 
 
 def _named_patient(entity: Entity) -> tuple[Target, str | None]:
-    """In any other role, what an entity is called is the data and not the patient."""
+    """The patient of an entity. In roles other than patient, the entity's name describes the data, not the patient."""
     return entity.what, (entity.name or entity.what.display) if entity.role == PATIENT else None
 
 
 def resources(entities: Sequence[Entity], session: str | None) -> tuple[Resource, ...]:
-    """What was touched, each once; ids of requests and sessions are no resources."""
+    """The distinct resources of the event; ids of requests and sessions are excluded."""
     found: dict[tuple[str, str, str | None], Resource] = {}
     for entity in entities:
         id = truncation.identifier(entity.what.bare or entity.name)
@@ -166,10 +166,10 @@ def _resource_type(entity: Entity) -> str:
 def device(
     agents: Sequence[Agent], entities: Sequence[Entity], actor: Agent | None, observer: Target
 ) -> Device | None:
-    """The device that the event is about: an entity, else one that acts, and the reporter itself only at last."""
+    """The device that the event is about: an entity, else an acting device, and the reporter itself last."""
     candidates = [(entity.what, entity.name) for entity in entities if entity.is_device]
     acting = [agent for agent in (actor, *agents) if agent and agent.device]
-    reporter = observer.key  # made once: it is as long as its sender likes
+    reporter = observer.key  # computed once: the sender chooses its length
     acting.sort(key=lambda agent: agent.device is not None and agent.device.key == reporter)
     candidates += [(agent.device, agent.name) for agent in acting if agent.device]
     for target, name in candidates:
@@ -185,7 +185,7 @@ def device(
 
 
 def session(entities: Sequence[Entity], type: str) -> str | None:
-    """The session of a log-in, log-out or session event: a security resource that has an identifier only."""
+    """The session of a log-in, log-out or session event: a security resource that has only an identifier."""
     if not type.startswith(("user.", "session.")):
         return None
     for entity in entities:
@@ -195,14 +195,14 @@ def session(entities: Sequence[Entity], type: str) -> str | None:
 
 
 def correlation_id(entities: Sequence[Entity]) -> str | None:
-    """X-Request-Id before a trace id."""
+    """The correlation id: X-Request-Id, else a trace id."""
     found = [entity for entity in entities if entity.is_request_id]
     found.sort(key=lambda entity: bool(entity.what.identifier_type.strip()))
     return truncation.identifier(found[0].what.identifier) if found else None
 
 
 def request(entities: Sequence[Entity]) -> tuple[Request | None, str | None]:
-    """The API request of a query entity, when its text is one, and the text itself (at most 4,096 characters)."""
+    """The API request of a query entity, if its text is one, and the text itself (at most 4,096 characters)."""
     for entity in entities:
         if entity.query:
             line = entity.query.partition("\n")[0].strip()

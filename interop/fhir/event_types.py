@@ -1,8 +1,8 @@
-"""Codes to an event type, and FHIR's outcome to ours.
+"""Map codes to an event type, and FHIR outcomes to `Outcome`.
 
-The codes of `type` and `subtype` (R4), `category` and `code` (R5) are looked at together, because real events swap
-them (HL7's own ``advanced-create`` does) and leave systems out. What says most wins: a disclosure, then an exact event
-code, then a transfer, then a REST interaction, and last the general event code together with the action.
+The codes of `type` and `subtype` (R4) and of `category` and `code` (R5) are evaluated together, because real events
+swap them (HL7's own ``advanced-create`` does) and omit systems. The most specific code wins: a disclosure, then an
+exact event code, then a transfer, then a REST interaction, and last the general event code together with the action.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from domain.catalogue import CATALOGUE, DCM, GENERIC_TYPE, INTERACTION, LIFECYCL
 from domain.event import Action, Coding, Outcome
 
 Key = tuple[str, str]
-"""A code's system, as the tables spell it, and the code."""
+"""The system in the spelling of these tables, and the code."""
 
 IHE = "urn:ihe:event-type-code"
 CONSENT = "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType"
@@ -39,7 +39,7 @@ _EXACT = {
     (system, code): row.name
     for row in reversed(
         CATALOGUE.values()
-    )  # of two rows with one code the first counts: a log-in, not its failure
+    )  # the first of two rows with one code counts: log-in, not failed log-in
     if row.subtype_code and row.subtype_code[0] in {DCM, LOCAL}
     for system, code in [row.subtype_code]
 } | {
@@ -102,7 +102,7 @@ _BY_ACTION = {
     Action.DELETE: "record.deleted",
 }
 _RECORD_EVENTS = {"110103", "110104", "110109", "110110", "110111"}
-"""DICOM: instances accessed or transferred, order, patient and procedure record; the action says what was done."""
+"""DICOM: instances accessed or transferred, order, patient and procedure record. The action decides the type."""
 
 _FAILED = {
     "user.logged_in": "user.login_failed",
@@ -114,10 +114,10 @@ _SYSTEMLESS = (DCM, LIFECYCLE, INTERACTION, REST, IHE, CONSENT, LOCAL)
 def event_type(
     codings: Iterable[Coding], action: Action | None, *, failed: bool, disclosure: bool, refused: bool
 ) -> str:
-    """The catalogue's type for these codes, or `GENERIC_TYPE`.
+    """The catalogue type of these codes, or `GENERIC_TYPE`.
 
-    `failed` is any outcome but success, `disclosure` says that the event is one by its profile or its data's life
-    cycle, `refused` that an OperationOutcome speaks of missing rights.
+    `failed`: the outcome is not success. `disclosure`: the profile or the data life cycle marks a disclosure.
+    `refused`: an OperationOutcome reports missing rights.
     """
     keys = [key for coding in codings for key in _keys(coding)]
     if (LIFECYCLE, "disclose") in keys or (disclosure and any(key in _TRANSFERS for key in keys)):
@@ -165,7 +165,7 @@ def _general(keys: list[Key], action: Action | None, *, failed: bool) -> str:
 
 
 def _keys(coding: Coding) -> list[Key]:
-    """`system, code` as the tables spell them; a code without a system may be of any that knows it."""
+    """The pairs of system and code to look up. A code without a system is tried with every known system."""
     code = coding.code or ""
     if coding.system is None:
         lower = "disclose" if code.lower() == "disclosure" else code.lower()
@@ -188,5 +188,5 @@ _OUTCOMES = {
 
 
 def outcome(code: str) -> Outcome | None:
-    """`audit-event-outcome` (0, 4, 8, 12) or `issue-severity` as an outcome; None for a code of neither."""
+    """`audit-event-outcome` (0, 4, 8, 12) or `issue-severity` as an outcome; None for any other code."""
     return _OUTCOMES.get(code.lower())

@@ -101,4 +101,4 @@ class _Shown:
         return self._source.values(rows)
 
     def _shown(self, row: RecordedEvent) -> RecordedEvent:
-        return replace(row, event=self._scope.shown(row.event))
+        return replace(row, event=self._scope.redacted(row.event))

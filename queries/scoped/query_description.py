@@ -12,10 +12,9 @@ from domain.access.person_names import is_name
 from domain.read_audit.events import PATIENT
 from domain.read_audit.truncation import said_of
 from queries.conditions import BY_FIELD, LISTS, Condition, Operator
-from queries.counts import CountBy
 from queries.export.disclosed_patients import PATIENT_COLUMNS
 from queries.export.manifest import given_of
-from queries.filters import EventFilter, PageRequest
+from queries.filters import CountBy, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
 
 NAMES = frozenset({Part.STAFF_NAMES, Part.PATIENT_NAMES})

@@ -25,7 +25,7 @@ PROGRAM = [sys.executable, "-m", "audit_trail"]
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """This process's variables, with none of ours but `settings`."""
+    """The variables of this process, without ours except `settings`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AUDIT_TRAIL_")}
     kept["AUDIT_TRAIL_LOG_KEY"] = TEXT
     kept["AUDIT_TRAIL_AUTH_ISSUERS"] = f"{ISSUER} {_key_set()}"

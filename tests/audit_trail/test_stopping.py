@@ -20,8 +20,8 @@ from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
 from tests.audit_trail.programs import PROGRAM, environment, eventually
-from tests.conftest import FAST
 from tests.frozen import frozen
+from tests.servers import FAST
 
 SECONDS = 30.0
 """What the documentation promises. A busy machine may take a little longer to end a process."""

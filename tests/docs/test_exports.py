@@ -14,7 +14,7 @@ from audit_trail.export.file import export_to_file
 from queries.export.batches import ExportRequest, Exports, Format
 from queries.export.columns import EVENT_COLUMNS
 from tests.docs.pages import ROOT
-from tests.projections.building import START, Trail, an_event
+from tests.trail import START, Trail, an_event
 
 NOTEBOOK = ROOT / "docs/notebooks/a-week-of-accesses.ipynb"
 

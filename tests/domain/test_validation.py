@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from domain import upcasting
-from domain.body import BodyFormat, beside, read_event, read_message
+from domain.body import BodyFormat, foreign_message, read_event, read_message
 from domain.catalogue import CATALOGUE
 from domain.errors import InvalidEventError, Reason
 from domain.event import Action, AuditEvent, Outcome
@@ -139,6 +139,6 @@ def test_an_older_version_of_the_same_shape_is_upcast_too(monkeypatch: pytest.Mo
 def test_a_foreign_message_stands_beside_its_event_byte_for_byte() -> None:
     event: AuditEvent = decode_event(encoded())
     message = b'{"resourceType":\n "AuditEvent"}\n\n\xff'
-    stored = beside(event, BodyFormat.FHIR_R4, [("trace", b"\n\xff")], message)
+    stored = foreign_message(event, BodyFormat.FHIR_R4, [("trace", b"\n\xff")], message)
     assert read_event(stored.format, stored.body) == event
     assert read_message(stored.format, stored.body) == ([("trace", b"\n\xff")], message)

@@ -10,8 +10,7 @@ import pytest
 from psycopg2 import errors, sql
 
 from event_store.database import READER, Cursor
-from event_store.migrations import migrate
-from tests.graphql_api.trail import hospital, record
+from tests.hospital import hospital, record
 
 _OURS = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
 
@@ -19,7 +18,6 @@ _OURS = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
 @pytest.fixture
 def reader(migrated_url: str) -> Iterator[Cursor]:
     """A cursor of the role, on a trail with all read models."""
-    migrate(migrated_url)  # a copy lacks the rights on the database itself
     record(migrated_url, hospital())
     with closing(psycopg2.connect(migrated_url)) as connection, connection.cursor() as cursor:
         cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(READER)))

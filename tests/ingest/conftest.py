@@ -16,10 +16,12 @@ from prometheus_client import CollectorRegistry
 
 from audit_trail.embedded.broker import Broker
 from event_store.database import INGEST, Database
+from ingest.dead_letters import DeadLetterDesk
 from ingest.pipeline import Ingest
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
-from tests.signing import signer
+from tests.ingest.large_messages import LARGE, Call
+from tests.signing import TEXT, signer
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ class Running:
 
 @pytest.fixture
 def running(database: Database) -> Callable[..., Any]:
-    """`with running(settings) as run:` an ingest runs; at the end it is stopped and its error is raised."""
+    """A context manager that runs an ingest with given settings, and stops it at the end and raises its error."""
 
     @contextmanager
     def run(settings: IngestSettings, database: Database = database) -> Iterator[Running]:
@@ -128,7 +130,7 @@ def running(database: Database) -> Callable[..., Any]:
 
 @pytest.fixture
 def stopping(database: Database) -> Callable[..., Any]:
-    """`with stopping(settings, error, match) as run:` an ingest runs, and ends by itself with that error."""
+    """A context manager that runs an ingest, which has to end by itself with an error that matches."""
 
     @contextmanager
     def run(settings: IngestSettings, error: type[Exception], match: str) -> Iterator[Running]:
@@ -167,3 +169,16 @@ def native(event_id: object = None, session: str = "s-1") -> bytes:
         b'"source":{"service":"authentication"},"actor":{"id":"u-1"},"session":"%s"}'
         % (str(event_id or uuid4()).encode(), session.encode())
     )
+
+
+@pytest.fixture
+def large_topic(make_topic: Call) -> str:
+    """A topic of one partition that takes batches of 64 MiB."""
+    name: str = make_topic(1, LARGE)
+    return name
+
+
+@pytest.fixture
+def desk(migrated_url: str, database: Database) -> Iterator[DeadLetterDesk]:
+    with closing(DeadLetterDesk(database, migrated_url, TEXT)) as desk:
+        yield desk

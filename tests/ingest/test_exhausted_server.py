@@ -17,7 +17,7 @@ from event_store.database import INGEST, Connection, Database, only
 from event_store.migrations import migrate
 from event_store.notification import Announcer
 from ingest.settings import IngestSettings
-from tests.conftest import FAST
+from tests.servers import FAST
 
 SMALL = {"max_notify_queue_pages": "64", "max_locks_per_transaction": "10", "max_connections": "40"}
 

@@ -15,7 +15,7 @@ from projections.models.patient import PatientProjector
 from projections.registry import built_in
 from projections.tables import Column, Kind, Row, Table
 from projections.testing import given
-from tests.projections.building import START, an_event
+from tests.trail import START, an_event
 
 MERGED = Table(
     "merged",

@@ -41,10 +41,10 @@ def test_a_server_without_its_database_is_alive_and_not_ready(serve: Serve) -> N
 
 
 def test_a_database_that_was_not_migrated_is_not_ready(
-    serve: Serve, database_url: str, migrated_template: str
+    serve: Serve, database_url: str, migrated_url: str
 ) -> None:
-    """The roles are the server's and there since the template was migrated; the tables are not."""
-    assert migrated_template
+    """The roles are the server's and there since another database was migrated; the tables are not."""
+    assert migrated_url
     ready = serve(database_url).get("/readyz")
     assert ready.status_code == 503
     assert "0001_event_store" in ready.json()["checks"]["migrations"]

@@ -22,7 +22,7 @@ from event_store.tlog.witness_protocol import AddCheckpoint, parse_cosignatures,
 from event_store.witness import store
 from event_store.witness.cosigner import Witness, read_logs
 from event_store.witness.store import WitnessStore
-from tests.event_store.witnessed import (
+from tests.event_store.witness.honest_and_lying_log import (
     LOG_KEY,
     NEXT_LOG_KEY,
     ORIGIN,

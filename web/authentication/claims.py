@@ -92,8 +92,10 @@ def _actors(claims: Mapping[str, Any], names: ClaimNames) -> Iterator[str]:
 
 
 def _as_events_name_it(reference: str) -> str:
-    """The actor's id in events that come as FHIR: ``Practitioner/17`` without the server's address, and a patient's
-    bare id (see `interop.fhir.elements.Target.key`). The bare id of staff is not given: it may be another's.
+    """The actor's id in events that come as FHIR (see `interop.fhir.elements.Target.key`).
+
+    It is ``Practitioner/17`` without the server's address, and a patient's bare id. The bare id of staff is not given:
+    it may belong to somebody else.
     """
     match = _REFERENCE.fullmatch(reference)
     if match is None:

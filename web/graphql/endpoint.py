@@ -17,7 +17,8 @@ from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
 from domain.json_parsing import containers, decode_json
-from graphql_api.context import Context, ProvableLog
+from event_store.log_reader import LogReader
+from graphql_api.context import Context
 from graphql_api.errors import QueryError
 from graphql_api.execution.json_response import encode
 from graphql_api.execution.trusted_documents import TrustedDocuments
@@ -46,7 +47,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     def __init__(
         self,
         access: Access,
-        log: ProvableLog,
+        log: LogReader,
         threads: Threads,
         settings: WebSettings,
         waiting: Waiting | None = None,
@@ -216,8 +217,9 @@ class RefusedError(HTTPException):
 
 
 def _is_meant(headers: Mapping[str, str]) -> bool:
-    """Whether a program asks: what a link, an image or a form of a page sends names none of these, and a browser says
-    of a page's script in which mode it asks.
+    """Whether a program sent the request on purpose.
+
+    A link, an image or a form of a page sends none of these headers. A browser states the mode of a script's request.
     """
     mode = headers.get("sec-fetch-mode")
     if mode is not None:

@@ -75,7 +75,9 @@ class Server(uvicorn.Server):
 
 
 def _is_no_false_alarm(record: logging.LogRecord) -> bool:
-    """uvicorn says so of each request for a WebSocket that was answered by HTTP, with 401 for instance: whoever has no
+    """Whether a log line of uvicorn is worth keeping.
+
+    It logs this one for each WebSocket request that was answered by HTTP, with 401 for instance: a client without a
     token could fill the log.
     """
     return record.msg != "ASGI callable returned without completing handshake."

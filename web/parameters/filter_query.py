@@ -25,7 +25,7 @@ from web.parameters.freshness import POSITION, Switch
 
 
 def _written(value: Any) -> Any:
-    """pydantic takes a number for seconds since 1970, or for milliseconds when it is a large one."""
+    """Refuse a bare number: pydantic reads it as seconds since 1970, or as milliseconds when it is large."""
     if isinstance(value, str) and "-" in value[1:]:
         return value
     raise ValueError("write the time as RFC 3339 does, with its offset")

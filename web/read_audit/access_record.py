@@ -53,8 +53,11 @@ class Recorder:
 
 
 class Looking:
-    """One request, or one operation of a connection. `flagged`: something was answered that is not on record;
-    `streams`: each result is put on record by itself; `refused_parts`: which of an answer were refused."""
+    """The access record of one request, or of one operation of a connection.
+
+    `flagged`: something was answered that is not on record; `streams`: each result is recorded by itself;
+    `refused_parts`: the parts of an answer that were refused.
+    """
 
     def __init__(self, recorder: Recorder, scope: Scope, via: Via, principal: Principal | None) -> None:
         self.reads = Reads()

@@ -18,7 +18,7 @@ _OPERATION = "export"
 
 
 class RecordedExports:
-    """See `web.rest.export.Exportable`. Made in the event loop's thread for one request, used in a thread that reads."""
+    """An `Exportable`. Made in the event loop's thread for one request, used in a thread that reads."""
 
     def __init__(self, exports: Opening, looking: Looking) -> None:
         self._exports = exports

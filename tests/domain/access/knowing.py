@@ -23,7 +23,7 @@ from domain.event import (
     Resource,
     Source,
 )
-from tests.graphql_api.trail import at
+from tests.hospital import at
 
 OWN: dict[Role, dict[str, Any]] = {
     Role.SERVICE_OWNER: {"sources": ("patient-service",)},

@@ -10,7 +10,7 @@ from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
 from domain.event import Source
 from tests.domain.access.knowing import somebody
-from tests.graphql_api.trail import event
+from tests.hospital import event
 
 COLUMNS = (
     Operation.READ_EVENTS,

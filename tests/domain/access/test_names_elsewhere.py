@@ -12,13 +12,13 @@ from domain.errors import AccessDeniedError
 from domain.event import Actor, ActorKind, AuditEvent, Client, Device, Patient, Request, Resource
 from domain.validation import encode_event
 from tests.domain.access.knowing import somebody
-from tests.graphql_api.trail import event, read
+from tests.hospital import event, read
 
 PSEUDONYMOUS = [Role.ANALYST, Role.PATIENT]
 
 
 def seen(role: Role, event: AuditEvent) -> str:
-    return encode_event(Scope(somebody(role)).shown(event)).decode()
+    return encode_event(Scope(somebody(role)).redacted(event)).decode()
 
 
 @pytest.mark.parametrize("id", ["Jane Doe", "DOE^JANE", "Dr.\u00a0Example", "a\tb"])
@@ -48,7 +48,7 @@ def test_a_name_in_the_place_of_an_id_is_not_shown(role: Role) -> None:
 @pytest.mark.parametrize("role", [Role.ANALYST, Role.SECURITY_OFFICER])
 def test_a_patient_of_whom_only_the_name_is_known_is_not_shown(role: Role) -> None:
     recorded = event("record.read", 0, patients=(Patient(id="Paul Patientname"), Patient(id="18")))
-    left = Scope(somebody(role)).shown(recorded)
+    left = Scope(somebody(role)).redacted(recorded)
     assert left.patients == (Patient(id="18"),)
 
 
@@ -61,23 +61,23 @@ def test_a_patient_does_not_find_the_staff_among_the_resources(type: str) -> Non
 
 def test_a_patient_does_not_find_another_patient_among_the_resources() -> None:
     resources = tuple(Resource(type="Patient", id=id) for id in ("17", "Patient/17", "other-18"))
-    left = Scope(somebody(Role.PATIENT)).shown(read(0, resources=resources))
+    left = Scope(somebody(Role.PATIENT)).redacted(read(0, resources=resources))
     assert left.resources == resources[:2]
 
 
 def test_who_sees_free_text_but_no_names_of_patients_sees_no_names_of_those_who_took_part() -> None:
     agents = [{"type": ["PAT", "IRCP"], "id": "17", "name": "Paul Patientname"}, {"id": "Olga Othername"}]
     recorded = read(0, attributes={"agents": agents, "policies": ["p-1"]})
-    left = Scope(somebody(Role.SECURITY_OFFICER)).shown(recorded)
+    left = Scope(somebody(Role.SECURITY_OFFICER)).redacted(recorded)
     assert left.attributes == {"agents": [{"type": ["PAT", "IRCP"], "id": "17"}, {}], "policies": ["p-1"]}
 
 
 @pytest.mark.parametrize("role", PSEUDONYMOUS)
 def test_a_device_that_is_called_after_its_user_is_shown_without_its_name(role: Role) -> None:
     device = Device(id="laptop-1", name="Ada's laptop", software_version="2.1")
-    left = Scope(somebody(role)).shown(read(0, device=device))
+    left = Scope(somebody(role)).redacted(read(0, device=device))
     assert left.device == Device(id="laptop-1", software_version="2.1")
-    nameless = Scope(somebody(role)).shown(read(0, device=Device(id="Ada's laptop")))
+    nameless = Scope(somebody(role)).redacted(read(0, device=Device(id="Ada's laptop")))
     assert nameless.device is None
 
 
@@ -89,10 +89,10 @@ def test_who_sees_no_names_of_patients_is_not_told_which_name_was_searched_for(r
         request=Request(method="GET", path="/Patient?name=Patientname"),
         attributes={"query": "name=Patientname", "note": "slow"},
     )
-    left = Scope(somebody(role)).shown(searched)
+    left = Scope(somebody(role)).redacted(searched)
     assert left.request == Request(method="GET", path="/Patient")
     assert left.attributes == {"note": "slow"}
-    assert Scope(somebody(Role.AUDITOR)).shown(searched) is searched
+    assert Scope(somebody(Role.AUDITOR)).redacted(searched) is searched
 
 
 def test_a_device_manager_sees_what_machines_do_and_no_calls_of_people() -> None:
@@ -121,7 +121,7 @@ def test_a_device_manager_is_not_told_from_where_and_how_people_used_a_device_in
         request=Request(method="GET", path="/patients/1034"),
     )
     assert scope.admits(used)
-    left = scope.shown(used)
+    left = scope.redacted(used)
     assert (left.client, left.request) == (None, None)
     assert left.attributes == {}
     with pytest.raises(AccessDeniedError):
@@ -141,10 +141,10 @@ def test_a_clinician_does_not_see_what_a_machine_of_the_same_id_did() -> None:
 )
 def test_a_name_in_an_address_is_not_shown_to_who_sees_no_names_of_patients(path: str) -> None:
     called = event("api.called", 0, request=Request(method="GET", path=path, status=200))
-    left = Scope(somebody(Role.SECURITY_OFFICER)).shown(called)
+    left = Scope(somebody(Role.SECURITY_OFFICER)).redacted(called)
     assert left.request == Request(method="GET", status=200)
     plain = event("api.called", 0, request=Request(method="GET", path="/Patient/17"))
-    assert Scope(somebody(Role.SECURITY_OFFICER)).shown(plain).request == plain.request
+    assert Scope(somebody(Role.SECURITY_OFFICER)).redacted(plain).request == plain.request
 
 
 def test_a_name_that_somebody_asked_the_trail_for_is_not_shown_to_who_sees_no_names_of_patients() -> None:
@@ -169,7 +169,7 @@ def test_a_name_that_somebody_asked_the_trail_for_is_not_shown_to_who_sees_no_na
             "returned": 4,
         },
     )
-    left = Scope(somebody(Role.SECURITY_OFFICER)).shown(looked)
+    left = Scope(somebody(Role.SECURITY_OFFICER)).redacted(looked)
     assert "patientname" not in encode_event(left).decode().lower()
     assert left.attributes["questions"] == [
         {
@@ -185,7 +185,7 @@ def test_a_name_that_somebody_asked_the_trail_for_is_not_shown_to_who_sees_no_na
     ]
     assert left.attributes["scope"] == {"roles": ["auditor"], "patients": ["17"]}
     assert (left.attributes["via"], left.attributes["returned"]) == ("rest", 4)
-    assert Scope(somebody(Role.AUDITOR)).shown(looked) is looked
+    assert Scope(somebody(Role.AUDITOR)).redacted(looked) is looked
 
 
 @pytest.mark.parametrize("role", [Role.PATIENT, Role.ANALYST])
@@ -200,6 +200,6 @@ def test_the_record_of_a_look_does_not_say_whom_it_was_about(role: Role) -> None
             Resource(type="AuditLog", id="/v1/events"),
         ),
     )
-    left = Scope(somebody(role)).shown(looked)
+    left = Scope(somebody(role)).redacted(looked)
     assert left.resources == (Resource(type="AuditLog", id="/v1/events"),)
-    assert Scope(somebody(Role.AUDITOR)).shown(looked) is looked
+    assert Scope(somebody(Role.AUDITOR)).redacted(looked) is looked

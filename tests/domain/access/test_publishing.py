@@ -9,7 +9,7 @@ from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
 from domain.event import Resource, Source
 from tests.domain.access.knowing import somebody
-from tests.graphql_api.trail import event
+from tests.hospital import event
 
 
 @pytest.mark.parametrize("role", [Role.PUBLISHER, Role.ADMIN])

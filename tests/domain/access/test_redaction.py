@@ -12,14 +12,14 @@ from msgspec.structs import replace
 
 from domain.access.grants import HIDDEN, Part
 from domain.access.principal import Principal, Role
-from domain.access.redaction import shown
+from domain.access.redaction import redacted
 from domain.access.scope import Scope
 from domain.access.staff_disclosure import Decision, decision_event, decision_of
 from domain.errors import AccessDeniedError
 from domain.event import Actor, ActorKind, AuditEvent, Change, Patient, Source
 from domain.validation import decode_event, encode_event
 from tests.domain.access.knowing import SECRETS, WHOLE, somebody
-from tests.graphql_api.trail import at, event
+from tests.hospital import at, event
 
 
 def said(event: AuditEvent) -> str:
@@ -29,7 +29,7 @@ def said(event: AuditEvent) -> str:
 
 @pytest.mark.parametrize("part", Part)
 def test_a_hidden_part_is_absent_and_the_rest_is_there(part: Part) -> None:
-    left = said(shown(WHOLE, frozenset({part}), ("17",)))
+    left = said(redacted(WHOLE, frozenset({part}), ("17",)))
     assert not [secret for secret in SECRETS[part] if secret in left]
     hidden_too = SECRETS[part] | {
         # Whatever an event about several patients says may be of any of them, and a request's path is its text.
@@ -48,15 +48,15 @@ def test_the_event_itself_says_every_secret() -> None:
 
 @given(st.frozensets(st.sampled_from(Part)))
 def test_no_hidden_word_is_left_whatever_else_is_hidden(hidden: frozenset[Part]) -> None:
-    left = said(shown(WHOLE, hidden, ("17",)))
+    left = said(redacted(WHOLE, hidden, ("17",)))
     assert not [secret for part in hidden for secret in SECRETS[part] if secret in left]
 
 
 @given(st.frozensets(st.sampled_from(Part)))
 def test_what_is_left_is_an_event_still(hidden: frozenset[Part]) -> None:
-    left = shown(WHOLE, hidden, ("17",))
+    left = redacted(WHOLE, hidden, ("17",))
     assert (left.event_id, left.type, left.occurred_at) == (WHOLE.event_id, WHOLE.type, WHOLE.occurred_at)
-    assert shown(left, hidden, ("17",)) == left
+    assert redacted(left, hidden, ("17",)) == left
     assert msgspec.json.decode(encode_event(left), type=AuditEvent) == left
 
 
@@ -66,7 +66,7 @@ def test_several_roles_hide_what_each_of_them_hides_of_the_event(roles: frozense
     scope = Scope(principal)
     if not scope.admits(WHOLE):
         with pytest.raises(AccessDeniedError):
-            scope.shown(WHOLE)
+            scope.redacted(WHOLE)
         return
     seeing = [
         role
@@ -75,14 +75,14 @@ def test_several_roles_hide_what_each_of_them_hides_of_the_event(roles: frozense
         not in {Role.CLINICIAN, Role.SERVICE_OWNER, Role.DEVICE_MANAGER, Role.PUBLISHER, Role.OPERATOR}
     ]
     hidden = frozenset.intersection(*(HIDDEN.get(role, frozenset()) for role in seeing))
-    left = said(scope.shown(WHOLE))
+    left = said(scope.redacted(WHOLE))
     assert not [secret for part in hidden for secret in SECRETS[part] if secret in left]
     if not hidden:
-        assert scope.shown(WHOLE) is WHOLE
+        assert scope.redacted(WHOLE) is WHOLE
 
 
 def test_a_patient_is_told_when_why_and_by_what_kind_of_staff() -> None:
-    left = Scope(somebody(Role.PATIENT)).shown(WHOLE)
+    left = Scope(somebody(Role.PATIENT)).redacted(WHOLE)
     assert left.actor == Actor(roles=("nurse",))
     assert left.attributes == {"department": "cardiology"}
     assert left.purpose_of_use == ("TREAT",)
@@ -95,13 +95,13 @@ def test_a_patient_sees_what_they_did_themselves_as_theirs() -> None:
     own = replace(
         WHOLE, actor=Actor(kind=ActorKind.PATIENT, id="17", name="Paul Patientname"), session="mine"
     )
-    left = Scope(somebody(Role.PATIENT)).shown(own)
+    left = Scope(somebody(Role.PATIENT)).redacted(own)
     assert (left.actor.id, left.actor.name, left.session) == ("17", "Paul Patientname", "mine")
 
 
 def test_another_patient_who_acted_is_no_staff_that_a_decision_could_show() -> None:
     proxy = Actor(kind=ActorKind.PATIENT, id="other-patient-18", name="Olga Othername", on_behalf_of="x-18")
-    left = Scope(somebody(Role.PATIENT), sees_staff=("17",)).shown(replace(WHOLE, actor=proxy))
+    left = Scope(somebody(Role.PATIENT), sees_staff=("17",)).redacted(replace(WHOLE, actor=proxy))
     assert left.actor == Actor(kind=ActorKind.PATIENT)
 
 
@@ -110,7 +110,7 @@ def test_the_name_of_a_patient_who_acted_is_a_patients_name(role: Role) -> None:
     acted = event(
         "device.connected", 0, actor=Actor(kind=ActorKind.PATIENT, id="17", name="Paul Patientname")
     )
-    assert Scope(somebody(role)).shown(acted).actor == Actor(kind=ActorKind.PATIENT, id="17")
+    assert Scope(somebody(role)).redacted(acted).actor == Actor(kind=ActorKind.PATIENT, id="17")
 
 
 def test_a_device_manager_sees_what_a_device_did_by_itself() -> None:
@@ -123,9 +123,9 @@ def test_a_device_manager_sees_how_a_device_is_set_and_not_what_it_measured() ->
     scope = Scope(somebody(Role.DEVICE_MANAGER))
     device = Actor(kind=ActorKind.DEVICE, id="pump-1")
     changes = (Change(path="rate", before=1, after=2),)
-    measured = scope.shown(event("record.created", 0, actor=device, changes=changes, reason="2 at once"))
+    measured = scope.redacted(event("record.created", 0, actor=device, changes=changes, reason="2 at once"))
     assert (measured.changes, measured.reason) == ((Change(path="rate"),), None)
-    set_up = scope.shown(event("configuration.changed", 0, actor=device, changes=changes))
+    set_up = scope.redacted(event("configuration.changed", 0, actor=device, changes=changes))
     assert set_up.changes == changes
 
 

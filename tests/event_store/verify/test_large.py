@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
-from tests.conftest import copied_database
-from tests.event_store.verify.tampering import Log
+from tests.databases import MIGRATED, Databases
+from tests.event_store.verify.tampered_log import Log
 
 SIZE = 2 * 65_536 + 300
 
 
 @pytest.fixture(scope="module")
-def large(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[Log]:
-    with copied_database(postgres, migrated_template) as url:
+def large(databases: Databases) -> Iterator[Log]:
+    with databases.copy(MIGRATED) as url:
         yield Log(url, [SIZE // 10] * 10 + [SIZE % 10])
 
 

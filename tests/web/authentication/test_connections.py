@@ -15,15 +15,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from domain.access.principal import Role
-from tests.graphql_api.trail import record
-from tests.projections.building import an_event
+from tests.hospital import record
 from tests.tokens import bearer
-from tests.web.test_subscriptions import Served, received, stack, subscribe
+from tests.trail import an_event
+from tests.web.graphql.subscribers import Served, received, subscribe
 from web.authentication.api_tokens import ApiToken, ApiTokens
 from web.authentication.api_tokens_file import add_token, remove_token
 from web.authentication.middleware import principal_of
 
-__all__ = ["stack"]
 PATIENCE = 10
 
 

@@ -11,9 +11,9 @@ import pytest
 from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
-from tests.projections.building import an_event
 from tests.tokens import AUDIENCE, ISSUER, KEY, KEY_ID, token
-from tests.web.authentication.test_issued_tokens import ask, why
+from tests.trail import an_event
+from tests.web.authentication.issued_tokens import ask, why
 
 
 def bearer_of(*roles: str, **claims: Any) -> Principal:

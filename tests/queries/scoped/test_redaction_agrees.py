@@ -1,0 +1,74 @@
+"""What the read models find for a principal is what the rules of access show: no page holds what can't be shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from domain.access.grants import Operation
+from domain.access.principal import Principal, Role
+from domain.access.scope import Scope
+from domain.catalogue import CATALOGUE
+from domain.errors import AccessDeniedError
+from domain.event import Actor, ActorKind, AuditEvent, Device, Patient, RecordedEvent, Source
+from domain.validation import encode_event
+from queries.filter_match import matches
+from queries.filters import EventFilter
+from queries.scoped.query_description import scope_filter
+
+_NAMES = st.sampled_from(["a", "b", "c"])
+_SOME = st.lists(_NAMES, max_size=2, unique=True).map(tuple)
+_PRINCIPALS = st.builds(
+    Principal,
+    id=st.just("x"),
+    roles=st.frozensets(st.sampled_from(Role)),
+    actors=_SOME,
+    patients=_SOME,
+    sources=_SOME,
+    devices=_SOME,
+)
+_EVENTS = st.builds(
+    AuditEvent,
+    event_id=st.builds(uuid4),
+    type=st.sampled_from(sorted(CATALOGUE)),
+    occurred_at=st.just(datetime(2026, 3, 1, tzinfo=UTC)),
+    source=st.builds(Source, service=_NAMES),
+    actor=st.builds(Actor, kind=st.sampled_from(ActorKind), id=st.none() | _NAMES, name=_NAMES),
+    patients=_SOME.map(lambda ids: tuple(Patient(id=id, name=f"secret {id}") for id in ids)),
+    device=st.none() | st.builds(Device, id=_NAMES),
+)
+
+
+@given(_PRINCIPALS, _EVENTS)
+def test_what_is_found_is_what_may_be_seen(principal: Principal, event: AuditEvent) -> None:
+    scope = Scope(principal)
+    recorded = RecordedEvent(
+        position=0, recorded_at=event.occurred_at, stream=UUID(int=1), stream_position=0, event=event
+    )
+    try:
+        rows = scope.rows(Operation.READ_EVENTS)
+    except AccessDeniedError:
+        assert not scope.admits(event)
+        return
+    found = matches(scope_filter(rows) or EventFilter(), recorded)
+    assert found is scope.admits(event)
+    if found:
+        encode_event(scope.redacted(event))
+
+
+@given(_PRINCIPALS, _EVENTS, _SOME)
+def test_another_role_never_shows_less(
+    principal: Principal, event: AuditEvent, told: tuple[str, ...]
+) -> None:
+    alone = [Scope(replace(principal, roles=frozenset({role})), sees_staff=told) for role in principal.roles]
+    both = Scope(principal, sees_staff=told)
+    assert both.admits(event) is any(scope.admits(event) for scope in alone)
+    for operation in Operation:
+        assert both.may(operation) is any(scope.may(operation) for scope in alone)
+    if any(scope.sees_all for scope in alone):
+        assert both.sees_all
+        assert both.redacted(event) is event

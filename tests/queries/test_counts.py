@@ -1,0 +1,111 @@
+"""Counts of events: exact whatever the filter, and bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from domain.errors import RejectedError
+from queries.filters import CountBy, EventFilter
+from tests.trail import START, Trail, an_event
+
+MINUTES = [0, 10, 61, 62, 63, 1500, 5]
+TYPES = ["record.read", "record.updated", "user.logged_in"]
+SINCE: dict[str, Any] = {"occurred_from": START}
+
+
+@pytest.fixture
+def told(trail: Trail) -> Trail:
+    trail.given(
+        *(
+            an_event(
+                TYPES[at % 3],
+                minute,
+                actor={"id": f"u{at % 2}"} if at != 6 else {"kind": "unknown"},
+                patients=[{"id": "p1"}, {"id": "p2"}] if at % 3 == 0 else [],
+                outcome="success" if at else "major_failure",
+            )
+            for at, minute in enumerate(MINUTES)
+        )
+    )
+    return trail
+
+
+def counted(trail: Trail, by: CountBy, **filter: Any) -> dict[str | None, int]:
+    found = trail.counts(EventFilter(**filter), by)
+    assert found.bucket_count == len(found.buckets)
+    assert found.events == sum(bucket.events for bucket in found.buckets)
+    assert found.as_of_position == 6
+    return {bucket.key: bucket.events for bucket in found.buckets}
+
+
+def hours(*minutes: int) -> dict[str | None, int]:
+    return dict(Counter((START + timedelta(minutes=minute // 60 * 60)).isoformat() for minute in minutes))
+
+
+def test_events_are_counted_by_what_they_say(told: Trail) -> None:
+    assert counted(told, CountBy.TYPE, **SINCE) == dict(zip(TYPES, [3, 2, 2], strict=True))
+    assert counted(told, CountBy.ACTOR, **SINCE) == {"u0": 3, "u1": 3, None: 1}
+    assert counted(told, CountBy.OUTCOME, **SINCE) == {"success": 6, "major_failure": 1}
+    assert counted(told, CountBy.SERVICE, **SINCE) == {"patient-service": 7}
+    assert counted(told, CountBy.ACTION, **SINCE) == {"R": 3, "U": 2, "E": 2}
+    assert counted(told, CountBy.HOUR) == hours(*MINUTES)
+    assert counted(told, CountBy.HOUR, actor="u0") == hours(0, 61, 63)
+    assert list(counted(told, CountBy.DAY).values()) == [1, 6]
+
+
+def test_an_event_that_matches_in_two_ways_counts_once(told: Trail) -> None:
+    assert counted(told, CountBy.TYPE, patient_in=("p1", "p2")) == {"record.read": 3}
+    either = (EventFilter(patient="p1"), EventFilter(actor="u0"))
+    assert counted(told, CountBy.TYPE, or_=either) == {
+        "record.read": 3,
+        "user.logged_in": 1,
+        "record.updated": 1,
+    }
+    assert counted(told, CountBy.TYPE, patient="p3") == {}
+
+
+@pytest.mark.parametrize("minutes", [(0, 60), (60, 120), (1, 62)])
+def test_a_range_of_times_is_kept_to_the_second_with_or_without_whole_hours(
+    told: Trail, minutes: tuple[int, int]
+) -> None:
+    start, until = (START + timedelta(minutes=minute) for minute in minutes)
+    within = [minute for minute in MINUTES if minutes[0] <= minute < minutes[1]]
+    range = {"occurred_from": start, "occurred_until": until}
+    assert counted(told, CountBy.HOUR, **range) == hours(*within)
+    assert sum(counted(told, CountBy.TYPE, **range).values()) == len(within)
+
+
+def test_the_largest_buckets_and_the_newest_hours_come_first_and_the_rest_is_told(told: Trail) -> None:
+    types = told.counts(EventFilter(**SINCE), CountBy.TYPE, 1)
+    assert [bucket.key for bucket in types.buckets] == ["record.read"]
+    assert (types.bucket_count, types.events) == (3, 7)
+    newest = told.counts(EventFilter(), CountBy.HOUR, 1)
+    [bucket] = newest.buckets
+    assert (bucket.from_at, bucket.until_at) == (START + timedelta(hours=25), START + timedelta(hours=26))
+    assert (newest.bucket_count, newest.events) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("asked", "by"),
+    [
+        ({}, CountBy.TYPE),
+        ({"not_": EventFilter(actor="u1")}, CountBy.HOUR),
+        ({"occurred_until": START}, CountBy.ACTOR),
+        ({"or_": (EventFilter(actor="u1"), EventFilter(actions=("R",)))}, CountBy.TYPE),
+    ],
+)
+def test_what_would_read_the_whole_trail_is_not_counted(
+    trail: Trail, asked: dict[str, Any], by: CountBy
+) -> None:
+    with pytest.raises(RejectedError) as refused:
+        trail.counts(EventFilter(**asked), by)
+    assert refused.value.field == "occurred_from"
+
+
+def test_before_anything_is_applied_there_is_nothing_to_count(trail: Trail) -> None:
+    found = trail.counts(EventFilter(), CountBy.DAY)
+    assert (found.buckets, found.events, found.as_of_position) == ([], 0, -1)

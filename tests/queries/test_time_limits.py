@@ -1,0 +1,129 @@
+"""Which filters need a range of times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from domain.errors import RejectedError
+from queries.filters import CountBy, EventFilter
+from queries.limits import QueryLimits
+from queries.prepared import prepare
+from queries.read_models import ReadModels
+from tests.graphql_api.conftest import Execute
+
+NOW = datetime(2026, 3, 31, tzinfo=UTC)
+RARE = EventFilter(purposes=("BTG",))
+ADA = EventFilter(actor="ada")
+
+
+def days_ago(days: float) -> datetime:
+    return NOW - timedelta(days=days)
+
+
+def joined(**conditions: Any) -> EventFilter:
+    return EventFilter(and_=(RARE, EventFilter(**conditions)))
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        EventFilter(),
+        # An index leads.
+        ADA,
+        EventFilter(actor="ada", purposes=("BTG",)),
+        EventFilter(types=("record.read",), purposes=("BTG",)),
+        EventFilter(type_prefix="record."),
+        EventFilter(outcomes=("major_failure",)),
+        EventFilter(emergency=True),
+        EventFilter(or_=(ADA, EventFilter(patient="17"))),
+        EventFilter(and_=(ADA, RARE)),
+        # Most events match.
+        EventFilter(emergency=False),
+        EventFilter(outcomes=("success",)),
+        EventFilter(actions=("R", "U")),
+        EventFilter(not_=ADA),
+        EventFilter(not_=RARE),
+        EventFilter(not_=EventFilter(actions=("R",))),
+        EventFilter(not_=EventFilter(actions=("D",))),
+        EventFilter(and_=(EventFilter(not_=ADA), EventFilter(not_=EventFilter(types=("api.called",))))),
+        EventFilter(or_=(RARE, EventFilter(not_=ADA))),
+        EventFilter(occurred_from=days_ago(400)),
+        # The range is short enough.
+        joined(occurred_from=days_ago(31)),
+        joined(occurred_from=days_ago(400), occurred_until=days_ago(369)),
+        joined(position_from=10, position_until=1_000_010),
+        EventFilter(purposes=("BTG",), occurred_from=days_ago(2)),
+    ],
+)
+def test_what_is_led_common_or_short_is_answered(filter: EventFilter) -> None:
+    prepare(filter, max_days=31, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        RARE,
+        EventFilter(actions=("D",)),
+        EventFilter(actor_prefix="a"),
+        EventFilter(address_prefix="10."),
+        EventFilter(not_=EventFilter(outcomes=("success",))),
+        EventFilter(not_=EventFilter(not_=RARE)),
+        EventFilter(not_=EventFilter(actions=("C", "R", "U", "E"))),
+        EventFilter(or_=(RARE, ADA)),
+        EventFilter(and_=(EventFilter(emergency=False), RARE)),
+        joined(occurred_from=days_ago(32)),
+        joined(occurred_until=days_ago(1)),
+        joined(position_from=0),
+        joined(position_from=0, position_until=1_000_001),
+        # A range within `or` or `not` bounds nothing.
+        EventFilter(or_=(joined(occurred_from=days_ago(1)), RARE)),
+        EventFilter(and_=(RARE, EventFilter(not_=EventFilter(occurred_from=days_ago(1))))),
+    ],
+)
+def test_what_may_walk_the_whole_trail_is_refused(filter: EventFilter) -> None:
+    with pytest.raises(RejectedError, match=r"at most 31 days.*patient") as refused:
+        prepare(filter, max_days=31, now=NOW)
+    assert refused.value.field == "occurred_from"
+    prepare(filter, max_days=0, now=NOW)
+
+
+def test_counts_read_all_that_match_and_so_need_a_range_also_when_most_do() -> None:
+    month, year = EventFilter(occurred_from=days_ago(30)), EventFilter(occurred_from=days_ago(365))
+    prepare(month, by=CountBy.TYPE, max_days=31, now=NOW)
+    prepare(year, by=CountBy.DAY, max_days=31, now=NOW)
+    prepare(EventFilter(), by=CountBy.HOUR, max_days=31, now=NOW)
+    prepare(EventFilter(actor="ada", occurred_from=days_ago(365)), by=CountBy.TYPE, max_days=31, now=NOW)
+    for filter, by in (
+        (EventFilter(), CountBy.TYPE),
+        (year, CountBy.TYPE),
+        (EventFilter(occurred_from=days_ago(365.01)), CountBy.DAY),
+        (EventFilter(occurred_from=days_ago(365), not_=ADA), CountBy.DAY),
+    ):
+        with pytest.raises(RejectedError):
+            prepare(filter, by=by, max_days=31, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        '{ events(first: 1, filter: {purposes: ["BTG"]}) { asOfPosition } }',
+        '{ events(first: 1, filter: {purposes: ["BTG"], occurredFrom: "2020-01-01T00:00:00Z"}) { asOfPosition } }',
+        '{ eventCounts(by: TYPE, filter: {occurredFrom: "2020-01-01T00:00:00Z"}) { events } }',
+    ],
+)
+def test_a_client_is_told_what_to_add(execute: Execute, models: ReadModels, query: str) -> None:
+    result = execute(models, query)
+    assert result.errors is not None
+    (error,) = result.errors
+    assert "31 days" in error.message
+    assert error.extensions == {"code": "BAD_USER_INPUT", "argument": "occurredFrom"}
+    assert execute(models, query, limits=QueryLimits(max_unindexed_days=0)).errors is None
+
+
+def test_the_newest_events_need_no_filter_and_a_subject_leads(execute: Execute, models: ReadModels) -> None:
+    query = """{ events(first: 1) { nodes { position } } patient(id: "17") {
+      timeline(first: 1, filter: {purposes: ["BTG"]}) { nodes { position } } } }"""
+    assert execute(models, query).errors is None

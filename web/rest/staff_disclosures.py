@@ -61,7 +61,7 @@ def deciding_routes(
     source = Source(service=TRAIL_SERVICE)
 
     @router.post(
-        "/{id:path}/staff-disclosure",
+        "/{id:any}/staff-disclosure",
         summary="Decide whether a patient sees the names of staff",
         status_code=202,
         responses={

@@ -31,12 +31,19 @@ from web.parameters.schemas import HISTORY_CURSOR, NO_NUL
 
 
 class _SubjectConvertor(PathConvertor):
-    """An identifier, of which a slash may be a part, and not what can be decided about a patient."""
+    """An identifier. It may contain slashes and line breaks, and does not end in ``/staff-disclosure``."""
 
-    regex = ".*(?<!/staff-disclosure)"
+    regex = r"[\s\S]*(?<!/staff-disclosure)"
+
+
+class _AnyTextConvertor(PathConvertor):
+    """An identifier. It may contain slashes and line breaks."""
+
+    regex = r"[\s\S]*"
 
 
 register_url_convertor("subject", _SubjectConvertor())
+register_url_convertor("any", _AnyTextConvertor())
 
 _AT = "2026-03-01T08:15:30.120000Z"
 _SEEN = {"first_seen": _AT, "last_seen": _AT, "as_of_position": 1044}
@@ -244,7 +251,7 @@ def _resources(
     router: APIRouter, access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits
 ) -> None:
     @router.get(
-        "/resources/{type}/{id:path}/changes",
+        "/resources/{type}/{id:any}/changes",
         summary="What changed in a resource, field by field",
         responses={**answer(200, ChangeList, _CHANGES_EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
@@ -270,7 +277,7 @@ def _resources(
         return found(request, listed, link_header(next=listed.next))
 
     @router.get(
-        "/resources/{type}/{id:path}",
+        "/resources/{type}/{id:any}",
         summary="The activity of a resource",
         responses={
             **answer(200, results.ResourceActivity, _EXAMPLES[results.ResourceActivity]),

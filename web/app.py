@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,6 +48,10 @@ _DESCRIPTION = (
     "The tamper-evident record of who did what to which patient, device and service. "
     "GraphQL is at `/graphql`."
 )
+
+
+_ALLOWED_HEADERS = ["Authorization", "Content-Type", "If-None-Match", "traceparent", "X-Request-Id"]
+_EXPOSED_HEADERS = ["Audit-Recorded", "Content-Disposition", "ETag", "Link", "Retry-After"]
 
 
 def create_app(
@@ -171,6 +176,16 @@ def create_app(
     )
     app.add_middleware(problems.LastResort)
     app.add_middleware(SafeHeaders)
+    if settings.allowed_origins:
+        # A preflight carries no credentials by design (Fetch, section 3.2.5): it is answered before anybody asks who.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=_ALLOWED_HEADERS,
+            expose_headers=_EXPOSED_HEADERS,
+            max_age=600,
+        )
     app.add_middleware(Measuring, metrics=metrics)
     return app
 

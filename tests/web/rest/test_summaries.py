@@ -36,7 +36,13 @@ def test_what_no_event_names_is_404(client: httpx2.Client, path: str) -> None:
 
 
 def test_an_identifier_may_hold_a_slash(client: httpx2.Client) -> None:
-    for id in ("Practitioner/17", "Practitioner%2F17"):
+    for id in (
+        "Practitioner/17",
+        "Practitioner%2F17",
+        "two%0Alines",
+        "lab%7C17",
+        "https%3A%2F%2Fb.example%2Ffhir%7C17",
+    ):
         assert "no event names this user" in client.get(f"/v1/users/{id}").json()["detail"]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.files.folders import create_file, read_file
-from event_store.tlog.notes import ED25519, Note, SigningKey, VerifierKey
+from event_store.tlog.notes import ED25519, ML_DSA_44, Note, SigningKey, VerifierKey
 from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
 
 _PRIVATE = "PRIVATE+KEY+"
@@ -33,7 +33,12 @@ class HeadSigner:
             raise ConfigurationError(
                 f"there is no signing key: a key file has a line that begins with {_PRIVATE}"
             )
-        if any(key.algorithm != ED25519 for key in keys):
+        algorithms = {key.algorithm for key in keys}
+        if ED25519 not in algorithms:
+            raise ConfigurationError(
+                "a log signs with an Ed25519 key, and with an ML-DSA-44 key beside it at most: add one"
+            )
+        if not algorithms <= {ED25519, ML_DSA_44}:
             raise ConfigurationError(
                 "a witness's key can't sign the heads of a log: create a key without --witness"
             )

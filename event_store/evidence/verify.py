@@ -177,10 +177,12 @@ def parsed(file: str, text: bytes) -> Any:
 
 
 def parse_key(text: str) -> Key:
-    """A public key as text: name+key id+base64(algorithm || 32 bytes)."""
+    """A public key as text: name+key id+base64(algorithm || public key). Ed25519 is verified, and nothing else."""
     name, _, rest = text.strip().partition("+")
     key_id, _, encoded = rest.partition("+")
-    value = from_base64("the key", encoded, 33)
+    value = from_base64("the key", encoded)
+    if not value or (value[0] in (ED25519, COSIGNATURE) and len(value) != 33):
+        raise Bad("the key", f"it is {len(value)} bytes long instead of 33")
     key = Key(name, hashlib.sha256(name.encode() + b"\n" + value).digest()[:4], value[0], value[1:])
     if key.key_id.hex() != key_id:
         raise Bad("the key", f"the parts of {text!r} do not belong together")

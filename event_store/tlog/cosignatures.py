@@ -7,17 +7,17 @@ with all earlier ones.
 from __future__ import annotations
 
 from domain.errors import ProofError
-from event_store.tlog.keys import COSIGNATURE_V1, TIMESTAMP_SIZE, Signature, SigningKey, VerifierKey
+from event_store.tlog.keys import ED25519, TIMESTAMP_SIZE, Signature, SigningKey, VerifierKey
 
 
 def cosign(key: SigningKey, text: str, at: int) -> Signature:
-    """Cosign a tree head's text, extension lines included. `at` is in seconds since 1970. `key` has algorithm 4."""
+    """Cosign a tree head's text, extension lines included. `at` is in seconds since 1970. `key` has algorithm 4 or 6."""
     return key.sign_at(text, at)
 
 
 def check(key: VerifierKey, text: str, signature: Signature) -> int:
     """The time of a cosignature in seconds since 1970. Raises `ProofError` when `key` did not make it over `text`."""
-    if key.algorithm != COSIGNATURE_V1:
+    if key.algorithm == ED25519:
         raise ProofError("the key is not a cosigner's key")
     if (signature.name, signature.key_id) != (key.name, key.key_id):
         raise ProofError("the cosignature belongs to another key")

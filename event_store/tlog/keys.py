@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
 from domain.errors import ProofError
-from event_store.tlog.encoding import MAX_NUMBER, from_base64, require_printable, to_base64
+from event_store.tlog.encoding import (
+    MAX_NUMBER,
+    from_base64,
+    hash_from_base64,
+    number,
+    require_printable,
+    to_base64,
+)
 
 ED25519 = 1
 COSIGNATURE_V1 = 4
+ML_DSA_44 = 6
 KEY_ID_SIZE = 4
-KEY_SIZE = 32
-SIGNATURE_SIZE = 64
+SEED_SIZE = 32
 TIMESTAMP_SIZE = 8
+_SIZES = {ED25519: (32, 64), COSIGNATURE_V1: (32, 64), ML_DSA_44: (1312, 2420)}
+"""Bytes of the public key and of the signature, without the time of a cosignature."""
 SIGNATURE_PREFIX = "\u2014 "
 PRIVATE_PREFIX = "PRIVATE+KEY+"
 MAX_NAME = 255
@@ -49,9 +61,10 @@ class Signature(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """A public key with its name: an Ed25519 key that signs notes (algorithm 1) or cosigns tree heads (4).
+    """A public key with its name. Raises `ProofError` for an invalid part.
 
-    `public` is 32 bytes. Raises `ProofError` for an invalid part.
+    An Ed25519 key signs notes (algorithm 1) or cosigns tree heads (4), and has 32 bytes. An ML-DSA-44 key (6) cosigns
+    tree heads, of its own log too, and has 1,312 bytes (FIPS 204).
     """
 
     name: str
@@ -61,8 +74,10 @@ class VerifierKey:
     def __post_init__(self) -> None:
         require_name(self.name)
         _require_algorithm(self.algorithm)
-        if len(self.public) != KEY_SIZE:
-            raise ProofError("a public key is 32 bytes long")
+        if len(self.public) != _SIZES[self.algorithm][0]:
+            raise ProofError(
+                f"a public key of algorithm {self.algorithm} is {_SIZES[self.algorithm][0]} bytes long"
+            )
 
     @property
     def key_id(self) -> bytes:
@@ -85,19 +100,26 @@ class VerifierKey:
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether this key made `signature` (without key id) over the text of a note.
 
-        A cosignature consists of 8 bytes of time and the signature over a header and the text (C2SP tlog-cosignature).
+        A cosignature consists of 8 bytes of time and the signature over a header and the text, or for ML-DSA-44 over a
+        structure of the text's first lines (C2SP tlog-cosignature).
         """
-        if self.algorithm == COSIGNATURE_V1:
-            if len(signature) != TIMESTAMP_SIZE + SIGNATURE_SIZE:
-                return False
-            at = int.from_bytes(signature[:TIMESTAMP_SIZE], "big")
-            if not 0 < at <= MAX_NUMBER:
-                return False
-            message = cosigned_message(message, at)
-            signature = signature[TIMESTAMP_SIZE:]
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
-        except (InvalidSignature, ValueError):
+            if self.algorithm == ED25519:
+                Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+                return True
+            at = int.from_bytes(signature[:TIMESTAMP_SIZE], "big")
+            value = signature[TIMESTAMP_SIZE:]
+            if len(value) != _SIZES[self.algorithm][1] or at > MAX_NUMBER:
+                return False
+            if self.algorithm == ML_DSA_44:
+                MLDSA44PublicKey.from_public_bytes(self.public).verify(
+                    value, subtree_message(self.name, message, at)
+                )
+                return True
+            if at == 0:
+                return False
+            Ed25519PublicKey.from_public_bytes(self.public).verify(value, cosigned_message(message, at))
+        except (InvalidSignature, ValueError, ProofError):
             return False
         return True
 
@@ -108,10 +130,15 @@ class SigningKey:
     __slots__ = ("_private", "verifier")
 
     def __init__(self, name: str, algorithm: int, seed: bytes) -> None:
-        """`seed` is the 32 bytes of RFC 8032; `algorithm` is 1 for signing notes, 4 for cosigning tree heads."""
-        if len(seed) != KEY_SIZE:
+        """`seed` is 32 bytes (RFC 8032, FIPS 204). For `algorithm` see `VerifierKey`."""
+        if len(seed) != SEED_SIZE:
             raise ProofError("a private key is 32 bytes long")
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
+        _require_algorithm(algorithm)
+        self._private: Ed25519PrivateKey | MLDSA44PrivateKey = (
+            MLDSA44PrivateKey.from_seed_bytes(seed)
+            if algorithm == ML_DSA_44
+            else Ed25519PrivateKey.from_private_bytes(seed)
+        )
         self.verifier = VerifierKey(name, algorithm, self._private.public_key().public_bytes_raw())
 
     def __repr__(self) -> str:
@@ -124,13 +151,13 @@ class SigningKey:
 
     @property
     def algorithm(self) -> int:
-        """1 for signing notes, 4 for cosigning tree heads."""
+        """See `VerifierKey`."""
         return self.verifier.algorithm
 
     @classmethod
     def generate(cls, name: str, algorithm: int = ED25519) -> SigningKey:
         """A new key from the operating system's randomness."""
-        return cls(name, algorithm, Ed25519PrivateKey.generate().private_bytes_raw())
+        return cls(name, algorithm, secrets.token_bytes(SEED_SIZE))
 
     @classmethod
     def parse(cls, text: str) -> SigningKey:
@@ -149,24 +176,58 @@ class SigningKey:
         return f"{PRIVATE_PREFIX}{self.name}+{self.verifier.key_id.hex()}+{secret}"
 
     def sign(self, text: str) -> Signature:
-        """The signature over a note's text. Raises `ProofError` for a cosigner's key: use `cosignatures.cosign`."""
+        """The signature over a note's text: for ML-DSA-44 of a tree head's, at the present time.
+
+        Raises `ProofError` for a cosigner's key: use `cosignatures.cosign`.
+        """
+        if self.algorithm == ML_DSA_44:
+            return self.sign_at(text, int(time.time()))
         if self.algorithm != ED25519:
             raise ProofError("a cosigner's key can't sign notes")
         return Signature(self.name, self.verifier.key_id, self._private.sign(text.encode()))
 
     def sign_at(self, text: str, at: int) -> Signature:
         """The cosignature at `at` (seconds since 1970) over a tree head's text. Only for a cosigner's key."""
-        if self.algorithm != COSIGNATURE_V1:
+        if self.algorithm == ED25519:
             raise ProofError("only a cosigner's key can cosign")
         if not 0 < at <= MAX_NUMBER:
             raise ProofError("the time of a cosignature is from 1 to 2^63 - 1 seconds")
-        value = at.to_bytes(TIMESTAMP_SIZE, "big") + self._private.sign(cosigned_message(text.encode(), at))
+        if self.algorithm == ML_DSA_44:
+            message = subtree_message(self.name, text.encode(), at)
+        else:
+            message = cosigned_message(text.encode(), at)
+        value = at.to_bytes(TIMESTAMP_SIZE, "big") + self._private.sign(message)
         return Signature(self.name, self.verifier.key_id, value)
 
 
 def cosigned_message(text: bytes, at: int) -> bytes:
     """The signed message of a cosignature/v1. The header separates it from any other use of the key."""
     return b"cosignature/v1\ntime %d\n" % at + text
+
+
+def subtree_message(cosigner: str, text: bytes, at: int) -> bytes:
+    """The signed message of an ML-DSA-44 cosignature: the structure `cosigned_message` of C2SP tlog-cosignature.
+
+    `text` is that of a tree head. Raises `ProofError` for any other text.
+    """
+    lines = text.split(b"\n", 3)
+    if len(lines) < 4:
+        raise ProofError("a tree head has at least three lines")
+    origin, name = lines[0], cosigner.encode()
+    if not 0 < len(origin) < 256 or len(name) > 255:
+        raise ProofError("the names in an ML-DSA-44 cosignature have 1 to 255 bytes")
+    size = number(lines[1].decode("utf-8", "replace"), "the tree size")
+    root = hash_from_base64(lines[2].decode("utf-8", "replace"), "the root hash")
+    parts = (
+        b"subtree/v1\n\0",
+        bytes([len(name)]) + name,
+        at.to_bytes(8, "big"),
+        bytes([len(origin)]) + origin,
+        (0).to_bytes(8, "big"),
+        size.to_bytes(8, "big"),
+        root,
+    )
+    return b"".join(parts)
 
 
 def require_name(name: str) -> None:
@@ -192,5 +253,7 @@ def _parts(text: str) -> tuple[str, str, int, bytes]:
 
 
 def _require_algorithm(algorithm: int) -> None:
-    if algorithm not in {ED25519, COSIGNATURE_V1}:
-        raise ProofError(f"unknown key algorithm {algorithm}; Ed25519 has 1, its cosignatures 4")
+    if algorithm not in _SIZES:
+        raise ProofError(
+            f"unknown key algorithm {algorithm}; Ed25519 has 1, its cosignatures 4, those of ML-DSA-44 6"
+        )

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from domain.errors import ProofError
 from event_store.tlog.encoding import require_printable, text_of
-from event_store.tlog.keys import COSIGNATURE_V1, ED25519, Signature, SigningKey, VerifierKey
+from event_store.tlog.keys import COSIGNATURE_V1, ED25519, ML_DSA_44, Signature, SigningKey, VerifierKey
 
 __all__ = [
     "COSIGNATURE_V1",
     "ED25519",
+    "ML_DSA_44",
     "Note",
     "Signature",
     "SigningKey",

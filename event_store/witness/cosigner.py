@@ -134,7 +134,7 @@ def read_keys(text: str) -> list[SigningKey]:
             key = SigningKey.parse(line)
         except ProofError as exc:
             raise ConfigurationError(f"the witness's key, line {number}: {exc}") from exc
-        if key.algorithm != COSIGNATURE_V1:
+        if key.algorithm == ED25519:
             raise ConfigurationError(
                 f"the witness's key, line {number}: this is the key of a log; a witness needs a cosigner's key"
             )
@@ -157,7 +157,7 @@ def read_logs(lines: Iterable[str]) -> dict[str, list[VerifierKey]]:
             key = VerifierKey.parse(encoded)
         except ProofError as exc:
             raise ConfigurationError(f"the key of log {number}: {exc}") from exc
-        if key.algorithm != ED25519:
+        if key.algorithm == COSIGNATURE_V1:
             raise ConfigurationError(f"the key of log {number} is a witness's")
         keys = logs.setdefault(origin.strip() or key.name, [])
         if any((key.name, key.key_id) == (other.name, other.key_id) and key != other for other in keys):

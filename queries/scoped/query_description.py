@@ -53,7 +53,7 @@ def _ids(filter: EventFilter) -> set[str]:
     }
 
 
-def patients_asked(filter: EventFilter) -> frozenset[str]:
+def queried_patients(filter: EventFilter) -> frozenset[str]:
     """The patients that a question names, as such or as resources."""
     resources = (patients_named(each.resource_type or "", each.resource_id or "") for each in filter.every())
     return frozenset().union(*(_named(each) for each in filter.every()), *resources)
@@ -100,7 +100,7 @@ def _filter(rows: Rows) -> EventFilter:
     )
 
 
-def asked_of(filter: EventFilter, page: PageRequest | None = None, **others: Any) -> dict[str, Any]:
+def parameters_of(filter: EventFilter, page: PageRequest | None = None, **others: Any) -> dict[str, Any]:
     """A question as JSON: its conditions by their REST names, the page, and what else was given."""
     given = {"filter": given_of(filter)} if filter.given() else {}
     paging = {} if page is None else {"page": _given(to_builtins(page))}
@@ -114,7 +114,7 @@ def patients_of_conditions(conditions: Iterable[tuple[str, Any]]) -> list[str]:
     return [each for some in several for each in some if isinstance(each, str)]
 
 
-def asked_of_table(request: RowRequest) -> dict[str, Any]:
+def row_parameters_of(request: RowRequest) -> dict[str, Any]:
     """The question for a table's rows as JSON."""
     conditions = [
         [each.column, str(each.op.value), said_of(each.column, each.value)] for each in request.conditions

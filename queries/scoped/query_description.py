@@ -10,7 +10,7 @@ from msgspec import to_builtins
 from domain.access.grants import ALL, Part, Rows
 from domain.access.person_names import is_name
 from domain.read_audit.events import PATIENT
-from domain.read_audit.truncation import said_of
+from domain.read_audit.truncation import recorded_value
 from queries.conditions import BY_FIELD, LISTS, Condition, Operator
 from queries.export.disclosed_patients import PATIENT_COLUMNS
 from queries.export.manifest import given_of
@@ -114,7 +114,8 @@ def patients_of_conditions(conditions: Iterable[tuple[str, Any]]) -> list[str]:
 def row_parameters_of(request: RowRequest) -> dict[str, Any]:
     """A query for a table's rows as JSON."""
     conditions = [
-        [each.column, str(each.op.value), said_of(each.column, each.value)] for each in request.conditions
+        [each.column, str(each.op.value), recorded_value(each.column, each.value)]
+        for each in request.conditions
     ]
     order = {"order_by": request.order_by, "descending": request.descending or None}
     return _given({

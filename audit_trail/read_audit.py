@@ -19,8 +19,8 @@ from audit_trail import components
 from audit_trail.settings import Settings
 from domain.access.principal import Principal
 from domain.errors import ConfigurationError, UnavailableError
-from domain.read_audit.events import Look, Stage, Via, read_events
-from domain.read_audit.query_log import Read
+from domain.read_audit.events import AccessDetails, Stage, Via, read_events
+from domain.read_audit.query_log import LoggedQuery
 from domain.validation import encode_event
 from ingest.partitions.starting_offsets import own_source
 from ingest.publisher import Message, Publisher
@@ -112,7 +112,7 @@ class CommandRecord:
         if self._warned:
             return  # each further try would wait for a time-out
         settings = self._settings
-        look = Look(
+        look = AccessDetails(
             via=Via.COMMAND_LINE,
             address=f"command:{self._command}",
             correlation_id=self._correlation,
@@ -125,7 +125,7 @@ class CommandRecord:
         )
         events = read_events(
             self._principal,
-            [Read(self._command, self._asked, returned)],
+            [LoggedQuery(self._command, self._asked, returned)],
             patients,
             look,
             own_source(),

@@ -4,7 +4,7 @@ import asyncio
 import enum
 import json
 from collections.abc import AsyncIterator
-from typing import IO, Any, Optional, Protocol, TypeVar, cast
+from typing import IO, Any, Protocol, TypeVar, cast
 from uuid import uuid4
 
 import httpx
@@ -44,7 +44,7 @@ except ImportError:
     Data = Any  # ty: ignore[invalid-assignment]
     Origin = Any  # ty: ignore[invalid-assignment]
 
-    def Subprotocol(*args, **kwargs):  # type: ignore # noqa: N802, N803
+    def Subprotocol(*args, **kwargs):  # type: ignore # noqa: N802
         raise NotImplementedError("Subscriptions require 'websockets' package.")
 
 
@@ -88,16 +88,16 @@ class AsyncBaseClient:
     def __init__(
         self,
         url: str = "",
-        headers: Optional[dict[str, str]] = None,
-        http_client: Optional[HttpClient] = None,
+        headers: dict[str, str] | None = None,
+        http_client: HttpClient | None = None,
         ws_url: str = "",
-        ws_headers: Optional[dict[str, Any]] = None,
-        ws_origin: Optional[str] = None,
-        ws_connection_init_payload: Optional[dict[str, Any]] = None,
+        ws_headers: dict[str, Any] | None = None,
+        ws_origin: str | None = None,
+        ws_connection_init_payload: dict[str, Any] | None = None,
     ) -> None:
         self.url = url
         self.headers = headers
-        self.http_client = http_client if http_client else httpx.AsyncClient(headers=headers)
+        self.http_client = http_client or httpx.AsyncClient(headers=headers)
 
         self.ws_url = ws_url
         self.ws_headers = ws_headers or {}
@@ -118,8 +118,8 @@ class AsyncBaseClient:
     async def execute(
         self,
         query: str,
-        operation_name: Optional[str] = None,
-        variables: Optional[dict[str, Any]] = None,
+        operation_name: str | None = None,
+        variables: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Response:
         processed_variables, files, files_map = self._process_variables(variables)
@@ -166,8 +166,8 @@ class AsyncBaseClient:
     async def execute_ws(
         self,
         query: str,
-        operation_name: Optional[str] = None,
-        variables: Optional[dict[str, Any]] = None,
+        operation_name: str | None = None,
+        variables: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[dict[str, Any]]:
         headers = self.ws_headers.copy()
@@ -191,7 +191,7 @@ class AsyncBaseClient:
                     self._wait_for_connection_ack(websocket),
                     timeout=5.0,
                 )
-            except asyncio.TimeoutError as exc:
+            except TimeoutError as exc:
                 raise GraphQLClientError("Connection ack not received within 5 seconds") from exc
             await self._send_subscribe(
                 websocket,
@@ -207,7 +207,7 @@ class AsyncBaseClient:
                     yield data
 
     def _process_variables(
-        self, variables: Optional[dict[str, Any]]
+        self, variables: dict[str, Any] | None
     ) -> tuple[dict[str, Any], dict[str, tuple[str, IO[bytes], str]], dict[str, list[str]]]:
         if not variables:
             return {}, {}, {}
@@ -268,7 +268,7 @@ class AsyncBaseClient:
     async def _execute_multipart(
         self,
         query: str,
-        operation_name: Optional[str],
+        operation_name: str | None,
         variables: dict[str, Any],
         files: dict[str, tuple[str, IO[bytes], str]],
         files_map: dict[str, list[str]],
@@ -291,7 +291,7 @@ class AsyncBaseClient:
     async def _execute_json(
         self,
         query: str,
-        operation_name: Optional[str],
+        operation_name: str | None,
         variables: dict[str, Any],
         **kwargs: Any,
     ) -> Response:
@@ -325,8 +325,8 @@ class AsyncBaseClient:
         websocket: ClientConnection,
         operation_id: str,
         query: str,
-        operation_name: Optional[str] = None,
-        variables: Optional[dict[str, Any]] = None,
+        operation_name: str | None = None,
+        variables: dict[str, Any] | None = None,
     ) -> None:
         payload_inner: dict[str, Any] = {
             "query": query,
@@ -345,8 +345,8 @@ class AsyncBaseClient:
         self,
         message: Data,
         websocket: ClientConnection,
-        expected_type: Optional[GraphQLTransportWSMessageType] = None,
-    ) -> Optional[dict[str, Any]]:
+        expected_type: GraphQLTransportWSMessageType | None = None,
+    ) -> dict[str, Any] | None:
         try:
             message_dict = json.loads(message)
         except json.JSONDecodeError as exc:

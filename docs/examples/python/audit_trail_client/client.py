@@ -2,7 +2,7 @@
 # Source: ../operations.graphql
 
 from collections.abc import AsyncIterator
-from typing import Any, Optional, Union
+from typing import Any
 
 from .async_base_client import AsyncBaseClient
 from .base_model import UNSET, UnsetType
@@ -19,7 +19,7 @@ class Client(AsyncBaseClient):
         self,
         id: str,
         first: int,
-        after: Union[Optional[str], UnsetType] = UNSET,
+        after: str | None | UnsetType = UNSET,
         **kwargs: Any,
     ) -> PatientAccesses:
         query = gql("""
@@ -60,7 +60,7 @@ class Client(AsyncBaseClient):
     async def events_of_patient(
         self,
         patient: str,
-        after: Union[Optional[int], UnsetType] = UNSET,
+        after: int | None | UnsetType = UNSET,
         **kwargs: Any,
     ) -> AsyncIterator[EventsOfPatient]:
         query = gql("""

@@ -2,7 +2,6 @@
 # Source: ../operations.graphql
 
 from datetime import datetime
-from typing import Optional
 
 from pydantic import Field
 
@@ -21,7 +20,7 @@ class EventsOfPatientEventRecorded(BaseModel):
 
 
 class EventsOfPatientEventRecordedActor(BaseModel):
-    id: Optional[str]
+    id: str | None
 
 
 EventsOfPatient.model_rebuild()

@@ -13,73 +13,73 @@ from .enums import Action, Category, ComparisonOp, Direction, EventOrderField, O
 class EventFilter(BaseModel):
     """All given conditions must hold; of a list, one value must match. Filters may hold filters: 5 levels, 50 conditions in all."""
 
-    actor: Optional[str] = None
+    actor: str | None = None
     "The id of the actor, of whatever kind."
-    patient: Optional[str] = None
+    patient: str | None = None
     "The id of a patient that the event is about."
-    user: Optional[str] = None
+    user: str | None = None
     "The id of the user who acted."
-    device: Optional[str] = None
+    device: str | None = None
     "The id of the device that the event is about, or that acted."
-    service: Optional[str] = None
+    service: str | None = None
     "The reporting service."
-    resource_type: Optional[str] = Field(alias="resourceType", default=None)
+    resource_type: str | None = Field(alias="resourceType", default=None)
     "The type of a resource that was touched."
-    resource_id: Optional[str] = Field(alias="resourceId", default=None)
+    resource_id: str | None = Field(alias="resourceId", default=None)
     "The id of a resource that was touched; needs `resourceType`."
-    types: Optional[list[str]] = None
+    types: list[str] | None = None
     "Event types, names of the catalogue."
-    categories: Optional[list[Category]] = None
+    categories: list[Category] | None = None
     "Categories of event types."
-    actions: Optional[list[Action]] = None
+    actions: list[Action] | None = None
     "Actions."
-    outcomes: Optional[list[Outcome]] = None
+    outcomes: list[Outcome] | None = None
     "Outcomes."
-    purposes: Optional[list[str]] = None
+    purposes: list[str] | None = None
     "Purposes of use, as codes."
-    source: Optional[str] = None
+    source: str | None = None
     "The reporting service, beside `service`."
-    correlation_id: Optional[str] = Field(alias="correlationId", default=None)
+    correlation_id: str | None = Field(alias="correlationId", default=None)
     "The correlation id."
-    session: Optional[str] = None
+    session: str | None = None
     "The session."
-    address: Optional[str] = None
+    address: str | None = None
     "The client's network address."
-    emergency: Optional[bool] = None
+    emergency: bool | None = None
     "Whether it was emergency (break-glass) access."
-    occurred_from: Optional[datetime] = Field(alias="occurredFrom", default=None)
+    occurred_from: datetime | None = Field(alias="occurredFrom", default=None)
     "Occurred at this time or later; give an offset."
-    occurred_until: Optional[datetime] = Field(alias="occurredUntil", default=None)
+    occurred_until: datetime | None = Field(alias="occurredUntil", default=None)
     "Occurred before this time; give an offset."
-    actor_in: Optional[list[str]] = Field(alias="actorIn", default=None)
+    actor_in: list[str] | None = Field(alias="actorIn", default=None)
     "The actor is one of these."
-    patient_in: Optional[list[str]] = Field(alias="patientIn", default=None)
+    patient_in: list[str] | None = Field(alias="patientIn", default=None)
     "One of these patients is among those that the event is about."
-    user_in: Optional[list[str]] = Field(alias="userIn", default=None)
+    user_in: list[str] | None = Field(alias="userIn", default=None)
     "The user who acted is one of these."
-    device_in: Optional[list[str]] = Field(alias="deviceIn", default=None)
+    device_in: list[str] | None = Field(alias="deviceIn", default=None)
     "The device, or the one that acted, is one of these."
-    service_in: Optional[list[str]] = Field(alias="serviceIn", default=None)
+    service_in: list[str] | None = Field(alias="serviceIn", default=None)
     "The reporting service is one of these."
-    correlation_id_in: Optional[list[str]] = Field(alias="correlationIdIn", default=None)
+    correlation_id_in: list[str] | None = Field(alias="correlationIdIn", default=None)
     "The correlation id is one of these."
-    session_in: Optional[list[str]] = Field(alias="sessionIn", default=None)
+    session_in: list[str] | None = Field(alias="sessionIn", default=None)
     "The session is one of these."
-    address_in: Optional[list[str]] = Field(alias="addressIn", default=None)
+    address_in: list[str] | None = Field(alias="addressIn", default=None)
     "The client's network address is one of these."
-    type_prefix: Optional[str] = Field(alias="typePrefix", default=None)
+    type_prefix: str | None = Field(alias="typePrefix", default=None)
     "The event type begins with this, such as `record.`."
-    actor_prefix: Optional[str] = Field(alias="actorPrefix", default=None)
+    actor_prefix: str | None = Field(alias="actorPrefix", default=None)
     "The actor's id begins with this."
-    address_prefix: Optional[str] = Field(alias="addressPrefix", default=None)
+    address_prefix: str | None = Field(alias="addressPrefix", default=None)
     "The client's network address begins with this, such as `10.0.`."
-    position_from: Optional[int] = Field(alias="positionFrom", default=None)
+    position_from: int | None = Field(alias="positionFrom", default=None)
     "Recorded at this position or later."
-    position_until: Optional[int] = Field(alias="positionUntil", default=None)
+    position_until: int | None = Field(alias="positionUntil", default=None)
     "Recorded before this position."
-    and_: Optional[list["EventFilter"]] = Field(alias="and", default=None)
+    and_: list["EventFilter"] | None = Field(alias="and", default=None)
     "Every one of these filters must match too."
-    or_: Optional[list["EventFilter"]] = Field(alias="or", default=None)
+    or_: list["EventFilter"] | None = Field(alias="or", default=None)
     "One of these filters must match."
     not_: Optional["EventFilter"] = Field(alias="not", default=None)
     "This filter must not match; an event that says nothing of what it asks does not match it."
@@ -101,7 +101,7 @@ class RowCondition(BaseModel):
     "A column of the table."
     op: ComparisonOp = ComparisonOp.EQ
     "How; of a column of type text[], EQ and IN ask whether it holds a value."
-    value: Optional[Any] = None
+    value: Any | None = None
     "The value: text, number, boolean, or a time as text; a list with IN; null with EQ for none."
 
 

@@ -20,8 +20,8 @@ class PatientAccessesPatient(BaseModel):
 
 
 class PatientAccessesPatientAccesses(BaseModel):
-    actor_id: Optional[str] = Field(alias="actorId")
-    actor_name: Optional[str] = Field(alias="actorName")
+    actor_id: str | None = Field(alias="actorId")
+    actor_name: str | None = Field(alias="actorName")
     accesses: int
     last_at: datetime = Field(alias="lastAt")
 
@@ -40,13 +40,13 @@ class PatientAccessesPatientTimelineNodes(BaseModel):
 
 
 class PatientAccessesPatientTimelineNodesActor(BaseModel):
-    id: Optional[str]
-    name: Optional[str]
+    id: str | None
+    name: str | None
 
 
 class PatientAccessesPatientTimelinePageInfo(BaseModel):
     has_next_page: bool = Field(alias="hasNextPage")
-    end_cursor: Optional[str] = Field(alias="endCursor")
+    end_cursor: str | None = Field(alias="endCursor")
 
 
 PatientAccesses.model_rebuild()

@@ -18,6 +18,7 @@
     │   ├── EventAlteredError    stop: a stored event differs from the sealed one
     │   └── ForkedError          stop: the log does not continue a head that its own key has signed
     └── ConfigurationError       stop: an operator must change a setting
+        └── MissingRightsError   stop: the login may not do this in the database
 
 Every exception belongs to one of the three kinds of failure: **reject**, **retry** or **stop**.
 """
@@ -170,6 +171,10 @@ class ForkedError(LogInconsistentError):
 
 class ConfigurationError(AuditTrailError):
     """Stop: a setting, a grant or a migration is missing or wrong; the message names it."""
+
+
+class MissingRightsError(ConfigurationError):
+    """Stop: the login may not do this in the database."""
 
 
 def origin(exc: BaseException) -> dict[str, object]:

@@ -18,6 +18,7 @@ from domain.errors import (
     AuditTrailError,
     ConfigurationError,
     LogInconsistentError,
+    MissingRightsError,
     TooSlowError,
     UnavailableError,
 )
@@ -336,7 +337,8 @@ def translated() -> Iterator[None]:
         ) from exc
     except _SETUP_ERRORS as exc:
         detail = exc.diag.message_primary or type(exc).__name__
-        raise ConfigurationError(
+        kind = MissingRightsError if isinstance(exc, errors.InsufficientPrivilege) else ConfigurationError
+        raise kind(
             f"the database is not set up for this program ({detail}):"
             " run `audit-trail migrate`, and give the login its role"
         ) from exc

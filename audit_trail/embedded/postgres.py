@@ -5,14 +5,10 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
-
-import psycopg2
-from psycopg2 import sql
 
 from audit_trail.embedded import cluster, orphans
 from audit_trail.embedded.accounts import barrier, unprivileged_account
@@ -21,6 +17,7 @@ from audit_trail.embedded.folder import ServerFolder, write_file
 from audit_trail.embedded.process import Account, GuardedProcess
 from audit_trail.embedded.sockets import SocketFolder
 from domain.errors import ConfigurationError, UnavailableError
+from event_store.empty_database import create_database, refusal
 
 START_LIMIT = 60.0  # seconds; after a crash the server first replays up to max_wal_size of its log
 STOP_LIMIT = 60.0  # seconds; the last checkpoint writes all that is in shared_buffers
@@ -169,34 +166,18 @@ class EmbeddedPostgres:
             account=account,
         ).start()
         self._await_answer(self._process)
-        self._make_database()
+        create_database(self.url_for("postgres"), self.database)
 
     def _await_answer(self, process: GuardedProcess) -> None:
         deadline = time.monotonic() + START_LIMIT
-        while (refusal := self._refusal()) is not None:
+        while (why := refusal(self.url_for("postgres"))) is not None:
             if not process.running:
-                raise ConfigurationError(f"PostgreSQL ended at its start:\n{process.log_tail()}") from refusal
+                raise ConfigurationError(f"PostgreSQL ended at its start:\n{process.log_tail()}") from why
             if time.monotonic() > deadline:
                 raise UnavailableError(
                     f"PostgreSQL does not answer after {START_LIMIT:.0f} s:\n{process.log_tail()}"
-                ) from refusal
+                ) from why
             time.sleep(0.05)
-
-    def _refusal(self) -> psycopg2.OperationalError | None:
-        """Why the server takes no connection, or None when it does."""
-        try:
-            psycopg2.connect(self.url_for("postgres"), connect_timeout=5).close()
-        except psycopg2.OperationalError as exc:
-            return exc
-        return None
-
-    def _make_database(self) -> None:
-        with closing(psycopg2.connect(self.url_for("postgres"))) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (self.database,))
-                if cursor.fetchone() is None:
-                    cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.database)))
 
 
 def _quoted(value: str) -> str:

@@ -25,7 +25,8 @@ from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from audit_trail.embedded.process import GuardedProcess
 from audit_trail.embedded.tansu import TansuBroker
-from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
+from audit_trail.environment import FILE_VARIABLE, PREFIX
+from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.files.folders import PRIVATE_FILE, Folder
 from event_store.migrations import migrate

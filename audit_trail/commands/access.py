@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from audit_trail.commands.terminal import moment, out
-from audit_trail.settings import load
 from domain.errors import Reason, RejectedError
 
 app = typer.Typer(help="Decisions about who sees what.", no_args_is_help=True)
@@ -36,8 +35,10 @@ def decide(
 
     The decision is an event of the trail, by the account that runs this command. The newest one holds.
     """
-    from audit_trail import components
-    from audit_trail.read_audit import operator, own_source
+    from audit_trail.commands.access_record import operator
+    from audit_trail.ingest_settings import ingest_settings
+    from audit_trail.read_audit import own_source
+    from audit_trail.settings import load
     from domain.access.staff_disclosure import Decision, decision_event
     from domain.validation import check, encode_event
     from ingest.publisher import Message, Publisher
@@ -57,6 +58,6 @@ def decide(
     )
     check(event)
     settings = load()
-    with closing(Publisher(components.ingest_settings(settings))) as publisher:
+    with closing(Publisher(ingest_settings(settings))) as publisher:
         publisher.publish([Message(settings.kafka_topics[0], patient.encode(), encode_event(event))])
     out.print(f"decided: event {event.event_id}")

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from audit_trail import components
 from audit_trail.commands.terminal import Unrecorded, out, plain, quoted, visible
-from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -70,7 +68,8 @@ def show_dead_letter(
 
     That you looked is put on record, through Kafka.
     """
-    from audit_trail.read_audit import CommandRecord
+    from audit_trail.commands.access_record import CommandRecord
+    from audit_trail.settings import load
     from ingest.dead_letters import patients_named
 
     with _desk() as desk:
@@ -131,10 +130,12 @@ def requeue(id: Id, by: Decision, reason: Why) -> None:
 
     Refused for a batch, and for a message of which only the beginning is kept.
     """
+    from audit_trail.ingest_settings import ingest_settings
+    from audit_trail.settings import load
     from ingest.publisher import Message, Publisher
 
     settings = load()
-    publisher = Publisher(components.ingest_settings(settings))
+    publisher = Publisher(ingest_settings(settings))
 
     def again(letter: DeadLetter) -> None:
         if letter.key is None and letter.value is None:
@@ -158,9 +159,11 @@ def dismiss(id: Id, by: Decision, reason: Why) -> None:
 
 
 def _desk(*, decides: bool = False) -> closing[DeadLetterDesk]:
-    from audit_trail import trust
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from audit_trail.trust.keys import key_text
     from ingest.dead_letters import DeadLetterDesk
 
     settings = load()
-    key = trust.key_text(settings) if decides else ""
-    return closing(DeadLetterDesk(components.ingest_database(settings), settings.require_database_url(), key))
+    key = key_text(settings) if decides else ""
+    return closing(DeadLetterDesk(open_database(settings, Pool.INGEST), settings.require_database_url(), key))

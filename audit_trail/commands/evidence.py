@@ -6,17 +6,14 @@ from array import array
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
-from rich.console import Console
 
-from audit_trail import components
-from audit_trail.commands.terminal import NOT_PROVEN, Unrecorded, moment, quoted
-from audit_trail.settings import load
+from audit_trail.commands.terminal import Unrecorded, moment, quoted
+from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError, Reason, RejectedError
 
 if TYPE_CHECKING:
@@ -46,8 +43,14 @@ def evidence(
     Of --patient, --user and --device, all that are given must hold. The kit holds personal data, and that it was
     written is put on record, through Kafka.
     """
-    from audit_trail.read_audit import CommandRecord
-    from audit_trail.trust import trusted_keys
+    from importlib.metadata import version
+
+    from rich.console import Console
+
+    from audit_trail.commands.access_record import CommandRecord
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from audit_trail.trust.keys import trusted_keys
     from event_store.evidence.kit import write_kit
     from event_store.evidence.storage import require_free
     from queries.read_models import ReadModels
@@ -67,7 +70,7 @@ def evidence(
     settings = load()
     keys, told = trusted_keys(settings)
     with (
-        closing(components.reader_database(settings)) as database,
+        closing(open_database(settings, Pool.READER)) as database,
         Console(stderr=True).status("Writing the evidence kit"),  # shows on a terminal alone
     ):
         models = ReadModels(database)
@@ -92,7 +95,7 @@ def evidence(
         typer.echo(
             "The public key was taken from the database itself: set AUDIT_TRAIL_LOG_VKEYS to the one that you keep"
         )
-        raise typer.Exit(NOT_PROVEN)
+        raise typer.Exit(ExitCode.NOT_PROVEN)
 
 
 def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) -> Selection:

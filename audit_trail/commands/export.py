@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.status import Status
 
-from audit_trail import components
 from audit_trail.commands.terminal import Unrecorded, moment, out
-from audit_trail.settings import load
 from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from audit_trail.export.file import Opening, Outcome
     from queries.export.batches import ExportRequest
 
@@ -93,8 +92,10 @@ def export(
     All that is given must hold; of an option that is repeated, one value must match. The filters are those of the API.
     The export itself is put on record, through Kafka.
     """
-    from audit_trail.export.read_audit import RecordedExports
-    from audit_trail.read_audit import CommandRecord
+    from audit_trail.commands.access_record import CommandRecord
+    from audit_trail.commands.recorded_exports import RecordedExports
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
     from queries.export.batches import ExportRequest, Exports, Format
     from queries.export.disclosed_patients import asked_of_export
     from queries.filters import EventFilter, any_of
@@ -134,7 +135,7 @@ def export(
     )
     settings = load()
     with (
-        closing(components.export_database(settings)) as database,
+        closing(open_database(settings, Pool.EXPORTS)) as database,
         CommandRecord(settings, "export", asked_of_export(request), unrecorded) as record,
     ):
         try:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from audit_trail import components
 from audit_trail.commands.terminal import out, plain
-from audit_trail.settings import load
 from domain.errors import Reason, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -33,10 +31,12 @@ def list_findings(
     closed: Annotated[bool, typer.Option("--closed", help="Also those that have ended.")] = False,
 ) -> None:
     """List the open findings: what found them and where, whether it is proved, and since when."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
     from event_store.integrity_findings import page_of_findings
 
     with (
-        closing(components.guard_database(load())) as database,
+        closing(open_database(load(), Pool.GUARD)) as database,
         database.transaction(read_only=True) as connection,
     ):
         found = page_of_findings(connection, after=after, limit=limit, closed=closed)
@@ -70,7 +70,10 @@ def close(
 
     A cause that is still there opens a new finding.
     """
+    from audit_trail.databases import Pool, open_database
     from audit_trail.guard.events import ended_event, found_event
+    from audit_trail.ingest_settings import ingest_settings
+    from audit_trail.settings import load
     from domain.validation import encode_event
     from event_store.integrity_findings import close_finding, mark_answered, mark_reported
     from ingest.publisher import Message, Publisher
@@ -78,7 +81,7 @@ def close(
     by, reason = _words(by, "--by", _LONGEST_NAME), _words(reason, "--reason", _LONGEST_REASON)
     settings = load()
     topic = settings.kafka_topics[0]
-    with closing(components.guard_database(settings)) as database:
+    with closing(open_database(settings, Pool.GUARD)) as database:
         with database.transaction() as connection:
             finding = close_finding(connection, id, by, reason)
         if finding.answered_at is None:
@@ -86,7 +89,7 @@ def close(
             if finding.reported_at is None:  # an answer needs the event that it answers
                 events.insert(0, found_event(finding))
             try:
-                with closing(Publisher(components.ingest_settings(settings))) as publisher:
+                with closing(Publisher(ingest_settings(settings))) as publisher:
                     publisher.publish(
                         Message(topic, event.source.service.encode(), encode_event(event)) for event in events
                     )

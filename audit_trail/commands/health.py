@@ -9,10 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from audit_trail import components
-from audit_trail.settings import load
 from domain.errors import UnavailableError
-from event_store.outgoing_http import Deadline, Target, exchange
 
 _SECONDS = 8.0
 """More than the 5 s that `serve` takes for its /readyz while the database is silent."""
@@ -30,14 +27,16 @@ def health(
     It needs the same settings as the part. `ingest`, `project` and `guard` are asked on AUDIT_TRAIL_METRICS_PORT; when
     that is 0, only the login is checked. Exits 75 and says why while the part is not ready or the database is away.
     """
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+
     settings = load()
-    database = {
-        "ingest": components.ingest_database,
-        "project": components.projector_database,
-        "serve": components.reader_database,
-        "guard": components.guard_database,
-    }[part](settings)
-    with closing(database), database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+    pools = {"ingest": Pool.INGEST, "project": Pool.PROJECTOR, "serve": Pool.READER, "guard": Pool.GUARD}
+    with (
+        closing(open_database(settings, pools[part])) as database,
+        database.transaction(read_only=True) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute("SELECT 1")
     if part == "serve":
         _ask(part, settings.http_host, settings.http_port)
@@ -47,7 +46,9 @@ def health(
 
 
 def _ask(part: str, host: str, port: int) -> None:
-    """Raises `UnavailableError` with the part's own words unless it is ready."""
+    """Raise `UnavailableError` with the part's own words unless it is ready."""
+    from event_store.outgoing_http import Deadline, Target, exchange
+
     target = Target("http", _ANYWHERE.get(host, host), port, "/readyz")
     answer = exchange(target, Deadline(_SECONDS), what=f"{part} at port {port}", most=_MOST_BYTES)
     if answer.status != HTTPStatus.OK:

@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-from audit_trail import components
-from audit_trail.settings import load
-
 app = typer.Typer(help="The keys that sign the log, and those of witnesses.", no_args_is_help=True)
 
 
@@ -44,11 +41,13 @@ def show(file: Annotated[Path, typer.Argument(help="A key file.", exists=True, d
 @app.command()
 def adopt() -> None:
     """Sign, once, a log of a release that did not sign: its rows are verified before."""
-    from audit_trail import trust
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from audit_trail.trust.keys import signer
     from event_store.first_signature import adopt as run
 
     settings = load()
-    head = run(components.ingest_database(settings), trust.signer(settings))
+    head = run(open_database(settings, Pool.INGEST), signer(settings))
     typer.echo(f"the log of {head.size} events is signed from now on, as {head.origin}")
 
 

@@ -25,8 +25,6 @@ Unrecorded = Annotated[
 ]
 """Of commands that show what is in the trail."""
 
-NOT_PROVEN = 4
-"""The exit code when everything agrees, but only by keys that come from what was checked."""
 _WORD = re.compile(r"[A-Za-z0-9_./+@\[\]-]+")
 _SHOWN = 200
 """Characters of one cell. A field's name can be as long as its sender likes."""

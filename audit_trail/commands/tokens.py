@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from audit_trail.commands.terminal import out
-from audit_trail.settings import FILE_VARIABLE, PREFIX, load
+from audit_trail.environment import FILE_VARIABLE, PREFIX
 from domain.access.principal import Role
 from domain.errors import ConfigurationError, Reason, RejectedError
 
@@ -163,6 +163,8 @@ def revoke(
 
 
 def _file(given: Path | None) -> Path:
+    from audit_trail.settings import load
+
     file = given or load().api_tokens_file
     if file is None:
         raise ConfigurationError(f"name the file of tokens with --file, or set {PREFIX}API_TOKENS_FILE")

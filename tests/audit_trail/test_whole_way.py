@@ -12,10 +12,10 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from audit_trail.components import ingest_settings
 from audit_trail.demo.clinic import broken_messages, simulate
 from audit_trail.embedded.broker import Broker, free_ports
 from audit_trail.embedded.process import GuardedProcess
+from audit_trail.ingest_settings import ingest_settings
 from audit_trail.settings import load
 from domain.errors import Reason
 from domain.validation import encode_event

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from audit_trail import components
-from audit_trail.commands import custom_projections, rebuilds
-from audit_trail.commands.projection_options import (
+from audit_trail.commands.projections import builds as build_commands
+from audit_trail.commands.projections import custom
+from audit_trail.commands.projections.arguments import (
     Name,
     Names,
     called,
@@ -22,7 +22,6 @@ from audit_trail.commands.projection_options import (
     writing,
 )
 from audit_trail.commands.terminal import out, plain, visible
-from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,18 +30,20 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="The read models: look at them, rebuild them, decide about poison events.", no_args_is_help=True
 )
-app.command()(custom_projections.new)
-app.command()(custom_projections.run)
-app.command()(custom_projections.remove)
+app.command()(custom.new)
+app.command()(custom.run)
+app.command()(custom.remove)
 
 
 @app.command("list")
 def list_projections() -> None:
     """List every build of every projection: version, checkpoint, lag and state."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
     from projections.registry import list_builds
 
     with (
-        closing(components.reader_database(load())) as database,
+        closing(open_database(load(), Pool.READER)) as database,
         database.transaction(read_only=True) as connection,
     ):
         builds = list_builds(connection)
@@ -74,6 +75,8 @@ def state_of(build: Build) -> str:
 @app.command()
 def status(names: Names = None) -> None:
     """Say of each projection what it does, whether this program's code fits its tables, and what to do if not."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
     from projections.builds.status import describe
 
     settings = load()
@@ -82,7 +85,7 @@ def status(names: Names = None) -> None:
     wanted = [files[each].projector.name if each in files else each for each in names or ()]
     # The login of an analyst need not be a reader's: each projection's role may read how far it is.
     own = next(iter(files.values()), None)
-    with closing(own.database() if own else components.reader_database(settings)) as database:
+    with closing(own.database() if own else open_database(settings, Pool.READER)) as database:
         for line in describe(database, known, wanted):
             # Whole, since it may end in a command with a long path; a failure's text is short already.
             out.print(Text(visible(line)), soft_wrap=True)
@@ -149,12 +152,13 @@ def skip(
     reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
 ) -> None:
     """Leave out the one event that stops a projection, for good; the decision is recorded in the trail."""
+    from audit_trail.ingest_settings import ingest_settings
     from ingest.publisher import Message, Publisher
     from projections.builds.operations import skip as run
 
     with (
         writing(name) as (settings, database),
-        closing(Publisher(components.ingest_settings(settings))) as publisher,
+        closing(Publisher(ingest_settings(settings))) as publisher,
     ):
         run(
             database,
@@ -167,5 +171,5 @@ def skip(
     typer.echo(f"{name} leaves out the event at position {position}")
 
 
-for command in (rebuilds.rebuild, rebuilds.switch, rebuilds.drop, rebuilds.verify):
+for command in (build_commands.rebuild, build_commands.switch, build_commands.drop, build_commands.verify):
     app.command()(command)

@@ -9,11 +9,8 @@ from typing import Annotated
 
 import typer
 
-from audit_trail import components
-from audit_trail.commands.isolated_process import go_apart
-from audit_trail.commands.long_running import BATCH_SECONDS, long_running, on_stop_within
-from audit_trail.commands.projection_options import is_file, own_projection
-from audit_trail.settings import load
+from audit_trail.commands.projections.arguments import is_file, own_projection
+from audit_trail.runtime.signals import BATCH_SECONDS, on_stop_within
 from domain.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
@@ -52,6 +49,8 @@ def run(
     ] = False,
 ) -> None:
     """Keep a projection of your own up to date, until SIGTERM. A second process is a standby."""
+    from audit_trail.runtime.start import long_running
+    from audit_trail.settings import load
     from projections.custom.changes import check_source
     from projections.metrics import RunnerMetrics
     from projections.runner import Runner
@@ -83,6 +82,9 @@ def remove(
     ] = 60.0,
 ) -> None:
     """Remove a projection of your own: all builds, its registry and its role. The decision is recorded in the trail."""
+    from audit_trail.commands.projections.isolated_process import go_apart
+    from audit_trail.ingest_settings import ingest_settings
+    from audit_trail.settings import load
     from ingest.publisher import Message, Publisher
     from projections.custom.removal import remove as run
     from projections.custom.source_file import load_own
@@ -100,7 +102,7 @@ def remove(
             f"remove drops all tables of {called}, the live ones too; say --yes when this is what you want"
         )
     settings = load()
-    with closing(Publisher(components.ingest_settings(settings))) as publisher:
+    with closing(Publisher(ingest_settings(settings))) as publisher:
         role = run(
             settings.require_database_url(),
             called,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from audit_trail.read_audit import CommandRecord
+from audit_trail.commands.access_record import CommandRecord
 from queries.export.batches import ExportRequest, Exports, Opened, Snapshot
 from queries.export.disclosed_patients import telling
 

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audit_trail import components
-from audit_trail.commands.progress import progress_for_stderr
-from audit_trail.commands.projection_options import (
+from audit_trail.commands.projections.arguments import (
     Name,
     called,
     is_file,
@@ -22,10 +20,11 @@ from audit_trail.commands.projection_options import (
     projectors,
     writing,
 )
-from audit_trail.settings import Settings
+from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
+    from audit_trail.settings import Settings
     from event_store.database import Database
     from projections.rebuild.plan import Parts
 
@@ -75,7 +74,7 @@ def rebuild(
         else:
             typer.echo(f"{each.name}: build {each.build} is live at position {each.position}")
     if any(each.failure for each in outcomes):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def switch(
@@ -138,21 +137,21 @@ def verify(
             f"{name}: build {found.build} differs from the log at position {found.position} in"
             f" {', '.join(found.different)}; `audit-trail projections rebuild {name}` makes it again"
         )
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
     typer.echo(f"{name}: build {found.build} is what the log says, up to position {found.position}")
 
 
 @contextmanager
 def working(jobs: int, name: str) -> Iterator[Parts]:
     """What a rebuild of `name` works with, from the settings."""
+    from audit_trail.commands.projections.progress import progress_for_stderr
+    from audit_trail.ingest_settings import ingest_settings
     from ingest.publisher import Message, Publisher
     from projections.rebuild.plan import Parts
 
     with writing(name) as (settings, database), progress_for_stderr() as progress:
         own = own_projection(settings, name) if is_file(name) else None
-        publisher = (
-            Publisher(components.ingest_settings(settings)) if settings.kafka_bootstrap_servers else None
-        )
+        publisher = Publisher(ingest_settings(settings)) if settings.kafka_bootstrap_servers else None
 
         def publish(event: bytes) -> None:
             if publisher is None:
@@ -176,5 +175,8 @@ def working(jobs: int, name: str) -> Iterator[Parts]:
 
 def worker_database(settings: Settings) -> Database:
     """In a worker process of a rebuild: its database, and a collector that does not walk each batch."""
-    components.spare_the_collector()
-    return components.projector_database(settings)
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.runtime.garbage_collection import spare_the_collector
+
+    spare_the_collector()
+    return open_database(settings, Pool.REBUILD)

@@ -7,15 +7,12 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from psycopg2.errors import InsufficientPrivilege
 
-from audit_trail import components
-from audit_trail.commands.isolated_process import go_apart
-from audit_trail.settings import Settings, load
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, MissingRightsError
 
 if TYPE_CHECKING:
-    from audit_trail.custom_projections import OwnProjection
+    from audit_trail.commands.projections.custom_file import OwnProjection
+    from audit_trail.settings import Settings
     from event_store.database import Database
     from projections.projector import Projector
 
@@ -41,6 +38,8 @@ def projectors() -> tuple[Projector, ...]:
 def named(name: str) -> Projector:
     """The projector of this program with this name, or of this file."""
     if is_file(name):
+        from audit_trail.settings import load
+
         return own_projection(load(), name).projector
     known = {each.name: each for each in projectors()}
     if name not in known:
@@ -63,7 +62,8 @@ def is_file(name: str) -> bool:
 
 def own_projection(settings: Settings, file: str) -> OwnProjection:
     """The projection of a file. From here on this is the process apart that may run it."""
-    from audit_trail.custom_projections import OwnProjection
+    from audit_trail.commands.projections.custom_file import OwnProjection
+    from audit_trail.commands.projections.isolated_process import go_apart
 
     go_apart(file)
     return OwnProjection(settings, file)
@@ -72,10 +72,13 @@ def own_projection(settings: Settings, file: str) -> OwnProjection:
 @contextmanager
 def writing(name: str) -> Iterator[tuple[Settings, Database]]:
     """The settings, and the database in the role of the projector; for a file, in the role of that projection."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+
     settings = load()
     own = own_projection(settings, name) if is_file(name) else None
     with (
-        closing(own.database() if own else components.projector_database(settings)) as database,
+        closing(own.database() if own else open_database(settings, Pool.REBUILD)) as database,
         _refusing(name),
     ):
         yield settings, database
@@ -86,10 +89,8 @@ def _refusing(name: str) -> Iterator[None]:
     """A login without the rights is told so, and not that the database is not set up."""
     try:
         yield
-    except ConfigurationError as exc:
-        if isinstance(exc.__cause__, InsufficientPrivilege):
-            raise ConfigurationError(
-                f"{name} is not yours: this login may not do that to it"
-                + ("" if is_file(name) else " (of a projection of your own, give the file)")
-            ) from exc
-        raise
+    except MissingRightsError as exc:
+        raise ConfigurationError(
+            f"{name} is not yours: this login may not do that to it"
+            + ("" if is_file(name) else " (of a projection of your own, give the file)")
+        ) from exc

@@ -90,6 +90,9 @@ def main() -> NoReturn:
     finally:
         # The process ends, and waits for its threads. A signal must not interrupt that with a traceback.
         on_stop(lambda: None)
+        # CPython ends the process by SIGINT and ignores the exit code when an interrupt came while it executed a
+        # string, which the making of a dataclass does. It forgets that when it executes another string.
+        exec("")  # noqa: S102  # nosec B102
     sys.exit(code if isinstance(code, int) else ExitCode.DONE)
 
 

@@ -133,6 +133,26 @@ def test_a_log_that_nobody_reads_keeps_no_process() -> None:
             pipe.close()
 
 
+INTERRUPTED = """
+from audit_trail import cli
+
+@cli.app.command()
+def interrupted() -> None:
+    exec("import os, signal; os.kill(os.getpid(), signal.SIGTERM); os.getpid()")
+
+cli.main()
+"""
+
+
+def test_an_interrupt_within_code_made_of_a_string_keeps_the_exit_code(tmp_path: Path) -> None:
+    """As while a module that is loaded makes a dataclass."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "interrupted", "interrupted"], env=environment(), cwd=tmp_path, check=False
+    )
+    assert ended.returncode == 130
+
+
 PARTS = ("ingest", "project", "guard", "serve")
 
 

@@ -37,10 +37,10 @@ def decide(
     """
     from audit_trail.commands.access_record import operator
     from audit_trail.ingest_settings import ingest_settings
-    from audit_trail.read_audit import own_source
     from audit_trail.settings import load
     from domain.access.staff_disclosure import Decision, decision_event
     from domain.validation import check, encode_event
+    from ingest.partitions.starting_offsets import own_source
     from ingest.publisher import Message, Publisher
     from queries.filters import check_identifier
 

@@ -14,13 +14,14 @@ from uuid import uuid4
 
 import typer
 
-from audit_trail.read_audit import own_source, recording_publisher
+from audit_trail.read_audit import recording_publisher
 from audit_trail.settings import Settings
 from domain.access.principal import Principal
 from domain.errors import ConfigurationError, UnavailableError
 from domain.read_audit.events import Look, Stage, Via, read_events
 from domain.read_audit.query_log import Read
 from domain.validation import encode_event
+from ingest.partitions.starting_offsets import own_source
 from ingest.publisher import Message, Publisher
 
 

@@ -47,7 +47,7 @@ def verify(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from audit_trail.settings import load
-    from audit_trail.trust.kept_heads import kept_heads, published_heads
+    from audit_trail.trust.external_heads import external_heads, published_heads
     from audit_trail.trust.keys import trusted_keys
     from event_store.database import READER
     from event_store.verify.run import verify as run
@@ -69,7 +69,7 @@ def verify(
             READER,
             keys,
             since=since,
-            kept=kept_heads(tree_head) if tree_head else published_heads(settings, keys),
+            external=external_heads(tree_head) if tree_head else published_heads(settings, keys),
             jobs=jobs or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -84,7 +84,7 @@ def verify(
         )
         raise typer.Exit(ExitCode.FAILED)
     read = f"{report.hashed:,} events" + (f" from position {report.since:,} on" if report.since else "")
-    kept = f", {report.kept:,} of them kept outside the database" if report.kept else ""
+    kept = f", {report.external:,} of them kept outside the database" if report.external else ""
     out.print(f"The log is intact: {read} and {report.heads:,} signed heads agree{kept}.", highlight=False)
     out.print(f"size {report.size}, root hash {report.root.hex()}", highlight=False, soft_wrap=True)
     if not told:

@@ -18,7 +18,7 @@ from audit_trail.embedded.java import Availability, availability, fetch_jars, ja
 from audit_trail.embedded.process import GuardedProcess
 from domain.errors import ConfigurationError
 
-POM = Path(__file__).parents[2] / "tests" / "kafka" / "pom.xml"
+POM = Path(__file__).with_name("kafka_pom.xml")
 START_LIMIT = 90.0  # seconds; it takes 5 s on two free cores
 ORPHAN_STEPS = ((signal.SIGTERM, 30.0), (signal.SIGKILL, 10.0))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,7 @@ from audit_trail.embedded.folder import ServerFolder, write_file
 from audit_trail.embedded.process import Account, GuardedProcess
 from audit_trail.embedded.sockets import SocketFolder
 from domain.errors import ConfigurationError, UnavailableError
-from event_store.empty_database import create_database, refusal
+from event_store.database import Database, sql
 
 START_LIMIT = 60.0  # seconds; after a crash the server first replays up to max_wal_size of its log
 STOP_LIMIT = 60.0  # seconds; the last checkpoint writes all that is in shared_buffers
@@ -166,18 +167,37 @@ class EmbeddedPostgres:
             account=account,
         ).start()
         self._await_answer(self._process)
-        create_database(self.url_for("postgres"), self.database)
+        self._make_database()
 
     def _await_answer(self, process: GuardedProcess) -> None:
         deadline = time.monotonic() + START_LIMIT
-        while (why := refusal(self.url_for("postgres"))) is not None:
+        while (refusal := self._refusal()) is not None:
             if not process.running:
-                raise ConfigurationError(f"PostgreSQL ended at its start:\n{process.log_tail()}") from why
+                raise ConfigurationError(f"PostgreSQL ended at its start:\n{process.log_tail()}") from refusal
             if time.monotonic() > deadline:
                 raise UnavailableError(
                     f"PostgreSQL does not answer after {START_LIMIT:.0f} s:\n{process.log_tail()}"
-                ) from why
+                ) from refusal
             time.sleep(0.05)
+
+    def _refusal(self) -> UnavailableError | None:
+        """Why the server takes no connection, or None when it does."""
+        try:
+            self._maintenance().connect().close()
+        except UnavailableError as exc:
+            return exc
+        return None
+
+    def _maintenance(self) -> Database:
+        return Database(self.url_for("postgres"), None, size=1)
+
+    def _make_database(self) -> None:
+        with closing(self._maintenance().connect()) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (self.database,))
+                if cursor.fetchone() is None:
+                    cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.database)))
 
 
 def _quoted(value: str) -> str:

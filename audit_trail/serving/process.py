@@ -5,7 +5,7 @@ from __future__ import annotations
 from audit_trail.databases import Pool, open_database
 from audit_trail.environment import PREFIX
 from audit_trail.ingest_settings import ingest_settings
-from audit_trail.read_audit import own_source, recording_publisher
+from audit_trail.read_audit import recording_publisher
 from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
 from audit_trail.serving.authentication import authentication
@@ -13,6 +13,7 @@ from audit_trail.settings import Settings
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
+from ingest.partitions.starting_offsets import own_source
 from ingest.publisher import Publisher
 from projections.wakeup import WakeUp
 from queries.export.batches import Exports

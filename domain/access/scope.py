@@ -9,11 +9,9 @@ from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of,
 from domain.access.person_names import is_like
 from domain.access.principal import Principal, Role
 from domain.access.redaction import redacted
-from domain.access.staff_disclosure import SERVICE
-from domain.catalogue import Category
+from domain.catalogue import AUDIT_LOG, TRAIL_SERVICE, Category
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent
-from domain.read_audit.events import LOG
 
 _SUBJECTS = {
     Operation.READ_PATIENT: "patients",
@@ -91,7 +89,7 @@ class Scope:
         sources = self.principal.sources
         service = event.source.service
         allowed = service in sources if sources else not _is_the_trail(service)
-        own = category_of(event.type) is Category.TRAIL or any(r.type == LOG for r in event.resources)
+        own = category_of(event.type) is Category.TRAIL or any(r.type == AUDIT_LOG for r in event.resources)
         if not allowed or own:
             raise AccessDeniedError(Operation.PUBLISH)
 
@@ -131,4 +129,4 @@ class Scope:
 
 def _is_the_trail(service: str) -> bool:
     """Whether a name, or a part of one such as ``Device/audit-trail``, could be mistaken for the trail's own."""
-    return any(is_like(part, SERVICE) for part in (service, *normalize("NFKC", service).split("/")))
+    return any(is_like(part, TRAIL_SERVICE) for part in (service, *normalize("NFKC", service).split("/")))

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from domain.access.person_names import is_name
 from domain.access.principal import Principal
+from domain.catalogue import AUDIT_LOG
 from domain.event import (
     Action,
     Actor,
@@ -36,8 +37,6 @@ from domain.validation import encode_event
 
 READ = "audit_log.read"
 DENIED = "access.denied"
-LOG = "AuditLog"
-"""The type of the resource that was read; its id is the requested address."""
 MAX_PATIENTS = 500
 """Patients in one event. A read that covers more is recorded as several events with one correlation id."""
 MAX_BYTES = 256 << 10
@@ -114,7 +113,7 @@ def read_events(
         **_shared(principal, look, source),
         type=READ,
         action=Action.READ,
-        resources=(Resource(type=LOG, id=identifier(look.address) or "/"),),
+        resources=(Resource(type=AUDIT_LOG, id=identifier(look.address) or "/"),),
         purpose_of_use=tuple(filter(None, map(name, principal.purpose_of_use[:20]))) if principal else (),
         attributes={
             **_way(look),
@@ -163,7 +162,7 @@ def denied_event(
         type=DENIED,
         action=Action.EXECUTE,
         resources=(
-            Resource(type=LOG, id=identifier(look.address) or "/"),
+            Resource(type=AUDIT_LOG, id=identifier(look.address) or "/"),
             *(Resource(type=PATIENT, id=id) for id in named),
         ),
         attributes={

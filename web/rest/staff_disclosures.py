@@ -11,7 +11,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from domain.access.grants import Operation
-from domain.access.staff_disclosure import SERVICE, Decision, decision_event
+from domain.access.staff_disclosure import Decision, decision_event
+from domain.catalogue import TRAIL_SERVICE
 from domain.errors import ConflictError, InvalidEventError, Reason, RejectedError
 from domain.event import Source
 from domain.validation import check, encode_event
@@ -57,7 +58,7 @@ def deciding_routes(
 ) -> APIRouter:
     """The route that decides."""
     router = APIRouter(prefix="/v1/patients", tags=["subjects"])
-    source = Source(service=SERVICE)
+    source = Source(service=TRAIL_SERVICE)
 
     @router.post(
         "/{id:path}/staff-disclosure",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domain.errors import ConfigurationError, MissingRightsError
+from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from audit_trail.commands.projections.custom_file import OwnProjection
@@ -87,10 +87,14 @@ def writing(name: str) -> Iterator[tuple[Settings, Database]]:
 @contextmanager
 def _refusing(name: str) -> Iterator[None]:
     """A login without the rights is told so, and not that the database is not set up."""
+    from event_store.statement_errors import MissingRightError
+
     try:
         yield
-    except MissingRightsError as exc:
-        raise ConfigurationError(
-            f"{name} is not yours: this login may not do that to it"
-            + ("" if is_file(name) else " (of a projection of your own, give the file)")
-        ) from exc
+    except ConfigurationError as exc:
+        if isinstance(exc.__cause__, MissingRightError):
+            raise ConfigurationError(
+                f"{name} is not yours: this login may not do that to it"
+                + ("" if is_file(name) else " (of a projection of your own, give the file)")
+            ) from exc
+        raise

@@ -16,10 +16,10 @@ from event_store.signing import new_key
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from tests.audit_trail.programs import eventually, run, running
-from tests.audit_trail.test_whole_way import START
 from tests.conftest import TopicFactory
 from tests.databases import MIGRATED, Databases
-from tests.event_store.verify.tampering import Log
+from tests.event_store.verify.tampered_log import Log
+from tests.hospital import START
 from tests.signing import KEY, signer
 
 
@@ -44,7 +44,7 @@ def test_a_new_key_is_its_owners_alone_and_only_its_public_part_is_shown(tmp_pat
     [
         ({"log_key": ""}, "no signing key"),
         ({"log_key": "PRIVATE+KEY+nonsense"}, "line 1"),
-        ({"log_key": new_key("w.example/1", 4)}, "a witness's key signs no heads"),
+        ({"log_key": new_key("w.example/1", 4)}, "a witness's key can't sign the heads"),
         ({"log_key": "", "log_key_file": "/nowhere/key"}, "no signing key"),
     ],
 )

@@ -18,15 +18,15 @@ from audit_trail.read_audit import recording_publisher
 from audit_trail.settings import Settings
 from domain.access.principal import Principal
 from domain.errors import ConfigurationError, UnavailableError
-from domain.read_audit.events import Look, Stage, Via, read_events
-from domain.read_audit.query_log import Read
+from domain.read_audit.events import AccessDetails, Stage, Via, read_events
+from domain.read_audit.query_log import LoggedQuery
 from domain.validation import encode_event
 from ingest.partitions.starting_offsets import own_source
 from ingest.publisher import Message, Publisher
 
 
 def operator() -> Principal:
-    """Whoever runs this command, by the account that the system knows and no variable can change."""
+    """The account that runs this command, as the system knows it: no variable can change it."""
     uid = os.getuid()
     try:
         name = pwd.getpwuid(uid).pw_name
@@ -38,18 +38,19 @@ def operator() -> Principal:
 
 
 class CommandRecord:
-    """Puts on record what a command shows, before it does. `unrecorded`: why it may go on when that can't be done.
+    """The access record of one command, published before the command shows anything.
 
-    Enter it before anything is read. Raises `UnavailableError` or `ConfigurationError` when the record can't be kept,
-    and there is no reason to go on, and the setting does not say `flag` either.
+    `query`: what the command asks for. `unrecorded`: the operator's reason to continue when the record can't be
+    published. Without a reason, unless the setting `reads_unrecorded` is `flag`, each method then raises
+    `UnavailableError` or `ConfigurationError`. Use it with `with`, before anything is read.
     """
 
     def __init__(
-        self, settings: Settings, command: str, asked: Mapping[str, Any], unrecorded: str | None = None
+        self, settings: Settings, command: str, query: Mapping[str, Any], unrecorded: str | None = None
     ) -> None:
         self._settings = settings
         self._command = command
-        self._asked = asked
+        self._query = query
         self._unrecorded = unrecorded
         self._publisher: Publisher | None = None
         self._principal = operator()
@@ -68,30 +69,30 @@ class CommandRecord:
             self._publisher.close()
 
     def started(self) -> None:
-        """What takes a while begins."""
-        self._keep(0, (), Stage.STARTED)
+        """Record that a long command starts."""
+        self._publish(0, (), Stage.STARTED)
 
-    def told(self, rows: int, patients: Sequence[str]) -> None:
-        """So many rows come next, and tell of these patients for the first time."""
+    def delivering(self, rows: int, patients: Sequence[str]) -> None:
+        """Record, before the next `rows` rows are shown, the patients that they disclose for the first time."""
         self.returned += rows
         if patients:
-            self._keep(rows, patients, Stage.DELIVERED)
+            self._publish(rows, patients, Stage.DELIVERED)
 
-    def ended(self, why: str | None = None) -> None:
-        """It is over; `why` it was cut off."""
-        self._keep(self.returned, (), Stage.ENDED, why)
+    def ended(self, reason: str | None = None) -> None:
+        """Record that a long command ended; `reason`: why it was cut off."""
+        self._publish(self.returned, (), Stage.ENDED, reason)
 
-    def shown(self, returned: int, patients: Sequence[str] = ()) -> None:
-        """What is shown at once."""
-        self._keep(returned, patients, None)
+    def showing(self, returned: int, patients: Sequence[str] = ()) -> None:
+        """Record a command that shows everything at once."""
+        self._publish(returned, patients, None)
 
-    def _keep(
-        self, returned: int, patients: Sequence[str], stage: Stage | None, why: str | None = None
+    def _publish(
+        self, returned: int, patients: Sequence[str], stage: Stage | None, reason: str | None = None
     ) -> None:
         if self._warned:
-            return  # each further try would wait for a time-out
+            return  # each further attempt would wait for a time-out
         settings = self._settings
-        look = Look(
+        details = AccessDetails(
             via=Via.COMMAND_LINE,
             address=f"command:{self._command}",
             correlation_id=self._correlation,
@@ -99,14 +100,14 @@ class CommandRecord:
             duration_ms=(time.monotonic() - self._began) * 1000,
             operation=self._command,
             stage=stage,
-            reason=why,
+            reason=reason,
             why=self._unrecorded,
         )
         events = read_events(
             self._principal,
-            [Read(self._command, self._asked, returned)],
+            [LoggedQuery(self._command, self._query, returned)],
             patients,
-            look,
+            details,
             own_source(),
             max_bytes=settings.max_message_bytes,
         )
@@ -118,9 +119,9 @@ class CommandRecord:
                 for event in events
             )
         except (UnavailableError, ConfigurationError) as exc:
-            self._go_on(exc)
+            self._continue_unrecorded(exc)
 
-    def _go_on(self, exc: UnavailableError | ConfigurationError) -> None:
+    def _continue_unrecorded(self, exc: UnavailableError | ConfigurationError) -> None:
         if self._unrecorded is None and self._settings.reads_unrecorded == "refuse":
             raise type(exc)(
                 f"this can't be put on record, so it is not done: {exc}."

@@ -1,4 +1,4 @@
-"""`audit-trail graphql`: the schema, and trusted documents made from a client's files."""
+"""`audit-trail graphql`: the schema, and trusted documents from a client's files."""
 
 from __future__ import annotations
 

@@ -12,20 +12,20 @@ import typer
 from domain.errors import UnavailableError
 
 _SECONDS = 8.0
-"""More than the 5 s that `serve` takes for its /readyz while the database is silent."""
+"""`serve` takes 5 s for its /readyz while the database is silent."""
 _MOST_BYTES = 64 << 10
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104
 
 
 def health(
     part: Annotated[
-        Literal["ingest", "project", "serve", "guard"], typer.Argument(help="The part that is asked for.")
+        Literal["ingest", "project", "serve", "guard"], typer.Argument(help="The part to check.")
     ],
 ) -> None:
     """Exit 0 when the part's login reaches the database in the part's role, and its /readyz says that it is ready.
 
-    It needs the same settings as the part. `ingest`, `project` and `guard` are asked on AUDIT_TRAIL_METRICS_PORT; when
-    that is 0, only the login is checked. Exits 75 and says why while the part is not ready or the database is away.
+    It needs the same settings as the part. It asks `ingest`, `project` and `guard` on AUDIT_TRAIL_METRICS_PORT; when
+    that is 0, it checks only the login. It exits 75 and says why while the part is not ready or the database is away.
     """
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
@@ -56,7 +56,7 @@ def _ask(part: str, host: str, port: int) -> None:
 
 
 def _problems(answer: bytes) -> str:
-    """What a part says: `serve` names its checks, the others their problems."""
+    """The problems in a part's answer: `serve` names its checks, the others their problems."""
     try:
         said = json.loads(answer)
         checks = said.get("checks", {}).items()

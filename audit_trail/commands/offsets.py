@@ -26,8 +26,8 @@ app = typer.Typer(
 def list_losses() -> None:
     """Compare the store's offsets with Kafka, and list the losses. It changes nothing.
 
-    It reads every unread batch in Kafka, so a long lag takes a while. A damaged batch is listed when its partition
-    stands at it; what lies behind it is not read.
+    It reads every unread batch in Kafka, so a long lag takes a while. It lists a damaged batch only when ingest has
+    reached it, and reads nothing after it.
     """
     from audit_trail.settings import load
 

@@ -14,7 +14,7 @@ from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError
 
 _SHOWN = 20
-"""Findings that are printed; the first one is what matters, and a log that is wrong throughout has millions."""
+"""Findings that are printed. The first one matters most, and a log that is wrong throughout has millions."""
 
 
 def verify(
@@ -53,7 +53,7 @@ def verify(
     from event_store.verify.run import verify as run
 
     settings = load()
-    keys, told = trusted_keys(settings, vkey or [])
+    keys, trusted = trusted_keys(settings, vkey or [])
     with Progress(
         TextColumn("verifying"),
         BarColumn(),
@@ -87,7 +87,7 @@ def verify(
     kept = f", {report.external:,} of them kept outside the database" if report.external else ""
     out.print(f"The log is intact: {read} and {report.heads:,} signed heads agree{kept}.", highlight=False)
     out.print(f"size {report.size}, root hash {report.root.hex()}", highlight=False, soft_wrap=True)
-    if not told:
+    if not trusted:
         out.print(
             "The public key was taken from the database itself. Give the one that you keep: --vkey",
             highlight=False,

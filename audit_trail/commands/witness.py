@@ -17,7 +17,7 @@ def witness(
     data: Annotated[
         Path,
         typer.Option(
-            help="The file that remembers what was cosigned. It is created; never restore an older copy."
+            help="The file with the heads that were cosigned. It is created; never restore an older copy."
         ),
     ],
     key: Annotated[Path, typer.Option(help="The key file that `audit-trail keys new --witness` wrote.")],

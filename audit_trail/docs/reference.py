@@ -98,12 +98,13 @@ def filters_page() -> str:
     """Every filter condition with its names and its index."""
     head = (
         "# Filter conditions\n\n"
-        "All conditions that are given must hold; of a list, or of a parameter that is repeated, one value must match."
-        " [How to query](../how-to/query.md#filters) explains filters within filters.\n\n"
+        "All given conditions must hold; of a list, or of a repeated parameter, one value must match."
+        " [How to query](../how-to/query.md#filters) explains nested filters.\n\n"
         "`audit-trail export` and `audit-trail evidence` have an option for each name in REST, with hyphens:"
         " `--correlation-id`. `evidence` also calls `--occurred-from` `--from` and `--occurred-until` `--to`.\n\n"
-        "A page by an indexed condition is as quick at any size of the trail. Its index also holds hash codes of the"
-        " attributes in the last column: events that differ in them are skipped within the index.\n"
+        "A page by an indexed condition takes the same time at any size of the trail. Its index also holds hash codes"
+        " of the attributes in the last column, and skips events that differ in them:"
+        " [which filters are fast](../how-to/query.md#which-filters-are-fast).\n"
     )
     rows = [
         (

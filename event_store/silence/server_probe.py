@@ -117,11 +117,11 @@ class _Deadline:
         return WatchedConnection(dsn, self)
 
     def begin(self, connection: WatchedConnection) -> None:
-        """See `watched.Owner`."""
+        """See `connections.Owner`."""
         self._connection = connection
 
     def cancel(self, connection: WatchedConnection) -> None:
-        """See `watched.Owner`. Nobody asks for it."""
+        """See `connections.Owner`. Never called."""
 
     def _end(self) -> None:
         self.done.wait(max(0, self._until - time.monotonic()))

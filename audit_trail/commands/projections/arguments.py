@@ -1,4 +1,4 @@
-"""What the commands about projections share: which projection is meant, and the database in its role."""
+"""The arguments of the commands about projections: the projection that one names, and the database in its role."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 Name = Annotated[
     str,
     typer.Argument(
-        help="The projection's name, as `projections list` shows it, or the file of your own one."
+        help="The projection's name, as `projections list` shows it, or the file of a custom projection."
     ),
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="Names; all when there is none. Or the file of a projection of your own."),
+    typer.Argument(help="Names, or the file of a custom projection; by default all."),
 ]
 
 
@@ -45,7 +45,7 @@ def named(name: str) -> Projector:
     if name not in known:
         raise ConfigurationError(
             f"there is no projection {name!r}; this program has {', '.join(sorted(known))}"
-            " (of a projection of your own, give the file)"
+            " (for a custom projection, give the file)"
         )
     return known[name]
 
@@ -61,7 +61,7 @@ def is_file(name: str) -> bool:
 
 
 def own_projection(settings: Settings, file: str) -> OwnProjection:
-    """The projection of a file. From here on this is the process apart that may run it."""
+    """The projection of a file. It continues in the isolated process, which may run the file."""
     from audit_trail.commands.projections.custom_file import OwnProjection
     from audit_trail.commands.projections.isolated_process import go_apart
 
@@ -86,7 +86,7 @@ def writing(name: str) -> Iterator[tuple[Settings, Database]]:
 
 @contextmanager
 def _refusing(name: str) -> Iterator[None]:
-    """A login without the rights is told so, and not that the database is not set up."""
+    """Say that the login lacks the rights, and not that the database is not set up."""
     from event_store.statement_errors import MissingRightError
 
     try:
@@ -95,6 +95,6 @@ def _refusing(name: str) -> Iterator[None]:
         if isinstance(exc.__cause__, MissingRightError):
             raise ConfigurationError(
                 f"{name} is not yours: this login may not do that to it"
-                + ("" if is_file(name) else " (of a projection of your own, give the file)")
+                + ("" if is_file(name) else " (for a custom projection, give the file)")
             ) from exc
         raise

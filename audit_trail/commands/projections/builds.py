@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Chosen = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Names, or the file of a projection of your own. There is no default: for all, --all."
+        help="Names, or the file of a custom projection. There is no default: for all, --all."
     ),
 ]
 
@@ -42,7 +42,7 @@ def rebuild(
     every: Annotated[bool, typer.Option("--all", help="All projections of this program.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes that load; 0 is one for each processor.")] = 0,
 ) -> None:
-    """Make projections again from the log, unseen by queries, and switch. Interrupted, it goes on when run again."""
+    """Rebuild projections from the log beside the live ones, and switch. After an interruption, run it again: it goes on."""
     from projections.rebuild.coordinator import rebuild as run
 
     chosen = [each.name for each in projectors()] if every else names or []
@@ -53,7 +53,7 @@ def rebuild(
     if not chosen:
         raise ConfigurationError("say which projections to rebuild: names, or --all")
     if len(chosen) > 1 and any(map(is_file, chosen)):
-        raise ConfigurationError("a projection of your own is rebuilt alone: give its file and nothing else")
+        raise ConfigurationError("a custom projection is rebuilt alone: give its file and nothing else")
     again = f"audit-trail projections rebuild {'--all' if every else ' '.join(chosen)}"
     try:
         with working(jobs, chosen[0]) as parts:
@@ -80,10 +80,10 @@ def rebuild(
 def switch(
     name: Name,
     to: Annotated[
-        int | None, typer.Option(help="The build; the one that was live before when not said.")
+        int | None, typer.Option(help="The build; by default the one that was live before.")
     ] = None,
     stale: Annotated[
-        bool, typer.Option("--stale", help="Also to a build that this program can't bring up to date.")
+        bool, typer.Option("--stale", help="Allow a build that this program can't bring up to date.")
     ] = False,
 ) -> None:
     """Serve another finished build; it is brought up to date first."""
@@ -102,7 +102,7 @@ def switch(
 def drop(
     name: Name,
     build: Annotated[
-        int | None, typer.Option(help="Only this build; all that are not live when not said.")
+        int | None, typer.Option(help="Only this build; by default all that are not live.")
     ] = None,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for queries that may still read it.")
@@ -143,7 +143,7 @@ def verify(
 
 @contextmanager
 def working(jobs: int, name: str) -> Iterator[Parts]:
-    """What a rebuild of `name` works with, from the settings."""
+    """The parts of a rebuild of `name`, from the settings."""
     from audit_trail.commands.projections.progress import progress_for_stderr
     from audit_trail.ingest_settings import ingest_settings
     from ingest.publisher import Message, Publisher
@@ -174,7 +174,7 @@ def working(jobs: int, name: str) -> Iterator[Parts]:
 
 
 def worker_database(settings: Settings) -> Database:
-    """In a worker process of a rebuild: its database, and a collector that does not walk each batch."""
+    """The database of a worker process of a rebuild, whose garbage collector runs less often."""
     from audit_trail.databases import Pool, open_database
     from audit_trail.runtime.garbage_collection import spare_the_collector
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from projections.registry import Build
 
 app = typer.Typer(
-    help="The read models: look at them, rebuild them, decide about poison events.", no_args_is_help=True
+    help="The read models: list them, rebuild them, decide about poison events.", no_args_is_help=True
 )
 app.command()(custom.new)
 app.command()(custom.run)
@@ -64,7 +64,7 @@ def list_projections() -> None:
 
 
 def state_of(build: Build) -> str:
-    """One word for what a build does."""
+    """The state of a build, in one word."""
     if build.failure is not None:
         return "failed"
     if not build.live:
@@ -74,7 +74,7 @@ def state_of(build: Build) -> str:
 
 @app.command()
 def status(names: Names = None) -> None:
-    """Say of each projection what it does, whether this program's code fits its tables, and what to do if not."""
+    """Show what each projection does, whether this program's code fits its tables, and what to do if not."""
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
     from projections.builds.status import describe
@@ -83,17 +83,17 @@ def status(names: Names = None) -> None:
     files = {each: own_projection(settings, each) for each in names or () if is_file(each)}
     known = {each.name: each for each in (*projectors(), *(own.projector for own in files.values()))}
     wanted = [files[each].projector.name if each in files else each for each in names or ()]
-    # The login of an analyst need not be a reader's: each projection's role may read how far it is.
+    # An analyst's login may lack the reader's role. Each projection's role may read the states.
     own = next(iter(files.values()), None)
     with closing(own.database() if own else open_database(settings, Pool.READER)) as database:
         for line in describe(database, known, wanted):
-            # Whole, since it may end in a command with a long path; a failure's text is short already.
+            # Not shortened: the line may end in a command with a long path, and a failure's text is short.
             out.print(Text(visible(line)), soft_wrap=True)
 
 
 @app.command()
 def pause(name: Name) -> None:
-    """Feed a projection no more. Queries go on and answer as of its checkpoint."""
+    """Apply no more events to a projection. Queries go on and answer as of its checkpoint."""
     from projections.builds.operations import pause as run
 
     with writing(name) as (_, database):
@@ -103,7 +103,7 @@ def pause(name: Name) -> None:
 
 @app.command()
 def resume(name: Name) -> None:
-    """Feed a paused projection again."""
+    """Apply events to a paused projection again."""
     from projections.builds.operations import resume as run
 
     with writing(name) as (_, database):
@@ -118,7 +118,7 @@ def reset(
         bool, typer.Option("--yes", help="Do it: queries see an empty model until it is filled.")
     ] = False,
 ) -> None:
-    """Begin a projection anew with empty tables, which the runner fills. `rebuild` does the same unseen."""
+    """Start a projection again with empty tables, which the runner fills. `rebuild` hides that from queries."""
     from projections.builds.operations import reset as run
 
     projector = named(name)
@@ -136,7 +136,7 @@ def reset(
 
 @app.command()
 def retry(name: Name) -> None:
-    """Try the event that stops a projection again now, and not only after the pause."""
+    """Retry the event that stops a projection now, instead of after the pause."""
     from projections.builds.operations import retry as run
 
     with writing(name) as (_, database):
@@ -151,7 +151,7 @@ def skip(
     by: Annotated[str, typer.Option(help="Who decides.")],
     reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
 ) -> None:
-    """Leave out the one event that stops a projection, for good; the decision is recorded in the trail."""
+    """Skip, for good, the one event that stops a projection. The decision is recorded in the trail."""
     from audit_trail.ingest_settings import ingest_settings
     from ingest.publisher import Message, Publisher
     from projections.builds.operations import skip as run

@@ -7,6 +7,7 @@ from audit_trail.settings import Settings
 from domain.errors import ConfigurationError
 from ingest.records.unread import KEY_AND_HEADERS_BYTES
 from ingest.settings import IngestSettings
+from interop.systems import Systems
 
 
 def ingest_settings(settings: Settings) -> IngestSettings:
@@ -25,6 +26,7 @@ def ingest_settings(settings: Settings) -> IngestSettings:
         assignment=settings.kafka_assignment,
         max_poll_records=settings.kafka_max_poll_records,
         max_message_bytes=settings.max_message_bytes,
+        systems=systems(settings),
         max_batch_bytes=settings.kafka_max_batch_bytes,
         max_poll_bytes=settings.kafka_max_poll_bytes,
         max_fetch_bytes=settings.kafka_max_fetch_bytes,
@@ -37,3 +39,20 @@ def ingest_settings(settings: Settings) -> IngestSettings:
         publish_timeout_seconds=settings.publish_timeout_seconds,
         client=settings.kafka_client_options(),
     )
+
+
+def systems(settings: Settings) -> Systems:
+    """Which namespaces of ids are the same. Raises `ConfigurationError` for a wrong entry."""
+    names: dict[str, str] = {}
+    for entry in settings.patient_systems:
+        system, equals, name = entry.rpartition("=")
+        if not equals:
+            raise ConfigurationError(
+                f"{PREFIX}PATIENT_SYSTEMS: write each entry as SYSTEM=NAME, or SYSTEM= for your own ids"
+            )
+        if names.setdefault(system.strip(), name.strip()) != name.strip():
+            raise ConfigurationError(f"{PREFIX}PATIENT_SYSTEMS: {system.strip()!r} has two names")
+    try:
+        return Systems(names)
+    except ValueError as exc:
+        raise ConfigurationError(f"{PREFIX}PATIENT_SYSTEMS: {exc}") from exc

@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         le=64 << 20,
         description="A larger message becomes a dead letter; POST refuses it.",
     )
+    patient_systems: List = Field(
+        (),
+        description="Namespaces of ids, as `SYSTEM=NAME`: a FHIR server's address or the system of an identifier, and"
+        " a short name for it. No name (`SYSTEM=`) is the trail's own namespace: its ids have no prefix.",
+    )
     dead_letter_max_bytes: int | None = Field(
         None,
         ge=1024,
@@ -162,6 +167,13 @@ class Settings(BaseSettings):
         description="The address that the API listens on, without TLS: put that in front of it.",
     )
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
+    http_keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="How long an idle connection is kept: longer than the proxy in front of the API keeps it, or the"
+        " proxy may send a request into a connection that is just being closed.",
+    )
     reads_recorded: Literal["before", "after"] = Field(
         "before",
         description="When the record of a read has to be in Kafka: `before` its answer is sent, or `after` it.",
@@ -292,6 +304,7 @@ class Settings(BaseSettings):
         "auth_role_map",
         "auth_actor_claims",
         "kafka_topics",
+        "patient_systems",
         "log_vkeys",
         "witnesses",
         "allowed_origins",

@@ -70,13 +70,15 @@ def show_dead_letter(
     The access is recorded in the trail, through Kafka.
     """
     from audit_trail.commands.access_record import CommandRecord
+    from audit_trail.ingest_settings import systems
     from audit_trail.settings import load
     from ingest.dead_letters import patients_named
 
     with _desk() as desk:
         letter, state, by, reason = desk.show(id)
-    with CommandRecord(load(), "dead-letters show", {"id": id}, unrecorded) as record:
-        record.showing(1, patients_named(letter))
+    settings = load()
+    with CommandRecord(settings, "dead-letters show", {"id": id}, unrecorded) as record:
+        record.showing(1, patients_named(letter, systems(settings)))
     if value:
         sys.stdout.buffer.write(letter.value or b"")
         if letter.value_cut is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audit_trail.databases import Pool, open_database
 from audit_trail.environment import PREFIX
-from audit_trail.ingest_settings import ingest_settings
+from audit_trail.ingest_settings import ingest_settings, systems
 from audit_trail.read_audit import recording_publisher
 from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
@@ -47,6 +47,7 @@ def serve(settings: Settings) -> None:
         ),
         reading_threads=settings.database_pool_size,
         max_message_bytes=settings.max_message_bytes,
+        systems=systems(settings),
         pages=settings.pages,
         queries_via_get=settings.queries_via_get,
         public_log=settings.public_log,
@@ -80,6 +81,7 @@ def serve(settings: Settings) -> None:
             settings.http_host,
             settings.http_port,
             trusted_proxies=settings.trusted_proxies,
+            keep_alive_seconds=settings.http_keep_alive_seconds,
             told=stop_deadline.told,
             setting=f"{PREFIX}HTTP_PORT",
         )

@@ -28,7 +28,9 @@ def decide(
     reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
     until: Annotated[
         str | None,
-        typer.Option(help="When the decision ends: a date (UTC) or a time with its offset. By default it does not end."),
+        typer.Option(
+            help="When the decision ends: a date (UTC) or a time with its offset. By default it does not end."
+        ),
     ] = None,
 ) -> None:
     """Decide whether a patient sees which staff accessed the record.

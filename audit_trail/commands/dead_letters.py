@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ingest.dead_letters import DeadLetterDesk
 
 app = typer.Typer(
-    help="Messages that could not be accepted: list them, show them, publish them again.", no_args_is_help=True
+    help="Messages that could not be accepted: list them, show them, publish them again.",
+    no_args_is_help=True,
 )
 Id = Annotated[int, typer.Argument(help="The id that `dead-letters list` shows.")]
 

@@ -30,9 +30,7 @@ _STANDARD_OUTPUT = "-"
 def export(
     output: Annotated[
         Path,
-        typer.Argument(
-            help="The file to write, with FILE.manifest.json beside it. - is standard output."
-        ),
+        typer.Argument(help="The file to write, with FILE.manifest.json beside it. - is standard output."),
     ],
     format: Annotated[
         Literal["ndjson", "csv", "parquet"] | None,

@@ -20,7 +20,8 @@ out = Console(width=None if sys.stdout.isatty() else 1000)  # for a pipe, one ro
 Unrecorded = Annotated[
     str | None,
     typer.Option(
-        metavar="REASON", help="Continue, for this reason, even when the access can't be recorded in the trail."
+        metavar="REASON",
+        help="Continue, for this reason, even when the access can't be recorded in the trail.",
     ),
 ]
 """An option of every command that shows data of the trail."""

@@ -27,9 +27,7 @@ Patients = Annotated[
     list[str] | None,
     typer.Option("--patient", help="The patient whose record is the bearer's own; may be repeated."),
 ]
-Devices = Annotated[
-    list[str] | None, typer.Option("--device", help="A device in its care; may be repeated.")
-]
+Devices = Annotated[list[str] | None, typer.Option("--device", help="A device in its care; may be repeated.")]
 Register = Annotated[
     Path | None,
     typer.Option("--file", help=f"The file of tokens, instead of {PREFIX}API_TOKENS_FILE.", dir_okay=False),
@@ -105,7 +103,9 @@ def new(
     device: Devices = None,
     expires: Annotated[
         str | None,
-        typer.Option(help="How long it is valid, in hours or days: 12h, 365d; by default until it is revoked."),
+        typer.Option(
+            help="How long it is valid, in hours or days: 12h, 365d; by default until it is revoked."
+        ),
     ] = None,
     file: Register = None,
 ) -> None:

@@ -62,7 +62,9 @@ class _Wake:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="watchdog", description="Run a command until the supervisor is gone.")
+    parser = argparse.ArgumentParser(
+        prog="watchdog", description="Run a command until the supervisor is gone."
+    )
     parser.add_argument(
         "--signal", default="TERM", choices=("TERM", "INT", "QUIT"), help="signal that stops it"
     )

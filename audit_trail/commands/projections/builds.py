@@ -40,7 +40,7 @@ def rebuild(
     every: Annotated[bool, typer.Option("--all", help="All projections of this program.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes that load; 0 is one for each processor.")] = 0,
 ) -> None:
-    """Rebuild projections from the log beside the live ones, and switch. Run it again after an interruption."""
+    """Rebuild projections from the log beside the live ones, then switch. After an interruption, run it again."""
     from projections.rebuild.coordinator import rebuild as run
 
     chosen = [each.name for each in projectors()] if every else names or []

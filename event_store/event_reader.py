@@ -16,13 +16,9 @@ from domain.errors import LogInconsistentError
 from domain.event import RecordedEvent
 from event_store.binary_copy import copy_out_rows, from_us, only_row
 from event_store.database import Connection, only
+from event_store.statements import load
 
-_COPY = (
-    "COPY (SELECT position, stream_position, recorded_at, stream, format, body FROM audit_trail.event WHERE "
-)
-_RANGE = sql.SQL(
-    _COPY + "position > {after} AND position <= {until} ORDER BY position) TO STDOUT (FORMAT binary)"
-)
+_SQL = load(__package__, "event_reader.sql")
 _CHOSEN = """
 SET LOCAL search_path = {path};
 COPY (
@@ -30,15 +26,11 @@ COPY (
     FROM (SELECT ARRAY({positions}) AS at) AS chosen
 ) TO STDOUT (FORMAT binary)
 """
-_AT = "COPY (SELECT audit_trail.event_records({given})) TO STDOUT (FORMAT binary)"
-"""Both give one row, whatever it holds: for each row of a COPY the driver gives Python's lock away and waits for it
-anew, which takes longer than the page itself where others want it too. By COPY, as the values of a SELECT come as text.
-"""
+"""One row of a binary COPY, as `events_at`. It is code because it holds the statement that chooses the positions."""
 _ARRAY_HEADER = 20
 """Bytes of PostgreSQL's binary form of an array before its values."""
 _AT_ONCE = 200
 """Events of one such row at most, where their number is not known: a value of PostgreSQL has 1 GB at most."""
-_COLUMNS = "position, recorded_at, stream, stream_position, format, body"
 _AGGREGATE = int(BodyFormat.AGGREGATE)
 _FIXED = Struct(">hiqiqiqi16sihi")
 """Number of fields; length and value of all but the body; the body's length."""
@@ -56,7 +48,7 @@ class Batch(NamedTuple):
 def log_size(connection: Connection) -> int:
     """How many events the log holds: the next position."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT size FROM audit_trail.log_state")
+        cursor.execute(_SQL["size"])
         return int(only(cursor))
 
 
@@ -66,10 +58,10 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
     The events of aggregates are no audit events and are left out; `last` covers them. Raises `LogInconsistentError`
     when a position is missing.
     """
-    statement = _RANGE.format(after=sql.Literal(after), until=sql.Literal(after + limit))
+    bounds = {"after": after, "until": after + limit}
     events: list[RecordedEvent] = []
     last = after
-    for position, event in _copied(connection, statement):
+    for position, event in _copied(connection, bounds):
         if position != last + 1:
             raise LogInconsistentError(f"position {last + 1} is missing from the log")
         last = position
@@ -113,9 +105,9 @@ def events_at(connection: Connection, positions: Sequence[int]) -> list[Recorded
     """The events at these positions, in the order asked for."""
     found: dict[int, RecordedEvent] = {}
     for at in range(0, len(positions), _AT_ONCE):
-        # One literal: a hundred that are composed take as long as to decode a hundred events.
-        given = f"'{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}'::bigint[]"
-        [records] = _one_row(connection, _AT.format(given=given))
+        # One literal: the driver takes as long for a hundred as decoding a hundred events does.
+        given = f"{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}"
+        [records] = _one_row(connection, _written(connection, "events_at", {"positions": given}))
         found.update((event.position, event) for event in _recorded(records))
     return _in_order(positions, found)
 
@@ -147,11 +139,18 @@ def _in_order(positions: Sequence[int], found: Mapping[int, RecordedEvent]) -> l
         raise LogInconsistentError(f"position {exc.args[0]} is missing from the log") from exc
 
 
-def _copied(connection: Connection, statement: sql.Composed) -> Iterator[tuple[int, RecordedEvent | None]]:
-    """The rows of `statement`; None for an event of an aggregate."""
-    read = _Reading()
+def _written(connection: Connection, name: str, values: Mapping[str, object]) -> str:
+    """A COPY with its values as literals: it takes no parameters."""
     with connection.cursor() as cursor:
-        for fixed, body in copy_out_rows(cursor, statement.as_string(cursor), _FIXED):
+        statement: bytes = cursor.mogrify(_SQL[name], values)
+    return statement.decode()
+
+
+def _copied(connection: Connection, bounds: Mapping[str, int]) -> Iterator[tuple[int, RecordedEvent | None]]:
+    """The events after a position; None for an event of an aggregate."""
+    read, statement = _Reading(), _written(connection, "events_between", bounds)
+    with connection.cursor() as cursor:
+        for fixed, body in copy_out_rows(cursor, statement, _FIXED):
             _, _, position, _, stream_position, _, us, _, stream, _, format, _ = fixed
             if format == _AGGREGATE:
                 yield position, None
@@ -185,11 +184,7 @@ class _Reading:
 def find_event(connection: Connection, event_id: UUID) -> RecordedEvent | None:
     """The event with this id, if it was recorded."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {_COLUMNS} FROM audit_trail.event JOIN audit_trail.event_identity USING (position)"
-            " WHERE event_identity.event_id = %s AND format <> %s",
-            (event_id, int(BodyFormat.AGGREGATE)),
-        )
+        cursor.execute(_SQL["find_event"], {"event_id": event_id, "aggregate": _AGGREGATE})
         row = cursor.fetchone()
     return None if row is None else from_row(*row)
 

@@ -11,10 +11,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from domain.errors import FencedError, UnavailableError
+from event_store.backoff import Backoff
 from event_store.database import Database
 from event_store.signing import HeadSigner
 from ingest.appender import Appender
-from ingest.backoff import Backoff
 from ingest.batch import Batch, Counters, decode_batch
 from ingest.broker.bounded_calls import ClientStalledError
 from ingest.consumer import RecordSource

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
 
 from domain.errors import AuditTrailError, FencedError
 from domain.event import RecordedEvent
+from event_store.backoff import Backoff
 from event_store.database import Database
 from projections.errors import LimitError
 from projections.fingerprints import code_digest, describe_failure
@@ -25,6 +28,25 @@ FENCED_SECONDS = 1.0
 UNBUILT = (
     "waits: its first build is still being made, or was given up; `audit-trail projections rebuild` goes on"
 )
+
+
+class Group(NamedTuple):
+    """Tracks at the same `position`. `limit` is how many events to read next for them."""
+
+    position: int
+    limit: int
+    tracks: list[Track]
+
+
+def groups(tracks: Sequence[Track], batch: int) -> Iterator[Group]:
+    """The tracks by position, the furthest behind first, each with at most `batch` events to read.
+
+    A group reads up to the position of the next one: there the two meet, and read the log together.
+    """
+    positions = sorted({track.position for track in tracks})
+    for position, following in zip_longest(positions, positions[1:]):
+        limit = batch if following is None else min(batch, following - position)
+        yield Group(position, limit, [track for track in tracks if track.position == position])
 
 
 class Track:
@@ -45,7 +67,7 @@ class Track:
         self._writer: Writer | None = None
         self._skipped: frozenset[int] = frozenset()
         self._parked: str | None = ""
-        self._pause = 0.0
+        self._backoff = Backoff(*POISON_SECONDS)
         self._retry_at = 0.0
         self._most = 0
         self._ceiling = 0
@@ -102,7 +124,8 @@ class Track:
             return
         if build.failed_position is None:
             self.failure = None
-            self._pause = self._retry_at = 0.0
+            self._backoff.reset()
+            self._retry_at = 0.0
         if self._writer is None or self._build is None or self._build.build != build.build:
             self.close()
             if build.code_digest and build.code_digest != code_digest(self.projector):
@@ -141,7 +164,8 @@ class Track:
         except Exception as exc:  # noqa: BLE001 - a projector may be anyone's code, and must stop itself alone
             return self._narrow(kept, last, exc)
         self.position = last
-        self._pause = self._retry_at = 0.0
+        self._backoff.reset()
+        self._retry_at = 0.0
         self._most = min(self._most * 4, self._ceiling)
         return len(kept)
 
@@ -183,8 +207,7 @@ class Track:
         failure = describe_failure(self.projector, cause)
         _log.error("projection %s stopped at position %d: %s", self.projector.name, event.position, failure)
         self.writer.fail(event, failure)
-        self._pause = min(max(self._pause * 2, POISON_SECONDS[0]), POISON_SECONDS[1])
-        self._retry_at = time.monotonic() + self._pause
+        self._retry_at = time.monotonic() + self._backoff.next()
         return failure
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from projections.builds.advisory_lock import bounded_wait, holding
 from projections.builds.operations import flip
 from projections.custom_tables import delete_build, drop_schema
 from projections.projector import Projector
-from projections.projector_state import Track
+from projections.projector_state import Track, groups
 from projections.registry import READY, Build, list_builds, misfit, skipped
 
 _SQL = load(__package__, "operations.sql") | load(__package__, "switching.sql")
@@ -57,12 +57,8 @@ def catch_up(
         running = [track for track in tracks if track.failure is None]
         if not running:
             return
-        position = min(track.position for track in running)
-        behind = [track for track in running if track.position == position]
-        further = min(
-            (track.position for track in running if track.position > position), default=position + BATCH
-        )
-        batch = _read(database, position, min(BATCH, further - position))
+        position, limit, behind = next(groups(running, BATCH))
+        batch = _read(database, position, limit)
         if batch.last == position:
             return
         for track in behind:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from domain.errors import ConfigurationError, UnavailableError
+from event_store.backoff import Backoff
 from projections.builds.advisory_lock import holding
 from projections.projector import Projector
 from projections.rebuild.plan import Outcome, Parts
@@ -30,11 +31,12 @@ def rebuild(parts: Parts, names: Sequence[str]) -> list[Outcome]:
     (the builds are kept, and the next rebuild switches to them) or the database stays away.
     """
     projectors = chosen(parts, names)
-    held, away_since, pause = False, 0.0, _PAUSES[0]
+    held, away_since, backoff = False, 0.0, Backoff(*_PAUSES)
     while True:
         try:
             with holding(parts.database, [each.name for each in projectors], "rebuild") as hold:
-                held, away_since, pause = True, 0.0, _PAUSES[0]
+                held, away_since = True, 0.0
+                backoff.reset()
                 return Attempt(parts, projectors, hold).run()
         except Unpublished as exc:
             raise exc.error from exc
@@ -43,9 +45,9 @@ def rebuild(parts: Parts, names: Sequence[str]) -> list[Outcome]:
             away_since = away_since or time.monotonic()
             if not held or time.monotonic() - away_since > PATIENCE_SECONDS:
                 raise
-            parts.progress.say(f"{exc}; next try in {pause:.1f} s")
-            time.sleep(pause)
-            pause = min(pause * 2, _PAUSES[1])
+            seconds = backoff.next()
+            parts.progress.say(f"{exc}; next try in {seconds:.1f} s")
+            time.sleep(seconds)
 
 
 def chosen(parts: Parts, names: Sequence[str]) -> list[Projector]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
@@ -201,26 +200,16 @@ def _chunks(connection: Connection, task: Task, size: int) -> Iterator[list[Reco
         yield batch.events
 
 
-def _end_with_parent() -> None:
-    """A killed coordinator's workers end at once, in the middle of a range: the database rolls it back.
-
-    The pipe would tell them too, but only after the range.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(0)
-
-
 def work(pipe: Pipe, open_database: OpenDatabase, source: Source, builds: Mapping[str, Build]) -> None:
     """A worker's life: answer each task until the pipe ends, with the coordinator or by it."""
     # Ctrl-C reaches every process of the terminal; it is the coordinator that ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
     parent = multiprocessing.parent_process()
+    # A killed coordinator's workers end at once, in the middle of a range: the database rolls it back. The pipe would
+    # tell them too, but only after the range.
     if parent is not None and parent.pid is not None:
         end_with_parent(parent.pid)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     loader: Loader | None = None
     try:
         database = open_database()

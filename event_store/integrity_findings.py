@@ -83,7 +83,7 @@ class StoredFinding(NamedTuple):
     answered_at: datetime | None
 
 
-_SQL = load("event_store", "findings.sql")
+_SQL = load("event_store", "integrity_findings.sql")
 
 
 def without_numbers(what: str) -> str:

@@ -18,7 +18,7 @@ from graphql_api.types.descriptions import argument, described, documented
 from graphql_api.types.event import Event, event_from
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
-from queries.access_paths import is_led
+from queries.access_paths import is_bounded
 from queries.error_codes import Code
 from queries.event_pages import complete_up_to
 from queries.filters import MAX_POSITION, EventFilter, PageRequest, within
@@ -52,7 +52,7 @@ async def _event_recorded(
     feed = _feed(context)
     wanted = filter_from(filter)
     _check(after)
-    led = is_led(within(wanted, context.scope_for(wanted)))
+    led = is_bounded(within(wanted, context.scope_for(wanted)))
     async with feed.subscribed(context.client_key):
         now = await context.read(context.models.positions)
         await context.began("event_recorded", asked_of(wanted, after=after))

@@ -15,7 +15,7 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.binary_rows import utc
 from projections.hash_codes import OUTCOME_CODES
-from queries.access_paths import is_led
+from queries.access_paths import is_bounded
 from queries.filters import EventFilter
 from queries.page_sql import build, compose_counts
 
@@ -70,7 +70,7 @@ def check_countable(filter: EventFilter, by: CountBy) -> None:
 
     A scope is within `filter` by now, for it may lead.
     """
-    if not is_led(filter) and not _whole_hours(filter, by):
+    if not is_bounded(filter) and not _whole_hours(filter, by):
         raise RejectedError(
             Reason.MISSING_FIELD,
             "counting needs a range of times, or a condition that the documentation calls indexed",

@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from domain.errors import Reason, RejectedError
 from event_store.database import Connection, only
 from event_store.statements import load
-from queries.access_paths import Way
+from queries.access_paths import AccessPath
 from queries.filters import EventFilter, within
 from queries.page_sql import Place, build, compose, compose_by_time
-from queries.selectivity import Bounding
+from queries.selectivity import BoundsFinder
 
 _SQL = load(__package__, "activity.sql")
 _HOUR = timedelta(hours=1)
@@ -78,7 +78,7 @@ class ByTime:
         self._connection = connection
         self._filter = filter
         self._as_of = as_of
-        self._bounding = Bounding(connection, as_of)
+        self._bounding = BoundsFinder(connection, as_of)
 
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
@@ -129,7 +129,7 @@ class ByTime:
 
     def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
         """Whether it holds much more of the log than what was found so far has come from."""
-        bounds = self._bounding.of(Way(None, (window,)))
+        bounds = self._bounding.of(AccessPath(None, (window,)))
         if bounds is None:
             return False
         places = [place.position for place in near]

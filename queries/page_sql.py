@@ -17,10 +17,10 @@ from msgspec import Struct, field
 
 from event_store.database import Connection
 from projections.models.activity import SPAN_BITS
-from queries.access_paths import Lead, Way, ways
+from queries.access_paths import AccessPath, Driver, choose_paths
 from queries.filter_sql import Parameters, conditions_of
 from queries.filters import MAX_POSITION, EventFilter
-from queries.selectivity import COLUMNS, TABLES, Bounding, Bounds, marked, weigh
+from queries.selectivity import COLUMNS, TABLES, Bounds, BoundsFinder, estimate_rows, marked
 
 _CHOICE = "choice.value"
 _MANY = 10
@@ -63,19 +63,19 @@ def build(
     as_of: int,
     *,
     positions_alone: bool = False,
-    bounding: Bounding | None = None,
+    bounding: BoundsFinder | None = None,
 ) -> Query | None:
     """The query of a filter, None when nothing can match. With `positions_alone` for `compose` and nothing else.
 
     Who asks for several gives one `bounding` of `as_of` to all of them.
     """
-    bounding = bounding or Bounding(connection, as_of)
-    found = ways(filter, lambda each: weigh(connection, each, bounding))
+    bounding = bounding or BoundsFinder(connection, as_of)
+    found = choose_paths(filter, lambda each: estimate_rows(connection, each, bounding))
     parameters = Parameters()
     parts = [
         _part(way, bounds, parameters, alone=positions_alone)
         for way in found
-        if (bounds := bounding.of(way)) is not None and (way.lead is None or way.lead.values)
+        if (bounds := bounding.of(way)) is not None and (way.driver is None or way.driver.values)
     ]
     return Query(parts, parameters, distinct=len(found) > 1) if parts else None
 
@@ -205,10 +205,10 @@ def _together(query: Query, statement: Callable[[Part], str], columns: str, sort
     return f"{select} {columns} FROM ({union}) AS found ORDER BY {sorting} LIMIT %(limit)s"
 
 
-def _part(way: Way, bounds: Bounds, parameters: Parameters, *, alone: bool) -> Part:
+def _part(way: AccessPath, bounds: Bounds, parameters: Parameters, *, alone: bool) -> Part:
     part = Part()
-    if way.lead is not None:
-        _begin(part, way.lead, parameters)
+    if way.driver is not None:
+        _begin(part, way.driver, parameters)
     compared = [text for conjunct in way.rest for text in conditions_of(conjunct, parameters)]
     part.conditions.extend(compared + marked(way, parameters))
     if alone and part.joins and not compared:
@@ -218,7 +218,7 @@ def _part(way: Way, bounds: Bounds, parameters: Parameters, *, alone: bool) -> P
     return part
 
 
-def _begin(part: Part, lead: Lead, parameters: Parameters) -> None:
+def _begin(part: Part, lead: Driver, parameters: Parameters) -> None:
     if lead.name in TABLES:
         table, columns = TABLES[lead.name]
         part.joins.append(f"INNER JOIN {table} ON {table}.position = activity.position")
@@ -248,7 +248,7 @@ def _begin(part: Part, lead: Lead, parameters: Parameters) -> None:
         part.conditions.append("activity.outcome <> 0")  # what the partial index says of itself
 
 
-def _value(part: Part, lead: Lead, parameters: Parameters) -> str:
+def _value(part: Part, lead: Driver, parameters: Parameters) -> str:
     if len(lead.values) == 1:
         return parameters.add(lead.values[0])
     kind = "smallint[]" if lead.name == "outcome" else "text[]"

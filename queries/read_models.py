@@ -12,7 +12,7 @@ from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import find_event
 from projections.registry import live_builds, live_schemas, open_snapshot
-from queries.access_paths import is_led
+from queries.access_paths import is_bounded
 from queries.counts import CountBy, EventCounts, check_countable, count_events
 from queries.event_pages import complete_up_to, find_events
 from queries.filter_match import matches
@@ -104,7 +104,7 @@ class ReadModels:
         """
         check_page(page)
         asked = within(check_filter(filter), scope)
-        with _in_time(not is_led(asked), WALKED):
+        with _in_time(not is_bounded(asked), WALKED):
             in_one_call = can_be_one_call(asked, page)
             if in_one_call and self._schemas:
                 with self._database.snapshots() as connection:

@@ -12,7 +12,7 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.binary_rows import utc
 from projections.hash_codes import OF_TIMELINES
-from queries.access_paths import Lead, Way
+from queries.access_paths import AccessPath, Driver
 from queries.filter_sql import Parameters, marks_of
 from queries.filters import EventFilter
 
@@ -61,7 +61,7 @@ class Bounds(Struct, frozen=True):
     newest: int
 
 
-def weigh(connection: Connection, found: Sequence[Way], bounding: Bounding) -> list[float]:
+def estimate_rows(connection: Connection, found: Sequence[AccessPath], bounding: BoundsFinder) -> list[float]:
     """How many events are looked at for each lead, by PostgreSQL's statistics; no table is read.
 
     What the lead's index passes over counts a little.
@@ -71,11 +71,11 @@ def weigh(connection: Connection, found: Sequence[Way], bounding: Bounding) -> l
     places: list[int | None] = []
     for way in found:
         bounds = bounding.of(way)
-        if bounds is None or way.lead is None or not way.lead.values:
+        if bounds is None or way.driver is None or not way.driver.values:
             places.append(None)
             continue
         places.append(len(readings))
-        reading = _reading(way.lead, bounds, parameters)
+        reading = _reading(way.driver, bounds, parameters)
         compared = marked(way, parameters)
         readings += [reading, " AND ".join([reading, *compared])] if compared else [reading, reading]
     rows = _rows(connection, readings, parameters) if readings else []
@@ -95,23 +95,23 @@ def _rows(connection: Connection, readings: Sequence[str], parameters: Parameter
     return [float(each["Plan Rows"]) for each in plans[0]["Plan"]["Plans"]]
 
 
-def marked(way: Way, parameters: Parameters) -> list[str]:
+def marked(way: AccessPath, parameters: Parameters) -> list[str]:
     """What is compared within the index of the way's lead."""
-    if way.lead is None:
+    if way.driver is None:
         return []
-    name = way.lead.name
-    if name == "resource" and len(way.lead.values) == 1:
+    name = way.driver.name
+    if name == "resource" and len(way.driver.values) == 1:
         name = "resource_type"
-    table = table_of(way.lead)
+    table = table_of(way.driver)
     return [text for part in way.rest for text in marks_of(part, MARKS.get(name, ()), table, parameters)]
 
 
-def table_of(lead: Lead) -> str:
+def table_of(lead: Driver) -> str:
     """The table whose index leads."""
     return TABLES[lead.name][0] if lead.name in TABLES else "activity"
 
 
-def _reading(lead: Lead, bounds: Bounds, parameters: Parameters) -> str:
+def _reading(lead: Driver, bounds: Bounds, parameters: Parameters) -> str:
     """The statement that would read all that a lead finds."""
     table, columns = TABLES.get(lead.name, ("activity", (COLUMNS.get(lead.name, "activity.emergency"),)))
     if lead.name == "resource":
@@ -124,7 +124,7 @@ def _reading(lead: Lead, bounds: Bounds, parameters: Parameters) -> str:
     return f"SELECT 1 FROM {table} WHERE {' AND '.join(conditions)}"
 
 
-class Bounding:
+class BoundsFinder:
     """Bounds of ways. A time range is also a range of positions, which bounds what has to be walked."""
 
     def __init__(self, connection: Connection, as_of: int) -> None:
@@ -132,7 +132,7 @@ class Bounding:
         self._as_of = as_of
         self._hours: dict[tuple[datetime | None, datetime | None], Bounds | None] = {}
 
-    def of(self, way: Way) -> Bounds | None:
+    def of(self, way: AccessPath) -> Bounds | None:
         """None when nothing is within them."""
         start = max(_given(way.rest, "occurred_from"), default=None)
         until = min(_given(way.rest, "occurred_until"), default=None)

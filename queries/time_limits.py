@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from domain.errors import ConflictError, Reason
 from domain.event import Action, Outcome
-from queries.access_paths import is_led
+from queries.access_paths import is_bounded
 from queries.counts import CountBy
 from queries.filters import EventFilter, check_filter, within
 
@@ -35,7 +35,7 @@ def check_range(
     `scope` is what the asker may see, see `ReadModels`: it may lead, and narrows what is walked for.
     """
     asked = within(check_filter(filter), scope)
-    if max_days and not _is_led(asked) and _share(asked) is _Share.FEW:
+    if max_days and not _is_indexed(asked) and _share(asked) is _Share.FEW:
         _check_short(asked, max_days, now)
 
 
@@ -49,12 +49,12 @@ def check_counted(
 ) -> None:
     """The same for counts, which read all that matches. Whole hours and days of the whole trail are kept as numbers."""
     asked = within(check_filter(filter), scope)
-    if max_days and not _is_led(asked) and not _of_whole_hours(asked, by):
+    if max_days and not _is_indexed(asked) and not _of_whole_hours(asked, by):
         _check_short(asked, max_days, now)
 
 
-def _is_led(filter: EventFilter) -> bool:
-    return is_led(_without_ranges(filter))
+def _is_indexed(filter: EventFilter) -> bool:
+    return is_bounded(_without_ranges(filter))
 
 
 def _of_whole_hours(filter: EventFilter, by: CountBy) -> bool:

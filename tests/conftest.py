@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -31,19 +32,6 @@ if TYPE_CHECKING:
 BROKER_VARIABLE = "AUDIT_TRAIL_TEST_BROKER"
 CHOICES = ("auto", "kafka", "embedded")
 ROOT = Path(__file__).parent
-SHARING = frozenset(
-    {
-        "test_large.py",
-        "test_role_matrix.py",
-        "test_projections.py",
-        "test_order_of_time.py",
-        "test_own_hostile.py",
-        "test_plans.py",
-        "test_conditions_together.py",
-    }
-)
-"""Files with a fixture for the whole module, which takes long."""
-
 chosen_broker = pytest.StashKey[str]()
 reason_of_choice = pytest.StashKey[str]()
 not_run = pytest.StashKey[list[str]]()
@@ -69,8 +57,17 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("quick", max_examples=25, deadline=None)
     settings.register_profile("thorough", max_examples=100, deadline=None)
     settings.load_profile("thorough" if config.getoption("--thorough") else "quick")
+    _keep_bytecode(config)
     config.stash[not_run] = []
     config.stash[chosen_broker], config.stash[reason_of_choice] = _choose_broker(config.getoption("--broker"))
+
+
+def _keep_bytecode(config: pytest.Config) -> None:
+    """Where Python may leave no bytecode beside the product, every program that a test starts would compile it."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = tempfile.TemporaryDirectory(prefix="audit-trail-bytecode-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
 
 
 def _end_run(*_: object) -> None:
@@ -121,10 +118,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _shared(item: pytest.Item) -> str | None:
+    """The name of what `item` shares with others: a stack, or a trail that is made once for its file."""
     file = item.path.relative_to(ROOT)
     if file.parts[0] == "docs":
         return "docs"
-    return str(file) if file.name in SHARING else None
+    fixtures = getattr(item, "_fixtureinfo", None)
+    scopes = {each[-1].scope for each in fixtures.name2fixturedefs.values()} if fixtures else set()
+    return str(file) if "module" in scopes else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

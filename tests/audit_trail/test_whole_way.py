@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,8 +20,8 @@ from domain.errors import Reason
 from domain.validation import encode_event
 from ingest.publisher import Message, Publisher
 from tests.audit_trail.programs import eventually, fetch, run, running
+from tests.hospital import START
 
-START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 SAMPLES = Path(__file__).parents[2] / "audit_trail" / "samples"
 
 

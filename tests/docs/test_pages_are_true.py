@@ -219,6 +219,17 @@ def test_the_glossary_has_every_local_code() -> None:
     assert [code for code in codes if f"`{code}`" not in page] == []
 
 
+def test_the_glossary_names_modules_that_exist() -> None:
+    page = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| **")]
+    named = {module for row in rows for module in re.findall(r"`([a-z_.]+)`", row[2])}
+    assert len(named) > 30
+    paths = {module: ROOT / module.replace(".", "/") for module in named}
+    assert [
+        name for name, path in paths.items() if not (path.is_dir() or path.with_suffix(".py").exists())
+    ] == []
+
+
 def test_every_test_that_a_page_names_exists() -> None:
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     named = {

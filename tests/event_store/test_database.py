@@ -17,7 +17,7 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, TooSlowError, UnavailableError
 from event_store.database import READER, Database, only, translated
 from event_store.statement_errors import StatementError
-from tests.projections.test_runner import eventually
+from tests.waiting import eventually
 
 
 def ask(database: Database) -> int:

@@ -21,7 +21,7 @@ from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import SigningKey
 from event_store.tlog.proofs import root_at
 from event_store.tlog.tree_heads import open_head
-from tests.event_store.test_append import event
+from tests.event_store.new_events import event
 from tests.signing import KEY, signer
 
 

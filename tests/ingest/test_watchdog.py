@@ -35,8 +35,8 @@ from ingest.metrics import IngestMetrics
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from ingest.stall_detection import Suspicions, Watchdog
+from tests.ingest.client_restarts import restarts
 from tests.ingest.conftest import Running
-from tests.ingest.partitions.test_corruption import restarts
 
 Query = Callable[..., list[tuple[Any, ...]]]
 Call = Callable[..., Any]

@@ -13,7 +13,7 @@ import psycopg2.extensions
 import pytest
 
 from projections.registry import built_in, open_snapshot
-from queries.access_paths import MAX_WAYS, Lead, ways
+from queries.access_paths import MAX_PATHS, Driver, choose_paths
 from queries.counts import CountBy, count_events
 from queries.event_pages import find_events
 from queries.filters import MAX_POSITION, EventFilter, PageRequest, within
@@ -245,35 +245,35 @@ def test_a_lead_is_chosen_whatever_plans_the_server_makes(full: Trail) -> None:
             assert build(connection, both, EVENTS - 1) is not None
 
 
-def leads(filter: EventFilter, **weights: float) -> list[str]:
-    """What leads when each lead finds so many."""
+def drivers(filter: EventFilter, **weights: float) -> list[str]:
+    """The driving conditions when each finds so many events."""
 
-    def weigh(found: Any) -> list[float]:
-        return [weights[way.lead.name] for way in found]
+    def estimate(found: Any) -> list[float]:
+        return [weights[way.driver.name] for way in found]
 
-    return [way.lead.name if way.lead else "" for way in ways(filter, weigh)]
+    return [way.driver.name if way.driver else "" for way in choose_paths(filter, estimate)]
 
 
 def test_the_condition_that_finds_fewest_leads() -> None:
     asked = EventFilter(patient="p", types=("record.read",), service="s")
-    assert leads(asked, patient=40, type=5000, service=9000) == ["patient"]
-    assert leads(asked, patient=9000, type=5, service=8000) == ["type"]
+    assert drivers(asked, patient=40, type=5000, service=9000) == ["patient"]
+    assert drivers(asked, patient=9000, type=5, service=8000) == ["type"]
     either = EventFilter(or_=(EventFilter(patient="p"), EventFilter(actor="a")), types=("record.read",))
-    assert leads(either, patient=4, actor=5, type=10) == ["patient", "actor"]
-    assert leads(either, patient=40, actor=50, type=10) == ["type"]
+    assert drivers(either, patient=4, actor=5, type=10) == ["patient", "actor"]
+    assert drivers(either, patient=40, actor=50, type=10) == ["type"]
 
 
 def test_a_scope_leads_when_it_finds_fewer_than_what_is_asked() -> None:
     asked = within(EventFilter(types=("record.read",)), EventFilter(patient="own"))
-    assert leads(asked, patient=40, type=5000) == ["patient"]
-    assert leads(within(EventFilter(actor="a"), EventFilter(source="s")), actor=70, source=9) == ["source"]
+    assert drivers(asked, patient=40, type=5000) == ["patient"]
+    assert drivers(within(EventFilter(actor="a"), EventFilter(source="s")), actor=70, source=9) == ["source"]
 
 
 def test_a_list_is_one_way_and_too_many_filters_of_an_or_are_walked() -> None:
-    [way] = ways(EventFilter(patient_in=("p2", "p1")))
-    assert way.lead == Lead("patient", ("p1", "p2"))
-    [walked] = ways(EventFilter(or_=(EventFilter(patient="p"),) * (MAX_WAYS + 1)))
-    assert walked.lead is None
+    [way] = choose_paths(EventFilter(patient_in=("p2", "p1")))
+    assert way.driver == Driver("patient", ("p1", "p2"))
+    [walked] = choose_paths(EventFilter(or_=(EventFilter(patient="p"),) * (MAX_PATHS + 1)))
+    assert walked.driver is None
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ import pytest
 
 from audit_trail.embedded.broker import Broker
 from tests.audit_trail.programs import PROGRAM, environment, eventually, run
-from tests.projections.custom.analyst import HEAD, PYTHON, project, rebuild_own, write
-from tests.projections.custom.test_hostile import execute
+from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, rebuild_own, write
 from tests.trail import Trail, an_event
 
 ENDLESS = """

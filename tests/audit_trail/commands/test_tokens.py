@@ -16,7 +16,7 @@ from audit_trail.settings import load
 from domain.errors import ConfigurationError
 from tests.audit_trail.programs import PROGRAM, environment, eventually, fetch, run, running
 from tests.tokens import ISSUER, bearer
-from tests.web.authentication.test_key_sets import Issuer, issuing
+from tests.web.authentication.issuers import Issuer, issuing
 
 NO_SERVICES = {"database_url": "postgresql://localhost:1/none", "kafka_bootstrap_servers": "127.0.0.1:1"}
 

@@ -16,10 +16,10 @@ from event_store.signing import new_key
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from tests.audit_trail.programs import eventually, run, running
-from tests.audit_trail.test_whole_way import START
 from tests.conftest import TopicFactory
 from tests.databases import MIGRATED, Databases
-from tests.event_store.verify.tampering import Log
+from tests.event_store.verify.tampered_log import Log
+from tests.hospital import START
 from tests.signing import KEY, signer
 
 

@@ -30,17 +30,12 @@ from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from tests.audit_trail.guard.guards import Running, guarding
 from tests.databases import MIGRATED, Databases
-from tests.event_store.verify.tampering import Log
+from tests.event_store.verify.tampered_log import Log
 from tests.signing import KEY, signer
 from tests.web.conftest import serving
 from web.witness import create_witness_app
 
 WITNESS = SigningKey.generate("witness.example/w1", 4)
-
-
-@pytest.fixture
-def log(migrated_url: str) -> Log:
-    return Log(migrated_url, [3, 260])
 
 
 def size_of(note: bytes) -> int:

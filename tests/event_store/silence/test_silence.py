@@ -19,8 +19,8 @@ from domain.errors import UnavailableError
 from event_store.database import Connection, Database, only, ping
 from event_store.silence import monitor
 from tests.frozen import BlackHole, frozen
-from tests.projections.test_runner import eventually
 from tests.servers import FAST
+from tests.waiting import eventually
 
 SECONDS = 1.0
 """Of silence until the server is asked. What follows takes some seconds more, and a busy machine takes its time."""

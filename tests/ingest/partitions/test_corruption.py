@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
-from prometheus_client import CollectorRegistry
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.kafka import ApacheKafka
@@ -22,6 +21,7 @@ from event_store.verify.run import verify
 from ingest.partitions.offsets import OffsetDesk, Selected
 from ingest.partitions.starting_offsets import Acceptance, RecordsLostError, own_source
 from ingest.settings import IngestSettings
+from tests.ingest.client_restarts import restarts
 from tests.ingest.conftest import accepting
 from tests.signing import signer
 
@@ -295,14 +295,3 @@ def test_damage_of_what_was_read_already_and_of_a_leader_epoch_is_no_loss(
     with pytest.raises(ConfigurationError, match="nothing is lost there"):
         desk.accept([], Selected(damage.topic), Acceptance(Decision.of("n", "r"), own_source(), signer()))
     assert query(EVENTS) == [(32, 32)]
-
-
-def restarts(registry: CollectorRegistry) -> float:
-    """How many Kafka clients were replaced."""
-    return sum(
-        sample.value
-        for metric in registry.collect()
-        if metric.name == "audit_trail_ingest_client_restarts"
-        for sample in metric.samples
-        if sample.name.endswith("_total")
-    )

@@ -19,9 +19,8 @@ from projections.builds.switching import drop, switch
 from projections.errors import LimitError
 from projections.models.user import UserProjector
 from projections.tables import Column, Kind, Row, Table
-from tests.projections.rebuild.rebuilds import Listed, builds, rebuild_now
-from tests.projections.rebuild.test_rebuild import some_events
-from tests.projections.test_runner import Picky
+from tests.projections.rebuild.rebuilds import Listed, builds, rebuild_now, some_events
+from tests.projections.runners import Picky
 from tests.trail import Trail, an_event
 
 
@@ -82,12 +81,12 @@ class Exiting(Picky):
 def test_code_that_exits_is_stopped_at_its_event(trail: Trail, in_process: int) -> None:
     trail.append(*(an_event(session="exit" if at == 31 else None) for at in range(50)))
     [outcome] = rebuild_now(trail, "exiting", source=Listed(Exiting()), in_process=in_process).outcomes
-    assert re.match(r"stopped at position 31: SystemExit at test_rebuild_faults.py:\d+$", outcome.failure)
+    assert re.match(r"stopped at position 31: SystemExit at test_faults.py:\d+$", outcome.failure)
     drop(trail.projector, "exiting")
     trail.project(Exiting())
     [build] = builds(trail, "exiting")
     assert (build.position, build.failed_position) == (30, 31)
-    assert (build.failure or "").startswith("SystemExit at test_rebuild_faults.py:")
+    assert (build.failure or "").startswith("SystemExit at test_faults.py:")
 
 
 def test_code_that_ends_its_worker_is_told_from_short_memory(trail: Trail) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from starlette.types import Receive, Scope, Send
 
@@ -21,15 +20,14 @@ from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.tansu import TansuBroker
 from domain.errors import Reason, RejectedError, UnrecordedError
 from domain.event import Actor, AuditEvent, Source
-from domain.validation import decode_event
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.hospital import at
+from tests.web.conftest import NO_BROKER
+from tests.web.read_audit.recorded_server import messages_of
 from web.read_audit.access_record import Looking, Recorder, looking_at
 from web.read_audit.middleware import Recorded
 from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
-
-NO_BROKER = "127.0.0.1:1"
 
 
 class Watched:
@@ -78,19 +76,6 @@ def look(actor: str = "ada") -> AuditEvent:
         source=Source(service="audit-trail"),
         actor=Actor(id=actor),
     )
-
-
-def messages_of(bootstrap_servers: str, topic: str) -> list[AuditEvent]:
-    with closing(
-        KafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
-    ) as consumer:
-        consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)])
-        ends = consumer.end_offsets(consumer.assignment())
-        found: list[AuditEvent] = []
-        while any(consumer.position(partition) < end for partition, end in ends.items()):
-            for records in consumer.poll(timeout_ms=200).values():
-                found.extend(decode_event(record.value) for record in records)
-        return found
 
 
 def run(

@@ -18,9 +18,8 @@ from event_store.merkle import Edge, leaf_hash
 from event_store.signing import HeadSigner
 from event_store.streams import open_kafka_stream
 from event_store.tlog.notes import VerifierKey
-from event_store.tlog.tree_heads import TreeHead
 from event_store.verify.run import KeptHead, Report, verify
-from tests.event_store.test_append import event
+from tests.event_store.new_events import event
 from tests.signing import KEY, signer
 
 TOPIC_ID = UUID("018f0000-0000-7000-8000-00000000000a")
@@ -124,6 +123,3 @@ class Log:
 def forged(size: int, root: bytes) -> KeptHead:
     """A head that the log's key signed for another history."""
     return KeptHead(signer().sign(size, root).encode(), "a drawer")
-
-
-__all__ = ["Log", "TreeHead", "forged"]

@@ -30,7 +30,7 @@ class Folder:
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        """See `open` and `subfolder`; `path` is for messages."""
+        """Take over an open descriptor. `path` is for messages."""
         self.path = path
         self.descriptor = descriptor
 

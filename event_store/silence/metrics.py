@@ -14,7 +14,7 @@ class SilenceCollector(Collector):
     """Counts of the whole process, for any registry."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """See the base class."""
+        """The counter, with a value for each pool."""
         family = CounterMetricFamily(
             "audit_trail_database_silent",
             "Calls to the database that were ended because no answer came, by the name of the pool.",

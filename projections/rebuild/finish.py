@@ -80,7 +80,7 @@ class _Finishing:
         self._failures: dict[str, str] = {}
 
     def run(self, places: list[_Place]) -> dict[str, str]:
-        """See `finish_builds`."""
+        """Run all jobs. Returns the failures by projection."""
         for place in places:
             if not place.table.merged:
                 self._index(place)

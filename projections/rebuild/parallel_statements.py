@@ -18,7 +18,7 @@ class Transactions(Protocol):
     """What gives transactions: a `Database`, or `Jobs`, which can cancel them."""
 
     def transaction(self, *, read_only: bool = False) -> Any:
-        """See `Database.transaction`."""
+        """A transaction: committed at the end of the block, rolled back by an exception."""
 
 
 class Jobs:

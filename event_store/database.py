@@ -28,7 +28,7 @@ PROJECTOR = "audit_trail_projector"
 READER = "audit_trail_reader"
 GUARD = "audit_trail_guard"
 ANALYST = "audit_trail_analyst"
-OWN = "audit_trail_own_"
+CUSTOM_ROLE = "audit_trail_own_"
 """What the role of a projection that an analyst owns begins with; the projection's name follows."""
 
 TOO_MANY = "AT001"

@@ -8,7 +8,7 @@ from typing import Any
 from domain.catalogue import CATALOGUE
 from domain.event import Outcome
 from projections.binary_rows import utc
-from projections.hash_codes import OUTCOME_CODES, SEVERAL, mark, short_mark
+from projections.hash_codes import OUTCOME_CODES, SEVERAL, hash_code, short_hash_code
 from queries.filters import EventFilter
 
 
@@ -86,33 +86,37 @@ def outcomes_of(filter: EventFilter) -> list[int]:
     return sorted({OUTCOME_CODES[Outcome(value)] for value in filter.outcomes})
 
 
-def marks_of(filter: EventFilter, names: Iterable[str], table: str, parameters: Parameters) -> Iterator[str]:
-    """What `filter` says of the marks in an index of `table`. It is no more than what `conditions_of` says."""
+def hash_codes_of(
+    filter: EventFilter, names: Iterable[str], table: str, parameters: Parameters
+) -> Iterator[str]:
+    """The conditions of `filter` on the hash codes in an index of `table`. `conditions_of` implies them."""
     for name in names:
         kind = "integer" if name == "actor_mark" else "smallint"
-        for values in _marks(filter, name):
+        for values in _hash_codes(filter, name):
             if len(values) == 1:
                 yield f"{table}.{name} = {parameters.add(values[0])}::{kind}"
             else:
                 yield f"{table}.{name} = ANY({parameters.add(values)}::{kind}[])"
 
 
-def _marks(filter: EventFilter, name: str) -> Iterator[list[int]]:
+def _hash_codes(filter: EventFilter, name: str) -> Iterator[list[int]]:
     found: list[list[int]]
     if name == "outcome":
         found = [outcomes_of(filter)]
     elif name == "resource_mark":
-        found = [] if filter.resource_type is None else [[short_mark(filter.resource_type), SEVERAL]]
+        found = [] if filter.resource_type is None else [[short_hash_code(filter.resource_type), SEVERAL]]
     elif name == "type_mark":
-        found = [sorted(map(short_mark, types_of(filter) or ()))]
+        found = [sorted(map(short_hash_code, types_of(filter) or ()))]
     elif name == "source_mark":
         found = [
-            sorted(map(short_mark, each))
+            sorted(map(short_hash_code, each))
             for one in ("service", "source")
             for each in _choices(filter, one, ())
         ]
     else:
-        found = [sorted(map(mark, each)) for one in ("actor", "user") for each in _choices(filter, one, ())]
+        found = [
+            sorted(map(hash_code, each)) for one in ("actor", "user") for each in _choices(filter, one, ())
+        ]
     yield from (each for each in found if each)
 
 

@@ -13,7 +13,7 @@ from event_store.statements import load
 from projections.binary_rows import utc
 from projections.hash_codes import OF_TIMELINES
 from queries.access_paths import AccessPath, Driver
-from queries.filter_sql import Parameters, marks_of
+from queries.filter_sql import Parameters, hash_codes_of
 from queries.filters import EventFilter
 
 _SQL = load(__package__, "activity.sql")
@@ -103,7 +103,7 @@ def marked(way: AccessPath, parameters: Parameters) -> list[str]:
     if name == "resource" and len(way.driver.values) == 1:
         name = "resource_type"
     table = table_of(way.driver)
-    return [text for part in way.rest for text in marks_of(part, MARKS.get(name, ()), table, parameters)]
+    return [text for part in way.rest for text in hash_codes_of(part, MARKS.get(name, ()), table, parameters)]
 
 
 def table_of(lead: Driver) -> str:

@@ -12,7 +12,7 @@ import typer
 from audit_trail import components
 from audit_trail.commands.isolated_process import go_apart
 from audit_trail.commands.long_running import BATCH_SECONDS, long_running, on_stop_within
-from audit_trail.commands.projection_options import is_file, own_projection
+from audit_trail.commands.projection_options import custom_projection, is_file
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
@@ -60,7 +60,7 @@ def run(
         raise ConfigurationError(
             f"{file} is no Python file; the built-in projections are run by `audit-trail project`"
         )
-    own = own_projection(load(), file)  # first, as it goes on in another process
+    own = custom_projection(load(), file)  # first, as it goes on in another process
     settings, monitor = long_running()
     _log.info("projection %s, version %d, out of %s", own.projector.name, own.projector.version, file)
     with closing(own.database()) as database:
@@ -85,14 +85,14 @@ def remove(
     """Remove a projection of your own: all builds, its registry and its role. The decision is recorded in the trail."""
     from ingest.publisher import Message, Publisher
     from projections.custom.removal import remove as run
-    from projections.custom.source_file import load_own
+    from projections.custom.source_file import load_custom
     from projections.registry import built_in
 
     # A broken file has no name to say, and its projection can still be removed by name.
     called = name
     if is_file(name):
         go_apart(name)
-        called = load_own(Path(name)).name
+        called = load_custom(Path(name)).name
     if called in {each.name for each in built_in()}:
         raise ConfigurationError(f"the projection {called} comes with Audit Trail, and is not removed")
     if not yes:

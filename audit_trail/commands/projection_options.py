@@ -14,7 +14,7 @@ from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from audit_trail.custom_projections import OwnProjection
+    from audit_trail.custom_projections import CustomProjection
     from event_store.database import Database
     from projections.projector import Projector
 
@@ -40,7 +40,7 @@ def projectors() -> tuple[Projector, ...]:
 def named(name: str) -> Projector:
     """The projector of this program with this name, or of this file."""
     if is_file(name):
-        return own_projection(load(), name).projector
+        return custom_projection(load(), name).projector
     known = {each.name: each for each in projectors()}
     if name not in known:
         raise ConfigurationError(
@@ -60,19 +60,19 @@ def is_file(name: str) -> bool:
     return name.endswith(".py")
 
 
-def own_projection(settings: Settings, file: str) -> OwnProjection:
+def custom_projection(settings: Settings, file: str) -> CustomProjection:
     """The projection of a file. From here on this is the process apart that may run it."""
-    from audit_trail.custom_projections import OwnProjection
+    from audit_trail.custom_projections import CustomProjection
 
     go_apart(file)
-    return OwnProjection(settings, file)
+    return CustomProjection(settings, file)
 
 
 @contextmanager
 def writing(name: str) -> Iterator[tuple[Settings, Database]]:
     """The settings, and the database in the role of the projector; for a file, in the role of that projection."""
     settings = load()
-    own = own_projection(settings, name) if is_file(name) else None
+    own = custom_projection(settings, name) if is_file(name) else None
     with (
         closing(own.database() if own else components.projector_database(settings)) as database,
         _refusing(name),

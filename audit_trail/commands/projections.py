@@ -15,9 +15,9 @@ from audit_trail.commands.projection_options import (
     Name,
     Names,
     called,
+    custom_projection,
     is_file,
     named,
-    own_projection,
     projectors,
     writing,
 )
@@ -77,7 +77,7 @@ def status(names: Names = None) -> None:
     from projections.builds.status import describe
 
     settings = load()
-    files = {each: own_projection(settings, each) for each in names or () if is_file(each)}
+    files = {each: custom_projection(settings, each) for each in names or () if is_file(each)}
     known = {each.name: each for each in (*projectors(), *(own.projector for own in files.values()))}
     wanted = [files[each].projector.name if each in files else each for each in names or ()]
     # The login of an analyst need not be a reader's: each projection's role may read how far it is.

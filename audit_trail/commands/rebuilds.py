@@ -16,9 +16,9 @@ from audit_trail.commands.progress import progress_for_stderr
 from audit_trail.commands.projection_options import (
     Name,
     called,
+    custom_projection,
     is_file,
     named,
-    own_projection,
     projectors,
     writing,
 )
@@ -149,7 +149,7 @@ def working(jobs: int, name: str) -> Iterator[Parts]:
     from projections.rebuild.plan import Parts
 
     with writing(name) as (settings, database), progress_for_stderr() as progress:
-        own = own_projection(settings, name) if is_file(name) else None
+        own = custom_projection(settings, name) if is_file(name) else None
         publisher = (
             Publisher(components.ingest_settings(settings)) if settings.kafka_bootstrap_servers else None
         )

@@ -201,7 +201,7 @@ class Folder:
 
     @contextmanager
     def locked(self, name: str, *, wait: bool) -> Iterator[None]:
-        """Hold the lock file `name`. Unless `wait`, raises `BlockingIOError` when another process holds it."""
+        """AdvisoryLock the lock file `name`. Unless `wait`, raises `BlockingIOError` when another process holds it."""
         with self.open_file(name, "ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield

@@ -59,7 +59,7 @@ def migrate(url: str) -> list[str]:
     """
     database = Database(url, role=None, size=1)
     try:
-        _keep_books(database)
+        _make_bookkeeping(database)
         applied = [each.name for each in migrations() if _apply(database, each)]
         with _alone(database) as connection:
             _run(connection, _SQL["database_rights"])
@@ -78,7 +78,7 @@ def pending(connection: Connection) -> list[str]:
     return [each.name for each in migrations() if each.name not in applied]
 
 
-def _keep_books(database: Database) -> None:
+def _make_bookkeeping(database: Database) -> None:
     """Make the table of migrations. Another process may make it at the same time: then it is there the next time."""
     while True:
         try:

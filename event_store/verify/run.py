@@ -19,7 +19,7 @@ from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from event_store.verify.chunks import CHUNK, Head, Result, Task, check_chunk
 from event_store.verify.findings import Finding, Resets, began_anew, in_order
-from event_store.verify.side_tables import check_books, check_offsets, stream_resets
+from event_store.verify.side_tables import check_offsets, check_side_tables, stream_resets
 from event_store.verify.structure import check_structure
 from event_store.verify.tree import Tree, edge_below
 from event_store.verify.worker import APPLICATION, Start, Worker
@@ -114,7 +114,7 @@ class _Verification:
         size = self._state.size
         below = min(max(since, 0), size) // CHUNK
         first = below * CHUNK
-        with ThreadPoolExecutor(1, "books") as thread:
+        with ThreadPoolExecutor(1, "side-tables") as thread:
             beside = thread.submit(self._beside, first)
             try:
                 tree, streams, counts = self._read(below, jobs, progress)
@@ -156,7 +156,7 @@ class _Verification:
         return tree, streams, (heads, hashed)
 
     def _beside(self, first: int) -> list[Finding]:
-        return check_books(self._database, first)
+        return check_side_tables(self._database, first)
 
     def _sizes(self, size: int) -> Iterator[Finding]:
         """Heads that were kept elsewhere and are larger than the log."""

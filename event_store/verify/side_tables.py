@@ -24,7 +24,7 @@ _BEFORE_GAPS = UUID(int=0)
 """Of a reset from before such decisions were events."""
 
 
-def check_books(database: Database, since: int) -> list[Finding]:
+def check_side_tables(database: Database, since: int) -> list[Finding]:
     """In one snapshot: event ids, aggregates' versions, rows and tiles and heads beyond the end."""
     with database.transaction(read_only=True) as connection:
         size = log_size(connection)

@@ -52,7 +52,7 @@ class WitnessStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Hold the write lock; commit at the end, durably, or roll back when the body raises.
+        """AdvisoryLock the write lock; commit at the end, durably, or roll back when the body raises.
 
         Raises `UnavailableError` when the lock or the disk can't be had, `LogInconsistentError` when the file is
         damaged.

@@ -30,7 +30,7 @@ class Listener(ConsumerRebalanceListener):
         self._changes = changes
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Hold them until the store has said where to read on."""
+        """AdvisoryLock them until the store has said where to read on."""
         partitions = set(assigned)
         hold(self._consumer, partitions)
         self._changes.append((True, partitions))

@@ -1,4 +1,4 @@
-"""Processes that must not outlive the one that started them."""
+"""Processes that end with their parent."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ import psycopg2
 import pytest
 
 from domain.errors import ConfigurationError, UnavailableError
-from event_store.database import OWN
-from projections.custom.access import begin_own, open_own
+from event_store.database import CUSTOM_ROLE
+from projections.custom.access import begin_custom, open_custom
 from projections.custom.removal import remove
-from projections.custom.source_file import load_own
+from projections.custom.source_file import load_custom
 from projections.errors import CodeError
 from projections.registry import register
 from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, write
@@ -36,12 +36,12 @@ def test_of_two_who_begin_one_name_one_has_it(
     trail: Trail, ada: str, ben: str, tmp_path: Path, ending: str
 ) -> None:
     name = f"raced_{uuid4().hex[:8]}"
-    projector = load_own(write(tmp_path, HEAD + PYTHON, name=name))
+    projector = load_custom(write(tmp_path, HEAD + PYTHON, name=name))
     errors: list[BaseException] = []
 
     def begin() -> None:
         try:
-            begin_own(ben, projector)
+            begin_custom(ben, projector)
         except CodeError as exc:
             errors.append(exc)
 
@@ -68,18 +68,18 @@ def test_a_begin_that_is_rolled_back_leaves_nothing(trail: Trail, ada: str) -> N
         cursor.execute("SELECT audit_trail.make_own_schema(%s, %s)", (name, f"{name}_v1"))
         connection.rollback()
     with closing(psycopg2.connect(trail.url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT to_regrole(%s), to_regnamespace(%s)", (f"{OWN}{name}", f"{name}_v1"))
+        cursor.execute("SELECT to_regrole(%s), to_regnamespace(%s)", (f"{CUSTOM_ROLE}{name}", f"{name}_v1"))
         assert cursor.fetchall() == [(None, None)]
 
 
 def test_a_projection_that_is_being_built_is_not_removed(trail: Trail, ada: str, tmp_path: Path) -> None:
     name = f"built_{uuid4().hex[:8]}"
     file = write(tmp_path, HEAD + PYTHON, name=name)
-    begin_own(ada, load_own(file))
+    begin_custom(ada, load_custom(file))
     trail.append(an_event())
     project(trail, file)
     with closing(psycopg2.connect(ada)) as builder, builder.cursor() as cursor:
-        cursor.execute(f"SET ROLE {OWN}{name}")
+        cursor.execute(f"SET ROLE {CUSTOM_ROLE}{name}")
         cursor.execute("SELECT name FROM audit_trail.projection_lock WHERE name = %s FOR UPDATE", (name,))
         cursor.execute("SELECT audit_trail.make_own_schema(%s, %s)", (name, f"{name}_v7"))
         with pytest.raises(UnavailableError, match=r"another session|transactions that are older"):
@@ -93,9 +93,9 @@ def test_a_projection_that_is_being_built_is_not_removed(trail: Trail, ada: str,
 
 def test_a_projection_that_was_removed_is_not_built(trail: Trail, ada: str, tmp_path: Path) -> None:
     name = f"gone_{uuid4().hex[:8]}"
-    projector = load_own(write(tmp_path, HEAD + PYTHON, name=name))
-    begin_own(ada, projector)
-    with closing(open_own(trail.url, name, 1)) as database:
+    projector = load_custom(write(tmp_path, HEAD + PYTHON, name=name))
+    begin_custom(ada, projector)
+    with closing(open_custom(trail.url, name, 1)) as database:
         with database.transaction() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT current_user")
         assert remove(trail.url, name, by="op", reason="a test", publish=lambda _: None, wait_seconds=5)

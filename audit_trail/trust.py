@@ -12,7 +12,7 @@ from audit_trail.settings import PREFIX, Settings
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import INGEST, Database
 from event_store.files.folders import read_file, read_input
-from event_store.heads import MOST_HEAD_BYTES, newest_head
+from event_store.heads import MAX_HEAD_BYTES, newest_head
 from event_store.publication.destination import Destination
 from event_store.publication.folder import HeadFolder
 from event_store.publication.forks import refuse_forks
@@ -21,7 +21,7 @@ from event_store.signing import HeadSigner, read_key_file, read_public, read_sig
 from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
-from event_store.verify.run import KeptHead, verify
+from event_store.verify.run import ExternalHead, verify
 from ingest.head_topic import HeadTopic
 from ingest.publisher import Publisher
 
@@ -113,7 +113,7 @@ def check_log(settings: Settings, database: Database) -> None:
         raise LogInconsistentError(f"nothing is appended: {wrong[0]}; run `audit-trail verify`")
 
 
-def published_heads(settings: Settings, keys: Sequence[VerifierKey]) -> list[KeptHead]:
+def published_heads(settings: Settings, keys: Sequence[VerifierKey]) -> list[ExternalHead]:
     """The newest heads of this log in the settings' folder; whatever else lies there is no head of it."""
     folder = settings.heads_folder
     if folder is None or not keys:
@@ -122,11 +122,11 @@ def published_heads(settings: Settings, keys: Sequence[VerifierKey]) -> list[Kep
     for note in HeadFolder(folder).published():
         with suppress(ProofError):
             open_head(note, keys, keys[0].name)
-            heads.append(KeptHead(note, str(folder)))
+            heads.append(ExternalHead(note, str(folder)))
     return heads
 
 
-def kept_heads(places: Sequence[Path], most_bytes: int = MOST_KEPT_BYTES) -> list[KeptHead]:
+def external_heads(places: Sequence[Path], most_bytes: int = MOST_KEPT_BYTES) -> list[ExternalHead]:
     """The signed heads in files, and in all files of folders.
 
     Raises `ConfigurationError` when one can't be read, when a folder holds something that is no ordinary file, and when
@@ -137,7 +137,7 @@ def kept_heads(places: Sequence[Path], most_bytes: int = MOST_KEPT_BYTES) -> lis
     for place in places:
         for file, read in _head_files(place):
             try:
-                note = read(file, MOST_HEAD_BYTES)
+                note = read(file, MAX_HEAD_BYTES)
             except OSError as exc:
                 raise ConfigurationError(f"{file} can't be read: {exc.strerror}") from exc
             left -= len(note)
@@ -145,7 +145,7 @@ def kept_heads(places: Sequence[Path], most_bytes: int = MOST_KEPT_BYTES) -> lis
                 raise ConfigurationError(
                     f"the signed heads have more than {most_bytes} bytes together: give --tree-head fewer of them"
                 )
-            heads.append(KeptHead(note, str(file)))
+            heads.append(ExternalHead(note, str(file)))
     return heads
 
 

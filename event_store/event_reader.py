@@ -1,4 +1,4 @@
-"""Reading the log: in order for projectors, by position and by event id for queries."""
+"""Read the log: in order for projectors, by position and by event id for queries."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ COPY (
 """
 """One row of a binary COPY, as `events_at`. It is code because it holds the statement that chooses the positions."""
 _ARRAY_HEADER = 20
-"""Bytes of PostgreSQL's binary form of an array before its values."""
+"""Bytes before the values in PostgreSQL's binary format of an array."""
 _AT_ONCE = 200
-"""Events of one such row at most, where their number is not known: a value of PostgreSQL has 1 GB at most."""
+"""The maximum of events in one such row when their number is unknown: a PostgreSQL value has at most 1 GB."""
 _AGGREGATE = int(BodyFormat.AGGREGATE)
 _FIXED = Struct(">hiqiqiqi16sihi")
-"""Number of fields; length and value of all but the body; the body's length."""
+"""Number of fields; length and value of all fields but the body; length of the body."""
 _RECORD = Struct(">12xq8xq8xq8x16s8xh4xi")
-"""Position, stream position, time, stream, format and the length of the body in a record; their types are left out."""
+"""Position, stream position, time, stream, format and body length of a record, without the types."""
 
 
 class Batch(NamedTuple):
-    """Events in order of position. `last` is the last position covered, aggregates' own events included."""
+    """Events in order of position. `last` is the last position covered, including events of aggregates."""
 
     events: list[RecordedEvent]
     last: int
 
 
 def log_size(connection: Connection) -> int:
-    """How many events the log holds: the next position."""
+    """The number of events in the log, which is the next position."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["size"])
         return int(only(cursor))
 
 
 def read_events(connection: Connection, after: int, limit: int) -> Batch:
-    """At most `limit` positions after `after` (-1 to begin). At the end of the log `last` equals `after`.
+    """At most `limit` positions after `after` (-1 to start). At the end of the log, `last` equals `after`.
 
-    The events of aggregates are no audit events and are left out; `last` covers them. Raises `LogInconsistentError`
-    when a position is missing.
+    Events of aggregates are not audit events and are omitted; `last` covers them. Raises `LogInconsistentError` when a
+    position is missing.
     """
     bounds = {"after": after, "until": after + limit}
     events: list[RecordedEvent] = []
@@ -73,7 +73,8 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
 class Chosen(NamedTuple):
     """`events` in order of position, and what was read with them.
 
-    `live`: the checkpoint of each live build, by its name and schema; `beside`: the value of the extra query.
+    `live` maps the name and schema of each live build to its checkpoint. `beside` is the value of the additional
+    expression.
     """
 
     events: list[RecordedEvent]
@@ -84,10 +85,10 @@ class Chosen(NamedTuple):
 def choose_events(
     connection: Connection, path: Sequence[str], positions: str, beside: str = "NULL::bigint"
 ) -> Chosen:
-    """The events at the positions that a statement gives, by one call and so of one snapshot.
+    """The events at the positions that a statement selects, in one call and so in one snapshot.
 
-    `path` are the schemas of its tables; `beside` is an expression that gives a position or NULL.
-    Raises `LogInconsistentError` when there is no event at a position.
+    `path` are the schemas of its tables; `beside` is an expression for a position or NULL. Raises
+    `LogInconsistentError` when a position has no event.
     """
     schemas = sql.SQL(", ").join(map(sql.Identifier, path)).as_string(connection)
     statement = _CHOSEN.format(path=schemas, positions=positions, beside=beside)
@@ -102,10 +103,10 @@ def choose_events(
 
 
 def events_at(connection: Connection, positions: Sequence[int]) -> list[RecordedEvent]:
-    """The events at these positions, in the order asked for."""
+    """The events at these positions, in the given order."""
     found: dict[int, RecordedEvent] = {}
     for at in range(0, len(positions), _AT_ONCE):
-        # One literal: the driver takes as long for a hundred as decoding a hundred events does.
+        # One literal: the driver takes as long to compose a hundred as decoding a hundred events takes.
         given = f"{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}"
         [records] = _one_row(connection, _written(connection, "events_at", {"positions": given}))
         found.update((event.position, event) for event in _recorded(records))
@@ -113,7 +114,7 @@ def events_at(connection: Connection, positions: Sequence[int]) -> list[Recorded
 
 
 def _one_row(connection: Connection, statement: str) -> list[bytes]:
-    """The fields of the one row that a COPY gives, NULL as no bytes."""
+    """The fields of the single row of a COPY; NULL becomes empty bytes."""
     sink = io.BytesIO()
     with connection.cursor() as cursor:
         cursor.copy_expert(statement, sink, size=1 << 20)
@@ -121,8 +122,8 @@ def _one_row(connection: Connection, statement: str) -> list[bytes]:
 
 
 def _recorded(data: bytes) -> Iterator[RecordedEvent]:
-    """The events of records, without those of aggregates."""
-    read, unpack, width = _Reading().event, _RECORD.unpack_from, _RECORD.size
+    """The events in the records, without those of aggregates."""
+    read, unpack, width = _RowDecoder().event, _RECORD.unpack_from, _RECORD.size
     at, end = 0, len(data)
     while at < end:
         position, stream_position, us, stream, format, size = unpack(data, at)
@@ -147,8 +148,8 @@ def _written(connection: Connection, name: str, values: Mapping[str, object]) ->
 
 
 def _copied(connection: Connection, bounds: Mapping[str, int]) -> Iterator[tuple[int, RecordedEvent | None]]:
-    """The events after a position; None for an event of an aggregate."""
-    read, statement = _Reading(), _written(connection, "events_between", bounds)
+    """The events after a position; None stands for an event of an aggregate."""
+    read, statement = _RowDecoder(), _written(connection, "events_between", bounds)
     with connection.cursor() as cursor:
         for fixed, body in copy_out_rows(cursor, statement, _FIXED):
             _, _, position, _, stream_position, _, us, _, stream, _, format, _ = fixed
@@ -158,10 +159,10 @@ def _copied(connection: Connection, bounds: Mapping[str, int]) -> Iterator[tuple
                 yield position, read.event(position, stream_position, us, stream, format, body)
 
 
-class _Reading:
-    """Makes events of copied rows.
+class _RowDecoder:
+    """Decodes copied rows to events.
 
-    Streams and recording times are cached: there are few of them, and making one takes as long as an event's body.
+    It caches streams and recording times: there are few, and creating one takes as long as decoding a body.
     """
 
     def __init__(self) -> None:
@@ -182,7 +183,7 @@ class _Reading:
 
 
 def find_event(connection: Connection, event_id: UUID) -> RecordedEvent | None:
-    """The event with this id, if it was recorded."""
+    """The event with this id; None if there is none."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["find_event"], {"event_id": event_id, "aggregate": _AGGREGATE})
         row = cursor.fetchone()

@@ -3,120 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar
-from uuid import UUID
 
 import strawberry
 from strawberry.dataloader import DataLoader
 
 from domain.access.principal import Principal
-from domain.errors import AuditTrailError, EventAlteredError, RejectedError
-from domain.event import RecordedEvent
-from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
+from domain.errors import AuditTrailError
+from domain.tree_head import InclusionProof, SignedTreeHead
 from graphql_api.errors import QueryError, from_domain
 from graphql_api.subscription_feed import Feed
-from queries.counts import CountBy, EventCounts
 from queries.error_codes import Code
-from queries.filters import EventFilter, EventPage, PageRequest
+from queries.filters import CountBy, EventFilter
 from queries.freshness import MAX_SECONDS, Freshness, Reached, Waiting
-from queries.history import ChangePage, HistoryPlace
 from queries.limits import QueryLimits
-from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
-from queries.summaries import results
+from queries.prepared import PreparedQuery
+from queries.scoped.log import ScopedLog
+from queries.scoped.read_models import ScopedModels
 from queries.thread_pool import Threads
-from queries.time_limits import check_counted, check_range
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Readable(Protocol):
-    """The read models, as `queries.read_models.ReadModels` offers them. Every method but the first two blocks."""
-
-    def scope_for(self, filter: EventFilter, by: CountBy | None = ...) -> EventFilter | None:
-        """See ReadModels."""
-        ...
-
-    def require(self, subject: str, id: str, type: str = ...) -> object:
-        """See ReadModels."""
-        ...
-
-    def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
-        """See ReadModels."""
-        ...
-
-    def event_counts(self, filter: EventFilter, by: CountBy, limit: int = ...) -> EventCounts:
-        """See ReadModels."""
-        ...
-
-    def event(self, event_id: UUID) -> RecordedEvent | None:
-        """See ReadModels."""
-        ...
-
-    def as_of_position(self) -> int:
-        """See ReadModels."""
-        ...
-
-    def patient(self, id: str, limit: int = ...) -> results.PatientActivity | None:
-        """See ReadModels."""
-        ...
-
-    def user(self, id: str, limit: int = ...) -> results.UserActivity | None:
-        """See ReadModels."""
-        ...
-
-    def device(self, id: str, limit: int = ...) -> results.DeviceActivity | None:
-        """See ReadModels."""
-        ...
-
-    def service(self, id: str, limit: int = ...) -> results.ServiceActivity | None:
-        """See ReadModels."""
-        ...
-
-    def resource(self, type: str, id: str) -> results.ResourceActivity | None:
-        """See ReadModels."""
-        ...
-
-    def resource_changes(
-        self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = ...
-    ) -> ChangePage:
-        """See ReadModels."""
-        ...
-
-    def projections(self) -> list[results.ProjectionStatus]:
-        """See ReadModels."""
-        ...
-
-    def positions(self) -> dict[str, int]:
-        """See ReadModels."""
-        ...
-
-    def projection(self, name: str) -> LiveProjection | None:
-        """See ReadModels."""
-        ...
-
-    def table_rows(self, request: RowRequest) -> RowPage:
-        """See ReadModels."""
-        ...
-
-
-class ProvableLog(Protocol):
-    """The log's proofs, as `event_store.log_reader.LogReader` offers them. Every method blocks."""
-
-    def tree_head(self, size: int | None = ...) -> SignedTreeHead | None:
-        """See LogReader."""
-        ...
-
-    def inclusion_proofs(
-        self, wanted: Sequence[tuple[int, int | None]]
-    ) -> list[InclusionProof | RejectedError | EventAlteredError]:
-        """See LogReader."""
-        ...
-
-    def consistency_proof(self, first: int, second: int) -> ConsistencyProof:
-        """See LogReader."""
-        ...
 
 
 class Record(Protocol):
@@ -136,8 +44,8 @@ class Context:
 
     def __init__(
         self,
-        models: Readable,
-        log: ProvableLog,
+        models: ScopedModels,
+        log: ScopedLog,
         threads: Threads,
         limits: QueryLimits,
         waiting: Waiting | None = None,
@@ -146,7 +54,7 @@ class Context:
         client_key: str = "",
         principal: Principal | None = None,
         record: Record | None = None,
-        anew: Callable[[], Awaitable[Readable]] | None = None,
+        anew: Callable[[], Awaitable[ScopedModels]] | None = None,
     ) -> None:
         self.client_key = client_key
         """Whose subscriptions are counted together."""
@@ -192,10 +100,13 @@ class Context:
                 limit=limit,
             )
 
-    def scope_for(self, filter: EventFilter, counted_by: CountBy | None = None) -> EventFilter | None:
-        """The scope in which `filter` is answered. Raises `QueryError` when nothing may be asked so."""
+    def prepare(
+        self, filter: EventFilter, by: CountBy | None = None, *, max_days: int | None = None
+    ) -> PreparedQuery:
+        """The query of a page, or with `by` of counts. Raises `QueryError` when it is denied, invalid or too large."""
+        most = self.limits.max_unindexed_days if max_days is None else max_days
         try:
-            return self.models.scope_for(filter, counted_by)
+            return self.models.prepare(filter, by, max_days=most)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 
@@ -203,18 +114,6 @@ class Context:
         """Raise `QueryError` when the summary of a subject may not be asked for. It waits for nothing."""
         try:
             self.models.require(subject, id, type)
-        except AuditTrailError as exc:
-            raise from_domain(exc) from exc
-
-    def check_range(self, filter: EventFilter, counted_by: CountBy | None = None) -> None:
-        """Raise `QueryError` when a page of `filter`, or its counts, would walk too much of the trail."""
-        days = self.limits.max_unindexed_days
-        try:
-            scope = self.scope_for(filter, counted_by)
-            if counted_by is None:
-                check_range(filter, days, scope)
-            else:
-                check_counted(filter, counted_by, days, scope)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 

@@ -1,7 +1,7 @@
 """Merges: rules that combine the values of one key.
 
-Each rule exists for two values in Python, for two in SQL, and for many in SQL, with the same result. Each is associative
-and commutative. NULL is neutral in all of them.
+Each rule exists for two values in Python, for two in SQL, and for many in SQL, with the same result. Each is
+associative and commutative. NULL is neutral in all of them.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def verify(
             READER,
             keys,
             since=since,
-            kept=trust.kept_heads(tree_head) if tree_head else trust.published_heads(settings, keys),
+            external=trust.external_heads(tree_head) if tree_head else trust.published_heads(settings, keys),
             jobs=jobs or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -81,7 +81,7 @@ def verify(
         )
         raise typer.Exit(1)
     read = f"{report.hashed:,} events" + (f" from position {report.since:,} on" if report.since else "")
-    kept = f", {report.kept:,} of them kept outside the database" if report.kept else ""
+    kept = f", {report.external:,} of them kept outside the database" if report.external else ""
     out.print(f"The log is intact: {read} and {report.heads:,} signed heads agree{kept}.", highlight=False)
     out.print(f"size {report.size}, root hash {report.root.hex()}", highlight=False, soft_wrap=True)
     if not told:

@@ -22,6 +22,7 @@ from audit_trail.docs.access_tables import access_page
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
+from queries.conditions import CONDITIONS, Condition, Index, Operator
 
 _NOT_PROVEN = (
     "`verify`, `evidence`: nothing is wrong, but the public key came from the database itself."
@@ -41,6 +42,7 @@ def pages() -> dict[str, str]:
         "audit-event.schema.json": event_schema(),
         "cli.md": command_page(),
         "access.md": access_page(),
+        "filters.md": filters_page(),
     }
 
 
@@ -93,6 +95,61 @@ def _category(category: Category) -> str:
     return f"\n## {category.value.capitalize()}\n\n" + _table(
         ("Type", "Meaning", "Action", "Required", "Code", "Subtype"), rows
     )
+
+
+def filters_page() -> str:
+    """Every filter condition with its names and its index."""
+    head = (
+        "# Filter conditions\n\n"
+        "All conditions that are given must hold; of a list, or of a parameter that is repeated, one value must match."
+        " [How to query](../how-to/query.md#filters) explains filters within filters.\n\n"
+        "`audit-trail export` and `audit-trail evidence` have an option for each name in REST, with hyphens:"
+        " `--correlation-id`. `evidence` also calls `--occurred-from` `--from` and `--occurred-until` `--to`.\n\n"
+        "A page by an indexed condition is as quick at any size of the trail. Its index also holds hash codes of the"
+        " attributes in the last column: events that differ in them are skipped within the index.\n"
+    )
+    rows = [
+        (
+            ", ".join(f"`{_camel(field)}`" for field in condition.fields),
+            f"`{condition.name}`" + (", repeated" if condition.many else ""),
+            f"`not_{condition.name}`" if condition.negatable else "",
+            condition.help + (f"; needs `{condition.needs}`" if condition.needs else "") + _words(condition),
+            *_index(condition),
+        )
+        for condition in CONDITIONS
+    ]
+    groups = [
+        ("`and`", "", "", "Every one of these filters must match", "as they are", ""),
+        ("`or`", "", "", "One of these filters must match", "if all of them are", ""),
+        ("`not`", "", "", "This filter must not match", "no", ""),
+    ]
+    columns = ("GraphQL", "REST", "REST, excluding", "Finds events by", "Indexed", "Index also compares")
+    return f"{head}\n{_table(columns, rows + groups)}"
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _words(condition: Condition) -> str:
+    return f": {', '.join(f'`{word}`' for word in condition.words)}" if condition.enum is not None else ""
+
+
+_CODES = {
+    "actor_mark": "actor",
+    "type_mark": "type",
+    "source_mark": "service",
+    "outcome": "outcome",
+    "resource_mark": "resource type",
+}
+
+
+def _index(condition: Condition) -> tuple[str, str]:
+    index: Index | None = condition.attribute.index
+    if condition.operator is not Operator.EQUAL or index is None:
+        return "no", ""
+    return f"yes, {index.only}" if index.only else "yes", ", ".join(_CODES[code] for code in index.holds)
 
 
 def event_schema() -> str:

@@ -19,12 +19,13 @@ from event_store.database import Connection, Database
 from event_store.event_reader import events_at
 from event_store.statements import load
 from projections.registry import open_snapshot
-from queries.event_pages import complete_up_to, positions_from
+from queries.event_pages import positions_from
 from queries.export import parquet
 from queries.export.columns import EVENT_COLUMNS, Batch, ExportColumn, event_row
 from queries.export.tables import TableSource, describe
 from queries.export.text import csv_header, csv_lines, event_lines
-from queries.filters import EventFilter, check_filter, check_identifier, within
+from queries.filters import EventFilter, check_filter, check_identifier
+from queries.prepared import PreparedQuery, plan
 
 _SQL = load(__package__, "export.sql")
 
@@ -98,16 +99,16 @@ class EventSource:
 
     columns = EVENT_COLUMNS
 
-    def __init__(self, connection: Connection, filter: EventFilter, as_of: int) -> None:
+    def __init__(self, connection: Connection, query: PreparedQuery, as_of: int) -> None:
         self._connection = connection
-        self._filter = filter
+        self._query = query
         self._as_of = as_of
 
     def batches(self, beyond: tuple[Any, ...] | None) -> Generator[Batch, None, None]:
         """See `Source`; the key is the position."""
         at = beyond[0] if beyond else -1
         while True:
-            found = positions_from(self._connection, self._filter, self._as_of, at, BATCH_POSITIONS)
+            found = positions_from(self._connection, self._query, self._as_of, at, BATCH_POSITIONS)
             for part in self._parts(found):
                 yield Batch(events_at(self._connection, part), (part[-1],))
             if len(found) < BATCH_POSITIONS:
@@ -202,12 +203,12 @@ class Exports:
         root: str,
         saved: Snapshot | None,
     ) -> Opened:
-        asked = within(request.filter, request.scope)
-        as_of = complete_up_to(asked, checkpoints)
+        query = plan(request.filter, request.scope)
+        as_of = query.complete_up_to(checkpoints)
         if saved is not None and as_of < saved.as_of_position:
             raise UnavailableError(f"the read models have not come to position {saved.as_of_position} yet")
         snapshot = saved or Snapshot(log_size=size, root_hash=root, as_of_position=as_of)
-        source = EventSource(connection, asked, snapshot.as_of_position)
+        source = EventSource(connection, query, snapshot.as_of_position)
         return Opened(connection, request, snapshot, source)
 
     @staticmethod

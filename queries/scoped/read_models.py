@@ -15,6 +15,7 @@ from domain.errors import AccessDeniedError
 from domain.event import ActorKind
 from queries.filters import EventFilter, PageRequest
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
+from queries.prepared import prepare
 from queries.read_models import DEFAULT_LIMIT
 from queries.scoped.events import ScopedEvents
 from queries.scoped.query_description import NAMES, asked_of_table, patients_named, patients_of_conditions
@@ -152,7 +153,7 @@ class ScopedModels(ScopedEvents):
         """Whether this user's own name is shown: a summary has patients that act, too."""
         if hidden & NAMES != {Part.PATIENT_NAMES}:
             return not hidden & NAMES
-        page = self._models.events(EventFilter(user=user), PageRequest(first=1)).events
+        page = self._models.events(prepare(EventFilter(user=user)), PageRequest(first=1)).events
         return all(each.event.actor.kind is not ActorKind.PATIENT for each in page) and bool(page)
 
     def _note_subject(self, kind: str, id: str, limit: int, found: bool, patients: list[str]) -> None:

@@ -16,7 +16,7 @@ from tests.trail import START, Trail, an_event
 @pytest.mark.parametrize("backwards", [False, True], ids=["first", "last"])
 def test_filters_find_what_matches_alone_and_together(varied: Trail, backwards: bool) -> None:
     page = PageRequest(last=50) if backwards else PageRequest(first=50)
-    found = [(asked, positions(varied.read.events(EventFilter(**asked), page))) for asked, _ in FILTERS]
+    found = [(asked, positions(varied.events(EventFilter(**asked), page))) for asked, _ in FILTERS]
     assert found == FILTERS
 
 
@@ -35,28 +35,28 @@ def test_filters_find_what_matches_alone_and_together(varied: Trail, backwards: 
 def test_pages_forth_and_back_cover_everything_once_and_know_their_ends(
     varied: Trail, asked: dict[str, Any]
 ) -> None:
-    every = positions(varied.read.events(EventFilter(**asked), PageRequest(first=50)))
+    every = positions(varied.events(EventFilter(**asked), PageRequest(first=50)))
     seen: list[int] = []
-    page = varied.read.events(EventFilter(**asked), PageRequest(first=2))
+    page = varied.events(EventFilter(**asked), PageRequest(first=2))
     assert not page.has_previous
     while True:
         seen.extend(positions(page))
         assert page.has_next == (len(seen) < len(every))
         if not page.has_next:
             break
-        page = varied.read.events(EventFilter(**asked), PageRequest(first=2, after=seen[-1]))
+        page = varied.events(EventFilter(**asked), PageRequest(first=2, after=seen[-1]))
         assert page.has_previous
     assert seen == every
 
     back: list[int] = []
-    page = varied.read.events(EventFilter(**asked), PageRequest(last=2))
+    page = varied.events(EventFilter(**asked), PageRequest(last=2))
     assert not page.has_next
     while True:
         back[:0] = positions(page)
         assert page.has_previous == (len(back) < len(every))
         if not page.has_previous:
             break
-        page = varied.read.events(EventFilter(**asked), PageRequest(last=2, before=back[0]))
+        page = varied.events(EventFilter(**asked), PageRequest(last=2, before=back[0]))
         assert page.has_next
     assert back == every
 
@@ -88,49 +88,49 @@ def test_pages_follow_either_order_from_either_end(
     for size in (1, 3):
         forth: list[int] = []
         back: list[int] = []
-        page = trail.read.events(EventFilter(**asked), PageRequest(first=size, **order))
+        page = trail.events(EventFilter(**asked), PageRequest(first=size, **order))
         while page.events:
             forth += positions(page)
             assert page.has_next == (len(forth) < len(expected))
             assert page.has_previous == (len(forth) > len(page.events))
-            page = trail.read.events(EventFilter(**asked), PageRequest(first=size, after=forth[-1], **order))
+            page = trail.events(EventFilter(**asked), PageRequest(first=size, after=forth[-1], **order))
         assert not forth or page.has_previous
-        page = trail.read.events(EventFilter(**asked), PageRequest(last=size, **order))
+        page = trail.events(EventFilter(**asked), PageRequest(last=size, **order))
         while page.events:
             back[:0] = positions(page)
             assert page.has_previous == (len(back) < len(expected))
-            page = trail.read.events(EventFilter(**asked), PageRequest(last=size, before=back[0], **order))
+            page = trail.events(EventFilter(**asked), PageRequest(last=size, before=back[0], **order))
         assert (forth, back) == (expected, expected)
 
 
 def test_by_time_a_late_event_takes_its_place_and_moves_no_page(varied: Trail) -> None:
     by_time: dict[str, Any] = {"by_time": True}
-    first = varied.read.events(EventFilter(), PageRequest(first=3, **by_time))
+    first = varied.events(EventFilter(), PageRequest(first=3, **by_time))
     varied.given(an_event(minute=150), an_event(minute=10_000))
-    second = varied.read.events(EventFilter(), PageRequest(first=4, after=positions(first)[-1], **by_time))
+    second = varied.events(EventFilter(), PageRequest(first=4, after=positions(first)[-1], **by_time))
     assert positions(first) + positions(second) == [8, 7, 6, 5, 4, 9, 3]
-    assert positions(varied.read.events(EventFilter(), PageRequest(first=1, **by_time))) == [10]
+    assert positions(varied.events(EventFilter(), PageRequest(first=1, **by_time))) == [10]
 
 
 def test_by_time_a_cursor_must_be_that_of_an_event(varied: Trail) -> None:
     with pytest.raises(RejectedError) as refused:
-        varied.read.events(EventFilter(), PageRequest(first=3, after=77, by_time=True))
+        varied.events(EventFilter(), PageRequest(first=3, after=77, by_time=True))
     assert refused.value.field == "after"
 
 
 def test_both_bounds_cut_the_list(varied: Trail) -> None:
-    page = varied.read.events(EventFilter(), PageRequest(first=50, after=7, before=2))
+    page = varied.events(EventFilter(), PageRequest(first=50, after=7, before=2))
     assert positions(page) == [6, 5, 4, 3]
     assert page.has_previous
-    assert not varied.read.events(EventFilter(), PageRequest(first=5, after=0)).events
+    assert not varied.events(EventFilter(), PageRequest(first=5, after=0)).events
 
 
 def test_pages_hold_still_while_events_arrive(varied: Trail) -> None:
-    first = varied.read.events(EventFilter(patient="p1"), PageRequest(first=2))
+    first = varied.events(EventFilter(patient="p1"), PageRequest(first=2))
     varied.given(*(an_event(patients=[P1]) for _ in range(5)))
-    second = varied.read.events(EventFilter(patient="p1"), PageRequest(first=2, after=positions(first)[-1]))
+    second = varied.events(EventFilter(patient="p1"), PageRequest(first=2, after=positions(first)[-1]))
     assert positions(first) + positions(second) == [6, 5, 1, 0]
-    newer = varied.read.events(EventFilter(patient="p1"), PageRequest(last=3, before=positions(first)[0]))
+    newer = varied.events(EventFilter(patient="p1"), PageRequest(last=3, before=positions(first)[0]))
     assert positions(newer) == [11, 10, 9]
     assert newer.has_previous
 
@@ -138,9 +138,9 @@ def test_pages_hold_still_while_events_arrive(varied: Trail) -> None:
 def test_nothing_is_shown_beyond_what_all_touched_projections_have_applied(varied: Trail) -> None:
     varied.append(an_event(patients=[P1]))
     varied.project(ActivityProjector())
-    everything = varied.read.events(EventFilter(), PageRequest(first=1))
+    everything = varied.events(EventFilter(), PageRequest(first=1))
     assert (positions(everything), everything.as_of_position) == ([9], 9)
-    by_patient = varied.read.events(EventFilter(patient="p1"), PageRequest(first=1))
+    by_patient = varied.events(EventFilter(patient="p1"), PageRequest(first=1))
     assert (positions(by_patient), by_patient.as_of_position) == ([6], 8)
     assert varied.read.as_of_position() == 8
 
@@ -148,7 +148,7 @@ def test_nothing_is_shown_beyond_what_all_touched_projections_have_applied(varie
 def test_a_trail_without_read_models_answers_that_it_has_nothing_yet(trail: Trail) -> None:
     event = an_event()
     trail.append(event)
-    page = trail.read.events(EventFilter(), PageRequest(first=10))
+    page = trail.events(EventFilter(), PageRequest(first=10))
     assert (page.events, page.as_of_position, page.has_next) == ([], -1, False)
     assert trail.read.as_of_position() == -1
     found = trail.read.event(event.event_id)
@@ -157,8 +157,8 @@ def test_a_trail_without_read_models_answers_that_it_has_nothing_yet(trail: Trai
 
 
 def test_filters_within_filters_go_as_deep_as_the_limit(varied: Trail) -> None:
-    assert positions(varied.read.events(EventFilter(not_=nested(3)), PageRequest(first=9))) == []
-    assert len(positions(varied.read.events(EventFilter(not_=nested(4)), PageRequest(first=9)))) == 9
+    assert positions(varied.events(EventFilter(not_=nested(3)), PageRequest(first=9))) == []
+    assert len(positions(varied.events(EventFilter(not_=nested(4)), PageRequest(first=9)))) == 9
 
 
 @pytest.mark.parametrize(
@@ -198,12 +198,12 @@ def test_what_cannot_be_answered_is_refused_by_name(
     trail: Trail, asked: dict[str, Any], page: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(RejectedError) as refused:
-        trail.read.events(EventFilter(**asked), PageRequest(**page))
+        trail.events(EventFilter(**asked), PageRequest(**page))
     assert refused.value.field == field
 
 
 def test_a_bound_outside_the_list_leaves_nothing_behind(varied: Trail) -> None:
-    newest = varied.read.events(EventFilter(patient="p1"), PageRequest(first=2, after=100))
+    newest = varied.events(EventFilter(patient="p1"), PageRequest(first=2, after=100))
     assert (positions(newest), newest.has_previous, newest.has_next) == ([6, 5], False, True)
-    oldest = varied.read.events(EventFilter(patient="p2"), PageRequest(last=2, before=0))
+    oldest = varied.events(EventFilter(patient="p2"), PageRequest(last=2, before=0))
     assert (positions(oldest), oldest.has_previous, oldest.has_next) == ([4], False, True)

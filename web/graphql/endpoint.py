@@ -17,7 +17,8 @@ from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.types import ExecutionResult
 
 from domain.json_parsing import containers, decode_json
-from graphql_api.context import Context, ProvableLog
+from event_store.log_reader import LogReader
+from graphql_api.context import Context
 from graphql_api.errors import QueryError
 from graphql_api.execution.json_response import encode
 from graphql_api.execution.trusted_documents import TrustedDocuments
@@ -46,7 +47,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     def __init__(
         self,
         access: Access,
-        log: ProvableLog,
+        log: LogReader,
         threads: Threads,
         settings: WebSettings,
         waiting: Waiting | None = None,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from domain.access.grants import Operation
 from domain.access.principal import Principal
-from domain.access.scope import Scope
-from domain.errors import EventAlteredError, RejectedError
-from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
-from graphql_api.context import Context, ProvableLog
+from event_store.log_reader import LogReader
+from graphql_api.context import Context
+from queries.scoped.log import ScopedLog
 from queries.scoped.read_models import ScopedModels
 from web.access import Access, is_decided, reads_of
 from web.read_audit.access_record import Looking
@@ -20,7 +17,7 @@ async def open_context(
     access: Access,
     principal: Principal | None,
     looking: Looking | None,
-    log: ProvableLog,
+    log: LogReader,
     *others: Any,
     **options: Any,
 ) -> Context:
@@ -40,28 +37,3 @@ async def open_context(
         anew=anew if is_decided(principal) else None,
         **options,
     )
-
-
-class ScopedLog:
-    """The log's proofs. One of an event is only asked for by who holds the event: see `graphql_api.types.event`."""
-
-    def __init__(self, log: ProvableLog, scope: Scope) -> None:
-        self._log = log
-        self._scope = scope
-
-    def tree_head(self, size: int | None = None) -> SignedTreeHead | None:
-        """See LogReader. Raises `AccessDeniedError`."""
-        self._scope.require(Operation.READ_PROOFS)
-        return self._log.tree_head(size)
-
-    def inclusion_proofs(
-        self, wanted: Sequence[tuple[int, int | None]]
-    ) -> list[InclusionProof | RejectedError | EventAlteredError]:
-        """See LogReader."""
-        self._scope.require(Operation.READ_EVENTS)
-        return self._log.inclusion_proofs(wanted)
-
-    def consistency_proof(self, first: int, second: int) -> ConsistencyProof:
-        """See LogReader. Raises `AccessDeniedError`."""
-        self._scope.require(Operation.READ_PROOFS)
-        return self._log.consistency_proof(first, second)

@@ -17,7 +17,8 @@ from strawberry.http import GraphQLRequestData
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from domain.access.principal import Principal
-from graphql_api.context import Context, ProvableLog
+from event_store.log_reader import LogReader
+from graphql_api.context import Context
 from graphql_api.errors import QueryError
 from graphql_api.execution.json_response import encode
 from graphql_api.limits import read_document
@@ -54,7 +55,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
     def __init__(
         self,
         access: Access,
-        log: ProvableLog,
+        log: LogReader,
         threads: Threads,
         settings: WebSettings,
         waiting: Waiting,

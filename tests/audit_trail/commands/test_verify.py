@@ -44,7 +44,7 @@ def test_a_new_key_is_its_owners_alone_and_only_its_public_part_is_shown(tmp_pat
     [
         ({"log_key": ""}, "no signing key"),
         ({"log_key": "PRIVATE+KEY+nonsense"}, "line 1"),
-        ({"log_key": new_key("w.example/1", 4)}, "a witness's key signs no heads"),
+        ({"log_key": new_key("w.example/1", 4)}, "a witness's key can't sign the heads"),
         ({"log_key": "", "log_key_file": "/nowhere/key"}, "no signing key"),
     ],
 )

@@ -14,10 +14,9 @@ from domain.access.staff_disclosure import Decision, decision_event
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent, Source
 from domain.read_audit.query_log import Reads
-from queries.counts import CountBy
 from queries.export.batches import ExportRequest, Exports, Format
 from queries.export.stream import stream
-from queries.filters import EventFilter, PageRequest
+from queries.filters import CountBy, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
 from queries.scoped.export import ScopedExports
 from queries.scoped.read_models import ScopedModels
@@ -59,8 +58,8 @@ def models_of(trail: Trail, principal: Principal, **seeing: Any) -> tuple[Scoped
 
 def test_what_was_asked_is_noted_with_whom_the_answer_told_of(told: Trail) -> None:
     models, reads = models_of(told, somebody(Role.PATIENT))
-    models.events(EventFilter(types=("record.read",)), PAGE)
-    models.event_counts(EventFilter(), CountBy.DAY)
+    models.events(models.prepare(EventFilter(types=("record.read",))), PAGE)
+    models.event_counts(models.prepare(EventFilter(), CountBy.DAY))
     models.patient("17")
     models.event(uuid4())
     assert [(each.operation, each.returned) for each in reads.questions] == [
@@ -81,7 +80,7 @@ def test_a_count_of_the_events_of_a_patient_tells_of_that_patient(told: Trail) -
         (EventFilter(patient="nobody"), ()),
     ):
         models, reads = models_of(told, somebody(Role.ANALYST))
-        models.event_counts(asked, CountBy.ACTOR)
+        models.event_counts(models.prepare(asked, CountBy.ACTOR))
         assert reads.patients == patients
 
 
@@ -97,7 +96,7 @@ def test_the_summary_of_a_resource_that_is_a_patient_tells_of_that_patient(
 def test_patients_that_are_hidden_are_not_noted_as_told(told: Trail) -> None:
     told.given(an_event(minute=9, patients=[P17, P18]))
     models, reads = models_of(told, somebody(Role.PATIENT))
-    assert len(models.events(EventFilter(), PAGE).events) == 4
+    assert len(models.events(models.prepare(EventFilter()), PAGE).events) == 4
     assert reads.patients == ("17",)
 
 
@@ -106,22 +105,22 @@ def test_what_subscribers_were_given_is_noted_as_such_though_its_text_is_hidden(
     told: Trail, role: Role
 ) -> None:
     models, reads = models_of(told, somebody(role))
-    models.events(EventFilter(types=("audit_log.read",)), PAGE)
+    models.events(models.prepare(EventFilter(types=("audit_log.read",))), PAGE)
     assert [(each.returned, each.echoes) for each in reads.questions] == [(1, 1)]
 
 
 def test_who_sees_everything_gets_the_very_events_of_the_read_models(told: Trail) -> None:
     models, _ = models_of(told, somebody(Role.AUDITOR))
-    page = models.events(EventFilter(), PAGE)
-    assert page == told.read.events(EventFilter(), PAGE)
+    page = models.events(models.prepare(EventFilter()), PAGE)
+    assert page == told.events(EventFilter(), PAGE)
 
 
 def test_a_refused_question_is_not_noted_and_asks_no_database(told: Trail) -> None:
     models, reads = models_of(told, somebody(Role.PATIENT))
     for ask in (
-        lambda: models.events(EventFilter(actor="dr-smith"), PAGE),
-        lambda: models.events(EventFilter(not_=EventFilter(patient_in=("17", "18"))), PAGE),
-        lambda: models.event_counts(EventFilter(), CountBy.ACTOR),
+        lambda: models.events(models.prepare(EventFilter(actor="dr-smith")), PAGE),
+        lambda: models.events(models.prepare(EventFilter(not_=EventFilter(patient_in=("17", "18")))), PAGE),
+        lambda: models.event_counts(models.prepare(EventFilter(), CountBy.ACTOR)),
         lambda: models.patient("18"),
         lambda: models.user("dr-smith"),
         lambda: models.resource("Patient", "17"),
@@ -137,7 +136,7 @@ def test_a_refused_question_is_not_noted_and_asks_no_database(told: Trail) -> No
 def test_a_patient_asks_about_their_own_record_by_its_id(told: Trail) -> None:
     models, _ = models_of(told, somebody(Role.PATIENT))
     asked = EventFilter(or_=(EventFilter(patient="17"), EventFilter(patient_in=("17",))))
-    assert [each.position for each in models.events(asked, PAGE).events] == [4, 2, 0]
+    assert [each.position for each in models.events(models.prepare(asked), PAGE).events] == [4, 2, 0]
 
 
 def test_the_history_of_a_resource_shows_paths_without_values(told: Trail) -> None:
@@ -184,8 +183,8 @@ def test_who_sees_no_names_can_not_guess_one_by_asking_for_its_summary(
         lambda: models.patient(name),
         lambda: models.device(name),
         lambda: models.resource("Practitioner", name),
-        lambda: models.events(EventFilter(actor=name), PAGE),
-        lambda: models.events(EventFilter(actor_prefix=name[:3]), PAGE),
+        lambda: models.events(models.prepare(EventFilter(actor=name)), PAGE),
+        lambda: models.events(models.prepare(EventFilter(actor_prefix=name[:3])), PAGE),
     ):
         with pytest.raises(AccessDeniedError):
             ask()
@@ -283,11 +282,10 @@ def test_the_newest_decision_shows_staff_of_that_patient(told: Trail) -> None:
     told.given(decided(True), decided(True, "18", service="somebody-else"))
     assert seeing() == {"17"}
     models, _ = models_of(told, somebody(Role.PATIENT), sees_staff=seeing())
-    names = [
-        each.event.actor.name for each in models.events(EventFilter(types=("record.read",)), PAGE).events
-    ]
+    query = models.prepare(EventFilter(types=("record.read",)))
+    names = [each.event.actor.name for each in models.events(query, PAGE).events]
     assert names == ["Dr Smith"]
-    assert models.events(EventFilter(actor="dr-smith"), PAGE).events
+    assert models.events(models.prepare(EventFilter(actor="dr-smith")), PAGE).events
     told.given(decided(False))
     assert seeing() == set()
 
@@ -303,7 +301,7 @@ def test_a_decision_is_kept_for_some_seconds(told: Trail) -> None:
 
 
 def test_nobody_finds_an_event_by_an_id_that_is_out_of_scope(told: Trail) -> None:
-    ids = [each.event.event_id for each in told.read.events(EventFilter(), PAGE).events][::-1]
+    ids = [each.event.event_id for each in told.events(EventFilter(), PAGE).events][::-1]
     models, _ = models_of(told, somebody(Role.DEVICE_MANAGER))
     found = [models.event(id) for id in (*ids, UUID(int=0))]
     assert [None if each is None else each.position for each in found] == [None, None, None, 3, None, None]

@@ -9,12 +9,11 @@ import pytest
 from domain.errors import RejectedError
 from event_store.event_reader import read_events
 from projections.models.activity import ActivityProjector
-from queries.counts import CountBy
-from queries.event_pages import complete_up_to
 from queries.export.batches import ExportRequest, Exports, Format
 from queries.filter_match import matches
-from queries.filters import MAX_TERMS, EventFilter, PageRequest, within
+from queries.filters import MAX_TERMS, CountBy, EventFilter, PageRequest, within
 from queries.history import FieldChange
+from queries.prepared import plan
 from tests.queries.varied_events import EVENTS, FILTERS, P1, nested, positions
 from tests.trail import Trail, an_event
 
@@ -33,7 +32,7 @@ SCOPES: list[tuple[EventFilter | None, list[int]]] = [
 def test_whatever_is_asked_only_what_is_within_the_scope_is_found(
     varied: Trail, scope: EventFilter | None, within_it: list[int]
 ) -> None:
-    found = [positions(varied.read.events(EventFilter(**asked), ALL, scope)) for asked, _ in FILTERS]
+    found = [positions(varied.events(EventFilter(**asked), ALL, scope)) for asked, _ in FILTERS]
     assert found == [[at for at in expected if at in within_it] for _, expected in FILTERS]
 
 
@@ -48,7 +47,7 @@ def test_an_event_matches_by_itself_as_it_does_in_the_database(varied: Trail) ->
 
 
 def test_an_event_outside_of_the_scope_is_not_there(varied: Trail) -> None:
-    ids = [each.event.event_id for each in reversed(varied.read.events(EventFilter(), ALL).events)]
+    ids = [each.event.event_id for each in reversed(varied.events(EventFilter(), ALL).events)]
     for scope, within_it in SCOPES:
         found = [varied.read.event(each, scope) for each in ids]
         assert [each.position for each in found if each is not None] == sorted(within_it)
@@ -62,15 +61,15 @@ def test_an_event_is_within_its_scope_before_any_read_model_has_it(trail: Trail)
 
 
 def test_counts_are_of_the_scope_alone_and_it_leads_where_nothing_else_does(varied: Trail) -> None:
-    found = varied.read.event_counts(EventFilter(), CountBy.TYPE, scope=EventFilter(patient="p2"))
+    found = varied.counts(EventFilter(), CountBy.TYPE, scope=EventFilter(patient="p2"))
     assert {bucket.key: bucket.events for bucket in found.buckets} == {
         "record.read": 1,
         "record.created": 1,
     }
-    hours = varied.read.event_counts(EventFilter(), CountBy.HOUR, scope=EventFilter(patient="p2"))
+    hours = varied.counts(EventFilter(), CountBy.HOUR, scope=EventFilter(patient="p2"))
     assert hours.events == 2
     with pytest.raises(RejectedError):
-        varied.read.event_counts(EventFilter(), CountBy.TYPE, scope=EventFilter(actions=("R",)))
+        varied.counts(EventFilter(), CountBy.TYPE, scope=EventFilter(actions=("R",)))
 
 
 def test_the_history_of_a_resource_shows_what_events_within_the_scope_changed(trail: Trail) -> None:
@@ -100,18 +99,18 @@ def test_an_export_holds_the_scope_alone(varied: Trail) -> None:
 def test_an_answer_is_complete_only_up_to_what_the_scope_needs_too(varied: Trail) -> None:
     varied.append(an_event(patients=[P1]))
     varied.project(ActivityProjector())
-    page = varied.read.events(EventFilter(), ALL, EventFilter(patient="p1"))
+    page = varied.events(EventFilter(), ALL, EventFilter(patient="p1"))
     assert (positions(page), page.as_of_position) == ([6, 5, 1, 0], len(EVENTS) - 1)
     checkpoints = varied.read.positions()
-    assert complete_up_to(EventFilter(), checkpoints, EventFilter(patient="p1")) == len(EVENTS) - 1
-    assert complete_up_to(EventFilter(), checkpoints) == len(EVENTS)
+    assert plan(EventFilter(), EventFilter(patient="p1")).complete_up_to(checkpoints) == len(EVENTS) - 1
+    assert plan(EventFilter()).complete_up_to(checkpoints) == len(EVENTS)
 
 
 def test_the_limits_of_a_filter_are_for_what_is_asked_and_not_for_the_scope(varied: Trail) -> None:
     many = EventFilter(or_=tuple(EventFilter(patient=f"x{n}") for n in range(MAX_TERMS)))
     deep = EventFilter(not_=nested(4))
     scope = EventFilter(or_=(EventFilter(patient="p1"), EventFilter(patient="p2")))
-    assert positions(varied.read.events(many, ALL, scope)) == []
-    assert positions(varied.read.events(deep, ALL, scope)) == [6, 5, 4, 1, 0]
-    assert positions(varied.read.events(EventFilter(patient="p1"), ALL, many)) == []
+    assert positions(varied.events(many, ALL, scope)) == []
+    assert positions(varied.events(deep, ALL, scope)) == [6, 5, 4, 1, 0]
+    assert positions(varied.events(EventFilter(patient="p1"), ALL, many)) == []
     assert within(EventFilter(), scope) is scope

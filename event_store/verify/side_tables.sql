@@ -1,6 +1,6 @@
 -- name: sums
--- Two tables are compared by their counts and the exclusive or of row hashes, in one pass each: a tenth of the time of a
--- join. The seed is random, so that nobody can prepare rows whose hashes cancel out. Only if the sums differ are the
+-- Two tables are compared by their counts and the exclusive or of row hashes, in one pass each: a tenth of the time of
+-- a join. The seed is random, so that nobody can prepare rows whose hashes cancel out. Only if the sums differ are the
 -- tables joined, to find the first position. Positions that no event can have are included.
 SELECT
     (

@@ -11,8 +11,8 @@ CREATE TABLE IF NOT EXISTS latest (
     cosigned_at integer NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Heads that a log has signed and that were not shown to extend the largest cosigned one. With equal sizes and different
--- root hashes, the two notes prove that the log has two histories; otherwise either the proof or the log was wrong.
+-- Heads that a log has signed and that were not shown to extend the largest cosigned one. With equal sizes and
+-- different root hashes, the two notes prove that the log has two histories. Otherwise the proof or the log was wrong.
 CREATE TABLE IF NOT EXISTS contradictions (
     origin text NOT NULL,
     size integer NOT NULL,

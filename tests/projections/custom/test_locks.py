@@ -12,6 +12,7 @@ import pytest
 from domain.errors import FencedError, UnavailableError
 from event_store.database import PROJECTOR, READER, Connection, Database
 from event_store.notification import CHANNEL
+from event_store.statement_errors import StatementError
 from projections.builds.advisory_lock import advisory_lock
 from projections.builds.operations import pause, reset, resume
 from projections.builds.switching import drop, switch
@@ -193,7 +194,7 @@ def test_a_session_is_reset_after_an_error_too(trail: Trail) -> None:
     trail.given(an_event())
     with closing(Database(trail.url, PROJECTOR, size=1)) as database:
         with (
-            pytest.raises(psycopg2.Error),
+            pytest.raises(StatementError),
             database.foreign_snapshot() as connection,
             connection.cursor() as cursor,
         ):

@@ -22,7 +22,7 @@ _SQL = load(__package__, "event_reader.sql")
 _CHOSEN = """
 SET LOCAL search_path = {path};
 COPY (
-    SELECT audit_trail.live_builds(), chosen.at, audit_trail.event_records(chosen.at), {beside}
+    SELECT audit_trail.live_builds(), chosen.at, audit_trail.event_records(chosen.at), {extra}
     FROM (SELECT ARRAY({positions}) AS at) AS chosen
 ) TO STDOUT (FORMAT binary)
 """
@@ -73,25 +73,25 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
 class Chosen(NamedTuple):
     """`events` in order of position, and what was read with them.
 
-    `live` maps the name and schema of each live build to its checkpoint. `beside` is the value of the additional
+    `live` maps the name and schema of each live build to its checkpoint. `extra` is the value of the additional
     expression.
     """
 
     events: list[RecordedEvent]
     live: dict[tuple[str, str], int]
-    beside: int | None
+    extra: int | None
 
 
 def choose_events(
-    connection: Connection, path: Sequence[str], positions: str, beside: str = "NULL::bigint"
+    connection: Connection, path: Sequence[str], positions: str, extra: str = "NULL::bigint"
 ) -> Chosen:
     """The events at the positions that a statement selects, in one call and so in one snapshot.
 
-    `path` are the schemas of its tables; `beside` is an expression for a position or NULL. Raises
+    `path` are the schemas of its tables; `extra` is an expression for a position or NULL. Raises
     `LogInconsistentError` when a position has no event.
     """
     schemas = sql.SQL(", ").join(map(sql.Identifier, path)).as_string(connection)
-    statement = _CHOSEN.format(path=schemas, positions=positions, beside=beside)
+    statement = _CHOSEN.format(path=schemas, positions=positions, extra=extra)
     live, chosen, records, other = _one_row(connection, statement)
     at = sorted(position for (position,) in iter_unpack(">4xq", chosen[_ARRAY_HEADER:]))
     builds = (line.split(" ") for line in live.decode().splitlines())

@@ -97,12 +97,12 @@ class LogReader:
         return proof
 
     def inclusion_proofs(
-        self, wanted: Sequence[tuple[int, int | None]]
+        self, requested: Sequence[tuple[int, int | None]]
     ) -> list[InclusionProof | RejectedError | EventAlteredError]:
         """`inclusion_proof` for many (position, tree size) in one snapshot. An error takes the place of its proof."""
         with self._database.transaction(read_only=True) as connection:
             tree = StoredTree(connection)
-            sized = [(position, tree.size if size is None else size) for position, size in wanted]
+            sized = [(position, tree.size if size is None else size) for position, size in requested]
             refused = [_refusal(tree, *each) for each in sized]
             made = iter(
                 _checked(connection, tree, [e for e, no in zip(sized, refused, strict=True) if no is None])
@@ -156,7 +156,7 @@ def read_entries(connection: Connection, first: int, until: int) -> list[bytes]:
 
 
 def prove(
-    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+    connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof]:
     """The inclusion proofs of many (position, tree size); the tree must have each size.
 
@@ -165,7 +165,7 @@ def prove(
     proof verifies.
     """
     proofs = []
-    for proof in _checked(connection, tree, wanted):
+    for proof in _checked(connection, tree, requested):
         if isinstance(proof, EventAlteredError):
             raise proof
         proofs.append(proof)
@@ -173,11 +173,11 @@ def prove(
 
 
 def _checked(
-    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+    connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof | EventAlteredError]:
     return [
         proof if _verifies(proof) else EventAlteredError(proof.leaf_index)
-        for proof in _proofs(connection, tree, wanted)
+        for proof in _proofs(connection, tree, requested)
     ]
 
 
@@ -190,17 +190,17 @@ def _verifies(proof: InclusionProof) -> bool:
 
 
 def _proofs(
-    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+    connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof]:
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["entries_at"], {"positions": list({position for position, _ in wanted})})
+        cursor.execute(_SQL["entries_at"], {"positions": list({position for position, _ in requested})})
         entries = _entries(cursor)
-    missing = next((position for position, _ in wanted if position not in entries), None)
+    missing = next((position for position, _ in requested if position not in entries), None)
     if missing is not None:
         raise LogInconsistentError(f"position {missing} is missing from the log")
-    plans = [inclusion_nodes(*each) for each in wanted]
+    plans = [inclusion_nodes(*each) for each in requested]
     hashes = iter(tree.nodes([subtree for plan in plans for subtree in plan.subtrees]))
-    roots = {size: root_at(size, tree.nodes) for _, size in wanted}
+    roots = {size: root_at(size, tree.nodes) for _, size in requested}
     return [
         InclusionProof(
             leaf_index=position,
@@ -210,7 +210,7 @@ def _proofs(
             root=roots[size],
             entry=entries[position],
         )
-        for (position, size), plan in zip(wanted, plans, strict=True)
+        for (position, size), plan in zip(requested, plans, strict=True)
     ]
 
 

@@ -129,7 +129,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _shared(item: pytest.Item) -> str | None:
     """The name of what `item` shares with others: a stack, or a trail that is made once for its file."""
     file = item.path.relative_to(ROOT)
-    if file.parts[0] == "docs":
+    if file.parts[0] == "docs" and "stack" in getattr(item, "fixturenames", ()):
         return "docs"
     fixtures = getattr(item, "_fixtureinfo", None)
     scopes = {each[-1].scope for each in fixtures.name2fixturedefs.values()} if fixtures else set()

@@ -25,7 +25,7 @@ _PAUSE_SECONDS = 1.0
 
 _MADE_MEANWHILE = {"UniqueViolation", "DuplicateSchema", "DuplicateTable"}
 _RAISED = "P0001"
-"""SQLSTATE of RAISE EXCEPTION: what a migration refuses by itself."""
+"""SQLSTATE of RAISE EXCEPTION, with which a migration refuses to run."""
 
 
 class _LockedError(Exception):

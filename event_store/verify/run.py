@@ -179,8 +179,8 @@ class _Streams:
     def add(self, result: Result) -> None:
         for stream, (first, last, position) in result.streams.items():
             before = self._last.get(stream)
-            anew = before is not None and restarted(self._resets, stream, before[1], result.until)
-            if before is not None and first <= before[0] and not anew:
+            has_restarted = before is not None and restarted(self._resets, stream, before[1], result.until)
+            if before is not None and first <= before[0] and not has_restarted:
                 self._found.append(
                     Finding(
                         result.first,

@@ -8,7 +8,7 @@ positions have the order of the commits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from struct import Struct
 from typing import NamedTuple
@@ -68,6 +68,8 @@ class Appended(NamedTuple):
     accepted: int
     duplicates: int
     conflicts: int
+    clock_behind: timedelta = timedelta()
+    """By how much the database's clock was behind the last event: it was set back. Zero otherwise."""
 
 
 class _Known(NamedTuple):
@@ -96,7 +98,8 @@ def append(
     `LogInconsistentError` when the stored tree contradicts itself or no key of this log has signed it (stop).
     """
     with connection.cursor() as cursor:
-        size, root, edge, partitioned_until, recorded_at = _lock(cursor)
+        size, root, edge, partitioned_until = _lock(cursor)
+        recorded_at, behind = _clock(cursor, size)
         _continue_signed(cursor, signer, size, root, recorded_at)
         for advance in offsets:
             advance_offset(cursor, advance)
@@ -115,24 +118,31 @@ def append(
             _insert_tiles(cursor, tiles)
             root = _seal(cursor, signer, edge, (size, root), recorded_at)
     return Appended(
-        size, edge.size, root, recorded_at, len(known.fresh), known.duplicates, len(known.conflicts)
+        size, edge.size, root, recorded_at, len(known.fresh), known.duplicates, len(known.conflicts), behind
     )
 
 
-def _lock(cursor: Cursor) -> tuple[int, bytes, Edge, int, datetime]:
+def _lock(cursor: Cursor) -> tuple[int, bytes, Edge, int]:
     """Take the lock that orders all appends. Raises `LogInconsistentError` when the tree contradicts itself."""
     cursor.execute(_SQL["lock"])
     row = cursor.fetchone()
     if row is None:
         raise LogInconsistentError("the log has no state row: restore it from a backup")
-    size, root, packed, partitioned_until, recorded_at = row
+    size, root, packed, partitioned_until = row
     try:
         edge = Edge(size, bytes(packed))
     except ValueError as exc:
         raise LogInconsistentError(f"the tree's edge does not fit its size {size}: {exc}") from exc
     if edge.root() != bytes(root):
         raise LogInconsistentError(f"the tree's edge does not give its root hash at size {size}")
-    return size, bytes(root), edge, partitioned_until, recorded_at
+    return size, bytes(root), edge, partitioned_until
+
+
+def _clock(cursor: Cursor, size: int) -> tuple[datetime, timedelta]:
+    """The time of the next batch, later than that of the last, and by how much the database's clock is behind."""
+    cursor.execute(_SQL["clock"], {"last": size - 1})
+    [(recorded_at, behind)] = cursor.fetchall()
+    return recorded_at, max(behind or timedelta(), timedelta())
 
 
 def _continue_signed(

@@ -1,8 +1,16 @@
 -- name: lock
--- The lock orders all appends. The outer query reads the clock after it has waited for the lock, so recorded_at follows
--- the positions.
-WITH state AS MATERIALIZED (SELECT * FROM audit_trail.log_state FOR UPDATE)
-SELECT size, root, edge, partitioned_until, clock_timestamp() FROM state;
+-- The lock orders all appends.
+SELECT size, root, edge, partitioned_until FROM audit_trail.log_state FOR UPDATE;
+
+-- name: clock
+-- The time of the next batch, and by how much the clock is behind the last event. A statement of its own, after the lock:
+-- the snapshot of the one that waited for the lock may lack the last event. Each batch is later than the one before,
+-- whatever the clock does.
+SELECT
+    greatest(clock.now, event.recorded_at + interval '1 microsecond'),
+    event.recorded_at - clock.now
+FROM (SELECT clock_timestamp() AS now) AS clock
+LEFT JOIN audit_trail.event ON event.position = %(last)s;
 
 -- name: newest_note
 SELECT size, note FROM audit_trail.tree_head ORDER BY size DESC LIMIT 1;

@@ -251,6 +251,10 @@ class _Rows:
         if not first and self._task.signed_from <= position not in self._own_sizes:
             what = f"its batch ends here, and the signed head of size {position} is gone"
             self._batches.append(Finding(position - 1, what))
+        if recorded < self._recorded:
+            self._found(
+                position, "it was recorded before the event in front of it: recorded_at never runs backwards"
+            )
         self._recorded = recorded
 
     def _change_stream(self, position: int, stream: bytes, stream_position: int) -> None:

@@ -3,9 +3,8 @@
 SELECT size, root, edge, partitioned_until FROM audit_trail.log_state FOR UPDATE;
 
 -- name: clock
--- The time of the next batch, and by how much the clock is behind the last event. A statement of its own, after the lock:
--- the snapshot of the one that waited for the lock may lack the last event. Each batch is later than the one before,
--- whatever the clock does.
+-- The time of the next batch, and by how much the clock is behind the last event. It is a statement of its own, because
+-- the snapshot of the one that waited for the lock may lack the last event. Each batch is later than the one before.
 SELECT
     greatest(clock.now, event.recorded_at + interval '1 microsecond'),
     event.recorded_at - clock.now

@@ -252,9 +252,8 @@ class _Rows:
             what = f"its batch ends here, and the signed head of size {position} is gone"
             self._batches.append(Finding(position - 1, what))
         if recorded < self._recorded:
-            self._found(
-                position, "it was recorded before the event in front of it: recorded_at never runs backwards"
-            )
+            what = "the next event was recorded before it: recorded_at never runs backwards"
+            self._batches.append(Finding(position - 1, what))
         self._recorded = recorded
 
     def _change_stream(self, position: int, stream: bytes, stream_position: int) -> None:

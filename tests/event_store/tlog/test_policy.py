@@ -66,7 +66,8 @@ W = f"witness a {KEYS[0].encode()}\nwitness b {KEYS[1].encode()}\n"
     "text",
     [
         "", "quorum none", "quorum x\n", "quorum none\nquorum none\n", "group g any a\nquorum g\n", "witness none x\n",
-        W + f"witness c {KEYS[0].encode()}\nquorum c\n", W + "group g 0 a b\nquorum g\n", W + "group g 3 a b\nquorum g\n",
+        W + f"witness c {KEYS[0].encode()}\nquorum c\n",
+        W + "group g 0 a b\nquorum g\n", W + "group g 3 a b\nquorum g\n",
         W + "group g 01 a b\nquorum g\n", W + "group g any a a\nquorum g\n", W + "group a any b\nquorum a\n",
         W + "group g any a b\ngroup h any a\nquorum h\n", W + "group g any\nquorum g\n",
         W + "quorum a\nwhat\n",

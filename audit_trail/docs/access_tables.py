@@ -44,8 +44,8 @@ _ROLES: dict[Role, tuple[str, str]] = {
 _PARTS: dict[Part, tuple[str, str]] = {
     Part.PATIENT_NAMES: (
         (
-            "`patients[].name`, and the actor's name when a patient acted; patients whose id is a name; the query: that of "
-            "`request.path`, or all of the path when it contains a name, and in `attributes` `query`, names of "
+            "`patients[].name`, and the actor's name when a patient acted; patients whose id is a name; the query: "
+            "that of `request.path`, or all of the path when it contains a name, and in `attributes` `query`, names of "
             "`agents`, and names in the `questions` and `scope` of an access record; resources whose id is a name, "
             "and those of type `AuditLog` longer than `/v1/events`"
         ),

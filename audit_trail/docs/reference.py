@@ -1,6 +1,6 @@
-"""Writes the pages of `docs/reference` that follow from the code: ``python -m audit_trail.docs.reference``.
+"""Generates the pages of `docs/reference` from the code: ``python -m audit_trail.docs.reference``.
 
-A test compares the pages with what this module makes, so that none can be out of date.
+A test compares the pages with the code, so that none is out of date.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def test_a_read_model_and_a_pipe(trail: Trail, tmp_path: Path) -> None:
     ("arguments", "code", "says"),
     [
         (("events.txt",), 2, "--format"),
-        (("folder", "--format", "csv", "--force"), 2, "is no file"),
+        (("folder", "--format", "csv", "--force"), 2, "is not a file"),
         (("nowhere/events.csv",), 2, "there is no folder"),
         (("events.csv", "--type", "record.raed"), 1, "--type: not one of"),
         (("events.csv", "--resource-id", "1"), 1, "--resource-type"),

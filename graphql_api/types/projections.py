@@ -1,4 +1,4 @@
-"""A projection's own tables in the schema, an analyst's or a built-in one's: what they are, and pages of their rows."""
+"""The tables of custom and built-in projections in the schema, and pages of their rows."""
 
 from __future__ import annotations
 

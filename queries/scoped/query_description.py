@@ -1,4 +1,4 @@
-"""What a question is about, for a scope to judge it, and for the record of reads to keep it."""
+"""Describes a query: for the scope, which parts of events it depends on; for the access record, its parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from queries.filters import CountBy, EventFilter, PageRequest, any_of
 from queries.live_tables.pages import RowRequest
 
 _ABOUT: dict[Part, frozenset[str]] = {
-    # A device's events are those too that it made itself, by the actor's id.
+    # The events of a device include those that it reported as the actor, by the actor's id.
     Part.STAFF_IDS: frozenset({
         "actor", "actor_in", "actor_prefix", "user", "user_in", "device", "device_in",
         "session", "session_in", "correlation_id", "correlation_id_in",
@@ -33,7 +33,7 @@ _LISTS_OF_PERSONS = ("actor_in", "user_in", "patient_in", "device_in")
 def parts_of(
     filter: EventFilter, own_patients: Collection[str], by: CountBy | None = None
 ) -> frozenset[Part]:
-    """The parts of an event that tell whether it matches, or in which bucket it is counted."""
+    """The parts of an event that decide whether it matches, or in which bucket it is counted."""
     parts = {Part.STAFF_IDS} if by is CountBy.ACTOR else set()
     for each in filter.every():
         given = set(each.given())
@@ -46,7 +46,7 @@ def parts_of(
 
 
 def _ids(filter: EventFilter) -> set[str]:
-    """The ids of persons that a filter asks for: one that is a name could be guessed."""
+    """The ids of persons in a filter. A name as an id could be guessed."""
     return {
         *(value for name in _PERSONS if (value := getattr(filter, name)) is not None),
         *(value for name in _LISTS_OF_PERSONS for value in getattr(filter, name)),
@@ -54,13 +54,13 @@ def _ids(filter: EventFilter) -> set[str]:
 
 
 def queried_patients(filter: EventFilter) -> frozenset[str]:
-    """The patients that a question names, as such or as resources."""
+    """The patients that a query names, as patients or as resources."""
     resources = (patients_named(each.resource_type or "", each.resource_id or "") for each in filter.every())
     return frozenset().union(*(_named(each) for each in filter.every()), *resources)
 
 
 def patients_named(type: str, id: str) -> list[str]:
-    """The patient that a resource is, if it is one: by its id, or a reference of FHIR to it, or to a version of it."""
+    """The patient behind a resource, if it is one: by its id, or by a FHIR reference to it or to a version of it."""
     if type.rpartition("/")[2].lower() != PATIENT.lower():
         return []
     bare = id.partition("/_history/")[0].rpartition("/")[2]
@@ -68,7 +68,7 @@ def patients_named(type: str, id: str) -> list[str]:
 
 
 def patients_counted(filter: EventFilter) -> list[str]:
-    """Those of whom a count tells: whose events it counts, and not those whose events it leaves out."""
+    """The patients that a count discloses: those whose events it counts, not those whose events it excludes."""
     within = (patients_counted(each) for each in (*filter.and_, *filter.or_))
     return sorted(_named(filter).union(*within))
 
@@ -78,7 +78,7 @@ def _named(filter: EventFilter) -> frozenset[str]:
 
 
 def scope_filter(rows: Sequence[Rows]) -> EventFilter | None:
-    """The events that a scope gives, as `ReadModels` takes them; None for all."""
+    """The filter of the events within a scope; None for all."""
     if ALL in rows:
         return None
     each = [_filter(one) for one in rows]
@@ -101,21 +101,21 @@ def _filter(rows: Rows) -> EventFilter:
 
 
 def parameters_of(filter: EventFilter, page: PageRequest | None = None, **others: Any) -> dict[str, Any]:
-    """A question as JSON: its conditions by their REST names, the page, and what else was given."""
+    """A query as JSON: its conditions by their REST names, the page, and other parameters."""
     given = {"filter": given_of(filter)} if filter.given() else {}
     paging = {} if page is None else {"page": _given(to_builtins(page))}
     return given | paging | _given(others)
 
 
 def patients_of_conditions(conditions: Iterable[tuple[str, Any]]) -> list[str]:
-    """The patients that conditions on the columns of a table name."""
+    """The patients in conditions on the columns of a table."""
     values = (value for column, value in conditions if column in PATIENT_COLUMNS)
     several = (value if isinstance(value, list | tuple) else [value] for value in values)
     return [each for some in several for each in some if isinstance(each, str)]
 
 
 def row_parameters_of(request: RowRequest) -> dict[str, Any]:
-    """The question for a table's rows as JSON."""
+    """A query of a table's rows as JSON."""
     conditions = [
         [each.column, str(each.op.value), said_of(each.column, each.value)] for each in request.conditions
     ]

@@ -1,8 +1,8 @@
-"""The one place that translates the driver's errors.
+"""Translate driver errors; no other module does.
 
-A lost connection or a statement that ran out of time is `UnavailableError`: retry. Any other error becomes a
-`StatementError`, which is outside the tree of `domain.errors`: only the caller knows whether a refused statement means
-reject, retry or stop, and raises an error of that tree. A `StatementError` that nobody catches is a defect.
+A lost connection or a statement time-out becomes `UnavailableError`: retry. Any other error becomes a `StatementError`,
+which is outside the tree of `domain.errors`: only the caller knows whether a refused statement means reject, retry or
+stop, and raises an error of that tree. An uncaught `StatementError` is a defect.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from event_store.silence.connections import SilentError
 
 _DISK = "its disk is full"
 _MEMORY = (
-    "it is out of memory, or sessions hold all the locks that it has room for"
+    "it is out of memory, or sessions hold all locks of its lock table"
     " (see pg_locks, and max_locks_per_transaction of PostgreSQL)"
 )
 _CONNECTIONS = "it has no connection left (see pg_stat_activity, and max_connections of PostgreSQL)"
-_SHORT = {"53100": _DISK, "53200": _MEMORY, "53300": _CONNECTIONS}
-"""What the server is short of, by SQLSTATE (class 53, insufficient resources)."""
-_SAID = {
+_SHORTAGES = {"53100": _DISK, "53200": _MEMORY, "53300": _CONNECTIONS}
+"""Exhausted resources of the server by SQLSTATE (class 53, insufficient resources)."""
+_SHORTAGE_MESSAGES = {
     "out of shared memory": _MEMORY,
     "too many connections": _CONNECTIONS,
     "too many clients": _CONNECTIONS,
     "connection slots are reserved": _CONNECTIONS,
 }
-"""The same by the server's words, where the driver keeps no SQLSTATE."""
+"""The same by the server's message, for errors without SQLSTATE."""
 _LIMITS = "54"
-"""The SQLSTATE class of program limits. The driver calls them operational, but a retry would fail for ever."""
+"""The SQLSTATE class of program limits. The driver calls them operational, but a retry would always fail."""
 _TEMPORARY_DISK = "53400"
 """configuration_limit_exceeded. In this program only temp_file_limit raises it."""
 
 
 class StatementError(Exception):
-    """The server refused a statement. The text never holds the server's own words, which can quote values.
+    """The server refused a statement. The message never contains the server's text, which can quote values.
 
     `code` is the SQLSTATE, empty when the server sent none. `name` is the condition, such as ``UniqueViolation``.
-    `server_message` is the server's primary message. `constraint` is the constraint that was violated.
-    `character` is the place of the error in a statement that a function ran, counted from 1.
+    `server_message` is the server's primary message. `constraint` is the violated constraint. `character` is the
+    position of the error in a statement that a function ran, counted from 1.
     """
 
     def __init__(self, error: psycopg2.Error) -> None:
@@ -56,7 +56,7 @@ class StatementError(Exception):
 
 
 class DuplicateRowError(StatementError):
-    """A row has the key of another one."""
+    """A row with this key exists already."""
 
 
 class DuplicateNameError(StatementError):
@@ -96,7 +96,7 @@ _KINDS: dict[str, type[StatementError]] = {
 
 @contextmanager
 def statement_errors() -> Iterator[None]:
-    """Translate the driver's errors. For a caller that can tell why its statement fails."""
+    """Translate driver errors, for callers that know why a statement may fail."""
     try:
         yield
     except errors.QueryCanceled as exc:
@@ -119,10 +119,9 @@ def _translation(error: psycopg2.Error) -> Exception:
 
 
 def _lost(error: psycopg2.Error) -> bool:
-    """Whether the driver says that the server or the connection is gone.
+    """Whether the error means that the server or the connection is gone.
 
-    When a server process is killed in the middle of an answer, the driver has no SQLSTATE to tell by, and raises the
-    base of its tree itself.
+    When a server process is killed in the middle of an answer, the driver has no SQLSTATE and raises its base class.
     """
     return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or (
         type(error) is psycopg2.DatabaseError and error.pgcode is None
@@ -132,7 +131,7 @@ def _lost(error: psycopg2.Error) -> bool:
 def _why_lost(error: psycopg2.Error) -> str:
     if isinstance(error, SilentError):
         return str(error)
-    short = _SHORT.get(error.pgcode or "")
-    if short is None:  # an error while connecting has no code
-        short = next((what for said, what in _SAID.items() if said in str(error)), None)
-    return "the database is away" if short is None else f"the database refuses work: {short}"
+    shortage = _SHORTAGES.get(error.pgcode or "")
+    if shortage is None:  # an error while connecting has no code
+        shortage = next((what for text, what in _SHORTAGE_MESSAGES.items() if text in str(error)), None)
+    return "the database is away" if shortage is None else f"the database refuses work: {shortage}"

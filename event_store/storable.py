@@ -1,4 +1,4 @@
-"""Tells errors of an append that one message causes from errors that pass or that need an operator."""
+"""Distinguish append errors that one message causes from errors that are temporary or need an operator."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from domain.errors import UnstorableError
 from event_store.statement_errors import StatementError, statement_errors
 
 _INVALID_PARAMETER_VALUE = "22023"
-"""A role or setting that does not exist, which an operator has to mend."""
+"""A missing role or setting, which an operator must fix."""
 _PROGRAM_LIMIT = "54000"
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Raise `UnstorableError` where PostgreSQL refuses a row for its content: retrying would fail for ever.
+    """Raise `UnstorableError` when PostgreSQL refuses a row for its content: a retry would always fail.
 
-    That is class 22 (data exception: text that is invalid, a number or time that does not fit) and 54000 (program limit
-    exceeded: larger than a field, row or index may be).
+    These are SQLSTATE class 22 (data exception: invalid text, a number or time out of range) and 54000 (program limit
+    exceeded: too large for a field, row or index).
     """
     try:
         with statement_errors():

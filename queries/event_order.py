@@ -81,7 +81,7 @@ class ByTime:
         self._connection = connection
         self._query = query
         self._as_of = as_of
-        self._bounding = BoundsFinder(connection, as_of)
+        self._bounds = BoundsFinder(connection, as_of)
 
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
@@ -119,7 +119,7 @@ class ByTime:
     def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[Place]:
         """The first `count` matching events from the end of the log, in the order of time."""
         query = build(
-            self._connection, narrowed(self._query.plans, left), self._as_of, bounding=self._bounding
+            self._connection, narrowed(self._query.plans, left), self._as_of, bounds_finder=self._bounds
         )
         if query is None:
             return []
@@ -134,7 +134,7 @@ class ByTime:
 
     def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
         """Whether the window covers many more positions than the events `near` it."""
-        bounds = self._bounding.of(AccessPath(None, (window,)))
+        bounds = self._bounds.of(AccessPath(None, (window,)))
         if bounds is None:
             return False
         places = [place.position for place in near]
@@ -160,7 +160,7 @@ class ByTime:
         newest_first: bool,
     ) -> list[int]:
         query = build(
-            self._connection, narrowed(self._query.plans, window), self._as_of, bounding=self._bounding
+            self._connection, narrowed(self._query.plans, window), self._as_of, bounds_finder=self._bounds
         )
         if query is None:
             return []

@@ -25,6 +25,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from queries.access_paths import Plan, plans
+from queries.conditions import BY_FIELD
 from queries.filters import CountBy, EventFilter, check_filter, within
 from queries.time_limits import check_count_time, check_page_time
 
@@ -99,7 +100,6 @@ def plan(filter: EventFilter, scope: EventFilter | None = None, by: CountBy | No
 def _projections(filter: EventFilter) -> Iterator[str]:
     yield "activity"
     for each in filter.every():
-        if each.patient is not None or each.patient_in:
-            yield "patient"
-        if each.device is not None or each.device_in:
-            yield "device"
+        for name in each.given():
+            if name in BY_FIELD:
+                yield BY_FIELD[name].attribute.projection

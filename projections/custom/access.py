@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from event_store.database import ANALYST, OWN, Cursor, Database
+from event_store.database import ANALYST, CUSTOM_ROLE_PREFIX, Cursor, Database
 from event_store.statement_errors import DuplicateNameError
 from event_store.statements import load
 from projections.custom.batch_sql import TIMEOUT_MS
@@ -53,7 +53,7 @@ def open_own(url: str, name: str, size: int) -> Database:
     """The database in the role of the projection `name`. Picklable as a partial: a rebuild's workers open it too."""
     return Database(
         url,
-        f"{OWN}{name}",
+        f"{CUSTOM_ROLE_PREFIX}{name}",
         size=size,
         application_name=f"audit-trail-{name}"[:63],
         lock_timeout_ms=LOCK_TIMEOUT_MS,
@@ -66,7 +66,7 @@ def bind_own(url: str, projector: OwnProjector, size: int = 1) -> None:
         projector.bind(
             Database(
                 url,
-                f"{OWN}{projector.name}",
+                f"{CUSTOM_ROLE_PREFIX}{projector.name}",
                 size=size,
                 application_name=f"audit-trail-{projector.name}-sql"[:63],
                 statement_timeout_ms=TIMEOUT_MS,

@@ -9,19 +9,11 @@ from typing import Any
 from msgspec import Struct
 
 from domain.event import RecordedEvent
+from queries.conditions import name_of
 from queries.export.batches import ExportRequest, Format, Opened, Snapshot
-from queries.filters import ANY_OF, EventFilter
+from queries.filters import EventFilter
 
 VERSION = "audit-trail-export/1"
-RENAMED = {
-    "types": "type",
-    "categories": "category",
-    "actions": "action",
-    "outcomes": "outcome",
-    "purposes": "purpose",
-    **ANY_OF,
-}
-"""The filter's lists, and the names of the parameters and options that may be repeated for them."""
 
 
 class ExportFile(Struct, frozen=True, kw_only=True):
@@ -93,9 +85,7 @@ def filter_of(request: ExportRequest) -> dict[str, Any]:
 
 def given_of(filter: EventFilter) -> dict[str, Any]:
     """A filter's conditions by the names of the parameters and options, as JSON."""
-    return {
-        RENAMED.get(name, name.removesuffix("_")): _plain(getattr(filter, name)) for name in filter.given()
-    }
+    return {name_of(name).removesuffix("_"): _plain(getattr(filter, name)) for name in filter.given()}
 
 
 def _plain(value: Any) -> Any:

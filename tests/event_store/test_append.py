@@ -271,7 +271,7 @@ def test_only_ingest_appends(role: str, migrated_url: str) -> None:
         ("UPDATE audit_trail.log_state SET edge = ''", "edge"),
         (
             "UPDATE audit_trail.log_state SET size = 1, edge = substr(edge, 1, 32), root = substr(edge, 1, 32)",
-            "not the one that was signed last",
+            "differs from the last signed one",
         ),
         ("DELETE FROM audit_trail.log_state", "no state row"),
     ],

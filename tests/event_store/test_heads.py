@@ -115,7 +115,7 @@ def test_a_state_that_someone_without_the_key_wrote_is_never_signed(
         "UPDATE audit_trail.log_state SET size = 2, edge = substr(edge, 1, 64),"
         " root = sha256('\\x01'::bytea || substr(edge, 1, 64))",
     )
-    with pytest.raises(LogInconsistentError, match="not the one that was signed last"):
+    with pytest.raises(LogInconsistentError, match="differs from the last signed one"):
         add(database, 1, signer())
 
 

@@ -13,7 +13,7 @@ import psycopg2.extensions
 import pytest
 
 from projections.registry import built_in, open_snapshot
-from queries.access_paths import MAX_PATHS, Driver, choose, plans
+from queries.access_paths import MAX_PATHS, choose, plans
 from queries.counts import count_events
 from queries.event_pages import find_events
 from queries.filters import MAX_POSITION, CountBy, EventFilter, PageRequest, within
@@ -231,7 +231,7 @@ def test_nor_do_a_count_and_a_history(explained: psycopg2.extensions.connection)
     find_changes(explained, history, None, 10, None, EVENTS - 1)
 
 
-def test_a_lead_is_chosen_whatever_plans_the_server_makes(full: Trail) -> None:
+def test_a_driving_condition_is_chosen_whatever_plans_the_server_makes(full: Trail) -> None:
     with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
         open_snapshot(connection)
         for name, value in {
@@ -251,12 +251,13 @@ def drivers(filter: EventFilter, **weights: float) -> list[str]:
     """The driving conditions when each finds so many events."""
 
     def estimate(found: Any) -> list[float]:
-        return [weights[way.driver.name] for way in found]
+        return [weights[path.driver.attribute.name] for path in found]
 
-    return [way.driver.name if way.driver else "" for way in choose(plans(filter), estimate)]
+    paths = choose(plans(filter), estimate)
+    return [path.driver.attribute.name if path.driver else "" for path in paths]
 
 
-def test_the_condition_that_finds_fewest_leads() -> None:
+def test_the_condition_that_finds_fewest_events_drives_the_search() -> None:
     asked = EventFilter(patient="p", types=("record.read",), service="s")
     assert drivers(asked, patient=40, type=5000, service=9000) == ["patient"]
     assert drivers(asked, patient=9000, type=5, service=8000) == ["type"]
@@ -265,15 +266,16 @@ def test_the_condition_that_finds_fewest_leads() -> None:
     assert drivers(either, patient=40, actor=50, type=10) == ["type"]
 
 
-def test_a_scope_leads_when_it_finds_fewer_than_what_is_asked() -> None:
+def test_a_scope_drives_the_search_when_it_finds_fewer_events_than_the_query() -> None:
     asked = within(EventFilter(types=("record.read",)), EventFilter(patient="own"))
     assert drivers(asked, patient=40, type=5000) == ["patient"]
     assert drivers(within(EventFilter(actor="a"), EventFilter(source="s")), actor=70, source=9) == ["source"]
 
 
-def test_a_list_is_one_way_and_too_many_filters_of_an_or_are_walked() -> None:
-    [[way]] = plans(EventFilter(patient_in=("p2", "p1")))
-    assert way.driver == Driver("patient", ("p1", "p2"))
+def test_a_list_is_one_path_and_too_many_filters_of_an_or_are_walked() -> None:
+    [[path]] = plans(EventFilter(patient_in=("p2", "p1")))
+    assert path.driver is not None
+    assert (path.driver.attribute.name, path.driver.values) == ("patient", ("p1", "p2"))
     [[walked]] = plans(EventFilter(or_=(EventFilter(patient="p"),) * (MAX_PATHS + 1)))
     assert walked.driver is None
 

@@ -76,7 +76,7 @@ def test_what_can_not_be_written_is_said_and_nothing_is_left(trail_url: str, tmp
     assert json.loads((out / "manifest.json").read_text())["selection"] == {"patient": "18"}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
-    refused(2, "no evidence kit", "--patient", "17", "--out", tmp_path / "mine", "--force")
+    refused(2, "not an evidence kit", "--patient", "17", "--out", tmp_path / "mine", "--force")
     (tmp_path / "mine.zip").touch()
     refused(2, "--force", "--patient", "17", "--out", tmp_path / "mine.zip")
     made(trail_url, tmp_path / "mine.zip", "--patient", "17", "--force")

@@ -6,7 +6,7 @@ from domain.errors import UnavailableError
 from domain.event import AuditEvent
 from domain.validation import check, decode_event, encode_event
 from event_store.integrity_findings import (
-    MOST_ENDS,
+    MAX_ENDS,
     Certainty,
     Check,
     NewFinding,
@@ -26,7 +26,7 @@ def test_a_place_that_fails_and_recovers_again_and_again_adds_few_findings(log: 
             book.took("w")
         with database.transaction() as connection:
             found = page_of_findings(connection, closed=True)
-            assert [each.closed_at is None for each in found] == [False] * MOST_ENDS + [True]
+            assert [each.closed_at is None for each in found] == [False] * MAX_ENDS + [True]
             assert sum(each.seen for each in found) == 40
         log.attack(
             "UPDATE audit_trail.integrity_finding SET last_seen = last_seen - interval '2 hours'"

@@ -18,7 +18,7 @@ from event_store.merkle import Edge, leaf_hash
 from event_store.signing import HeadSigner
 from event_store.streams import open_kafka_stream
 from event_store.tlog.notes import VerifierKey
-from event_store.verify.run import KeptHead, Report, verify
+from event_store.verify.run import ExternalHead, Report, verify
 from tests.event_store.new_events import event
 from tests.signing import KEY, signer
 
@@ -101,25 +101,25 @@ class Log:
                 values=(size, part.root(), note, size - 1),
             )
 
-    def head(self) -> KeptHead:
+    def head(self) -> ExternalHead:
         """The newest head, as somebody outside keeps it."""
         ((note,),) = self.rows("SELECT note FROM audit_trail.tree_head ORDER BY size DESC LIMIT 1")
-        return KeptHead(note.encode(), "a drawer")
+        return ExternalHead(note.encode(), "a drawer")
 
     def verify(
         self,
-        *kept: KeptHead,
+        *external: ExternalHead,
         since: int = 0,
         jobs: int = 1,
         keys: Sequence[VerifierKey] = (KEY.verifier,),
     ) -> Report:
-        return verify(self.url, READER, keys, since=since, kept=kept, jobs=jobs)
+        return verify(self.url, READER, keys, since=since, external=external, jobs=jobs)
 
-    def findings(self, *kept: KeptHead, since: int = 0) -> list[str]:
+    def findings(self, *external: ExternalHead, since: int = 0) -> list[str]:
         """What verification says, in order."""
-        return [str(finding) for finding in self.verify(*kept, since=since).findings]
+        return [str(finding) for finding in self.verify(*external, since=since).findings]
 
 
-def forged(size: int, root: bytes) -> KeptHead:
+def forged(size: int, root: bytes) -> ExternalHead:
     """A head that the log's key signed for another history."""
-    return KeptHead(signer().sign(size, root).encode(), "a drawer")
+    return ExternalHead(signer().sign(size, root).encode(), "a drawer")

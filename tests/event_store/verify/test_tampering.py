@@ -48,10 +48,10 @@ def test_an_altered_body_is_found_at_its_position(position: int, log: Log) -> No
     [
         ("recorded_at = recorded_at - interval '1 hour'", "the event was altered"),
         ("stream_position = 4000000", "the event was altered"),
-        ("event_id = gen_random_uuid()", "its column event_id is not what its body says"),
-        ("format = 2", "its body is no event"),
-        ("type = 'user.logged_in'", "its column type is not what its body says"),
-        ("occurred_at = occurred_at + interval '1 microsecond'", "its column occurred_at is not what its body says"),
+        ("event_id = gen_random_uuid()", "its column event_id differs from its body"),
+        ("format = 2", "its body is not an event"),
+        ("type = 'user.logged_in'", "its column type differs from its body"),
+        ("occurred_at = occurred_at + interval '1 microsecond'", "its column occurred_at differs from its body"),
     ],
 )  # fmt: skip
 def test_an_altered_column_is_found_at_its_position(change: str, says: str, log: Log) -> None:
@@ -212,7 +212,7 @@ def test_a_log_without_its_state_is_not_intact(log: Log) -> None:
 def test_verification_from_a_position_on_trusts_nothing_but_signed_heads(log: Log) -> None:
     assert log.verify(since=600).since == 0
     log.attack("UPDATE audit_trail.event SET type = 'user.logged_in' WHERE position = 619")
-    assert log.findings(since=600) == ["position 619: its column type is not what its body says"]
+    assert log.findings(since=600) == ["position 619: its column type differs from its body"]
 
 
 def test_findings_never_repeat_what_an_event_says(log: Log) -> None:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import typer
 
-from audit_trail import last_resort
+from audit_trail.exit_codes import SIGNALLED
+from audit_trail.runtime import stop_deadline
 from domain.errors import AuditTrailError, ConfigurationError, UnavailableError
 from projections.rebuild.parent_process import end_with_parent
 
@@ -45,7 +46,7 @@ def go_apart(file: str) -> None:
     if _State.apart:
         return
     sys.stdout.flush()  # or both would write what is held
-    last_resort.uninstall()  # the child needs one of its own, and this process kills the child in time
+    stop_deadline.uninstall()  # the child needs one of its own, and this process kills the child in time
     reading, writing = os.pipe()
     # No signal between the fork and the handlers: the child would miss it.
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
@@ -62,7 +63,7 @@ def go_apart(file: str) -> None:
     told = ended.signalled or os.read(reading, 1) == _DONE
     os.close(reading)
     if told:
-        raise typer.Exit(ended.code if ended.code >= 0 else 128 - ended.code)
+        raise typer.Exit(ended.code if ended.code >= 0 else SIGNALLED - ended.code)
     raise _error(file, ended.code)
 
 
@@ -70,7 +71,7 @@ def _begin_apart(parent: int, writing: int) -> None:
     _State.apart = True
     os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the parent alone, which hands it on once
     end_with_parent(parent)
-    last_resort.install(APART_SECONDS)
+    stop_deadline.install(APART_SECONDS)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
     faulthandler.enable()  # a crash in a library's C code names the file's line
     here = os.getpid()

@@ -1,49 +1,23 @@
-"""What every command that runs until SIGTERM does first."""
+"""SIGTERM and SIGINT stop a process, within a bounded time."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
 
-from audit_trail import components, last_resort, logs
-from audit_trail.last_resort import STOP_SECONDS
-from audit_trail.metrics_server import Monitor
-from audit_trail.settings import PREFIX, Settings, load
+from audit_trail.runtime import stop_deadline
+from audit_trail.runtime.stop_deadline import STOP_SECONDS
 
 BATCH_SECONDS = 20.0
 """How long a program that applies batches may take to end. A file's own code has a parent that kills it after 25."""
 GUARD_STOP_SECONDS = 28.0
 """How long the guard may take to end: it gives places 18 s and the last findings 5 s, and then closes its clients."""
-METRICS_SECONDS = 60.0
-"""How long `ingest` stays up after it has stopped for lost records: a scrape of its metrics every minute sees them."""
-
-
-def long_running() -> tuple[Settings, Monitor]:
-    """The settings and the monitor, which answers readiness. Sets up logging, the collector and the metrics port.
-
-    Raises `ConfigurationError` when nothing can listen on the metrics port.
-    """
-    from prometheus_client import REGISTRY
-
-    from audit_trail.metrics_server import MonitoringServer
-    from event_store.silence.metrics import SilenceCollector
-    from web.http.listening_socket import listen
-
-    settings = load()
-    logs.configure(settings)
-    components.spare_the_collector()
-    monitor = Monitor()
-    REGISTRY.register(SilenceCollector())
-    if settings.metrics_port:
-        listener = listen(settings.metrics_host, settings.metrics_port, f"{PREFIX}METRICS_PORT")
-        MonitoringServer(listener, monitor)
-    return settings, monitor
 
 
 def on_stop(stop: Callable[[], None]) -> None:
     """Have SIGTERM and Ctrl-C call `stop`, and end the process when that takes too long."""
     _handle(stop)
-    last_resort.install(STOP_SECONDS)
+    stop_deadline.install(STOP_SECONDS)
 
 
 def on_stop_within(seconds: float, stop: Callable[[], None]) -> None:
@@ -52,7 +26,7 @@ def on_stop_within(seconds: float, stop: Callable[[], None]) -> None:
     A second signal ends it at once.
     """
     _handle(stop)
-    last_resort.install(seconds, twice=True)
+    stop_deadline.install(seconds, twice=True)
 
 
 def interrupted_by_signals() -> None:

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import structlog
 
-from audit_trail.settings import PREFIX, Settings
+from audit_trail.environment import PREFIX
+from audit_trail.settings import Settings
 from domain.access.principal import Role
 from domain.errors import ConfigurationError
 from web.authentication.api_tokens import ApiTokens

@@ -20,6 +20,8 @@ import time
 import traceback
 from pathlib import Path
 
+from audit_trail.exit_codes import SIGNALLED
+
 _log = logging.getLogger(__name__)
 
 STOP_SECONDS = 25.0
@@ -94,7 +96,7 @@ def _end(number: int, why: str) -> None:
     report = threading.Thread(target=_report, args=(why,), name="last-resort-report", daemon=True)
     report.start()
     report.join(_REPORT_SECONDS)
-    os._exit(128 + number)
+    os._exit(SIGNALLED + number)
 
 
 def _report(why: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from audit_trail import components
+from audit_trail.runtime.garbage_collection import spare_the_collector
 from audit_trail.settings import Settings
 from event_store.database import Database
 from projections.custom.access import begin_own, bind_own, open_own, source_of
@@ -41,5 +41,5 @@ class OwnProjection:
 
 
 def _worker_database(url: str, name: str, size: int) -> Database:
-    components.spare_the_collector()
+    spare_the_collector()
     return open_own(url, name, size)

@@ -18,7 +18,7 @@ from queries.prepared import PreparedQuery
 
 
 def can_be_one_call(query: PreparedQuery, page: PageRequest) -> bool:
-    """Whether the page is one statement that is known without a question to the database."""
+    """Whether the page is one statement that is known without reading the database."""
     return not page.by_time and query.is_planned
 
 

@@ -119,7 +119,7 @@ async def _projection_advanced(
     async with feed.subscribed(context.client_key):
         positions = await context.read(context.models.positions)
         if names is not None and not set(names) <= set(positions):
-            raise QueryError(Code.BAD_USER_INPUT, "no projection of such a name is live", argument="names")
+            raise QueryError(Code.BAD_USER_INPUT, "no live projection has this name", argument="names")
         said = (
             {} if after is None else {name: max(after, at) for name, at in positions.items() if at <= after}
         )

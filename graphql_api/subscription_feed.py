@@ -77,12 +77,10 @@ class Feed:
         if self.closed:
             raise QueryError(Code.UNAVAILABLE, "the server is stopping; subscribe again in a moment")
         if self.subscribers >= self._limit:
-            raise QueryError(
-                Code.LIMIT_EXCEEDED, f"there are {self._limit} subscriptions, and no more may be"
-            )
+            raise QueryError(Code.LIMIT_EXCEEDED, f"the limit of {self._limit} subscriptions is reached")
         if self._of_clients[client] >= self._client_limit:
             raise QueryError(
-                Code.LIMIT_EXCEEDED, f"you have {self._client_limit} subscriptions, and no more may be"
+                Code.LIMIT_EXCEEDED, f"your limit of {self._client_limit} subscriptions is reached"
             )
         self.subscribers += 1
         self._of_clients[client] += 1

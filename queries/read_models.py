@@ -210,5 +210,5 @@ def _in_time(is_large: bool, advice: str) -> Iterator[None]:
         if not is_large:
             raise
         raise ConflictError(
-            Reason.INVALID_FIELD, f"this took longer than a query may: {advice}", field="filter"
+            Reason.INVALID_FIELD, f"the query took too long: {advice}", field="filter"
         ) from exc

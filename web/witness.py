@@ -104,4 +104,4 @@ async def _away(_: Request, exc: Exception) -> Response:
 
 async def _stopped(_: Request, exc: Exception) -> Response:
     log.error("witness_stopped", reason=str(exc))
-    return PlainTextResponse("the witness has to be looked at by its operator\n", 500)
+    return PlainTextResponse("the witness's operator must inspect it\n", 500)

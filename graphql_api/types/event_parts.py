@@ -82,7 +82,7 @@ class Request:
     """The API request behind the event."""
 
     method: str | None = described("The HTTP method.")
-    path: str | None = described("The path that was asked for.")
+    path: str | None = described("The requested path.")
     status: int | None = described("The HTTP status that was answered.")
     duration_ms: float | None = described("How long the answer took, in milliseconds.")
 

@@ -138,7 +138,7 @@ async def _rows(
 
 @documented
 class ProjectionModel:
-    """A projection that is served: its live tables, whoever wrote it."""
+    """A live projection, custom or built in, and its tables."""
 
     name: str = described("Its name.")
     version: int = described("The version of the code that made its tables.")

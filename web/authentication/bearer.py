@@ -87,7 +87,7 @@ class IssuedTokens:
                 raise UnauthenticatedError("the token is of another kind", code=_INVALID)
             # No critical extension is supported (RFC 7515, section 4.1.11).
             if keys is None or "crit" in header or not isinstance(key_id, str | None):
-                raise UnauthenticatedError("the token is of no issuer that is trusted here", code=_INVALID)
+                raise UnauthenticatedError("the issuer of the token is not trusted", code=_INVALID)
             key = await keys.find(key_id)
             if key is None:
                 raise UnauthenticatedError("the token's key is not one of the issuer's", code=_INVALID)
@@ -103,7 +103,7 @@ class IssuedTokens:
         except jwt.ExpiredSignatureError as exc:
             raise UnauthenticatedError("the token has expired", code=_INVALID) from exc
         except jwt.InvalidAudienceError as exc:
-            raise UnauthenticatedError("the token is meant for somebody else", code=_INVALID) from exc
+            raise UnauthenticatedError("the token is for another audience", code=_INVALID) from exc
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as exc:
             raise UnauthenticatedError("the token is not valid", code=_INVALID) from exc
         return claims

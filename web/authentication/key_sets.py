@@ -175,7 +175,7 @@ class FetchedKeys:
             await self._refresh(self._patience if known else _LONG_PATIENCE_SECONDS)
             key = _pick(self._keys, key_id)
         if self._clock() - self._fetched > _STALE_SECONDS:
-            raise UnavailableError("the keys of the issuer can't be had")
+            raise UnavailableError("the keys of the issuer can't be fetched")
         return key
 
     async def _refresh(self, patience: float) -> None:

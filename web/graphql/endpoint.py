@@ -104,7 +104,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         assert isinstance(request, Request)
         media = media_type(request)
         if media is None and not self.should_render_graphql_ide(self.request_adapter_class(request)):
-            raise HTTPException(406, f"this endpoint answers {GRAPHQL} and {JSON}")
+            raise HTTPException(406, f"this endpoint answers with {GRAPHQL} or {JSON}")
         response = await super().get_sub_response(request)
         response.headers["content-type"] = f"{media}; charset=utf-8"
         return response
@@ -130,7 +130,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         if request.method == "GET":
             data = _from_parameters(request.query_params, self.allow_queries_via_get)
             if "query" in data and not _is_meant(request.headers):
-                raise HTTPException(400, f"say what you take to ask by GET: Accept: {GRAPHQL}")
+                raise HTTPException(400, f"a query by GET needs the header Accept: {GRAPHQL}")
             return self._operation(data)
         if (request.content_type or "").partition(";")[0].strip().lower() != JSON:
             raise HTTPException(415, f"send the request as {JSON}")

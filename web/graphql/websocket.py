@@ -162,7 +162,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
             raise QueryError(Code.LIMIT_EXCEEDED, f"at most {most} operations at once on one WebSocket")
         principal = self.context.principal
         if principal is None:
-            raise QueryError(Code.UNAUTHENTICATED, "say who you are when you connect")
+            raise QueryError(Code.UNAUTHENTICATED, "send a token when you connect")
         if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
             self._endpoint.denied(self._scope, 401, "the token has expired")
             raise QueryError(Code.UNAUTHENTICATED, "the token has expired; connect again with another")

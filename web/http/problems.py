@@ -99,7 +99,7 @@ def install(app: FastAPI, retry_after: int) -> None:
             }
             for error in exc.errors()
         ]
-        return problem(400, "the request has parameters that are wrong or unknown", errors=errors)
+        return problem(400, "the request has invalid or unknown parameters", errors=errors)
 
     async def refused(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, RejectedError)
@@ -117,7 +117,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         slow = isinstance(exc, TooSlowError)
         return problem(
             503,
-            TOO_SLOW if slow else "a service that is needed for this is away; try again",
+            TOO_SLOW if slow else "a required service is away; try again",
             headers={"Retry-After": str(retry_after)},
         )
 

@@ -37,7 +37,7 @@ EVENT_EXAMPLE: dict[str, Any] = {
     "event": NATIVE_EXAMPLE,
 }
 _DETAILS = {
-    400: "the request has parameters that are wrong or unknown",
+    400: "the request has invalid or unknown parameters",
     401: "the token has expired",
     403: "not allowed with these credentials",
     404: "no event has this id",
@@ -49,7 +49,7 @@ _DETAILS = {
     422: "no item is a valid audit event",
     429: "too many requests; try again",
     501: "Parquet needs pyarrow, which is not installed",
-    503: "a service that is needed for this is away; try again",
+    503: "a required service is away; try again",
 }
 _ERRORS: dict[int, list[dict[str, Any]]] = {
     400: [{"field": "occurred_from", "message": "Input should have timezone info"}],

@@ -142,7 +142,7 @@ def publishing_routes(
         if places.locked():
             return problem(
                 503,
-                f"{settings.max_publishing} requests are being published, and no more may be at once; try again",
+                f"{settings.max_publishing} requests are being published, the limit; try again",
                 headers={"Retry-After": str(settings.retry_after)},
             )
         async with places:

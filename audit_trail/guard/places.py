@@ -1,4 +1,4 @@
-"""A place for heads in a thread of its own, so that one that hangs delays no other."""
+"""The publication of heads to one place, in a thread of its own: a place that hangs delays no other."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from event_store.tlog.tree_heads import TreeHead
 log = structlog.get_logger(__name__)
 
 _PAUSES = (1.0, 60.0)
-"""First and longest pause, in seconds, before a place that is away is tried again."""
+"""First and longest pause, in seconds, before the next attempt at a place that is away."""
 _FAREWELL = 10.0
-"""Seconds after `stop` during which a place that did not take the last head is tried again."""
+"""Seconds after `stop` in which the last head is tried again."""
 
 
 class Place:
-    """Publishes each newest head to one destination. `problem` says why it did not take the last one."""
+    """Publishes each newest head to one destination. `problem` says why the destination refused the last one."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Place:
         self.problem = ""
 
     def run(self) -> None:
-        """Publish until `stopping` is set, and the newest head once more then."""
+        """Publish until `stopping` is set, and then the newest head once more."""
         while not self._stopping.is_set():
             self._publish_newest()
             self._stopping.wait(self._wait())
@@ -74,7 +74,7 @@ class Place:
             time.sleep(0.5)
 
     def _wait(self) -> float:
-        """Seconds until the place is tried again."""
+        """Seconds until the next attempt."""
         if self._throttled_until > time.monotonic():
             return self._throttled_until - time.monotonic()
         if self._pause:
@@ -99,7 +99,7 @@ class Place:
         return self._publish(head, keys)
 
     def _publish(self, head: StoredHead, keys: Sequence[VerifierKey]) -> bool:
-        """Returns whether to try again soon. First the log has to be the continuation of what the place has."""
+        """Publish a head, when the log continues the heads of the place. Returns whether to retry soon."""
         try:
             _check_head(head, keys)
             if self._head is None:
@@ -144,8 +144,8 @@ def _check_head(head: StoredHead, keys: Sequence[VerifierKey]) -> None:
         raise LogInconsistentError(
             "the log has signed heads, and the database names no public key: run `audit-trail verify`"
         )
-    said = TreeHead.parse(Note.parse(head.note).text)
-    if (said.size, said.root) != (head.size, head.root):
+    noted = TreeHead.parse(Note.parse(head.note).text)
+    if (noted.size, noted.root) != (head.size, head.root):
         raise LogInconsistentError(
             "the newest head's note is about another tree than its row: run `audit-trail verify`"
         )

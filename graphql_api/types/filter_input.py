@@ -102,7 +102,7 @@ def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
     for name, value in subject.items():
         if values.get(name) not in (None, value):
             raise QueryError(
-                Code.BAD_USER_INPUT, f"`{name}` is another one than this timeline's", argument=name
+                Code.BAD_USER_INPUT, f"`{name}` differs from that of this timeline", argument=name
             )
         values[name] = value
     return EventFilter(**values)

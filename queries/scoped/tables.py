@@ -1,4 +1,4 @@
-"""Whose rows of a projection's tables a scope gives, and whom these rows tell of."""
+"""Access to rows of projections' tables, and the patients that rows disclose."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from queries.live_tables.pages import RowPage
 
 
 def require_table(scope: Scope, *, own: bool) -> None:
-    """Raise unless rows of a table may be read, an analyst's `own` one or a built-in one.
+    """Raise unless rows of a table may be read: of a custom (`own`) or a built-in projection.
 
-    A built-in table holds whatever events say, and no row of it is anybody's: it is for whoever sees everything. What
-    is in a table that an analyst wrote is what that analyst put there; it is for all who may read tables.
+    A built-in table contains data of all events, and no rule assigns its rows: it is for principals who see everything.
+    The analyst who wrote a custom table decided what it contains: it is for all who may read tables.
     """
     hidden = scope.hidden(Operation.READ_TABLES)
     if hidden and not own:
@@ -23,7 +23,7 @@ def require_table(scope: Scope, *, own: bool) -> None:
 
 
 def patients_of(page: RowPage) -> Iterator[str]:
-    """Patients that the rows name, by the columns' names."""
+    """The patients in the rows, by the columns' names."""
     places = [at for at, column in enumerate(page.table.columns) if column.name in PATIENT_COLUMNS]
     for row in page.rows:
         for at in places:

@@ -82,7 +82,6 @@ class CommandRecord:
         self._correlation = str(uuid4())
         self._began = time.monotonic()
         self._warned = False
-        self.returned = 0
 
     def __enter__(self) -> Self:
         return self
@@ -94,25 +93,23 @@ class CommandRecord:
             self._publisher.close()
 
     def started(self) -> None:
-        """What takes a while begins."""
+        """See `ExportRecord`, also of the methods below."""
         self._keep(0, (), Stage.STARTED)
 
-    def told(self, rows: int, patients: Sequence[str]) -> None:
-        """So many rows come next, and tell of these patients for the first time."""
-        self.returned += rows
-        if patients:
-            self._keep(rows, patients, Stage.DELIVERED)
+    def delivered(self, rows: int, patients: Sequence[str]) -> None:
+        """The next rows disclose these patients."""
+        self._keep(rows, patients, Stage.DELIVERED)
 
-    def ended(self, why: str | None = None) -> None:
-        """It is over; `why` it was cut off."""
-        self._keep(self.returned, (), Stage.ENDED, why)
+    def ended(self, rows: int, reason: str | None) -> None:
+        """The export is over."""
+        self._keep(rows, (), Stage.ENDED, reason)
 
     def shown(self, returned: int, patients: Sequence[str] = ()) -> None:
         """What is shown at once."""
         self._keep(returned, patients, None)
 
     def _keep(
-        self, returned: int, patients: Sequence[str], stage: Stage | None, why: str | None = None
+        self, returned: int, patients: Sequence[str], stage: Stage | None, reason: str | None = None
     ) -> None:
         if self._warned:
             return  # each further try would wait for a time-out
@@ -125,7 +122,7 @@ class CommandRecord:
             duration_ms=(time.monotonic() - self._began) * 1000,
             operation=self._command,
             stage=stage,
-            reason=why,
+            reason=reason,
             why=self._unrecorded,
         )
         events = read_events(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,8 +17,10 @@ from audit_trail.settings import load
 from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
-    from audit_trail.export.file import Opening, Outcome
-    from queries.export.batches import ExportRequest
+    from audit_trail.export.file import Outcome
+    from queries.export.pipeline import Exports
+    from queries.export.record import ExportRecord
+    from queries.export.request import ExportRequest
 
 app = typer.Typer()
 
@@ -93,70 +96,81 @@ def export(
     All that is given must hold; of an option that is repeated, one value must match. The filters are those of the API.
     The export itself is put on record, through Kafka.
     """
-    from audit_trail.export.read_audit import RecordedExports
     from audit_trail.read_audit import CommandRecord
-    from queries.export.batches import ExportRequest, Exports, Format
-    from queries.export.disclosed_patients import asked_of_export
+    from queries.export.manifest import query_of
+    from queries.export.pipeline import Exports
+    from queries.export.request import ExportRequest, Format
     from queries.filters import EventFilter, any_of
 
-    request = ExportRequest(
-        format=Format(format or _format_of(output)),
-        table=table,
-        where=tuple(_pair(text) for text in where or ()),
-        filter=EventFilter(
-            resource_type=resource_type,
-            resource_id=resource_id,
-            types=tuple(type or ()),
-            categories=tuple(category or ()),
-            actions=tuple(action or ()),
-            outcomes=tuple(outcome or ()),
-            purposes=tuple(purpose or ()),
-            source=source,
-            emergency=emergency,
-            occurred_from=None if occurred_from is None else moment("--occurred-from", occurred_from),
-            occurred_until=None if occurred_until is None else moment("--occurred-until", occurred_until),
-            type_prefix=type_prefix,
-            actor_prefix=actor_prefix,
-            address_prefix=address_prefix,
-            position_from=position_from,
-            position_until=position_until,
-            **any_of(
-                actor=actor,
-                patient=patient,
-                user=user,
-                device=device,
-                service=service,
-                correlation_id=correlation_id,
-                session=session,
-                address=address,
+    with _named_options():
+        request = ExportRequest(
+            format=Format(format or _format_of(output)),
+            table=table,
+            where=tuple(_pair(text) for text in where or ()),
+            filter=EventFilter(
+                resource_type=resource_type,
+                resource_id=resource_id,
+                types=tuple(type or ()),
+                categories=tuple(category or ()),
+                actions=tuple(action or ()),
+                outcomes=tuple(outcome or ()),
+                purposes=tuple(purpose or ()),
+                source=source,
+                emergency=emergency,
+                occurred_from=None if occurred_from is None else moment("--occurred-from", occurred_from),
+                occurred_until=None if occurred_until is None else moment("--occurred-until", occurred_until),
+                type_prefix=type_prefix,
+                actor_prefix=actor_prefix,
+                address_prefix=address_prefix,
+                position_from=position_from,
+                position_until=position_until,
+                **any_of(
+                    actor=actor,
+                    patient=patient,
+                    user=user,
+                    device=device,
+                    service=service,
+                    correlation_id=correlation_id,
+                    session=session,
+                    address=address,
+                ),
             ),
-        ),
-    )
-    settings = load()
-    with (
-        closing(components.export_database(settings)) as database,
-        CommandRecord(settings, "export", asked_of_export(request), unrecorded) as record,
-    ):
-        try:
-            _run(RecordedExports(Exports(database), record), request, output, resume=resume, force=force)
-        except RejectedError as exc:
-            raise RejectedError(exc.reason, exc.message, field=_option(exc.field)) from exc
+        )
+        settings = load()
+        with (
+            closing(components.export_database(settings)) as database,
+            CommandRecord(settings, "export", query_of(request), unrecorded) as record,
+        ):
+            exports = Exports(database)
+            if str(output) != _STANDARD_OUTPUT:
+                _write_to_file(exports, request, record, output, resume=resume, force=force)
+            elif resume or force:
+                raise ConfigurationError("a pipe can't be resumed or replaced: name a file")
+            else:
+                _write_to_pipe(exports, request, record)
 
 
-def _run(exports: Opening, request: ExportRequest, output: Path, *, resume: bool, force: bool) -> None:
+@contextmanager
+def _named_options() -> Iterator[None]:
+    """Name the option, not the field of the filter, in errors."""
+    try:
+        yield
+    except RejectedError as exc:
+        raise RejectedError(exc.reason, exc.message, field=_option(exc.field)) from exc
+
+
+def _write_to_file(
+    exports: Exports, request: ExportRequest, record: ExportRecord, output: Path, *, resume: bool, force: bool
+) -> None:
     from audit_trail.export.file import export_to_file
 
-    if str(output) == _STANDARD_OUTPUT:
-        if resume or force:
-            raise ConfigurationError("a pipe can't be resumed or replaced: name a file")
-        _write_to_pipe(exports, request)
-        return
     with out.status("Exporting") as status:
         try:
             outcome = export_to_file(
                 exports,
                 request,
                 output,
+                record=record,
                 resume=resume,
                 force=force,
                 progress=lambda rows: _show(status, rows),
@@ -168,11 +182,11 @@ def _run(exports: Opening, request: ExportRequest, output: Path, *, resume: bool
     typer.echo(_says(outcome, output))
 
 
-def _write_to_pipe(exports: Opening, request: ExportRequest) -> None:
+def _write_to_pipe(exports: Exports, request: ExportRequest, record: ExportRecord) -> None:
     from queries.export.stream import stream
 
-    with exports.open(request) as opened:
-        for chunk in stream(opened):
+    with exports.open(request, record=record) as export:
+        for chunk in stream(export):
             sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
 
@@ -185,8 +199,8 @@ def _says(outcome: Outcome, output: Path) -> str:
     manifest = outcome.manifest
     if outcome.was_finished:
         return f"{output} is finished already: {manifest.rows} rows"
-    went_on = f", {outcome.went_on} of them before it was cut off" if outcome.went_on else ""
-    return f"exported {manifest.rows} rows as of position {manifest.snapshot.as_of_position} to {output}{went_on}"
+    resumed = f", {outcome.resumed} of them before it was cut off" if outcome.resumed else ""
+    return f"exported {manifest.rows} rows as of position {manifest.snapshot.as_of_position} to {output}{resumed}"
 
 
 def _format_of(output: Path) -> str:

@@ -5,7 +5,7 @@ The order and the names are a published interface: `docs/how-to/export.md` descr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -97,9 +97,9 @@ EVENT_COLUMNS = tuple(column for column, _ in _COLUMNS)
 _VALUES = tuple(value for _, value in _COLUMNS)
 
 
-def event_row(recorded: RecordedEvent) -> tuple[Any, ...]:
-    """The values of `EVENT_COLUMNS`."""
-    return tuple(value(recorded) for value in _VALUES)
+def event_values(events: Iterable[RecordedEvent]) -> list[tuple[Any, ...]]:
+    """The values of `EVENT_COLUMNS`, for each event."""
+    return [tuple([value(event) for value in _VALUES]) for event in events]
 
 
 def _category(type: str) -> str | None:

@@ -10,7 +10,7 @@ from event_store.database import Connection
 from event_store.event_reader import events_at
 from event_store.statements import load
 from queries.event_pages import positions_from
-from queries.export.columns import EVENT_COLUMNS, event_row
+from queries.export.columns import EVENT_COLUMNS, event_values
 from queries.export.rows import Batch
 from queries.export.text import event_lines
 from queries.filters import EventFilter
@@ -44,9 +44,9 @@ class EventRows:
                 return
             at = found[-1]
 
-    def patients(self, row: RecordedEvent) -> Iterator[str]:
+    def patients(self, rows: Sequence[RecordedEvent]) -> list[str]:
         """See `ExportedRows`."""
-        return (patient.id for patient in row.event.patients)
+        return [patient.id for row in rows for patient in row.event.patients]
 
     def lines(self, rows: Sequence[RecordedEvent]) -> bytes:
         """See `ExportedRows`."""
@@ -54,7 +54,7 @@ class EventRows:
 
     def values(self, rows: Sequence[RecordedEvent]) -> list[tuple[Any, ...]]:
         """See `ExportedRows`."""
-        return [event_row(row) for row in rows]
+        return event_values(rows)
 
     def _parts(self, positions: list[int]) -> Iterator[list[int]]:
         """Split positions so that the bodies of each part have `BATCH_BYTES` at most, or are a single body."""

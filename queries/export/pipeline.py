@@ -15,7 +15,7 @@ resume. Rows of a table may change; see `Exports.open`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
@@ -26,12 +26,13 @@ from event_store.database import Connection, Database
 from event_store.statements import load
 from projections.registry import open_snapshot
 from queries.event_pages import complete_up_to
-from queries.export.encoders import Encoder, encoder_of
 from queries.export.event_rows import EventRows
+from queries.export.parquet import ParquetEncoder
 from queries.export.record import ExportRecord, RecordedExport
-from queries.export.request import ExportRequest
+from queries.export.request import ExportRequest, Format
 from queries.export.rows import Batch, ExportColumn, ExportedRows
 from queries.export.table_rows import TableRows, TableShape, describe
+from queries.export.text import TextEncoder, csv_encoder
 from queries.filters import within
 
 _SQL = load(__package__, "export.sql")
@@ -58,6 +59,19 @@ class ExportAccess(Protocol):
 
     def redacted(self, batches: Iterable[Batch]) -> Iterable[Batch]:
         """Batches of events without the parts that the caller may not see."""
+
+
+class Encoder(Protocol):
+    """Encodes one file: the header, then rows any number of times, then the end. Each piece may be empty."""
+
+    def header(self) -> bytes:
+        """The bytes before the rows."""
+
+    def encode(self, rows: Sequence[Any]) -> bytes:
+        """The bytes that are ready after these rows."""
+
+    def end(self) -> bytes:
+        """The bytes that are left."""
 
 
 class Export:
@@ -95,7 +109,13 @@ class Export:
 
     def encoder(self) -> Encoder:
         """A new encoder of the requested format."""
-        return encoder_of(self.request.format, self.rows)
+        match self.request.format:
+            case Format.NDJSON:
+                return TextEncoder(self.rows.lines)
+            case Format.CSV:
+                return csv_encoder(self.rows)
+            case Format.PARQUET:
+                return ParquetEncoder(self.rows)
 
     def cancel(self) -> None:
         """Cancel the running statement, from any thread. Reading then raises `UnavailableError`."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
-from queries.export.disclosed_patients import RecentPatients
 from queries.export.rows import Batch
+
+REMEMBERED = 10_000
+"""Patients that are not recorded again. An export of more records some of them twice, and needs no more memory."""
 
 
 class ExportRecord(Protocol):
@@ -39,14 +42,35 @@ class RecordedExport:
         self._record.ended(self._rows, None if self._complete else "cut off")
 
     def batches(
-        self, batches: Iterable[Batch], patients: Callable[[Any], Iterator[str]]
-    ) -> Generator[Batch, None, None]:
-        """Pass batches on, each after its disclosed patients are recorded. `patients` gives those of a row."""
+        self, batches: Iterable[Batch], patients: Callable[[Sequence[Any]], list[str]]
+    ) -> Iterator[Batch]:
+        """Pass batches on, each after its disclosed patients are recorded. `patients` gives those of some rows."""
         recent = RecentPatients()
         for batch in batches:
             self._rows += len(batch.rows)
-            disclosed = recent.add(id for row in batch.rows for id in patients(row))
+            disclosed = recent.add(patients(batch.rows))
             if disclosed:
                 self._record.delivered(len(batch.rows), disclosed)
             yield batch
         self._complete = True
+
+
+class RecentPatients:
+    """The `most` patients that were seen last."""
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._most = most
+
+    def add(self, ids: Iterable[str]) -> list[str]:
+        """Add `ids`. Returns those that were not there, each once, in their order."""
+        new = []
+        for id in ids:
+            if id in self._seen:
+                self._seen.move_to_end(id)
+                continue
+            self._seen[id] = None
+            new.append(id)
+            if len(self._seen) > self._most:
+                self._seen.popitem(last=False)
+        return new

@@ -39,8 +39,8 @@ class ExportedRows(Protocol):
     def batches(self, after: tuple[Any, ...] | None) -> Iterator[Batch]:
         """All rows whose key is greater than `after`, in the order of the key."""
 
-    def patients(self, row: Any) -> Iterator[str]:
-        """The ids of the patients that a row discloses."""
+    def patients(self, rows: Sequence[Any]) -> list[str]:
+        """The ids of the patients that rows disclose, in their order."""
 
     def lines(self, rows: Sequence[Any]) -> bytes:
         """Rows as NDJSON."""

@@ -15,7 +15,7 @@ import msgspec
 
 from domain.event import RecordedEvent
 from projections.tables import Kind
-from queries.export.rows import ExportColumn
+from queries.export.rows import ExportColumn, ExportedRows
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,6 +23,28 @@ GUARDED = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠"
 """A text that begins with one of these gets an apostrophe in front (OWASP, CSV injection)."""
 
 Lines = Callable[[Sequence[Any]], bytes]
+
+
+class TextEncoder:
+    """An `Encoder` of NDJSON or CSV: rows are ready at once."""
+
+    def __init__(self, lines: Lines, header: bytes = b"") -> None:
+        self._header = header
+        self.encode = lines
+
+    def header(self) -> bytes:
+        """See `Encoder`."""
+        return self._header
+
+    def end(self) -> bytes:
+        """See `Encoder`."""
+        return b""
+
+
+def csv_encoder(rows: ExportedRows) -> TextEncoder:
+    """An `Encoder` of CSV."""
+    lines = csv_lines(rows.columns)
+    return TextEncoder(lambda batch: lines(rows.values(batch)), csv_header(rows.columns))
 
 
 def event_lines(events: Iterable[RecordedEvent]) -> bytes:
@@ -60,7 +82,7 @@ def csv_lines(columns: Sequence[ExportColumn]) -> Lines:
 
     def lines(rows: Sequence[Sequence[Any]]) -> bytes:
         return b"".join(
-            _csv_line("" if value is None else cell(value) for cell, value in zip(cells, row, strict=True))
+            _csv_line(["" if value is None else cell(value) for cell, value in zip(cells, row, strict=True)])
             for row in rows
         )
 

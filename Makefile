@@ -1,4 +1,4 @@
-# Everything a person or CI calls. Each target sets up what it needs; no environment has to be active.
+# The commands for people and CI. Each target installs what it needs; no environment has to be active.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-thorough check audit lock bench clean
@@ -14,14 +14,14 @@ PROJECT := setup.cfg pyproject.toml $(wildcard requirements/*.txt)
 PRODUCT := domain event_store interop ingest projections queries graphql_api web audit_trail
 SOURCES := $(PRODUCT) tests benchmarks requirements
 
-# Make an environment where there is none, install a lock file and the project, and leave a stamp. No file is installed
-# whose SHA-256 is not in the lock file; the project itself is built with what is installed, so that nothing is fetched.
+# Create the environment if it is missing, install a lock file and the project, and write a stamp. pip installs only files
+# whose SHA-256 is in the lock file. The project is built with the installed packages, so pip fetches nothing for it.
 # $(1) the environment, $(2) the lock file
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    || { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing). Name another: make PYTHON=python3.12 ..."; exit 1; }
 	@[ -x $(1)/bin/python ] || $(PYTHON) -m venv $(1) \
-	    || { rm -rf $(1); echo "$(PYTHON) can't make an environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	    || { rm -rf $(1); echo "$(PYTHON) can't create an environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(1) ($(2)); the first time takes a minute or two ..."
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	    --requirement requirements/build.txt --requirement requirements/$(2).txt
@@ -30,14 +30,14 @@ define install
 endef
 
 help:
-	@echo "make demo [ARGS=--once]  the whole of Audit Trail on embedded services, with a simulated hour of a clinic"
-	@echo "make test [ARGS=...]     the tests, on a real PostgreSQL and a real broker; ARGS go to pytest"
-	@echo "make test-thorough       the same tests, with more examples where inputs are random"
-	@echo "make check               format, lint, types, import contracts, SQL, docs, weaknesses and licences"
-	@echo "make audit               known vulnerabilities of the locked packages (asks a service on the network)"
-	@echo "make lock [ARGS=...]     write requirements/*.txt anew; ARGS=--upgrade takes the newest versions"
-	@echo "make bench [ARGS=...]    the benchmarks, in an environment of their own"
-	@echo "make clean               remove environments, caches and build results; data folders stay"
+	@echo "make demo [ARGS=--once]  run Audit Trail on embedded services, with a simulated hour of a clinic"
+	@echo "make test [ARGS=...]     run the tests on a real PostgreSQL and a real broker; ARGS go to pytest"
+	@echo "make test-thorough       run the same tests with more random examples"
+	@echo "make check               check format, lint, types, import contracts, SQL, docs, weaknesses and licences"
+	@echo "make audit               look up known vulnerabilities of the locked packages, over the network"
+	@echo "make lock [ARGS=...]     rewrite requirements/*.txt; ARGS=--upgrade selects the newest versions"
+	@echo "make bench [ARGS=...]    run the benchmarks in a separate environment"
+	@echo "make clean               remove environments, caches and build results, but no data folders"
 
 $(VENV)/.installed-demo: $(PROJECT)
 	$(call install,$(VENV),demo)
@@ -69,13 +69,13 @@ check: $(VENV)/.installed-development
 	$(VENV)/bin/python -m tests.docs_checks
 	$(VENV)/bin/bandit --quiet --configfile bandit.yaml --severity-level medium --recursive $(PRODUCT)
 	$(VENV)/bin/python -m requirements.licences
-	@echo "Known vulnerabilities were NOT looked for: that asks a service on the network. Run: make audit"
+	@echo "Known vulnerabilities were NOT checked: that needs the network. Run: make audit"
 
-# Not a part of `check`: its answer depends on a service that may be away, and changes without the project changing.
+# Not part of `check`: the result depends on a network service, and changes without a change of the project.
 audit: $(VENV)/.installed-audit
-	@$(VENV)/bin/pip-audit --skip-editable || { echo "The audit found something, or did NOT run: see above."; exit 1; }
+	@$(VENV)/bin/pip-audit --skip-editable || { echo "The audit found a vulnerability, or did NOT run: see above."; exit 1; }
 
-# In an environment of its own, since it is what makes the lock files that the others need.
+# It has its own environment, because the other environments need the lock files that it writes.
 lock:
 	@[ -x $(LOCK)/bin/uv ] || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet \
 	    --disable-pip-version-check --require-hashes --requirement requirements/lock.txt; }

@@ -17,11 +17,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from audit_trail.environment import FILE_VARIABLE, PREFIX
 from domain.errors import ConfigurationError
 from event_store.files.folders import read_file
 
-PREFIX = "AUDIT_TRAIL_"
-FILE_VARIABLE = f"{PREFIX}SETTINGS_FILE"
 _MOST_BYTES = 1 << 20
 
 List = Annotated[tuple[str, ...], NoDecode]

@@ -23,9 +23,10 @@ from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.folder import PASSABLE, write_file
 from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from audit_trail.embedded.tansu import TansuBroker
-from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
+from audit_trail.environment import FILE_VARIABLE, PREFIX
+from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.files.folders import PRIVATE_FILE, Folder
 from event_store.migrations import migrate
@@ -56,7 +57,7 @@ class Stack:
         self.folder = folder
         self._broker = broker
         self._running = ExitStack()
-        self._parts: list[GuardedProcess] = []
+        self._parts: list[WatchedProcess] = []
         self._services: dict[str, EmbeddedPostgres | Broker] = {}
 
     @property
@@ -185,8 +186,8 @@ class Stack:
             folder.open_file(API_TOKENS, "ab").close()
         return file
 
-    def _part(self, name: str) -> GuardedProcess:
-        return GuardedProcess(
+    def _part(self, name: str) -> WatchedProcess:
+        return WatchedProcess(
             [sys.executable, "-m", "audit_trail", name],
             name=name,
             log=self.folder / f"{name}.log",

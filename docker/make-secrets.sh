@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make a password for each login, in docker/secrets/, and name the user who may read them, in docker/.env. What is there
-# already stays as it is. Remove a file and run this again, with `docker compose up`, to change that password.
+# Create a password for each login in docker/secrets/, and write the user who may read them to docker/.env. Existing files
+# stay unchanged. To change a password, remove its file, run this again, and run `docker compose up`.
 set -eu
 umask 077
 cd "$(dirname "$0")"
@@ -19,7 +19,7 @@ done
 [ -e secrets/superuser.pgpass ] \
     || printf '*:*:*:postgres:%s\n' "$(cat secrets/superuser-password)" > secrets/superuser.pgpass
 
-# The parts run as whoever owns these files, because nobody else may read them; never as root.
+# The parts run as the owner of these files, because nobody else can read them; never as root.
 user="$(id -u):$(id -g)"
 if [ "$(id -u)" = 0 ]; then
     user=10001:10001

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the logins of the parts: the one thing here that uses the superuser's login. See roles.sql.
+# Create the logins of the parts. This is the only script that uses the superuser's login. See roles.sql.
 set -eu
 exec psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 <<'EOF'
 \set owner_password `cut -d: -f5 /run/secrets/owner.pgpass`

@@ -1,14 +1,14 @@
--- The logins of the parts, one for each, and the rights that `audit-trail migrate` needs. Run by a superuser, in the
--- database of Audit Trail; safe to run again, also to change passwords. docker/roles.sh gives the passwords.
+-- One login for each part, and the rights that `audit-trail migrate` needs. A superuser runs this in the database of
+-- Audit Trail. It can be run again, also to change passwords. docker/roles.sh passes the passwords.
 
--- Any login can take an advisory lock: this one is not waited for without end.
+-- Any login can take this advisory lock, so the wait for it is bounded.
 SET lock_timeout = '10s';
 DO $$
 DECLARE
     name text;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('audit_trail.roles'));
-    -- The rights. `migrate` would make these roles too; made here, the owner of the database need not have made them.
+    -- `migrate` would create these roles too. Created here, they do not depend on the owner of the database.
     FOREACH name IN ARRAY ARRAY[
         'audit_trail_ingest', 'audit_trail_projector', 'audit_trail_reader', 'audit_trail_guard', 'audit_trail_analyst',
         'audit_trail_batch'
@@ -23,7 +23,7 @@ BEGIN
         END IF;
         EXECUTE format('ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS', name);
     END LOOP;
-    -- The owner gives each projection of an analyst a role of its own, within audit_trail_analyst.
+    -- The owner creates a role for each custom projection, within audit_trail_analyst.
     ALTER ROLE trail_owner CREATEROLE;
     GRANT audit_trail_ingest, audit_trail_projector, audit_trail_reader, audit_trail_guard, audit_trail_analyst,
         audit_trail_batch TO trail_owner WITH ADMIN OPTION;
@@ -39,7 +39,7 @@ BEGIN
     );
 END $$;
 
--- A password stands in no log, even when a statement fails.
+-- Keep passwords out of the log, even when a statement fails.
 SET log_statement = 'none';
 SET log_min_error_statement = 'panic';
 SET password_encryption = 'scram-sha-256';

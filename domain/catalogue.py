@@ -18,6 +18,11 @@ INTERACTION = "http://hl7.org/fhir/restful-interaction"
 LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
 LOCAL = "urn:audit-trail:event-type"
 
+TRAIL_SERVICE = "audit-trail"
+"""The source of the trail's own events. Nobody else may publish events of the category `trail`."""
+AUDIT_LOG = "AuditLog"
+"""The resource type of the trail itself; the resource's id is the address that was read."""
+
 
 class Category(StrEnum):
     """The subject area of an event."""

@@ -10,6 +10,7 @@
     ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
     ├── UnavailableError         retry: a service that we need is away; nothing was committed
     │   ├── TooSlowError         retry: the database exceeded the statement time-out
+    │   ├── LockedError          retry: another session keeps a lock in the database that we need
     │   ├── ThrottledError       retry: a service asked us to wait for some seconds
     │   ├── UnprovenClaimError   retry: somebody claims, without proof, that the log contradicts itself
     │   └── UnrecordedError      retry: a read can't be recorded, so it is not answered
@@ -112,8 +113,19 @@ class UnavailableError(AuditTrailError):
 class TooSlowError(UnavailableError):
     """Retry: the database exceeded the statement time-out. A narrower request may succeed."""
 
-    def __init__(self) -> None:
-        super().__init__("the database took longer than the statement time-out")
+    def __init__(self, message: str = "the database took longer than the statement time-out") -> None:
+        super().__init__(message)
+
+
+class LockedError(UnavailableError):
+    """Retry: another session keeps a lock in the database that this needs."""
+
+    def __init__(
+        self,
+        message: str = "another session keeps a lock that this needs: end its transaction, which pg_locks and"
+        " pg_stat_activity show, then try again",
+    ) -> None:
+        super().__init__(message)
 
 
 class ThrottledError(UnavailableError):

@@ -1,1 +1,1 @@
-"""How events are kept: append, read, Merkle log, dead letters, migrations. The one place that writes the log."""
+"""The event store: append, read, Merkle log, dead letters, migrations. The only package that writes the log."""

@@ -1,8 +1,8 @@
 """The append: the only write to the log, all or nothing per batch.
 
-One transaction takes the log's row lock, moves the offsets by compare-and-set, drops known event ids, gives dense
-positions, copies the rows, extends the Merkle tree and signs its new head. So what is committed is sealed, and the
-order of positions is the order of commits.
+One transaction takes the log's row lock, moves the offsets by compare-and-set, drops known event ids, assigns dense
+positions, copies the rows, extends the Merkle tree and signs the new head. So every committed event is sealed, and
+positions have the order of the commits.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from event_store.merkle import Edge, Tile, leaf_hash
 from event_store.signing import HeadSigner
 
 _HEADROOM = 1 << 20
-"""Positions that must have a partition beyond the batch: far more than one batch can hold."""
+"""Partitions must exist for this many positions beyond the batch: far more than one batch can contain."""
 
 
 class NewEvent(NamedTuple):
-    """An event to append. `body` is stored as it is; `format` says how to read it."""
+    """An event to append. `body` is stored unchanged; `format` says how to read it."""
 
     event_id: UUID
     stream: UUID
@@ -43,10 +43,10 @@ class NewEvent(NamedTuple):
 
 
 class OffsetAdvance(NamedTuple):
-    """Compare-and-set of a Kafka stream: from `expected` to `next`, the first offset that is not in this batch.
+    """Compare-and-set of a Kafka stream's offset: from `expected` to `next`, the first offset after this batch.
 
-    `leader_epoch` and `batch_crc` are of the Kafka batch that holds offset `next - 1`; -1 and None when unknown. They
-    are stored beside the offset, to prove later that Kafka still has the log that was read.
+    `leader_epoch` and `batch_crc` belong to the Kafka batch that contains offset `next - 1`; -1 and None when unknown.
+    They are stored with the offset, to prove later that Kafka still has the log that was read.
     """
 
     stream: UUID
@@ -57,7 +57,7 @@ class OffsetAdvance(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """What an append did. Positions `first` to `size - 1` are new; `root` is the tree's root hash at `size`."""
+    """The result of an append. Positions `first` to `size - 1` are new; `root` is the root hash at `size`."""
 
     first: int
     size: int
@@ -83,14 +83,15 @@ def append(
     dead_letters: Sequence[NewDeadLetter] = (),
     conflict_letter: Callable[[NewEvent], NewDeadLetter] | None = None,
 ) -> Appended:
-    """Append a batch inside the caller's transaction; durable and visible when that commits, and not at all before.
+    """Append a batch inside the caller's transaction. When that commits, the batch is durable and visible.
 
-    An event whose id is known with the same content is dropped and counted. One whose id is known with other content
-    becomes the dead letter that `conflict_letter` makes of it. Retry is safe: the same batch again is fenced by its
-    offsets, or is all duplicates. After the commit the caller wakes the projectors (`event_store.notification`).
+    An event with a known id and the same content is dropped and counted. An event with a known id and other content
+    becomes the dead letter that `conflict_letter` returns. A retry is safe: either the offsets fence the repeated
+    batch, or all its events are duplicates. After the commit the caller wakes the projectors
+    (`event_store.notification`).
 
     Raises `FencedError` when an offset has moved or an aggregate's version is taken (roll back, read again), and
-    `LogInconsistentError` when the stored tree contradicts itself or was not signed by this log's keys (stop).
+    `LogInconsistentError` when the stored tree contradicts itself or no key of this log has signed it (stop).
     """
     with connection.cursor() as cursor:
         size, root, edge, partitioned_until, recorded_at = _lock(cursor)
@@ -101,7 +102,7 @@ def append(
         letters = list(dead_letters)
         if known.conflicts:
             if conflict_letter is None:
-                raise FencedError("an event id is taken by an event with other content")
+                raise FencedError("an event with this id and other content exists")
             letters.extend(map(conflict_letter, known.conflicts))
         insert_dead_letters(cursor, letters)
         if known.fresh:
@@ -118,8 +119,8 @@ def append(
 
 
 def _lock(cursor: Cursor) -> tuple[int, bytes, Edge, int, datetime]:
-    """Take the lock that orders all appends, and refuse to write on a tree that contradicts itself."""
-    # clock_timestamp() is read by the outer query, after the lock was waited for: recorded_at follows the positions.
+    """Take the lock that orders all appends. Raises `LogInconsistentError` when the tree contradicts itself."""
+    # The outer query reads clock_timestamp() after the lock was granted, so recorded_at follows the order of positions.
     cursor.execute(
         "WITH state AS MATERIALIZED (SELECT * FROM audit_trail.log_state FOR UPDATE)"
         " SELECT size, root, edge, partitioned_until, clock_timestamp() FROM state"
@@ -140,7 +141,7 @@ def _lock(cursor: Cursor) -> tuple[int, bytes, Edge, int, datetime]:
 def _continue_signed(
     cursor: Cursor, signer: HeadSigner, size: int, root: bytes, recorded_at: datetime
 ) -> None:
-    """Refuse to extend a state that was not signed. A log's very first head is that of the empty tree."""
+    """Refuse to extend an unsigned state. The first head of a log is that of the empty tree."""
     if signer.knows(size, root):
         return
     cursor.execute("SELECT size, note FROM audit_trail.tree_head ORDER BY size DESC LIMIT 1")
@@ -149,30 +150,30 @@ def _continue_signed(
     added = insert_keys(cursor, signer.verifiers, size)
     if newest is None:
         insert_head(cursor, size, root, recorded_at, signer.sign(size, root))
-    elif not added:  # what was written just now may yet be rolled back
+    elif not added:  # the keys written just now may still be rolled back
         signer.remember(size, root)
 
 
 def _seal(
     cursor: Cursor, signer: HeadSigner, edge: Edge, expected: tuple[int, bytes], recorded_at: datetime
 ) -> bytes:
-    """Move the log's state from what was locked to the new tree, with its signed head; returns the new root."""
+    """Move the log's state from the locked tree to the new one, with its signed head. Returns the new root."""
     root = edge.root()
     cursor.execute(
         "UPDATE audit_trail.log_state SET size = %s, root = %s, edge = %s WHERE size = %s AND root = %s",
         (edge.size, root, edge.pack(), *expected),
     )
     if cursor.rowcount != 1:
-        raise LogInconsistentError(f"the log's state moved from size {expected[0]} although it was locked")
+        raise LogInconsistentError(f"the log's state moved from size {expected[0]} while it was locked")
     try:
         insert_head(cursor, edge.size, root, recorded_at, signer.sign(edge.size, root))
     except errors.UniqueViolation as exc:
-        raise LogInconsistentError(f"a signed head of size {edge.size} is there already") from exc
+        raise LogInconsistentError(f"a signed head of size {edge.size} exists already") from exc
     return root
 
 
 def advance_offset(cursor: Cursor, advance: OffsetAdvance) -> None:
-    """Move the offset of a Kafka stream. Raises `FencedError` when it is not at `expected`."""
+    """Move the offset of a Kafka stream. Raises `FencedError` when the offset is not `expected`."""
     cursor.execute(
         "UPDATE audit_trail.kafka_stream SET next_offset = %s, leader_epoch = %s, batch_crc = %s"
         " WHERE stream = %s AND next_offset = %s",
@@ -185,16 +186,16 @@ def advance_offset(cursor: Cursor, advance: OffsetAdvance) -> None:
 
 
 _COMPARED_BYTES = 8 << 20
-"""Stored bodies in memory at a time: thousands of small events can repeat the ids of events of 1 MiB each."""
+"""The maximum of stored bodies in memory: thousands of small events can repeat the ids of events of 1 MiB each."""
 _IDENTITY_ROW = Struct(">hi16siq").pack
 _COPY_IDENTITY = "COPY audit_trail.event_identity (event_id, position) FROM STDIN (FORMAT binary)"
 
 
 def _claim_ids(cursor: Cursor, events: Sequence[NewEvent], size: int) -> _Known:
-    """Write the ids of the batch, without those that are known.
+    """Insert the ids of the batch, except known ones.
 
-    Known ids are rare, so the unique index is asked by writing to it: one COPY instead of a look-up and a COPY.
-    Ids are keys as bytes: a UUID hashes like its number, so a sender can choose thousands of ids with one hash.
+    Known ids are rare, so the insert itself checks the unique index: one COPY instead of a query and a COPY. The keys
+    are bytes: a UUID hashes like its integer, so a sender could choose thousands of ids with equal hashes.
     """
     firsts: dict[bytes, NewEvent] = {}
     repeated = [event for event in events if firsts.setdefault(event.event_id.bytes, event) is not event]
@@ -223,7 +224,7 @@ def _copy_ids(cursor: Cursor, ids: Iterable[bytes], size: int) -> None:
 
 
 def _stored_sizes(cursor: Cursor, ids: list[UUID]) -> dict[bytes, int]:
-    """Of the ids that are known: how large each stored body is."""
+    """The sizes of the stored bodies for the known ids."""
     cursor.execute(
         "SELECT identity.event_id, octet_length(event.body) FROM audit_trail.event_identity AS identity"
         " LEFT JOIN audit_trail.event USING (position) WHERE identity.event_id = ANY(%s)",
@@ -240,7 +241,7 @@ def _stored_sizes(cursor: Cursor, ids: list[UUID]) -> dict[bytes, int]:
 def _conflicts(
     cursor: Cursor, again: list[NewEvent], firsts: dict[bytes, NewEvent], stored: dict[bytes, int]
 ) -> list[NewEvent]:
-    """The events of `again` whose id has other content: in the store, or else earlier in this batch."""
+    """The events in `again` whose content differs from the stored event, or from the earlier event in this batch."""
     conflicts = []
     with_stored: dict[bytes, list[NewEvent]] = {}
     for event in again:
@@ -262,7 +263,7 @@ def _conflicts(
 
 
 def _pieces(stored: dict[bytes, int]) -> Iterator[list[bytes]]:
-    """The ids in pieces of `_COMPARED_BYTES` of stored bodies, or of a single one that is larger."""
+    """The ids in pieces, each with at most `_COMPARED_BYTES` of stored bodies or one larger body."""
     piece: list[bytes] = []
     size = 0
     for event_id, length in stored.items():
@@ -276,9 +277,9 @@ def _pieces(stored: dict[bytes, int]) -> Iterator[list[bytes]]:
 
 
 def _same(event: NewEvent, format: int, body: bytes) -> bool:
-    """Whether the content is the same: byte for byte, the same message as received, or the same event once decoded.
+    """Whether the content is equal: the same bytes, the same received message, or the same decoded event.
 
-    The message is asked before the event, since an event that has no time of its own got the time of its arrival.
+    The message is compared first, because an event without a time of its own got the time of its arrival.
     """
     if (event.format, event.body) == (format, body):
         return True
@@ -337,12 +338,12 @@ def _insert_events(cursor: Cursor, events: list[NewEvent], first: int, recorded_
         if versions:
             copy_in(cursor, _COPY_VERSIONS, versions)
     except errors.UniqueViolation as exc:
-        raise FencedError("that version of the aggregate was written by another process") from exc
+        raise FencedError("another process wrote that version of the aggregate") from exc
     try:
         copy_in(cursor, _COPY_EVENTS, rows)
     except errors.UniqueViolation as exc:
         raise LogInconsistentError(
-            f"position {first} or one after it is taken, although the log ends there"
+            f"position {first} or a later one is occupied, although the log ends there"
         ) from exc
     return hashes
 
@@ -352,11 +353,11 @@ _COPY_TILES = "COPY audit_trail.tile (level, index, hashes) FROM STDIN (FORMAT b
 
 
 def _insert_tiles(cursor: Cursor, tiles: list[Tile]) -> None:
-    """In one statement: after each, this thread may wait some ms for Python's lock, while another one decodes."""
+    """Insert all tiles in one statement: after each one the thread may wait for the GIL while others decode."""
     if not tiles:
         return
     rows = [_TILE_HEAD(3, 2, level, 8, number, len(hashes)) + hashes for level, number, hashes in tiles]
     try:
         copy_in(cursor, _COPY_TILES, rows)
     except errors.UniqueViolation as exc:
-        raise LogInconsistentError("a tile beyond the end of the log is there already") from exc
+        raise LogInconsistentError("a tile beyond the end of the log exists already") from exc

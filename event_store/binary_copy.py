@@ -1,4 +1,4 @@
-"""PostgreSQL's binary COPY format, both ways, for the few column types that the event store has."""
+"""PostgreSQL's binary COPY format, in both directions, for the column types of the event store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from event_store.database import Cursor
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-"""PostgreSQL counts timestamps in microseconds from here."""
+"""The epoch of PostgreSQL's timestamps, which count microseconds."""
 UNIX_EPOCH_US = 946_684_800_000_000
 
 _READ_SIZE = 1 << 20
@@ -31,15 +31,16 @@ def from_us(value: int) -> datetime:
 
 
 def copy_in(cursor: Cursor, statement: str, rows: Iterable[bytes]) -> None:
-    """Send rows that are encoded already (field count, then length and bytes of each field)."""
+    """Send encoded rows (field count, then length and bytes of each field)."""
     data = io.BytesIO(b"".join((HEADER, *rows, TRAILER)))
     cursor.copy_expert(statement, data, size=_READ_SIZE)
 
 
 def copy_out_rows(cursor: Cursor, statement: str, fixed: Struct) -> Iterator[tuple[tuple[Any, ...], bytes]]:
-    """Rows of fields of fixed width and a last one of any, none of them NULL.
+    """Read rows with fields of fixed width and a last one of any width, none of them NULL.
 
-    `fixed` is a row from its number of fields to the length of the last one. Gives what it unpacks, and the last field.
+    `fixed` unpacks a row from the number of fields to the length of the last one. Yields the unpacked values and the
+    last field.
     """
     sink = io.BytesIO()
     cursor.copy_expert(statement, sink, size=_READ_SIZE)
@@ -54,7 +55,7 @@ def copy_out_rows(cursor: Cursor, statement: str, fixed: Struct) -> Iterator[tup
 
 
 def only_row(data: bytes) -> list[bytes]:
-    """The fields of the one row of a binary COPY, NULL as no bytes."""
+    """The fields of the single row of a binary COPY; NULL becomes empty bytes."""
     (count,) = unpack_from(">h", data, len(HEADER))
     at = len(HEADER) + 2
     fields = []

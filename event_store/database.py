@@ -1,4 +1,4 @@
-"""The one door to PostgreSQL: connections, transactions, and the driver's errors in our words."""
+"""Access to PostgreSQL: connections, transactions, and the translation of driver errors."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from typing import Any
 
 import psycopg2
 import psycopg2.extensions
-from psycopg2 import errors, sql
+from psycopg2 import sql as sql  # noqa: PLC0414 - exported: the other packages never import the driver
 from psycopg2.extras import register_uuid
 
-from domain.errors import (
-    AuditTrailError,
-    ConfigurationError,
-    LogInconsistentError,
-    TooSlowError,
-    UnavailableError,
-)
-from event_store.silence.connections import Call, SilentError, WatchedConnection
+from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
+from event_store.silence.connections import Call, WatchedConnection
 from event_store.silence.monitor import Silence, Watch
+from event_store.statement_errors import StatementError, statement_errors
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -32,69 +27,56 @@ PROJECTOR = "audit_trail_projector"
 READER = "audit_trail_reader"
 GUARD = "audit_trail_guard"
 ANALYST = "audit_trail_analyst"
-OWN = "audit_trail_own_"
-"""What the role of a projection that an analyst owns begins with; the projection's name follows."""
+CUSTOM_ROLE_PREFIX = "audit_trail_own_"
+"""Prefix of the role of a custom projection; the projection's name follows."""
 
 TOO_MANY = "AT001"
-"""SQLSTATE of the functions of migration 0008 when a login or a projection has as much as it may; they say of what."""
+"""SQLSTATE of the functions of migration 0008 when a login or projection reached a limit; the message names it."""
 
-_RESTED_SECONDS = 1.0
-"""A question to the server costs 0.1 ms, so only a connection that nobody has used for this long is asked one."""
+_IDLE_SECONDS = 1.0
+"""A ping takes 0.1 ms, so only a connection that was idle for this long is tested before use."""
 
 FOREIGN_LOCK_MS = 2000
 """How long a reader waits for a lock on a table of a custom projection. Readers share few connections."""
 SILENCE_SECONDS = 20.0
-"""How long a call may go without an answer, by default, before the server is asked what it does."""
+"""By default, the time without an answer after which the server is probed."""
 _TEST_SECONDS = 5.0
-"""How long `SELECT 1` may take. It tests a connection, and nothing is lost but that connection."""
+"""How long `SELECT 1` may take. It only tests a connection: at worst that connection is lost."""
 _CONNECT_SECONDS = 10
 
-_SETUP_ERRORS = (
-    errors.UndefinedTable,
-    errors.UndefinedColumn,
-    errors.UndefinedFunction,
-    errors.InvalidSchemaName,
-    errors.InvalidParameterValue,
-    errors.UndefinedObject,
-    errors.InsufficientPrivilege,
-)
-
-
-_DISK = "its disk is full"
-_MEMORY = (
-    "it is out of memory, or sessions hold all the locks that it has room for"
-    " (see pg_locks, and max_locks_per_transaction of PostgreSQL)"
-)
-_CONNECTIONS = "it has no connection left (see pg_stat_activity, and max_connections of PostgreSQL)"
-_SHORT = {"53100": _DISK, "53200": _MEMORY, "53300": _CONNECTIONS}
-"""What the server is short of, by SQLSTATE (class 53, insufficient resources)."""
-_SAID = {
-    "out of shared memory": _MEMORY,
-    "too many connections": _CONNECTIONS,
-    "too many clients": _CONNECTIONS,
-    "connection slots are reserved": _CONNECTIONS,
+_SETUP = {
+    "42P01",  # undefined_table
+    "42703",  # undefined_column
+    "42883",  # undefined_function
+    "3F000",  # invalid_schema_name
+    "22023",  # invalid_parameter_value
+    "42704",  # undefined_object
+    "42501",  # insufficient_privilege
 }
-"""The same by the server's words, where the driver keeps no SQLSTATE."""
+"""SQLSTATEs of a database that is not migrated, or of a login without its role."""
 
 _PLANS_OF_READERS = """
 SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_hashagg = off; SET enable_bitmapscan = off;
 SET enable_sort = off; SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0; SET jit = off
 """
-"""Readers want plans that follow an index in its order and stop at the page's end, whatever the statistics of a young
-table say. Set once for a connection: for each transaction they would take a tenth of a page's time."""
+"""Planner settings of readers: follow an index in order and stop at the end of the page, whatever the statistics say.
+
+They are set once per connection: per transaction they would take a tenth of the time of a page.
+"""
 _READING = "SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on"
-"""Of a reader's connection: what it sends in one call, several statements together, is one snapshot too."""
+"""For a reader's connection: several statements in one call share one snapshot too."""
 
 
 class Database:
-    """A waiting pool of connections to one database, all in one role.
+    """A blocking pool of connections to one database, all in one role.
 
-    Whatever login `url` has, every connection takes `role`, so that even an administrator's login can do no more than
-    the component needs. `size` is the most connections that are open at once; a caller who finds none waits.
+    Every connection takes `role`, whatever the login of `url` is, so that even an administrator's login can do no more
+    than the component needs. `size` is the maximum of open connections; a caller waits for a free one.
 
-    A server that neither answers nor closes is noticed: a call without an answer for `silence_seconds` is looked into,
-    and raises `UnavailableError` when the server does nothing for it (see `event_store.silence.monitor`). With
-    `long_statements=False` a statement that the server reports as running is ended too.
+    The pool detects a server that neither answers nor closes the connection: after `silence_seconds` without an answer
+    it probes the server, and raises `UnavailableError` when the server does not work on the call (see
+    `event_store.silence.monitor`). Set `long_statements=False` where all statements are short: then a call is also
+    ended when the server reports it as running.
     """
 
     def __init__(
@@ -116,23 +98,23 @@ class Database:
         self._statement_timeout_ms = statement_timeout_ms
         self._lock_timeout_ms = lock_timeout_ms
         self._silence_seconds = silence_seconds
-        # The server ends a statement at its time-out by itself, and says so.
+        # The server itself ends a statement at the time-out, with an error.
         short = max(silence_seconds, statement_timeout_ms / 1000 + _TEST_SECONDS)
         self._watch = Watch(application_name, Silence(silence_seconds, None if long_statements else short))
         self._places = threading.BoundedSemaphore(size)
         self._idle: list[tuple[Connection, float]] = []
         self._foreign: set[Connection] = set()
-        """Connections whose session is reset before the next use."""
+        """Connections whose session must be reset before the next use."""
 
     def connect(self) -> Connection:
-        """A dedicated connection, which the caller closes. Raises `UnavailableError` or `ConfigurationError`."""
+        """A dedicated connection; the caller closes it. Raises `UnavailableError` or `ConfigurationError`."""
         with translated():
             try:
                 dsn = self._options()
                 self._watch.dsn = dsn
                 connection = psycopg2.connect(dsn, connection_factory=self._watch.connection)
             except psycopg2.ProgrammingError:
-                # The driver's message quotes the URL, which may hold a password.
+                # The driver's message quotes the URL, which may contain a password.
                 raise ConfigurationError(
                     "the database URL can't be read: postgresql://user@host/name"
                 ) from None
@@ -145,14 +127,14 @@ class Database:
 
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
-        """A transaction on a connection of the pool: committed at the end, rolled back by any exception.
+        """A transaction on a pooled connection: committed at the end of the block, rolled back after any exception.
 
-        `read_only` gives one snapshot (REPEATABLE READ) for all statements inside.
+        `read_only` gives all statements one snapshot (REPEATABLE READ).
         """
         with self._places, translated():
             connection = self._take()
             try:
-                if self.role != READER:  # whose connections are so by default
+                if self.role != READER:  # a reader's connections have these defaults
                     connection.set_session(
                         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
                         readonly=read_only,
@@ -166,10 +148,10 @@ class Database:
 
     @contextmanager
     def foreign_snapshot(self) -> Iterator[Connection]:
-        """A read-only transaction on tables that are not the trail's own, such as those of custom projections.
+        """A read-only transaction on foreign tables, such as those of custom projections.
 
-        Its session is reset before the next use: whatever the reading may have changed there reaches nobody else. An
-        analyst's session may have locked a table: that is waited for some seconds only (`UnavailableError`).
+        The session is reset before the next use, so that session changes by foreign code affect no other caller. An
+        analyst's session may hold a lock on a table: the wait is limited to some seconds (`UnavailableError`).
         """
         with self.transaction(read_only=True) as connection:
             self._foreign.add(connection)
@@ -179,14 +161,14 @@ class Database:
 
     @contextmanager
     def snapshots(self) -> Iterator[Connection]:
-        """A connection, for readers alone, on which each call is a transaction and one snapshot by itself.
+        """A reader's connection on which each call is a transaction and a snapshot of its own.
 
-        It saves BEGIN and COMMIT, which take two of the three journeys to the server that a page takes with them.
+        It saves BEGIN and COMMIT, two of the three round trips of a page.
         """
         assert self.role == READER
         with self._places, translated():
             connection = self._take()
-            connection.autocommit = True  # told to the driver alone
+            connection.autocommit = True  # a setting of the driver, not of the session
             try:
                 yield connection
                 connection.autocommit = False
@@ -196,21 +178,21 @@ class Database:
             self._give_back(connection)
 
     def close(self) -> None:
-        """Close the idle connections. Transactions that still run keep theirs until their end."""
+        """Close the idle connections. Open transactions keep theirs until they end."""
         while self._idle:
             self._idle.pop()[0].close()
 
     def _take(self) -> Connection:
-        """An idle connection that still works, or a new one.
+        """An idle connection that works, or a new one.
 
-        One that has rested is asked first: after a restart of the server it is dead, and its user would pay for that.
+        A connection that was idle for long is tested first: after a restart of the server it is dead.
         """
         while self._idle:
             connection, since = self._idle.pop()
-            if time.monotonic() - since < _RESTED_SECONDS or _works(connection):
+            if time.monotonic() - since < _IDLE_SECONDS or _works(connection):
                 return connection
             connection.close()
-            self.close()  # what has ended this one has most likely ended the other idle ones too
+            self.close()  # the other idle connections are most likely dead too
         return self.connect()
 
     def _give_back(self, connection: Connection) -> None:
@@ -219,12 +201,12 @@ class Database:
             try:
                 self._reset(connection)
             except psycopg2.Error:
-                connection.close()  # its user has an answer, or an error of their own
+                connection.close()  # the caller already has an answer or an error
                 return
         self._idle.append((connection, time.monotonic()))
 
     def _options(self) -> str:
-        """The URL with what lets the kernel notice a host that is gone; what the URL says itself goes before."""
+        """The URL with options that let the kernel detect a dead host. Options in the URL take precedence."""
         seconds = max(1, round(self._silence_seconds))
         ours = {
             "connect_timeout": os.environ.get("PGCONNECT_TIMEOUT", _CONNECT_SECONDS),
@@ -241,14 +223,14 @@ class Database:
     def _prepare(self, connection: WatchedConnection) -> None:
         register_uuid(conn_or_curs=connection)
         with connection.cursor() as cursor:
-            # The server's own number: a pooler in between tells another one.
+            # The process id from the server itself: a pooler would report a different one.
             cursor.execute(
                 "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
             )
             connection.pid, connection.started = cursor.fetchone()
             if self.role is not None:
                 cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
-            # Nothing that somebody put into a schema of this database may stand for what PostgreSQL itself has.
+            # Objects in other schemas of this database must not shadow those of PostgreSQL.
             cursor.execute("SET search_path = pg_catalog, pg_temp")
             cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute("SET statement_timeout = %s", (self._statement_timeout_ms,))
@@ -259,16 +241,16 @@ class Database:
         connection.commit()
 
     def _reset(self, connection: Connection) -> None:
-        """Make the session as new: role, settings, temporary objects, prepared statements, locks of the session."""
+        """Reset the session: role, settings, temporary objects, prepared statements, session locks."""
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
         connection.autocommit = False
-        assert isinstance(connection, WatchedConnection)  # `connect` makes no other
+        assert isinstance(connection, WatchedConnection)  # `connect` creates no other type
         self._prepare(connection)
 
     def _give_back_broken(self, connection: Connection) -> None:
-        """After an error: keep the connection only when the server still answers a rollback."""
+        """Return a connection after an error. It is kept only if the server still answers a rollback."""
         try:
             if connection.autocommit:
                 connection.autocommit = False
@@ -276,7 +258,7 @@ class Database:
         except psycopg2.Error:
             self._foreign.discard(connection)
             connection.close()
-            self.close()  # what has ended this connection has most likely ended the idle ones too
+            self.close()  # the idle connections are most likely dead too
         else:
             self._give_back(connection)
 
@@ -285,18 +267,18 @@ def _works(connection: Connection) -> bool:
     try:
         ping(connection)
         connection.rollback()
-    except psycopg2.Error:
+    except (UnavailableError, psycopg2.Error):
         return False
     return True
 
 
 def ping(connection: Connection) -> None:
-    """Ask the server for a sign of life, which it has to give within seconds. Raises the driver's error.
+    """Test the connection with a short time-out. Raises `UnavailableError`.
 
-    For connections that sleep by nature: one that listens, or holds a lock.
+    For connections that are idle by design: those that listen or hold a lock.
     """
     statement = "SELECT 1"
-    with connection.cursor() as cursor:
+    with translated(), connection.cursor() as cursor:
         if isinstance(connection, WatchedConnection):
             call = Call(statement, _TEST_SECONDS)
             connection.watch(call, psycopg2.extensions.cursor.execute, cursor, statement)
@@ -304,62 +286,29 @@ def ping(connection: Connection) -> None:
             cursor.execute(statement)
 
 
-def lost(error: psycopg2.Error) -> bool:
-    """Whether the driver says that the server or the connection is gone.
-
-    When a server process is killed in the middle of an answer, the driver has no SQLSTATE to tell by, and raises the
-    base of its tree itself.
-    """
-    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or (
-        type(error) is psycopg2.DatabaseError and error.pgcode is None
-    )
-
-
 @contextmanager
 def translated() -> Iterator[None]:
-    """The driver's errors as ours: away or too slow is retry, missing tables or rights are for an operator.
+    """Translate driver errors like `statement_errors`, and missing tables or rights to `ConfigurationError`.
 
-    The server's own words are not repeated, since they can quote values; the cause keeps them.
+    The message does not repeat the server's text, which can quote values; the cause contains it.
     """
     try:
-        yield
-    except AuditTrailError:
-        raise
-    except errors.ProgramLimitExceeded:
-        raise  # an operational error by the driver's tree, but trying again would fail for ever
-    except errors.QueryCanceled as exc:
-        raise TooSlowError from exc
-    except errors.LockNotAvailable as exc:
-        raise UnavailableError(
-            "another session keeps a lock that this needs: end its transaction, which pg_locks and pg_stat_activity"
-            " show, then try again"
-        ) from exc
-    except _SETUP_ERRORS as exc:
-        detail = exc.diag.message_primary or type(exc).__name__
+        with statement_errors():
+            yield
+    except StatementError as exc:
+        if exc.code == TOO_MANY:
+            raise ConfigurationError(exc.server_message or "too many objects") from exc
+        if exc.code not in _SETUP:
+            raise
         raise ConfigurationError(
-            f"the database is not set up for this program ({detail}):"
+            f"the database is not set up for this program ({exc.server_message or exc.name}):"
             " run `audit-trail migrate`, and give the login its role"
         ) from exc
-    except psycopg2.Error as exc:
-        if exc.pgcode == TOO_MANY:
-            raise ConfigurationError(exc.diag.message_primary or "too many objects") from exc
-        if lost(exc):
-            raise UnavailableError(_why_lost(exc)) from exc
-        raise
-
-
-def _why_lost(error: psycopg2.Error) -> str:
-    if isinstance(error, SilentError):
-        return str(error)
-    short = _SHORT.get(error.pgcode or "")
-    if short is None:  # an error while connecting has no code
-        short = next((what for said, what in _SAID.items() if said in str(error)), None)
-    return "the database is away" if short is None else f"the database refuses work: {short}"
 
 
 def only(cursor: Cursor) -> Any:
-    """The one column of the one row that a statement must give."""
+    """The single column of the single row of a statement. Raises `LogInconsistentError` when there is no row."""
     row = cursor.fetchone()
     if row is None:
-        raise LogInconsistentError("a row that must be there is missing")
+        raise LogInconsistentError("a required row is missing")
     return row[0]

@@ -1,23 +1,23 @@
 -- name: database_rights
--- Each time, since neither a dump nor a template carries the rights on the database itself.
+-- Applied at every `migrate`, because neither a dump nor a template contains the rights on the database itself.
 DO $$
 DECLARE
     statement text;
 BEGIN
     EXECUTE format('GRANT CREATE ON DATABASE %I TO audit_trail_projector', current_database());
-    -- PostgreSQL lets everybody make temporary tables, and functions in their schema. Only two roles need tables: the
-    -- projector, and the owner of analysts' tables, as which nobody logs in.
+    -- By default PostgreSQL lets every role create temporary tables, and functions in their schema. Only two roles need
+    -- them: the projector, and the owner of the tables of custom projections, which has no login.
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC, audit_trail_analyst', current_database());
     EXECUTE format(
         'GRANT TEMPORARY ON DATABASE %I TO audit_trail_projector, audit_trail_custom_owner', current_database()
     );
-    -- Before PostgreSQL 15 everybody could make objects in the schema public.
+    -- Before PostgreSQL 15 every role could create objects in the schema public.
     IF to_regnamespace('public') IS NOT NULL THEN
         IF pg_has_role((SELECT nspowner FROM pg_namespace WHERE nspname = 'public'), 'USAGE') THEN
             REVOKE CREATE ON SCHEMA public FROM PUBLIC;
         END IF;
     END IF;
-    -- Everybody may store large objects. Only a superuser can take that right away.
+    -- By default every role may store large objects. Only a superuser can revoke that.
     IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
         FOR statement IN
             SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', function.oid::regprocedure)
@@ -40,16 +40,16 @@ END
 $$;
 
 -- name: one_at_a_time
--- Two processes that start together migrate one after the other. Who may only read the table can't take this lock, nor
--- one that it waits for.
+-- Serialises migrating processes. A role that can only read the table can take neither this lock nor one that blocks
+-- it.
 LOCK TABLE audit_trail.migration IN EXCLUSIVE MODE;
 
 -- name: patience
--- A waiting ALTER TABLE stops all who come after it, so it does not wait long; the migration is tried again.
+-- A waiting ALTER TABLE blocks all later statements on the table, so it waits briefly; the migration is retried.
 SET LOCAL lock_timeout = '2s';
 
 -- name: open_transactions
--- The other sessions that keep a lock on a table of Audit Trail.
+-- The other sessions that hold a lock on a table of Audit Trail.
 SELECT DISTINCT
     pg_stat_activity.usename::text,
     pg_stat_activity.pid

@@ -1,7 +1,7 @@
-"""Dead letters: messages that could not be accepted, as they are kept and as they are read again.
+"""Dead letters: messages that could not be accepted, in storage.
 
-A small message is kept whole. Of a large one the first bytes are kept, with the size and SHA-256 of all of it: what
-kept it whole would let a sender fill memory and disk with what is refused anyway.
+A small message is stored whole. Of a large message the first bytes are stored, with the size and SHA-256 of the whole:
+otherwise a sender could fill memory and disk with rejected messages.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _COPY = (
     " FROM STDIN (FORMAT binary)"
 )
 _COPY_BYTES = 8 << 20
-"""Sent in one COPY. It is held twice, as rows and joined, whatever the batch holds."""
+"""Bytes sent in one COPY. Memory holds them twice, as rows and joined, whatever the size of the batch."""
 
 
 class Cut(NamedTuple):
-    """The whole of what is only kept in part: its size in bytes and its SHA-256."""
+    """The size in bytes and the SHA-256 of a part that is stored truncated."""
 
     size: int
     sha256: bytes
 
 
 class SealedBatch(NamedTuple):
-    """A batch of Kafka that could not be read. `record_count` is what it says itself, None where it says nothing."""
+    """A Kafka batch that could not be read. `record_count` is from the batch header; None when that is unreadable."""
 
     last_offset: int
     codec: str
@@ -68,7 +68,7 @@ class NewDeadLetter(NamedTuple):
 
 
 class ListedDeadLetter(NamedTuple):
-    """A stored dead letter without its message's bytes. `last_offset` is that of a batch, None for one message."""
+    """A stored dead letter without the message itself. `last_offset` belongs to a batch; None for a single message."""
 
     id: int
     received_at: datetime
@@ -83,7 +83,7 @@ class ListedDeadLetter(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A stored dead letter. `value` and `key` are the message's own bytes, the first ones where there is a cut."""
+    """A stored dead letter. `value` and `key` are the message's bytes, or the first ones if truncated."""
 
     id: int
     received_at: datetime
@@ -105,12 +105,12 @@ class DeadLetter(NamedTuple):
 
     @property
     def is_cut(self) -> bool:
-        """Whether a part of the message is missing."""
+        """Whether a part of the message was truncated."""
         return any(cut is not None for cut in (self.value_cut, self.key_cut, self.headers_cut))
 
 
 def insert_dead_letters(cursor: Cursor, letters: Iterable[NewDeadLetter]) -> None:
-    """Add `letters`, in pieces of some megabytes."""
+    """Insert `letters`, in pieces of some megabytes."""
     rows: list[bytes] = []
     size = 0
     for row in map(_encode, letters):
@@ -124,19 +124,19 @@ def insert_dead_letters(cursor: Cursor, letters: Iterable[NewDeadLetter]) -> Non
 
 
 def resolution_id(letter: DeadLetter | ListedDeadLetter) -> UUID:
-    """The aggregate that holds the decisions about a dead letter."""
+    """The id of the aggregate with the decisions on a dead letter."""
     return uuid5(_NAMESPACE, f"{letter.id} {letter.stream} {letter.offset}")
 
 
 def list_dead_letters(connection: Connection, *, after: int = 0, limit: int = 100) -> list[ListedDeadLetter]:
-    """Dead letters in order of id, from the one behind `after` on, without their bytes."""
+    """Dead letters in order of id, starting after `after`, without the messages."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["list"], {"after": after, "limit": limit})
         return [ListedDeadLetter(*row)._replace(reason=Reason(row[7])) for row in cursor.fetchall()]
 
 
 def get_dead_letter(connection: Connection, id: int) -> DeadLetter:
-    """One dead letter. Raises `ConfigurationError` when there is none with that id."""
+    """One dead letter. Raises `ConfigurationError` when the id does not exist."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["get"], {"id": id})
         row = cursor.fetchone()
@@ -146,7 +146,7 @@ def get_dead_letter(connection: Connection, id: int) -> DeadLetter:
 
 
 def count_by_reason(connection: Connection) -> dict[str, int]:
-    """How many dead letters there are for each reason."""
+    """The number of dead letters for each reason."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["count_by_reason"])
         return dict(cursor.fetchall())
@@ -160,7 +160,7 @@ _INT8 = Struct(">iq").pack
 
 
 def _encode(letter: NewDeadLetter) -> bytes:
-    """The row for a binary COPY, which takes bytes as they are. As text each would take two."""
+    """The row for a binary COPY, which sends bytes unchanged. As text each byte would take two."""
     batch = letter.batch
     return b"".join(
         (
@@ -199,7 +199,7 @@ def _cut(cut: Cut | None) -> tuple[bytes, ...]:
 
 
 def _text(value: str) -> bytes:
-    """What a text column takes: a field's path can hold a name that a sender chose."""
+    """Text for a text column: a field path can contain a name that a sender chose."""
     return value.replace("\0", "\ufffd")[:2000].encode("utf-8", "replace")
 
 

@@ -1,6 +1,6 @@
 """The leaf entry: the short public record that the Merkle tree hashes, one per event.
 
-It is ASCII text of eight lines, each ended by LF (0x0A), and holds no personal data::
+It is ASCII text of eight lines, each terminated by LF (0x0A), without personal data::
 
     audit-trail-entry/1
     <position>            decimal
@@ -11,7 +11,7 @@ It is ASCII text of eight lines, each ended by LF (0x0A), and holds no personal 
     <body format>         decimal
     <SHA-256 of the stored body>  64 hex digits
 
-The body is covered whole by its digest; type and time of occurrence are in the body.
+The digest covers the whole body, which contains the type and the time of the event.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def encode_entry(
     format: int,
     digest: str,
 ) -> bytes:
-    """The bytes of one entry; ids and digest as lower-case hex."""
+    """The bytes of one entry; ids and digest in lower-case hex."""
     return (
         f"audit-trail-entry/1\n{position}\n{event_id}\n{recorded_us}\n{stream}\n{stream_position}\n{format}\n{digest}\n"
     ).encode("ascii")

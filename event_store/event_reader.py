@@ -1,4 +1,4 @@
-"""Reading the log: in order for projectors, by position and by event id for queries."""
+"""Read the log: in order for projectors, by position and by event id for queries."""
 
 from __future__ import annotations
 
@@ -26,45 +26,47 @@ _RANGE = sql.SQL(
 _CHOSEN = """
 SET LOCAL search_path = {path};
 COPY (
-    SELECT audit_trail.live_builds(), chosen.at, audit_trail.event_records(chosen.at), {beside}
+    SELECT audit_trail.live_builds(), chosen.at, audit_trail.event_records(chosen.at), {extra}
     FROM (SELECT ARRAY({positions}) AS at) AS chosen
 ) TO STDOUT (FORMAT binary)
 """
 _AT = "COPY (SELECT audit_trail.event_records({given})) TO STDOUT (FORMAT binary)"
-"""Both give one row, whatever it holds: for each row of a COPY the driver gives Python's lock away and waits for it
-anew, which takes longer than the page itself where others want it too. By COPY, as the values of a SELECT come as text.
+"""Both statements return one row.
+
+For each row of a COPY the driver releases the GIL and waits for it again, which under load takes longer than the page
+itself. They use COPY because a SELECT returns values as text.
 """
 _ARRAY_HEADER = 20
-"""Bytes of PostgreSQL's binary form of an array before its values."""
+"""Bytes before the values in PostgreSQL's binary format of an array."""
 _AT_ONCE = 200
-"""Events of one such row at most, where their number is not known: a value of PostgreSQL has 1 GB at most."""
+"""The maximum of events in one such row when their number is unknown: a PostgreSQL value has at most 1 GB."""
 _COLUMNS = "position, recorded_at, stream, stream_position, format, body"
 _AGGREGATE = int(BodyFormat.AGGREGATE)
 _FIXED = Struct(">hiqiqiqi16sihi")
-"""Number of fields; length and value of all but the body; the body's length."""
+"""Number of fields; length and value of all fields but the body; length of the body."""
 _RECORD = Struct(">12xq8xq8xq8x16s8xh4xi")
-"""Position, stream position, time, stream, format and the length of the body in a record; their types are left out."""
+"""Position, stream position, time, stream, format and body length of a record, without the types."""
 
 
 class Batch(NamedTuple):
-    """Events in order of position. `last` is the last position covered, aggregates' own events included."""
+    """Events in order of position. `last` is the last position covered, including events of aggregates."""
 
     events: list[RecordedEvent]
     last: int
 
 
 def log_size(connection: Connection) -> int:
-    """How many events the log holds: the next position."""
+    """The number of events in the log, which is the next position."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT size FROM audit_trail.log_state")
         return int(only(cursor))
 
 
 def read_events(connection: Connection, after: int, limit: int) -> Batch:
-    """At most `limit` positions after `after` (-1 to begin). At the end of the log `last` equals `after`.
+    """At most `limit` positions after `after` (-1 to start). At the end of the log, `last` equals `after`.
 
-    The events of aggregates are no audit events and are left out; `last` covers them. Raises `LogInconsistentError`
-    when a position is missing.
+    Events of aggregates are not audit events and are omitted; `last` covers them. Raises `LogInconsistentError` when a
+    position is missing.
     """
     statement = _RANGE.format(after=sql.Literal(after), until=sql.Literal(after + limit))
     events: list[RecordedEvent] = []
@@ -81,24 +83,25 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
 class Chosen(NamedTuple):
     """`events` in order of position, and what was read with them.
 
-    `live`: the checkpoint of each live build, by its name and schema; `beside`: the value of the extra query.
+    `live` maps the name and schema of each live build to its checkpoint. `extra` is the value of the additional
+    expression.
     """
 
     events: list[RecordedEvent]
     live: dict[tuple[str, str], int]
-    beside: int | None
+    extra: int | None
 
 
 def choose_events(
-    connection: Connection, path: Sequence[str], positions: str, beside: str = "NULL::bigint"
+    connection: Connection, path: Sequence[str], positions: str, extra: str = "NULL::bigint"
 ) -> Chosen:
-    """The events at the positions that a statement gives, by one call and so of one snapshot.
+    """The events at the positions that a statement selects, in one call and so in one snapshot.
 
-    `path` are the schemas of its tables; `beside` is an expression that gives a position or NULL.
-    Raises `LogInconsistentError` when there is no event at a position.
+    `path` are the schemas of its tables; `extra` is an expression for a position or NULL. Raises
+    `LogInconsistentError` when a position has no event.
     """
     schemas = sql.SQL(", ").join(map(sql.Identifier, path)).as_string(connection)
-    statement = _CHOSEN.format(path=schemas, positions=positions, beside=beside)
+    statement = _CHOSEN.format(path=schemas, positions=positions, extra=extra)
     live, chosen, records, other = _one_row(connection, statement)
     at = sorted(position for (position,) in iter_unpack(">4xq", chosen[_ARRAY_HEADER:]))
     builds = (line.split(" ") for line in live.decode().splitlines())
@@ -110,10 +113,10 @@ def choose_events(
 
 
 def events_at(connection: Connection, positions: Sequence[int]) -> list[RecordedEvent]:
-    """The events at these positions, in the order asked for."""
+    """The events at these positions, in the given order."""
     found: dict[int, RecordedEvent] = {}
     for at in range(0, len(positions), _AT_ONCE):
-        # One literal: a hundred that are composed take as long as to decode a hundred events.
+        # One literal: composing a hundred takes as long as decoding a hundred events.
         given = f"'{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}'::bigint[]"
         [records] = _one_row(connection, _AT.format(given=given))
         found.update((event.position, event) for event in _recorded(records))
@@ -121,7 +124,7 @@ def events_at(connection: Connection, positions: Sequence[int]) -> list[Recorded
 
 
 def _one_row(connection: Connection, statement: str) -> list[bytes]:
-    """The fields of the one row that a COPY gives, NULL as no bytes."""
+    """The fields of the single row of a COPY; NULL becomes empty bytes."""
     sink = io.BytesIO()
     with connection.cursor() as cursor:
         cursor.copy_expert(statement, sink, size=1 << 20)
@@ -129,8 +132,8 @@ def _one_row(connection: Connection, statement: str) -> list[bytes]:
 
 
 def _recorded(data: bytes) -> Iterator[RecordedEvent]:
-    """The events of records, without those of aggregates."""
-    read, unpack, width = _Reading().event, _RECORD.unpack_from, _RECORD.size
+    """The events in the records, without those of aggregates."""
+    read, unpack, width = _RowDecoder().event, _RECORD.unpack_from, _RECORD.size
     at, end = 0, len(data)
     while at < end:
         position, stream_position, us, stream, format, size = unpack(data, at)
@@ -148,8 +151,8 @@ def _in_order(positions: Sequence[int], found: Mapping[int, RecordedEvent]) -> l
 
 
 def _copied(connection: Connection, statement: sql.Composed) -> Iterator[tuple[int, RecordedEvent | None]]:
-    """The rows of `statement`; None for an event of an aggregate."""
-    read = _Reading()
+    """The rows of `statement`; None stands for an event of an aggregate."""
+    read = _RowDecoder()
     with connection.cursor() as cursor:
         for fixed, body in copy_out_rows(cursor, statement.as_string(cursor), _FIXED):
             _, _, position, _, stream_position, _, us, _, stream, _, format, _ = fixed
@@ -159,10 +162,10 @@ def _copied(connection: Connection, statement: sql.Composed) -> Iterator[tuple[i
                 yield position, read.event(position, stream_position, us, stream, format, body)
 
 
-class _Reading:
-    """Makes events of copied rows.
+class _RowDecoder:
+    """Decodes copied rows to events.
 
-    Streams and recording times are cached: there are few of them, and making one takes as long as an event's body.
+    It caches streams and recording times: there are few, and creating one takes as long as decoding a body.
     """
 
     def __init__(self) -> None:
@@ -183,7 +186,7 @@ class _Reading:
 
 
 def find_event(connection: Connection, event_id: UUID) -> RecordedEvent | None:
-    """The event with this id, if it was recorded."""
+    """The event with this id; None if there is none."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {_COLUMNS} FROM audit_trail.event JOIN audit_trail.event_identity USING (position)"

@@ -1,4 +1,4 @@
-"""The first signature of a log that has events and no signed head: one of a release that did not sign."""
+"""The first signature of a log with events but no signed head, written by a release that did not sign."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from event_store.tlog.tree_heads import TreeHead
 
 
 def adopt(database: Database, signer: HeadSigner) -> TreeHead:
-    """Recompute the tree from the rows, and sign it when it is the stored one; no append comes between.
+    """Recompute the tree from the rows, and sign it if it equals the stored tree. The lock keeps appends out.
 
     Raises `ConfigurationError` when the log has a signed head already, and `LogInconsistentError` when rows and tree
-    do not agree.
+    differ.
     """
     with database.transaction() as connection:
         with connection.cursor() as cursor:
@@ -32,9 +32,9 @@ def adopt(database: Database, signer: HeadSigner) -> TreeHead:
             until = min(first + TILE_WIDTH, stored.size)
             for tile in edge.extend([leaf_hash(entry) for entry in read_entries(connection, first, until)]):
                 if stored.tile(tile.level, tile.number) != tile.hashes:
-                    raise LogInconsistentError(f"tile {tile.level}/{tile.number} is not that of its events")
+                    raise LogInconsistentError(f"tile {tile.level}/{tile.number} does not match its events")
         if edge.pack() != stored.edge.pack() or edge.root() != stored.root:
-            raise LogInconsistentError("the log's state is not that of its events")
+            raise LogInconsistentError("the log's state does not match its events")
         with connection.cursor() as cursor:
             insert_keys(cursor, signer.verifiers, stored.size)
             insert_head(cursor, stored.size, stored.root, row[0], signer.sign(stored.size, stored.root))

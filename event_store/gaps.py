@@ -1,6 +1,6 @@
-"""Accepted losses of Kafka's records: the streams move on, and the log says so in an event of its own.
+"""Accepted losses of Kafka records: the streams move on, and an event in the log records the loss.
 
-Both happen in one transaction, so no stream skips an offset without an event that says who accepted that.
+Both happen in one transaction, so no stream skips an offset without an event that names who accepted the loss.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from event_store.streams import AcceptedHole, open_kafka_stream
 _SQL = load(__package__, "streams.sql")
 
 GAP_STREAM = UUID("6a5b4d3e-7f21-5c0e-9a44-1d8c02b7e6f0")
-"""The stream of all `recording.gap` events. An event's place in it is its position, which only ever grows."""
+"""The stream of all `recording.gap` events. The stream position of an event is its log position, which only grows."""
 
 
 class Move(NamedTuple):
-    """What an accepted gap does to its stream, which has to be at offset `expected`.
+    """The effect of an accepted gap on its stream, which must be at offset `expected`.
 
-    `replaced_by` is the id of the topic that took the place of this one; `holes` are all missing offsets of the stream
-    that were accepted.
+    `replaced_by` is the id of the topic that replaced this one. `holes` are all accepted holes of the stream.
     """
 
     gap: RecordingGap
@@ -43,16 +42,17 @@ class Move(NamedTuple):
 def append_gaps(
     connection: Connection, moves: Sequence[Move], decision: Decision, source: Source, signer: HeadSigner
 ) -> None:
-    """Accept losses inside the caller's transaction: an event for each, and the streams go on behind them.
+    """Accept losses inside the caller's transaction: append one event for each, and move the streams past them.
 
-    A stream that is not in the store yet is made. Raises `FencedError` when a stream is no longer where the loss was
-    found, and what `append` and `gap_event` raise.
+    A stream that is not in the store yet is created. Raises `FencedError` when a stream has moved since the loss was
+    found, and the errors of `append` and `gap_event`.
     """
     now = datetime.now(UTC)
     ids = [uuid4() for _ in moves]
     events = [gap_event(move.gap, decision, source, id, now) for move, id in zip(moves, ids, strict=True)]
     with connection.cursor() as cursor:
-        # The append's own lock, taken here already: the events' places in their stream are their positions.
+        # This is the lock of the append, taken early because the stream positions of the events are their log
+        # positions.
         cursor.execute(_SQL["lock"])
         size = only(cursor)
         for position, (move, id) in enumerate(zip(moves, ids, strict=True), size):
@@ -94,16 +94,16 @@ def _move(connection: Connection, cursor: Cursor, move: Move) -> None:
 
 
 def _one(cursor: Cursor, move: Move, statement: str, values: dict[str, object]) -> None:
-    """Run a statement that changes the stream's row, if it is still at the expected offset."""
+    """Run a statement that changes the row of the stream, if the stream is still at the expected offset."""
     cursor.execute(_SQL[statement], {"stream": move.gap.stream, "expected": move.expected, **values})
     if cursor.rowcount != 1:
         raise FencedError(
-            f"topic {move.gap.topic}, partition {move.gap.partition} was moved on by another process meanwhile"
+            f"topic {move.gap.topic}, partition {move.gap.partition} was moved by another process"
         )
 
 
 def restore_topic(connection: Connection, topic_id: UUID) -> None:
-    """A topic that was replaced is there again, and an operator accepted that: its streams go on."""
+    """Reopen the streams of a replaced topic that exists again, after an operator accepted that."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["restore"], {"topic_id": topic_id})
 

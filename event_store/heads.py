@@ -1,4 +1,4 @@
-"""Signed tree heads as they are stored: one a batch, the public keys, and what witnesses added."""
+"""Stored tree heads: one for each batch, the public keys, and the cosignatures of witnesses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import NamedTuple
 from event_store.database import Connection, Cursor, only
 from event_store.tlog.notes import Note, VerifierKey
 
-MOST_HEAD_BYTES = 64 << 10
-"""Of a signed head with all its cosignatures. What is longer is none."""
+MAX_HEAD_BYTES = 64 << 10
+"""The maximum size of a signed head with all its cosignatures. Longer data is not a head."""
 
 
 class StoredHead(NamedTuple):
-    """A head. `note` is the signed note as the log signed it; `cosignatures` are the lines of witnesses."""
+    """A head. `note` is the note with the log's signature; `cosignatures` are the signature lines of witnesses."""
 
     size: int
     root: bytes
@@ -24,12 +24,12 @@ class StoredHead(NamedTuple):
 
     @property
     def checkpoint(self) -> bytes:
-        """The note with all its signatures, as it is served."""
+        """The note with all its signatures, as the API serves it."""
         return self.note + "".join(f"{line}\n" for line in self.cosignatures).encode()
 
 
 def insert_head(cursor: Cursor, size: int, root: bytes, signed_at: datetime, note: Note) -> None:
-    """Store a head. Only the append does this, under its lock."""
+    """Insert a head. Only the append does this, under its lock."""
     cursor.execute(
         "INSERT INTO audit_trail.tree_head (size, root, signed_at, note) VALUES (%s, %s, %s, %s)",
         (size, root, signed_at, note.encode().decode()),
@@ -37,7 +37,7 @@ def insert_head(cursor: Cursor, size: int, root: bytes, signed_at: datetime, not
 
 
 def insert_keys(cursor: Cursor, keys: Sequence[VerifierKey], size: int) -> int:
-    """Store the public keys that heads from `size` on are signed with; returns how many are new."""
+    """Insert the public keys that sign heads from `size` on. Returns the number of new keys."""
     added = 0
     for key in keys:
         cursor.execute(
@@ -49,7 +49,7 @@ def insert_keys(cursor: Cursor, keys: Sequence[VerifierKey], size: int) -> int:
 
 
 def stored_keys(connection: Connection) -> list[VerifierKey]:
-    """The public keys of the log, the first one first."""
+    """The public keys of the log, the oldest first."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT vkey FROM audit_trail.log_key ORDER BY first_size, added_at, vkey")
         return [VerifierKey.parse(vkey) for (vkey,) in cursor.fetchall()]
@@ -67,12 +67,12 @@ def newest_head(connection: Connection) -> StoredHead | None:
 
 
 def head_at(connection: Connection, size: int) -> StoredHead | None:
-    """The head of the tree of exactly `size` leaves; there is one for every size at which a batch ended."""
+    """The head of the tree of exactly `size` leaves; one exists for every size at which a batch ended."""
     return _one(connection, f"{_HEAD} WHERE head.size = %s", (size,))
 
 
 def head_covering(connection: Connection, position: int) -> StoredHead | None:
-    """The newest head that a witness has signed and that covers `position`; without one, the newest of all."""
+    """The newest cosigned head if it covers `position`, else the newest head."""
     found = _one(
         connection,
         f"{_HEAD} WHERE head.size > %s AND head.size = (SELECT max(size) FROM audit_trail.cosignature)",
@@ -82,7 +82,7 @@ def head_covering(connection: Connection, position: int) -> StoredHead | None:
 
 
 def add_cosignature(connection: Connection, size: int, witness: VerifierKey, line: str) -> None:
-    """Store what a witness signed, once."""
+    """Insert a witness's cosignature, once."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO audit_trail.cosignature (size, vkey, line) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
@@ -91,7 +91,7 @@ def add_cosignature(connection: Connection, size: int, witness: VerifierKey, lin
 
 
 def largest_cosigned(connection: Connection, witness: VerifierKey) -> int:
-    """The size of the largest head that a witness has signed; 0 when it has signed none."""
+    """The size of the largest head with a cosignature of this witness; 0 when there is none."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(max(size), 0) FROM audit_trail.cosignature WHERE vkey = %s", (witness.encode(),)

@@ -1,4 +1,4 @@
-"""The guard's findings as they are stored: open until their cause is gone, or until an operator closes them."""
+"""The guard's stored findings: open until their cause is gone, or until an operator closes them."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from domain.errors import ConfigurationError, ConflictError, Reason
 from event_store.database import Connection, only
 from event_store.statements import load
 
-MOST_ENDS = 5
+MAX_ENDS = 5
 ENDS_SECONDS = 3600.0
-"""How often findings of one kind may end by themselves in that time."""
+"""How often findings of one kind may end without an operator within that time."""
 _CHANGING = re.compile(r"\b[0-9a-f]{16,}\b|[0-9]+")
-"""Sizes, positions and hashes in a finding. Each event about a finding makes the log grow and changes these numbers."""
+"""Sizes, positions and hashes in a finding. Each event about a finding extends the log and changes these numbers."""
 
 
 class Check(StrEnum):
-    """What found it."""
+    """The check that found it."""
 
     PUBLISH = "publish"
     VERIFY = "verify"
 
 
 class Certainty(StrEnum):
-    """How sure a finding is."""
+    """The certainty of a finding."""
 
     FACT = "fact"
     """Proved by the log itself, or by a head that its key has signed."""
     CLAIM = "claim"
-    """Somebody says so, and gives no proof."""
+    """Claimed by a third party without proof."""
 
 
 class NewFinding(NamedTuple):
-    """What was found. `cause` tells one finding of a check and place from another.
+    """A new finding. `cause` distinguishes the findings of one check and place.
 
-    `head_size` and `head_root` are the signed head that the log does not continue, when that is what was found.
+    `head_size` and `head_root` belong to the signed head that the log does not continue, if there is one.
     """
 
     check: Check
@@ -54,13 +54,13 @@ class NewFinding(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The same for findings that differ by numbers alone."""
+        """A key that is equal for findings that differ only in numbers."""
         where = "log" if self.position is None else "position"
         return f"{self.check} {self.place} {self.certainty} {where}: {without_numbers(self.what)}"
 
 
 class StoredFinding(NamedTuple):
-    """A finding as it is stored. `closed_by` is None when it is open, or when its cause went away by itself."""
+    """A stored finding. `closed_by` is None while it is open, and when its cause went away without an operator."""
 
     id: int
     check: Check
@@ -83,7 +83,7 @@ class StoredFinding(NamedTuple):
     answered_at: datetime | None
 
 
-_SQL = load("event_store", "findings.sql")
+_SQL = load("event_store", "integrity_findings.sql")
 
 
 def without_numbers(what: str) -> str:
@@ -92,60 +92,60 @@ def without_numbers(what: str) -> str:
 
 
 def see_finding(connection: Connection, finding: NewFinding) -> bool:
-    """Open a finding, or count it once more when it is open; returns whether it is new."""
+    """Open a finding, or count it again if it is open. Returns whether it is new."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["see"], {**finding._asdict(), "found_by": finding.check, "kind": finding.kind})
         return bool(only(cursor))
 
 
 def open_findings(connection: Connection) -> list[StoredFinding]:
-    """All that are open, the oldest first."""
+    """All open findings, the oldest first."""
     return _rows(connection, "open")
 
 
 def page_of_findings(
     connection: Connection, *, after: int = 0, limit: int = 100, closed: bool = False
 ) -> list[StoredFinding]:
-    """Findings in order of id, from the one behind `after` on; with `closed`, those that are closed too."""
+    """Findings in order of id, starting after `after`; with `closed`, including closed ones."""
     return _rows(connection, "page", after=after, limit=limit, closed=closed)
 
 
 def unreported(connection: Connection, quiet_seconds: float) -> list[StoredFinding]:
-    """Findings to publish to the trail now: one of each kind, none within `quiet_seconds` of the last of its kind."""
+    """Findings to publish as events now: one of each kind, none within `quiet_seconds` of the last of its kind."""
     return _rows(connection, "unreported", quiet=quiet_seconds)
 
 
 def unanswered(connection: Connection) -> list[StoredFinding]:
-    """Findings that were published and have ended, and whose end was not published yet."""
+    """Published findings that have ended and whose end is not published yet."""
     return _rows(connection, "unanswered")
 
 
 def mark_reported(connection: Connection, id: int) -> None:
-    """The trail has the event about the finding."""
+    """Record that the trail contains the event about the finding."""
     _change(connection, "reported", id=id)
 
 
 def mark_answered(connection: Connection, id: int) -> None:
-    """The trail has the event about its end."""
+    """Record that the trail contains the event about its end."""
     _change(connection, "answered", id=id)
 
 
 def end_findings(connection: Connection, ids: Sequence[int]) -> list[StoredFinding]:
     """Close findings whose cause is gone, and return them.
 
-    One whose kind has ended `MOST_ENDS` times within `ENDS_SECONDS` stays open until it was not seen for as long. So a
-    place that fails and recovers again and again adds no row each time; `seen` counts.
+    A finding whose kind has ended `MAX_ENDS` times within `ENDS_SECONDS` stays open until it was not seen for that
+    long. So a place that fails and recovers repeatedly adds no row each time; `seen` counts.
     """
-    ending = _rows(connection, "steady", ids=list(ids), within=ENDS_SECONDS, most=MOST_ENDS)
+    ending = _rows(connection, "steady", ids=list(ids), within=ENDS_SECONDS, most=MAX_ENDS)
     _change(connection, "close", ids=[each.id for each in ending], by=None, reason=None)
     return ending
 
 
 def close_finding(connection: Connection, id: int, by: str, reason: str) -> StoredFinding:
-    """Close a finding by an operator's decision. The same decision again changes nothing.
+    """Close a finding by an operator's decision. Repeating the same decision changes nothing.
 
-    Raises `ConfigurationError` when there is no such finding, and `ConflictError` when it was closed before with other
-    words, or ended by itself.
+    Raises `ConfigurationError` when the finding does not exist, and `ConflictError` when it was closed with another
+    name or reason, or ended by itself.
     """
     found = _rows(connection, "one_locked", id=id)
     if not found:

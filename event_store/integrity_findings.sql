@@ -1,5 +1,5 @@
 -- name: see
--- Count a finding that is open already, or open it. TRUE when it is new.
+-- Count a finding again if it is open, else open it. TRUE when it is new.
 WITH known AS (
     UPDATE audit_trail.integrity_finding SET last_seen = clock_timestamp(), seen = seen + 1
     WHERE "check" = %(found_by)s AND place = %(place)s AND cause = %(cause)s AND closed_at IS NULL
@@ -32,9 +32,9 @@ SELECT * FROM audit_trail.integrity_finding WHERE id = %(id)s;
 SELECT * FROM audit_trail.integrity_finding WHERE id = %(id)s FOR NO KEY UPDATE;
 
 -- name: unreported
--- The oldest finding of each kind that the trail has no event of, unless it got one of that kind a short time ago. A
--- claim that went away by itself needs none. What an operator has closed keeps nothing quiet that was found after it:
--- the trail has the operator's answer, and would else say no more while the contradiction goes on.
+-- The oldest unreported finding of each kind, unless one of that kind was reported a short time ago. A claim that ended
+-- by itself needs no report. A finding that an operator closed does not suppress later findings: otherwise the trail
+-- would record the operator's answer and nothing more while the contradiction persists.
 SELECT DISTINCT ON (kind) * FROM audit_trail.integrity_finding AS waiting
 WHERE
     reported_at IS NULL
@@ -52,8 +52,8 @@ SELECT * FROM audit_trail.integrity_finding
 WHERE closed_at IS NOT NULL AND answered_at IS NULL AND reported_at IS NOT NULL ORDER BY id LIMIT 100;
 
 -- name: steady
--- Of open findings, those that may end by themselves. A kind that ended often of late stays open until it was not seen
--- for as long.
+-- The open findings that may end without an operator. A finding whose kind ended often within the interval stays open
+-- until it was not seen for the whole interval.
 SELECT * FROM audit_trail.integrity_finding AS finding
 WHERE
     id = ANY(%(ids)s)

@@ -1,4 +1,4 @@
-"""The log as others verify it: heads, tiles, entries and proofs. Every method blocks; each answer is one snapshot."""
+"""Read what third parties verify: heads, tiles, entries and proofs. Methods block; each answer is one snapshot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SOME = f"{_ENTRY} WHERE position = ANY(%s)"
 
 
 class LogReader:
-    """Reads what the tiles, the proofs and the signed heads are made of."""
+    """Reads heads, tiles, entries and proofs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class LogReader:
         return None if head is None else head.checkpoint
 
     def keys(self) -> list[VerifierKey]:
-        """The public keys of the log, the first one first."""
+        """The public keys of the log, the oldest first."""
         with self._database.transaction(read_only=True) as connection:
             return stored_keys(connection)
 
@@ -54,17 +54,16 @@ class LogReader:
             return [(size, VerifierKey.parse(vkey)) for size, vkey in cursor.fetchall()]
 
     def signing_keys(self) -> list[VerifierKey]:
-        """The public keys whose signature is on the newest head; none before the first append."""
+        """The public keys that signed the newest head; none before the first append."""
         with self._database.transaction(read_only=True) as connection:
             head = newest_head(connection)
             keys = stored_keys(connection)
         return [] if head is None else verified(Note.parse(head.note), keys)
 
     def tree_head(self, size: int | None = None) -> SignedTreeHead | None:
-        """The newest signed head, or the one of exactly `size`; None when there is none.
+        """The newest signed head, or that of exactly `size`; None when there is none.
 
-        A head is signed when a batch ends, so not every size has one. Raises `RejectedError` for a size that the log
-        does not have.
+        A head is signed when a batch ends, so not every size has one. Raises `RejectedError` for a size beyond the log.
         """
         with self._database.transaction(read_only=True) as connection:
             if size is not None:
@@ -73,12 +72,12 @@ class LogReader:
             return None if head is None else _signed(connection, head)
 
     def tile(self, level: int, index: int, width: int = TILE_WIDTH) -> bytes | None:
-        """The hashes of a tile, full or partial; None when the log is not that large."""
+        """The hashes of a tile, full or partial; None beyond the end of the log."""
         with self._database.transaction(read_only=True) as connection:
             return StoredTree(connection).tile(level, index, width)
 
     def entries(self, index: int, width: int = TILE_WIDTH) -> bytes | None:
-        """The entry bundle of the level-0 tile `index`; None when the log is not that large."""
+        """The entry bundle of the level-0 tile `index`; None beyond the end of the log."""
         first = index * TILE_WIDTH
         with self._database.transaction(read_only=True) as connection:
             if first + width > StoredTree(connection).size:
@@ -86,10 +85,10 @@ class LogReader:
             return encode_entries(read_entries(connection, first, first + width))
 
     def inclusion_proof(self, position: int, tree_size: int | None = None) -> InclusionProof:
-        """That `position` is in the tree of `tree_size` (the newest signed one when absent).
+        """Proof that `position` is in the tree of `tree_size` (default: the newest signed tree).
 
-        Raises `RejectedError` when that tree is larger than the log, or does not hold the position, and
-        `EventAlteredError` when what is stored there is not what the tree holds.
+        Raises `RejectedError` when the log does not have that tree or the tree does not contain the position, and
+        `EventAlteredError` when the stored event differs from the tree.
         """
         (proof,) = self.inclusion_proofs([(position, tree_size)])
         if isinstance(proof, RejectedError | EventAlteredError):
@@ -97,12 +96,12 @@ class LogReader:
         return proof
 
     def inclusion_proofs(
-        self, wanted: Sequence[tuple[int, int | None]]
+        self, requested: Sequence[tuple[int, int | None]]
     ) -> list[InclusionProof | RejectedError | EventAlteredError]:
-        """`inclusion_proof` for many (position, tree size) from one snapshot; what it would raise is in its place."""
+        """`inclusion_proof` for many (position, tree size) in one snapshot. An error takes the place of its proof."""
         with self._database.transaction(read_only=True) as connection:
             tree = StoredTree(connection)
-            sized = [(position, tree.size if size is None else size) for position, size in wanted]
+            sized = [(position, tree.size if size is None else size) for position, size in requested]
             refused = [_refusal(tree, *each) for each in sized]
             made = iter(
                 _checked(connection, tree, [e for e, no in zip(sized, refused, strict=True) if no is None])
@@ -110,12 +109,12 @@ class LogReader:
             return [next(made) if no is None else no for no in refused]
 
     def consistency_proof(self, first: int, second: int) -> ConsistencyProof:
-        """That the tree of `second` entries begins with that of `first`. Raises `RejectedError` for others."""
+        """Proof that the tree of `second` entries extends that of `first`. Raises `RejectedError` for other sizes."""
         with self._database.transaction(read_only=True) as connection:
             tree = StoredTree(connection)
             _require_size(tree, second, "to")
             if not 0 <= first <= second:
-                raise RejectedError(Reason.INVALID_FIELD, f"it has to be from 0 to {second}", field="from")
+                raise RejectedError(Reason.INVALID_FIELD, f"must be from 0 to {second}", field="from")
             return ConsistencyProof(
                 first_size=first,
                 second_size=second,
@@ -125,9 +124,9 @@ class LogReader:
             )
 
     def proof_file(self, event_id: UUID) -> bytes | None:
-        """The C2SP tlog-proof of an event; None when there is no such event.
+        """The C2SP tlog-proof of an event; None when the event does not exist.
 
-        It stands on the newest head that a witness has signed, when that covers the event, else on the newest.
+        It refers to the newest cosigned head if that covers the event, else to the newest head.
         """
         with self._database.transaction(read_only=True) as connection:
             with connection.cursor() as cursor:
@@ -144,12 +143,12 @@ class LogReader:
                 raise LogInconsistentError("the log has events and no signed head")
             (proof,) = prove(connection, StoredTree(connection), [(row[0], head.size)])
             if proof.root != head.root:
-                raise LogInconsistentError(f"the tree of {head.size} events is not the one that was signed")
+                raise LogInconsistentError(f"the tree of {head.size} events differs from the signed one")
             return encode_proof(row[0], proof.hashes, head.checkpoint, proof.entry)
 
 
 def read_entries(connection: Connection, first: int, until: int) -> list[bytes]:
-    """The leaf entries of the positions from `first` on, before `until`."""
+    """The leaf entries of the positions from `first` to `until`, exclusive."""
     with connection.cursor() as cursor:
         cursor.execute(_RANGE, (first, until))
         entries = _entries(cursor)
@@ -159,15 +158,16 @@ def read_entries(connection: Connection, first: int, until: int) -> list[bytes]:
 
 
 def prove(
-    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+    connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof]:
-    """The inclusion proofs of many (position, tree size), each of which the tree must have.
+    """The inclusion proofs of many (position, tree size); the tree must have each size.
 
-    It takes few statements, however many are wanted: one for the entries, one for the tiles, one more for each size.
-    Raises `EventAlteredError` for the first event that is not what the tree holds: a proof that is given verifies.
+    The number of statements is small and independent of the number of proofs: one for the entries, one for the tiles,
+    one more for each size. Raises `EventAlteredError` for the first event that differs from the tree: every returned
+    proof verifies.
     """
     proofs = []
-    for proof in _checked(connection, tree, wanted):
+    for proof in _checked(connection, tree, requested):
         if isinstance(proof, EventAlteredError):
             raise proof
         proofs.append(proof)
@@ -175,11 +175,11 @@ def prove(
 
 
 def _checked(
-    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+    connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof | EventAlteredError]:
     return [
         proof if _verifies(proof) else EventAlteredError(proof.leaf_index)
-        for proof in _proofs(connection, tree, wanted)
+        for proof in _proofs(connection, tree, requested)
     ]
 
 
@@ -192,17 +192,17 @@ def _verifies(proof: InclusionProof) -> bool:
 
 
 def _proofs(
-    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+    connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof]:
     with connection.cursor() as cursor:
-        cursor.execute(_SOME, (list({position for position, _ in wanted}),))
+        cursor.execute(_SOME, (list({position for position, _ in requested}),))
         entries = _entries(cursor)
-    missing = next((position for position, _ in wanted if position not in entries), None)
+    missing = next((position for position, _ in requested if position not in entries), None)
     if missing is not None:
         raise LogInconsistentError(f"position {missing} is missing from the log")
-    plans = [inclusion_nodes(*each) for each in wanted]
+    plans = [inclusion_nodes(*each) for each in requested]
     hashes = iter(tree.nodes([subtree for plan in plans for subtree in plan.subtrees]))
-    roots = {size: root_at(size, tree.nodes) for _, size in wanted}
+    roots = {size: root_at(size, tree.nodes) for _, size in requested}
     return [
         InclusionProof(
             leaf_index=position,
@@ -212,7 +212,7 @@ def _proofs(
             root=roots[size],
             entry=entries[position],
         )
-        for (position, size), plan in zip(wanted, plans, strict=True)
+        for (position, size), plan in zip(requested, plans, strict=True)
     ]
 
 
@@ -233,7 +233,7 @@ def _refusal(tree: StoredTree, position: int, size: int) -> RejectedError | None
     if 0 <= position < size:
         return None
     return RejectedError(
-        Reason.INVALID_FIELD, f"that tree does not hold position {position}", field="treeSize"
+        Reason.INVALID_FIELD, f"that tree does not contain position {position}", field="treeSize"
     )
 
 

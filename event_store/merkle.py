@@ -1,7 +1,7 @@
 """The Merkle tree of RFC 6962 (section 2.1), extended batch by batch.
 
-The tree is kept the way it is served (C2SP tlog-tiles): a tile of level L holds 256 hashes, each of which covers 256^L
-leaves. Full tiles are immutable and leave as `Tile`; what is not full yet is the `Edge`, at most 255 hashes a level.
+The stored form equals the served form (C2SP tlog-tiles): a tile of level L contains 256 hashes, each covering 256^L
+leaves. Full tiles are immutable and leave as `Tile`. Incomplete tiles form the `Edge`, at most 255 hashes per level.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EMPTY_ROOT = sha256(b"").digest()
 
 
 class Tile(NamedTuple):
-    """A full tile: `number` counts the tiles of a level; `hashes` is 256 hashes of 32 bytes, joined."""
+    """A full tile. `number` counts the tiles of a level; `hashes` are 256 joined hashes of 32 bytes."""
 
     level: int
     number: int
@@ -34,10 +34,10 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Edge:
-    """The ragged right edge of a tree of `size` leaves: per level, the hashes of the tile that is not full yet."""
+    """The right edge of a tree of `size` leaves: the hashes of the incomplete tile of each level."""
 
     def __init__(self, size: int, packed: bytes = b"") -> None:
-        """`packed` is what `pack` gave for that size. Raises `ValueError` when the two do not agree."""
+        """`packed` is the result of `pack` for that size. Raises `ValueError` when the two disagree."""
         self.size = size
         self._levels: list[list[bytes]] = []
         start = 0
@@ -45,23 +45,23 @@ class Edge:
         while remaining:
             stop = start + remaining % TILE_WIDTH * HASH_SIZE
             if stop > len(packed):
-                raise ValueError("the edge is shorter than the tree's size says")
+                raise ValueError("the edge is too short for the tree's size")
             self._levels.append([packed[at : at + HASH_SIZE] for at in range(start, stop, HASH_SIZE)])
             start = stop
             remaining //= TILE_WIDTH
         if start != len(packed):
-            raise ValueError("the edge is longer than the tree's size says")
+            raise ValueError("the edge is too long for the tree's size")
 
     def pack(self) -> bytes:
-        """All hashes, lowest level first. How many each level has follows from the size in base 256."""
+        """All hashes, lowest level first. The size in base 256 gives the number of hashes per level."""
         return b"".join(map(b"".join, self._levels))
 
     def hashes(self, level: int) -> list[bytes]:
-        """The hashes of the tile of `level` that is not full yet."""
+        """The hashes of the incomplete tile of `level`."""
         return self._levels[level] if level < len(self._levels) else []
 
     def extend(self, leaf_hashes: Sequence[bytes]) -> list[Tile]:
-        """Add leaves at the right and return the tiles that became full, lowest level first."""
+        """Append leaves and return the tiles that became full, lowest level first."""
         full: list[Tile] = []
         hashes: Sequence[bytes] = leaf_hashes
         below = self.size
@@ -83,9 +83,9 @@ class Edge:
         return full
 
     def root(self, right: bytes | None = None) -> bytes:
-        """The tree's root hash: the perfect subtrees of the edge, folded from the right.
+        """The root hash: the perfect subtrees of the edge, folded from the right.
 
-        `right` is the root of a smaller tree that follows this one.
+        `right` is the root of a smaller tree to the right of this one.
         """
         root = right
         for hashes in self._levels:
@@ -99,7 +99,7 @@ class Edge:
 
 
 def perfect_root(hashes: list[bytes]) -> bytes:
-    """The root over 1, 2, 4, ... hashes."""
+    """The root of 1, 2, 4, ... hashes."""
     while len(hashes) > 1:
         pairs = zip(hashes[::2], hashes[1::2], strict=True)
         hashes = [sha256(b"\1" + left + right).digest() for left, right in pairs]

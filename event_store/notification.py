@@ -1,8 +1,8 @@
-"""Waking the projectors after an append, in a transaction of its own.
+"""Wake the projectors after an append, in a separate transaction.
 
-NOTIFY is delivered through one queue of the whole server, and every login can fill it: one session that listens in an
-open transaction keeps the queue from shrinking. PostgreSQL then refuses each COMMIT with a NOTIFY in it, and such
-COMMITs also wait for each other. So no append depends on it: projectors look at the log by themselves every second.
+The server has one queue for all NOTIFY, and every login can fill it: a session that listens in an open transaction
+keeps the queue from shrinking. Then PostgreSQL refuses each COMMIT with a NOTIFY; such COMMITs also wait for each
+other. So no append depends on NOTIFY: projectors poll the log every second.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ from __future__ import annotations
 import logging
 import time
 
-from psycopg2 import errors
-
 from domain.errors import UnavailableError
 from event_store.database import Database
+from event_store.statement_errors import LimitExceededError
 from event_store.statements import load
 
 CHANNEL = "audit_trail_appended"
-"""NOTIFY tells projectors that the log has grown; the payload is the new size."""
+"""The channel on which projectors listen; the payload is the new size of the log."""
 
 PAUSE_SECONDS = 5.0
-"""After a failure nobody is woken for this long, so that appends do not wait again and again."""
+"""No NOTIFY is sent for this long after a failure, so that appends do not wait repeatedly."""
 
 _FULL = "PostgreSQL's notification queue is full: end the session that listens in an open transaction"
 _SQL = load(__package__, "notification.sql")
@@ -28,23 +27,23 @@ _log = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Announces appends in the database. A failure is logged, and costs a second until projectors look themselves."""
+    """Announces appends. A failure is logged; projectors then see the events at their next poll, within a second."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._silent_until = 0.0
 
     def announce(self, size: int) -> bool:
-        """Tell all who listen that the log has `size` events; whether that was done. Call it after the commit."""
+        """Announce that the log has `size` events. Returns whether it succeeded. Call it after the commit."""
         if time.monotonic() < self._silent_until:
             return False
         try:
             self._notify(size)
-        except (errors.ProgramLimitExceeded, UnavailableError) as exc:
+        except (LimitExceededError, UnavailableError) as exc:
             _log.warning(
-                "appends are not announced for %.0f s (%s); projectors look by themselves every second",
+                "appends are not announced for %.0f s (%s); projectors poll every second",
                 PAUSE_SECONDS,
-                _FULL if isinstance(exc, errors.ProgramLimitExceeded) else exc,
+                _FULL if isinstance(exc, LimitExceededError) else exc,
             )
             self._silent_until = time.monotonic() + PAUSE_SECONDS
             return False
@@ -53,7 +52,7 @@ class Announcer:
     def _notify(self, size: int) -> None:
         try:
             self._run("announce", size)
-        except errors.ProgramLimitExceeded:
+        except LimitExceededError:
             self._run("shrink_queue", size)
             self._run("announce", size)
 

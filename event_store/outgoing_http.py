@@ -1,9 +1,10 @@
-"""Outgoing HTTP: one request to one address, bounded in time and size as a whole.
+"""Outgoing HTTP: one request to one address, with limits on the total time and size.
 
 One deadline covers the name look-up, the connection, TLS, the request, the headers and the body. The time-outs of
-`http.client` and `urllib` count from each read, so a server that sends one byte at a time holds their caller for days.
+`http.client` and `urllib` apply to each read, so a server that sends one byte at a time could block the caller for
+days.
 
-Redirects are not followed, and proxies that the environment names are not used: a request goes where the setting says.
+It follows no redirects and ignores the proxies of the environment: a request goes where the setting says.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from urllib.parse import urlsplit
 from domain.errors import ConfigurationError, UnavailableError
 
 _ENVELOPE = 256 << 10
-"""Bytes that all headers, interim responses and the framing of chunks may have together, beside the body."""
-_LEAST_FOR_ADDRESS = 1.0
-"""Seconds that each address of a host gets to accept the connection, as far as the deadline allows."""
+"""The maximum of bytes for headers, interim responses and chunk framing together, in addition to the body."""
+_MIN_ADDRESS_SECONDS = 1.0
+"""Minimum seconds for each address of a host to accept the connection, if the deadline allows."""
 _PORTS = {"http": 80, "https": 443}
 
 
 class Target(NamedTuple):
-    """Where a request goes. `path` includes the query."""
+    """The address of a request. `path` includes the query."""
 
     scheme: str
     host: str
@@ -39,12 +40,12 @@ class Target(NamedTuple):
     path: str
 
     def under(self, path: str) -> Target:
-        """The target with `path` below this one's; its query is dropped."""
+        """The target with `path` appended to its path; the query is dropped."""
         return self._replace(path=f"{self.path.partition('?')[0].rstrip('/')}/{path}")
 
 
 class Answer(NamedTuple):
-    """A response. `complete` is False when `body` is only the beginning: it was too long, or the server cut it off."""
+    """A response. `complete` is False when `body` was too long or cut off, and contains only its beginning."""
 
     status: int
     headers: Message
@@ -53,14 +54,14 @@ class Answer(NamedTuple):
 
 
 class Deadline:
-    """A moment by which a piece of work has to end."""
+    """The time by which an operation must end."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._until = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds that are left, more than 0. Raises `TimeoutError` when none are."""
+        """The remaining seconds, more than 0. Raises `TimeoutError` when none remain."""
         left = self._until - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
@@ -68,7 +69,7 @@ class Deadline:
 
 
 def parse_target(url: str, what: str) -> Target:
-    """The parts of an http or https URL. `what` names its setting.
+    """Parse an http or https URL. `what` names its setting.
 
     Raises `ConfigurationError`, which never quotes the URL.
     """
@@ -98,10 +99,10 @@ def exchange(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """POST `body` to `target`, or GET it when there is none, and return the answer, whatever its status.
+    """POST `body` to `target`, or GET it without a body, and return the response, whatever its status.
 
-    At most `most` bytes of the answer's body are read. Raises `UnavailableError` when there is no answer by `deadline`;
-    its message begins with `what` and never holds the URL, which may be secret.
+    At most `most` bytes of the response body are read. Raises `UnavailableError` when there is no response by
+    `deadline`. The message begins with `what` and never contains the URL, which may be secret.
     """
     try:
         return _exchange(target, deadline, most, body, headers or {})
@@ -117,7 +118,7 @@ def _exchange(
     target: Target, deadline: Deadline, most: int, body: bytes | None, headers: Mapping[str, str]
 ) -> Answer:
     connection = HTTPConnection(target.host, target.port)
-    connection.default_port = _PORTS[target.scheme]  # leaves the usual port out of the Host header
+    connection.default_port = _PORTS[target.scheme]  # omits the default port from the Host header
     with closing(_connect(target, deadline)) as connected, closing(connection):
         connection.sock = _Bounded(connected, deadline, most + _ENVELOPE)
         method = "GET" if body is None else "POST"
@@ -135,7 +136,7 @@ def _read(response: HTTPResponse, most: int) -> Answer:
 
 
 class _Bounded:
-    """The part of a socket that `http.client` uses; each operation gets the time that is left before the deadline."""
+    """The socket interface that `http.client` uses. Each operation gets the time remaining until the deadline."""
 
     def __init__(self, connected: socket.socket, deadline: Deadline, most: int) -> None:
         self._socket = connected
@@ -143,18 +144,18 @@ class _Bounded:
         self._most = most
 
     def sendall(self, data: bytes) -> None:
-        """As a socket's. With TLS a socket's own would count its time-out anew for each part."""
+        """Send all data. With TLS, a socket's own `sendall` would restart its time-out for each part."""
         view = memoryview(data)
         while view:
             self._socket.settimeout(self._deadline.left())
             view = view[self._socket.send(view) :]
 
     def makefile(self, *_: object) -> io.BufferedReader:
-        """What the response is read from."""
+        """The stream of the response."""
         return io.BufferedReader(_Reader(self._socket, self._deadline, self._most))
 
     def close(self) -> None:
-        """Nothing: `http.client` calls this while the response is still to be read."""
+        """Do nothing: `http.client` calls this before the response is read."""
 
 
 class _Reader(io.RawIOBase):
@@ -171,7 +172,7 @@ class _Reader(io.RawIOBase):
         count = self._socket.recv_into(buffer)
         self._left -= count
         if self._left < 0:
-            raise HTTPException("the answer is too long")
+            raise HTTPException("the response is too long")
         return count
 
 
@@ -180,7 +181,7 @@ def _connect(target: Target, deadline: Deadline) -> socket.socket:
     if target.scheme == "http":
         return connected
     try:
-        connected.settimeout(deadline.left())  # the handshake as a whole ends by it
+        connected.settimeout(deadline.left())  # covers the whole handshake
         return ssl.create_default_context().wrap_socket(connected, server_hostname=target.host)
     except BaseException:
         connected.close()
@@ -188,13 +189,13 @@ def _connect(target: Target, deadline: Deadline) -> socket.socket:
 
 
 def _connect_first(addresses: list[Any], deadline: Deadline) -> socket.socket:
-    """Connect to the first address that accepts. One that does not react leaves time for those after it."""
+    """Connect to the first address that accepts. An address that does not react leaves time for the next ones."""
     refused: OSError | None = None
     for at, (family, kind, protocol, _, address) in enumerate(addresses):
         candidate = socket.socket(family, kind, protocol)
         try:
             left = deadline.left()
-            candidate.settimeout(min(left, max(left / (len(addresses) - at), _LEAST_FOR_ADDRESS)))
+            candidate.settimeout(min(left, max(left / (len(addresses) - at), _MIN_ADDRESS_SECONDS)))
             candidate.connect(address)
             candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as exc:
@@ -209,29 +210,29 @@ def _connect_first(addresses: list[Any], deadline: Deadline) -> socket.socket:
     raise refused or OSError("the host has no address")
 
 
-_MOST_LOOK_UPS = 16
-"""Look-ups under way in one process. Each that hangs costs a thread until the resolver gives up."""
+_MAX_LOOK_UPS = 16
+"""Concurrent look-ups in one process. Each hanging one occupies a thread until the resolver gives up."""
 _look_ups: dict[tuple[str, int], Future[list[Any]]] = {}
-_looking_up = threading.Lock()
+_look_ups_lock = threading.Lock()
 
 
 def _look_up(host: str, port: int, deadline: Deadline) -> list[Any]:
     """The addresses of a host.
 
-    The system's look-up has no time-out, so it runs in a thread of its own, which is left behind at the deadline. A
-    second caller for the same host waits for the same thread, so that a resolver that hangs costs one thread for each
-    host, and at most `_MOST_LOOK_UPS`. Raises `OSError` beyond that.
+    The system's look-up has no time-out, so it runs in a thread, which is abandoned at the deadline. Callers for the
+    same host share a thread. So a hanging resolver costs one thread per host, and at most `_MAX_LOOK_UPS`. Raises
+    `OSError` beyond that.
     """
-    with _looking_up:
+    with _look_ups_lock:
         found = _look_ups.get((host, port)) or _begin_look_up(host, port)
     return found.result(deadline.left())
 
 
 def _begin_look_up(host: str, port: int) -> Future[list[Any]]:
-    if len(_look_ups) >= _MOST_LOOK_UPS:
+    if len(_look_ups) >= _MAX_LOOK_UPS:
         raise OSError("too many name look-ups have not returned")
     found: Future[list[Any]] = Future()
-    thread = threading.Thread(target=_ask_resolver, args=(host, port, found), name="look-up", daemon=True)
+    thread = threading.Thread(target=_resolve, args=(host, port, found), name="look-up", daemon=True)
     try:
         thread.start()
     except RuntimeError as exc:
@@ -240,13 +241,13 @@ def _begin_look_up(host: str, port: int) -> Future[list[Any]]:
     return found
 
 
-def _ask_resolver(host: str, port: int, found: Future[list[Any]]) -> None:
+def _resolve(host: str, port: int, found: Future[list[Any]]) -> None:
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except BaseException as exc:  # noqa: BLE001 - whatever it is, the callers wait for it
+    except BaseException as exc:  # noqa: BLE001 - the callers wait for a result, whatever the error is
         found.set_exception(exc if isinstance(exc, (OSError, ValueError)) else OSError(type(exc).__name__))
     else:
         found.set_result(addresses)
     finally:
-        with _looking_up:
+        with _look_ups_lock:
             del _look_ups[host, port]

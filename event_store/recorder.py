@@ -1,9 +1,10 @@
-"""The `eventsourcing` library's recorders, on the same log and the same append as everything else.
+"""The recorders of the `eventsourcing` library, on the same log and the same append as all other events.
 
-`PERSISTENCE_MODULE=event_store.recorder` gives an `Application` this module. `DATABASE_URL` is its one setting. The
-library counts notifications from 1, the log counts positions from 0: a notification id is the position plus one.
+`PERSISTENCE_MODULE=event_store.recorder` selects this module for an `Application`; see `LogInfrastructure` for its
+settings. The library numbers notifications from 1, the log numbers positions from 0: a notification id is the position
+plus one.
 
-Notifications are of the whole log, audit events included; a follower names the topics that it wants.
+Notifications cover the whole log, including audit events; a follower selects topics.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from threading import Thread
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg2
 from eventsourcing.persistence import (
     AggregateRecorder,
     ApplicationRecorder,
@@ -32,7 +32,6 @@ from eventsourcing.persistence import (
     TrackingRecorder,
 )
 from eventsourcing.utils import Environment, resolve_topic
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from domain.body import BodyFormat
 from domain.errors import ConfigurationError, FencedError, UnavailableError
@@ -41,11 +40,12 @@ from event_store.database import INGEST, Connection, Cursor, Database, ping, tra
 from event_store.event_reader import log_size
 from event_store.notification import CHANNEL, Announcer
 from event_store.signing import HeadSigner, read_signer
+from event_store.statement_errors import StatementError
 
 _POLL_SECONDS = 2.0
+"""A subscription polls this often, so that a lost NOTIFY delays an event but never loses it."""
 _QUIET_SECONDS = 10.0
-"""Without a NOTIFY, after which the connection is tested: one that only listens would not notice a silent server."""
-"""A listening subscription looks by itself this often, so that a lost wake-up delays and never loses an event."""
+"""After this time without a NOTIFY the connection is tested: a listener alone would not detect a silent server."""
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def _library_errors() -> Iterator[None]:
 
 
 class _OnLog:
-    """What the recorders share: stored events of aggregates are events of the log.
+    """The common part of the recorders: stored events of aggregates are events of the log.
 
     `originator_id` is the stream, `originator_version` the stream position.
     """
@@ -123,7 +123,7 @@ class _OnLog:
             for stored in stored_events
         ]
         if self._signer is None:
-            raise ConfigurationError("LOG_KEY is not set: what appends signs the log's head")
+            raise ConfigurationError("LOG_KEY is not set: an append needs it to sign the log's head")
         with _library_errors(), self._database.transaction() as connection:
             appended = append(connection, events, self._signer)
             if tracking is not None:
@@ -145,7 +145,7 @@ class _OnLog:
 
 
 class LogRecorder(_OnLog, AggregateRecorder):
-    """Aggregates' events, without notifications."""
+    """A recorder for aggregates, without notifications."""
 
     def insert_events(  # the signature is the library's
         self,
@@ -198,25 +198,25 @@ class LogApplicationRecorder(_OnLog, ApplicationRecorder):
             ]
 
     def max_notification_id(self) -> int | None:
-        """The last notification's id; None while the log is empty."""
+        """The id of the last notification; None while the log is empty."""
         with _library_errors(), self._database.transaction(read_only=True) as connection:
             return log_size(connection) or None
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> LogSubscription:
-        """Follow the log from notification `gt` on."""
+        """Follow the log after notification `gt`."""
         return LogSubscription(self, gt, topics)
 
     def listen(self) -> Connection:
-        """A connection of its own that listens for appends."""
+        """A dedicated connection that listens for appends."""
         connection = self._database.connect()
-        connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+        connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")
         return connection
 
 
 class LogSubscription(ListenNotifySubscription[LogApplicationRecorder]):
-    """A subscription that is woken by NOTIFY, looks by itself every few seconds, and listens again after an outage."""
+    """A subscription that NOTIFY wakes, that polls every few seconds, and that reconnects after an outage."""
 
     def __init__(self, recorder: LogApplicationRecorder, gt: int | None, topics: Sequence[str]) -> None:
         super().__init__(recorder=recorder, gt=gt, topics=topics)
@@ -234,19 +234,19 @@ class LogSubscription(ListenNotifySubscription[LogApplicationRecorder]):
         heard = 0.0
         while not self._has_been_stopped:
             try:
-                if connection is None:
-                    connection, heard = self._recorder.listen(), time.monotonic()
-                # Set once after LISTEN took effect: an event between the first pull and LISTEN is not announced.
-                self._has_been_notified.set()
-                if select.select([connection], [], [], _POLL_SECONDS / 10)[0]:
-                    with translated():
+                with translated():
+                    if connection is None:
+                        connection, heard = self._recorder.listen(), time.monotonic()
+                    # Poll once after LISTEN took effect: an event between the first poll and LISTEN is not announced.
+                    self._has_been_notified.set()
+                    if select.select([connection], [], [], _POLL_SECONDS / 10)[0]:
                         connection.poll()
-                    connection.notifies.clear()
-                    heard = time.monotonic()
-                elif time.monotonic() - heard > _QUIET_SECONDS:
-                    ping(connection)
-                    heard = time.monotonic()
-            except (UnavailableError, psycopg2.Error, OSError, ValueError):
+                        connection.notifies.clear()
+                        heard = time.monotonic()
+                    elif time.monotonic() - heard > _QUIET_SECONDS:
+                        ping(connection)
+                        heard = time.monotonic()
+            except (UnavailableError, StatementError, OSError, ValueError):
                 connection = None
                 self._has_been_notified.wait(_POLL_SECONDS)
         if connection is not None:
@@ -254,19 +254,19 @@ class LogSubscription(ListenNotifySubscription[LogApplicationRecorder]):
 
 
 class LogTrackingRecorder(_OnLog, TrackingRecorder):
-    """The library's tracking records, one row for each upstream application."""
+    """Tracking records of the library, one row for each upstream application."""
 
     def __init__(self, database: Database, name: str = "tracking", signer: HeadSigner | None = None) -> None:
         super().__init__(database, signer)
         self._name = name
 
     def insert_tracking(self, tracking: Tracking) -> None:
-        """Move the tracking record forward. Raises the library's `IntegrityError` when it is there already."""
+        """Advance the tracking record. Raises the library's `IntegrityError` when it is already there or beyond."""
         with _library_errors(), self._database.transaction() as connection:
             self._track(connection, tracking)
 
     def max_tracking_id(self, application_name: str) -> int | None:
-        """The last notification id that was tracked for the application."""
+        """The last tracked notification id of the application."""
         with self._cursor() as cursor:
             cursor.execute(
                 "SELECT notification_id FROM audit_trail.tracking WHERE recorder = %s AND application_name = %s",
@@ -277,17 +277,18 @@ class LogTrackingRecorder(_OnLog, TrackingRecorder):
 
 
 class LogProcessRecorder(LogTrackingRecorder, LogApplicationRecorder, ProcessRecorder):
-    """Both: new events and the tracking record in one transaction."""
+    """New events and the tracking record in one transaction."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
-        """Append events, none at all being fine, together with the `tracking` record."""
+        """Append events (possibly none) together with the `tracking` record."""
         return self._insert(stored_events, kwargs.get("tracking"))
 
 
 class LogInfrastructure(InfrastructureFactory[LogTrackingRecorder]):
-    """The library's way to this module.
+    """The library's factory for this module.
 
-    Settings: `DATABASE_URL`, `DATABASE_POOL_SIZE` (default 4), and `LOG_KEY`, the text of a key file, for what appends.
+    Settings: `DATABASE_URL`, `DATABASE_POOL_SIZE` (default 4), and `LOG_KEY`, the text of a key file, required for
+    appends.
     """
 
     def __init__(self, env: Environment | dict[str, str] | None) -> None:
@@ -301,26 +302,26 @@ class LogInfrastructure(InfrastructureFactory[LogTrackingRecorder]):
         self._signer = read_signer(key) if key else None
 
     def aggregate_recorder(self, purpose: str = "events") -> AggregateRecorder:
-        """A recorder without notifications. There are no snapshots: the trail's aggregates have few events."""
+        """A recorder without notifications. Snapshots are not supported: the trail's aggregates have few events."""
         if purpose != "events":
-            raise ConfigurationError(f"the log keeps no {purpose}: leave snapshotting off")
+            raise ConfigurationError(f"the log stores no {purpose}: turn snapshotting off")
         return LogRecorder(self._database, self._signer)
 
     def application_recorder(self) -> ApplicationRecorder:
-        """The whole log."""
+        """A recorder for the whole log."""
         return LogApplicationRecorder(self._database, self._signer)
 
     def tracking_recorder(
         self, tracking_recorder_class: type[LogTrackingRecorder] | None = None
     ) -> LogTrackingRecorder:
-        """Tracking records under this application's name, or the name ``tracking``."""
+        """A recorder of tracking records under the application's name, or ``tracking``."""
         topic = self.env.get(self.TRACKING_RECORDER_TOPIC)
         recorder = tracking_recorder_class or (resolve_topic(topic) if topic else LogTrackingRecorder)
         made: LogTrackingRecorder = recorder(self._database, self.env.name or "tracking", self._signer)
         return made
 
     def process_recorder(self) -> ProcessRecorder:
-        """Events and tracking records in one transaction."""
+        """A recorder of events and tracking records in one transaction."""
         return LogProcessRecorder(self._database, self.env.name or "tracking", self._signer)
 
     def close(self) -> None:

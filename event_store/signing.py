@@ -1,8 +1,8 @@
-"""Who signs tree heads, and which states of the log may be extended.
+"""Sign tree heads, and decide which states of the log may be extended.
 
-The signer vouches for more than its own batch: a head says that everything before it is what earlier heads said. So
-before it signs, it makes sure that the state it extends is one that this log's keys have signed. Whoever changes the
-database without the key can't get a signature for the change by waiting for the next append.
+A signature vouches for more than its own batch: a head covers everything before it. So before it signs, the signer
+checks that this log's keys have signed the state that it extends. Someone who changes the database without the key
+can't obtain a signature for the change from the next append.
 """
 
 from __future__ import annotations
@@ -17,24 +17,26 @@ from event_store.tlog.notes import ED25519, Note, SigningKey, VerifierKey
 from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
 
 _PRIVATE = "PRIVATE+KEY+"
-_MOST_BYTES = 65_536
+_MAX_BYTES = 65_536
 
 
 class HeadSigner:
-    """Signs with every one of `keys`; trusts heads of these and of `former` keys.
+    """Signs with each of `keys`; trusts heads signed by these keys and by `former` keys.
 
-    More than one key signs while verifiers are told of a new one; `former` are public keys that no longer sign, whose
-    heads this log continues. Threads may share it: what it remembers, it is told under the log's lock.
+    Several keys sign while verifiers switch to a new one. `former` are public keys that no longer sign, and whose heads
+    this log continues. Thread-safe: its state changes only under the lock of the log.
     """
 
     def __init__(self, keys: Sequence[SigningKey], former: Sequence[VerifierKey] = ()) -> None:
-        """Raises `ConfigurationError` when there is no key, or when two keys name two origins."""
+        """Raises `ConfigurationError` when there is no key, or when the keys have different origins."""
         if not keys:
             raise ConfigurationError(
-                f"there is no signing key: a key file holds a line that begins with {_PRIVATE}"
+                f"there is no signing key: a key file has a line that begins with {_PRIVATE}"
             )
         if any(key.algorithm != ED25519 for key in keys):
-            raise ConfigurationError("a witness's key signs no heads of a log: make one without --witness")
+            raise ConfigurationError(
+                "a witness's key can't sign the heads of a log: create a key without --witness"
+            )
         names = {key.verifier.name for key in keys}
         if len(names) > 1:
             raise ConfigurationError(
@@ -47,28 +49,28 @@ class HeadSigner:
 
     @property
     def origin(self) -> str:
-        """The log's name, which its heads begin with: the name of the key (C2SP tlog-checkpoint)."""
+        """The log's name, the first line of its heads: the name of the key (C2SP tlog-checkpoint)."""
         return self._keys[0].verifier.name
 
     @property
     def verifiers(self) -> tuple[VerifierKey, ...]:
-        """The public keys of what signs now."""
+        """The public keys of the signing keys."""
         return tuple(key.verifier for key in self._keys)
 
     @property
     def trusted(self) -> tuple[VerifierKey, ...]:
-        """The public keys whose heads this log continues."""
+        """The public keys of heads that this log continues."""
         return self.verifiers + self._former
 
     def sign(self, size: int, root: bytes) -> Note:
-        """The head of a tree, signed."""
+        """The signed head of a tree."""
         self._signed = (size, root)
         return sign_head(TreeHead(self.origin, size, root), self._keys)
 
     def knows(self, size: int, root: bytes) -> bool:
-        """Whether this process has signed or checked this very state, which the caller found committed.
+        """Whether this process has signed or checked this committed state.
 
-        Raises `LogInconsistentError` when the log is behind a state that was found committed before.
+        Raises `LogInconsistentError` when the log is behind a state that was committed before.
         """
         if size < self._known[0]:
             raise LogInconsistentError(
@@ -80,18 +82,18 @@ class HeadSigner:
         return (size, root) == self._known
 
     def remember(self, size: int, root: bytes) -> None:
-        """From now on this process knows the state, which has to be committed and checked."""
+        """Remember a state that is committed and checked."""
         self._known = (size, root)
 
     def check(self, size: int, root: bytes, newest: tuple[int, bytes] | None) -> None:
-        """Make sure that a committed state is what the newest stored head, `(size, note)`, says.
+        """Check that a committed state equals that of the newest stored head, `(size, note)`.
 
-        Raises `LogInconsistentError` when it isn't, or when no key of this log has signed that head.
+        Raises `LogInconsistentError` when it differs, or when no key of this log has signed that head.
         """
         if newest is None:
             if size:
                 raise LogInconsistentError(
-                    f"the log has {size} events and no signed head. If it comes from a release that did not sign,"
+                    f"the log has {size} events and no signed head. If it was written by a release that did not sign,"
                     " check it and sign it once: audit-trail keys adopt"
                 )
         else:
@@ -103,26 +105,26 @@ class HeadSigner:
         except ProofError as exc:
             raise LogInconsistentError(
                 f"the newest head (size {head_size}) is not signed by a key of this log: {exc}."
-                " After a change of keys the file keeps the old public key (vkey) as a line of its own"
+                " After a key change, keep the old public key (vkey) in the key file, on a line of its own"
             ) from exc
         if (head.size, head.root) != (size, root):
             raise LogInconsistentError(
-                f"the log's state (size {size}) is not the one that was signed last (size {head.size}):"
+                f"the log's state (size {size}) differs from the last signed one (size {head.size}):"
                 " run `audit-trail verify`"
             )
 
 
 def read_signer(text: str) -> HeadSigner:
-    """The signer of a key file's text: lines of private keys, lines of former public keys, ``#`` comments.
+    """Parse a key file: lines of private keys, lines of former public keys, ``#`` comments.
 
-    Raises `ConfigurationError` that never quotes a line.
+    Raises `ConfigurationError`, which never quotes a line.
     """
     keys, former = _lines(text)
     return HeadSigner(keys, former)
 
 
 def read_public(text: str) -> list[VerifierKey]:
-    """All public keys of a key file's text, a witness's too: first those that sign now, then former ones."""
+    """All public keys of a key file, also a witness's: first those of signing keys, then former ones."""
     keys, former = _lines(text)
     return [key.verifier for key in keys] + former
 
@@ -144,31 +146,31 @@ def _lines(text: str) -> tuple[list[SigningKey], list[VerifierKey]]:
 
 
 def read_key_file(path: Path) -> str:
-    """The text of a key file. Raises `ConfigurationError` when it can't be read, or when others could read it."""
+    """The text of a key file. Raises `ConfigurationError` when it can't be read, or when other users could read it."""
     try:
-        return read_file(path, _MOST_BYTES, closed_to=stat.S_IRWXG | stat.S_IRWXO).decode("ascii")
+        return read_file(path, _MAX_BYTES, closed_to=stat.S_IRWXG | stat.S_IRWXO).decode("ascii")
     except ConfigurationError as exc:
         raise ConfigurationError(f"the key file {exc}") from exc
     except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no text"
+        reason = exc.strerror if isinstance(exc, OSError) else "not ASCII text"
         raise ConfigurationError(f"the key file {path} can't be read: {reason}") from exc
 
 
 def create_key_file(path: Path, text: str) -> None:
-    """Write a new key file that its owner alone can read.
+    """Write a new key file that only its owner can read.
 
-    Raises `ConfigurationError` when there is a file already, or when anyone could replace the new one.
+    Raises `ConfigurationError` when the file exists, or when other users could replace it.
     """
     try:
         create_file(path, text.encode("ascii"))
     except FileExistsError as exc:
-        raise ConfigurationError(f"{path} is there already: a key is never overwritten") from exc
+        raise ConfigurationError(f"{path} exists already: a key is never overwritten") from exc
     except OSError as exc:
         raise ConfigurationError(f"{path} can't be written: {exc.strerror}") from exc
 
 
 def new_key(name: str, algorithm: int = ED25519) -> str:
-    """The text of a new key file. `name` is the log's origin: like a URL without a scheme, and nobody else's."""
+    """The text of a new key file. `name` is the log's origin: like a URL without a scheme, and unique."""
     try:
         key = SigningKey.generate(name, algorithm)
     except ProofError as exc:

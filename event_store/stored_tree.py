@@ -1,4 +1,4 @@
-"""The stored tree: tiles of any width, and the hashes of complete subtrees that proofs are made of."""
+"""The stored tree: tiles of any width, and the hashes of complete subtrees for proofs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BITS = 8
 
 
 class StoredTree:
-    """The tree of the log as one transaction sees it. What is read once is kept, so that proofs share tiles."""
+    """The tree of the log in one transaction. Tiles are cached, so that proofs share them."""
 
     def __init__(self, connection: Connection) -> None:
         """Raises `LogInconsistentError` when the state row contradicts itself."""
@@ -33,7 +33,7 @@ class StoredTree:
         self._subtrees: dict[tuple[int, int, int], bytes] = {}
 
     def tile(self, level: int, index: int, width: int = TILE_WIDTH) -> bytes | None:
-        """The first `width` hashes of a tile (C2SP tlog-tiles); None when the log does not have them yet."""
+        """The first `width` hashes of a tile (C2SP tlog-tiles); None beyond the end of the log."""
         have = (self.size >> (_BITS * level)) - index * TILE_WIDTH
         if have < width:
             return None
@@ -44,10 +44,10 @@ class StoredTree:
         """The hashes of complete subtrees: `(k, i)` covers the leaves from i * 2^k to (i + 1) * 2^k, exclusive."""
         places = [
             (level // _BITS, index << level % _BITS, 1 << level % _BITS) for level, index in wanted
-        ]  # a tile's level, the first of its hashes counted through the level, how many
+        ]  # the tile level, the index of the first hash within the level, the number of hashes
         self._fetch([(level, first // TILE_WIDTH) for level, first, _ in places])
         for place in places:
-            if place not in self._subtrees:  # the proofs of neighbours have most of theirs in common
+            if place not in self._subtrees:  # neighbouring proofs share most of them
                 self._subtrees[place] = self._subtree(*place)
         return [self._subtrees[place] for place in places]
 
@@ -56,7 +56,7 @@ class StoredTree:
         hashes = self._tiles[level, first // TILE_WIDTH][start : start + count * HASH_SIZE]
         if len(hashes) != count * HASH_SIZE:
             raise LogInconsistentError(
-                f"tile {level}/{first // TILE_WIDTH} is shorter than the log's size says"
+                f"tile {level}/{first // TILE_WIDTH} is too short for the size of the log"
             )
         return perfect_root([hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE)])
 
@@ -83,4 +83,4 @@ class StoredTree:
             }
         lost = sorted(missing - self._tiles.keys())
         if lost:
-            raise LogInconsistentError(f"tile {lost[0][0]}/{lost[0][1]} of the log is missing, or cut")
+            raise LogInconsistentError(f"tile {lost[0][0]}/{lost[0][1]} of the log is missing or truncated")

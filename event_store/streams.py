@@ -1,4 +1,4 @@
-"""Kafka partitions as streams: which they are, and how far each has been appended."""
+"""Kafka partitions as streams, and their next offsets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SQL = load(__package__, "streams.sql")
 
 
 class AcceptedHole(NamedTuple):
-    """Offsets `first` to `last`, of which `missing` have no record, and an operator accepted that."""
+    """Offsets `first` to `last`, of which `missing` have no record; an operator accepted that."""
 
     first: int
     last: int
@@ -21,7 +21,7 @@ class AcceptedHole(NamedTuple):
 
 
 class KafkaStream(NamedTuple):
-    """`next_offset` is the first offset that has not been appended; `created` says that nobody has read it before."""
+    """A stream. `next_offset` is the first offset that was not appended; `created` means that it was just created."""
 
     stream: UUID
     next_offset: int
@@ -31,8 +31,8 @@ class KafkaStream(NamedTuple):
 class StoredStream(NamedTuple):
     """A row of `kafka_stream`.
 
-    `leader_epoch` and `batch_crc` are of the batch that holds the record before `next_offset`; -1 and None when
-    unknown. `replaced_by` is the id of the topic that took this one's place.
+    `leader_epoch` and `batch_crc` belong to the batch with the record before `next_offset`; -1 and None when unknown.
+    `replaced_by` is the id of the topic that replaced this one.
     """
 
     stream: UUID
@@ -47,26 +47,26 @@ class StoredStream(NamedTuple):
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> StoredStream:
-        """The row as `streams.sql` selects it."""
+        """A row as selected in `streams.sql`."""
         holes = row[7]
         triples = zip(holes[::3], holes[1::3], holes[2::3], strict=True)
         return cls._make((*row[:7], tuple(map(AcceptedHole._make, triples)), row[8]))
 
 
 def kafka_stream_id(topic_id: UUID, partition: int) -> UUID:
-    """The stream of a partition. It follows from Kafka's topic id, so a topic that was made again is a new stream."""
+    """The stream of a partition, derived from Kafka's topic id: a topic that was created again is a new stream."""
     return uuid5(topic_id, str(partition))
 
 
 def streams_of(connection: Connection, topics: Collection[str]) -> list[StoredStream]:
-    """Every stream of these topics, those of replaced topics too."""
+    """All streams of these topics, including those of replaced topics."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["streams"], {"topics": list(topics)})
         return [StoredStream.from_row(row) for row in cursor.fetchall()]
 
 
 def open_kafka_stream(connection: Connection, topic: str, topic_id: UUID, partition: int) -> KafkaStream:
-    """The stream of a partition, made at offset 0 when it is new."""
+    """The stream of a partition; a new one is created at offset 0."""
     stream = kafka_stream_id(topic_id, partition)
     values = {"stream": stream, "topic": topic, "topic_id": topic_id, "partition": partition}
     with connection.cursor() as cursor:
@@ -77,14 +77,14 @@ def open_kafka_stream(connection: Connection, topic: str, topic_id: UUID, partit
 
 
 def count_gaps(connection: Connection) -> int:
-    """How many losses of records were accepted."""
+    """The number of accepted losses."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["count_gaps"])
         return int(only(cursor))
 
 
 def next_offsets(database: Database, streams: Sequence[UUID]) -> dict[UUID, int]:
-    """The first offset that has not been appended, of those of `streams` that were opened before."""
+    """The next offset of each of `streams` that exists in the store."""
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
         cursor.execute(_SQL["next_offsets"], {"streams": list(streams)})
         return dict(cursor.fetchall())

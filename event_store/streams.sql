@@ -1,5 +1,5 @@
 -- name: streams
--- Every stream that ever was of these topics, by name.
+-- All streams of these topics, past ones included, by topic name.
 SELECT
     stream,
     topic,

@@ -1,143 +1,51 @@
-"""What the resolvers of one HTTP request share."""
+"""What the resolvers of one request share."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar
-from uuid import UUID
 
 import strawberry
 from strawberry.dataloader import DataLoader
 
 from domain.access.principal import Principal
-from domain.errors import AuditTrailError, EventAlteredError, RejectedError
-from domain.event import RecordedEvent
-from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
+from domain.errors import AuditTrailError
+from domain.tree_head import InclusionProof, SignedTreeHead
 from graphql_api.errors import QueryError, from_domain
 from graphql_api.subscription_feed import Feed
-from queries.counts import CountBy, EventCounts
 from queries.error_codes import Code
-from queries.filters import EventFilter, EventPage, PageRequest
+from queries.filters import CountBy, EventFilter
 from queries.freshness import MAX_SECONDS, Freshness, Reached, Waiting
-from queries.history import ChangePage, HistoryPlace
 from queries.limits import QueryLimits
-from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
-from queries.summaries import results
+from queries.prepared import PreparedQuery
+from queries.scoped.log import ScopedLog
+from queries.scoped.read_models import ScopedModels
 from queries.thread_pool import Threads
-from queries.time_limits import check_counted, check_range
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Readable(Protocol):
-    """The read models, as `queries.read_models.ReadModels` offers them. Every method but the first two blocks."""
-
-    def scope_for(self, filter: EventFilter, by: CountBy | None = ...) -> EventFilter | None:
-        """See ReadModels."""
-        ...
-
-    def require(self, subject: str, id: str, type: str = ...) -> object:
-        """See ReadModels."""
-        ...
-
-    def events(self, filter: EventFilter, page: PageRequest) -> EventPage:
-        """See ReadModels."""
-        ...
-
-    def event_counts(self, filter: EventFilter, by: CountBy, limit: int = ...) -> EventCounts:
-        """See ReadModels."""
-        ...
-
-    def event(self, event_id: UUID) -> RecordedEvent | None:
-        """See ReadModels."""
-        ...
-
-    def as_of_position(self) -> int:
-        """See ReadModels."""
-        ...
-
-    def patient(self, id: str, limit: int = ...) -> results.PatientActivity | None:
-        """See ReadModels."""
-        ...
-
-    def user(self, id: str, limit: int = ...) -> results.UserActivity | None:
-        """See ReadModels."""
-        ...
-
-    def device(self, id: str, limit: int = ...) -> results.DeviceActivity | None:
-        """See ReadModels."""
-        ...
-
-    def service(self, id: str, limit: int = ...) -> results.ServiceActivity | None:
-        """See ReadModels."""
-        ...
-
-    def resource(self, type: str, id: str) -> results.ResourceActivity | None:
-        """See ReadModels."""
-        ...
-
-    def resource_changes(
-        self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = ...
-    ) -> ChangePage:
-        """See ReadModels."""
-        ...
-
-    def projections(self) -> list[results.ProjectionStatus]:
-        """See ReadModels."""
-        ...
-
-    def positions(self) -> dict[str, int]:
-        """See ReadModels."""
-        ...
-
-    def projection(self, name: str) -> LiveProjection | None:
-        """See ReadModels."""
-        ...
-
-    def table_rows(self, request: RowRequest) -> RowPage:
-        """See ReadModels."""
-        ...
-
-
-class ProvableLog(Protocol):
-    """The log's proofs, as `event_store.log_reader.LogReader` offers them. Every method blocks."""
-
-    def tree_head(self, size: int | None = ...) -> SignedTreeHead | None:
-        """See LogReader."""
-        ...
-
-    def inclusion_proofs(
-        self, wanted: Sequence[tuple[int, int | None]]
-    ) -> list[InclusionProof | RejectedError | EventAlteredError]:
-        """See LogReader."""
-        ...
-
-    def consistency_proof(self, first: int, second: int) -> ConsistencyProof:
-        """See LogReader."""
-        ...
-
-
 class Record(Protocol):
-    """Puts what a subscription does on record, as `web.read_audit.access_record.Looking` does."""
+    """The access record of a subscription: `web.read_audit.access_record.AccessRecord`."""
 
-    async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
-        """It begins. Raises `UnrecordedError` when it must not."""
+    async def write_start(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Record that it starts. Raises `UnrecordedError` when it must not start."""
         ...
 
-    def passed(self) -> None:
-        """What was read up to now is told to nobody."""
+    def discard(self) -> None:
+        """Drop the queries since the last result: their answers are sent to nobody."""
         ...
 
 
 class Context:
-    """One request: the read models, the log, the limits, and how much of them is used up. A batch shares one."""
+    """One request: the read models, the log, and what is left of the limits. The operations of a batch share one."""
 
     def __init__(
         self,
-        models: Readable,
-        log: ProvableLog,
+        models: ScopedModels,
+        log: ScopedLog,
         threads: Threads,
         limits: QueryLimits,
         waiting: Waiting | None = None,
@@ -146,14 +54,14 @@ class Context:
         client_key: str = "",
         principal: Principal | None = None,
         record: Record | None = None,
-        anew: Callable[[], Awaitable[Readable]] | None = None,
+        refresh: Callable[[], Awaitable[ScopedModels]] | None = None,
     ) -> None:
         self.client_key = client_key
         """Whose subscriptions are counted together."""
         self.models = models
         self.principal = principal
         self._record = record
-        self._anew = anew
+        self._refresh = refresh
         self.feed = feed
         self._waiting = waiting or Waiting(models, threads)
         self._wait_until: float | None = None
@@ -164,13 +72,13 @@ class Context:
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew with the limits: each result of a subscription is as much as a request."""
+        """Reset the limits: each result of a subscription counts as a request."""
         self._events_left = self.limits.max_events
         self._proofs: DataLoader[tuple[int, int | None], InclusionProof] | None = None
         self._newest: asyncio.Future[SignedTreeHead | None] | None = None
 
     def spend(self, events: int) -> None:
-        """Count a page of `events`, or proofs, against the request's limit. `QueryError` when that is used up."""
+        """Count `events`, or proofs, against the request's limit. Raises `QueryError` when it is used up."""
         self._events_left -= events
         if self._events_left < 0:
             raise QueryError(
@@ -179,7 +87,7 @@ class Context:
             )
 
     def charge(self, cost: int) -> None:
-        """Count an operation's estimated cost against the request's limit. `QueryError` when it is over that."""
+        """Count an operation's estimated cost against the request's limit. Raises `QueryError` when it is exceeded."""
         self._charged += cost
         limit = self.limits.max_cost
         if self._charged > limit:
@@ -192,71 +100,62 @@ class Context:
                 limit=limit,
             )
 
-    def scope_for(self, filter: EventFilter, counted_by: CountBy | None = None) -> EventFilter | None:
-        """The scope in which `filter` is answered. Raises `QueryError` when nothing may be asked so."""
+    def prepare(
+        self, filter: EventFilter, by: CountBy | None = None, *, max_days: int | None = None
+    ) -> PreparedQuery:
+        """The query of a page, or with `by` of counts. Raises `QueryError` when it is denied, invalid or too large."""
+        most = self.limits.max_unindexed_days if max_days is None else max_days
         try:
-            return self.models.scope_for(filter, counted_by)
+            return self.models.prepare(filter, by, max_days=most)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 
     def require(self, subject: str, id: str, type: str = "") -> None:
-        """Raise `QueryError` when the summary of a subject may not be asked for. It waits for nothing."""
+        """Raise `QueryError` when the principal may not read the summary of a subject. It does not block."""
         try:
             self.models.require(subject, id, type)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 
-    def check_range(self, filter: EventFilter, counted_by: CountBy | None = None) -> None:
-        """Raise `QueryError` when a page of `filter`, or its counts, would walk too much of the trail."""
-        days = self.limits.max_unindexed_days
-        try:
-            scope = self.scope_for(filter, counted_by)
-            if counted_by is None:
-                check_range(filter, days, scope)
-            else:
-                check_counted(filter, counted_by, days, scope)
-        except AuditTrailError as exc:
-            raise from_domain(exc) from exc
-
     def list_size(self, wanted: int, argument: str = "limit") -> int:
-        """`wanted` when a list may have that many rows; `QueryError` that names the argument otherwise."""
+        """`wanted`, if a list may have that many rows; else raises `QueryError` that names the argument."""
         return _checked(wanted, self.limits.max_list, argument, "")
 
     def page_size(self, wanted: int, argument: str = "first") -> int:
-        """As `list_size`, of a page, whose events count for the request."""
+        """As `list_size`, for a page, whose events count for the request."""
         size = _checked(wanted, self.limits.max_page, argument, "; ask for more pages")
         self.spend(size)
         return size
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a read model in a thread; a failure that is ours becomes the client's error."""
+        """Call a read model in a thread; an `AuditTrailError` becomes the client's error."""
         try:
             return await self._threads.run(function, *args, **kwargs)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 
-    async def look_again(self) -> None:
-        """Before a subscription reads more: what its subscriber may see can have become another thing."""
-        if self._anew is not None:
-            self.models = await self._anew()
+    async def refresh_models(self) -> None:
+        """Renew the scope before a subscription reads more: what the subscriber may see can have changed."""
+        if self._refresh is not None:
+            self.models = await self._refresh()
 
-    async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
-        """Put the begin of a subscription on record. Raises `QueryError` when it must not begin."""
+    async def record_start(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Record that a subscription starts. Raises `QueryError` when it must not start."""
         if self._record is not None:
             try:
-                await self._record.began(operation, asked)
+                await self._record.write_start(operation, parameters)
             except AuditTrailError as exc:
                 raise from_domain(exc) from exc
 
-    def passed(self) -> None:
-        """What was read up to now is told to nobody: it was another look for what is new."""
+    def discard_reads(self) -> None:
+        """Drop the reads since the last result from the access record: they found nothing new."""
         if self._record is not None:
-            self._record.passed()
+            self._record.discard()
 
     async def wait(self, freshness: Freshness, reached: Reached) -> None:
-        """Return when an answer can have what is wanted of it. Raises `QueryError` that says how far it is.
+        """Return when the projections are as fresh as the client wants. Raises `QueryError` with their position.
 
-        All of a request's fields and operations wait `MAX_SECONDS` together at most.
+        All fields and operations of a request together wait at most `MAX_SECONDS`.
         """
         if self._wait_until is None:
             self._wait_until = asyncio.get_running_loop().time() + MAX_SECONDS
@@ -266,20 +165,20 @@ class Context:
             raise from_domain(exc) from exc
 
     def compare(self, freshness: Freshness, as_of_position: int) -> None:
-        """Raise `QueryError` when an answer lacks what was waited for: a reset may have come between."""
+        """Raise `QueryError` when an answer is not fresh enough: a projection may have been reset meanwhile."""
         try:
             freshness.compare(as_of_position)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 
     async def newest_head(self) -> SignedTreeHead | None:
-        """The newest signed head, the same for the whole request: what it proves fits what it shows."""
+        """The newest signed head, the same for the whole request, so that proofs fit the head beside them."""
         if self._newest is None:
             self._newest = asyncio.ensure_future(self.read(self.log.tree_head))
         return await self._newest
 
     async def inclusion_proof(self, position: int, tree_size: int | None) -> InclusionProof:
-        """A proof in the tree of `tree_size`, else in the newest signed one. All of a page are read together."""
+        """A proof in the tree of `tree_size`, or the newest signed one. The proofs of a page are read together."""
         if tree_size is None:
             head = await self.newest_head()
             # An event may have been recorded after the request's head was read.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -34,7 +33,6 @@ from graphql_api.types.summaries import Filter
 from graphql_api.types.summary_rows import Projection
 from queries.cursors import decode_id
 from queries.error_codes import Code
-from queries.event_pages import complete_up_to
 from queries.filters import check_identifier
 from queries.freshness import Freshness, least_of
 from queries.summaries import results
@@ -58,11 +56,10 @@ async def _events(
     wait_seconds: WaitSeconds = None,
 ) -> EventConnection:
     page = page_request(info.context, first, after, last, before, order_by)
-    wanted = filter_from(filter)
-    info.context.check_range(wanted)
+    query = info.context.prepare(filter_from(filter))
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
-    await info.context.wait(freshness, partial(complete_up_to, wanted))
-    found = await events_page(info.context, wanted, page)
+    await info.context.wait(freshness, query.complete_up_to)
+    found = await events_page(info.context, query, page)
     info.context.compare(freshness, found.as_of_position)
     return found
 

@@ -18,11 +18,9 @@ from graphql_api.types.descriptions import argument, described, documented
 from graphql_api.types.event import Event, event_from
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
-from queries.access_paths import is_led
 from queries.error_codes import Code
-from queries.event_pages import complete_up_to
-from queries.filters import MAX_POSITION, EventFilter, PageRequest, within
-from queries.scoped.query_description import asked_of
+from queries.filters import MAX_POSITION, EventFilter, PageRequest
+from queries.scoped.query_description import parameters_of
 
 _BATCH = 100
 """Events read at once for a subscription, which is all that it holds of them."""
@@ -52,14 +50,14 @@ async def _event_recorded(
     feed = _feed(context)
     wanted = filter_from(filter)
     _check(after)
-    led = is_led(within(wanted, context.scope_for(wanted)))
+    query = context.prepare(wanted, max_days=0)
     async with feed.subscribed(context.client_key):
         now = await context.read(context.models.positions)
-        await context.began("event_recorded", asked_of(wanted, after=after))
-        position: int = complete_up_to(wanted, now) if after is None else after
+        await context.record_start("event_recorded", parameters_of(wanted, after=after))
+        position: int = query.complete_up_to(now) if after is None else after
         while True:
             version = feed.version
-            async with aclosing(_until_now(context, wanted, position, led=led)) as found:
+            async with aclosing(_until_now(context, wanted, position, walks=not query.is_bounded)) as found:
                 async for event in found:
                     if isinstance(event, int):
                         position = event
@@ -71,19 +69,19 @@ async def _event_recorded(
 
 
 async def _until_now(
-    context: Context, wanted: EventFilter, position: int, *, led: bool
+    context: Context, wanted: EventFilter, position: int, *, walks: bool
 ) -> AsyncGenerator[Event | int, None]:
     """The events after `position`, oldest first, and between them the positions up to which all were given.
 
-    `led`: an index leads to them, else each step walks so many positions.
+    `walks`: no index finds them, and each step walks at most `_WALK` positions.
     """
     while True:
-        step = wanted if led else _step(wanted, position)
-        await context.look_again()
+        step = _step(wanted, position) if walks else wanted
+        await context.refresh_models()
         page = PageRequest(last=_BATCH, before=position if position >= 0 else None)
-        found = await context.read(context.models.events, step, page)
+        found = await context.read(context.models.events, context.prepare(step, max_days=0), page)
         if not found.events:
-            context.passed()
+            context.discard_reads()
         for event in reversed(found.events):
             yield event_from(event)
         if found.has_previous:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from event_store.database import OWN, Cursor, only
+from event_store.database import CUSTOM_ROLE_PREFIX, Cursor, only
 from event_store.statements import load
 from projections.tables import Index, Table, bulk_indexes
 
@@ -28,7 +28,7 @@ def custom_role(cursor: Cursor) -> str:
     """The name of the custom projection whose role the session has; empty in any other role."""
     cursor.execute("SELECT current_user")
     role = str(only(cursor))
-    return role.removeprefix(OWN) if role.startswith(OWN) else ""
+    return role.removeprefix(CUSTOM_ROLE_PREFIX) if role.startswith(CUSTOM_ROLE_PREFIX) else ""
 
 
 def make_tables(cursor: Cursor, name: str, schema: str, tables: Sequence[Table], *, indexed: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from event_store.statement_errors import StatementError
 from projections.errors import RowError
 from projections.projector import Projector
 from projections.projector_output import DuplicateKeyError, ExitError
@@ -74,7 +75,8 @@ def describe_failure(projector: Projector, error: BaseException) -> str:
 def _described(projector: Projector, error: BaseException) -> str:
     if isinstance(error, ExitError) and error.__cause__ is not None:
         error = error.__cause__
-    name, file = type(error).__qualname__, source_file(projector)
+    name = error.name if isinstance(error, StatementError) else type(error).__qualname__
+    file = source_file(projector)
     if isinstance(error, DuplicateKeyError):
         return str(error)
     if isinstance(error, RowError):

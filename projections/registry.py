@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
-from psycopg2 import sql
 
 from domain.errors import ConfigurationError
-from event_store.database import READER, Connection, Cursor, Database, only
+from event_store.database import READER, Connection, Cursor, Database, only, sql
 from event_store.statements import load
 from projections.custom_tables import custom_role, make_tables
 from projections.fingerprints import code_digest, definition_digest, on_command_line

@@ -5,11 +5,8 @@ from __future__ import annotations
 import select
 import time
 
-import psycopg2
-from psycopg2 import sql
-
 from domain.errors import UnavailableError
-from event_store.database import Connection, Database, lost, ping, translated
+from event_store.database import Connection, Database, ping, sql, translated
 from event_store.notification import CHANNEL
 
 _SLICE = 0.1
@@ -50,25 +47,22 @@ class WakeUp:
             return
         until = time.monotonic() + seconds
         try:
-            while (
-                not self.stopped and not self._listening.notifies and (left := until - time.monotonic()) > 0
-            ):
-                select.select([self._listening.fileno()], [], [], min(left, _SLICE))
-                self._listening.poll()
-            if self._listening.notifies:
-                self._heard = time.monotonic()
-            self._listening.notifies.clear()
-            self._test()
-        except psycopg2.Error as exc:
-            if not lost(exc):
-                raise
+            with translated():
+                self._await_notice(self._listening, until)
+        except UnavailableError as exc:
             self._hang_up()
             raise UnavailableError("the connection that listens is gone") from exc
 
-    def _test(self) -> None:
-        """A connection that only listens would never notice that its server is silent."""
-        if self._listening is not None and time.monotonic() - self._heard > _QUIET_SECONDS:
-            ping(self._listening)
+    def _await_notice(self, listening: Connection, until: float) -> None:
+        while not self.stopped and not listening.notifies and (left := until - time.monotonic()) > 0:
+            select.select([listening.fileno()], [], [], min(left, _SLICE))
+            listening.poll()
+        if listening.notifies:
+            self._heard = time.monotonic()
+        listening.notifies.clear()
+        if time.monotonic() - self._heard > _QUIET_SECONDS:
+            # A connection that only listens would never notice that its server is silent.
+            ping(listening)
             self._heard = time.monotonic()
 
     def pause(self, seconds: float) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import psycopg2
-from psycopg2 import errors
-
-from domain.errors import FencedError
+from domain.errors import FencedError, UnavailableError
 from domain.event import RecordedEvent
 from event_store.binary_copy import copy_in
-from event_store.database import Connection, Cursor, Database, lost, translated
+from event_store.database import Connection, Cursor, Database, translated
+from event_store.statement_errors import (
+    DuplicateRowError,
+    LimitExceededError,
+    MissingTableError,
+    statement_errors,
+)
 from event_store.statements import load
 from projections.binary_rows import Encoder
 from projections.custom_tables import custom_role, stage
@@ -82,16 +85,17 @@ class Writer:
             raise FencedError(f"the checkpoint of {self._projector.name} is not at {expected}")
         table = None
         try:
-            for writer, data in prepared:
-                if data:
-                    table = writer.table
-                    writer.write(cursor, data)
-        except errors.UniqueViolation as exc:
+            with statement_errors():
+                for writer, data in prepared:
+                    if data:
+                        table = writer.table
+                        writer.write(cursor, data)
+        except DuplicateRowError as exc:
             if table is None:
                 raise
             raise DuplicateKeyError(table) from exc
-        except errors.ProgramLimitExceeded as exc:
-            # The driver counts it as operational, but no retry helps: this row fits into no index.
+        except LimitExceededError as exc:
+            # No retry helps: this row fits into no index.
             raise ValueError("a row is larger than its table's key may be") from exc
 
     def fail(self, event: RecordedEvent, failure: str) -> None:
@@ -116,11 +120,10 @@ class Writer:
             if self._connection is None or self._connection.closed:
                 self._connection = self._connect()
             try:
-                with self._connection, self._connection.cursor() as cursor:
+                with statement_errors(), self._connection, self._connection.cursor() as cursor:
                     yield cursor
-            except psycopg2.Error as exc:
-                if lost(exc):
-                    self.close()
+            except UnavailableError:
+                self.close()
                 raise
 
     def _connect(self) -> Connection:
@@ -132,11 +135,12 @@ class Writer:
             for writer in self._tables:
                 if writer.staging:
                     try:
-                        if custom:
-                            stage(cursor, custom, self._schema, writer.table)
-                        else:
-                            cursor.execute(writer.staging)
-                    except (errors.UndefinedTable, errors.InvalidSchemaName) as exc:
+                        with statement_errors():
+                            if custom:
+                                stage(cursor, custom, self._schema, writer.table)
+                            else:
+                                cursor.execute(writer.staging)
+                    except MissingTableError as exc:
                         connection.close()
                         raise FencedError(f"the tables of {self._projector.name} are gone") from exc
         return connection

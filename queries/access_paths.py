@@ -1,151 +1,101 @@
-"""How a filter is looked for: the condition that leads, which has an index, and what is compared after.
+"""How a filter is searched: its driving condition, which has an index, and the conditions compared after it.
 
-A filter is a list of conjuncts, of which all must hold. One condition of one of them leads: that which finds fewest
-events, as far as PostgreSQL's statistics tell. Of an `or_` each filter has a lead of its own, and the results are put
-together. A filter in which nothing leads is looked for by walking the newest positions, within its time range if it
-has one.
+A filter is a list of conjuncts, which must all hold. The condition that finds the fewest events, by PostgreSQL's
+statistics, drives the search. Each filter of an `or_` has a driving condition of its own, and their results are united.
+Without a driving condition the newest positions are walked, within the range of times if the filter has one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
-from typing import Any
+from operator import itemgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from queries.filter_sql import outcomes_of, types_of
-from queries.filters import ANY_OF, EventFilter
+from queries.filters import Equality, EventFilter
 
-MAX_WAYS = 40
-"""More filters of an `or_` than that, all within it counted, are looked for by walking."""
-
-_SINGLE = (
-    "correlation_id",
-    "session",
-    "patient",
-    "resource_id",
-    "address",
-    "device",
-    "actor",
-    "user",
-    "resource_type",
-    "service",
-    "source",
-)
-"""The conditions on one value, in the order in which they mostly find few events."""
+MAX_PATHS = 40
+"""An `or_` of more filters, those within them counted, is walked."""
 
 
-class Lead(Struct, frozen=True):
-    """A condition with an index: `name` is one of `values`. Of a resource the values are its type and, if given, id."""
+class AccessPath(Struct, frozen=True):
+    """What `driver` finds by its index, and of that what matches all of `rest`. Without a driver it is a walk."""
 
-    name: str
-    values: tuple[Any, ...]
-
-
-class Way(Struct, frozen=True):
-    """One way to match: what `lead` finds, and of it what is in all of the `rest`. Without a lead it is a walk."""
-
-    lead: Lead | None
+    driver: Equality | None
     rest: tuple[EventFilter, ...]
 
 
-Weigh = Callable[[Sequence[Way]], Sequence[float]]
-"""About how many events the lead of each way finds."""
+Estimate = Callable[[Sequence[AccessPath]], Sequence[float]]
+"""About how many events the driving condition of each path finds."""
 
 
-def ways(filter: EventFilter, weigh: Weigh | None = None) -> list[Way]:
-    """The ways in which `filter` can match, one at least. An event may match in several ways.
+Plan = tuple[AccessPath, ...]
+"""The paths that together find all that matches. Two of them may find the same event."""
 
-    `weigh` is asked once, and only when there is a choice; without it the first that leads is taken.
-    """
-    plans = list(_plans(tuple(_conjuncts(filter))))
-    if not plans:
-        return [Way(None, tuple(_conjuncts(filter)))]
-    if len(plans) == 1 or weigh is None:
+
+def plans(filter: EventFilter) -> tuple[Plan, ...]:
+    """Every plan for `filter`, one at least; the one that usually reads the fewest events comes first."""
+    every = tuple(conjuncts(filter))
+    return tuple(map(tuple, _plans(every))) or ((AccessPath(None, every),),)
+
+
+def choose(plans: Sequence[Plan], estimate: Estimate) -> Plan:
+    """The plan that reads the fewest events. `estimate` is called once, and only when there is a choice."""
+    if len(plans) == 1:
         return plans[0]
-    every = [way for plan in plans for way in plan]
-    weights = dict(zip(map(id, every), weigh(every), strict=True))
-    return min(plans, key=lambda plan: sum(weights[id(way)] for way in plan))
+    every = [path for plan in plans for path in plan]
+    events = dict(zip(map(id, every), estimate(every), strict=True))
+    return min(plans, key=lambda plan: sum(events[id(path)] for path in plan))
 
 
-def is_plain(filter: EventFilter) -> bool:
-    """Whether nothing has to be asked of the database to plan it: no choice of leads, and no range of times."""
-    if any(each.occurred_from or each.occurred_until for each in filter.every()):
-        return False
-    return len(list(islice(_plans(tuple(_conjuncts(filter))), 2))) < 2
+def narrowed(plans: Sequence[Plan], window: EventFilter) -> tuple[Plan, ...]:
+    """The same plans with one more conjunct that drives no search: a range of times or positions."""
+    return tuple(tuple(AccessPath(path.driver, (*path.rest, window)) for path in plan) for plan in plans)
 
 
-def is_led(filter: EventFilter) -> bool:
-    """Whether an index leads to what matches, or a range of times or positions bounds the walk."""
-    bounds = ("occurred_from", "position_from")
-    return all(
-        way.lead is not None or any(getattr(each, name) is not None for each in way.rest for name in bounds)
-        for way in ways(filter)
-    )
-
-
-def _conjuncts(filter: EventFilter) -> Iterator[EventFilter]:
-    yield replace(filter, and_=())
+def conjuncts(filter: EventFilter) -> Iterator[EventFilter]:
+    """The filters that must all match, those of `and_` among them."""
+    yield replace(filter, and_=()) if filter.and_ else filter
     for part in filter.and_:
-        yield from _conjuncts(part)
+        yield from conjuncts(part)
 
 
-def _plans(conjuncts: tuple[EventFilter, ...]) -> Iterator[list[Way]]:
-    """Each way, or ways together, in which the conjuncts can be looked for, from those that mostly find fewest."""
-    for find in (_singles, _lists, _kinds):
-        for at, conjunct in enumerate(conjuncts):
-            others = (*conjuncts[:at], *conjuncts[at + 1 :])
-            for lead, without in find(conjunct):
-                yield [Way(lead, (without, *others))]
+def _plans(conjuncts: tuple[EventFilter, ...]) -> Iterator[list[AccessPath]]:
+    """Each path, or paths together, by which the conjuncts can be searched; those that usually find fewest first."""
+    drivers: list[tuple[tuple[bool, bool, int, int], Equality]] = []
     for at, conjunct in enumerate(conjuncts):
-        if conjunct.or_ and len(conjunct.or_) <= MAX_WAYS:
+        for equality in conjunct.equalities():
+            index = equality.attribute.index
+            if index is not None and (index.serves is None or index.serves(equality.values)):
+                drivers.append(((index.coarse, len(equality.values) > 1, index.rank, at), equality))
+    for (*_, at), driver in sorted(drivers, key=itemgetter(0)):
+        yield [
+            AccessPath(
+                driver, (_without(conjuncts[at], driver.fields), *conjuncts[:at], *conjuncts[at + 1 :])
+            )
+        ]
+    for at, conjunct in enumerate(conjuncts):
+        if conjunct.or_ and len(conjunct.or_) <= MAX_PATHS:
             rest = (replace(conjunct, or_=()), *conjuncts[:at], *conjuncts[at + 1 :])
             yield from _either(conjunct.or_, rest)
 
 
-def _singles(conjunct: EventFilter) -> Iterator[tuple[Lead, EventFilter]]:
-    for name in _SINGLE:
-        value = getattr(conjunct, name)
-        if value is None:
-            continue
-        if name == "resource_id":
-            without = replace(conjunct, resource_type=None, resource_id=None)
-            yield Lead("resource", (conjunct.resource_type, value)), without
-        elif name == "resource_type":
-            if conjunct.resource_id is None:
-                yield Lead("resource", (value,)), replace(conjunct, resource_type=None)
-        else:
-            yield Lead(name, (value,)), replace(conjunct, **{name: None})
+def _without(filter: EventFilter, fields: Sequence[str]) -> EventFilter:
+    return replace(filter, **{name: _EMPTY[name] for name in fields})
 
 
-def _lists(conjunct: EventFilter) -> Iterator[tuple[Lead, EventFilter]]:
-    for name, one in ANY_OF.items():
-        values = getattr(conjunct, name)
-        if values:
-            yield Lead(one, tuple(sorted(set(values)))), replace(conjunct, **{name: ()})
+_NO_CONDITION = EventFilter()
+_EMPTY = {name: getattr(_NO_CONDITION, name) for name in EventFilter.__struct_fields__}
 
 
-def _kinds(conjunct: EventFilter) -> Iterator[tuple[Lead, EventFilter]]:
-    """The values that have an index of their own: failures, emergency access, and types."""
-    if conjunct.emergency:
-        yield Lead("emergency", (True,)), replace(conjunct, emergency=None)
-    outcomes = outcomes_of(conjunct)
-    if outcomes and 0 not in outcomes:
-        yield Lead("outcome", tuple(outcomes)), replace(conjunct, outcomes=())
-    types = types_of(conjunct)
-    if types is not None:
-        yield Lead("type", tuple(types)), replace(conjunct, types=(), categories=(), type_prefix=None)
-
-
-def _either(parts: Sequence[EventFilter], rest: tuple[EventFilter, ...]) -> Iterator[list[Way]]:
-    """The ways of an `or_`: those of each part, with the rest beside it. Nothing when a part has none."""
-    found: list[Way] = []
+def _either(parts: Sequence[EventFilter], rest: tuple[EventFilter, ...]) -> Iterator[list[AccessPath]]:
+    """The paths of an `or_`: those of each part, with the rest beside them. Nothing when a part has none."""
+    found: list[AccessPath] = []
     for part in parts:
-        first = next(_plans(tuple(_conjuncts(part))), None)
+        first = next(_plans(tuple(conjuncts(part))), None)
         if first is None:
             return
-        found += [Way(way.lead, (*way.rest, *rest)) for way in first]
-    if len(found) <= MAX_WAYS:
+        found += [AccessPath(path.driver, (*path.rest, *rest)) for path in first]
+    if len(found) <= MAX_PATHS:
         yield found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -15,24 +14,14 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.binary_rows import utc
 from projections.hash_codes import OUTCOME_CODES
-from queries.access_paths import is_led
-from queries.filters import EventFilter
+from queries.access_paths import Plan
+from queries.filters import CountBy, EventFilter
 from queries.page_sql import build, compose_counts
+from queries.prepared import PreparedQuery
+from queries.time_limits import is_of_whole_hours
 
 _SQL = load(__package__, "activity.sql")
 _OUTCOMES = {code: outcome for outcome, code in OUTCOME_CODES.items()}
-
-
-class CountBy(StrEnum):
-    """What a bucket is of. Hours and days are by the sources' clocks and in UTC."""
-
-    TYPE = "type"
-    ACTOR = "actor"
-    SERVICE = "service"
-    ACTION = "action"
-    OUTCOME = "outcome"
-    HOUR = "hour"
-    DAY = "day"
 
 
 _LENGTHS = {CountBy.HOUR: timedelta(hours=1), CountBy.DAY: timedelta(days=1)}
@@ -65,12 +54,9 @@ class EventCounts(Struct, frozen=True):
     as_of_position: int
 
 
-def check_countable(filter: EventFilter, by: CountBy) -> None:
-    """Raise `RejectedError` when all of the trail would have to be read for one number.
-
-    A scope is within `filter` by now, for it may lead.
-    """
-    if not is_led(filter) and not _whole_hours(filter, by):
+def check_countable(query: PreparedQuery) -> None:
+    """Raise `RejectedError` when the count would read the whole trail."""
+    if not query.is_bounded and not is_of_whole_hours(query.combined, query.by):
         raise RejectedError(
             Reason.MISSING_FIELD,
             "counting needs a range of times, or a condition that the documentation calls indexed",
@@ -78,24 +64,16 @@ def check_countable(filter: EventFilter, by: CountBy) -> None:
         )
 
 
-def count_events(
-    connection: Connection, filter: EventFilter, by: CountBy, limit: int, as_of: int
-) -> EventCounts:
-    """The buckets of a filter in the caller's snapshot; it was checked already."""
-    if _whole_hours(filter, by):
-        rows = _of_hours(connection, filter, by, limit)
+def count_events(connection: Connection, query: PreparedQuery, limit: int, as_of: int) -> EventCounts:
+    """The buckets in the caller's snapshot. `query` was prepared for counting."""
+    by = query.by
+    assert by is not None
+    if is_of_whole_hours(query.combined, by):
+        rows = _of_hours(connection, query.combined, by, limit)
     else:
-        rows = _of_events(connection, filter, by, limit, as_of)
+        rows = _of_events(connection, query.plans, by, limit, as_of)
     bucket_count, events = (rows[0][2], rows[0][3]) if rows else (0, 0)
     return EventCounts([_bucket(by, key, count) for key, count, _, _ in rows], bucket_count, events, as_of)
-
-
-def _whole_hours(filter: EventFilter, by: CountBy) -> bool:
-    """Whether the hours' own numbers are the answer, which are kept and need no counting."""
-    if by not in _LENGTHS or not set(filter.given()) <= {"occurred_from", "occurred_until"}:
-        return False
-    moments = [utc(each) for each in (filter.occurred_from, filter.occurred_until) if each is not None]
-    return all((each.minute, each.second, each.microsecond) == (0, 0, 0) for each in moments)
 
 
 def _of_hours(connection: Connection, filter: EventFilter, by: CountBy, limit: int) -> Sequence[Any]:
@@ -114,9 +92,9 @@ def _of_hours(connection: Connection, filter: EventFilter, by: CountBy, limit: i
 
 
 def _of_events(
-    connection: Connection, filter: EventFilter, by: CountBy, limit: int, as_of: int
+    connection: Connection, plans: Sequence[Plan], by: CountBy, limit: int, as_of: int
 ) -> Sequence[Any]:
-    query = build(connection, filter, as_of)
+    query = build(connection, plans, as_of)
     if query is None:
         return []
     sorting = "key DESC" if by in _LENGTHS else "count(*) DESC, key"

@@ -18,10 +18,11 @@ from msgspec.structs import replace
 from domain.errors import Reason, RejectedError
 from event_store.database import Connection, only
 from event_store.statements import load
-from queries.access_paths import Way
-from queries.filters import EventFilter, within
+from queries.access_paths import AccessPath, narrowed
+from queries.filters import EventFilter
 from queries.page_sql import Place, build, compose, compose_by_time
-from queries.selectivity import Bounding
+from queries.prepared import PreparedQuery
+from queries.selectivity import BoundsFinder
 
 _SQL = load(__package__, "activity.sql")
 _HOUR = timedelta(hours=1)
@@ -50,9 +51,9 @@ class Order(Protocol):
 class ByPosition:
     """In the order of the log."""
 
-    def __init__(self, connection: Connection, filter: EventFilter, as_of: int) -> None:
+    def __init__(self, connection: Connection, query: PreparedQuery, as_of: int) -> None:
         self._connection = connection
-        self._query = build(connection, filter, as_of, positions_alone=True) if as_of >= 0 else None
+        self._query = build(connection, query.plans, as_of, positions_alone=True) if as_of >= 0 else None
 
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
@@ -73,12 +74,14 @@ class ByPosition:
 class ByTime:
     """In the order of `occurred_at`; events of the same time in that of the log."""
 
-    def __init__(self, connection: Connection, filter: EventFilter, as_of: int, *, wide: int = _WIDE) -> None:
+    def __init__(
+        self, connection: Connection, query: PreparedQuery, as_of: int, *, wide: int = _WIDE
+    ) -> None:
         self._wide = wide
         self._connection = connection
-        self._filter = filter
+        self._query = query
         self._as_of = as_of
-        self._bounding = Bounding(connection, as_of)
+        self._bounds = BoundsFinder(connection, as_of)
 
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
@@ -111,11 +114,13 @@ class ByTime:
 
     def matches(self, position: int) -> bool:
         """See `Order`."""
-        return ByPosition(self._connection, self._filter, self._as_of).matches(position)
+        return ByPosition(self._connection, self._query, self._as_of).matches(position)
 
     def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[Place]:
         """So many of those that match, from the log's end; in the order of time."""
-        query = build(self._connection, within(self._filter, left), self._as_of, bounding=self._bounding)
+        query = build(
+            self._connection, narrowed(self._query.plans, left), self._as_of, bounds_finder=self._bounds
+        )
         if query is None:
             return []
         statement, parameters = compose(query, None, None, newest_first=newest_first)
@@ -129,7 +134,7 @@ class ByTime:
 
     def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
         """Whether it holds much more of the log than what was found so far has come from."""
-        bounds = self._bounding.of(Way(None, (window,)))
+        bounds = self._bounds.of(AccessPath(None, (window,)))
         if bounds is None:
             return False
         places = [place.position for place in near]
@@ -154,7 +159,9 @@ class ByTime:
         *,
         newest_first: bool,
     ) -> list[int]:
-        query = build(self._connection, within(self._filter, window), self._as_of, bounding=self._bounding)
+        query = build(
+            self._connection, narrowed(self._query.plans, window), self._as_of, bounds_finder=self._bounds
+        )
         if query is None:
             return []
         statement, parameters = compose_by_time(query, after, before, newest_first=newest_first)

@@ -1,8 +1,7 @@
-"""Pages of events in one snapshot, and how far an answer is complete."""
+"""Pages of events in one snapshot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from domain.event import RecordedEvent
@@ -10,19 +9,16 @@ from event_store.database import Connection
 from event_store.event_reader import events_at
 from projections.registry import open_snapshot
 from queries.event_order import ByPosition, ByTime, Order
-from queries.filters import EventFilter, EventPage, PageRequest, within
+from queries.filters import EventPage, PageRequest
+from queries.prepared import PreparedQuery
 
 
-def find_events(connection: Connection, filter: EventFilter, page: PageRequest) -> EventPage:
-    """One page in the caller's snapshot. Filter and page are checked already (`queries.filters`).
-
-    A scope is within the filter by now: see `queries.filters.within`.
-    """
-    checkpoints = open_snapshot(connection)
-    as_of = complete_up_to(filter, checkpoints)
+def find_events(connection: Connection, query: PreparedQuery, page: PageRequest) -> EventPage:
+    """One page in the caller's snapshot; `page` is checked already (`queries.filters.check_page`)."""
+    as_of = query.complete_up_to(open_snapshot(connection))
     if as_of < 0:
         return EventPage(events=[], has_next=False, has_previous=False, as_of_position=as_of)
-    order: Order = (ByTime if page.by_time else ByPosition)(connection, filter, as_of)
+    order: Order = (ByTime if page.by_time else ByPosition)(connection, query, as_of)
     found = _page(order, turned(page))
     return answered(page, events_at(connection, found.positions), found.older, found.newer, as_of)
 
@@ -78,27 +74,8 @@ def _is_behind(order: Order, bound: int | None, found: list[int], *, newest_firs
     return bool(order.positions(edge, None, 1, newest_first=True))
 
 
-def complete_up_to(
-    filter: EventFilter, checkpoints: Mapping[str, int], scope: EventFilter | None = None
-) -> int:
-    """The position up to which an answer to `filter` is complete: the least checkpoint of those that it asks.
-
-    The scope of who asks is asked too.
-    """
-    return min(checkpoints.get(name, -1) for name in _touched(within(filter, scope)))
-
-
-def _touched(filter: EventFilter) -> Iterator[str]:
-    yield "activity"
-    for each in filter.every():
-        if each.patient is not None or each.patient_in:
-            yield "patient"
-        if each.device is not None or each.device_in:
-            yield "device"
-
-
 def positions_from(
-    connection: Connection, filter: EventFilter, as_of: int, beyond: int, limit: int
+    connection: Connection, query: PreparedQuery, as_of: int, beyond: int, limit: int
 ) -> list[int]:
     """At most `limit` positions of events that match, oldest first, greater than `beyond` and not above `as_of`."""
-    return ByPosition(connection, filter, as_of).positions(None, beyond, limit, newest_first=False)
+    return ByPosition(connection, query, as_of).positions(None, beyond, limit, newest_first=False)

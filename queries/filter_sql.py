@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from domain.catalogue import CATALOGUE
-from domain.event import Outcome
 from projections.binary_rows import utc
-from projections.hash_codes import OUTCOME_CODES, SEVERAL, mark, short_mark
-from queries.filters import EventFilter
+from queries.conditions import Attribute, Kind
+from queries.filters import Equality, EventFilter
 
 
 class Parameters(dict[str, Any]):
@@ -22,137 +20,74 @@ class Parameters(dict[str, Any]):
         return f"%({name})s"
 
 
-_COLUMNS = {
-    "actor": "activity.actor_id",
-    "user": "activity.by_person AND activity.actor_id",
-    "service": "activity.source",
-    "source": "activity.source",
-    "session": "activity.session",
-    "correlation_id": "activity.correlation_id",
-    "address": "activity.address",
-}
-_TIMELINES = {
-    "patient": ("patient_timeline", "patient_id"),
-    "device": ("device_timeline", "device_id"),
-}
-_PREFIXED = {"actor_prefix": "activity.actor_id", "address_prefix": "activity.address"}
-_COMPARED = {
-    "occurred_from": "activity.occurred_at >= ",
-    "occurred_until": "activity.occurred_at < ",
-    "position_from": "activity.position >= ",
-    "position_until": "activity.position < ",
-}
-
-
-def conditions_of(
-    filter: EventFilter, parameters: Parameters, *, without: Collection[str] = ()
-) -> Iterator[str]:
-    """Each condition of `filter`, and of the filters within it, but those named in `without`."""
-    for name, column in _COLUMNS.items():
-        yield from _equal(column, _choices(filter, name, without), parameters)
-    for name, (table, column) in _TIMELINES.items():
-        for values in _choices(filter, name, without):
-            yield _exists(table, [(column, values)], parameters)
-    if filter.resource_type is not None and "resource_type" not in without:
-        lists = [("type", [filter.resource_type])]
-        lists += [("id", [filter.resource_id])] if filter.resource_id is not None else []
-        yield _exists("activity_resource", lists, parameters)
-    yield from _lists(filter, parameters)
-    for name, column in _PREFIXED.items():
-        prefix = getattr(filter, name)
-        if prefix is not None:
-            yield f"{column} ^@ {parameters.add(prefix)}"
-    for name, comparison in _COMPARED.items():
-        value = getattr(filter, name)
-        if value is not None:
-            yield comparison + parameters.add(utc(value) if name.startswith("occurred") else value)
+def conditions_of(filter: EventFilter, parameters: Parameters) -> Iterator[str]:
+    """Each condition of `filter`, and of the filters within it."""
+    for equality in filter.equalities():
+        yield _equality(equality, parameters)
+    for condition, value in filter.comparisons():
+        compared = utc(value) if condition.kind is Kind.TIME else value
+        [column] = condition.attribute.columns
+        yield f"activity.{column} {condition.operator} {parameters.add(compared)}"
     yield from _groups(filter, parameters)
 
 
-def types_of(filter: EventFilter) -> list[str] | None:
-    """The types that a filter leaves, None for all. Categories are types: an event keeps the type alone."""
-    if not filter.types and not filter.categories and filter.type_prefix is None:
-        return None
-    return sorted(
-        name
-        for name in set(filter.types or CATALOGUE)
-        if (not filter.categories or CATALOGUE[name].category in filter.categories)
-        and name.startswith(filter.type_prefix or "")
-    )
-
-
-def outcomes_of(filter: EventFilter) -> list[int]:
-    """The codes of the outcomes, none for all."""
-    return sorted({OUTCOME_CODES[Outcome(value)] for value in filter.outcomes})
-
-
-def marks_of(filter: EventFilter, names: Iterable[str], table: str, parameters: Parameters) -> Iterator[str]:
-    """What `filter` says of the marks in an index of `table`. It is no more than what `conditions_of` says."""
-    for name in names:
-        kind = "integer" if name == "actor_mark" else "smallint"
-        for values in _marks(filter, name):
-            if len(values) == 1:
-                yield f"{table}.{name} = {parameters.add(values[0])}::{kind}"
-            else:
-                yield f"{table}.{name} = ANY({parameters.add(values)}::{kind}[])"
-
-
-def _marks(filter: EventFilter, name: str) -> Iterator[list[int]]:
-    found: list[list[int]]
-    if name == "outcome":
-        found = [outcomes_of(filter)]
-    elif name == "resource_mark":
-        found = [] if filter.resource_type is None else [[short_mark(filter.resource_type), SEVERAL]]
-    elif name == "type_mark":
-        found = [sorted(map(short_mark, types_of(filter) or ()))]
-    elif name == "source_mark":
-        found = [
-            sorted(map(short_mark, each))
-            for one in ("service", "source")
-            for each in _choices(filter, one, ())
-        ]
-    else:
-        found = [sorted(map(mark, each)) for one in ("actor", "user") for each in _choices(filter, one, ())]
-    yield from (each for each in found if each)
-
-
-def _choices(filter: EventFilter, name: str, without: Collection[str]) -> Iterator[list[str]]:
-    one, many = getattr(filter, name), getattr(filter, f"{name}_in", ())
-    if one is not None and name not in without:
-        yield [one]
-    if many:
-        yield sorted(set(many))
-
-
-def _equal(column: str, lists: Iterable[list[Any]], parameters: Parameters) -> Iterator[str]:
-    """With one value an equality: only then an index gives the rows in order of its next column."""
-    for values in lists:
-        if len(values) == 1:
-            yield f"{column} = {parameters.add(values[0])}"
+def hash_conditions(filter: EventFilter, driver: Attribute, parameters: Parameters) -> Iterator[str]:
+    """What `filter` says of the hash codes in the index of a driving condition. `conditions_of` says no less."""
+    if driver.index is None or not driver.index.holds:
+        return
+    for equality in filter.equalities():
+        attribute = equality.attribute
+        code = attribute.code
+        if code is None or code.column not in driver.index.holds or not equality.values:
+            continue
+        if code.column in attribute.columns and driver.table == attribute.table:
+            continue  # the condition itself is on a column of the index
+        codes = sorted(set(code.of(equality.values)))
+        column = f"{driver.table}.{code.column}"
+        if len(codes) == 1:
+            yield f"{column} = {parameters.add(codes[0])}::{code.type}"
         else:
-            yield f"{column} = ANY({parameters.add(values)})"
+            yield f"{column} = ANY({parameters.add(codes)}::{code.type}[])"
 
 
-def _exists(table: str, lists: list[tuple[str, list[str]]], parameters: Parameters) -> str:
-    wanted = [text for column, values in lists for text in _equal(f"touched.{column}", [values], parameters)]
-    conditions = " AND ".join(["touched.position = activity.position", *wanted])
-    return f"EXISTS (SELECT FROM {table} AS touched WHERE {conditions})"
+def _equality(equality: Equality, parameters: Parameters) -> str:
+    attribute, values = equality.attribute, equality.values
+    if not values:
+        return "false"
+    if attribute.table != "activity":
+        return _exists(attribute, values, parameters)
+    [column] = attribute.columns
+    name = f"activity.{column}"
+    if attribute.type == "boolean":
+        return name if values == (True,) else f"NOT {name}"
+    if attribute.array:
+        return f"{name} && {parameters.add(list(values))}"
+    compared = _one_of(name, values, parameters)
+    return f"{attribute.where} AND {compared}" if attribute.where else compared
 
 
-def _lists(filter: EventFilter, parameters: Parameters) -> Iterator[str]:
-    types, outcomes = types_of(filter), outcomes_of(filter)
-    if types == []:
-        yield "false"
-    elif types is not None:
-        yield from _equal("activity.type", [types], parameters)
-    if outcomes:
-        yield from _equal("activity.outcome", [outcomes], parameters)
-    if filter.actions:
-        yield from _equal("activity.action", [sorted(set(filter.actions))], parameters)
-    if filter.purposes:
-        yield f"activity.purposes && {parameters.add(list(filter.purposes))}"
-    if filter.emergency is not None:
-        yield "activity.emergency" if filter.emergency else "NOT activity.emergency"
+def _one_of(column: str, values: tuple[Any, ...], parameters: Parameters) -> str:
+    """With one value an equality: only then an index gives the rows in the order of its next column."""
+    if len(values) == 1:
+        return f"{column} = {parameters.add(values[0])}"
+    return f"{column} = ANY({parameters.add(list(values))})"
+
+
+def pair_in(attribute: Attribute, table: str, pairs: tuple[Any, ...], parameters: Parameters) -> str:
+    """That the columns of an attribute with pairs as values are one of `pairs`."""
+    columns = ", ".join(f"{table}.{column}" for column in attribute.columns)
+    return f"({columns}) IN {parameters.add(pairs)}"
+
+
+def _exists(attribute: Attribute, values: tuple[Any, ...], parameters: Parameters) -> str:
+    if len(attribute.columns) > 1:
+        compared = pair_in(attribute, "touched", values, parameters)
+    else:
+        compared = _one_of(f"touched.{attribute.columns[0]}", values, parameters)
+    return (
+        f"EXISTS (SELECT FROM {attribute.table} AS touched"
+        f" WHERE touched.position = activity.position AND {compared})"
+    )
 
 
 def _groups(filter: EventFilter, parameters: Parameters) -> Iterator[str]:
@@ -163,5 +98,5 @@ def _groups(filter: EventFilter, parameters: Parameters) -> Iterator[str]:
     if filter.or_:
         yield f"({' OR '.join(map(whole, filter.or_))})"
     if filter.not_ is not None:
-        # Not `NOT`: what an event does not say is NULL, and it does not match.
+        # Not `NOT`: a value that an event does not have is NULL, and does not match.
         yield f"{whole(filter.not_)} IS NOT TRUE"

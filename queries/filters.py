@@ -1,52 +1,26 @@
-"""What may be asked of the trail: a filter, a page of it, and the answer."""
+"""A query for events: its filter, the page, and the answer."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, NoReturn
 
 from msgspec import Struct
 
-from domain.catalogue import CATALOGUE
 from domain.errors import ConflictError, Reason, RejectedError
-from domain.event import Action, Outcome, RecordedEvent
+from domain.event import RecordedEvent
+from queries.conditions import BY_FIELD, BY_NAME, CONDITIONS, MAX_TEXT, Attribute, Condition, Kind, Operator
 
 MAX_PAGE = 1000
 """Events of one page. 1,000 bodies of a few kB are some MB, which one request may hold."""
 MAX_VALUES = 100
 """Values of one list filter; more than the catalogue has types."""
-MAX_TEXT = 256
-"""Characters of an identifier: see `domain.event.Identifier`."""
 MAX_POSITION = 2**63 - 1
 
-_TEXTS = (
-    "actor",
-    "patient",
-    "user",
-    "device",
-    "service",
-    "resource_type",
-    "resource_id",
-    "source",
-    "correlation_id",
-    "session",
-    "address",
-)
-_PREFIXES = ("type_prefix", "actor_prefix", "address_prefix")
-ANY_OF = {
-    "actor_in": "actor",
-    "patient_in": "patient",
-    "user_in": "user",
-    "device_in": "device",
-    "service_in": "service",
-    "correlation_id_in": "correlation_id",
-    "session_in": "session",
-    "address_in": "address",
-}
-"""Lists of identifiers, and the condition that each is a choice of."""
-LISTS = ("types", "categories", "actions", "outcomes", "purposes", *ANY_OF)
 GROUPS = ("and_", "or_", "not_")
 """Conditions that are filters themselves."""
 MAX_DEPTH = 5
@@ -62,13 +36,13 @@ class FilterTooLargeError(ConflictError):
 class EventFilter(Struct, frozen=True, kw_only=True):
     """All given conditions must hold; of a list, one value must match.
 
-    `actor` is any actor's id; `user` only that of a person (`projections.models.user`). `service` and `source` are both
-    the reporting service, kept apart because a caller may ask both. `device` is the device that the event is about, or
-    that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by the source's clock. `resource_id`
-    needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
+    `queries.conditions` describes each field. `actor` is any actor's id; `user` only that of a person. `service` and
+    `source` are both the reporting service, so that a caller can give two conditions on it. `device` is the device that
+    the event is about, or that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by the source's
+    clock. `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
 
-    Of `or_` one filter must match, of `and_` every one, and `not_` must not: an event that says nothing of what is
-    asked does not match, and so is found by `not_`.
+    One filter of `or_` must match, every one of `and_`, and `not_` must not. An event without the value that a
+    condition compares does not match it, and so `not_` finds it.
     """
 
     actor: str | None = None
@@ -107,9 +81,64 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     or_: tuple[EventFilter, ...] = ()
     not_: EventFilter | None = None
 
+    @classmethod
+    def of(cls, **values: Any) -> EventFilter:
+        """The filter for values by the names of conditions: ``EventFilter.of(actor=["a", "b"], type=["record.read"])``.
+
+        A condition that can be repeated takes a sequence. None and an empty sequence are no condition. `and_`, `or_`
+        and `not_` are those of the constructor.
+        """
+        fields: dict[str, Any] = {}
+        for name, value in values.items():
+            condition = BY_NAME.get(name)
+            if condition is None or not condition.many:
+                fields[name] = value
+            elif condition.one and value and len(value) == 1:
+                fields[condition.one] = value[0]
+            else:
+                fields[condition.many] = tuple(value or ())
+        return cls(**fields)
+
     def given(self) -> list[str]:
-        """The names of the conditions that are set."""
-        return [name for name in self.__struct_fields__ if getattr(self, name) not in (None, ())]
+        """The names of the fields that are set."""
+        values = _VALUES(self)
+        return [
+            name
+            for name, value in zip(self.__struct_fields__, values, strict=True)
+            if value is not None and value != ()
+        ]
+
+    def comparisons(self) -> Iterator[tuple[Condition, Any]]:
+        """The conditions right in this filter that compare a prefix or a bound, and their values."""
+        for name in self.given():
+            condition = BY_FIELD.get(name)
+            if condition is not None and condition.operator is not Operator.EQUAL:
+                yield condition, getattr(self, name)
+
+    def equalities(self) -> list[Equality]:
+        """The attributes that conditions right in this filter compare for equality.
+
+        Conditions on one attribute are one equality, of the values that all of them allow. If events may have several
+        values of the attribute, each condition is an equality of its own.
+        """
+        found: list[Equality] = []
+        for name in self.given():
+            condition = BY_FIELD.get(name)
+            if condition is None or condition.operator is not Operator.EQUAL:
+                continue
+            if any(getattr(self, field) is not None for field in _PAIRED.get(name, ())):
+                continue  # compared as a pair
+            found.append(self._equality(name, condition))
+        return found if len(found) < 2 else _joined(found)
+
+    def _equality(self, name: str, condition: Condition) -> Equality:
+        value = getattr(self, name)
+        given = value if name == condition.many else (value,)
+        fields: tuple[str, ...] = (name,)
+        if condition.needs:
+            fields = (condition.needs, name)
+            given = [(getattr(self, condition.needs), each) for each in given]
+        return Equality(condition.attribute, tuple(sorted(set(condition.values(given)))), fields)
 
     def parts(self) -> Iterator[EventFilter]:
         """The filters right within this one."""
@@ -129,13 +158,33 @@ def within(filter: EventFilter, scope: EventFilter | None) -> EventFilter:
     return EventFilter(and_=(filter, scope)) if filter.given() else scope
 
 
-def any_of(**lists: Sequence[str] | None) -> dict[str, Any]:
-    """Conditions that ask for one of some identifiers: ``any_of(actor=["a", "b"])``. Of a single one the plain one."""
-    found: dict[str, Any] = {}
-    for name, values in lists.items():
-        if values:
-            found |= {name: values[0]} if len(values) == 1 else {f"{name}_in": tuple(values)}
-    return found
+_VALUES = attrgetter(*EventFilter.__struct_fields__)
+_PAIRED = {condition.needs: condition.fields for condition in CONDITIONS if condition.needs}
+"""The fields whose values make pairs with that of another field."""
+
+
+class Equality(Struct, frozen=True):
+    """The event's value of `attribute` is one of `values`, which are sorted. The filter's `fields` say so."""
+
+    attribute: Attribute
+    values: tuple[Any, ...]
+    fields: tuple[str, ...]
+
+
+def _joined(found: list[Equality]) -> list[Equality]:
+    by_attribute: dict[str, Equality] = {}
+    several: list[Equality] = []
+    for each in found:
+        name = each.attribute.name
+        if each.attribute.several:
+            several.append(each)
+        elif name in by_attribute:
+            other = by_attribute[name]
+            both = tuple(value for value in each.values if value in other.values)
+            by_attribute[name] = Equality(each.attribute, both, other.fields + each.fields)
+        else:
+            by_attribute[name] = each
+    return [*by_attribute.values(), *several]
 
 
 class PageRequest(Struct, frozen=True, kw_only=True):
@@ -154,6 +203,18 @@ class PageRequest(Struct, frozen=True, kw_only=True):
     before: int | None = None
     by_time: bool = False
     oldest_first: bool = False
+
+
+class CountBy(StrEnum):
+    """What a bucket is of. Hours and days are by the sources' clocks and in UTC."""
+
+    TYPE = "type"
+    ACTOR = "actor"
+    SERVICE = "service"
+    ACTION = "action"
+    OUTCOME = "outcome"
+    HOUR = "hour"
+    DAY = "day"
 
 
 class EventPage(Struct, frozen=True, kw_only=True):
@@ -198,41 +259,48 @@ def _check_size(filter: EventFilter) -> None:
 
 
 def _check_conditions(filter: EventFilter) -> None:
-    for name in (*_TEXTS, *_PREFIXES):
+    given = filter.given()
+    for name in given:
+        condition = BY_FIELD.get(name)
+        if condition is None:
+            continue
         value = getattr(filter, name)
-        if value is not None:
-            _check_text(name, value)
-    for name in LISTS:
-        values = getattr(filter, name)
-        if len(values) > MAX_VALUES:
-            raise FilterTooLargeError(Reason.INVALID_FIELD, f"at most {MAX_VALUES} values", field=name)
-        for value in values:
-            _check_text(name, value, MAX_TEXT if name in ANY_OF else 1024)
-    _check_words("types", filter.types, CATALOGUE)
-    _check_words("categories", filter.categories, {entry.category for entry in CATALOGUE.values()})
-    _check_words("actions", filter.actions, set(Action))
-    _check_words("outcomes", filter.outcomes, set(Outcome))
-    _check_ranges(filter)
-    if filter.resource_id is not None and filter.resource_type is None:
-        raise ConflictError(
-            Reason.MISSING_FIELD, "the id of a resource needs its type too", field="resource_type"
-        )
+        if name == condition.many:
+            if len(value) > MAX_VALUES:
+                raise FilterTooLargeError(Reason.INVALID_FIELD, f"at most {MAX_VALUES} values", field=name)
+            for each in value:
+                _check_value(condition, name, each)
+        else:
+            _check_value(condition, name, value)
+    for name in given:
+        if name in BY_FIELD:
+            _check_together(filter, BY_FIELD[name])
 
 
-def _check_ranges(filter: EventFilter) -> None:
-    for name in ("occurred_from", "occurred_until"):
-        moment = getattr(filter, name)
-        if moment is not None and moment.utcoffset() is None:
-            raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset", field=name)
-    for name in ("position_from", "position_until"):
-        position = getattr(filter, name)
-        if position is not None and not 0 <= position <= MAX_POSITION:
-            raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
-    for begin, end in (("occurred_from", "occurred_until"), ("position_from", "position_until")):
-        least, most = getattr(filter, begin), getattr(filter, end)
-        if least is not None and most is not None and most < least:
+def _check_value(condition: Condition, name: str, value: Any) -> None:
+    match condition.kind:
+        case Kind.TIME:
+            if value.utcoffset() is None:
+                raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset", field=name)
+        case Kind.POSITION:
+            if not 0 <= value <= MAX_POSITION:
+                raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
+        case Kind.TEXT | Kind.WORD | Kind.LETTER:
+            _check_text(name, value, condition.max_length)
+            if condition.words and value not in condition.words:
+                _refuse_word(name, value, condition.words)
+
+
+def _check_together(filter: EventFilter, condition: Condition) -> None:
+    if condition.begin:
+        least, most = getattr(filter, condition.begin), getattr(filter, condition.one)
+        if least is not None and most < least:
             # An empty answer would read as if nothing had happened.
-            raise ConflictError(Reason.INVALID_FIELD, "the range ends before it begins", field=end)
+            raise ConflictError(Reason.INVALID_FIELD, "the range ends before it begins", field=condition.one)
+    if condition.needs and getattr(filter, condition.needs) is None:
+        raise ConflictError(
+            Reason.MISSING_FIELD, "the id of a resource needs its type too", field=condition.needs
+        )
 
 
 def check_page(page: PageRequest) -> PageRequest:
@@ -277,9 +345,7 @@ def _encodable(value: str) -> bool:
     return True
 
 
-def _check_words(name: str, values: tuple[str, ...], known: Collection[str]) -> None:
-    for value in values:
-        if value not in known:
-            near = get_close_matches(value[:MAX_TEXT], known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise RejectedError(Reason.INVALID_FIELD, f"not one of the known values{hint}", field=name)
+def _refuse_word(name: str, value: str, known: Collection[str]) -> NoReturn:
+    near = get_close_matches(value[:MAX_TEXT], known, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise RejectedError(Reason.INVALID_FIELD, f"not one of the known values{hint}", field=name)

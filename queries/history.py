@@ -13,15 +13,15 @@ from domain.event import Actor, RecordedEvent
 from event_store.database import Connection
 from event_store.event_reader import events_at
 from queries.event_order import ByPosition
-from queries.filters import EventFilter, within
+from queries.prepared import PreparedQuery
 
 MAX_WALKED = 1000
 """Events that one page reads at most. A resource may be read a thousand times between two changes."""
 _STEP = 100
 
 
-Shown = Callable[[RecordedEvent], RecordedEvent]
-"""What the asker sees of an event. It keeps the changes in their places, or leaves none."""
+Redact = Callable[[RecordedEvent], RecordedEvent]
+"""Removes from an event what the principal may not see. It keeps the changes in their places, or removes all."""
 
 
 class HistoryPlace(NamedTuple):
@@ -56,24 +56,20 @@ class ChangePage(Struct, frozen=True):
 
 def find_changes(
     connection: Connection,
-    resource: tuple[str, str],
+    query: PreparedQuery,
     path: str | None,
     limit: int,
     after: HistoryPlace | None,
     as_of: int,
-    scope: EventFilter | None = None,
-    shown: Shown | None = None,
+    redact: Redact | None = None,
 ) -> ChangePage:
-    """At most `limit` changes of a resource (its type and id), of one field if `path` says which.
-
-    With a `scope` only those that an event within it made, and of each event what `shown` leaves of it.
-    """
+    """At most `limit` changes by the events of `query`; only of the field `path`, if it is given."""
     changes: list[FieldChange] = []
-    for walked, recorded in enumerate(_events(connection, resource, after, as_of, scope)):
+    for walked, recorded in enumerate(_events(connection, query, after, as_of)):
         if walked == MAX_WALKED:
             # Everything up to the event before this one was looked at.
             return ChangePage(changes, HistoryPlace(recorded.position, 0), as_of)
-        event = (recorded if shown is None else shown(recorded)).event
+        event = (recorded if redact is None else redact(recorded)).event
         done = after.done if after is not None and after.position == recorded.position else 0
         for number, change in enumerate(event.changes[done:], done):
             if path is not None and change.path != path:
@@ -95,15 +91,10 @@ def find_changes(
 
 
 def _events(
-    connection: Connection,
-    resource: tuple[str, str],
-    after: HistoryPlace | None,
-    as_of: int,
-    scope: EventFilter | None,
+    connection: Connection, query: PreparedQuery, after: HistoryPlace | None, as_of: int
 ) -> Iterator[RecordedEvent]:
-    """The resource's events, newest first, from the one at `after` on."""
-    asked = within(EventFilter(resource_type=resource[0], resource_id=resource[1]), scope)
-    order = ByPosition(connection, asked, as_of)
+    """The events, newest first, from the one at `after` on."""
+    order = ByPosition(connection, query, as_of)
     edge = None if after is None else after.position + 1
     while found := order.positions(edge, None, _STEP, newest_first=True):
         yield from events_at(connection, found)

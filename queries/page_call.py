@@ -9,23 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from psycopg2.errors import ProgramLimitExceeded, UndefinedTable
-
 from event_store.database import Connection
 from event_store.event_reader import choose_events
-from queries.access_paths import is_plain
-from queries.event_pages import answered, complete_up_to, turned
-from queries.filters import MAX_POSITION, EventFilter, EventPage, PageRequest
+from event_store.statement_errors import LimitExceededError, MissingTableError, statement_errors
+from queries.event_pages import answered, turned
+from queries.filters import MAX_POSITION, EventPage, PageRequest
 from queries.page_sql import Query, build, compose
+from queries.prepared import PreparedQuery
 
 
-def can_be_one_call(filter: EventFilter, page: PageRequest) -> bool:
-    """Whether the page has one statement, known without asking the database anything."""
-    return not page.by_time and is_plain(filter)
+def can_be_one_call(query: PreparedQuery, page: PageRequest) -> bool:
+    """Whether the page is one statement that is known without a question to the database."""
+    return not page.by_time and query.is_planned
 
 
 def find_in_one_call(
-    connection: Connection, schemas: Mapping[str, str], filter: EventFilter, page: PageRequest
+    connection: Connection, schemas: Mapping[str, str], query: PreparedQuery, page: PageRequest
 ) -> EventPage | None:
     """The page, on a connection of `Database.snapshots`; `schemas` are those of the projections that were live.
 
@@ -33,32 +32,33 @@ def find_in_one_call(
     filter asks one is further than the other, and the page has events that only one knows, or it has more than 1 GB.
     """
     # In one snapshot the rows of a build end at its checkpoint, so nothing bounds them but that.
-    query = build(connection, filter, MAX_POSITION, positions_alone=True)
-    if query is None:
+    built = build(connection, query.plans, MAX_POSITION, positions_alone=True)
+    if built is None:
         return None
     asked = turned(page)
     newest_first = asked.first is not None
     count = asked.first or asked.last or 0
-    chosen = _statement(connection, query, asked.after, asked.before, count + 1, newest_first=newest_first)
+    chosen = _statement(connection, built, asked.after, asked.before, count + 1, newest_first=newest_first)
     bound = asked.after if newest_first else asked.before
     nearest = "NULL::bigint"
     if bound is not None:
         # Whether there are events on the side that the page comes from, the one at the bound among them.
         after, before = (None, bound - 1) if newest_first else (bound + 1, None)
-        nearest = f"({_statement(connection, query, after, before, 1, newest_first=not newest_first)})"
+        nearest = f"({_statement(connection, built, after, before, 1, newest_first=not newest_first)})"
     try:
-        found = choose_events(connection, list(schemas.values()), chosen, nearest)
-    except (UndefinedTable, ProgramLimitExceeded):
+        with statement_errors():
+            found = choose_events(connection, list(schemas.values()), chosen, nearest)
+    except (MissingTableError, LimitExceededError):
         return None
     checkpoints = {name: found.live.get((name, schema), -1) for name, schema in schemas.items()}
-    as_of = complete_up_to(filter, checkpoints)
+    as_of = query.complete_up_to(checkpoints)
     events = found.events
     if as_of < 0 or (events and events[-1].position > as_of):
         return None
     more = len(events) > count
     if more:
         events = events[1:] if newest_first else events[:-1]
-    behind = found.beside is not None and found.beside <= as_of
+    behind = found.extra is not None and found.extra <= as_of
     older, newer = (more, behind) if newest_first else (behind, more)
     return answered(page, events[::-1], older, newer, as_of)
 

@@ -17,10 +17,10 @@ from msgspec import Struct, field
 
 from event_store.database import Connection
 from projections.models.activity import SPAN_BITS
-from queries.access_paths import Lead, Way, ways
-from queries.filter_sql import Parameters, conditions_of
-from queries.filters import MAX_POSITION, EventFilter
-from queries.selectivity import COLUMNS, TABLES, Bounding, Bounds, marked, weigh
+from queries.access_paths import AccessPath, Plan, choose
+from queries.filter_sql import Parameters, conditions_of, pair_in
+from queries.filters import MAX_POSITION, Equality
+from queries.selectivity import Bounds, BoundsFinder, estimate_rows, index_conditions
 
 _CHOICE = "choice.value"
 _MANY = 10
@@ -59,25 +59,26 @@ class Query(Struct):
 
 def build(
     connection: Connection,
-    filter: EventFilter,
+    plans: Sequence[Plan],
     as_of: int,
     *,
     positions_alone: bool = False,
-    bounding: Bounding | None = None,
+    bounds_finder: BoundsFinder | None = None,
 ) -> Query | None:
-    """The query of a filter, None when nothing can match. With `positions_alone` for `compose` and nothing else.
+    """The query of the best of `plans`, None when nothing can match.
 
-    Who asks for several gives one `bounding` of `as_of` to all of them.
+    With `positions_alone` it serves `compose` only. Callers that build several queries share one `bounds_finder` of
+    `as_of`.
     """
-    bounding = bounding or Bounding(connection, as_of)
-    found = ways(filter, lambda each: weigh(connection, each, bounding))
+    finder = bounds_finder or BoundsFinder(connection, as_of)
+    paths = choose(plans, lambda each: estimate_rows(connection, each, finder))
     parameters = Parameters()
     parts = [
-        _part(way, bounds, parameters, alone=positions_alone)
-        for way in found
-        if (bounds := bounding.of(way)) is not None and (way.lead is None or way.lead.values)
+        _part(path, bounds, parameters, alone=positions_alone)
+        for path in paths
+        if (bounds := finder.of(path)) is not None and (path.driver is None or path.driver.values)
     ]
-    return Query(parts, parameters, distinct=len(found) > 1) if parts else None
+    return Query(parts, parameters, distinct=len(paths) > 1) if parts else None
 
 
 class Place(NamedTuple):
@@ -205,55 +206,50 @@ def _together(query: Query, statement: Callable[[Part], str], columns: str, sort
     return f"{select} {columns} FROM ({union}) AS found ORDER BY {sorting} LIMIT %(limit)s"
 
 
-def _part(way: Way, bounds: Bounds, parameters: Parameters, *, alone: bool) -> Part:
+def _part(path: AccessPath, bounds: Bounds, parameters: Parameters, *, alone: bool) -> Part:
     part = Part()
-    if way.lead is not None:
-        _begin(part, way.lead, parameters)
-    compared = [text for conjunct in way.rest for text in conditions_of(conjunct, parameters)]
-    part.conditions.extend(compared + marked(way, parameters))
+    if path.driver is not None:
+        _begin(part, path.driver, parameters)
+    compared = [text for conjunct in path.rest for text in conditions_of(conjunct, parameters)]
+    part.conditions.extend(compared + index_conditions(path, parameters))
     if alone and part.joins and not compared:
-        # Nothing is asked of the activity table: the lead's own has all positions.
+        # No condition is on the activity table: the driving condition's own table has all positions.
         part.base, part.joins, part.aliases = part.aliases[1], [], part.aliases[1:]
     _bound(part, bounds, parameters)
     return part
 
 
-def _begin(part: Part, lead: Lead, parameters: Parameters) -> None:
-    if lead.name in TABLES:
-        table, columns = TABLES[lead.name]
+def _begin(part: Part, driver: Equality, parameters: Parameters) -> None:
+    attribute, values, index = driver.attribute, driver.values, driver.attribute.index
+    table = attribute.table
+    if table != "activity":
         part.joins.append(f"INNER JOIN {table} ON {table}.position = activity.position")
         part.aliases.append(table)
-        if lead.name == "resource":
-            # An event may name several resources of one type.
-            part.repeats = len(lead.values) == 1
-            given = zip(columns, lead.values, strict=False)
-            part.conditions.extend(f"{table}.{column} = {parameters.add(value)}" for column, value in given)
-            part.spans = table if part.repeats else ""
-            return
-        part.overlaps = len(lead.values) > 1
-        part.conditions.append(f"{table}.{columns[0]} = {_value(part, lead, parameters)}")
-        return
-    part.spans = "activity"
-    if lead.name == "emergency":
-        part.conditions.append("activity.emergency")
-        return
-    value = _value(part, lead, parameters)
-    part.conditions.append(f"{COLUMNS[lead.name]} = {value}")
-    if lead.name == "user":
-        part.conditions.append("activity.by_person")
-    if lead.name == "correlation_id":
-        # The index is on the hash.
-        part.conditions.append(f"hashtextextended(activity.correlation_id, 0) = hashtextextended({value}, 0)")
-    if lead.name == "outcome":
-        part.conditions.append("activity.outcome <> 0")  # what the partial index says of itself
+        part.overlaps = len(values) > 1
+        part.repeats = attribute.repeats
+    if index is not None and index.by_span:
+        part.spans = table
+    if len(attribute.columns) > 1:
+        part.conditions.append(pair_in(attribute, table, values, parameters))
+    elif attribute.type == "boolean":
+        part.conditions.append(f"{table}.{attribute.columns[0]}")
+    else:
+        _compare(part, driver, parameters)
+    part.conditions += filter(None, (attribute.where, index.where if index is not None else ""))
 
 
-def _value(part: Part, lead: Lead, parameters: Parameters) -> str:
-    if len(lead.values) == 1:
-        return parameters.add(lead.values[0])
-    kind = "smallint[]" if lead.name == "outcome" else "text[]"
-    part.choice, part.choices = f"{parameters.add(list(lead.values))}::{kind}", len(lead.values)
-    return _CHOICE
+def _compare(part: Part, driver: Equality, parameters: Parameters) -> None:
+    attribute, values = driver.attribute, driver.values
+    column = f"{attribute.table}.{attribute.columns[0]}"
+    if len(values) == 1:
+        value = parameters.add(values[0])
+    else:
+        value = _CHOICE
+        part.choice, part.choices = f"{parameters.add(list(values))}::{attribute.type}[]", len(values)
+    part.conditions.append(f"{column} = {value}")
+    expression = attribute.index.expression if attribute.index is not None else ""
+    if expression:
+        part.conditions.append(f"{expression.format(column)} = {expression.format(value)}")
 
 
 def _bound(part: Part, bounds: Bounds, parameters: Parameters) -> None:

@@ -1,4 +1,4 @@
-"""The one door through which the web layers read. Every method blocks; every answer is one snapshot."""
+"""Every query of the read side. Every method that reads blocks, and answers from one snapshot."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from domain.access.grants import Part
 from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import find_event
 from projections.registry import live_builds, live_schemas, open_snapshot
-from queries.access_paths import is_led
-from queries.counts import CountBy, EventCounts, check_countable, count_events
-from queries.event_pages import complete_up_to, find_events
+from queries.counts import EventCounts, check_countable, count_events
+from queries.event_pages import find_events
 from queries.filter_match import matches
 from queries.filters import (
     EventFilter,
     EventPage,
     PageRequest,
-    check_filter,
     check_identifier,
     check_limit,
     check_page,
-    within,
 )
-from queries.history import ChangePage, HistoryPlace, Shown, find_changes
+from queries.history import ChangePage, HistoryPlace, Redact, find_changes
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
 from queries.page_call import can_be_one_call, find_in_one_call
+from queries.prepared import PreparedQuery, plan
 from queries.summaries.device import find_device
 from queries.summaries.patient import find_patient
 from queries.summaries.projections import list_versions
@@ -72,67 +69,47 @@ __all__ = [
 
 DEFAULT_LIMIT = 100
 SHORTER = "ask for a shorter range of times, or more conditions"
-WALKED = "add a condition that the documentation calls indexed, or a range of times"
+INDEXED = "add a condition that the documentation calls indexed, or a range of times"
 
 
 class ReadModels:
-    """Queries on the live version of every projection.
+    """Queries on the live version of every projection, without redaction.
 
-    Where events are read, `scope` is what the asker may see, as a filter: it holds beside what is asked, and whatever
-    is outside of it does not exist. None is everything. It comes from the program and is not held to a filter's limits.
+    `scope` is the filter of the events that the principal may see; an event outside of it does not exist. None is
+    everything.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._schemas: dict[str, str] = {}
-        """Of the live builds, when somebody last looked: see `queries.page_call`."""
+        """The schemas of the live builds as last read: see `queries.page_call`."""
 
-    def scope_for(self, filter: EventFilter, by: CountBy | None = None) -> EventFilter | None:
-        """The scope in which `filter` is answered, or counted; None here, as everything is. It asks no database."""
-        del filter, by
-        return None
+    def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
+        """A page of the events that match. Raises `RejectedError` when the page is out of bounds.
 
-    def require(self, subject: str, id: str, type: str = "") -> frozenset[Part]:
-        """What is hidden in the summary of a subject; nothing here. It asks no database."""
-        del subject, id, type
-        return frozenset()
-
-    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
-        """A page of the events that match. Raises `RejectedError` when filter or page is out of bounds.
-
-        So it does when the time-out ends the walk of a filter to which no index leads: asked again, it would again.
+        It also raises `RejectedError` when the walk of a filter without an index times out: it would do so again.
         """
         check_page(page)
-        asked = within(check_filter(filter), scope)
-        with _in_time(not is_led(asked), WALKED):
-            in_one_call = can_be_one_call(asked, page)
+        with _in_time(not query.is_bounded, INDEXED):
+            in_one_call = can_be_one_call(query, page)
             if in_one_call and self._schemas:
                 with self._database.snapshots() as connection:
-                    found = find_in_one_call(connection, self._schemas, asked, page)
+                    found = find_in_one_call(connection, self._schemas, query, page)
                 if found is not None:
                     return found
             with self._database.transaction(read_only=True) as connection:
                 if in_one_call:
                     self._schemas = live_schemas(connection)
-                return find_events(connection, asked, page)
+                return find_events(connection, query, page)
 
-    def event_counts(
-        self,
-        filter: EventFilter,
-        by: CountBy,
-        limit: int = DEFAULT_LIMIT,
-        scope: EventFilter | None = None,
-    ) -> EventCounts:
+    def event_counts(self, query: PreparedQuery, limit: int = DEFAULT_LIMIT) -> EventCounts:
         """How many events match, in at most `limit` buckets. Raises `RejectedError` when that is too much to count."""
-        asked = within(check_filter(filter), scope)
         check_limit(limit)
-        check_countable(asked, by)
+        check_countable(query)
         with _in_time(True, SHORTER), self._database.transaction(read_only=True) as connection:
-            as_of = complete_up_to(asked, open_snapshot(connection))
+            as_of = query.complete_up_to(open_snapshot(connection))
             return (
-                EventCounts([], 0, 0, as_of)
-                if as_of < 0
-                else count_events(connection, asked, by, limit, as_of)
+                EventCounts([], 0, 0, as_of) if as_of < 0 else count_events(connection, query, limit, as_of)
             )
 
     def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
@@ -180,15 +157,16 @@ class ReadModels:
         limit: int,
         after: HistoryPlace | None = None,
         scope: EventFilter | None = None,
-        shown: Shown | None = None,
+        redact: Redact | None = None,
     ) -> ChangePage:
-        """What changed in a resource, newest first, out of what `shown` leaves of each event."""
+        """What changed in a resource, newest first; `redact` removes from each event what the principal may not see."""
         check_identifier("type", type)
         check_identifier("id", id)
         check_limit(limit)
+        query = plan(EventFilter(resource_type=type, resource_id=id), scope)
         with self._database.transaction(read_only=True) as connection:
-            as_of = complete_up_to(EventFilter(), open_snapshot(connection), scope)
-            return find_changes(connection, (type, id), path, limit, after, as_of, scope, shown)
+            as_of = query.complete_up_to(open_snapshot(connection))
+            return find_changes(connection, query, path, limit, after, as_of, redact)
 
     def projections(self) -> list[ProjectionStatus]:
         """Every registered version of every projection."""
@@ -224,12 +202,12 @@ class ReadModels:
 
 
 @contextmanager
-def _in_time(asks_too_much: bool, advice: str) -> Iterator[None]:
-    """When the time-out ends what `asks_too_much`, that is the question's fault and not the database's."""
+def _in_time(is_large: bool, advice: str) -> Iterator[None]:
+    """Translate the time-out of a query that `is_large` into a `RejectedError`: the query is at fault."""
     try:
         yield
     except TooSlowError as exc:
-        if not asks_too_much:
+        if not is_large:
             raise
         raise ConflictError(
             Reason.INVALID_FIELD, f"this took longer than a query may: {advice}", field="filter"

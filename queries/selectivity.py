@@ -1,4 +1,4 @@
-"""What a lead would find: between which positions, and about how many events by PostgreSQL's statistics."""
+"""What a driving condition would find: the range of positions, and the number of events by PostgreSQL's statistics."""
 
 from __future__ import annotations
 
@@ -11,47 +11,14 @@ from msgspec import Struct
 from event_store.database import Connection
 from event_store.statements import load
 from projections.binary_rows import utc
-from projections.hash_codes import OF_TIMELINES
-from queries.access_paths import Lead, Way
-from queries.filter_sql import Parameters, marks_of
-from queries.filters import EventFilter
+from queries.access_paths import AccessPath
+from queries.filter_sql import Parameters, hash_conditions, pair_in
+from queries.filters import Equality, EventFilter
 
 _SQL = load(__package__, "activity.sql")
 
-TABLES = {
-    "patient": ("patient_timeline", ("patient_id",)),
-    "device": ("device_timeline", ("device_id",)),
-    "resource": ("activity_resource", ("type", "id")),
-}
-"""Leads that begin in a table of their own, and the columns of its key that they give."""
-COLUMNS = {
-    "actor": "activity.actor_id",
-    "user": "activity.actor_id",
-    "service": "activity.source",
-    "source": "activity.source",
-    "session": "activity.session",
-    "correlation_id": "activity.correlation_id",
-    "address": "activity.address",
-    "type": "activity.type",
-    "outcome": "activity.outcome",
-}
-
-
-MARKS = {
-    "patient": tuple(column.name for column in OF_TIMELINES),
-    "device": tuple(column.name for column in OF_TIMELINES),
-    "resource_type": ("type_mark", "source_mark"),
-    "actor": ("type_mark", "source_mark", "resource_mark"),
-    "user": ("type_mark", "source_mark", "resource_mark"),
-    "address": ("type_mark", "source_mark", "resource_mark"),
-    "service": ("type_mark", "resource_mark"),
-    "source": ("type_mark", "resource_mark"),
-    "type": ("source_mark",),
-    "outcome": ("type_mark", "source_mark"),
-}
-"""What the index of a lead holds of each event, so that others are passed over within it."""
-_PASSED_OVER = 50
-"""So many entries of an index are compared while one event is looked at."""
+_SKIPPED = 50
+"""Entries of an index that are compared in the time in which one event is read."""
 
 
 class Bounds(Struct, frozen=True):
@@ -61,83 +28,75 @@ class Bounds(Struct, frozen=True):
     newest: int
 
 
-def weigh(connection: Connection, found: Sequence[Way], bounding: Bounding) -> list[float]:
-    """How many events are looked at for each lead, by PostgreSQL's statistics; no table is read.
+def estimate_rows(
+    connection: Connection, paths: Sequence[AccessPath], bounds_finder: BoundsFinder
+) -> list[float]:
+    """How many events the driving condition of each path reads, by PostgreSQL's statistics; no table is read.
 
-    What the lead's index passes over counts a little.
+    An entry of its index that is skipped counts a little.
     """
     parameters = Parameters()
-    readings: list[str] = []
+    statements: list[str] = []
     places: list[int | None] = []
-    for way in found:
-        bounds = bounding.of(way)
-        if bounds is None or way.lead is None or not way.lead.values:
+    for path in paths:
+        bounds = bounds_finder.of(path)
+        if bounds is None or path.driver is None or not path.driver.values:
             places.append(None)
             continue
-        places.append(len(readings))
-        reading = _reading(way.lead, bounds, parameters)
-        compared = marked(way, parameters)
-        readings += [reading, " AND ".join([reading, *compared])] if compared else [reading, reading]
-    rows = _rows(connection, readings, parameters) if readings else []
+        places.append(len(statements))
+        statement = _statement(path.driver, bounds, parameters)
+        compared = index_conditions(path, parameters)
+        statements += [statement, " AND ".join([statement, *compared])]
+    rows = _rows(connection, statements, parameters) if statements else []
     return [
-        0.0 if place is None else rows[place + 1] + (rows[place] - rows[place + 1]) / _PASSED_OVER
+        0.0 if place is None else rows[place + 1] + (rows[place] - rows[place + 1]) / _SKIPPED
         for place in places
     ]
 
 
-def _rows(connection: Connection, readings: Sequence[str], parameters: Parameters) -> list[float]:
+def _rows(connection: Connection, statements: Sequence[str], parameters: Parameters) -> list[float]:
     """How many rows each statement would give. All in one, each a part by itself that the planner leaves whole."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"EXPLAIN (FORMAT JSON) SELECT {', '.join(f'ARRAY({each})' for each in readings)}", parameters
+            f"EXPLAIN (FORMAT JSON) SELECT {', '.join(f'ARRAY({each})' for each in statements)}", parameters
         )
         [(plans,)] = cursor.fetchall()
     return [float(each["Plan Rows"]) for each in plans[0]["Plan"]["Plans"]]
 
 
-def marked(way: Way, parameters: Parameters) -> list[str]:
-    """What is compared within the index of the way's lead."""
-    if way.lead is None:
+def index_conditions(path: AccessPath, parameters: Parameters) -> list[str]:
+    """The conditions on hash codes that the index of the driving condition holds."""
+    if path.driver is None:
         return []
-    name = way.lead.name
-    if name == "resource" and len(way.lead.values) == 1:
-        name = "resource_type"
-    table = table_of(way.lead)
-    return [text for part in way.rest for text in marks_of(part, MARKS.get(name, ()), table, parameters)]
+    driver = path.driver.attribute
+    return [text for part in path.rest for text in hash_conditions(part, driver, parameters)]
 
 
-def table_of(lead: Lead) -> str:
-    """The table whose index leads."""
-    return TABLES[lead.name][0] if lead.name in TABLES else "activity"
-
-
-def _reading(lead: Lead, bounds: Bounds, parameters: Parameters) -> str:
-    """The statement that would read all that a lead finds."""
-    table, columns = TABLES.get(lead.name, ("activity", (COLUMNS.get(lead.name, "activity.emergency"),)))
-    if lead.name == "resource":
-        given = zip(columns, lead.values, strict=False)
-        conditions = [f"{column} = {parameters.add(value)}" for column, value in given]
+def _statement(driver: Equality, bounds: Bounds, parameters: Parameters) -> str:
+    """The statement that would read all that a driving condition finds."""
+    attribute, values = driver.attribute, driver.values
+    if len(attribute.columns) > 1:
+        compared = pair_in(attribute, attribute.table, values, parameters)
     else:
-        conditions = [f"{columns[0]} = ANY ({parameters.add(list(lead.values))})"]
+        compared = f"{attribute.columns[0]} = ANY ({parameters.add(list(values))})"
     oldest, newest = parameters.add(bounds.oldest), parameters.add(bounds.newest)
-    conditions.append(f"position BETWEEN {oldest} AND {newest}")
-    return f"SELECT 1 FROM {table} WHERE {' AND '.join(conditions)}"
+    return f"SELECT 1 FROM {attribute.table} WHERE {compared} AND position BETWEEN {oldest} AND {newest}"
 
 
-class Bounding:
-    """Bounds of ways. A time range is also a range of positions, which bounds what has to be walked."""
+class BoundsFinder:
+    """The bounds of access paths. A range of times is also a range of positions, which bounds the walk."""
 
     def __init__(self, connection: Connection, as_of: int) -> None:
         self._connection = connection
         self._as_of = as_of
         self._hours: dict[tuple[datetime | None, datetime | None], Bounds | None] = {}
 
-    def of(self, way: Way) -> Bounds | None:
+    def of(self, path: AccessPath) -> Bounds | None:
         """None when nothing is within them."""
-        start = max(_given(way.rest, "occurred_from"), default=None)
-        until = min(_given(way.rest, "occurred_until"), default=None)
-        oldest = max(_given(way.rest, "position_from"), default=0)
-        newest = min([self._as_of, *(position - 1 for position in _given(way.rest, "position_until"))])
+        start = max(_given(path.rest, "occurred_from"), default=None)
+        until = min(_given(path.rest, "occurred_until"), default=None)
+        oldest = max(_given(path.rest, "position_from"), default=0)
+        newest = min([self._as_of, *(position - 1 for position in _given(path.rest, "position_until"))])
         if start is not None or until is not None:
             if (start, until) not in self._hours:
                 self._hours[start, until] = _of_hours(self._connection, start, until)

@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from domain.access.staff_disclosure import DECIDED, SERVICE, Decision, decision_of
+from domain.access.staff_disclosure import DECIDED, Decision, decision_of
+from domain.catalogue import TRAIL_SERVICE
 from queries.filters import EventFilter, PageRequest
+from queries.prepared import prepare
 from queries.read_models import ReadModels
 
 _SECONDS = 5.0
@@ -50,8 +52,8 @@ class StaffDisclosures:
         kept = self._fresh(patient)
         if kept is not None:
             return kept[1]
-        asked = EventFilter(patient=patient, types=(DECIDED,), service=SERVICE)
-        page = self._models.events(asked, PageRequest(first=1))
+        query = prepare(EventFilter(patient=patient, types=(DECIDED,), service=TRAIL_SERVICE))
+        page = self._models.events(query, PageRequest(first=1))
         decision = decision_of(page.events[0].event) if page.events else None
         self._kept[patient] = (time.monotonic() + self._seconds, decision)
         while len(self._kept) > _KEPT:

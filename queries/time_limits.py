@@ -1,64 +1,46 @@
-"""A filter to which no index leads is answered within a range of times alone.
+"""A filter without an index is answered only within a range of times.
 
-Without an index the trail is walked, newest first, and each event compared. That is quick while most events match, as
-it is with no condition at all; when few do, a page may have to walk ten million to find its last event. Which it is
-can be told from the conditions: "not by this actor" leaves most events, "with this purpose" few.
+Without an index a query walks the trail, newest first, and compares each event. That is quick while most events match,
+as with no condition at all. When few match, a page may walk ten million events before it is full. The conditions tell
+which it is: "not by this actor" leaves most events, "with this purpose" few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
-from msgspec.structs import replace
-
 from domain.errors import ConflictError, Reason
 from domain.event import Action, Outcome
-from queries.access_paths import is_led
-from queries.counts import CountBy
-from queries.filters import EventFilter, check_filter, within
+from projections.binary_rows import utc
+from queries.access_paths import conjuncts
+from queries.filters import CountBy, EventFilter
 
 MAX_POSITIONS = 1_000_000
-"""How long a range of positions may be, which does as well as one of times."""
+"""The longest range of positions, which a client may give in place of a range of times."""
 _RANGES = ("occurred_from", "occurred_until", "position_from", "position_until")
 _FREQUENT = {Action.CREATE, Action.READ, Action.UPDATE, Action.EXECUTE}
-_LEADING = "actor, patient, device, service, session, address, correlation id, resource or type"
+_INDEXED = "actor, patient, device, service, session, address, correlation id, resource or type"
 
 
-def check_range(
-    filter: EventFilter, max_days: int, scope: EventFilter | None = None, *, now: datetime | None = None
-) -> None:
-    """Raise `RejectedError` when `filter` is none, `ConflictError` when a page of it would walk too much.
+def check_page_time(filter: EventFilter, max_days: int, now: datetime | None = None) -> None:
+    """Raise `ConflictError` when a page of `filter`, which has no index, would walk too much of the trail.
 
-    `max_days` is how long a range of times may be then, 0 for any length.
-    `scope` is what the asker may see, see `ReadModels`: it may lead, and narrows what is walked for.
+    `filter` includes the principal's scope, which may be the rarer part. `max_days` is the longest range of times.
     """
-    asked = within(check_filter(filter), scope)
-    if max_days and not _is_led(asked) and _share(asked) is _Share.FEW:
-        _check_short(asked, max_days, now)
+    if _share(filter) is _Share.FEW:
+        _check_short(filter, max_days, now)
 
 
-def check_counted(
-    filter: EventFilter,
-    by: CountBy,
-    max_days: int,
-    scope: EventFilter | None = None,
-    *,
-    now: datetime | None = None,
-) -> None:
-    """The same for counts, which read all that matches. Whole hours and days of the whole trail are kept as numbers."""
-    asked = within(check_filter(filter), scope)
-    if max_days and not _is_led(asked) and not _of_whole_hours(asked, by):
-        _check_short(asked, max_days, now)
+def check_count_time(filter: EventFilter, by: CountBy, max_days: int, now: datetime | None = None) -> None:
+    """The same for counts, which read every event that matches."""
+    if not is_of_whole_hours(filter, by):
+        _check_short(filter, max_days, now)
 
 
-def _is_led(filter: EventFilter) -> bool:
-    return is_led(_without_ranges(filter))
-
-
-def _of_whole_hours(filter: EventFilter, by: CountBy) -> bool:
-    moments = [each.astimezone(UTC) for each in (filter.occurred_from, filter.occurred_until) if each]
+def is_of_whole_hours(filter: EventFilter, by: CountBy | None) -> bool:
+    """Whether the count is the sum of the hours' own counts, which `activity_hour` keeps."""
+    moments = [utc(each) for each in (filter.occurred_from, filter.occurred_until) if each]
     return (
         by in {CountBy.HOUR, CountBy.DAY}
         and set(filter.given()) <= {"occurred_from", "occurred_until"}
@@ -67,30 +49,18 @@ def _of_whole_hours(filter: EventFilter, by: CountBy) -> bool:
 
 
 def _check_short(filter: EventFilter, max_days: int, now: datetime | None) -> None:
-    if _is_short(list(_conjuncts(filter)), timedelta(days=max_days), now or datetime.now(UTC)):
+    if _is_short(list(conjuncts(filter)), timedelta(days=max_days), now or datetime.now(UTC)):
         return
     raise ConflictError(
         Reason.MISSING_FIELD,
-        f"no index leads to what this filter asks: give a range of times of at most {max_days} days, or of positions "
-        f"of at most {MAX_POSITIONS}, or add a condition on {_LEADING}",
+        f"this filter has no index: give a range of times of at most {max_days} days, or of positions of at most "
+        f"{MAX_POSITIONS}, or add a condition on {_INDEXED}",
         field="occurred_from",
     )
 
 
-def _conjuncts(filter: EventFilter) -> Iterator[EventFilter]:
-    yield replace(filter, and_=())
-    for part in filter.and_:
-        yield from _conjuncts(part)
-
-
-def _without_ranges(filter: EventFilter) -> EventFilter:
-    return replace(
-        filter, **dict.fromkeys(_RANGES), and_=tuple(_without_ranges(part) for part in filter.and_)
-    )
-
-
 class _Share(IntEnum):
-    """How many events of a usual trail match: next to none, a part that a page finds soon, or nearly all."""
+    """The share of events that match in a usual trail: next to none, a part that fills a page soon, or nearly all."""
 
     FEW = 0
     SOME = 1
@@ -98,7 +68,7 @@ class _Share(IntEnum):
 
 
 def _share(filter: EventFilter) -> _Share:
-    """How many match, as far as its conditions tell; ranges are not looked at."""
+    """The share that matches, judged by the conditions without the ranges."""
     return min((_shares(filter, name) for name in filter.given() if name not in _RANGES), default=_Share.MANY)
 
 

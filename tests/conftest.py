@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -31,19 +32,6 @@ if TYPE_CHECKING:
 BROKER_VARIABLE = "AUDIT_TRAIL_TEST_BROKER"
 CHOICES = ("auto", "kafka", "embedded")
 ROOT = Path(__file__).parent
-SHARING = frozenset(
-    {
-        "test_large.py",
-        "test_role_matrix.py",
-        "test_projections.py",
-        "test_order_of_time.py",
-        "test_own_hostile.py",
-        "test_plans.py",
-        "test_conditions_together.py",
-    }
-)
-"""Files with a fixture for the whole module, which takes long."""
-
 chosen_broker = pytest.StashKey[str]()
 reason_of_choice = pytest.StashKey[str]()
 not_run = pytest.StashKey[list[str]]()
@@ -58,19 +46,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get(BROKER_VARIABLE, "auto"),
         help=f"the broker that the tests use (or {BROKER_VARIABLE}); auto is Apache Kafka where it can run",
     )
-    parser.addoption("--thorough", action="store_true", help="try more examples where inputs are random")
+    parser.addoption(
+        "--thorough", action="store_true", help="more examples and repetitions, and the tests marked so"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_kafka: needs what only Apache Kafka itself does")
+    config.addinivalue_line("markers", "thorough: takes minutes, and is run with --thorough alone")
     # A run that is told to end (a job's time limit) still stops its servers and removes their folders.
     signal.signal(signal.SIGTERM, _end_run)
     # Without a deadline: a machine that stalls for half a second would fail an example.
     settings.register_profile("quick", max_examples=25, deadline=None)
     settings.register_profile("thorough", max_examples=100, deadline=None)
     settings.load_profile("thorough" if config.getoption("--thorough") else "quick")
+    _keep_bytecode(config)
     config.stash[not_run] = []
     config.stash[chosen_broker], config.stash[reason_of_choice] = _choose_broker(config.getoption("--broker"))
+
+
+def _keep_bytecode(config: pytest.Config) -> None:
+    """Where Python may leave no bytecode beside the product, every program that a test starts would compile it."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = tempfile.TemporaryDirectory(prefix="audit-trail-bytecode-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
 
 
 def _end_run(*_: object) -> None:
@@ -104,12 +104,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # What shares a stack or a large trail is run by one process.
         if shared := _shared(item):
             item.add_marker(pytest.mark.xdist_group(shared))
-    if config.stash[chosen_broker] == "kafka":
-        return
-    deselected = [item for item in items if item.get_closest_marker("needs_kafka")]
-    items[:] = [item for item in items if not item.get_closest_marker("needs_kafka")]
-    config.stash[not_run] = [item.nodeid for item in deselected]
+    if not config.getoption("--thorough"):
+        _deselect(config, items, "thorough")
+    if config.stash[chosen_broker] != "kafka":
+        config.stash[not_run] = _deselect(config, items, "needs_kafka")
+
+
+def _deselect(config: pytest.Config, items: list[pytest.Item], marker: str) -> list[str]:
+    """Take the tests with this marker out of `items`; their names."""
+    deselected = [item for item in items if item.get_closest_marker(marker)]
+    items[:] = [item for item in items if not item.get_closest_marker(marker)]
     config.hook.pytest_deselected(items=deselected)
+    return [item.nodeid for item in deselected]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -121,10 +127,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _shared(item: pytest.Item) -> str | None:
+    """The name of what `item` shares with others: a stack, or a trail that is made once for its file."""
     file = item.path.relative_to(ROOT)
-    if file.parts[0] == "docs":
+    if file.parts[0] == "docs" and "stack" in getattr(item, "fixturenames", ()):
         return "docs"
-    return str(file) if file.name in SHARING else None
+    fixtures = getattr(item, "_fixtureinfo", None)
+    scopes = {each[-1].scope for each in fixtures.name2fixturedefs.values()} if fixtures else set()
+    return str(file) if "module" in scopes else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -139,6 +148,12 @@ def pytest_testnodedown(node: Any) -> None:
     node.config.stash[not_run] = sorted(
         {*node.config.stash[not_run], *getattr(node, "workeroutput", {}).get("not_run", ())}
     )
+
+
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether to repeat what shows more only by repetition."""
+    return bool(request.config.getoption("--thorough"))
 
 
 @pytest.fixture

@@ -17,7 +17,10 @@ from event_store.notification import Announcer
 from projections.projector import Projector
 from projections.registry import built_in
 from projections.runner import Runner
-from queries.read_models import ReadModels
+from queries.counts import EventCounts
+from queries.filters import CountBy, EventFilter, EventPage, PageRequest
+from queries.prepared import prepare
+from queries.read_models import DEFAULT_LIMIT, ReadModels
 from tests.signing import signer
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -77,6 +80,16 @@ class Trail:
         positions = self.append(*events)
         self.project()
         return positions
+
+    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
+        """A page of the events that match."""
+        return self.read.events(prepare(filter, scope), page)
+
+    def counts(
+        self, filter: EventFilter, by: CountBy, limit: int = DEFAULT_LIMIT, scope: EventFilter | None = None
+    ) -> EventCounts:
+        """How many events match, by bucket."""
+        return self.read.event_counts(prepare(filter, scope, by), limit)
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What a reader sees of a read model's table."""

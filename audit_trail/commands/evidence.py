@@ -6,75 +6,70 @@ from array import array
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.console import Console
 
-from audit_trail import components
-from audit_trail.commands.terminal import NOT_PROVEN, Unrecorded, moment, quoted
-from audit_trail.settings import load
+from audit_trail.commands.filter_options import takes_filter
+from audit_trail.commands.terminal import Unrecorded, quoted
+from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError, Reason, RejectedError
+from queries.filters import MAX_PAGE, EventFilter, PageRequest, check_filter
 
 if TYPE_CHECKING:
     from event_store.evidence.kit import Selection
-    from queries.filters import EventFilter
     from queries.read_models import ReadModels
 
+_SELECTION_NAMES = {"occurred_from": "from", "occurred_until": "to"}
+"""The names in a kit's manifest that differ from those in REST."""
 
+
+@takes_filter(occurred_from="--from", occurred_until="--to")
 def evidence(
     out: Annotated[Path, typer.Option(help="The folder to write, or a file that ends in .zip.")],
-    patient: Annotated[str | None, typer.Option(help="Events about this patient.")] = None,
-    user: Annotated[str | None, typer.Option(help="Events in which this user acted.")] = None,
-    device: Annotated[str | None, typer.Option(help="Events about or of this device.")] = None,
     event: Annotated[
-        list[str] | None, typer.Option(help="The event with this id; may be given again. Alone.")
+        list[str] | None, typer.Option(help="The event with this id; may be repeated. No other condition.")
     ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option("--from", help="Occurred then or later: a date (UTC) or a time with its offset."),
-    ] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Occurred before then.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the kit that is there.")] = False,
+    *,
+    filter: EventFilter,
     unrecorded: Unrecorded = None,
 ) -> None:
     """Write an evidence kit: events, proofs, the signed tree head and a program that checks them, in one folder or zip.
 
-    Of --patient, --user and --device, all that are given must hold. The kit holds personal data, and that it was
-    written is put on record, through Kafka.
+    All conditions must hold; of an option that is repeated, one value must match. The filters are those of the API. The
+    kit holds personal data, and that it was written is put on record, through Kafka.
     """
-    from audit_trail.read_audit import CommandRecord
-    from audit_trail.trust import trusted_keys
+    from importlib.metadata import version
+
+    from rich.console import Console
+
+    from audit_trail.commands.access_record import CommandRecord
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from audit_trail.trust.keys import trusted_keys
     from event_store.evidence.kit import write_kit
     from event_store.evidence.storage import require_free
     from queries.read_models import ReadModels
 
-    subjects = {"patient": patient, "user": user, "device": device}
-    asked: dict[str, str | list[str]] = {name: text for name, text in subjects.items() if text is not None}
     ids = event or []
-    times = {name: text for name, text in {"from": since, "to": until}.items() if text is not None}
-    if bool(asked) == bool(ids) or (ids and times):
-        raise ConfigurationError(
-            "say which events: --patient, --user, --device (with --from, --to), or --event alone"
-        )
-    moments = {name: moment(f"--{name}", text) for name, text in times.items()}
-    if len(moments) > 1 and moments["to"] < moments["from"]:
-        raise RejectedError(Reason.INVALID_FIELD, "the range ends before it begins", field="--to")
+    if bool(filter.given()) == bool(ids):
+        raise ConfigurationError("say which events: --patient, --user and other conditions, or --event alone")
+    check_filter(filter)
     require_free(out, force=force)
     settings = load()
-    keys, told = trusted_keys(settings)
+    keys, trusted = trusted_keys(settings)
     with (
-        closing(components.reader_database(settings)) as database,
+        closing(open_database(settings, Pool.READER)) as database,
         Console(stderr=True).status("Writing the evidence kit"),  # shows on a terminal alone
     ):
         models = ReadModels(database)
         patients: dict[str, None] = {}
-        chosen = _by_id(models, ids, patients) if ids else _by_filter(models, asked, moments, patients)
-        with CommandRecord(settings, "evidence", chosen.asked, unrecorded) as record:
-            record.shown(len(chosen.positions), tuple(patients))
+        chosen = _by_id(models, ids, patients) if ids else _by_filter(models, filter, patients)
+        with CommandRecord(settings, "evidence", chosen.query, unrecorded) as record:
+            record.showing(len(chosen.positions), tuple(patients))
         written = write_kit(
             database,
             chosen,
@@ -88,11 +83,11 @@ def evidence(
     typer.echo(f"signed tree of {written.head.size} events of {quoted(written.head.origin)}")
     typer.echo(f"cosigned by {', '.join(map(quoted, written.cosigned_by)) or 'nobody'}")
     typer.echo(f"SHA-256 of manifest.json: {written.manifest_digest}")
-    if not told:
+    if not trusted:
         typer.echo(
             "The public key was taken from the database itself: set AUDIT_TRAIL_LOG_VKEYS to the one that you keep"
         )
-        raise typer.Exit(NOT_PROVEN)
+        raise typer.Exit(ExitCode.NOT_PROVEN)
 
 
 def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) -> Selection:
@@ -108,31 +103,27 @@ def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) ->
             raise RejectedError(Reason.INVALID_FIELD, f"no event has the id {UUID(text)}", field="--event")
         positions.add(found.position)
         patients.update((patient.id, None) for patient in found.event.patients)
-    asked = {"event": [str(UUID(text)) for text in ids]}
-    return Selection(asked=asked, positions=sorted(positions), as_of_position=max(positions))
+    query = {"event": [str(UUID(text)) for text in ids]}
+    return Selection(query=query, positions=sorted(positions), as_of_position=max(positions))
 
 
-def _by_filter(
-    models: ReadModels,
-    asked: dict[str, str | list[str]],
-    moments: dict[str, datetime],
-    patients: dict[str, None],
-) -> Selection:
+def _by_filter(models: ReadModels, filter: EventFilter, patients: dict[str, None]) -> Selection:
     from event_store.evidence.kit import Selection
-    from queries.filters import EventFilter
+    from queries.export.manifest import given_of
 
-    filter = EventFilter(
-        **{name: value for name, value in asked.items() if isinstance(value, str)},  # type: ignore[arg-type]
-        occurred_from=moments.get("from"),
-        occurred_until=moments.get("to"),
-    )
     positions, as_of = _positions(models, filter, patients)
     if not positions:
         raise RejectedError(
             Reason.INVALID_FIELD, f"no event up to position {as_of} matches: there is nothing to write"
         )
-    said = {name: moment.isoformat() for name, moment in moments.items()}
-    return Selection(asked={**asked, **said}, positions=positions, as_of_position=as_of)
+    query = {_SELECTION_NAMES.get(name, name): _text_of(value) for name, value in given_of(filter).items()}
+    return Selection(query=query, positions=positions, as_of_position=as_of)
+
+
+def _text_of(value: Any) -> str | list[str]:
+    if isinstance(value, list):
+        return [str(each) for each in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _positions(
@@ -142,10 +133,11 @@ def _positions(
 
     Puts into `patients` whom these events tell of.
     """
-    from queries.filters import MAX_PAGE, PageRequest
+    from queries.prepared import prepare
 
     found = array("q")
-    page = models.events(filter, PageRequest(last=MAX_PAGE))
+    query = prepare(filter)
+    page = models.events(query, PageRequest(last=MAX_PAGE))
     as_of = page.as_of_position  # what is recorded while the pages are read stays out
     while page.events:
         some = [each for each in reversed(page.events) if each.position <= as_of]
@@ -153,5 +145,5 @@ def _positions(
         patients.update((patient.id, None) for each in some for patient in each.event.patients)
         if not page.has_previous or page.events[0].position >= as_of:
             break
-        page = models.events(filter, PageRequest(last=MAX_PAGE, before=page.events[0].position))
+        page = models.events(query, PageRequest(last=MAX_PAGE, before=page.events[0].position))
     return found, as_of

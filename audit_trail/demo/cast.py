@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.access.redaction import DEPARTMENT
+from domain.catalogue import TRAIL_SERVICE
 from domain.event import Actor, ActorKind, AuditEvent, Client, Device, Patient, Source
 
 SITE = "Clinic of Nowhere"
@@ -22,7 +23,7 @@ RECORDS = Source(service="patient-service", site=SITE, instance="patient-2")
 VITALS = Source(service="vitals-service", site=SITE, instance="vitals-1")
 DEVICES = Source(service="device-service", site=SITE, instance="gateway-1")
 GATEWAY = Source(service="api-gateway", site=SITE, instance="edge-1")
-TRAIL = Source(service="audit-trail", site=SITE, instance="trail-1")
+TRAIL = Source(service=TRAIL_SERVICE, site=SITE, instance="trail-1")
 
 
 @dataclass(frozen=True)

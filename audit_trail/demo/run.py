@@ -20,11 +20,14 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from audit_trail import components, trust
+from audit_trail.databases import Pool, open_database
 from audit_trail.demo import clinic
 from audit_trail.embedded.sockets import remove_left_behind
-from audit_trail.settings import FILE_VARIABLE, Settings
+from audit_trail.environment import FILE_VARIABLE
+from audit_trail.ingest_settings import ingest_settings
+from audit_trail.settings import Settings
 from audit_trail.stack import SETTINGS_FILE, BrokerKind, Stack, stay_up
+from audit_trail.trust.keys import trusted_keys
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
 from domain.validation import encode_event
 from event_store.database import READER, Connection, only
@@ -137,7 +140,7 @@ def _input(settings: Settings, events: int) -> Iterator[Message]:
 
 
 def _send(stack: Stack, messages: list[Message], out: Console) -> None:
-    settings = components.ingest_settings(stack.settings)
+    settings = ingest_settings(stack.settings)
     with closing(Topics(settings)) as topics:
         topics.create(settings.topics)
     publisher = Publisher(settings)
@@ -147,7 +150,7 @@ def _send(stack: Stack, messages: list[Message], out: Console) -> None:
 
 
 def _await_all(stack: Stack, sent: int, out: Console) -> tuple[Numbers, dict[str, int]]:
-    database = components.reader_database(stack.settings)
+    database = open_database(stack.settings, Pool.READER)
     models = ReadModels(database)
     deadline = time.monotonic() + _PATIENCE
     with closing(database), Progress(console=out, transient=True) as progress:
@@ -193,7 +196,7 @@ def _print_numbers(numbers: Numbers, lags: dict[str, int], out: Console) -> None
 
 def _verify(stack: Stack, out: Console) -> None:
     """The log recomputed from its rows, and where others can do the same."""
-    keys, _ = trust.trusted_keys(stack.settings)
+    keys, _ = trusted_keys(stack.settings)
     report = verify(stack.settings.require_database_url(), READER, keys)
     out.print("\n[bold]Is the log what was recorded and signed?[/]")
     if report.findings:

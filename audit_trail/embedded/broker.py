@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, Self
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from domain.errors import ConfigurationError, UnavailableError
 
 LOOPBACK = "127.0.0.1"
@@ -60,7 +60,7 @@ def check_free(port: int) -> None:
         raise ConfigurationError(f"port {port} of {LOOPBACK} is in use by another program")
 
 
-def await_answer(bootstrap_servers: str, process: GuardedProcess, limit: float) -> None:
+def await_answer(bootstrap_servers: str, process: WatchedProcess, limit: float) -> None:
     """Return once the broker describes its cluster.
 
     Raises ConfigurationError when its process ends, UnavailableError after `limit` seconds.

@@ -11,16 +11,14 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-import psycopg2
-from psycopg2 import sql
-
 from audit_trail.embedded import cluster, orphans
 from audit_trail.embedded.accounts import barrier, unprivileged_account
 from audit_trail.embedded.binaries import programs
 from audit_trail.embedded.folder import ServerFolder, write_file
-from audit_trail.embedded.process import Account, GuardedProcess
+from audit_trail.embedded.process import Account, WatchedProcess
 from audit_trail.embedded.sockets import SocketFolder
 from domain.errors import ConfigurationError, UnavailableError
+from event_store.database import Database, sql
 
 START_LIMIT = 60.0  # seconds; after a crash the server first replays up to max_wal_size of its log
 STOP_LIMIT = 60.0  # seconds; the last checkpoint writes all that is in shared_buffers
@@ -65,7 +63,7 @@ class EmbeddedPostgres:
         self._cluster = self.data_dir / "cluster"
         self._folder = ServerFolder(self.data_dir)
         self._socket = SocketFolder(self.data_dir / "socket-folder", fallback=self.data_dir)
-        self._process: GuardedProcess | None = None
+        self._process: WatchedProcess | None = None
 
     @property
     def url(self) -> str:
@@ -156,7 +154,7 @@ class EmbeddedPostgres:
 
     def _run(self, binaries: Path, account: Account | None) -> None:
         files = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}
-        self._process = GuardedProcess(
+        self._process = WatchedProcess(
             [
                 *(binaries / "postgres", "-D", self._cluster),
                 *(f"--{setting}={self.data_dir / name}" for setting, name in files.items()),
@@ -171,7 +169,7 @@ class EmbeddedPostgres:
         self._await_answer(self._process)
         self._make_database()
 
-    def _await_answer(self, process: GuardedProcess) -> None:
+    def _await_answer(self, process: WatchedProcess) -> None:
         deadline = time.monotonic() + START_LIMIT
         while (refusal := self._refusal()) is not None:
             if not process.running:
@@ -182,16 +180,19 @@ class EmbeddedPostgres:
                 ) from refusal
             time.sleep(0.05)
 
-    def _refusal(self) -> psycopg2.OperationalError | None:
+    def _refusal(self) -> UnavailableError | None:
         """Why the server takes no connection, or None when it does."""
         try:
-            psycopg2.connect(self.url_for("postgres"), connect_timeout=5).close()
-        except psycopg2.OperationalError as exc:
+            self._maintenance().connect().close()
+        except UnavailableError as exc:
             return exc
         return None
 
+    def _maintenance(self) -> Database:
+        return Database(self.url_for("postgres"), None, size=1)
+
     def _make_database(self) -> None:
-        with closing(psycopg2.connect(self.url_for("postgres"))) as connection:
+        with closing(self._maintenance().connect()) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (self.database,))

@@ -5,11 +5,11 @@ Each event is made of the stored finding alone, so that publishing it again give
 
 from __future__ import annotations
 
+from domain.catalogue import TRAIL_SERVICE
 from domain.event import Actor, ActorKind, AuditEvent, Outcome, Resource, Source
 from event_store.integrity_findings import Certainty, StoredFinding
 
-SERVICE = "audit-trail"
-_GUARD = Actor(kind=ActorKind.SERVICE, id=f"{SERVICE}-guard")
+_GUARD = Actor(kind=ActorKind.SERVICE, id=f"{TRAIL_SERVICE}-guard")
 
 
 def found_event(finding: StoredFinding) -> AuditEvent:
@@ -19,7 +19,7 @@ def found_event(finding: StoredFinding) -> AuditEvent:
         event_id=finding.event_id,
         type="integrity_check.failed" if fact else "integrity_check.unconfirmed",
         occurred_at=finding.first_seen,
-        source=Source(service=SERVICE),
+        source=Source(service=TRAIL_SERVICE),
         actor=_GUARD,
         outcome=Outcome.MAJOR_FAILURE if fact else Outcome.MINOR_FAILURE,
         outcome_reason=finding.what,
@@ -40,7 +40,7 @@ def ended_event(finding: StoredFinding) -> AuditEvent:
         event_id=finding.answer_id,
         type="integrity_check.recovered" if by is None else "integrity_check.answered",
         occurred_at=finding.closed_at,
-        source=Source(service=SERVICE),
+        source=Source(service=TRAIL_SERVICE),
         actor=_GUARD if by is None else Actor(kind=ActorKind.USER, id=by),
         reason=finding.close_reason,
         resources=(Resource(type="AuditEvent", id=str(finding.event_id)),),

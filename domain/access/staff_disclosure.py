@@ -13,11 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from domain.access.principal import Principal
+from domain.catalogue import TRAIL_SERVICE
 from domain.event import Action, Actor, AuditEvent, Patient, Source
 
 DECIDED = "staff_disclosure.decided"
-SERVICE = "audit-trail"
-"""Decisions count only when the trail itself reports them: nobody else may publish events of the trail's category."""
 
 
 class Decision(Struct, frozen=True):
@@ -54,7 +53,7 @@ def decision_event(
 
 def decision_of(event: AuditEvent) -> Decision | None:
     """The decision that an event records; None for any other event, or when the source is not the trail itself."""
-    if event.type != DECIDED or event.source.service != SERVICE:
+    if event.type != DECIDED or event.source.service != TRAIL_SERVICE:
         return None
     given = {name: event.attributes.get(name) for name in ("names", "until")}
     try:

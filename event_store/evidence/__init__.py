@@ -1,1 +1,1 @@
-"""Evidence kits: chosen events with all that shows, offline and without this program, that they are in the log."""
+"""Evidence kits: selected events with an offline proof that they are in the log, verifiable without this program."""

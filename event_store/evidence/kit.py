@@ -1,7 +1,7 @@
-"""Writing a kit. Every event is checked against the signed tree head before it goes in: what is inconsistent stops it.
+"""Write a kit. Every event is verified against the signed tree head first; an inconsistency stops the export.
 
-Memory does not grow with the bodies: events go through in small chunks. What is only known at the end (the report's
-head, the manifest) is put together from temporary files.
+Memory use does not depend on the bodies: events are processed in small chunks. Parts that are only complete at the end
+(the head of the report, the manifest) are assembled from temporary files.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ from event_store.tlog.proofs import verify_inclusion
 from event_store.tlog.tree_heads import TreeHead, open_head
 
 _CHUNK = 64
-"""Events of one transaction."""
+"""Events in one transaction."""
 _CHUNK_BYTES = 64 << 20
-"""Of their bodies; a larger one is taken alone."""
+"""Bytes of their bodies; a larger body is processed alone."""
 
 
 class Selection(Struct, frozen=True, kw_only=True):
-    """Which events a kit is about. `asked` says it in words, field by field; `positions` go up.
+    """The events of a kit. `query` describes the selection, field by field; `positions` are ascending.
 
     The answer is complete up to `as_of_position`.
     """
 
-    asked: Mapping[str, str | list[str]]
+    query: Mapping[str, str | list[str]]
     positions: Sequence[int]
     as_of_position: int
 
 
 class Written(Struct, frozen=True, kw_only=True):
-    """What was written: `manifest_digest` is the SHA-256 of manifest.json, to be told by another way."""
+    """The result. `manifest_digest` is the SHA-256 of manifest.json, to be communicated over a separate channel."""
 
     events: int
     head: TreeHead
@@ -80,30 +80,30 @@ def write_kit(
     force: bool = False,
     trusted: Sequence[VerifierKey] = (),
 ) -> Written:
-    """Write the kit of `selection`, which is not empty, to the folder or zip `out`.
+    """Write the kit of the non-empty `selection` to the folder or zip `out`.
 
-    The head has to be signed by one of `trusted`; without any, the database's own word is taken for the log's keys.
+    One of `trusted` must have signed the head; by default, the keys in the database are used.
 
-    Raises `ConfigurationError` when `out` is there already (see `storage.new_kit`), and `LogInconsistentError` when an
-    event is not what the signed tree says.
+    Raises `ConfigurationError` when `out` exists (see `storage.new_kit`), and `LogInconsistentError` when an event
+    differs from the signed tree.
     """
     with database.transaction(read_only=True) as connection:
         signed = _signed(connection, selection.positions[-1], trusted)
         gaps = stored_gaps(connection, selection.as_of_position)
-    with new_kit(out, at, force=force) as store, _Writing(store, out.parent) as writing:
+    with new_kit(out, at, force=force) as store, _Writer(store, out.parent) as writer:
         for chunk in _chunks(database, selection.positions):
             with database.transaction(read_only=True) as connection:
                 rows = list(_rows(connection, chunk, signed))
             for row in rows:
-                writing.event(row, signed.note)
+                writer.event(row, signed.note)
         manifest = {
             "kit": "audit-trail-evidence/1",
             "program": program,
             "created_at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
-            "selection": dict(selection.asked),
+            "selection": dict(selection.query),
             "events": str(len(selection.positions)),
             "as_of_position": str(selection.as_of_position),
-            # Of any time: nobody knows when what was lost had happened, or whom it was about.
+            # All gaps are listed: nobody knows the time and the subjects of lost records.
             "recording_gaps": [f"position {position}: {describe(event)}" for position, event in gaps],
             "tree_head": {
                 "origin": signed.head.origin,
@@ -112,7 +112,7 @@ def write_kit(
                 "cosigned_by": [key.encode() for key in signed.witnesses],
             },
         }
-        digest = writing.end(manifest, signed)
+        digest = writer.end(manifest, signed)
     witnesses = tuple(key.encode() for key in signed.witnesses)
     return Written(
         events=len(selection.positions), head=signed.head, cosigned_by=witnesses, manifest_digest=digest
@@ -124,8 +124,8 @@ class _Row(Struct, frozen=True):
     body: bytes
 
 
-class _Writing:
-    """The files that grow with every event, and those that come at the end."""
+class _Writer:
+    """The files that grow with every event, and those that are written at the end."""
 
     def __init__(self, store: Store, folder: Path) -> None:
         self._store = store
@@ -146,14 +146,14 @@ class _Writing:
         self._add(f"bodies/{position}", row.body)
         self._add(f"entries/{position}", entry)
         self._add(f"proofs/{position}.tlog-proof", encode_proof(position, row.proof.hashes, note, entry))
-        said = verify.ENTRY.fullmatch(entry)
-        assert said is not None
-        line = verify.line_of(said, row.body)
+        fields = verify.ENTRY.fullmatch(entry)
+        assert fields is not None
+        line = verify.line_of(fields, row.body)
         self._events.write(line)
         self._report.write(report.report_event(line).encode())
 
     def end(self, manifest: Mapping[str, object], signed: _Signed) -> str:
-        """Write the rest; returns the SHA-256 of the manifest."""
+        """Write the remaining files. Returns the SHA-256 of the manifest."""
         self._add_from("events.ndjson", self._events)
         with self._temporary() as page:
             page.write(report.report_head(dict(manifest)).encode())
@@ -174,7 +174,7 @@ class _Writing:
         return digest
 
     def _write_manifest(self, file: IO[bytes], manifest: Mapping[str, object]) -> None:
-        """The manifest with the digests of all files, which may be many."""
+        """Write the manifest with the digests of all files, which may be many."""
         head = json.dumps({**manifest, "files": {}}, indent=1)
         file.write(head.removesuffix("}\n}").encode())
         separator = "\n"
@@ -204,7 +204,7 @@ def _lines(keys: Sequence[VerifierKey]) -> bytes:
 
 
 def _signed(connection: Connection, last: int, trusted: Sequence[VerifierKey]) -> _Signed:
-    """The head that the whole kit stands on: the newest cosigned one that covers `last`, else the newest."""
+    """The head for the whole kit: the newest cosigned one that covers `last`, else the newest."""
     stored = head_covering(connection, last)
     if stored is None or stored.size <= last:
         raise LogInconsistentError(
@@ -228,7 +228,7 @@ def _witnesses(connection: Connection, head: StoredHead) -> list[VerifierKey]:
 
 
 def _chunks(database: Database, positions: Sequence[int]) -> Iterator[list[int]]:
-    """The positions of one transaction after the other, so that their bodies fit into memory together."""
+    """The positions in chunks, one per transaction, whose bodies fit into memory together."""
     for start in range(0, len(positions), _CHUNK):
         wanted = list(positions[start : start + _CHUNK])
         with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
@@ -245,7 +245,7 @@ def _chunks(database: Database, positions: Sequence[int]) -> Iterator[list[int]]
 
 
 def grouped(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[list[int]]:
-    """Pairs of position and size, in groups of at most `most` bytes or of one."""
+    """Group (position, size) pairs into at most `most` bytes per group, or one larger position."""
     group: list[int] = []
     total = 0
     for position, size in sizes:
@@ -272,6 +272,6 @@ def _rows(connection: Connection, positions: Sequence[int], signed: _Signed) -> 
             )
         except ProofError as exc:
             raise LogInconsistentError(
-                f"the event at position {proof.leaf_index} is not the one that was signed: run `audit-trail verify`"
+                f"the event at position {proof.leaf_index} differs from the signed one: run `audit-trail verify`"
             ) from exc
         yield _Row(proof, bodies[proof.leaf_index])

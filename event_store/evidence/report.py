@@ -1,6 +1,6 @@
-"""The page that shows a kit's events to people. verify.py makes it again from what it has checked, and compares.
+"""The page that shows the events of a kit. verify.py generates it again from verified data, and compares.
 
-It needs Python 3.9 or later and nothing else. The texts of an event can be anybody's: none of them becomes markup.
+It needs Python 3.9 or later and nothing else. Event texts are untrusted: none of them becomes markup.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ ORDERS = re.compile(
     "[\0-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-"""Characters that no text shows, and those that turn its order around. Written down here, and not asked of Python's
-Unicode tables: each release of Python has others, and every one has to make the same report.
+"""Invisible characters and characters that change the text direction.
+
+They are listed here instead of read from Python's Unicode tables, because those differ between Python releases and
+every release must generate the same report.
 """
 PLAIN = re.compile("[A-Za-z_][A-Za-z0-9_.-]*")
-"""Names of fields that need no quotes."""
+"""Field names that need no quotes."""
 REPORT_END = "</main></body></html>\n"
 STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;color:#111;margin:2em auto;max-width:60em;padding:0 1em}"
@@ -34,23 +36,23 @@ LABELS = {
     "purpose_of_use": "Why", "reason": "Reason", "emergency": "Emergency access", "outcome": "Outcome",
     "outcome_reason": "Reason of outcome", "client": "From", "session": "Session", "source": "Reported by",
 }  # fmt: skip
-"""The fields that come first, and what the report calls them."""
+"""The fields that come first, and their labels in the report."""
 OURS = {*LABELS.values(), "Stream"}
-"""What the report itself calls its rows: a field of that name is shown in quotes."""
+"""The labels of the report: an event field with such a name is quoted."""
 
 
 def report_head(manifest: dict[str, Any]) -> str:
-    """The beginning of report.html: what was chosen, and what it is checked against."""
+    """The beginning of report.html: the selection, and what it is verified against."""
     head = manifest["tree_head"]
-    rows = [("Selection", shown(manifest["selection"])), ("Events", digits(manifest["events"]))]
+    rows = [("Selection", readable(manifest["selection"])), ("Events", digits(manifest["events"]))]
     rows += [
         ("Complete up to position", digits(manifest["as_of_position"])),
-        ("Records lost before", shown(manifest["recording_gaps"]) or "none on record"),
-        ("Made at", shown(manifest["created_at"])),
+        ("Records lost before", readable(manifest["recording_gaps"]) or "none on record"),
+        ("Made at", readable(manifest["created_at"])),
     ]
-    rows += [("Made by", shown(manifest["program"])), ("Log", shown(head["origin"]))]
+    rows += [("Made by", readable(manifest["program"])), ("Log", readable(head["origin"]))]
     rows += [("Signed tree", f"{head['size']} events, root hash {head['root_hash']}")]
-    rows += [("Cosigned by", shown(head["cosigned_by"]) or "nobody")]
+    rows += [("Cosigned by", readable(head["cosigned_by"]) or "nobody")]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Audit evidence</title>\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
@@ -60,26 +62,26 @@ def report_head(manifest: dict[str, Any]) -> str:
 
 
 def report_event(line: bytes) -> str:
-    """The section of report.html that shows a line of events.ndjson, every field of it."""
+    """The section of report.html for one line of events.ndjson, with all its fields."""
     record = json.loads(line, parse_int=Number, parse_float=Number)
     event = {"outcome": "success", **record["event"], "recorded_at": record["recorded_at"]}
     order = [*(name for name in LABELS if name in event), *(name for name in event if name not in LABELS)]
-    rows = [(LABELS.get(name) or field(name), shown(event[name])) for name in order]
+    rows = [(LABELS.get(name) or field(name), readable(event[name])) for name in order]
     rows += [("Stream", f"{record['stream']} at {record['stream_position']}, format {record['format']}")]
-    title = f"{record['position']}: {shown(event['type'])}"
+    title = f"{record['position']}: {readable(event['type'])}"
     return f"<section><h2>{visible(title)}</h2>\n{table(rows)}</section>\n"
 
 
 class Number(str):
-    """A number as it is written: unlike texts, it is shown without quotes."""
+    """A number in its original notation: unlike text, it is shown without quotes."""
 
     __slots__ = ()
 
 
-def shown(value: Any) -> str:
-    """JSON as text for people: an object as its fields, a list with one line for each item.
+def readable(value: Any) -> str:
+    """A JSON value as readable text: an object as its fields, a list with one line for each item.
 
-    Every text is in quotes, so that none can pass for another field or another line: ``name: "Ann, id: u9"``.
+    Every text is quoted, so that none can pass for another field or line: ``name: "Ann, id: u9"``.
     """
     pieces: list[str] = []
     collect(value, pieces, inside=False)
@@ -87,9 +89,9 @@ def shown(value: Any) -> str:
 
 
 def collect(value: Any, pieces: list[str], *, inside: bool) -> None:
-    """Add the same in pieces, so that what is nested deeply is put together once, and not again at each level.
+    """Add the pieces of `readable`, so that nested values are joined once, not at each level.
 
-    `inside` an object, brackets say where a value ends.
+    With `inside` (an object), brackets mark the end of a value.
     """
     if isinstance(value, dict):
         pieces.append("{" if inside else "")
@@ -112,28 +114,28 @@ def collect(value: Any, pieces: list[str], *, inside: bool) -> None:
 
 
 def digits(value: Any) -> str:
-    """A number that the manifest keeps as a text."""
-    return str(value) if re.fullmatch("[0-9]+", str(value)) else shown(value)
+    """A number that the manifest stores as text."""
+    return str(value) if re.fullmatch("[0-9]+", str(value)) else readable(value)
 
 
 def field(name: str) -> str:
-    """The name of a field, in quotes when it could be taken for more than one."""
+    """A field name, quoted when it is ambiguous."""
     return name if PLAIN.fullmatch(name) and name not in OURS else quoted(name)
 
 
 def quoted(text: str) -> str:
-    """A text in quotes, on one line. A backslash in it is doubled, so that `visible` can write escapes."""
+    """A quoted text on one line. Backslashes are doubled, so that `visible` can add escapes."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def table(rows: list[tuple[str, str]]) -> str:
-    """Rows with something in them, as a table."""
+    """A table of the non-empty rows."""
     cells = (f"<tr><th>{visible(name)}</th><td>{visible(text)}</td></tr>\n" for name, text in rows if text)
     return f"<table>\n{''.join(cells)}</table>\n"
 
 
 def visible(text: str) -> str:
-    """Text for HTML. It can neither be markup nor hide what it says."""
+    """Text for HTML. It can be neither markup nor invisible."""
     escaped = ORDERS.sub(lambda match: match[0] if match[0] == "\n" else ascii(match[0])[1:-1], text)
     return html.escape(escaped)

@@ -1,4 +1,4 @@
-"""Where a kit is written: a folder or a zip. Only its owner may read it, and it is there whole or not at all."""
+"""The target of a kit: a folder or a zip. Only its owner can read it, and it is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from domain.errors import ConfigurationError
 from event_store.files.folders import Folder
 
 _CHUNK = 1 << 20
-_MARKS = ("manifest.json", "SHA256SUMS", "verify.py")
+_KIT_FILES = ("manifest.json", "SHA256SUMS", "verify.py")
 
 
 class Store(Protocol):
-    """Takes the files of a kit, one after the other."""
+    """Receives the files of a kit, one after the other."""
 
     def add(self, name: str, source: IO[bytes]) -> str:
-        """Write a file, from where `source` stands; returns its SHA-256 in hex."""
+        """Write a file from the current position of `source`. Returns its SHA-256 in hex."""
         ...
 
 
@@ -65,11 +65,11 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> str:
 
 @contextmanager
 def new_kit(out: Path, at: datetime, *, force: bool) -> Iterator[Store]:
-    """A store that becomes `out` at the end, or leaves nothing when something is raised.
+    """A store that becomes `out` at the end, or leaves nothing after an exception.
 
-    A path that ends in .zip is a zip with one folder in it. `force` replaces a file, or a folder that is a kit; no
-    other folder is ever removed. Raises `ConfigurationError` when the path can't be written, or when anyone may replace
-    files in its folder.
+    A path that ends in .zip becomes a zip with one folder in it. `force` replaces a file, or a folder that is a kit; no
+    other folder is ever removed. Raises `ConfigurationError` when the path can't be written, or when other users may
+    replace files in its folder.
     """
     with _translated(out), _opened(out) as around:
         _require_free(out, around, force=force)
@@ -87,7 +87,7 @@ def new_kit(out: Path, at: datetime, *, force: bool) -> Iterator[Store]:
 
 
 def require_free(out: Path, *, force: bool) -> None:
-    """Raise `ConfigurationError` when `out` is there and may not be replaced, or its folder is not there."""
+    """Raise `ConfigurationError` when `out` exists and may not be replaced, or its folder does not exist."""
     with _translated(out), _opened(out) as around:
         _require_free(out, around, force=force)
 
@@ -105,13 +105,13 @@ def _require_free(out: Path, around: Folder, *, force: bool) -> None:
     if state is None:
         return
     if not force:
-        raise ConfigurationError(f"{out} is there already: choose another path, or add --force")
+        raise ConfigurationError(f"{out} exists already: choose another path, or add --force")
     if stat.S_IFMT(state.st_mode) != (stat.S_IFREG if _is_zip(out) else stat.S_IFDIR):
-        raise ConfigurationError(f"{out} is there already and is something else: it is not replaced")
+        raise ConfigurationError(f"{out} exists already and is something else: it is not replaced")
     if not _is_zip(out):
         with Folder.open(out, follow=False) as folder:
-            if not all(folder.has_file(mark) for mark in _MARKS):
-                raise ConfigurationError(f"{out} is a folder and no evidence kit: it is not replaced")
+            if not all(folder.has_file(name) for name in _KIT_FILES):
+                raise ConfigurationError(f"{out} is a folder but not an evidence kit: it is not replaced")
 
 
 def _publish(out: Path, around: Folder, working: Folder, *, force: bool) -> None:
@@ -123,7 +123,7 @@ def _publish(out: Path, around: Folder, working: Folder, *, force: bool) -> None
     elif force:
         working.rename("kit", out.name, around)
     else:
-        working.link("kit", out.name, around)  # unlike a rename, it never replaces what came in the meantime
+        working.link("kit", out.name, around)  # unlike a rename, it replaces no file created in the meantime
 
 
 def _is_zip(out: Path) -> bool:

@@ -3,24 +3,24 @@
 
     python3 -I verify.py [KIT] --vkey 'name+key id+base64' [--witness 'name+key id+base64']
 
-KIT is the folder or the .zip; without it, the folder that this file is in. Take the log's public key from the people
-who run the log, or from your own notes of an earlier day, never from the kit alone: whoever makes up a kit can put a
-key of their own into it. Whoever makes up a kit can make up this program too: best run a copy of it that you trust.
+KIT is the folder or the .zip; the default is the folder of this file. Take the log's public key from the people who run
+the log, or from your own notes of an earlier day, never from the kit alone: a forger can put another key into a forged
+kit. A forger can also replace this program: it is best to run a copy that you trust.
 
 It needs Python 3.9 or later, the package `cryptography` and report.py beside it, and it writes nothing. Exit codes:
-0  everything holds, by a public key that you gave with --vkey
-1  something does not hold; the first bad file is named
-2  the command line is wrong
-4  the kit agrees with itself, but no --vkey was given: that proves nothing about who made it
+    0  everything is verified, by a public key that you gave with --vkey
+    1  verification failed; the first bad file is named
+    2  the command line is wrong
+    4  the kit is consistent, but no --vkey was given: that proves nothing about who made it
 
 Formats: signed notes, tree heads, cosignatures and proofs are those of https://c2sp.org (signed-note, tlog-checkpoint,
-tlog-cosignature, tlog-proof); the tree's hashes are those of RFC 6962, section 2.1.
+tlog-cosignature, tlog-proof); the hashes of the tree are those of RFC 6962, section 2.1.
 """
 
 import sys
 
-# Other files of the kit are not programs: without this, a uuid.py beside this file would be loaded for Python's own.
-# It comes before any other import, even of __future__, which Python looks for in the same places.
+# Other files of the kit must not run as programs: without this, a uuid.py beside this file would shadow Python's own.
+# It precedes all other imports, even that of __future__, which Python searches in the same places.
 if __name__ == "__main__" and not sys.flags.isolated and not getattr(sys.flags, "safe_path", False):
     sys.path.pop(0)
 
@@ -42,26 +42,26 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - Python 3.9 has no datetime.UTC
-NATIVE = 1  # this body is the event itself; of other formats, the event is the body's first line
+NATIVE = 1  # this body is the event itself; in other formats, the event is the first line of the body
 ED25519, COSIGNATURE = 1, 4  # algorithms of keys
 
 ENTRY = re.compile(
     rb"audit-trail-entry/1\n(?P<position>0|[1-9][0-9]{0,18})\n(?P<event_id>[0-9a-f]{32})\n(?P<recorded>0|[1-9][0-9]{0,18})\n"
     rb"(?P<stream>[0-9a-f]{32})\n(?P<stream_position>0|[1-9][0-9]{0,18})\n(?P<format>[1-9][0-9]{0,18})\n(?P<digest>[0-9a-f]{64})\n"
 )
-NOT_PROVEN = 4  # the exit code when the keys are those that the kit brings
+NOT_PROVEN = 4  # the exit code when only the kit's own keys were used
 LINE = re.compile(rb'\{"position":([0-9]{1,19}),')
 LIMITS = {"manifest.json": 64 << 20, "SHA256SUMS": 64 << 20, "bodies": 256 << 20}
-MOST_SIGNATURES = 100
-LIMIT = 1 << 20  # bytes that are read at once of a file, or of one in a folder: no genuine one has more
+MAX_SIGNATURES = 100
+LIMIT = 1 << 20  # bytes of any other file: no genuine one has more
 UNREADABLE = (
     OSError, EOFError, zipfile.BadZipFile, zlib.error, ArithmeticError, LookupError, TypeError, ValueError,
     AttributeError, RuntimeError, MemoryError,
 )  # fmt: skip
 
 
-class Bad(Exception):  # noqa: N818 - it is what is printed
-    """Something in `file` does not hold."""
+class Bad(Exception):  # noqa: N818 - the output uses this word
+    """The content of `file` does not verify."""
 
     def __init__(self, file: str, what: str) -> None:
         super().__init__(f"{quoted(file)}: {what}")
@@ -77,7 +77,7 @@ class Key(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What the checkpoint says, and who has signed it."""
+    """The content of the checkpoint."""
 
     origin: str
     size: int
@@ -85,7 +85,7 @@ class Head(NamedTuple):
 
 
 class Kit:
-    """The files of a folder or a zip, by their path inside."""
+    """The files of a folder or a zip, by relative path."""
 
     def __init__(self, path: Path) -> None:
         self._zip = None if path.is_dir() else zipfile.ZipFile(path)
@@ -99,7 +99,7 @@ class Kit:
             names = [each.relative_to(path).as_posix() for each in found]
         else:
             for member in self._zip.infolist():
-                # Of other ways Python unpacks a whole read at once, however much it becomes.
+                # With other methods Python decompresses a whole read at once, however large the result is.
                 if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise Bad(member.filename, "it is compressed in a way that no kit is")
             names = [each.filename for each in self._zip.infolist() if not each.is_dir()]
@@ -119,7 +119,7 @@ class Kit:
         return self._zip.open(self._prefix + name) if self._zip else (self._base / name).open("rb")
 
     def read(self, name: str) -> bytes:
-        """A whole file of the kit, when it is not larger than such a file can be."""
+        """A whole file of the kit. Raises `Bad` when it is larger than such a file can be."""
         limit = LIMITS.get(name.partition("/")[0], LIMIT)
         data = bytearray()
         for chunk in self.chunks(name):
@@ -129,7 +129,7 @@ class Kit:
         return bytes(data)
 
     def lines(self, name: str) -> list[str]:
-        """The lines of a file, none when there is no such file."""
+        """The lines of a file; none when it does not exist."""
         return self.read(name).decode("utf-8", "replace").splitlines() if name in self.names else []
 
     def digest(self, name: str) -> str:
@@ -140,7 +140,7 @@ class Kit:
         return digest.hexdigest()
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """A file of the kit, piece by piece."""
+        """A file of the kit, in pieces."""
         try:
             with self.open(name) as file:
                 yield from iter(lambda: file.read(1 << 20), b"")
@@ -149,7 +149,7 @@ class Kit:
 
 
 def check_files(kit: Kit) -> dict[str, Any]:
-    """The manifest, when the kit has exactly the files that it names, with the digests that it names."""
+    """The manifest. Raises `Bad` unless the kit has exactly the files and digests that it names."""
     sums = kit.read("SHA256SUMS")
     own = f"{kit.digest('manifest.json')}  manifest.json\n".encode()
     if not sums.endswith(own):
@@ -169,7 +169,7 @@ def check_files(kit: Kit) -> dict[str, Any]:
 
 
 def parsed(file: str, text: bytes) -> Any:
-    """JSON, with numbers as they are written."""
+    """JSON, with numbers in their original notation."""
     try:
         return json.loads(text, parse_int=str, parse_float=str)
     except RecursionError as exc:
@@ -188,7 +188,7 @@ def parse_key(text: str) -> Key:
 
 
 def from_base64(file: str, text: str, size: int = 0) -> bytes:
-    """The bytes behind base64, `size` of them when that is given."""
+    """Decode base64; `size` is the required number of bytes, if any."""
     try:
         value = base64.b64decode(text, validate=True)
     except ValueError as exc:
@@ -203,15 +203,15 @@ def signatures(file: str, note: bytes) -> tuple[bytes, list[tuple[str, bytes, by
     text, _, lines = note.rpartition(b"\n\n")
     if not re.fullmatch("(?:\u2014 [^ +\n]+ [A-Za-z0-9+/]+=*\n)+", lines.decode("utf-8", "replace")):
         raise Bad(file, "it is no signed note")
-    if lines.count(b"\n") > MOST_SIGNATURES:
-        raise Bad(file, f"it has more than {MOST_SIGNATURES} signatures")
+    if lines.count(b"\n") > MAX_SIGNATURES:
+        raise Bad(file, f"it has more than {MAX_SIGNATURES} signatures")
     parts = [line.split(" ") for line in lines.decode().split("\n")[:-1]]
     values = [(name, from_base64(file, encoded)) for _, name, encoded in parts]
     return text + b"\n", [(name, value[:4], value[4:]) for name, value in values]
 
 
 def signed_by(key: Key, file: str, text: bytes, found: list[tuple[str, bytes, bytes]]) -> "int | None":
-    """None when the key has not signed; else the time of a cosignature, 0 for a signature, which has none."""
+    """None when the key has not signed; else the time of the cosignature, or 0 for a plain signature."""
     for name, key_id, value in found:
         if (name, key_id) != (key.name, key.key_id):
             continue
@@ -230,7 +230,7 @@ def signed_by(key: Key, file: str, text: bytes, found: list[tuple[str, bytes, by
 
 
 def check_head(file: str, note: bytes, keys: list[Key], witnesses: list[Key]) -> Head:
-    """The tree head, when a log's key and each of the witnesses have signed it."""
+    """The tree head. Raises `Bad` unless a key of the log and each of the witnesses have signed it."""
     text, found = signatures(file, note)
     if not any(key.algorithm == ED25519 and signed_by(key, file, text, found) is not None for key in keys):
         raise Bad(file, "no key that was given has signed it")
@@ -246,28 +246,28 @@ def check_head(file: str, note: bytes, keys: list[Key], witnesses: list[Key]) ->
 
 
 def check_event(kit: Kit, line: bytes, head: Head, note: bytes) -> int:
-    """The position of the event in this line of events.ndjson, when all that the kit has of it agrees."""
+    """The position of the event in this line of events.ndjson. Raises `Bad` unless all files of the event agree."""
     begin = LINE.match(line)
     if begin is None:
         raise Bad("events.ndjson", "it has a line that is no event")
     position = int(begin[1])
     body, entry = kit.read(f"bodies/{position}"), kit.read(f"entries/{position}")
-    said = ENTRY.fullmatch(entry)
-    if said is None or int(said["position"]) != position:
+    fields = ENTRY.fullmatch(entry)
+    if fields is None or int(fields["position"]) != position:
         raise Bad(f"entries/{position}", "it is no leaf entry of this position")
-    if hashlib.sha256(body).hexdigest().encode() != said["digest"]:
+    if hashlib.sha256(body).hexdigest().encode() != fields["digest"]:
         raise Bad(f"bodies/{position}", "its SHA-256 is not the one in the leaf entry")
-    if line != line_of(said, body):
+    if line != line_of(fields, body):
         raise Bad("events.ndjson", f"the line of position {position} is not what entry and body say")
     event = parsed("events.ndjson", line)["event"]
-    if uuid.UUID(event["event_id"]).hex.encode() != said["event_id"]:
+    if uuid.UUID(event["event_id"]).hex.encode() != fields["event_id"]:
         raise Bad(f"bodies/{position}", "its event id is not the one in the leaf entry")
     check_proof(kit, position, entry, head, note)
     return position
 
 
 def line_of(entry: re.Match[bytes], body: bytes) -> bytes:
-    """The line of events.ndjson that a leaf entry and a body make. Line ends between the parts of a JSON text go."""
+    """The line of events.ndjson for a leaf entry and a body. Line ends within the JSON become spaces."""
     event = body if int(entry["format"]) == NATIVE else body.split(b"\n", 1)[0]
     recorded = EPOCH + timedelta(microseconds=int(entry["recorded"]))
     head = (
@@ -280,7 +280,7 @@ def line_of(entry: re.Match[bytes], body: bytes) -> bytes:
 
 
 def check_proof(kit: Kit, position: int, entry: bytes, head: Head, note: bytes) -> None:
-    """That the proof file leads from the leaf entry to the root hash of the signed tree head."""
+    """Raise `Bad` unless the proof leads from the leaf entry to the root hash of the signed tree head."""
     file = f"proofs/{position}.tlog-proof"
     proof, _, signed = kit.read(file).partition(b"\n\n")
     lines = proof.decode("ascii", "replace").split("\n")
@@ -308,18 +308,18 @@ def check_proof(kit: Kit, position: int, entry: bytes, head: Head, note: bytes) 
 
 
 def check_manifest(kit: Kit, manifest: dict[str, Any], head: Head) -> None:
-    """That the manifest says what the kit has: it is what the report begins with."""
-    told: dict[str, Any] = {"origin": head.origin, "size": str(head.size)}
-    told["root_hash"] = base64.b64encode(head.root).decode()
-    told["cosigned_by"] = kit.lines("keys/witnesses.vkey")
-    if manifest["tree_head"] != told:
-        raise Bad("manifest.json", "it tells another tree head than the kit has")
+    """Raise `Bad` unless the manifest matches the kit: the report begins with it."""
+    expected: dict[str, Any] = {"origin": head.origin, "size": str(head.size)}
+    expected["root_hash"] = base64.b64encode(head.root).decode()
+    expected["cosigned_by"] = kit.lines("keys/witnesses.vkey")
+    if manifest["tree_head"] != expected:
+        raise Bad("manifest.json", "its tree head differs from that of the kit")
     if manifest["events"] != str(sum(chunk.count(b"\n") for chunk in kit.chunks("events.ndjson"))):
-        raise Bad("manifest.json", "it tells another number of events than the kit has")
+        raise Bad("manifest.json", "its number of events differs from that of the kit")
 
 
 def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) -> int:
-    """How many events the kit has, when each of them holds and no file is left over."""
+    """The number of events. Raises `Bad` unless each of them verifies and no file is left over."""
     left = {name for name in kit.names if name.startswith(("bodies/", "entries/", "proofs/"))}
     page = report_module()
     count, before = 0, -1
@@ -327,7 +327,7 @@ def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) ->
         expect(report, page.report_head(manifest))
         for line in iter(
             lambda: lines.readline(LIMITS["bodies"]), b""
-        ):  # what is cut there is no event's line
+        ):  # a line that is cut there is not an event
             position = check_event(kit, line, head, note)
             if position <= before:
                 raise Bad("events.ndjson", "its positions do not go up")
@@ -343,8 +343,8 @@ def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) ->
 
 
 def report_module() -> Any:
-    """report.py from beside this file, whichever kit is checked: no program out of another kit is run."""
-    sys.dont_write_bytecode = True  # it would be a file too many
+    """Load report.py from the folder of this file, whichever kit is checked: no program of another kit is run."""
+    sys.dont_write_bytecode = True  # bytecode would be an unexpected file in the kit
     spec = importlib.util.spec_from_file_location("report", Path(__file__).with_name("report.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -354,24 +354,24 @@ def report_module() -> Any:
 
 
 def expect(report: IO[bytes], text: str) -> None:
-    """That the report goes on with `text`: it shows what was checked, and nothing else."""
+    """Raise `Bad` unless the report continues with `text`: it must show the verified data and nothing else."""
     data = text.encode()
     if report.read(len(data)) != data:
         raise Bad("report.html", "it shows something else than the events and the manifest")
 
 
 def quoted(text: str) -> str:
-    """A name out of a kit: in quotes, unless it can be taken for nothing else."""
+    """A name from a kit, quoted unless it is unambiguous."""
     return text if re.fullmatch("[A-Za-z0-9_./+-]+", text) else json.dumps(text)
 
 
 def say(text: str) -> None:
-    """A line for the inspector; names out of a kit can't give orders to the terminal."""
+    """Print a line. Names from a kit can't send control characters to the terminal."""
     sys.stdout.write("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text) + "\n")
 
 
 def check(kit: Kit, given: argparse.Namespace) -> tuple[int, Head, bool]:
-    """Everything. How many events hold, in which tree, and whether there are cosignatures. Raises `Bad`."""
+    """Run all checks. Returns the number of events, their tree, and whether there are cosignatures. Raises `Bad`."""
     manifest = check_files(kit)
     if given.manifest and kit.digest("manifest.json") != given.manifest.lower():
         raise Bad("manifest.json", "its SHA-256 is not the one that you gave")
@@ -390,7 +390,7 @@ def main() -> None:
     add = parser.add_argument
     add("--vkey", action="append", default=[], help="a public key of the log, which you trust")
     add("--witness", action="append", default=[], help="a public key that has to have cosigned")
-    add("--manifest", help="the SHA-256 of manifest.json, as its maker told you")
+    add("--manifest", help="the SHA-256 of manifest.json that its maker gave you")
     given = parser.parse_args()
     try:
         count, head, cosigned = check(Kit(given.kit), given)

@@ -1,1 +1,1 @@
-"""Files in folders that others may write to: no planted link, pipe or device is followed."""
+"""File access in shared folders: planted links, pipes and devices are not followed."""

@@ -1,7 +1,7 @@
-"""Files in folders that others may also write to: no planted link, pipe or device is followed, read or replaced.
+"""File access in folders that others may also write to: no planted link, pipe or device is followed, read or replaced.
 
-A `Folder` is an open descriptor, and every name is used relative to it. So the folder that was checked is the folder
-that is used, even when somebody renames it or puts a link in its place in between.
+A `Folder` is an open descriptor, and all names are relative to it. So the checked folder is the one that is used, even
+if somebody renames it or replaces it with a link in between.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 class Folder:
     """An open folder. Close it, or use it with `with`.
 
-    All methods raise `OSError` when the system refuses, and `ConfigurationError` when a name is not what it should be.
+    All methods raise `OSError` when the system refuses, and `ConfigurationError` when a name has an unexpected type.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        """See `open` and `subfolder`; `path` is for messages."""
+        """Use `open` or `subfolder`; `path` is for messages."""
         self.path = path
         self.descriptor = descriptor
 
     @classmethod
     def open(cls, path: Path, *, follow: bool = True) -> Self:
-        """The folder at `path`. Unless `follow`, `path` itself must not be a link.
+        """Open the folder at `path`. Without `follow`, `path` itself must not be a link.
 
-        Raises `ConfigurationError` when anyone on the machine may rename and remove files in it.
+        Raises `ConfigurationError` when every user may rename and remove files in it.
         """
         parent, name = locate(path, follow=follow)
         try:
@@ -55,7 +55,7 @@ class Folder:
 
     @classmethod
     def make(cls, path: Path, mode: int = PRIVATE_FOLDER) -> Self:
-        """The folder at `path`, made with `mode` when it is missing; missing parents too. `path` is never a link."""
+        """Open the folder at `path`; create it (with `mode`) and its parents if missing. `path` is never a link."""
         missing = []
         while not os.path.lexists(path):
             missing.append(path.name)
@@ -80,25 +80,25 @@ class Folder:
         self.close()
 
     def names(self) -> list[str]:
-        """What is in it, in order."""
+        """The names in it, sorted."""
         return sorted(os.listdir(self.descriptor))  # noqa: PTH208 - a descriptor has no Path
 
     def state(self, name: str) -> os.stat_result | None:
-        """The status of what has this name (a link itself, not its target), or None."""
+        """The status of this name (of a link itself, not its target), or None."""
         try:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def has_file(self, name: str) -> bool:
-        """Whether there is an ordinary file. Raises `ConfigurationError` when there is something else."""
+        """Whether a regular file has this name. Raises `ConfigurationError` when something else has it."""
         state = self.state(name)
         if state is not None:
             require(self.path / name, state, stat.S_IFREG)
         return state is not None
 
     def subfolder(self, name: str, mode: int = PRIVATE_FOLDER) -> Self:
-        """The folder `name` in this one, made when it is missing. Nobody else may write to it."""
+        """Open the subfolder `name`, and create it when missing. No other user may have write access."""
         inner = self._enter(name, mode)
         try:
             inner.require_own()
@@ -108,7 +108,7 @@ class Folder:
         return inner
 
     def require_own(self) -> None:
-        """Raise `ConfigurationError` when another user than root and this one may write to this folder."""
+        """Raise `ConfigurationError` when a user other than root and this one may write to this folder."""
         state = os.fstat(self.descriptor)
         if state.st_uid not in {0, os.geteuid()}:
             raise ConfigurationError(f"{self.path} belongs to somebody else: name another folder")
@@ -130,14 +130,14 @@ class Folder:
         return inner
 
     def read(self, name: str, limit: int) -> bytes:
-        """An ordinary file of at most `limit` bytes."""
+        """Read a regular file of at most `limit` bytes."""
         with self.open_file(name, "rb") as file:
             return limited(self.path / name, file, limit)
 
     def open_file(self, name: str, mode: str, permissions: int = PRIVATE_FILE) -> Any:
-        """An ordinary file: ``rb``, ``xb`` (must be missing), ``ab`` or ``wb`` (made when missing).
+        """Open a regular file: ``rb``, ``xb`` (must not exist), ``ab`` or ``wb`` (created when missing).
 
-        A file that is written to must be this user's, under no other name: what a hard link adds here would change
+        A file that is written must belong to this user and have no other name: writing through a hard link would change
         another file.
         """
         flags = {
@@ -159,7 +159,7 @@ class Folder:
             raise
 
     def replace(self, name: str, data: bytes, permissions: int = PRIVATE_FILE) -> None:
-        """Write a file as a whole or not at all, on the disk before this returns. An older one of that name goes."""
+        """Write a file atomically and durably. It replaces an older file of that name."""
         draft = f".{name}.{secrets.token_hex(8)}"
         self.has_file(name)
         try:
@@ -173,35 +173,35 @@ class Folder:
             raise
 
     def rename(self, old: str, new: str, target: Folder | None = None) -> None:
-        """Rename within this folder, or into `target`. What has the new name is replaced, and never followed."""
+        """Rename within this folder, or into `target`. An existing name is replaced, never followed."""
         into = (target or self).descriptor
         os.rename(old, new, src_dir_fd=self.descriptor, dst_dir_fd=into)
 
     def link(self, old: str, new: str, target: Folder) -> None:
-        """Give a file a second name in `target`. Unlike a rename, it replaces nothing."""
+        """Link a file into `target`. Unlike a rename, it replaces nothing."""
         os.link(old, new, src_dir_fd=self.descriptor, dst_dir_fd=target.descriptor, follow_symlinks=False)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or the link itself; nothing when there is none."""
+        """Remove a file, or the link itself, if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.descriptor)
 
     def remove_empty(self, name: str) -> None:
-        """Remove an empty folder; nothing when there is none."""
+        """Remove an empty folder, if it exists."""
         with suppress(FileNotFoundError):
             os.rmdir(name, dir_fd=self.descriptor)
 
     def remove_folder(self, name: str) -> None:
-        """Remove a folder and all that is in it. A link inside is removed, and what it points to is not touched."""
+        """Remove a folder with its content. Links inside are removed; their targets are not touched."""
         shutil.rmtree(name, dir_fd=self.descriptor)
 
     def settle(self) -> None:
-        """The names in this folder are on the disk when this returns."""
+        """Flush the names in this folder to the disk."""
         os.fsync(self.descriptor)
 
     @contextmanager
     def locked(self, name: str, *, wait: bool) -> Iterator[None]:
-        """Hold the lock file `name`. Unless `wait`, raises `BlockingIOError` when another process holds it."""
+        """Hold the lock file `name`. Without `wait`, raises `BlockingIOError` when another process holds it."""
         with self.open_file(name, "ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
@@ -215,11 +215,11 @@ class Folder:
 
 
 def read_file(path: Path, limit: int, *, closed_to: int = stat.S_IWOTH) -> bytes:
-    """An ordinary file that the settings or the command line name, of at most `limit` bytes.
+    """Read a regular file that a setting or the command line names, of at most `limit` bytes.
 
-    Use it for secrets, for code, and for whatever is read more than once. Links are followed when root, this user, or
-    the owner of their folder made them: containers mount secrets as links. Raises `ConfigurationError` for a pipe, a
-    device, a file that is too large, or one with a permission of `closed_to`; and `OSError`.
+    Use it for secrets, for code, and for files that are read more than once. Links are followed when root, this user,
+    or the owner of their folder created them: containers mount secrets as links. Raises `ConfigurationError` for a
+    pipe, a device, a file that is too large, or one with a permission in `closed_to`; and `OSError`.
     """
     parent, name = locate(path, follow=True)
     try:
@@ -234,22 +234,22 @@ def read_file(path: Path, limit: int, *, closed_to: int = stat.S_IWOTH) -> bytes
 
 
 def read_input(path: Path, limit: int) -> bytes:
-    """What a command is given to read once: a file, a pipe or `/dev/stdin`, of at most `limit` bytes.
+    """Read the input of a command once: a file, a pipe or `/dev/stdin`, of at most `limit` bytes.
 
-    Links are followed as by `read_file`. Raises `ConfigurationError` when there is more, and `OSError`.
+    Links are followed as in `read_file`. Raises `ConfigurationError` when the input is larger, and `OSError`.
     """
     with os.fdopen(opened_input(path), "rb") as file:
         return limited(path, file, limit)
 
 
 def create_file(path: Path, data: bytes, permissions: int = PRIVATE_FILE) -> None:
-    """Make a new file. Raises `FileExistsError` when the name is taken, by a dangling link too."""
+    """Create a file. Raises `FileExistsError` when the name exists, even as a dangling link."""
     with Folder.open(path.parent) as folder, folder.open_file(path.name, "xb", permissions) as file:
         file.write(data)
         settle(file)
 
 
 def settle(file: Any) -> None:
-    """What was written is on the disk when this returns."""
+    """Flush the file to the disk."""
     file.flush()
     os.fsync(file.fileno())

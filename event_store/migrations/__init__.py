@@ -1,7 +1,7 @@
 """Numbered SQL migrations and their runner.
 
-A migration is a file ``NNNN_name.sql`` beside this module. It runs once, in its own transaction, in order of number;
-its SHA-256 is kept, so that a file changed after the fact is noticed and never half-believed.
+A migration is a file ``NNNN_name.sql`` beside this module. Migrations run once, each in its own transaction, in the
+order of their numbers. The SHA-256 of each applied file is stored, so that a later change of the file is detected.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import NamedTuple
 
-from psycopg2 import errors
-
-from domain.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, LockedError, UnavailableError
 from event_store.database import Connection, Database, only
+from event_store.statement_errors import StatementError, statement_errors
 from event_store.statements import load
 
 _SQL = load("event_store", "database_rights.sql")
 _TRIES = 5
-"""Times that a migration waits for other sessions' locks on the tables that it changes."""
+"""How often a migration waits for the locks of other sessions on the tables that it changes."""
 _PAUSE_SECONDS = 1.0
 
-_BOOKKEEPING = """
+_MADE_MEANWHILE = {"UniqueViolation", "DuplicateSchema", "DuplicateTable"}
+_RAISED = "P0001"
+"""SQLSTATE of RAISE EXCEPTION, with which a migration refuses to run."""
+
+_MIGRATION_TABLE = """
 CREATE SCHEMA IF NOT EXISTS audit_trail;
 CREATE TABLE IF NOT EXISTS audit_trail.migration (
     name text PRIMARY KEY,
@@ -34,19 +37,19 @@ CREATE TABLE IF NOT EXISTS audit_trail.migration (
 """
 
 
-class _InTheWayError(Exception):
-    """Another session keeps a lock that a migration needs."""
+class _LockedError(Exception):
+    """Another session holds a lock that a migration needs."""
 
 
 class Migration(NamedTuple):
-    """One file: `name` is the file's name without ``.sql``."""
+    """One migration file. `name` is the file name without ``.sql``."""
 
     name: str
     sql: str
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the file's text."""
+        """The hex digest of the file's text."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
@@ -57,17 +60,17 @@ def migrations() -> list[Migration]:
 
 
 def migrate(url: str) -> list[str]:
-    """Bring the database at `url` to the newest schema; returns the names applied now.
+    """Bring the database at `url` to the newest schema. Returns the names of the migrations applied now.
 
-    The login needs to own the database and may create roles. Raises `ConfigurationError` when an applied file was
-    changed since, when the database is newer than this program, or when a migration finds something that an operator
-    has to decide about; `UnavailableError` that names the sessions whose open transactions are in the way.
+    The login must own the database and be allowed to create roles. Raises `ConfigurationError` when an applied file was
+    changed, when the database is newer than this program, or when a migration needs an operator's decision. Raises
+    `UnavailableError`, with the sessions that hold the locks, when other transactions block a migration.
     """
     database = Database(url, role=None, size=1)
     try:
-        _keep_books(database)
+        _create_migration_table(database)
         applied = [each.name for each in migrations() if _apply(database, each)]
-        with _alone(database) as connection:
+        with _exclusive(database) as connection:
             _run(connection, _SQL["database_rights"])
         return applied
     finally:
@@ -75,7 +78,7 @@ def migrate(url: str) -> list[str]:
 
 
 def pending(connection: Connection) -> list[str]:
-    """Names of the migrations that the database does not have yet."""
+    """The names of the migrations that the database lacks."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('audit_trail.migration') IS NOT NULL")
         if not only(cursor):
@@ -84,20 +87,22 @@ def pending(connection: Connection) -> list[str]:
     return [each.name for each in migrations() if each.name not in applied]
 
 
-def _keep_books(database: Database) -> None:
-    """Make the table of migrations. Another process may make it at the same time: then it is there the next time."""
+def _create_migration_table(database: Database) -> None:
+    """Create the table of migrations. If another process creates it at the same time, the next attempt finds it."""
     while True:
         try:
             with database.transaction() as connection:
-                _run(connection, _BOOKKEEPING)
-        except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable):
+                _run(connection, _MIGRATION_TABLE)
+        except StatementError as exc:
+            if exc.name not in _MADE_MEANWHILE:
+                raise
             continue
         return
 
 
 @contextmanager
-def _alone(database: Database) -> Iterator[Connection]:
-    """A transaction that waits for those of other processes that migrate."""
+def _exclusive(database: Database) -> Iterator[Connection]:
+    """A transaction that excludes other migrating processes."""
     with database.transaction() as connection:
         _run(connection, _SQL["one_at_a_time"])
         _run(connection, _SQL["patience"])
@@ -108,10 +113,10 @@ def _apply(database: Database, migration: Migration) -> bool:
     for _ in range(_TRIES):
         try:
             return _try_to_apply(database, migration)
-        except _InTheWayError:
+        except _LockedError:
             time.sleep(_PAUSE_SECONDS)
     raise UnavailableError(
-        f"migration {migration.name} needs tables that other sessions keep locked"
+        f"migration {migration.name} needs tables that other sessions have locked"
         f" ({_sessions(database)}): end their transactions, then migrate again"
     )
 
@@ -124,7 +129,7 @@ def _sessions(database: Database) -> str:
 
 
 def _try_to_apply(database: Database, migration: Migration) -> bool:
-    with _alone(database) as connection:
+    with _exclusive(database) as connection:
         applied = _applied(connection)
         unknown = sorted(applied.keys() - {each.name for each in migrations()})
         if unknown:
@@ -133,11 +138,14 @@ def _try_to_apply(database: Database, migration: Migration) -> bool:
             )
         if migration.name not in applied:
             try:
-                _run(connection, migration.sql)
-            except errors.LockNotAvailable as exc:
-                raise _InTheWayError from exc
-            except errors.RaiseException as exc:
-                raise ConfigurationError(f"migration {migration.name}: {exc.diag.message_primary}") from exc
+                with statement_errors():
+                    _run(connection, migration.sql)
+            except LockedError as exc:
+                raise _LockedError from exc
+            except StatementError as exc:
+                if exc.code != _RAISED:
+                    raise
+                raise ConfigurationError(f"migration {migration.name}: {exc.server_message}") from exc
             _run(
                 connection,
                 "INSERT INTO audit_trail.migration (name, sha256) VALUES (%s, %s)",

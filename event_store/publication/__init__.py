@@ -1,5 +1,5 @@
-"""Signed heads outside the database, where whoever rewrites the database can't reach them.
+"""Publish signed heads outside the database, out of reach of those who can rewrite the database.
 
-A head that was published binds the log: `forks` refuses to go on with a log that is not its continuation. `folder` and
-`remote` are places to publish to; the Kafka topic is in `ingest`.
+A published head binds the log: `forks` refuses a log that does not continue it. `folder` and `remote` are destinations;
+the Kafka topic is in `ingest`.
 """

@@ -1,4 +1,4 @@
-"""What every place for heads is."""
+"""The interface of destinations for heads."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from event_store.heads import StoredHead
 
 
 class Destination(Protocol):
-    """A place outside the database that heads are published to. Every method blocks."""
+    """A destination for heads outside the database. Every method blocks."""
 
     @property
     def name(self) -> str:
-        """What it is called in logs and metrics; without anything secret."""
+        """The name in logs and metrics; it contains no secret."""
 
     def published(self) -> Sequence[bytes]:
-        """Signed notes that were published there, the newest of them at least; empty when it can't be asked.
+        """The published notes, at least the newest; empty if the destination can't be queried.
 
         Raises `UnavailableError` while it is away.
         """
@@ -24,6 +24,6 @@ class Destination(Protocol):
     def publish(self, head: StoredHead) -> None:
         """Publish `head`. Safe to repeat.
 
-        Raises `UnavailableError` while the place is away, `ConfigurationError` when it refuses, and
-        `LogInconsistentError` when it holds a head that the log contradicts.
+        Raises `UnavailableError` while the destination is away, `ConfigurationError` when it refuses, and
+        `LogInconsistentError` when it has a head that contradicts the log.
         """

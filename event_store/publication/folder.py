@@ -1,4 +1,4 @@
-"""Heads as files: the newest as `checkpoint`, and every published one in a folder of its day."""
+"""Heads as files: the newest as `checkpoint`, and every published head in a folder of its day."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from domain.errors import UnavailableError
 from event_store.files.folders import Folder
-from event_store.heads import MOST_HEAD_BYTES, StoredHead
+from event_store.heads import MAX_HEAD_BYTES, StoredHead
 
 _NEWEST = "checkpoint"
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PUBLIC_FILE, _PUBLIC_FOLDER = 0o644, 0o755
-"""Heads hold nothing that is secret."""
+"""Heads contain no secrets."""
 
 
 class HeadFolder:
-    """A folder, best on a disk that the database's administrators can't write to. No link in it is followed."""
+    """A folder, preferably on a disk that the database administrators can't write to. Links in it are not followed."""
 
     name = "folder"
 
@@ -25,20 +25,20 @@ class HeadFolder:
         self._folder = folder
 
     def published(self) -> Sequence[bytes]:
-        """The newest one, and the last one of the newest day, should `checkpoint` have been put back."""
+        """The newest head, and the last head of the newest day, in case `checkpoint` was replaced by an older one."""
         if not self._folder.exists():
             return []
         try:
             with Folder.open(self._folder, follow=False) as folder:
-                newest = [folder.read(_NEWEST, MOST_HEAD_BYTES)] if folder.has_file(_NEWEST) else []
+                newest = [folder.read(_NEWEST, MAX_HEAD_BYTES)] if folder.has_file(_NEWEST) else []
                 return [*newest, *_last(folder)]
         except OSError as exc:
             raise UnavailableError(f"the folder of heads can't be read: {exc.strerror}") from exc
 
     def publish(self, head: StoredHead) -> None:
-        """Write both files, each as a whole or not at all.
+        """Write both files, each atomically.
 
-        Raises `ConfigurationError` when a link, or another thing that is no ordinary file, stands in the way.
+        Raises `ConfigurationError` when a link or another special file is in the way.
         """
         try:
             with Folder.make(self._folder, _PUBLIC_FOLDER) as folder:
@@ -56,5 +56,5 @@ def _last(folder: Folder) -> Iterator[bytes]:
                 each for each in day.names() if each.endswith(f".{_NEWEST}") and not each.startswith(".")
             ]
             if heads:
-                yield day.read(heads[-1], MOST_HEAD_BYTES)
+                yield day.read(heads[-1], MAX_HEAD_BYTES)
                 return

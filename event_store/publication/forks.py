@@ -1,4 +1,4 @@
-"""One log, one history: whatever was published has to be the beginning of what the database holds now."""
+"""Fork detection: every published head must be a prefix of the log in the database."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from event_store.tlog.tree_heads import TreeHead, open_head
 
 
 def refuse_forks(database: Database, keys: Sequence[VerifierKey], places: Iterable[Destination]) -> None:
-    """Raise `ForkedError` when the log does not continue a head that was published in one of `places`.
+    """Raise `ForkedError` when the log does not continue a head published in one of `places`.
 
-    Only heads of the log that the first of `keys` names count, signed by a key of that name: anyone may write to a
-    folder or a topic, and a log that got a new name after a restore is another one.
+    Only heads count that carry the log's name and a signature by one of its `keys` (the first key names the log).
+    Anyone may write to a folder or a topic, and a log that was renamed after a restore is another log.
     """
     own = [key for key in keys if key.name == keys[0].name]
     for place in places:
@@ -39,14 +39,14 @@ def refuse_fork(database: Database, head: TreeHead, place: str) -> None:
         )
     else:
         what = (
-            f"the first {head.size} events are not those whose head was published ({place}):"
+            f"the first {head.size} events differ from those of a published head ({place}):"
             " the log was rewritten. Nothing is appended or published; run `audit-trail verify`"
         )
     raise ForkedError(what, head.size, head.root)
 
 
 def forked_at(database: Database, head: TreeHead) -> int | None:
-    """None when the log, as it is now, begins with the tree of `head`; otherwise the log's present size."""
+    """None when the log begins with the tree of `head`; otherwise the size of the log."""
     with database.transaction(read_only=True) as connection:
         tree = StoredTree(connection)
         if head.size <= tree.size and root_at(head.size, tree.nodes) == head.root:

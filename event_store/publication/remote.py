@@ -1,7 +1,8 @@
-"""Heads to others over HTTP: a webhook that keeps them, and witnesses that cosign them (C2SP tlog-witness).
+"""Publish heads over HTTP: to a webhook that stores them, and to witnesses that cosign them (C2SP tlog-witness).
 
-An alarm needs proof. What a witness answers (409 with a size, 422) is not signed, so it is only a claim. The witness's
-own checkpoint proves something: when a key of this log has signed it and the log does not continue it, that is a fork.
+An alarm needs proof. The answers of a witness (409 with a size, 422) are unsigned, so they are only claims. The
+checkpoint that the witness serves is proof: if a key of this log has signed it and the log does not continue it, the
+log is forked.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ from event_store.tlog.tree_heads import TreeHead, open_head
 from event_store.tlog.witness_protocol import AddCheckpoint, parse_cosignatures, parse_size
 
 _SECONDS = 15.0
-"""For one publication, with everything that is asked for it."""
+"""The time limit of one publication, including all its requests."""
 _MOST = 64 << 10
 _ROUNDS = 4
-"""Times that a witness may name another size in one publication: somebody else may be feeding it."""
-_LONGEST_WAIT = 900.0
-"""Seconds: a place that asks for a longer pause is tried again after this one."""
+"""How often a witness may report another size in one publication: another client may be publishing to it."""
+_MAX_PAUSE_SECONDS = 900.0
+"""The maximum pause: a destination that asks for a longer one is retried after this time."""
 _CONFLICT, _INCONSISTENT = 409, 422
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 class Webhook:
-    """A URL that takes each head as the body of a POST, and answers 2xx when it has kept it."""
+    """A URL that accepts each head as the body of a POST, and answers 2xx when it has stored it."""
 
     name = "webhook"
 
@@ -52,7 +53,7 @@ class Webhook:
         self._target = parse_target(url, "the webhook for heads")
 
     def published(self) -> Sequence[bytes]:
-        """A webhook can't be asked."""
+        """Empty: a webhook can't be queried."""
         return ()
 
     def publish(self, head: StoredHead) -> None:
@@ -66,12 +67,12 @@ class Webhook:
 
 
 class Witness:
-    """A witness: it signs a head only when it continues the one before. The database keeps what it signs."""
+    """A witness: it cosigns a head only if it continues the previous one. The database stores the cosignatures."""
 
     def __init__(
         self, key: VerifierKey, url: str, database: Database, log_keys: Sequence[VerifierKey] = ()
     ) -> None:
-        """`log_keys` are the trusted public keys of the log; without any, those that the database names are used.
+        """`log_keys` are the trusted public keys of the log; by default those in the database.
 
         Raises `ConfigurationError` when `url` can't be used.
         """
@@ -82,30 +83,31 @@ class Witness:
         self._log_keys = tuple(log_keys)
 
     def published(self) -> Sequence[bytes]:
-        """It answers for itself, when the next head is published."""
+        """Empty: the witness itself compares the next head with its last one."""
         return ()
 
     def publish(self, head: StoredHead) -> None:
-        """Have the head cosigned, and store the cosignature.
+        """Request a cosignature of the head, and store it.
 
-        A witness that has cosigned another size says which, and is asked again from there. When it is ahead of `head`,
-        somebody else feeds it: the log's newest head is published then, if the log has that many events by now.
+        A witness that cosigned another size last reports that size, and the request is repeated from there. If it is
+        ahead of `head`, another client publishes to it: then the log's newest head is sent, if the log has that many
+        events now.
 
-        Raises `ForkedError` only with proof: a head that the witness shows, a key of the log has signed, and the log
-        does not continue. A contradiction without proof raises `UnprovenClaimError`.
+        Raises `ForkedError` only with proof: a head that the witness serves, that a key of the log has signed, and that
+        the log does not continue. A contradiction without proof raises `UnprovenClaimError`.
         """
         deadline = Deadline(_SECONDS)
         with self._database.transaction(read_only=True) as connection:
             old = min(largest_cosigned(connection, self._key), head.size)
-        answer = self._ask(head, old, deadline)
+        answer = self._request_cosignature(head, old, deadline)
         for _ in range(_ROUNDS):
             if answer.status != _CONFLICT:
                 break
             head, old = self._other_size(answer, head, old, deadline)
-            answer = self._ask(head, old, deadline)
-        self._keep(head, self._accepted(answer, head, deadline))
+            answer = self._request_cosignature(head, old, deadline)
+        self._store_cosignature(head, self._accepted(answer, head, deadline))
 
-    def _ask(self, head: StoredHead, old: int, deadline: Deadline) -> Answer:
+    def _request_cosignature(self, head: StoredHead, old: int, deadline: Deadline) -> Answer:
         with self._database.transaction(read_only=True) as connection:
             tree = StoredTree(connection)
             proof = consistency_proof(old, head.size, tree.nodes) if 0 < old < head.size else []
@@ -116,7 +118,7 @@ class Witness:
     def _other_size(
         self, answer: Answer, head: StoredHead, old: int, deadline: Deadline
     ) -> tuple[StoredHead, int]:
-        """The head to ask for next and the size to start from, after the witness has refused to start from `old`."""
+        """The head and the old size of the next request, after the witness refused `old`."""
         try:
             size = parse_size(answer.body)
         except ProofError:
@@ -137,38 +139,39 @@ class Witness:
     def _contradicted(
         self, claim: str, head: StoredHead, deadline: Deadline, moved: int | None = None
     ) -> NoReturn:
-        """The witness claims another history: look for proof in the checkpoint that it shows.
+        """Look for proof of the witness's claim in the checkpoint that it serves. Always raises.
 
-        A checkpoint of size `moved` or more that the log continues explains the claim: somebody else feeds the witness.
+        A checkpoint of at least size `moved` that the log continues explains the claim: another client publishes to the
+        witness.
         """
-        shown = self._shown(head, deadline)
-        if shown is None:
+        served = self._served_checkpoint(head, deadline)
+        if served is None:
             raise UnprovenClaimError(
                 f"{self.name} says that it {claim}. This could not be checked: it shows no checkpoint that a key of"
                 " this log has signed"
             )
-        size = forked_at(self._database, shown)
-        if size is None and moved is not None and shown.size >= moved:
+        size = forked_at(self._database, served)
+        if size is None and moved is not None and served.size >= moved:
             raise UnavailableError(f"{self.name} has cosigned a newer head of this log meanwhile")
         if size is None:
             raise UnprovenClaimError(
                 f"{self.name} says that it {claim}. This could not be confirmed: the log continues the checkpoint of"
-                f" size {shown.size} that the witness shows"
+                f" size {served.size} that the witness shows"
             )
-        if shown.size > size:
+        if served.size > size:
             what = (
-                f"the log has {size} events, but {self.name} has cosigned a head of {shown.size} that a key of this"
+                f"the log has {size} events, but {self.name} has cosigned a head of {served.size} that a key of this"
                 " log has signed: its tail is gone, or the database was restored from an older backup"
             )
         else:
             what = (
-                f"{self.name} has cosigned a head of {shown.size} that a key of this log has signed and that this log"
+                f"{self.name} has cosigned a head of {served.size} that a key of this log has signed and that this log"
                 " does not continue: run `audit-trail verify`"
             )
-        raise ForkedError(what, shown.size, shown.root)
+        raise ForkedError(what, served.size, served.root)
 
-    def _shown(self, head: StoredHead, deadline: Deadline) -> TreeHead | None:
-        """The checkpoint of this log that the witness shows to monitors, if a key of the log has signed it."""
+    def _served_checkpoint(self, head: StoredHead, deadline: Deadline) -> TreeHead | None:
+        """The checkpoint of this log that the witness serves to monitors, if a key of the log has signed it."""
         origin = TreeHead.parse(Note.parse(head.note).text).origin
         target = self._target.under(f"{sha256(origin.encode()).hexdigest()}/checkpoint")
         with self._database.transaction(read_only=True) as connection:
@@ -180,7 +183,7 @@ class Witness:
             return None
 
     def _accepted(self, answer: Answer, head: StoredHead, deadline: Deadline) -> bytes:
-        """The body of an answer that holds cosignatures."""
+        """The body of an accepted answer, which contains cosignatures."""
         if answer.status == _CONFLICT:
             raise UnavailableError(f"{self.name} is busy with other heads")
         if answer.status == _INCONSISTENT:
@@ -195,7 +198,7 @@ class Witness:
             raise UnavailableError(f"{self.name} gave an answer that is too long or was cut off")
         return answer.body
 
-    def _keep(self, head: StoredHead, body: bytes) -> None:
+    def _store_cosignature(self, head: StoredHead, body: bytes) -> None:
         text = Note.parse(head.note).text
         try:
             for signature in parse_cosignatures(body):
@@ -206,16 +209,16 @@ class Witness:
                     return
         except ProofError as exc:
             raise UnavailableError(f"{self.name} gave no valid cosignature: {exc}") from exc
-        raise ConfigurationError(f"{self.name} signs with another key than the one that the settings name")
+        raise ConfigurationError(f"{self.name} signs with a different key than the configured one")
 
 
 def _unavailable(answer: Answer, what: str) -> UnavailableError:
-    """The error for a status that asks to try again; `Retry-After` (RFC 9110, 10.2.3) is honoured within bounds."""
+    """The error for a temporary status. `Retry-After` (RFC 9110, 10.2.3) is honoured within limits."""
     message = f"{what} answered {answer.status}"
     seconds = _retry_after(answer)
     if answer.status not in {429, 503} or seconds is None:
         return UnavailableError(message)
-    return ThrottledError(message, min(max(seconds, 0.0), _LONGEST_WAIT))
+    return ThrottledError(message, min(max(seconds, 0.0), _MAX_PAUSE_SECONDS))
 
 
 def _retry_after(answer: Answer) -> float | None:

@@ -1,1 +1,1 @@
-"""A PostgreSQL server that neither answers nor closes the connection: noticed, reported and given up."""
+"""Detection of a silent PostgreSQL server: one that neither answers nor closes the connection."""

@@ -1,7 +1,7 @@
-"""Connections that say what they wait for, so that the watchdog can end a call that gets no answer.
+"""Connections that report what they wait for, so that the watchdog can end a call without an answer.
 
-psycopg2 waits for an answer without any time limit. Shutting the socket down from another thread ends the wait with an
-error, also on a Unix socket and also when the server's process is stopped, where the kernel notices nothing.
+psycopg2 waits for an answer without a time limit. Shutting down the socket from another thread ends the wait with an
+error. That works on a Unix socket too, and when the server process is stopped, which the kernel does not detect.
 """
 
 from __future__ import annotations
@@ -29,29 +29,30 @@ class SilentError(psycopg2.OperationalError):
 
 
 class Call:
-    """One call of the driver that waits for the server.
+    """One driver call that waits for the server.
 
-    `heard` is when the server was last heard of (monotonic seconds), None while our own code works within a COPY. A
-    call with a `limit` is ended after so many seconds, whatever the server does. `ask_at`: when to probe next.
+    `heard` is the time of the last data from the server (monotonic seconds), None while our own code runs within a
+    COPY. A call with a `limit` is ended after that many seconds, whatever the server does. `probe_at` is the time of
+    the next probe.
     """
 
-    __slots__ = ("ask_at", "began", "heard", "limit", "statement")
+    __slots__ = ("began", "heard", "limit", "probe_at", "statement")
 
     def __init__(self, statement: object, limit: float | None = None) -> None:
         self.statement = statement
         self.limit = limit
         self.began = time.monotonic()
         self.heard: float | None = self.began
-        self.ask_at = 0.0
+        self.probe_at = 0.0
 
     def waited(self, now: float) -> float:
-        """Seconds without a sign of the server."""
+        """Seconds since the server was last heard."""
         heard = self.heard
         return 0.0 if heard is None else now - heard
 
     @property
     def what(self) -> str:
-        """The first word of the statement, such as COPY. Never more: a statement may hold values."""
+        """The first word of the statement, such as COPY. Never more: a statement may contain values."""
         if isinstance(self.statement, str):
             found = _FIRST_WORD.match(self.statement)
             if found:
@@ -60,19 +61,22 @@ class Call:
 
 
 class Owner(Protocol):
-    """Who looks after a connection."""
+    """The supervisor of a connection."""
 
     def begin(self, connection: WatchedConnection) -> None:
-        """Called before the connection is made."""
+        """Called before the connection is established."""
         ...
 
     def cancel(self, connection: WatchedConnection) -> None:
-        """End the statement that the server runs for it, within seconds."""
+        """Cancel the connection's running statement within seconds."""
         ...
 
 
 class WatchedConnection(psycopg2.extensions.connection):
-    """`call` is what it waits for now; `pid` and `started` are the server's process and when that server started."""
+    """A connection that the watchdog can end.
+
+    `call` is the current call. `pid` is the server process, and `started` the start time of that server.
+    """
 
     def __init__(self, dsn: str, owner: Owner) -> None:
         self.lock = threading.Lock()
@@ -86,7 +90,7 @@ class WatchedConnection(psycopg2.extensions.connection):
         self.cursor_factory = WatchedCursor
 
     def watch(self, call: Call, function: Callable[..., T], *arguments: Any) -> T:
-        """`function(*arguments)` as `call`. Raises `SilentError` when the watchdog has ended it."""
+        """Run `function(*arguments)` as `call`. Raises `SilentError` when the watchdog ended it."""
         self.call = call
         try:
             return function(*arguments)
@@ -99,16 +103,16 @@ class WatchedConnection(psycopg2.extensions.connection):
                 self.call = None
 
     def end(self, call: Call, why: str) -> bool:
-        """End `call`, from another thread, if it still waits; `why` becomes the words of the error."""
-        # Under the lock, the call can't return and give the connection to another user. The descriptor is a copy, so
-        # that no other file can have its number by now.
+        """End `call` from another thread if it still waits. `why` becomes the message of the error."""
+        # The lock keeps the call from returning and the connection from going to another user. The descriptor is a
+        # copy, so no other file can have its number.
         with self.lock:
             if self.call is not call or self.silence:
                 return False
             try:
                 copy = os.dup(self.fileno())
             except (OSError, psycopg2.Error):
-                return False  # it is not connected yet, and connect_timeout ends that
+                return False  # not connected yet: connect_timeout applies
             self.silence = why
             with socket.socket(fileno=copy) as connected, suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
@@ -121,7 +125,7 @@ class WatchedConnection(psycopg2.extensions.connection):
         withhold: bool = False,
         scrollable: bool | None = None,
     ) -> Any:
-        """See the base. A named cursor asks the server for each portion of its rows."""
+        """See the base. A named cursor fetches each portion of its rows from the server."""
         if name is None:
             return super().cursor(cursor_factory=cursor_factory or self.cursor_factory)
         factory = cursor_factory or WatchedNamedCursor
@@ -140,13 +144,13 @@ class WatchedConnection(psycopg2.extensions.connection):
         self.watch(Call("RESET"), super().reset)
 
     def set_session(self, *arguments: Any, **options: Any) -> None:
-        """See the base. It asks the server when the connection commits each statement by itself."""
+        """See the base. Autocommit makes it a call to the server."""
         self.watch(Call("SET"), lambda: super(WatchedConnection, self).set_session(*arguments, **options))
 
     def cancel(self) -> None:
-        """See the base; from any thread. A silent server loses the connection.
+        """Cancel the running statement, from any thread. If the server is silent, the connection is ended.
 
-        The base waits for the server without a limit, and keeps Python's lock meanwhile: no thread would go on.
+        The base method waits without a limit and holds the GIL meanwhile, which would block every thread.
         """
         self._owner.cancel(self)
 
@@ -155,12 +159,12 @@ class WatchedConnection(psycopg2.extensions.connection):
         if self.call is None:
             with self.lock:
                 super().close()
-        else:  # another thread uses it, whom the base waits for
+        else:  # another thread uses it; the base method waits for that thread
             super().close()
 
 
 class WatchedCursor(psycopg2.extensions.cursor):
-    """A cursor whose statements are watched. All rows are here when `execute` returns."""
+    """A cursor with watched statements. `execute` fetches all rows."""
 
     connection: WatchedConnection
 
@@ -177,13 +181,13 @@ class WatchedCursor(psycopg2.extensions.cursor):
         self.connection.watch(Call("CALL"), super().callproc, procname, parameters)
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
-        """See the base. Each piece that is sent or received is a sign of life."""
+        """See the base. Each piece that is sent or received counts as a sign of life."""
         call = Call(sql)
         self.connection.watch(call, super().copy_expert, sql, _watched_file(file, call), size)
 
 
 class WatchedNamedCursor(WatchedCursor):
-    """A cursor whose rows stay at the server until they are asked for."""
+    """A cursor whose rows stay on the server until they are fetched."""
 
     def fetchone(self) -> Any:
         """See the base."""
@@ -210,14 +214,14 @@ class WatchedNamedCursor(WatchedCursor):
 
 
 class _File:
-    """The file of a COPY. While it is read or written, the server is not waited for."""
+    """The file of a COPY. Reading and writing it does not count as waiting for the server."""
 
     def __init__(self, file: Any, call: Call) -> None:
         self._file = file
         self._call = call
 
     def read(self, size: Any = -1, /) -> Any:
-        """What is sent next."""
+        """Read the data to send next."""
         self._call.heard = None
         try:
             return self._file.read(size)
@@ -225,7 +229,7 @@ class _File:
             self._call.heard = time.monotonic()
 
     def write(self, data: Any, /) -> Any:
-        """What came."""
+        """Write received data."""
         self._call.heard = None
         try:
             return self._file.write(data)
@@ -234,7 +238,7 @@ class _File:
 
 
 class _TextFile(_File, io.TextIOBase):
-    """One that takes text: psycopg2 looks at the class."""
+    """A file for text: psycopg2 checks the class."""
 
 
 def _watched_file(file: Any, call: Call) -> _File:

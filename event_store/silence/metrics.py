@@ -1,4 +1,4 @@
-"""How often the database was silent, for Prometheus."""
+"""A Prometheus collector for calls ended because the database was silent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from event_store.silence.monitor import silences
 
 
 class SilenceCollector(Collector):
-    """Counts of the whole process, for any registry."""
+    """Counts for the whole process, for any registry."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """See the base class."""
         family = CounterMetricFamily(
             "audit_trail_database_silent",
-            "Calls to the database that were ended because no answer came, by the name of the pool.",
+            "Calls to the database that were ended for lack of an answer, by application name.",
             labels=["application"],
         )
         for name, count in list(silences.items()):

@@ -1,9 +1,9 @@
-"""The watchdog: one thread that looks after every call to PostgreSQL that this process waits for.
+"""The watchdog: one thread that supervises every call to PostgreSQL in this process.
 
-When a call has had no answer for `Silence.seconds`, the server is asked over a second connection. If it does not
-answer either, or does nothing for the call any more, the call is ended with an error and its caller retries. If the
-server says that the statement runs, the statement may be long, or the server's process may be stopped: the server can't
-tell the difference. Where statements are short by nature, such a call is ended too.
+When a call has had no answer for `Silence.seconds`, the watchdog probes the server over a second connection. If the
+server does not answer, or does not work on the call, the watchdog ends the call with an error and the caller retries.
+If the server reports that the statement runs, the statement may be long or the server process may be stopped: the
+server can't tell the difference. Where all statements are short, such a call is ended too.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from event_store.silence.server_probe import PROBE_SECONDS, Probe, Verdict, canc
 
 _log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.5
-_MOST_PATIENCE = 8
-"""The limit of short statements grows up to so many times. A statement that is only slow must succeed in the end."""
+_CHECK_SECONDS = 0.5
+_MAX_EXTENSION = 8
+"""The limit of short statements grows up to this factor, so that a slow statement succeeds eventually."""
 
 
 class Silence(NamedTuple):
-    """How long a call may go without an answer.
+    """The time limits for calls without an answer.
 
-    After `seconds` the server is asked. `short_seconds` is the limit for a statement that the server says is running;
-    None where statements may take hours. It doubles each time that it ends one.
+    After `seconds` the server is probed. `short_seconds` is the limit for a statement that the server reports as
+    running; None where statements may take hours. It doubles each time that it ends a call.
     """
 
     seconds: float
@@ -38,7 +38,7 @@ class Silence(NamedTuple):
 
 
 class Watch:
-    """The connections of one `Database`, and what is done about those that are silent."""
+    """The connections of one `Database`, and the handling of silent ones."""
 
     def __init__(self, name: str, silence: Silence) -> None:
         self.name = name
@@ -49,37 +49,37 @@ class Watch:
         self._probe: Probe | None = None
 
     def connection(self, dsn: str) -> WatchedConnection:
-        """A new connection, watched from its first byte. It is psycopg2's `connection_factory`."""
+        """A new connection, watched from its first byte; psycopg2's `connection_factory`."""
         return WatchedConnection(dsn, self)
 
     def begin(self, connection: WatchedConnection) -> None:
-        """See `watched.Owner`."""
+        """See `connections.Owner`."""
         self._connections.add(connection)
-        _watchdog.look_after(self)
+        _watchdog.supervise(self)
 
     def cancel(self, connection: WatchedConnection) -> None:
-        """See `watched.Owner`."""
+        """See `connections.Owner`."""
         call = connection.call
         if call is None:
             return
         done: list[bool] = []
-        asking = threading.Thread(
+        request = threading.Thread(
             target=lambda: done.append(cancel(self.dsn, connection.pid, connection.started)),
             name="database-cancel",
             daemon=True,
         )
-        asking.start()
-        asking.join(PROBE_SECONDS + 1)
+        request.start()
+        request.join(PROBE_SECONDS + 1)
         if done != [True]:
-            connection.end(call, "the database is silent: it took no request to cancel")
+            connection.end(call, "the database is silent: it accepted no cancel request")
 
     @property
     def empty(self) -> bool:
         """Whether there is no connection."""
         return not self._connections
 
-    def look(self, now: float) -> None:
-        """End what has waited too long; ask the server about what may have."""
+    def check(self, now: float) -> None:
+        """End calls that waited too long, and probe the server about long waits."""
         waiting = [
             (connection, call)
             for connection in list(self._connections)
@@ -88,32 +88,32 @@ class Watch:
         for connection, call in waiting:
             if call.limit is not None and call.waited(now) >= call.limit:
                 self._end(connection, call, now, "no answer to a test query")
-        asked = [
+        overdue = [
             (connection, call)
             for connection, call in waiting
-            if call.waited(now) >= self._silence.seconds and now >= call.ask_at
+            if call.waited(now) >= self._silence.seconds and now >= call.probe_at
         ]
-        if not asked:
+        if not overdue:
             self._probe = None
         elif self._probe is None:
-            self._probe = Probe(self.dsn, [connection.pid for connection, _ in asked])
+            self._probe = Probe(self.dsn, [connection.pid for connection, _ in overdue])
         elif self._probe.done:
-            self._judge(self._probe, asked, now)
+            self._judge(self._probe, overdue, now)
             self._probe = None
 
-    def _judge(self, probe: Probe, asked: Iterable[tuple[WatchedConnection, Call]], now: float) -> None:
-        for connection, call in asked:
+    def _judge(self, probe: Probe, overdue: Iterable[tuple[WatchedConnection, Call]], now: float) -> None:
+        for connection, call in overdue:
             if connection.pid not in probe.pids:
-                continue  # silent only since the probe was sent: the next one asks
+                continue  # it became silent after the probe was sent: the next probe covers it
             verdict = probe.verdict(connection.pid, connection.started)
             if verdict not in {Verdict.BUSY, Verdict.UNKNOWN}:
                 self._end(connection, call, now, verdict.value)
             elif self._short is not None and call.waited(now) >= self._short:
                 if self._end(connection, call, now, f"{verdict.value}, but its answer is late"):
-                    most = _MOST_PATIENCE * (self._silence.short_seconds or 0)
+                    most = _MAX_EXTENSION * (self._silence.short_seconds or 0)
                     self._short = min(2 * self._short, most)
             else:
-                call.ask_at = now + min(self._silence.seconds, self._short or self._silence.seconds)
+                call.probe_at = now + min(self._silence.seconds, self._short or self._silence.seconds)
 
     def _end(self, connection: WatchedConnection, call: Call, now: float, why: str) -> bool:
         waited = call.waited(now)
@@ -131,43 +131,43 @@ class Watch:
 
 
 silences: Counter[str] = Counter()
-"""How many calls were ended for silence since this process began, by application name."""
+"""The number of calls ended for silence since the process started, by application name."""
 
 
 class _Watchdog:
-    """Its thread runs while there is a connection to look after."""
+    """The watchdog thread; it runs while there are connections."""
 
     def __init__(self) -> None:
         self._watches: WeakSet[Watch] = WeakSet()
-        self._wanted = threading.Event()
+        self._wake = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def look_after(self, watch: Watch) -> None:
-        """Look after `watch` from now on."""
+    def supervise(self, watch: Watch) -> None:
+        """Supervise `watch` from now on."""
         with self._lock:
             self._watches.add(watch)
-            # After a fork the child has this object, and not its thread.
+            # After a fork the child has this object but not its thread.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="database-watchdog", daemon=True)
                 self._thread.start()
-        self._wanted.set()
+        self._wake.set()
 
     def _run(self) -> None:
         while True:
-            self._wanted.wait()
-            self._wanted.clear()
-            while self._look():
-                time.sleep(_LOOK_SECONDS)
+            self._wake.wait()
+            self._wake.clear()
+            while self._check_all():
+                time.sleep(_CHECK_SECONDS)
 
-    def _look(self) -> bool:
-        """Whether there is anything to look after."""
+    def _check_all(self) -> bool:
+        """Check all watches. Returns whether any has connections."""
         with self._lock:
             watches = [watch for watch in self._watches if not watch.empty]
         for watch in watches:
             try:
-                watch.look(time.monotonic())
-            except Exception as exc:  # noqa: BLE001 - without this thread nobody would notice a silent database
+                watch.check(time.monotonic())
+            except Exception as exc:  # noqa: BLE001 - only this thread detects a silent database
                 _log.error("database_watchdog_failed: %s: %s", watch.name, type(exc).__name__)
         return bool(watches)
 

@@ -1,4 +1,4 @@
-"""Asks the server about its other processes, over a connection of its own and with a deadline."""
+"""Query the server about its other processes, over a separate connection with a deadline."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from event_store.silence.connections import SilentError, WatchedConnection
 from event_store.statements import load
 
 PROBE_SECONDS = 5.0
-"""A server that takes longer for one row of pg_stat_activity answers nobody."""
+"""A server that takes longer for one row of pg_stat_activity is considered silent."""
 _AGAIN_SECONDS = 0.1
 
 _SQL = load(__package__, "server_probe.sql")
 
 
 class Verdict(enum.Enum):
-    """What the server says of a process that a call of ours waits for."""
+    """The server's report on a process that one of our calls waits for."""
 
     BUSY = "the server answers and says that the statement runs"
     IDLE = "the server answers and waits for us"
@@ -33,7 +33,7 @@ class Verdict(enum.Enum):
 
 
 class Probe:
-    """Asks the server, in a thread of its own, what the processes `pids` do."""
+    """Queries the server, in a separate thread, for the state of the processes `pids`."""
 
     def __init__(self, dsn: str, pids: Sequence[int]) -> None:
         self.pids = frozenset(pids)
@@ -42,17 +42,17 @@ class Probe:
         self._started = ""
         self._idle: Mapping[int, bool] = {}
         self._failure: Verdict | None = None
-        self._thread = threading.Thread(target=self._ask, name="database-probe", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="database-probe", daemon=True)
         self._thread.start()
 
     @property
     def done(self) -> bool:
-        """Whether there is an answer, or the time for one is over."""
+        """Whether there is an answer, or the time limit has passed."""
         return not self._thread.is_alive() or time.monotonic() > self._until + 1
 
     def verdict(self, pid: int, started: str) -> Verdict:
-        """Of process `pid` of the server that started then. Another server can tell nothing of it."""
-        if self._thread.is_alive():  # in a look-up of the host's name, for instance
+        """The verdict on process `pid` of the server with that start time. Another server can't know it."""
+        if self._thread.is_alive():  # for example in a host name look-up
             return Verdict.SILENT
         if self._failure is not None:
             return self._failure
@@ -63,7 +63,7 @@ class Probe:
             return Verdict.GONE
         return Verdict.IDLE if idle else Verdict.BUSY
 
-    def _ask(self) -> None:
+    def _run(self) -> None:
         try:
             rows = _answer(self._dsn, _SQL["probe"], {"pids": list(self.pids)}, self._until)
             self._started = rows[0][0]
@@ -71,15 +71,15 @@ class Probe:
         except TimeoutError:
             self._failure = Verdict.SILENT
         except psycopg2.Error as exc:
-            # "FATAL: sorry, too many clients already" is an answer; a refused connection is none.
+            # "FATAL: sorry, too many clients already" is an answer; a refused connection is not.
             self._failure = Verdict.UNKNOWN if "FATAL" in str(exc) else Verdict.SILENT
 
 
 def cancel(dsn: str, pid: int, started: str) -> bool:
-    """Ask the server that started then to cancel what its process `pid` does; whether it took the request in time.
+    """Ask the server to cancel the statement of process `pid`. Returns whether it accepted in time.
 
-    libpq has a call for it, which waits without a limit; and psycopg2 keeps Python's lock meanwhile, so that the whole
-    process would wait.
+    `started` is the start time of the server with that process. libpq's own call waits without a limit, and psycopg2
+    holds the GIL meanwhile, which would block the whole process.
     """
     try:
         _answer(dsn, _SQL["cancel"], {"pid": pid, "started": started}, time.monotonic() + PROBE_SECONDS)
@@ -89,7 +89,7 @@ def cancel(dsn: str, pid: int, started: str) -> bool:
 
 
 def _answer(dsn: str, statement: str, values: Mapping[str, object], until: float) -> list[tuple[Any, ...]]:
-    """The rows of a statement. Raises `TimeoutError` at `until`, in monotonic seconds, or a little later."""
+    """The rows of a statement. Raises `TimeoutError` at `until` (monotonic seconds) or slightly later."""
     deadline = _Deadline(until)
     try:
         timed = psycopg2.extensions.make_dsn(dsn, connect_timeout=round(PROBE_SECONDS))
@@ -104,7 +104,7 @@ def _answer(dsn: str, statement: str, values: Mapping[str, object], until: float
 
 
 class _Deadline:
-    """Ends the one connection that it makes."""
+    """Ends the connection that it creates at the deadline."""
 
     def __init__(self, until: float) -> None:
         self.done = threading.Event()
@@ -117,11 +117,11 @@ class _Deadline:
         return WatchedConnection(dsn, self)
 
     def begin(self, connection: WatchedConnection) -> None:
-        """See `watched.Owner`."""
+        """See `connections.Owner`."""
         self._connection = connection
 
     def cancel(self, connection: WatchedConnection) -> None:
-        """See `watched.Owner`. Nobody asks for it."""
+        """See `connections.Owner`. Never called."""
 
     def _end(self) -> None:
         self.done.wait(max(0, self._until - time.monotonic()))

@@ -1,5 +1,5 @@
 -- name: probe
--- What the server's processes do, by pid: whether each waits for its client. And when the server started.
+-- For each of these server processes: whether it waits for its client. Also the start time of the server.
 SELECT
     pg_catalog.pg_postmaster_start_time()::pg_catalog.text,
     activity.pid,
@@ -8,6 +8,6 @@ FROM (SELECT 1) AS one
 LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = any(%(pids)s);
 
 -- name: cancel
--- Cancel what a process of this server does. A number of another server, or from before a restart, is somebody else's.
+-- Cancel the statement of a process. The start time excludes an equal pid of another server or from before a restart.
 SELECT pg_catalog.pg_cancel_backend(%(pid)s)
 WHERE pg_catalog.pg_postmaster_start_time()::pg_catalog.text = %(started)s;

@@ -1,6 +1,7 @@
-"""Cosignatures (C2SP tlog-cosignature, cosignature/v1): what a witness says about another's tree head.
+"""Cosignatures (C2SP tlog-cosignature, cosignature/v1): a witness's statement about a tree head of another log.
 
-As of that second, this is the largest tree of this log that the cosigner has seen, consistent with all before.
+It states that at that second, this was the largest tree of the log that the witness had seen, and that it is consistent
+with all earlier ones.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from event_store.tlog.keys import COSIGNATURE_V1, TIMESTAMP_SIZE, Signature, Sig
 
 
 def cosign(key: SigningKey, text: str, at: int) -> Signature:
-    """Cosign a tree head's text, extension lines included; `at` is seconds since 1970. `key` has algorithm 4."""
+    """Cosign a tree head's text, extension lines included. `at` is in seconds since 1970. `key` has algorithm 4."""
     return key.sign_at(text, at)
 
 
 def check(key: VerifierKey, text: str, signature: Signature) -> int:
-    """The time of a cosignature in seconds since 1970. Raises `ProofError` when it isn't this key's over this text."""
+    """The time of a cosignature in seconds since 1970. Raises `ProofError` when `key` did not make it over `text`."""
     if key.algorithm != COSIGNATURE_V1:
-        raise ProofError("the key is no cosigner's key")
+        raise ProofError("the key is not a cosigner's key")
     if (signature.name, signature.key_id) != (key.name, key.key_id):
-        raise ProofError("the cosignature is another key's")
+        raise ProofError("the cosignature belongs to another key")
     if not key.verify(text.encode(), signature.value):
         raise ProofError(f"the cosignature of {key.name}+{key.key_id.hex()} does not verify")
     return int.from_bytes(signature.value[:TIMESTAMP_SIZE], "big")

@@ -1,4 +1,4 @@
-"""The two spellings that all C2SP formats share: base64 and decimal numbers, each with one form only."""
+"""The encodings that all C2SP formats share: base64 and decimal numbers, each in one canonical form."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import re
 from domain.errors import ProofError
 from event_store.merkle import HASH_SIZE
 
-# A log's size fits in a signed 64-bit integer here as in the databases; so do a cosignature's seconds (2^63 - 1).
+# The size of a log fits in a signed 64-bit integer, as in the database; so do the seconds of a cosignature (2^63 - 1).
 MAX_NUMBER = 2**63 - 1
-# The witness protocol's limit; no proof in a tree of up to 2^62 leaves is longer.
+# The limit of the witness protocol. No proof in a tree of up to 2^62 leaves is longer.
 MAX_PROOF = 63
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
@@ -23,7 +23,7 @@ def to_base64(data: bytes) -> str:
 
 
 def from_base64(text: str, what: str) -> bytes:
-    """The bytes. Only what `to_base64` writes is taken, so that a signed thing has one spelling."""
+    """Decode base64. Only the output of `to_base64` is accepted, so that signed data has one encoding."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:
@@ -44,7 +44,7 @@ def hash_from_base64(text: str, what: str) -> bytes:
 def number(text: str, what: str) -> int:
     """A number from 0 to 2^63 - 1, ASCII decimal, without leading zeros."""
     if not _DECIMAL.fullmatch(text) or int(text) > MAX_NUMBER:
-        raise ProofError(f"{what} is no decimal number from 0 to 2^63 - 1 without leading zeros")
+        raise ProofError(f"{what} is not a decimal number from 0 to 2^63 - 1 without leading zeros")
     return int(text)
 
 
@@ -56,7 +56,7 @@ def hash_lines(lines: list[str], what: str) -> tuple[bytes, ...]:
 
 
 def text_of(data: bytes, what: str) -> str:
-    """UTF-8 without control characters other than newline (signed-note, "Format")."""
+    """Decode UTF-8 without control characters other than newline (signed-note, "Format")."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -66,6 +66,6 @@ def text_of(data: bytes, what: str) -> str:
 
 
 def require_printable(text: str, what: str) -> None:
-    """Raise `ProofError` for a control character below U+0020 other than newline, or for half a surrogate pair."""
+    """Raise `ProofError` for a control character below U+0020 other than newline, or for a lone surrogate."""
     if any((char < " " and char != "\n") or "\ud800" <= char <= "\udfff" for char in text):
         raise ProofError(f"the {what} has control characters")

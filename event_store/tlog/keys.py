@@ -1,4 +1,4 @@
-"""Keys of signed notes: `name+key id+base64(algorithm || key)`, as C2SP signed-note and golang.org/x/mod write them."""
+"""Keys of signed notes: `name+key id+base64(algorithm || key)`, the form of C2SP signed-note and golang.org/x/mod."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_NAME = 255
 
 
 class Signature(NamedTuple):
-    """One signature of a note. `value` is what the algorithm made, without the 4 bytes of the key id."""
+    """One signature of a note. `value` is the output of the algorithm, without the 4 bytes of the key id."""
 
     name: str
     key_id: bytes
@@ -36,7 +36,7 @@ class Signature(NamedTuple):
 
     @classmethod
     def parse(cls, line: str) -> Signature:
-        """A line without its newline. Raises `ProofError`."""
+        """Parse a line without its newline. Raises `ProofError`."""
         if not line.startswith(SIGNATURE_PREFIX):
             raise ProofError("a signature line does not begin with an em dash and a space")
         name, _, encoded = line.removeprefix(SIGNATURE_PREFIX).partition(" ")
@@ -51,7 +51,7 @@ class Signature(NamedTuple):
 class VerifierKey:
     """A public key with its name: an Ed25519 key that signs notes (algorithm 1) or cosigns tree heads (4).
 
-    `public` is 32 bytes. Raises `ProofError` when a part is not as specified.
+    `public` is 32 bytes. Raises `ProofError` for an invalid part.
     """
 
     name: str
@@ -75,17 +75,17 @@ class VerifierKey:
 
     @classmethod
     def parse(cls, text: str) -> VerifierKey:
-        """A vkey. Raises `ProofError` when it is malformed or its key id does not belong to it."""
+        """Parse a vkey. Raises `ProofError` when it is malformed or its key id does not match."""
         name, key_id, algorithm, public = _parts(text)
         key = cls(name, algorithm, public)
         if key.key_id.hex() != key_id:
-            raise ProofError("the key id does not belong to the key's name and value")
+            raise ProofError("the key id does not match the key's name and value")
         return key
 
     def verify(self, message: bytes, signature: bytes) -> bool:
-        """True if `signature` (without key id) is this key's over a note's text.
+        """Whether this key made `signature` (without key id) over the text of a note.
 
-        A cosignature is 8 bytes of time and the signature over a header and the text (C2SP tlog-cosignature).
+        A cosignature consists of 8 bytes of time and the signature over a header and the text (C2SP tlog-cosignature).
         """
         if self.algorithm == COSIGNATURE_V1:
             if len(signature) != TIMESTAMP_SIZE + SIGNATURE_SIZE:
@@ -103,12 +103,12 @@ class VerifierKey:
 
 
 class SigningKey:
-    """A private key with its name. What it is made of is never shown, except by `encode`."""
+    """A private key with its name. Only `encode` reveals the secret."""
 
     __slots__ = ("_private", "verifier")
 
     def __init__(self, name: str, algorithm: int, seed: bytes) -> None:
-        """`seed` is the 32 bytes of RFC 8032, `algorithm` 1 for signing notes, 4 for cosigning tree heads."""
+        """`seed` is the 32 bytes of RFC 8032; `algorithm` is 1 for signing notes, 4 for cosigning tree heads."""
         if len(seed) != KEY_SIZE:
             raise ProofError("a private key is 32 bytes long")
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
@@ -119,7 +119,7 @@ class SigningKey:
 
     @property
     def name(self) -> str:
-        """The key's name, which every signature carries."""
+        """The name of the key, part of every signature."""
         return self.verifier.name
 
     @property
@@ -134,13 +134,13 @@ class SigningKey:
 
     @classmethod
     def parse(cls, text: str) -> SigningKey:
-        """What `encode` wrote. No message of an error repeats any of it."""
+        """Parse the output of `encode`. Error messages repeat no part of it."""
         if not text.startswith(PRIVATE_PREFIX):
             raise ProofError("a private key begins with PRIVATE+KEY+")
         name, key_id, algorithm, seed = _parts(text.removeprefix(PRIVATE_PREFIX))
         key = cls(name, algorithm, seed)
         if key.verifier.key_id.hex() != key_id:
-            raise ProofError("the key id does not belong to the private key")
+            raise ProofError("the key id does not match the private key")
         return key
 
     def encode(self) -> str:
@@ -149,30 +149,30 @@ class SigningKey:
         return f"{PRIVATE_PREFIX}{self.name}+{self.verifier.key_id.hex()}+{secret}"
 
     def sign(self, text: str) -> Signature:
-        """The signature over a note's text. Raises `ProofError` for a cosigner's key: see `cosignatures.cosign`."""
+        """The signature over a note's text. Raises `ProofError` for a cosigner's key: use `cosignatures.cosign`."""
         if self.algorithm != ED25519:
-            raise ProofError("a cosigner's key signs no notes of its own")
+            raise ProofError("a cosigner's key can't sign notes")
         return Signature(self.name, self.verifier.key_id, self._private.sign(text.encode()))
 
     def sign_at(self, text: str, at: int) -> Signature:
-        """The cosignature at `at` (seconds since 1970) over a tree head's text; for a cosigner's key alone."""
+        """The cosignature at `at` (seconds since 1970) over a tree head's text. Only for a cosigner's key."""
         if self.algorithm != COSIGNATURE_V1:
-            raise ProofError("only a cosigner's key cosigns")
+            raise ProofError("only a cosigner's key can cosign")
         if not 0 < at <= MAX_NUMBER:
-            raise ProofError("a cosignature's time is no number of seconds from 1 to 2^63 - 1")
+            raise ProofError("the time of a cosignature is from 1 to 2^63 - 1 seconds")
         value = at.to_bytes(TIMESTAMP_SIZE, "big") + self._private.sign(cosigned_message(text.encode(), at))
         return Signature(self.name, self.verifier.key_id, value)
 
 
 def cosigned_message(text: bytes, at: int) -> bytes:
-    """What a cosignature/v1 signs: the header keeps it apart from every other use of the key."""
+    """The signed message of a cosignature/v1. The header separates it from any other use of the key."""
     return b"cosignature/v1\ntime %d\n" % at + text
 
 
 def require_name(name: str) -> None:
-    """Raise `ProofError` unless it names a key: not empty, at most 255 characters, no spaces, no plus."""
+    """Raise `ProofError` unless `name` is a valid key name: 1 to 255 characters, no spaces, no plus."""
     if not 0 < len(name) <= MAX_NAME or "+" in name or any(char.isspace() for char in name):
-        raise ProofError("a key's name is empty or too long, or has a space or plus in it")
+        raise ProofError("the name of a key is empty or too long, or contains a space or plus")
     require_printable(name, "key's name")
 
 
@@ -193,4 +193,4 @@ def _parts(text: str) -> tuple[str, str, int, bytes]:
 
 def _require_algorithm(algorithm: int) -> None:
     if algorithm not in {ED25519, COSIGNATURE_V1}:
-        raise ProofError(f"keys of algorithm {algorithm} are unknown here; Ed25519 has 1, its cosignatures 4")
+        raise ProofError(f"unknown key algorithm {algorithm}; Ed25519 has 1, its cosignatures 4")

@@ -20,19 +20,19 @@ __all__ = [
     "verified",
 ]
 
-# The specification asks for 16 signatures at least, and says that one may be 5 kB long.
+# The specification requires support for at least 16 signatures, and says that one may have 5 kB.
 MAX_SIGNATURES = 100
 MAX_NOTE = 1_000_000
 
 
 class Note(NamedTuple):
-    """A text that ends with a newline, and signatures that nobody has verified yet: see `verified`."""
+    """A text that ends with a newline, and unverified signatures: see `verified`."""
 
     text: str
     signatures: tuple[Signature, ...]
 
     def encode(self) -> bytes:
-        """The signed note. Raises `ProofError` when it would not be one."""
+        """Encode the signed note. Raises `ProofError` when it would be malformed."""
         if not self.text.endswith("\n"):
             raise ProofError("a note's text ends with a newline")
         require_printable(self.text, "note")
@@ -42,7 +42,7 @@ class Note(NamedTuple):
 
     @classmethod
     def parse(cls, data: bytes) -> Note:
-        """A signed note of at most 1 MB. Raises `ProofError` when it is malformed; verifies nothing."""
+        """Parse a signed note of at most 1 MB. Raises `ProofError` when it is malformed. Verifies nothing."""
         if len(data) > MAX_NOTE:
             raise ProofError(f"the note is longer than {MAX_NOTE} bytes")
         text, blank, signatures = text_of(data, "note").rpartition("\n\n")
@@ -52,12 +52,12 @@ class Note(NamedTuple):
 
 
 def encode_signatures(signatures: Sequence[Signature]) -> str:
-    """Signature lines, each ended by a newline."""
+    """Encode signature lines, each terminated by a newline."""
     return "".join(signature.line() + "\n" for signature in signatures)
 
 
 def parse_signatures(text: str) -> tuple[Signature, ...]:
-    """1 to 100 signature lines, each ended by a newline. Raises `ProofError`."""
+    """Parse 1 to 100 signature lines, each terminated by a newline. Raises `ProofError`."""
     if not text.endswith("\n"):
         raise ProofError("the last signature line does not end with a newline")
     lines = text[:-1].split("\n")
@@ -67,10 +67,10 @@ def parse_signatures(text: str) -> tuple[Signature, ...]:
 
 
 def verified(note: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
-    """The keys whose signature is there and valid, in the order of `keys`.
+    """The keys with a valid signature, in the order of `keys`.
 
-    Signatures of unknown keys are ignored. Raises `ProofError` when a signature carries the name and id of a known key
-    and does not verify: the note was altered, or somebody pretends to be that key.
+    Signatures of unknown keys are ignored. Raises `ProofError` when a signature with the name and id of a known key
+    does not verify: the note was altered, or the signature is forged.
     """
     known = {(key.name, key.key_id): key for key in keys}
     if len(known) != len(set(keys)):

@@ -1,4 +1,4 @@
-"""Proof files (C2SP tlog-proof, `.tlog-proof`): everything that shows, offline, that an entry is in a log."""
+"""Proof files (C2SP tlog-proof, `.tlog-proof`): the complete offline proof that an entry is in a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_PROOF_FILE = 2 * MAX_NOTE
 
 @dataclass(frozen=True, slots=True)
 class ProofFile:
-    """`note` is the signed tree head as it came; nothing is verified yet, and nothing ever vouches for `extra`."""
+    """A parsed proof file. `note` is the signed tree head, not verified yet. No signature ever covers `extra`."""
 
     index: int
     hashes: tuple[bytes, ...]
@@ -24,7 +24,7 @@ class ProofFile:
 
 
 def encode_proof(index: int, hashes: Sequence[bytes], note: bytes, extra: bytes | None = None) -> bytes:
-    """A proof file for leaf `index`, from the hashes of its inclusion proof and the signed tree head."""
+    """Encode a proof file for leaf `index` from the hashes of its inclusion proof and the signed tree head."""
     if index < 0 or len(hashes) > MAX_PROOF:
         raise ProofError("a proof has an index from 0 and 63 hashes at most")
     lines = [HEADER]
@@ -36,7 +36,7 @@ def encode_proof(index: int, hashes: Sequence[bytes], note: bytes, extra: bytes 
 
 
 def parse_proof(data: bytes) -> ProofFile:
-    """A proof file of at most 2 MB. Raises `ProofError` when it is malformed."""
+    """Parse a proof file of at most 2 MB. Raises `ProofError` when it is malformed."""
     if len(data) > MAX_PROOF_FILE:
         raise ProofError(f"the proof file is longer than {MAX_PROOF_FILE} bytes")
     head, blank, note = data.partition(b"\n\n")
@@ -49,6 +49,6 @@ def parse_proof(data: bytes) -> ProofFile:
     if lines and lines[0].startswith("extra "):
         extra = from_base64(lines.pop(0).removeprefix("extra "), "the extra data")
     if not lines or not lines[0].startswith("index "):
-        raise ProofError("the proof file does not say the index of its leaf")
+        raise ProofError("the proof file has no index of its leaf")
     index = number(lines.pop(0).removeprefix("index "), "the index")
     return ProofFile(index, hash_lines(lines, "inclusion proof"), note, extra)

@@ -1,7 +1,7 @@
-"""Merkle proofs of RFC 6962 / RFC 9162 section 2.1: which hashes make one, and whether one verifies.
+"""Merkle proofs of RFC 6962 / RFC 9162 section 2.1: which hashes form a proof, and how it verifies.
 
-A proof is made from the hashes of complete subtrees, which never change once they are there. The last subtree of a tree
-is seldom complete; its hash is folded from those that are (as in transparency-dev/merkle `proof.Nodes`).
+A proof consists of the hashes of complete subtrees, which never change. The last subtree of a tree is usually
+incomplete; its hash is folded from complete ones (as in transparency-dev/merkle `proof.Nodes`).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from event_store.tlog.encoding import MAX_NUMBER
 
 # (level k, index i): the complete subtree over the leaves [i * 2^k, (i + 1) * 2^k).
 Subtree = tuple[int, int]
-# Their hashes, in the same order. It is asked once per proof.
+# Returns their hashes in the same order. Called once per proof.
 Nodes = Callable[[Sequence[Subtree]], list[bytes]]
 
 
 class Plan(NamedTuple):
-    """What a proof is made of: the hashes of `subtrees`, of which those from `start` to `stop` become one."""
+    """The parts of a proof: the hashes of `subtrees`, of which those from `start` to `stop` are folded into one."""
 
     subtrees: tuple[Subtree, ...]
     start: int
     stop: int
 
     def proof(self, hashes: Sequence[bytes]) -> list[bytes]:
-        """The proof from the hashes of `subtrees`, in their order."""
+        """The proof, given the hashes of `subtrees` in their order."""
         if len(hashes) != len(self.subtrees):
             raise ProofError("a proof needs one hash for each of its subtrees")
         if self.start == self.stop:
@@ -36,27 +36,30 @@ class Plan(NamedTuple):
 
 
 def inclusion_nodes(index: int, size: int) -> Plan:
-    """For the proof that leaf `index` (from 0) is in the tree of `size`. Raises `ProofError` unless index < size."""
+    """The plan of the proof that leaf `index` is in the tree of `size`. Raises `ProofError` unless index < size."""
     if not 0 <= index < size <= MAX_NUMBER:
         raise ProofError("no tree of that size has that leaf")
     return _skip_first(_path(0, index, size))
 
 
 def consistency_nodes(old: int, new: int) -> Plan:
-    """For the proof that the tree of `old` leaves is the beginning of that of `new`. `ProofError` unless old <= new."""
+    """The plan of the proof that the tree of `new` leaves extends that of `old`.
+
+    Raises `ProofError` unless old <= new.
+    """
     if not 0 <= old <= new <= MAX_NUMBER:
         raise ProofError("a consistency proof leads from a smaller tree to a larger one")
     if old in {0, new}:
         return Plan((), 0, 0)
-    # The largest complete subtree that ends where the old tree ends; when it is the whole old tree, whoever verifies
-    # has its hash already.
+    # The largest complete subtree that ends where the old tree ends. If it is the whole old tree, the verifier already
+    # has its hash.
     level = _trailing_zeros(old)
     plan = _path(level, (old - 1) >> level, new)
     return _skip_first(plan) if old == 1 << level else plan
 
 
 def root_nodes(size: int) -> list[Subtree]:
-    """The complete subtrees that a tree consists of, left to right."""
+    """The complete subtrees of a tree, left to right."""
     return _range(0, size)
 
 
@@ -73,9 +76,9 @@ def consistency_proof(old: int, new: int, nodes: Nodes) -> list[bytes]:
 
 
 def root_at(size: int, nodes: Nodes) -> bytes:
-    """The root hash that the tree had at `size`."""
+    """The root hash of the tree of `size`."""
     if not 0 <= size <= MAX_NUMBER:
-        raise ProofError("a tree has a size from 0 to 2^63 - 1")
+        raise ProofError("the size of a tree is from 0 to 2^63 - 1")
     return _fold(nodes(root_nodes(size))[::-1]) if size else EMPTY_ROOT
 
 
@@ -102,13 +105,13 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
 
 
 def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> None:
-    """Raise `ProofError` unless the old tree is the beginning of the new one (RFC 9162 2.1.4.2)."""
+    """Raise `ProofError` unless the new tree extends the old one (RFC 9162 2.1.4.2)."""
     if not 0 <= old <= new:
         raise ProofError("a consistency proof leads from a smaller tree to a larger one")
     _require_hashes(old_root, new_root, *proof)
     for size, root in ((old, old_root), (new, new_root)):
         if size == 0 and root != EMPTY_ROOT:
-            raise ProofError("the root hash of an empty tree is that of nothing")
+            raise ProofError("the root hash of an empty tree is SHA-256 of the empty string")
     if old in {0, new}:
         if proof:
             raise ProofError("a consistency proof from an empty tree, or to the same size, is empty")
@@ -142,9 +145,9 @@ def _climb(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence
 
 
 def _path(level: int, index: int, size: int) -> Plan:
-    """The subtree itself and all that is needed to get from it to the root of the tree of `size`."""
-    # Above the fork, the subtree's ancestors are on the ragged right side of the tree, and their siblings to the right
-    # are not complete.
+    """The plan from a subtree to the root of the tree of `size`."""
+    # Above the fork, the ancestors of the subtree are on the right edge of the tree, and their right siblings are
+    # incomplete.
     inner = (index ^ (size >> level)).bit_length() - 1
     fork_level, fork_index = level + inner, index >> inner
     subtrees = [(level, index)]
@@ -161,7 +164,7 @@ def _skip_first(plan: Plan) -> Plan:
 
 
 def _range(begin: int, end: int) -> list[Subtree]:
-    """The fewest complete subtrees over the leaves [begin, end), left to right."""
+    """The minimal set of complete subtrees over the leaves [begin, end), left to right."""
     subtrees = []
     while begin < end:
         level = (end - begin).bit_length() - 1
@@ -173,7 +176,7 @@ def _range(begin: int, end: int) -> list[Subtree]:
 
 
 def _fold(hashes: Sequence[bytes]) -> bytes:
-    """The hash over subtrees that are given from right to left."""
+    """The hash over subtrees, given from right to left."""
     folded = hashes[0]
     for hash in hashes[1:]:
         folded = node_hash(hash, folded)
@@ -181,7 +184,7 @@ def _fold(hashes: Sequence[bytes]) -> bytes:
 
 
 def _to_right_child(at: int, last: int) -> tuple[int, int]:
-    """Up past the levels where the last node has no sibling and is its own parent."""
+    """Skip the levels where the last node has no sibling and equals its parent."""
     while at and not at & 1:
         at, last = at >> 1, last >> 1
     return at, last

@@ -1,4 +1,4 @@
-"""Tiles and entry bundles as C2SP tlog-tiles serves them: their paths and the encoding of the entries."""
+"""Tiles and entry bundles of C2SP tlog-tiles: paths and the encoding of entries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from event_store.tlog.encoding import MAX_NUMBER
 
 MAX_LEVEL = 63
 MAX_ENTRY = 2**16 - 1
-# Longer than the path of any tile: it bounds what the expression looks at.
+# Longer than any tile path. It bounds the input of the regular expression.
 MAX_PATH = 100
 
 _PATH = re.compile(
@@ -25,7 +25,7 @@ _PATH = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TilePath:
-    """What a path names. `level` is None for an entry bundle; a `width` of 256 is a full tile, less a partial one."""
+    """A parsed path. `level` is None for an entry bundle. A `width` below 256 means a partial tile."""
 
     level: int | None
     index: int
@@ -45,10 +45,10 @@ def entries_path(index: int, width: int = TILE_WIDTH) -> str:
 
 
 def parse_path(path: str) -> TilePath:
-    """What `tile_path` or `entries_path` wrote. Raises `ProofError` for everything else: a tile has one path."""
+    """Parse a path of `tile_path` or `entries_path`. Raises `ProofError` for any other: a tile has one path."""
     match = _PATH.fullmatch(path) if len(path) <= MAX_PATH else None
     if match is None:
-        raise ProofError("this is no path of a tile")
+        raise ProofError("not the path of a tile")
     level = None if match["level"] == "entries" else int(match["level"])
     index = int(match["index"].replace("x", "").replace("/", ""))
     width = int(match["width"] or TILE_WIDTH)
@@ -56,38 +56,38 @@ def parse_path(path: str) -> TilePath:
         raise ProofError(f"a partial tile has 1 to {TILE_WIDTH - 1} hashes")
     written = entries_path(index, width) if level is None else tile_path(level, index, width)
     if written != path:
-        raise ProofError("this is no path of a tile: its index has leading zeros")
+        raise ProofError("not the path of a tile: its index has leading zeros")
     return TilePath(level, index, width)
 
 
 def width_in_tree(level: int, index: int, size: int) -> int:
-    """How many hashes (or entries, level 0) the tile has in the tree of `size`: 256 full, less partial, 0 not there."""
-    # 256^7 is the last power of 256 that a size can reach, so larger levels are empty.
+    """The number of hashes (or entries, level 0) of a tile in the tree of `size`: 256 is full, 0 does not exist."""
+    # 256^7 is the largest power of 256 within the possible sizes, so higher levels are empty.
     hashes = size >> min(8 * level, 64)
     return max(0, min(TILE_WIDTH, hashes - index * TILE_WIDTH))
 
 
 def encode_entries(entries: Sequence[bytes]) -> bytes:
-    """An entry bundle: each entry behind its length, two bytes, big-endian. Up to 256 entries of 65,535 bytes."""
+    """Encode an entry bundle: each entry after its length, two bytes, big-endian. Up to 256 entries of 65,535 bytes."""
     if len(entries) > TILE_WIDTH:
-        raise ProofError(f"a bundle has {TILE_WIDTH} entries at most")
+        raise ProofError(f"a bundle has at most {TILE_WIDTH} entries")
     if any(len(entry) > MAX_ENTRY for entry in entries):
         raise ProofError(f"an entry is {MAX_ENTRY} bytes long at most")
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
 def decode_entries(data: bytes) -> list[bytes]:
-    """The entries of a bundle. Raises `ProofError` when it is cut short or has more than 256 of them."""
+    """Decode an entry bundle. Raises `ProofError` when it is truncated or has more than 256 entries."""
     entries = []
     at = 0
     while at < len(data):
         start = at + 2
         at = start + int.from_bytes(data[at:start], "big")
         if at > len(data):
-            raise ProofError("the entry bundle is cut short")
+            raise ProofError("the entry bundle is truncated")
         entries.append(data[start:at])
         if len(entries) > TILE_WIDTH:
-            raise ProofError(f"a bundle has {TILE_WIDTH} entries at most")
+            raise ProofError(f"a bundle has at most {TILE_WIDTH} entries")
     return entries
 
 

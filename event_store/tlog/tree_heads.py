@@ -1,4 +1,4 @@
-"""Tree heads as C2SP tlog-checkpoint writes them: origin, size and root hash of a log, in a signed note."""
+"""Tree heads of C2SP tlog-checkpoint: origin, size and root hash of a log, in a signed note."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TreeHead(NamedTuple):
     root: bytes
 
     def text(self) -> str:
-        """The text that is signed, without extension lines. Raises `ProofError` for a head that can't be written."""
+        """The signed text, without extension lines. Raises `ProofError` for a head that can't be encoded."""
         if not self.origin or "\n" in self.origin:
             raise ProofError("an origin is one line of text")
         require_printable(self.origin, "origin")
@@ -29,10 +29,10 @@ class TreeHead(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> TreeHead:
-        """The head that a note's text says. Extension lines of other logs are allowed, and left out."""
+        """Parse the text of a note. Extension lines of other logs are allowed and ignored."""
         lines = text.split("\n")
         if len(lines) < 4 or lines.pop() or not all(lines):
-            raise ProofError("a tree head is three or more lines of text, none of them empty")
+            raise ProofError("a tree head has at least three lines, none of them empty")
         origin, size, root = lines[:3]
         require_printable(origin, "origin")
         return cls(origin, number(size, "the tree size"), hash_from_base64(root, "the root hash"))
@@ -45,14 +45,14 @@ def sign_head(head: TreeHead, keys: Sequence[SigningKey]) -> Note:
 
 
 def open_head(data: bytes, keys: Sequence[VerifierKey], origin: str | None = None) -> tuple[TreeHead, Note]:
-    """A signed tree head, verified: at least one of `keys` has signed it, and it is `origin`'s if that is given.
+    """Parse and verify a signed tree head: at least one of `keys` has signed it. `origin`, if given, must match.
 
-    Give the log's keys alone; a cosigner's key would stand in for them. Raises `ProofError`.
+    Pass only keys of the log: a cosigner's key would be accepted in their place. Raises `ProofError`.
     """
     note = Note.parse(data)
     if not verified(note, keys):
         raise ProofError("no known key has signed the tree head")
     head = TreeHead.parse(note.text)
     if origin is not None and head.origin != origin:
-        raise ProofError("the tree head is another log's")
+        raise ProofError("the tree head belongs to another log")
     return head, note

@@ -1,4 +1,4 @@
-"""Bodies of the witness protocol (C2SP tlog-witness, add-checkpoint), for both sides."""
+"""Bodies of the witness protocol (C2SP tlog-witness, add-checkpoint), for client and server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AddCheckpoint(NamedTuple):
     note: bytes
 
     def encode(self) -> bytes:
-        """The request's body."""
+        """Encode the body of the request."""
         if self.old_size < 0 or len(self.proof) > MAX_PROOF:
             raise ProofError("a request has an old size from 0 and 63 hashes at most")
         lines = [f"old {self.old_size}", *map(to_base64, self.proof)]
@@ -28,7 +28,7 @@ class AddCheckpoint(NamedTuple):
 
     @classmethod
     def parse(cls, body: bytes) -> AddCheckpoint:
-        """Raises `ProofError` when it is malformed; the note is not looked at."""
+        """Parse the body of a request, without its note. Raises `ProofError` when it is malformed."""
         head, blank, note = body.partition(b"\n\n")
         if not blank:
             raise ProofError("the request has no blank line before its tree head")
@@ -41,22 +41,22 @@ class AddCheckpoint(NamedTuple):
 
 
 def encode_cosignatures(signatures: Sequence[Signature]) -> bytes:
-    """The answer of 200: one signature line each."""
+    """The body of a 200 response: one line for each signature."""
     return encode_signatures(signatures).encode()
 
 
 def parse_cosignatures(body: bytes) -> tuple[Signature, ...]:
-    """The signatures in an answer of 200, unverified. Raises `ProofError` when it is malformed."""
+    """The unverified signatures in a 200 response. Raises `ProofError` when it is malformed."""
     return parse_signatures(text_of(body, "answer"))
 
 
 def encode_size(size: int) -> bytes:
-    """The answer of 409, `text/x.tlog.size`: the size that the witness has cosigned last."""
+    """The body of a 409 response, `text/x.tlog.size`: the size that the witness cosigned last."""
     return b"%d\n" % size
 
 
 def parse_size(body: bytes) -> int:
-    """The size in an answer of 409. Raises `ProofError` when it is malformed."""
+    """The size in a 409 response. Raises `ProofError` when it is malformed."""
     text = text_of(body, "answer")
     if not text.endswith("\n"):
         raise ProofError("the size does not end with a newline")

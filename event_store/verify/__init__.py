@@ -1,5 +1,5 @@
-"""Verification: the log recomputed from its rows, and compared with everything that was sealed, signed or kept apart.
+"""Verification: recompute the log from its rows, and compare it with everything sealed, signed or stored elsewhere.
 
-Nothing here writes. `run.verify` is the way in; `chunks` looks at ranges of events, in processes of their own; `tree`
-puts their results together; `books` and `structure` look at what stands around the events.
+Nothing here writes. `run.verify` is the entry point. `chunks` checks ranges of events in separate processes, `tree`
+combines their results, `side_tables` and `structure` check the other tables and the schema.
 """

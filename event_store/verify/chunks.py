@@ -1,6 +1,6 @@
-"""One chunk of the log: its rows read again, hashed again, and compared with its tiles and columns.
+"""Verify one chunk of the log: read and hash its rows, and compare them with its tiles and columns.
 
-A chunk is 65,536 positions, two levels of tiles. Its Merkle root says all that the rest of the tree needs to know.
+A chunk has 65,536 positions, two levels of tiles. The rest of the tree needs only its Merkle root.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, Tile, leaf_hash
 from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
-from event_store.verify.findings import Finding, Resets, began_anew
+from event_store.verify.findings import Finding, Resets, restarted
 
 CHUNK = TILE_WIDTH * TILE_WIDTH
-_MOST = 100
-"""Findings that one chunk reports: a chunk that is wrong throughout need not say so 65,536 times."""
+_MAX_FINDINGS = 100
+"""Findings that one chunk reports: a completely wrong chunk need not report each position."""
 
 _ROWS = sql.SQL(
     "COPY (SELECT position, stream_position, recorded_at, occurred_at, stream, event_id, format, type, body"
@@ -40,13 +40,13 @@ _HEAD = Struct(">hiqiqiqiqi16si16sihi")
 _unpack = _HEAD.unpack_from
 _LENGTH = 4
 _UNKNOWN = b""
-"""In the place of a stored leaf hash that is not there."""
+"""Stands for a missing stored leaf hash."""
 
 
 class Head(NamedTuple):
-    """A signed head to compare with. `source` says where it is kept; the log's own when it is empty.
+    """A signed head to compare with. `source` says where it is stored; empty for the log's own heads.
 
-    `signed_at` is in PostgreSQL's microseconds; the time of the batch's events.
+    `signed_at` is in PostgreSQL's microseconds and equals the time of the batch.
     """
 
     size: int
@@ -57,30 +57,31 @@ class Head(NamedTuple):
 
 
 class Task(NamedTuple):
-    """The positions from `first` (a multiple of CHUNK) on, before `until`, and kept heads that end in them.
+    """The positions from `first` (a multiple of CHUNK) to `until`, exclusive, and the external heads that end in them.
 
-    `resets` say which streams' offsets are known to have begun anew. From `signed_from` on, each batch has a head.
+    `resets` are the recorded restarts of stream offsets. From `signed_from` on, each batch has a head.
     """
 
     first: int
     until: int
-    kept: tuple[Head, ...] = ()
+    external: tuple[Head, ...] = ()
     resets: Resets = MappingProxyType({})
     signed_from: int = 0
 
 
 class Roots(NamedTuple):
-    """The root over the chunk's first leaves, up to some size: of the rows, and of the stored leaf hashes."""
+    """The root over the first leaves of the chunk: of the rows, and of the stored leaf hashes."""
 
     rows: bytes
     stored: bytes
 
 
 class Result(NamedTuple):
-    """What a chunk's rows say. `roots` has one entry for each of `heads`, `whole` is the chunk's own.
+    """The result for the rows of a chunk.
 
-    `mismatches` are the positions whose row does not give the stored leaf hash. `edge` is what is left of the two
-    lowest levels when the chunk is not full. `streams` maps a stream to its first and last stream position here.
+    `roots` has one entry for each of `heads`; `whole` is that of the whole chunk. `mismatches` are positions whose row
+    does not match the stored leaf hash. `edge` is the remainder of the two lowest levels when the chunk is not full.
+    `streams` maps a stream to its first and last stream position and the position of the last.
     """
 
     first: int
@@ -96,7 +97,7 @@ class Result(NamedTuple):
 
 
 class _Columns(msgspec.Struct, gc=False):
-    """What the index columns repeat of a body."""
+    """The fields of a body that index columns repeat."""
 
     event_id: str
     type: str
@@ -107,7 +108,7 @@ _decode = msgspec.json.Decoder(_Columns).decode
 
 
 class _Rows:
-    """The sink of a COPY, which hands it one row at a time: constant memory, whatever the size of the bodies."""
+    """The sink of a COPY, which delivers one row at a time: constant memory, whatever the size of the bodies."""
 
     def __init__(self, task: Task, stored: list[bytes], heads: Sequence[Head]) -> None:
         self._task = task
@@ -131,10 +132,10 @@ class _Rows:
         self.mismatches: list[int] = []
         self.findings: list[Finding] = []
         self.streams: dict[bytes, tuple[int, int, int]] = {}
-        self._note_heads()
+        self._record_roots()
 
     def write(self, data: bytes) -> None:
-        """One row; the first one has the format's header before it, and the last piece is its trailer."""
+        """Process one row. The header of the format precedes the first row; the last piece is the trailer."""
         data = data.removeprefix(HEADER)
         if len(data) < _HEAD.size:
             return
@@ -165,24 +166,24 @@ class _Rows:
         if format == BodyFormat.AGGREGATE:
             return
         try:
-            said = _decode(body if format == BodyFormat.NATIVE else body[: body.index(b"\n")])
+            fields = _decode(body if format == BodyFormat.NATIVE else body[: body.index(b"\n")])
             if (
-                said.event_id.replace("-", "").lower() != id
-                or said.type.encode() != data[_HEAD.size : _HEAD.size + width]
-                or to_us(said.occurred_at) != occurred
+                fields.event_id.replace("-", "").lower() != id
+                or fields.type.encode() != data[_HEAD.size : _HEAD.size + width]
+                or to_us(fields.occurred_at) != occurred
             ):
                 self._compare(position, read_event(format, body), id, data[_HEAD.size :][:width], occurred)
         except (ValueError, msgspec.MsgspecError, AuditTrailError):
-            self._found(position, "its body is no event")
+            self._found(position, "its body is not an event")
 
     def finish(self) -> Result:
-        """After the last row."""
+        """Complete the result after the last row."""
         self._skip(self._task.until)
         self._flush()
         self._change_stream(self._next, b"", 0)
         self.streams.pop(b"", None)
         altered = {*self.mismatches, *(position - 1 for position in self.mismatches)}
-        self.findings += [each for each in self._batches[:_MOST] if each.position not in altered]
+        self.findings += [each for each in self._batches[:_MAX_FINDINGS] if each.position not in altered]
         rows = self._edge
         stored = rows if self._stored_edge is None else self._stored_edge
         return Result(
@@ -199,7 +200,7 @@ class _Rows:
         )
 
     def _skip(self, position: int) -> None:
-        """Positions that have no row. The stored hash stands in, so that what follows can still be judged."""
+        """Handle positions without rows. The stored hashes replace them, so that the rest can still be verified."""
         if position > self._next:
             last = position - 1
             span = "its event is" if last == self._next else f"the events up to position {last} are"
@@ -211,7 +212,7 @@ class _Rows:
                 self._flush()
 
     def _flush(self) -> None:
-        """Compare the pending leaves, move them into the tree, and note the root at each head that ends here."""
+        """Compare the pending leaves, move them into the tree, and record the root at each head that ends here."""
         start = self._edge.size
         end = start + len(self._pending)
         if self._pending != self._stored[start:end]:
@@ -220,23 +221,23 @@ class _Rows:
         self._pending = []
         if self._stored_edge is not None:
             self.stored_tiles += self._stored_edge.extend(self._stored[start:end])
-        self._note_heads()
+        self._record_roots()
 
     def _compare_leaves(self, start: int) -> None:
-        """Some pending leaf is not what is stored for it, unless nothing is."""
+        """Find the pending leaves that differ from the stored ones; missing stored ones are filled in."""
         for at, hash in enumerate(self._pending, start):
             if self._stored[at] == _UNKNOWN:
                 self._stored[at] = hash
             elif self._stored[at] != hash:
                 if self._stored_edge is None:
-                    # So far the rows and the stored hashes were the same.
+                    # So far the rows and the stored hashes were equal.
                     self._stored_edge = Edge(0)
                     self.stored_tiles = self._stored_edge.extend(self._stored[:start])
-                if len(self.mismatches) < _MOST:
+                if len(self.mismatches) < _MAX_FINDINGS:
                     self.mismatches.append(self._task.first + at)
 
-    def _note_heads(self) -> None:
-        """The root now, for each head that ends here; and where the next flush is due."""
+    def _record_roots(self) -> None:
+        """Record the current root for each head that ends here, and schedule the next flush."""
         while self._sizes and self._sizes[0] == self._next:
             head = self._heads[len(self.roots)]
             if head.signed_at not in {None, self._recorded} and head.size > self._task.signed_from:
@@ -249,44 +250,44 @@ class _Rows:
         self._flush_at = min(self._sizes[0], tile_end) if self._sizes else tile_end
 
     def _change_batch(self, position: int, recorded: int) -> None:
-        """Another batch begins: where the one before ended, there is a head."""
-        first = self._recorded < 0  # of this chunk, of which the batch before is not known
+        """Start the next batch: where the previous one ended, there must be a head."""
+        first = self._recorded < 0  # the chunk's first batch: the previous one is unknown
         if not first and self._task.signed_from <= position not in self._own_sizes:
             what = f"its batch ends here, and the signed head of size {position} is gone"
             self._batches.append(Finding(position - 1, what))
         self._recorded = recorded
 
     def _change_stream(self, position: int, stream: bytes, stream_position: int) -> None:
-        """Events of another stream begin, or this one's stream positions do not grow."""
+        """Start events of another stream, or report stream positions that do not grow."""
         if self._stream:
             self.streams[self._stream] = (self.streams[self._stream][0], self._last, position - 1)
-        held = self.streams.get(stream)
-        if held is None:
+        known = self.streams.get(stream)
+        if known is None:
             self.streams[stream] = (stream_position, stream_position, position)
-        elif stream_position <= held[1] and not began_anew(self._task.resets, stream, held[2], position):
+        elif stream_position <= known[1] and not restarted(self._task.resets, stream, known[2], position):
             self._found(
                 position,
-                f"its stream position {stream_position} does not follow {held[1]} in stream {stream.hex()}",
+                f"its stream position {stream_position} does not follow {known[1]} in stream {stream.hex()}",
             )
         self._stream = stream
 
     def _compare(self, position: int, event: AuditEvent, id: str, type: bytes, occurred: int) -> None:
-        """Column by column, with the event in the words of the current schema."""
-        for name, said, stored in (
+        """Compare each column with the event in the current schema version."""
+        for name, actual, stored in (
             ("event_id", event.event_id.hex, id),
             ("type", event.type.encode(), type),
             ("occurred_at", to_us(event.occurred_at), occurred),
         ):
-            if said != stored:
-                self._found(position, f"its column {name} is not what its body says")
+            if actual != stored:
+                self._found(position, f"its column {name} differs from its body")
 
     def _found(self, position: int, what: str) -> None:
-        if len(self.findings) < _MOST:
+        if len(self.findings) < _MAX_FINDINGS:
             self.findings.append(Finding(position, what))
 
 
 def check_chunk(database: Database, task: Task, keys: Sequence[VerifierKey]) -> Result:
-    """Read a chunk and compare. Raises `UnavailableError` while the database is away."""
+    """Verify a chunk. Raises `UnavailableError` while the database is away."""
     with database.transaction(read_only=True) as connection:
         stored, missing = _stored_leaves(connection, task)
         heads = _heads(connection, task)
@@ -302,7 +303,7 @@ def check_chunk(database: Database, task: Task, keys: Sequence[VerifierKey]) -> 
 
 
 def _heads(connection: Connection, task: Task) -> list[Head]:
-    """The heads that end in the chunk, smallest first; that of the empty tree goes with the first chunk."""
+    """The heads that end in the chunk, smallest first; that of the empty tree belongs to the first chunk."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT size, root, note, signed_at FROM audit_trail.tree_head WHERE size > %s AND size <= %s",
@@ -312,11 +313,11 @@ def _heads(connection: Connection, task: Task) -> list[Head]:
             Head(size, bytes(root), note.encode(), "", to_us(at))
             for size, root, note, at in cursor.fetchall()
         ]
-    return sorted([*own, *task.kept], key=lambda head: head[:4])
+    return sorted([*own, *task.external], key=lambda head: head[:4])
 
 
 def _stored_leaves(connection: Connection, task: Task) -> tuple[list[bytes], list[Finding]]:
-    """The leaf hashes of the chunk as tiles and edge have them; unknown where a tile is missing."""
+    """The leaf hashes of the chunk in tiles and edge; unknown where a tile is missing."""
     first, until = task.first // TILE_WIDTH, -(-task.until // TILE_WIDTH)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -349,7 +350,7 @@ def _stored_leaves(connection: Connection, task: Task) -> tuple[list[bytes], lis
 
 
 def _partial_tile(connection: Connection, index: int, width: int) -> bytes | None:
-    """From the log's edge, or from the full tile that it has become since the size was read."""
+    """A partial tile from the log's edge, or from the tile that has become full since the size was read."""
     try:
         return StoredTree(connection).tile(0, index, width)
     except LogInconsistentError:
@@ -357,14 +358,14 @@ def _partial_tile(connection: Connection, index: int, width: int) -> bytes | Non
 
 
 def _compare_upper_tile(connection: Connection, task: Task, rows: _Rows) -> list[Finding]:
-    """The level-1 tile of a full chunk. Level 0 was compared leaf by leaf."""
-    # An altered row is one finding: the tile above it may be that of the rows or that of the stored leaves.
+    """Compare the level-1 tile of a full chunk. Level 0 was compared leaf by leaf."""
+    # An altered row is one finding: the tile above may match either the rows or the stored leaves.
     fitting = [tile.hashes for tile in (*rows.tiles, *rows.stored_tiles) if tile.level == 1]
     return compare_tile(connection, 1, task.first // CHUNK, fitting) if fitting else []
 
 
 def compare_tile(connection: Connection, level: int, index: int, fitting: Sequence[bytes]) -> list[Finding]:
-    """What is wrong with a stored tile, which has to be one of `fitting`; the first one is what the rows give."""
+    """The findings for a stored tile, which must equal one of `fitting`; the first one is computed from the rows."""
     with connection.cursor() as cursor:
         cursor.execute(
             'SELECT "hashes" FROM audit_trail.tile WHERE level = %s AND index = %s', (level, index)
@@ -393,10 +394,10 @@ def _hash(tile: bytes, at: int) -> bytes:
 
 def _check_signature(head: Head, keys: Sequence[VerifierKey]) -> list[Finding]:
     try:
-        said, _ = open_head(head.note, keys)
+        signed, _ = open_head(head.note, keys)
     except ProofError as exc:
         return [Finding(None, f"the head of size {head.size}{head.source}: {exc}")]
-    if (said.size, said.root) != (head.size, head.root):
+    if (signed.size, signed.root) != (head.size, head.root):
         return [
             Finding(None, f"the head of size {head.size}{head.source} is stored beside another size or root")
         ]

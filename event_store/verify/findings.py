@@ -1,4 +1,4 @@
-"""What verification finds. No finding quotes what an event says."""
+"""Findings of a verification. No finding quotes an event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong. `position` is the first one concerned; None when it concerns the log as a whole."""
+    """One inconsistency. `position` is the first one affected; None when it concerns the log as a whole."""
 
     position: int | None
     what: str
@@ -17,14 +17,14 @@ class Finding(NamedTuple):
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """By position, what concerns the whole log last; each thing once."""
+    """Sort by position, findings on the whole log last, and remove duplicates."""
     return sorted(set(findings), key=lambda each: (each.position is None, each.position or 0, each.what))
 
 
 Resets = Mapping[bytes, tuple[int, ...]]
-"""By stream, the sizes of the log at which its offsets are known to have begun anew."""
+"""For each stream, the log sizes at which its offsets restarted, as recorded."""
 
 
-def began_anew(resets: Resets, stream: bytes, after: int, until: float = float("inf")) -> bool:
-    """Whether the stream's offsets began anew behind position `after`, and not behind position `until`."""
+def restarted(resets: Resets, stream: bytes, after: int, until: float = float("inf")) -> bool:
+    """Whether the offsets of the stream restarted after position `after` and up to position `until`."""
     return any(after < size <= until for size in resets.get(stream, ()))

@@ -1,4 +1,4 @@
-"""One verification: everything read, recomputed and compared; nothing written."""
+"""One verification: everything is read, recomputed and compared; nothing is written."""
 
 from __future__ import annotations
 
@@ -9,37 +9,35 @@ from contextlib import closing, contextmanager
 from queue import SimpleQueue
 from typing import NamedTuple
 
-import psycopg2
-
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import Database, only
 from event_store.heads import stored_keys
+from event_store.statement_errors import StatementError
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from event_store.verify.chunks import CHUNK, Head, Result, Task, check_chunk
-from event_store.verify.findings import Finding, Resets, began_anew, in_order
-from event_store.verify.side_tables import check_books, check_offsets, stream_resets
+from event_store.verify.findings import Finding, Resets, in_order, restarted
+from event_store.verify.side_tables import check_offsets, check_side_tables, stream_resets
 from event_store.verify.structure import check_structure
 from event_store.verify.tree import Tree, edge_below
 from event_store.verify.worker import APPLICATION, Start, Worker
 
 Progress = Callable[[int, int], None]
-"""Called with how many positions were read and how many there are."""
+"""Called with the number of positions read and their total."""
 
 
-class KeptHead(NamedTuple):
-    """A signed head that was kept outside the database: the bytes of its note, and where they come from."""
+class ExternalHead(NamedTuple):
+    """A signed head from outside the database: its note, and where it comes from."""
 
     note: bytes
     place: str
 
 
 class Report(NamedTuple):
-    """What verification found: nothing, or findings in order of position.
+    """The result of a verification: findings in order of position, or none.
 
-    The log had `size` events; those from `since` on were read, `hashed` of them, and `heads` heads compared, of which
-    `kept` were kept outside the database.
-    `root` is the root hash that the rows give.
+    The log had `size` events. Those from `since` on were read, `hashed` of them were hashed, and `heads` heads were
+    compared, of which `external` came from outside the database. `root` is the root hash of the rows.
     """
 
     size: int
@@ -48,7 +46,7 @@ class Report(NamedTuple):
     heads: int
     hashed: int
     findings: tuple[Finding, ...]
-    kept: int = 0
+    external: int = 0
 
 
 class _State(NamedTuple):
@@ -63,29 +61,30 @@ def verify(
     keys: Sequence[VerifierKey],
     *,
     since: int = 0,
-    kept: Sequence[KeptHead] = (),
+    external: Sequence[ExternalHead] = (),
     jobs: int = 1,
     progress: Progress = lambda _done, _all: None,
 ) -> Report:
     """Verify the log at `url` from position `since` (rounded down) to its end.
 
-    `keys` are the public keys of the log that are trusted; with none, those that the database itself names are used.
-    What was sealed before `since` is taken from the stored tiles, which the signed heads that follow confirm.
-    Raises `UnavailableError` while the database is away, `ConfigurationError` when a kept head is none of
-    this log, or when the database is another release's.
+    `keys` are the trusted public keys of the log; by default, the keys in the database are used. Hashes before `since`
+    come from the stored tiles, which the later signed heads confirm. Raises `UnavailableError` while the database is
+    away, and `ConfigurationError` when an external head does not belong to this log or the database belongs to another
+    release.
     """
     with closing(Database(url, role, size=3, application_name=APPLICATION)) as database:
         found = tuple(check_structure(database))
         try:
-            report = _Verification(database, url, tuple(keys), kept).run(since, jobs, progress)
+            report = _Verification(database, url, tuple(keys), external).run(since, jobs, progress)
         except LogInconsistentError as exc:  # too broken to go on
             report = Report(0, since, b"", 0, 0, (Finding(None, str(exc)),))
-        except (AttributeError, TypeError, ValueError, psycopg2.Error) as exc:
-            # Values of kinds that the tables' own declarations rule out: those were changed, as the findings say.
-            what = f"the log can't be read to its end ({type(exc).__name__}): its tables were changed"
+        except (AttributeError, TypeError, ValueError, StatementError) as exc:
+            # These values have types that the table declarations exclude: the tables were changed, as the findings say.
+            kind = exc.name if isinstance(exc, StatementError) else type(exc).__name__
+            what = f"the log can't be read to its end ({kind}): its tables were changed"
             report = Report(0, since, b"", 0, 0, (Finding(None, what),))
         except ConfigurationError:
-            if not found:  # nothing was changed: it is another release's database, or none
+            if not found:  # the structure is intact: it is another release's database, or none
                 raise
             report = Report(0, since, b"", 0, 0, ())
     return report._replace(findings=tuple(in_order((*report.findings, *found))))
@@ -93,7 +92,7 @@ def verify(
 
 class _Verification:
     def __init__(
-        self, database: Database, url: str, keys: tuple[VerifierKey, ...], kept: Sequence[KeptHead]
+        self, database: Database, url: str, keys: tuple[VerifierKey, ...], external: Sequence[ExternalHead]
     ) -> None:
         self._database = database
         self._url = url
@@ -105,37 +104,37 @@ class _Verification:
                 raise LogInconsistentError("the log has no state row: restore it from a backup")
             self._state = _State(row[0], bytes(row[1]), bytes(row[2]))
             cursor.execute("SELECT min(size) FROM audit_trail.tree_head")
-            # A log of a release that did not sign has no head of the empty log, and none of its first batches.
+            # A log that a release without signatures began has no head for its first batches.
             self._signed_from = only(cursor) or 0
         self._resets = stream_resets(database)
-        self._kept = [_opened(each, self._keys) for each in kept]
+        self._external = [_opened(each, self._keys) for each in external]
 
     def run(self, since: int, jobs: int, progress: Progress) -> Report:
         size = self._state.size
         below = min(max(since, 0), size) // CHUNK
         first = below * CHUNK
-        with ThreadPoolExecutor(1, "books") as thread:
-            beside = thread.submit(self._beside, first)
+        with ThreadPoolExecutor(1, "side-tables") as thread:
+            side_tables = thread.submit(self._side_tables, first)
             try:
                 tree, streams, counts = self._read(below, jobs, progress)
             except BaseException:
-                beside.cancel()
+                side_tables.cancel()
                 raise
-            found = [*beside.result(), *self._sizes(size)]
-        found += tree.judge()
+            found = [*side_tables.result(), *self._sizes(size)]
+        found += tree.findings()
         found += streams.findings(self._database)
         with self._database.transaction(read_only=True) as connection:
             found += tree.compare_tiles(connection)
         found += tree.compare_state(*self._state)
-        return Report(size, first, tree.root, *counts, tuple(in_order(found)), len(self._kept))
+        return Report(size, first, tree.root, *counts, tuple(in_order(found)), len(self._external))
 
     def _tasks(self, first: int) -> Iterator[Task]:
-        """The chunks, each with the kept heads that end in it; one of size 0 goes with the first."""
+        """The chunks, each with the external heads that end in it; a head of size 0 belongs to the first."""
         size = self._state.size
         for start in range(first, max(size, first + 1), CHUNK):
             until = min(start + CHUNK, size)
-            kept = (head for head in self._kept if (start or -1) < head.size <= until)
-            yield Task(start, until, tuple(kept), self._resets, self._signed_from)
+            external = (head for head in self._external if (start or -1) < head.size <= until)
+            yield Task(start, until, tuple(external), self._resets, self._signed_from)
 
     def _read(self, below: int, jobs: int, progress: Progress) -> tuple[Tree, _Streams, tuple[int, int]]:
         first = below * CHUNK
@@ -155,12 +154,12 @@ class _Verification:
                 progress(result.until - first, total)
         return tree, streams, (heads, hashed)
 
-    def _beside(self, first: int) -> list[Finding]:
-        return check_books(self._database, first)
+    def _side_tables(self, first: int) -> list[Finding]:
+        return check_side_tables(self._database, first)
 
     def _sizes(self, size: int) -> Iterator[Finding]:
-        """Heads that were kept elsewhere and are larger than the log."""
-        for head in self._kept:
+        """Findings for external heads that are larger than the log."""
+        for head in self._external:
             if head.size > size:
                 yield Finding(
                     size,
@@ -170,7 +169,7 @@ class _Verification:
 
 
 class _Streams:
-    """Stream positions across chunks: within a stream they grow, unless Kafka had lost records and that is recorded."""
+    """Checks stream positions across chunks: they grow, except after a recorded loss of Kafka records."""
 
     def __init__(self, resets: Resets) -> None:
         self._resets = resets
@@ -180,12 +179,12 @@ class _Streams:
     def add(self, result: Result) -> None:
         for stream, (first, last, position) in result.streams.items():
             before = self._last.get(stream)
-            anew = before is not None and began_anew(self._resets, stream, before[1], result.until)
-            if before is not None and first <= before[0] and not anew:
+            has_restarted = before is not None and restarted(self._resets, stream, before[1], result.until)
+            if before is not None and first <= before[0] and not has_restarted:
                 self._found.append(
                     Finding(
                         result.first,
-                        f"stream {stream.hex()} goes on at {first}, although it had come to {before[0]}",
+                        f"stream {stream.hex()} goes on at {first}, although it had reached {before[0]}",
                     )
                 )
             self._last[stream] = (last, position)
@@ -195,12 +194,12 @@ class _Streams:
         return self._found + check_offsets(database, rows, self._resets)
 
 
-def _opened(kept: KeptHead, keys: Sequence[VerifierKey]) -> Head:
+def _opened(external: ExternalHead, keys: Sequence[VerifierKey]) -> Head:
     try:
-        head, _ = open_head(kept.note, keys)
+        head, _ = open_head(external.note, keys)
     except ProofError as exc:
-        raise ConfigurationError(f"{kept.place} is no signed head of this log: {exc}") from exc
-    return Head(head.size, head.root, kept.note, f" in {kept.place}")
+        raise ConfigurationError(f"{external.place} is not a signed head of this log: {exc}") from exc
+    return Head(head.size, head.root, external.note, f" in {external.place}")
 
 
 Submit = Callable[[Task], "Future[Result]"]
@@ -208,7 +207,7 @@ Submit = Callable[[Task], "Future[Result]"]
 
 @contextmanager
 def _workers(url: str, database: Database, keys: tuple[VerifierKey, ...], jobs: int) -> Iterator[Submit]:
-    """`jobs` processes that check chunks, each with a thread that waits for it; a single one is that thread itself."""
+    """`jobs` worker processes, each with a thread that waits for it; for a single job that thread does the work."""
     with ThreadPoolExecutor(max(jobs, 1), "chunk") as threads:
         if jobs < 2:
             yield lambda task: threads.submit(check_chunk, database, task, keys)
@@ -234,7 +233,7 @@ def _workers(url: str, database: Database, keys: tuple[VerifierKey, ...], jobs: 
 
 
 def _in_turn(submit: Submit, tasks: Iterable[Task], ahead: int) -> Iterator[Result]:
-    """Results in the order of the tasks, with a bounded number of tasks under way."""
+    """Results in the order of the tasks, with a bounded number of tasks in progress."""
     waiting: deque[Future[Result]] = deque()
     for task in tasks:
         waiting.append(submit(task))

@@ -1,4 +1,4 @@
-"""What is kept beside the events, against the events: ids, versions, offsets, and that nothing lies beyond the end."""
+"""Compare the side tables with the events: ids, versions, offsets, and data beyond the end of the log."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from event_store.statements import load
 from event_store.streams import kafka_stream_id
 from event_store.tlog.cosignatures import check
 from event_store.tlog.notes import Note, Signature, VerifierKey
-from event_store.verify.findings import Finding, Resets, began_anew
+from event_store.verify.findings import Finding, Resets, restarted
 
 _SQL = load(__package__, "side_tables.sql")
 _BEFORE_GAPS = UUID(int=0)
-"""Of a reset from before such decisions were events."""
+"""The gap id of resets that predate `recording.gap` events."""
 
 
-def check_books(database: Database, since: int) -> list[Finding]:
-    """In one snapshot: event ids, aggregates' versions, rows and tiles and heads beyond the end."""
+def check_side_tables(database: Database, since: int) -> list[Finding]:
+    """Check, in one snapshot, event ids, versions of aggregates, and rows, tiles and heads beyond the end."""
     with database.transaction(read_only=True) as connection:
         size = log_size(connection)
         return [
@@ -40,7 +40,7 @@ def check_books(database: Database, since: int) -> list[Finding]:
 
 
 def _known(connection: Connection, values: dict[str, int]) -> list[Finding]:
-    """Event ids, and versions of aggregates, against the events."""
+    """Compare event ids and versions of aggregates with the events."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["sums"], values)
         ids, versions, of_events, of_aggregates = cursor.fetchone() or ("", "", "", "")
@@ -70,7 +70,7 @@ def _named(rows: list[tuple[int, UUID | None]], unknown: str, stray: str) -> lis
 def check_offsets(
     database: Database, streams: Iterable[tuple[bytes, int, int]], resets: Resets
 ) -> list[Finding]:
-    """Each `(stream, last stream position, its position)` against the offset that Kafka's stream is to go on at."""
+    """Compare each `(stream, last stream position, its position)` with the next offset of the Kafka stream."""
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
         cursor.execute(_SQL["streams"])
         rows = cursor.fetchall()
@@ -93,11 +93,13 @@ def check_offsets(
             continue
         if stream not in offsets:
             if stream not in aggregates:
-                what = f"its stream {UUID(bytes=stream)} is neither a Kafka partition's nor an aggregate's"
+                what = (
+                    f"its stream {UUID(bytes=stream)} belongs to neither a Kafka partition nor an aggregate"
+                )
                 found.append(Finding(position, what))
             continue
         next_offset, topic, _, partition = offsets[stream]
-        if last >= next_offset and not began_anew(resets, stream, position):
+        if last >= next_offset and not restarted(resets, stream, position):
             found.append(
                 Finding(
                     position,
@@ -114,9 +116,9 @@ def check_offsets(
 
 
 def stream_resets(database: Database) -> Resets:
-    """The sizes at which streams' offsets began anew: Kafka had lost records, and an operator let ingest go on.
+    """The log sizes at which stream offsets restarted, because Kafka had lost records and an operator accepted that.
 
-    A row whose `recording.gap` event is not in the log excuses nothing.
+    A row counts only if its `recording.gap` event is in the log.
     """
     sizes: dict[bytes, tuple[int, ...]] = {}
     with database.transaction(read_only=True) as connection:
@@ -142,13 +144,13 @@ def _resets(connection: Connection) -> list[_Reset]:
 
 
 def _is_recorded(stream: UUID, size: int, continued_from: int, event: Sequence[Any]) -> bool:
-    """Whether the event says what the row says."""
+    """Whether the event matches the row."""
     position, of_stream, format, body = event
     if (position, of_stream) != (size, GAP_STREAM):
         return False
-    said = read_event(format, bytes(body))
-    found = said.attributes.get("stream"), said.attributes.get("continued_from")
-    return said.type == recording_gap.TYPE and found == (str(stream), continued_from)
+    gap = read_event(format, bytes(body))
+    found = gap.attributes.get("stream"), gap.attributes.get("continued_from")
+    return gap.type == recording_gap.TYPE and found == (str(stream), continued_from)
 
 
 def _unrecorded_resets(connection: Connection) -> list[Finding]:
@@ -182,7 +184,7 @@ def _beyond(connection: Connection, size: int) -> list[Finding]:
 
 
 def _cosignatures(connection: Connection, since: int) -> list[Finding]:
-    """Each stored cosignature against the head that it stands beside and the key that it names."""
+    """Verify each stored cosignature with its head and its key."""
     found = []
     with connection.cursor() as cursor:
         cursor.execute(_SQL["cosignatures"], {"since": since})

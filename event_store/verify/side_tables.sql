@@ -1,7 +1,7 @@
 -- name: sums
--- Whether two tables say the same is asked by counting and by an exclusive or of hashes, one pass each: a tenth of the
--- time of joining them. The seed is a new one each time, so that nobody can make rows whose hashes cancel out. Only
--- where the sums differ are the tables joined, to name the first position. A position that no event can have counts.
+-- Two tables are compared by their counts and the exclusive or of row hashes, in one pass each: a tenth of the time of a
+-- join. The seed is random, so that nobody can prepare rows whose hashes cancel out. Only if the sums differ are the
+-- tables joined, to find the first position. Positions that no event can have are included.
 SELECT
     (
         SELECT (count(*), bit_xor(uuid_hash_extended(event_id, hashint8extended(position, %(seed)s))))::text
@@ -74,7 +74,7 @@ ORDER BY first_position ASC, known.stream ASC NULLS FIRST
 LIMIT 2;
 
 -- name: beyond
--- What lies outside the log that its state describes: an event, a tile; and the largest head.
+-- The first event and the first tile outside the log that its state describes, and the largest head.
 SELECT
     coalesce(
         (SELECT min(position) FROM audit_trail.event WHERE position < 0),
@@ -110,7 +110,7 @@ SELECT
 FROM audit_trail.kafka_stream;
 
 -- name: resets
--- With the event that accepted it, as it is stored.
+-- Each reset with the stored event that recorded it.
 SELECT
     reset.stream,
     reset.size,

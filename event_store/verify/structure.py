@@ -1,7 +1,7 @@
-"""What keeps the log append-only: tables, constraints, triggers, functions, rights and roles, as they are now.
+"""Verify what keeps the log append-only: tables, constraints, triggers, functions, rights and roles.
 
-`structure.json` says what the migrations make; `python -m event_store.verify.structure URL` writes it anew, and a test
-keeps it true.
+`structure.json` describes the result of the migrations. `python -m event_store.verify.structure URL` regenerates it; a
+test compares it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ TABLES = (
     "event", "event_identity", "aggregate_version", "tile", "dead_letter", "log_key", "tree_head", "cosignature",
     "stream_reset", "log_state", "kafka_stream", "integrity_finding",
 )  # fmt: skip
-"""Every table that the log is made of."""
+"""Every table of the log."""
 
 Description = dict[str, str]
-"""By kind and name, such as ``trigger event.event_append_only``, what it is."""
+"""Maps kind and name, such as ``trigger event.event_append_only``, to a definition."""
 
 
 def check_structure(database: Database) -> list[Finding]:
-    """Everything that is not as the migrations made it."""
+    """The differences between the database and the result of the migrations."""
     expected: Description = json.loads(resources.files(__package__).joinpath(_FILE).read_text("utf-8"))
     with database.transaction(read_only=True) as connection:
         actual = describe(connection)
@@ -45,13 +45,13 @@ def check_structure(database: Database) -> list[Finding]:
 
 
 def describe(connection: Connection) -> Description:
-    """What there is."""
+    """Describe the current database."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["described"], {"tables": list(TABLES)})
         described: Description = {}
         for kind, name, definition in cursor.fetchall():
             key = f"{kind} {name}"
-            # Two partitions that differ are two definitions of one name.
+            # Two partitions that differ give two definitions of one name.
             described[key] = f"{described[key]}; {definition}" if key in described else definition
         return described
 
@@ -59,7 +59,7 @@ def describe(connection: Connection) -> Description:
 def _differences(expected: Description, actual: Description) -> list[str]:
     gone = [f"the {name} is gone" for name in expected if name not in actual]
     changed = [
-        f"the {name} is not what it was made: {_told(actual[name])}"
+        f"the {name} is not what it was made: {_abbreviated(actual[name])}"
         for name, definition in expected.items()
         if name in actual and actual[name] != definition
     ]
@@ -67,7 +67,7 @@ def _differences(expected: Description, actual: Description) -> list[str]:
     return gone + changed + added
 
 
-def _told(definition: str) -> str:
+def _abbreviated(definition: str) -> str:
     return definition if len(definition) < 200 else definition[:200] + "..."
 
 
@@ -78,7 +78,7 @@ def _rows(connection: Connection, name: str) -> list[tuple[Any, ...]]:
 
 
 def main() -> None:
-    """Write the file for a database that was only migrated."""
+    """Write the description of a freshly migrated database."""
     with (
         closing(Database(sys.argv[1], None, size=1)) as database,
         database.transaction(read_only=True) as connection,

@@ -1,6 +1,6 @@
 -- name: described
--- What the log's tables, their triggers, the functions and the rights are, one line each: kind, name, definition. A
--- partition's lines stand for all partitions; NOT NULL is told with its column.
+-- The tables of the log with their triggers, the functions and the rights, one row each: kind, name, definition. The
+-- rows of a partition stand for all partitions; NOT NULL is part of its column.
 WITH relation AS (
     SELECT
         oid,
@@ -86,7 +86,7 @@ SELECT
         ' ',
         language.lanname,
         CASE WHEN function.prosecdef THEN 'with its owner''s rights' END,
-        -- A limit that only a superuser's migration could set.
+        -- Without the limit that only a superuser's migration can set.
         ARRAY(SELECT option FROM unnest(function.proconfig) AS option WHERE option NOT LIKE 'temp_file_limit=%%'),
         encode(sha256(convert_to(function.prosrc, 'UTF8')), 'hex')
     )
@@ -130,8 +130,8 @@ WHERE
     AND privilege.privilege_type <> 'USAGE';
 
 -- name: owners
--- The schema, the tables and the functions have one owner, who is no service's role. Two kinds of function have an
--- owner with fewer rights: what runs an analyst's SQL, and what makes an analyst's tables.
+-- The schema, the tables and the functions have one owner, which is not a service role. Two kinds of function have an
+-- owner with fewer rights: those that run an analyst's SQL, and those that create the tables of custom projections.
 WITH trail AS (
     SELECT relowner AS owner
     FROM pg_catalog.pg_class
@@ -172,8 +172,7 @@ WHERE
     OR (owned.expected IS NULL AND pg_get_userbyid(owned.owner) LIKE 'audit\_trail\_%%');
 
 -- name: roles
--- A service's role must be no more than it is: no attributes of an administrator, and a member of nothing but what its
--- migration gave it.
+-- A service role must have no administrator attributes, and no memberships but those that its migration granted.
 SELECT
     service.rolname,
     concat_ws(
@@ -199,7 +198,7 @@ SELECT
 FROM pg_catalog.pg_roles AS service
 WHERE service.rolname LIKE 'audit\_trail\_%%'
 UNION ALL
--- With the rights of the role that owns analysts' tables, code could be put there that others run.
+-- A member of the role that owns custom tables could attach code to them that other sessions run.
 SELECT
     member.rolname,
     'is a member of ' || granted.rolname
@@ -213,7 +212,7 @@ WHERE
     AND NOT member.rolcreaterole;
 
 -- name: silent_triggers
--- What makes triggers stay silent: the setting for databases, logins and the whole server, and the right to set it.
+-- What can silence triggers: the setting for databases, logins and the server, and the right to change it.
 SELECT 'session_replication_role is set for ' || coalesce(role.rolname, 'every login')
 FROM pg_catalog.pg_db_role_setting AS setting
 LEFT JOIN pg_catalog.pg_roles AS role ON setting.setrole = role.oid

@@ -1,4 +1,4 @@
-"""The chunks put together: every head's root, the upper tiles, the edge; and what the differences between them mean."""
+"""Combine the chunks: the root of every head, the upper tiles, the edge; and interpret the differences."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from event_store.verify.chunks import CHUNK, Head, Result, Roots, compare_tile
 from event_store.verify.findings import Finding
 
 _LEVELS = 2
-"""A chunk is two levels of tiles."""
+"""A chunk has two levels of tiles."""
 
 
-class _Judged(NamedTuple):
+class _CheckedHead(NamedTuple):
     head: Head
     by_rows: bool
     by_tiles: bool
 
 
 class Tree:
-    """The tree whose leaves are chunks. `add` them in order."""
+    """The tree over the chunks. `add` them in order."""
 
     def __init__(self, below: int = 0, packed: bytes = b"") -> None:
-        """`below` chunks are not read again; `packed` is the edge of the tree that they are: see `edge_below`."""
+        """`below` chunks are not read again; `packed` is the edge of their tree: see `edge_below`."""
         self._rows = Edge(below, packed)
         self._stored = Edge(below, packed)
         self._first = below * CHUNK
         self._last: Roots | None = None
         self._low = (b"", b"")
-        self._judged: list[_Judged] = []
+        self._checked_heads: list[_CheckedHead] = []
         self._mismatches: list[int] = []
         self._findings: list[Finding] = []
         self._tiles: list[Tile] = []
         self._stored_tiles: list[Tile] = []
 
     def add(self, result: Result) -> None:
-        """The next chunk."""
+        """Add the next chunk."""
         whole = result.whole
-        self._judged.extend(
-            _Judged(
+        self._checked_heads.extend(
+            _CheckedHead(
                 head,
                 self._rows.root(each.rows) == head.root,
                 self._stored.root(each.stored) == head.root,
@@ -62,10 +62,10 @@ class Tree:
         """The root over all rows."""
         return self._rows.root(None if self._last is None else self._last.rows)
 
-    def judge(self) -> list[Finding]:
-        """What the chunks found, and what the heads say of their rows."""
-        good = [each.head.size for each in self._judged if each.by_rows]
-        good_tiles = [each.head.size for each in self._judged if each.by_tiles]
+    def findings(self) -> list[Finding]:
+        """The findings of the chunks, and the heads that do not match the rows."""
+        good = [each.head.size for each in self._checked_heads if each.by_rows]
+        good_tiles = [each.head.size for each in self._checked_heads if each.by_tiles]
         return [
             *self._findings,
             *(_mismatch(position, good, good_tiles) for position in self._mismatches),
@@ -73,13 +73,13 @@ class Tree:
         ]
 
     def _bad_heads(self, good: Sequence[int]) -> list[Finding]:
-        bad = [each.head for each in self._judged if not each.by_rows]
+        bad = [each.head for each in self._checked_heads if not each.by_rows]
         if not bad:
             return []
         head = min(bad)
         sure = max((size for size in good if size < head.size), default=self._first)
         if any(sure <= position < head.size for position in self._mismatches):
-            return []  # that finding says exactly where
+            return []  # the mismatch gives the exact position
         if head.size == 0:
             return [Finding(None, f"the head of size 0{head.source} is not that of the empty log")]
         span = "here" if head.size - 1 == sure else f"from here to position {head.size - 1}"
@@ -92,7 +92,7 @@ class Tree:
         ]
 
     def compare_tiles(self, connection: Connection) -> list[Finding]:
-        """The stored tiles above the chunks."""
+        """Compare the stored tiles above the chunks."""
         found = []
         for ours, theirs in zip(self._tiles, self._stored_tiles, strict=True):
             fitting = [ours.hashes, theirs.hashes]
@@ -100,7 +100,7 @@ class Tree:
         return found
 
     def compare_state(self, size: int, root: bytes, edge: bytes) -> list[Finding]:
-        """The log's state row, as it was when its size was read. Where rows were altered, they are what is wrong."""
+        """Compare the log's state row as of the read size. Altered rows are reported elsewhere."""
         found = []
         stored = self._stored.root(None if self._last is None else self._last.stored)
         if root not in {self.root, stored}:
@@ -111,7 +111,7 @@ class Tree:
 
 
 def _mismatch(position: int, good: Sequence[int], good_tiles: Sequence[int]) -> Finding:
-    """The finding when a row and its stored leaf hash differ: it says which of them the signed heads confirm."""
+    """The finding for a row that differs from its stored leaf hash, and which of them signed heads confirm."""
     tile, at = f"0/{position // TILE_WIDTH}", position % TILE_WIDTH
     if any(size > position for size in good):
         return Finding(position, f"hash {at} of tile {tile} was replaced; the signed heads confirm the event")
@@ -121,7 +121,7 @@ def _mismatch(position: int, good: Sequence[int], good_tiles: Sequence[int]) -> 
 
 
 def edge_below(connection: Connection, chunks: int) -> bytes:
-    """The edge of the tree of the first `chunks` chunks, from the stored tiles: what the signed heads confirm later.
+    """The edge of the tree of the first `chunks` chunks, from stored tiles, which later signed heads confirm.
 
     Raises `LogInconsistentError` when a tile is missing.
     """

@@ -1,7 +1,7 @@
-"""A process that checks chunks: `python -m event_store.verify.worker`, spoken to by pipes of pickles.
+"""A process that checks chunks: `python -m event_store.verify.worker`. It communicates by pickles over pipes.
 
-Its parent starts it and is the only one that can write to it. It ends when its input does, so also when the parent is
-killed. A process of its own imports what it needs and nothing else, whatever program verification runs in.
+Only its parent can write to it. It ends when its input ends, so also when the parent is killed. A separate process
+imports only what it needs, whatever program runs the verification.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ APPLICATION = "audit-trail-verify"
 
 
 class Start(NamedTuple):
-    """What a worker is told first. The URL comes by the pipe, since a command line could be read by others."""
+    """The first message to a worker. The URL is sent over the pipe because other users can read command lines."""
 
     url: str
     role: str | None
@@ -30,7 +30,7 @@ class Start(NamedTuple):
 
 
 class Worker:
-    """The parent's side. For use by one thread at a time."""
+    """The parent's side. Not thread-safe."""
 
     def __init__(self, start: Start) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this very module
@@ -39,12 +39,12 @@ class Worker:
         self._send(start)
 
     def check(self, task: Task) -> Result:
-        """The result of a task; what the worker raised is raised here."""
+        """The result of a task. Raises the errors of the worker."""
         self._send(task)
         try:
             answer = pickle.load(self._process.stdout)  # type: ignore[arg-type]  # noqa: S301 - our own child's  # nosec B301
         except (EOFError, pickle.UnpicklingError) as exc:
-            raise UnavailableError("a process that verifies has ended by itself; run it again") from exc
+            raise UnavailableError("a verification process ended unexpectedly; run it again") from exc
         if isinstance(answer, AuditTrailError):
             raise answer
         result: Result = answer
@@ -61,12 +61,12 @@ class Worker:
             pickle.dump(message, pipe)  # type: ignore[arg-type]
             pipe.flush()  # type: ignore[union-attr]
         except BrokenPipeError as exc:
-            raise UnavailableError("a process that verifies has ended by itself; run it again") from exc
+            raise UnavailableError("a verification process ended unexpectedly; run it again") from exc
 
 
 def main() -> None:
     """Answer tasks until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     start: Start = pickle.load(source)  # noqa: S301 - the parent's  # nosec B301
     database = Database(start.url, start.role, size=1, application_name=APPLICATION)

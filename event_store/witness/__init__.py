@@ -1,1 +1,1 @@
-"""A witness (C2SP tlog-witness): it cosigns other parties' tree heads and remembers each."""
+"""A witness (C2SP tlog-witness): it cosigns tree heads of other parties and remembers the newest of each log."""

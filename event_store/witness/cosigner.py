@@ -1,7 +1,7 @@
-"""A witness (C2SP tlog-witness): it cosigns the tree heads of logs, each only if it follows from the one before.
+"""A witness (C2SP tlog-witness): it cosigns the tree heads of logs, each only if it extends the previous one.
 
-Whoever trusts the witness knows that the log has shown everybody one history. It keeps, for each log, the largest tree
-that it has cosigned, and needs nothing else from the log.
+Those who trust the witness know that the log has shown everybody one history. The witness stores the largest cosigned
+tree of each log, and needs nothing else from the log.
 """
 
 from __future__ import annotations
@@ -24,20 +24,23 @@ Logs = Mapping[str, Sequence[VerifierKey]]
 
 
 class Outcome(Enum):
-    """What a witness did with a request."""
+    """The result of a request to a witness."""
 
     COSIGNED = auto()
     MALFORMED = auto()
     UNKNOWN_LOG = auto()
     NOT_SIGNED = auto()
-    """No trusted key of the log has signed it, or a signature in the name of one does not verify."""
+    """No trusted key of the log has signed the head, or a signature in the name of one does not verify."""
     CONFLICT = auto()
-    """The request starts from another size than the one that was cosigned last."""
+    """The request starts from another size than the last cosigned one."""
     INCONSISTENT = auto()
 
 
 class Answer(NamedTuple):
-    """`signatures` when it was cosigned; `size` (cosigned last) for a conflict; `message` says why not."""
+    """The answer to a request.
+
+    `signatures` are set when cosigned, `size` (last cosigned) for a conflict, and `message` says why it was refused.
+    """
 
     outcome: Outcome
     message: str = ""
@@ -47,7 +50,7 @@ class Answer(NamedTuple):
 
 
 class Witness:
-    """The rules. Threads may share it."""
+    """The rules of a witness. Thread-safe."""
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class Witness:
         logs: Logs,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`keys` are cosigners' keys; `logs` has the trusted keys of each log by its origin."""
+        """`keys` are cosigner keys; `logs` maps the origin of each log to its trusted keys."""
         self._store = store
         self._keys = tuple(keys)
         self._logs = logs
@@ -68,9 +71,9 @@ class Witness:
         return tuple(key.verifier for key in self._keys)
 
     def add_checkpoint(self, body: bytes) -> Answer:
-        """Cosign the tree head of a request, or say why not. The checks are in the order of the specification.
+        """Cosign the tree head of a request, or report why not. The order of checks is that of the specification.
 
-        What is cosigned is on disk before this returns. Raises `UnavailableError` or `LogInconsistentError`.
+        A cosigned head is on disk before this returns. Raises `UnavailableError` or `LogInconsistentError`.
         """
         try:
             request = AddCheckpoint.parse(body)
@@ -80,13 +83,15 @@ class Witness:
             return Answer(Outcome.MALFORMED, str(exc))
         keys = self._logs.get(head.origin)
         if keys is None:
-            return Answer(Outcome.UNKNOWN_LOG, "this log is not known here")
+            return Answer(Outcome.UNKNOWN_LOG, "unknown log")
         try:
             signers = verified(note, keys)
         except ProofError as exc:
             return Answer(Outcome.NOT_SIGNED, str(exc), origin=head.origin)
         if not signers:
-            return Answer(Outcome.NOT_SIGNED, "no trusted key of the log has signed it", origin=head.origin)
+            return Answer(
+                Outcome.NOT_SIGNED, "no trusted key of the log has signed the head", origin=head.origin
+            )
         if request.old_size > head.size:
             return Answer(
                 Outcome.MALFORMED, "the old size is larger than the tree head's", origin=head.origin
@@ -101,14 +106,16 @@ class Witness:
         with self._store.transaction() as transaction:
             known = transaction.latest(head.origin) or Cosigned(0, EMPTY_ROOT, b"")
             if request.old_size != known.size:
-                return Answer(Outcome.CONFLICT, "it starts from another size", (), known.size, head.origin)
+                return Answer(
+                    Outcome.CONFLICT, "the request starts from another size", (), known.size, head.origin
+                )
             at = int(self._clock())
             try:
                 verify_consistency(known.size, head.size, known.root, head.root, request.proof)
             except ProofError as exc:
                 refused = Cosigned(head.size, head.root, note.encode())
                 if known.size and refused[:2] != known[:2]:
-                    transaction.keep_contradiction(head.origin, known, refused, str(exc), at)
+                    transaction.add_contradiction(head.origin, known, refused, str(exc), at)
                 return Answer(Outcome.INCONSISTENT, str(exc), (), known.size, head.origin)
             cosignatures = tuple(cosign(key, note.text, at) for key in self._keys)
             cosigned = Note(note.text, note.signatures + cosignatures).encode()
@@ -117,7 +124,7 @@ class Witness:
 
 
 def read_keys(text: str) -> list[SigningKey]:
-    """The witness's keys: private keys of algorithm 4, one a line, and ``#`` comments.
+    """Parse the keys of a witness: one private key of algorithm 4 per line, and ``#`` comments.
 
     Raises `ConfigurationError`, which never quotes a line.
     """
@@ -129,18 +136,18 @@ def read_keys(text: str) -> list[SigningKey]:
             raise ConfigurationError(f"the witness's key, line {number}: {exc}") from exc
         if key.algorithm != COSIGNATURE_V1:
             raise ConfigurationError(
-                f"the witness's key, line {number}: this is a key for a log, a witness has one of its own kind"
+                f"the witness's key, line {number}: this is the key of a log; a witness needs a cosigner's key"
             )
         keys.append(key)
     if not keys:
-        raise ConfigurationError("the witness's key file has no key in it")
+        raise ConfigurationError("the witness's key file contains no key")
     return keys
 
 
 def read_logs(lines: Iterable[str]) -> dict[str, list[VerifierKey]]:
-    """The logs to cosign for: a public key (vkey) a line, several for a log while it changes keys; ``#`` comments.
+    """Parse the list of logs: a public key (vkey) per line, several per log during a key change, and ``#`` comments.
 
-    A log's origin is the name of its key; where it isn't, the line is the origin, a space, and the key. Raises
+    The origin of a log is the name of its key. Where they differ, the line has the origin, a space, and the key. Raises
     `ConfigurationError`.
     """
     logs: dict[str, list[VerifierKey]] = {}
@@ -158,12 +165,12 @@ def read_logs(lines: Iterable[str]) -> dict[str, list[VerifierKey]]:
         if key not in keys:
             keys.append(key)
     if not logs:
-        raise ConfigurationError("a witness needs the public key of a log to cosign for")
+        raise ConfigurationError("a witness needs the public key of at least one log")
     return logs
 
 
 def _of(note: Note, signers: Sequence[VerifierKey]) -> tuple[Signature, ...]:
-    """The signatures of these keys, one each: strangers' are not passed on."""
+    """The signatures of these keys, one each. Signatures of others are dropped."""
     signed = {(signature.name, signature.key_id): signature for signature in note.signatures}
     return tuple(signed[key.name, key.key_id] for key in signers)
 

@@ -1,7 +1,7 @@
-"""What a witness remembers, in one SQLite file that outlives a crash of the machine.
+"""The memory of a witness: one SQLite file that survives a crash of the machine.
 
-Every change is one transaction that holds SQLite's write lock from its beginning, so that several threads, or several
-processes on one file, can't cosign two trees for one: C2SP tlog-witness describes that race.
+Every change is one transaction that holds SQLite's write lock from the start. So several threads, or several processes
+on one file, can't cosign two trees in place of one: C2SP tlog-witness describes that race.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from typing import NamedTuple
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
 from event_store.files.folders import Folder
 
-# How SQLite tells this file from another program's; "ATwi".
+# Identifies the file as ours to SQLite; "ATwi".
 APPLICATION_ID = 0x41547769
 VERSION = 1
 BUSY_SECONDS = 5.0
-# For each log and kind: only heads that the log has signed are kept, and this bounds what a mad log can do to the disk.
-# Two kinds, because a stranger can bring honest heads with wrong proofs, and they must not take the room of real ones.
+# The limit for each log and kind. Only heads that the log has signed are stored; the limit bounds what a misbehaving
+# log can do to the disk. There are two kinds, because a third party can send honest heads with wrong proofs, and these
+# must not displace real contradictions.
 MAX_CONTRADICTIONS = 1000
 
 
 class Cosigned(NamedTuple):
-    """The largest tree of a log that was cosigned; `note` has the log's signatures and the cosignatures."""
+    """The largest cosigned tree of a log. `note` has the log's signatures and the cosignatures."""
 
     size: int
     root: bytes
@@ -35,10 +36,10 @@ class Cosigned(NamedTuple):
 
 
 class WitnessStore:
-    """The file. Threads may share it: each transaction has a connection of its own."""
+    """The file. Thread-safe: each transaction has its own connection."""
 
     def __init__(self, path: Path) -> None:
-        """Create the file if it is not there. Raises `ConfigurationError` when it can't be, or is another program's."""
+        """Create the file if it is missing. Raises `ConfigurationError` when it can't be used."""
         self._path = path
         _require_private(path)
         try:
@@ -49,9 +50,9 @@ class WitnessStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Hold the write lock; commit at the end, durably, or roll back when the body raises.
+        """Hold the write lock; commit durably at the end of the block, or roll back after an exception.
 
-        Raises `UnavailableError` when the lock or the disk can't be had, `LogInconsistentError` when the file is
+        Raises `UnavailableError` when the lock or the disk is unavailable, `LogInconsistentError` when the file is
         damaged.
         """
         with _translated(), closing(self._connect()) as connection:
@@ -64,7 +65,7 @@ class WitnessStore:
             connection.execute("COMMIT")
 
     def contradictions(self, origin: str) -> list[tuple[bytes, bytes, str]]:
-        """The signed heads that a log has to explain: the one cosigned then, the one refused, and why."""
+        """The contradictory signed heads of a log: the cosigned head, the refused one, and the reason."""
         query = "SELECT known_note, note, reason FROM contradictions WHERE origin = ? ORDER BY refused_at, size, root"
         with _translated(), closing(self._connect()) as connection:
             rows = connection.execute(query, (origin,)).fetchall()
@@ -79,25 +80,25 @@ class WitnessStore:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-        # It is a setting of the connection; without FULL, a crash of the machine could take back what was answered.
+        # A setting of the connection. Without FULL, a crash of the machine could undo a cosignature that was sent.
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 
 
 class Transaction:
-    """What is asked and changed while the write lock is held."""
+    """Queries and changes under the write lock."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def latest(self, origin: str) -> Cosigned | None:
-        """The largest tree of `origin` that was cosigned."""
+        """The largest cosigned tree of `origin`."""
         query = "SELECT size, root, note FROM latest WHERE origin = ?"
         row = self._connection.execute(query, (origin,)).fetchone()
         return None if row is None else Cosigned(row[0], bytes(row[1]), bytes(row[2]))
 
     def remember(self, origin: str, cosigned: Cosigned, at: int) -> None:
-        """Replace the largest tree. The file's triggers refuse one that is smaller, or as large and different."""
+        """Replace the largest tree. Triggers refuse a smaller tree, or a different one of the same size."""
         self._connection.execute(
             "INSERT INTO latest (origin, origin_hash, size, root, note, cosigned_at) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (origin) DO UPDATE SET"
@@ -105,10 +106,10 @@ class Transaction:
             (origin, sha256(origin.encode()).hexdigest(), *cosigned, at),
         )
 
-    def keep_contradiction(
+    def add_contradiction(
         self, origin: str, known: Cosigned, refused: Cosigned, reason: str, at: int
     ) -> None:
-        """Keep a head that the log has signed beside the one that it was not shown to follow from."""
+        """Store a signed head together with the cosigned head that it was not shown to extend."""
         certain = refused.size == known.size
         count = "SELECT count(*) FROM contradictions WHERE origin = ? AND (size = known_size) = ?"
         if self._connection.execute(count, (origin, certain)).fetchone()[0] >= MAX_CONTRADICTIONS:
@@ -121,9 +122,9 @@ class Transaction:
 
 
 def _require_private(path: Path) -> None:
-    """SQLite opens its files by their names and follows links, so nobody else may write to their folder.
+    """Check that nobody else may write to the folder: SQLite opens its files by name and follows links.
 
-    Raises `ConfigurationError`; makes the file when it is missing.
+    Creates the file when it is missing. Raises `ConfigurationError`.
     """
     try:
         with Folder.open(path.parent) as folder:
@@ -136,7 +137,7 @@ def _require_private(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    # Two processes may start on a new file at once: what one of them sees is either nothing or all of it.
+    # Two processes may start on a new file at once: each sees either nothing or the whole schema.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -155,7 +156,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of a script one by one: `executescript` would end the transaction."""
+    """The statements of a script, one by one: `executescript` would end the transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -1,5 +1,5 @@
 -- sqlfluff:dialect:sqlite
--- What a witness knows: for each log, the largest tree that it has cosigned. It never goes back, whoever writes.
+-- For each log, the largest tree that the witness has cosigned. The triggers keep it from shrinking.
 CREATE TABLE IF NOT EXISTS latest (
     origin text PRIMARY KEY,
     -- SHA-256 of the origin in hex: the name under which monitors ask.
@@ -11,8 +11,8 @@ CREATE TABLE IF NOT EXISTS latest (
     cosigned_at integer NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Heads that a log has signed and that were not shown to follow from the largest cosigned one. With the same size and
--- another root hash, the two notes prove that the log has two histories; otherwise a proof was wrong or the log is.
+-- Heads that a log has signed and that were not shown to extend the largest cosigned one. With equal sizes and different
+-- root hashes, the two notes prove that the log has two histories; otherwise either the proof or the log was wrong.
 CREATE TABLE IF NOT EXISTS contradictions (
     origin text NOT NULL,
     size integer NOT NULL,

@@ -14,7 +14,8 @@ from graphql_api.types.event_order import Direction, EventOrder, EventOrderField
 from graphql_api.types.scalars import Long
 from queries.cursors import decode_cursor, encode_cursor
 from queries.error_codes import Code
-from queries.filters import EventFilter, EventPage, PageRequest
+from queries.filters import EventPage, PageRequest
+from queries.prepared import PreparedQuery
 
 First = Annotated[
     int | None,
@@ -53,7 +54,7 @@ class EventEdge:
 
 @documented
 class EventConnection:
-    """A page of events, in the order that was asked for."""
+    """A page of events, in the requested order."""
 
     edges: list[EventEdge] = described("The events with their cursors.")
     nodes: list[Event] = described("The events alone.")
@@ -90,9 +91,9 @@ def page_request(
     )
 
 
-async def events_page(context: Context, filter: EventFilter, page: PageRequest) -> EventConnection:
+async def events_page(context: Context, query: PreparedQuery, page: PageRequest) -> EventConnection:
     """One page of the events that match."""
-    return connection_from(await context.read(context.models.events, filter, page))
+    return connection_from(await context.read(context.models.events, query, page))
 
 
 class _Page(EventConnection):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -14,11 +13,11 @@ from graphql_api.types.descriptions import argument, described, documented, part
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
 from queries import counts
-from queries.event_pages import complete_up_to
+from queries.filters import CountBy
 from queries.freshness import Freshness
 
 strawberry.enum(
-    counts.CountBy,
+    CountBy,
     name="CountBy",
     description="What events are counted by. Hours and days are by the sources' clocks, in UTC.",
 )
@@ -68,7 +67,7 @@ def counts_from(found: counts.EventCounts) -> EventCounts:
 
 async def _event_counts(
     info: Info,
-    by: Annotated[counts.CountBy, argument("What a bucket is of.")],
+    by: Annotated[CountBy, argument("What a bucket is of.")],
     filter: Annotated[EventFilterInput | None, argument("Which events are counted.")] = None,
     first: Annotated[
         int, argument("How many buckets at most; each counts as an event of the request.")
@@ -79,11 +78,10 @@ async def _event_counts(
 ) -> EventCounts:
     context = info.context
     context.spend(context.list_size(first, "first"))
-    wanted = filter_from(filter)
-    context.check_range(wanted, by)
+    query = context.prepare(filter_from(filter), by)
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
-    await context.wait(freshness, partial(complete_up_to, wanted))
-    found = await context.read(context.models.event_counts, wanted, by, first)
+    await context.wait(freshness, query.complete_up_to)
+    found = await context.read(context.models.event_counts, query, first)
     context.compare(freshness, found.as_of_position)
     return counts_from(found)
 

@@ -13,17 +13,40 @@ from strawberry.types import get_object_definition
 from strawberry.types.arguments import InputContext
 from strawberry.utils.str_converters import to_camel_case
 
-from domain.catalogue import CATALOGUE, Category
-from domain.event import Action, Outcome
+from domain.catalogue import CATALOGUE
 from graphql_api.errors import QueryError
 from graphql_api.types.scalars import Long
+from queries.conditions import BY_FIELD, LISTS, MAX_TEXT, Kind
 from queries.error_codes import Code
-from queries.filters import GROUPS, LISTS, MAX_DEPTH, MAX_TERMS, MAX_TEXT, EventFilter
+from queries.filters import GROUPS, MAX_DEPTH, MAX_TERMS, EventFilter
 
 
-def condition(description: str) -> Any:
-    """An optional condition; null and absent are the same."""
-    return strawberry.field(description=description, default=None)
+def with_conditions(cls: type[EventFilterInput]) -> type[EventFilterInput]:
+    """Give the input an optional field for each condition; null and absent are the same."""
+    own = cls.__annotations__
+    cls.__annotations__ = {name: _type_of(name) | None for name in _CONDITIONS} | own
+    for name in _CONDITIONS:
+        setattr(cls, name, strawberry.field(description=_description(name), default=None))
+    return cls
+
+
+_CONDITIONS = tuple(name for name in EventFilter.__struct_fields__ if name not in GROUPS)
+
+
+def _type_of(field: str) -> Any:
+    condition = BY_FIELD[field]
+    kinds: dict[Kind, Any] = {Kind.FLAG: bool, Kind.TIME: datetime, Kind.POSITION: Long}
+    value: Any = condition.enum or kinds.get(condition.kind, str)
+    return list[value] if field == condition.many else value
+
+
+def _description(field: str) -> str:
+    condition = BY_FIELD[field]
+    if condition.needs:
+        return f"{condition.help}; needs `{to_camel_case(condition.needs)}`."
+    if condition.kind is Kind.TIME:
+        return f"{condition.help}; give an offset."
+    return f"{condition.help}: one of these." if field == condition.many else f"{condition.help}."
 
 
 def nested(name: str, description: str) -> Any:
@@ -36,45 +59,15 @@ def nested(name: str, description: str) -> Any:
     description="All given conditions must hold; of a list, one value must match. Filters may hold filters: "
     f"{MAX_DEPTH} levels, {MAX_TERMS} conditions in all.",
 )
+@with_conditions
 class EventFilterInput:
-    """The conditions of a filter, as a client gives them."""
+    """The conditions of a filter, as a client gives them: a field for each of `EventFilter`."""
 
-    actor: str | None = condition("The id of the actor, of whatever kind.")
-    patient: str | None = condition("The id of a patient that the event is about.")
-    user: str | None = condition("The id of the user who acted.")
-    device: str | None = condition("The id of the device that the event is about, or that acted.")
-    service: str | None = condition("The reporting service.")
-    resource_type: str | None = condition("The type of a resource that was touched.")
-    resource_id: str | None = condition("The id of a resource that was touched; needs `resourceType`.")
-    types: list[str] | None = condition("Event types, names of the catalogue.")
-    categories: list[Category] | None = condition("Categories of event types.")
-    actions: list[Action] | None = condition("Actions.")
-    outcomes: list[Outcome] | None = condition("Outcomes.")
-    purposes: list[str] | None = condition("Purposes of use, as codes.")
-    source: str | None = condition("The reporting service, beside `service`.")
-    correlation_id: str | None = condition("The correlation id.")
-    session: str | None = condition("The session.")
-    address: str | None = condition("The client's network address.")
-    emergency: bool | None = condition("Whether it was emergency (break-glass) access.")
-    occurred_from: datetime | None = condition("Occurred at this time or later; give an offset.")
-    occurred_until: datetime | None = condition("Occurred before this time; give an offset.")
-    actor_in: list[str] | None = condition("The actor is one of these.")
-    patient_in: list[str] | None = condition("One of these patients is among those that the event is about.")
-    user_in: list[str] | None = condition("The user who acted is one of these.")
-    device_in: list[str] | None = condition("The device, or the one that acted, is one of these.")
-    service_in: list[str] | None = condition("The reporting service is one of these.")
-    correlation_id_in: list[str] | None = condition("The correlation id is one of these.")
-    session_in: list[str] | None = condition("The session is one of these.")
-    address_in: list[str] | None = condition("The client's network address is one of these.")
-    type_prefix: str | None = condition("The event type begins with this, such as `record.`.")
-    actor_prefix: str | None = condition("The actor's id begins with this.")
-    address_prefix: str | None = condition("The client's network address begins with this, such as `10.0.`.")
-    position_from: Long | None = condition("Recorded at this position or later.")
-    position_until: Long | None = condition("Recorded before this position.")
     and_: list[EventFilterInput] | None = nested("and", "Every one of these filters must match too.")
     or_: list[EventFilterInput] | None = nested("or", "One of these filters must match.")
     not_: EventFilterInput | None = nested(
-        "not", "This filter must not match; an event that says nothing of what it asks does not match it."
+        "not",
+        "This filter must not match; an event without the value that a condition compares does not match it.",
     )
 
 
@@ -97,7 +90,7 @@ def _from_input(
 _NAMES = {to_camel_case(field.name.removesuffix("_")): field.name for field in fields(EventFilterInput)}
 get_object_definition(EventFilterInput, strict=True).from_input = _from_input
 
-_SINGLE = tuple(name for name in EventFilter.__struct_fields__ if name not in {*LISTS, *GROUPS})
+_SINGLE = tuple(name for name in _CONDITIONS if name not in LISTS)
 
 
 def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:

@@ -8,16 +8,17 @@ from uuid import UUID
 
 import msgspec
 
-from graphql_api.context import Context, Readable
+from graphql_api.context import Context
 from graphql_api.errors import QueryError
 from graphql_api.types import summaries as subjects
 from graphql_api.types.event import Node, event_from
 from queries.error_codes import Code
+from queries.scoped.read_models import ScopedModels
 
 A = TypeVar("A")
 
 
-def find_node(models: Readable, kind: str, name: str) -> Node | None:
+def find_node(models: ScopedModels, kind: str, name: str) -> Node | None:
     """The node of this kind and name; blocks. Raises `QueryError` for what this API never gave."""
     find = _FINDERS.get(kind)
     if find is None:
@@ -25,7 +26,7 @@ def find_node(models: Readable, kind: str, name: str) -> Node | None:
     return find(models, name)
 
 
-def find_nodes(models: Readable, wanted: Sequence[tuple[str, str]]) -> list[Node | None]:
+def find_nodes(models: ScopedModels, wanted: Sequence[tuple[str, str]]) -> list[Node | None]:
     """The nodes of these kinds and names, in that order; blocks. Raises `QueryError` for what this API never gave."""
     return [find_node(models, kind, name) for kind, name in wanted]
 
@@ -46,7 +47,7 @@ def _type_and_id(name: str) -> tuple[str, str]:
         raise _no_node() from exc
 
 
-def _event(models: Readable, name: str) -> Node | None:
+def _event(models: ScopedModels, name: str) -> Node | None:
     try:
         event_id = UUID(name)
     except ValueError as exc:
@@ -54,7 +55,7 @@ def _event(models: Readable, name: str) -> Node | None:
     return _shown(event_from, models.event(event_id))
 
 
-def _resource(models: Readable, name: str) -> Node | None:
+def _resource(models: ScopedModels, name: str) -> Node | None:
     type, id = _type_and_id(name)
     return _shown(subjects.resource_from, models.resource(type, id))
 
@@ -67,7 +68,7 @@ def _no_node() -> QueryError:
     return QueryError(Code.BAD_USER_INPUT, "this is not the id of a node of this API", argument="id")
 
 
-_FINDERS: dict[str, Callable[[Readable, str], Node | None]] = {
+_FINDERS: dict[str, Callable[[ScopedModels, str], Node | None]] = {
     "Event": _event,
     "PatientActivity": lambda models, name: _shown(subjects.patient_from, models.patient(name)),
     "UserActivity": lambda models, name: _shown(subjects.user_from, models.user(name)),

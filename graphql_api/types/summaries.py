@@ -63,7 +63,8 @@ async def _timeline(
     order_by: OrderBy = None,
 ) -> EventConnection:
     page = page_request(info.context, first, after, last, before, order_by)
-    return await events_page(info.context, filter_from(filter, **self.narrowed()), page)
+    query = info.context.prepare(filter_from(filter, **self.narrowed()))
+    return await events_page(info.context, query, page)
 
 
 @documented

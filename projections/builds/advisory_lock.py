@@ -9,11 +9,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-import psycopg2
-from psycopg2 import errors
-
-from domain.errors import FencedError, UnavailableError
+from domain.errors import FencedError, LockedError, UnavailableError
 from event_store.database import Connection, Cursor, Database, only, translated
+from event_store.statement_errors import StatementError, statement_errors
 from event_store.statements import load
 
 _SQL = load(__package__, "advisory_lock.sql")
@@ -52,7 +50,7 @@ def holding(database: Database, names: Sequence[str], work: str) -> Iterator[Hol
         yield Hold(connection)
     finally:
         # Given back before the connection ends, of which the server may hear only after the next command asks.
-        with suppress(psycopg2.Error), connection.cursor() as cursor:
+        with suppress(UnavailableError, StatementError), statement_errors(), connection.cursor() as cursor:
             cursor.execute(_SQL["give_back"])
         connection.close()
 
@@ -65,8 +63,9 @@ def bounded_wait(cursor: Cursor, name: str) -> Iterator[None]:
     """
     cursor.execute(_SQL["bounded"])
     try:
-        yield
-    except errors.LockNotAvailable as exc:
+        with statement_errors():
+            yield
+    except LockedError as exc:
         raise UnavailableError(
             f"another session has a lock on projection {name}: end its transaction, which pg_locks and"
             " pg_stat_activity show, then try again"
@@ -89,8 +88,9 @@ def _taken(cursor: Cursor, holder: dict[str, object]) -> bool:
     until = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            cursor.execute(_SQL["take"], holder)
-        except errors.LockNotAvailable as exc:
+            with statement_errors():
+                cursor.execute(_SQL["take"], holder)
+        except LockedError as exc:
             raise FencedError(
                 f"another session keeps the row of projection {holder['name']} in audit_trail.projection_holder locked:"
                 " end its transaction, then try again"

@@ -6,10 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from psycopg2 import sql
-
 from domain.errors import AuditTrailError, ConfigurationError, FencedError, UnavailableError
-from event_store.database import Cursor, Database
+from event_store.database import Cursor, Database, sql
 from event_store.event_reader import Batch, read_events
 from event_store.statements import load
 from projections.builds.advisory_lock import bounded_wait, holding

@@ -8,13 +8,13 @@ from uuid import UUID, uuid4, uuid5
 
 from msgspec import Struct
 
+from domain.catalogue import TRAIL_SERVICE
 from domain.event import Actor, ActorKind, AuditEvent, Resource, Source
 from domain.validation import decode_event, encode_event
 from projections.builds.digests import TableDigest
 from projections.registry import Build
 
 _NAMESPACE = UUID("6f2a3c1e-7d5b-5c0e-9a44-3f1d0b8e7c21")
-_SERVICE = "audit-trail"
 
 
 class Skip(Struct, frozen=True):
@@ -37,7 +37,7 @@ def skipped_event(skip: Skip) -> bytes:
         event_id=uuid5(_NAMESPACE, f"skip/{skip.name}/{skip.position}/{decided}"),
         type="projection.event_skipped",
         occurred_at=skip.decided_at,
-        source=Source(service=_SERVICE),
+        source=Source(service=TRAIL_SERVICE),
         actor=Actor(kind=ActorKind.USER, id=skip.decided_by),
         resources=(
             Resource(type="Projection", id=skip.name),
@@ -66,8 +66,8 @@ def rebuilt_event(
         event_id=uuid5(_NAMESPACE, f"rebuilt/{build.name}/{build.build}/{build.created_at.isoformat()}"),
         type="projection.rebuilt",
         occurred_at=made_at,
-        source=Source(service=_SERVICE),
-        actor=Actor(kind=ActorKind.SERVICE, id=_SERVICE),
+        source=Source(service=TRAIL_SERVICE),
+        actor=Actor(kind=ActorKind.SERVICE, id=TRAIL_SERVICE),
         resources=(Resource(type="Projection", id=build.name, version=str(build.version)),),
         attributes={
             "projection": build.name,
@@ -93,7 +93,7 @@ def removed_event(name: str, *, by: str, reason: str) -> bytes:
         event_id=uuid4(),
         type="projection.removed",
         occurred_at=datetime.now(UTC),
-        source=Source(service=_SERVICE),
+        source=Source(service=TRAIL_SERVICE),
         actor=Actor(kind=ActorKind.USER, id=by),
         resources=(Resource(type="Projection", id=name),),
         reason=reason,

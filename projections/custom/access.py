@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-import psycopg2.errors
-
-from event_store.database import ANALYST, OWN, Cursor, Database
+from event_store.database import ANALYST, CUSTOM_ROLE_PREFIX, Cursor, Database
+from event_store.statement_errors import DuplicateNameError
 from event_store.statements import load
 from projections.custom.batch_sql import TIMEOUT_MS
 from projections.custom.source_file import OwnProjector, load_own
@@ -34,8 +33,8 @@ def begin_own(url: str, projector: OwnProjector) -> None:
                         taken, f"table {taken} belongs to another projection: choose another name for it"
                     )
                 cursor.execute(_SQL["begin"], {"name": projector.name})
-        except psycopg2.errors.DuplicateObject as exc:
-            raise projector.fault("name", f"{exc.diag.message_primary}; choose another name") from exc
+        except DuplicateNameError as exc:
+            raise projector.fault("name", f"{exc.server_message}; choose another name") from exc
 
 
 def _taken_table(cursor: Cursor, projector: OwnProjector) -> str:
@@ -54,7 +53,7 @@ def open_own(url: str, name: str, size: int) -> Database:
     """The database in the role of the projection `name`. Picklable as a partial: a rebuild's workers open it too."""
     return Database(
         url,
-        f"{OWN}{name}",
+        f"{CUSTOM_ROLE_PREFIX}{name}",
         size=size,
         application_name=f"audit-trail-{name}"[:63],
         lock_timeout_ms=LOCK_TIMEOUT_MS,
@@ -67,7 +66,7 @@ def bind_own(url: str, projector: OwnProjector, size: int = 1) -> None:
         projector.bind(
             Database(
                 url,
-                f"{OWN}{projector.name}",
+                f"{CUSTOM_ROLE_PREFIX}{projector.name}",
                 size=size,
                 application_name=f"audit-trail-{projector.name}-sql"[:63],
                 statement_timeout_ms=TIMEOUT_MS,

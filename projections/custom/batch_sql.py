@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import psycopg2
 from msgspec import Struct
-from psycopg2 import errors, sql
 
-from domain.errors import UnavailableError
+from domain.errors import TooSlowError
 from domain.event import RecordedEvent
 from domain.validation import encode_event
-from event_store.database import Connection, Database, lost
+from event_store.database import Connection, Database, sql
+from event_store.statement_errors import StatementError, TemporaryDiskError, statement_errors
 from projections.binary_rows import utc
 from projections.custom.batch_sql_words import read_words
 from projections.custom.rows import WORDS
@@ -46,8 +45,6 @@ TIMEOUT_MS = 30_000
 """How long one SELECT may take on one batch, however small the batch is."""
 MAX_ROWS = 1_000_000
 """Rows of one batch and table; a batch has some thousand events."""
-_DISK = "53400"
-"""configuration_limit_exceeded: the temp_file_limit of migration 0006. Operational to the driver; no retry helps."""
 
 _SELECTED = ", ".join(
     f'"{name}" COLLATE "C" AS "{name}"' if type == "text" else f'"{name}"'
@@ -55,27 +52,27 @@ _SELECTED = ", ".join(
 )
 _DEFINED = ", ".join(f'"{name}" {type}' for name, type in BATCH_COLUMNS.items())
 _BATCH = f"WITH batch AS MATERIALIZED (SELECT {_SELECTED} FROM jsonb_to_recordset($1) AS each ({_DEFINED})) "
-_TELLING = (
-    errors.SyntaxError,
-    errors.UndefinedTable,
-    errors.UndefinedColumn,
-    errors.UndefinedFunction,
-    errors.UndefinedObject,
-    errors.InvalidSchemaName,
-    errors.AmbiguousColumn,
-    errors.AmbiguousFunction,
-    errors.DuplicateAlias,
-    errors.GroupingError,
-    errors.WindowingError,
-    errors.DatatypeMismatch,
-    errors.CannotCoerce,
-    errors.IndeterminateDatatype,
-    errors.CollationMismatch,
-    errors.InsufficientPrivilege,
-    errors.FeatureNotSupported,
-    errors.InvalidCursorDefinition,
-    errors.CardinalityViolation,
-)
+_TELLING = {
+    "SyntaxError",
+    "UndefinedTable",
+    "UndefinedColumn",
+    "UndefinedFunction",
+    "UndefinedObject",
+    "InvalidSchemaName",
+    "AmbiguousColumn",
+    "AmbiguousFunction",
+    "DuplicateAlias",
+    "GroupingError",
+    "WindowingError",
+    "DatatypeMismatch",
+    "CannotCoerce",
+    "IndeterminateDatatype",
+    "CollationMismatch",
+    "InsufficientPrivilege",
+    "FeatureNotSupported",
+    "InvalidCursorDefinition",
+    "CardinalityViolation",
+}
 """The server's words for these name parts of the statement, and never a value of an event."""
 
 
@@ -169,29 +166,25 @@ def ask(
             types
         )
         try:
-            cursor.execute(statement, (whole, events, MAX_ROWS))
-        except errors.QueryCanceled as exc:
+            with statement_errors():
+                cursor.execute(statement, (whole, events, MAX_ROWS))
+        except TooSlowError as exc:
             raise LimitError(
                 query.line, f"table {query.table.name}: the SELECT took longer than {TIMEOUT_MS / 1000:.0f} s"
             ) from exc
-        except psycopg2.Error as exc:
-            if exc.pgcode == _DISK:
-                raise LimitError(
-                    query.line, f"table {query.table.name}: the SELECT took more disk than temp_file_limit"
-                ) from exc
-            limited = (exc.pgcode or "").startswith(
-                "54"
-            )  # too complex: operational to the driver, and no retry helps
-            if lost(exc) and not limited:
-                raise UnavailableError("the database is away") from exc
+        except TemporaryDiskError as exc:  # the temp_file_limit of migration 0006: a retry would not help
+            raise LimitError(
+                query.line, f"table {query.table.name}: the SELECT took more disk than temp_file_limit"
+            ) from exc
+        except StatementError as exc:
             raise _failed(query, exc, len(before)) from exc
         return cursor.fetchall()
 
 
-def _failed(query: OwnQuery, error: psycopg2.Error, before: int) -> RowError:
-    at = int(error.diag.internal_position or before + 1) - 1 - before
+def _failed(query: OwnQuery, error: StatementError, before: int) -> RowError:
+    at = (error.character or before + 1) - 1 - before
     line = line_at(query, at) if 0 <= at <= len(query.text) else query.line
-    words = error.diag.message_primary if isinstance(error, _TELLING) else type(error).__name__
+    words = error.server_message if error.name in _TELLING else error.name
     return RowError(line, f"table {query.table.name}: {words}")
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg2 import sql
-
-from event_store.database import Connection, Database
+from event_store.database import Connection, Database, sql
 from projections.custom.batch_sql import OwnQuery, ask, encode_batch, line_at
 from projections.custom.batch_sql_words import clock, read_words
 from projections.custom.rows import WORDS

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
-import psycopg2.errors
-
 from domain.errors import ConfigurationError
 from event_store.database import ANALYST, Database, only
+from event_store.statement_errors import DuplicateNameError, statement_errors
 from event_store.statements import load
 from projections.builds.advisory_lock import bounded_wait, holding
 from projections.builds.switching import wait_for_queries
@@ -56,6 +55,7 @@ def _claim(analyst: Database, name: str) -> None:
                 f"{name} is no projection of an analyst's own: only those can be removed"
             )
         try:
-            cursor.execute(_SQL["begin"], {"name": name})
-        except psycopg2.errors.DuplicateObject as exc:
-            raise ConfigurationError(str(exc.diag.message_primary)) from exc
+            with statement_errors():
+                cursor.execute(_SQL["begin"], {"name": name})
+        except DuplicateNameError as exc:
+            raise ConfigurationError(exc.server_message) from exc

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg2 import errors, sql
-
 from domain.errors import FencedError
 from domain.event import RecordedEvent
 from event_store.binary_copy import copy_in
-from event_store.database import Connection, Cursor, only
+from event_store.database import Connection, Cursor, only, sql
+from event_store.statement_errors import DuplicateRowError
 from event_store.statements import load
 from projections.binary_rows import Encoder
 from projections.builds.digests import SORT_MEMORY
@@ -137,8 +136,8 @@ def create_index(database: Transactions, name: str, table: Table, schema: str) -
                 index_table(cursor, custom, schema, table, name)
             else:
                 cursor.execute(bulk_indexes(table)[name])
-    except errors.UniqueViolation as exc:
-        if exc.diag.constraint_name != key_name(table):
+    except DuplicateRowError as exc:
+        if exc.constraint != key_name(table):
             raise
         raise DuplicateKeyError(table) from exc
 

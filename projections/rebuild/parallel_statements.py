@@ -7,9 +7,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-import psycopg2
-
+from domain.errors import UnavailableError
 from event_store.database import Connection, Database
+from event_store.statement_errors import StatementError, statement_errors
 
 _SLICE = 1.0
 
@@ -57,7 +57,7 @@ class Jobs:
         """End: what still runs is cancelled in the database, and what waits never begins."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         for connection in list(self._open):
-            with suppress(psycopg2.Error):
+            with suppress(UnavailableError, StatementError), statement_errors():
                 connection.cancel()
         self._pool.shutdown(wait=True)
 

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
 from uuid import UUID
 
-import psycopg2
-import psycopg2.errors
 from msgspec import Struct
 
 from domain.errors import (
@@ -23,8 +21,9 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.event import RecordedEvent
-from event_store.database import Connection, Database, lost
+from event_store.database import Connection, Database
 from event_store.event_reader import read_events
+from event_store.statement_errors import statement_errors
 from projections.errors import LimitError
 from projections.fingerprints import describe_failure
 from projections.projector import Projector
@@ -180,16 +179,10 @@ class Loader:
 def _breaking(projector: Projector, events: Sequence[RecordedEvent] = ()) -> Iterator[None]:
     """What goes wrong inside is the projector's doing, unless it is an error of ours or the database is away."""
     try:
-        yield
+        with statement_errors():
+            yield
     except AuditTrailError:
         raise
-    except psycopg2.errors.ProgramLimitExceeded as exc:
-        # The driver counts a row that is too large as operational, but it is that row's fault.
-        raise _BrokenBy(projector, events) from exc
-    except psycopg2.Error as exc:
-        if lost(exc):
-            raise
-        raise _BrokenBy(projector, events) from exc
     except Exception as exc:
         raise _BrokenBy(projector, events) from exc
 
@@ -237,7 +230,8 @@ def work(pipe: Pipe, open_database: OpenDatabase, source: Source, builds: Mappin
                 loader = loader or Loader(database, source(), builds)
                 answer = loader.load(task)
             except _SENT as exc:
-                answer = Answer(task, error=(_SENT.index(type(exc)), str(exc)))
+                kinds = [isinstance(exc, sent) for sent in _SENT]
+                answer = Answer(task, error=(kinds.index(True), str(exc)))
             pipe.send(answer)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the coordinator has ended; what was in hand is committed or was never begun

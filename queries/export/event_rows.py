@@ -1,4 +1,4 @@
-"""The events that match a filter, in the order of the log."""
+"""The events that match a query, in the order of the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queries.event_pages import positions_from
 from queries.export.columns import EVENT_COLUMNS, event_values
 from queries.export.rows import Batch
 from queries.export.text import event_lines
-from queries.filters import EventFilter
+from queries.prepared import PreparedQuery
 
 _SQL = load(__package__, "export.sql")
 
@@ -28,16 +28,16 @@ class EventRows:
 
     columns = EVENT_COLUMNS
 
-    def __init__(self, connection: Connection, filter: EventFilter, as_of: int) -> None:
+    def __init__(self, connection: Connection, query: PreparedQuery, as_of: int) -> None:
         self._connection = connection
-        self._filter = filter
+        self._query = query
         self._as_of = as_of
 
     def batches(self, after: tuple[Any, ...] | None) -> Iterator[Batch]:
         """See `ExportedRows`."""
         at = after[0] if after else -1
         while True:
-            found = positions_from(self._connection, self._filter, self._as_of, at, BATCH_POSITIONS)
+            found = positions_from(self._connection, self._query, self._as_of, at, BATCH_POSITIONS)
             for part in self._parts(found):
                 yield Batch(events_at(self._connection, part), (part[-1],))
             if len(found) < BATCH_POSITIONS:

@@ -9,21 +9,13 @@ from typing import Any
 from msgspec import Struct
 
 from domain.event import RecordedEvent
-from domain.read_audit.truncation import said_of
+from domain.read_audit.truncation import recorded_value
+from queries.conditions import name_of
 from queries.export.pipeline import Export, Snapshot
 from queries.export.request import ExportRequest, Format
-from queries.filters import ANY_OF, EventFilter
+from queries.filters import EventFilter
 
 VERSION = "audit-trail-export/1"
-RENAMED = {
-    "types": "type",
-    "categories": "category",
-    "actions": "action",
-    "outcomes": "outcome",
-    "purposes": "purpose",
-    **ANY_OF,
-}
-"""The lists of the filter, and the parameters and options that may be repeated for them."""
 
 
 class ExportFile(Struct, frozen=True, kw_only=True):
@@ -99,15 +91,13 @@ def query_of(request: ExportRequest) -> dict[str, Any]:
     """The query, for the access record. It holds no person's name from a condition on a column."""
     filter = filter_of(request)
     if request.where:
-        filter["where"] = [f"{name}={said_of(name, value)}" for name, value in request.where]
+        filter["where"] = [f"{name}={recorded_value(name, value)}" for name, value in request.where]
     return {"exported": exported(request), "filter": filter, "format": request.format.value}
 
 
 def given_of(filter: EventFilter) -> dict[str, Any]:
     """The conditions of a filter as JSON, by the names of the parameters and options."""
-    return {
-        RENAMED.get(name, name.removesuffix("_")): _plain(getattr(filter, name)) for name in filter.given()
-    }
+    return {name_of(name).removesuffix("_"): _plain(getattr(filter, name)) for name in filter.given()}
 
 
 def _plain(value: Any) -> Any:

@@ -25,7 +25,6 @@ from domain.errors import ConfigurationError, UnavailableError
 from event_store.database import Connection, Database
 from event_store.statements import load
 from projections.registry import open_snapshot
-from queries.event_pages import complete_up_to
 from queries.export.event_rows import EventRows
 from queries.export.parquet import ParquetEncoder
 from queries.export.record import ExportRecord, RecordedExport
@@ -33,7 +32,7 @@ from queries.export.request import ExportRequest, Format
 from queries.export.rows import Batch, ExportColumn, ExportedRows
 from queries.export.table_rows import TableRows, TableShape, describe
 from queries.export.text import TextEncoder, csv_encoder
-from queries.filters import within
+from queries.prepared import plan
 
 _SQL = load(__package__, "export.sql")
 
@@ -155,9 +154,9 @@ class Exports:
                 _require_same_log(saved, log)
             rows: ExportedRows
             if table is None:
-                filter = within(request.filter, request.scope)
-                snapshot = _event_snapshot(log, complete_up_to(filter, checkpoints), saved)
-                rows = EventRows(connection, filter, snapshot.as_of_position)
+                query = plan(request.filter, request.scope)
+                snapshot = _event_snapshot(log, query.complete_up_to(checkpoints), saved)
+                rows = EventRows(connection, query, snapshot.as_of_position)
             else:
                 shape = describe(connection, table)
                 if access is not None:

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from psycopg2 import sql
 
 from domain.errors import ConflictError, Reason
-from event_store.database import Connection, Cursor
+from event_store.database import Connection, Cursor, sql
 from event_store.statements import load
 from projections.tables import Kind
 from queries.export.disclosed_patients import patients_in_columns

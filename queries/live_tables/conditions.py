@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
-from psycopg2 import sql
 
 from domain.errors import Reason, RejectedError
+from event_store.database import sql
 from projections.custom.rows import WORDS
 from projections.tables import Kind
 from queries.filters import MAX_VALUES

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from psycopg2 import errors, sql
 
-from domain.errors import ConflictError, Reason, RejectedError, UnavailableError
-from event_store.database import Connection
+from domain.errors import ConflictError, LockedError, Reason, RejectedError, UnavailableError
+from event_store.database import Connection, sql
+from event_store.statement_errors import statement_errors
 from event_store.statements import load
 from projections.tables import Kind
 from queries.filters import MAX_PAGE
@@ -110,10 +110,11 @@ def find_rows(connection: Connection, request: RowRequest) -> RowPage:
     )
     with connection.cursor() as cursor:
         try:
-            cursor.execute(statement, [*values, request.first + 1])
+            with statement_errors():
+                cursor.execute(statement, [*values, request.first + 1])
             with python_has_it(table.name):
                 rows = cursor.fetchall()
-        except errors.LockNotAvailable as exc:
+        except LockedError as exc:
             raise UnavailableError(f"another session has locked table {table.name}; try again") from exc
     places = [[each.name for each in table.columns].index(name) for name in order]
     shown = rows[: request.first]

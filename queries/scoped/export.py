@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from domain.access.grants import Operation
 from domain.access.scope import Scope
 from domain.event import RecordedEvent
-from domain.read_audit.query_log import Reads
+from domain.read_audit.query_log import QueryLog
 from queries.export.manifest import query_of
 from queries.export.request import ExportRequest
 from queries.export.rows import Batch
 from queries.export.table_rows import TableShape
-from queries.scoped.query_description import parts_of, patients_asked, patients_of_conditions, scope_filter
+from queries.scoped.query_description import parts_of, patients_of_conditions, queried_patients, scope_filter
 from queries.scoped.tables import require_table
 
 
@@ -23,13 +23,13 @@ class ScopedExport:
     """An `ExportAccess`. `request` has the scope that the principal's roles give.
 
     Making one raises `AccessDeniedError` when the principal may not export this. It does not ask the database, so the
-    refusal does not depend on what is there. `reads` gets the refused query.
+    refusal does not depend on what is there. `query_log` gets the denied query.
     """
 
-    def __init__(self, request: ExportRequest, scope: Scope, reads: Reads) -> None:
+    def __init__(self, request: ExportRequest, scope: Scope, query_log: QueryLog) -> None:
         self.request = request
         self._scope = scope
-        self._reads = reads
+        self._query_log = query_log
         with self._refusals():
             scope.require(Operation.EXPORT)
             if request.table is not None:
@@ -59,10 +59,10 @@ class ScopedExport:
 
     def _refusals(self) -> AbstractContextManager[None]:
         request = self.request
-        return self._reads.asking(
+        return self._query_log.record_denial(
             "export",
             lambda: (
                 query_of(request),
-                [*patients_asked(request.filter), *patients_of_conditions(request.where)],
+                [*queried_patients(request.filter), *patients_of_conditions(request.where)],
             ),
         )

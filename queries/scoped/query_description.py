@@ -1,4 +1,4 @@
-"""What a question is about, for a scope to judge it, and for the record of reads to keep it."""
+"""What a query is about: the parts of an event that it reveals, its patients, and its description in access records."""
 
 from __future__ import annotations
 
@@ -10,58 +10,55 @@ from msgspec import to_builtins
 from domain.access.grants import ALL, Part, Rows
 from domain.access.person_names import is_name
 from domain.read_audit.events import PATIENT
-from domain.read_audit.truncation import said_of
-from queries.counts import CountBy
+from domain.read_audit.truncation import recorded_value
+from queries.conditions import BY_FIELD, LISTS, Condition, Operator
 from queries.export.disclosed_patients import PATIENT_COLUMNS
 from queries.export.manifest import given_of
-from queries.filters import EventFilter, PageRequest, any_of
+from queries.filters import CountBy, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
 
-_ABOUT: dict[Part, frozenset[str]] = {
-    # A device's events are those too that it made itself, by the actor's id.
-    Part.STAFF_IDS: frozenset({
-        "actor", "actor_in", "actor_prefix", "user", "user_in", "device", "device_in",
-        "session", "session_in", "correlation_id", "correlation_id_in",
-    }),
-    Part.CLIENT: frozenset({"address", "address_in", "address_prefix"}),
-    Part.OTHER_PATIENTS: frozenset({"resource_type", "resource_id", "device", "device_in"}),
-}  # fmt: skip
 NAMES = frozenset({Part.STAFF_NAMES, Part.PATIENT_NAMES})
-_PERSONS = ("actor", "user", "patient", "device", "resource_id")
-_LISTS_OF_PERSONS = ("actor_in", "user_in", "patient_in", "device_in")
 
 
 def parts_of(
     filter: EventFilter, own_patients: Collection[str], by: CountBy | None = None
 ) -> frozenset[Part]:
-    """The parts of an event that tell whether it matches, or in which bucket it is counted."""
+    """The parts of an event that an answer reveals, by what matches or by the bucket in which it is counted."""
     parts = {Part.STAFF_IDS} if by is CountBy.ACTOR else set()
+    own = set(own_patients)
     for each in filter.every():
-        given = set(each.given())
-        parts |= {part for part, names in _ABOUT.items() if names & given}
-        if not _named(each) <= set(own_patients):
-            parts.add(Part.OTHER_PATIENTS)
-        if each.actor_prefix is not None or any(map(is_name, _ids(each) - set(own_patients))):
-            parts |= NAMES
+        for name in each.given():
+            if name in BY_FIELD:
+                parts |= _parts(BY_FIELD[name], _values(each, name), own)
     return frozenset(parts)
 
 
-def _ids(filter: EventFilter) -> set[str]:
-    """The ids of persons that a filter asks for: one that is a name could be guessed."""
-    return {
-        *(value for name in _PERSONS if (value := getattr(filter, name)) is not None),
-        *(value for name in _LISTS_OF_PERSONS for value in getattr(filter, name)),
-    }
+def _parts(condition: Condition, values: Collection[Any], own_patients: set[str]) -> frozenset[Part]:
+    attribute = condition.attribute
+    parts = attribute.parts
+    if attribute.patient and not own_patients.issuperset(values):
+        parts |= {Part.OTHER_PATIENTS}
+    # An id that is a name could be guessed.
+    if attribute.person and (
+        condition.operator is Operator.PREFIX or any(map(is_name, set(values) - own_patients))
+    ):
+        parts |= NAMES
+    return parts
 
 
-def patients_asked(filter: EventFilter) -> frozenset[str]:
-    """The patients that a question names, as such or as resources."""
+def _values(filter: EventFilter, name: str) -> Collection[Any]:
+    value = getattr(filter, name)
+    return value if name in LISTS else (value,)
+
+
+def queried_patients(filter: EventFilter) -> frozenset[str]:
+    """The patients that a query names, by id or as resources."""
     resources = (patients_named(each.resource_type or "", each.resource_id or "") for each in filter.every())
     return frozenset().union(*(_named(each) for each in filter.every()), *resources)
 
 
 def patients_named(type: str, id: str) -> list[str]:
-    """The patient that a resource is, if it is one: by its id, or a reference of FHIR to it, or to a version of it."""
+    """The patient that a resource is, if it is one; `id` may be a FHIR reference to it or to a version of it."""
     if type.rpartition("/")[2].lower() != PATIENT.lower():
         return []
     bare = id.partition("/_history/")[0].rpartition("/")[2]
@@ -69,17 +66,18 @@ def patients_named(type: str, id: str) -> list[str]:
 
 
 def patients_counted(filter: EventFilter) -> list[str]:
-    """Those of whom a count tells: whose events it counts, and not those whose events it leaves out."""
+    """The patients whose events a count counts, without those whose events it excludes."""
     within = (patients_counted(each) for each in (*filter.and_, *filter.or_))
     return sorted(_named(filter).union(*within))
 
 
 def _named(filter: EventFilter) -> frozenset[str]:
-    return frozenset({*filter.patient_in, *([filter.patient] if filter.patient is not None else [])})
+    names = (name for name in filter.given() if name in BY_FIELD and BY_FIELD[name].attribute.patient)
+    return frozenset(value for name in names for value in _values(filter, name))
 
 
 def scope_filter(rows: Sequence[Rows]) -> EventFilter | None:
-    """The events that a scope gives, as `ReadModels` takes them; None for all."""
+    """A scope as a filter for `ReadModels`; None for all events."""
     if ALL in rows:
         return None
     each = [_filter(one) for one in rows]
@@ -87,38 +85,37 @@ def scope_filter(rows: Sequence[Rows]) -> EventFilter | None:
 
 
 def _filter(rows: Rows) -> EventFilter:
-    return EventFilter(
-        **any_of(
-            patient=rows.patients,
-            user=rows.users,
-            actor=rows.machines,
-            service=rows.sources,
-            device=rows.devices,
-        ),
-        not_=EventFilter(**any_of(user=rows.machines)) if rows.machines else None,
-        categories=tuple(category.value for category in rows.categories),
-        types=rows.types,
+    return EventFilter.of(
+        patient=rows.patients,
+        user=rows.users,
+        actor=rows.machines,
+        service=rows.sources,
+        device=rows.devices,
+        not_=EventFilter.of(user=rows.machines) if rows.machines else None,
+        category=[category.value for category in rows.categories],
+        type=rows.types,
     )
 
 
-def asked_of(filter: EventFilter, page: PageRequest | None = None, **others: Any) -> dict[str, Any]:
-    """A question as JSON: its conditions by their REST names, the page, and what else was given."""
+def parameters_of(filter: EventFilter, page: PageRequest | None = None, **others: Any) -> dict[str, Any]:
+    """A query as JSON: its conditions by their REST names, the page, and the other arguments."""
     given = {"filter": given_of(filter)} if filter.given() else {}
     paging = {} if page is None else {"page": _given(to_builtins(page))}
     return given | paging | _given(others)
 
 
 def patients_of_conditions(conditions: Iterable[tuple[str, Any]]) -> list[str]:
-    """The patients that conditions on the columns of a table name."""
+    """The patients named by conditions on a table's columns."""
     values = (value for column, value in conditions if column in PATIENT_COLUMNS)
     several = (value if isinstance(value, list | tuple) else [value] for value in values)
     return [each for some in several for each in some if isinstance(each, str)]
 
 
-def asked_of_table(request: RowRequest) -> dict[str, Any]:
-    """The question for a table's rows as JSON."""
+def row_parameters_of(request: RowRequest) -> dict[str, Any]:
+    """A query for a table's rows as JSON."""
     conditions = [
-        [each.column, str(each.op.value), said_of(each.column, each.value)] for each in request.conditions
+        [each.column, str(each.op.value), recorded_value(each.column, each.value)]
+        for each in request.conditions
     ]
     order = {"order_by": request.order_by, "descending": request.descending or None}
     return _given({

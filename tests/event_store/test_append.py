@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from hashlib import sha256
 from uuid import UUID, uuid4
 
@@ -23,14 +22,9 @@ from event_store.event_reader import find_event, log_size, read_events
 from event_store.heads import insert_head
 from event_store.merkle import EMPTY_ROOT, Edge, leaf_hash, node_hash
 from event_store.streams import open_kafka_stream
+from tests.event_store.new_events import NOW, event
 from tests.scaling import peak_megabytes
 from tests.signing import signer
-
-NOW = datetime(2026, 1, 1, 10, tzinfo=UTC)
-MESSAGE = (
-    '{{"event_id":"{id}","type":"record.searched","occurred_at":"2026-01-01T10:00:00Z",'
-    '"source":{{"service":"patients"}},"actor":{{"id":"{actor}"}}}}'
-)
 
 
 @pytest.fixture
@@ -38,12 +32,6 @@ def database(migrated_url: str) -> Iterator[Database]:
     database = Database(migrated_url, INGEST, size=8)
     yield database
     database.close()
-
-
-def event(stream: UUID, offset: int, *, id: UUID | None = None, actor: str = "u1") -> NewEvent:
-    id = id or uuid4()
-    body = MESSAGE.format(id=id, actor=actor).encode()
-    return NewEvent(id, stream, offset, "record.searched", NOW, BodyFormat.NATIVE, body)
 
 
 def letter_of(event: NewEvent) -> NewDeadLetter:
@@ -283,7 +271,7 @@ def test_only_ingest_appends(role: str, migrated_url: str) -> None:
         ("UPDATE audit_trail.log_state SET edge = ''", "edge"),
         (
             "UPDATE audit_trail.log_state SET size = 1, edge = substr(edge, 1, 32), root = substr(edge, 1, 32)",
-            "not the one that was signed last",
+            "differs from the last signed one",
         ),
         ("DELETE FROM audit_trail.log_state", "no state row"),
     ],

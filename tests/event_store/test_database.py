@@ -16,7 +16,8 @@ import pytest
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, TooSlowError, UnavailableError
 from event_store.database import READER, Database, only, translated
-from tests.projections.test_runner import eventually
+from event_store.statement_errors import StatementError
+from tests.waiting import eventually
 
 
 def ask(database: Database) -> int:
@@ -91,7 +92,7 @@ def _answers(database: Database) -> bool:
     ],
 )
 def test_the_driver_tells_of_a_lost_connection_in_several_classes(error: psycopg2.Error, gone: bool) -> None:
-    with pytest.raises(UnavailableError if gone else psycopg2.DataError), translated():
+    with pytest.raises(UnavailableError if gone else StatementError), translated():
         raise error
 
 

@@ -21,7 +21,7 @@ from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import SigningKey
 from event_store.tlog.proofs import root_at
 from event_store.tlog.tree_heads import open_head
-from tests.event_store.test_append import event
+from tests.event_store.new_events import event
 from tests.signing import KEY, signer
 
 
@@ -115,7 +115,7 @@ def test_a_state_that_someone_without_the_key_wrote_is_never_signed(
         "UPDATE audit_trail.log_state SET size = 2, edge = substr(edge, 1, 64),"
         " root = sha256('\\x01'::bytea || substr(edge, 1, 64))",
     )
-    with pytest.raises(LogInconsistentError, match="not the one that was signed last"):
+    with pytest.raises(LogInconsistentError, match="differs from the last signed one"):
         add(database, 1, signer())
 
 

@@ -93,5 +93,5 @@ def test_a_kits_note_has_a_limit_of_signatures() -> None:
 
 
 def test_a_value_is_shown_as_its_fields_and_items() -> None:
-    shown = report.shown({"a": [None, True, {"b": "1", "c": [False]}], "d": {}, "e": []})
+    shown = report.readable({"a": [None, True, {"b": "1", "c": [False]}], "d": {}, "e": []})
     assert shown == 'a: [null, yes, {b: "1", c: [no]}], d: {}, e: []'

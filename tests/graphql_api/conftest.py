@@ -12,11 +12,11 @@ from strawberry.types import ExecutionResult
 
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
-from graphql_api.context import Context, Readable
 from graphql_api.schema import make_schema
 from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
+from tests.graphql_api.contexts import context_of
 from tests.graphql_api.execution.both_executors import Both, Directly
 
 DEFAULTS = QueryLimits()
@@ -37,7 +37,7 @@ def execute() -> Iterator[Execute]:
     with closing(Threads(2)) as threads:
 
         def run(
-            models: Readable,
+            models: ReadModels,
             query: str,
             *,
             log: LogReader = NO_LOG,
@@ -45,7 +45,7 @@ def execute() -> Iterator[Execute]:
             **variables: Any,
         ) -> ExecutionResult:
             request = make_schema(limits).execute(
-                query, variable_values=variables, context_value=Context(models, log, threads, limits)
+                query, variable_values=variables, context_value=context_of(models, log, threads, limits)
             )
             return asyncio.run(request)
 

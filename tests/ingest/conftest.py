@@ -16,10 +16,12 @@ from prometheus_client import CollectorRegistry
 
 from audit_trail.embedded.broker import Broker
 from event_store.database import INGEST, Database
+from ingest.dead_letters import DeadLetterDesk
 from ingest.pipeline import Ingest
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
-from tests.signing import signer
+from tests.ingest.large_messages import LARGE, Call
+from tests.signing import TEXT, signer
 
 
 @pytest.fixture
@@ -167,3 +169,16 @@ def native(event_id: object = None, session: str = "s-1") -> bytes:
         b'"source":{"service":"authentication"},"actor":{"id":"u-1"},"session":"%s"}'
         % (str(event_id or uuid4()).encode(), session.encode())
     )
+
+
+@pytest.fixture
+def large_topic(make_topic: Call) -> str:
+    """A topic of one partition that takes batches of 64 MiB."""
+    name: str = make_topic(1, LARGE)
+    return name
+
+
+@pytest.fixture
+def desk(migrated_url: str, database: Database) -> Iterator[DeadLetterDesk]:
+    with closing(DeadLetterDesk(database, migrated_url, TEXT)) as desk:
+        yield desk

@@ -11,8 +11,9 @@ from projections.health import RunnerHealth
 from projections.models.patient import PatientProjector
 from projections.registry import register
 from projections.runner import Runner
-from tests.projections.test_runner import Picky, caught_up, eventually, running, running_these
+from tests.projections.runners import Picky, caught_up, running, running_these
 from tests.trail import Trail, an_event
+from tests.waiting import eventually
 
 
 def test_a_runner_says_once_that_it_starts_has_caught_up_and_stops(trail: Trail) -> None:

@@ -48,7 +48,7 @@ def test_who_read_the_trail_about_a_patient_did_not_deal_with_the_patient(trail:
     patient = trail.read.patient("anna")
     assert patient is not None
     assert (patient.events, [row.actor_id for row in patient.accesses]) == (1, ["dr-smith"])
-    found = trail.read.events(EventFilter(patient="anna", types=("audit_log.read",)), PageRequest(first=9))
+    found = trail.events(EventFilter(patient="anna", types=("audit_log.read",)), PageRequest(first=9))
     assert [each.event.event_id for each in found.events] == [look.event_id]
 
 

@@ -3,81 +3,23 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
 
 import psycopg2
 import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.errors import FencedError
-from domain.event import RecordedEvent
-from event_store.database import PROJECTOR, Database
 from projections.metrics import RunnerMetrics
 from projections.models.patient import PatientProjector
-from projections.projector import Projector, schema_name
+from projections.projector import schema_name
 from projections.registry import built_in, register
 from projections.runner import Runner
-from projections.tables import Column, Kind, Row, Table
+from projections.tables import Row
 from projections.testing import record
 from projections.writer import Writer
+from tests.projections.runners import COUNTS, Picky, caught_up, running
 from tests.trail import Trail, an_event
-
-COUNTS = "SELECT (SELECT count(*) FROM activity_v2.activity), (SELECT sum(events) FROM user_v2.user_action)"
-
-
-class Picky:
-    """A projector that refuses some events: by raising, or with a row that PostgreSQL refuses."""
-
-    name = "picky"
-    version = 1
-    tables = (Table("picky", ("position",), (Column("position", Kind.BIGINT), Column("note", Kind.JSON))),)
-
-    def __init__(self) -> None:
-        self.refuses = {"raise", "database"}
-
-    def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        if "raise" in self.refuses and any(each.event.session == "raise" for each in events):
-            raise KeyError("a patient's name")
-        note = {"database": b"no json"} if "database" in self.refuses else {}
-        return {"picky": [(each.position, note.get(each.event.session or "", b"1")) for each in events]}
-
-
-def running(trail: Trail, count: int = 1) -> AbstractContextManager[list[Runner]]:
-    return running_these(trail, *built_in(), count=count)
-
-
-@contextmanager
-def running_these(trail: Trail, *projectors: Projector, count: int = 1) -> Iterator[list[Runner]]:
-    databases = [Database(trail.url, PROJECTOR) for _ in range(count)]
-    runners = [Runner(database, projectors, batch=50) for database in databases]
-    threads = [threading.Thread(target=runner.run) for runner in runners]
-    for thread in threads:
-        thread.start()
-    try:
-        yield runners
-    finally:
-        for runner in runners:
-            runner.stop()
-        for thread in threads:
-            thread.join(20)
-        for database in databases:
-            database.close()
-    assert not any(thread.is_alive() for thread in threads)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def caught_up(trail: Trail) -> bool:
-    states = trail.read.projections()
-    return len(states) == 5 and all(each.lag == 0 for each in states)
+from tests.waiting import eventually
 
 
 def test_applying_a_batch_twice_changes_nothing(trail: Trail) -> None:
@@ -126,7 +68,7 @@ def _plain(row: Row) -> Row:
 
 @pytest.mark.parametrize(
     ("poison", "failure"),
-    [("raise", r"KeyError at test_runner\.py:\d+"), ("database", "InvalidTextRepresentation")],
+    [("raise", r"KeyError at runners\.py:\d+"), ("database", "InvalidTextRepresentation")],
 )
 def test_a_poison_event_stops_only_its_projector_and_keeps_all_before_it(
     trail: Trail, poison: str, failure: str

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from domain.event import RecordedEvent
 from event_store.event_reader import read_events
 from projections.registry import open_snapshot
-from queries.counts import CountBy, count_events
+from queries.counts import count_events
 from queries.event_pages import find_events
 from queries.filter_match import matches
-from queries.filters import EventFilter, PageRequest
+from queries.filters import CountBy, EventFilter, PageRequest
+from queries.prepared import plan
 from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 
@@ -109,9 +110,9 @@ def test_what_is_found_is_what_matches(
     expected = [each.position for each in events if matches(filter, each)]
     with trail.reader.transaction(read_only=True) as connection:
         open_snapshot(connection)
-        counted = count_events(connection, filter, CountBy.TYPE, 100, EVENTS - 1)
+        counted = count_events(connection, plan(filter, by=CountBy.TYPE), 100, EVENTS - 1)
         page = PageRequest(first=limit, after=after, oldest_first=oldest_first)
-        found = find_events(connection, filter, page)
+        found = find_events(connection, plan(filter), page)
     assert counted.events == len(expected)
     listed = expected if oldest_first else expected[::-1]
     beyond = [at for at in listed if after is None or (at > after if oldest_first else at < after)]
@@ -137,7 +138,7 @@ def test_of_many_values_each_has_its_share_and_no_event_is_missed(
     with trail.reader.transaction(read_only=True) as connection:
         open_snapshot(connection)
         for size, at in product((1, 2, 7, 20, 40, EVENTS), (0, 50, 51, 200, 333, EVENTS - 1)):
-            older = find_events(connection, filter, PageRequest(first=size, after=at))
+            older = find_events(connection, plan(filter), PageRequest(first=size, after=at))
             assert [each.position for each in older.events] == [p for p in matching[::-1] if p < at][:size]
-            newer = find_events(connection, filter, PageRequest(last=size, before=at))
+            newer = find_events(connection, plan(filter), PageRequest(last=size, before=at))
             assert [each.position for each in newer.events] == [p for p in matching if p > at][:size][::-1]

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from domain.errors import RejectedError
-from queries.counts import CountBy
-from queries.filters import EventFilter
+from queries.filters import CountBy, EventFilter
 from tests.trail import START, Trail, an_event
 
 MINUTES = [0, 10, 61, 62, 63, 1500, 5]
@@ -36,7 +35,7 @@ def told(trail: Trail) -> Trail:
 
 
 def counted(trail: Trail, by: CountBy, **filter: Any) -> dict[str | None, int]:
-    found = trail.read.event_counts(EventFilter(**filter), by)
+    found = trail.counts(EventFilter(**filter), by)
     assert found.bucket_count == len(found.buckets)
     assert found.events == sum(bucket.events for bucket in found.buckets)
     assert found.as_of_position == 6
@@ -81,10 +80,10 @@ def test_a_range_of_times_is_kept_to_the_second_with_or_without_whole_hours(
 
 
 def test_the_largest_buckets_and_the_newest_hours_come_first_and_the_rest_is_told(told: Trail) -> None:
-    types = told.read.event_counts(EventFilter(**SINCE), CountBy.TYPE, 1)
+    types = told.counts(EventFilter(**SINCE), CountBy.TYPE, 1)
     assert [bucket.key for bucket in types.buckets] == ["record.read"]
     assert (types.bucket_count, types.events) == (3, 7)
-    newest = told.read.event_counts(EventFilter(), CountBy.HOUR, 1)
+    newest = told.counts(EventFilter(), CountBy.HOUR, 1)
     [bucket] = newest.buckets
     assert (bucket.from_at, bucket.until_at) == (START + timedelta(hours=25), START + timedelta(hours=26))
     assert (newest.bucket_count, newest.events) == (3, 7)
@@ -103,10 +102,10 @@ def test_what_would_read_the_whole_trail_is_not_counted(
     trail: Trail, asked: dict[str, Any], by: CountBy
 ) -> None:
     with pytest.raises(RejectedError) as refused:
-        trail.read.event_counts(EventFilter(**asked), by)
+        trail.counts(EventFilter(**asked), by)
     assert refused.value.field == "occurred_from"
 
 
 def test_before_anything_is_applied_there_is_nothing_to_count(trail: Trail) -> None:
-    found = trail.read.event_counts(EventFilter(), CountBy.DAY)
+    found = trail.counts(EventFilter(), CountBy.DAY)
     assert (found.buckets, found.events, found.as_of_position) == ([], 0, -1)

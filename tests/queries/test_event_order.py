@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from projections.registry import open_snapshot
 from queries.event_order import ByTime
 from queries.filters import EventFilter
+from queries.prepared import plan
 from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 
@@ -106,5 +107,5 @@ def test_a_page_by_time_is_that_of_a_plain_sort(
     expected = [at for _, at in (places[::-1] if newest_first else places)][:limit]
     with trail.reader.transaction(read_only=True) as connection:
         open_snapshot(connection)
-        order = ByTime(connection, filter, EVENTS - 1, wide=wide)
+        order = ByTime(connection, plan(filter), EVENTS - 1, wide=wide)
         assert order.positions(after, before, limit, newest_first=newest_first) == expected

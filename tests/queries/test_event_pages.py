@@ -2,151 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
 
 from domain.errors import RejectedError
 from projections.models.activity import ActivityProjector
-from queries.filters import EventFilter, EventPage, PageRequest
+from queries.filters import EventFilter, PageRequest
+from tests.queries.varied_events import FILTERS, P1, nested, positions
 from tests.trail import START, Trail, an_event
-
-P1, P2 = {"id": "p1"}, {"id": "p2"}
-PUMP = {"id": "pump"}
-OBSERVATION = {"type": "Observation", "id": "o1"}
-INDIA = (START + timedelta(minutes=81)).astimezone(timezone(timedelta(hours=5, minutes=30)))
-EVENTS: list[dict[str, Any]] = [
-    {"type": "record.read", "patients": [P1, P2], "resources": [OBSERVATION], "purpose_of_use": ["TREAT"]},
-    {"type": "record.updated", "patients": [P1], "resources": [OBSERVATION], "actor": {"id": "nurse"}},
-    {"type": "user.login_failed", "outcome": "minor_failure", "client": {"address": "10.0.0.1"}},
-    {"type": "device.connected", "device": PUMP, "source": {"service": "devices"}},
-    {"type": "record.created", "actor": {"id": "pump", "kind": "device"}, "patients": [P2], "device": PUMP},
-    {"type": "record.read", "patients": [P1], "emergency": True, "session": "s1", "correlation_id": "c1"},
-    {"type": "access.denied", "outcome": "serious_failure", "session": "s1", "patients": [P1]},
-    {
-        "type": "record.deleted",
-        "resources": [{"type": "Observation", "id": "o2"}, OBSERVATION],
-        "action": "U",
-    },
-    {"type": "api.called", "actor": {"id": "dr-smith", "kind": "service"}, "request": {"method": "GET"}},
-]
-
-
-@pytest.fixture
-def told(trail: Trail) -> Trail:
-    trail.given(*(an_event(minute=40 * number, **fields) for number, fields in enumerate(EVENTS)))
-    return trail
-
-
-def positions(page: EventPage) -> list[int]:
-    return [each.position for each in page.events]
-
-
-FILTERS: list[tuple[dict[str, Any], list[int]]] = [
-    ({}, [8, 7, 6, 5, 4, 3, 2, 1, 0]),
-    ({"patient": "p1"}, [6, 5, 1, 0]),
-    ({"patient": "p2"}, [4, 0]),
-    ({"patient": "p3"}, []),
-    ({"actor": "dr-smith"}, [8, 7, 6, 5, 3, 2, 0]),
-    ({"user": "dr-smith"}, [7, 6, 5, 3, 2, 0]),
-    ({"device": "pump"}, [4, 3]),
-    ({"service": "devices"}, [3]),
-    ({"source": "devices", "service": "patient-service"}, []),
-    ({"resource_type": "Observation"}, [7, 1, 0]),
-    ({"resource_type": "Observation", "resource_id": "o1"}, [7, 1, 0]),
-    ({"resource_type": "Observation", "resource_id": "o2"}, [7]),
-    ({"types": ("record.read",)}, [5, 0]),
-    ({"types": ("record.read", "access.denied")}, [6, 5, 0]),
-    ({"categories": ("device", "service")}, [8, 3]),
-    ({"categories": ("user",), "types": ("record.read", "access.denied")}, [6]),
-    ({"categories": ("user",), "types": ("record.read",)}, []),
-    ({"actions": ("U",)}, [7, 1]),
-    ({"actions": ("R",)}, [5, 0]),
-    ({"outcomes": ("minor_failure", "serious_failure")}, [6, 2]),
-    ({"outcomes": ("success",), "patient": "p1"}, [5, 1, 0]),
-    ({"purposes": ("TREAT", "ETREAT")}, [0]),
-    ({"session": "s1"}, [6, 5]),
-    ({"correlation_id": "c1"}, [5]),
-    ({"address": "10.0.0.1"}, [2]),
-    ({"emergency": True}, [5]),
-    ({"emergency": False, "session": "s1"}, [6]),
-    ({"patient": "p2", "device": "pump"}, [4]),
-    ({"patient": "p1", "resource_type": "Observation", "user": "nurse"}, [1]),
-    ({"patient": "p1", "types": ("record.read",), "purposes": ("TREAT",), "outcomes": ("success",)}, [0]),
-    ({"occurred_from": START + timedelta(minutes=80)}, [8, 7, 6, 5, 4, 3, 2]),
-    ({"occurred_until": START + timedelta(minutes=80)}, [1, 0]),
-    (
-        {
-            "occurred_from": (START + timedelta(minutes=81)).astimezone(timezone(timedelta(hours=5))),
-            "patient": "p1",
-        },
-        [6, 5],
-    ),
-    ({"occurred_from": START + timedelta(days=1)}, []),
-    ({"actor_in": ("nurse", "pump", "nobody")}, [4, 1]),
-    ({"patient_in": ("p1", "p2")}, [6, 5, 4, 1, 0]),
-    ({"patient": "p1", "patient_in": ("p2", "p3")}, [0]),
-    ({"user_in": ("dr-smith", "pump")}, [7, 6, 5, 3, 2, 0]),
-    ({"device_in": ("pump", "other"), "service": "devices"}, [3]),
-    ({"service_in": ("devices", "other")}, [3]),
-    ({"correlation_id_in": ("c1", "c2")}, [5]),
-    ({"session_in": ("s1", "s2"), "address_in": ("10.0.0.1",)}, []),
-    ({"address_in": ("10.0.0.1", "10.0.0.2")}, [2]),
-    ({"type_prefix": "record."}, [7, 5, 4, 1, 0]),
-    ({"type_prefix": "nothing."}, []),
-    ({"type_prefix": "record.", "types": ("record.read", "api.called")}, [5, 0]),
-    ({"actor_prefix": "nu"}, [1]),
-    ({"address_prefix": "10.0."}, [2]),
-    ({"address_prefix": "10.0.", "actor": "nurse"}, []),
-    ({"position_from": 3, "position_until": 6}, [5, 4, 3]),
-    ({"position_from": 6, "position_until": 6}, []),
-    ({"or_": (EventFilter(patient="p2"), EventFilter(session="s1"))}, [6, 5, 4, 0]),
-    ({"or_": (EventFilter(patient="p1"), EventFilter(patient="p2"))}, [6, 5, 4, 1, 0]),
-    ({"or_": (EventFilter(actions=("U",)), EventFilter(outcomes=("minor_failure",)))}, [7, 2, 1]),
-    ({"or_": (EventFilter(types=("record.read",)), EventFilter(outcomes=("minor_failure",)))}, [5, 2, 0]),
-    ({"patient": "p1", "or_": (EventFilter(emergency=True), EventFilter(actor="nurse"))}, [5, 1]),
-    ({"and_": (EventFilter(patient="p1"), EventFilter(patient="p2"))}, [0]),
-    (
-        {
-            "and_": (
-                EventFilter(resource_type="Observation", resource_id="o1"),
-                EventFilter(resource_type="Observation", resource_id="o2"),
-            )
-        },
-        [7],
-    ),
-    ({"not_": EventFilter(patient="p1")}, [8, 7, 4, 3, 2]),
-    ({"not_": EventFilter(session="s1")}, [8, 7, 4, 3, 2, 1, 0]),
-    ({"not_": EventFilter(not_=EventFilter(session="s1"))}, [6, 5]),
-    ({"not_": EventFilter(purposes=("TREAT",)), "patient": "p1"}, [6, 5, 1]),
-    ({"not_": EventFilter(resource_type="Observation"), "patient": "p1"}, [6, 5]),
-    ({"not_": EventFilter(occurred_from=START + timedelta(minutes=80))}, [1, 0]),
-    (
-        {
-            "or_": (
-                EventFilter(and_=(EventFilter(patient="p1"), EventFilter(not_=EventFilter(session="s1")))),
-                EventFilter(position_from=7),
-            )
-        },
-        [8, 7, 1, 0],
-    ),
-    (
-        {
-            "or_": (
-                EventFilter(actor="nurse", occurred_from=START + timedelta(days=1)),
-                EventFilter(actor="pump"),
-            )
-        },
-        [4],
-    ),
-]
 
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["first", "last"])
-def test_filters_find_what_matches_alone_and_together(told: Trail, backwards: bool) -> None:
+def test_filters_find_what_matches_alone_and_together(varied: Trail, backwards: bool) -> None:
     page = PageRequest(last=50) if backwards else PageRequest(first=50)
-    found = [(asked, positions(told.read.events(EventFilter(**asked), page))) for asked, _ in FILTERS]
+    found = [(asked, positions(varied.events(EventFilter(**asked), page))) for asked, _ in FILTERS]
     assert found == FILTERS
 
 
@@ -163,30 +33,30 @@ def test_filters_find_what_matches_alone_and_together(told: Trail, backwards: bo
     ],
 )
 def test_pages_forth_and_back_cover_everything_once_and_know_their_ends(
-    told: Trail, asked: dict[str, Any]
+    varied: Trail, asked: dict[str, Any]
 ) -> None:
-    every = positions(told.read.events(EventFilter(**asked), PageRequest(first=50)))
+    every = positions(varied.events(EventFilter(**asked), PageRequest(first=50)))
     seen: list[int] = []
-    page = told.read.events(EventFilter(**asked), PageRequest(first=2))
+    page = varied.events(EventFilter(**asked), PageRequest(first=2))
     assert not page.has_previous
     while True:
         seen.extend(positions(page))
         assert page.has_next == (len(seen) < len(every))
         if not page.has_next:
             break
-        page = told.read.events(EventFilter(**asked), PageRequest(first=2, after=seen[-1]))
+        page = varied.events(EventFilter(**asked), PageRequest(first=2, after=seen[-1]))
         assert page.has_previous
     assert seen == every
 
     back: list[int] = []
-    page = told.read.events(EventFilter(**asked), PageRequest(last=2))
+    page = varied.events(EventFilter(**asked), PageRequest(last=2))
     assert not page.has_next
     while True:
         back[:0] = positions(page)
         assert page.has_previous == (len(back) < len(every))
         if not page.has_previous:
             break
-        page = told.read.events(EventFilter(**asked), PageRequest(last=2, before=back[0]))
+        page = varied.events(EventFilter(**asked), PageRequest(last=2, before=back[0]))
         assert page.has_next
     assert back == every
 
@@ -218,67 +88,67 @@ def test_pages_follow_either_order_from_either_end(
     for size in (1, 3):
         forth: list[int] = []
         back: list[int] = []
-        page = trail.read.events(EventFilter(**asked), PageRequest(first=size, **order))
+        page = trail.events(EventFilter(**asked), PageRequest(first=size, **order))
         while page.events:
             forth += positions(page)
             assert page.has_next == (len(forth) < len(expected))
             assert page.has_previous == (len(forth) > len(page.events))
-            page = trail.read.events(EventFilter(**asked), PageRequest(first=size, after=forth[-1], **order))
+            page = trail.events(EventFilter(**asked), PageRequest(first=size, after=forth[-1], **order))
         assert not forth or page.has_previous
-        page = trail.read.events(EventFilter(**asked), PageRequest(last=size, **order))
+        page = trail.events(EventFilter(**asked), PageRequest(last=size, **order))
         while page.events:
             back[:0] = positions(page)
             assert page.has_previous == (len(back) < len(expected))
-            page = trail.read.events(EventFilter(**asked), PageRequest(last=size, before=back[0], **order))
+            page = trail.events(EventFilter(**asked), PageRequest(last=size, before=back[0], **order))
         assert (forth, back) == (expected, expected)
 
 
-def test_by_time_a_late_event_takes_its_place_and_moves_no_page(told: Trail) -> None:
+def test_by_time_a_late_event_takes_its_place_and_moves_no_page(varied: Trail) -> None:
     by_time: dict[str, Any] = {"by_time": True}
-    first = told.read.events(EventFilter(), PageRequest(first=3, **by_time))
-    told.given(an_event(minute=150), an_event(minute=10_000))
-    second = told.read.events(EventFilter(), PageRequest(first=4, after=positions(first)[-1], **by_time))
+    first = varied.events(EventFilter(), PageRequest(first=3, **by_time))
+    varied.given(an_event(minute=150), an_event(minute=10_000))
+    second = varied.events(EventFilter(), PageRequest(first=4, after=positions(first)[-1], **by_time))
     assert positions(first) + positions(second) == [8, 7, 6, 5, 4, 9, 3]
-    assert positions(told.read.events(EventFilter(), PageRequest(first=1, **by_time))) == [10]
+    assert positions(varied.events(EventFilter(), PageRequest(first=1, **by_time))) == [10]
 
 
-def test_by_time_a_cursor_must_be_that_of_an_event(told: Trail) -> None:
+def test_by_time_a_cursor_must_be_that_of_an_event(varied: Trail) -> None:
     with pytest.raises(RejectedError) as refused:
-        told.read.events(EventFilter(), PageRequest(first=3, after=77, by_time=True))
+        varied.events(EventFilter(), PageRequest(first=3, after=77, by_time=True))
     assert refused.value.field == "after"
 
 
-def test_both_bounds_cut_the_list(told: Trail) -> None:
-    page = told.read.events(EventFilter(), PageRequest(first=50, after=7, before=2))
+def test_both_bounds_cut_the_list(varied: Trail) -> None:
+    page = varied.events(EventFilter(), PageRequest(first=50, after=7, before=2))
     assert positions(page) == [6, 5, 4, 3]
     assert page.has_previous
-    assert not told.read.events(EventFilter(), PageRequest(first=5, after=0)).events
+    assert not varied.events(EventFilter(), PageRequest(first=5, after=0)).events
 
 
-def test_pages_hold_still_while_events_arrive(told: Trail) -> None:
-    first = told.read.events(EventFilter(patient="p1"), PageRequest(first=2))
-    told.given(*(an_event(patients=[P1]) for _ in range(5)))
-    second = told.read.events(EventFilter(patient="p1"), PageRequest(first=2, after=positions(first)[-1]))
+def test_pages_hold_still_while_events_arrive(varied: Trail) -> None:
+    first = varied.events(EventFilter(patient="p1"), PageRequest(first=2))
+    varied.given(*(an_event(patients=[P1]) for _ in range(5)))
+    second = varied.events(EventFilter(patient="p1"), PageRequest(first=2, after=positions(first)[-1]))
     assert positions(first) + positions(second) == [6, 5, 1, 0]
-    newer = told.read.events(EventFilter(patient="p1"), PageRequest(last=3, before=positions(first)[0]))
+    newer = varied.events(EventFilter(patient="p1"), PageRequest(last=3, before=positions(first)[0]))
     assert positions(newer) == [11, 10, 9]
     assert newer.has_previous
 
 
-def test_nothing_is_shown_beyond_what_all_touched_projections_have_applied(told: Trail) -> None:
-    told.append(an_event(patients=[P1]))
-    told.project(ActivityProjector())
-    everything = told.read.events(EventFilter(), PageRequest(first=1))
+def test_nothing_is_shown_beyond_what_all_touched_projections_have_applied(varied: Trail) -> None:
+    varied.append(an_event(patients=[P1]))
+    varied.project(ActivityProjector())
+    everything = varied.events(EventFilter(), PageRequest(first=1))
     assert (positions(everything), everything.as_of_position) == ([9], 9)
-    by_patient = told.read.events(EventFilter(patient="p1"), PageRequest(first=1))
+    by_patient = varied.events(EventFilter(patient="p1"), PageRequest(first=1))
     assert (positions(by_patient), by_patient.as_of_position) == ([6], 8)
-    assert told.read.as_of_position() == 8
+    assert varied.read.as_of_position() == 8
 
 
 def test_a_trail_without_read_models_answers_that_it_has_nothing_yet(trail: Trail) -> None:
     event = an_event()
     trail.append(event)
-    page = trail.read.events(EventFilter(), PageRequest(first=10))
+    page = trail.events(EventFilter(), PageRequest(first=10))
     assert (page.events, page.as_of_position, page.has_next) == ([], -1, False)
     assert trail.read.as_of_position() == -1
     found = trail.read.event(event.event_id)
@@ -286,13 +156,9 @@ def test_a_trail_without_read_models_answers_that_it_has_nothing_yet(trail: Trai
     assert found.event == event
 
 
-def nested(levels: int) -> EventFilter:
-    return EventFilter(not_=nested(levels - 1)) if levels else EventFilter(actor="x")
-
-
-def test_filters_within_filters_go_as_deep_as_the_limit(told: Trail) -> None:
-    assert positions(told.read.events(EventFilter(not_=nested(3)), PageRequest(first=9))) == []
-    assert len(positions(told.read.events(EventFilter(not_=nested(4)), PageRequest(first=9)))) == 9
+def test_filters_within_filters_go_as_deep_as_the_limit(varied: Trail) -> None:
+    assert positions(varied.events(EventFilter(not_=nested(3)), PageRequest(first=9))) == []
+    assert len(positions(varied.events(EventFilter(not_=nested(4)), PageRequest(first=9)))) == 9
 
 
 @pytest.mark.parametrize(
@@ -332,12 +198,12 @@ def test_what_cannot_be_answered_is_refused_by_name(
     trail: Trail, asked: dict[str, Any], page: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(RejectedError) as refused:
-        trail.read.events(EventFilter(**asked), PageRequest(**page))
+        trail.events(EventFilter(**asked), PageRequest(**page))
     assert refused.value.field == field
 
 
-def test_a_bound_outside_the_list_leaves_nothing_behind(told: Trail) -> None:
-    newest = told.read.events(EventFilter(patient="p1"), PageRequest(first=2, after=100))
+def test_a_bound_outside_the_list_leaves_nothing_behind(varied: Trail) -> None:
+    newest = varied.events(EventFilter(patient="p1"), PageRequest(first=2, after=100))
     assert (positions(newest), newest.has_previous, newest.has_next) == ([6, 5], False, True)
-    oldest = told.read.events(EventFilter(patient="p2"), PageRequest(last=2, before=0))
+    oldest = varied.events(EventFilter(patient="p2"), PageRequest(last=2, before=0))
     assert (positions(oldest), oldest.has_previous, oldest.has_next) == ([4], False, True)

@@ -13,13 +13,14 @@ import psycopg2.extensions
 import pytest
 
 from projections.registry import built_in, open_snapshot
-from queries.access_paths import MAX_WAYS, Lead, ways
-from queries.counts import CountBy, count_events
+from queries.access_paths import MAX_PATHS, choose, plans
+from queries.counts import count_events
 from queries.event_pages import find_events
-from queries.filters import MAX_POSITION, EventFilter, PageRequest, within
+from queries.filters import MAX_POSITION, CountBy, EventFilter, PageRequest, within
 from queries.history import find_changes
 from queries.page_call import can_be_one_call
 from queries.page_sql import build, compose
+from queries.prepared import plan
 from queries.summaries.device import find_device
 from queries.summaries.patient import find_patient
 from queries.summaries.resource import find_resource
@@ -150,7 +151,7 @@ def test_a_page_by_an_indexed_filter_reads_no_table_whole(
     explained: psycopg2.extensions.connection, asked: dict[str, Any]
 ) -> None:
     for page in PAGES:
-        found = find_events(explained, EventFilter(**asked), page)
+        found = find_events(explained, plan(EventFilter(**asked)), page)
         assert found.as_of_position == EVENTS - 1
 
 
@@ -160,7 +161,7 @@ def test_nor_does_one_with_any_other_condition_beside(
 ) -> None:
     for asked in INDEXED:
         filter = EventFilter(and_=(EventFilter(**asked), EventFilter(**other)))
-        find_events(explained, filter, PageRequest(first=20))
+        find_events(explained, plan(filter), PageRequest(first=20))
 
 
 @pytest.mark.parametrize("scope", SCOPES, ids=repr)
@@ -169,15 +170,15 @@ def test_nor_does_any_filter_within_a_scope(
 ) -> None:
     unled: list[dict[str, Any]] = [{}, {"actions": ("R",)}, {"not_": EventFilter(session="s1")}]
     for asked in unled + INDEXED:
-        find_events(explained, within(EventFilter(**asked), scope), PageRequest(first=20))
+        find_events(explained, plan(EventFilter(**asked), scope), PageRequest(first=20))
 
 
 def test_nor_does_a_page_in_one_call_which_bounds_nothing(explained: psycopg2.extensions.connection) -> None:
     for asked in INDEXED:
         filter = EventFilter(**asked)
-        if not can_be_one_call(filter, PageRequest(first=20)):
+        if not can_be_one_call(plan(filter), PageRequest(first=20)):
             continue
-        query = build(explained, filter, MAX_POSITION, positions_alone=True)
+        query = build(explained, plans(filter), MAX_POSITION, positions_alone=True)
         assert query is not None
         for newest_first in (True, False):
             statement, parameters = compose(query, None, None, newest_first=newest_first)
@@ -203,12 +204,12 @@ def test_no_event_is_looked_at_that_an_index_can_tell_does_not_match(
 ) -> None:
     with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
         open_snapshot(connection)
-        query = build(connection, within(EventFilter(**led), EventFilter(**HELD[held])), EVENTS - 1)
+        query = build(connection, plans(within(EventFilter(**led), EventFilter(**HELD[held]))), EVENTS - 1)
         assert query
         statement, parameters = compose(query, None, None, newest_first=True)
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters | {"limit": 1000})
-        [([plan],)] = cursor.fetchall()
-    scans = [node for node in _nodes(plan["Plan"]) if node["Node Type"] == "Index Scan"]
+        [([explanation],)] = cursor.fetchall()
+    scans = [node for node in _nodes(explanation["Plan"]) if node["Node Type"] == "Index Scan"]
     assert scans
     assert [node for node in scans if node.get("Rows Removed by Filter")] == []
 
@@ -225,11 +226,12 @@ def test_nor_do_a_count_and_a_history(explained: psycopg2.extensions.connection)
     few = [each for each in INDEXED if each not in frequent and len(each.get("types", ())) < 2]
     for asked in few:
         if "type_prefix" not in asked and "or_" not in asked and "actor_in" not in asked:
-            count_events(explained, EventFilter(**asked), CountBy.TYPE, 10, EVENTS - 1)
-    find_changes(explained, ("Observation", "o1"), None, 10, None, EVENTS - 1, EventFilter(patient="p1"))
+            count_events(explained, plan(EventFilter(**asked), by=CountBy.TYPE), 10, EVENTS - 1)
+    history = plan(EventFilter(resource_type="Observation", resource_id="o1"), EventFilter(patient="p1"))
+    find_changes(explained, history, None, 10, None, EVENTS - 1)
 
 
-def test_a_lead_is_chosen_whatever_plans_the_server_makes(full: Trail) -> None:
+def test_a_driving_condition_is_chosen_whatever_plans_the_server_makes(full: Trail) -> None:
     with full.reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
         open_snapshot(connection)
         for name, value in {
@@ -242,38 +244,40 @@ def test_a_lead_is_chosen_whatever_plans_the_server_makes(full: Trail) -> None:
             cursor.execute("SELECT set_config(%s, %s, true)", (name, value))
         for asked in INDEXED:
             both = EventFilter(and_=(EventFilter(service="service-1"), EventFilter(**asked)))
-            assert build(connection, both, EVENTS - 1) is not None
+            assert build(connection, plans(both), EVENTS - 1) is not None
 
 
-def leads(filter: EventFilter, **weights: float) -> list[str]:
-    """What leads when each lead finds so many."""
+def drivers(filter: EventFilter, **weights: float) -> list[str]:
+    """The driving conditions when each finds so many events."""
 
-    def weigh(found: Any) -> list[float]:
-        return [weights[way.lead.name] for way in found]
+    def estimate(found: Any) -> list[float]:
+        return [weights[path.driver.attribute.name] for path in found]
 
-    return [way.lead.name if way.lead else "" for way in ways(filter, weigh)]
+    paths = choose(plans(filter), estimate)
+    return [path.driver.attribute.name if path.driver else "" for path in paths]
 
 
-def test_the_condition_that_finds_fewest_leads() -> None:
+def test_the_condition_that_finds_fewest_events_drives_the_search() -> None:
     asked = EventFilter(patient="p", types=("record.read",), service="s")
-    assert leads(asked, patient=40, type=5000, service=9000) == ["patient"]
-    assert leads(asked, patient=9000, type=5, service=8000) == ["type"]
+    assert drivers(asked, patient=40, type=5000, service=9000) == ["patient"]
+    assert drivers(asked, patient=9000, type=5, service=8000) == ["type"]
     either = EventFilter(or_=(EventFilter(patient="p"), EventFilter(actor="a")), types=("record.read",))
-    assert leads(either, patient=4, actor=5, type=10) == ["patient", "actor"]
-    assert leads(either, patient=40, actor=50, type=10) == ["type"]
+    assert drivers(either, patient=4, actor=5, type=10) == ["patient", "actor"]
+    assert drivers(either, patient=40, actor=50, type=10) == ["type"]
 
 
-def test_a_scope_leads_when_it_finds_fewer_than_what_is_asked() -> None:
+def test_a_scope_drives_the_search_when_it_finds_fewer_events_than_the_query() -> None:
     asked = within(EventFilter(types=("record.read",)), EventFilter(patient="own"))
-    assert leads(asked, patient=40, type=5000) == ["patient"]
-    assert leads(within(EventFilter(actor="a"), EventFilter(source="s")), actor=70, source=9) == ["source"]
+    assert drivers(asked, patient=40, type=5000) == ["patient"]
+    assert drivers(within(EventFilter(actor="a"), EventFilter(source="s")), actor=70, source=9) == ["source"]
 
 
-def test_a_list_is_one_way_and_too_many_filters_of_an_or_are_walked() -> None:
-    [way] = ways(EventFilter(patient_in=("p2", "p1")))
-    assert way.lead == Lead("patient", ("p1", "p2"))
-    [walked] = ways(EventFilter(or_=(EventFilter(patient="p"),) * (MAX_WAYS + 1)))
-    assert walked.lead is None
+def test_a_list_is_one_path_and_too_many_filters_of_an_or_are_walked() -> None:
+    [[path]] = plans(EventFilter(patient_in=("p2", "p1")))
+    assert path.driver is not None
+    assert (path.driver.attribute.name, path.driver.values) == ("patient", ("p1", "p2"))
+    [[walked]] = plans(EventFilter(or_=(EventFilter(patient="p"),) * (MAX_PATHS + 1)))
+    assert walked.driver is None
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from domain.errors import RejectedError
-from queries.counts import CountBy
-from queries.filters import EventFilter
-from queries.limits import QueryLimits
-from queries.read_models import ReadModels
-from queries.time_limits import check_counted, check_range
-from tests.graphql_api.conftest import Execute
+from queries.filters import CountBy, EventFilter
+from queries.prepared import prepare
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
 RARE = EventFilter(purposes=("BTG",))
@@ -60,7 +56,7 @@ def joined(**conditions: Any) -> EventFilter:
     ],
 )
 def test_what_is_led_common_or_short_is_answered(filter: EventFilter) -> None:
-    check_range(filter, 31, now=NOW)
+    prepare(filter, max_days=31, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -86,17 +82,17 @@ def test_what_is_led_common_or_short_is_answered(filter: EventFilter) -> None:
 )
 def test_what_may_walk_the_whole_trail_is_refused(filter: EventFilter) -> None:
     with pytest.raises(RejectedError, match=r"at most 31 days.*patient") as refused:
-        check_range(filter, 31, now=NOW)
+        prepare(filter, max_days=31, now=NOW)
     assert refused.value.field == "occurred_from"
-    check_range(filter, 0, now=NOW)
+    prepare(filter, max_days=0, now=NOW)
 
 
 def test_counts_read_all_that_match_and_so_need_a_range_also_when_most_do() -> None:
     month, year = EventFilter(occurred_from=days_ago(30)), EventFilter(occurred_from=days_ago(365))
-    check_counted(month, CountBy.TYPE, 31, now=NOW)
-    check_counted(year, CountBy.DAY, 31, now=NOW)
-    check_counted(EventFilter(), CountBy.HOUR, 31, now=NOW)
-    check_counted(EventFilter(actor="ada", occurred_from=days_ago(365)), CountBy.TYPE, 31, now=NOW)
+    prepare(month, by=CountBy.TYPE, max_days=31, now=NOW)
+    prepare(year, by=CountBy.DAY, max_days=31, now=NOW)
+    prepare(EventFilter(), by=CountBy.HOUR, max_days=31, now=NOW)
+    prepare(EventFilter(actor="ada", occurred_from=days_ago(365)), by=CountBy.TYPE, max_days=31, now=NOW)
     for filter, by in (
         (EventFilter(), CountBy.TYPE),
         (year, CountBy.TYPE),
@@ -104,27 +100,4 @@ def test_counts_read_all_that_match_and_so_need_a_range_also_when_most_do() -> N
         (EventFilter(occurred_from=days_ago(365), not_=ADA), CountBy.DAY),
     ):
         with pytest.raises(RejectedError):
-            check_counted(filter, by, 31, now=NOW)
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        '{ events(first: 1, filter: {purposes: ["BTG"]}) { asOfPosition } }',
-        '{ events(first: 1, filter: {purposes: ["BTG"], occurredFrom: "2020-01-01T00:00:00Z"}) { asOfPosition } }',
-        '{ eventCounts(by: TYPE, filter: {occurredFrom: "2020-01-01T00:00:00Z"}) { events } }',
-    ],
-)
-def test_a_client_is_told_what_to_add(execute: Execute, models: ReadModels, query: str) -> None:
-    result = execute(models, query)
-    assert result.errors is not None
-    (error,) = result.errors
-    assert "31 days" in error.message
-    assert error.extensions == {"code": "BAD_USER_INPUT", "argument": "occurredFrom"}
-    assert execute(models, query, limits=QueryLimits(max_unindexed_days=0)).errors is None
-
-
-def test_the_newest_events_need_no_filter_and_a_subject_leads(execute: Execute, models: ReadModels) -> None:
-    query = """{ events(first: 1) { nodes { position } } patient(id: "17") {
-      timeline(first: 1, filter: {purposes: ["BTG"]}) { nodes { position } } } }"""
-    assert execute(models, query).errors is None
+            prepare(filter, by=by, max_days=31, now=NOW)

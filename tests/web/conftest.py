@@ -82,6 +82,13 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What a test opens in it is closed at its end."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
 def trail_url(hospital_url: str) -> str:
     """The URL of a database with the hospital's morning."""
     return hospital_url

@@ -15,7 +15,7 @@ from domain.access.principal import Role
 from domain.errors import AuditTrailError
 from interop.decoding import decode
 from tests.scaling import Hostile, assert_linear, peak_megabytes
-from tests.web.rest.test_event_intake import native
+from tests.web.rest.publishing import native
 from web.authentication.bearer import IssuedTokens
 from web.authentication.claims import ClaimNames, principal_from
 from web.authentication.key_sets import parse_key_set

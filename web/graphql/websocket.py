@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from graphql import GraphQLError
 from starlette.datastructures import Headers
@@ -16,14 +16,16 @@ from domain.access.principal import Principal
 from domain.errors import UnauthenticatedError, UnavailableError
 from graphql_api.context import Context
 from graphql_api.errors import QueryError
+from graphql_api.execution.trusted_documents import TrustedDocuments
 from graphql_api.schema import AuditTrailSchema
 from queries.error_codes import Code
+from web.authentication.combined import Authentication
 from web.authentication.long_responses import OTHER_RIGHTS
+from web.authentication.middleware import Denied
+from web.authentication.rates import Rates
 from web.graphql.endpoint import client_key
 from web.graphql.read_audit import recorded_results
-
-if TYPE_CHECKING:
-    from web.graphql.subscriptions import SubscribingEndpoint
+from web.read_audit.access_record import AccessRecord, Recorder
 
 TRY_LATER = 1013
 _UNAUTHENTICATED = 4401
@@ -33,13 +35,35 @@ _LAST_WORDS_SECONDS = 0.5
 """Between a token's end and that of the socket: what runs on it says first why it ends."""
 
 
+class Endpoint(Protocol):
+    """The endpoint as its connections use it: `web.graphql.subscriptions.SubscribingEndpoint`."""
+
+    authentication: Authentication
+    rates: Rates
+    denied: Denied
+    recorder: Recorder | None
+    recheck: float
+    trusted: TrustedDocuments
+    max_subscriptions_per_connection: int | None
+
+    def let_in(self, scope: Scope, principal: Principal) -> bool:
+        """Count the connection as the principal's; False when there is no place for it."""
+        ...
+
+    async def new_context(
+        self, client_key: str, principal: Principal | None, record: AccessRecord | None
+    ) -> Context:
+        """The context of one operation; what it reads is added to `record`."""
+        ...
+
+
 class Connection(BaseGraphQLTransportWSHandler[Context, None]):
     """A WebSocket. What is no message of the protocol closes it with 4400, whatever it is instead."""
 
     def __init__(self, *, view: Any, schema: Any, **options: Any) -> None:
         scope: Scope = options["websocket"].ws.scope
         super().__init__(view=view, schema=cast("Any", _PerOperation(schema, view, scope)), **options)
-        self._endpoint: SubscribingEndpoint = view
+        self._endpoint: Endpoint = view
         self._scope = scope
         self._given = Headers(scope=scope).getlist("authorization")
         self._watching: asyncio.Task[None] | None = None
@@ -162,7 +186,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
 class _PerOperation:
     """The schema, for a connection: it lives longer than the limits of one request are meant for."""
 
-    def __init__(self, schema: AuditTrailSchema, view: SubscribingEndpoint, scope: Scope) -> None:
+    def __init__(self, schema: AuditTrailSchema, view: Endpoint, scope: Scope) -> None:
         self._schema = schema
         self._view = view
         self._scope = scope
@@ -171,13 +195,13 @@ class _PerOperation:
         """The results of an operation in a context of its own."""
         asked_in: Context = options["context_value"]
         recorder = self._view.recorder
-        looking = None if recorder is None else recorder.looking(self._scope, asked_in.principal)
-        context = await self._view.new_context(asked_in.client_key, asked_in.principal, looking)
+        record = None if recorder is None else recorder.open(self._scope, asked_in.principal)
+        context = await self._view.new_context(asked_in.client_key, asked_in.principal, record)
         results = await self._schema.stream(query, **{**options, "context_value": context})
-        if looking is None:
+        if record is None:
             return results
-        looking.asks((query, options.get("operation_name")))
-        return recorded_results(looking, results)
+        record.set_documents((query, options.get("operation_name")))
+        return recorded_results(record, results)
 
 
 _MAX_ID = 64

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from fastapi import Request
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+)
 
-from domain.catalogue import CATALOGUE
 from domain.errors import Reason, RejectedError
-from domain.event import Outcome
 from domain.json_parsing import decode_json
-from queries.export.manifest import RENAMED
-from queries.filters import ANY_OF, MAX_DEPTH, MAX_TEXT, MAX_VALUES, EventFilter, any_of, check_filter
+from queries.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, Kind, name_of
+from queries.filters import MAX_DEPTH, MAX_VALUES, EventFilter, check_filter
 from web.parameters.freshness import POSITION, Switch
 
 
@@ -33,72 +38,47 @@ _Word = Annotated[
 # What the document says of a value; the read models check it, whose words are the same in GraphQL.
 Text = Annotated[_Word | None, Field(default=None, max_length=256)]
 Texts = Annotated[list[_Word], Field(default_factory=list, json_schema_extra={"maxItems": MAX_VALUES})]
-_Action = Literal["C", "R", "U", "D", "E"]
+_NEGATABLE = tuple(condition.name for condition in CONDITIONS if condition.negatable)
 
 
-def _one_of(what: str, *words: str) -> Any:
-    return Field(description=f"{what}; repeated: one of them.", json_schema_extra=_words(words))
+def _parameter(condition: Condition) -> tuple[Any, Any]:
+    """The type and the field of a condition's parameter."""
+    help = condition.help + (f"; needs `{condition.needs}`" if condition.needs else "")
+    if condition.many:
+        return _list(condition, f"{help}; repeated: one of them.")
+    match condition.kind:
+        case Kind.FLAG:
+            return Switch | None, Field(default=None, description=f"{help}.")
+        case Kind.TIME:
+            return Moment | None, Field(default=None, description=f"{help}; give an offset.")
+        case Kind.POSITION:
+            return int | None, Field(default=None, description=f"{help}.", json_schema_extra=POSITION)
+    return Text, Field(description=f"{help}.")
 
 
-def _none_of(what: str, *words: str) -> Any:
-    return Field(description=f"Not {what}; repeated: none of them.", json_schema_extra=_words(words))
+def _list(condition: Condition, description: str) -> tuple[Any, Any]:
+    if condition.kind is Kind.LETTER:
+        letters = list[Literal[*condition.words]]  # type: ignore[valid-type]
+        return letters, Field(default_factory=list, description=description)
+    items: Any = {"items": {"type": "string", "enum": list(condition.words)}} if condition.words else None
+    return Texts, Field(description=description, json_schema_extra=items)
 
 
-def _words(words: Sequence[str]) -> Any:
-    return {"items": {"type": "string", "enum": list(words)}} if words else None
+def _parameters() -> dict[str, Any]:
+    negated = {
+        f"not_{name}": _list(BY_NAME[name], f"{BY_NAME[name].help}; none of these. May be repeated.")
+        for name in _NEGATABLE
+    }
+    return {name: _parameter(condition) for name, condition in BY_NAME.items()} | negated
 
 
-_TYPES = tuple(CATALOGUE)
-_CATEGORIES = tuple(sorted({entry.category for entry in CATALOGUE.values()}))
-_OUTCOMES = tuple(Outcome)
-
-
-class FilterQuery(BaseModel):
-    """The filters as query parameters. An unknown one is an error: a misspelt filter would answer more than was asked.
+class _FilterQuery(BaseModel):
+    """The filters as query parameters. An unknown one is an error: a misspelt filter would find more events.
 
     The names are those of the command line's options too.
     """
 
     model_config = ConfigDict(extra="forbid")
-
-    actor: Texts = _one_of("The id of the actor, of whatever kind")
-    patient: Texts = _one_of("The id of a patient")
-    user: Texts = _one_of("The id of the user who acted")
-    device: Texts = _one_of("The id of the device")
-    service: Texts = _one_of("The reporting service")
-    resource_type: Text = Field(description="The type of a resource that was touched.")
-    resource_id: Text = Field(description="The id of a resource; needs `resource_type`.")
-    type: Texts = _one_of("The event type", *_TYPES)
-    category: Texts = _one_of("The category of event types", *_CATEGORIES)
-    action: list[_Action] = Field(default_factory=list, description="The action; repeated: one of them.")
-    outcome: Texts = _one_of("The outcome", *_OUTCOMES)
-    purpose: Texts = _one_of("The purpose of use")
-    source: Text = Field(description="The reporting service, beside `service`.")
-    correlation_id: Texts = _one_of("The correlation id")
-    session: Texts = _one_of("The session")
-    address: Texts = _one_of("The client's network address")
-    emergency: Switch | None = Field(default=None, description="Emergency (break-glass) access or not.")
-    occurred_from: Moment | None = Field(default=None, description="Occurred then or later.")
-    occurred_until: Moment | None = Field(default=None, description="Occurred before then.")
-    type_prefix: Text = Field(description="The event type begins with this, such as `record.`.")
-    actor_prefix: Text = Field(description="The actor's id begins with this.")
-    address_prefix: Text = Field(description="The client's network address begins with this.")
-    position_from: int | None = Field(
-        default=None, description="Recorded at this position or later.", json_schema_extra=POSITION
-    )
-    position_until: int | None = Field(
-        default=None, description="Recorded before this position.", json_schema_extra=POSITION
-    )
-    not_actor: Texts = _none_of("by this actor")
-    not_patient: Texts = _none_of("about this patient")
-    not_device: Texts = _none_of("about this device, or by it")
-    not_service: Texts = _none_of("reported by this service")
-    not_type: Texts = _none_of("of this event type", *_TYPES)
-    not_category: Texts = _none_of("of this category", *_CATEGORIES)
-    not_action: list[_Action] = Field(default_factory=list, description="Not this action; may be repeated.")
-    not_outcome: Texts = _none_of("with this outcome", *_OUTCOMES)
-    not_purpose: Texts = _none_of("with this purpose of use")
-    not_address: Texts = _none_of("from this network address")
 
     more: str | None = Field(
         default=None,
@@ -110,28 +90,24 @@ class FilterQuery(BaseModel):
     )
 
     def filter(self) -> EventFilter:
-        """The filter, as the read models take it. Raises `RejectedError` that names a parameter that refuses."""
-        filter = self._conditions()
+        """The filter, as the read models take it. Raises `RejectedError` that names the parameter at fault."""
+        filter = self.conditions()
         return filter if self.more is None else _both(filter, filter_from_json(self.more))
 
-    def _conditions(self) -> EventFilter:
-        values = {name: getattr(self, name) for name in _PLAIN}
-        for field, name in RENAMED.items():
-            values |= _condition(field, name, getattr(self, name))
-        refused = tuple(
-            EventFilter(not_=_checked(f"not_{name}", EventFilter(**condition)))
-            for field, name in RENAMED.items()
-            if (condition := _condition(field, name, getattr(self, f"not_{name}", [])))
+    def conditions(self) -> EventFilter:
+        """The filter without the parameter `filter`."""
+        excluded = tuple(
+            EventFilter(not_=_checked(f"not_{name}", EventFilter.of(**{name: values})))
+            for name in _NEGATABLE
+            if (values := getattr(self, f"not_{name}"))
         )
-        return EventFilter(**values, and_=refused)
+        return EventFilter.of(and_=excluded, **{name: getattr(self, name) for name in BY_NAME})
 
 
-_PLAIN = tuple(
-    name
-    for name in EventFilter.__struct_fields__
-    if name in FilterQuery.model_fields and name not in ANY_OF.values()
-)
-"""The conditions that take one value."""
+if TYPE_CHECKING:
+    FilterQuery = _FilterQuery
+else:
+    FilterQuery = create_model("FilterQuery", __base__=_FilterQuery, __module__=__name__, **_parameters())
 
 
 def filter_from_json(text: str) -> EventFilter:
@@ -164,7 +140,7 @@ def _nested(given: Any, place: str, depth: int) -> EventFilter:
         if isinstance(value, bool) and name != "emergency":
             raise RejectedError(Reason.INVALID_FIELD, "not true or false", field=f"{place}.{name[:64]}")
     listed = {
-        name: [value] if isinstance(value, str) and name.removeprefix("not_") in _LISTED else value
+        name: [value] if isinstance(value, str) and name.removeprefix("not_") in REPEATED else value
         for name, value in plain.items()
     }
     try:
@@ -173,7 +149,7 @@ def _nested(given: Any, place: str, depth: int) -> EventFilter:
         first = exc.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part)[:64] for part in first["loc"])
         raise RejectedError(Reason.INVALID_FIELD, first["msg"], field=f"{place}.{name}") from exc
-    found = [read._conditions()] if plain else []
+    found = [read.conditions()] if plain else []
     if both or either or refused is not None:
         found.append(EventFilter(and_=both, or_=either, not_=refused))
     return found[0] if len(found) == 1 else EventFilter(and_=tuple(found))
@@ -186,15 +162,6 @@ def _list_of(given: dict[str, Any], name: str, place: str, depth: int) -> tuple[
     return tuple(_nested(part, f"{place}.{name}.{at}", depth - 1) for at, part in enumerate(parts))
 
 
-_LISTED = frozenset(RENAMED.values())
-
-
-def _condition(field: str, name: str, values: list[str]) -> dict[str, Any]:
-    if field in ANY_OF:
-        return any_of(**{name: values})
-    return {field: tuple(values)} if values else {}
-
-
 def _checked(name: str, filter: EventFilter) -> EventFilter:
     try:
         return check_filter(filter)
@@ -204,8 +171,8 @@ def _checked(name: str, filter: EventFilter) -> EventFilter:
 
 def renamed(exc: RejectedError) -> RejectedError:
     """The error with the name of the parameter."""
-    name = RENAMED.get(exc.field)
-    return exc if name is None else type(exc)(exc.reason, exc.message, field=name)
+    name = name_of(exc.field)
+    return exc if name == exc.field else type(exc)(exc.reason, exc.message, field=name)
 
 
 def refuse_repeated(request: Request, *lists: str) -> None:
@@ -215,5 +182,5 @@ def refuse_repeated(request: Request, *lists: str) -> None:
     """
     numbers = Counter(name for name, _ in request.query_params.multi_items())
     for name, number in numbers.items():
-        if number > 1 and name.removeprefix("not_") not in {*RENAMED.values(), *lists}:
+        if number > 1 and name.removeprefix("not_") not in {*REPEATED, *lists}:
             raise RejectedError(Reason.INVALID_FIELD, "give it once", field=name)

@@ -80,23 +80,40 @@ class FreshnessQuery(BaseModel):
 
 
 def found(
-    request: Request, value: Any, headers: Mapping[str, str] | None = None, *, changes: bool = True
+    request: Request, value: msgspec.Struct, headers: Mapping[str, str] | None = None, *, changes: bool = True
 ) -> Response:
     """The answer as JSON, or 304 when the client has it already (RFC 9110, section 13.1.2).
 
-    The tag is of the answer itself, whoever asked for it and however it was found; it is weak where the same question
-    may have another answer later. How far the read models are is no part of it: that moves with every read, as each is
-    an event itself.
+    The entity tag is a hash of the answer's bytes, the same for every principal. It is weak when the same query may
+    have another answer later (`changes`).
     """
-    body = msgspec.json.encode(value)
-    tagged = body
-    if hasattr(value, "as_of_position"):
-        tagged = msgspec.json.encode(msgspec.structs.replace(value, as_of_position=0))
-    tag = f'{"W/" if changes else ""}"{blake2b(tagged, digest_size=16).hexdigest()}"'
+    body, digest = _encoded(value)
+    tag = f'{"W/" if changes else ""}"{digest}"'
     kept = {**(headers or {}), "ETag": tag}
     if has(request, tag):
         return Response(status_code=304, headers=kept)
     return Response(body, 200, kept, "application/json")
+
+
+def _encoded(value: msgspec.Struct) -> tuple[bytes, str]:
+    """`value` as JSON, encoded once, and a hash of it in which `as_of_position` counts as 0.
+
+    Every read moves that position, because each is recorded as an event itself; the answer is the same all the same.
+    """
+    names = value.__struct_encode_fields__
+    if "as_of_position" not in names:
+        body = msgspec.json.encode(value)
+        return body, blake2b(body, digest_size=16).hexdigest()
+    digest = blake2b(digest_size=16)
+    parts: list[bytes] = []
+    for at, (name, field) in enumerate(zip(names, value.__struct_fields__, strict=True)):
+        key = b"%s%s:" % (b"," if at else b"{", msgspec.json.encode(name))
+        encoded = msgspec.json.encode(getattr(value, field))
+        parts += (key, encoded)
+        digest.update(key)
+        digest.update(b"0" if name == "as_of_position" else encoded)
+    digest.update(b"}")
+    return b"".join((*parts, b"}")), digest.hexdigest()
 
 
 def has(request: Request, tag: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -12,12 +11,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
-from queries.counts import CountBy
-from queries.event_pages import complete_up_to
+from queries.filters import CountBy
 from queries.freshness import Waiting
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads
-from queries.time_limits import check_counted
 from web.access import Access
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
@@ -75,17 +72,16 @@ def counting_routes(access: Access, threads: Threads, waiting: Waiting, limits: 
         summary="How many events match, by type, actor, hour and so on",
         responses={**answer(200, EventCountList, _EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
-    async def count_events(request: Request, query: Annotated[CountQuery, Query()]) -> Response:
+    async def count_events(request: Request, parameters: Annotated[CountQuery, Query()]) -> Response:
         refuse_repeated(request)
-        if query.first > limits.max_list:
+        if parameters.first > limits.max_list:
             raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limits.max_list}", field="first")
         models = await access.models_of(request)
-        filter, freshness = query.filter(), query.freshness()
+        freshness = parameters.freshness()
         try:
-            scope = models.scope_for(filter, query.by)
-            check_counted(filter, query.by, limits.max_unindexed_days, scope)
-            await waiting.until(freshness, partial(complete_up_to, filter), models=models)
-            counts = await threads.run(models.event_counts, filter, query.by, query.first)
+            query = models.prepare(parameters.filter(), parameters.by, max_days=limits.max_unindexed_days)
+            await waiting.until(freshness, query.complete_up_to, models=models)
+            counts = await threads.run(models.event_counts, query, parameters.first)
         except RejectedError as exc:
             raise renamed(exc) from exc
         freshness.compare(counts.as_of_position)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,12 +14,10 @@ from starlette.responses import Response
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
 from queries.cursors import CursorError, decode_cursor, encode_cursor
-from queries.event_pages import complete_up_to
 from queries.filters import EventPage, PageRequest
 from queries.freshness import Waiting
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads
-from queries.time_limits import check_range
 from web.access import Access
 from web.http.problems import problem
 from web.openapi.bodies import EVENT_EXAMPLE, answer, problems
@@ -73,7 +70,7 @@ class EventQuery(FilterQuery, FreshnessQuery):
 
 
 class EventList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of events, in the order that was asked for, complete up to `as_of_position`.
+    """A page of events in the requested order, complete up to `as_of_position`.
 
     `next` and `previous` are links or null.
     """
@@ -93,21 +90,18 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
         summary="Events that match, newest first",
         responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
-    async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
+    async def list_events(request: Request, parameters: Annotated[EventQuery, Query()]) -> Response:
         refuse_repeated(request)
         models = await access.models_of(request)
-        wanted, filter = query.page(limits.max_page), query.filter()
+        requested, freshness = parameters.page(limits.max_page), parameters.freshness()
         try:
-            check_range(filter, limits.max_unindexed_days, models.scope_for(filter))
+            query = models.prepare(parameters.filter(), max_days=limits.max_unindexed_days)
+            await waiting.until(freshness, query.complete_up_to, models=models)
+            page = await threads.run(models.events, query, requested)
         except RejectedError as exc:
             raise renamed(exc) from exc
-        await waiting.until(query.freshness(), partial(complete_up_to, filter), models=models)
-        try:
-            page = await threads.run(models.events, filter, wanted)
-        except RejectedError as exc:
-            raise renamed(exc) from exc
-        query.freshness().compare(page.as_of_position)
-        listed = _list(request, wanted, page)
+        freshness.compare(page.as_of_position)
+        listed = _list(request, requested, page)
         return found(request, listed, link_header(next=listed.next, prev=listed.previous))
 
     @router.get(
@@ -123,8 +117,8 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
     return router
 
 
-def _list(request: Request, wanted: PageRequest, page: EventPage) -> EventList:
-    size = wanted.first or wanted.last
+def _list(request: Request, requested: PageRequest, page: EventPage) -> EventList:
+    size = requested.first or requested.last
     older = newer = None
     if page.events and page.has_next:
         older = _link(request, {"first": size, "after": encode_cursor(page.events[-1].position)})
@@ -134,7 +128,7 @@ def _list(request: Request, wanted: PageRequest, page: EventPage) -> EventList:
 
 
 def _link(request: Request, paging: dict[str, Any]) -> str:
-    """The same question for another page. It is relative, as a proxy may have changed scheme and host."""
+    """The same query for another page. The link is relative: a proxy may have changed scheme and host."""
     kept = [
         (k, v) for k, v in request.query_params.multi_items() if k not in {"first", "last", "after", "before"}
     ]

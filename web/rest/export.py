@@ -31,7 +31,7 @@ from web.openapi.bodies import EVENT_EXAMPLE, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
 from web.parameters.freshness import Switch
 from web.parameters.schemas import NO_NUL
-from web.read_audit.access_record import looking_at
+from web.read_audit.access_record import access_record_of
 from web.read_audit.export_record import HttpExportRecord
 from web.settings import WebSettings
 
@@ -104,8 +104,8 @@ def export_routes(exports: Exports, access: Access, threads: Threads, settings: 
                 f"{settings.max_exports} exports are running, and no more may at once; try again",
                 headers={"Retry-After": str(settings.retry_after)},
             )
-        looking = looking_at(request)
-        record = None if looking is None else HttpExportRecord(looking, wanted)
+        access_record = access_record_of(request)
+        record = None if access_record is None else HttpExportRecord(access_record, wanted)
         opening = partial(exports.open, scoped.request, access=scoped, record=record)
         return _Download(opening, wanted, query.manifest, threads, places, settings.export_stall)
 

@@ -17,7 +17,7 @@ from event_store.dead_letters import DeadLetter
 from ingest.dead_letters import patients_named
 from tests.audit_trail.programs import run
 from tests.trail import START, Trail, an_event
-from tests.web.read_audit.test_recording import messages_of
+from tests.web.read_audit.recorded_server import messages_of
 
 NO_BROKER = "127.0.0.1:1"
 REASON = "Kafka is away, and the court waits"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail.settings import PREFIX, Settings
-from tests.audit_trail.programs import run
+from audit_trail.environment import PREFIX
+from audit_trail.settings import Settings
+from tests.audit_trail.programs import run, start
 
 COMMANDS = [
     "demo",
@@ -25,7 +26,7 @@ COMMANDS = [
 
 
 def test_a_batch_has_to_hold_one_message_of_the_largest_size() -> None:
-    refused = run(
+    refused = start(
         "ingest",
         settings={
             "database_url": "postgresql://127.0.0.1:1/x",
@@ -39,7 +40,7 @@ def test_a_batch_has_to_hold_one_message_of_the_largest_size() -> None:
 
 
 def test_help_names_every_command() -> None:
-    shown = run("--help")
+    shown = start("--help")
     assert shown.returncode == 0
     assert all(command in shown.stdout for command in COMMANDS)
 
@@ -80,8 +81,8 @@ def test_a_wrong_setting_is_named_and_no_secret_is_shown(settings: dict[str, str
 def test_a_settings_file_is_read_and_a_variable_goes_before_it(tmp_path: Path, database_url: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('database_url = "postgresql://127.0.0.1:1/x"\nkafka_topics = ["a", "b"]\n')
-    assert run("migrate", settings={"settings_file": str(file)}).returncode == 75
-    done = run("migrate", settings={"settings_file": str(file), "database_url": database_url})
+    assert start("migrate", settings={"settings_file": str(file)}).returncode == 75
+    done = start("migrate", settings={"settings_file": str(file), "database_url": database_url})
     assert done.returncode == 0, done.stderr
     assert "applied 0001_event_store" in done.stdout
 
@@ -89,7 +90,7 @@ def test_a_settings_file_is_read_and_a_variable_goes_before_it(tmp_path: Path, d
 def test_a_broken_file_names_itself_and_the_line(tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     file.write_text('{"a": 1}\n{"b": \n')
-    ended = run("publish", file, settings={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    ended = start("publish", file, settings={"kafka_bootstrap_servers": "127.0.0.1:1"})
     assert ended.returncode == 1
     assert f"{file}:2" in ended.stderr.replace("\n", "")
 

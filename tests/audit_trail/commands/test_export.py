@@ -16,10 +16,11 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from audit_trail.commands.evidence import evidence
 from audit_trail.commands.export import export
 from audit_trail.export.file import export_to_file
 from domain.errors import ConfigurationError
-from queries.export.manifest import RENAMED
+from queries.conditions import name_of
 from queries.export.pipeline import Exports
 from queries.export.request import ExportRequest, Format
 from queries.filters import GROUPS, EventFilter
@@ -50,8 +51,9 @@ def manifest_of(file: Path) -> dict[str, Any]:
 
 
 def test_every_filter_of_the_api_is_an_option() -> None:
-    wanted = {RENAMED.get(name, name) for name in EventFilter.__struct_fields__ if name not in GROUPS}
-    assert wanted <= set(inspect.signature(export).parameters)
+    wanted = {name_of(field) for field in EventFilter.__struct_fields__ if field not in GROUPS}
+    for command in (export, evidence):
+        assert wanted <= set(inspect.signature(command).parameters)
 
 
 def test_a_file_has_a_manifest_that_proves_it(trail: Trail, tmp_path: Path) -> None:

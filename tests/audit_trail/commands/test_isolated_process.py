@@ -15,8 +15,7 @@ import pytest
 
 from audit_trail.embedded.broker import Broker
 from tests.audit_trail.programs import PROGRAM, environment, eventually, run
-from tests.projections.custom.analyst import HEAD, PYTHON, project, rebuild_own, write
-from tests.projections.custom.test_hostile import execute
+from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, rebuild_own, write
 from tests.trail import Trail, an_event
 
 ENDLESS = """
@@ -26,7 +25,7 @@ def rows(events):
 """
 NEVER_STOPS = """
 import threading
-from audit_trail.commands.long_running import on_stop_within
+from audit_trail.runtime.signals import on_stop_within
 on_stop_within(1.0, lambda: None)
 print("ready", flush=True)
 threading.Event().wait()

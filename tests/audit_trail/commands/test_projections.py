@@ -13,7 +13,7 @@ import pytest
 
 from audit_trail.embedded.broker import Broker
 from tests.audit_trail.programs import PROGRAM, environment, run
-from tests.projections.rebuild.test_rebuild import some_events
+from tests.projections.rebuild.rebuilds import some_events
 from tests.trail import Trail
 
 Settings = dict[str, str]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail.authentication import authentication
 from audit_trail.development_issuer import PRIVATE, PUBLIC, create_issuer, issue
 from audit_trail.embedded.broker import free_ports
+from audit_trail.serving.authentication import authentication
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 from tests.audit_trail.programs import PROGRAM, environment, eventually, fetch, run, running
 from tests.tokens import ISSUER, bearer
-from tests.web.authentication.test_key_sets import Issuer, issuing
+from tests.web.authentication.issuers import Issuer, issuing
 
 NO_SERVICES = {"database_url": "postgresql://localhost:1/none", "kafka_bootstrap_servers": "127.0.0.1:1"}
 

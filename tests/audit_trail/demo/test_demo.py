@@ -119,5 +119,5 @@ def up_and_down(data: Path, log: Path, **settings: str) -> None:
 
 def _is(process: psutil.Process, name: str) -> bool:
     command = process.cmdline()
-    guarded = "guard.py" in " ".join(command)
-    return not guarded and (process.name() == name or command[-1:] == [name])
+    watched = "watchdog.py" in " ".join(command)
+    return not watched and (process.name() == name or command[-1:] == [name])

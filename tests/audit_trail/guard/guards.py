@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from prometheus_client import CollectorRegistry
 
 from audit_trail.guard import Guard, Intervals
+from audit_trail.guard.findings import Findings
+from audit_trail.guard.metrics import GuardMetrics
 from domain.event import AuditEvent
 from event_store.database import GUARD, Database
 from event_store.publication.destination import Destination
 from event_store.tlog.notes import VerifierKey
+from tests.event_store.verify.tampered_log import Log
 from tests.signing import KEY
 
 
@@ -71,3 +74,24 @@ def guarding(url: str, *places: Destination, verify: float = 0, again: float = 3
         yield running
     finally:
         running.stop()
+
+
+@contextmanager
+def database_of(log: Log) -> Iterator[Database]:
+    with closing(Database(log.url, GUARD)) as database:
+        yield database
+
+
+@contextmanager
+def book_of(log: Log) -> Iterator[Findings]:
+    with database_of(log) as database:
+        metrics = GuardMetrics([], CollectorRegistry())
+        yield Findings(database, lambda _: None, metrics, quiet_seconds=3600)
+
+
+def findings(guard: Running, place: str, check: str = "publish") -> float | None:
+    return guard.number("audit_trail_guard_findings", check=check, place=place)
+
+
+def claims(guard: Running, place: str) -> float | None:
+    return guard.number("audit_trail_guard_claims", place=place)

@@ -30,17 +30,12 @@ from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from tests.audit_trail.guard.guards import Running, guarding
 from tests.databases import MIGRATED, Databases
-from tests.event_store.verify.tampering import Log
+from tests.event_store.verify.tampered_log import Log
 from tests.signing import KEY, signer
 from tests.web.conftest import serving
 from web.witness import create_witness_app
 
 WITNESS = SigningKey.generate("witness.example/w1", 4)
-
-
-@pytest.fixture
-def log(migrated_url: str) -> Log:
-    return Log(migrated_url, [3, 260])
 
 
 def size_of(note: bytes) -> int:
@@ -91,7 +86,7 @@ def test_a_log_that_was_restored_from_an_older_copy_is_not_published_and_says_so
                 )
             assert size_of((tmp_path / "checkpoint").read_bytes()) == 150
             assert [event.type for event in guard.events] == ["integrity_check.failed"]
-            assert "the first 150 events are not those whose head was published" in str(
+            assert "the first 150 events differ from those of a published head" in str(
                 guard.events[0].outcome_reason
             )
 

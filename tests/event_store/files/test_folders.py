@@ -150,9 +150,9 @@ def test_what_belongs_to_somebody_else_is_not_used(
                 opened.open_file("log", "ab")
             with pytest.raises(ConfigurationError, match="somebody else"):
                 opened.subfolder("work")
-        with pytest.raises(ConfigurationError, match="made by another user"):
+        with pytest.raises(ConfigurationError, match="belongs to another user"):
             read_file(planted, 100)
-        with pytest.raises(ConfigurationError, match="made by another user"):
+        with pytest.raises(ConfigurationError, match="belongs to another user"):
             read_input(planted, 100)
     finally:
         planted.unlink()

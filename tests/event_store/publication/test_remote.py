@@ -18,7 +18,7 @@ from event_store.tlog.notes import SigningKey
 from event_store.witness.cosigner import Witness as WitnessRules
 from event_store.witness.cosigner import read_logs
 from event_store.witness.store import WitnessStore
-from tests.event_store.verify.tampering import Log, forged
+from tests.event_store.verify.tampered_log import Log, forged
 from tests.foreign_server import Script, answer, for_ever, foreign
 from tests.signing import KEY, signer
 from tests.web.conftest import serving

@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import LogInconsistentError
 from event_store.database import INGEST
-from tests.event_store.verify.tampering import Log
+from tests.event_store.verify.tampered_log import Log
 
 
 @pytest.fixture

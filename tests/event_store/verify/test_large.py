@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.databases import MIGRATED, Databases
-from tests.event_store.verify.tampering import Log
+from tests.event_store.verify.tampered_log import Log
 
 SIZE = 2 * 65_536 + 300
 

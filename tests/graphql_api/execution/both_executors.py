@@ -11,16 +11,19 @@ import msgspec
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionResult
 
+from domain.read_audit.query_log import QueryLog
 from event_store.database import Database
 from event_store.log_reader import LogReader
-from graphql_api.context import Context
 from graphql_api.execution.executor import CompilingExecutor
 from graphql_api.execution.json_response import encode, written
 from graphql_api.schema import AuditTrailSchema, make_schema
-from queries.filters import EventFilter, EventPage, PageRequest
+from queries.filters import EventPage, PageRequest
 from queries.limits import QueryLimits
+from queries.prepared import PreparedQuery
 from queries.read_models import ReadModels
+from queries.scoped.read_models import ScopedModels
 from queries.thread_pool import Threads
+from tests.graphql_api.contexts import EVERYTHING, context_of
 from tests.graphql_api.execution.random_queries import Query
 
 P = ParamSpec("P")
@@ -72,15 +75,15 @@ UNLIKE = {"an iterator", "an object", "raising", "raising ones", "awaitable"}
 """Those whose text has their address in memory, which a cursor, or the id of an event, repeats."""
 
 
-class Wrong(ReadModels):
+class Wrong(ScopedModels):
     """The read models, with wrong values in their pages of events: by number in the page, field and value."""
 
     def __init__(self, database: Database, wrong: list[tuple[int, str, str]]) -> None:
-        super().__init__(database)
+        super().__init__(ReadModels(database), EVERYTHING, QueryLog())
         self._wrong = wrong
 
-    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
-        found = super().events(filter, page, scope)
+    def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
+        found = super().events(query, page)
         for number, path, value in self._wrong:
             if number < len(found.events):
                 found.events[number] = put(found.events[number], path.split("."), WRONG[value]())
@@ -111,7 +114,7 @@ class Both:
     async def ask(
         self, schema: AuditTrailSchema, query: Query, wrong: list[tuple[int, str, str]]
     ) -> ExecutionResult:
-        context = Context(Wrong(self.database, wrong), LogReader(self.database), self.threads, LIMITS)
+        context = context_of(Wrong(self.database, wrong), LogReader(self.database), self.threads, LIMITS)
         return await schema.execute(query.text, query.variables, context_value=context)
 
     def answers(self, query: Query, wrong: list[tuple[int, str, str]]) -> tuple[bytes, bytes]:

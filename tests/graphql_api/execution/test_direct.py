@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 from strawberry.types import ExecutionResult
 
+from domain.read_audit.query_log import QueryLog
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from graphql_api.context import Context
 from graphql_api.execution.executor import CompilingExecutor
 from graphql_api.schema import AuditTrailSchema
-from queries.filters import EventFilter, EventPage, PageRequest
+from queries.filters import EventPage, PageRequest
+from queries.prepared import PreparedQuery
 from queries.read_models import ReadModels
+from queries.scoped.read_models import ScopedModels
 from queries.thread_pool import Threads
+from tests.graphql_api.contexts import EVERYTHING, context_of
 from tests.graphql_api.execution.both_executors import (
     LIMITS,
     PLAIN,
@@ -33,17 +37,17 @@ from tests.graphql_api.execution.both_executors import (
 from tests.graphql_api.execution.random_queries import Query
 
 
-class Failing(ReadModels):
+class Failing(ScopedModels):
     """The read models, of which the second page has a wrong value in it, or none comes at all."""
 
     def __init__(self, database: Database, failure: str) -> None:
-        super().__init__(database)
+        super().__init__(ReadModels(database), EVERYTHING, QueryLog())
         self._failure = failure
         self.asked = 0
 
-    def events(self, filter: EventFilter, page: PageRequest, scope: EventFilter | None = None) -> EventPage:
+    def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
         self.asked += 1
-        found = super().events(filter, page, scope)
+        found = super().events(query, page)
         if self.asked == 2 and self._failure == "raised":
             raise RuntimeError("away")
         if self.asked == 2:
@@ -90,8 +94,8 @@ def test_a_query_of_plain_fields_needs_no_executor(
 def test_what_graphql_core_completes_is_not_read_again(both: Both, hospital_url: str, failure: str) -> None:
     query = "{ events(first: 1) { nodes { outcome } } other: events(first: 1) { nodes { outcome } } }"
 
-    async def ask(schema: AuditTrailSchema, models: ReadModels) -> bytes:
-        context = Context(models, LogReader(database), threads, LIMITS)
+    async def ask(schema: AuditTrailSchema, models: ScopedModels) -> bytes:
+        context = context_of(models, LogReader(database), threads, LIMITS)
         return answer(await schema.execute(query, context_value=context))
 
     with closing(Database(hospital_url, READER, size=2)) as database, closing(Directly(1)) as threads:
@@ -132,7 +136,7 @@ def test_what_variables_and_arguments_say_is_taken_alike(
 
 
 async def timed(both: Both, threads: Threads, schema: AuditTrailSchema, text: str) -> tuple[float, bytes]:
-    context = Context(ReadModels(both.database), LogReader(both.database), threads, LIMITS)
+    context = context_of(ReadModels(both.database), LogReader(both.database), threads, LIMITS)
     began = time.perf_counter()
     said = answer(await schema.execute(text, context_value=context))
     return time.perf_counter() - began, said
@@ -153,7 +157,7 @@ def test_an_answer_that_was_cancelled_is_none(both: Both) -> None:
 
     async def ask() -> ExecutionResult:
         waiting = Threads(1)
-        context = Context(ReadModels(both.database), LogReader(both.database), waiting, LIMITS)
+        context = context_of(ReadModels(both.database), LogReader(both.database), waiting, LIMITS)
         hold = asyncio.create_task(waiting.run(time.sleep, 0.3))
         await asyncio.sleep(0.05)
         text = "{ a: treeHead(size: 1) { size } b: treeHead(size: 2) { size } }"
@@ -171,7 +175,7 @@ def test_a_request_leaves_nothing_to_the_cycle_collector(both: Both) -> None:
     """What waits for the collector is walked all at once, and every answer waits for that."""
 
     async def ask() -> weakref.ref[Context]:
-        context = Context(ReadModels(both.database), LogReader(both.database), both.threads, LIMITS)
+        context = context_of(ReadModels(both.database), LogReader(both.database), both.threads, LIMITS)
         result = await both.ours.execute(PLAIN, context_value=context)
         assert result.errors is None
         return weakref.ref(context)

@@ -4,68 +4,20 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource
 
-from audit_trail.embedded.kafka import ApacheKafka
 from domain.errors import ConfigurationError, LogInconsistentError
-from event_store.database import READER, Database
-from event_store.verify.run import verify
-from ingest.partitions.starting_offsets import open_streams
-from ingest.partitions.topics import Topics
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.ingest.conftest import accepting
+from tests.ingest.partitions.kafka_topics import EVENTS, GAPS, Call, OwnBroker, Query, alter, read, reading
 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.usefixtures("intact")]
-
-Query = Callable[..., list[tuple[Any, ...]]]
-Call = Callable[..., Any]
-
-EVENTS = "SELECT count(*) FROM audit_trail.event WHERE type <> 'recording.gap'"
-GAPS = (
-    "SELECT gap ->> 'cause', (gap ->> 'partition')::int, (gap ->> 'first_lost_offset')::int,"
-    " (gap ->> 'last_lost_offset')::int, (gap ->> 'count')::int, (gap ->> 'continued_from')::int"
-    " FROM (SELECT convert_from(body, 'utf8')::jsonb -> 'attributes' AS gap FROM audit_trail.event"
-    " WHERE type = 'recording.gap' ORDER BY position) AS gaps"
-)
-
-
-@pytest.fixture
-def admin(settings: IngestSettings) -> Iterator[KafkaAdminClient]:
-    with closing(KafkaAdminClient(bootstrap_servers=list(settings.bootstrap_servers))) as admin:
-        yield admin
-
-
-@pytest.fixture
-def intact(migrated_url: str) -> Iterator[None]:
-    """Whatever a test does, `verify` finds nothing wrong afterwards."""
-    yield
-    assert verify(migrated_url, READER, []).findings == ()
-
-
-def _alter(admin: KafkaAdminClient, topic: str, **configs: str) -> None:
-    admin.alter_configs(
-        [ConfigResource("TOPIC", topic, {k.replace("_", "."): v for k, v in configs.items()})]
-    )
-
-
-def _of(settings: IngestSettings, topic: str) -> IngestSettings:
-    return msgspec.structs.replace(settings, topics=(topic,))
-
-
-def _read(running: Call, settings: IngestSettings, number: int) -> None:
-    """Run ingest until it has accepted `number` records, and stop it."""
-    with running(settings) as run:
-        run.until(lambda: run.ingest.counters.accepted == number)
 
 
 @pytest.mark.parametrize("policy", ["compact", "compact,delete"])
@@ -80,7 +32,7 @@ def test_a_compacted_topic_is_refused_at_the_start(
 ) -> None:
     name = make_topic(1, {"cleanup.policy": policy})
     publish([message()], topic=name, key=b"patient")
-    with stopping(_of(settings, name), ConfigurationError, "cleanup.policy=delete"):
+    with stopping(reading(settings, name), ConfigurationError, "cleanup.policy=delete"):
         pass
     assert query(EVENTS) == [(0,)]
 
@@ -95,9 +47,9 @@ def test_a_topic_that_becomes_compacted_is_refused_while_ingest_runs(
 ) -> None:
     name = make_topic(1)
     publish([message()], topic=name)
-    with stopping(_of(settings, name), ConfigurationError, name) as run:
+    with stopping(reading(settings, name), ConfigurationError, name) as run:
         run.until(lambda: run.ingest.counters.accepted == 1)
-        _alter(admin, name, cleanup_policy="compact")
+        alter(admin, name, cleanup_policy="compact")
 
 
 def test_records_that_compaction_removed_while_ingest_was_away_are_named(
@@ -111,12 +63,12 @@ def test_records_that_compaction_removed_while_ingest_was_away_are_named(
     message: Call,
 ) -> None:
     name = make_topic(1)
-    mine = _of(settings, name)
+    mine = reading(settings, name)
     # Of the batch that is read, compaction leaves the record in the middle.
     with closing(Publisher(mine)) as publisher:
         publisher.publish([Message(name, key, message()) for key in (b"k", b"once", b"k")])
-    _read(running, mine, 3)
-    _alter(
+    read(running, mine, 3)
+    alter(
         admin, name, cleanup_policy="compact", segment_ms="100", min_cleanable_dirty_ratio="0.001",
         min_compaction_lag_ms="0", max_compaction_lag_ms="100",
     )  # fmt: skip
@@ -128,7 +80,7 @@ def test_records_that_compaction_removed_while_ingest_was_away_are_named(
     while _records(settings, name, 3) > 20 and time.monotonic() < until:
         time.sleep(0.5)
         publish([message()], topic=name, key=b"k")
-    _alter(admin, name, cleanup_policy="delete", segment_ms="604800000")
+    alter(admin, name, cleanup_policy="delete", segment_ms="604800000")
     left = _records(settings, name, 3)
     assert left < 31
     with stopping(mine, LogInconsistentError, "partition 0: .*offsets 3 to ") as run:
@@ -174,9 +126,9 @@ def test_a_topic_that_was_made_again_while_ingest_was_away_stops_it(
     message: Call,
 ) -> None:
     name = make_topic(2)
-    mine = _of(settings, name)
+    mine = reading(settings, name)
     publish([message() for _ in range(10)], topic=name, key=b"k")
-    _read(running, mine, 10)
+    read(running, mine, 10)
     publish([message() for _ in range(30)], topic=name, key=b"k")
     _make_again(admin, name, 2)
     publish([message() for _ in range(5)], topic=name, key=b"k")
@@ -185,12 +137,12 @@ def test_a_topic_that_was_made_again_while_ingest_was_away_stops_it(
     with stopping(mine, LogInconsistentError, "deleted and made again"):
         pass
     assert query(EVENTS) == [(10,)]
-    _read(running, accepting(mine), 5)
+    read(running, accepting(mine), 5)
     gaps = query(GAPS)
     assert {row[0] for row in gaps} == {"topic_made_again"}
     assert sorted((row[2], row[3], row[5]) for row in gaps) == [(0, None, 0), (10, None, 0)]
     publish([message()], topic=name)
-    _read(running, mine, 1)
+    read(running, mine, 1)
 
 
 def _make_again(admin: KafkaAdminClient, name: str, partitions: int) -> None:
@@ -220,13 +172,13 @@ def test_a_topic_whose_start_is_gone_when_it_is_first_read_stops_ingest(
     name = make_topic(1)
     publish([message() for _ in range(4)], topic=name)
     admin.delete_records({TopicPartition(name, 0): 3})
-    mine = _of(settings, name)
+    mine = reading(settings, name)
     with stopping(
         mine, LogInconsistentError, "offsets 0 to 2 were deleted before the partition was first read"
     ):
         pass
     assert query("SELECT count(*) FROM audit_trail.kafka_stream") == [(0,)]
-    _read(running, accepting(mine), 1)
+    read(running, accepting(mine), 1)
     assert query(GAPS) == [("partition_started_late", 0, 0, 2, 3, 3)]
 
 
@@ -241,9 +193,9 @@ def test_a_partition_that_was_added_and_lost_its_first_records_while_ingest_was_
     message: Call,
 ) -> None:
     name = make_topic(1)
-    mine = _of(settings, name)
+    mine = reading(settings, name)
     publish([message() for _ in range(3)], topic=name)
-    _read(running, mine, 3)
+    read(running, mine, 3)
     admin.create_partitions({name: 3})
     with closing(KafkaProducer(bootstrap_servers=list(settings.bootstrap_servers))) as producer:
         for partition in (1, 2):
@@ -253,7 +205,7 @@ def test_a_partition_that_was_added_and_lost_its_first_records_while_ingest_was_
     admin.delete_records({TopicPartition(name, 1): 15, TopicPartition(name, 2): 7})
     with stopping(mine, LogInconsistentError, "partition 1: offsets 0 to 14 .*partition 2: offsets 0 to 6"):
         pass
-    _read(running, accepting(mine), 18)
+    read(running, accepting(mine), 18)
     assert query(GAPS) == [
         ("partition_started_late", 1, 0, 14, 15, 15),
         ("partition_started_late", 2, 0, 6, 7, 7),
@@ -274,7 +226,7 @@ def test_all_partitions_that_lost_records_are_named_at_once_and_counted(
     mine = msgspec.structs.replace(settings, topics=(first, second))
     for name in (first, second):
         publish([message() for _ in range(3)], topic=name)
-    _read(running, mine, 6)
+    read(running, mine, 6)
     for name in (first, second):
         publish([message() for _ in range(4)], topic=name)
     admin.delete_records({TopicPartition(first, 0): 5, TopicPartition(second, 0): 6})
@@ -311,7 +263,7 @@ def test_who_accepted_a_gap_and_why_is_an_event_of_the_log(
     name = make_topic(1)
     publish([message() for _ in range(4)], topic=name)
     admin.delete_records({TopicPartition(name, 0): 3})
-    _read(running, accepting(_of(settings, name)), 1)
+    read(running, accepting(reading(settings, name)), 1)
     [(body,)] = query("SELECT body FROM audit_trail.event WHERE type = 'recording.gap'")
     event = msgspec.json.decode(bytes(body))
     assert (event["actor"]["id"], event["reason"]) == ("n.operator", "the records are gone")
@@ -319,68 +271,15 @@ def test_who_accepted_a_gap_and_why_is_an_event_of_the_log(
     assert event["attributes"]["stream"] == str(query("SELECT stream FROM audit_trail.kafka_stream")[0][0])
 
 
-class Own:
-    """A broker of the test's own, whose disk can be put back to an earlier state."""
-
-    def __init__(self, folder: Path, settings: IngestSettings, message: Call) -> None:
-        self.broker = ApacheKafka(folder / "kafka")
-        self._kept = folder / "kept"
-        self._settings = settings
-        self._message = message
-
-    @property
-    def settings(self) -> IngestSettings:
-        """To read topic `t` of this broker."""
-        return msgspec.structs.replace(
-            self._settings, bootstrap_servers=(self.broker.bootstrap_servers,), topics=("t",)
-        )
-
-    def make(self) -> None:
-        """Make topic `t`."""
-        with closing(KafkaAdminClient(bootstrap_servers=self.broker.bootstrap_servers)) as admin:
-            admin.create_topics({"t": {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
-
-    def publish(self, number: int) -> None:
-        """So many new records, a batch each, so that the log can be cut between any two."""
-        with closing(Publisher(self.settings)) as publisher:
-            for _ in range(number):
-                publisher.publish([Message("t", None, self._message())])
-
-    def keep(self) -> None:
-        """Copy the disk while the broker is stopped, and start it again."""
-        self.broker.stop()
-        shutil.copytree(self.broker.data_dir / "data", self._kept)
-        self.broker.start()
-
-    def restore(self, only: str = "") -> None:
-        """Put the disk back, or the folders of it whose names begin with `only`, and start the broker again."""
-        self.broker.stop()
-        data = self.broker.data_dir / "data"
-        for folder in [data] if not only else sorted(data.glob(f"{only}*")):
-            shutil.rmtree(folder)
-            kept = self._kept / folder.relative_to(data)
-            if kept.exists():
-                shutil.copytree(kept, folder)
-        self.broker.start()
-
-
-@pytest.fixture
-def own(server_folder: Path, settings: IngestSettings, message: Call) -> Iterator[Own]:
-    it = Own(server_folder, settings, message)
-    with it.broker:
-        it.make()
-        yield it
-
-
 # All of the disk, with Kafka's metadata, so that leader epochs come again; and the log alone.
 @pytest.mark.parametrize(("only", "grown"), [("", 60), ("t-0", 60), ("t-0", 5)])
 def test_a_log_that_was_cut_while_ingest_was_away_stops_it_even_when_it_has_grown_again(
-    only: str, grown: int, own: Own, running: Call, stopping: Call, query: Query
+    only: str, grown: int, own: OwnBroker, running: Call, stopping: Call, query: Query
 ) -> None:
     own.publish(20)
     own.keep()
     own.publish(30)
-    _read(running, own.settings, 50)
+    read(running, own.settings, 50)
     own.restore(only)
     own.publish(grown)
     with stopping(own.settings, LogInconsistentError, "was read up to offset 50"):
@@ -391,14 +290,14 @@ def test_a_log_that_was_cut_while_ingest_was_away_stops_it_even_when_it_has_grow
     assert query(EVENTS) == [(50 + grown,)]
     assert query(GAPS) == [("truncated", 0, 50, None, None, 0)]
     own.publish(1)
-    _read(running, own.settings, 1)
+    read(running, own.settings, 1)
 
 
 def test_a_broker_that_lost_its_disk_and_was_filled_again_stops_ingest(
-    own: Own, running: Call, stopping: Call, query: Query
+    own: OwnBroker, running: Call, stopping: Call, query: Query
 ) -> None:
     own.publish(10)
-    _read(running, own.settings, 10)
+    read(running, own.settings, 10)
     own.broker.stop()
     shutil.rmtree(own.broker.data_dir / "data" / "t-0")
     own.broker.start()
@@ -406,94 +305,3 @@ def test_a_broker_that_lost_its_disk_and_was_filled_again_stops_ingest(
     with stopping(own.settings, LogInconsistentError, "was read up to offset 10"):
         pass
     assert query(EVENTS) == [(10,)]
-
-
-def test_restarts_of_the_broker_and_of_ingest_are_no_loss(own: Own, running: Call, query: Query) -> None:
-    for number in range(1, 4):
-        own.publish(10)
-        with running(own.settings) as run:
-            run.until(lambda: query(EVENTS) == [(number * 10,)])  # noqa: B023 - called in this turn
-        own.broker.kill() if number == 2 else own.broker.stop()
-        own.broker.start()
-    assert query(GAPS) == []
-
-
-def _transactions(settings: IngestSettings, topic: str, message: Call) -> int:
-    """Committed and aborted transactions, compressed batches, and plain ones between them; how many are to be read."""
-    options = {
-        "bootstrap_servers": list(settings.bootstrap_servers),
-        "transactional_id": uuid4().hex,
-        "compression_type": "gzip",
-    }
-    kept = 0
-    with closing(KafkaProducer(**options)) as producer:
-        producer.init_transactions()
-        for number in range(1, 9):
-            producer.begin_transaction()
-            for _ in range(number):
-                producer.send(topic, message(), partition=0)
-            producer.flush()
-            if number % 2:
-                producer.commit_transaction()
-                kept += number
-            else:
-                producer.abort_transaction()
-    return kept
-
-
-def test_a_hundred_restarts_over_transactions_and_parts_of_batches_find_no_loss(
-    settings: IngestSettings,
-    make_topic: Call,
-    running: Call,
-    publish: Call,
-    admin: KafkaAdminClient,
-    query: Query,
-    message: Call,
-    database: Database,
-) -> None:
-    name = make_topic(1)
-    mine = msgspec.structs.replace(_of(settings, name), max_poll_records=3)
-    at = TopicPartition(name, 0)
-    total = 0
-    with closing(Topics(mine)) as topics:
-        for turn in range(5):
-            kept = _transactions(settings, name, message)
-            publish([message() for _ in range(4)], topic=name)
-            with running(mine) as run:
-                run.until(lambda: run.ingest.counters.accepted > 0)
-                if turn % 2:
-                    total += kept + 4
-                    run.until(lambda: query(EVENTS) == [(total,)])  # noqa: B023
-            for _ in range(20):
-                found = topics.describe((name,))
-                _, accepted = open_streams(
-                    database,
-                    found,
-                    [at],
-                    lambda questions: topics.logs(found, questions),  # noqa: B023
-                    doubted={},
-                    with_holes=[at],
-                    accepted=None,
-                )
-                assert accepted == ()
-            if not turn % 2:
-                total += kept + 4
-                with running(mine) as run:
-                    run.until(lambda: query(EVENTS) == [(total,)])  # noqa: B023
-            # What is read may be deleted, up to the middle of a batch.
-            [(read,)] = query("SELECT next_offset FROM audit_trail.kafka_stream")
-            admin.delete_records({at: read - turn})
-    assert query(EVENTS) == [(total,)]
-
-
-def test_members_of_a_group_that_come_and_go_find_no_loss(
-    settings: IngestSettings, running: Call, publish: Call, query: Query, message: Call
-) -> None:
-    group = msgspec.structs.replace(settings, assignment="group", max_poll_records=7)
-    with running(group) as stays:
-        for turn in range(1, 6):
-            with running(group) as leaves:
-                publish([message() for _ in range(40)])
-                stays.until(lambda: query(EVENTS) == [(turn * 40,)])  # noqa: B023 - called in this turn
-            assert leaves.error is None
-    assert query(GAPS) == []

@@ -20,8 +20,9 @@ from projections.rebuild.load import begin_build
 from projections.registry import list_builds, register
 from projections.tables import Column, Kind, Row, Table
 from queries.summaries.results import ProjectionStatus
-from tests.projections.test_runner import COUNTS, Picky, caught_up, eventually, running, running_these
+from tests.projections.runners import COUNTS, Picky, caught_up, running, running_these
 from tests.trail import Trail, an_event
+from tests.waiting import eventually
 
 KEPT = "SELECT array_agg(position ORDER BY position) FROM picky_v1{build}.picky"
 

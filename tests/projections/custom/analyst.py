@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import psycopg2
+from psycopg2 import sql
 
 from event_store.database import Database
 from projections.custom.access import begin_own, bind_own, open_own, source_of
@@ -80,7 +81,7 @@ def bound(trail: Trail, file: Path) -> OwnProjector:
     return projector
 
 
-def execute(url: str, statement: str) -> None:
+def execute(url: str, statement: str | sql.Composable) -> None:
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:

@@ -17,7 +17,7 @@ from projections.custom.source_file import OwnProjector, load_own
 from projections.errors import CodeError
 from projections.registry import register
 from tests.databases import MIGRATED, Databases
-from tests.projections.custom.analyst import HEAD, PYTHON, bound, own_database, project, write
+from tests.projections.custom.analyst import HEAD, PYTHON, bound, execute, own_database, project, write
 from tests.trail import Trail, an_event
 
 ONE = """
@@ -47,13 +47,6 @@ def own(trail: Trail, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Data
     project(trail, write(tmp_path_factory.mktemp("own"), HEAD + PYTHON))
     with closing(own_database(trail)) as database:
         yield database
-
-
-def execute(url: str, statement: str | sql.Composable) -> None:
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
 
 
 def written(folder: Path, query: str) -> Path:

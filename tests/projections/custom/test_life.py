@@ -31,8 +31,8 @@ from tests.projections.custom.analyst import (
     rebuild_own,
     write,
 )
-from tests.projections.test_runner import eventually
 from tests.trail import START, Trail, an_event
+from tests.waiting import eventually
 
 MINE = "SELECT actor_id, events, last_at, patients FROM {schema}.mine ORDER BY actor_id"
 LOG = "SELECT position, type, place FROM {schema}.mine_log ORDER BY position"

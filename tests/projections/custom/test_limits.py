@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from domain.errors import ConfigurationError, ConflictError, UnavailableError
-from event_store.database import ANALYST, OWN, Connection, Database, only
+from event_store.database import ANALYST, CUSTOM_ROLE_PREFIX, Connection, Database, only
 from projections.custom.access import begin_own, open_own
 from projections.custom.declaration import MAX_COLUMNS, MAX_INDEXES, MAX_TABLES
 from projections.custom.removal import remove
@@ -41,7 +41,7 @@ def own(trail: Trail, ada: str, tmp_path: Path) -> Iterator[str]:
 def as_own(url: str, name: str, statement: str) -> None:
     """Run in the projection's role, with the login of the URL, and commit."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(f"SET ROLE {OWN}{name}")
+        cursor.execute(f"SET ROLE {CUSTOM_ROLE_PREFIX}{name}")
         cursor.execute(statement)
 
 
@@ -213,15 +213,15 @@ def test_what_an_analysts_session_keeps_locked_is_waited_for_some_seconds(
 ) -> None:
     projector = load_own(write(tmp_path, HEAD + PYTHON, name=own))
     with closing(psycopg2.connect(ada)) as analyst, analyst.cursor() as cursor:
-        cursor.execute(f"SET ROLE {OWN}{own}")
+        cursor.execute(f"SET ROLE {CUSTOM_ROLE_PREFIX}{own}")
         cursor.execute("SELECT name FROM audit_trail.projection_lock WHERE name = %s FOR UPDATE", (own,))
         with (
             closing(open_own(trail.url, own, 1)) as database,
-            pytest.raises(UnavailableError, match="another session keeps a lock"),
+            pytest.raises(UnavailableError, match="another session holds a lock"),
         ):
             register(database, projector)
         analyst.rollback()
-        cursor.execute(f"SET ROLE {OWN}{own}")
+        cursor.execute(f"SET ROLE {CUSTOM_ROLE_PREFIX}{own}")
         cursor.execute(f"LOCK TABLE {own}_v1.{own} IN ROW EXCLUSIVE MODE")
         described = TABLE | {
             "name": own,
@@ -230,7 +230,7 @@ def test_what_an_analysts_session_keeps_locked_is_waited_for_some_seconds(
         }
         with (
             closing(open_own(trail.url, own, 1)) as database,
-            pytest.raises(UnavailableError, match="another session keeps a lock"),
+            pytest.raises(UnavailableError, match="another session holds a lock"),
             database.transaction() as connection,
         ):
             call(connection, own, f"{own}_v1", described)

@@ -120,7 +120,7 @@ def test_an_analyst_who_locks_an_own_projection_delays_nobody_without_end(
         with pytest.raises(UnavailableError, match="another session has locked table"):
             trail.read.table_rows(RowRequest(projection=name, table=name, first=1))
         with (
-            pytest.raises(UnavailableError, match="another session keeps a lock"),
+            pytest.raises(UnavailableError, match="another session holds a lock"),
             Exports(trail.reader).open(ExportRequest(format=Format.CSV, table=name)) as opened,
         ):
             list(opened.batches())

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from domain.errors import ConfigurationError, UnavailableError
-from event_store.database import OWN
+from event_store.database import CUSTOM_ROLE_PREFIX
 from projections.custom.access import begin_own, open_own
 from projections.custom.removal import remove
 from projections.custom.source_file import load_own
@@ -68,7 +68,9 @@ def test_a_begin_that_is_rolled_back_leaves_nothing(trail: Trail, ada: str) -> N
         cursor.execute("SELECT audit_trail.make_own_schema(%s, %s)", (name, f"{name}_v1"))
         connection.rollback()
     with closing(psycopg2.connect(trail.url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT to_regrole(%s), to_regnamespace(%s)", (f"{OWN}{name}", f"{name}_v1"))
+        cursor.execute(
+            "SELECT to_regrole(%s), to_regnamespace(%s)", (f"{CUSTOM_ROLE_PREFIX}{name}", f"{name}_v1")
+        )
         assert cursor.fetchall() == [(None, None)]
 
 
@@ -79,7 +81,7 @@ def test_a_projection_that_is_being_built_is_not_removed(trail: Trail, ada: str,
     trail.append(an_event())
     project(trail, file)
     with closing(psycopg2.connect(ada)) as builder, builder.cursor() as cursor:
-        cursor.execute(f"SET ROLE {OWN}{name}")
+        cursor.execute(f"SET ROLE {CUSTOM_ROLE_PREFIX}{name}")
         cursor.execute("SELECT name FROM audit_trail.projection_lock WHERE name = %s FOR UPDATE", (name,))
         cursor.execute("SELECT audit_trail.make_own_schema(%s, %s)", (name, f"{name}_v7"))
         with pytest.raises(UnavailableError, match=r"another session|transactions that are older"):

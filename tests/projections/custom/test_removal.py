@@ -14,8 +14,8 @@ from projections.custom.removal import remove
 from projections.errors import CodeError
 from projections.runner import Runner
 from tests.projections.custom.analyst import HEAD, PYTHON, bound, own_database, project, rebuild_own, write
-from tests.projections.test_runner import eventually
 from tests.trail import Trail, an_event
+from tests.waiting import eventually
 
 
 def roles(trail: Trail) -> set[str]:

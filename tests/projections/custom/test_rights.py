@@ -2,96 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import psycopg2
 import pytest
-from psycopg2 import sql
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
-from event_store.migrations import migrate
-from projections.custom.access import begin_own, bind_own, open_own
-from projections.custom.source_file import load_own
-from projections.custom_tables import describe
-from projections.runner import Runner
-from tests.projections.custom.analyst import HEAD, PYTHON, write
-from tests.trail import Trail, an_event
+from tests.projections.custom.deployment import (
+    ANALYSTS,
+    DENIED,
+    EVERYBODY,
+    LOGINS,
+    OWN,
+    attempt,
+)
 
-LOGINS = {
-    "ingester": "ingest",
-    "operator": "projector",
-    "asker": "reader",
-    "watcher": "guard",
-    "ada": "analyst",
-    "ben": "analyst",
-}
-OWN = "audit_trail_own_mine"
-EVERYBODY = (*LOGINS, OWN)
-ANALYSTS = ("ada", "ben", OWN)
-
-DENIED = "42501"
-"""insufficient_privilege; also the refusal to act on what belongs to another role."""
-NO_NAME = "42602"
-TAKEN = "42710"
-
-
-@pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory, session_folder: Path) -> Iterator[dict[str, str]]:
-    """By login, a URL to a trail that has an owner who is no superuser, and projections of two analysts."""
-    with EmbeddedPostgres(session_folder / "rights") as server:
-        admin = server.url_for("postgres")
-        run(admin, "CREATE ROLE owner LOGIN CREATEROLE PASSWORD 'p'")
-        run(admin, "CREATE DATABASE trail OWNER owner")
-        url = server.url_for("trail")
-        migrate(as_login(url, "owner"))
-        migrate(url)  # takes away what only a superuser can
-        for login, role in LOGINS.items():
-            run(admin, f"CREATE ROLE {login} LOGIN PASSWORD 'p' IN ROLE audit_trail_{role}")
-        urls = {login: as_login(url, login) for login in (*LOGINS, "owner")} | {"admin": url}
-        folder = tmp_path_factory.mktemp("files")
-        with closing(Trail(url)) as trail:
-            trail.given(an_event())
-            for login, name in (("ada", "mine"), ("ben", "bens")):
-                own_project(urls[login], write(folder, HEAD + PYTHON, name=name))
-        yield urls
-
-
-def own_project(url: str, file: Path) -> None:
-    projector = load_own(file)
-    begin_own(url, projector)
-    bind_own(url, projector)
-    with closing(open_own(url, projector.name, 4)) as database:
-        Runner(database, [projector]).catch_up()
-
-
-def as_login(url: str, login: str) -> str:
-    return psycopg2.extensions.make_dsn(url, user=login, password="p")
-
-
-def run(url: str, statement: str) -> None:
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-
-
-def attempt(urls: dict[str, str], who: str, *statements: str) -> str:
-    """The SQLSTATE of the last statement; empty when it was let through. Nothing is kept."""
-    login, role = ("ada", who) if who.startswith("audit_trail_") else (who, "")
-    with closing(psycopg2.connect(urls[login])) as connection, connection.cursor() as cursor:
-        connection.autocommit = statements[-1].startswith("ALTER SYSTEM")  # is for no transaction
-        if role:
-            cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
-        for statement in statements[:-1]:
-            cursor.execute(statement)
-        try:
-            cursor.execute(statements[-1])
-        except psycopg2.Error as exc:
-            return exc.pgcode or "lost"
-        return ""
+F = "LANGUAGE sql AS 'SELECT 1'"
+ROW = "INSERT INTO audit_trail.projection (name, build, version, schema_name) VALUES "
 
 
 TRAIL_TABLES = (
@@ -115,9 +41,6 @@ def test_nobody_changes_what_the_trail_is_made_of(urls: dict[str, str], who: str
     assert attempt(urls, who, f"UPDATE audit_trail.{table} SET {column} = {column}") == DENIED
     assert attempt(urls, who, f"ALTER TABLE audit_trail.{table} ADD COLUMN more int") == DENIED
     assert attempt(urls, who, f"DROP TABLE audit_trail.{table}") == DENIED
-
-
-F = "LANGUAGE sql AS 'SELECT 1'"
 
 
 @pytest.mark.parametrize("who", [each for each in EVERYBODY if each != "operator"])
@@ -196,9 +119,6 @@ def test_an_analyst_changes_no_table_not_even_an_own_one(
     urls: dict[str, str], who: str, statement: str
 ) -> None:
     assert attempt(urls, who, statement) == DENIED
-
-
-ROW = "INSERT INTO audit_trail.projection (name, build, version, schema_name) VALUES "
 
 
 @pytest.mark.parametrize("who", ["ada", OWN])
@@ -312,124 +232,6 @@ def test_an_analyst_does_not_administer_its_own_role(urls: dict[str, str], who: 
     assert attempt(urls, who, statement) == DENIED
 
 
-TABLE = {
-    "name": "t",
-    "merged": True,
-    "key": ["a"],
-    "carried": [],
-    "columns": [{"name": "a", "kind": "text", "nullable": False}],
-    "indexes": [],
-}
-
-
-def call(name: str, *arguments: object) -> str:
-    quoted = (
-        f"$q${json.dumps(each)}$q$::jsonb"
-        if isinstance(each, dict | list)
-        else "NULL"
-        if each is None
-        else str(each).lower()
-        if isinstance(each, bool | int)
-        else f"$q${each}$q$"
-        for each in arguments
-    )
-    return f"SELECT audit_trail.{name}({', '.join(quoted)})"
-
-
-@pytest.mark.parametrize(
-    ("statement", "code"),
-    [
-        (call("own_projection", None), NO_NAME),
-        (call("own_projection", "pg_x"), NO_NAME),
-        (call("own_projection", "X"), NO_NAME),
-        (call("own_projection", "x; DROP SCHEMA audit_trail"), NO_NAME),
-        (call("own_projection", "x\n"), NO_NAME),
-        *((call("own_projection", name), TAKEN) for name in
-          ("patient", "user", "activity", "device", "service", "patient_v2", "patient_v2_b1", "user_b1", "bens")),
-        *((call("make_own_schema", *each), DENIED) for each in (
-            ("mine", "user_v9"), ("user", "user_v9"), ("bens", "bens_v9"), ("mine", "audit_trail"), ("mine", None),
-            (None, "mine_v9"), ("mine", "mine_v9; DROP SCHEMA user_v2"), ("mine", "mine_v9\n"), ("m.*", "mine_v9"),
-        )),
-        *((call("drop_custom_schema", *each), DENIED) for each in (
-            ("mine", "user_v2"), ("user", "user_v2"), ("bens", "bens_v1"), ("mine", "audit_trail"), ("mine", None),
-        )),
-        (call("drop_custom_schema", "mine", "mine_v1"), "55006"),
-        (call("remove_own_projection", "bens"), DENIED),
-        (call("remove_own_projection", "user"), DENIED),
-        (call("remove_own_projection", None), DENIED),
-        (call("remove_own_projection", "mine"), "55006"),
-        (call("make_custom_tables", "bens", "bens_v1", [TABLE], True), DENIED),
-        (call("make_custom_tables", "mine", "user_v2", [TABLE], True), DENIED),
-        (call("make_custom_tables", "mine", "mine_v1", [], True), "22023"),
-        *((call("make_custom_tables", "mine", "mine_v1", [TABLE | change], False), code) for change, code in (
-            ({"name": "t (id int); --"}, NO_NAME),
-            ({"name": "partial_t"}, NO_NAME),
-            ({"name": None}, NO_NAME),
-            ({"columns": []}, "22023"),
-            ({"columns": [{"name": "a", "kind": "text DEFAULT f()", "nullable": True}]}, "22023"),
-            ({"columns": [{"name": "a", "kind": "mine_v1.d", "nullable": True}]}, "22023"),
-            ({"columns": [{"name": "a DEFAULT 1", "kind": "text", "nullable": True}]}, NO_NAME),
-            ({"key": ["lower(a)"]}, NO_NAME),
-            ({"carried": ["a) WHERE (true"]}, NO_NAME),
-            ({"indexes": [{"columns": ["lower(a)"], "where": None}]}, NO_NAME),
-            ({"indexes": [{"columns": ["a"], "where": {"column": "f()", "op": "IS TRUE"}}]}, NO_NAME),
-            ({"indexes": [{"columns": ["a"], "where": {"column": "a", "op": "=", "number": "1 OR f()"}}]}, "22023"),
-            ({"indexes": [{"columns": ["a"], "where": {"column": "a", "op": "=", "number": "1\n"}}]}, "22023"),
-            ({"indexes": [{"columns": ["a"], "where": {"column": "a", "op": "= f() OR a =", "text": "x"}}]}, "22023"),
-        )),
-        (call("index_custom_table", "bens", "bens_v1", TABLE, 0), DENIED),
-        (call("index_custom_table", "mine", "mine_v1", TABLE, -1), "22023"),
-        (call("index_custom_table", "mine", "mine_v1", TABLE, 1), "22023"),
-        (call("finish_custom_table", "mine", "bens_v1", "bens"), DENIED),
-        (call("finish_custom_table", "mine", "mine_v1", "mine; DROP TABLE x"), NO_NAME),
-        (call("drop_custom_partial", "bens", "bens_v1", "bens"), DENIED),
-        (call("drop_custom_partial", "mine", "mine_v1", "x; --"), NO_NAME),
-        (call("delete_custom_build", "bens", 1), DENIED),
-        (call("delete_custom_build", "user", 1), DENIED),
-        (call("forget_custom_ranges", "bens", 1), DENIED),
-        (call("forget_custom_ranges", None, 1), DENIED),
-        (call("stage_custom_table", "bens", "bens_v1", "bens"), DENIED),
-        (call("stage_custom_table", "mine", "mine_v1", "pg_x"), NO_NAME),
-        (call("grant_custom_build", "mine", "mine_v1"), DENIED),
-        (call("custom_type", "text"), DENIED),
-        (call("add_partitions", 2), DENIED),
-        (call("count_build"), DENIED),
-        (call("event_records", None), DENIED),
-        (call("live_builds"), DENIED),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("who", ["ada", OWN])
-def test_the_functions_of_the_trail_take_no_hostile_arguments(
-    urls: dict[str, str], who: str, statement: str, code: str
-) -> None:
-    assert attempt(urls, who, statement) == code
-
-
-@pytest.mark.parametrize("who", ["ingester", "asker", "watcher"])
-def test_who_owns_no_projection_calls_none_of_these_functions(urls: dict[str, str], who: str) -> None:
-    for statement in (
-        call("own_projection", "x"),
-        call("make_own_schema", "mine", "mine_v9"),
-        call("make_custom_tables", "mine", "mine_v1", [TABLE], True),
-        call("drop_custom_schema", "mine", "mine_v1"),
-        call("remove_own_projection", "mine"),
-        call("batch_rows", "SELECT 1", [], 1),
-    ):
-        assert attempt(urls, who, statement) == DENIED
-
-
-def test_an_index_condition_is_data(urls: dict[str, str]) -> None:
-    """A quote in a value stays in the value."""
-    where = {"column": "a", "op": "=", "text": "x' OR audit_trail.f() = '"}
-    table = TABLE | {"indexes": [{"columns": ["a"], "where": where}]}
-    with closing(psycopg2.connect(urls["ada"])) as connection, connection.cursor() as cursor:
-        cursor.execute(call("make_custom_tables", "mine", "mine_v1", [table], False))
-        cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 't_by_a'")
-        [(definition,)] = cursor.fetchall()
-        connection.rollback()
-    assert definition.endswith("WHERE (a = 'x'' OR audit_trail.f() = '''::text)")
-
-
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_nobody_ends_or_cancels_the_sessions_of_others(urls: dict[str, str], who: str) -> None:
     with closing(psycopg2.connect(urls["owner"])) as other:
@@ -458,14 +260,3 @@ def test_no_login_but_the_owner_is_a_member_of_the_role_that_owns_them(urls: dic
             " WHERE roleid = 'audit_trail_custom_owner'::regrole"
         )
         assert cursor.fetchall() == [("owner",)]
-
-
-def test_the_declared_tables_of_a_file_are_described_and_made_as_declared(
-    urls: dict[str, str], tmp_path: Path
-) -> None:
-    [mine, log] = load_own(write(tmp_path, HEAD + PYTHON)).tables
-    assert describe(mine)["indexes"] == [{"columns": ("events",), "where": None}]
-    assert describe(log)["merged"] is False
-    with closing(psycopg2.connect(urls["admin"])) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'mine_v1' ORDER BY 1")
-        assert [name for (name,) in cursor.fetchall()] == ["mine_by_events", "mine_log_pkey", "mine_pkey"]

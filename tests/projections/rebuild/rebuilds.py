@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from projections.projector import Projector
 from projections.rebuild.coordinator import rebuild
 from projections.rebuild.plan import Outcome, Parts
 from projections.registry import Build, built_in, list_builds
-from tests.trail import Trail
+from tests.trail import Trail, an_event
 
 ALL = tuple(each.name for each in built_in())
 
@@ -120,3 +121,20 @@ def assert_same(trail: Trail, *projectors: Projector) -> None:
         for name, rows in old.items():
             assert new[name] == rows, name
         assert indexes_of(trail, before) == indexes_of(trail, live)
+
+
+def some_events(count: int, seed: int = 1) -> list[AuditEvent]:
+    chance = random.Random(seed)
+    return [
+        an_event(
+            chance.choice(["record.read", "user.logged_in", "configuration.changed", "service.restarted"]),
+            chance.randrange(600),
+            actor={"id": f"u{chance.randrange(5)}", "name": f"Name {chance.randrange(3)}"},
+            patients=[{"id": f"p{chance.randrange(7)}"}],
+            device={"id": f"d{chance.randrange(3)}", "software_version": f"{chance.randrange(3)}"},
+            changes=[{"path": "x", "after": chance.random()}],
+            purpose_of_use=[f"P{chance.randrange(50)}"],
+            session=f"s{chance.randrange(9)}",
+        )
+        for _ in range(count)
+    ]

@@ -41,11 +41,12 @@ from tests.projections.rebuild.rebuilds import (
     parts_of,
     rebuild_now,
     rows_of,
+    some_events,
 )
-from tests.projections.rebuild.test_rebuild import some_events
-from tests.projections.test_runner import Picky, caught_up, eventually, running
+from tests.projections.runners import Picky, caught_up, running
 from tests.servers import FAST
 from tests.trail import Trail, an_event
+from tests.waiting import eventually
 
 
 def start(trail: Trail, sent: Path) -> subprocess.Popen[bytes]:
@@ -262,7 +263,7 @@ def test_a_poison_event_stops_its_rebuild_alone_and_what_was_skipped_is_left_out
     poisoned[27] = an_event(session="database")
     trail.append(*poisoned)
     source = _with_picky
-    for position, failure in ((13, "KeyError at test_runner.py"), (27, "InvalidTextRepresentation")):
+    for position, failure in ((13, "KeyError at runners.py"), (27, "InvalidTextRepresentation")):
         outcomes = {each.name: each for each in rebuild_now(trail, "picky", "user", source=source).outcomes}
         assert f"stopped at position {position}: {failure}" in outcomes["picky"].failure
         assert not outcomes["user"].failure

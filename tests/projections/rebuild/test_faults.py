@@ -7,20 +7,20 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-import psycopg2.errors
+import psycopg2
 import pytest
 
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.migrations import migrate
+from event_store.statement_errors import DuplicateRowError
 from projections.builds.status import describe
 from projections.builds.switching import drop, switch
 from projections.errors import LimitError
 from projections.models.user import UserProjector
 from projections.tables import Column, Kind, Row, Table
-from tests.projections.rebuild.rebuilds import Listed, builds, rebuild_now
-from tests.projections.rebuild.test_rebuild import some_events
-from tests.projections.test_runner import Picky
+from tests.projections.rebuild.rebuilds import Listed, builds, rebuild_now, some_events
+from tests.projections.runners import Picky
 from tests.trail import Trail, an_event
 
 
@@ -81,12 +81,12 @@ class Exiting(Picky):
 def test_code_that_exits_is_stopped_at_its_event(trail: Trail, in_process: int) -> None:
     trail.append(*(an_event(session="exit" if at == 31 else None) for at in range(50)))
     [outcome] = rebuild_now(trail, "exiting", source=Listed(Exiting()), in_process=in_process).outcomes
-    assert re.match(r"stopped at position 31: SystemExit at test_rebuild_faults.py:\d+$", outcome.failure)
+    assert re.match(r"stopped at position 31: SystemExit at test_faults.py:\d+$", outcome.failure)
     drop(trail.projector, "exiting")
     trail.project(Exiting())
     [build] = builds(trail, "exiting")
     assert (build.position, build.failed_position) == (30, 31)
-    assert (build.failure or "").startswith("SystemExit at test_rebuild_faults.py:")
+    assert (build.failure or "").startswith("SystemExit at test_faults.py:")
 
 
 def test_code_that_ends_its_worker_is_told_from_short_memory(trail: Trail) -> None:
@@ -131,7 +131,7 @@ def test_the_number_of_a_build_is_never_given_again(trail: Trail) -> None:
         drop(trail.projector, "user")
         numbers.append(rebuild_now(trail, "user").outcomes[0].build)
     assert numbers == [2, 3, 4]
-    with pytest.raises(psycopg2.errors.UniqueViolation), trail.projector.transaction() as connection:
+    with pytest.raises(DuplicateRowError), trail.projector.transaction() as connection:
         connection.cursor().execute(
             "INSERT INTO audit_trail.projection (name, build, version, schema_name) VALUES ('user', 3, 1, 'user_v1_b3')"
         )

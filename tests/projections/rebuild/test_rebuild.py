@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from domain.errors import ConfigurationError, FencedError, UnavailableError
 from domain.event import AuditEvent
 from projections.builds.advisory_lock import holding
 from projections.models.user import UserProjector
-from tests.projections.rebuild.rebuilds import ALL, assert_same, builds, rebuild_now
+from tests.projections.rebuild.rebuilds import ALL, assert_same, builds, rebuild_now, some_events
 from tests.trail import Trail, an_event
 
 _FEW = st.sampled_from(["a", "b", "Ü", "z"])
@@ -43,23 +42,6 @@ def events(draw: st.DrawFn) -> AuditEvent:
         fields["actor"]["name"] = draw(_FEW)
         fields["device"]["name"] = draw(_FEW)
     return an_event(draw(_TYPES), draw(st.integers(-600, 600)), **fields)
-
-
-def some_events(count: int, seed: int = 1) -> list[AuditEvent]:
-    chance = random.Random(seed)
-    return [
-        an_event(
-            chance.choice(["record.read", "user.logged_in", "configuration.changed", "service.restarted"]),
-            chance.randrange(600),
-            actor={"id": f"u{chance.randrange(5)}", "name": f"Name {chance.randrange(3)}"},
-            patients=[{"id": f"p{chance.randrange(7)}"}],
-            device={"id": f"d{chance.randrange(3)}", "software_version": f"{chance.randrange(3)}"},
-            changes=[{"path": "x", "after": chance.random()}],
-            purpose_of_use=[f"P{chance.randrange(50)}"],
-            session=f"s{chance.randrange(9)}",
-        )
-        for _ in range(count)
-    ]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

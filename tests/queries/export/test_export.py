@@ -136,7 +136,7 @@ FILTERS: list[dict[str, Any]] = [
 def test_every_filter_gives_the_events_of_the_api_oldest_first(clinic: Trail, exports: Exports) -> None:
     assert {name for filter in FILTERS for name in filter} == set(EventFilter.__struct_fields__)
     for filter in FILTERS:
-        page = clinic.read.events(EventFilter(**filter), PageRequest(first=1000))
+        page = clinic.events(EventFilter(**filter), PageRequest(first=1000))
         assert events_of(exports, **filter) == page.events[::-1], filter
 
 
@@ -146,7 +146,7 @@ def test_more_events_than_one_look_takes_come_once_and_in_order(
     monkeypatch.setattr("queries.export.event_rows.BATCH_POSITIONS", 7)
     monkeypatch.setattr("queries.export.event_rows.BATCH_BYTES", 1500)
     for filter in FILTERS:
-        page = clinic.read.events(EventFilter(**filter), PageRequest(first=1000))
+        page = clinic.events(EventFilter(**filter), PageRequest(first=1000))
         assert [event.position for event in events_of(exports, **filter)] == [
             event.position for event in page.events[::-1]
         ], filter

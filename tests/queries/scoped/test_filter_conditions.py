@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from domain.access.grants import Part
-from queries.counts import CountBy
-from queries.filters import GROUPS, EventFilter
+from queries.filters import GROUPS, CountBy, EventFilter
 from queries.scoped.query_description import NAMES, parts_of
 
 NOTHING_HIDDEN: frozenset[Part] = frozenset()

@@ -13,12 +13,11 @@ from domain.access.scope import Scope
 from domain.access.staff_disclosure import Decision, decision_event
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent, Source
-from domain.read_audit.query_log import Reads
-from queries.counts import CountBy
+from domain.read_audit.query_log import QueryLog
 from queries.export.pipeline import Exports
 from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
-from queries.filters import EventFilter, PageRequest
+from queries.filters import CountBy, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
 from queries.scoped.export import ScopedExport
 from queries.scoped.read_models import ScopedModels
@@ -53,25 +52,25 @@ def told(trail: Trail) -> Trail:
     return trail
 
 
-def models_of(trail: Trail, principal: Principal, **seeing: Any) -> tuple[ScopedModels, Reads]:
-    reads = Reads()
-    return ScopedModels(trail.read, Scope(principal, **seeing), reads), reads
+def models_of(trail: Trail, principal: Principal, **seeing: Any) -> tuple[ScopedModels, QueryLog]:
+    query_log = QueryLog()
+    return ScopedModels(trail.read, Scope(principal, **seeing), query_log), query_log
 
 
 def test_what_was_asked_is_noted_with_whom_the_answer_told_of(told: Trail) -> None:
-    models, reads = models_of(told, somebody(Role.PATIENT))
-    models.events(EventFilter(types=("record.read",)), PAGE)
-    models.event_counts(EventFilter(), CountBy.DAY)
+    models, query_log = models_of(told, somebody(Role.PATIENT))
+    models.events(models.prepare(EventFilter(types=("record.read",))), PAGE)
+    models.event_counts(models.prepare(EventFilter(), CountBy.DAY))
     models.patient("17")
     models.event(uuid4())
-    assert [(each.operation, each.returned) for each in reads.questions] == [
+    assert [(each.operation, each.returned) for each in query_log.queries] == [
         ("events", 1),
         ("event_counts", 1),
         ("patient", 1),
         ("event", 0),
     ]
-    assert reads.questions[0].asked == {"filter": {"type": ["record.read"]}, "page": {"first": 10}}
-    assert reads.patients == ("17",)
+    assert query_log.queries[0].parameters == {"filter": {"type": ["record.read"]}, "page": {"first": 10}}
+    assert query_log.patients == ("17",)
 
 
 def test_a_count_of_the_events_of_a_patient_tells_of_that_patient(told: Trail) -> None:
@@ -81,48 +80,48 @@ def test_a_count_of_the_events_of_a_patient_tells_of_that_patient(told: Trail) -
         (EventFilter(and_=(EventFilter(patient="17"),), not_=EventFilter(patient="18")), ("17",)),
         (EventFilter(patient="nobody"), ()),
     ):
-        models, reads = models_of(told, somebody(Role.ANALYST))
-        models.event_counts(asked, CountBy.ACTOR)
-        assert reads.patients == patients
+        models, query_log = models_of(told, somebody(Role.ANALYST))
+        models.event_counts(models.prepare(asked, CountBy.ACTOR))
+        assert query_log.patients == patients
 
 
 @pytest.mark.parametrize(("id", "patients"), [("17", ("17",)), ("nobody", ())])
 def test_the_summary_of_a_resource_that_is_a_patient_tells_of_that_patient(
     told: Trail, id: str, patients: tuple[str, ...]
 ) -> None:
-    models, reads = models_of(told, somebody(Role.AUDITOR))
+    models, query_log = models_of(told, somebody(Role.AUDITOR))
     models.resource("Patient", id)
-    assert reads.patients == patients
+    assert query_log.patients == patients
 
 
 def test_patients_that_are_hidden_are_not_noted_as_told(told: Trail) -> None:
     told.given(an_event(minute=9, patients=[P17, P18]))
-    models, reads = models_of(told, somebody(Role.PATIENT))
-    assert len(models.events(EventFilter(), PAGE).events) == 4
-    assert reads.patients == ("17",)
+    models, query_log = models_of(told, somebody(Role.PATIENT))
+    assert len(models.events(models.prepare(EventFilter()), PAGE).events) == 4
+    assert query_log.patients == ("17",)
 
 
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.ANALYST])
 def test_what_subscribers_were_given_is_noted_as_such_though_its_text_is_hidden(
     told: Trail, role: Role
 ) -> None:
-    models, reads = models_of(told, somebody(role))
-    models.events(EventFilter(types=("audit_log.read",)), PAGE)
-    assert [(each.returned, each.echoes) for each in reads.questions] == [(1, 1)]
+    models, query_log = models_of(told, somebody(role))
+    models.events(models.prepare(EventFilter(types=("audit_log.read",))), PAGE)
+    assert [(each.returned, each.echoes) for each in query_log.queries] == [(1, 1)]
 
 
 def test_who_sees_everything_gets_the_very_events_of_the_read_models(told: Trail) -> None:
     models, _ = models_of(told, somebody(Role.AUDITOR))
-    page = models.events(EventFilter(), PAGE)
-    assert page == told.read.events(EventFilter(), PAGE)
+    page = models.events(models.prepare(EventFilter()), PAGE)
+    assert page == told.events(EventFilter(), PAGE)
 
 
 def test_a_refused_question_is_not_noted_and_asks_no_database(told: Trail) -> None:
-    models, reads = models_of(told, somebody(Role.PATIENT))
+    models, query_log = models_of(told, somebody(Role.PATIENT))
     for ask in (
-        lambda: models.events(EventFilter(actor="dr-smith"), PAGE),
-        lambda: models.events(EventFilter(not_=EventFilter(patient_in=("17", "18"))), PAGE),
-        lambda: models.event_counts(EventFilter(), CountBy.ACTOR),
+        lambda: models.events(models.prepare(EventFilter(actor="dr-smith")), PAGE),
+        lambda: models.events(models.prepare(EventFilter(not_=EventFilter(patient_in=("17", "18")))), PAGE),
+        lambda: models.event_counts(models.prepare(EventFilter(), CountBy.ACTOR)),
         lambda: models.patient("18"),
         lambda: models.user("dr-smith"),
         lambda: models.resource("Patient", "17"),
@@ -132,17 +131,17 @@ def test_a_refused_question_is_not_noted_and_asks_no_database(told: Trail) -> No
     ):
         with pytest.raises(AccessDeniedError):
             ask()
-    assert not reads
+    assert not query_log
 
 
 def test_a_patient_asks_about_their_own_record_by_its_id(told: Trail) -> None:
     models, _ = models_of(told, somebody(Role.PATIENT))
     asked = EventFilter(or_=(EventFilter(patient="17"), EventFilter(patient_in=("17",))))
-    assert [each.position for each in models.events(asked, PAGE).events] == [4, 2, 0]
+    assert [each.position for each in models.events(models.prepare(asked), PAGE).events] == [4, 2, 0]
 
 
 def test_the_history_of_a_resource_shows_paths_without_values(told: Trail) -> None:
-    models, reads = models_of(told, somebody(Role.ANALYST))
+    models, query_log = models_of(told, somebody(Role.ANALYST))
     [change] = models.resource_changes("Patient", "17", None, 10).changes
     assert (change.path, change.before, change.after, change.actor.id, change.actor.name) == (
         "phone",
@@ -151,7 +150,7 @@ def test_the_history_of_a_resource_shows_paths_without_values(told: Trail) -> No
         "dr-smith",
         None,
     )
-    assert reads.patients == ("17",)
+    assert query_log.patients == ("17",)
     models, _ = models_of(told, somebody(Role.AUDITOR))
     [whole] = models.resource_changes("Patient", "17", None, 10).changes
     assert (whole.before, whole.after, whole.actor.name) == ("1", "2", "Dr Smith")
@@ -179,18 +178,18 @@ def test_who_sees_no_names_can_not_guess_one_by_asking_for_its_summary(
     told: Trail, role: Role, name: str
 ) -> None:
     told.given(an_event(minute=9, actor={"id": "DOE^JANE"}, patients=[{"id": "DOE^JANE"}]))
-    models, reads = models_of(told, somebody(role))
+    models, query_log = models_of(told, somebody(role))
     for ask in (
         lambda: models.user(name),
         lambda: models.patient(name),
         lambda: models.device(name),
         lambda: models.resource("Practitioner", name),
-        lambda: models.events(EventFilter(actor=name), PAGE),
-        lambda: models.events(EventFilter(actor_prefix=name[:3]), PAGE),
+        lambda: models.events(models.prepare(EventFilter(actor=name)), PAGE),
+        lambda: models.events(models.prepare(EventFilter(actor_prefix=name[:3])), PAGE),
     ):
         with pytest.raises(AccessDeniedError):
             ask()
-    assert not reads
+    assert not query_log
     auditor, _ = models_of(told, somebody(Role.AUDITOR))
     assert (auditor.user(name) is not None) is (name == "DOE^JANE")
 
@@ -210,11 +209,11 @@ def test_a_security_officer_does_not_read_in_a_summary_which_named_patients_a_us
     told: Trail,
 ) -> None:
     told.given(an_event(minute=9, patients=[{"id": "Paul Patientname"}]))
-    models, reads = models_of(told, somebody(Role.SECURITY_OFFICER))
+    models, query_log = models_of(told, somebody(Role.SECURITY_OFFICER))
     staff = models.user("dr-smith")
     assert staff is not None
     assert (staff.name, [row.patient_id for row in staff.patients]) == ("Dr Smith", ["17"])
-    assert reads.patients == ("17",)
+    assert query_log.patients == ("17",)
 
 
 def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see_everything(
@@ -223,11 +222,11 @@ def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see
     project(told, write(tmp_path, HEAD + PYTHON))
     own, built_in = RowRequest("mine", "mine", 10), RowRequest("user", "user_action", 10)
     for role in (Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ADMIN):
-        models, reads = models_of(told, somebody(role))
+        models, query_log = models_of(told, somebody(role))
         assert models.table_rows(own).rows
         assert models.table_rows(built_in).rows
-        assert [each.operation for each in reads.questions] == ["table_rows"] * 2
-        assert set(reads.patients) == {"17", "18"}
+        assert [each.operation for each in query_log.queries] == ["table_rows"] * 2
+        assert set(query_log.patients) == {"17", "18"}
     analyst, _ = models_of(told, somebody(Role.ANALYST))
     assert analyst.table_rows(own).rows
     assert analyst.projection("mine") is not None
@@ -241,7 +240,7 @@ def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see
 
 
 def exported(trail: Trail, principal: Principal, **request: Any) -> str:
-    scoped = ScopedExport(ExportRequest(format=Format.NDJSON, **request), Scope(principal), Reads())
+    scoped = ScopedExport(ExportRequest(format=Format.NDJSON, **request), Scope(principal), QueryLog())
     with Exports(trail.reader).open(scoped.request, access=scoped) as opened:
         return b"".join(stream(opened, manifest=True)).decode()
 
@@ -284,11 +283,10 @@ def test_the_newest_decision_shows_staff_of_that_patient(told: Trail) -> None:
     told.given(decided(True), decided(True, "18", service="somebody-else"))
     assert seeing() == {"17"}
     models, _ = models_of(told, somebody(Role.PATIENT), sees_staff=seeing())
-    names = [
-        each.event.actor.name for each in models.events(EventFilter(types=("record.read",)), PAGE).events
-    ]
+    query = models.prepare(EventFilter(types=("record.read",)))
+    names = [each.event.actor.name for each in models.events(query, PAGE).events]
     assert names == ["Dr Smith"]
-    assert models.events(EventFilter(actor="dr-smith"), PAGE).events
+    assert models.events(models.prepare(EventFilter(actor="dr-smith")), PAGE).events
     told.given(decided(False))
     assert seeing() == set()
 
@@ -304,7 +302,7 @@ def test_a_decision_is_kept_for_some_seconds(told: Trail) -> None:
 
 
 def test_nobody_finds_an_event_by_an_id_that_is_out_of_scope(told: Trail) -> None:
-    ids = [each.event.event_id for each in told.read.events(EventFilter(), PAGE).events][::-1]
+    ids = [each.event.event_id for each in told.events(EventFilter(), PAGE).events][::-1]
     models, _ = models_of(told, somebody(Role.DEVICE_MANAGER))
     found = [models.event(id) for id in (*ids, UUID(int=0))]
     assert [None if each is None else each.position for each in found] == [None, None, None, 3, None, None]

@@ -1,4 +1,4 @@
-"""A scope is what somebody may see: nothing outside of it is found, counted, or told apart from what is not there."""
+"""A scope is what somebody may see: nothing outside of it is found, counted, or varied apart from what is not there."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ import pytest
 from domain.errors import RejectedError
 from event_store.event_reader import read_events
 from projections.models.activity import ActivityProjector
-from queries.counts import CountBy
-from queries.event_pages import complete_up_to
 from queries.export.pipeline import Exports
 from queries.export.request import ExportRequest, Format
 from queries.filter_match import matches
-from queries.filters import MAX_TERMS, EventFilter, PageRequest, within
+from queries.filters import MAX_TERMS, CountBy, EventFilter, PageRequest, within
 from queries.history import FieldChange
-from tests.queries.test_event_pages import EVENTS, FILTERS, P1, nested, positions, told
+from queries.prepared import plan
+from tests.queries.varied_events import EVENTS, FILTERS, P1, nested, positions
 from tests.trail import Trail, an_event
-
-__all__ = ["told"]
 
 ALL = PageRequest(first=50)
 SCOPES: list[tuple[EventFilter | None, list[int]]] = [
@@ -34,14 +31,14 @@ SCOPES: list[tuple[EventFilter | None, list[int]]] = [
 
 @pytest.mark.parametrize(("scope", "within_it"), SCOPES)
 def test_whatever_is_asked_only_what_is_within_the_scope_is_found(
-    told: Trail, scope: EventFilter | None, within_it: list[int]
+    varied: Trail, scope: EventFilter | None, within_it: list[int]
 ) -> None:
-    found = [positions(told.read.events(EventFilter(**asked), ALL, scope)) for asked, _ in FILTERS]
+    found = [positions(varied.events(EventFilter(**asked), ALL, scope)) for asked, _ in FILTERS]
     assert found == [[at for at in expected if at in within_it] for _, expected in FILTERS]
 
 
-def test_an_event_matches_by_itself_as_it_does_in_the_database(told: Trail) -> None:
-    with told.reader.transaction(read_only=True) as connection:
+def test_an_event_matches_by_itself_as_it_does_in_the_database(varied: Trail) -> None:
+    with varied.reader.transaction(read_only=True) as connection:
         events = read_events(connection, -1, 100).events[::-1]
     found = [
         (asked, [each.position for each in events if matches(EventFilter(**asked), each)])
@@ -50,10 +47,10 @@ def test_an_event_matches_by_itself_as_it_does_in_the_database(told: Trail) -> N
     assert found == FILTERS
 
 
-def test_an_event_outside_of_the_scope_is_not_there(told: Trail) -> None:
-    ids = [each.event.event_id for each in reversed(told.read.events(EventFilter(), ALL).events)]
+def test_an_event_outside_of_the_scope_is_not_there(varied: Trail) -> None:
+    ids = [each.event.event_id for each in reversed(varied.events(EventFilter(), ALL).events)]
     for scope, within_it in SCOPES:
-        found = [told.read.event(each, scope) for each in ids]
+        found = [varied.read.event(each, scope) for each in ids]
         assert [each.position for each in found if each is not None] == sorted(within_it)
 
 
@@ -64,16 +61,16 @@ def test_an_event_is_within_its_scope_before_any_read_model_has_it(trail: Trail)
     assert trail.read.event(event.event_id, EventFilter(patient="p2")) is None
 
 
-def test_counts_are_of_the_scope_alone_and_it_leads_where_nothing_else_does(told: Trail) -> None:
-    found = told.read.event_counts(EventFilter(), CountBy.TYPE, scope=EventFilter(patient="p2"))
+def test_counts_are_of_the_scope_alone_and_it_leads_where_nothing_else_does(varied: Trail) -> None:
+    found = varied.counts(EventFilter(), CountBy.TYPE, scope=EventFilter(patient="p2"))
     assert {bucket.key: bucket.events for bucket in found.buckets} == {
         "record.read": 1,
         "record.created": 1,
     }
-    hours = told.read.event_counts(EventFilter(), CountBy.HOUR, scope=EventFilter(patient="p2"))
+    hours = varied.counts(EventFilter(), CountBy.HOUR, scope=EventFilter(patient="p2"))
     assert hours.events == 2
     with pytest.raises(RejectedError):
-        told.read.event_counts(EventFilter(), CountBy.TYPE, scope=EventFilter(actions=("R",)))
+        varied.counts(EventFilter(), CountBy.TYPE, scope=EventFilter(actions=("R",)))
 
 
 def test_the_history_of_a_resource_shows_what_events_within_the_scope_changed(trail: Trail) -> None:
@@ -90,30 +87,30 @@ def test_the_history_of_a_resource_shows_what_events_within_the_scope_changed(tr
     assert [each.after for each in shown(EventFilter(patient="p1"))] == [3, 1]
 
 
-def test_an_export_holds_the_scope_alone(told: Trail) -> None:
+def test_an_export_holds_the_scope_alone(varied: Trail) -> None:
     request = ExportRequest(format=Format.NDJSON, filter=EventFilter(), scope=EventFilter(patient="p1"))
-    with Exports(told.reader).open(request) as opened:
+    with Exports(varied.reader).open(request) as opened:
         found = [row.position for batch in opened.batches() for row in batch.rows]
     assert found == [0, 1, 5, 6]
     with pytest.raises(RejectedError):
         ExportRequest(format=Format.NDJSON, table="activity", scope=EventFilter(patient="p1"))
 
 
-def test_an_answer_is_complete_only_up_to_what_the_scope_needs_too(told: Trail) -> None:
-    told.append(an_event(patients=[P1]))
-    told.project(ActivityProjector())
-    page = told.read.events(EventFilter(), ALL, EventFilter(patient="p1"))
+def test_an_answer_is_complete_only_up_to_what_the_scope_needs_too(varied: Trail) -> None:
+    varied.append(an_event(patients=[P1]))
+    varied.project(ActivityProjector())
+    page = varied.events(EventFilter(), ALL, EventFilter(patient="p1"))
     assert (positions(page), page.as_of_position) == ([6, 5, 1, 0], len(EVENTS) - 1)
-    checkpoints = told.read.positions()
-    assert complete_up_to(EventFilter(), checkpoints, EventFilter(patient="p1")) == len(EVENTS) - 1
-    assert complete_up_to(EventFilter(), checkpoints) == len(EVENTS)
+    checkpoints = varied.read.positions()
+    assert plan(EventFilter(), EventFilter(patient="p1")).complete_up_to(checkpoints) == len(EVENTS) - 1
+    assert plan(EventFilter()).complete_up_to(checkpoints) == len(EVENTS)
 
 
-def test_the_limits_of_a_filter_are_for_what_is_asked_and_not_for_the_scope(told: Trail) -> None:
+def test_the_limits_of_a_filter_are_for_what_is_asked_and_not_for_the_scope(varied: Trail) -> None:
     many = EventFilter(or_=tuple(EventFilter(patient=f"x{n}") for n in range(MAX_TERMS)))
     deep = EventFilter(not_=nested(4))
     scope = EventFilter(or_=(EventFilter(patient="p1"), EventFilter(patient="p2")))
-    assert positions(told.read.events(many, ALL, scope)) == []
-    assert positions(told.read.events(deep, ALL, scope)) == [6, 5, 4, 1, 0]
-    assert positions(told.read.events(EventFilter(patient="p1"), ALL, many)) == []
+    assert positions(varied.events(many, ALL, scope)) == []
+    assert positions(varied.events(deep, ALL, scope)) == [6, 5, 4, 1, 0]
+    assert positions(varied.events(EventFilter(patient="p1"), ALL, many)) == []
     assert within(EventFilter(), scope) is scope

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from domain.access.principal import Principal, Role
-from domain.access.staff_disclosure import SERVICE, Decision, decision_event
+from domain.access.staff_disclosure import Decision, decision_event
+from domain.catalogue import TRAIL_SERVICE
 from domain.event import AuditEvent, Source
 from tests.hospital import at, read, record
 from tests.tokens import bearer
-from tests.web.graphql.test_subscriptions import Served, received
+from tests.web.graphql.subscribers import Served, received
 
 PATIENT = bearer("patient", subject="p17", patient="17")
 STAFF = "subscription { eventRecorded(after: -1) { type actor { id name } } }"
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
 def decided(decision: Decision, patient: str = "17") -> AuditEvent:
     by = Principal(id="privacy", roles=frozenset({Role.PRIVACY_OFFICER}))
-    return decision_event(patient, decision, by=by, reason="asked", at=at(0), source=Source(service=SERVICE))
+    return decision_event(
+        patient, decision, by=by, reason="asked", at=at(0), source=Source(service=TRAIL_SERVICE)
+    )
 
 
 def actor_of(message: dict[str, Any]) -> Any:

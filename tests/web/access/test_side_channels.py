@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.tokens import bearer
-from tests.web.graphql.test_subscriptions import PROJECTIONS, Served, received
+from tests.web.graphql.subscribers import PROJECTIONS, Served, received
 
 PATIENT = bearer("patient", subject="p17", patient="17")
 

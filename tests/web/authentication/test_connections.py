@@ -18,12 +18,11 @@ from domain.access.principal import Role
 from tests.hospital import record
 from tests.tokens import bearer
 from tests.trail import an_event
-from tests.web.graphql.test_subscriptions import Served, received, stack, subscribe
+from tests.web.graphql.subscribers import Served, received, subscribe
 from web.authentication.api_tokens import ApiToken, ApiTokens
 from web.authentication.api_tokens_file import add_token, remove_token
 from web.authentication.middleware import principal_of
 
-__all__ = ["stack"]
 PATIENCE = 10
 
 

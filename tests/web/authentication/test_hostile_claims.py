@@ -13,7 +13,7 @@ from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
 from tests.tokens import AUDIENCE, ISSUER, KEY, KEY_ID, token
 from tests.trail import an_event
-from tests.web.authentication.test_issued_tokens import ask, why
+from tests.web.authentication.issued_tokens import ask, why
 
 
 def bearer_of(*roles: str, **claims: Any) -> Principal:

@@ -18,6 +18,7 @@ from domain.access.principal import Principal, Role
 from domain.errors import UnauthenticatedError
 from domain.event import ActorKind
 from tests.tokens import AUDIENCE, ISSUER, KEY, KEY_ID, Keys, bearer, token
+from tests.web.authentication.issued_tokens import ask, why
 from web.authentication.bearer import IssuedTokens
 from web.authentication.claims import ClaimNames
 
@@ -32,19 +33,6 @@ def jwk(key: Any, kind: Any, **more: str) -> dict[str, Any]:
 
 RSA_JWK = jwk(RSA_KEY, jwt.algorithms.RSAAlgorithm)
 EC_JWK = jwk(EC_KEY, jwt.algorithms.ECAlgorithm)
-
-
-def ask(text: str, *keys: dict[str, Any], names: ClaimNames | None = None) -> Principal | None:
-    """The principal of a token."""
-    return asyncio.run(IssuedTokens({ISSUER: Keys(*keys)}, [AUDIENCE], names).principal(text))
-
-
-def why(text: str, *keys: dict[str, Any]) -> str:
-    """Why a token is refused."""
-    with pytest.raises(UnauthenticatedError) as refused:
-        ask(text, *keys)
-    assert refused.value.code == "invalid_token"
-    return refused.value.message
 
 
 def unsigned(header: dict[str, Any], signature: str = "") -> str:

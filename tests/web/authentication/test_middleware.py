@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.tokens import bearer, token
 from tests.web.conftest import Serve, serving
-from tests.web.graphql.test_subscriptions import Served, received
+from tests.web.graphql.subscribers import Served, received
 
 EVERY_WAY_IN = [
     ("GET", "/graphql"),

@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tests.tokens import ADMIN
-from tests.web.graphql.test_subscriptions import EVENTS, PATIENCE, Served, received, subscribe
+from tests.web.graphql.subscribers import EVENTS, PATIENCE, Served, received, subscribe
 from web.http.content_negotiation import accepted
 
 STREAM = "text/event-stream"

@@ -14,7 +14,7 @@ from domain.errors import ConfigurationError
 from graphql_api.execution.trusted_documents import TrustedDocuments, hash_of, load
 from tests.audit_trail.programs import run
 from tests.web.conftest import Serve
-from tests.web.graphql.test_subscriptions import Served, received
+from tests.web.graphql.subscribers import Served, received
 
 QUERY = "query ($n: Int = 1) { events(first: $n) { nodes { position } } }"
 FOLLOW = "subscription { eventRecorded(after: 8) { position } }"

@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.web.conftest import Serve
-from tests.web.graphql.test_subscriptions import EVENTS, Served, received, subscribe
+from tests.web.graphql.subscribers import EVENTS, Served, received, subscribe
 
 QUERY = {"query": "{ __typename }"}
 

@@ -18,7 +18,7 @@ from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from tests.tokens import authentication
 from tests.web.conftest import Serve, serving
-from tests.web.rest.test_event_intake import native
+from tests.web.rest.publishing import native
 from web.app import create_app
 from web.probes import StoreProbes
 from web.settings import WebSettings

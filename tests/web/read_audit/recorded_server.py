@@ -9,8 +9,10 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import httpx2
+from kafka import KafkaConsumer, TopicPartition
 
 from domain.event import AuditEvent, Source
+from domain.validation import decode_event
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
@@ -19,7 +21,6 @@ from projections.wakeup import WakeUp
 from queries.export.pipeline import Exports
 from queries.read_models import ReadModels
 from tests.tokens import authentication, bearer
-from tests.web.read_audit.test_recording import messages_of
 from web.app import create_app
 from web.http.listening_socket import listen
 from web.http.server import Server
@@ -107,3 +108,16 @@ def on_record(url: str, servers: str, topic: str, **settings: Any) -> Iterator[O
 def patients(event: AuditEvent) -> list[str]:
     """The ids."""
     return [patient.id for patient in event.patients]
+
+
+def messages_of(bootstrap_servers: str, topic: str) -> list[AuditEvent]:
+    with closing(
+        KafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
+    ) as consumer:
+        consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)])
+        ends = consumer.end_offsets(consumer.assignment())
+        found: list[AuditEvent] = []
+        while any(consumer.position(partition) < end for partition, end in ends.items()):
+            for records in consumer.poll(timeout_ms=200).values():
+                found.extend(decode_event(record.value) for record in records)
+        return found

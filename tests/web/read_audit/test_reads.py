@@ -22,8 +22,8 @@ from domain.event import AuditEvent, Outcome, Patient
 from domain.validation import encode_event
 from tests.hospital import read, record
 from tests.tokens import bearer
+from tests.web.conftest import NO_BROKER
 from tests.web.read_audit.recorded_server import AUDITOR, SECRET_NAME, OnRecord, on_record, patients
-from tests.web.read_audit.test_recording import NO_BROKER
 from web.read_audit.publication import Otherwise, When
 
 QUERY = '{ events(first: 5, filter: {patient: "17"}) { nodes { position patients { id name } } } }'

@@ -13,7 +13,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from starlette.types import Receive, Scope, Send
 
@@ -21,15 +20,14 @@ from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.tansu import TansuBroker
 from domain.errors import Reason, RejectedError, UnrecordedError
 from domain.event import Actor, AuditEvent, Source
-from domain.validation import decode_event
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.hospital import at
-from web.read_audit.access_record import Looking, Recorder, looking_at
+from tests.web.conftest import NO_BROKER
+from tests.web.read_audit.recorded_server import messages_of
+from web.read_audit.access_record import AccessRecord, Recorder, access_record_of
 from web.read_audit.middleware import Recorded
 from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
-
-NO_BROKER = "127.0.0.1:1"
 
 
 class Watched:
@@ -78,19 +76,6 @@ def look(actor: str = "ada") -> AuditEvent:
         source=Source(service="audit-trail"),
         actor=Actor(id=actor),
     )
-
-
-def messages_of(bootstrap_servers: str, topic: str) -> list[AuditEvent]:
-    with closing(
-        KafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
-    ) as consumer:
-        consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)])
-        ends = consumer.end_offsets(consumer.assignment())
-        found: list[AuditEvent] = []
-        while any(consumer.position(partition) < end for partition, end in ends.items()):
-            for records in consumer.poll(timeout_ms=200).values():
-                found.extend(decode_event(record.value) for record in records)
-        return found
 
 
 def run(
@@ -286,7 +271,7 @@ def test_a_record_that_the_broker_refuses_takes_no_other_with_it(topic: str, pub
     class Picky(Watched):
         def publish(self, messages: Sequence[Message]) -> None:
             if any(message.key == b"bad" for message in messages):
-                raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker takes")
+                raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker accepts")
             super().publish(messages)
 
     async def ask(recording: Recording) -> None:
@@ -324,14 +309,14 @@ def test_a_defect_of_the_publisher_refuses_answers_and_ends_nothing(topic: str, 
 
 def test_a_recorded_request_leaves_nothing_to_the_cycle_collector(publisher: Watched, topic: str) -> None:
     """What waits for the collector is walked all at once, and every answer waits for that."""
-    found: list[weakref.ref[Looking]] = []
+    found: list[weakref.ref[AccessRecord]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         del receive
-        looking = looking_at(scope)
-        assert looking is not None
-        found.append(weakref.ref(looking))
-        looking.reads.note("events", {}, 1, [])
+        record = access_record_of(scope)
+        assert record is not None
+        found.append(weakref.ref(record))
+        record.query_log.add("events", {}, 1, [])
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 

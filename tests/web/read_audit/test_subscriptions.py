@@ -16,8 +16,8 @@ from audit_trail.embedded.broker import Broker
 from domain.event import AuditEvent
 from tests.hospital import read, record
 from tests.tokens import bearer
+from tests.web.conftest import NO_BROKER
 from tests.web.read_audit.recorded_server import AUDITOR, OnRecord, on_record, patients
-from tests.web.read_audit.test_recording import NO_BROKER
 from web.read_audit.publication import Otherwise
 
 FOLLOW = """subscription Follow($filter: EventFilter, $after: Long) {

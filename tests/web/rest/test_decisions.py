@@ -16,7 +16,7 @@ from tests.audit_trail.programs import run
 from tests.hospital import at
 from tests.tokens import bearer
 from tests.web.access.secret_trail import header
-from tests.web.rest.test_event_intake import native, published
+from tests.web.rest.publishing import native, published
 
 DECIDING = "/v1/patients/17/staff-disclosure"
 OFFICER = header(Role.PRIVACY_OFFICER)

@@ -7,44 +7,18 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from audit_trail.embedded.broker import Broker
 from domain.errors import UnavailableError
 from ingest.publisher import Message
 from interop.decoding import decode
 from tests.web.conftest import NO_DATABASE, Serve
+from tests.web.rest.publishing import native, published
 from web.rest.event_intake import CLOUDEVENT, NATIVE, request_body
-
-
-def native(**fields: Any) -> dict[str, Any]:
-    return {
-        "event_id": str(uuid4()),
-        "type": "user.logged_in",
-        "occurred_at": "2026-03-01T08:15:30Z",
-        "source": {"service": "authentication"},
-        "actor": {"id": "ada"},
-    } | fields
-
-
-def published(broker: Broker, topic: str, count: int) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
-    """Value and headers of the first `count` messages of `topic`."""
-    messages: list[tuple[bytes, list[tuple[str, bytes]]]] = []
-    with closing(
-        KafkaConsumer(bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest")
-    ) as consumer:
-        consumer.assign([TopicPartition(topic, number) for number in range(4)])
-        until = time.monotonic() + 20
-        while len(messages) < count and time.monotonic() < until:
-            for records in consumer.poll(timeout_ms=500).values():
-                messages += [(record.value, list(record.headers)) for record in records]
-    return messages
 
 
 def test_one_event_is_published_byte_for_byte(

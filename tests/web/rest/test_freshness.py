@@ -14,8 +14,7 @@ import pytest
 from tests.projections.custom.analyst import project
 from tests.trail import Trail, an_event
 from tests.web.conftest import Serve
-from tests.web.rest.test_projection_tables import ask
-from tests.web.rest.visits import FILE, ROWS, visits
+from tests.web.rest.visits import FILE, ROWS, ask, visits
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.databases import MIGRATED, Databases
 from tests.projections.custom.analyst import own_database
 from tests.tokens import authentication
 from tests.web.conftest import NO_BROKER, Serve, serving
-from tests.web.rest.visits import LOG, ROWS, visits
+from tests.web.rest.visits import LOG, ROWS, ask, visits
 from web.app import create_app
 from web.probes import StoreProbes
 
@@ -154,11 +154,6 @@ def test_a_cursor_of_another_table_or_order_is_refused(client: httpx2.Client) ->
         f"{ROWS}?descending=true&after={cursor}",
     ):
         assert client.get(path).status_code == 409, path
-
-
-def ask(client: httpx2.Client, query: str, **variables: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = client.post("/graphql", json={"query": query, "variables": variables}).json()
-    return answer
 
 
 QUERY = """query ($filter: [RowCondition!], $after: String, $order: RowOrder, $first: Int! = 4) {

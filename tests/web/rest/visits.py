@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import httpx2
 
 from tests.projections.custom.analyst import project
 from tests.trail import Trail, an_event
@@ -60,3 +63,8 @@ def visits(url: str, folder: Path) -> Trail:
     file.write_text(FILE.format(version=1), encoding="utf-8")
     project(trail, file)
     return trail
+
+
+def ask(client: httpx2.Client, query: str, **variables: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = client.post("/graphql", json={"query": query, "variables": variables}).json()
+    return answer

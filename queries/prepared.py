@@ -1,0 +1,105 @@
+"""A query of events, prepared once: read models, counts, histories and subscriptions take it as it is.
+
+The steps of one query, from the request to the answer:
+
+1. The middleware finds the principal (`web.authentication.middleware`) and opens an access record
+   (`web.read_audit.middleware`).
+2. REST or GraphQL reads the parameters into an `EventFilter` and a `PageRequest`.
+3. `ScopedModels.prepare` authorises the query: `domain.access.scope` says which events the principal may query by
+   these conditions. A query that nobody allows raises `AccessDeniedError`, and is on record as denied with its filter.
+4. `prepare` checks the filter's size and values (`queries.filters.check_filter`).
+5. It combines the filter with the scope, and lists the access paths of both (`queries.access_paths.plans`).
+6. It refuses a filter without an index that spans too much time (`queries.time_limits`).
+7. The request waits until the projections reach the position that the client wants (`queries.freshness`).
+8. A thread reads: in one statement if the plan is known (`queries.page_call`), else in a snapshot of several
+   (`queries.event_pages`), where PostgreSQL's statistics choose the plan (`queries.selectivity`).
+9. `ScopedModels` redacts each event, and adds the query and the disclosed patients to the query log.
+10. The access record is durable in Kafka (`web.read_audit.access_record`) before the answer leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from msgspec import Struct
+
+from queries.access_paths import Plan, plans
+from queries.conditions import BY_FIELD
+from queries.filters import CountBy, EventFilter, check_filter, within
+from queries.time_limits import check_count_time, check_page_time
+
+
+class PreparedQuery(Struct, frozen=True):
+    """A checked filter within the scope of its principal, with its access paths.
+
+    `filter` is what the client sent, and `scope` what the principal may see (None: everything); `combined` is both.
+    `plans` has one plan at least; the first is the one without statistics. `by` is the bucket of a count.
+    """
+
+    filter: EventFilter
+    scope: EventFilter | None
+    combined: EventFilter
+    plans: tuple[Plan, ...]
+    by: CountBy | None = None
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether an index finds the events that match."""
+        return all(path.driver is not None for path in self.plans[0])
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether an index finds the events, or a range of times or positions bounds the walk."""
+        return all(
+            path.driver is not None
+            or any(part.occurred_from is not None or part.position_from is not None for part in path.rest)
+            for path in self.plans[0]
+        )
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether its SQL is known without a question to the database: one plan, and no range of times."""
+        return len(self.plans) == 1 and not any(
+            each.occurred_from or each.occurred_until for each in self.combined.every()
+        )
+
+    def complete_up_to(self, checkpoints: Mapping[str, int]) -> int:
+        """The position up to which an answer is complete: the lowest checkpoint of the projections that it reads."""
+        return min(checkpoints.get(name, -1) for name in _projections(self.combined))
+
+
+def prepare(
+    filter: EventFilter,
+    scope: EventFilter | None = None,
+    by: CountBy | None = None,
+    *,
+    max_days: int = 0,
+    now: datetime | None = None,
+) -> PreparedQuery:
+    """The query of `filter` within `scope`; see the steps above. With `by` it is a count.
+
+    Raises `RejectedError` that names the condition when `filter` is not valid, and `ConflictError` when it has no index
+    and spans more than `max_days` days (0: any time). The limits are for `filter`: a scope comes from the program.
+    """
+    query = plan(check_filter(filter), scope, by)
+    if max_days and not query.is_indexed:
+        if by is None:
+            check_page_time(query.combined, max_days, now)
+        else:
+            check_count_time(query.combined, by, max_days, now)
+    return query
+
+
+def plan(filter: EventFilter, scope: EventFilter | None = None, by: CountBy | None = None) -> PreparedQuery:
+    """As `prepare`, of a filter that is checked already."""
+    combined = within(filter, scope)
+    return PreparedQuery(filter, scope, combined, plans(combined), by)
+
+
+def _projections(filter: EventFilter) -> Iterator[str]:
+    yield "activity"
+    for each in filter.every():
+        for name in each.given():
+            if name in BY_FIELD:
+                yield BY_FIELD[name].attribute.projection

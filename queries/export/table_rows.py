@@ -15,7 +15,7 @@ from projections.tables import Kind
 from queries.export.disclosed_patients import patients_in_columns
 from queries.export.rows import Batch, ExportColumn
 from queries.export.text import row_lines
-from queries.live_tables.values import python_has_it
+from queries.live_tables.values import representable_values
 
 _SQL = load(__package__, "export.sql")
 
@@ -119,7 +119,7 @@ class TableRows:
                 yield Batch(rows, tuple(_as_json(rows[-1][place]) for place in places))
 
     def _fetch(self, cursor: Cursor) -> list[tuple[Any, ...]]:
-        with python_has_it(self._table.name):
+        with representable_values(self._table.name):
             return cursor.fetchmany(FETCHED_ROWS)
 
     def _statement(self, after: tuple[Any, ...] | None) -> tuple[sql.Composable, list[Any]]:

@@ -1,4 +1,4 @@
-"""The demonstration: everything started, real input sent through it, and what it answers printed."""
+"""The demonstration: start everything, send events through it, and print answers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PREFIX = "audit-trail-demo-"
 
 
 class Numbers(NamedTuple):
-    """What the event store says of everything that was received."""
+    """The event store's counts of received messages."""
 
     received: int
     accepted: int
@@ -55,7 +55,7 @@ class Numbers(NamedTuple):
 
     @property
     def duplicates(self) -> int:
-        """What was received again and dropped."""
+        """Messages that were received again and dropped."""
         return self.received - self.accepted - sum(self.rejected.values())
 
 
@@ -63,15 +63,15 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
     """Run the demonstration; returns after Ctrl-C, or after printing with `once`."""
     with _folder() as folder:
         out.print("[bold]Audit Trail[/]: starting database, broker, ingest, projectors and API ...")
-        # Its own issuer, whatever is set for other programs: it asks as an auditor of its own.
+        # The demonstration queries as an auditor of its own issuer, whatever issuer the settings name.
         own = settings.model_copy(update={"auth_issuers": (), "api_tokens_file": None})
         with Stack(own, folder, broker) as stack:
             messages = list(_input(stack.settings, events))
             _send(stack, messages, out)
             numbers, lags = _await_all(stack, len(messages), out)
             _print_numbers(numbers, lags, out)
-            for question in QUESTIONS:
-                _ask(stack, question, out)
+            for query in QUERIES:
+                _query(stack, query, out)
             _verify(stack, out)
             if once:
                 out.print(
@@ -85,7 +85,7 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
 
 
 def _invite(stack: Stack, out: Console) -> None:
-    """Say what else there is, for as long as it stays up."""
+    """Print what a person can do while the stack is up."""
     token = stack.token(_ROLE)
     out.print(f"\nGraphiQL   {stack.url}/graphql#token={token}", soft_wrap=True)
     out.print(f"REST docs  {stack.url}/docs#token={token}", soft_wrap=True)
@@ -100,7 +100,7 @@ def _invite(stack: Stack, out: Console) -> None:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A temporary folder, gone at the end. One that a killed demonstration left behind goes now."""
+    """A temporary folder, removed at the end. Folders of killed demonstrations are removed first."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         _remove_left_behind(path)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -113,7 +113,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _remove_left_behind(path: Path) -> None:
-    """Anyone can make a folder of such a name: only one that is ours is touched, and none that is still in use."""
+    """Remove a folder that is ours and not in use. Anyone can create a folder with such a name."""
     with suppress(OSError, ConfigurationError), Folder.open(path, follow=False) as folder:
         folder.require_own()
         if not folder.has_file("lock"):
@@ -195,7 +195,7 @@ def _print_numbers(numbers: Numbers, lags: dict[str, int], out: Console) -> None
 
 
 def _verify(stack: Stack, out: Console) -> None:
-    """The log recomputed from its rows, and where others can do the same."""
+    """Verify the log, and say where others can do the same."""
     keys, _ = trusted_keys(stack.settings)
     report = verify(stack.settings.require_database_url(), READER, keys)
     out.print("\n[bold]Is the log what was recorded and signed?[/]")
@@ -213,24 +213,24 @@ def _verify(stack: Stack, out: Console) -> None:
     )
 
 
-class Question(NamedTuple):
-    """A GraphQL query, its variables, and where in the answer the rows are that a person would read."""
+class Query(NamedTuple):
+    """A GraphQL query, its variables, and the field of the answer to show."""
 
     title: str
-    query: str
+    text: str
     variables: dict[str, Any]
     subject: str
 
 
-QUESTIONS = (
-    Question(
+QUERIES = (
+    Query(
         f"Who accessed patient {clinic.PATIENT}?",
         "query ($id: ID!) { patient(id: $id) { events"
         " accesses { actorId actorName accesses lastAt purposes } } }",
         {"id": clinic.PATIENT},
         "patient",
     ),
-    Question(
+    Query(
         f"What did user {clinic.USER} do, failed logins included?",
         "query ($id: ID!) { user(id: $id) { name events logins failedLogins actions { type events }"
         " timeline(first: 15, filter: {categories: [USER]}) {"
@@ -238,7 +238,7 @@ QUESTIONS = (
         {"id": clinic.USER},
         "user",
     ),
-    Question(
+    Query(
         f"What changed on device {clinic.DEVICE}?",
         "query ($id: ID!) { device(id: $id) { softwareVersions { version firstAt }"
         " configuration { occurredAt actorId path before after } } }",
@@ -248,8 +248,8 @@ QUESTIONS = (
 )
 
 
-def _ask(stack: Stack, question: Question, out: Console) -> None:
-    body = json.dumps({"query": question.query, "variables": question.variables}).encode()
+def _query(stack: Stack, query: Query, out: Console) -> None:
+    body = json.dumps({"query": query.text, "variables": query.variables}).encode()
     request = urllib.request.Request(  # noqa: S310 - our own address
         f"{stack.url}/graphql",
         body,
@@ -261,11 +261,11 @@ def _ask(stack: Stack, question: Question, out: Console) -> None:
     )
     with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - our own address  # nosec B310
         answer = json.load(response)
-    out.print(f"\n[bold]{escape(question.title)}[/]")
-    out.print(escape(question.query), style="dim", soft_wrap=True)
+    out.print(f"\n[bold]{escape(query.title)}[/]")
+    out.print(escape(query.text), style="dim", soft_wrap=True)
     if answer.get("errors"):
         raise UnavailableError(f"the API answered: {answer['errors'][0]['message']}")
-    _SHOW[question.subject](answer["data"][question.subject], out)
+    _SHOW[query.subject](answer["data"][query.subject], out)
 
 
 def _show_patient(patient: dict[str, Any], out: Console) -> None:
@@ -285,7 +285,7 @@ def _show_user(user: dict[str, Any], out: Console) -> None:
     )
     out.print(", ".join(f"{row['events']} x {row['type']}" for row in user["actions"]), style="dim")
     table = Table("when", "what", "outcome", "from", "why", box=None)
-    # The trail's order is that of recording; a person reads a story in the order in which it happened.
+    # The trail is in the order of recording, and a person reads events in the order of occurrence.
     for row in sorted(user["timeline"]["nodes"], key=lambda row: row["occurredAt"]):
         table.add_row(
             _time(row["occurredAt"]),

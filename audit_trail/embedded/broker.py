@@ -1,4 +1,4 @@
-"""What the brokers that Audit Trail can start have in common."""
+"""The interface of the brokers that Audit Trail can start, and functions for their ports."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LOOPBACK = "127.0.0.1"
 
 
 class Broker(Protocol):
-    """A broker under our supervision."""
+    """A broker that this process supervises."""
 
     kind: ClassVar[str]
-    """What `--broker` calls it: ``embedded`` or ``kafka``."""
+    """Its name for `--broker`: ``embedded`` or ``kafka``."""
 
     keeps_data: ClassVar[bool]
     """Whether topics and messages survive a restart."""
@@ -55,7 +55,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def check_free(port: int) -> None:
-    """Raise ConfigurationError when something listens on the port: a broker might wait, or we ask the wrong one."""
+    """Raise ConfigurationError when another program listens on the port."""
     if _listens(f"{LOOPBACK}:{port}"):
         raise ConfigurationError(f"port {port} of {LOOPBACK} is in use by another program")
 
@@ -77,7 +77,7 @@ def await_answer(bootstrap_servers: str, process: WatchedProcess, limit: float) 
 
 
 def _listens(address: str) -> bool:
-    """Ask the socket first: the client logs each refused connection, and a broker that is starting refuses many."""
+    """Try the socket first: the client logs each refused connection, and a starting broker refuses many."""
     host, port = address.split(":")
     try:
         socket.create_connection((host, int(port)), timeout=1.0).close()

@@ -1,4 +1,4 @@
-"""The guard's process: the places for heads, the trusted keys and the publisher put together."""
+"""The process of the guard: places, trusted keys and publisher, from the settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NICENESS = 10
 
 
 def guard(settings: Settings, monitor: Monitor, on_stop: Callable[[Callable[[], None]], None]) -> None:
-    """Run the guard until it is told to stop."""
+    """Run the guard until `on_stop` calls its `stop`."""
     os.nice(_NICENESS)
     keys, _ = trusted_keys(settings)
     topic = settings.kafka_topics[0]

@@ -9,7 +9,7 @@ from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.stop_deadline import STOP_SECONDS
 
 BATCH_SECONDS = 20.0
-"""How long a program that applies batches may take to end. A file's own code has a parent that kills it after 25."""
+"""How long a program that applies batches may take to end. The parent of an isolated process kills it after 25 s."""
 GUARD_STOP_SECONDS = 28.0
 """How long the guard may take to end: it gives places 18 s and the last findings 5 s, and then closes its clients."""
 
@@ -21,7 +21,7 @@ def on_stop(stop: Callable[[], None]) -> None:
 
 
 def on_stop_within(seconds: float, stop: Callable[[], None]) -> None:
-    """Like `on_stop`, for a program that runs other people's code or waits for other people's servers.
+    """Do the same as `on_stop`, for a program that runs foreign code or waits for foreign servers.
 
     A second signal ends it at once.
     """
@@ -32,8 +32,8 @@ def on_stop_within(seconds: float, stop: Callable[[], None]) -> None:
 def interrupted_by_signals() -> None:
     """Have SIGTERM interrupt a command as Ctrl-C does, and end it when that takes too long.
 
-    SIGINT is set too: a shell hands a background job an ignored one. Only the first signal interrupts, since a second
-    one would interrupt what the first one has begun to close.
+    SIGINT is set too, since a shell starts a background job with SIGINT ignored. Only the first signal interrupts: a
+    second one would interrupt the clean-up that the first one started.
     """
 
     def interrupt() -> None:

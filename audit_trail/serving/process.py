@@ -1,4 +1,4 @@
-"""The API's process: read models, publisher and web application put together."""
+"""The process of the API: read models, publishers and the web application, from the settings."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def serve(settings: Settings) -> None:
             settings.http_host,
             settings.http_port,
             trusted_proxies=settings.trusted_proxies,
-            told=stop_deadline.told,
+            told=stop_deadline.start,
             setting=f"{PREFIX}HTTP_PORT",
         )
     finally:
@@ -102,7 +102,7 @@ def _recording_settings(settings: Settings) -> RecordingSettings:
 
 
 def _trusted(settings: Settings) -> TrustedDocuments:
-    """Raises `ConfigurationError` when they can't be read, or there are none and no others may be executed."""
+    """Raise `ConfigurationError` when the documents can't be read, or when only they may run and there are none."""
     source, only = settings.trusted_documents, settings.trusted_documents_only
     if only and source is None:
         raise ConfigurationError(

@@ -17,7 +17,7 @@ from ingest.publisher import Publisher
 
 
 def destinations(settings: Settings, database: Database, publisher: Publisher) -> list[Destination]:
-    """Where signed heads are published to. `database` is the guard's, and `publisher` stays the caller's."""
+    """The destinations of signed heads. `database` is the guard's. The caller closes `publisher`."""
     places = kept_places(settings, publisher)
     keys, _ = trusted_keys(settings)
     if settings.heads_webhook is not None:
@@ -34,7 +34,7 @@ def destinations(settings: Settings, database: Database, publisher: Publisher) -
 
 
 def kept_places(settings: Settings, publisher: Publisher) -> list[Destination]:
-    """Those of them that keep heads and can be asked for them."""
+    """The destinations that keep heads and give them back."""
     places: list[Destination] = []
     if settings.heads_folder is not None:
         places.append(HeadFolder(settings.heads_folder))

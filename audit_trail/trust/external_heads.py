@@ -17,11 +17,11 @@ from event_store.tlog.tree_heads import open_head
 from event_store.verify.run import ExternalHead
 
 MAX_EXTERNAL_BYTES = 1 << 30
-"""Of all heads that are compared in one verification: a head a minute for some years."""
+"""Bytes of all heads that one verification compares: a head a minute for some years."""
 
 
 def published_heads(settings: Settings, keys: Sequence[VerifierKey]) -> list[ExternalHead]:
-    """The newest heads of this log in the settings' folder; whatever else lies there is no head of it."""
+    """The newest heads of this log in the folder of the settings. Other files there are ignored."""
     folder = settings.heads_folder
     if folder is None or not keys:
         return []
@@ -57,7 +57,7 @@ def external_heads(places: Sequence[Path], most_bytes: int = MAX_EXTERNAL_BYTES)
 
 
 def _head_files(place: Path) -> Iterator[tuple[Path, Callable[[Path, int], bytes]]]:
-    """Each file, and how to read it: a pipe may be named, and is not expected in a folder."""
+    """Each file, and the function that reads it: a pipe may be named, but a folder must not contain one."""
     if not place.is_dir():
         yield place, read_input
         return

@@ -24,19 +24,20 @@ def key_text(settings: Settings) -> str:
 
 
 def signer(settings: Settings) -> HeadSigner:
-    """What signs tree heads."""
+    """The signer of tree heads."""
     return read_signer(key_text(settings))
 
 
 def trusted_keys(settings: Settings, vkeys: Sequence[str] = ()) -> tuple[tuple[VerifierKey, ...], bool]:
-    """The public keys that the log is verified with, and whether anyone told us: given ones, the settings', the key's.
+    """The public keys that the log is verified with, and whether they come from outside the database.
 
-    Without either the database has to name them, which proves little. Raises `ConfigurationError` for a malformed one.
+    They are `vkeys`, else those of the settings, else those of the key file. When there are none, only the database
+    names keys, which proves little. Raises `ConfigurationError` for a malformed key.
     """
-    told = vkeys or settings.log_vkeys
-    if told:
+    given = vkeys or settings.log_vkeys
+    if given:
         try:
-            return tuple(map(VerifierKey.parse, told)), True
+            return tuple(map(VerifierKey.parse, given)), True
         except ProofError as exc:
             raise ConfigurationError(f"a public key of the log can't be read: {exc}") from exc
     if settings.log_key is None and settings.log_key_file is None:

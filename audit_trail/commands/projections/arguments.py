@@ -11,7 +11,7 @@ import typer
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from audit_trail.commands.projections.custom_file import OwnProjection
+    from audit_trail.commands.projections.custom_file import CustomProjection
     from audit_trail.settings import Settings
     from event_store.database import Database
     from projections.projector import Projector
@@ -40,7 +40,7 @@ def named(name: str) -> Projector:
     if is_file(name):
         from audit_trail.settings import load
 
-        return own_projection(load(), name).projector
+        return custom_projection(load(), name).projector
     known = {each.name: each for each in projectors()}
     if name not in known:
         raise ConfigurationError(
@@ -60,13 +60,13 @@ def is_file(name: str) -> bool:
     return name.endswith(".py")
 
 
-def own_projection(settings: Settings, file: str) -> OwnProjection:
+def custom_projection(settings: Settings, file: str) -> CustomProjection:
     """The projection of a file. It continues in the isolated process, which may run the file."""
-    from audit_trail.commands.projections.custom_file import OwnProjection
-    from audit_trail.commands.projections.isolated_process import go_apart
+    from audit_trail.commands.projections.custom_file import CustomProjection
+    from audit_trail.commands.projections.isolated_process import isolate
 
-    go_apart(file)
-    return OwnProjection(settings, file)
+    isolate(file)
+    return CustomProjection(settings, file)
 
 
 @contextmanager
@@ -76,9 +76,9 @@ def writing(name: str) -> Iterator[tuple[Settings, Database]]:
     from audit_trail.settings import load
 
     settings = load()
-    own = own_projection(settings, name) if is_file(name) else None
+    custom = custom_projection(settings, name) if is_file(name) else None
     with (
-        closing(own.database() if own else open_database(settings, Pool.REBUILD)) as database,
+        closing(custom.database() if custom else open_database(settings, Pool.REBUILD)) as database,
         _refusing(name),
     ):
         yield settings, database

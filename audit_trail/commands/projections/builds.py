@@ -14,9 +14,9 @@ import typer
 from audit_trail.commands.projections.arguments import (
     Name,
     called,
+    custom_projection,
     is_file,
     named,
-    own_projection,
     projectors,
     writing,
 )
@@ -148,7 +148,7 @@ def working(jobs: int, name: str) -> Iterator[Parts]:
     from projections.rebuild.plan import Parts
 
     with writing(name) as (settings, database), progress_for_stderr() as progress:
-        own = own_projection(settings, name) if is_file(name) else None
+        custom = custom_projection(settings, name) if is_file(name) else None
         publisher = Publisher(ingest_settings(settings)) if settings.kafka_bootstrap_servers else None
 
         def publish(event: bytes) -> None:
@@ -160,8 +160,8 @@ def working(jobs: int, name: str) -> Iterator[Parts]:
         try:
             yield Parts(
                 database=database,
-                open_database=own.open_database() if own else partial(worker_database, settings),
-                source=own.source() if own else projectors,
+                open_database=custom.open_database() if custom else partial(worker_database, settings),
+                source=custom.source() if custom else projectors,
                 publish=publish,
                 progress=progress,
                 jobs=jobs or os.cpu_count() or 1,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from audit_trail.commands.projections.arguments import is_file, own_projection
+from audit_trail.commands.projections.arguments import custom_projection, is_file
 from audit_trail.runtime.signals import BATCH_SECONDS, on_stop_within
 from domain.errors import ConfigurationError
 
@@ -59,12 +59,14 @@ def run(
         raise ConfigurationError(
             f"{file} is no Python file; the built-in projections are run by `audit-trail project`"
         )
-    own = own_projection(load(), file)  # first, as it goes on in another process
+    custom = custom_projection(load(), file)  # first, as it goes on in another process
     settings, monitor = long_running()
-    _log.info("projection %s, version %d, out of %s", own.projector.name, own.projector.version, file)
-    with closing(own.database()) as database:
-        check_source(database, own.projector, same_rows=same_rows)
-        runner = Runner(database, [own.projector], batch=settings.projection_batch, metrics=RunnerMetrics())
+    _log.info("projection %s, version %d, out of %s", custom.projector.name, custom.projector.version, file)
+    with closing(custom.database()) as database:
+        check_source(database, custom.projector, same_rows=same_rows)
+        runner = Runner(
+            database, [custom.projector], batch=settings.projection_batch, metrics=RunnerMetrics()
+        )
         monitor.watch(runner.health.problems, runner.health.state)
         on_stop_within(BATCH_SECONDS, runner.stop)
         runner.run()
@@ -82,19 +84,19 @@ def remove(
     ] = 60.0,
 ) -> None:
     """Remove a custom projection: all builds, its registry and its role. The decision is recorded in the trail."""
-    from audit_trail.commands.projections.isolated_process import go_apart
+    from audit_trail.commands.projections.isolated_process import isolate
     from audit_trail.ingest_settings import ingest_settings
     from audit_trail.settings import load
     from ingest.publisher import Message, Publisher
     from projections.custom.removal import remove as run
-    from projections.custom.source_file import load_own
+    from projections.custom.source_file import load_custom
     from projections.registry import built_in
 
     # A broken file gives no name. Its projection can still be removed by name.
     called = name
     if is_file(name):
-        go_apart(name)
-        called = load_own(Path(name)).name
+        isolate(name)
+        called = load_custom(Path(name)).name
     if called in {each.name for each in built_in()}:
         raise ConfigurationError(f"the projection {called} comes with Audit Trail, and is not removed")
     if not yes:

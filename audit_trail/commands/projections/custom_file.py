@@ -1,4 +1,4 @@
-"""An analyst's file where a command takes the name of a projection: its projector, its database, its rebuild."""
+"""The file of a custom projection as an argument of a command: its projector, its database, its rebuild."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from pathlib import Path
 from audit_trail.runtime.garbage_collection import spare_the_collector
 from audit_trail.settings import Settings
 from event_store.database import Database
-from projections.custom.access import begin_own, bind_own, open_own, source_of
-from projections.custom.source_file import OwnProjector, load_own
+from projections.custom.access import begin_custom, bind_custom, open_custom, source_of
+from projections.custom.source_file import CustomProjector, load_custom
 from projections.rebuild.worker import OpenDatabase, Source
 
 
-class OwnProjection:
-    """A file that was read and found good, with its role in the database.
+class CustomProjection:
+    """A valid file, with the role of its projection in the database.
 
-    Raises `CodeError` when the file is broken or its name is another's, `ConfigurationError` when it can't be read.
+    Raises `CodeError` when the file is broken or its name is taken, `ConfigurationError` when it can't be read.
     """
 
     def __init__(self, settings: Settings, argument: str) -> None:
         self._file = Path(argument)
         self._url = settings.require_database_url()
         self._size = settings.database_pool_size
-        self.projector: OwnProjector = load_own(self._file)
-        begin_own(self._url, self.projector)
-        bind_own(self._url, self.projector)
+        self.projector: CustomProjector = load_custom(self._file)
+        begin_custom(self._url, self.projector)
+        bind_custom(self._url, self.projector)
 
     def database(self) -> Database:
-        """In the projection's own role; the caller closes it."""
-        return open_own(self._url, self.projector.name, self._size)
+        """The database in the role of the projection; the caller closes it."""
+        return open_custom(self._url, self.projector.name, self._size)
 
     def open_database(self) -> OpenDatabase:
-        """The same for worker processes."""
+        """The function that opens the database in worker processes."""
         return partial(_worker_database, self._url, self.projector.name, self._size)
 
     def source(self) -> Source:
-        """The projector for worker processes."""
+        """The function that makes the projector in worker processes."""
         return partial(source_of, self._file, self._url)
 
 
 def _worker_database(url: str, name: str, size: int) -> Database:
     spare_the_collector()
-    return open_own(url, name, size)
+    return open_custom(url, name, size)

@@ -15,9 +15,9 @@ from audit_trail.commands.projections.arguments import (
     Name,
     Names,
     called,
+    custom_projection,
     is_file,
     named,
-    own_projection,
     projectors,
     writing,
 )
@@ -80,12 +80,12 @@ def status(names: Names = None) -> None:
     from projections.builds.status import describe
 
     settings = load()
-    files = {each: own_projection(settings, each) for each in names or () if is_file(each)}
-    known = {each.name: each for each in (*projectors(), *(own.projector for own in files.values()))}
+    files = {each: custom_projection(settings, each) for each in names or () if is_file(each)}
+    known = {each.name: each for each in (*projectors(), *(file.projector for file in files.values()))}
     wanted = [files[each].projector.name if each in files else each for each in names or ()]
     # An analyst's login may lack the reader's role. Each projection's role may read the states.
-    own = next(iter(files.values()), None)
-    with closing(own.database() if own else open_database(settings, Pool.READER)) as database:
+    file = next(iter(files.values()), None)
+    with closing(file.database() if file else open_database(settings, Pool.READER)) as database:
         for line in describe(database, known, wanted):
             # Not shortened: the line may end in a command with a long path, and a failure's text is short.
             out.print(Text(visible(line)), soft_wrap=True)

@@ -1,8 +1,8 @@
-"""An analyst's file runs in a separate process, so that whatever its code does to that process is reported.
+"""The isolated process that runs the file of a custom projection.
 
-`os._exit`, a crash in a C library or the kernel's out-of-memory killer end a process without a word. The process that
-was started therefore never runs the file: it waits for the one that does, hands signals on, and says how that ended.
-Nothing is lost by any such end: the rows of a batch and the checkpoint are one transaction.
+`os._exit`, a crash in a C library and the kernel's out-of-memory killer end a process without a message. So the process
+that was started never runs the file. It waits for its child, which does, forwards signals to it, and reports how it
+ended. Nothing is lost: the rows of a batch and the checkpoint are one transaction.
 """
 
 from __future__ import annotations
@@ -23,88 +23,89 @@ from domain.errors import AuditTrailError, ConfigurationError, UnavailableError
 from projections.rebuild.parent_process import end_with_parent
 
 KILL_SECONDS = 25.0
-"""After a signal, and more than the process itself takes to end without waiting for its batch."""
-APART_SECONDS = 20.0
-"""After a signal, the process itself ends whatever it does: before it is killed."""
+"""From a signal to SIGKILL: longer than `ISOLATED_SECONDS`."""
+ISOLATED_SECONDS = 20.0
+"""From a signal to the end of the isolated process by itself, whatever it does."""
 _KILL_AGAIN_SECONDS = 2.0
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _DONE = b"."
 
 
 class _State:
-    """Whether this process is the one apart already."""
+    """Whether this process is the isolated one."""
 
-    apart = False
+    isolated = False
 
 
-def go_apart(file: str) -> None:
-    """Go on in a child process, which may run `file`; the parent does not return.
+def isolate(file: str) -> None:
+    """Continue in an isolated child process, which may run `file`. In the parent this does not return.
 
-    It ends as the child ends, and raises `ConfigurationError` when the child's end is none that this program makes, or
-    `UnavailableError` when somebody has killed it. Called while there is one thread, and again it does nothing.
+    The parent ends with the child's exit code. It raises `UnavailableError` when the child was killed, and
+    `ConfigurationError` when the child ended in a way in which this program never does. Call it while there is one
+    thread. A second call does nothing.
     """
-    if _State.apart:
+    if _State.isolated:
         return
-    sys.stdout.flush()  # or both would write what is held
-    stop_deadline.uninstall()  # the child needs one of its own, and this process kills the child in time
+    sys.stdout.flush()  # otherwise both processes would write the buffer
+    stop_deadline.uninstall()  # the child installs its own, and this process kills the child in time
     reading, writing = os.pipe()
     # No signal between the fork and the handlers: the child would miss it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
     parent = os.getpid()
     child = os.fork()
     if not child:
         os.close(reading)
-        _begin_apart(parent, writing)
+        _begin_isolated(parent, writing)
         return
     os.close(writing)
     watched = _Watched(child)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
     ended = watched.wait()
-    told = ended.signalled or os.read(reading, 1) == _DONE
+    expected = ended.signalled or os.read(reading, 1) == _DONE
     os.close(reading)
-    if told:
+    if expected:
         raise typer.Exit(ended.code if ended.code >= 0 else SIGNALLED - ended.code)
     raise _error(file, ended.code)
 
 
-def _begin_apart(parent: int, writing: int) -> None:
-    _State.apart = True
-    os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the parent alone, which hands it on once
+def _begin_isolated(parent: int, writing: int) -> None:
+    _State.isolated = True
+    os.setpgid(0, 0)  # a terminal's Ctrl-C reaches the parent alone, which forwards it once
     end_with_parent(parent)
-    stop_deadline.install(APART_SECONDS)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    stop_deadline.install(ISOLATED_SECONDS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
     faulthandler.enable()  # a crash in a library's C code names the file's line
     here = os.getpid()
-    # Not called at an end that Python does not see. And not by a child of the file's own.
+    # Python does not call this when the process is killed. A child process of the file must not call it.
     atexit.register(lambda: os.write(writing, _DONE) if os.getpid() == here else None)
 
 
 class _Ended(NamedTuple):
-    """`code` is negative for a signal; `signalled`: it was told to end."""
+    """`code` is negative for a signal. `signalled`: this process forwarded a signal to end."""
 
     code: int
     signalled: bool
 
 
 class _Watched:
-    """The child, which gets the signals that this process gets."""
+    """The child, and the forwarding of signals to it."""
 
     def __init__(self, child: int) -> None:
         self._child = child
         self._signalled = False
-        for number in _PASSED_ON:
-            signal.signal(number, self._pass_on)
+        for number in _FORWARDED:
+            signal.signal(number, self._forward)
         signal.signal(signal.SIGALRM, self._kill)
 
     def wait(self) -> _Ended:
-        """Until it has ended."""
+        """Wait until the child has ended."""
         _, status = os.waitpid(self._child, 0)
-        for number in (*_PASSED_ON, signal.SIGALRM):
+        for number in (*_FORWARDED, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         signal.alarm(0)
         return _Ended(os.waitstatus_to_exitcode(status), self._signalled)
 
-    def _pass_on(self, number: int, _: FrameType | None) -> None:
+    def _forward(self, number: int, _: FrameType | None) -> None:
         os.kill(self._child, number)
         if number in {signal.SIGUSR1, signal.SIGUSR2}:
             return

@@ -22,7 +22,7 @@ from audit_trail.docs.access_tables import access_page
 from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
-from queries.conditions import CONDITIONS, Condition, Index, Operator
+from queries.conditions import CONDITIONS, Condition, Index, Kind, Operator
 
 _NOT_PROVEN = (
     "`verify`, `evidence`: nothing is wrong, but the public key came from the database itself."
@@ -105,8 +105,9 @@ def filters_page() -> str:
         " [How to query](../how-to/query.md#filters) explains filters within filters.\n\n"
         "`audit-trail export` and `audit-trail evidence` have an option for each name in REST, with hyphens:"
         " `--correlation-id`. `evidence` also calls `--occurred-from` `--from` and `--occurred-until` `--to`.\n\n"
-        "A page by an indexed condition is as quick at any size of the trail. Its index also holds hash codes of the"
-        " attributes in the last column: events that differ in them are skipped within the index.\n"
+        "GraphQL writes values in capitals and actions in full: `MINOR_FAILURE`, `READ`. Times need an offset.\n\n"
+        "A page by an indexed condition takes the same time at any size of the trail. The index also holds hash codes"
+        " of the attributes in the last column: it skips events that differ in them.\n"
     )
     rows = [
         (
@@ -119,11 +120,11 @@ def filters_page() -> str:
         for condition in CONDITIONS
     ]
     groups = [
-        ("`and`", "", "", "Every one of these filters must match", "as they are", ""),
+        ("`and`", "", "", "Every one of these filters must match", "if one of them is", ""),
         ("`or`", "", "", "One of these filters must match", "if all of them are", ""),
         ("`not`", "", "", "This filter must not match", "no", ""),
     ]
-    columns = ("GraphQL", "REST", "REST, excluding", "Finds events by", "Indexed", "Index also compares")
+    columns = ("GraphQL", "REST", "REST, excluding", "Meaning", "Indexed", "Index also compares")
     return f"{head}\n{_table(columns, rows + groups)}"
 
 
@@ -147,6 +148,8 @@ _CODES = {
 
 def _index(condition: Condition) -> tuple[str, str]:
     index: Index | None = condition.attribute.index
+    if condition.kind in {Kind.TIME, Kind.POSITION}:
+        return "bounds the scan", ""
     if condition.operator is not Operator.EQUAL or index is None:
         return "no", ""
     return f"yes, {index.only}" if index.only else "yes", ", ".join(_CODES[code] for code in index.holds)

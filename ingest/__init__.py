@@ -1,1 +1,1 @@
-"""Kafka to the event store, exactly once in effect; and the one module that publishes to Kafka."""
+"""Kafka to the event store with exactly-once effect, and the only module that publishes to Kafka."""

@@ -1,4 +1,4 @@
-"""The thread that appends: one batch at a time, in order, while the next one is polled and decoded."""
+"""The append thread: one batch at a time, in order, while the next one is polled and decoded."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ log = structlog.get_logger(__name__)
 
 _LINES = 20
 """Dead letters of one batch that get a log line each. Thousands in one second would fill the disk with lines."""
-_SHOWN = 200  # characters: a field's path can hold a name as long as its sender likes
+_FIELD_LENGTH = 200  # characters: the sender chooses the names in a field path
 
 
 class Appender:
-    """Appends batches on a thread of its own; at most one is in flight.
+    """Appends batches on a separate thread; at most one is in flight.
 
-    The COPY waits for PostgreSQL without holding Python's lock, so that the polling thread decodes meanwhile.
-    A batch is retried until it is committed, fenced, or `stopping` is set: nothing of it can be lost, because Kafka
-    still has it and its offsets have not moved. When the database refuses what is in it, it is appended in pieces, and
-    the message at fault becomes a dead letter.
+    The COPY waits for PostgreSQL without the GIL, so that the polling thread decodes meanwhile. A batch is retried
+    until it is committed, fenced, or `stopping` is set. It can't be lost, because Kafka still has it and its offsets
+    have not moved. When the database refuses its content, the batch is appended in pieces, and the faulty message
+    becomes a dead letter.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class Appender:
 
     @property
     def in_flight(self) -> Batch | None:
-        """The batch that was submitted and not yet waited for."""
+        """The submitted batch, until `wait` has returned True or raised."""
         return self._batch
 
     def submit(self, batch: Batch) -> None:
-        """Start to append `batch`. The one before must have been waited for."""
+        """Start to append `batch`. The previous one must be finished."""
         self._batch = batch
         self._future = self._thread.submit(self._until_committed, batch)
 
     def wait(self, seconds: float) -> bool:
-        """Whether the batch in flight is committed (or there is none) within `seconds`.
+        """Wait up to `seconds` for the batch in flight. Returns whether it is committed (or there is none).
 
-        Raises what its append raised: `FencedError` (nothing committed, read the offsets again), `UnavailableError`
+        Raises the errors of the append: `FencedError` (nothing committed, read the offsets again), `UnavailableError`
         (stopping while a service is away, nothing committed), `LogInconsistentError` or `ConfigurationError` (stop).
         """
         if self._future is None:
@@ -88,7 +88,7 @@ class Appender:
         return True
 
     def close(self) -> None:
-        """Wait for the append in flight and end the thread."""
+        """Wait for the append in flight, then end the thread."""
         self._thread.shutdown()
 
     def _until_committed(self, batch: Batch) -> None:
@@ -133,33 +133,33 @@ class Appender:
         self._committed(batch, conflicts, appended, time.perf_counter() - started)
 
     def _refuse_changed_topics(self, expected: Mapping[str, UUID]) -> None:
-        """The records must come from the topic whose stream they are appended to.
+        """Raise `FencedError` unless the records come from the topic of the streams that they are appended to.
 
-        Kafka's fetch (up to version 12, which the client speaks) names topics by name, so a topic that was deleted and
-        made again could answer with its own records at the old one's offsets. It had the expected id before the
-        fetch; an id never comes back; so when it has it after the fetch, it had it in between.
+        Kafka's fetch (up to version 12, which the client supports) identifies topics by name. So a topic that was
+        deleted and created again could return its own records at the offsets of the old one. The topic had the expected
+        id before the fetch, and an id is never reused. So if it has that id after the fetch, it had it in between.
         """
         found = self._topics.describe(tuple(expected))
         for name, topic_id in expected.items():
-            # A topic that is gone altogether gave these records while it was there: they are kept.
+            # A deleted topic delivered these records while it existed: they are valid.
             if name in found and found[name].id != topic_id:
                 log.warning("topic_made_again", topic=name, old_id=str(topic_id), new_id=str(found[name].id))
-                raise FencedError(f"topic {name} was deleted and made again")
+                raise FencedError(f"topic {name} was deleted and created again")
 
     def _committed(
         self, batch: Batch, conflicts: list[NewDeadLetter], appended: Appended, seconds: float
     ) -> None:
         self._metrics.committed(batch, appended, seconds)
-        say_rejected([*batch.dead_letters, *conflicts])
+        log_rejected([*batch.dead_letters, *conflicts])
 
 
-def say_rejected(letters: Sequence[NewDeadLetter]) -> None:
-    """Log the first `_LINES` dead letters of a batch by themselves, and the others by partition and reason."""
+def log_rejected(letters: Sequence[NewDeadLetter]) -> None:
+    """Log the first `_LINES` dead letters of a batch individually, and the others grouped by partition and reason."""
     for letter in letters[:_LINES]:
         log.info(
             "record_rejected",
             reason=letter.reason.value,
-            field=letter.field[:_SHOWN],
+            field=letter.field[:_FIELD_LENGTH],
             topic=letter.topic,
             partition=letter.partition,
             offset=letter.offset,

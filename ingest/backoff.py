@@ -1,10 +1,10 @@
-"""How long to wait before the next try."""
+"""Retry delays."""
 
 from __future__ import annotations
 
 FIRST_SECONDS = 0.1
 LAST_SECONDS = 3.0
-"""A try costs little, and a service that is back should not be waited for much longer."""
+"""The maximum delay is short: a try costs little, and work should resume soon after a service is back."""
 
 
 class Backoff:
@@ -14,7 +14,7 @@ class Backoff:
         self._delay = FIRST_SECONDS
 
     def next(self) -> float:
-        """The seconds to wait now."""
+        """The next delay in seconds."""
         delay = self._delay
         self._delay = min(delay * 2, LAST_SECONDS)
         return delay

@@ -1,4 +1,4 @@
-"""A polled batch on its way to the store, and what became of it."""
+"""A polled batch and the counters of its outcome."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _offset = attrgetter("offset")
 
 
 class Polled(NamedTuple):
-    """What one poll gave of one partition: all that lies from offset `start` up to `next`.
+    """The records of one partition from one poll: all offsets from `start` to `next`, exclusive.
 
-    `records` may be empty: a partition's end can be the marks of transactions, which take offsets and are no records.
+    `records` may be empty: transaction markers take offsets but are not records.
     """
 
     partition: TopicPartition
@@ -32,11 +32,11 @@ class Polled(NamedTuple):
     next: int
     records: Sequence[Record]
     mark: BatchMark = UNKNOWN
-    """Of the Kafka batch that holds offset `next - 1`."""
+    """Identifies the Kafka batch that contains offset `next - 1`."""
 
 
 class Batch(NamedTuple):
-    """One transaction's worth."""
+    """The content of one transaction."""
 
     events: list[NewEvent]
     dead_letters: list[NewDeadLetter]
@@ -49,28 +49,28 @@ class Batch(NamedTuple):
 
     @property
     def topic_ids(self) -> Mapping[str, UUID]:
-        """The topics that the records were read as."""
+        """The topic ids under which the records were read."""
         return {part.partition.topic: part.topic_id for part in self.polled}
 
     @property
     def partitions(self) -> set[TopicPartition]:
-        """The partitions that the batch moves on."""
+        """The partitions whose offsets the batch advances."""
         return {part.partition for part in self.polled}
 
     @property
     def received(self) -> int:
-        """How many records the batch holds."""
+        """The number of records in the batch."""
         return sum(len(part.records) for part in self.polled)
 
     def conflict_letter(self, event: NewEvent) -> NewDeadLetter:
-        """The dead letter of an event of this batch whose id is taken."""
+        """The dead letter for an event of this batch whose id exists with other content."""
         records = next(part.records for part in self.polled if part.stream == event.stream)
         at = bisect_left(records, event.stream_position, key=_offset)
         return conflict(event.stream, records[at])
 
 
 class Counters:
-    """What this process has committed. Each received record is counted in exactly one of the others."""
+    """Counters of committed records. Each received record is counted in exactly one of the others."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -88,7 +88,7 @@ class Counters:
 
 
 def decode_batch(polled: list[Polled], max_bytes: int) -> Batch:
-    """Decode what a poll gave, partition by partition, in the order of offsets."""
+    """Decode polled records, partition by partition, in offset order."""
     batch = Batch([], [], polled)
     for part in polled:
         decoded = decode_records(part.stream, part.records, max_bytes)

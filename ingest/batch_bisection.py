@@ -1,4 +1,4 @@
-"""Splits a batch that the database refuses into halves, until the faulty message is alone and becomes a dead letter."""
+"""Split a refused batch into halves until the faulty message is isolated and becomes a dead letter."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ingest.records.unread import encode_headers
 
 
 def pieces(batch: Batch, refusal: UnstorableError) -> list[Batch]:
-    """What to append instead of `batch`, one after the other; together they cover the same offsets.
+    """The batches to append instead of `batch`, in order; together they cover the same offsets.
 
-    Several records give two halves. One record gives a dead letter, and a refused dead letter one without the message.
-    Raises `ConfigurationError` (stop) when that was refused too.
+    Several records give two halves. A single record becomes a dead letter, and a refused dead letter becomes one
+    without the message. Raises `ConfigurationError` (stop) when the database refuses that too.
     """
     if len(batch.polled) > 1:
         middle = len(batch.polled) // 2
@@ -32,14 +32,14 @@ def pieces(batch: Batch, refusal: UnstorableError) -> list[Batch]:
         return [batch._replace(dead_letters=list(map(_bare, batch.dead_letters)))]
     raise ConfigurationError(
         f"{refusal}: not even the dead letter of topic {polled.partition.topic}, partition"
-        f" {polled.partition.partition}, offset {polled.start} could be stored; look at PostgreSQL's log"
+        f" {polled.partition.partition}, offset {polled.start} could be stored; see PostgreSQL's log"
     ) from refusal
 
 
 def _halves(polled: Polled) -> tuple[Polled, Polled]:
     middle = len(polled.records) // 2
     boundary = polled.records[middle].offset
-    # The mark is of the Kafka batch at the end. Kept with another offset, it would make the next start see a cut log.
+    # The mark identifies the Kafka batch at the end. With another offset, the next start would see a truncated log.
     return (
         polled._replace(next=boundary, records=polled.records[:middle], mark=UNKNOWN),
         polled._replace(start=boundary, records=polled.records[middle:]),
@@ -56,12 +56,12 @@ def _part(batch: Batch, polled: Sequence[Polled]) -> Batch:
 
 
 def _end(letter: NewDeadLetter) -> int:
-    """The offset of the letter's record; that of a batch is the batch's last one."""
+    """The offset of the letter's record, or the last offset of its batch."""
     return letter.offset if letter.batch is None else letter.batch.last_offset
 
 
 def _bare(letter: NewDeadLetter) -> NewDeadLetter:
-    """The letter without the message's bytes: sizes and digests alone."""
+    """The letter without the content of the message: only sizes and digests."""
     headers = encode_headers(letter.headers)
     return letter._replace(
         key=None,

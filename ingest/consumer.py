@@ -1,7 +1,7 @@
-"""Reads Kafka. The one module that does; what it hands on is in the order of offsets, from the store's offset on.
+"""Read records from Kafka in offset order, starting at the store's offsets. No other module does.
 
-kafka-python calls a rebalance listener on its own thread, in the middle of anything. So the listener only pauses the
-partitions and notes the change; `settle`, on the thread that polls, reads the store's offsets, seeks and resumes.
+kafka-python calls a rebalance listener on its own thread, at any moment. So the listener only pauses the partitions and
+queues the change. `settle`, on the polling thread, reads the store's offsets, seeks and resumes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from domain.errors import FencedError, UnavailableError
 from event_store.database import Database
 from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
-from ingest.broker.assignment import Changes, consumer_options, finish_rejoin, hold, pause, resume, seek
+from ingest.broker.assignment import Changes, consumer_options, finish_rejoin, pause, resume, seek, suspend
 from ingest.broker.bounded_calls import BoundedCaller, ClientStalledError, abandon
 from ingest.broker.clients import connected, translated
-from ingest.health import Health, Reading
+from ingest.health import Health, ReaderState
 from ingest.metrics import IngestMetrics
 from ingest.partitions.opening import Opened, Position, StreamOpener
 from ingest.partitions.retention import RetentionWatch
@@ -42,16 +42,16 @@ log = structlog.get_logger(__name__)
 _ASK_TIMEOUT_MS = 10_000
 _CLOSE_TIMEOUT_MS = 5_000
 _COMMIT_SECONDS = 1.0
-"""Kafka's own offsets are for tools that show the lag, so that one commit a second is enough."""
+"""Kafka's own offsets only serve tools that show the lag, so one commit per second is enough."""
 _READING_SECONDS = 0.5
 
 
 class RecordSource:
-    """The partitions that this process reads, from the store's offsets on.
+    """The partitions that this process reads, starting at the store's offsets.
 
-    Not for several threads. Calls that wait for the client are bounded in time. `poll`, `keep_alive` and `settle` raise
-    `UnavailableError` when this source is no longer of use and a new one has to be made (`ClientStalledError` when the
-    client stopped without an error of Kafka), and `LogInconsistentError` or `ConfigurationError` (stop).
+    Not thread-safe. Calls into the client have a time limit. `poll`, `keep_alive` and `settle` raise `UnavailableError`
+    when this source must be replaced by a new one (`ClientStalledError` when the client stopped without a Kafka error),
+    and `LogInconsistentError` or `ConfigurationError` (stop).
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RecordSource:
         *,
         client: int = 1,
     ) -> None:
-        """`accepted`: who accepts losses in advance; without it a loss raises `RecordsLostError`."""
+        """`accepted`: the operator's advance acceptance of losses; without it a loss raises `RecordsLostError`."""
         self._settings = settings
         self._topics = topics
         self._metrics = metrics
@@ -75,7 +75,7 @@ class RecordSource:
         self._with_holes: set[TopicPartition] = set()
         self._positions: dict[TopicPartition, Position] = {}
         self._unsettled: set[TopicPartition] = set()
-        self._doubted: dict[TopicPartition, int | None] = {}
+        self._suspected: dict[TopicPartition, int | None] = {}
         self._changes: Changes = deque()
         self._backoff = Backoff()
         self._settle_at = 0.0
@@ -104,12 +104,12 @@ class RecordSource:
 
     @property
     def unsettled(self) -> bool:
-        """Whether partitions wait for `settle`. The batch in flight should be waited for before."""
+        """Whether partitions wait for `settle`. Wait for the batch in flight before calling it."""
         self._take_changes()
         return bool(self._unsettled) and time.monotonic() >= self._settle_at
 
     def refresh(self) -> None:
-        """Look for new partitions, and for topics that appeared, went, or were made again, when it is time to."""
+        """Check for new partitions and for created, deleted or recreated topics, once per `refresh_seconds`."""
         if time.monotonic() < self._refresh_at:
             return
         self._refresh_at = time.monotonic() + self._settings.refresh_seconds
@@ -123,12 +123,12 @@ class RecordSource:
     def _refresh(self) -> None:
         names = self._settings.topics
         found = self._topics.describe(names)
-        self._subscription.say_missing(set(names) - found.keys())
+        self._subscription.log_missing(set(names) - found.keys())
         if self._subscription.missing and self._settings.create_topics:
             self._topics.create(tuple(sorted(self._subscription.missing)))
             found = self._topics.describe(names)
         self._opener.refuse_compacted(found)
-        self._look_at_sizes()
+        self._measure_sizes()
         self.reopen(
             partition
             for partition, position in self._positions.items()
@@ -141,7 +141,7 @@ class RecordSource:
                 self._subscription.subscribe(found, set(self._positions) | self._unsettled)
 
     def poll(self, seconds: float) -> list[Polled]:
-        """The next records, at most `max_poll_records`; waits up to `seconds` for some."""
+        """The next records, at most `max_poll_records`. Waits up to `seconds`."""
         self.reopen(self._stopped.due(self._consumer))
         records = self._guarded_poll(seconds)
         self._take_changes()
@@ -150,42 +150,42 @@ class RecordSource:
         for partition, rows in records.items():
             position = self._positions.get(partition)
             if position is None:
-                continue  # taken away, or to be opened again, while the poll ran: the store's offset has not moved
+                continue  # revoked or to be reopened during the poll: the store's offset has not moved
             polled.append(self._polled(partition, position, rows[-1].offset + 1, rows))
         polled = polled or self._marks()
-        self._look_for_holes()
-        self._tell_reading()
+        self._reopen_at_holes()
+        self._report_state()
         return polled
 
     def _polled(
         self, partition: TopicPartition, position: Position, following: int, rows: Sequence[Any] = ()
     ) -> Polled:
-        """All that lies before offset `following`, which becomes the partition's position."""
+        """The records before offset `following`, which becomes the position of the partition."""
         mark = self._continuity.mark(partition, following - 1)
         start, position.next = position.next, following
         self._stopped.read_to(partition, following)
         return Polled(partition, position.topic_id, position.stream, start, following, rows, mark)
 
-    def _look_for_holes(self) -> None:
-        """A partition with a hole is opened again, once what lies before the hole is appended."""
+    def _reopen_at_holes(self) -> None:
+        """Reopen partitions with a hole, once the records before the hole are appended."""
         found = self._continuity.holes() & self._positions.keys()
         if found:
             self._with_holes |= found
             self.reopen(found)
 
     def keep_alive(self, seconds: float) -> None:
-        """Take part in the group for `seconds` without fetching, while a batch waits to be appended."""
+        """Stay in the group for `seconds` without fetching, while a batch waits to be appended."""
         pause(self._consumer, self._consumer.assignment())
         self._guarded_poll(seconds)
         self._take_changes()
         self._stop_unreadable()
-        self._tell_reading()
+        self._report_state()
         resume(self._consumer, self._positions.keys() - self._stopped.paused)
 
     def settle(self) -> None:
-        """Open the streams of the partitions that wait for it, seek to their offsets and resume them.
+        """Open the streams of pending partitions, seek to their offsets and resume them.
 
-        What can't be opened now, because a service is away or the topic is gone, is tried again later.
+        Partitions that can't be opened now, because a service is away or the topic is missing, are retried later.
         """
         try:
             self._open(self._unsettled & self._consumer.assignment())
@@ -204,15 +204,15 @@ class RecordSource:
             self._not_opened = None
 
     def reopen(self, partitions: Iterable[TopicPartition]) -> None:
-        """Forget how far `partitions` were read: `settle` will read on from the store's offsets."""
+        """Drop the positions of `partitions`: `settle` will resume at the store's offsets."""
         wanted = set(partitions) & self._consumer.assignment()
         for partition in wanted:
             self._positions.pop(partition, None)
-        hold(self._consumer, wanted)
+        suspend(self._consumer, wanted)
         self._unsettled |= wanted
 
     def committed(self, batch: Batch) -> None:
-        """Tell Kafka, for the tools that show lag, that `batch` is in the store."""
+        """Commit the offsets of a stored batch to Kafka, for tools that show the lag."""
         for part in batch.polled:
             position = self._positions.get(part.partition)
             if position is not None:
@@ -226,7 +226,10 @@ class RecordSource:
             self._commits = {}
 
     def close(self) -> None:
-        """Leave the group, after a last commit of Kafka's offsets when that is quick. Never raises, never hangs."""
+        """Leave the group, after a final commit of Kafka's offsets if that is quick.
+
+        Never raises, never blocks for long.
+        """
         try:
             if self._commits:
                 self._call(lambda: self._consumer.commit(self._commits, timeout_ms=_CLOSE_TIMEOUT_MS))
@@ -237,7 +240,7 @@ class RecordSource:
             self._call.close()
             for partition in self._positions:
                 self._metrics.forget_lag(partition.topic, partition.partition)
-            for partition in self._stopped.words():
+            for partition in self._stopped.messages():
                 self._stopped.forget(partition)
             self._metrics.partitions(0, 0)
 
@@ -254,14 +257,14 @@ class RecordSource:
             if unreadable.partition in self._positions:
                 self._stopped.stop(self._consumer, unreadable)
 
-    def _tell_reading(self) -> None:
-        """Update what the watchdog and readiness see of this source."""
-        self._health.came_round()
+    def _report_state(self) -> None:
+        """Update the state that the watchdog and readiness see."""
+        self._health.loop_ran()
         if time.monotonic() < self._reading_at:
             return
         self._reading_at = time.monotonic() + _READING_SECONDS
         positions = self._positions
-        reading = Reading(
+        reading = ReaderState(
             self._client,
             self._call(self._consumer.group_metadata).member_id,
             self._subscription.topics
@@ -270,7 +273,7 @@ class RecordSource:
             frozenset(self._consumer.assignment() or ()),
             {partition: position.next for partition, position in positions.items()},
             {partition: position.stored for partition, position in positions.items()},
-            self._stopped.words(),
+            self._stopped.messages(),
             frozenset(self._subscription.missing),
             self._not_opened,
         )
@@ -283,23 +286,23 @@ class RecordSource:
         try:
             yield
         except LogTruncationError as exc:
-            self._doubt(
+            self._suspect(
                 {partition: at.offset if at else 0 for partition, at in exc.divergent_offsets.items()}
             )
         except OffsetOutOfRangeError:
-            self._doubt(dict.fromkeys(self._positions))
+            self._suspect(dict.fromkeys(self._positions))
         except KafkaError as exc:
             raise translated(exc) from exc
 
-    def _doubt(self, partitions: dict[TopicPartition, int | None]) -> None:
-        """Either the topic was made again, or Kafka has lost something: `settle` finds out which."""
-        self._doubted |= partitions
+    def _suspect(self, partitions: dict[TopicPartition, int | None]) -> None:
+        """Reopen all partitions: either the topic was recreated or Kafka lost records. `settle` finds out which."""
+        self._suspected |= partitions
         self.reopen(self._positions)
 
     def _marks(self) -> list[Polled]:
-        """Partitions whose position is past transaction marks or aborted records, with nothing else to come.
+        """Partitions whose position has passed transaction markers or aborted records, with nothing after them.
 
-        Without this, a log that ends with marks and is then cleaned up would look as if records had been lost.
+        Otherwise a log that ends with markers and is then cleaned up would look as if records had been lost.
         """
         polled: list[Polled] = []
         with self._guarded():
@@ -322,15 +325,15 @@ class RecordSource:
         return partition in self._consumer.assignment()
 
     def _open(self, partitions: set[TopicPartition]) -> None:
-        streams = self._opener.open(partitions, self._doubted, self._with_holes)
+        streams = self._opener.open(partitions, self._suspected, self._with_holes)
         self._read_on(streams)
-        self._doubted.clear()
+        self._suspected.clear()
         self._with_holes -= streams.keys()
         if streams.keys() != partitions:
-            raise UnavailableError("a topic is gone")
+            raise UnavailableError("a topic does not exist any more")
 
     def _read_on(self, streams: Mapping[TopicPartition, Opened]) -> None:
-        """Seek to the store's offsets, and fetch again what is not damaged there."""
+        """Seek to the store's offsets, and resume the partitions that are not damaged there."""
         self._continuity.accept({partition: each.accepted_holes for partition, each in streams.items()})
         for partition, stream in streams.items():
             if not seek(self._consumer, partition, stream.next_offset):
@@ -356,8 +359,8 @@ class RecordSource:
                 self._consumer, Unreadable(partition, at.next_offset, CorruptRecordError(at.fault))
             )
 
-    def _look_at_sizes(self) -> None:
-        """Measure the unread share of each log that `retention.bytes` limits."""
+    def _measure_sizes(self) -> None:
+        """Measure the unread share of each log with a `retention.bytes` limit."""
         limited = self._retention.limited_in_size(self._positions)
         if not limited:
             return
@@ -366,7 +369,7 @@ class RecordSource:
             for partition, first in firsts.items():
                 end = self._consumer.highwater(partition) if self._reads(partition) else None
                 if end is not None:
-                    self._retention.kept(partition, first, self._positions[partition].next, end)
+                    self._retention.measured(partition, first, self._positions[partition].next, end)
 
     def _take_changes(self) -> None:
         while self._changes:

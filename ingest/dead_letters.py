@@ -1,4 +1,4 @@
-"""Decisions about dead letters: put one through ingest again, or dismiss it. Each decision is recorded in the log."""
+"""Decisions on dead letters: requeue or dismiss. The log records each decision."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Resolved(NamedTuple, Generic[Letter]):
 
 
 def patients_named(letter: DeadLetter) -> list[str]:
-    """The patients whose data is in a letter, as far as it can be read: what is wrong with it may be elsewhere."""
+    """The patients in a letter, as far as it can be decoded: the fault may be in another part."""
     try:
         event = decode(letter.value, letter.headers, max_bytes=len(letter.value or b"")).event
     except RejectedError:
@@ -47,7 +47,7 @@ def patients_named(letter: DeadLetter) -> list[str]:
 
 
 def _patients_of(value: bytes | None) -> list[str]:
-    """Those of a message that is no valid event: `patients`, and references of FHIR to one."""
+    """The patients in a message that is not a valid event: `patients`, and FHIR references to a patient."""
     text = (value or b"").decode("utf-8", "replace")
     try:
         left: deque[Any] = deque([decode_json(text)])
@@ -70,7 +70,7 @@ def _patients_of(value: bytes | None) -> list[str]:
 
 
 def _patients_in(text: str) -> list[str]:
-    """Those of a text that is no JSON, or only the beginning of one."""
+    """The patients in text that is not JSON, or only the beginning of it."""
     found = [json_text for part in _PATIENTS.findall(text) for json_text in _ID.findall(part)]
     ids = [identifier(each) for each in found]
     return list(dict.fromkeys([each for each in ids if each] + _REFERENCE.findall(text)))
@@ -84,7 +84,7 @@ _PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9.-]{1,64})(?:/|$)")
 
 
 class DeadLetterDesk(Application[UUID]):
-    """The operator's side of dead letters. `key`, the text of a key file, is needed to decide, not to look."""
+    """The operator's view of dead letters. Decisions need `key`, the text of a key file; reading does not."""
 
     def __init__(self, database: Database, url: str, key: str = "") -> None:
         super().__init__(
@@ -93,20 +93,20 @@ class DeadLetterDesk(Application[UUID]):
         self._database = database
 
     def page(self, *, after: int = 0, limit: int = 100) -> list[Resolved[ListedDeadLetter]]:
-        """Dead letters in order of id with what was decided about each, without their bytes."""
+        """Dead letters in order of id with their decisions, without the messages."""
         with self._database.transaction(read_only=True) as connection:
             letters = list_dead_letters(connection, after=after, limit=limit)
         return [self._resolved(letter) for letter in letters]
 
     def show(self, id: int) -> Resolved[DeadLetter]:
-        """One dead letter, whole."""
+        """One dead letter with its message."""
         return self._resolved(self._letter(id))
 
     def requeue(self, id: int, publish: Callable[[DeadLetter], None], *, by: str, reason: str) -> None:
-        """Publish the message again as it was, then record the decision.
+        """Publish the message again, unchanged, then record the decision.
 
-        In that order, since a message that is published twice is dropped as a duplicate, and one that was recorded
-        as requeued and never published would be lost. Raises `ConfigurationError` when the letter does not hold one
+        In this order, because ingest drops a message published twice as a duplicate, while a message recorded as
+        requeued but never published would be lost. Raises `ConfigurationError` when the letter does not contain one
         whole message.
         """
         letter = self._letter(id)
@@ -117,7 +117,7 @@ class DeadLetterDesk(Application[UUID]):
         self.save(resolution)
 
     def dismiss(self, id: int, *, by: str, reason: str) -> None:
-        """Record that the message will stay out of the trail."""
+        """Record the decision not to publish the message again."""
         resolution = self._resolution(self._letter(id))
         resolution.dismiss(by=by, reason=reason)
         self.save(resolution)
@@ -142,13 +142,13 @@ def _refuse_incomplete(letter: DeadLetter) -> None:
     place = f"topic {letter.topic}, partition {letter.partition}"
     if letter.batch is not None:
         raise ConfigurationError(
-            f"dead letter {letter.id} is a batch and no message, and can't be published again: Kafka has it at {place},"
+            f"dead letter {letter.id} is a batch, not a message, and can't be published again: Kafka has it at {place},"
             f" offsets {letter.offset} to {letter.batch.last_offset}, until its retention ends."
             " Let the sender publish its events again, then dismiss this one"
         )
     if letter.is_cut:
         raise ConfigurationError(
-            f"dead letter {letter.id} has only the beginning of its message, and can't be published again: Kafka has"
+            f"dead letter {letter.id} contains only the start of its message and can't be published again: Kafka has"
             f" the whole at {place}, offset {letter.offset}, until its retention ends."
             " Let the sender publish smaller events, then dismiss this one"
         )

@@ -1,4 +1,4 @@
-"""From Kafka records to what the store takes: events, or dead letters that keep the record whole."""
+"""Convert Kafka records to events, or to dead letters with the whole record."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ log = structlog.get_logger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_MS = 253_402_300_799_999
-"""The last millisecond of the year 9999. A producer may send any 64-bit number as a record's timestamp."""
+"""The last millisecond of the year 9999. A producer may send any 64-bit number as the timestamp of a record."""
 
 
 class Record(Protocol):
-    """What is read of kafka-python's ConsumerRecord."""
+    """The used fields of kafka-python's ConsumerRecord."""
 
     topic: str
     partition: int
@@ -37,14 +37,14 @@ class Record(Protocol):
 
 
 class Decoded(NamedTuple):
-    """The outcome of some records of one stream: each record is in exactly one of the lists."""
+    """The decoded records of one stream: each record is in exactly one of the lists."""
 
     events: list[NewEvent]
     dead_letters: list[NewDeadLetter]
 
 
 def decode_records(stream: UUID, records: Sequence[Record], max_bytes: int) -> Decoded:
-    """Decode the records of one partition; a record that can't be accepted does not stop the others."""
+    """Decode the records of one partition. A rejected record does not stop the others."""
     events: list[NewEvent] = []
     letters: list[NewDeadLetter] = []
     for record in records:
@@ -52,13 +52,13 @@ def decode_records(stream: UUID, records: Sequence[Record], max_bytes: int) -> D
             letters.append(unread_letter(stream, record, record.value))
             continue
         try:
-            _check_beside(record)
+            _check_key_and_headers(record)
             received = decode(
                 record.value, record.headers, max_bytes=max_bytes, received_at=_time(record.timestamp)
             )
         except RejectedError as exc:
             letters.append(dead_letter(stream, record, exc))
-        except Exception as exc:  # noqa: BLE001 - the loop's top level: a decoder's defect must not stop a whole partition
+        except Exception as exc:  # noqa: BLE001 - top level of the loop: a defect of a decoder must not stop a partition
             log.warning(
                 "decoder_failed",
                 topic=record.topic,
@@ -83,8 +83,8 @@ def decode_records(stream: UUID, records: Sequence[Record], max_bytes: int) -> D
     return Decoded(events, letters)
 
 
-def _check_beside(record: Record) -> None:
-    """Raises `RejectedError`, which names the larger part, when key and headers have more bytes than allowed."""
+def _check_key_and_headers(record: Record) -> None:
+    """Raise `RejectedError` (field: the larger part) when key and headers exceed their limit together."""
     key = len(record.key or b"")
     headers = headers_size(record.headers) if record.headers else 0
     if part := larger_part(key, headers):
@@ -97,7 +97,7 @@ def _check_beside(record: Record) -> None:
 
 
 def dead_letter(stream: UUID, record: Record, fault: RejectedError) -> NewDeadLetter:
-    """`record`, whole, with the reason why it was not accepted."""
+    """The dead letter of a whole record, with the reason of its rejection."""
     return NewDeadLetter(
         stream,
         record.topic,
@@ -108,14 +108,14 @@ def dead_letter(stream: UUID, record: Record, fault: RejectedError) -> NewDeadLe
         record.value,
         [(name, value or b"") for name, value in record.headers or ()],
         fault.reason,
-        # A field's path can hold a name that the sender chose: also a half of a surrogate pair, which is no UTF-8.
+        # A field path can contain a name that the sender chose, even with a lone surrogate, which is not UTF-8.
         fault.field.encode("utf-8", "replace").decode(),
         fault.message.encode("utf-8", "replace").decode(),
     )
 
 
 def unread_letter(stream: UUID, record: Record, value: Unread) -> NewDeadLetter:
-    """The dead letter of a record or batch that was not taken whole: what is kept of it, and what its account says."""
+    """The dead letter of a record or batch that was not read whole: its stored part, and the details of `value`."""
     account = value.account
     letter = dead_letter(stream, record, RejectedError(account.reason, account.message, field=account.field))
     return letter._replace(
@@ -140,7 +140,7 @@ def unstorable(stream: UUID, record: Record) -> NewDeadLetter:
 
 
 def conflict(stream: UUID, record: Record) -> NewDeadLetter:
-    """The dead letter of a record whose event id is taken by an event with other content."""
+    """The dead letter of a record whose event id exists with other content."""
     return dead_letter(
         stream,
         record,
@@ -150,9 +150,9 @@ def conflict(stream: UUID, record: Record) -> NewDeadLetter:
     )
 
 
-@lru_cache(maxsize=64)  # records of one producer's batch mostly have the same
+@lru_cache(maxsize=64)  # records of one producer batch mostly share it
 def _time(timestamp_ms: int) -> datetime | None:
-    """Kafka's time of a record; None when it is no time."""
+    """The Kafka timestamp of a record; None when it is out of range."""
     if 0 <= timestamp_ms <= _LATEST_MS:
         return _EPOCH + timedelta(milliseconds=timestamp_ms)
     return None
@@ -165,6 +165,6 @@ def _defect(exc: Exception) -> RejectedError:
 
 
 def _where(exc: Exception) -> dict[str, object]:
-    """The kind and place of a defect. Its message is left out, since it can quote patient data."""
+    """The type and location of a defect. The message is omitted because it can quote patient data."""
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return {"error": type(exc).__name__, "file": frame.filename, "line": frame.lineno}

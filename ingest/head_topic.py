@@ -1,4 +1,4 @@
-"""Signed tree heads in a Kafka topic: the key is the log's name, the value the signed note."""
+"""Signed tree heads in a Kafka topic: the key is the origin of the log, the value the signed note."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from ingest.settings import IngestSettings
 log = structlog.get_logger(__name__)
 
 _LAST = 5
-"""Records looked at from the end of each partition: the embedded broker's answer for its end can be a little low."""
-_PATIENCE = 5.0
+"""Records read from the end of each partition: the end offset of the embedded broker can be slightly low."""
+_READ_SECONDS = 5.0
 _LIMITS = Limits(batch=1 << 20, record=MAX_HEAD_BYTES, poll=1 << 20)
-"""Anyone with write access to the topic can put anything there, and a head is small."""
-_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-"""Heads are few and small, and an old one can be the one that matters."""
+"""Anyone with write access to the topic can write anything to it, and a head is small."""
+_UNLIMITED_RETENTION = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+"""Heads are few and small, and an old one can be decisive."""
 
 
 class HeadTopic:
-    """The topic as a place to publish heads to."""
+    """The topic as a destination for heads."""
 
     name = "topic"
 
     def __init__(self, settings: IngestSettings, topic: str, publisher: Publisher) -> None:
-        """`settings` say where Kafka is; `publisher` stays the caller's."""
+        """`settings` contain the Kafka connection; the caller owns `publisher`."""
         self._settings = settings
         self._topic = topic
         self._publisher = publisher
@@ -47,7 +47,7 @@ class HeadTopic:
             found = topics.describe((self._topic,))
             if self._topic not in found:
                 if self._settings.create_topics:
-                    topics.create((self._topic,), partitions=1, configs=_FOR_EVER)
+                    topics.create((self._topic,), partitions=1, configs=_UNLIMITED_RETENTION)
                 return ()
         options = {
             "enable_auto_commit": False,
@@ -65,12 +65,12 @@ class HeadTopic:
             raise translated(exc) from exc
 
     def publish(self, head: StoredHead) -> None:
-        """Publish, and wait until all in-sync replicas have it."""
+        """Publish, and wait for the acknowledgement of all in-sync replicas."""
         origin = head.note.split(b"\n", 1)[0]
         try:
             self._publisher.publish([Message(self._topic, origin, head.checkpoint)])
         except RejectedError as exc:
-            raise UnavailableError(f"topic {self._topic} does not take a head: {exc.message}") from exc
+            raise UnavailableError(f"topic {self._topic} does not accept a head: {exc.message}") from exc
 
 
 def _tail(consumer: KafkaConsumer, partitions: list[TopicPartition]) -> list[bytes]:
@@ -80,7 +80,7 @@ def _tail(consumer: KafkaConsumer, partitions: list[TopicPartition]) -> list[byt
     for partition in partitions:
         consumer.seek(partition, max(first[partition], end[partition] - _LAST))
     notes: list[bytes] = []
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _READ_SECONDS
     with suppress(StopIteration):
         while time.monotonic() < until:
             record = next(consumer)

@@ -1,4 +1,4 @@
-"""The state of one ingest process, shared by its threads, and its problems in words."""
+"""The state of one ingest process, shared by its threads, and its problems as text."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ingest.broker.bounded_calls import ClientStalledError
 _LOOP_SECONDS = 30.0
 _BROKER_SECONDS = 60.0
 _WAIT_SECONDS = 10.0
-"""A batch takes the database well below a second, and a rebalance a few."""
-_SHOWN = 10
+"""A batch takes the database well below a second, a rebalance some seconds."""
+_MAX_NAMES = 10
 
 
-class Reading(NamedTuple):
-    """What a source reads at one moment. `client` counts the Kafka clients of this process.
+class ReaderState(NamedTuple):
+    """The state of a source at one moment. `client` counts the Kafka clients of this process.
 
-    `next` is the offset from which each open partition is polled next, `stored` the first one that is not in the event
-    store. `stopped` has the reason in words.
+    `next` is the next offset to poll of each open partition; `stored` is the first offset that is not in the event
+    store. `stopped` maps each stopped partition to the reason as text.
     """
 
     client: int = 0
@@ -39,20 +39,23 @@ class Reading(NamedTuple):
 
     @property
     def closed(self) -> frozenset[TopicPartition]:
-        """Partitions that are assigned and not open."""
+        """Assigned partitions that are not open."""
         return self.assigned - self.next.keys()
 
 
 class Health:
-    """Written by the loop and the watchdog, read by anybody. Each attribute is replaced as a whole."""
+    """The health of the process. The loop and the watchdog write it, any thread reads it.
+
+    Each attribute is replaced as a whole.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stalled: ClientStalledError | None = None
-        self._came_round = time.monotonic()
+        self._last_round = time.monotonic()
         self._append_waits: float | None = None
         self._running = False
-        self.reading: Reading | None = None
+        self.reading: ReaderState | None = None
         self.waits: str | None = None
         self.broker_seen: float | None = None
         self.broker_error: str | None = None
@@ -66,45 +69,45 @@ class Health:
 
     @property
     def silent_seconds(self) -> float:
-        """Seconds since the loop came round last."""
-        return time.monotonic() - self._came_round
+        """Seconds since the last round of the loop."""
+        return time.monotonic() - self._last_round
 
     def running(self, running: bool) -> None:
-        """The loop has begun or ended."""
+        """Record that the loop has started or ended."""
         self._running = running
-        self.came_round()
+        self.loop_ran()
 
-    def came_round(self) -> None:
-        """The loop is alive."""
-        self._came_round = time.monotonic()
+    def loop_ran(self) -> None:
+        """Record a round of the loop."""
+        self._last_round = time.monotonic()
 
     def append_waits(self, waits: bool) -> None:
-        """Whether the batch in hand is still not committed."""
+        """Record whether the current batch is still not committed."""
         if not waits:
             self._append_waits = None
         elif self._append_waits is None:
             self._append_waits = time.monotonic()
 
     def client_stalled(self, client: int, error: ClientStalledError) -> None:
-        """The watchdog asks for a new Kafka client in place of `client`."""
+        """Request a new Kafka client in place of `client`; called by the watchdog."""
         with self._lock:
             if self.reading is not None and self.reading.client == client:
                 self._stalled = error
 
     def new_client(self) -> None:
-        """A new client is being made: findings about the last one no longer count."""
+        """Record that a new client is being created: findings about the previous one no longer count."""
         with self._lock:
             self._stalled = self.reading = None
 
     def raise_if_stalled(self) -> None:
-        """Raise what the watchdog found, once."""
+        """Raise the watchdog's finding, once."""
         with self._lock:
             stalled, self._stalled = self._stalled, None
         if stalled is not None:
             raise stalled
 
     def problems(self) -> list[str]:
-        """The problems that keep this process from reading and storing all that it should. Empty when ready."""
+        """The problems that keep this process from reading and storing everything; empty when ready."""
         if not self._running:
             return ["ingest does not run"]
         return [*self._of_the_loop(), *self._of_partitions(), *self._of_services(), *self.findings]
@@ -112,11 +115,11 @@ class Health:
     def _of_the_loop(self) -> list[str]:
         problems = [self.waits] if self.waits else []
         if self.silent_seconds > _LOOP_SECONDS:
-            problems.append(f"the ingest loop has not come round for {self.silent_seconds:.0f} s")
+            problems.append(f"the ingest loop has not run for {self.silent_seconds:.0f} s")
         since = self._append_waits
         if since is not None and time.monotonic() - since > _WAIT_SECONDS:
             problems.append(
-                f"a batch waits for the database for {time.monotonic() - since:.0f} s: see append_waits in the log"
+                f"a batch has waited for the database for {time.monotonic() - since:.0f} s: see append_waits in the log"
             )
         return problems
 
@@ -127,7 +130,7 @@ class Health:
         problems = [f"topic {name} does not exist" for name in sorted(reading.missing)]
         if reading.closed:
             why = f": {reading.not_opened}" if reading.not_opened else ""
-            problems.append(f"assigned and not open: {names(reading.closed)}{why}")
+            problems.append(f"assigned but not open: {names(reading.closed)}{why}")
         problems.extend(reading.stopped.values())
         return problems
 
@@ -137,9 +140,7 @@ class Health:
             problems.append(f"the database: {self.database_error}")
         seen = self.broker_seen
         if seen is None:
-            problems.append(
-                f"Kafka: {self.broker_error or 'the group and the topics were not looked at yet'}"
-            )
+            problems.append(f"Kafka: {self.broker_error or 'the group and the topics were not checked yet'}")
         elif time.monotonic() - seen > _BROKER_SECONDS:
             problems.append(
                 f"Kafka: no answer for {time.monotonic() - seen:.0f} s ({self.broker_error or 'no error'})"
@@ -148,7 +149,7 @@ class Health:
 
 
 def names(partitions: AbstractSet[TopicPartition]) -> str:
-    """``topic-partition`` of each, shortened."""
+    """The partitions as ``topic-partition``, abbreviated."""
     found = sorted(f"{partition.topic}-{partition.partition}" for partition in partitions)
-    rest = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + rest
+    rest = f" and {len(found) - _MAX_NAMES} more" if len(found) > _MAX_NAMES else ""
+    return ", ".join(found[:_MAX_NAMES]) + rest

@@ -1,4 +1,4 @@
-"""Ingest's numbers for Prometheus. Counted once per batch, since a labelled count costs as much as a decoded field."""
+"""Prometheus metrics of ingest. Counted once per batch, because a labelled count costs as much as decoding a field."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class IngestMetrics:
-    """The counters of one ingest, in `registry` and as plain numbers."""
+    """The metrics of one ingest process, in `registry` and as plain numbers."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or REGISTRY
         self.counters = Counters()
         self._records = Counter(
             "audit_trail_ingest_records",
-            "Kafka records that were committed, by what became of them.",
+            "Committed Kafka records, by outcome.",
             ["outcome"],
             registry=registry,
         )
@@ -37,77 +37,80 @@ class IngestMetrics:
         )
         self._seconds = Histogram(
             "audit_trail_ingest_append_seconds",
-            "From the start of a batch's transaction to its commit.",
+            "Seconds from the start of a batch's transaction to its commit.",
             buckets=_SECONDS,
             registry=registry,
         )
         self._retries = Counter(
-            "audit_trail_ingest_retries", "Waits for a service that was away.", ["service"], registry=registry
+            "audit_trail_ingest_retries",
+            "Retries because a service was away.",
+            ["service"],
+            registry=registry,
         )
         self._fenced = Counter(
             "audit_trail_ingest_fenced",
-            "Batches given up because another process had moved on.",
+            "Batches dropped because another process had moved the offsets.",
             registry=registry,
         )
         self._lag = Gauge(
             "audit_trail_ingest_lag_records",
-            "Offsets in Kafka that are not in the store: of partitions read here, and of those that nobody reads.",
+            "Offsets in Kafka that are not in the store, for partitions read here and partitions that nobody reads.",
             ["topic", "partition"],
             registry=registry,
         )
         self._client_restarts = Counter(
             "audit_trail_ingest_client_restarts",
-            "Kafka clients that were replaced because they had stopped in silence.",
+            "Kafka clients that were replaced because they stalled.",
             ["cause"],
             registry=registry,
         )
         for cause in get_args(Cause):
             self._client_restarts.labels(cause)
         self._assigned = Gauge(
-            "audit_trail_ingest_partitions_assigned", "Partitions that are assigned here.", registry=registry
+            "audit_trail_ingest_partitions_assigned",
+            "Partitions assigned to this process.",
+            registry=registry,
         )
         self._open = Gauge(
-            "audit_trail_ingest_partitions_open", "Partitions that are read here.", registry=registry
+            "audit_trail_ingest_partitions_open", "Partitions read by this process.", registry=registry
         )
         self._stopped = Gauge(
             "audit_trail_ingest_partition_stopped",
-            "Partitions that stand at a record that can't be read; the value is its offset.",
+            "Partitions stopped at an unreadable record; the value is its offset.",
             ["topic", "partition"],
             registry=registry,
         )
 
         self._lost = Gauge(
             "audit_trail_ingest_offsets_lost",
-            "Offsets whose records Kafka lost before they were read, and nobody has accepted that; at least these.",
+            "Minimum number of offsets that Kafka lost before they were read and that no operator has accepted.",
             ["topic", "partition"],
             registry=registry,
         )
-        self._gaps = Counter(
-            "audit_trail_ingest_gaps", "Losses of records that were accepted, since ever.", registry=registry
-        )
+        self._gaps = Counter("audit_trail_ingest_gaps", "Accepted losses of records.", registry=registry)
         self._gaps_known = 0
         self._retention = Gauge(
             "audit_trail_ingest_retention_used",
-            "How near the oldest unread record is to be deleted by Kafka: 1 is deleted.",
+            "Share of the retention that the oldest unread record has used; at 1 Kafka deletes it.",
             ["topic", "partition"],
             registry=registry,
         )
 
     def offsets_lost(self, topic: str, partition: int, offsets: int) -> None:
-        """At least so many offsets of a partition are lost."""
+        """Set the minimum number of lost offsets of a partition."""
         self._lost.labels(topic, str(partition)).set(offsets)
 
-    def found_whole(self, topic: str, partition: int) -> None:
-        """Nothing is lost of a partition, or it was accepted."""
+    def no_offsets_lost(self, topic: str, partition: int) -> None:
+        """Record that a partition has no losses, or that they were accepted."""
         self._lost.labels(topic, str(partition)).set(0)
 
     def gaps(self, total: int) -> None:
-        """Set how many losses were ever accepted: the log's own number, so that a restart keeps it."""
+        """Set the number of losses accepted so far. It comes from the log, so that it survives a restart."""
         self._gaps.inc(max(0, total - self._gaps_known))
         self._gaps_known = max(total, self._gaps_known)
 
     def retention_used(self, topic: str, partition: int, share: float) -> None:
-        """Set which share of the retention the unread records of a partition have used."""
+        """Set the share of the retention that the unread records of a partition have used."""
         self._retention.labels(topic, str(partition)).set(share)
 
     def committed(self, batch: Batch, appended: Appended, seconds: float) -> None:
@@ -129,7 +132,7 @@ class IngestMetrics:
         self._seconds.observe(seconds)
 
     def fenced(self) -> None:
-        """Count a batch that was given up."""
+        """Count a batch that was fenced."""
         self._fenced.inc()
 
     def retried(self, service: str) -> None:
@@ -137,29 +140,29 @@ class IngestMetrics:
         self._retries.labels(service).inc()
 
     def client_restarted(self, cause: str) -> None:
-        """Count a Kafka client that was given up."""
+        """Count a replaced Kafka client."""
         self._client_restarts.labels(cause).inc()
 
     def partitions(self, assigned: int, opened: int) -> None:
-        """Set how many partitions are assigned here, and how many of them are open."""
+        """Set the number of assigned partitions, and of open ones."""
         self._assigned.set(assigned)
         self._open.set(opened)
 
     def partition_stopped(self, topic: str, partition: int, offset: int) -> None:
-        """A partition is stopped at a damaged batch."""
+        """Record that a partition is stopped at a damaged batch."""
         self._stopped.labels(topic, str(partition)).set(offset)
 
     def partition_goes_on(self, topic: str, partition: int) -> None:
-        """A partition that was stopped is read again, or is read by another process now."""
+        """Record that a stopped partition is read again, or that another process reads it now."""
         with suppress(KeyError):
             self._stopped.remove(topic, str(partition))
 
     def lag(self, topic: str, partition: int, records: int) -> None:
-        """Set how far a partition is behind."""
+        """Set the lag of a partition."""
         self._lag.labels(topic, str(partition)).set(records)
 
     def forget_lag(self, topic: str, partition: int) -> None:
-        """A partition that is read by another process now has no lag here."""
+        """Remove the lag of a partition that another process reads now."""
         for gauge in (self._lag, self._retention):
             with suppress(KeyError):
                 gauge.remove(topic, str(partition))

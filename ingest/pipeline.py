@@ -1,4 +1,4 @@
-"""Ingest: poll, decode, append in one transaction, commit, and only then tell Kafka."""
+"""Ingest: poll, decode, append in one transaction, commit, and only then commit Kafka's offsets."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.2
 _ALIVE_SECONDS = 0.5
-_MOST_RESTARTS = 5
+_MAX_RESTARTS = 5
 _RESTARTS_SECONDS = 600.0
-"""A client that stalls more than `_MOST_RESTARTS` times in this time is not helped by another one in this process."""
+"""When clients stall more than `_MAX_RESTARTS` times in this time, another client in this process does not help."""
 
 
 class Ingest:
-    """Moves records from Kafka to the event store, exactly once in effect.
+    """Moves records from Kafka to the event store, with exactly-once effect.
 
-    A crash between any two steps repeats work and neither loses nor doubles an event: the offsets move in the
-    transaction that appends, by compare-and-set, and event ids are unique. `check` is called once before the first
-    append, and refuses a log that may not be extended by raising `LogInconsistentError`. The constructor raises
-    `ConfigurationError` when losses of records are to be accepted and nobody is named who decided that.
+    A crash between any two steps repeats work but neither loses nor duplicates an event: the offsets move by
+    compare-and-set in the append's transaction, and event ids are unique. `check` is called once before the first
+    append; it raises `LogInconsistentError` to refuse a log that may not be extended. The constructor raises
+    `ConfigurationError` when losses are to be accepted but the settings do not name who decided that.
     """
 
     def __init__(
@@ -61,31 +61,31 @@ class Ingest:
         self._accepted = decision and Acceptance(decision, own_source(), signer)
         self._health = Health()
         self._clients = 0
-        self._restarts: deque[float] = deque(maxlen=_MOST_RESTARTS)
+        self._restarts: deque[float] = deque(maxlen=_MAX_RESTARTS)
         self._stopping = threading.Event()
 
     @property
     def counters(self) -> Counters:
-        """What this process has committed so far."""
+        """The records that this process has committed."""
         return self._metrics.counters
 
     def problems(self) -> list[str]:
-        """The problems that keep this process from reading and storing all that it should; empty when it is ready.
+        """The problems that keep this process from reading and storing everything; empty when it is ready.
 
-        Cheap, and for any thread: it waits for nothing and asks nobody.
+        Thread-safe and cheap: it does not wait and makes no request.
         """
         return self._health.problems()
 
     def stop(self) -> None:
-        """Ask `run` to end: it finishes the append in flight, leaves the group and returns. For signal handlers too."""
+        """Ask `run` to end. It finishes the append in flight, leaves the group and returns. Safe in signal handlers."""
         self._stopping.set()
 
     def run(self, *, linger_seconds: float = 0) -> None:
-        """Ingest until `stop`. While the database or the broker is away it waits, and loses nothing.
+        """Ingest until `stop`. While the database or the broker is away, it waits and loses nothing.
 
-        Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator has to look. `RecordsLostError` is
-        raised `linger_seconds` late, or at `stop`, so that the metrics of what is lost are collected before the end.
-        Raises `UnavailableError` when Kafka clients stall again and again: a supervisor should start this process anew.
+        Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator must act. `RecordsLostError` is raised
+        `linger_seconds` late, or at `stop`, so that the metrics of the loss are collected before the process ends.
+        Raises `UnavailableError` when Kafka clients stall repeatedly: a supervisor should restart this process.
         """
         try:
             self._run()
@@ -116,7 +116,7 @@ class Ingest:
                     delay = backoff.next()
                     self._metrics.retried("start" if not checked else "kafka")
                     self._health.waits = str(exc)
-                    self._health.came_round()
+                    self._health.loop_ran()
                     log.warning("ingest_waits", error=str(exc), seconds=round(delay, 1))
                     self._stopping.wait(delay)
         finally:
@@ -142,17 +142,17 @@ class Ingest:
         return source
 
     def _replace_client(self, stalled: ClientStalledError) -> None:
-        """Count a stalled client. Raises `UnavailableError` when there were too many of late."""
+        """Count a stalled client. Raises `UnavailableError` after too many recent ones."""
         self._metrics.client_restarted(stalled.cause)
         log.error(
             "kafka_client_replaced", cause=stalled.cause, error=str(stalled), exc_info=stalled.__cause__
         )
         self._health.waits = f"the Kafka client is being replaced: {stalled}"
         now = time.monotonic()
-        if len(self._restarts) == _MOST_RESTARTS and now - self._restarts[0] < _RESTARTS_SECONDS:
+        if len(self._restarts) == _MAX_RESTARTS and now - self._restarts[0] < _RESTARTS_SECONDS:
             raise UnavailableError(
-                f"the Kafka client stalled {_MOST_RESTARTS + 1} times within {_RESTARTS_SECONDS / 60:.0f} minutes"
-                f" ({stalled.cause}: {stalled}): ending, so that a supervisor starts this process anew"
+                f"the Kafka client stalled {_MAX_RESTARTS + 1} times within {_RESTARTS_SECONDS / 60:.0f} minutes"
+                f" ({stalled.cause}: {stalled}): ending, so that a supervisor restarts this process"
             ) from stalled
         self._restarts.append(now)
 
@@ -174,9 +174,10 @@ class Ingest:
             source.close()
 
     def _finish(self, source: RecordSource, appender: Appender, following: Batch | None) -> bool:
-        """Wait for the append in flight, and say whether `following` may be appended next.
+        """Wait for the append in flight. Returns whether `following` may be appended next.
 
-        After a fence it may not: offsets are read again for its partitions too, since it stands on what was given up.
+        After a fence it may not: the offsets of its partitions must be read again too, because it follows the fenced
+        batch.
         """
         batch = appender.in_flight
         if batch is None:

@@ -1,4 +1,4 @@
-"""Publishes to Kafka. The one module that does: for POST, the command line, requeue and the record of reads."""
+"""Publish to Kafka: for POST, the command line, requeue and access records. No other module does."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from ingest.broker.clients import connected, translated
 from ingest.records.unread import KEY_AND_HEADERS_BYTES
 from ingest.settings import IngestSettings
 
-_SURELY_TAKEN = 900_000
-"""Bytes. Kafka's default limit is 1,048,588 for a record with its batch; no smaller message is refused by it."""
+_ALWAYS_ACCEPTED = 900_000
+"""Bytes.
+
+Kafka's default limit is 1,048,588 for a record with its batch; smaller messages are never refused for size.
+"""
 
 
 LINGER_MS = 5
-"""Long enough to put the messages of one POST together, and not felt by who waits for its answer."""
+"""Long enough to group the messages of one POST, and imperceptible to the client."""
 
 
 class Message(NamedTuple):
@@ -34,9 +37,9 @@ class Message(NamedTuple):
 
 
 class Publisher:
-    """Publishes and waits until all in-sync replicas have it. For several threads; connects at the first use.
+    """Publishes and waits for the acknowledgement of all in-sync replicas. Thread-safe; connects at first use.
 
-    `linger_ms`: how long a message waits for others to go with it. 0 for who gathers them himself.
+    `linger_ms` is how long a message waits for others. Use 0 for callers that group messages themselves.
     """
 
     def __init__(self, settings: IngestSettings, *, linger_ms: int = LINGER_MS) -> None:
@@ -46,11 +49,11 @@ class Publisher:
         self._producer: KafkaProducer | None = None
 
     def publish(self, messages: Iterable[Message]) -> None:
-        """Publish all `messages`; returns when every one is acknowledged.
+        """Publish all `messages`. Returns when each is acknowledged.
 
-        Raises `UnavailableError` when one could not be within the time-out: some may be published, and to publish all
-        again is safe, since ingest drops an event id that it knows. Raises `RejectedError` (oversized) when one is
-        larger than the broker takes, and `ConfigurationError` when the broker refuses this client.
+        Raises `UnavailableError` when one is not acknowledged within the time-out. Some may be published then;
+        publishing all again is safe, because ingest drops known event ids. Raises `RejectedError` (oversized) when a
+        message exceeds the broker's limit, and `ConfigurationError` when the broker refuses this client.
         """
         timeout = self._settings.publish_timeout_seconds
         until = time.monotonic() + timeout
@@ -64,17 +67,17 @@ class Publisher:
             for future in sent:
                 future.get(timeout=max(0.001, until - time.monotonic()))
         except MessageSizeTooLargeError as exc:
-            # The broker's refusal ends an idempotent producer for good, and takes what others have in flight with it.
+            # The refusal makes an idempotent producer unusable, with the messages that other callers have in flight.
             self._discard(producer)
-            if all(len(message.value or b"") < _SURELY_TAKEN for message in messages):
+            if all(len(message.value or b"") < _ALWAYS_ACCEPTED for message in messages):
                 raise UnavailableError("publishing was interrupted; try again") from exc
-            raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker takes") from exc
+            raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker accepts") from exc
         except KafkaError as exc:
             self._discard(producer)
             raise translated(exc) from exc
 
     def reach(self, topic: str) -> None:
-        """Return when the broker answers and has `topic`; raises what `publish` would."""
+        """Return when the broker answers and has `topic`. Raises the errors of `publish`."""
         producer = self._connected()
         try:
             producer.partitions_for(topic)
@@ -92,7 +95,7 @@ class Publisher:
     def _connected(self) -> KafkaProducer:
         with self._lock:
             if self._producer is None:
-                # A producer that finds no broker leaves sockets open, out of reach; an admin client's can be closed.
+                # A producer that finds no broker leaks sockets; those of an admin client can be closed.
                 timeout_ms = int(self._settings.publish_timeout_seconds * 1000)
                 connected(
                     KafkaAdminClient, {"bootstrap_timeout_ms": timeout_ms} | self._settings.client_options()
@@ -106,11 +109,11 @@ class Publisher:
             return self._producer
 
     def _discard(self, producer: KafkaProducer) -> None:
-        """After an error begin anew: an idempotent producer can be left in a state that sends nothing any more."""
+        """Drop the producer after an error: an idempotent producer can be left in a state that sends nothing."""
         with self._lock:
             if self._producer is producer:
                 self._producer = None
-        with suppress(KafkaError):  # what it still holds can't be sent; that is what the caller is told
+        with suppress(KafkaError):  # its remaining messages can't be sent; the caller gets the error
             producer.close(timeout=0)
 
 
@@ -118,7 +121,7 @@ def _options(settings: IngestSettings) -> dict[str, Any]:
     timeout_ms = int(settings.publish_timeout_seconds * 1000)
     return {
         "acks": "all",
-        "metrics_enabled": False,  # nobody reads them, and they take a tenth of a publication's time
+        "metrics_enabled": False,  # unused, and they take a tenth of the time of a publication
         "enable_idempotence": True,
         "batch_size": 256 << 10,
         "compression_type": "lz4",

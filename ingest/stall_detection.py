@@ -1,8 +1,8 @@
-"""Compares the broker's view with what is read here, and has a Kafka client replaced that stalls without an error.
+"""Detect a Kafka client that stalls without an error, by comparing the broker's view with the state of this process.
 
-It runs on a thread of its own and asks the broker on a connection of its own, so that nothing that stalls the
-consumer can stall it. A single look proves nothing: a rebalance, a slow join or a busy machine look the same
-for some seconds. So the same kind of finding has to be made at every look for `stall_seconds`.
+It runs on a separate thread with a separate connection, so that what stalls the consumer can't stall it. A single check
+proves nothing: a rebalance, a slow join or a busy machine look the same for some seconds. So the same kind of finding
+must occur in every check for `stall_seconds`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from event_store.database import Database
 from event_store.streams import kafka_stream_id, next_offsets
 from ingest.broker.bounded_calls import BoundedCaller, Cause, ClientStalledError
 from ingest.broker.group_view import BrokerView, BrokerWatch
-from ingest.health import Health, Reading, names
+from ingest.health import Health, ReaderState, names
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
 
@@ -30,39 +30,39 @@ Finding = tuple[Cause, str]
 
 _DATABASE_SECONDS = 15.0
 _ALONE = 10
-"""Times `stall_seconds`: how long one partition may stand still while others of this process move on.
+"""A multiple of `stall_seconds`: how long one partition may make no progress while others of this process do.
 
 The client fetches partitions in turn, and a slow database makes a turn long.
 """
 
 
 class Suspicions:
-    """Counts consecutive looks that found something. Not for several threads."""
+    """Counts consecutive checks with findings. Not thread-safe."""
 
-    def __init__(self, looks: int) -> None:
-        self._looks = looks
+    def __init__(self, checks: int) -> None:
+        self._checks = checks
         self._reading = 0
         self._still: dict[TopicPartition, int] = {}
         self._last: dict[TopicPartition, int] = {}
 
     def reset(self) -> None:
-        """Start again: the last look is too long ago, or there is another client."""
+        """Reset the counters: the last check is too old, or the client was replaced."""
         self._reading = 0
         self._still.clear()
         self._last.clear()
 
-    def judge(self, view: BrokerView, reading: Reading, *, appends_late: bool) -> Finding | None:
-        """What has been wrong for long enough to replace the client, or None."""
+    def finding(self, view: BrokerView, reading: ReaderState, *, appends_late: bool) -> Finding | None:
+        """The finding that persisted long enough to replace the client, or None."""
         found = unread(view, reading) or (None if appends_late else not_opened(reading))
         self._reading = self._reading + 1 if found else 0
-        if found and self._reading >= self._looks:
+        if found and self._reading >= self._checks:
             return found
         if appends_late:  # then nothing is fetched
             self._still.clear()
             return None
         return self._stalled(view, reading)
 
-    def _stalled(self, view: BrokerView, reading: Reading) -> Finding | None:
+    def _stalled(self, view: BrokerView, reading: ReaderState) -> Finding | None:
         moved = any(offset != self._last.get(partition) for partition, offset in reading.next.items())
         behind = {
             partition
@@ -73,13 +73,13 @@ class Suspicions:
         }
         self._last = dict(reading.next)
         self._still = {partition: self._still.get(partition, 0) + 1 for partition in behind}
-        limit = self._looks * (_ALONE if moved else 1)
-        late = {partition for partition, looks in self._still.items() if looks >= limit}
+        limit = self._checks * (_ALONE if moved else 1)
+        late = {partition for partition, checks in self._still.items() if checks >= limit}
         return ("fetch_stalled", f"not fetched although Kafka has more: {names(late)}") if late else None
 
 
-def unread(view: BrokerView, reading: Reading) -> Finding | None:
-    """A mismatch between the group's assignment and what is read; None during a rebalance, which changes both."""
+def unread(view: BrokerView, reading: ReaderState) -> Finding | None:
+    """A mismatch between the group's assignment and the partitions read here; None during a rebalance."""
     wanted = frozenset(partition for partition in view.partitions if partition.topic in reading.subscribed)
     group = view.group
     if group is None or group.rebalances or not wanted:
@@ -87,26 +87,26 @@ def unread(view: BrokerView, reading: Reading) -> Finding | None:
         return None
     mine = group.members.get(reading.member or "")
     if mine is None:
-        return "not_a_member", f"this process is no member of its group, whose state is {group.state}"
+        return "not_a_member", f"this process is not a member of its group, whose state is {group.state}"
     if mine - reading.assigned:
         return (
             "assignment_lost",
-            f"assigned by the group and not known here: {names(mine - reading.assigned)}",
+            f"assigned by the group but not known here: {names(mine - reading.assigned)}",
         )
     if wanted - group.read:
         return "partition_unread", f"read by no member of the group: {names(wanted - group.read)}"
     return None
 
 
-def not_opened(reading: Reading) -> Finding | None:
-    """Partitions that are assigned here and that nothing keeps from being opened."""
+def not_opened(reading: ReaderState) -> Finding | None:
+    """Assigned partitions that nothing keeps from being opened."""
     if reading.closed and reading.not_opened is None:
-        return "partition_not_opened", f"assigned here and not opened: {names(reading.closed)}"
+        return "partition_not_opened", f"assigned here but not opened: {names(reading.closed)}"
     return None
 
 
 class Watchdog:
-    """Looks every `watch_seconds`, from `start` to `stop`."""
+    """Checks every `watch_seconds`, from `start` to `stop`."""
 
     def __init__(
         self, settings: IngestSettings, database: Database, metrics: IngestMetrics, health: Health
@@ -121,14 +121,14 @@ class Watchdog:
         self._stopping = threading.Event()
         self._client = 0
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, in bounded time."""
+        """Stop the thread, in bounded time."""
         self._stopping.set()
         self._thread.join(self._settings.watch_seconds + 1)
 
@@ -137,15 +137,15 @@ class Watchdog:
         while not self._stopping.wait(seconds):
             seconds = self._settings.watch_seconds
             try:
-                self._look()
+                self._check()
             except Exception:
-                # It must not end while ingest runs, whatever the client library lets through.
+                # The watchdog must survive while ingest runs, whatever the client library raises.
                 log.exception("watchdog_failed")
                 self._suspicions.reset()
         self._broker.close()
         self._ask_database.close()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._forget_after_a_pause()
         view = self._view()
         if view is None:
@@ -158,23 +158,23 @@ class Watchdog:
             self._client = reading.client if reading is not None else 0
             self._suspicions.reset()
             return
-        self._health.findings = tuple(_words(view, reading))
-        found = self._suspicions.judge(view, reading, appends_late=self._health.appends_late)
+        self._health.findings = tuple(_messages(view, reading))
+        found = self._suspicions.finding(view, reading, appends_late=self._health.appends_late)
         if found is not None:
             cause, words = found
             self._health.client_stalled(reading.client, ClientStalledError(cause, words))
             self._suspicions.reset()
 
     def _loop_is_busy(self) -> bool:
-        """Whether the loop is inside one long call, so that its reading is old. Calls to Kafka are bounded."""
+        """Whether the loop is in one long call, so that its state is old. Calls to Kafka have time limits."""
         return self._health.silent_seconds > 2 * self._settings.watch_seconds
 
     def _forget_after_a_pause(self) -> None:
-        """After a pause of the process or the machine, earlier looks prove nothing."""
+        """After a pause of the process or the machine, earlier checks prove nothing."""
         now = time.monotonic()
-        if now - self._looked_at > 3 * self._settings.watch_seconds + 10:
+        if now - self._checked_at > 3 * self._settings.watch_seconds + 10:
             self._suspicions.reset()
-        self._looked_at = now
+        self._checked_at = now
 
     def _view(self) -> BrokerView | None:
         try:
@@ -187,7 +187,7 @@ class Watchdog:
         return view
 
     def _stored(self, view: BrokerView) -> Offsets | None:
-        """The store's next offset of each partition that it knows, or None when the database does not answer."""
+        """The next offset of each partition in the store, or None when the database does not answer."""
         streams = {
             kafka_stream_id(view.topic_ids[partition.topic], partition.partition): partition
             for partition in view.partitions
@@ -196,20 +196,20 @@ class Watchdog:
         try:
             found = self._ask_database(lambda: next_offsets(self._database, list(streams)))
         except AuditTrailError as exc:
-            # A call that hangs keeps a place of the pool, so no second one is made before it has returned.
+            # A hanging call occupies a connection of the pool, so no second call is made before it returns.
             self._health.database_error = "no answer" if isinstance(exc, ClientStalledError) else str(exc)
             return None
         self._health.database_error = None
         return {streams[stream]: offset for stream, offset in found.items()}
 
-    def _measure(self, view: BrokerView, reading: Reading | None, stored: Offsets | None) -> None:
-        """The lag of the partitions that are read here, and of those that nobody reads."""
+    def _measure(self, view: BrokerView, reading: ReaderState | None, stored: Offsets | None) -> None:
+        """Measure the lag of the partitions that are read here, and of those that nobody reads."""
         if stored is None:
             return
         here = reading.assigned if reading is not None else frozenset()
         if view.group is not None:
             elsewhere = view.group.read - here
-        else:  # a static assignment has all; of a group that can't be described, others may have the rest
+        else:  # a static assignment has all; in a group that can't be described, others may have the rest
             elsewhere = view.partitions - here if self._settings.assignment == "group" else frozenset()
         for partition, end in view.ends.items():
             if partition not in elsewhere:
@@ -219,7 +219,7 @@ class Watchdog:
                 self._metrics.forget_lag(partition.topic, partition.partition)
 
 
-def _words(view: BrokerView, reading: Reading) -> Iterable[str]:
+def _messages(view: BrokerView, reading: ReaderState) -> Iterable[str]:
     if view.group is not None and view.group.rebalances:
         yield f"the consumer group is rebalancing ({view.group.state})"
     found = unread(view, reading)

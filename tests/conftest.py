@@ -46,11 +46,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get(BROKER_VARIABLE, "auto"),
         help=f"the broker that the tests use (or {BROKER_VARIABLE}); auto is Apache Kafka where it can run",
     )
-    parser.addoption("--thorough", action="store_true", help="try more examples where inputs are random")
+    parser.addoption(
+        "--thorough", action="store_true", help="more examples and repetitions, and the tests marked so"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_kafka: needs what only Apache Kafka itself does")
+    config.addinivalue_line("markers", "thorough: takes minutes, and is run with --thorough alone")
     # A run that is told to end (a job's time limit) still stops its servers and removes their folders.
     signal.signal(signal.SIGTERM, _end_run)
     # Without a deadline: a machine that stalls for half a second would fail an example.
@@ -101,12 +104,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # What shares a stack or a large trail is run by one process.
         if shared := _shared(item):
             item.add_marker(pytest.mark.xdist_group(shared))
-    if config.stash[chosen_broker] == "kafka":
-        return
-    deselected = [item for item in items if item.get_closest_marker("needs_kafka")]
-    items[:] = [item for item in items if not item.get_closest_marker("needs_kafka")]
-    config.stash[not_run] = [item.nodeid for item in deselected]
+    if not config.getoption("--thorough"):
+        _deselect(config, items, "thorough")
+    if config.stash[chosen_broker] != "kafka":
+        config.stash[not_run] = _deselect(config, items, "needs_kafka")
+
+
+def _deselect(config: pytest.Config, items: list[pytest.Item], marker: str) -> list[str]:
+    """Take the tests with this marker out of `items`; their names."""
+    deselected = [item for item in items if item.get_closest_marker(marker)]
+    items[:] = [item for item in items if not item.get_closest_marker(marker)]
     config.hook.pytest_deselected(items=deselected)
+    return [item.nodeid for item in deselected]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -139,6 +148,12 @@ def pytest_testnodedown(node: Any) -> None:
     node.config.stash[not_run] = sorted(
         {*node.config.stash[not_run], *getattr(node, "workeroutput", {}).get("not_run", ())}
     )
+
+
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether to repeat what shows more only by repetition."""
+    return bool(request.config.getoption("--thorough"))
 
 
 @pytest.fixture

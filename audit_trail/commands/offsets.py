@@ -48,17 +48,17 @@ def accept(
     """
     from audit_trail import trust
     from domain.recording_gap import Decision
-    from ingest.partitions.offsets import Selected
+    from ingest.partitions.offsets import LossSelection
     from ingest.partitions.starting_offsets import Acceptance, own_source
 
     if everything == (topic is not None) or (partition is not None and topic is None):
         raise ConfigurationError("say what to accept: --topic, --topic with --partition, or --all")
     settings = load()
     acceptance = Acceptance(Decision.of(by, reason), own_source(), trust.signer(settings))
-    selected = Selected(topic, partition)
+    selected = LossSelection(topic, partition)
     with _desk(settings) as desk:
         found = desk.losses()
-        _show([move for move in found if selected.picks(move)])
+        _show([move for move in found if selected.includes(move)])
         accepted = desk.accept(found, selected, acceptance) if found else []
     if accepted:
         typer.echo(f"accepted: {len(accepted)}, each recorded in the log as a recording.gap event")

@@ -17,7 +17,7 @@ class SilenceCollector(Collector):
         """See the base class."""
         family = CounterMetricFamily(
             "audit_trail_database_silent",
-            "Calls to the database that were ended because no answer came, by the name of the pool.",
+            "Calls to the database that were ended for lack of an answer, by application name.",
             labels=["application"],
         )
         for name, count in list(silences.items()):

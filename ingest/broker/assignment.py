@@ -1,7 +1,7 @@
-"""How kafka-python is set, and how its partitions are held and let go.
+"""The options of kafka-python, and how its partitions are paused and resumed.
 
-A rebalance may take a partition away at any moment, on the client's own thread. So each function here passes over a
-partition that is no longer assigned: its change is in the queue already.
+A rebalance may revoke a partition at any moment, on the client's own thread. So each function here ignores a partition
+that is no longer assigned: its change is in the queue already.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from ingest.settings import IngestSettings
 
 Changes = deque[tuple[bool, set[TopicPartition]]]
-"""Partitions that were assigned (True) or taken away (False), oldest first."""
+"""Partitions that were assigned (True) or revoked (False), oldest first."""
 
 BOOTSTRAP_TIMEOUT_MS = 10_000
 
@@ -23,31 +23,35 @@ _GONE = (KeyError, ValueError)
 
 
 class Listener(ConsumerRebalanceListener):
-    """Holds and notes. It runs on kafka-python's thread, in the way of heartbeats: no database, no waiting."""
+    """Suspends new partitions and queues changes.
+
+    It runs on kafka-python's thread, where it delays heartbeats: it uses no database and does not wait.
+    """
 
     def __init__(self, consumer: KafkaConsumer, changes: Changes) -> None:
         self._consumer = consumer
         self._changes = changes
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Hold them until the store has said where to read on."""
+        """Suspend the partitions until the store's offsets are known."""
         partitions = set(assigned)
-        hold(self._consumer, partitions)
+        suspend(self._consumer, partitions)
         self._changes.append((True, partitions))
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Another member may read them from now on."""
+        """Queue the change: another member may read the partitions now."""
         self._changes.append((False, set(revoked)))
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Another member has read them for some time already."""
+        """Queue the change: another member may have read the partitions for some time."""
         self._changes.append((False, set(lost)))
 
 
-def hold(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
-    """Keep partitions from being fetched until their offset in the store is known.
+def suspend(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
+    """Do not fetch `partitions` until their offsets in the store are known.
 
-    The seek gives them some offset: one without any is looked up in Kafka, where it is an error to find none.
+    The seek sets a valid offset: for a partition without one the client asks Kafka, and it is an error if Kafka has
+    none.
     """
     for partition in partitions:
         pause(consumer, (partition,))
@@ -55,7 +59,7 @@ def hold(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
 
 
 def pause(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
-    """Do not fetch `partitions`; what is fetched already is kept."""
+    """Do not fetch `partitions`; fetched records are kept."""
     for partition in partitions:
         try:
             consumer.pause(partition)
@@ -73,7 +77,7 @@ def resume(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> Non
 
 
 def seek(consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> bool:
-    """Fetch from `offset` next; whether the partition is still assigned."""
+    """Fetch from `offset` next. Returns whether the partition is still assigned."""
     try:
         consumer.seek(partition, offset)
     except _GONE:
@@ -82,11 +86,11 @@ def seek(consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> boo
 
 
 def finish_rejoin(consumer: KafkaConsumer) -> None:
-    """Have a rejoin that the last poll began, and had no time to end, ended by the next one. Before each poll.
+    """Make the next poll finish a rejoin that the last poll started. Call it before each poll.
 
-    kafka-python 3.0.12 asks anew at each poll whether it has to rejoin. Where changed metadata was the reason, it
-    says no as soon as the join is on its way, and the answer is never fetched: the member stays without partitions and
-    without heartbeats for ever. See docs/adr/0017-kafka-clients-that-stall.md.
+    kafka-python 3.0.12 decides at each poll whether it must rejoin. If changed metadata was the reason, the answer is
+    no as soon as the join is in progress. When the poll has no time left to finish the join, its result is never
+    fetched: the member stays without partitions and without heartbeats. See docs/adr/0017-kafka-clients-that-stall.md.
     """
     coordinator = consumer._coordinator
     if coordinator.rejoining:
@@ -94,22 +98,22 @@ def finish_rejoin(consumer: KafkaConsumer) -> None:
 
 
 def consumer_options(settings: IngestSettings) -> dict[str, Any]:
-    """The settings of a KafkaConsumer."""
+    """The options of a KafkaConsumer."""
     return {
         "group_id": settings.group_id,
         "group_instance_id": settings.group_instance_id or None,  # compose files set an empty one
         "enable_auto_commit": False,
-        # Never silently somewhere else: an offset that Kafka does not have is looked into.
+        # Never jump silently: an offset that Kafka does not have is examined.
         "auto_offset_reset": "none",
         "isolation_level": "read_committed",
         "allow_auto_create_topics": False,
         "max_poll_records": settings.max_poll_records,
-        # New partitions are found, and given to members, when the metadata of the group's leader is renewed.
+        # New partitions are detected and assigned when the group leader refreshes its metadata.
         "metadata_max_age_ms": max(100, int(settings.refresh_seconds * 1000)),
         "max_partition_fetch_bytes": min(4 << 20, settings.max_fetch_bytes),
         "fetch_max_bytes": settings.max_fetch_bytes,
         "fetch_max_wait_ms": 200,
-        # A rebalance waits for every member's next heartbeat.
+        # A rebalance waits for the next heartbeat of every member.
         "heartbeat_interval_ms": 1000,
         "session_timeout_ms": 15_000,
         "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,

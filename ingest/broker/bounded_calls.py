@@ -1,7 +1,7 @@
-"""Calls into the Kafka client that return in bounded time.
+"""Calls into the Kafka client with a time limit.
 
-kafka-python waits for its own thread without a time limit (`NetworkSelector.run`). When that thread has died, or does
-not come round, the caller would wait for ever. So each call runs on a thread of ours, which can be left behind.
+kafka-python waits for its own thread without a limit (`NetworkSelector.run`). If that thread has died or is stuck, the
+caller would wait forever. So each call runs on a thread of ours, which can be abandoned.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Cause = Literal[
     "not_a_member",
     "fetch_stalled",
 ]
-"""Why a Kafka client is given up; the values of a metric's label."""
+"""Why a Kafka client is replaced; the values of a metric label."""
 
 _CLOSE_SECONDS = 10.0
 _SLICE_SECONDS = 0.5
 
 
 class ClientStalledError(UnavailableError):
-    """Retry with a new client: this one has stopped working and did not say so by an error of Kafka."""
+    """Retry with a new client: this one has stopped working without a Kafka error."""
 
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
@@ -46,9 +46,9 @@ class ClientStalledError(UnavailableError):
 
 
 class BoundedCaller:
-    """Runs one call after the other on a daemon thread, which is left behind when a call does not return.
+    """Runs one call after the other on a daemon thread, which is abandoned when a call does not return.
 
-    `seconds` should be several times the time-out that the calls themselves have.
+    `seconds` should be several times the time-out of the calls themselves.
     """
 
     def __init__(self, name: str, seconds: float) -> None:
@@ -60,10 +60,10 @@ class BoundedCaller:
         self._thread.start()
 
     def __call__(self, call: Callable[[], T]) -> T:
-        """What `call` returns or raises.
+        """Run `call`, and return its result or raise its error.
 
-        Raises `ClientStalledError` when it does not return in time, or raises what is neither Kafka's error nor ours:
-        then the client's state is unknown, and it may not be used again.
+        Raises `ClientStalledError` when the call does not return in time, or raises an error that is neither Kafka's
+        nor ours: then the state of the client is unknown, and it must not be used again.
         """
         if self.hangs:
             raise ClientStalledError("client_hangs", f"{self._name}: an earlier call has not returned")
@@ -74,22 +74,22 @@ class BoundedCaller:
         except (KafkaError, AuditTrailError):
             raise
         except Exception as exc:
-            # The library lets errors of its own inner workings through (KeyError, AssertionError, struct.error).
+            # The library lets internal errors through (KeyError, AssertionError, struct.error).
             raise ClientStalledError(
                 "client_failed", f"the Kafka client failed inside ({type(exc).__name__})"
             ) from exc
 
     @property
     def hangs(self) -> bool:
-        """Whether a call that was given up has still not returned."""
+        """Whether an abandoned call has still not returned."""
         return self._hanging is not None and not self._hanging.done()
 
     def close(self) -> None:
-        """End the thread, once its call has returned."""
+        """End the thread after its current call."""
         self._queue.put(None)
 
     def _result(self, future: Future[T]) -> T:
-        # In slices: of the time in which the process is stopped (SIGSTOP, a suspended machine), one slice counts.
+        # In slices: if the process is stopped (SIGSTOP, a suspended machine), only one slice of that time counts.
         for _ in range(self._slices):
             try:
                 return future.result(_SLICE_SECONDS)
@@ -111,11 +111,11 @@ class BoundedCaller:
 
 
 def abandon(client: Any, **options: Any) -> None:
-    """Close a Kafka client, and leave it behind when that takes too long. Never raises."""
+    """Close a Kafka client, or abandon it when that takes too long. Never raises."""
     caller = BoundedCaller("kafka-close", _CLOSE_SECONDS)
     try:
         caller(lambda: client.close(**options))
-    except Exception as exc:  # noqa: BLE001 - whatever it says, the client is given up
+    except Exception as exc:  # noqa: BLE001 - the client is dropped in any case
         log.warning("kafka_client_left_behind", error=type(exc).__name__)
     finally:
         caller.close()

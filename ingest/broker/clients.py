@@ -1,4 +1,4 @@
-"""How Kafka clients are made, and their errors in our words."""
+"""Create Kafka clients, and translate their errors."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _REFUSED = (
 
 
 def connected(kind: type[Client], options: dict[str, Any]) -> Client:
-    """A client that has found a broker. Raises `UnavailableError` or `ConfigurationError`.
+    """Create a client that is connected to a broker. Raises `UnavailableError` or `ConfigurationError`.
 
-    The constructor of kafka-python's clients starts a thread and then waits for a broker; when it finds none it raises
-    and leaves thread and sockets behind. While a broker is away that would be one more of each with every try.
+    The constructors of kafka-python start a thread and then wait for a broker. Without a broker they raise and leak the
+    thread and its sockets. While a broker is away, that would happen with every try.
     """
     client = kind.__new__(kind)
     try:
@@ -45,15 +45,15 @@ def connected(kind: type[Client], options: dict[str, Any]) -> Client:
 
 
 def translated(exc: KafkaError) -> UnavailableError | ConfigurationError:
-    """A Kafka client's error in our words: refused is for an operator, all else may pass."""
+    """Translate a Kafka error: a refusal needs an operator, any other error may be temporary."""
     name = type(exc).__name__
     if isinstance(exc, UnsupportedCodecError):
         return ConfigurationError(
-            f"a record is compressed in a way that this installation can't read ({exc}): install what it names"
+            f"this installation can't decompress a record ({exc}): install the named library"
         )
     if isinstance(exc, _REFUSED):
         return ConfigurationError(
-            f"Kafka refuses this client ({name}): look at its version, the rights, and the ssl_* and sasl_* settings"
+            f"Kafka refuses this client ({name}): check its version, the rights, and the ssl_* and sasl_* settings"
         )
     if isinstance(exc, FencedInstanceIdError):
         return UnavailableError(

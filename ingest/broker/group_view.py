@@ -1,4 +1,4 @@
-"""The broker's view of the topics and the group, over a connection that shares nothing with the consumer."""
+"""The broker's view of the topics and the group, over a connection that the consumer does not share."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _CALL_SECONDS = 30.0
 
 
 class Group(NamedTuple):
-    """A consumer group. `members` has what the group's leader assigned to each member id."""
+    """A consumer group. `members` maps each member id to the partitions that the group leader assigned."""
 
     state: str
     members: Mapping[str, frozenset[TopicPartition]]
 
     @property
     def rebalances(self) -> bool:
-        """Whether members join now, so that the assignment is about to change."""
+        """Whether members are joining, so that the assignment is about to change."""
         return self.state not in ("Stable", "Empty", "Dead")
 
     @property
     def read(self) -> frozenset[TopicPartition]:
-        """The partitions that some member reads."""
+        """The partitions that a member reads."""
         return frozenset[TopicPartition]().union(*self.members.values())
 
 
 class BrokerView(NamedTuple):
-    """The broker's side at one moment.
+    """The state of the broker at one moment.
 
-    `ends` has the offset behind the last record that can be read now (the last stable offset) of each partition with
-    a leader. `group` is None when the assignment is static, and when the broker can't describe a group.
+    `ends` has, for each partition with a leader, the offset after the last readable record (the last stable offset).
+    `group` is None for a static assignment, and when the broker can't describe a group.
     """
 
     topic_ids: Mapping[str, UUID]
@@ -49,12 +49,12 @@ class BrokerView(NamedTuple):
 
     @property
     def without_leader(self) -> frozenset[TopicPartition]:
-        """The partitions that nobody can read now."""
+        """The partitions that can't be read now."""
         return self.partitions - self.ends.keys()
 
 
 class BrokerWatch:
-    """Takes views of the broker. Not for several threads."""
+    """Queries the broker. Not thread-safe."""
 
     def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
@@ -64,7 +64,7 @@ class BrokerWatch:
     def view(self) -> BrokerView:
         """The topics, the ends of their partitions, and the group.
 
-        Raises `UnavailableError` when no broker answers in bounded time, and `ConfigurationError` when it refuses us.
+        Raises `UnavailableError` when no broker answers in time, and `ConfigurationError` when it refuses this client.
         """
         if self._caller is None:
             self._caller = BoundedCaller("kafka-watch", _CALL_SECONDS)
@@ -124,7 +124,7 @@ class BrokerWatch:
         try:
             described = self._admin.describe_groups([name])[name]
         except ValueError:
-            return None  # the embedded broker's answer can't be parsed
+            return None  # the client can't parse the embedded broker's answer
         if described["error"]:
             return None
         return Group(
@@ -135,7 +135,7 @@ class BrokerWatch:
 
 def _assigned(member: dict[str, Any]) -> frozenset[TopicPartition]:
     assignment = member["member_assignment"]
-    # Empty bytes while the member joins.
+    # Empty bytes while the member is joining.
     topics = assignment["assigned_partitions"] if isinstance(assignment, dict) else []
     return frozenset(
         TopicPartition(topic["topic"], number) for topic in topics for number in topic["partitions"]

@@ -1,1 +1,1 @@
-"""Kafka partitions: topics, offsets, and the records that were lost or can't be read."""
+"""Kafka partitions: topics, offsets, and records that were lost or can't be read."""

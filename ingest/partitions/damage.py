@@ -1,7 +1,7 @@
-"""Whether Kafka gives a good batch at an offset, and where reading can go on behind a damaged one.
+"""Find out whether Kafka returns a valid batch at an offset, and where reading can resume after a damaged one.
 
-A broker finds an offset by going from batch to batch. So a damaged batch can also hide the good ones behind it: the
-broker then answers with an error, with nothing, or with a batch of other offsets.
+A broker finds an offset by walking from batch to batch. So a damaged batch can also hide valid batches after it: the
+broker then returns an error, nothing, or a batch with other offsets.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from ingest.records.unread import Limits
 from ingest.records.unreadable import misplaced
 
 SMALLEST = 1
-"""Bytes: the leader gives a whole batch all the same (KIP-74)."""
+"""Bytes: the leader returns at least one whole batch anyway (KIP-74)."""
 MUCH = 4 << 20
 
 DAMAGED = (CorruptRecordError, InvalidRecordError, UnknownError)
-"""What a broker answers when it can't go through its own log, and what is raised for bytes that are no batch."""
+"""The errors of a broker that can't read its own log, and of bytes that are not a batch."""
 
-_NO_LIMITS = Limits(0, 0, 0)  # no record is read here, and nothing is expanded
-_EACH = 256
-"""So many offsets behind a damaged batch are tried one by one. Then the steps double.
+_NO_LIMITS = Limits(0, 0, 0)  # records are neither read nor expanded here
+_SINGLE_STEPS = 256
+"""The number of offsets after a damaged batch that are tried one by one. Then the steps double.
 
-A broker that lost its way finds it again at the next entry of its index: every 4 KiB, by default.
+A broker that lost its place finds it again at the next entry of its index: every 4 KiB, by default.
 """
 
 
 class Damage(NamedTuple):
-    """From offset `first` on, a batch can't be read. `following`: where reading can go on, None if not looked for.
+    """A batch that can't be read from offset `first` on. `following` is where reading can resume; None if unknown.
 
-    `last` is None when nothing behind it can be read. `following` is then the end of what Kafka gives.
+    `last` is None when nothing after it can be read. Then `following` is the end of the readable log.
     """
 
     first: int
@@ -45,9 +45,9 @@ class Damage(NamedTuple):
 
 
 class Probe:
-    """Asks about single offsets of a partition. Kafka gives batches before offset `end`: no transaction is open there.
+    """Examines single offsets of a partition. Before offset `end`, no transaction is open.
 
-    `fetch` asks the leader for so many bytes from an offset on, and raises `KafkaError`.
+    `fetch` requests a number of bytes from an offset on, and raises `KafkaError`.
     """
 
     def __init__(self, fetch: Callable[[int, int], bytes], end: int) -> None:
@@ -55,27 +55,27 @@ class Probe:
         self._end = end
 
     def fault(self, offset: int) -> str | None:
-        """Why nothing can be read at `offset`; None when a good batch is there, a hole, or nothing yet."""
+        """The reason why `offset` can't be read; None for a valid batch, a hole, or the end of the log."""
         if offset >= self._end:
             return None
-        return self._look(offset)[0]
+        return self._examine(offset)[0]
 
     def measured(self, damage: Damage) -> Damage:
-        """The damage, with the offset at which reading can go on."""
+        """The damage, with the offset where reading can resume."""
         following = self._following(damage.first)
         if following is None:
             return damage._replace(following=self._end)
         return damage._replace(last=following - 1, following=following)
 
-    def _look(self, offset: int) -> tuple[str | None, bool]:
-        """Why nothing can be read at `offset`, and whether a good batch holds it. Neither: a hole is there."""
+    def _examine(self, offset: int) -> tuple[str | None, bool]:
+        """The reason why `offset` can't be read, and whether a valid batch contains it. Neither means a hole."""
         try:
             answer = self._fetch(offset, SMALLEST)
             first = next(iter(Batches(answer, _NO_LIMITS)), None)
             if first is None:
-                return "the broker gives no batch there", False
+                return "the broker returns no batch there", False
             if is_checked(first) and first.base_offset > offset:
-                return self._look_ahead(offset)
+                return self._examine_ahead(offset)
             if first.is_control_batch:
                 next(first)
         except DAMAGED as exc:
@@ -84,8 +84,8 @@ class Probe:
             return "its CRC is wrong", False
         return None, not is_checked(first) or offset <= first.last_offset
 
-    def _look_ahead(self, offset: int) -> tuple[str | None, bool]:
-        """The same, where the first batch that the broker gives lies behind `offset`."""
+    def _examine_ahead(self, offset: int) -> tuple[str | None, bool]:
+        """Like `_examine`, when the first returned batch begins after `offset`."""
         answer = self._fetch(offset, MUCH)
         if misplaced(Batches(answer, _NO_LIMITS), offset):
             return None, True
@@ -99,7 +99,7 @@ class Probe:
         return None, False
 
     def _following(self, damaged: int) -> int | None:
-        """The first offset behind `damaged` at which there is a good batch."""
+        """The first offset after `damaged` with a valid batch."""
         for offset in self._next_in_answer(damaged):
             if self._holds(offset):
                 return offset
@@ -109,12 +109,12 @@ class Probe:
             if self._holds(at):
                 return self._first_good(low, at)
             low = at
-            if at - damaged >= _EACH:
+            if at - damaged >= _SINGLE_STEPS:
                 step *= 2
         return None
 
     def _next_in_answer(self, damaged: int) -> list[int]:
-        """Where the batches begin that come with the damaged one. Smallest first: one may lie about its offset."""
+        """The base offsets of batches in the same answer, smallest first: one of them may be wrong."""
         try:
             size = len(self._fetch(damaged, SMALLEST))
             answer = self._fetch(damaged, size + MUCH)
@@ -123,7 +123,7 @@ class Probe:
         return sorted(each.base_offset for each in listed(answer) if each.base_offset > damaged)
 
     def _holds(self, offset: int) -> bool:
-        return offset < self._end and self._look(offset)[1]
+        return offset < self._end and self._examine(offset)[1]
 
     def _first_good(self, bad: int, good: int) -> int:
         while good - bad > 1:
@@ -133,7 +133,7 @@ class Probe:
 
 
 def listed(answer: bytes) -> Iterator[Any]:
-    """The batches of an answer, up to bytes that are no batch."""
+    """The batches of an answer, up to bytes that are not a batch."""
     try:
         yield from Batches(answer, _NO_LIMITS)
     except CorruptRecordError:

@@ -1,6 +1,7 @@
-"""What a partition's leader says of its log: where it begins and ends, and which batch stands at an offset.
+"""Query the leader of a partition: where its log begins and ends, and which batch is at an offset.
 
-Asked by the protocol's own requests, since kafka-python's consumer keeps batches and their leader epochs to itself.
+This module uses protocol requests directly, because kafka-python's consumer does not expose batches and their leader
+epochs.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from ingest.records.continuity import UNKNOWN, BatchMark, Hole, hole_before, hol
 from ingest.records.unreadable import misplaced
 
 MAX_HOLES = 1000
-"""Holes of one partition that are named at once; an event for each of them stands in the log once it is accepted."""
+"""Holes of one partition that are reported at once; each accepted one becomes an event in the log."""
 
 _EARLIEST, _LATEST = -2, -1
 _READ_UNCOMMITTED, _READ_COMMITTED = 0, 1
-_NAMES_OF_TOPICS = 12  # the last version of a fetch that names topics and not their ids
+_LAST_VERSION_WITH_NAMES = 12  # later versions of a fetch identify topics by id
 
 
-class Question(NamedTuple):
-    """What to find out about a partition whose next offset to read is `next`.
+class LogQuery(NamedTuple):
+    """A query about a partition whose next offset to read is `next`.
 
-    `leader_epoch` is of the batch before it, -1 when unknown. `holes`: read all that follows, look for holes, and say
-    how far a damaged batch reaches.
+    `leader_epoch` belongs to the batch before it; -1 when unknown. `holes`: read the rest of the log, find holes, and
+    measure damaged batches.
     """
 
     next: int
@@ -48,12 +49,12 @@ class Question(NamedTuple):
 
 
 class PartitionLog(NamedTuple):
-    """The log of a partition now: offsets from `first` up to and without `end`.
+    """The current log of a partition: offsets from `first` to `end`, exclusive.
 
-    `epoch_end`: where the asked leader epoch ends in this log; -1 when the log has no such epoch, None when the broker
-    keeps none or none was asked. `before` is the mark of the batch that holds the offset before the next one to read,
-    None when there is none; `beyond`: the log ends before that offset. `reliable`: the end is exact. `damage` is at the
-    next offset to read; no `holes` are looked for behind it, nor behind a damaged batch further on.
+    `epoch_end` is where the queried leader epoch ends in this log; -1 when the log lacks that epoch, None when the
+    broker stores no epochs or none was queried. `before` identifies the batch with the offset before the next one to
+    read; None when there is none. `beyond` means that the log ends before that offset. `reliable` means that the end is
+    exact. `damage` is at the next offset to read. `holes` are not searched after a damaged batch.
     """
 
     topic_id: UUID
@@ -68,13 +69,13 @@ class PartitionLog(NamedTuple):
 
 
 def describe_configs(admin: KafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str | None]]:
-    """The settings of topics that exist. The admin client's own method hides that the broker refused to tell.
+    """The settings of existing topics. The admin client's own method hides authorization errors.
 
-    Raises `TopicAuthorizationFailedError` then.
+    Raises `TopicAuthorizationFailedError`.
     """
     manager = admin._manager
 
-    async def ask() -> Any:
+    async def send() -> Any:
         return await manager.send(
             DescribeConfigsRequest(
                 resources=[
@@ -88,7 +89,7 @@ def describe_configs(admin: KafkaAdminClient, topics: Sequence[str]) -> dict[str
         )
 
     found: dict[str, dict[str, str | None]] = {}
-    for result in manager.run(ask).results:
+    for result in manager.run(send).results:
         if result.error_code:
             raise for_code(result.error_code)(result.resource_name)
         found[result.resource_name] = {each.name: each.value for each in result.configs}
@@ -96,33 +97,33 @@ def describe_configs(admin: KafkaAdminClient, topics: Sequence[str]) -> dict[str
 
 
 class BrokerLog:
-    """Asks the leaders of partitions. Raises `KafkaError` when one does not answer, or is being elected."""
+    """Queries the leaders of partitions. Raises `KafkaError` when a leader does not answer or is being elected."""
 
     def __init__(self, admin: KafkaAdminClient, leaders: Mapping[TopicPartition, int]) -> None:
         self._admin = admin
         self._leaders = leaders
 
-    def describe(self, topic_id: UUID, partition: TopicPartition, question: Question) -> PartitionLog:
-        """The log that the leader of `partition` has."""
+    def describe(self, topic_id: UUID, partition: TopicPartition, query: LogQuery) -> PartitionLog:
+        """The log of `partition` according to its leader."""
         first = self._offset(partition, _EARLIEST)
         log = PartitionLog(topic_id, first, self._offset(partition, _LATEST))
         try:
-            epoch_end = self._epoch_end(partition, max(question.leader_epoch, 0))
+            epoch_end = self._epoch_end(partition, max(query.leader_epoch, 0))
         except IncompatibleBrokerVersion:
             return log._replace(reliable=False)
-        if question.leader_epoch >= 0:
+        if query.leader_epoch >= 0:
             log = log._replace(epoch_end=epoch_end)
-        if question.next > first:
-            log = self._with_batch(log, partition, question.next - 1)
-        start = max(first, question.next)
+        if query.next > first:
+            log = self._with_batch(log, partition, query.next - 1)
+        start = max(first, query.next)
         if start >= log.end:
             return log
         probe = Probe(partial(self._fetched, partition), self._offset(partition, _LATEST, _READ_COMMITTED))
         fault = probe.fault(start)
         if fault is not None:
             damage = Damage(start, fault)
-            return log._replace(damage=probe.measured(damage) if question.holes else damage)
-        if question.holes:
+            return log._replace(damage=probe.measured(damage) if query.holes else damage)
+        if query.holes:
             log = log._replace(holes=self._holes(partition, probe, start, log.end))
         return log
 
@@ -132,12 +133,12 @@ class BrokerLog:
         except DAMAGED:
             return log._replace(before=UNKNOWN)
         except OffsetOutOfRangeError:
-            # Else retention deleted it between two answers, and it was read.
+            # Otherwise retention deleted it between two answers, after it was read.
             return log._replace(beyond=self._offset(partition, _EARLIEST) <= offset)
         if batch is None:
             return log
-        # A damaged batch proves nothing, and it was read when it was good. The same goes for one that compaction has
-        # written again: its records were read.
+        # A damaged batch proves nothing; it was read before it was damaged. The same holds for a batch that compaction
+        # has rewritten: its records were read.
         known = (
             is_checked(batch)
             and batch.base_offset <= offset <= batch.last_offset
@@ -159,11 +160,11 @@ class BrokerLog:
                     holes += [each for each in (hole, hole_inside(batch)) if each]
                 expected = max(expected, batch.next_offset)
             if expected == before:
-                break  # what follows belongs to a transaction that is open, or is damaged
+                break  # the rest belongs to an open transaction, or is damaged
         return tuple(holes[:MAX_HOLES])
 
     def _good_batches(self, partition: TopicPartition, offset: int) -> Iterator[Any]:
-        """The batches from an offset on, as many as one answer holds, up to one that is damaged."""
+        """The batches of one answer from an offset on, up to a damaged one."""
         try:
             answer = self._fetched(partition, offset, MUCH)
         except DAMAGED:
@@ -204,7 +205,7 @@ class BrokerLog:
                 forgotten_topics_data=[],
                 rack_id="",
                 min_version=4,
-                max_version=_NAMES_OF_TOPICS,
+                max_version=_LAST_VERSION_WITH_NAMES,
             ),
         )
         answer = _of_one(partition, response.responses)
@@ -267,14 +268,14 @@ class BrokerLog:
             raise UnknownTopicOrPartitionError(f"{partition} has no leader now")
         manager = self._admin._manager  # the admin client has no method for these requests
 
-        async def ask() -> Any:
+        async def send() -> Any:
             return await manager.send(request, node_id=leader)
 
-        return manager.run(ask)
+        return manager.run(send)
 
 
 def _of_one(partition: TopicPartition, topics: Sequence[Any]) -> Any:
-    """The answer for the one partition that was asked about. Raises the error that it holds."""
+    """The answer for a single partition. Raises the error in it."""
     answers = [part for topic in topics for part in topic.partitions]
     if not answers:
         raise KafkaError(f"the broker gave no answer for {partition}")

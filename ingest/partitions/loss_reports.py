@@ -1,4 +1,4 @@
-"""Reports lost records in the log and in metrics."""
+"""Report lost records in logs and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 def report_losses(moves: Sequence[Move], metrics: IngestMetrics) -> None:
-    """Report losses for which ingest stops."""
+    """Report losses that stop ingest."""
     offsets: Counter[tuple[str, int]] = Counter()
     for move in moves:
         log.error("offsets_lost", **_fields(move))
@@ -29,7 +29,7 @@ def report_losses(moves: Sequence[Move], metrics: IngestMetrics) -> None:
 def report_accepted(
     moves: Sequence[Move], accepted: Acceptance | None, database: Database, metrics: IngestMetrics
 ) -> None:
-    """Report losses that the settings accept in advance, and how many losses were ever accepted."""
+    """Report losses accepted in advance, and the number of losses accepted so far."""
     for move in moves:
         log.error(
             "recording_gap_accepted",

@@ -1,4 +1,4 @@
-"""Which records are lost: computed, without I/O, from what the store has read and what Kafka has now."""
+"""Compute the lost records, without I/O, from the store's offsets and Kafka's current logs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from ingest.records.continuity import is_accepted
 
 
 class Situation(NamedTuple):
-    """`topics`: the ids of the topics that exist. `rows`: every stream of these names. `logs`: what Kafka has now.
+    """The input of `losses`: ids of existing topics, all streams of these names, and Kafka's current logs.
 
-    `doubted`: partitions whose fetch failed, with the offset from which Kafka says that its log differs, or None.
-    `damage`: whether a damaged batch is a loss too. It stops its own partition alone, and its replica may be restored.
+    `suspected`: partitions whose fetch failed, with the offset where Kafka says that its log diverges, or None.
+    `damage`: whether a damaged batch counts as a loss. By default it only stops its own partition, because its replica
+    may be restored.
     """
 
     topics: Mapping[str, UUID]
     rows: Sequence[StoredStream]
     logs: Mapping[TopicPartition, PartitionLog]
-    doubted: Mapping[TopicPartition, int | None]
+    suspected: Mapping[TopicPartition, int | None]
     damage: bool = False
 
 
@@ -40,14 +41,14 @@ def losses(now: Situation) -> list[Move]:
             row = _never_read(at, log.topic_id)
             found += _started_late(row, log)
         else:
-            found += _lost(row, log, at in now.doubted, now.doubted.get(at))
+            found += _lost(row, log, at in now.suspected, now.suspected.get(at))
         if now.damage and log.damage is not None and not _is_cut(found, row):
             found += _damaged(row, log.damage)
     return found
 
 
 def _is_cut(found: Sequence[Move], row: StoredStream) -> bool:
-    """Whether the stream's next offset is of a log that is gone."""
+    """Whether the next offset of the stream belongs to a truncated log."""
     return any(move.gap.stream == row.stream and move.gap.cause is Cause.TRUNCATED for move in found)
 
 
@@ -57,7 +58,10 @@ def _never_read(at: TopicPartition, topic_id: UUID) -> StoredStream:
 
 
 def _made_again(name: str, topic_id: UUID, rows: Sequence[StoredStream]) -> Iterator[Move]:
-    """Kafka never gives a topic's id twice. Nobody can prove that the old topic was read to its end."""
+    """Losses of recreated topics. Nobody can prove that the old topic was read to its end.
+
+    Kafka never reuses a topic id.
+    """
     current = [row for row in rows if row.topic == name and row.replaced_by is None]
     if topic_id in {row.topic_id for row in current}:
         return
@@ -67,44 +71,44 @@ def _made_again(name: str, topic_id: UUID, rows: Sequence[StoredStream]) -> Iter
 
 
 def _started_late(row: StoredStream, log: PartitionLog) -> Iterator[Move]:
-    """A partition that was never read has to begin at offset 0."""
+    """The loss of a partition that was never read and does not begin at offset 0."""
     if log.first > 0:
         gap = _gap(row, Cause.PARTITION_STARTED_LATE, 0, log.first - 1, continued_from=log.first)
         yield Move(gap, 0)
 
 
 def _damaged(row: StoredStream, damage: Damage) -> Iterator[Move]:
-    """A batch that can't be read, where its partition is read next. What lies behind it is not judged before that."""
+    """The loss of a damaged batch at the next offset to read. Later batches are not examined before that."""
     if damage.following is not None:
         gap = _gap(row, Cause.DAMAGED, damage.first, damage.last, continued_from=damage.following)
         yield Move(gap, damage.first)
 
 
-def _lost(row: StoredStream, log: PartitionLog, doubted: bool, cut: int | None) -> Iterator[Move]:
+def _lost(row: StoredStream, log: PartitionLog, suspected: bool, cut: int | None) -> Iterator[Move]:
     at = row.next_offset
     if at < log.first:
         gap = _gap(row, Cause.DELETED_BY_RETENTION, at, log.first - 1, continued_from=log.first)
         yield Move(gap, at)
         at = log.first
-    elif _is_another_log(row, log, doubted, cut):
-        # Nobody knows where the two logs part, so all that Kafka has is read; known events are dropped.
+    elif _is_another_log(row, log, suspected, cut):
+        # Nobody knows where the two logs diverge, so the whole log is read; known events are dropped.
         yield Move(_gap(row, Cause.TRUNCATED, at, continued_from=log.first), at)
         return
     yield from _holes(row, log, at)
 
 
-def _is_another_log(row: StoredStream, log: PartitionLog, doubted: bool, cut: int | None) -> bool:
-    """Whether Kafka's log was truncated below the store's offset, whether or not it has grown past it again."""
+def _is_another_log(row: StoredStream, log: PartitionLog, suspected: bool, cut: int | None) -> bool:
+    """Whether Kafka's log was truncated below the store's offset, even if it has grown past it again."""
     at = row.next_offset
     if row.batch_crc is not None and log.before is not None and log.before.crc is not None:
-        # The batch that was read last says it for certain. A leader epoch can come again after a restore.
+        # The last batch that was read is decisive. A leader epoch can recur after a restore.
         return log.before.crc != row.batch_crc
     if log.beyond or (cut is not None and cut < at):
         return True
     if log.epoch_end is not None and log.first < at and log.epoch_end < at:
         return True
-    # Without leader epochs the answer for the end can be a little low (the embedded broker), and so proves little.
-    return log.end < at and (doubted or (log.reliable and log.epoch_end is None))
+    # Without leader epochs the end may be slightly low (the embedded broker), and so proves little.
+    return log.end < at and (suspected or (log.reliable and log.epoch_end is None))
 
 
 def _holes(row: StoredStream, log: PartitionLog, expected: int) -> Iterator[Move]:

@@ -1,4 +1,4 @@
-"""The operator's side of lost records: look at them, and accept exactly what was shown."""
+"""The operator's view of lost records: list them, and accept exactly the listed ones."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ingest.partitions.topics import Topic, Topics, refuse_compacted
 from ingest.settings import IngestSettings
 
 
-class Selected(NamedTuple):
-    """Which losses to accept: all, or those of a topic, or of one of its partitions."""
+class LossSelection(NamedTuple):
+    """The losses to accept: all, or those of a topic or of one of its partitions."""
 
     topic: str | None = None
     partition: int | None = None
 
-    def picks(self, move: Move) -> bool:
-        """Whether a loss is among them."""
+    def includes(self, move: Move) -> bool:
+        """Whether a loss is selected."""
         gap = move.gap
         return self.topic in {None, gap.topic} and self.partition in {None, gap.partition}
 
 
 class OffsetDesk:
-    """Compares the store's offsets of all topics with Kafka, whether or not ingest runs. Use it with `with`."""
+    """Compares the store's offsets of all topics with Kafka, whether or not ingest runs. A context manager."""
 
     def __init__(self, settings: IngestSettings, database: Database) -> None:
         self._settings = settings
@@ -43,11 +43,10 @@ class OffsetDesk:
         self._database.close()
 
     def losses(self) -> list[Move]:
-        """What Kafka has lost before it was read, or can't give, and nobody has accepted.
+        """The unaccepted losses: records that Kafka lost before they were read, or can't return.
 
-        Every unread batch is looked at, up to the first one of a partition that is damaged. That is a loss where it is
-        the next one to be read; a damaged batch further on is none before ingest has read up to it.
-
+        Every unread batch is examined, up to the first damaged one of each partition. That counts as a loss if it is
+        the next one to read; a damaged batch further on does not count before ingest has reached it.
 
         Raises `ConfigurationError` for a compacted topic, and `UnavailableError` while Kafka or the database is away.
         """
@@ -55,11 +54,11 @@ class OffsetDesk:
         with self._database.transaction() as connection:
             return self._examined(connection, topics, partitions)
 
-    def accept(self, shown: Sequence[Move], selected: Selected, acceptance: Acceptance) -> list[Move]:
-        """Accept those of the losses `shown` that are `selected`, in one transaction; returns them.
+    def accept(self, shown: Sequence[Move], selected: LossSelection, acceptance: Acceptance) -> list[Move]:
+        """Accept the selected ones of the `shown` losses in one transaction. Returns them.
 
-        Raises `FencedError` when Kafka or the store has something else by now: nothing is accepted then. Raises
-        `ConfigurationError` when nothing is selected, or a part of a topic that was made again.
+        Raises `FencedError` when Kafka or the store has changed since: then nothing is accepted. Raises
+        `ConfigurationError` when nothing is selected, or only a part of a recreated topic.
         """
         wanted = _selected(shown, selected)
         topics, partitions = self._found()
@@ -67,7 +66,7 @@ class OffsetDesk:
             if _selected(self._examined(connection, topics, partitions), selected) != wanted:
                 raise FencedError(
                     "Kafka or the store has changed since the losses were shown, so nothing was accepted:"
-                    " look at them again with `audit-trail offsets list`"
+                    " list them again with `audit-trail offsets list`"
                 )
             accept(connection, topics, partitions, wanted, acceptance)
         return wanted
@@ -89,15 +88,15 @@ class OffsetDesk:
             connection,
             topics,
             partitions,
-            lambda questions: self._topics.logs(topics, questions),
-            doubted={},
+            lambda queries: self._topics.logs(topics, queries),
+            suspected={},
             with_holes=partitions,
             with_damage=True,
         )
 
 
-def _selected(moves: Sequence[Move], selected: Selected) -> list[Move]:
-    wanted = [move for move in moves if selected.picks(move)]
+def _selected(moves: Sequence[Move], selected: LossSelection) -> list[Move]:
+    wanted = [move for move in moves if selected.includes(move)]
     if not wanted:
         raise ConfigurationError("nothing is lost there: see `audit-trail offsets list`")
     left = {move.replaced_by for move in moves if move.replaced_by} & {

@@ -1,4 +1,4 @@
-"""Opens the streams of partitions: asks Kafka and the store, and reports what is lost or was accepted."""
+"""Open the streams of partitions: query Kafka and the store, and report lost records and accepted losses."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from event_store.database import Database
 from event_store.streams import AcceptedHole
 from ingest.metrics import IngestMetrics
 from ingest.partitions import topics as kafka_topics
-from ingest.partitions.log import PartitionLog, Question
+from ingest.partitions.log import LogQuery, PartitionLog
 from ingest.partitions.loss_reports import report_accepted, report_losses
 from ingest.partitions.retention import RetentionWatch
-from ingest.partitions.starting_offsets import Acceptance, Doubted, RecordsLostError, open_streams
+from ingest.partitions.starting_offsets import Acceptance, RecordsLostError, Suspected, open_streams
 from ingest.partitions.topics import Topic, Topics
 
 
 class Opened(NamedTuple):
-    """Where to read a partition on.
+    """Where to resume reading a partition.
 
-    `lag`: how many offsets Kafka has from there on. `fault`: why nothing can be read there, None when something can.
+    `lag` is the number of offsets in Kafka from there on. `fault` is the reason why the partition can't be read there,
+    or None.
     """
 
     topic_id: UUID
@@ -37,9 +38,9 @@ class Opened(NamedTuple):
 
 @dataclass(slots=True)
 class Position:
-    """A partition that is being read. `next` runs ahead of the store by what is decoded or in flight.
+    """A partition that is being read.
 
-    `stored` is what the store has.
+    `next` is ahead of `stored`, the store's offset, by the records that are decoded or in flight.
     """
 
     topic_id: UUID
@@ -49,7 +50,7 @@ class Position:
 
 
 class StreamOpener:
-    """Opens streams for one source. Only for the thread that polls."""
+    """Opens streams for one source. Only for the polling thread."""
 
     def __init__(
         self,
@@ -69,10 +70,13 @@ class StreamOpener:
     def open(
         self,
         partitions: Collection[TopicPartition],
-        doubted: Doubted,
+        suspected: Suspected,
         with_holes: Collection[TopicPartition],
     ) -> dict[TopicPartition, Opened]:
-        """Those of `partitions` whose topics exist. Raises what `open_streams` raises, and `ConfigurationError`."""
+        """Open those of `partitions` whose topics exist.
+
+        Raises the errors of `open_streams`, and `ConfigurationError`.
+        """
         found = self._topics.describe(tuple({partition.topic for partition in partitions}))
         self.refuse_compacted(found)
         known = {partition for partition in partitions if partition.topic in found}
@@ -81,8 +85,8 @@ class StreamOpener:
                 self._database,
                 found,
                 known,
-                partial(self._look, found),
-                doubted=doubted,
+                partial(self._query_logs, found),
+                suspected=suspected,
                 with_holes=with_holes,
                 accepted=self._accepted,
             )
@@ -91,7 +95,7 @@ class StreamOpener:
             raise
         report_accepted(accepted, self._accepted, self._database, self._metrics)
         for partition in streams:
-            self._metrics.found_whole(partition.topic, partition.partition)
+            self._metrics.no_offsets_lost(partition.topic, partition.partition)
         return {
             at: Opened(found[at.topic].id, *stream, *self._ahead(at, stream.next_offset))
             for at, stream in streams.items()
@@ -103,10 +107,10 @@ class StreamOpener:
         kafka_topics.refuse_compacted(configs)
         self._retention.configure(configs)
 
-    def _look(
-        self, topics: Mapping[str, Topic], questions: Mapping[TopicPartition, Question]
+    def _query_logs(
+        self, topics: Mapping[str, Topic], queries: Mapping[TopicPartition, LogQuery]
     ) -> Mapping[TopicPartition, PartitionLog]:
-        self._logs = self._topics.logs(topics, questions)
+        self._logs = self._topics.logs(topics, queries)
         return self._logs
 
     def _ahead(self, partition: TopicPartition, offset: int) -> tuple[int, str | None]:

@@ -1,4 +1,4 @@
-"""Warns before Kafka's retention deletes records that were not read."""
+"""Warn before Kafka's retention deletes unread records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REPEAT_SECONDS = 60.0
 
 
 class RetentionWatch:
-    """Compares what is not read yet with `retention.ms` and `retention.bytes` of its topic."""
+    """Compares unread records with `retention.ms` and `retention.bytes` of their topic."""
 
     def __init__(self, metrics: IngestMetrics) -> None:
         self._metrics = metrics
@@ -30,37 +30,40 @@ class RetentionWatch:
         self._warned: dict[TopicPartition, float] = {}
 
     def configure(self, configs: Mapping[str, TopicConfig]) -> None:
-        """Use these settings of the topics from now on."""
+        """Use these topic settings from now on."""
         self._configs = {**self._configs, **configs}
 
     def limited_in_size(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
-        """Those whose topic has a `retention.bytes`."""
+        """The partitions whose topic has a `retention.bytes`."""
         return [each for each in partitions if self._config(each).retention_bytes is not None]
 
     def read(self, part: Polled, lag: int) -> None:
-        """`part` is appended, and `lag` offsets follow it: they are about as old as its last record, or younger."""
+        """Record that `part` is appended and `lag` offsets follow.
+
+        Those are about as old as its last record, or younger.
+        """
         limit = self._config(part.partition).retention_ms
         if not part.records or not limit:
             return
         written = part.records[-1].timestamp
         age = time.time() * 1000 - written if lag and written > 0 else 0.0
         self._by_age[part.partition] = max(0.0, age / limit)
-        self._say(part.partition, lag)
+        self._report(part.partition, lag)
 
-    def kept(self, partition: TopicPartition, first: int, following: int, end: int) -> None:
-        """Kafka keeps offsets `first` to `end`, and `following` is read next.
+    def measured(self, partition: TopicPartition, first: int, following: int, end: int) -> None:
+        """Record that Kafka has offsets `first` to `end`, and that `following` is the next one to read.
 
-        Once it has begun to delete, the log is as large as `retention.bytes`; the unread share
-        is counted in offsets, because the sizes of records are not known.
+        Once Kafka deletes records, the log is as large as `retention.bytes`. The unread share is counted in offsets
+        because the sizes of records are unknown.
         """
         unread = max(0, end - following)
         self._by_size[partition] = unread / (end - first) if 0 < first < end else 0.0
-        self._say(partition, unread)
+        self._report(partition, unread)
 
     def _config(self, partition: TopicPartition) -> TopicConfig:
         return self._configs.get(partition.topic, TopicConfig())
 
-    def _say(self, partition: TopicPartition, lag: int) -> None:
+    def _report(self, partition: TopicPartition, lag: int) -> None:
         share = max(self._by_age.get(partition, 0.0), self._by_size.get(partition, 0.0))
         self._metrics.retention_used(partition.topic, partition.partition, share)
         if share >= WARN_FROM and time.monotonic() >= self._warned.get(partition, 0.0):

@@ -1,6 +1,6 @@
-"""Where to read on: the store's offset of each partition, compared with what Kafka still has.
+"""Determine where to resume: the store's offset of each partition, compared with Kafka's current log.
 
-Every way in which records could have gone unread is a loss. A loss stops ingest, unless an operator has accepted it.
+Every way in which records could stay unread is a loss. A loss stops ingest, unless an operator has accepted it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from event_store.database import Connection, Database
 from event_store.gaps import Move, append_gaps, restore_topic
 from event_store.signing import HeadSigner
 from event_store.streams import AcceptedHole, StoredStream, kafka_stream_id, open_kafka_stream, streams_of
-from ingest.partitions.log import PartitionLog, Question
+from ingest.partitions.log import LogQuery, PartitionLog
 from ingest.partitions.losses import Situation, losses
 from ingest.partitions.topics import Topic
 
-Look = Callable[[Mapping[TopicPartition, Question]], Mapping[TopicPartition, PartitionLog]]
-"""Asks Kafka about partitions."""
-Doubted = Mapping[TopicPartition, int | None]
-"""Partitions whose fetch failed, with the offset from which Kafka says that its log differs, or None."""
+QueryLogs = Callable[[Mapping[TopicPartition, LogQuery]], Mapping[TopicPartition, PartitionLog]]
+"""Queries Kafka for the logs of partitions."""
+Suspected = Mapping[TopicPartition, int | None]
+"""Partitions whose fetch failed, with the offset where Kafka says that its log diverges, or None."""
 
 
 class OpenedStream(NamedTuple):
@@ -39,7 +39,7 @@ class OpenedStream(NamedTuple):
 
 
 class Acceptance(NamedTuple):
-    """Who accepts losses, and what records that in the log."""
+    """An operator's acceptance of losses, and what is needed to record it in the log."""
 
     decision: Decision
     source: Source
@@ -52,13 +52,13 @@ def own_source() -> Source:
 
 
 class RecordsLostError(LogInconsistentError):
-    """Stop: Kafka has lost records that were never read. Every partition and offset concerned is in the message."""
+    """Stop: Kafka lost unread records. The message names every affected partition and offset."""
 
     def __init__(self, moves: Sequence[Move]) -> None:
         super().__init__(
             "Kafka lost records before they were read: "
             + "; ".join(str(move.gap) for move in moves)
-            + ". Restore the topic if you can. To go on without them, see `audit-trail offsets list` and"
+            + ". If possible, restore the topic. To go on without the records, see `audit-trail offsets list` and"
             " `audit-trail offsets accept`"
         )
         self.moves = tuple(moves)
@@ -68,20 +68,22 @@ def open_streams(
     database: Database,
     topics: Mapping[str, Topic],
     partitions: Collection[TopicPartition],
-    look: Look,
+    query_logs: QueryLogs,
     *,
-    doubted: Doubted,
+    suspected: Suspected,
     with_holes: Collection[TopicPartition],
     accepted: Acceptance | None,
 ) -> tuple[dict[TopicPartition, OpenedStream], tuple[Move, ...]]:
-    """The stream of each partition, with the offset to read next; and the losses that were accepted now.
+    """The stream of each partition with the next offset to read, and the losses that were accepted now.
 
-    `with_holes`: partitions in which a hole between batches was found; they are searched for all holes.
-    Raises `RecordsLostError` when records are lost and nobody has `accepted` that; nothing is changed then. Raises
-    `FencedError` when another process appends meanwhile.
+    `with_holes`: partitions in which a hole between batches was found; they are searched for all holes. Raises
+    `RecordsLostError` when records are lost and nobody has `accepted` that; then nothing changes. Raises `FencedError`
+    when another process appends at the same time.
     """
     with database.transaction() as connection:
-        found = examine(connection, topics, partitions, look, doubted=doubted, with_holes=with_holes)
+        found = examine(
+            connection, topics, partitions, query_logs, suspected=suspected, with_holes=with_holes
+        )
         if found:
             if accepted is None:
                 raise RecordsLostError(found)
@@ -93,29 +95,28 @@ def examine(
     connection: Connection,
     topics: Mapping[str, Topic],
     partitions: Collection[TopicPartition],
-    look: Look,
+    query_logs: QueryLogs,
     *,
-    doubted: Doubted,
+    suspected: Suspected,
     with_holes: Collection[TopicPartition],
     with_damage: bool = False,
 ) -> list[Move]:
-    """What is lost of these partitions, and of the topics that they replaced. Changes nothing.
+    """The losses of these partitions, and of the topics that they replaced. Changes nothing.
 
-    `with_damage`: a damaged batch counts as lost, where `with_holes` asks for more than the next batch.
-
-    Raises `FencedError` when another process moves one of these streams meanwhile.
+    `with_damage`: a damaged batch counts as lost, in partitions of `with_holes` also beyond the next batch. Raises
+    `FencedError` when another process moves one of these streams at the same time.
     """
     rows = streams_of(connection, topics)
     ours = {(row.topic_id, row.partition): row for row in rows}
-    questions = {}
+    queries = {}
     for at in sorted(partitions):
         row = ours.get((topics[at.topic].id, at.partition))
         place = (row.next_offset, row.leader_epoch) if row else (0, -1)
-        questions[at] = Question(*place, holes=at in with_holes)
-    # Kafka is asked after the store: asked before, its end would be behind what another process appends meanwhile.
-    logs = look(questions)
+        queries[at] = LogQuery(*place, holes=at in with_holes)
+    # Kafka is queried after the store: otherwise its end could be behind what another process appends meanwhile.
+    logs = query_logs(queries)
     ids = {name: topic.id for name, topic in topics.items()}
-    found = losses(Situation(ids, rows, logs, doubted, with_damage))
+    found = losses(Situation(ids, rows, logs, suspected, with_damage))
     concerned = {move.gap.stream for move in found}
     if found and _places(streams_of(connection, topics), concerned) != _places(rows, concerned):
         raise FencedError("the partitions are being read by another process")
@@ -129,7 +130,10 @@ def accept(
     found: Sequence[Move],
     accepted: Acceptance,
 ) -> None:
-    """Record these losses as accepted, and move the streams on. A topic that replaced another one gets its streams."""
+    """Record these losses as accepted, and move the streams past them.
+
+    A topic that replaced another gets its streams.
+    """
     append_gaps(connection, found, accepted.decision, accepted.source, accepted.signer)
     for replacing in {move.replaced_by for move in found if move.replaced_by}:
         restore_topic(connection, replacing)

@@ -1,4 +1,4 @@
-"""Partitions that are stopped at a damaged batch, and when each is tried again."""
+"""Partitions that are stopped at a damaged batch, and when each is retried."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_SECONDS = 1.0
 LAST_SECONDS = 60.0
-"""Each try fetches the damaged batch again, up to 4 MiB. After a repair nobody waits longer than this."""
+"""Each try fetches the damaged batch again, up to 4 MiB. After a repair, nobody waits longer than this."""
 
 
 _HINT = "restore the replica from a good one, or accept the gap with `audit-trail offsets accept`"
@@ -29,13 +29,13 @@ class _Stopped:
     error: str
     delay: float
     retry_at: float | None
-    """None while it is being tried."""
+    """None during a try."""
 
 
 class StoppedPartitions:
-    """Stops single partitions, so that the others go on. Not for several threads.
+    """Stops single partitions, so that the others go on. Not thread-safe.
 
-    Nothing is skipped: the partition goes on when the batch can be read, or when it was deleted in Kafka and an
+    Nothing is skipped: the partition resumes when the batch can be read, or when it was deleted in Kafka and an
     operator has accepted the loss.
     """
 
@@ -48,8 +48,8 @@ class StoppedPartitions:
         """The partitions that are not fetched now."""
         return {partition for partition, it in self._stopped.items() if it.retry_at is not None}
 
-    def words(self) -> dict[TopicPartition, str]:
-        """For each stopped partition: its offset, the error and what to do."""
+    def messages(self) -> dict[TopicPartition, str]:
+        """For each stopped partition: its offset, the error and the remedy."""
         return {
             partition: (
                 f"{partition.topic}-{partition.partition} is stopped at offset {it.offset} ({it.error}):"
@@ -59,7 +59,7 @@ class StoppedPartitions:
         }
 
     def stop(self, consumer: KafkaConsumer, unreadable: Unreadable) -> None:
-        """Pause a partition until it is time to try again."""
+        """Pause a partition until its next try."""
         partition = unreadable.partition
         pause(consumer, (partition,))
         before = self._stopped.get(partition)
@@ -79,7 +79,7 @@ class StoppedPartitions:
         )
 
     def due(self, consumer: KafkaConsumer) -> set[TopicPartition]:
-        """The partitions to try again now. They are opened anew: an operator may have accepted the gap."""
+        """The partitions to retry now. They are opened again, because an operator may have accepted the gap."""
         now = time.monotonic()
         found = {at for at, it in self._stopped.items() if it.retry_at is not None and now >= it.retry_at}
         for partition in found:
@@ -88,14 +88,17 @@ class StoppedPartitions:
         return found
 
     def reopened(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """These are fetched again, from the store's offsets."""
+        """Record that these partitions are fetched again, from the store's offsets."""
         for partition, offset in offsets.items():
             if partition in self._stopped:
                 self._stopped[partition].retry_at = None
                 self.read_to(partition, offset)
 
     def read_to(self, partition: TopicPartition, following: int) -> None:
-        """A partition was read up to `following`: it is no longer stopped if that is behind the damaged batch."""
+        """Record that a partition was read up to `following`.
+
+        If that is after the damaged batch, it is not stopped any more.
+        """
         it = self._stopped.get(partition)
         if it is not None and following > it.offset:
             self.forget(partition)
@@ -104,6 +107,6 @@ class StoppedPartitions:
             )
 
     def forget(self, partition: TopicPartition) -> None:
-        """It is readable again, or another process reads it."""
+        """Forget a partition that is readable again, or that another process reads."""
         if self._stopped.pop(partition, None) is not None:
             self._metrics.partition_goes_on(partition.topic, partition.partition)

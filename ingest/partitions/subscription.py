@@ -1,4 +1,4 @@
-"""Which topics and partitions a Kafka client is told to read, and which topics are missing."""
+"""The topics and partitions that a Kafka client reads, and the missing topics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 
-from ingest.broker.assignment import Changes, Listener, hold
+from ingest.broker.assignment import Changes, Listener, suspend
 from ingest.broker.bounded_calls import BoundedCaller
 from ingest.partitions.topics import Topic
 
@@ -18,9 +18,9 @@ log = structlog.get_logger(__name__)
 
 
 class Subscription:
-    """Tells the client what to read. Raises what the client raises, and `ClientStalledError`.
+    """Controls what the client reads. Raises the errors of the client, and `ClientStalledError`.
 
-    What is assigned or taken away goes into `changes`, also when the group's other members are the reason.
+    Assigned and revoked partitions go into `changes`, also when other members of the group are the reason.
     """
 
     def __init__(self, consumer: KafkaConsumer, call: BoundedCaller, changes: Changes) -> None:
@@ -33,13 +33,14 @@ class Subscription:
 
     @property
     def topics(self) -> frozenset[str]:
-        """The topics that the client has joined its group for."""
+        """The topics for which the client has joined its group."""
         return frozenset(self._subscribed)
 
     def subscribe(self, found: Mapping[str, Topic], read: set[TopicPartition]) -> None:
-        """Join the group anew when a topic has come, gone, or was made again; `read` is then no longer assigned.
+        """Join the group again when a topic was created, deleted or recreated; `read` is then no longer assigned.
 
-        The last is no change to the client: a member that lost its partitions with the old topic waits for ever.
+        The client does not notice a recreated topic: a member that lost its partitions with the old topic would wait
+        forever.
         """
         wanted = {name: topic.id for name, topic in found.items()}
         if wanted == self._subscribed:
@@ -53,7 +54,7 @@ class Subscription:
         self._subscribed = wanted
 
     def assign(self, found: Mapping[str, Topic]) -> None:
-        """Have the client read all partitions of these topics, without a group."""
+        """Make the client read all partitions of these topics, without a group."""
         wanted = {
             TopicPartition(name, number) for name, topic in found.items() for number in topic.partitions
         }
@@ -61,18 +62,18 @@ class Subscription:
         if wanted == before:
             return
         self._call(partial(self._consumer.assign, sorted(wanted)))
-        hold(self._consumer, wanted - before)
+        suspend(self._consumer, wanted - before)
         if before - wanted:
             self._changes.append((False, before - wanted))
         if wanted - before:
             self._changes.append((True, wanted - before))
 
-    def say_missing(self, missing: set[str]) -> None:
-        """Say once which topics do not exist."""
+    def log_missing(self, missing: set[str]) -> None:
+        """Log once which topics do not exist."""
         if missing != self.missing:
             self.missing = missing
             if missing:
-                log.warning("topics_missing", topics=sorted(missing), hint="waiting for them to be made")
+                log.warning("topics_missing", topics=sorted(missing), hint="waiting for them to be created")
 
 
 def partition_names(partitions: Iterable[TopicPartition]) -> list[str]:

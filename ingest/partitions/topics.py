@@ -20,7 +20,7 @@ from kafka.errors import (
 from domain.errors import ConfigurationError, UnavailableError
 from ingest.broker.bounded_calls import BoundedCaller, ClientStalledError, abandon
 from ingest.broker.clients import connected, translated
-from ingest.partitions.log import BrokerLog, PartitionLog, Question, describe_configs
+from ingest.partitions.log import BrokerLog, LogQuery, PartitionLog, describe_configs
 from ingest.settings import IngestSettings
 
 log = structlog.get_logger(__name__)
@@ -33,14 +33,14 @@ _NO_ID = UUID(int=0)
 
 
 class Topic(NamedTuple):
-    """A topic that exists now. Kafka never gives an `id` twice, so a topic made again has another."""
+    """An existing topic. Kafka never reuses an `id`, so a recreated topic has another one."""
 
     id: UUID
     partitions: tuple[int, ...]
 
 
 class TopicConfig(NamedTuple):
-    """How Kafka keeps a topic's records. None: the broker does not say, or there is no limit."""
+    """The retention settings of a topic. None: the broker does not report the setting, or there is no limit."""
 
     compacted: bool | None = None
     retention_ms: int | None = None
@@ -48,7 +48,7 @@ class TopicConfig(NamedTuple):
 
     @classmethod
     def of(cls, values: Mapping[str, str | None]) -> TopicConfig:
-        """From Kafka's names and values."""
+        """Parse Kafka's names and values."""
         policy = values.get("cleanup.policy")
         return cls(
             None if policy is None else "compact" in policy,
@@ -58,12 +58,12 @@ class TopicConfig(NamedTuple):
 
 
 def refuse_compacted(configs: Mapping[str, TopicConfig]) -> None:
-    """Raise `ConfigurationError` when a topic is compacted: Kafka then deletes records whose key comes again."""
+    """Raise `ConfigurationError` when a topic is compacted: Kafka deletes older records with the same key."""
     compacted = sorted(name for name, config in configs.items() if config.compacted)
     if compacted:
         raise ConfigurationError(
-            f"Kafka compacts the topics {', '.join(compacted)}: it deletes each record that is followed by one with the"
-            " same key, so events are lost. Set cleanup.policy=delete on these topics, and start ingest again"
+            f"Kafka compacts the topics {', '.join(compacted)}: it deletes each record that has a later one with the same"
+            " key, so events are lost. Set cleanup.policy=delete on these topics, and start ingest again"
         )
 
 
@@ -72,9 +72,9 @@ def _limit(value: str | None) -> int | None:
 
 
 class Topics:
-    """Asks the broker about topics. Used by the thread that polls and by the one that appends.
+    """Queries the broker about topics. The polling thread and the append thread share it.
 
-    Every method raises `UnavailableError` while no broker answers and `ConfigurationError` when it refuses us.
+    Every method raises `UnavailableError` while no broker answers and `ConfigurationError` when it refuses this client.
     """
 
     def __init__(self, settings: IngestSettings) -> None:
@@ -84,7 +84,7 @@ class Topics:
         self._lock = threading.Lock()
 
     def describe(self, names: tuple[str, ...]) -> dict[str, Topic]:
-        """Those of `names` that exist."""
+        """The existing topics among `names`."""
         if not names:
             return {}
         with self._lock:
@@ -95,7 +95,7 @@ class Topics:
         return {row["name"]: _topic(row) for row in answer if row["error_code"] == 0 and row["partitions"]}
 
     def configs(self, names: Iterable[str]) -> dict[str, TopicConfig]:
-        """How Kafka keeps the records of these topics, which exist."""
+        """The retention settings of existing topics."""
         wanted = sorted(names)
         if not wanted:
             return {}
@@ -104,35 +104,35 @@ class Topics:
                 found = self._call(lambda: describe_configs(self._client(), wanted))
             except TopicAuthorizationFailedError as exc:
                 raise ConfigurationError(
-                    f"Kafka does not tell how it keeps topic {exc}: grant DescribeConfigs on it to this client"
+                    f"Kafka does not show the settings of topic {exc}: grant this client DescribeConfigs on it"
                 ) from exc
             except UnknownTopicOrPartitionError:
-                return {}  # gone since; the next look finds out
+                return {}  # deleted meanwhile; the next refresh notices it
             except (KafkaError, ClientStalledError) as exc:
                 raise self._translated(exc) from exc
         return {name: TopicConfig.of(values) for name, values in found.items()}
 
     def logs(
-        self, topics: Mapping[str, Topic], questions: Mapping[TopicPartition, Question]
+        self, topics: Mapping[str, Topic], queries: Mapping[TopicPartition, LogQuery]
     ) -> dict[TopicPartition, PartitionLog]:
-        """What the leaders of these partitions have.
+        """The logs of these partitions according to their leaders.
 
-        Raises `UnavailableError` also when a topic was made again, or a leader changed, between two answers.
+        Also raises `UnavailableError` when a topic was recreated or a leader changed between two answers.
         """
-        if not questions:
+        if not queries:
             return {}
         with self._lock:
             try:
                 before = self._call(lambda: self._leaders(topics))
                 broker = BrokerLog(self._client(), {at: leader for at, (_, leader) in before.items()})
                 logs = {
-                    at: self._call(partial(broker.describe, topics[at.topic].id, at, question))
-                    for at, question in questions.items()
+                    at: self._call(partial(broker.describe, topics[at.topic].id, at, query))
+                    for at, query in queries.items()
                 }
                 after = self._call(lambda: self._leaders(topics))
             except (KafkaError, ClientStalledError) as exc:
                 raise self._translated(exc) from exc
-        for at in questions:
+        for at in queries:
             if before.get(at, (None, -1)) != after.get(at) or before[at][0] != topics[at.topic].id:
                 raise UnavailableError(f"topic {at.topic} or its leader was changed meanwhile")
         return logs
@@ -151,7 +151,7 @@ class Topics:
     def create(
         self, names: tuple[str, ...], *, partitions: int = 0, configs: Mapping[str, str] | None = None
     ) -> None:
-        """Make the topics that do not exist, with one replica; `partitions` of 0 is the setting's number."""
+        """Create missing topics with one replica. `partitions` of 0 means the configured number."""
         count = partitions or self._settings.partitions
         new = {"num_partitions": count, "replication_factor": 1, "configs": dict(configs or {})}
         for name in names:
@@ -189,7 +189,7 @@ class Topics:
             caller.close()
 
     def _translated(self, exc: KafkaError | ClientStalledError) -> UnavailableError | ConfigurationError:
-        """The translated error. This connection is made again by itself, which costs the consumer nothing."""
+        """Translate an error, and drop this connection. The next call opens a new one; the consumer has its own."""
         self._forget()
         return UnavailableError(str(exc)) if isinstance(exc, ClientStalledError) else translated(exc)
 
@@ -198,8 +198,8 @@ def _topic(row: dict[str, Any]) -> Topic:
     topic_id = UUID(str(row["topic_id"])) if row.get("topic_id") else _NO_ID
     if topic_id == _NO_ID:
         raise ConfigurationError(
-            f"the broker gives no id for topic {row['name']}, so a topic that is deleted and made again could not be"
-            " told from the old one: use Apache Kafka 2.8 or later"
+            f"the broker returns no id for topic {row['name']}, so a recreated topic could not be"
+            " distinguished from the old one: use Apache Kafka 2.8 or later"
         )
-    # A partition whose leader is not elected yet is there all the same.
+    # A partition without an elected leader exists all the same.
     return Topic(topic_id, tuple(sorted(partition["partition_index"] for partition in row["partitions"])))

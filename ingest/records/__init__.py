@@ -1,1 +1,1 @@
-"""Kafka's record batches, read within bounds. kafka-python expands and believes whatever a sender has compressed."""
+"""Read Kafka's record batches within limits. kafka-python expands and trusts whatever a sender has compressed."""

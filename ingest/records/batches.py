@@ -1,8 +1,8 @@
-"""Record batches of the current format (magic 2), read within bounds.
+"""Read record batches of the current format (magic 2) within limits.
 
-What can be read of a batch is read. What can't, up to the batch's last offset, becomes one record whose value is
-`Unread`: a dead letter in the end, behind which ingest goes on. Its offset is the batch's last one, so that the client
-never passes over it and asks for what follows.
+The readable part of a batch is read. The rest, up to the last offset of the batch, becomes one record whose value is
+`Unread`: it ends as a dead letter, and ingest goes on. The offset of that record is the last one of the batch, so that
+the client continues after the batch.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from ingest.records.unread import (
 )
 from interop.decoding import MAX_HEADERS
 
-_LEAST_RECORD = 7
-"""Bytes: the length, attributes, two deltas, and three lengths of nothing."""
-_LEAST_EVENT = 100
-"""Bytes. No record that holds an event is smaller: a batch of more records would be a flood of dead letters."""
+_MIN_RECORD_BYTES = 7
+"""Bytes of the length, the attributes, two deltas, and three empty lengths."""
+_MIN_EVENT_BYTES = 100
+"""Bytes. No record with an event is smaller: a batch of more records would be a flood of dead letters."""
 _FAULTS = (ValueError, IndexError, struct.error, TypeError)
 
 
 class ReadableBatch(DefaultRecordBatch):
-    """A batch that refuses what is too large or contradicts itself, and is otherwise the client's own."""
+    """A batch that rejects oversized and inconsistent content; otherwise it behaves like the client's own."""
 
     __slots__ = ("_limits", "_whole")
 
     def __init__(self, batch: DefaultRecordBatch, limits: Limits) -> None:
-        # Not the client's own constructor, which would copy the buffer again.
+        # The client's own constructor would copy the buffer again.
         self._buffer = batch._buffer
         self._header_data = batch._header_data
         self._pos = batch._pos
@@ -57,18 +57,18 @@ class ReadableBatch(DefaultRecordBatch):
             raise CorruptRecordError("a batch ends before it begins")
 
     def __next__(self) -> Any:
-        """The mark of a transaction, which is all that the client asks for in this way. None in an emptied batch."""
+        """The transaction marker: the client uses this method for nothing else. None in an emptied batch."""
         if not self.records_count:
             return None
         try:
             return super().__next__()  # type: ignore[no-untyped-call]
         except (*_FAULTS, StopIteration) as exc:
-            raise CorruptRecordError("the mark of a transaction can't be read") from exc
+            raise CorruptRecordError("a transaction marker can't be read") from exc
 
     next = __next__
 
     def __iter__(self) -> Iterator[DefaultRecord]:
-        """The records, and at most one `Unread` at the end that stands for all that could not be read."""
+        """The records, and at most one `Unread` at the end, which stands for all unreadable ones."""
         self._whole = bytes(self._buffer)
         self._buffer = self._whole  # type: ignore[assignment]
         try:
@@ -76,20 +76,20 @@ class ReadableBatch(DefaultRecordBatch):
         except TooLargeError:
             allowed = (
                 f"it expands to more than the {self._limits.batch} bytes of AUDIT_TRAIL_KAFKA_MAX_BATCH_BYTES,"
-                " or has more records than events could be in so many bytes"
+                " or has more records than that many bytes of events"
             )
             yield self._unread(self.base_offset, Reason.OVERSIZED, allowed)
             return
         except BrokenError:
             name = NAMES.get(self.compression_type, "known")
-            what = f"it is no {name} data, or is cut short"
+            what = f"it is not {name} data, or is truncated"
             yield self._unread(self.base_offset, Reason.BROKEN_BATCH, what)
             return
         yield from self._records(data, at)
 
     def _expanded(self) -> tuple[bytes, int]:
-        """The records' bytes, and where they begin."""
-        if self.records_count > self._limits.batch // _LEAST_EVENT:
+        """The bytes of the records, and where they begin."""
+        if self.records_count > self._limits.batch // _MIN_EVENT_BYTES:
             raise TooLargeError
         if self.compression_type == self.CODEC_NONE:
             return self._whole, self._pos
@@ -102,22 +102,22 @@ class ReadableBatch(DefaultRecordBatch):
         count, last = self.records_count, self.last_offset
         following = self.base_offset
         try:
-            if not 0 <= count <= (len(data) - at) // _LEAST_RECORD:
-                raise ValueError("it does not hold as many records as it says")
+            if not 0 <= count <= (len(data) - at) // _MIN_RECORD_BYTES:
+                raise ValueError("its number of records is wrong")
             if not count and at != len(data):
-                raise ValueError("it has no records and is not empty")
+                raise ValueError("it has no records but is not empty")
             for left in range(count - 1, -1, -1):
                 record, at = self._read(data, at)
                 if not following <= record.offset <= last - left:
-                    raise ValueError("the offsets of its records do not go up, or leave the batch")
-                # Seen before the last record is given away: behind it nothing of this batch would be fetched again.
+                    raise ValueError("the offsets of its records are not ascending, or outside the batch")
+                # Checked before the last record is returned: after it, nothing of this batch would be fetched again.
                 if not left and at != len(data):
-                    raise ValueError("there is more behind its last record")
+                    raise ValueError("there are bytes after its last record")
                 following = record.offset + 1
                 yield record
         except _FAULTS as exc:
-            told = str(exc) if type(exc) is ValueError else "a record in it ends too early"
-            yield self._unread(following, Reason.BROKEN_BATCH, told)
+            fault = str(exc) if type(exc) is ValueError else "a record in it ends too early"
+            yield self._unread(following, Reason.BROKEN_BATCH, fault)
 
     def _read(self, data: bytes, at: int) -> tuple[DefaultRecord, int]:
         """The record at `at`, and where the next one begins. Raises one of `_FAULTS` when it is malformed."""
@@ -133,14 +133,14 @@ class ReadableBatch(DefaultRecordBatch):
         headers_at = at
         count, at = decode_varint(data, at)
         if not 0 <= count <= (end - at) // 2:
-            raise ValueError("a record in it does not hold as many headers as it says")
+            raise ValueError("the number of headers of a record in it is wrong")
         headers: Headers = []
         if count:
             headers, at = _headers(data, at, end, min(count, MAX_HEADERS))
         if count > MAX_HEADERS:
-            at = end  # the others are kept as bytes: to walk through millions of them would take a minute
+            at = end  # the others stay encoded: decoding millions of them would take a minute
         if at != end:
-            raise ValueError("a record in it is not as long as it says")
+            raise ValueError("the length of a record in it is wrong")
         offset = self.base_offset + delta
         kept: tuple[bytes | None, bytes | None, Headers]
         if length > self._limits.record or count > MAX_HEADERS:
@@ -153,7 +153,7 @@ class ReadableBatch(DefaultRecordBatch):
         return DefaultRecord(length, offset, timestamp, self.timestamp_type, *kept), end
 
     def _unread(self, first: int, reason: Reason, what: str) -> DefaultRecord:
-        """One record for all from `first` to the end of the batch."""
+        """One record for all offsets from `first` to the end of the batch."""
         return unread_batch(
             memoryview(self._whole),
             SealedBatch(self.last_offset, NAMES.get(self.compression_type, "none"), self.records_count),
@@ -167,11 +167,14 @@ class ReadableBatch(DefaultRecordBatch):
 def unread_batch(
     whole: memoryview, batch: SealedBatch, first: int, reason: Reason, what: str, timestamp: int
 ) -> DefaultRecord:
-    """The record that stands for a batch. Its value is the batch's first bytes as Kafka has them, header included."""
+    """The record that stands for a batch.
+
+    Its value is the first bytes of the batch in Kafka's format, with its header.
+    """
     kept, whole_cut = cut(whole, VALUE_KEPT)
     digest = sha256(whole).hexdigest() if whole_cut is None else whole_cut.sha256.hex()
     message = (
-        f"the batch of offsets {first} to {batch.last_offset} can't be taken: {what}"
+        f"the batch of offsets {first} to {batch.last_offset} can't be read: {what}"
         f" (codec {batch.codec}, {len(whole)} bytes, SHA-256 {digest})"
     )
     account = Account(first, reason, message, whole_cut, batch=batch)
@@ -179,7 +182,7 @@ def unread_batch(
 
 
 def _bytes(data: bytes, at: int, end: int) -> tuple[slice | None, int]:
-    """Where the nullable bytes at `at` are, and where they end."""
+    """The slice of the nullable bytes at `at`, and where they end."""
     length, at = decode_varint(data, at)
     if length < 0:
         return None, at
@@ -191,7 +194,7 @@ def _bytes(data: bytes, at: int, end: int) -> tuple[slice | None, int]:
 def _headers(data: bytes, at: int, end: int, count: int) -> tuple[Headers, int]:
     r"""The headers, and where they end.
 
-    A name is UTF-8 by the protocol and no broker checks it, so what is not is shown as ``\xff``.
+    By the protocol a name is UTF-8, but no broker checks it: other bytes are shown as ``\xff``.
     """
     headers: Headers = []
     for _ in range(count):
@@ -218,13 +221,13 @@ class _Parts(NamedTuple):
     limit: int
 
     def cut(self) -> tuple[bytes | None, Unread, Headers]:
-        """Key, value and headers: the first bytes of each, and what was cut in the value's account."""
+        """The first bytes of key, value and headers; the value's account describes what was cut."""
         key, key_cut = (None, None) if self.key is None else cut(self.data[self.key], KEY_KEPT)
         value, value_cut = (b"", None) if self.value is None else cut(self.data[self.value], VALUE_KEPT)
         encoded = self.data[self.headers_at : self.end]
         headers, headers_cut = cut_headers(self.headers, encoded, self.header_count == len(self.headers))
         many = f"{self.header_count} headers are more than the {MAX_HEADERS} allowed"
-        large = f"key, value and headers are more than the {self.limit} bytes that are kept of a message"
+        large = f"key, value and headers are more than the {self.limit} bytes that are stored of a message"
         message = many if self.header_count > MAX_HEADERS else large
         key_size = 0 if self.key is None else self.key.stop - self.key.start
         account = Account(

@@ -1,8 +1,8 @@
-"""Decompression that stops at a limit, for the four codecs of Kafka.
+"""Decompress Kafka's four codecs up to a limit.
 
-Ten kilobytes of zstd can stand for gigabytes. So the output is counted while it is made, and never made in one piece.
-The input goes in by small pieces, because a decompressor copies what it has not used yet. The libraries are imported
-where they are used: in a damaged installation the Kafka client says which one is missing, before that.
+Ten kilobytes of zstd can expand to gigabytes. So the output is counted while it is produced, and never produced in one
+piece. The input is passed in small pieces, because a decompressor copies unused input. The libraries are imported on
+use: in a damaged installation the Kafka client reports the missing one before that.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Iterator
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 NAMES = {GZIP: "gzip", SNAPPY: "snappy", LZ4: "lz4", ZSTD: "zstd"}
-"""Codecs by their number in the attributes of a batch."""
+"""Codec names by their number in the batch attributes."""
 
 _PIECE = 16 << 10
 _OUTPUT = 1 << 20
 _ZSTD_PIECE = 512
-"""A zstd block of 4 bytes can stand for 128 KiB, so one piece gives at most 16 MiB beyond the limit."""
-_ZSTD_LEAST_WINDOW = 8 << 20
-"""A decoder has to take windows of this size (RFC 8878, section 3.1.1.1.2)."""
+"""A zstd block of 4 bytes can expand to 128 KiB, so one piece gives at most 16 MiB beyond the limit."""
+_ZSTD_MIN_WINDOW = 8 << 20
+"""A decoder must support windows of this size (RFC 8878, section 3.1.1.1.2)."""
 _SNAPPY_RATIO = 64
-"""No snappy block expands so far: its best element makes 64 bytes of 3."""
+"""No snappy block expands further: its best element produces 64 bytes from 3."""
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_HEADER = 16
 
@@ -32,7 +32,7 @@ class TooLargeError(Exception):
 
 
 class BrokenError(Exception):
-    """The data is not what its codec says, or it ends too early."""
+    """The data does not match its codec, or it ends too early."""
 
 
 def expand(codec: int, data: memoryview, limit: int) -> bytes:
@@ -54,7 +54,7 @@ def _gzip(data: memoryview, _: int) -> Iterator[bytes]:
         while rest:
             if member is None:
                 if not rest.strip(b"\0"):
-                    break  # padding behind a member
+                    break  # padding after a member
                 member = zlib.decompressobj(wbits=31)
             try:
                 yield member.decompress(rest, _OUTPUT)
@@ -69,7 +69,7 @@ def _gzip(data: memoryview, _: int) -> Iterator[bytes]:
 
 
 def _rest_of_gzip(member: zlib._Decompress) -> Iterator[bytes]:
-    """What the member holds back at the end of the input."""
+    """The output that the member buffers at the end of the input."""
     while not member.eof:
         chunk = member.decompress(b"", _OUTPUT)
         if not chunk:
@@ -99,7 +99,7 @@ def _lz4(data: memoryview, _: int) -> Iterator[bytes]:
 def _zstd(data: memoryview, limit: int) -> Iterator[bytes]:
     import zstandard  # noqa: PLC0415
 
-    window = max(_ZSTD_LEAST_WINDOW, 1 << limit.bit_length())
+    window = max(_ZSTD_MIN_WINDOW, 1 << limit.bit_length())
     decompressor = zstandard.ZstdDecompressor(max_window_size=window)
     frame = None
     for piece in _pieces(data, _ZSTD_PIECE):
@@ -109,7 +109,7 @@ def _zstd(data: memoryview, limit: int) -> Iterator[bytes]:
             try:
                 yield frame.decompress(rest)
             except zstandard.ZstdError as exc:
-                # The error for a window beyond the bound, which only a larger content needs, has no class of its own.
+                # The error for a window beyond the limit, which only larger content needs, has no class of its own.
                 raise (TooLargeError if "memory" in str(exc) else BrokenError) from exc
             rest = b""
             if frame.eof:
@@ -140,7 +140,7 @@ def _snappy(data: memoryview, limit: int) -> Iterator[bytes]:
 
 
 def _snappy_block(data: memoryview, limit: int) -> bytes:
-    """One block. It says its size first, and its decompressor takes that much memory at once."""
+    """Decompress one block. It states its size first, and the decompressor allocates that much at once."""
     import snappy  # type: ignore[import-untyped]  # noqa: PLC0415
 
     size = shift = 0

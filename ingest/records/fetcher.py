@@ -1,12 +1,12 @@
-"""A Kafka consumer that hands on no more than it was allowed to, whatever the records are.
+"""Limit what a Kafka consumer returns from a poll, whatever the records are.
 
-kafka-python bounds a poll by the number of records alone: 5,000 records of a mebibyte are five gigabytes. It also
-expands a batch before anybody can ask how large it is. It offers no setting for either.
+kafka-python limits a poll only by the number of records: 5,000 records of a mebibyte are five gigabytes. It also
+expands a batch before its size can be checked. There is no setting for either.
 
-It raises out of `poll` when a batch is damaged on disk. The error does not say which partition it belongs to, and what
-the same fetch brought of other partitions waits behind it. When the client polls again after the error it never
-returns: it takes from an exhausted iterator in an endless loop. So the error is caught where one partition's fetch is
-parsed. Records before the damaged batch are delivered, and the position stays in front of it.
+It raises from `poll` when a batch is damaged on disk. The error does not name the partition, and records of other
+partitions in the same fetch wait behind it. The next poll after the error never returns: it loops over an exhausted
+iterator. So the error is caught where the fetch of one partition is parsed. Records before the damaged batch are
+delivered, and the position stays before it.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from kafka.record.memory_records import MemoryRecords
 from ingest.records.batches import ReadableBatch
 from ingest.records.legacy_messages import ReadableMessage
 from ingest.records.unread import Limits
-from ingest.records.unreadable import NOT_OF_A_RECORD, Ascending, Report, Unreadable, misplaced
+from ingest.records.unreadable import NOT_DAMAGE, Ascending, Report, Unreadable, misplaced
 
 Watch = Callable[[TopicPartition, int, Any], Any]
 """Wraps the batches of one fetch of a partition, which begins at that offset."""
 
 _HEADER_COST = 256
-"""Bytes of memory that one header takes besides its own."""
+"""Bytes of memory for one header besides its content."""
 
 
 def bound(
     consumer: KafkaConsumer, limits: Limits, *, watch: Watch | None = None, report: Report | None = None
 ) -> None:
-    """Have `consumer` keep to `limits`. To be called before it is polled for the first time.
+    """Apply `limits` to `consumer`. Call it before the first poll.
 
-    `watch` sees each batch before its records are given out. `report` is called, on the thread that polls, for a batch
-    that can't be read; without it the client raises.
+    `watch` sees each batch before its records are returned. `report` is called, on the polling thread, for a batch that
+    can't be read; without it the client raises.
     """
     fetcher: Any = consumer._fetcher
     fetcher.__class__ = _BoundedFetcher
@@ -47,7 +47,7 @@ def bound(
 
 
 class _BoundedFetcher(Fetcher):
-    """Reads batches as `ingest.records` does, and ends a poll when it has enough bytes."""
+    """Reads batches with the limits of `ingest.records`, and ends a poll when it has enough bytes."""
 
     limits: Limits
     watch: Watch | None
@@ -55,18 +55,18 @@ class _BoundedFetcher(Fetcher):
     left: int = 0
 
     def fetched_records(self, *arguments: Any, **options: Any) -> Any:
-        """What was fetched, up to the number of records that is asked for and to `limits.poll`."""
+        """The fetched records, up to the requested number and to `limits.poll`."""
         self.left = self.limits.poll
         return super().fetched_records(*arguments, **options)  # type: ignore[no-untyped-call]
 
     def PartitionRecords(self, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]  # noqa: N802
-        """What the client makes, under this name, of each answer of a partition."""
+        """The class that the client instantiates, under this name, for each answer of a partition."""
         return _BoundedRecords(self, *arguments, **options)
 
     def _parse_fetched_data(self, completed: Any) -> Any:
         try:
             return super()._parse_fetched_data(completed)  # type: ignore[no-untyped-call]
-        except NOT_OF_A_RECORD:
+        except NOT_DAMAGE:
             raise
         except Exception as exc:
             if self.report is None:
@@ -75,7 +75,7 @@ class _BoundedFetcher(Fetcher):
             return None
 
     def _append(self, drained: Any, part: Any, max_records: int, update_offsets: bool) -> int:
-        """How many records were taken; as many as were asked for when there is no room for more."""
+        """The number of records taken, or the requested number when there is no room for more."""
         taken: int = super()._append(drained, part, max_records, update_offsets)  # type: ignore[no-untyped-call]
         return taken if self.left > 0 else max_records
 
@@ -86,7 +86,7 @@ class _BoundedRecords(Fetcher.PartitionRecords):
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
 
     def take(self, n: int | None = None) -> list[Any]:
-        """At most `n` records, and no more than there is room for. Otherwise as the client's own."""
+        """At most `n` records, within the remaining room. Otherwise like the client's own."""
         self._maybe_raise_next_inline_exception()  # type: ignore[no-untyped-call]
         records: list[Any] = []
         try:
@@ -111,12 +111,12 @@ class _BoundedRecords(Fetcher.PartitionRecords):
             batches = fetcher.watch(tp, self.fetch_offset, batches)
         try:
             yield from super()._unpack_records(tp, batches, *deserializers)  # type: ignore[no-untyped-call]
-        except NOT_OF_A_RECORD:
+        except NOT_DAMAGE:
             raise
         except Exception as exc:
             if fetcher.report is None:
                 raise
-            # Records in front of the fetch's offset may have been passed over in a batch that begins earlier.
+            # Records before the fetch offset may have been skipped in a batch that begins earlier.
             self.next_fetch_offset = max(self.next_fetch_offset, self.fetch_offset)
             fetcher.report(Unreadable(tp, self.next_fetch_offset, exc))
             self.drain()  # type: ignore[no-untyped-call]
@@ -132,11 +132,14 @@ class Batches(MemoryRecords):
         self._limits = limits
 
     def next_batch(self, *sizes: Any) -> Any:
-        """The next batch, None at the end. What is no batch at all is corrupt: nobody can say where the next begins."""
+        """The next batch, or None.
+
+        Raises `CorruptRecordError` for bytes that are not a batch: the next one can't be found.
+        """
         try:
             batch = super().next_batch(*sizes)  # type: ignore[no-untyped-call]
         except (AssertionError, struct.error) as exc:
-            raise CorruptRecordError("a batch is not as long as it says") from exc
+            raise CorruptRecordError("the length of a batch is wrong") from exc
         if batch is None:
             return None
         if batch.magic in {0, 1}:

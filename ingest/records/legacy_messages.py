@@ -1,7 +1,7 @@
-"""Messages of Kafka's first two formats (magic 0 and 1), read within bounds.
+"""Read messages of Kafka's first two formats (magic 0 and 1) within limits.
 
-A compressed one is a wrapper: its value is a set of messages. It is looked through before any of them is given away, so
-that a wrapper is taken whole or becomes one dead letter.
+A compressed message is a wrapper: its value is a set of messages. The wrapper is checked before any of them is
+returned, so that it is either read whole or becomes one dead letter.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Message(NamedTuple):
 
 
 class ReadableMessage(LegacyRecordBatch):
-    """A message, or a wrapper of messages, that refuses what is too large or contradicts itself."""
+    """A message, or a wrapper of messages, that rejects oversized and inconsistent content."""
 
     __slots__ = ("_limits",)
 
@@ -50,7 +50,7 @@ class ReadableMessage(LegacyRecordBatch):
             raise CorruptRecordError("a message has a negative offset")
 
     def __iter__(self) -> Iterator[DefaultRecord]:
-        """The message itself, or those in it, or one `Unread` that stands for all of them."""
+        """The message itself, or the messages in it, or one `Unread` that stands for all of them."""
         try:
             wrapper = _read(self._buffer, self._magic)
             if not wrapper.attributes & _CODEC:
@@ -64,8 +64,8 @@ class ReadableMessage(LegacyRecordBatch):
             )
             yield self._unread(Reason.OVERSIZED, allowed)
         except (BrokenError, ValueError, struct.error) as exc:
-            told = str(exc) if type(exc) is ValueError else "it can't be decompressed, or ends too early"
-            yield self._unread(Reason.BROKEN_BATCH, told)
+            fault = str(exc) if type(exc) is ValueError else "it can't be decompressed, or ends too early"
+            yield self._unread(Reason.BROKEN_BATCH, fault)
         else:
             for message in _messages(data, self._magic):
                 yield self._record(message, message.offset + moved)
@@ -73,25 +73,25 @@ class ReadableMessage(LegacyRecordBatch):
     def _expanded(self, value: memoryview | None) -> bytes:
         codec = self.compression_type
         if value is None or codec not in {GZIP, SNAPPY, LZ4}:
-            raise ValueError("it is compressed and has no value, or in a way that its format does not know")
+            raise ValueError("it is compressed but has no value, or its codec is not valid in its format")
         self._assert_has_codec(codec)  # type: ignore[no-untyped-call]
         return expand(codec, value, self._limits.batch)
 
     def _moved(self, data: memoryview) -> int:
-        """What to add to the offsets inside: format 1 counts them from 0, and the wrapper has the last one's.
+        """The shift of the inner offsets: format 1 counts them from 0, and the wrapper has the offset of the last one.
 
         Raises `ValueError` when the messages contradict each other, the format or the wrapper.
         """
         before = -1
         for message in _messages(data, self._magic):
             if message.attributes & _CODEC:
-                raise ValueError("it holds a message that is compressed again")
+                raise ValueError("it contains a compressed message")
             if message.offset <= before:
-                raise ValueError("the offsets of its messages do not go up")
+                raise ValueError("the offsets of its messages are not ascending")
             before = message.offset
         moved = self._offset - before if self._magic else 0
         if before < 0 or moved < 0 or before + moved != self._offset:
-            raise ValueError("its last message has not the offset that it says")
+            raise ValueError("the offset of its last message is wrong")
         return moved
 
     def _record(self, message: _Message, offset: int) -> DefaultRecord:
@@ -102,11 +102,13 @@ class ReadableMessage(LegacyRecordBatch):
         else:
             key, key_cut = (None, None) if message.key is None else cut(message.key, KEY_KEPT)
             kept, value_cut = cut(message.value or memoryview(b""), VALUE_KEPT)
-            told = f"key and value are more than the {self._limits.record} bytes that are kept of a message"
+            fault = (
+                f"key and value are more than the {self._limits.record} bytes that are stored of a message"
+            )
             account = Account(
                 offset,
                 Reason.OVERSIZED,
-                told,
+                fault,
                 value_cut,
                 key_cut,
                 null=message.value is None,
@@ -133,17 +135,17 @@ def _messages(data: memoryview, magic: int) -> Iterator[_Message]:
 
 
 def _read(data: memoryview, magic: int, *, inside: bool = False) -> _Message:
-    """One message. The CRC of the outermost is the client's to check; one inside is checked here."""
+    """Parse one message. The client checks the CRC of the outermost; that of an inner one is checked here."""
     head = _HEADS[magic]
-    offset, _, crc, said, attributes, *rest = head.unpack_from(data)
-    if said != magic:
-        raise ValueError("it holds a message of another format")
+    offset, _, crc, found, attributes, *rest = head.unpack_from(data)
+    if found != magic:
+        raise ValueError("it contains a message of another format")
     if inside and calc_crc32(data[_CRC_COVERS_FROM:]) != crc:
         raise ValueError("the CRC of a message in it is wrong")
     key, at = _bytes(data, head.size)
     value, at = _bytes(data, at)
     if at != len(data):
-        raise ValueError("a message is not as long as it says")
+        raise ValueError("the length of a message is wrong")
     return _Message(offset, rest[0] if rest else _NO_TIMESTAMP, attributes, key, value)
 
 

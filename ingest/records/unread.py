@@ -1,4 +1,4 @@
-"""What is kept of a record or a batch that was not taken whole."""
+"""The stored part of a record or batch that was not read whole."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from event_store.dead_letters import Cut, SealedBatch
 from interop.decoding import MAX_HEADERS
 
 KEY_AND_HEADERS_BYTES = 64 << 10
-"""What a message may have beside its value: its key, and the names and values of its headers."""
+"""The maximum size of key and headers together, names included."""
 VALUE_KEPT = 64 << 10
-"""Bytes of a value, or of a compressed batch, that a cut dead letter keeps: enough to see whose it is."""
+"""Bytes of a value, or of a compressed batch, in a truncated dead letter: enough to identify the sender."""
 KEY_KEPT = 4 << 10
 HEADERS_KEPT = 64 << 10
 
@@ -23,7 +23,10 @@ Headers = list[tuple[str, bytes | None]]
 
 
 class Limits(NamedTuple):
-    """In bytes. `batch`: what one batch may expand to. `record`: a larger record is cut. `poll`: one poll's records."""
+    """Limits in bytes.
+
+    `batch`: one expanded batch. `record`: a larger record is truncated. `poll`: the records of one poll.
+    """
 
     batch: int
     record: int
@@ -31,7 +34,7 @@ class Limits(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Why a record or batch was not taken, and the full sizes of what was cut. `offset` is the first one covered."""
+    """Why a record or batch was not read, and the full sizes of truncated parts. `offset` is the first one covered."""
 
     offset: int
     reason: Reason
@@ -41,13 +44,13 @@ class Account(NamedTuple):
     headers: Cut | None = None
     batch: SealedBatch | None = None
     null: bool = False
-    """The value was null, which is not the same as empty."""
+    """Whether the value was null, as opposed to empty."""
     field: str = ""
-    """`key` or `headers` when that part alone is too large."""
+    """`key` or `headers` when that part is too large."""
 
 
 class Unread(bytes):
-    """The value of such a record: its first bytes. It travels through the Kafka client like any other value."""
+    """The value of such a record: its first bytes. The Kafka client handles it like any other value."""
 
     account: Account
 
@@ -60,14 +63,14 @@ class Unread(bytes):
 
 
 def cut(data: memoryview, most: int) -> tuple[bytes, Cut | None]:
-    """At most `most` bytes of `data`, with its full size and SHA-256 when that is not all of it."""
+    """At most `most` bytes of `data`, with the full size and SHA-256 if it was truncated."""
     if len(data) <= most:
         return data.tobytes(), None
     return data[:most].tobytes(), Cut(len(data), sha256(data).digest())
 
 
 def cut_headers(headers: Headers, raw: memoryview, complete: bool) -> tuple[Headers, Cut | None]:
-    """The first of `headers`, with the size and SHA-256 of `raw`, Kafka's encoding of all, when they are not all."""
+    """The first of `headers`, with the size and SHA-256 of `raw` (Kafka's encoding of all) if some were dropped."""
     kept: Headers = []
     size = 0
     for name, value in headers[:MAX_HEADERS]:
@@ -81,19 +84,19 @@ def cut_headers(headers: Headers, raw: memoryview, complete: bool) -> tuple[Head
 
 
 def headers_size(headers: Sequence[tuple[str, bytes | None]]) -> int:
-    """Bytes of the names and values, or a little less: a name counts by its characters."""
+    """The size of names and values, or slightly less: names count in characters."""
     return sum(len(name) + len(value or b"") for name, value in headers)
 
 
 def larger_part(key: int, headers: int) -> str:
-    """`key` or `headers`, the one with more bytes, when they are too large together; else empty."""
+    """The larger of `key` and `headers` if they exceed their limit together; else empty."""
     if key + headers <= KEY_AND_HEADERS_BYTES:
         return ""
     return "key" if key > headers else "headers"
 
 
 def encode_headers(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
-    """`headers` in the encoding of a Kafka record, from their count on."""
+    """`headers` in the encoding of a Kafka record, starting with their count."""
     encoded = bytearray()
     encode_varint(len(headers), encoded.append)
     for name, value in headers:

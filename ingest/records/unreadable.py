@@ -14,7 +14,7 @@ from kafka.errors import (
     UnsupportedCodecError,
 )
 
-NOT_OF_A_RECORD = (AuthorizationError, OffsetOutOfRangeError, RetriableError, UnsupportedCodecError)
+NOT_DAMAGE = (AuthorizationError, OffsetOutOfRangeError, RetriableError, UnsupportedCodecError)
 """Errors that do not mean a damaged record. `poll` raises them."""
 
 
@@ -30,20 +30,23 @@ Report = Callable[[Unreadable], None]
 
 
 def forget_fetched(consumer: KafkaConsumer, partition: TopicPartition) -> None:
-    """Drop what was fetched of a paused partition: the broker's disk may hold other bytes by now."""
+    """Drop the fetched data of a paused partition: the broker's disk may contain other bytes now."""
     consumer._fetcher._paused_completed_fetches.pop(partition, None)
     consumer._fetcher._paused_partition_records.pop(partition, None)
 
 
 class Ascending:
-    """The batches of a fetch. A batch's base offset is not covered by its CRC, so its order is checked here."""
+    """The batches of a fetch. The CRC does not cover the base offset of a batch, so the order is checked here."""
 
     def __init__(self, records: Any) -> None:
         self._records = records
         self._next = -1
 
     def next_batch(self) -> Any:
-        """The next batch, or None. Raises `CorruptRecordError` for one that begins before the end of the last."""
+        """The next batch, or None.
+
+        Raises `CorruptRecordError` for one that begins before the end of the previous one.
+        """
         batch = self._records.next_batch()
         if batch is not None and batch.magic >= 2:
             if batch.base_offset < self._next:
@@ -53,11 +56,11 @@ class Ascending:
 
 
 def misplaced(batches: Iterable[Any], fetch_offset: int) -> int:
-    """How many batches at the front of a fetch have a base offset that is damaged.
+    """The number of batches at the start of a fetch with a damaged base offset.
 
-    A broker begins with the batch that holds the fetch's offset. It takes a batch for that one whose base offset is too
-    large, and gives it for every offset behind it too. So when a good batch further on holds the offset, what comes
-    before it is damaged, and ingest has been there: it stopped, and an operator accepted the gap.
+    A broker starts with the batch that contains the fetch offset. It mistakes a batch with too large a base offset for
+    that batch, and returns it for every later offset too. So if a valid batch further on contains the offset, the
+    batches before it are damaged, and ingest has handled them: it stopped, and an operator accepted the gap.
     """
     try:
         for number, batch in enumerate(batches):

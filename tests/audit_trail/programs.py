@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +23,7 @@ from audit_trail.embedded.process import GuardedProcess
 from tests.signing import TEXT
 from tests.tokens import ADMIN, ISSUER, JWK
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "audit_trail"]
 
 
@@ -42,10 +45,10 @@ def _key_set() -> Path:
     return file
 
 
-def run(
+def start(
     *arguments: str | Path, settings: Mapping[str, str] | None = None, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end, in a process that begins as a user's does."""
     return subprocess.run(
         [*PROGRAM, *map(str, arguments)],
         env=environment(**(settings or {})),
@@ -55,6 +58,62 @@ def run(
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+def run(
+    *arguments: str | Path, settings: Mapping[str, str] | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, in a process that has the product's modules already."""
+    server = _idle.pop() if _idle else ForkServer()
+    done = server.run(list(map(str, arguments)), environment(**(settings or {})), timeout)
+    _idle.append(server)
+    return done
+
+
+class ForkServer:
+    """The process of `fork_server.py`; it ends with this one."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.audit_trail.fork_server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            cwd=ROOT,
+        )
+        atexit.register(self.close)
+
+    def run(
+        self, arguments: list[str], environment: Mapping[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end. Raises `subprocess.TimeoutExpired` when it had to be killed."""
+        assert self._process.stdin is not None
+        with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as errors:
+            command = {"arguments": arguments, "environment": environment, "folder": str(Path.cwd())}
+            self._process.stdin.write(json.dumps(command | {"files": [out.name, errors.name]}) + "\n")
+            alarm = threading.Timer(timeout, os.kill, (self._answer(), signal.SIGKILL))
+            alarm.start()
+            code = self._answer()
+            expired = not alarm.is_alive()
+            alarm.cancel()
+            alarm.join()
+            output = [Path(each.name).read_text(encoding="utf-8") for each in (out, errors)]
+        if expired:
+            raise subprocess.TimeoutExpired(arguments, timeout, *output)
+        return subprocess.CompletedProcess(arguments, code, *output)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+
+_idle: list[ForkServer] = []
+"""One is enough, where no test runs two commands at once."""
 
 
 @contextmanager

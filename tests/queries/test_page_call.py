@@ -46,13 +46,15 @@ def in_a_snapshot(trail: Trail, filter: EventFilter, page: PageRequest) -> Event
         return find_events(connection, plan(filter), page)
 
 
-def test_every_page_of_every_filter_is_the_one_of_a_snapshot(varied: Trail) -> None:
+def test_every_page_of_every_filter_is_the_one_of_a_snapshot(varied: Trail, thorough: bool) -> None:
+    """Without --thorough each filter has a quarter of the pages, and each page a quarter of the filters."""
     filters = [EventFilter(**asked) for asked, _ in FILTERS]
     plain = [filter for filter in filters if can_be_one_call(plan(filter), PageRequest(first=1))]
     assert len(plain) > 20
-    for filter, page in product(plain, PAGES):
-        found = in_one_call(varied, filter, page)
-        assert found is None or found == in_a_snapshot(varied, filter, page), (filter, page)
+    for at, filter in enumerate(plain):
+        for page in PAGES if thorough else PAGES[at % 4 :: 4]:
+            found = in_one_call(varied, filter, page)
+            assert found is None or found == in_a_snapshot(varied, filter, page), (filter, page)
     assert in_one_call(varied, EventFilter(patient="p1"), PAGES[0]) is not None
 
 

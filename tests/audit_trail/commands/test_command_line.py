@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit_trail.settings import PREFIX, Settings
-from tests.audit_trail.programs import run
+from tests.audit_trail.programs import run, start
 
 COMMANDS = [
     "demo",
@@ -25,7 +25,7 @@ COMMANDS = [
 
 
 def test_a_batch_has_to_hold_one_message_of_the_largest_size() -> None:
-    refused = run(
+    refused = start(
         "ingest",
         settings={
             "database_url": "postgresql://127.0.0.1:1/x",
@@ -39,7 +39,7 @@ def test_a_batch_has_to_hold_one_message_of_the_largest_size() -> None:
 
 
 def test_help_names_every_command() -> None:
-    shown = run("--help")
+    shown = start("--help")
     assert shown.returncode == 0
     assert all(command in shown.stdout for command in COMMANDS)
 
@@ -50,7 +50,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_settings_lists_every_setting_with_help() -> None:
-    shown = run("settings").stdout
+    shown = start("settings").stdout
     for name, field in Settings.model_fields.items():
         assert PREFIX + name.upper() in shown
         assert field.description
@@ -70,7 +70,7 @@ def test_settings_lists_every_setting_with_help() -> None:
     ],
 )
 def test_a_wrong_setting_is_named_and_no_secret_is_shown(settings: dict[str, str], says: str) -> None:
-    ended = run("migrate", settings=settings)
+    ended = start("migrate", settings=settings)
     assert ended.returncode in (2, 75)
     assert says in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -80,8 +80,8 @@ def test_a_wrong_setting_is_named_and_no_secret_is_shown(settings: dict[str, str
 def test_a_settings_file_is_read_and_a_variable_goes_before_it(tmp_path: Path, database_url: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('database_url = "postgresql://127.0.0.1:1/x"\nkafka_topics = ["a", "b"]\n')
-    assert run("migrate", settings={"settings_file": str(file)}).returncode == 75
-    done = run("migrate", settings={"settings_file": str(file), "database_url": database_url})
+    assert start("migrate", settings={"settings_file": str(file)}).returncode == 75
+    done = start("migrate", settings={"settings_file": str(file), "database_url": database_url})
     assert done.returncode == 0, done.stderr
     assert "applied 0001_event_store" in done.stdout
 
@@ -89,12 +89,12 @@ def test_a_settings_file_is_read_and_a_variable_goes_before_it(tmp_path: Path, d
 def test_a_broken_file_names_itself_and_the_line(tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     file.write_text('{"a": 1}\n{"b": \n')
-    ended = run("publish", file, settings={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    ended = start("publish", file, settings={"kafka_bootstrap_servers": "127.0.0.1:1"})
     assert ended.returncode == 1
     assert f"{file}:2" in ended.stderr.replace("\n", "")
 
 
 def test_serving_a_database_that_was_not_migrated_says_what_to_run(database_url: str) -> None:
-    ended = run("projections", "list", settings={"database_url": database_url})
+    ended = start("projections", "list", settings={"database_url": database_url})
     assert ended.returncode == 2
     assert "audit-trail migrate" in ended.stderr

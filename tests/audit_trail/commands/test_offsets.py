@@ -14,7 +14,7 @@ from audit_trail.embedded.broker import Broker
 from domain.errors import ConfigurationError, FencedError
 from domain.recording_gap import Decision
 from event_store.database import INGEST, Database
-from ingest.partitions.offsets import OffsetDesk, Selected
+from ingest.partitions.offsets import LossSelection, OffsetDesk
 from ingest.partitions.starting_offsets import Acceptance, own_source
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
@@ -133,9 +133,9 @@ def test_more_that_was_lost_since_it_was_shown_is_not_accepted(
     with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
         admin.delete_records({TopicPartition(lost, 0): 4})
     with pytest.raises(FencedError, match="nothing was accepted"):
-        desk.accept(shown, Selected(), acceptance)
+        desk.accept(shown, LossSelection(), acceptance)
     assert _gaps(migrated_url) == []
     # The other partition is as it was shown.
-    assert len(desk.accept(shown, Selected(lost, 1), acceptance)) == 1
+    assert len(desk.accept(shown, LossSelection(lost, 1), acceptance)) == 1
     with pytest.raises(ConfigurationError, match="nothing is lost there"):
-        desk.accept(desk.losses(), Selected(lost, 1), acceptance)
+        desk.accept(desk.losses(), LossSelection(lost, 1), acceptance)

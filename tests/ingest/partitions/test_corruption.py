@@ -18,7 +18,7 @@ from domain.recording_gap import Decision
 from event_store.database import INGEST, READER, Database
 from event_store.gaps import Move
 from event_store.verify.run import verify
-from ingest.partitions.offsets import OffsetDesk, Selected
+from ingest.partitions.offsets import LossSelection, OffsetDesk
 from ingest.partitions.starting_offsets import Acceptance, RecordsLostError, own_source
 from ingest.settings import IngestSettings
 from tests.ingest.client_restarts import restarts
@@ -177,7 +177,7 @@ def accept(desk: OffsetDesk, *partition: int) -> list[tuple[Any, ...]]:
     """What an operator sees and accepts: partition, cause, first and last offset, and where ingest goes on."""
     acceptance = Acceptance(Decision.of("n.operator", "the disk is broken"), own_source(), signer())
     topic = desk.losses()[0].gap.topic
-    return gaps(desk.accept(desk.losses(), Selected(topic, *partition), acceptance))
+    return gaps(desk.accept(desk.losses(), LossSelection(topic, *partition), acceptance))
 
 
 def gaps(moves: list[Move]) -> list[tuple[Any, ...]]:
@@ -293,5 +293,7 @@ def test_damage_of_what_was_read_already_and_of_a_leader_epoch_is_no_loss(
     with running(mine) as run:
         run.until(lambda: run.ingest.problems() == [], seconds=60)
     with pytest.raises(ConfigurationError, match="nothing is lost there"):
-        desk.accept([], Selected(damage.topic), Acceptance(Decision.of("n", "r"), own_source(), signer()))
+        desk.accept(
+            [], LossSelection(damage.topic), Acceptance(Decision.of("n", "r"), own_source(), signer())
+        )
     assert query(EVENTS) == [(32, 32)]

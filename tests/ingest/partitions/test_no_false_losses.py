@@ -83,7 +83,7 @@ def test_a_hundred_restarts_over_transactions_and_parts_of_batches_find_no_loss(
                     found,
                     [at],
                     lambda questions: topics.logs(found, questions),  # noqa: B023
-                    doubted={},
+                    suspected={},
                     with_holes=[at],
                     accepted=None,
                 )

@@ -48,8 +48,8 @@ def test_a_log_limited_in_size_of_which_more_than_half_is_unread_is_said(capsys:
     watch = RetentionWatch(IngestMetrics(registry))
     watch.configure({"t": TopicConfig(retention_bytes=1 << 20)})
     assert watch.limited_in_size([AT, TopicPartition("other", 0)]) == [AT]
-    watch.kept(AT, 0, 10, 100)
+    watch.measured(AT, 0, 10, 100)
     assert used(registry) == 0  # nothing was deleted yet
-    watch.kept(AT, 100, 120, 200)
+    watch.measured(AT, 100, 120, 200)
     assert used(registry) == 0.8
     assert "retention_is_near" in capsys.readouterr().out

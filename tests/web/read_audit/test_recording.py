@@ -271,7 +271,7 @@ def test_a_record_that_the_broker_refuses_takes_no_other_with_it(topic: str, pub
     class Picky(Watched):
         def publish(self, messages: Sequence[Message]) -> None:
             if any(message.key == b"bad" for message in messages):
-                raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker takes")
+                raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker accepts")
             super().publish(messages)
 
     async def ask(recording: Recording) -> None:

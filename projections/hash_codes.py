@@ -1,7 +1,7 @@
-"""Marks: small numbers that stand for long texts, so that an index can hold beside its key what else is compared.
+"""Hash codes: small numbers that stand for long texts, so that an index can hold more attributes beside its key.
 
-What has another mark is passed over within the index, without a look at its row. Different texts may have the same
-mark, so the text itself is compared too, of the few rows that are left.
+An entry of an index with another hash code is skipped without reading its row. Different texts may have the same hash
+code, so the text of the remaining rows is compared too.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ OUTCOME_CODES = {
 }
 """FHIR R4 AuditEvent.outcome."""
 
-TYPE_MARK = Column("type_mark", Kind.SMALLINT)
-SOURCE_MARK = Column("source_mark", Kind.SMALLINT)
-RESOURCE_MARK = Column("resource_mark", Kind.SMALLINT)
-ACTOR_MARK = Column("actor_mark", Kind.INTEGER)
+TYPE_HASH = Column("type_mark", Kind.SMALLINT)
+SOURCE_HASH = Column("source_mark", Kind.SMALLINT)
+RESOURCE_HASH = Column("resource_mark", Kind.SMALLINT)
+ACTOR_HASH = Column("actor_mark", Kind.INTEGER)
 OUTCOME = Column("outcome", Kind.SMALLINT)
-OF_TIMELINES = (ACTOR_MARK, TYPE_MARK, SOURCE_MARK, OUTCOME, RESOURCE_MARK)
+OF_TIMELINES = (ACTOR_HASH, TYPE_HASH, SOURCE_HASH, OUTCOME, RESOURCE_HASH)
 """What a timeline carries of each event."""
 NONE, SEVERAL = 0, 1
 _MIXED = " "
@@ -34,19 +34,19 @@ _WITHOUT = {"": NONE, _MIXED: SEVERAL}
 
 
 @lru_cache(maxsize=16384)
-def mark(text: str) -> int:
+def hash_code(text: str) -> int:
     """32 bits, signed."""
     return crc32(text.encode()) - 0x8000_0000
 
 
 @lru_cache(maxsize=4096)
-def short_mark(text: str) -> int:
+def short_hash_code(text: str) -> int:
     """16 bits, signed: for what has few values."""
-    return mark(text) >> 16
+    return hash_code(text) >> 16
 
 
-def kind_marks(event: AuditEvent) -> tuple[int, int, int]:
-    """The marks of type, service and resources; events that touch none, or several types, have a mark for that."""
+def event_hash_codes(event: AuditEvent) -> tuple[int, int, int]:
+    """The hash codes of type, service and type of resources; no resource and several types have a code each."""
     resources = event.resources
     if not resources:
         touched = ""
@@ -55,22 +55,22 @@ def kind_marks(event: AuditEvent) -> tuple[int, int, int]:
     else:
         types = {each.type for each in resources}
         touched = types.pop() if len(types) == 1 else _MIXED
-    return _kind_marks(event.type, event.source.service, touched)
+    return _event_hash_codes(event.type, event.source.service, touched)
 
 
 @lru_cache(maxsize=16384)
-def _kind_marks(type: str, service: str, touched: str) -> tuple[int, int, int]:
+def _event_hash_codes(type: str, service: str, touched: str) -> tuple[int, int, int]:
     if touched in _WITHOUT:
-        return short_mark(type), short_mark(service), _WITHOUT[touched]
-    return short_mark(type), short_mark(service), short_mark(touched)
+        return short_hash_code(type), short_hash_code(service), _WITHOUT[touched]
+    return short_hash_code(type), short_hash_code(service), short_hash_code(touched)
 
 
-def timeline_marks(event: AuditEvent) -> tuple[int, int, int, int, int]:
-    """The values of `OF_TIMELINES`. An actor without an id has the mark 0, which is not compared."""
+def timeline_hash_codes(event: AuditEvent) -> tuple[int, int, int, int, int]:
+    """The values of `OF_TIMELINES`. An actor without an id has the hash code 0, which is not compared."""
     actor = event.actor.id
-    type_mark, source_mark, resource_mark = kind_marks(event)
+    type_mark, source_mark, resource_mark = event_hash_codes(event)
     return (
-        0 if actor is None else mark(actor),
+        0 if actor is None else hash_code(actor),
         type_mark,
         source_mark,
         OUTCOME_CODES[event.outcome],

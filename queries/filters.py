@@ -22,7 +22,7 @@ MAX_VALUES = 100
 MAX_POSITION = 2**63 - 1
 
 GROUPS = ("and_", "or_", "not_")
-"""Conditions that are filters themselves."""
+"""The fields that hold filters."""
 MAX_DEPTH = 5
 """Levels of filters within filters."""
 MAX_TERMS = 50
@@ -149,7 +149,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
 
 
 def within(filter: EventFilter, scope: EventFilter | None) -> EventFilter:
-    """What matches both. `scope` is what somebody may see at all: the limits of `check_filter` are not for it."""
+    """What matches both. `scope` is what a principal may see: the limits of `check_filter` do not apply to it."""
     if scope is None or not scope.given():
         return filter
     return EventFilter(and_=(filter, scope)) if filter.given() else scope
@@ -217,7 +217,7 @@ class CountBy(StrEnum):
 
 
 class EventPage(Struct, frozen=True, kw_only=True):
-    """A page, in the order of the list whichever end of it was asked for.
+    """A page, in the order of the list, also when `last` was given.
 
     `has_next`: there are events after the page's last (older ones, if the list is not turned round); `has_previous`:
     there are events before its first.

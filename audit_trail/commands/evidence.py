@@ -57,7 +57,7 @@ def evidence(
     check_filter(filter)
     require_free(out, force=force)
     settings = load()
-    keys, told = trusted_keys(settings)
+    keys, given = trusted_keys(settings)
     with (
         closing(components.reader_database(settings)) as database,
         Console(stderr=True).status("Writing the evidence kit"),  # shows on a terminal alone
@@ -80,7 +80,7 @@ def evidence(
     typer.echo(f"signed tree of {written.head.size} events of {quoted(written.head.origin)}")
     typer.echo(f"cosigned by {', '.join(map(quoted, written.cosigned_by)) or 'nobody'}")
     typer.echo(f"SHA-256 of manifest.json: {written.manifest_digest}")
-    if not told:
+    if not given:
         typer.echo(
             "The public key was taken from the database itself: set AUDIT_TRAIL_LOG_VKEYS to the one that you keep"
         )
@@ -100,8 +100,8 @@ def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) ->
             raise RejectedError(Reason.INVALID_FIELD, f"no event has the id {UUID(text)}", field="--event")
         positions.add(found.position)
         patients.update((patient.id, None) for patient in found.event.patients)
-    asked = {"event": [str(UUID(text)) for text in ids]}
-    return Selection(query=asked, positions=sorted(positions), as_of_position=max(positions))
+    query = {"event": [str(UUID(text)) for text in ids]}
+    return Selection(query=query, positions=sorted(positions), as_of_position=max(positions))
 
 
 def _by_filter(models: ReadModels, filter: EventFilter, patients: dict[str, None]) -> Selection:
@@ -113,11 +113,11 @@ def _by_filter(models: ReadModels, filter: EventFilter, patients: dict[str, None
         raise RejectedError(
             Reason.INVALID_FIELD, f"no event up to position {as_of} matches: there is nothing to write"
         )
-    query = {_SELECTION_NAMES.get(name, name): _said(value) for name, value in given_of(filter).items()}
+    query = {_SELECTION_NAMES.get(name, name): _plain(value) for name, value in given_of(filter).items()}
     return Selection(query=query, positions=positions, as_of_position=as_of)
 
 
-def _said(value: Any) -> str | list[str]:
+def _plain(value: Any) -> str | list[str]:
     if isinstance(value, list):
         return [str(each) for each in value]
     return str(value).lower() if isinstance(value, bool) else str(value)

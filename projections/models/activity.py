@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from domain.catalogue import CATALOGUE
 from domain.event import PERSONS, Action, AuditEvent, RecordedEvent
 from projections.binary_rows import utc
-from projections.hash_codes import OUTCOME_CODES, RESOURCE_MARK, SOURCE_MARK, TYPE_MARK, kind_marks
+from projections.hash_codes import OUTCOME_CODES, RESOURCE_HASH, SOURCE_HASH, TYPE_HASH, event_hash_codes
 from projections.merges import MAX, MIN, SUM
 from projections.tables import Column, Index, Kind, Row, Table
 
@@ -34,9 +34,9 @@ ACTIVITY = Table(
         Column("outcome", Kind.SMALLINT),
         Column("emergency", Kind.BOOLEAN),
         Column("by_person", Kind.BOOLEAN),
-        TYPE_MARK,
-        SOURCE_MARK,
-        RESOURCE_MARK,
+        TYPE_HASH,
+        SOURCE_HASH,
+        RESOURCE_HASH,
         Column("action", Kind.TEXT),
         Column("type", Kind.TEXT),
         Column("source", Kind.TEXT),
@@ -47,7 +47,7 @@ ACTIVITY = Table(
         Column("purposes", Kind.TEXTS, nullable=True),
     ),
     (
-        # After the span comes what is often asked beside: what does not match is passed over within the index.
+        # After the span come attributes often queried beside: events that don't match are skipped in the index.
         Index(("type", "span", "source_mark")),
         Index(("source", "span", "type_mark", "resource_mark")),
         Index(
@@ -70,8 +70,8 @@ RESOURCE = Table(
     (
         Column("position", Kind.BIGINT),
         Column("span", Kind.INTEGER),
-        TYPE_MARK,
-        SOURCE_MARK,
+        TYPE_HASH,
+        SOURCE_HASH,
         Column("type", Kind.TEXT),
         Column("id", Kind.TEXT),
     ),
@@ -82,7 +82,7 @@ RESOURCE = Table(
         Index(("position",)),
     ),
 )
-"""`type` and `id` are the resource's, the marks its event's."""
+"""`type` and `id` are the resource's, the hash codes its event's."""
 
 HOUR = Table(
     "activity_hour",
@@ -117,15 +117,15 @@ class ActivityProjector:
             position, event = recorded.position, recorded.event
             moment = utc(event.occurred_at)
             place = (position, position >> SPAN_BITS)
-            marks = kind_marks(event)
-            activity.append(_activity(place, moment, marks, event))
+            hash_codes = event_hash_codes(event)
+            activity.append(_activity(place, moment, hash_codes, event))
             if event.resources:
                 if len(event.resources) == 1:
                     [resource] = event.resources
-                    resources.append((*place, marks[0], marks[1], resource.type, resource.id))
+                    resources.append((*place, hash_codes[0], hash_codes[1], resource.type, resource.id))
                 else:
                     named = {(resource.type, resource.id) for resource in event.resources}
-                    resources.extend([(*place, marks[0], marks[1], type, id) for type, id in named])
+                    resources.extend([(*place, hash_codes[0], hash_codes[1], type, id) for type, id in named])
             if not begin <= moment < end:  # mostly an event is of the same hour as the one before
                 begin = moment.replace(minute=0, second=0, microsecond=0)
                 end = begin + _HOUR
@@ -139,11 +139,11 @@ class ActivityProjector:
 
 
 def _activity(
-    place: tuple[int, int], moment: datetime, marks: tuple[int, int, int], event: AuditEvent
+    place: tuple[int, int], moment: datetime, hash_codes: tuple[int, int, int], event: AuditEvent
 ) -> Row:
     actor = event.actor
     position, span = place
-    type_mark, source_mark, resource_mark = marks
+    type_mark, source_mark, resource_mark = hash_codes
     return (
         position,
         moment,

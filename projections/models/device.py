@@ -14,7 +14,7 @@ import msgspec
 
 from domain.event import ActorKind, AuditEvent, Device, RecordedEvent
 from projections.binary_rows import utc
-from projections.hash_codes import OF_TIMELINES, timeline_marks
+from projections.hash_codes import OF_TIMELINES, timeline_hash_codes
 from projections.merges import MAX, MIN, SUM, latest
 from projections.tables import Column, Kind, Row, Table
 
@@ -96,9 +96,9 @@ class DeviceProjector:
                 continue
             position = recorded.position
             moment = utc(event.occurred_at)
-            marks = timeline_marks(event)
+            hash_codes = timeline_hash_codes(event)
             for device_id, name in _devices(event).items():
-                timeline.append((position, *marks, device_id))
+                timeline.append((position, *hash_codes, device_id))
                 connected = (
                     _CONNECTED.get(event.type) if event.device and event.device.id == device_id else None
                 )

@@ -8,7 +8,7 @@ from domain.catalogue import CATALOGUE, Category
 from domain.event import AuditEvent, Outcome, RecordedEvent
 from domain.read_audit.events import READ
 from projections.binary_rows import utc
-from projections.hash_codes import OF_TIMELINES, timeline_marks
+from projections.hash_codes import OF_TIMELINES, timeline_hash_codes
 from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
 from projections.tables import Column, Index, Kind, Row, Table
 
@@ -79,13 +79,13 @@ class PatientProjector:
             if event.actor.id is not None and event.actor.name is not None:
                 actors[event.actor.id] = (position, event.actor.id, event.actor.name)
             purposes = text_set(event.purpose_of_use)
-            marks = timeline_marks(event)
+            hash_codes = timeline_hash_codes(event)
             counts = (1, int(_is_access(event)), moment, moment, moment.toordinal())
             patients = event.patients
             for patient_id in (
                 (patients[0].id,) if len(patients) == 1 else {patient.id for patient in patients}
             ):
-                timeline.append((position, *marks, patient_id))
+                timeline.append((position, *hash_codes, patient_id))
                 # Who read the trail about a patient is found in the timeline. It is no dealing with the patient, and
                 # one such event may name hundreds.
                 if event.type == READ:

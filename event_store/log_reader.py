@@ -11,8 +11,17 @@ from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from event_store.binary_copy import UNIX_EPOCH_US, to_us
 from event_store.database import Connection, Cursor, Database
 from event_store.entry import encode_entry
-from event_store.heads import StoredHead, head_at, head_covering, newest_head, stored_keys
+from event_store.heads import (
+    StoredHead,
+    first_sizes,
+    head_at,
+    head_covering,
+    newest_head,
+    stored_keys,
+    witnesses,
+)
 from event_store.merkle import TILE_WIDTH, leaf_hash
+from event_store.statements import load
 from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import Note, VerifierKey, verified
 from event_store.tlog.proof_files import encode_proof
@@ -20,12 +29,7 @@ from event_store.tlog.proofs import consistency_proof, inclusion_nodes, root_at,
 from event_store.tlog.tiles import encode_entries
 from event_store.tlog.tree_heads import TreeHead
 
-_ENTRY = (
-    "SELECT position, event_id, recorded_at, stream, stream_position, format, encode(sha256(body), 'hex')"
-    " FROM audit_trail.event"
-)
-_RANGE = f"{_ENTRY} WHERE position >= %s AND position < %s ORDER BY position"
-_SOME = f"{_ENTRY} WHERE position = ANY(%s)"
+_SQL = load(__package__, "log_reader.sql")
 
 
 class LogReader:
@@ -47,11 +51,8 @@ class LogReader:
 
     def first_sizes(self) -> list[tuple[int, VerifierKey]]:
         """The public keys of the log, each with the size of the first tree that it may have signed."""
-        with self._database.transaction(read_only=True) as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT first_size, vkey FROM audit_trail.log_key ORDER BY first_size, added_at, vkey"
-            )
-            return [(size, VerifierKey.parse(vkey)) for size, vkey in cursor.fetchall()]
+        with self._database.transaction(read_only=True) as connection:
+            return first_sizes(connection)
 
     def signing_keys(self) -> list[VerifierKey]:
         """The public keys that signed the newest head; none before the first append."""
@@ -96,12 +97,12 @@ class LogReader:
         return proof
 
     def inclusion_proofs(
-        self, wanted: Sequence[tuple[int, int | None]]
+        self, requested: Sequence[tuple[int, int | None]]
     ) -> list[InclusionProof | RejectedError | EventAlteredError]:
         """`inclusion_proof` for many (position, tree size) in one snapshot. An error takes the place of its proof."""
         with self._database.transaction(read_only=True) as connection:
             tree = StoredTree(connection)
-            sized = [(position, tree.size if size is None else size) for position, size in wanted]
+            sized = [(position, tree.size if size is None else size) for position, size in requested]
             refused = [_refusal(tree, *each) for each in sized]
             made = iter(
                 _checked(connection, tree, [e for e, no in zip(sized, refused, strict=True) if no is None])
@@ -130,11 +131,8 @@ class LogReader:
         """
         with self._database.transaction(read_only=True) as connection:
             with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT position FROM audit_trail.event_identity INNER JOIN audit_trail.event USING (position)"
-                    " WHERE event_identity.event_id = %s AND format <> %s",
-                    (event_id, int(BodyFormat.AGGREGATE)),
-                )
+                wanted = {"event_id": event_id, "aggregate": int(BodyFormat.AGGREGATE)}
+                cursor.execute(_SQL["position"], wanted)
                 row = cursor.fetchone()
             if row is None:
                 return None
@@ -150,7 +148,7 @@ class LogReader:
 def read_entries(connection: Connection, first: int, until: int) -> list[bytes]:
     """The leaf entries of the positions from `first` to `until`, exclusive."""
     with connection.cursor() as cursor:
-        cursor.execute(_RANGE, (first, until))
+        cursor.execute(_SQL["entries_between"], {"first": first, "until": until})
         entries = _entries(cursor)
     if len(entries) != until - first:
         raise LogInconsistentError(f"a position from {first} to {until - 1} is missing from the log")
@@ -158,7 +156,7 @@ def read_entries(connection: Connection, first: int, until: int) -> list[bytes]:
 
 
 def prove(
-    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+    connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof]:
     """The inclusion proofs of many (position, tree size); the tree must have each size.
 
@@ -167,7 +165,7 @@ def prove(
     proof verifies.
     """
     proofs = []
-    for proof in _checked(connection, tree, wanted):
+    for proof in _checked(connection, tree, requested):
         if isinstance(proof, EventAlteredError):
             raise proof
         proofs.append(proof)
@@ -175,11 +173,11 @@ def prove(
 
 
 def _checked(
-    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+    connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof | EventAlteredError]:
     return [
         proof if _verifies(proof) else EventAlteredError(proof.leaf_index)
-        for proof in _proofs(connection, tree, wanted)
+        for proof in _proofs(connection, tree, requested)
     ]
 
 
@@ -192,17 +190,17 @@ def _verifies(proof: InclusionProof) -> bool:
 
 
 def _proofs(
-    connection: Connection, tree: StoredTree, wanted: Sequence[tuple[int, int]]
+    connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof]:
     with connection.cursor() as cursor:
-        cursor.execute(_SOME, (list({position for position, _ in wanted}),))
+        cursor.execute(_SQL["entries_at"], {"positions": list({position for position, _ in requested})})
         entries = _entries(cursor)
-    missing = next((position for position, _ in wanted if position not in entries), None)
+    missing = next((position for position, _ in requested if position not in entries), None)
     if missing is not None:
         raise LogInconsistentError(f"position {missing} is missing from the log")
-    plans = [inclusion_nodes(*each) for each in wanted]
+    plans = [inclusion_nodes(*each) for each in requested]
     hashes = iter(tree.nodes([subtree for plan in plans for subtree in plan.subtrees]))
-    roots = {size: root_at(size, tree.nodes) for _, size in wanted}
+    roots = {size: root_at(size, tree.nodes) for _, size in requested}
     return [
         InclusionProof(
             leaf_index=position,
@@ -212,7 +210,7 @@ def _proofs(
             root=roots[size],
             entry=entries[position],
         )
-        for (position, size), plan in zip(wanted, plans, strict=True)
+        for (position, size), plan in zip(requested, plans, strict=True)
     ]
 
 
@@ -246,17 +244,11 @@ def _require_size(tree: StoredTree, size: int, field: str) -> None:
 
 def _signed(connection: Connection, head: StoredHead) -> SignedTreeHead:
     origin = TreeHead.parse(Note.parse(head.note).text).origin
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT vkey FROM audit_trail.cosignature WHERE size = %s ORDER BY received_at, vkey",
-            (head.size,),
-        )
-        witnesses = tuple(vkey for (vkey,) in cursor.fetchall())
     return SignedTreeHead(
         origin=origin,
         size=head.size,
         root=head.root,
         signed_at=head.signed_at,
         checkpoint=head.checkpoint.decode(),
-        cosigned_by=witnesses,
+        cosigned_by=tuple(witness.encode() for witness in witnesses(connection, head.size)),
     )

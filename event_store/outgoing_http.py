@@ -232,7 +232,7 @@ def _begin_look_up(host: str, port: int) -> Future[list[Any]]:
     if len(_look_ups) >= _MAX_LOOK_UPS:
         raise OSError("too many name look-ups have not returned")
     found: Future[list[Any]] = Future()
-    thread = threading.Thread(target=_ask_resolver, args=(host, port, found), name="look-up", daemon=True)
+    thread = threading.Thread(target=_resolve, args=(host, port, found), name="look-up", daemon=True)
     try:
         thread.start()
     except RuntimeError as exc:
@@ -241,7 +241,7 @@ def _begin_look_up(host: str, port: int) -> Future[list[Any]]:
     return found
 
 
-def _ask_resolver(host: str, port: int, found: Future[list[Any]]) -> None:
+def _resolve(host: str, port: int, found: Future[list[Any]]) -> None:
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except BaseException as exc:  # noqa: BLE001 - the callers wait for a result, whatever the error is

@@ -1,4 +1,4 @@
-"""What the resolvers of one HTTP request share."""
+"""What the resolvers of one request share."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ T = TypeVar("T")
 
 
 class Record(Protocol):
-    """Puts what a subscription does on record, as `web.read_audit.access_record.Looking` does."""
+    """The access record of a subscription: `web.read_audit.access_record.AccessRecord`."""
 
-    async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
-        """It begins. Raises `UnrecordedError` when it must not."""
+    async def write_start(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Record that it starts. Raises `UnrecordedError` when it must not start."""
         ...
 
-    def passed(self) -> None:
-        """What was read up to now is told to nobody."""
+    def discard(self) -> None:
+        """Drop the queries since the last result: their answers are sent to nobody."""
         ...
 
 
 class Context:
-    """One request: the read models, the log, the limits, and how much of them is used up. A batch shares one."""
+    """One request: the read models, the log, and what is left of the limits. The operations of a batch share one."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class Context:
         client_key: str = "",
         principal: Principal | None = None,
         record: Record | None = None,
-        anew: Callable[[], Awaitable[ScopedModels]] | None = None,
+        refresh: Callable[[], Awaitable[ScopedModels]] | None = None,
     ) -> None:
         self.client_key = client_key
         """Whose subscriptions are counted together."""
         self.models = models
         self.principal = principal
         self._record = record
-        self._anew = anew
+        self._refresh = refresh
         self.feed = feed
         self._waiting = waiting or Waiting(models, threads)
         self._wait_until: float | None = None
@@ -72,13 +72,13 @@ class Context:
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew with the limits: each result of a subscription is as much as a request."""
+        """Reset the limits: each result of a subscription counts as a request."""
         self._events_left = self.limits.max_events
         self._proofs: DataLoader[tuple[int, int | None], InclusionProof] | None = None
         self._newest: asyncio.Future[SignedTreeHead | None] | None = None
 
     def spend(self, events: int) -> None:
-        """Count a page of `events`, or proofs, against the request's limit. `QueryError` when that is used up."""
+        """Count `events`, or proofs, against the request's limit. Raises `QueryError` when it is used up."""
         self._events_left -= events
         if self._events_left < 0:
             raise QueryError(
@@ -87,7 +87,7 @@ class Context:
             )
 
     def charge(self, cost: int) -> None:
-        """Count an operation's estimated cost against the request's limit. `QueryError` when it is over that."""
+        """Count an operation's estimated cost against the request's limit. Raises `QueryError` when it is exceeded."""
         self._charged += cost
         limit = self.limits.max_cost
         if self._charged > limit:
@@ -111,51 +111,51 @@ class Context:
             raise from_domain(exc) from exc
 
     def require(self, subject: str, id: str, type: str = "") -> None:
-        """Raise `QueryError` when the summary of a subject may not be asked for. It waits for nothing."""
+        """Raise `QueryError` when the principal may not read the summary of a subject. It does not block."""
         try:
             self.models.require(subject, id, type)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 
     def list_size(self, wanted: int, argument: str = "limit") -> int:
-        """`wanted` when a list may have that many rows; `QueryError` that names the argument otherwise."""
+        """`wanted`, if a list may have that many rows; else raises `QueryError` that names the argument."""
         return _checked(wanted, self.limits.max_list, argument, "")
 
     def page_size(self, wanted: int, argument: str = "first") -> int:
-        """As `list_size`, of a page, whose events count for the request."""
+        """As `list_size`, for a page, whose events count for the request."""
         size = _checked(wanted, self.limits.max_page, argument, "; ask for more pages")
         self.spend(size)
         return size
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a read model in a thread; a failure that is ours becomes the client's error."""
+        """Call a read model in a thread; an `AuditTrailError` becomes the client's error."""
         try:
             return await self._threads.run(function, *args, **kwargs)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 
-    async def look_again(self) -> None:
-        """Before a subscription reads more: what its subscriber may see can have become another thing."""
-        if self._anew is not None:
-            self.models = await self._anew()
+    async def refresh_models(self) -> None:
+        """Renew the scope before a subscription reads more: what the subscriber may see can have changed."""
+        if self._refresh is not None:
+            self.models = await self._refresh()
 
-    async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
-        """Put the begin of a subscription on record. Raises `QueryError` when it must not begin."""
+    async def record_start(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Record that a subscription starts. Raises `QueryError` when it must not start."""
         if self._record is not None:
             try:
-                await self._record.began(operation, asked)
+                await self._record.write_start(operation, parameters)
             except AuditTrailError as exc:
                 raise from_domain(exc) from exc
 
-    def passed(self) -> None:
-        """What was read up to now is told to nobody: it was another look for what is new."""
+    def discard_reads(self) -> None:
+        """Drop the reads since the last result from the access record: they found nothing new."""
         if self._record is not None:
-            self._record.passed()
+            self._record.discard()
 
     async def wait(self, freshness: Freshness, reached: Reached) -> None:
-        """Return when an answer can have what is wanted of it. Raises `QueryError` that says how far it is.
+        """Return when the projections are as fresh as the client wants. Raises `QueryError` with their position.
 
-        All of a request's fields and operations wait `MAX_SECONDS` together at most.
+        All fields and operations of a request together wait at most `MAX_SECONDS`.
         """
         if self._wait_until is None:
             self._wait_until = asyncio.get_running_loop().time() + MAX_SECONDS
@@ -165,20 +165,20 @@ class Context:
             raise from_domain(exc) from exc
 
     def compare(self, freshness: Freshness, as_of_position: int) -> None:
-        """Raise `QueryError` when an answer lacks what was waited for: a reset may have come between."""
+        """Raise `QueryError` when an answer is not fresh enough: a projection may have been reset meanwhile."""
         try:
             freshness.compare(as_of_position)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 
     async def newest_head(self) -> SignedTreeHead | None:
-        """The newest signed head, the same for the whole request: what it proves fits what it shows."""
+        """The newest signed head, the same for the whole request, so that proofs fit the head beside them."""
         if self._newest is None:
             self._newest = asyncio.ensure_future(self.read(self.log.tree_head))
         return await self._newest
 
     async def inclusion_proof(self, position: int, tree_size: int | None) -> InclusionProof:
-        """A proof in the tree of `tree_size`, else in the newest signed one. All of a page are read together."""
+        """A proof in the tree of `tree_size`, or the newest signed one. The proofs of a page are read together."""
         if tree_size is None:
             head = await self.newest_head()
             # An event may have been recorded after the request's head was read.

@@ -20,7 +20,7 @@ from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
 from queries.error_codes import Code
 from queries.filters import MAX_POSITION, EventFilter, PageRequest
-from queries.scoped.query_description import asked_of
+from queries.scoped.query_description import parameters_of
 
 _BATCH = 100
 """Events read at once for a subscription, which is all that it holds of them."""
@@ -53,7 +53,7 @@ async def _event_recorded(
     query = context.prepare(wanted, max_days=0)
     async with feed.subscribed(context.client_key):
         now = await context.read(context.models.positions)
-        await context.began("event_recorded", asked_of(wanted, after=after))
+        await context.record_start("event_recorded", parameters_of(wanted, after=after))
         position: int = query.complete_up_to(now) if after is None else after
         while True:
             version = feed.version
@@ -77,11 +77,11 @@ async def _until_now(
     """
     while True:
         step = _step(wanted, position) if walks else wanted
-        await context.look_again()
+        await context.refresh_models()
         page = PageRequest(last=_BATCH, before=position if position >= 0 else None)
         found = await context.read(context.models.events, context.prepare(step, max_days=0), page)
         if not found.events:
-            context.passed()
+            context.discard_reads()
         for event in reversed(found.events):
             yield event_from(event)
         if found.has_previous:

@@ -18,8 +18,8 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from domain.errors import FencedError, UnavailableError
+from event_store.backoff import Backoff
 from event_store.database import Database
-from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
 from ingest.broker.assignment import Changes, consumer_options, finish_rejoin, pause, resume, seek, suspend
 from ingest.broker.bounded_calls import BoundedCaller, ClientStalledError, abandon
@@ -43,7 +43,7 @@ _ASK_TIMEOUT_MS = 10_000
 _CLOSE_TIMEOUT_MS = 5_000
 _COMMIT_SECONDS = 1.0
 """Kafka's own offsets only serve tools that show the lag, so one commit per second is enough."""
-_READING_SECONDS = 0.5
+_STATE_SECONDS = 0.5
 
 
 class RecordSource:
@@ -84,7 +84,7 @@ class RecordSource:
         self._commit_at = 0.0
         self._health = health or Health()
         self._client = client
-        self._reading_at = 0.0
+        self._state_at = 0.0
         self._not_opened: str | None = None
         self._stopped = StoppedPartitions(metrics)
         self._unreadable: deque[Unreadable] = deque()
@@ -260,11 +260,11 @@ class RecordSource:
     def _report_state(self) -> None:
         """Update the state that the watchdog and readiness see."""
         self._health.loop_ran()
-        if time.monotonic() < self._reading_at:
+        if time.monotonic() < self._state_at:
             return
-        self._reading_at = time.monotonic() + _READING_SECONDS
+        self._state_at = time.monotonic() + _STATE_SECONDS
         positions = self._positions
-        reading = ReaderState(
+        reader = ReaderState(
             self._client,
             self._call(self._consumer.group_metadata).member_id,
             self._subscription.topics
@@ -277,8 +277,8 @@ class RecordSource:
             frozenset(self._subscription.missing),
             self._not_opened,
         )
-        self._metrics.partitions(len(reading.assigned), len(reading.next))
-        self._health.reading = reading
+        self._metrics.partitions(len(reader.assigned), len(reader.next))
+        self._health.reader = reader
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

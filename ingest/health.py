@@ -55,7 +55,7 @@ class Health:
         self._last_round = time.monotonic()
         self._append_waits: float | None = None
         self._running = False
-        self.reading: ReaderState | None = None
+        self.reader: ReaderState | None = None
         self.waits: str | None = None
         self.broker_seen: float | None = None
         self.broker_error: str | None = None
@@ -91,13 +91,13 @@ class Health:
     def client_stalled(self, client: int, error: ClientStalledError) -> None:
         """Request a new Kafka client in place of `client`; called by the watchdog."""
         with self._lock:
-            if self.reading is not None and self.reading.client == client:
+            if self.reader is not None and self.reader.client == client:
                 self._stalled = error
 
     def new_client(self) -> None:
         """Record that a new client is being created: findings about the previous one no longer count."""
         with self._lock:
-            self._stalled = self.reading = None
+            self._stalled = self.reader = None
 
     def raise_if_stalled(self) -> None:
         """Raise the watchdog's finding, once."""
@@ -124,14 +124,14 @@ class Health:
         return problems
 
     def _of_partitions(self) -> list[str]:
-        reading = self.reading
-        if reading is None:
+        reader = self.reader
+        if reader is None:
             return ["not connected to Kafka yet"]
-        problems = [f"topic {name} does not exist" for name in sorted(reading.missing)]
-        if reading.closed:
-            why = f": {reading.not_opened}" if reading.not_opened else ""
-            problems.append(f"assigned but not open: {names(reading.closed)}{why}")
-        problems.extend(reading.stopped.values())
+        problems = [f"topic {name} does not exist" for name in sorted(reader.missing)]
+        if reader.closed:
+            why = f": {reader.not_opened}" if reader.not_opened else ""
+            problems.append(f"assigned but not open: {names(reader.closed)}{why}")
+        problems.extend(reader.stopped.values())
         return problems
 
     def _of_services(self) -> list[str]:

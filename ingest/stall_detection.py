@@ -29,7 +29,7 @@ Offsets = Mapping[TopicPartition, int]
 Finding = tuple[Cause, str]
 
 _DATABASE_SECONDS = 15.0
-_ALONE = 10
+_SINGLE_PARTITION_FACTOR = 10
 """A multiple of `stall_seconds`: how long one partition may make no progress while others of this process do.
 
 The client fetches partitions in turn, and a slow database makes a turn long.
@@ -51,57 +51,57 @@ class Suspicions:
         self._still.clear()
         self._last.clear()
 
-    def finding(self, view: BrokerView, reading: ReaderState, *, appends_late: bool) -> Finding | None:
+    def finding(self, view: BrokerView, reader: ReaderState, *, appends_late: bool) -> Finding | None:
         """The finding that persisted long enough to replace the client, or None."""
-        found = unread(view, reading) or (None if appends_late else not_opened(reading))
+        found = unread(view, reader) or (None if appends_late else not_opened(reader))
         self._reading = self._reading + 1 if found else 0
         if found and self._reading >= self._checks:
             return found
         if appends_late:  # then nothing is fetched
             self._still.clear()
             return None
-        return self._stalled(view, reading)
+        return self._stalled(view, reader)
 
-    def _stalled(self, view: BrokerView, reading: ReaderState) -> Finding | None:
-        moved = any(offset != self._last.get(partition) for partition, offset in reading.next.items())
+    def _stalled(self, view: BrokerView, reader: ReaderState) -> Finding | None:
+        moved = any(offset != self._last.get(partition) for partition, offset in reader.next.items())
         behind = {
             partition
-            for partition, offset in reading.next.items()
-            if partition not in reading.stopped
+            for partition, offset in reader.next.items()
+            if partition not in reader.stopped
             and offset < view.ends.get(partition, 0)
             and offset == self._last.get(partition)
         }
-        self._last = dict(reading.next)
+        self._last = dict(reader.next)
         self._still = {partition: self._still.get(partition, 0) + 1 for partition in behind}
-        limit = self._checks * (_ALONE if moved else 1)
+        limit = self._checks * (_SINGLE_PARTITION_FACTOR if moved else 1)
         late = {partition for partition, checks in self._still.items() if checks >= limit}
         return ("fetch_stalled", f"not fetched although Kafka has more: {names(late)}") if late else None
 
 
-def unread(view: BrokerView, reading: ReaderState) -> Finding | None:
+def unread(view: BrokerView, reader: ReaderState) -> Finding | None:
     """A mismatch between the group's assignment and the partitions read here; None during a rebalance."""
-    wanted = frozenset(partition for partition in view.partitions if partition.topic in reading.subscribed)
+    wanted = frozenset(partition for partition in view.partitions if partition.topic in reader.subscribed)
     group = view.group
     if group is None or group.rebalances or not wanted:
         # Without a group there is nothing to compare: static assignment, or a broker that can't describe one.
         return None
-    mine = group.members.get(reading.member or "")
+    mine = group.members.get(reader.member or "")
     if mine is None:
         return "not_a_member", f"this process is not a member of its group, whose state is {group.state}"
-    if mine - reading.assigned:
+    if mine - reader.assigned:
         return (
             "assignment_lost",
-            f"assigned by the group but not known here: {names(mine - reading.assigned)}",
+            f"assigned by the group but not known here: {names(mine - reader.assigned)}",
         )
     if wanted - group.read:
         return "partition_unread", f"read by no member of the group: {names(wanted - group.read)}"
     return None
 
 
-def not_opened(reading: ReaderState) -> Finding | None:
+def not_opened(reader: ReaderState) -> Finding | None:
     """Assigned partitions that nothing keeps from being opened."""
-    if reading.closed and reading.not_opened is None:
-        return "partition_not_opened", f"assigned here but not opened: {names(reading.closed)}"
+    if reader.closed and reader.not_opened is None:
+        return "partition_not_opened", f"assigned here but not opened: {names(reader.closed)}"
     return None
 
 
@@ -151,18 +151,18 @@ class Watchdog:
         if view is None:
             self._suspicions.reset()
             return
-        reading = self._health.reading
+        reader = self._health.reader
         stored = self._stored(view)
-        self._measure(view, reading, stored)
-        if reading is None or reading.client != self._client or self._loop_is_busy():
-            self._client = reading.client if reading is not None else 0
+        self._measure(view, reader, stored)
+        if reader is None or reader.client != self._client or self._loop_is_busy():
+            self._client = reader.client if reader is not None else 0
             self._suspicions.reset()
             return
-        self._health.findings = tuple(_messages(view, reading))
-        found = self._suspicions.finding(view, reading, appends_late=self._health.appends_late)
+        self._health.findings = tuple(_messages(view, reader))
+        found = self._suspicions.finding(view, reader, appends_late=self._health.appends_late)
         if found is not None:
             cause, words = found
-            self._health.client_stalled(reading.client, ClientStalledError(cause, words))
+            self._health.client_stalled(reader.client, ClientStalledError(cause, words))
             self._suspicions.reset()
 
     def _loop_is_busy(self) -> bool:
@@ -202,11 +202,11 @@ class Watchdog:
         self._health.database_error = None
         return {streams[stream]: offset for stream, offset in found.items()}
 
-    def _measure(self, view: BrokerView, reading: ReaderState | None, stored: Offsets | None) -> None:
+    def _measure(self, view: BrokerView, reader: ReaderState | None, stored: Offsets | None) -> None:
         """Measure the lag of the partitions that are read here, and of those that nobody reads."""
         if stored is None:
             return
-        here = reading.assigned if reading is not None else frozenset()
+        here = reader.assigned if reader is not None else frozenset()
         if view.group is not None:
             elsewhere = view.group.read - here
         else:  # a static assignment has all; in a group that can't be described, others may have the rest
@@ -219,14 +219,14 @@ class Watchdog:
                 self._metrics.forget_lag(partition.topic, partition.partition)
 
 
-def _messages(view: BrokerView, reading: ReaderState) -> Iterable[str]:
+def _messages(view: BrokerView, reader: ReaderState) -> Iterable[str]:
     if view.group is not None and view.group.rebalances:
         yield f"the consumer group is rebalancing ({view.group.state})"
-    found = unread(view, reading)
+    found = unread(view, reader)
     if found is not None:
         yield found[1]
-    if view.group is None and view.partitions - reading.assigned:
+    if view.group is None and view.partitions - reader.assigned:
         # Static assignment, or a group that the broker can't describe.
-        yield f"not assigned here: {names(view.partitions - reading.assigned)}"
+        yield f"not assigned here: {names(view.partitions - reader.assigned)}"
     if view.without_leader:
         yield f"without a leader in Kafka: {names(view.without_leader)}"

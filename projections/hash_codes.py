@@ -1,7 +1,9 @@
-"""Hash codes: small numbers that stand for long texts, so that an index can hold more attributes beside its key.
+"""Hash codes: small numbers that stand for long texts, so that an index can hold further conditions beside its key.
 
-An entry of an index with another hash code is skipped without reading its row. Different texts may have the same hash
-code, so the text of the remaining rows is compared too.
+PostgreSQL skips an entry with another hash code within the index, without reading the row. Two texts may have the same
+hash code, so the query also compares the text itself in the few rows that are left.
+
+Columns that hold them are named ``*_mark``.
 """
 
 from __future__ import annotations
@@ -26,27 +28,30 @@ RESOURCE_HASH = Column("resource_mark", Kind.SMALLINT)
 ACTOR_HASH = Column("actor_mark", Kind.INTEGER)
 OUTCOME = Column("outcome", Kind.SMALLINT)
 OF_TIMELINES = (ACTOR_HASH, TYPE_HASH, SOURCE_HASH, OUTCOME, RESOURCE_HASH)
-"""What a timeline carries of each event."""
+"""The columns that a timeline carries for each event."""
 NONE, SEVERAL = 0, 1
 _MIXED = " "
-"""No type of resources is called so."""
+"""No resource type has this name."""
 _WITHOUT = {"": NONE, _MIXED: SEVERAL}
 
 
 @lru_cache(maxsize=16384)
 def hash_code(text: str) -> int:
-    """32 bits, signed."""
+    """The hash code of a text: 32 bits, signed."""
     return crc32(text.encode()) - 0x8000_0000
 
 
 @lru_cache(maxsize=4096)
 def short_hash_code(text: str) -> int:
-    """16 bits, signed: for what has few values."""
+    """A hash code of 16 bits, signed, for columns with few values."""
     return hash_code(text) >> 16
 
 
-def event_hash_codes(event: AuditEvent) -> tuple[int, int, int]:
-    """The hash codes of type, service and type of resources; no resource and several types have a code each."""
+def kind_hash_codes(event: AuditEvent) -> tuple[int, int, int]:
+    """The hash codes of type, service and resource type.
+
+    An event without resources has `NONE` for the resource type, one with several types has `SEVERAL`.
+    """
     resources = event.resources
     if not resources:
         touched = ""
@@ -55,24 +60,24 @@ def event_hash_codes(event: AuditEvent) -> tuple[int, int, int]:
     else:
         types = {each.type for each in resources}
         touched = types.pop() if len(types) == 1 else _MIXED
-    return _event_hash_codes(event.type, event.source.service, touched)
+    return _kind_hash_codes(event.type, event.source.service, touched)
 
 
 @lru_cache(maxsize=16384)
-def _event_hash_codes(type: str, service: str, touched: str) -> tuple[int, int, int]:
+def _kind_hash_codes(type: str, service: str, touched: str) -> tuple[int, int, int]:
     if touched in _WITHOUT:
         return short_hash_code(type), short_hash_code(service), _WITHOUT[touched]
     return short_hash_code(type), short_hash_code(service), short_hash_code(touched)
 
 
 def timeline_hash_codes(event: AuditEvent) -> tuple[int, int, int, int, int]:
-    """The values of `OF_TIMELINES`. An actor without an id has the hash code 0, which is not compared."""
+    """The values of `OF_TIMELINES`. An actor without an id has the hash code 0, which queries do not compare."""
     actor = event.actor.id
-    type_mark, source_mark, resource_mark = event_hash_codes(event)
+    type_code, source_code, resource_code = kind_hash_codes(event)
     return (
         0 if actor is None else hash_code(actor),
-        type_mark,
-        source_mark,
+        type_code,
+        source_code,
         OUTCOME_CODES[event.outcome],
-        resource_mark,
+        resource_code,
     )

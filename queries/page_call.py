@@ -58,7 +58,7 @@ def find_in_one_call(
     more = len(events) > count
     if more:
         events = events[1:] if newest_first else events[:-1]
-    behind = found.beside is not None and found.beside <= as_of
+    behind = found.extra is not None and found.extra <= as_of
     older, newer = (more, behind) if newest_first else (behind, more)
     return answered(page, events[::-1], older, newer, as_of)
 

@@ -11,14 +11,14 @@ from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
 from domain.errors import AuditTrailError
 from domain.event import ActorKind
-from domain.read_audit.query_log import Reads
+from domain.read_audit.query_log import QueryLog
 from queries.read_models import ReadModels
 from queries.scoped.export import Opening, ScopedExports
 from queries.scoped.read_models import ScopedModels
 from queries.staff_disclosures import StaffDisclosures
 from queries.thread_pool import Threads
 from web.authentication.middleware import principal_of
-from web.read_audit.access_record import Looking, looking_at
+from web.read_audit.access_record import AccessRecord, access_record_of
 
 NOBODY = Principal(id="", roles=frozenset(), kind=ActorKind.UNKNOWN)
 
@@ -64,23 +64,23 @@ class Access:
 
         return needed
 
-    def scoped(self, scope: Scope, reads: Reads) -> ScopedModels:
+    def scoped(self, scope: Scope, query_log: QueryLog) -> ScopedModels:
         """The read models within `scope`; queries are noted in `reads`."""
-        return ScopedModels(self._models, scope, reads)
+        return ScopedModels(self._models, scope, query_log)
 
     async def models_of(self, connection: HTTPConnection) -> ScopedModels:
         """The read models for one request. What it reads is noted for the record of reads, where there is one."""
-        return self.scoped(await self.scope_of(connection), reads_of(looking_at(connection)))
+        return self.scoped(await self.scope_of(connection), query_log_of(access_record_of(connection)))
 
     async def exports_of(self, connection: HTTPConnection, exports: Opening) -> ScopedExports:
         """Exports for one request."""
         scope = await self.scope_of(connection)
-        return ScopedExports(exports, self._models, scope, reads_of(looking_at(connection)))
+        return ScopedExports(exports, self._models, scope, query_log_of(access_record_of(connection)))
 
 
-def reads_of(looking: Looking | None) -> Reads:
+def query_log_of(record: AccessRecord | None) -> QueryLog:
     """Where the questions of a request are noted, which go nowhere where reads are not recorded."""
-    return Reads() if looking is None else looking.reads
+    return QueryLog() if record is None else record.query_log
 
 
 def is_decided(principal: Principal | None) -> bool:

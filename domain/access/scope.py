@@ -38,8 +38,8 @@ class Scope:
         if not self.may(operation):
             raise AccessDeniedError(operation)
 
-    def rows(self, operation: Operation, asked: Collection[Part] = ()) -> tuple[Rows, ...]:
-        """The events that `operation` may use when the query has conditions on the parts `asked`.
+    def rows(self, operation: Operation, queried: Collection[Part] = ()) -> tuple[Rows, ...]:
+        """The events that `operation` may use when the query has conditions on the parts `queried`.
 
         A condition on a hidden part would reveal that part. So the rows of a role that hides it are left out. Returns
         `(ALL,)` when all events may be used. Raises `AccessDeniedError` when none may.
@@ -47,7 +47,7 @@ class Scope:
         grants = [
             grant
             for grant in self._grants
-            if operation in grant.operations and not grant.hidden & frozenset(asked)
+            if operation in grant.operations and not grant.hidden & frozenset(queried)
         ]
         found = tuple(dict.fromkeys(rows for grant in grants for rows in grant.rows))
         if not found:
@@ -56,11 +56,11 @@ class Scope:
 
     def admits(self, event: AuditEvent) -> bool:
         """Whether the principal may see the event."""
-        return any(grant.admits(event) for grant in self._reading())
+        return any(grant.admits(event) for grant in self._read_grants())
 
     def redacted(self, event: AuditEvent) -> AuditEvent:
         """The event as the principal sees it. Raises `AccessDeniedError` for an event that is not admitted."""
-        hidden = [grant.hidden for grant in self._reading() if grant.admits(event)]
+        hidden = [grant.hidden for grant in self._read_grants() if grant.admits(event)]
         if not hidden:
             raise AccessDeniedError(Operation.READ_EVENTS)
         return redacted(event, frozenset.intersection(*hidden), self._own)
@@ -96,21 +96,21 @@ class Scope:
     @property
     def sees_all(self) -> bool:
         """Whether the principal sees every event in full, so that no redaction is needed."""
-        return any(ALL in grant.rows and not grant.hidden for grant in self._reading())
+        return any(ALL in grant.rows and not grant.hidden for grant in self._read_grants())
 
     def hides_somewhere(self, parts: Collection[Part]) -> bool:
         """Whether one of `parts` is hidden in at least one visible event."""
-        grants = self._reading()
+        grants = self._read_grants()
         return not any(ALL in grant.rows and grant.hidden.isdisjoint(parts) for grant in grants) and any(
             not grant.hidden.isdisjoint(parts) for grant in grants
         )
 
     def hides_in_every_row(self) -> frozenset[Part]:
         """The parts that are hidden in every event. An export can omit their columns."""
-        hidden = [grant.hidden for grant in self._reading()]
+        hidden = [grant.hidden for grant in self._read_grants()]
         return frozenset.intersection(*hidden) if hidden else frozenset(Part)
 
-    def _reading(self) -> list[Grant]:
+    def _read_grants(self) -> list[Grant]:
         return [grant for grant in self._grants if Operation.READ_EVENTS in grant.operations]
 
     @staticmethod

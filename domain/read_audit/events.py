@@ -31,7 +31,7 @@ from domain.event import (
     Resource,
     Source,
 )
-from domain.read_audit.query_log import NOTHING, Read, Taken
+from domain.read_audit.query_log import NO_QUERIES, LoggedQueries, LoggedQuery
 from domain.read_audit.truncation import bounded, identifier, name
 from domain.validation import encode_event
 
@@ -46,9 +46,9 @@ PATIENT = "Patient"
 _MAX_NAMED = 100
 """The length limit of a list in a filter."""
 _RESOURCE_BYTES = len('{"type":"Patient","id":},')
-_MAX_QUESTIONS = 40
-_QUESTION_BYTES = 16 << 10
-_QUESTIONS_SHARE = 4
+_MAX_QUERIES = 40
+_QUERY_BYTES = 16 << 10
+_QUERIES_SHARE = 4
 """The queries take at most a quarter of an event when the message size is small."""
 
 
@@ -70,7 +70,7 @@ class Stage(StrEnum):
     ENDED = "ended"
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class AccessDetails(Struct, frozen=True, kw_only=True):
     """How the trail was accessed.
 
     `address` is the requested object, such as ``/v1/events``; `document` is the SHA-256 of a GraphQL document. `path`
@@ -97,9 +97,9 @@ class Look(Struct, frozen=True, kw_only=True):
 
 def read_events(
     principal: Principal | None,
-    questions: Sequence[Read],
+    queries: Sequence[LoggedQuery],
     patients: Sequence[str],
-    look: Look,
+    details: AccessDetails,
     source: Source,
     *,
     max_bytes: int = MAX_BYTES,
@@ -110,17 +110,17 @@ def read_events(
     """
     limit = min(max_bytes, MAX_BYTES)
     whole = AuditEvent(
-        **_shared(principal, look, source),
+        **_shared(principal, details, source),
         type=READ,
         action=Action.READ,
-        resources=(Resource(type=AUDIT_LOG, id=identifier(look.address) or "/"),),
+        resources=(Resource(type=AUDIT_LOG, id=identifier(details.address) or "/"),),
         purpose_of_use=tuple(filter(None, map(name, principal.purpose_of_use[:20]))) if principal else (),
         attributes={
-            **_way(look),
-            **({"stage": look.stage.value} if look.stage else {}),
+            **_interface(details),
+            **({"stage": details.stage.value} if details.stage else {}),
             **_scope(principal),
-            **_asked(questions, min(_QUESTION_BYTES, limit // _QUESTIONS_SHARE), returned=True),
-            "returned": sum(question.returned for question in questions),
+            **_query_attributes(queries, min(_QUERY_BYTES, limit // _QUERIES_SHARE), returned=True),
+            "returned": sum(query.returned for query in queries),
             "patients": len(patients),
         },
     )
@@ -138,9 +138,9 @@ def read_events(
 
 def denied_event(
     principal: Principal | None,
-    look: Look,
+    details: AccessDetails,
     source: Source,
-    refused: Taken = NOTHING,
+    denied: LoggedQueries = NO_QUERIES,
     *,
     count: int = 1,
     seconds: float = 0,
@@ -148,41 +148,41 @@ def denied_event(
 ) -> AuditEvent:
     """`access.denied` for one attempt, or for `count` attempts from one address within `seconds`.
 
-    `refused` contains the queries that were denied. The patients that they name are resources, not patients, of the
+    `denied` contains the denied queries. The patients that they name are resources, not patients, of the
     event: nobody read their records, but a search for attempts on a record finds the event. Queries and patients take
     at most half of `max_bytes`.
     """
     many = {"count": count, "seconds": round(seconds, 3)} if count > 1 else {}
-    most = min(_QUESTION_BYTES, min(max_bytes, MAX_BYTES) // _QUESTIONS_SHARE)
-    named, left_out = _named(refused.patients, most)
+    most = min(_QUERY_BYTES, min(max_bytes, MAX_BYTES) // _QUERIES_SHARE)
+    named, left_out = _named(denied.patients, most)
     if left_out:
         many["patients_left_out"] = left_out
     return AuditEvent(
-        **_shared(principal, look, source) | {"outcome": Outcome.MINOR_FAILURE},
+        **_shared(principal, details, source) | {"outcome": Outcome.MINOR_FAILURE},
         type=DENIED,
         action=Action.EXECUTE,
         resources=(
-            Resource(type=AUDIT_LOG, id=identifier(look.address) or "/"),
+            Resource(type=AUDIT_LOG, id=identifier(details.address) or "/"),
             *(Resource(type=PATIENT, id=id) for id in named),
         ),
         attributes={
-            **_way(look),
+            **_interface(details),
             **_scope(principal),
-            **(_asked(refused.questions, most) if refused.questions else {}),
+            **(_query_attributes(denied.queries, most) if denied.queries else {}),
             **many,
         },
     )
 
 
-def patients_told(events: Iterable[AuditEvent], asked: Collection[str] = ()) -> Iterator[str]:
-    """The patients that `events` disclose to a reader. `asked` are the patients that the query named.
+def disclosed_patients(events: Iterable[AuditEvent], queried: Collection[str] = ()) -> Iterator[str]:
+    """The patients that `events` disclose to a reader. `queried` are the patients that the query named.
 
-    For access records, only patients in `asked` count. Otherwise each read of access records would list all their
+    For access records, only patients in `queried` count. Otherwise each read of access records would list all their
     patients again, and a client that reads every minute would soon list every patient.
     """
     for event in events:
         for patient in event.patients:
-            if event.type != READ or patient.id in asked:
+            if event.type != READ or patient.id in queried:
                 yield patient.id
 
 
@@ -194,20 +194,20 @@ def is_echo(event: AuditEvent) -> bool:
     return event.type == READ and event.attributes.get("via") == Via.SUBSCRIPTION
 
 
-def _shared(principal: Principal | None, look: Look, source: Source) -> dict[str, Any]:
-    address, agent = identifier(look.client_address), name(look.user_agent)
+def _shared(principal: Principal | None, details: AccessDetails, source: Source) -> dict[str, Any]:
+    address, agent = identifier(details.client_address), name(details.user_agent)
     return {
         "event_id": uuid4(),
-        "occurred_at": look.at,
+        "occurred_at": details.at,
         "source": source,
         "actor": _actor(principal),
-        "outcome": _outcome(look),
-        "outcome_reason": look.reason and name(look.reason),
-        "reason": look.why and name(look.why),
+        "outcome": _outcome(details),
+        "outcome_reason": details.reason and name(details.reason),
+        "reason": details.why and name(details.why),
         "session": identifier(principal.session) if principal else None,
         "client": Client(address=address, user_agent=agent) if address or agent else None,
-        "correlation_id": identifier(look.correlation_id),
-        "request": _request(look),
+        "correlation_id": identifier(details.correlation_id),
+        "request": _request(details),
     }
 
 
@@ -222,22 +222,22 @@ def _actor(principal: Principal | None) -> Actor:
     )
 
 
-def _request(look: Look) -> Request | None:
-    if look.method is None and look.path is None and look.status is None:
+def _request(details: AccessDetails) -> Request | None:
+    if details.method is None and details.path is None and details.status is None:
         return None
     return Request(
-        method=look.method and (name(look.method) or "")[:32],
-        path=name(look.path),
-        status=look.status,
-        duration_ms=None if look.duration_ms is None else round(max(0.0, look.duration_ms), 3),
+        method=details.method and (name(details.method) or "")[:32],
+        path=name(details.path),
+        status=details.status,
+        duration_ms=None if details.duration_ms is None else round(max(0.0, details.duration_ms), 3),
     )
 
 
-def _outcome(look: Look) -> Outcome:
-    status = look.status or 0
+def _outcome(details: AccessDetails) -> Outcome:
+    status = details.status or 0
     if status >= 500:
         return Outcome.SERIOUS_FAILURE
-    return Outcome.MINOR_FAILURE if status >= 400 or look.reason else Outcome.SUCCESS
+    return Outcome.MINOR_FAILURE if status >= 400 or details.reason else Outcome.SUCCESS
 
 
 def _scope(principal: Principal | None) -> dict[str, Any]:
@@ -259,31 +259,31 @@ def _scope(principal: Principal | None) -> dict[str, Any]:
     return {"scope": scope}
 
 
-def _way(look: Look) -> dict[str, Any]:
+def _interface(details: AccessDetails) -> dict[str, Any]:
     """The interface, and the GraphQL document if there is one."""
     return {
-        **_given("via", look.via),
-        **_given("operation_name", look.operation),
-        **_given("document_sha256", look.document),
+        **_given("via", details.via),
+        **_given("operation_name", details.operation),
+        **_given("document_sha256", details.document),
     }
 
 
-def _asked(questions: Sequence[Read], most: int, *, returned: bool = False) -> dict[str, Any]:
+def _query_attributes(queries: Sequence[LoggedQuery], most: int, *, returned: bool = False) -> dict[str, Any]:
     """The queries that fit into `most` bytes. A query that is too large is recorded without its arguments."""
     kept: list[dict[str, Any]] = []
-    for question in questions[:_MAX_QUESTIONS]:
+    for query in queries[:_MAX_QUERIES]:
         said = {
-            "operation": name(question.operation),
-            "asked": bounded(question.asked),
-            **({"returned": question.returned} if returned else {}),
+            "operation": name(query.operation),
+            "asked": bounded(query.parameters),
+            **({"returned": query.returned} if returned else {}),
         }
-        for told in (said, said | {"asked": "..."}):
-            size = len(msgspec.json.encode(told))
+        for entry in (said, said | {"asked": "..."}):
+            size = len(msgspec.json.encode(entry))
             if size <= most:
                 most -= size
-                kept.append(told)
+                kept.append(entry)
                 break
-    left_out = len(questions) - len(kept)
+    left_out = len(queries) - len(kept)
     return {"questions": kept, **({"questions_left_out": left_out} if left_out else {})}
 
 

@@ -1,4 +1,4 @@
-"""The queries of one request, allowed and refused, collected for its access record."""
+"""The queries of one request, those that were answered and those that were denied, for its access record."""
 
 from __future__ import annotations
 
@@ -11,96 +11,97 @@ from msgspec import Struct
 from domain.errors import AccessDeniedError
 
 
-class Read(Struct, frozen=True):
-    """One query: the operation, its arguments, and the number of returned events or rows.
+class LoggedQuery(Struct, frozen=True):
+    """One query: its operation, its parameters, and how many events or rows it returned.
 
-    `echoes` is the number of returned events for which `domain.read_audit.events.is_echo` holds.
+    `echoes` of the returned events only record deliveries to subscribers, see `events.is_echo`.
     """
 
     operation: str
-    asked: Mapping[str, Any]
+    parameters: Mapping[str, Any]
     returned: int
     echoes: int = 0
 
 
-Question = tuple[Mapping[str, Any], Collection[str]]
-"""The arguments of a query, and the patients that they name."""
+class LoggedQueries(NamedTuple):
+    """Queries, and the patients that they disclosed or, if they were denied, named."""
 
-
-class Taken(NamedTuple):
-    """A snapshot of the log."""
-
-    questions: list[Read]
+    queries: list[LoggedQuery]
     patients: tuple[str, ...]
 
     @property
     def only_echoes(self) -> bool:
-        """Whether all returned events are echoes."""
-        return all(question.returned == question.echoes for question in self.questions)
+        """Whether the answers hold nothing but records of deliveries to subscribers."""
+        return all(query.returned == query.echoes for query in self.queries)
 
 
-NOTHING = Taken([], ())
+NO_QUERIES = LoggedQueries([], ())
 
 
-class Reads:
-    """The queries of one request, and the patients that the answers disclosed. Thread-safe."""
+class QueryLog:
+    """The queries of one request and the patients that the answers disclose. Threads may share one."""
 
     def __init__(self) -> None:
-        self.questions: list[Read] = []
+        self.queries: list[LoggedQuery] = []
         self._patients: dict[str, None] = {}
-        self._refused: list[tuple[Read, Collection[str]]] = []
+        self._denied: list[tuple[LoggedQuery, Collection[str]]] = []
 
-    def note(
+    def add(
         self,
         operation: str,
-        asked: Mapping[str, Any],
+        parameters: Mapping[str, Any],
         returned: int,
         patients: Iterable[str] = (),
         echoes: int = 0,
     ) -> None:
-        """Add one query."""
-        self.questions.append(Read(operation, asked, returned, echoes))
+        """Add an answered query; `patients` are those that the answer discloses."""
+        self.queries.append(LoggedQuery(operation, parameters, returned, echoes))
         self._patients.update(dict.fromkeys(patients))
 
-    def take(self) -> Taken:
-        """Return all queries and clear the log."""
-        questions, self.questions = self.questions, []
+    def take(self) -> LoggedQueries:
+        """The answered queries, which leave the log."""
+        queries, self.queries = self.queries, []
         patients, self._patients = self._patients, {}
-        return Taken(questions, tuple(patients))
+        return LoggedQueries(queries, tuple(patients))
 
     @contextmanager
-    def asking(self, operation: str, question: Callable[[], Question]) -> Iterator[None]:
-        """Add a refused query when the block raises `AccessDeniedError`. `question` is called only then."""
+    def record_denial(
+        self, operation: str, describe: Callable[[], tuple[Mapping[str, Any], Collection[str]]]
+    ) -> Iterator[None]:
+        """Add a denied query when the block raises `AccessDeniedError`.
+
+        `describe` gives its parameters and the patients that they name; it is called only then.
+        """
         try:
             yield
         except AccessDeniedError:
-            self.refuse(operation, *question())
+            self.deny(operation, *describe())
             raise
 
-    def refuse(self, operation: str, asked: Mapping[str, Any], patients: Collection[str] = ()) -> None:
-        """Add a refused query. `patients` are those that it names."""
-        self._refused.append((Read(operation, asked, 0), patients))
+    def deny(self, operation: str, parameters: Mapping[str, Any], patients: Collection[str] = ()) -> None:
+        """Add a denied query; `patients` are those that it names."""
+        self._denied.append((LoggedQuery(operation, parameters, 0), patients))
 
     @property
-    def refused(self) -> bool:
-        """Whether a query was refused."""
-        return bool(self._refused)
+    def has_denied(self) -> bool:
+        """Whether a query was denied."""
+        return bool(self._denied)
 
-    def take_refused(self) -> Taken:
-        """Return the refused queries and clear them."""
-        refused, self._refused = self._refused, []
-        named = dict.fromkeys(patient for _, patients in refused for patient in patients)
-        return Taken([question for question, _ in refused], tuple(named))
+    def take_denied(self) -> LoggedQueries:
+        """The denied queries, which leave the log."""
+        denied, self._denied = self._denied, []
+        named = dict.fromkeys(patient for _, patients in denied for patient in patients)
+        return LoggedQueries([query for query, _ in denied], tuple(named))
 
     @property
     def patients(self) -> tuple[str, ...]:
-        """The distinct patients, in order of appearance."""
+        """The disclosed patients, each once, in the order of appearance."""
         return tuple(self._patients)
 
     @property
     def returned(self) -> int:
-        """The number of returned events and rows."""
-        return sum(question.returned for question in self.questions)
+        """How many events and rows all answers hold."""
+        return sum(query.returned for query in self.queries)
 
     def __bool__(self) -> bool:
-        return bool(self.questions)
+        return bool(self.queries)

@@ -28,7 +28,7 @@ def name(text: str | None) -> str | None:
     return _clean(text, _NAME) if text else None
 
 
-def said_of(column: str, value: Any) -> Any:
+def recorded_value(column: str, value: Any) -> Any:
     """The filter value that the access record keeps. Values of columns with names are withheld."""
     return "(a name)" if "name" in column.lower() else value
 

@@ -313,9 +313,9 @@ def check_manifest(kit: Kit, manifest: dict[str, Any], head: Head) -> None:
     expected["root_hash"] = base64.b64encode(head.root).decode()
     expected["cosigned_by"] = kit.lines("keys/witnesses.vkey")
     if manifest["tree_head"] != expected:
-        raise Bad("manifest.json", "it tells another tree head than the kit has")
+        raise Bad("manifest.json", "its tree head differs from that of the kit")
     if manifest["events"] != str(sum(chunk.count(b"\n") for chunk in kit.chunks("events.ndjson"))):
-        raise Bad("manifest.json", "it tells another number of events than the kit has")
+        raise Bad("manifest.json", "its number of events differs from that of the kit")
 
 
 def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) -> int:
@@ -390,7 +390,7 @@ def main() -> None:
     add = parser.add_argument
     add("--vkey", action="append", default=[], help="a public key of the log, which you trust")
     add("--witness", action="append", default=[], help="a public key that has to have cosigned")
-    add("--manifest", help="the SHA-256 of manifest.json, as its maker told you")
+    add("--manifest", help="the SHA-256 of manifest.json that its maker gave you")
     given = parser.parse_args()
     try:
         count, head, cosigned = check(Kit(given.kit), given)

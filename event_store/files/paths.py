@@ -1,4 +1,4 @@
-"""Finding and opening files without following links that a stranger may have planted."""
+"""Find and open files without following planted links. See `event_store.files.folders`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 from domain.errors import ConfigurationError
 
-_MOST_LINKS = 40
-"""On the way to one file; Linux has the same limit."""
-_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
-"""To go through a folder. With O_PATH, the right to enter it is enough."""
-_PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-"""Without O_NONBLOCK, opening a pipe would wait for its other end."""
+_MAX_LINKS = 40
+"""Links on the path to one file; Linux has the same limit."""
+_TRAVERSE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+"""Opens a folder only to traverse it. With O_PATH, execute permission is enough."""
+_REGULAR = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+"""Without O_NONBLOCK, opening a pipe would block until its other end opens."""
 _INPUTS = frozenset({stat.S_IFREG, stat.S_IFIFO, stat.S_IFCHR})
 _INHERITED = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/([0-9]{1,9})")
-"""Names of what the caller has opened: `< file`, a shell's pipe, or its `<(command)`."""
+"""Names of inherited descriptors: `< file`, a pipe of the shell, or `<(command)`."""
 _KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFDIR: "a folder",
@@ -31,9 +31,9 @@ _KINDS = {
 
 
 def opened(path: Path, name: str, flags: int, permissions: int, parent: int) -> int:
-    """A descriptor of an ordinary file."""
+    """Open a regular file and return its descriptor."""
     try:
-        descriptor = os.open(name, flags | _PLAIN, permissions, dir_fd=parent)
+        descriptor = os.open(name, flags | _REGULAR, permissions, dir_fd=parent)
     except OSError as exc:
         if exc.errno in {errno.ELOOP, errno.EMLINK}:  # Linux, and BSD, for a link
             raise ConfigurationError(
@@ -55,9 +55,9 @@ def opened(path: Path, name: str, flags: int, permissions: int, parent: int) -> 
 
 
 def opened_input(path: Path) -> int:
-    """A descriptor of an ordinary file, a pipe or a character device, for a command that reads it once.
+    """Open a regular file, a pipe or a character device for a command that reads it once.
 
-    A named pipe is waited for until somebody writes to it. Links are followed as in `locate`.
+    Opening a named pipe blocks until somebody writes to it. Links are followed as in `locate`.
     """
     inherited = _INHERITED.fullmatch(str(path))
     if inherited:
@@ -78,7 +78,7 @@ def opened_input(path: Path) -> int:
 
 
 def require(path: Path, state: os.stat_result, kind: int) -> None:
-    """Raise `ConfigurationError` unless `path` is of the kind: `stat.S_IFREG` or `stat.S_IFDIR`."""
+    """Raise `ConfigurationError` unless `path` has the type `kind`: `stat.S_IFREG` or `stat.S_IFDIR`."""
     found = stat.S_IFMT(state.st_mode)
     if found != kind:
         wanted = "folder" if kind == stat.S_IFDIR else "file"
@@ -87,7 +87,7 @@ def require(path: Path, state: os.stat_result, kind: int) -> None:
 
 
 def require_own(path: Path, state: os.stat_result) -> None:
-    """Raise `ConfigurationError` unless the file is this user's, and has no other name."""
+    """Raise `ConfigurationError` unless the file belongs to this user and has no other name."""
     if state.st_uid != os.geteuid():
         raise ConfigurationError(f"{path} belongs to somebody else: remove it")
     if state.st_nlink != 1:
@@ -95,7 +95,7 @@ def require_own(path: Path, state: os.stat_result) -> None:
 
 
 def limited(path: Path, file: Any, limit: int) -> bytes:
-    """All of a file. Raises `ConfigurationError` when it has more than `limit` bytes."""
+    """The whole file. Raises `ConfigurationError` when it has more than `limit` bytes."""
     data: bytes = file.read(limit + 1)
     if len(data) > limit:
         raise ConfigurationError(f"{path} is larger than {limit} bytes")
@@ -103,20 +103,20 @@ def limited(path: Path, file: Any, limit: int) -> bytes:
 
 
 def locate(path: Path, *, follow: bool) -> tuple[int, str]:
-    """A descriptor of the folder that holds `path`, and the name in it. The name is a link only unless `follow`.
+    """The descriptor of the folder of `path`, and the name in it. The name may be a link only without `follow`.
 
-    Links are followed one by one, so that each can be checked: in a folder that many may write to, a link that somebody
-    else made could lead anywhere.
+    Links are followed one by one, so that each can be checked: in a shared folder, a link of another user could lead
+    anywhere.
     """
     pending = list(reversed(path.parts)) or ["."]
-    at = os.open(".", _PASS)
+    at = os.open(".", _TRAVERSE)
     links = 0
     try:
         while True:
             name = pending.pop()
             if name == "/":
                 os.close(at)
-                at = os.open("/", _PASS)
+                at = os.open("/", _TRAVERSE)
                 name = pending.pop() if pending else "."
             state = _state(name, at, path)
             if state is not None and stat.S_ISLNK(state.st_mode) and (pending or follow):
@@ -126,7 +126,7 @@ def locate(path: Path, *, follow: bool) -> tuple[int, str]:
             elif not pending:
                 return at, name
             else:
-                entered = _pass(name, at, path)
+                entered = _traverse(name, at, path)
                 os.close(at)
                 at = entered
     except BaseException:
@@ -144,16 +144,16 @@ def _state(name: str, at: int, path: Path) -> os.stat_result | None:
         raise
 
 
-def _pass(name: str, at: int, path: Path) -> int:
+def _traverse(name: str, at: int, path: Path) -> int:
     try:
-        return os.open(name, _PASS, dir_fd=at)
+        return os.open(name, _TRAVERSE, dir_fd=at)
     except OSError as exc:
         exc.filename = str(path)
         raise
 
 
 def _require_trusted_link(path: Path, links: int, link: os.stat_result, folder: os.stat_result) -> None:
-    if links > _MOST_LINKS:
+    if links > _MAX_LINKS:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if link.st_uid not in {0, os.geteuid(), folder.st_uid}:
-        raise ConfigurationError(f"a link on the way to {path} was made by another user: name the real path")
+        raise ConfigurationError(f"a link on the way to {path} belongs to another user: name the real path")

@@ -125,7 +125,7 @@ class WatchedConnection(psycopg2.extensions.connection):
         withhold: bool = False,
         scrollable: bool | None = None,
     ) -> Any:
-        """See the base. A named cursor asks the server for each portion of its rows."""
+        """See the base. A named cursor fetches each portion of its rows from the server."""
         if name is None:
             return super().cursor(cursor_factory=cursor_factory or self.cursor_factory)
         factory = cursor_factory or WatchedNamedCursor
@@ -144,7 +144,7 @@ class WatchedConnection(psycopg2.extensions.connection):
         self.watch(Call("RESET"), super().reset)
 
     def set_session(self, *arguments: Any, **options: Any) -> None:
-        """See the base. It asks the server when the connection commits each statement by itself."""
+        """See the base. Autocommit makes it a call to the server."""
         self.watch(Call("SET"), lambda: super(WatchedConnection, self).set_session(*arguments, **options))
 
     def cancel(self) -> None:

@@ -111,7 +111,7 @@ class Tree:
 
 
 def _mismatch(position: int, good: Sequence[int], good_tiles: Sequence[int]) -> Finding:
-    """The finding when a row and its stored leaf hash differ: it says which of them the signed heads confirm."""
+    """The finding for a row that differs from its stored leaf hash, and which of them signed heads confirm."""
     tile, at = f"0/{position // TILE_WIDTH}", position % TILE_WIDTH
     if any(size > position for size in good):
         return Finding(position, f"hash {at} of tile {tile} was replaced; the signed heads confirm the event")

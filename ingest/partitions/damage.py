@@ -17,9 +17,9 @@ from ingest.records.fetcher import Batches
 from ingest.records.unread import Limits
 from ingest.records.unreadable import misplaced
 
-SMALLEST = 1
+MIN_FETCH = 1
 """Bytes: the leader returns at least one whole batch anyway (KIP-74)."""
-MUCH = 4 << 20
+LARGE_FETCH = 4 << 20
 
 DAMAGED = (CorruptRecordError, InvalidRecordError, UnknownError)
 """The errors of a broker that can't read its own log, and of bytes that are not a batch."""
@@ -70,7 +70,7 @@ class Probe:
     def _examine(self, offset: int) -> tuple[str | None, bool]:
         """The reason why `offset` can't be read, and whether a valid batch contains it. Neither means a hole."""
         try:
-            answer = self._fetch(offset, SMALLEST)
+            answer = self._fetch(offset, MIN_FETCH)
             first = next(iter(Batches(answer, _NO_LIMITS)), None)
             if first is None:
                 return "the broker returns no batch there", False
@@ -86,7 +86,7 @@ class Probe:
 
     def _examine_ahead(self, offset: int) -> tuple[str | None, bool]:
         """Like `_examine`, when the first returned batch begins after `offset`."""
-        answer = self._fetch(offset, MUCH)
+        answer = self._fetch(offset, LARGE_FETCH)
         if misplaced(Batches(answer, _NO_LIMITS), offset):
             return None, True
         batches = list(listed(answer))
@@ -116,8 +116,8 @@ class Probe:
     def _next_in_answer(self, damaged: int) -> list[int]:
         """The base offsets of batches in the same answer, smallest first: one of them may be wrong."""
         try:
-            size = len(self._fetch(damaged, SMALLEST))
-            answer = self._fetch(damaged, size + MUCH)
+            size = len(self._fetch(damaged, MIN_FETCH))
+            answer = self._fetch(damaged, size + LARGE_FETCH)
         except DAMAGED:
             return []
         return sorted(each.base_offset for each in listed(answer) if each.base_offset > damaged)

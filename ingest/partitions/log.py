@@ -24,7 +24,7 @@ from kafka.errors import (
 from kafka.protocol.admin import DescribeConfigsRequest
 from kafka.protocol.consumer import FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest
 
-from ingest.partitions.damage import DAMAGED, MUCH, SMALLEST, Damage, Probe, listed
+from ingest.partitions.damage import DAMAGED, LARGE_FETCH, MIN_FETCH, Damage, Probe, listed
 from ingest.records.continuity import UNKNOWN, BatchMark, Hole, hole_before, hole_inside, is_checked
 from ingest.records.unreadable import misplaced
 
@@ -129,7 +129,7 @@ class BrokerLog:
 
     def _with_batch(self, log: PartitionLog, partition: TopicPartition, offset: int) -> PartitionLog:
         try:
-            batch = next(listed(self._fetched(partition, offset, SMALLEST)), None)
+            batch = next(listed(self._fetched(partition, offset, MIN_FETCH)), None)
         except DAMAGED:
             return log._replace(before=UNKNOWN)
         except OffsetOutOfRangeError:
@@ -166,7 +166,7 @@ class BrokerLog:
     def _good_batches(self, partition: TopicPartition, offset: int) -> Iterator[Any]:
         """The batches of one answer from an offset on, up to a damaged one."""
         try:
-            answer = self._fetched(partition, offset, MUCH)
+            answer = self._fetched(partition, offset, LARGE_FETCH)
         except DAMAGED:
             return
         found = list(listed(answer))

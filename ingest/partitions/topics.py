@@ -62,7 +62,7 @@ def refuse_compacted(configs: Mapping[str, TopicConfig]) -> None:
     compacted = sorted(name for name, config in configs.items() if config.compacted)
     if compacted:
         raise ConfigurationError(
-            f"Kafka compacts the topics {', '.join(compacted)}: it deletes each record that has a later one with the same"
+            f"Kafka compacts the topics {', '.join(compacted)}: it deletes each record with a later one of the same"
             " key, so events are lost. Set cleanup.policy=delete on these topics, and start ingest again"
         )
 

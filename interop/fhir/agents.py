@@ -142,12 +142,12 @@ def _is_ip(value: str) -> bool:
     return True
 
 
-def choose_actor(agents: Sequence[Agent], *, reading: bool) -> Agent | None:
+def choose_actor(agents: Sequence[Agent], *, is_read: bool) -> Agent | None:
     """The actor: the requestor, preferring persons to machines; without a requestor a person, then the client's side.
 
     In a read, data flows from the server, so the client is the destination; in any other action it is the source.
     """
-    client = DESTINATION if reading else SOURCE
+    client = DESTINATION if is_read else SOURCE
 
     def rank(agent: Agent) -> tuple[bool, ...]:
         known = agent.id is not None
@@ -189,9 +189,9 @@ def _on_behalf_of(actor: Agent, agents: Sequence[Agent]) -> str | None:
     return None
 
 
-def to_client(actor: Agent | None, agents: Sequence[Agent], *, reading: bool) -> Client | None:
+def to_client(actor: Agent | None, agents: Sequence[Agent], *, is_read: bool) -> Client | None:
     """The actor's network address, else the address of the client machine."""
-    order = [APPLICATION, DESTINATION, SOURCE] if reading else [APPLICATION, SOURCE]
+    order = [APPLICATION, DESTINATION, SOURCE] if is_read else [APPLICATION, SOURCE]
     sides = [agent for code in order for agent in agents if code in agent.codes]
     # When one agent stands for a user and the user's server, its address is the server's.
     own = [actor] if actor and (actor.device is None or actor.device is actor.who) else []

@@ -95,8 +95,8 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
     if known is None and type == "user.login_failed":
         type = GENERIC_TYPE  # an unknown outcome code is no evidence of a failed log-in
     occurred_at, attributes = _times(resource, received_at)
-    reading = type == "record.read"
-    actor = fhir_agents.choose_actor(agents, reading=reading)
+    is_read = type == "record.read"
+    actor = fhir_agents.choose_actor(agents, is_read=is_read)
     purposes = _purposes(resource, agents)
     source = mapping(resource.get("source"))
     observer = contained.target(source.get("observer") or {"identifier": source.get("identifier")})
@@ -112,7 +112,7 @@ def read_audit_event(resource: Json, received_at: datetime) -> AuditEvent:
         outcome=result,
         outcome_reason=_outcome_reason(resource),
         session=session,
-        client=fhir_agents.to_client(actor, agents, reading=reading),
+        client=fhir_agents.to_client(actor, agents, is_read=is_read),
         patients=fhir_entities.patients(resource, agents, entities, contained),
         device=fhir_entities.device(agents, entities, actor, observer),
         resources=fhir_entities.resources(entities, session),

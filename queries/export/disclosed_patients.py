@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from domain.read_audit.truncation import said_of
+from domain.read_audit.truncation import recorded_value
 from projections.tables import Kind
 from queries.export.batches import ExportRequest, Opened, Source
 from queries.export.columns import Batch, ExportColumn
@@ -25,7 +25,7 @@ Told = Callable[[int, list[str]], None]
 
 def asked_of_export(request: ExportRequest) -> dict[str, Any]:
     """What was asked, for the record: no name that a column was asked for."""
-    where = tuple((name, str(said_of(name, value))) for name, value in request.where)
+    where = tuple((name, str(recorded_value(name, value))) for name, value in request.where)
     return {
         "exported": exported(request),
         "filter": filter_of(replace(request, where=where)),

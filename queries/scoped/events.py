@@ -13,19 +13,19 @@ from domain.access.person_names import is_name
 from domain.access.scope import Scope
 from domain.errors import ConflictError, Reason
 from domain.event import RecordedEvent
-from domain.read_audit.events import is_echo, patients_told
-from domain.read_audit.query_log import Reads
+from domain.read_audit.events import disclosed_patients, is_echo
+from domain.read_audit.query_log import QueryLog
 from queries.counts import EventCounts
 from queries.filters import CountBy, EventFilter, EventPage, PageRequest, check_page
 from queries.history import ChangePage, HistoryPlace
 from queries.prepared import PreparedQuery, prepare
 from queries.read_models import DEFAULT_LIMIT, ReadModels
 from queries.scoped.query_description import (
-    asked_of,
+    parameters_of,
     parts_of,
-    patients_asked,
     patients_counted,
     patients_named,
+    queried_patients,
     scope_filter,
 )
 
@@ -33,10 +33,10 @@ from queries.scoped.query_description import (
 class ScopedEvents:
     """The part of `ScopedModels` that reads events."""
 
-    def __init__(self, models: ReadModels, scope: Scope, reads: Reads) -> None:
+    def __init__(self, models: ReadModels, scope: Scope, query_log: QueryLog) -> None:
         self._models = models
         self._scope = scope
-        self._reads = reads
+        self._query_log = query_log
 
     def prepare(self, filter: EventFilter, by: CountBy | None = None, *, max_days: int = 0) -> PreparedQuery:
         """The query within the principal's scope: see `queries.prepared`.
@@ -46,7 +46,9 @@ class ScopedEvents:
         """
         operation = Operation.READ_EVENTS if by is None else Operation.COUNT_EVENTS
         name, counted = ("events", None) if by is None else ("event_counts", by.value)
-        with self._reads.asking(name, lambda: (asked_of(filter, by=counted), patients_asked(filter))):
+        with self._query_log.record_denial(
+            name, lambda: (parameters_of(filter, by=counted), queried_patients(filter))
+        ):
             scope = self._rows(operation, self._parts(filter, by))
         return prepare(filter, scope, by, max_days=max_days)
 
@@ -56,13 +58,15 @@ class ScopedEvents:
             self._check_bounds(page, query.scope)
         found = self._models.events(query, page)
         shown = self._shown(found.events)
-        self._note("events", asked_of(query.filter, page), found.events, shown, patients_asked(query.filter))
+        self._note(
+            "events", parameters_of(query.filter, page), found.events, shown, queried_patients(query.filter)
+        )
         return found if shown is found.events else replace(found, events=shown)
 
     def event(self, event_id: UUID) -> RecordedEvent | None:
         """See ReadModels. What is out of the scope is not there."""
         asked = {"id": str(event_id)}
-        with self._reads.asking("event", lambda: (asked, ())):
+        with self._query_log.record_denial("event", lambda: (asked, ())):
             scope = self._rows(Operation.READ_EVENTS)
         found = self._models.event(event_id, scope=scope)
         events = [] if found is None else [found]
@@ -79,8 +83,8 @@ class ScopedEvents:
             buckets = [replace(each, key=None) if is_name(each.key) else each for each in found.buckets]
             found = replace(found, buckets=buckets)
         patients = patients_counted(filter) if found.events else []
-        self._reads.note(
-            "event_counts", asked_of(filter, by=by.value, limit=limit), len(found.buckets), patients
+        self._query_log.add(
+            "event_counts", parameters_of(filter, by=by.value, limit=limit), len(found.buckets), patients
         )
         return found
 
@@ -88,8 +92,8 @@ class ScopedEvents:
         self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = None
     ) -> ChangePage:
         """See ReadModels. The changes that events within the scope made, values only where they are seen."""
-        asked = asked_of(EventFilter(), type=type, id=id, path=path, limit=limit, after=after)
-        with self._reads.asking("resource_changes", lambda: (asked, patients_named(type, id))):
+        asked = parameters_of(EventFilter(), type=type, id=id, path=path, limit=limit, after=after)
+        with self._query_log.record_denial("resource_changes", lambda: (asked, patients_named(type, id))):
             scope = self._rows(
                 Operation.READ_EVENTS, self._parts(EventFilter(resource_type=type, resource_id=id))
             )
@@ -102,7 +106,7 @@ class ScopedEvents:
 
         found = self._models.resource_changes(type, id, path, limit, after, scope=scope, redact=show)
         patients = [id for change in found.changes for id in told[change.position]]
-        self._reads.note("resource_changes", asked, len(found.changes), patients)
+        self._query_log.add("resource_changes", asked, len(found.changes), patients)
         return found
 
     def _rows(self, operation: Operation, parts: Iterable[Part] = ()) -> EventFilter | None:
@@ -136,6 +140,6 @@ class ScopedEvents:
         shown: list[RecordedEvent],
         about: Collection[str] = (),
     ) -> None:
-        patients = patients_told((each.event for each in shown), about)
+        patients = disclosed_patients((each.event for each in shown), about)
         echoes = sum(is_echo(each.event) for each in found)
-        self._reads.note(operation, asked, len(found), patients, echoes)
+        self._query_log.add(operation, asked, len(found), patients, echoes)

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from domain.access.grants import Operation
 from domain.access.scope import Scope
 from domain.event import RecordedEvent
-from domain.read_audit.query_log import Reads
+from domain.read_audit.query_log import QueryLog
 from queries.export.batches import ExportRequest, Opened, Source
 from queries.export.columns import Batch, ExportColumn
 from queries.export.disclosed_patients import asked_of_export
 from queries.read_models import ReadModels
-from queries.scoped.query_description import parts_of, patients_asked, patients_of_conditions, scope_filter
+from queries.scoped.query_description import parts_of, patients_of_conditions, queried_patients, scope_filter
 from queries.scoped.tables import require_table
 
 
@@ -31,11 +31,11 @@ class Opening(Protocol):
 class ScopedExports:
     """See `queries.export.batches.Exports`, of which it is the part that HTTP uses."""
 
-    def __init__(self, exports: Opening, models: ReadModels, scope: Scope, reads: Reads) -> None:
+    def __init__(self, exports: Opening, models: ReadModels, scope: Scope, query_log: QueryLog) -> None:
         self._exports = exports
         self._models = models
         self._scope = scope
-        self._reads = reads
+        self._query_log = query_log
 
     def check(self, request: ExportRequest) -> None:
         """Raise `AccessDeniedError` when this can't be exported, whatever there is. It asks no database."""
@@ -47,11 +47,11 @@ class ScopedExports:
                 self._scope.rows(Operation.EXPORT, parts_of(request.filter, self._scope.principal.patients))
 
     def _asking(self, request: ExportRequest) -> AbstractContextManager[None]:
-        return self._reads.asking(
+        return self._query_log.record_denial(
             "export",
             lambda: (
                 asked_of_export(request),
-                [*patients_asked(request.filter), *patients_of_conditions(request.where)],
+                [*queried_patients(request.filter), *patients_of_conditions(request.where)],
             ),
         )
 

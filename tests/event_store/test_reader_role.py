@@ -10,16 +10,15 @@ import pytest
 from psycopg2 import errors, sql
 
 from event_store.database import READER, Cursor
-from tests.hospital import hospital, record
+from tests.hospital import hospital
 
 _OURS = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
 
 
 @pytest.fixture
-def reader(migrated_url: str) -> Iterator[Cursor]:
+def reader(hospital_url: str) -> Iterator[Cursor]:
     """A cursor of the role, on a trail with all read models."""
-    record(migrated_url, hospital())
-    with closing(psycopg2.connect(migrated_url)) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(hospital_url)) as connection, connection.cursor() as cursor:
         cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(READER)))
         yield cursor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
-from domain.read_audit.query_log import Reads
+from domain.read_audit.query_log import QueryLog
 from event_store.log_reader import LogReader
 from graphql_api.context import Context
 from queries.limits import QueryLimits
@@ -18,7 +18,7 @@ EVERYTHING = Scope(Principal(id="tester", roles=frozenset({Role.ADMIN})))
 
 def everything(models: ReadModels) -> ScopedModels:
     """The read models without any restriction."""
-    return ScopedModels(models, EVERYTHING, Reads())
+    return ScopedModels(models, EVERYTHING, QueryLog())
 
 
 def context_of(

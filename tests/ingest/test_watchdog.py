@@ -51,7 +51,7 @@ def view(group: Group | None = None, ends: dict[TopicPartition, int] | None = No
     return BrokerView({"t": uuid4()}, BOTH, ends or dict.fromkeys(BOTH, 0), group)
 
 
-def reading(**changes: Any) -> ReaderState:
+def reader(**changes: Any) -> ReaderState:
     healthy: dict[str, Any] = {
         "member": "me",
         "subscribed": frozenset({"t"}),
@@ -61,10 +61,10 @@ def reading(**changes: Any) -> ReaderState:
     return ReaderState(**(healthy | changes))
 
 
-def found(view: BrokerView, reading: ReaderState, *, looks: int = 3, late: bool = False) -> str | None:
+def found(view: BrokerView, reader: ReaderState, *, looks: int = 3, late: bool = False) -> str | None:
     """The cause that the last of `looks` equal looks gives, when three in a row are enough."""
     suspicions = Suspicions(3)
-    results = [suspicions.finding(view, reading, appends_late=late) for _ in range(looks)]
+    results = [suspicions.finding(view, reader, appends_late=late) for _ in range(looks)]
     return results[-1][0] if results[-1] is not None else None
 
 
@@ -89,23 +89,23 @@ def found(view: BrokerView, reading: ReaderState, *, looks: int = 3, late: bool 
 def test_a_group_that_is_not_as_it_is_read_here_is_a_stall_after_some_looks(
     group: Group | None, changes: dict[str, Any], cause: str | None
 ) -> None:
-    assert found(view(group), reading(**changes), looks=2) is None
-    assert found(view(group), reading(**changes), looks=3) == cause
+    assert found(view(group), reader(**changes), looks=2) is None
+    assert found(view(group), reader(**changes), looks=3) == cause
 
 
 def test_a_fetch_that_stands_still_while_kafka_has_more_is_a_stall() -> None:
     behind = view(ends={A: 9, B: 5})
-    assert found(behind, reading(), looks=3) is None  # the first look has nothing to compare with
-    assert found(behind, reading(), looks=4) == "fetch_stalled"
-    assert found(behind, reading(), looks=9, late=True) is None
-    assert found(behind, reading(stopped={A: "damaged"}), looks=9) is None
-    assert found(view(ends={A: 5, B: 5}), reading(), looks=9) is None
+    assert found(behind, reader(), looks=3) is None  # the first look has nothing to compare with
+    assert found(behind, reader(), looks=4) == "fetch_stalled"
+    assert found(behind, reader(), looks=9, late=True) is None
+    assert found(behind, reader(stopped={A: "damaged"}), looks=9) is None
+    assert found(view(ends={A: 5, B: 5}), reader(), looks=9) is None
 
 
 def test_one_partition_may_wait_longer_while_others_move_on() -> None:
     suspicions = Suspicions(3)
     causes = [
-        suspicions.finding(view(ends={A: 9, B: 1000}), reading(next={A: 5, B: look}), appends_late=False)
+        suspicions.finding(view(ends={A: 9, B: 1000}), reader(next={A: 5, B: look}), appends_late=False)
         for look in range(40)
     ]
     assert causes[:30] == [None] * 30
@@ -209,9 +209,9 @@ def test_clients_that_stall_again_and_again_end_ingest_with_words(
         health = run.ingest._health
         until = time.monotonic() + 120
         while run.alive and time.monotonic() < until:
-            reading = health.reading
-            if reading is not None:
-                health.client_stalled(reading.client, ClientStalledError("fetch_stalled", "stands still"))
+            reader = health.reader
+            if reader is not None:
+                health.client_stalled(reader.client, ClientStalledError("fetch_stalled", "stands still"))
             time.sleep(0.1)
         run.join(60)
     finally:

@@ -29,10 +29,10 @@ from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.middleware import principal_of
 from web.graphql.operation import open_context
-from web.graphql.read_audit import marked
+from web.graphql.read_audit import record_answer
 from web.http.content_negotiation import accepted
 from web.http.static_pages import graphiql
-from web.read_audit.access_record import looking_at
+from web.read_audit.access_record import access_record_of
 from web.settings import WebSettings
 
 JSON = "application/json"
@@ -91,7 +91,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return await open_context(
             self.access,
             principal_of(request.scope),
-            looking_at(request),
+            access_record_of(request),
             self._log,
             self._threads,
             self._limits,
@@ -174,7 +174,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         answer = await super().process_result(request, result)
         if result.data is None and not any(error.path for error in result.errors or ()):
             answer.pop("data", None)
-        await marked(request, cast("dict[str, Any]", answer))
+        await record_answer(request, cast("dict[str, Any]", answer))
         return answer
 
     def create_response(

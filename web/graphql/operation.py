@@ -1,4 +1,4 @@
-"""What one GraphQL operation reads through: the read models and the proofs within its principal's scope."""
+"""The context of one GraphQL operation: the read models and the proofs within its principal's scope."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from event_store.log_reader import LogReader
 from graphql_api.context import Context
 from queries.scoped.log import ScopedLog
 from queries.scoped.read_models import ScopedModels
-from web.access import Access, is_decided, reads_of
-from web.read_audit.access_record import Looking
+from web.access import Access, is_decided, query_log_of
+from web.read_audit.access_record import AccessRecord
 
 
 async def open_context(
     access: Access,
     principal: Principal | None,
-    looking: Looking | None,
+    record: AccessRecord | None,
     log: LogReader,
     *others: Any,
     **options: Any,
 ) -> Context:
     """The context of one operation; `others` and `options` are those of `Context`."""
     scope = await access.scope(principal)
-    reads = reads_of(looking)
+    query_log = query_log_of(record)
 
-    async def anew() -> ScopedModels:
-        return access.scoped(await access.scope(principal), reads)
+    async def refresh() -> ScopedModels:
+        return access.scoped(await access.scope(principal), query_log)
 
     return Context(
-        access.scoped(scope, reads),
+        access.scoped(scope, query_log),
         ScopedLog(log, scope),
         *others,
         principal=principal,
-        record=looking,
-        anew=anew if is_decided(principal) else None,
+        record=record,
+        refresh=refresh if is_decided(principal) else None,
         **options,
     )

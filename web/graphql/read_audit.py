@@ -1,4 +1,4 @@
-"""GraphQL answers and the record of reads: parts that were refused, and answers that are not on record."""
+"""Access records of GraphQL: denied parts of an answer, and answers whose reads are not on record."""
 
 from __future__ import annotations
 
@@ -13,48 +13,50 @@ from domain.errors import UnrecordedError
 from domain.read_audit.events import Stage, Via
 from graphql_api.errors import from_domain
 from queries.error_codes import Code
-from web.read_audit.access_record import Looking, looking_at
+from web.read_audit.access_record import AccessRecord, access_record_of
 
 
-async def marked(request: Request, answer: MutableMapping[str, Any]) -> None:
-    """Put what was read for a GraphQL answer on record; flag the answer when that fails and it is given all the same.
+async def record_answer(request: Request, answer: MutableMapping[str, Any]) -> None:
+    """Record the reads and the denied parts of a GraphQL answer, and flag the answer if they are not on record.
 
-    When it must not be given, `Recorded` sends another in its place. A part that was refused is put on record too.
+    If it may not be sent then, `web.read_audit.middleware.Recorded` sends a refusal in its place.
     """
-    looking = looking_at(request)
-    if looking is None or looking.streams:
+    record = access_record_of(request)
+    if record is None or record.streams:
         return
-    looking.refused_parts += [
+    record.denied_parts += [
         _place(error.get("path"))
         for error in answer.get("errors") or ()
         if (error.get("extensions") or {}).get("code") == Code.FORBIDDEN
     ]
     try:
-        await looking.keep(200)
+        await record.write(200)
     except UnrecordedError:
         return
-    if looking.flagged:
+    if record.flagged:
         answer["extensions"] = {**(answer.get("extensions") or {}), "recorded": False}
 
 
-async def recorded_results(looking: Looking, results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """The results of a stream, each after what was read for it is on record; the last one says when that failed."""
-    looking.streams = True
+async def recorded_results(
+    record: AccessRecord, results: AsyncGenerator[Any, None]
+) -> AsyncGenerator[Any, None]:
+    """The results of a stream, each once its reads are on record. A failure to record ends the stream with an error."""
+    record.streams = True
     async with aclosing(results):
         async for result in results:
-            looking.refused_parts += [
+            record.denied_parts += [
                 _place(error.path)
                 for error in result.errors or ()
                 if (error.extensions or {}).get("code") == Code.FORBIDDEN
             ]
-            looking.tell_refused()
+            record.write_denied_parts()
             try:
-                # A query over a socket, or as a stream of one result, is answered at once.
-                await looking.keep(stage=Stage.DELIVERED if looking.via is Via.SUBSCRIPTION else None)
+                # Queries over a socket, and streams of one result, have no stages.
+                await record.write(stage=Stage.DELIVERED if record.via is Via.SUBSCRIPTION else None)
             except UnrecordedError as exc:
                 yield ExecutionResult(data=None, errors=[from_domain(exc)])
                 return
-            if looking.flagged:
+            if record.flagged:
                 result.extensions = {**(result.extensions or {}), "recorded": False}
             yield result
 

@@ -35,7 +35,7 @@ from web.graphql.operation import open_context
 from web.graphql.read_audit import recorded_results
 from web.graphql.websocket import TRY_LATER, Connection
 from web.http.content_negotiation import accepted
-from web.read_audit.access_record import Looking, Recorder, looking_at
+from web.read_audit.access_record import AccessRecord, Recorder, access_record_of
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"
@@ -118,13 +118,13 @@ class SubscribingEndpoint(GraphQLEndpoint):
         return True
 
     async def new_context(
-        self, client_key: str, principal: Principal | None, looking: Looking | None
+        self, client_key: str, principal: Principal | None, record: AccessRecord | None
     ) -> Context:
-        """The context of one operation; what is read for it is noted in `looking.reads`."""
+        """The context of one operation; what is read for it is noted in `record.query_log`."""
         return await open_context(
             self.access,
             principal,
-            looking,
+            record,
             self._log,
             self._threads,
             self._limits,
@@ -136,7 +136,9 @@ class SubscribingEndpoint(GraphQLEndpoint):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """See `GraphQLEndpoint`; of a WebSocket it only says who asks, as each operation has its own."""
         del response
-        return await self.new_context(client_key(request), principal_of(request.scope), looking_at(request))
+        return await self.new_context(
+            client_key(request), principal_of(request.scope), access_record_of(request)
+        )
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """See `GraphQLEndpoint`; the type of an event stream comes with its transport."""
@@ -160,17 +162,17 @@ class SubscribingEndpoint(GraphQLEndpoint):
 
     async def execute_operation(self, request: Request, *args: Any, **options: Any) -> Any:
         """See the base class; the results of a stream are kept, to be closed with its answer."""
-        looking = looking_at(request)
+        record = access_record_of(request)
         data = options["request_data"]
         if isinstance(data, list) and len(data) > 1:
             self._ask_more(principal_of(request.scope), len(data) - 1)
-        if looking is not None:
+        if record is not None:
             several = data if isinstance(data, list) else [data]
-            looking.asks(*((each.query, each.operation_name) for each in several))
+            record.set_documents(*((each.query, each.operation_name) for each in several))
         result: Any = await super().execute_operation(request, *args, **options)
         if isinstance(result, AsyncGenerator):
-            if looking is not None:
-                result = recorded_results(looking, result)
+            if record is not None:
+                result = recorded_results(record, result)
             request.state.results = result
         return result
 

@@ -25,7 +25,7 @@ from web.authentication.middleware import Denied
 from web.authentication.rates import Rates
 from web.graphql.endpoint import client_key
 from web.graphql.read_audit import recorded_results
-from web.read_audit.access_record import Looking, Recorder
+from web.read_audit.access_record import AccessRecord, Recorder
 
 TRY_LATER = 1013
 _UNAUTHENTICATED = 4401
@@ -51,7 +51,7 @@ class Endpoint(Protocol):
         ...
 
     async def new_context(
-        self, client_key: str, principal: Principal | None, looking: Looking | None
+        self, client_key: str, principal: Principal | None, record: AccessRecord | None
     ) -> Context:
         """The context of one operation; what it reads is added to `record`."""
         ...
@@ -195,13 +195,13 @@ class _PerOperation:
         """The results of an operation in a context of its own."""
         asked_in: Context = options["context_value"]
         recorder = self._view.recorder
-        looking = None if recorder is None else recorder.looking(self._scope, asked_in.principal)
-        context = await self._view.new_context(asked_in.client_key, asked_in.principal, looking)
+        record = None if recorder is None else recorder.open(self._scope, asked_in.principal)
+        context = await self._view.new_context(asked_in.client_key, asked_in.principal, record)
         results = await self._schema.stream(query, **{**options, "context_value": context})
-        if looking is None:
+        if record is None:
             return results
-        looking.asks((query, options.get("operation_name")))
-        return recorded_results(looking, results)
+        record.set_documents((query, options.get("operation_name")))
+        return recorded_results(record, results)
 
 
 _MAX_ID = 64

@@ -1,4 +1,4 @@
-"""One request as the record of reads sees it: who asked how, what was read for it, and whether that is on record."""
+"""The access record of one request: who read what, through which interface, and whether that is on record."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ from starlette.types import Scope
 from domain.access.principal import Principal
 from domain.errors import UnrecordedError
 from domain.event import Source
-from domain.read_audit.events import Look, Stage, Via, read_events
-from domain.read_audit.query_log import Read, Reads
+from domain.read_audit.events import AccessDetails, Stage, Via, read_events
+from domain.read_audit.query_log import LoggedQuery, QueryLog
 from web.read_audit.denials import Denials
 from web.read_audit.publication import Recording
 
-_STATE = "looking"
+_STATE = "access_record"
 _CORRELATION = re.compile(r"[!-~]{1,128}")
-"""A client's own id of its request, when it is one."""
-
+"""A client's own id of its request, if it is valid."""
 _NAMED = re.compile(r"[\s,]*(?:query|subscription)\s+([_A-Za-z]\w*)", re.ASCII)
 
 
 class Recorder:
-    """The record of reads and of denied attempts, for one application."""
+    """Opens the access records of one application, and publishes them with the denied attempts."""
 
     def __init__(self, recording: Recording, source: Source) -> None:
         self.recording = recording
         self.source = source
         self.denials = Denials(recording, source)
 
-    def looking(self, scope: Scope, principal: Principal | None = None) -> Looking:
-        """What records one request or, of a connection, one operation. Who asks is in `scope` when it is not said."""
-        return Looking(self, scope, via_of(scope), principal)
+    def open(self, scope: Scope, principal: Principal | None = None) -> AccessRecord:
+        """The record of one request or, on a connection, of one operation. The default principal is that of `scope`."""
+        return AccessRecord(self, scope, via_of(scope), principal)
 
     def denied(self, scope: Scope, status: int, reason: str) -> None:
-        """Put a 401 or 403 on record."""
-        looking = looking_at(scope) or self.looking(scope)
-        looking.denied(reason, status)
+        """Record a 401 or 403."""
+        record = access_record_of(scope) or self.open(scope)
+        record.denied(reason, status)
 
     async def close(self) -> None:
-        """Put on record what waits."""
+        """Publish what waits."""
         self.denials.close()
         await self.recording.close()
 
 
-class Looking:
-    """The access record of one request, or of one operation of a connection.
+class AccessRecord:
+    """The access record of one request, or of one operation on a connection.
 
-    `flagged`: something was answered that is not on record; `streams`: each result is recorded by itself;
-    `refused_parts`: the parts of an answer that were refused.
+    `query_log`: what the request has read since the last `write`. `flagged`: a part of the answer is not on record, and
+    the answer says so. `withheld`: no answer may be sent, because it can't be recorded. `streams`: each result of a
+    stream is recorded by itself. `denied_parts`: the parts of an answer that were denied.
     """
 
     def __init__(self, recorder: Recorder, scope: Scope, via: Via, principal: Principal | None) -> None:
-        self.reads = Reads()
+        self.query_log = QueryLog()
         self.flagged = False
-        self.refused = False
-        self.refused_parts: list[str] = []
+        self.withheld = False
+        self.denied_parts: list[str] = []
         self.streams = False
         self.via = via
         self._recorder = recorder
@@ -78,82 +78,83 @@ class Looking:
 
     @property
     def principal(self) -> Principal | None:
-        """Who asks; None when nobody was asked to say so."""
+        """The principal; None on a route without authentication."""
         found: Principal | None = self._principal or self._scope.get("state", {}).get("principal")
         return found
 
-    def asks(self, *documents: tuple[str | None, str | None]) -> None:
-        """The GraphQL documents that are executed, each with the name of its operation."""
+    def set_documents(self, *documents: tuple[str | None, str | None]) -> None:
+        """Set the GraphQL documents that are executed, each with the name of its operation."""
         names = (name or _name_of(text or "") for text, name in documents)
         self._operation = ", ".join(name for name in names if name) or None
         texts = [(text or "").encode("utf-8", "replace") for text, _ in documents]
         digests = dict.fromkeys(sha256(text).hexdigest() for text in texts)
         self._document = ", ".join(digests) or None
 
-    async def keep(self, status: int | None = None, stage: Stage | None = None) -> bool:
-        """Return when what was read up to now is on record, or the setting says that nobody waits for that.
+    async def write(self, status: int | None = None, stage: Stage | None = None) -> bool:
+        """Record the queries since the last call. Returns when they are durable, unless the setting says not to wait.
 
-        False when it is not, and the answer is to be flagged. Raises `UnrecordedError` when there must be no answer.
+        False: they are not on record, and the answer must be flagged. Raises `UnrecordedError` when no answer may be
+        sent.
         """
-        questions, patients = taken = self.reads.take()
-        if not questions or (self.via is Via.SUBSCRIPTION and taken.only_echoes):
+        queries, patients = taken = self.query_log.take()
+        if not queries or (self.via is Via.SUBSCRIPTION and taken.only_echoes):
             return True
-        return await self.say(questions, patients, status=status, stage=stage)
+        return await self.write_queries(queries, patients, status=status, stage=stage)
 
-    async def say(
+    async def write_queries(
         self,
-        questions: Sequence[Read],
+        queries: Sequence[LoggedQuery],
         patients: Sequence[str] = (),
         *,
         status: int | None = None,
         stage: Stage | None = None,
         reason: str | None = None,
     ) -> bool:
-        """As `keep`, of what is said here."""
+        """As `write`, for the given queries and disclosed patients."""
         recording = self._recorder.recording
         events = read_events(
             self.principal,
-            questions,
+            queries,
             patients,
-            self.look(status=status, stage=stage, reason=reason),
+            self.details(status=status, stage=stage, reason=reason),
             self._recorder.source,
             max_bytes=recording.settings.max_bytes,
         )
         try:
             kept = await recording.keep(events)
         except UnrecordedError:
-            self.refused = True
+            self.withheld = True
             raise
         self.flagged = self.flagged or not kept
         return kept
 
-    async def began(self, operation: str, asked: Mapping[str, Any]) -> None:
-        """A subscription begins. Raises `UnrecordedError` when it must not."""
+    async def write_start(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Record that a subscription starts. Raises `UnrecordedError` when it must not start."""
         self.via = Via.SUBSCRIPTION
-        await self.say([Read(operation, asked, 0)], stage=Stage.STARTED)
+        await self.write_queries([LoggedQuery(operation, parameters, 0)], stage=Stage.STARTED)
 
-    def passed(self) -> None:
-        """What was read is not told to anybody."""
-        self.reads.take()
+    def discard(self) -> None:
+        """Drop the queries since the last `write`: their answers are sent to nobody."""
+        self.query_log.take()
 
-    def tell_refused(self, status: int | None = None) -> None:
-        """Put the parts of an answer that were refused on record, as one attempt."""
-        parts, self.refused_parts = dict.fromkeys(self.refused_parts), []
-        # An answer that failed otherwise tells nothing of a part that was refused beside.
-        if parts or (self.via is Via.GRAPHQL and self.reads.refused):
+    def write_denied_parts(self, status: int | None = None) -> None:
+        """Record the denied parts of an answer, as one attempt."""
+        parts, self.denied_parts = dict.fromkeys(self.denied_parts), []
+        # An answer that failed for another reason has no error that names the denied part.
+        if parts or (self.via is Via.GRAPHQL and self.query_log.has_denied):
             self.denied(f"not allowed: {', '.join(parts) or 'a part of what failed'}", status)
 
     def denied(self, reason: str, status: int | None = None) -> None:
-        """What was asked, or a part of it, was refused for want of rights."""
-        look = self.look(status=status, reason=reason)
-        self._recorder.denials.note(self.principal, look, self.reads.take_refused())
+        """Record that the request, or a part of it, was denied."""
+        details = self.details(status=status, reason=reason)
+        self._recorder.denials.add(self.principal, details, self.query_log.take_denied())
 
-    def look(
+    def details(
         self, *, status: int | None = None, stage: Stage | None = None, reason: str | None = None
-    ) -> Look:
-        """How was asked, as of now."""
+    ) -> AccessDetails:
+        """The details of the request so far."""
         client = self._scope.get("client")
-        return Look(
+        return AccessDetails(
             via=self.via,
             address=self._scope["path"],
             correlation_id=self.correlation_id,
@@ -171,31 +172,31 @@ class Looking:
         )
 
 
-def looking_at(connection: Scope | HTTPConnection) -> Looking | None:
-    """What records this request; None where reads are not recorded, and of a connection with several operations."""
+def access_record_of(connection: Scope | HTTPConnection) -> AccessRecord | None:
+    """The access record of a request; None without a recorder, and on a WebSocket, whose operations have their own."""
     scope = connection.scope if isinstance(connection, HTTPConnection) else connection
-    found: Looking | None = scope.get("state", {}).get(_STATE)
+    found: AccessRecord | None = scope.get("state", {}).get(_STATE)
     return found
 
 
-def look_at(scope: Scope, looking: Looking) -> None:
-    """Have `looking_at` find it."""
-    scope.setdefault("state", {})[_STATE] = looking
+def attach(scope: Scope, record: AccessRecord) -> None:
+    """Let `access_record_of` find the record."""
+    scope.setdefault("state", {})[_STATE] = record
 
 
-def look_away(scope: Scope) -> None:
-    """Have nobody find it any more. A request and what records it hold each other, and an answer with them."""
+def detach(scope: Scope) -> None:
+    """Remove the record from the request: they refer to each other, and would keep the answer in memory."""
     scope.get("state", {}).pop(_STATE, None)
 
 
 def _name_of(text: str) -> str | None:
-    """The name of the first operation, when the document begins with one that has a name."""
+    """The name of the first operation, if the document begins with a named one."""
     found = _NAMED.match(text)
     return found[1] if found else None
 
 
 def via_of(scope: Scope) -> Via:
-    """The way in that a path is."""
+    """The interface behind a path."""
     path: str = scope["path"]
     if path == "/graphql":
         return Via.GRAPHQL

@@ -1,6 +1,6 @@
-"""Attempts that were denied, put on record: each by itself, and a flood as one event with a count.
+"""Records of denied attempts: one event each, and for a flood one event with a count.
 
-An attempt that is denied is answered at once: it was told nothing, so nothing has to be durable first.
+A denial is answered at once: it discloses nothing, so nothing has to be durable first.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from msgspec.structs import fields, replace
 
 from domain.access.principal import Principal
 from domain.event import Source
-from domain.read_audit.events import Look, denied_event
-from domain.read_audit.query_log import NOTHING, Taken
+from domain.read_audit.events import AccessDetails, denied_event
+from domain.read_audit.query_log import NO_QUERIES, LoggedQueries
 from web.read_audit.publication import Recording
 
 WINDOW_SECONDS = 60.0
 PER_WINDOW = 60
-"""Attempts that are told one by one, from one address or of one principal; what comes beyond is counted until the
-window ends. A principal is not hidden by strangers who knock from the same address.
+"""Attempts from one address, or of one principal, that are recorded one by one; further ones are counted until the
+window ends. A principal has a window of its own, so strangers at the same address do not hide its attempts.
 """
 MAX_ADDRESSES = 10_000
-"""Addresses that are told apart; all others share one count, so that memory is bounded whoever knocks."""
+"""Addresses with a window of their own; all others share one, so that memory is bounded."""
 IN_ALL = 3_000
-"""Attempts from all addresses that are told one by one: a flood from many addresses fills no trail."""
+"""Attempts from all addresses that are recorded one by one: a flood from many addresses does not fill the trail."""
 _OTHERS = "other addresses"
 
 
@@ -35,14 +35,14 @@ _OTHERS = "other addresses"
 class _Window:
     began: float
     ends: asyncio.TimerHandle
-    told: int = 0
+    written: int = 0
     counted: int = 0
-    common: tuple[Principal | None, Look, Taken] | None = None
-    """What is the same in all that were counted."""
+    common: tuple[Principal | None, AccessDetails, LoggedQueries] | None = None
+    """The fields that all counted attempts share."""
 
 
 class Denials:
-    """Notes denied attempts. Only for the event loop's thread."""
+    """Records denied attempts. Only for the event loop's thread."""
 
     def __init__(
         self,
@@ -62,9 +62,11 @@ class Denials:
         self._left = in_all
         self._windows: dict[str, _Window] = {}
 
-    def note(self, principal: Principal | None, look: Look, refused: Taken = NOTHING) -> None:
-        """One attempt. `refused`: what was asked in vain."""
-        address = network(look.client_address)
+    def add(
+        self, principal: Principal | None, details: AccessDetails, denied: LoggedQueries = NO_QUERIES
+    ) -> None:
+        """Record or count one attempt. `denied`: the queries that were denied."""
+        address = network(details.client_address)
         if principal is not None:
             address = f"{principal.issuer or ''} {principal.id} {address}"
         if address not in self._windows and len(self._windows) >= self._addresses:
@@ -73,45 +75,47 @@ class Denials:
         if window is None:
             ends = asyncio.get_running_loop().call_later(self._seconds, self._end, address)
             window = self._windows[address] = _Window(time.monotonic(), ends)
-        if window.told < self._most and self._left > 0:
-            window.told += 1
+        if window.written < self._most and self._left > 0:
+            window.written += 1
             self._left -= 1
-            self._tell(principal, look, refused)
+            self._write(principal, details, denied)
         else:
             window.counted += 1
             if window.common is None:
-                window.common = principal, look, refused
+                window.common = principal, details, denied
             else:
                 who, how, what = window.common
                 window.common = (
                     _same(who, principal),
-                    _common(how, look),
-                    what if what == refused else NOTHING,
+                    _common(how, details),
+                    what if what == denied else NO_QUERIES,
                 )
 
     def close(self) -> None:
-        """Put what was only counted on record; before the recording is closed."""
+        """Record the counts. Call it before the recording is closed."""
         for address in list(self._windows):
             self._end(address)
 
     def _end(self, address: str) -> None:
         window = self._windows.pop(address)
         window.ends.cancel()
-        self._left += window.told
+        self._left += window.written
         if window.common is None:
             return
-        principal, look, refused = window.common
+        principal, details, denied = window.common
         seconds = time.monotonic() - window.began
-        self._tell(principal, look, refused, count=window.counted, seconds=seconds)
+        self._write(principal, details, denied, count=window.counted, seconds=seconds)
 
-    def _tell(self, principal: Principal | None, look: Look, refused: Taken, **many: Any) -> None:
+    def _write(
+        self, principal: Principal | None, details: AccessDetails, denied: LoggedQueries, **many: Any
+    ) -> None:
         limit = self._recording.settings.max_bytes
-        event = denied_event(principal, look, self._source, refused, max_bytes=limit, **many)
+        event = denied_event(principal, details, self._source, denied, max_bytes=limit, **many)
         self._recording.later([event])
 
 
 def _same(one: Principal | None, other: Principal | None) -> Principal | None:
-    """The later principal without what differs, None when they are not the same: one may come with several tokens."""
+    """The newer principal, without the fields that differ; None for two principals. One may use several tokens."""
     if one is None or other is None or (one.issuer, one.id) != (other.issuer, other.id):
         return None
     differing = {
@@ -122,8 +126,8 @@ def _same(one: Principal | None, other: Principal | None) -> Principal | None:
     return replace(other, **differing)
 
 
-def _common(one: Look, other: Look) -> Look:
-    """The later look without what is not the same in both. Of two addresses of one network it is the network."""
+def _common(one: AccessDetails, other: AccessDetails) -> AccessDetails:
+    """The newer details, without the fields that differ. Two addresses of one network become the network."""
     differing: dict[str, str | None] = {
         field: None
         for field in ("via", "method", "path", "status", "user_agent", "operation", "document", "reason")
@@ -138,7 +142,7 @@ def _common(one: Look, other: Look) -> Look:
 
 
 def network(address: str | None) -> str:
-    """What a flood comes from: the address, or of IPv6 the /64 that one subscriber has whole."""
+    """The source of a flood: the address, or for IPv6 the /64 network, which one subscriber owns whole."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:

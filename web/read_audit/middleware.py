@@ -1,4 +1,4 @@
-"""No answer leaves before what was read for it is on record: for every route at once."""
+"""No answer leaves before its reads are on record, on every route."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import UnrecordedError
 from queries.error_codes import Code
 from web.http.problems import refusal
-from web.read_audit.access_record import Looking, Recorder, look_at, look_away
+from web.read_audit.access_record import AccessRecord, Recorder, attach, detach
 
 HEADER = "Audit-Recorded"
-"""`false` on an answer that is not on record."""
+"""`false` on an answer whose reads are not on record."""
 
 
 class Recorded:
-    """ASGI middleware. An answer begins once what was read for it is on record; else it becomes a 503."""
+    """ASGI middleware. An answer starts once its reads are on record; else it becomes a 503."""
 
     def __init__(self, app: ASGIApp, recorder: Recorder, retry_after: int) -> None:
         self._app = app
@@ -30,38 +30,38 @@ class Recorded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        looking = self._recorder.looking(scope)
-        look_at(scope, looking)
+        record = self._recorder.open(scope)
+        attach(scope, record)
         begun = False
 
         async def recorded(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
-                looking.tell_refused(message["status"])
-                if not await self._is_kept(looking, message["status"]):
+                record.write_denied_parts(message["status"])
+                if not await self._is_recorded(record, message["status"]):
                     begun = True
                     await self._refusal(scope)(scope, receive, send)
                     return
-                if looking.flagged:
+                if record.flagged:
                     MutableHeaders(scope=message)[HEADER] = "false"
-            if not begun:  # what the refusal stands for is not sent
+            if not begun:  # the refusal replaces the answer
                 await send(message)
 
         try:
             await self._app(scope, receive, recorded)
         finally:
-            look_away(scope)
-            # What was read and not answered, as something broke or the client went away, was read all the same.
+            detach(scope)
+            # Reads without an answer, after an error or when the client went away, are recorded too.
             with suppress(UnrecordedError):
-                await looking.keep()
+                await record.write()
 
     @staticmethod
-    async def _is_kept(looking: Looking, status: int) -> bool:
+    async def _is_recorded(record: AccessRecord, status: int) -> bool:
         try:
-            await looking.keep(status)
+            await record.write(status)
         except UnrecordedError:
             return False
-        return not looking.refused
+        return not record.withheld
 
     def _refusal(self, scope: Scope) -> Response:
         headers = {"Retry-After": str(self._retry_after), HEADER: "false"}

@@ -18,15 +18,15 @@ from domain.access.scope import Scope
 from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
 from domain.json_parsing import containers, has_more_items
-from domain.read_audit.query_log import Reads
+from domain.read_audit.query_log import QueryLog
 from ingest.publisher import Message
 from interop.decoding import decode
 from queries.thread_pool import Threads
-from web.access import Access, reads_of
+from web.access import Access, query_log_of
 from web.http.problems import problem
 from web.openapi.bodies import NATIVE_EXAMPLE, answer, problems
 from web.parameters.schemas import named, one_good
-from web.read_audit.access_record import Looking, looking_at
+from web.read_audit.access_record import AccessRecord, access_record_of
 from web.settings import WebSettings
 
 NATIVE = "application/json"
@@ -137,7 +137,7 @@ def publishing_routes(
     async def publish(request: Request) -> Response:
         scope = await access.scope_of(request)
         scope.require(Operation.PUBLISH)
-        looking = looking_at(request)
+        record = access_record_of(request)
         body = await request.body()
         if places.locked():
             return problem(
@@ -152,7 +152,7 @@ def publishing_routes(
                     _publish,
                     publisher,
                     scope,
-                    reads_of(looking),
+                    query_log_of(record),
                     settings,
                     body,
                     list(request.headers.items()),
@@ -161,9 +161,9 @@ def publishing_routes(
             except _UnreadableError as exc:
                 return exc.response
             except UnavailableError:
-                _tell_refused(looking, 503)
+                _tell_refused(record, 503)
                 raise
-        _tell_refused(looking, response.status_code)
+        _tell_refused(record, response.status_code)
         return response
 
     return router
@@ -172,7 +172,7 @@ def publishing_routes(
 def _publish(
     publisher: Publisher,
     scope: Scope,
-    reads: Reads,
+    query_log: QueryLog,
     settings: WebSettings,
     body: bytes,
     headers: list[tuple[str, str]],
@@ -205,7 +205,9 @@ def _publish(
             messages.append(Message(settings.topic, _key(event), value, kept))
     if refused:
         services = dict.fromkeys(event.source.service for event in refused)
-        reads.refuse("publish", {"sources": [*services], "types": [*dict.fromkeys(e.type for e in refused)]})
+        query_log.deny(
+            "publish", {"sources": [*services], "types": [*dict.fromkeys(e.type for e in refused)]}
+        )
     if len(refused) == len(items):
         raise AccessDeniedError(Operation.PUBLISH)
     if not messages:
@@ -216,9 +218,9 @@ def _publish(
     return Response(msgspec.json.encode(answered), 202, media_type="application/json")
 
 
-def _tell_refused(looking: Looking | None, status: int) -> None:
-    if looking is not None and looking.reads.refused:
-        looking.denied("a report that these credentials may not make, among others", status)
+def _tell_refused(record: AccessRecord | None, status: int) -> None:
+    if record is not None and record.query_log.has_denied:
+        record.denied("a report that these credentials may not make, among others", status)
 
 
 def _rejected(index: int, exc: RejectedError) -> Item:

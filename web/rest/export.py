@@ -29,7 +29,7 @@ from web.openapi.bodies import EVENT_EXAMPLE, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
 from web.parameters.freshness import Switch
 from web.parameters.schemas import NO_NUL
-from web.read_audit.access_record import looking_at
+from web.read_audit.access_record import access_record_of
 from web.read_audit.export_record import RecordedExports
 from web.settings import WebSettings
 
@@ -112,8 +112,8 @@ def export_routes(exports: Exportable, access: Access, threads: Threads, setting
                 f"{settings.max_exports} exports are running, and no more may at once; try again",
                 headers={"Retry-After": str(settings.retry_after)},
             )
-        looking = looking_at(request)
-        opening: Exportable = scoped if looking is None else RecordedExports(scoped, looking)
+        record = access_record_of(request)
+        opening: Exportable = scoped if record is None else RecordedExports(scoped, record)
         return _Download(opening, wanted, query.manifest, threads, places, settings.export_stall)
 
     return router

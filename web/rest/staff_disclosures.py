@@ -19,11 +19,11 @@ from domain.validation import check, encode_event
 from ingest.publisher import Message
 from queries.filters import check_identifier
 from queries.thread_pool import Threads
-from web.access import Access, reads_of
+from web.access import Access, query_log_of
 from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.freshness import Identifier
-from web.read_audit.access_record import looking_at
+from web.read_audit.access_record import access_record_of
 from web.rest.event_intake import Publisher
 from web.settings import WebSettings
 
@@ -85,7 +85,7 @@ def deciding_routes(
         id: Identifier,
     ) -> Response:
         scope = await access.scope_of(request)
-        with reads_of(looking_at(request)).asking("decide", lambda: ({"patient": id}, [id])):
+        with query_log_of(access_record_of(request)).record_denial("decide", lambda: ({"patient": id}, [id])):
             scope.require(Operation.DECIDE)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail.settings import PREFIX, Settings
+from audit_trail.environment import PREFIX
+from audit_trail.settings import Settings
 from tests.audit_trail.programs import run, start
 
 COMMANDS = [
@@ -50,7 +51,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_settings_lists_every_setting_with_help() -> None:
-    shown = start("settings").stdout
+    shown = run("settings").stdout
     for name, field in Settings.model_fields.items():
         assert PREFIX + name.upper() in shown
         assert field.description
@@ -70,7 +71,7 @@ def test_settings_lists_every_setting_with_help() -> None:
     ],
 )
 def test_a_wrong_setting_is_named_and_no_secret_is_shown(settings: dict[str, str], says: str) -> None:
-    ended = start("migrate", settings=settings)
+    ended = run("migrate", settings=settings)
     assert ended.returncode in (2, 75)
     assert says in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -95,6 +96,6 @@ def test_a_broken_file_names_itself_and_the_line(tmp_path: Path) -> None:
 
 
 def test_serving_a_database_that_was_not_migrated_says_what_to_run(database_url: str) -> None:
-    ended = start("projections", "list", settings={"database_url": database_url})
+    ended = run("projections", "list", settings={"database_url": database_url})
     assert ended.returncode == 2
     assert "audit-trail migrate" in ended.stderr

@@ -15,7 +15,7 @@ from domain.validation import encode_event
 from event_store.signing import new_key
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
-from tests.audit_trail.programs import eventually, run, running
+from tests.audit_trail.programs import eventually, run, running, start
 from tests.conftest import TopicFactory
 from tests.databases import MIGRATED, Databases
 from tests.event_store.verify.tampered_log import Log
@@ -100,7 +100,7 @@ def test_verify_says_that_the_log_is_intact_or_where_it_is_not(migrated_url: str
 
 def test_verify_without_a_key_says_that_it_took_the_databases_own(migrated_url: str) -> None:
     Log(migrated_url, [3])
-    answer = run("verify", settings={"database_url": migrated_url, "log_key": ""})
+    answer = start("verify", settings={"database_url": migrated_url, "log_key": ""})
     assert answer.returncode == 4, answer.stderr
     assert "The public key was taken from the database itself." in answer.stdout
     told = run("verify", settings={"database_url": migrated_url})
@@ -126,7 +126,7 @@ def test_a_log_whose_rows_do_not_fit_its_tree_is_not_adopted(migrated_url: str) 
         "DELETE FROM audit_trail.tree_head",
         "UPDATE audit_trail.event SET recorded_at = now() WHERE position = 2",
     )
-    refused = run("keys", "adopt", settings={"database_url": migrated_url})
+    refused = start("keys", "adopt", settings={"database_url": migrated_url})
     assert refused.returncode == 3
     assert "tile 0/0" in refused.stderr
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from domain.access.principal import Principal, Role
 from domain.event import ActorKind, Outcome, Source
-from domain.read_audit.events import Look, Stage, Via, denied_event, is_echo, read_events
-from domain.read_audit.query_log import Read, Reads
+from domain.read_audit.events import AccessDetails, Stage, Via, denied_event, is_echo, read_events
+from domain.read_audit.query_log import LoggedQuery, QueryLog
 from domain.validation import decode_event, encode_event
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -29,13 +29,13 @@ ADA = Principal(
 )
 
 
-def look(via: Via = Via.REST, **fields: Any) -> Look:
-    return Look(via=via, address="/v1/events", correlation_id="c-1", at=AT, **fields)
+def look(via: Via = Via.REST, **fields: Any) -> AccessDetails:
+    return AccessDetails(via=via, address="/v1/events", correlation_id="c-1", at=AT, **fields)
 
 
 def test_a_look_says_who_asked_what_and_whom_the_answer_told_of() -> None:
-    reads = Reads()
-    reads.note("events", {"filter": {"patient": "17", "type": None}, "first": 50}, 3, ["17", "18", "17"])
+    query_log = QueryLog()
+    query_log.add("events", {"filter": {"patient": "17", "type": None}, "first": 50}, 3, ["17", "18", "17"])
     asked = look(
         method="GET",
         path="/v1/events",
@@ -44,7 +44,7 @@ def test_a_look_says_who_asked_what_and_whom_the_answer_told_of() -> None:
         client_address="10.0.0.7",
         user_agent="portal/1",
     )
-    (event,) = read_events(ADA, reads.questions, reads.patients, asked, SOURCE)
+    (event,) = read_events(ADA, query_log.queries, query_log.patients, asked, SOURCE)
     assert decode_event(encode_event(event)) == event
     assert (event.type, event.action, event.outcome) == ("audit_log.read", "R", Outcome.SUCCESS)
     assert (event.actor.id, event.actor.name, event.actor.roles) == (
@@ -76,7 +76,7 @@ def test_a_look_says_who_asked_what_and_whom_the_answer_told_of() -> None:
 
 def test_a_look_at_many_patients_is_several_events_that_belong_together() -> None:
     ids = [f"p-{number}" for number in range(1201)]
-    events = read_events(ADA, [Read("events", {}, 1201)], ids, look(), SOURCE)
+    events = read_events(ADA, [LoggedQuery("events", {}, 1201)], ids, look(), SOURCE)
     assert [len(event.patients) for event in events] == [500, 500, 201]
     assert [patient.id for event in events for patient in event.patients] == ids
     assert {event.correlation_id for event in events} == {"c-1"}
@@ -90,7 +90,7 @@ def test_a_look_at_many_patients_is_several_events_that_belong_together() -> Non
 
 def test_no_event_is_longer_than_a_message_may_be() -> None:
     ids = ["\U0001f600" * 200 + str(number) for number in range(700)]
-    questions = [Read("events", {"filter": {"any": ["x" * 5000] * 100}}, 1)] * 1000
+    questions = [LoggedQuery("events", {"filter": {"any": ["x" * 5000] * 100}}, 1)] * 1000
     for limit in (16 << 10, 64 << 10, 1 << 20):
         events = read_events(ADA, questions, ids, look(), SOURCE, max_bytes=limit)
         assert max(len(encode_event(event)) for event in events) <= limit
@@ -117,13 +117,13 @@ def test_no_event_is_longer_than_a_message_may_be() -> None:
 )
 def test_whatever_a_client_wrote_the_record_of_it_is_accepted(asked: dict[str, Any], text: str) -> None:
     said = look(Via.GRAPHQL, user_agent=text, client_address=text, path=text, method=text, operation=text)
-    (event,) = read_events(ADA, [Read("events", asked, 0)], [], said, SOURCE)
+    (event,) = read_events(ADA, [LoggedQuery("events", asked, 0)], [], said, SOURCE)
     assert decode_event(encode_event(event)).attributes["via"] == "graphql"
     assert decode_event(encode_event(denied_event(None, said, SOURCE))).type == "access.denied"
 
 
 def test_numbers_that_json_has_not_are_told_in_words() -> None:
-    (event,) = read_events(ADA, [Read("x", {"a": math.inf, "b": 2**80}, 0)], [], look(), SOURCE)
+    (event,) = read_events(ADA, [LoggedQuery("x", {"a": math.inf, "b": 2**80}, 0)], [], look(), SOURCE)
     assert event.attributes["questions"][0]["asked"] == {"a": "inf", "b": str(2**80)}
 
 
@@ -132,7 +132,7 @@ def test_numbers_that_json_has_not_are_told_in_words() -> None:
     [(200, Outcome.SUCCESS), (404, Outcome.MINOR_FAILURE), (503, Outcome.SERIOUS_FAILURE)],
 )
 def test_the_outcome_is_that_of_the_answer(status: int, outcome: Outcome) -> None:
-    (event,) = read_events(ADA, [Read("event", {}, 0)], [], look(status=status), SOURCE)
+    (event,) = read_events(ADA, [LoggedQuery("event", {}, 0)], [], look(status=status), SOURCE)
     assert event.outcome is outcome
 
 

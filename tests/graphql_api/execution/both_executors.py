@@ -11,7 +11,7 @@ import msgspec
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionResult
 
-from domain.read_audit.query_log import Reads
+from domain.read_audit.query_log import QueryLog
 from event_store.database import Database
 from event_store.log_reader import LogReader
 from graphql_api.execution.executor import CompilingExecutor
@@ -79,7 +79,7 @@ class Wrong(ScopedModels):
     """The read models, with wrong values in their pages of events: by number in the page, field and value."""
 
     def __init__(self, database: Database, wrong: list[tuple[int, str, str]]) -> None:
-        super().__init__(ReadModels(database), EVERYTHING, Reads())
+        super().__init__(ReadModels(database), EVERYTHING, QueryLog())
         self._wrong = wrong
 
     def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from strawberry.types import ExecutionResult
 
-from domain.read_audit.query_log import Reads
+from domain.read_audit.query_log import QueryLog
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from graphql_api.context import Context
@@ -41,7 +41,7 @@ class Failing(ScopedModels):
     """The read models, of which the second page has a wrong value in it, or none comes at all."""
 
     def __init__(self, database: Database, failure: str) -> None:
-        super().__init__(ReadModels(database), EVERYTHING, Reads())
+        super().__init__(ReadModels(database), EVERYTHING, QueryLog())
         self._failure = failure
         self.asked = 0
 

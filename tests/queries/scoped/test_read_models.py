@@ -13,7 +13,7 @@ from domain.access.scope import Scope
 from domain.access.staff_disclosure import Decision, decision_event
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent, Source
-from domain.read_audit.query_log import Reads
+from domain.read_audit.query_log import QueryLog
 from queries.export.batches import ExportRequest, Exports, Format
 from queries.export.stream import stream
 from queries.filters import CountBy, EventFilter, PageRequest
@@ -51,25 +51,25 @@ def told(trail: Trail) -> Trail:
     return trail
 
 
-def models_of(trail: Trail, principal: Principal, **seeing: Any) -> tuple[ScopedModels, Reads]:
-    reads = Reads()
-    return ScopedModels(trail.read, Scope(principal, **seeing), reads), reads
+def models_of(trail: Trail, principal: Principal, **seeing: Any) -> tuple[ScopedModels, QueryLog]:
+    query_log = QueryLog()
+    return ScopedModels(trail.read, Scope(principal, **seeing), query_log), query_log
 
 
 def test_what_was_asked_is_noted_with_whom_the_answer_told_of(told: Trail) -> None:
-    models, reads = models_of(told, somebody(Role.PATIENT))
+    models, query_log = models_of(told, somebody(Role.PATIENT))
     models.events(models.prepare(EventFilter(types=("record.read",))), PAGE)
     models.event_counts(models.prepare(EventFilter(), CountBy.DAY))
     models.patient("17")
     models.event(uuid4())
-    assert [(each.operation, each.returned) for each in reads.questions] == [
+    assert [(each.operation, each.returned) for each in query_log.queries] == [
         ("events", 1),
         ("event_counts", 1),
         ("patient", 1),
         ("event", 0),
     ]
-    assert reads.questions[0].asked == {"filter": {"type": ["record.read"]}, "page": {"first": 10}}
-    assert reads.patients == ("17",)
+    assert query_log.queries[0].parameters == {"filter": {"type": ["record.read"]}, "page": {"first": 10}}
+    assert query_log.patients == ("17",)
 
 
 def test_a_count_of_the_events_of_a_patient_tells_of_that_patient(told: Trail) -> None:
@@ -79,34 +79,34 @@ def test_a_count_of_the_events_of_a_patient_tells_of_that_patient(told: Trail) -
         (EventFilter(and_=(EventFilter(patient="17"),), not_=EventFilter(patient="18")), ("17",)),
         (EventFilter(patient="nobody"), ()),
     ):
-        models, reads = models_of(told, somebody(Role.ANALYST))
+        models, query_log = models_of(told, somebody(Role.ANALYST))
         models.event_counts(models.prepare(asked, CountBy.ACTOR))
-        assert reads.patients == patients
+        assert query_log.patients == patients
 
 
 @pytest.mark.parametrize(("id", "patients"), [("17", ("17",)), ("nobody", ())])
 def test_the_summary_of_a_resource_that_is_a_patient_tells_of_that_patient(
     told: Trail, id: str, patients: tuple[str, ...]
 ) -> None:
-    models, reads = models_of(told, somebody(Role.AUDITOR))
+    models, query_log = models_of(told, somebody(Role.AUDITOR))
     models.resource("Patient", id)
-    assert reads.patients == patients
+    assert query_log.patients == patients
 
 
 def test_patients_that_are_hidden_are_not_noted_as_told(told: Trail) -> None:
     told.given(an_event(minute=9, patients=[P17, P18]))
-    models, reads = models_of(told, somebody(Role.PATIENT))
+    models, query_log = models_of(told, somebody(Role.PATIENT))
     assert len(models.events(models.prepare(EventFilter()), PAGE).events) == 4
-    assert reads.patients == ("17",)
+    assert query_log.patients == ("17",)
 
 
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.ANALYST])
 def test_what_subscribers_were_given_is_noted_as_such_though_its_text_is_hidden(
     told: Trail, role: Role
 ) -> None:
-    models, reads = models_of(told, somebody(role))
+    models, query_log = models_of(told, somebody(role))
     models.events(models.prepare(EventFilter(types=("audit_log.read",))), PAGE)
-    assert [(each.returned, each.echoes) for each in reads.questions] == [(1, 1)]
+    assert [(each.returned, each.echoes) for each in query_log.queries] == [(1, 1)]
 
 
 def test_who_sees_everything_gets_the_very_events_of_the_read_models(told: Trail) -> None:
@@ -116,7 +116,7 @@ def test_who_sees_everything_gets_the_very_events_of_the_read_models(told: Trail
 
 
 def test_a_refused_question_is_not_noted_and_asks_no_database(told: Trail) -> None:
-    models, reads = models_of(told, somebody(Role.PATIENT))
+    models, query_log = models_of(told, somebody(Role.PATIENT))
     for ask in (
         lambda: models.events(models.prepare(EventFilter(actor="dr-smith")), PAGE),
         lambda: models.events(models.prepare(EventFilter(not_=EventFilter(patient_in=("17", "18")))), PAGE),
@@ -130,7 +130,7 @@ def test_a_refused_question_is_not_noted_and_asks_no_database(told: Trail) -> No
     ):
         with pytest.raises(AccessDeniedError):
             ask()
-    assert not reads
+    assert not query_log
 
 
 def test_a_patient_asks_about_their_own_record_by_its_id(told: Trail) -> None:
@@ -140,7 +140,7 @@ def test_a_patient_asks_about_their_own_record_by_its_id(told: Trail) -> None:
 
 
 def test_the_history_of_a_resource_shows_paths_without_values(told: Trail) -> None:
-    models, reads = models_of(told, somebody(Role.ANALYST))
+    models, query_log = models_of(told, somebody(Role.ANALYST))
     [change] = models.resource_changes("Patient", "17", None, 10).changes
     assert (change.path, change.before, change.after, change.actor.id, change.actor.name) == (
         "phone",
@@ -149,7 +149,7 @@ def test_the_history_of_a_resource_shows_paths_without_values(told: Trail) -> No
         "dr-smith",
         None,
     )
-    assert reads.patients == ("17",)
+    assert query_log.patients == ("17",)
     models, _ = models_of(told, somebody(Role.AUDITOR))
     [whole] = models.resource_changes("Patient", "17", None, 10).changes
     assert (whole.before, whole.after, whole.actor.name) == ("1", "2", "Dr Smith")
@@ -177,7 +177,7 @@ def test_who_sees_no_names_can_not_guess_one_by_asking_for_its_summary(
     told: Trail, role: Role, name: str
 ) -> None:
     told.given(an_event(minute=9, actor={"id": "DOE^JANE"}, patients=[{"id": "DOE^JANE"}]))
-    models, reads = models_of(told, somebody(role))
+    models, query_log = models_of(told, somebody(role))
     for ask in (
         lambda: models.user(name),
         lambda: models.patient(name),
@@ -188,7 +188,7 @@ def test_who_sees_no_names_can_not_guess_one_by_asking_for_its_summary(
     ):
         with pytest.raises(AccessDeniedError):
             ask()
-    assert not reads
+    assert not query_log
     auditor, _ = models_of(told, somebody(Role.AUDITOR))
     assert (auditor.user(name) is not None) is (name == "DOE^JANE")
 
@@ -208,11 +208,11 @@ def test_a_security_officer_does_not_read_in_a_summary_which_named_patients_a_us
     told: Trail,
 ) -> None:
     told.given(an_event(minute=9, patients=[{"id": "Paul Patientname"}]))
-    models, reads = models_of(told, somebody(Role.SECURITY_OFFICER))
+    models, query_log = models_of(told, somebody(Role.SECURITY_OFFICER))
     staff = models.user("dr-smith")
     assert staff is not None
     assert (staff.name, [row.patient_id for row in staff.patients]) == ("Dr Smith", ["17"])
-    assert reads.patients == ("17",)
+    assert query_log.patients == ("17",)
 
 
 def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see_everything(
@@ -221,11 +221,11 @@ def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see
     project(told, write(tmp_path, HEAD + PYTHON))
     own, built_in = RowRequest("mine", "mine", 10), RowRequest("user", "user_action", 10)
     for role in (Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ADMIN):
-        models, reads = models_of(told, somebody(role))
+        models, query_log = models_of(told, somebody(role))
         assert models.table_rows(own).rows
         assert models.table_rows(built_in).rows
-        assert [each.operation for each in reads.questions] == ["table_rows"] * 2
-        assert set(reads.patients) == {"17", "18"}
+        assert [each.operation for each in query_log.queries] == ["table_rows"] * 2
+        assert set(query_log.patients) == {"17", "18"}
     analyst, _ = models_of(told, somebody(Role.ANALYST))
     assert analyst.table_rows(own).rows
     assert analyst.projection("mine") is not None
@@ -239,7 +239,7 @@ def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see
 
 
 def exported(trail: Trail, principal: Principal, **request: Any) -> str:
-    exports = ScopedExports(Exports(trail.reader), trail.read, Scope(principal), Reads())
+    exports = ScopedExports(Exports(trail.reader), trail.read, Scope(principal), QueryLog())
     with exports.open(ExportRequest(format=Format.NDJSON, **request)) as opened:
         return b"".join(stream(opened, manifest=True)).decode()
 

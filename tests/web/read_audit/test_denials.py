@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from domain.access.principal import Principal, Role
 from domain.event import AuditEvent, Client, Outcome, Request, Source
-from domain.read_audit.events import Look, Via, denied_event
-from domain.read_audit.query_log import Read, Taken
+from domain.read_audit.events import AccessDetails, Via, denied_event
+from domain.read_audit.query_log import LoggedQueries, LoggedQuery
 from domain.validation import decode_event, encode_event
 from ingest.publisher import Message
 from tests.hospital import at
@@ -33,8 +33,8 @@ class Kept:
         """Always."""
 
 
-def attempt(address: str | None) -> Look:
-    return Look(
+def attempt(address: str | None) -> AccessDetails:
+    return AccessDetails(
         via=Via.REST,
         address="/v1/events",
         correlation_id="c",
@@ -68,7 +68,7 @@ def counts(events: Sequence[AuditEvent]) -> list[tuple[str | None, int]]:
 
 
 def test_the_first_attempt_is_on_record_though_nothing_was_connected_yet() -> None:
-    (event,) = after(lambda denials: denials.note(None, attempt("10.0.0.1")))
+    (event,) = after(lambda denials: denials.add(None, attempt("10.0.0.1")))
     assert (event.type, event.outcome_reason) == ("access.denied", "no credentials")
     assert event.request is not None
     assert (event.request.method, event.request.path, event.request.status) == ("GET", "/v1/events", 401)
@@ -77,8 +77,8 @@ def test_the_first_attempt_is_on_record_though_nothing_was_connected_yet() -> No
 def test_a_flood_from_one_address_is_told_as_a_count_and_hides_no_other() -> None:
     def knock(denials: Denials) -> None:
         for _ in range(1000):
-            denials.note(None, attempt("10.0.0.1"))
-        denials.note(None, attempt("10.0.0.2"))
+            denials.add(None, attempt("10.0.0.1"))
+        denials.add(None, attempt("10.0.0.2"))
 
     events = after(knock, most=3)
     assert counts(events) == [*[("10.0.0.1", 1)] * 3, ("10.0.0.2", 1), ("10.0.0.1", 997)]
@@ -99,8 +99,8 @@ def test_of_a_flood_is_told_what_all_of_it_has_in_common() -> None:
 
     def knock(denials: Denials) -> None:
         for _ in range(100):
-            denials.note(known, attempt("10.0.0.1"))
-        denials.note(known, by_graphql)
+            denials.add(known, attempt("10.0.0.1"))
+        denials.add(known, by_graphql)
 
     event = after(knock, most=1)[-1]
     assert event.attributes == {
@@ -120,12 +120,12 @@ def test_of_a_flood_is_told_what_all_of_it_has_in_common() -> None:
 
 
 def test_of_somebody_with_several_tokens_is_told_what_these_have_in_common() -> None:
-    asked = Taken([Read("patient", {"id": "18"}, 0)], ("18",))
+    asked = LoggedQueries([LoggedQuery("patient", {"id": "18"}, 0)], ("18",))
     known = Principal(id="17", roles=frozenset({Role.PATIENT}), issuer="i", session="a", patients=("17",))
 
     def knock(denials: Denials) -> None:
         for session in "abcab":
-            denials.note(replace(known, session=session), attempt("10.0.0.1"), asked)
+            denials.add(replace(known, session=session), attempt("10.0.0.1"), asked)
 
     event = after(knock, most=1)[-1]
     assert (event.actor.id, event.session, event.attributes["count"]) == ("17", None, 4)
@@ -137,8 +137,11 @@ def test_what_is_too_long_hides_nothing_else() -> None:
     known = Principal(id="17", roles=frozenset({Role.PATIENT}))
     long = tuple(f"{number:x>256}" for number in range(99))
     sources = ["\U0001f600" * 250] * 40
-    asked = Taken([Read("publish", {"sources": sources}, 0), Read("patient", {"id": "18"}, 0)], (*long, "18"))
-    (event,) = after(lambda denials: denials.note(known, attempt("10.0.0.1"), asked))
+    asked = LoggedQueries(
+        [LoggedQuery("publish", {"sources": sources}, 0), LoggedQuery("patient", {"id": "18"}, 0)],
+        (*long, "18"),
+    )
+    (event,) = after(lambda denials: denials.add(known, attempt("10.0.0.1"), asked))
     assert event.attributes["questions"] == [
         {"operation": "publish", "asked": "..."},
         {"operation": "patient", "asked": {"id": "18"}},
@@ -151,7 +154,7 @@ def test_what_is_too_long_hides_nothing_else() -> None:
 def test_an_attempt_that_asked_for_much_still_fits_into_a_short_message() -> None:
     known = Principal(id="17", roles=frozenset({Role.PATIENT}))
     ids = tuple(f"{number:0>250}" for number in range(1000))
-    asked = Taken([Read("events", {"patients": ids}, 0) for _ in range(100)], ids)
+    asked = LoggedQueries([LoggedQuery("events", {"patients": ids}, 0) for _ in range(100)], ids)
     for limit in (4096, 1 << 20):
         event = denied_event(known, attempt("10.0.0.1"), SOURCE, asked, max_bytes=limit)
         assert len(encode_event(event)) < min(limit, 40 << 10)
@@ -160,8 +163,8 @@ def test_an_attempt_that_asked_for_much_still_fits_into_a_short_message() -> Non
 
 def test_what_was_asked_in_vain_is_told_with_the_patients_whom_it_named() -> None:
     known = Principal(id="17", roles=frozenset({Role.PATIENT}))
-    asked = Taken([Read("patient", {"id": "18"}, 0)], ("18", "Ada Lovelace"))
-    (event,) = after(lambda denials: denials.note(known, attempt("10.0.0.1"), asked))
+    asked = LoggedQueries([LoggedQuery("patient", {"id": "18"}, 0)], ("18", "Ada Lovelace"))
+    (event,) = after(lambda denials: denials.add(known, attempt("10.0.0.1"), asked))
     assert event.attributes["questions"] == [{"operation": "patient", "asked": {"id": "18"}}]
     # A name is no id, and is in what was asked, which not everybody sees.
     assert [(each.type, each.id) for each in event.resources] == [
@@ -176,8 +179,8 @@ def test_strangers_at_an_address_hide_no_principal_who_asks_from_there() -> None
 
     def knock(denials: Denials) -> None:
         for _ in range(200):
-            denials.note(None, attempt("192.0.2.1"))
-        denials.note(known, attempt("192.0.2.1"))
+            denials.add(None, attempt("192.0.2.1"))
+        denials.add(known, attempt("192.0.2.1"))
 
     events = after(knock)
     assert [event.actor.id for event in events if event.actor.id] == ["17"]
@@ -186,7 +189,7 @@ def test_strangers_at_an_address_hide_no_principal_who_asks_from_there() -> None
 def test_a_flood_from_one_ipv6_subscriber_is_one_flood() -> None:
     def knock(denials: Denials) -> None:
         for number in range(100):
-            denials.note(None, attempt(f"2001:db8:1:2::{number:x}"))
+            denials.add(None, attempt(f"2001:db8:1:2::{number:x}"))
 
     assert counts(after(knock, most=1)) == [("2001:db8:1:2::0", 1), ("2001:db8:1:2::/64", 99)]
 
@@ -194,7 +197,7 @@ def test_a_flood_from_one_ipv6_subscriber_is_one_flood() -> None:
 def test_a_flood_from_many_addresses_is_bounded_in_memory_and_in_events() -> None:
     def knock(denials: Denials) -> None:
         for number in range(500):
-            denials.note(None, attempt(f"10.0.{number // 250}.{number % 250}"))
+            denials.add(None, attempt(f"10.0.{number // 250}.{number % 250}"))
         assert len(denials._windows) == 11
 
     found = counts(after(knock, addresses=10, in_all=5, most=2))
@@ -210,8 +213,8 @@ def test_a_new_window_begins_when_one_has_ended() -> None:
         recording = Recording(kept)
         denials = Denials(recording, SOURCE, seconds=0.05, most=1)
         for _ in range(3):
-            denials.note(None, attempt("10.0.0.1"))
-            denials.note(None, attempt("10.0.0.1"))
+            denials.add(None, attempt("10.0.0.1"))
+            denials.add(None, attempt("10.0.0.1"))
             await asyncio.sleep(0.15)
         await recording.close()
 

@@ -25,7 +25,7 @@ from ingest.settings import IngestSettings
 from tests.hospital import at
 from tests.web.conftest import NO_BROKER
 from tests.web.read_audit.recorded_server import messages_of
-from web.read_audit.access_record import Looking, Recorder, looking_at
+from web.read_audit.access_record import AccessRecord, Recorder, access_record_of
 from web.read_audit.middleware import Recorded
 from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
 
@@ -309,14 +309,14 @@ def test_a_defect_of_the_publisher_refuses_answers_and_ends_nothing(topic: str, 
 
 def test_a_recorded_request_leaves_nothing_to_the_cycle_collector(publisher: Watched, topic: str) -> None:
     """What waits for the collector is walked all at once, and every answer waits for that."""
-    found: list[weakref.ref[Looking]] = []
+    found: list[weakref.ref[AccessRecord]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         del receive
-        looking = looking_at(scope)
-        assert looking is not None
-        found.append(weakref.ref(looking))
-        looking.reads.note("events", {}, 1, [])
+        record = access_record_of(scope)
+        assert record is not None
+        found.append(weakref.ref(record))
+        record.query_log.add("events", {}, 1, [])
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 

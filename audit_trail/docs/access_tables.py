@@ -7,6 +7,7 @@ from pathlib import Path
 
 from domain.access.grants import HIDDEN, OPERATIONS, Operation, Part
 from domain.access.principal import Role
+from queries.conditions import CONDITIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "access.md"
 
@@ -56,7 +57,7 @@ _PARTS: dict[Part, tuple[str, str]] = {
             "patients that are not one's own, also as actors and among the resources; in an event about several "
             "patients: resources, changes, device, codes, disclosure; resources of type `AuditLog` as above"
         ),
-        "`patient` that is not one's own, `device`, `resource_type`, `resource_id`",
+        "`patient` that is not one's own",
     ),
     Part.STAFF_NAMES: (
         (
@@ -70,9 +71,9 @@ _PARTS: dict[Part, tuple[str, str]] = {
             "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`, and resources that are "
             "persons, or of type `AuditLog` as above; the actor's roles are shown, and all of it to a patient who acted"
         ),
-        "`actor`, `user`, `device`, `session`, `correlation_id`; counts by actor",
+        "counts by actor",
     ),
-    Part.CLIENT: ("`client`, `request`, and the address of `agents` in `attributes`", "`address`"),
+    Part.CLIENT: ("`client`, `request`, and the address of `agents` in `attributes`", ""),
     Part.FREE_TEXT: (
         "`reason`, `outcome_reason`, `codes[].display`, `request.path`, and `attributes` but for `department`",
         "",
@@ -89,7 +90,7 @@ def access_page() -> str:
         (f"`{operation}`", *("x" if operation in OPERATIONS[role] else "" for role in Role))
         for operation in Operation
     ]
-    parts = [(f"`{part}`", *_PARTS[part]) for part in Part]
+    parts = [(f"`{part}`", _PARTS[part][0], _conditions(part, _PARTS[part][1])) for part in Part]
     tables = {
         "roles": _table(("Role", "For whom", "Events", "Hidden in them"), roles),
         "operations": _table(("Operation", *(role.value.replace("_", " ") for role in Role)), marks),
@@ -102,6 +103,12 @@ def access_page() -> str:
         _, _, after = rest.partition(tail)
         text = f"{before}{head}\n\n{table}\n{tail}{after}"
     return text
+
+
+def _conditions(part: Part, others: str) -> str:
+    """The conditions that reveal a part, and the other ways to ask about it."""
+    names = [f"`{condition.name}`" for condition in CONDITIONS if part in condition.attribute.parts]
+    return ", ".join([*names, *filter(None, (others,))])
 
 
 def _parts(hidden: frozenset[Part]) -> str:

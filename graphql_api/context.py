@@ -83,7 +83,7 @@ class Context:
         if self._events_left < 0:
             raise QueryError(
                 Code.LIMIT_EXCEEDED,
-                f"the pages of one request may ask for {self.limits.max_events} events in all, proofs counted too",
+                f"the pages of one request may hold at most {self.limits.max_events} events in all, proofs included",
             )
 
     def charge(self, cost: int) -> None:
@@ -95,7 +95,7 @@ class Context:
             raise QueryError(
                 Code.LIMIT_EXCEEDED,
                 f"{whole} would cost {self._charged}, and at most {limit} is allowed; "
-                "ask for shorter lists, or for less of each item",
+                "request shorter lists, or fewer fields of each item",
                 requested=self._charged,
                 limit=limit,
             )

@@ -1,4 +1,4 @@
-"""How many events match, in buckets: for charts and for tables of the most frequent."""
+"""Counts of events in buckets, for charts and for tables of the most frequent values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KEYS = {
 
 
 class Bucket(Struct, frozen=True):
-    """`key` is None for events that say nothing of it. `from_at` and `until_at` are those of an hour or a day."""
+    """`key` is None for events without a value. `from_at` and `until_at` are set for an hour or a day."""
 
     key: str | None
     from_at: datetime | None

@@ -59,7 +59,7 @@ class PreparedQuery(Struct, frozen=True):
 
     @property
     def is_planned(self) -> bool:
-        """Whether its SQL is known without a question to the database: one plan, and no range of times."""
+        """Whether its SQL is known without reading the database: one plan, and no range of times."""
         return len(self.plans) == 1 and not any(
             each.occurred_from or each.occurred_until for each in self.combined.every()
         )

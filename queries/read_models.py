@@ -124,7 +124,7 @@ class ReadModels:
             return min(open_snapshot(connection).values(), default=-1)
 
     def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
-        """Who dealt with a patient, the latest `limit` of them."""
+        """Who accessed a patient's data, the latest `limit` of them."""
         with self._snapshot(id, limit, "patient") as (connection, as_of):
             return find_patient(connection, id, limit, as_of) if as_of >= 0 else None
 
@@ -144,7 +144,7 @@ class ReadModels:
             return find_service(connection, id, limit, as_of) if as_of >= 0 else None
 
     def resource(self, type: str, id: str) -> ResourceActivity | None:
-        """When a resource was touched."""
+        """When a resource was first and last accessed."""
         check_identifier("type", type)
         with self._snapshot(id, 1, "activity") as (connection, as_of):
             return find_resource(connection, type, id, as_of) if as_of >= 0 else None
@@ -185,7 +185,7 @@ class ReadModels:
             return find_live(connection, name)
 
     def table_rows(self, request: RowRequest) -> RowPage:
-        """A page of a live projection's table. Raises `RejectedError` when it can't be asked for, or is too slow."""
+        """A page of a live projection's table. Raises `RejectedError` when the request is invalid or too slow."""
         check_identifier("name", request.projection)
         advice = "filter on the table's key or a column with an index"
         with _in_time(True, advice), self._database.foreign_snapshot() as connection:
@@ -210,5 +210,5 @@ def _in_time(is_large: bool, advice: str) -> Iterator[None]:
         if not is_large:
             raise
         raise ConflictError(
-            Reason.INVALID_FIELD, f"this took longer than a query may: {advice}", field="filter"
+            Reason.INVALID_FIELD, f"the query took too long: {advice}", field="filter"
         ) from exc

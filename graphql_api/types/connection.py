@@ -116,7 +116,7 @@ def _edges(page: _Page) -> list[EventEdge]:
     return [EventEdge(node=node, cursor=cursor) for node, cursor in zip(page.nodes, cursors, strict=True)]
 
 
-# Not written into the class: to a type checker the fields of `EventConnection` can be assigned.
+# Set here: a type checker expects the fields of `EventConnection` to be writable.
 setattr(_Page, "edges", property(_edges))  # noqa: B010
 
 

@@ -56,7 +56,7 @@ class EventCounts:
 
 
 def counts_from(found: counts.EventCounts) -> EventCounts:
-    """The counts as the schema shows them."""
+    """The counts as a type of the schema."""
     return EventCounts(
         buckets=found.buckets,
         bucket_count=Long(found.bucket_count),

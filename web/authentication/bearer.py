@@ -17,29 +17,29 @@ from web.authentication.key_sets import KeySet
 
 _LONGEST = 16 << 10
 _LEEWAY = 30
-"""Seconds that clocks may differ."""
+"""The accepted clock difference in seconds."""
 _REMEMBERED = 10_000
 _REMEMBERED_SECONDS = 60.0
-"""A token that was good is not checked again for so long: a key that was withdrawn is noticed then."""
+"""Seconds before a valid token is checked again: a withdrawn key takes effect then."""
 _INVALID = "invalid_token"
 _TYPES = frozenset({"jwt", "at+jwt"})
-"""What `typ` may be, if it is there (RFC 8725, section 3.11): an issuer signs other things too, as a notice of
-somebody's logging out, and with the same key."""
+"""Accepted values of `typ`, if present (RFC 8725, section 3.11): an issuer signs other tokens with the same key, such
+as logout tokens."""
 
 
 class Authenticator(Protocol):
-    """Says who the bearer of a token is."""
+    """Finds the principal of a token."""
 
     async def principal(self, token: str) -> Principal | None:
-        """None for a token of another kind.
+        """The principal; None for a token of another kind.
 
-        Raises `UnauthenticatedError` for one that is not good, `UnavailableError` while nobody can tell.
+        Raises `UnauthenticatedError` for an invalid token, `UnavailableError` while it can't be checked.
         """
         ...
 
 
 class IssuedTokens:
-    """Tokens of the issuers that are trusted. Only for the event loop's thread."""
+    """Tokens of trusted issuers. Only for the event loop's thread."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class IssuedTokens:
         self._good: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
 
     async def principal(self, token: str) -> Principal | None:
-        """See `Authenticator`."""
+        """The principal of a token, as `Authenticator` says."""
         if token.count(".") != 2:
             return None
         digest = hashlib.sha256(token.encode()).digest()
@@ -85,9 +85,9 @@ class IssuedTokens:
             keys = self._issuers.get(issuer) if isinstance(issuer, str) else None
             if not _is_access_token(header.get("typ")):
                 raise UnauthenticatedError("the token is of another kind", code=_INVALID)
-            # An extension that has to be understood is one that we don't (RFC 7515, section 4.1.11).
+            # No critical extension is supported (RFC 7515, section 4.1.11).
             if keys is None or "crit" in header or not isinstance(key_id, str | None):
-                raise UnauthenticatedError("the token is of no issuer that is trusted here", code=_INVALID)
+                raise UnauthenticatedError("the issuer of the token is not trusted", code=_INVALID)
             key = await keys.find(key_id)
             if key is None:
                 raise UnauthenticatedError("the token's key is not one of the issuer's", code=_INVALID)
@@ -103,7 +103,7 @@ class IssuedTokens:
         except jwt.ExpiredSignatureError as exc:
             raise UnauthenticatedError("the token has expired", code=_INVALID) from exc
         except jwt.InvalidAudienceError as exc:
-            raise UnauthenticatedError("the token is meant for somebody else", code=_INVALID) from exc
+            raise UnauthenticatedError("the token is for another audience", code=_INVALID) from exc
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as exc:
             raise UnauthenticatedError("the token is not valid", code=_INVALID) from exc
         return claims
@@ -112,5 +112,5 @@ class IssuedTokens:
 def _is_access_token(type: Any) -> bool:
     if type is None:
         return True
-    # The prefix may be left out (RFC 7515, section 4.1.9), and case does not count.
+    # The prefix is optional (RFC 7515, section 4.1.9), and case does not matter.
     return isinstance(type, str) and type.lower().removeprefix("application/") in _TYPES

@@ -26,12 +26,19 @@ from web.access import Access
 from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
-from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Identifier, found, identifying, link_header
+from web.parameters.freshness import (
+    DEFAULT_PAGE,
+    FreshnessQuery,
+    Identifier,
+    found,
+    link_header,
+    path_identifier,
+)
 from web.parameters.schemas import HISTORY_CURSOR, NO_NUL
 
 
 class _SubjectConvertor(PathConvertor):
-    """An identifier, of which a slash may be a part, and not what can be decided about a patient."""
+    """An identifier, which may contain slashes, but not the path of a staff disclosure decision."""
 
     regex = ".*(?<!/staff-disclosure)"
 
@@ -130,7 +137,7 @@ _CHANGES_EXAMPLE = {
 
 
 class SummaryQuery(FreshnessQuery):
-    """How long the lists of a summary are."""
+    """The length of the lists of a summary."""
 
     limit: int = Field(default=100, ge=1, description="Rows in each list of the summary.")
 
@@ -237,7 +244,7 @@ def _subject(
         return found(request, activity, link_header(related=f"/v1/events?{urlencode({singular: id})}"))
 
 
-_Type = Annotated[str, identifying("The resource's type.", "Observation")]
+_Type = Annotated[str, path_identifier("The resource's type.", "Observation")]
 
 
 def _resources(

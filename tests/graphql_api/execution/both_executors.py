@@ -105,7 +105,6 @@ class Both:
     def __init__(self, database: Database, threads: Threads) -> None:
         self.ours, self.theirs = make_schema(LIMITS), make_schema(LIMITS)
         self.theirs.execution_context_class = StrawberryGraphQLCoreExecutionContext
-        self.theirs.direct = None
         for schema in (self.ours, self.theirs):
             schema.masks = False  # the words of unexpected errors are compared too
         self.database = database

@@ -42,7 +42,7 @@ def decide(
     from audit_trail.settings import load
     from domain.access.staff_disclosure import Decision, decision_event
     from domain.validation import check, encode_event
-    from ingest.partitions.starting_offsets import own_source
+    from ingest.own_source import own_source
     from ingest.publisher import Message, Publisher
     from queries.filters import check_identifier
 

@@ -13,12 +13,12 @@ import structlog
 
 from domain.errors import FencedError, UnavailableError, UnstorableError
 from event_store.append import Appended, NewEvent, append
+from event_store.backoff import Backoff
 from event_store.database import Database
 from event_store.dead_letters import NewDeadLetter
 from event_store.notification import Announcer
 from event_store.signing import HeadSigner
 from event_store.storable import refusals
-from ingest.backoff import Backoff
 from ingest.batch import Batch
 from ingest.batch_bisection import pieces
 from ingest.floods import bounded

@@ -21,7 +21,7 @@ def matches(filter: EventFilter, recorded: RecordedEvent) -> bool:
             for equality in filter.equalities()
         )
         and all(
-            any(_holds(condition.operator, said, value) for said in condition.attribute.of(recorded))
+            any(_holds(condition.operator, actual, value) for actual in condition.attribute.of(recorded))
             for condition, value in filter.comparisons()
         )
         and all(matches(each, recorded) for each in filter.and_)
@@ -30,15 +30,15 @@ def matches(filter: EventFilter, recorded: RecordedEvent) -> bool:
     )
 
 
-def _holds(operator: Operator, said: Any, value: Any) -> bool:
-    if said is None:
+def _holds(operator: Operator, actual: Any, value: Any) -> bool:
+    if actual is None:
         return False
     match operator:
         case Operator.EQUAL:
-            return bool(said == value)
+            return bool(actual == value)
         case Operator.PREFIX:
-            return bool(said.startswith(value))
+            return bool(actual.startswith(value))
         case Operator.FROM:
-            return bool(said >= value)
+            return bool(actual >= value)
         case Operator.UNTIL:
-            return bool(said < value)
+            return bool(actual < value)

@@ -12,8 +12,9 @@ from domain.access.scope import Scope
 from domain.errors import AuditTrailError
 from domain.event import ActorKind
 from domain.read_audit.query_log import QueryLog
+from queries.export.request import ExportRequest
 from queries.read_models import ReadModels
-from queries.scoped.export import Opening, ScopedExports
+from queries.scoped.export import ScopedExport
 from queries.scoped.read_models import ScopedModels
 from queries.staff_disclosures import StaffDisclosures
 from queries.thread_pool import Threads
@@ -72,10 +73,10 @@ class Access:
         """The read models for one request. Its queries are added to its access record, if there is one."""
         return self.scoped(await self.scope_of(connection), query_log_of(access_record_of(connection)))
 
-    async def exports_of(self, connection: HTTPConnection, exports: Opening) -> ScopedExports:
-        """Exports for one request."""
+    async def export_of(self, connection: HTTPConnection, request: ExportRequest) -> ScopedExport:
+        """An export for one request. Raises `AccessDeniedError`."""
         scope = await self.scope_of(connection)
-        return ScopedExports(exports, self._models, scope, query_log_of(access_record_of(connection)))
+        return ScopedExport(request, scope, query_log_of(access_record_of(connection)))
 
 
 def query_log_of(record: AccessRecord | None) -> QueryLog:

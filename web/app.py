@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
 from projections.wakeup import WakeUp
+from queries.export.pipeline import Exports
 from queries.freshness import Waiting
 from queries.limits import QueryLimits
 from queries.read_models import ReadModels
@@ -36,7 +37,7 @@ from web.read_audit.middleware import Recorded
 from web.rest.event_counts import EventCountList, counting_routes
 from web.rest.event_intake import Accepted, Publisher, publishing_routes
 from web.rest.events import EventList, reading_routes
-from web.rest.export import Exportable, export_routes
+from web.rest.export import export_routes
 from web.rest.projection_tables import ProjectionDescription, RowList, projection_routes
 from web.rest.staff_disclosures import Decided, StaffDisclosure, deciding_routes
 from web.rest.summaries import KINDS, ChangeList, activity_routes
@@ -57,7 +58,7 @@ def create_app(
     settings: WebSettings | None = None,
     *,
     metrics: WebMetrics | None = None,
-    exports: Exportable | None = None,
+    exports: Exports | None = None,
     wake: WakeUp | None = None,
     authentication: Authentication | None = None,
     recorder: Recorder | None = None,

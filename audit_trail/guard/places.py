@@ -20,6 +20,7 @@ from domain.errors import (
     UnavailableError,
     UnprovenClaimError,
 )
+from event_store.backoff import Backoff
 from event_store.database import Database
 from event_store.heads import StoredHead, newest_head, stored_keys
 from event_store.integrity_findings import Certainty, Check, NewFinding
@@ -58,7 +59,7 @@ class Place:
         self._metrics = metrics
         self._stopping = stopping
         self._head: TreeHead | None = None
-        self._pause = 0.0
+        self._backoff = Backoff(*_PAUSES)
         self._throttled_until = 0.0
         self.problem = ""
 
@@ -77,8 +78,8 @@ class Place:
         """Seconds until the next attempt."""
         if self._throttled_until > time.monotonic():
             return self._throttled_until - time.monotonic()
-        if self._pause:
-            return self._pause
+        if self._backoff.seconds:
+            return self._backoff.seconds
         return self._interval if self._head else min(self._interval, _PAUSES[0])  # the log is young
 
     def _publish_newest(self) -> bool:
@@ -88,12 +89,12 @@ class Place:
                 head = newest_head(connection)
                 keys = self._keys or tuple(reversed(stored_keys(connection)))
         except AuditTrailError as exc:
-            self._failed()
+            self._backoff.next()
             self.problem = str(exc)
             log.warning("heads_not_read", place=self.name, error=str(exc))
             return True
         if head is None or (self._head is not None and self._head.size == head.size):
-            self._pause = 0.0
+            self._backoff.reset()
             self.problem = ""
             return False
         return self._publish(head, keys)
@@ -124,18 +125,16 @@ class Place:
             log.warning("head_not_published", place=self.name, error=str(exc), seconds=round(self._wait(), 1))
             return away
         self.problem = ""
-        self._head, self._pause = TreeHead(keys[0].name, head.size, head.root), 0.0
+        self._head = TreeHead(keys[0].name, head.size, head.root)
+        self._backoff.reset()
         self._metrics.published.labels(self.name).set(head.size)
         log.info("head_published", place=self.name, size=head.size)
         return False
 
     def _refused(self, why: str, error: AuditTrailError) -> None:
-        self._failed()
+        self._backoff.next()
         self.problem = str(error)
         self._metrics.failures.labels(self.name, why).inc()
-
-    def _failed(self) -> None:
-        self._pause = min(max(self._pause * 2, _PAUSES[0]), _PAUSES[1])
 
 
 def _check_head(head: StoredHead, keys: Sequence[VerifierKey]) -> None:

@@ -74,7 +74,7 @@ class EventFilterInput:
 def _from_input(
     cls: type[EventFilterInput], value: Mapping[str, Any], context: InputContext
 ) -> EventFilterInput:
-    """As strawberry would, which looks up each of the fields anew for each request: a tenth of a page's time.
+    """As strawberry does, which looks up all fields again for each request: a tenth of a page's time.
 
     Every field is a scalar, an enum or a list of them, which graphql-core has converted already, or a filter.
     """
@@ -113,7 +113,7 @@ def _values(given: EventFilterInput, depth: int = 0) -> dict[str, Any]:
         raise QueryError(
             Code.LIMIT_EXCEEDED, f"at most {MAX_DEPTH} levels of and, or, not", argument="filter"
         )
-    if max(len(given.and_ or ()), len(given.or_ or ())) > MAX_TERMS:  # before each of them is looked at
+    if max(len(given.and_ or ()), len(given.or_ or ())) > MAX_TERMS:  # before the work on each
         raise QueryError(Code.LIMIT_EXCEEDED, f"at most {MAX_TERMS} conditions in all", argument="filter")
     values: dict[str, Any] = {name: getattr(given, name) for name in _SINGLE}
     for name in (*LISTS, "and_", "or_"):

@@ -89,14 +89,14 @@ def remove(
     from audit_trail.settings import load
     from ingest.publisher import Message, Publisher
     from projections.custom.removal import remove as run
-    from projections.custom.source_file import load_own
+    from projections.custom.source_file import load_custom
     from projections.registry import built_in
 
     # A broken file gives no name. Its projection can still be removed by name.
     called = name
     if is_file(name):
         isolate(name)
-        called = load_own(Path(name)).name
+        called = load_custom(Path(name)).name
     if called in {each.name for each in built_in()}:
         raise ConfigurationError(f"the projection {called} comes with Audit Trail, and is not removed")
     if not yes:

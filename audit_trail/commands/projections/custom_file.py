@@ -8,8 +8,8 @@ from pathlib import Path
 from audit_trail.runtime.garbage_collection import spare_the_collector
 from audit_trail.settings import Settings
 from event_store.database import Database
-from projections.custom.access import begin_own, bind_own, open_own, source_of
-from projections.custom.source_file import OwnProjector, load_own
+from projections.custom.access import begin_custom, bind_custom, open_custom, source_of
+from projections.custom.source_file import CustomProjector, load_custom
 from projections.rebuild.worker import OpenDatabase, Source
 
 
@@ -23,13 +23,13 @@ class CustomProjection:
         self._file = Path(argument)
         self._url = settings.require_database_url()
         self._size = settings.database_pool_size
-        self.projector: OwnProjector = load_own(self._file)
-        begin_own(self._url, self.projector)
-        bind_own(self._url, self.projector)
+        self.projector: CustomProjector = load_custom(self._file)
+        begin_custom(self._url, self.projector)
+        bind_custom(self._url, self.projector)
 
     def database(self) -> Database:
         """The database in the role of the projection; the caller closes it."""
-        return open_own(self._url, self.projector.name, self._size)
+        return open_custom(self._url, self.projector.name, self._size)
 
     def open_database(self) -> OpenDatabase:
         """The function that opens the database in worker processes."""
@@ -42,4 +42,4 @@ class CustomProjection:
 
 def _worker_database(url: str, name: str, size: int) -> Database:
     spare_the_collector()
-    return open_own(url, name, size)
+    return open_custom(url, name, size)

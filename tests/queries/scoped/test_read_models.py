@@ -14,11 +14,12 @@ from domain.access.staff_disclosure import Decision, decision_event
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent, Source
 from domain.read_audit.query_log import QueryLog
-from queries.export.batches import ExportRequest, Exports, Format
+from queries.export.pipeline import Exports
+from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
 from queries.filters import CountBy, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
-from queries.scoped.export import ScopedExports
+from queries.scoped.export import ScopedExport
 from queries.scoped.read_models import ScopedModels
 from queries.staff_disclosures import StaffDisclosures
 from tests.domain.access.knowing import somebody
@@ -248,8 +249,8 @@ def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see
 
 
 def exported(trail: Trail, principal: Principal, **request: Any) -> str:
-    exports = ScopedExports(Exports(trail.reader), trail.read, Scope(principal), QueryLog())
-    with exports.open(ExportRequest(format=Format.NDJSON, **request)) as opened:
+    scoped = ScopedExport(ExportRequest(format=Format.NDJSON, **request), Scope(principal), QueryLog())
+    with Exports(trail.reader).open(scoped.request, access=scoped) as opened:
         return b"".join(stream(opened, manifest=True)).decode()
 
 

@@ -134,6 +134,15 @@ def test_a_refused_question_is_not_noted_and_asks_no_database(told: Trail) -> No
     assert not query_log
 
 
+def test_a_denied_query_is_on_record_with_its_filter_whether_or_not_that_is_valid(told: Trail) -> None:
+    models, query_log = models_of(told, somebody(Role.PATIENT))
+    for filter in (EventFilter(actor="x" * 300), EventFilter(actor="dr-smith", purposes=("BTG",))):
+        with pytest.raises(AccessDeniedError):
+            models.prepare(filter, max_days=1)
+        [denied] = query_log.take_denied().queries
+        assert (denied.operation, denied.parameters["filter"]["actor"]) == ("events", filter.actor)
+
+
 def test_a_patient_asks_about_their_own_record_by_its_id(told: Trail) -> None:
     models, _ = models_of(told, somebody(Role.PATIENT))
     asked = EventFilter(or_=(EventFilter(patient="17"), EventFilter(patient_in=("17",))))

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from domain.access.staff_disclosure import DECIDED, Decision, decision_of
 from domain.catalogue import TRAIL_SERVICE
-from queries.filters import EventFilter, PageRequest
-from queries.prepared import prepare
+from queries.filters.event_filter import EventFilter, PageRequest
 from queries.read_models import ReadModels
+from queries.search.prepared import prepare
 
 _SECONDS = 5.0
 """How long a decision stays in the cache. A new or revoked decision takes effect after this time at most."""

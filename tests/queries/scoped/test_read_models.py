@@ -17,7 +17,7 @@ from domain.read_audit.query_log import QueryLog
 from queries.export.pipeline import Exports
 from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
-from queries.filters import CountBy, EventFilter, PageRequest
+from queries.filters.event_filter import CountBy, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
 from queries.scoped.export import ScopedExport
 from queries.scoped.read_models import ScopedModels

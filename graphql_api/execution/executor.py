@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cachetools import LRUCache
 from graphql import (
     DefinitionNode,
     DirectiveNode,
@@ -36,7 +36,7 @@ Plans = dict[tuple[object, ...], Plan | None]
 class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes one operation. Only the event loop's thread may use it: `documents` has no lock."""
 
-    documents: ClassVar[OrderedDict[int, Document]]
+    documents: ClassVar[LRUCache[int, Document]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,7 +48,7 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         cls, operation: OperationDefinitionNode, definitions: Callable[[], Iterable[DefinitionNode]]
     ) -> Document:
         """What is known of an operation of a document that has these definitions."""
-        return kept(cls.documents, id(operation), lambda: Document(operation, definitions()), MAX_DOCUMENTS)
+        return kept(cls.documents, id(operation), lambda: Document(operation, definitions()))
 
     def root_fields(self) -> GroupedFieldSet:
         """The fields of the operation itself, by response key."""
@@ -111,12 +111,12 @@ class Document:
         for node in self._held:
             visit(node, finding)
         self._variables = tuple(sorted(finding.names))
-        self.choices: OrderedDict[tuple[object, ...], Choice] = OrderedDict()
+        self.choices: LRUCache[tuple[object, ...], Choice] = LRUCache(MAX_CHOICES)
 
     def choice(self, values: Mapping[str, Any]) -> Choice:
         """What holds for these values of the variables."""
         said = tuple(values.get(name) for name in self._variables)
-        return kept(self.choices, said, Choice, MAX_CHOICES)
+        return kept(self.choices, said, Choice)
 
 
 class _FindVariables(Visitor):
@@ -137,7 +137,7 @@ class _FindVariables(Visitor):
 
 def compiling_executor() -> type[CompilingExecutor]:
     """An executor class with plans of its own, for one schema."""
-    return type("SchemaExecutor", (CompilingExecutor,), {"documents": OrderedDict()})
+    return type("SchemaExecutor", (CompilingExecutor,), {"documents": LRUCache(MAX_DOCUMENTS)})
 
 
 def _merge(plan: Plan, plain: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
+from cachetools import LRUCache
 from msgspec.structs import replace
 
 from domain.read_audit.truncation import recorded_value
@@ -45,20 +45,15 @@ class Newly:
     """Which ids were not seen lately."""
 
     def __init__(self, most: int = REMEMBERED) -> None:
-        self._seen: OrderedDict[str, None] = OrderedDict()
-        self._most = most
+        self._seen: LRUCache[str, bool] = LRUCache(most)
 
     def of(self, ids: Iterable[str]) -> list[str]:
         """The new ones, each once, in their order."""
         found = []
         for id in ids:
-            if id in self._seen:
-                self._seen.move_to_end(id)
-                continue
-            self._seen[id] = None
-            found.append(id)
-            if len(self._seen) > self._most:
-                self._seen.popitem(last=False)
+            if not self._seen.get(id):
+                self._seen[id] = True
+                found.append(id)
         return found
 
 

@@ -15,12 +15,12 @@ from domain.tree_head import InclusionProof, SignedTreeHead
 from graphql_api.errors import QueryError, from_domain
 from graphql_api.subscription_feed import Feed
 from queries.error_codes import Code
-from queries.filters import CountBy, EventFilter
+from queries.filters.event_filter import CountBy, EventFilter
 from queries.freshness import MAX_SECONDS, Freshness, Reached, Waiting
 from queries.limits import QueryLimits
-from queries.prepared import PreparedQuery
 from queries.scoped.log import ScopedLog
 from queries.scoped.read_models import ScopedModels
+from queries.search.prepared import PreparedQuery
 from queries.thread_pool import Threads
 
 P = ParamSpec("P")

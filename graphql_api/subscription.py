@@ -19,7 +19,7 @@ from graphql_api.types.event import Event, event_from
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
 from queries.error_codes import Code
-from queries.filters import MAX_POSITION, EventFilter, PageRequest
+from queries.filters.event_filter import MAX_POSITION, EventFilter, PageRequest
 from queries.scoped.query_description import parameters_of
 
 _BATCH = 100

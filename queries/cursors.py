@@ -12,7 +12,7 @@ import msgspec
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.json_parsing import decoder_of
-from queries.filters import MAX_POSITION
+from queries.filters.event_filter import MAX_POSITION
 
 _decode_row = decoder_of(tuple[str, str, bool, list[Any]])
 _HISTORY = re.compile(r"h1:([0-9]{1,19}):([0-9]{1,9})")

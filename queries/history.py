@@ -12,8 +12,8 @@ from msgspec import Struct
 from domain.event import Actor, RecordedEvent
 from event_store.database import Connection
 from event_store.event_reader import events_at
-from queries.event_order import ByPosition
-from queries.prepared import PreparedQuery
+from queries.search.event_order import ByPosition
+from queries.search.prepared import PreparedQuery
 
 MAX_WALKED = 1000
 """Events that one page reads at most. A resource may be read a thousand times between two changes."""

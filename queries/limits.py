@@ -23,5 +23,5 @@ class QueryLimits:
     max_cost: int = 50_000
     """The cost of a request, by the estimate of `graphql_api.execution.cost`; a batch counts as a whole."""
     max_unindexed_days: int = 31
-    """The longest range of times of a filter without an index; 0 is no limit. See `queries.time_limits`."""
+    """The longest range of times of a filter without an index; 0 is no limit. See `queries.search.time_limits`."""
     introspection: bool = True

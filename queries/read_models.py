@@ -12,9 +12,7 @@ from event_store.database import Connection, Database
 from event_store.event_reader import find_event
 from projections.registry import live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
-from queries.event_pages import find_events
-from queries.filter_match import matches
-from queries.filters import (
+from queries.filters.event_filter import (
     EventFilter,
     EventPage,
     PageRequest,
@@ -22,10 +20,12 @@ from queries.filters import (
     check_limit,
     check_page,
 )
+from queries.filters.match import matches
 from queries.history import ChangePage, HistoryPlace, Redact, find_changes
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
-from queries.page_call import can_be_one_call, find_in_one_call
-from queries.prepared import PreparedQuery, plan
+from queries.search.event_pages import find_events
+from queries.search.page_call import can_be_one_call, find_in_one_call
+from queries.search.prepared import PreparedQuery, plan
 from queries.summaries.device import find_device
 from queries.summaries.patient import find_patient
 from queries.summaries.projections import list_versions
@@ -82,7 +82,7 @@ class ReadModels:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._schemas: dict[str, str] = {}
-        """The schemas of the live builds as last read: see `queries.page_call`."""
+        """The schemas of the live builds as last read: see `queries.search.page_call`."""
 
     def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
         """A page of the events that match. Raises `RejectedError` when the page is out of bounds.

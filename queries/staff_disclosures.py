@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from threading import Lock
+
+from cachetools import TTLCache
 
 from domain.access.staff_disclosure import DECIDED, Decision, decision_of
 from domain.catalogue import TRAIL_SERVICE
-from queries.filters import EventFilter, PageRequest
-from queries.prepared import prepare
+from queries.filters.event_filter import EventFilter, PageRequest
 from queries.read_models import ReadModels
+from queries.search.prepared import prepare
 
 _SECONDS = 5.0
 """How long a decision stays in the cache. A new or revoked decision takes effect after this time at most."""
@@ -23,8 +24,8 @@ class StaffDisclosures:
 
     def __init__(self, models: ReadModels, seconds: float = _SECONDS) -> None:
         self._models = models
-        self._seconds = seconds
-        self._cached: OrderedDict[str, tuple[float, Decision | None]] = OrderedDict()
+        self._cached: TTLCache[str, tuple[Decision | None]] = TTLCache(_MAX_CACHED, seconds)
+        self._lock = Lock()
 
     def known(self, patients: Sequence[str]) -> Collection[str] | None:
         """As `seen_by`, from the cache alone: None when a patient is not in it. It does not block."""
@@ -32,7 +33,7 @@ class StaffDisclosures:
         if any(each is None for each in found):
             return None
         return self._allowing(
-            (patient, each[1]) for patient, each in zip(patients, found, strict=True) if each
+            (patient, each[0]) for patient, each in zip(patients, found, strict=True) if each
         )
 
     def seen_by(self, patients: Iterable[str]) -> Collection[str]:
@@ -44,18 +45,17 @@ class StaffDisclosures:
         now = datetime.now(UTC)
         return frozenset(patient for patient, each in decisions if each is not None and each.holds(now))
 
-    def _fresh(self, patient: str) -> tuple[float, Decision | None] | None:
-        cached = self._cached.get(patient)
-        return cached if cached is not None and time.monotonic() < cached[0] else None
+    def _fresh(self, patient: str) -> tuple[Decision | None] | None:
+        with self._lock:
+            return self._cached.get(patient)
 
     def _decision(self, patient: str) -> Decision | None:
         cached = self._fresh(patient)
         if cached is not None:
-            return cached[1]
+            return cached[0]
         query = prepare(EventFilter(patient=patient, types=(DECIDED,), service=TRAIL_SERVICE))
         page = self._models.events(query, PageRequest(first=1))
         decision = decision_of(page.events[0].event) if page.events else None
-        self._cached[patient] = (time.monotonic() + self._seconds, decision)
-        while len(self._cached) > _MAX_CACHED:
-            self._cached.popitem(last=False)
+        with self._lock:
+            self._cached[patient] = (decision,)
         return decision

@@ -21,7 +21,7 @@ from domain.errors import ConfigurationError, UnavailableError
 from domain.read_audit.events import AccessDetails, Stage, Via, read_events
 from domain.read_audit.query_log import LoggedQuery
 from domain.validation import encode_event
-from ingest.partitions.starting_offsets import own_source
+from ingest.own_source import own_source
 from ingest.publisher import Message, Publisher
 
 

@@ -12,7 +12,7 @@ import typer
 from audit_trail.commands.filter_options import takes_filter
 from audit_trail.commands.terminal import Unrecorded, out
 from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
-from queries.filters import EventFilter
+from queries.filters.event_filter import EventFilter
 
 if TYPE_CHECKING:
     from rich.status import Status

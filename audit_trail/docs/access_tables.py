@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domain.access.grants import HIDDEN, OPERATIONS, Operation, Part
 from domain.access.principal import Role
-from queries.conditions import CONDITIONS
+from queries.filters.conditions import CONDITIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "access.md"
 

@@ -23,7 +23,7 @@ from audit_trail.exit_codes import SIGNALLED, SIGNALLED_MEANING, ExitCode
 from audit_trail.settings import Settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
-from queries.conditions import CONDITIONS, Condition, Index, Kind, Operator
+from queries.filters.conditions import CONDITIONS, Condition, Index, Kind, Operator
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 

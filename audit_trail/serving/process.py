@@ -13,7 +13,7 @@ from audit_trail.settings import Settings
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
-from ingest.partitions.starting_offsets import own_source
+from ingest.own_source import own_source
 from ingest.publisher import Publisher
 from projections.wakeup import WakeUp
 from queries.export.pipeline import Exports

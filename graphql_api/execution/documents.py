@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from cachetools import LRUCache
 from graphql import (
     DocumentNode,
     FragmentDefinitionNode,
@@ -45,13 +45,13 @@ class Documents:
     def __init__(self, limits: QueryLimits, rules: Sequence[type[ASTValidationRule]]) -> None:
         self._limits = limits
         self._rules = tuple(rules)
-        self._parsed: OrderedDict[str, DocumentNode] = OrderedDict()
-        self._errors: OrderedDict[str, list[GraphQLError]] = OrderedDict()
-        self._costs: OrderedDict[tuple[str, str | None], Cost] = OrderedDict()
+        self._parsed: LRUCache[str, DocumentNode] = LRUCache(MAX_DOCUMENTS)
+        self._errors: LRUCache[str, list[GraphQLError]] = LRUCache(MAX_DOCUMENTS)
+        self._costs: LRUCache[tuple[str, str | None], Cost] = LRUCache(MAX_DOCUMENTS)
 
     def parse(self, text: str) -> DocumentNode:
         """The parsed document. Raises `GraphQLError`, which is not cached, for an invalid or too long text."""
-        return kept(self._parsed, text, lambda: read_document(text, self._limits), MAX_DOCUMENTS)
+        return kept(self._parsed, text, lambda: read_document(text, self._limits))
 
     def validate(
         self,
@@ -65,7 +65,6 @@ class Documents:
             self._errors,
             text,
             lambda: self._errors_of(schema, document, rules),
-            MAX_DOCUMENTS,
         )
 
     def _errors_of(
@@ -90,7 +89,7 @@ class Documents:
             }
             return estimate(schema, found, fragments, self._limits)
 
-        return kept(self._costs, (text, operation), estimated, MAX_DOCUMENTS)
+        return kept(self._costs, (text, operation), estimated)
 
     def prepare(
         self,
@@ -173,12 +172,9 @@ def check_operation(document: DocumentNode, name: str | None) -> None:
         )
 
 
-def kept(store: OrderedDict[K, V], key: K, make: Callable[[], V], most: int) -> V:
-    """The cached value of `key`, made by `make` if missing; above `most` values the least recently used is removed."""
-    if key in store:
-        store.move_to_end(key)
-        return store[key]
-    made = store[key] = make()
-    if len(store) > most:
-        store.popitem(last=False)
-    return made
+def kept(store: LRUCache[K, V], key: K, make: Callable[[], V]) -> V:
+    """The cached value of `key`, made by `make` if it is missing."""
+    found = store.get(key)
+    if found is None:
+        found = store[key] = make()
+    return found

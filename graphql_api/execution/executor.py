@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 from weakref import proxy
 
+from cachetools import LRUCache
 from graphql import (
     DefinitionNode,
     DirectiveNode,
@@ -36,7 +36,7 @@ Plans = dict[tuple[object, ...], Plan | None]
 class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes one operation. Only the event loop's thread may use it: `documents` has no lock."""
 
-    documents: ClassVar[OrderedDict[int, Document]]
+    documents: ClassVar[LRUCache[int, Document]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,7 +44,6 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
             self.documents,
             id(self.operation),
             lambda: Document(self.operation, self.fragment_definitions.values()),
-            MAX_DOCUMENTS,
         )
         self._plans = document.plans(self.variable_values.coerced)
         # graphql-core's helpers refer to the executor, which refers to them: the cycle collector would have to find
@@ -100,12 +99,12 @@ class Document:
         for node in self._held:
             visit(node, finding)
         self._variables = tuple(sorted(finding.names))
-        self.choices: OrderedDict[tuple[object, ...], Plans] = OrderedDict()
+        self.choices: LRUCache[tuple[object, ...], Plans] = LRUCache(MAX_CHOICES)
 
     def plans(self, values: Mapping[str, Any]) -> Plans:
         """The plans for these values of the variables."""
         deciding = tuple(values.get(name) for name in self._variables)
-        return kept(self.choices, deciding, dict, MAX_CHOICES)
+        return kept(self.choices, deciding, dict)
 
 
 class _FindVariables(Visitor):
@@ -126,7 +125,7 @@ class _FindVariables(Visitor):
 
 def compiling_executor() -> type[CompilingExecutor]:
     """An executor class for one schema, with a cache of its own."""
-    return type("SchemaExecutor", (CompilingExecutor,), {"documents": OrderedDict()})
+    return type("SchemaExecutor", (CompilingExecutor,), {"documents": LRUCache(MAX_DOCUMENTS)})
 
 
 def _merge(plan: Plan, plain: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from graphql_api.types.event_order import Direction, EventOrder, EventOrderField
 from graphql_api.types.scalars import Long
 from queries.cursors import decode_cursor, encode_cursor
 from queries.error_codes import Code
-from queries.filters import EventPage, PageRequest
-from queries.prepared import PreparedQuery
+from queries.filters.event_filter import EventPage, PageRequest
+from queries.search.prepared import PreparedQuery
 
 First = Annotated[
     int | None,

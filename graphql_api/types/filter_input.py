@@ -16,9 +16,9 @@ from strawberry.utils.str_converters import to_camel_case
 from domain.catalogue import CATALOGUE
 from graphql_api.errors import QueryError
 from graphql_api.types.scalars import Long
-from queries.conditions import BY_FIELD, LISTS, MAX_TEXT, Kind
 from queries.error_codes import Code
-from queries.filters import GROUPS, MAX_DEPTH, MAX_TERMS, EventFilter
+from queries.filters.conditions import BY_FIELD, LISTS, MAX_TEXT, Kind
+from queries.filters.event_filter import GROUPS, MAX_DEPTH, MAX_TERMS, EventFilter
 
 
 def with_conditions(cls: type[EventFilterInput]) -> type[EventFilterInput]:

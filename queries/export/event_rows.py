@@ -9,11 +9,11 @@ from domain.event import RecordedEvent
 from event_store.database import Connection
 from event_store.event_reader import events_at
 from event_store.statements import load
-from queries.event_pages import positions_from
 from queries.export.columns import EVENT_COLUMNS, event_values
 from queries.export.rows import Batch
 from queries.export.text import event_lines
-from queries.prepared import PreparedQuery
+from queries.search.event_pages import positions_from
+from queries.search.prepared import PreparedQuery
 
 _SQL = load(__package__, "export.sql")
 

@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from domain.event import RecordedEvent
 from domain.read_audit.truncation import recorded_value
-from queries.conditions import name_of
 from queries.export.pipeline import Export, Snapshot
 from queries.export.request import ExportRequest, Format
-from queries.filters import EventFilter
+from queries.filters.conditions import name_of
+from queries.filters.event_filter import EventFilter
 
 VERSION = "audit-trail-export/1"
 

@@ -32,7 +32,7 @@ from queries.export.request import ExportRequest, Format
 from queries.export.rows import Batch, ExportColumn, ExportedRows
 from queries.export.table_rows import TableRows, TableShape, describe
 from queries.export.text import TextEncoder, csv_encoder
-from queries.prepared import plan
+from queries.search.prepared import plan
 
 _SQL = load(__package__, "export.sql")
 

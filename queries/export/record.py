@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
@@ -59,18 +58,13 @@ class RecentPatients:
     """The `most` patients that were seen last."""
 
     def __init__(self, most: int = REMEMBERED) -> None:
-        self._seen: OrderedDict[str, None] = OrderedDict()
-        self._most = most
+        self._seen: LRUCache[str, bool] = LRUCache(most)
 
     def add(self, ids: Iterable[str]) -> list[str]:
         """Add `ids`. Returns those that were not there, each once, in their order."""
         new = []
         for id in ids:
-            if id in self._seen:
-                self._seen.move_to_end(id)
-                continue
-            self._seen[id] = None
-            new.append(id)
-            if len(self._seen) > self._most:
-                self._seen.popitem(last=False)
+            if not self._seen.get(id):
+                self._seen[id] = True
+                new.append(id)
         return new

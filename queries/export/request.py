@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from domain.errors import ConflictError, Reason, RejectedError
 from queries.export import parquet
-from queries.filters import EventFilter, check_filter, check_identifier
+from queries.filters.event_filter import EventFilter, check_filter, check_identifier
 
 
 class Format(StrEnum):

@@ -12,7 +12,7 @@ from domain.errors import Reason, RejectedError
 from event_store.database import sql
 from projections.custom.rows import WORDS
 from projections.tables import Kind
-from queries.filters import MAX_VALUES
+from queries.filters.event_filter import MAX_VALUES
 from queries.live_tables.values import column_value
 
 KINDS = {word: kind for kind, word in WORDS.items()}

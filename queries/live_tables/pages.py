@@ -18,7 +18,7 @@ from event_store.database import Connection, sql
 from event_store.statement_errors import statement_errors
 from event_store.statements import load
 from projections.tables import Kind
-from queries.filters import MAX_PAGE
+from queries.filters.event_filter import MAX_PAGE
 from queries.live_tables.conditions import KINDS, Condition, LiveTable, TableColumn, conditions_of
 from queries.live_tables.values import column_value, representable_values
 

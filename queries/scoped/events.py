@@ -16,9 +16,8 @@ from domain.event import RecordedEvent
 from domain.read_audit.events import disclosed_patients, is_echo
 from domain.read_audit.query_log import QueryLog
 from queries.counts import EventCounts
-from queries.filters import CountBy, EventFilter, EventPage, PageRequest, check_page
+from queries.filters.event_filter import CountBy, EventFilter, EventPage, PageRequest, check_page
 from queries.history import ChangePage, HistoryPlace
-from queries.prepared import PreparedQuery, prepare
 from queries.read_models import DEFAULT_LIMIT, ReadModels
 from queries.scoped.query_description import (
     parameters_of,
@@ -28,6 +27,7 @@ from queries.scoped.query_description import (
     queried_patients,
     scope_filter,
 )
+from queries.search.prepared import PreparedQuery, prepare
 
 
 class ScopedEvents:
@@ -39,7 +39,7 @@ class ScopedEvents:
         self._query_log = query_log
 
     def prepare(self, filter: EventFilter, by: CountBy | None = None, *, max_days: int = 0) -> PreparedQuery:
-        """The query within the principal's scope: see `queries.prepared`.
+        """The query within the principal's scope: see `queries.search.prepared`.
 
         Raises `AccessDeniedError` when the principal may query no events by these conditions. The denied query is then
         on record with its filter, whether or not that is valid.

@@ -13,14 +13,14 @@ from domain.access.grants import Operation, Part
 from domain.access.person_names import is_name
 from domain.errors import AccessDeniedError
 from domain.event import ActorKind
-from queries.filters import EventFilter, PageRequest
+from queries.filters.event_filter import EventFilter, PageRequest
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
-from queries.prepared import prepare
 from queries.read_models import DEFAULT_LIMIT
 from queries.scoped.events import ScopedEvents
 from queries.scoped.query_description import NAMES, patients_named, patients_of_conditions, row_parameters_of
 from queries.scoped.summaries import redacted_device, redacted_patient, redacted_service, redacted_user
 from queries.scoped.tables import patients_of, require_table
+from queries.search.prepared import prepare
 from queries.summaries.results import (
     DeviceActivity,
     PatientActivity,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from projections.registry import built_in
-from queries.conditions import CONDITIONS, Condition
-from queries.filters import GROUPS, EventFilter
+from queries.filters.conditions import CONDITIONS, Condition
+from queries.filters.event_filter import GROUPS, EventFilter
 
 TABLES = {table.name: table for projector in built_in() for table in projector.tables}
 

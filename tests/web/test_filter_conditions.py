@@ -17,12 +17,12 @@ from audit_trail.commands.filter_options import takes_filter
 from domain.event import RecordedEvent
 from event_store.event_reader import read_events
 from projections.registry import open_snapshot
-from queries.conditions import BY_FIELD, CONDITIONS, Condition, Kind, Operator
-from queries.event_pages import find_events
-from queries.filter_match import matches
-from queries.filters import EventFilter, PageRequest
+from queries.filters.conditions import BY_FIELD, CONDITIONS, Condition, Kind, Operator
+from queries.filters.event_filter import EventFilter, PageRequest
+from queries.filters.match import matches
 from queries.limits import QueryLimits
-from queries.prepared import plan
+from queries.search.event_pages import find_events
+from queries.search.prepared import plan
 from tests.databases import PROJECTED, Databases
 from tests.queries.varied_events import EVENTS
 from tests.trail import Trail, an_event

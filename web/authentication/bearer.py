@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jwt
+from cachetools import TLRUCache
 
 from domain.access.principal import Principal
 from domain.errors import UnauthenticatedError
@@ -38,6 +38,11 @@ class Authenticator(Protocol):
         ...
 
 
+def _remembered_until(_digest: bytes, principal: Principal, now: float) -> float:
+    assert principal.expires_at is not None
+    return min(principal.expires_at.timestamp(), now + _REMEMBERED_SECONDS)
+
+
 class IssuedTokens:
     """Tokens of trusted issuers. Only for the event loop's thread."""
 
@@ -53,7 +58,7 @@ class IssuedTokens:
         self._audiences = list(audiences)
         self._names = names or ClaimNames()
         self._clock = clock
-        self._good: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._good: TLRUCache[bytes, Principal] = TLRUCache(_REMEMBERED, _remembered_until, timer=clock)
 
     async def principal(self, token: str) -> Principal | None:
         """The principal of a token, as `Authenticator` says."""
@@ -61,18 +66,14 @@ class IssuedTokens:
             return None
         digest = hashlib.sha256(token.encode()).digest()
         known = self._good.get(digest)
-        if known is not None and self._clock() < known[1]:
-            return known[0]
+        if known is not None:
+            return known
         claims = await self._claims(token)
         try:
             found = principal_from(claims, self._names)
         except ValueError as exc:
             raise UnauthenticatedError("the token is not valid", code=_INVALID) from exc
-        assert found.expires_at is not None
-        until = min(found.expires_at.timestamp(), self._clock() + _REMEMBERED_SECONDS)
-        self._good[digest] = (found, until)
-        if len(self._good) > _REMEMBERED:
-            self._good.popitem(last=False)
+        self._good[digest] = found
         return found
 
     async def _claims(self, token: str) -> dict[str, Any]:

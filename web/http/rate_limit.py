@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+
+from cachetools import LRUCache
 
 
 class RateLimit:
@@ -27,9 +28,8 @@ class RateLimit:
         self._rate = per_minute / 60
         self._burst = burst
         self._clock = clock
-        self._most_keys = most_keys
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """The level of each bucket, and when it was computed; the least recently used first."""
+        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(most_keys)
+        """The level of each bucket, and when it was computed."""
 
     def take(self, key: str, times: int = 1, *, beside: int = 0) -> float:
         """0 when `key` may send so many requests now, which are then counted; else the seconds until it may.
@@ -47,6 +47,4 @@ class RateLimit:
         else:
             wait = (times - left) / self._rate
         self._buckets[key] = (left, now)
-        if len(self._buckets) > self._most_keys:
-            self._buckets.popitem(last=False)
         return wait

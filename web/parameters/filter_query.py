@@ -19,8 +19,8 @@ from pydantic import (
 
 from domain.errors import Reason, RejectedError
 from domain.json_parsing import decode_json
-from queries.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, Kind, name_of
-from queries.filters import MAX_DEPTH, MAX_VALUES, EventFilter, check_filter
+from queries.filters.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, Kind, name_of
+from queries.filters.event_filter import MAX_DEPTH, MAX_VALUES, EventFilter, check_filter
 from web.parameters.freshness import POSITION, Switch
 
 

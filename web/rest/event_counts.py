@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
-from queries.filters import CountBy
+from queries.filters.event_filter import CountBy
 from queries.freshness import Waiting
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
 from queries.cursors import CursorError, decode_cursor, encode_cursor
-from queries.filters import EventPage, PageRequest
+from queries.filters.event_filter import EventPage, PageRequest
 from queries.freshness import Waiting
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads

@@ -20,10 +20,10 @@ from audit_trail.commands.evidence import evidence
 from audit_trail.commands.export import export
 from audit_trail.export.file import export_to_file
 from domain.errors import ConfigurationError
-from queries.conditions import name_of
 from queries.export.pipeline import Exports
 from queries.export.request import ExportRequest, Format
-from queries.filters import GROUPS, EventFilter
+from queries.filters.conditions import name_of
+from queries.filters.event_filter import GROUPS, EventFilter
 from tests.audit_trail.programs import PROGRAM, environment, run
 from tests.trail import Trail, an_event
 

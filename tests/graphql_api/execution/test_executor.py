@@ -17,10 +17,10 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from graphql_api.context import Context
 from graphql_api.schema import AuditTrailSchema
-from queries.filters import EventPage, PageRequest
-from queries.prepared import PreparedQuery
+from queries.filters.event_filter import EventPage, PageRequest
 from queries.read_models import ReadModels
 from queries.scoped.read_models import ScopedModels
+from queries.search.prepared import PreparedQuery
 from queries.thread_pool import Threads
 from tests.graphql_api.contexts import EVERYTHING, context_of
 from tests.graphql_api.execution.both_executors import (

@@ -26,7 +26,7 @@ from queries.export.pipeline import Exports, Snapshot
 from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
 from queries.export.text import GUARDED
-from queries.filters import EventFilter, PageRequest
+from queries.filters.event_filter import EventFilter, PageRequest
 from tests.trail import START, Trail, an_event
 
 HOSTILE = [

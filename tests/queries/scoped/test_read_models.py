@@ -17,7 +17,7 @@ from domain.read_audit.query_log import QueryLog
 from queries.export.pipeline import Exports
 from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
-from queries.filters import CountBy, EventFilter, PageRequest
+from queries.filters.event_filter import CountBy, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
 from queries.scoped.export import ScopedExport
 from queries.scoped.read_models import ScopedModels
@@ -132,6 +132,15 @@ def test_a_refused_question_is_not_noted_and_asks_no_database(told: Trail) -> No
         with pytest.raises(AccessDeniedError):
             ask()
     assert not query_log
+
+
+def test_a_denied_query_is_on_record_with_its_filter_whether_or_not_that_is_valid(told: Trail) -> None:
+    models, query_log = models_of(told, somebody(Role.PATIENT))
+    for filter in (EventFilter(actor="x" * 300), EventFilter(actor="dr-smith", purposes=("BTG",))):
+        with pytest.raises(AccessDeniedError):
+            models.prepare(filter, max_days=1)
+        [denied] = query_log.take_denied().queries
+        assert (denied.operation, denied.parameters["filter"]["actor"]) == ("events", filter.actor)
 
 
 def test_a_patient_asks_about_their_own_record_by_its_id(told: Trail) -> None:

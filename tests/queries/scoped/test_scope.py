@@ -11,10 +11,10 @@ from event_store.event_reader import read_events
 from projections.models.activity import ActivityProjector
 from queries.export.pipeline import Exports
 from queries.export.request import ExportRequest, Format
-from queries.filter_match import matches
-from queries.filters import MAX_TERMS, CountBy, EventFilter, PageRequest, within
+from queries.filters.event_filter import MAX_TERMS, CountBy, EventFilter, PageRequest, within
+from queries.filters.match import matches
 from queries.history import FieldChange
-from queries.prepared import plan
+from queries.search.prepared import plan
 from tests.queries.varied_events import EVENTS, FILTERS, P1, nested, positions
 from tests.trail import Trail, an_event
 

@@ -18,13 +18,13 @@ from msgspec.structs import replace
 from domain.errors import Reason, RejectedError
 from event_store.database import Connection, only
 from event_store.statements import load
-from queries.access_paths import AccessPath, narrowed
-from queries.filters import EventFilter
-from queries.page_sql import Place, build, compose, compose_by_time
-from queries.prepared import PreparedQuery
-from queries.selectivity import BoundsFinder
+from queries.filters.event_filter import EventFilter
+from queries.search.access_paths import AccessPath, narrowed
+from queries.search.page_sql import Place, build, compose, compose_by_time
+from queries.search.prepared import PreparedQuery
+from queries.search.selectivity import BoundsFinder
 
-_SQL = load(__package__, "activity.sql")
+_SQL = load(__package__, "event_order.sql")
 _HOUR = timedelta(hours=1)
 _INSTANT = timedelta(microseconds=1)
 _SPARE = 10

@@ -17,10 +17,10 @@ from msgspec import Struct, field
 
 from event_store.database import Connection
 from projections.models.activity import SPAN_BITS
-from queries.access_paths import AccessPath, Plan, choose
-from queries.filter_sql import Parameters, conditions_of, pair_in
-from queries.filters import MAX_POSITION, Equality
-from queries.selectivity import Bounds, BoundsFinder, estimate_rows, index_conditions
+from queries.filters.event_filter import MAX_POSITION, Equality
+from queries.filters.sql import Parameters, conditions_of, pair_in
+from queries.search.access_paths import AccessPath, Plan, choose
+from queries.search.selectivity import Bounds, BoundsFinder, estimate_rows, index_conditions
 
 _CHOICE = "choice.value"
 _MANY = 10

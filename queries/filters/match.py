@@ -1,6 +1,6 @@
 """Whether one event matches a filter, decided from the event itself: it need not be in a read model yet.
 
-The answers are those of the SQL of `queries.filter_sql`: an event without the value that a condition compares does not
+The answers are those of the SQL of `queries.filters.sql`: an event without the value that a condition compares does not
 match.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from domain.event import RecordedEvent
-from queries.conditions import Operator
-from queries.filters import EventFilter
+from queries.filters.conditions import Operator
+from queries.filters.event_filter import EventFilter
 
 
 def matches(filter: EventFilter, recorded: RecordedEvent) -> bool:

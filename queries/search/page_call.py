@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from event_store.database import Connection
 from event_store.event_reader import choose_events
 from event_store.statement_errors import LimitExceededError, MissingTableError, statement_errors
-from queries.event_pages import answered, turned
-from queries.filters import MAX_POSITION, EventPage, PageRequest
-from queries.page_sql import Query, build, compose
-from queries.prepared import PreparedQuery
+from queries.filters.event_filter import MAX_POSITION, EventPage, PageRequest
+from queries.search.event_pages import answered, turned
+from queries.search.page_sql import Query, build, compose
+from queries.search.prepared import PreparedQuery
 
 
 def can_be_one_call(query: PreparedQuery, page: PageRequest) -> bool:

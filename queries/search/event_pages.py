@@ -8,13 +8,13 @@ from domain.event import RecordedEvent
 from event_store.database import Connection
 from event_store.event_reader import events_at
 from projections.registry import open_snapshot
-from queries.event_order import ByPosition, ByTime, Order
-from queries.filters import EventPage, PageRequest
-from queries.prepared import PreparedQuery
+from queries.filters.event_filter import EventPage, PageRequest
+from queries.search.event_order import ByPosition, ByTime, Order
+from queries.search.prepared import PreparedQuery
 
 
 def find_events(connection: Connection, query: PreparedQuery, page: PageRequest) -> EventPage:
-    """One page in the caller's snapshot; `page` is checked already (`queries.filters.check_page`)."""
+    """One page in the caller's snapshot; `page` is checked already (`queries.filters.event_filter.check_page`)."""
     as_of = query.complete_up_to(open_snapshot(connection))
     if as_of < 0:
         return EventPage(events=[], has_next=False, has_previous=False, as_of_position=as_of)

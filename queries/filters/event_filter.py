@@ -13,7 +13,16 @@ from msgspec import Struct
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
-from queries.conditions import BY_FIELD, BY_NAME, CONDITIONS, MAX_TEXT, Attribute, Condition, Kind, Operator
+from queries.filters.conditions import (
+    BY_FIELD,
+    BY_NAME,
+    CONDITIONS,
+    MAX_TEXT,
+    Attribute,
+    Condition,
+    Kind,
+    Operator,
+)
 
 MAX_PAGE = 1000
 """Events of one page. 1,000 bodies of a few kB are some MB, which one request may hold."""
@@ -36,10 +45,10 @@ class FilterTooLargeError(ConflictError):
 class EventFilter(Struct, frozen=True, kw_only=True):
     """All given conditions must hold; of a list, one value must match.
 
-    `queries.conditions` describes each field. `actor` is any actor's id; `user` only that of a person. `service` and
-    `source` are both the reporting service, so that a caller can give two conditions on it. `device` is the device that
-    the event is about, or that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by the source's
-    clock. `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
+    `queries.filters.conditions` describes each field. `actor` is any actor's id; `user` only that of a person.
+    `service` and `source` are both the reporting service, so that a caller can give two conditions on it. `device` is
+    the device that the event is about, or that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by
+    the source's clock. `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
 
     One filter of `or_` must match, every one of `and_`, and `not_` must not. An event without the value that a
     condition compares does not match it, and so `not_` finds it.

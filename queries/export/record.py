@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
+from cachetools import LRUCache
+
 from queries.export.rows import Batch
 
 REMEMBERED = 10_000

@@ -69,6 +69,7 @@ def counting_routes(access: Access, threads: Threads, waiting: Waiting, limits: 
 
     @router.get(
         "",
+        operation_id="countEvents",
         summary="How many events match, by type, actor, hour and so on",
         responses={**answer(200, EventCountList, _EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )

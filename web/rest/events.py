@@ -87,6 +87,7 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
 
     @router.get(
         "",
+        operation_id="listEvents",
         summary="Events that match, newest first",
         responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
@@ -106,6 +107,7 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
 
     @router.get(
         "/{event_id}",
+        operation_id="getEvent",
         summary="One event",
         responses={**answer(200, RecordedEvent, EVENT_EXAMPLE), **problems(304, 400, 403, 404, 503)},
     )

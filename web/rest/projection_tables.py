@@ -91,6 +91,7 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
 
     @router.get(
         "/{name}",
+        operation_id="getProjection",
         summary="A projection and its tables",
         responses={**answer(200, ProjectionDescription, _MODEL_EXAMPLE), **problems(400, 403, 404, 503)},
     )
@@ -105,6 +106,7 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
 
     @router.get(
         "/{name}/{table}",
+        operation_id="listRows",
         summary="Rows of a projection's table",
         description=_DESCRIPTION,
         responses={**answer(200, RowList, _ROWS_EXAMPLE), **problems(400, 403, 404, 409, 503)},

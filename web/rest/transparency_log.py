@@ -64,6 +64,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
 
     @router.get(
         "/checkpoint",
+        operation_id="getCheckpoint",
         summary="The newest signed tree head (C2SP tlog-checkpoint)",
         response_class=Response,
         responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503)},
@@ -73,6 +74,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
 
     @router.get(
         "/vkey",
+        operation_id="getVkey",
         summary="The public keys that sign the log now, one a line (C2SP vkey)",
         response_class=Response,
         responses={**content(TEXT, "hospital.example/audit+9d33e54c+AW...\n"), **problems(403, 404, 503)},
@@ -83,6 +85,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
 
     @router.get(
         "/vkeys",
+        operation_id="listVkeys",
         summary="All public keys that the log has had: the first tree size of each, a space, the key",
         response_class=Response,
         responses={**content(TEXT, "0 hospital.example/audit+9d33e54c+AW...\n"), **problems(403, 404, 503)},
@@ -93,6 +96,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
 
     @router.get(
         "/tile/entries/{index:path}",
+        operation_id="getEntryBundle",
         summary="A bundle of leaf entries",
         response_class=Response,
         description=_ENTRIES,
@@ -103,6 +107,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
 
     @router.get(
         "/tile/{level}/{index:path}",
+        operation_id="getTile",
         summary="A tile of hashes",
         response_class=Response,
         description=_TILE,
@@ -141,6 +146,7 @@ def proof_routes(log: LogReader, access: Access, threads: Threads) -> APIRouter:
 
     @router.get(
         "/{event_id}/proof",
+        operation_id="getInclusionProof",
         summary="That the event is in the log: a proof file (C2SP tlog-proof)",
         response_class=Response,
         description="The tree head in it is the newest that a witness has cosigned, if it covers the event.",

@@ -15,6 +15,7 @@ from psycopg2 import sql as sql  # noqa: PLC0414 - exported: the other packages 
 from psycopg2.extras import register_uuid
 
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
+from event_store.pooler import is_pooled, refuse_transaction_pooling
 from event_store.silence.connections import Call, WatchedConnection
 from event_store.silence.monitor import Silence, Watch
 from event_store.statement_errors import StatementError, statement_errors
@@ -63,6 +64,8 @@ SET enable_sort = off; SET enable_seqscan = off; SET max_parallel_workers_per_ga
 
 They are set once per connection: per transaction they would take a tenth of the time of a page.
 """
+_SERVER_PROCESS = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
+"""From the server itself: a pooler reports a different process."""
 _READING = "SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on"
 """For a reader's connection: several statements in one call share one snapshot too."""
 
@@ -103,6 +106,7 @@ class Database:
         self._watch = Watch(application_name, Silence(silence_seconds, None if long_statements else short))
         self._places = threading.BoundedSemaphore(size)
         self._idle: list[tuple[Connection, float]] = []
+        self._keeps_process = False
         self._foreign: set[Connection] = set()
         """Connections whose session must be reset before the next use."""
 
@@ -119,6 +123,7 @@ class Database:
                     "the database URL can't be read: postgresql://user@host/name"
                 ) from None
             try:
+                self._identify(connection, dsn)
                 self._prepare(connection)
             except BaseException:
                 connection.close()
@@ -220,14 +225,20 @@ class Database:
         fixed = {"application_name": self._application_name, "client_encoding": "UTF8"}
         return psycopg2.extensions.make_dsn(**ours | given | fixed)
 
+    def _identify(self, connection: WatchedConnection, dsn: str) -> None:
+        """Learn the server process. The first connection also shows whether a pooler keeps it."""
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(_SERVER_PROCESS)
+            connection.pid, connection.started = cursor.fetchone()
+        if not self._keeps_process and is_pooled(connection):
+            refuse_transaction_pooling(connection, dsn)
+        self._keeps_process = True
+        connection.autocommit = False
+
     def _prepare(self, connection: WatchedConnection) -> None:
         register_uuid(conn_or_curs=connection)
         with connection.cursor() as cursor:
-            # The process id from the server itself: a pooler would report a different one.
-            cursor.execute(
-                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
-            )
-            connection.pid, connection.started = cursor.fetchone()
             if self.role is not None:
                 cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
             # Objects in other schemas of this database must not shadow those of PostgreSQL.

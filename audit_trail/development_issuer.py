@@ -1,4 +1,4 @@
-"""An issuer of tokens for `demo` and `up`: a key in the data folder, for whoever may read that folder."""
+"""An issuer of tokens for `demo` and `up`: its key is in the data folder."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _MOST_BYTES = 65_536
 
 
 def create_issuer(folder: Path) -> str:
-    """Make the keys where there are none. Returns the entry of the setting `auth_issuers`; `folder` is absolute.
+    """Create the keys when there are none. Returns the entry of the setting `auth_issuers`; `folder` is absolute.
 
-    The address of a file, unlike its path, has no comma, which would be the end of the entry in a variable.
+    The entry has the URL of the file, since a path may contain a comma, which ends an entry.
     """
     public = folder / PUBLIC
     with Folder.open(folder) as opened:
@@ -68,14 +68,14 @@ def issue(folder: Path, minutes: float, **claims: Any) -> str:
     """A token with `claims`. Raises `ConfigurationError` when no stack keeps its data in `folder`."""
     key = _read(folder)
     now = int(time.time())
-    said = {
+    standard = {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "iat": now,
         "exp": now + int(minutes * 60),
         "jti": secrets.token_hex(8),
     }
-    return jwt.encode(said | claims, key, "EdDSA", headers={"kid": _public(key)["kid"]})
+    return jwt.encode(standard | claims, key, "EdDSA", headers={"kid": _public(key)["kid"]})
 
 
 def _public(key: Ed25519PrivateKey) -> dict[str, str]:

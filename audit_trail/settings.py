@@ -1,4 +1,4 @@
-"""Every setting, declared once: name, type, default and help. The settings page is made from this class."""
+"""Every setting, declared once: name, type, default and help. The settings page is generated from this class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -17,19 +17,35 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from audit_trail.environment import FILE_VARIABLE, PREFIX
 from domain.errors import ConfigurationError
 from event_store.files.folders import read_file
 
-PREFIX = "AUDIT_TRAIL_"
-FILE_VARIABLE = f"{PREFIX}SETTINGS_FILE"
 _MOST_BYTES = 1 << 20
 
-List = Annotated[tuple[str, ...], NoDecode]
+
+def _split(value: Any) -> Any:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+def _network(text: str) -> str:
+    """An address, or a network with its first address, the one spelling that uvicorn compares with."""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError as exc:
+        raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8") from exc
+    return str(network) if "/" in text else str(network.network_address)
+
+
+List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Comma-separated in a variable, a list in the file."""
+Networks = Annotated[List, AfterValidator(lambda value: tuple(map(_network, value)))]
 
 
 class Settings(BaseSettings):
-    """All settings. A variable goes before the file, the file before the default."""
+    """All settings. A variable takes precedence over the file, and the file over the default."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
@@ -84,8 +100,8 @@ class Settings(BaseSettings):
         le=1 << 30,
         description="Most bytes in one answer of a broker to ingest; a single larger batch still comes, alone.",
     )
-    kafka_create_topics: bool = Field(False, description="Make topics that are missing.")
-    kafka_partitions: int = Field(4, ge=1, le=1000, description="Partitions of a topic that is made.")
+    kafka_create_topics: bool = Field(False, description="Create missing topics.")
+    kafka_partitions: int = Field(4, ge=1, le=1000, description="Partitions of a topic that is created.")
     kafka_on_offset_loss: Literal["stop", "continue"] = Field(
         "stop",
         description="When Kafka has lost records that were never read: `stop`, or `continue` behind the gap and record"
@@ -99,13 +115,13 @@ class Settings(BaseSettings):
         "", max_length=65536, description="Why `continue` was decided; recorded in the log."
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How to talk to the brokers."
+        "PLAINTEXT", description="The protocol of connections to the brokers."
     )
     kafka_sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, ...")
     kafka_sasl_username: str | None = Field(None, description="The SASL user.")
     kafka_sasl_password: SecretStr | None = Field(None, description="The SASL password.")
     kafka_ssl_cafile: Path | None = Field(
-        None, description="CA certificates that the brokers are checked against."
+        None, description="CA certificates for the check of the brokers' certificates."
     )
     kafka_ssl_certfile: Path | None = Field(None, description="This client's certificate.")
     kafka_ssl_keyfile: Path | None = Field(None, description="This client's key.")
@@ -115,11 +131,16 @@ class Settings(BaseSettings):
         le=64 << 20,
         description="A larger message becomes a dead letter; POST refuses it.",
     )
+    patient_systems: List = Field(
+        (),
+        description="Namespaces of ids, as `SYSTEM=NAME`: a FHIR server's address or the system of an identifier, and"
+        " a short name for it. No name (`SYSTEM=`) is the trail's own namespace: its ids have no prefix.",
+    )
     dead_letter_max_bytes: int | None = Field(
         None,
         ge=1024,
         le=128 << 20,
-        description="Of a larger message its dead letter keeps the first bytes, the size and the SHA-256."
+        description="The dead letter of a larger message keeps the first bytes, the size and the SHA-256."
         " Never less than max_message_bytes; twice that when it is unset.",
     )
     publish_timeout_seconds: float = Field(
@@ -130,12 +151,12 @@ class Settings(BaseSettings):
     )
     log_key_file: Path | None = Field(
         None,
-        description="The file with the key that signs tree heads, made by `audit-trail keys new`; for what appends.",
+        description="The key file that signs tree heads, made by `audit-trail keys new`; for processes that append.",
     )
     log_key: SecretStr | None = Field(None, description="The text of that file, instead of a file.")
     log_vkeys: List = Field(
         (),
-        description="The log's public keys, for what verifies and has no key file; the one that signs now first.",
+        description="The log's public keys, for processes that verify without the key file; the signing one first.",
     )
     heads_topic: str = Field(
         "audit.tree-heads",
@@ -150,10 +171,10 @@ class Settings(BaseSettings):
     )
     witnesses: List = Field(
         (),
-        description="Witnesses that are asked to cosign tree heads: `vkey URL`, several separated by commas.",
+        description="Witnesses that cosign tree heads: `vkey URL`, several separated by commas.",
     )
     verify_interval_seconds: float = Field(
-        300.0, ge=0, le=86_400, description="How often the guard verifies what is new in the log; 0 is never."
+        300.0, ge=0, le=86_400, description="How often the guard verifies new events; 0 is never."
     )
     verify_all_hours: float = Field(
         24.0, ge=0, description="How often the guard verifies the log from its first event; 0 is never."
@@ -163,44 +184,56 @@ class Settings(BaseSettings):
         description="The address that the API listens on, without TLS: put that in front of it.",
     )
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
+    http_keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="How long an idle connection is kept: longer than the proxy in front of the API keeps it, or the"
+        " proxy may send a request into a connection that is just being closed.",
+    )
     reads_recorded: Literal["before", "after"] = Field(
         "before",
-        description="When the record of a read has to be in Kafka: `before` its answer is sent, or `after` it.",
+        description="When the access record of a read must be in Kafka: `before` the answer is sent, or `after` that.",
     )
     reads_unrecorded: Literal["refuse", "flag"] = Field(
         "refuse",
-        description="What becomes of a read that can't be put on record: `refuse` it, or `flag` its answer.",
+        description="What happens to a read whose access record can't be published: `refuse` it, or `flag` its answer.",
     )
     reads_record_seconds: float = Field(
-        5.0, gt=0, le=60, description="How long an answer waits for its record before that can't be kept."
+        5.0, gt=0, le=60, description="How long an answer waits until its access record is published."
     )
     reads_waiting: int = Field(
-        10_000, ge=100, le=1_000_000, description="Most events of reads that wait for Kafka in one process."
+        10_000, ge=100, le=1_000_000, description="Most access records that wait for Kafka in one process."
     )
     auth_issuers: List = Field(
         (),
-        description="Whose tokens are taken: `ISSUER` (its keys are found by OIDC discovery) or `ISSUER KEYS`,"
+        description="Issuers whose tokens are accepted: `ISSUER` (OIDC discovery finds its keys) or `ISSUER KEYS`,"
         " with the URL or the file of its JWK Set; several separated by commas.",
     )
     auth_audiences: List = Field(
-        ("audit-trail",), description="For whom tokens are meant (`aud`): one of these has to be named."
+        ("audit-trail",), description="Accepted audiences: a token must name one of them (`aud`)."
     )
     auth_roles_claim: str = Field(
         "roles",
-        description="The claim with the roles; a path such as `realm_access.roles` leads into claims.",
+        description="The claim with the roles; a path such as `realm_access.roles` names a claim within a claim.",
     )
     auth_role_map: List = Field(
-        (), description="The issuer's names of roles: `NAME=ROLE`, separated by commas; when empty, our own."
+        (), description="The issuer's names of roles: `NAME=ROLE`, separated by commas; by default, ours."
     )
     auth_patient_claim: str = Field(
         "patient", description="The claim with the ids of a patient's own record."
     )
-    auth_sources_claim: str = Field("sources", description="The claim with the services that one owns.")
-    auth_devices_claim: str = Field("devices", description="The claim with the devices in one's care.")
-    auth_actor_claims: List = Field(
-        ("sub", "fhirUser"), description="The claims with the ids under which events name one as the actor."
+    auth_sources_claim: str = Field(
+        "sources", description="The claim with the services that the principal owns."
     )
-    auth_name_claim: str = Field("name", description="The claim with the name.")
+    auth_devices_claim: str = Field(
+        "devices", description="The claim with the devices in the principal's care."
+    )
+    auth_actor_claims: List = Field(
+        ("sub", "fhirUser"),
+        description="The claims with the ids under which events name the principal as the actor.",
+    )
+    auth_name_claim: str = Field("name", description="The claim with the principal's name.")
     auth_purpose_claim: str = Field(
         "purpose_of_use",
         description="The claim with the purposes of use, as IHE IUA has them: `extensions.ihe_iua.purpose_of_use`.",
@@ -212,9 +245,9 @@ class Settings(BaseSettings):
         False,
         description="Whether /log answers without a token: it holds no personal data, and anyone may verify.",
     )
-    trusted_proxies: List = Field(
+    trusted_proxies: Networks = Field(
         (),
-        description="Addresses or networks of the proxies whose X-Forwarded-For says where a client is.",
+        description="Addresses or networks of the proxies whose X-Forwarded-For names the client's address.",
     )
     requests_per_minute: int = Field(
         60_000, ge=1, description="Requests of one principal a minute, on average; more are answered 429."
@@ -224,15 +257,15 @@ class Settings(BaseSettings):
     )
     introspection: bool = Field(
         False,
-        description="Whether GraphQL tells its schema, also in its suggestions. `demo` and `up` do, for GraphiQL.",
+        description="Whether GraphQL shows its schema, also in suggestions. On in `demo` and `up`, for GraphiQL.",
     )
     pages: bool = Field(
         False,
-        description="Whether GraphiQL (/graphql) and Swagger UI (/docs) are served. `demo` and `up` do.",
+        description="Whether GraphiQL (/graphql) and Swagger UI (/docs) are served. On in `demo` and `up`.",
     )
     trusted_documents: Path | None = Field(
         None,
-        description="Documents that clients may ask for by hash: JSON that `graphql documents` printed, or a folder.",
+        description="Documents that clients may name by hash: JSON that `graphql documents` printed, or a folder.",
     )
     trusted_documents_only: bool = Field(
         False, description="Whether GraphQL executes trusted documents alone."
@@ -255,7 +288,7 @@ class Settings(BaseSettings):
     max_unindexed_days: int = Field(
         31,
         ge=0,
-        description="The longest range of times for a filter to which no index leads and few events match; 0: any.",
+        description="The longest time range of a filter that has no index and matches few events; 0: any.",
     )
     max_subscriptions: int = Field(
         200, ge=1, le=10_000, description="GraphQL subscriptions at once in one process of the API."
@@ -282,34 +315,8 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="The address of metrics_port.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least level that is logged."
+        "info", description="The lowest level that is logged."
     )
-
-    @field_validator(
-        "kafka_bootstrap_servers",
-        "auth_issuers",
-        "trusted_proxies",
-        "auth_audiences",
-        "auth_role_map",
-        "auth_actor_claims",
-        "kafka_topics",
-        "log_vkeys",
-        "witnesses",
-        "allowed_origins",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(_network, value))
 
     @classmethod
     def settings_customise_sources(
@@ -327,7 +334,7 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, *toml)
 
     def kafka_client_options(self) -> dict[str, Any]:
-        """What every Kafka client is told about security."""
+        """The security options of every Kafka client."""
         password = self.kafka_sasl_password
         options = {
             "security_protocol": self.kafka_security_protocol,
@@ -358,7 +365,7 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: Any) -> Settings:
-    """The settings of this process. Raises `ConfigurationError` that names the variable, and never a secret's value."""
+    """The settings of this process. Raises `ConfigurationError`, which names the variable and never a secret."""
     unknown = sorted(
         name
         for name in os.environ
@@ -379,7 +386,7 @@ def load(**overrides: Any) -> Settings:
 
 
 def _values_of(file: Path) -> dict[str, Any]:
-    """What the settings file says. It may hold passwords, and whoever can change it decides what this process does."""
+    """The values in the settings file. It may hold passwords, and anyone who can write it controls this process."""
     try:
         return tomllib.loads(read_file(file, _MOST_BYTES).decode())
     except FileNotFoundError as exc:
@@ -388,12 +395,3 @@ def _values_of(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{FILE_VARIABLE}: {file} can't be read: {exc.strerror}") from exc
     except ConfigurationError as exc:
         raise ConfigurationError(f"{FILE_VARIABLE}: {exc}") from exc
-
-
-def _network(text: str) -> str:
-    """An address, or a network as its own first address tells it: what is written otherwise names nobody to uvicorn."""
-    try:
-        network = ip_network(text, strict=False)
-    except ValueError as exc:
-        raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8") from exc
-    return str(network) if "/" in text else str(network.network_address)

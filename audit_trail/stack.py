@@ -1,6 +1,6 @@
 """The whole stack on one machine: database, broker, ingest, projectors and API, each a process of its own.
 
-What is not configured is started here. Every process ends with this one, even when this one is killed.
+It starts every service that the settings do not name. Every process ends with this one, even when this one is killed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.folder import PASSABLE, write_file
 from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from audit_trail.embedded.tansu import TansuBroker
-from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings, load
+from audit_trail.environment import FILE_VARIABLE, PREFIX
+from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.files.folders import PRIVATE_FILE, Folder
 from event_store.migrations import migrate
@@ -45,32 +46,32 @@ _FORGETFUL = {
         "the embedded broker keeps messages in memory alone: what ingest had not read when it stopped is gone"
     ),
 }
-"""The embedded broker makes its topics again at each start. The log says so; whoever needs more uses Apache Kafka."""
+"""The embedded broker loses its topics at each stop. The log records that; use Apache Kafka to keep them."""
 
 
 class Stack:
-    """Start with `with`. `settings` are then complete: they say where database, broker and API are."""
+    """Start it with `with`. The `settings` are then complete: they name database, broker and API."""
 
     def __init__(self, settings: Settings, folder: Path, broker: BrokerKind) -> None:
         self.settings = settings
         self.folder = folder
         self._broker = broker
         self._running = ExitStack()
-        self._parts: list[GuardedProcess] = []
+        self._parts: list[WatchedProcess] = []
         self._services: dict[str, EmbeddedPostgres | Broker] = {}
 
     @property
     def url(self) -> str:
-        """Where the API answers."""
+        """The address of the API."""
         return f"http://{self.settings.http_host}:{self.settings.http_port}"
 
     @property
     def issues_tokens(self) -> bool:
-        """Whether the tokens that are taken are those of the development issuer in the folder."""
+        """Whether the API accepts tokens of the development issuer in the folder."""
         return any(entry.startswith(f"{ISSUER} ") for entry in self.settings.auth_issuers)
 
     def token(self, role: str) -> str:
-        """A token of the development issuer, for an hour. Raises `ConfigurationError` when it is not asked here."""
+        """A token of the development issuer, for an hour. Raises `ConfigurationError` when it is not in use."""
         if not self.issues_tokens:
             raise ConfigurationError(
                 "tokens come from the issuer of the settings: leave it out to try Audit Trail"
@@ -132,7 +133,7 @@ class Stack:
         self._wait_until_ready()
 
     def _make_folder(self) -> None:
-        """Programs are run from here and keys are kept here: nobody else may write to it, and it is no link."""
+        """Programs run from this folder and keys are kept here: nobody else may write to it, and it must be no link."""
         try:
             with Folder.make(self.folder, PASSABLE) as folder:
                 folder.require_own()
@@ -159,14 +160,14 @@ class Stack:
         return found
 
     def _own_key(self) -> Path:
-        """The signing key of this folder's log, made at the first start. The log's name is one that nobody else has."""
+        """The signing key of this folder's log, created at the first start with a unique log name."""
         file = self.folder / LOG_KEY
         if not file.exists():
             create_key_file(file, new_key(f"audit-trail.example/{secrets.token_hex(8)}"))
         return file
 
     def _own_issuer(self) -> dict[str, object]:
-        """The settings of the development issuer: what was said of the claims of another does not hold for it."""
+        """The settings of the development issuer. The claim settings of another issuer do not apply to it."""
         audiences = self.settings.auth_audiences
         claims = {
             name: field.default
@@ -185,8 +186,8 @@ class Stack:
             folder.open_file(API_TOKENS, "ab").close()
         return file
 
-    def _part(self, name: str) -> GuardedProcess:
-        return GuardedProcess(
+    def _part(self, name: str) -> WatchedProcess:
+        return WatchedProcess(
             [sys.executable, "-m", "audit_trail", name],
             name=name,
             log=self.folder / f"{name}.log",
@@ -195,7 +196,7 @@ class Stack:
         )
 
     def _environment(self) -> dict[str, str]:
-        """The settings of this process as variables; the database's URL travels here and not on a command line."""
+        """The settings of this process as variables. A command line would show the database's URL to other users."""
         ours = {
             name: value
             for name, value in os.environ.items()
@@ -208,7 +209,7 @@ class Stack:
         return ours
 
     def _keep_settings(self) -> None:
-        """Write `settings.toml`, with which the other commands find this stack. Only its owner reads it."""
+        """Write `settings.toml`, by which other commands find this stack. Only its owner can read it."""
         lines = (
             f"{name} = {_toml(getattr(self.settings, name))}\n"
             for name in sorted(self.settings.model_fields_set)
@@ -228,7 +229,7 @@ class Stack:
 
 
 def _toml(value: object) -> str:
-    """A JSON string, number, boolean or list of strings is one of TOML too, but for surrogates and DEL."""
+    """A JSON string, number, boolean or list of strings is valid TOML too, except for surrogates and DEL."""
     text = json.dumps(value if isinstance(value, bool | int | tuple) else _text(value), ensure_ascii=False)
     return text.replace("\x7f", "\\u007f")
 
@@ -241,7 +242,7 @@ def _text(value: object) -> str:
 
 
 def _port(settings: Settings) -> int:
-    """The port of the API, known before the API starts, and certainly not somebody else's."""
+    """The port of the API, chosen before the API starts, and free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from audit_trail.components import spare_the_collector
+from audit_trail.runtime.garbage_collection import spare_the_collector
 from benchmarks import scale, scale_fill
 from benchmarks.corpus import make_corpus
 from benchmarks.graphql import graphql_against

@@ -21,7 +21,7 @@ import psycopg2
 from psycopg2.extras import register_uuid
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from audit_trail.components import ANSWERING, spare_the_collector
+from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
 from domain.access.principal import Principal, Role
 from domain.event import Source
 from event_store.database import READER, Database
@@ -165,7 +165,7 @@ def main() -> None:
             authentication=Authentication([OneToken(token)]),
             recorder=recording and Recorder(Recording(publisher, recording), Source(service="audit-trail")),
         )
-        spare_the_collector(ANSWERING)  # as `audit-trail serve` does; it holds for both sides
+        spare_the_collector(ANSWERS)  # as `audit-trail serve` does; it holds for both sides
         print(listener.getsockname()[1], flush=True)
         raw = {"/columns": Raw(url, from_columns), "/store": Raw(url, from_store)}
         Server(beside(product, raw), graceful_seconds=5).run(sockets=[listener])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_trail.components import spare_the_collector
+from audit_trail.runtime.garbage_collection import spare_the_collector
 from event_store.database import PROJECTOR, Database
 
 

@@ -10,7 +10,7 @@
     ├── ProofError               reject: a key, signed note, tree head or proof is malformed or does not verify
     ├── UnavailableError         retry: a service that we need is away; nothing was committed
     │   ├── TooSlowError         retry: the database exceeded the statement time-out
-    │   ├── LockedError          retry: another session keeps a lock in the database that we need
+    │   ├── LockedError          retry: another session holds a lock in the database that we need
     │   ├── ThrottledError       retry: a service asked us to wait for some seconds
     │   ├── UnprovenClaimError   retry: somebody claims, without proof, that the log contradicts itself
     │   └── UnrecordedError      retry: a read can't be recorded, so it is not answered
@@ -118,11 +118,11 @@ class TooSlowError(UnavailableError):
 
 
 class LockedError(UnavailableError):
-    """Retry: another session keeps a lock in the database that this needs."""
+    """Retry: another session holds a lock in the database that this needs."""
 
     def __init__(
         self,
-        message: str = "another session keeps a lock that this needs: end its transaction, which pg_locks and"
+        message: str = "another session holds a lock that this needs: end its transaction, which pg_locks and"
         " pg_stat_activity show, then try again",
     ) -> None:
         super().__init__(message)

@@ -8,7 +8,7 @@ positions have the order of the commits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from struct import Struct
 from typing import NamedTuple
@@ -25,7 +25,9 @@ from event_store.entry import encode_entry
 from event_store.heads import insert_head, insert_keys
 from event_store.merkle import Edge, Tile, leaf_hash
 from event_store.signing import HeadSigner
+from event_store.statements import load
 
+_SQL = load(__package__, "append.sql")
 _HEADROOM = 1 << 20
 """Partitions must exist for this many positions beyond the batch: far more than one batch can contain."""
 
@@ -66,6 +68,8 @@ class Appended(NamedTuple):
     accepted: int
     duplicates: int
     conflicts: int
+    clock_behind: timedelta = timedelta()
+    """By how much the database's clock was behind the last event: it was set back. Zero otherwise."""
 
 
 class _Known(NamedTuple):
@@ -94,7 +98,8 @@ def append(
     `LogInconsistentError` when the stored tree contradicts itself or no key of this log has signed it (stop).
     """
     with connection.cursor() as cursor:
-        size, root, edge, partitioned_until, recorded_at = _lock(cursor)
+        size, root, edge, partitioned_until = _lock(cursor)
+        recorded_at, behind = _clock(cursor, size)
         _continue_signed(cursor, signer, size, root, recorded_at)
         for advance in offsets:
             advance_offset(cursor, advance)
@@ -107,35 +112,37 @@ def append(
         insert_dead_letters(cursor, letters)
         if known.fresh:
             if size + len(known.fresh) + _HEADROOM > partitioned_until:
-                cursor.execute(
-                    "SELECT audit_trail.add_partitions(%s)", (size + len(known.fresh) + _HEADROOM,)
-                )
+                until = size + len(known.fresh) + _HEADROOM
+                cursor.execute(_SQL["add_partitions"], {"until": until})
             tiles = edge.extend(_insert_events(cursor, known.fresh, size, recorded_at))
             _insert_tiles(cursor, tiles)
             root = _seal(cursor, signer, edge, (size, root), recorded_at)
     return Appended(
-        size, edge.size, root, recorded_at, len(known.fresh), known.duplicates, len(known.conflicts)
+        size, edge.size, root, recorded_at, len(known.fresh), known.duplicates, len(known.conflicts), behind
     )
 
 
-def _lock(cursor: Cursor) -> tuple[int, bytes, Edge, int, datetime]:
+def _lock(cursor: Cursor) -> tuple[int, bytes, Edge, int]:
     """Take the lock that orders all appends. Raises `LogInconsistentError` when the tree contradicts itself."""
-    # The outer query reads clock_timestamp() after the lock was granted, so recorded_at follows the order of positions.
-    cursor.execute(
-        "WITH state AS MATERIALIZED (SELECT * FROM audit_trail.log_state FOR UPDATE)"
-        " SELECT size, root, edge, partitioned_until, clock_timestamp() FROM state"
-    )
+    cursor.execute(_SQL["lock"])
     row = cursor.fetchone()
     if row is None:
         raise LogInconsistentError("the log has no state row: restore it from a backup")
-    size, root, packed, partitioned_until, recorded_at = row
+    size, root, packed, partitioned_until = row
     try:
         edge = Edge(size, bytes(packed))
     except ValueError as exc:
         raise LogInconsistentError(f"the tree's edge does not fit its size {size}: {exc}") from exc
     if edge.root() != bytes(root):
         raise LogInconsistentError(f"the tree's edge does not give its root hash at size {size}")
-    return size, bytes(root), edge, partitioned_until, recorded_at
+    return size, bytes(root), edge, partitioned_until
+
+
+def _clock(cursor: Cursor, size: int) -> tuple[datetime, timedelta]:
+    """The time of the next batch, later than that of the last, and by how much the database's clock is behind."""
+    cursor.execute(_SQL["clock"], {"last": size - 1})
+    [(recorded_at, behind)] = cursor.fetchall()
+    return recorded_at, max(behind or timedelta(), timedelta())
 
 
 def _continue_signed(
@@ -144,7 +151,7 @@ def _continue_signed(
     """Refuse to extend an unsigned state. The first head of a log is that of the empty tree."""
     if signer.knows(size, root):
         return
-    cursor.execute("SELECT size, note FROM audit_trail.tree_head ORDER BY size DESC LIMIT 1")
+    cursor.execute(_SQL["newest_note"])
     newest = cursor.fetchone()
     signer.check(size, root, None if newest is None else (newest[0], newest[1].encode()))
     added = insert_keys(cursor, signer.verifiers, size)
@@ -159,12 +166,19 @@ def _seal(
 ) -> bytes:
     """Move the log's state from the locked tree to the new one, with its signed head. Returns the new root."""
     root = edge.root()
+    size, locked_root = expected
     cursor.execute(
-        "UPDATE audit_trail.log_state SET size = %s, root = %s, edge = %s WHERE size = %s AND root = %s",
-        (edge.size, root, edge.pack(), *expected),
+        _SQL["seal"],
+        {
+            "size": edge.size,
+            "root": root,
+            "edge": edge.pack(),
+            "locked_size": size,
+            "locked_root": locked_root,
+        },
     )
     if cursor.rowcount != 1:
-        raise LogInconsistentError(f"the log's state moved from size {expected[0]} while it was locked")
+        raise LogInconsistentError(f"the log's state moved from size {size} while it was locked")
     try:
         insert_head(cursor, edge.size, root, recorded_at, signer.sign(edge.size, root))
     except errors.UniqueViolation as exc:
@@ -174,11 +188,7 @@ def _seal(
 
 def advance_offset(cursor: Cursor, advance: OffsetAdvance) -> None:
     """Move the offset of a Kafka stream. Raises `FencedError` when the offset is not `expected`."""
-    cursor.execute(
-        "UPDATE audit_trail.kafka_stream SET next_offset = %s, leader_epoch = %s, batch_crc = %s"
-        " WHERE stream = %s AND next_offset = %s",
-        (advance.next, advance.leader_epoch, advance.batch_crc, advance.stream, advance.expected),
-    )
+    cursor.execute(_SQL["advance_offset"], advance._asdict())
     if cursor.rowcount != 1:
         raise FencedError(
             f"offset {advance.expected} of stream {advance.stream} was appended by another process"
@@ -188,7 +198,6 @@ def advance_offset(cursor: Cursor, advance: OffsetAdvance) -> None:
 _COMPARED_BYTES = 8 << 20
 """The maximum of stored bodies in memory: thousands of small events can repeat the ids of events of 1 MiB each."""
 _IDENTITY_ROW = Struct(">hi16siq").pack
-_COPY_IDENTITY = "COPY audit_trail.event_identity (event_id, position) FROM STDIN (FORMAT binary)"
 
 
 def _claim_ids(cursor: Cursor, events: Sequence[NewEvent], size: int) -> _Known:
@@ -220,16 +229,12 @@ def _claim_ids(cursor: Cursor, events: Sequence[NewEvent], size: int) -> _Known:
 
 def _copy_ids(cursor: Cursor, ids: Iterable[bytes], size: int) -> None:
     rows = [_IDENTITY_ROW(2, 16, event_id, 8, size + at) for at, event_id in enumerate(ids)]
-    copy_in(cursor, _COPY_IDENTITY, rows)
+    copy_in(cursor, _SQL["copy_ids"], rows)
 
 
 def _stored_sizes(cursor: Cursor, ids: list[UUID]) -> dict[bytes, int]:
     """The sizes of the stored bodies for the known ids."""
-    cursor.execute(
-        "SELECT identity.event_id, octet_length(event.body) FROM audit_trail.event_identity AS identity"
-        " LEFT JOIN audit_trail.event USING (position) WHERE identity.event_id = ANY(%s)",
-        (ids,),
-    )
+    cursor.execute(_SQL["stored_sizes"], {"event_ids": ids})
     sizes = {}
     for event_id, length in cursor.fetchall():
         if length is None:
@@ -251,11 +256,7 @@ def _conflicts(
         elif not _same(event, firsts[event_id].format, firsts[event_id].body):
             conflicts.append(event)
     for piece in _pieces(stored):
-        cursor.execute(
-            "SELECT identity.event_id, event.format, event.body FROM audit_trail.event_identity AS identity"
-            " JOIN audit_trail.event USING (position) WHERE identity.event_id = ANY(%s)",
-            ([UUID(bytes=event_id) for event_id in piece],),
-        )
+        cursor.execute(_SQL["stored_bodies"], {"event_ids": [UUID(bytes=event_id) for event_id in piece]})
         for known_id, format, body in cursor:
             claimed = with_stored[known_id.bytes]
             conflicts += [event for event in claimed if not _same(event, format, bytes(body))]
@@ -292,15 +293,7 @@ def _same(event: NewEvent, format: int, body: bytes) -> bool:
 
 _EVENT_HEAD = Struct(">h iq iq iq iq i16s i16s ih i").pack
 _LENGTH = Struct(">i").pack
-_COPY_EVENTS = (
-    "COPY audit_trail.event"
-    " (position, stream_position, recorded_at, occurred_at, stream, event_id, format, type, body)"
-    " FROM STDIN (FORMAT binary)"
-)
 _VERSION_ROW = Struct(">hi16siqiq").pack
-_COPY_VERSIONS = (
-    "COPY audit_trail.aggregate_version (stream, stream_position, position) FROM STDIN (FORMAT binary)"
-)
 
 
 def _insert_events(cursor: Cursor, events: list[NewEvent], first: int, recorded_at: datetime) -> list[bytes]:
@@ -336,11 +329,11 @@ def _insert_events(cursor: Cursor, events: list[NewEvent], first: int, recorded_
             versions.append(_VERSION_ROW(3, 16, stream_bytes, 8, stream_position, 8, position))
     try:
         if versions:
-            copy_in(cursor, _COPY_VERSIONS, versions)
+            copy_in(cursor, _SQL["copy_versions"], versions)
     except errors.UniqueViolation as exc:
         raise FencedError("another process wrote that version of the aggregate") from exc
     try:
-        copy_in(cursor, _COPY_EVENTS, rows)
+        copy_in(cursor, _SQL["copy_events"], rows)
     except errors.UniqueViolation as exc:
         raise LogInconsistentError(
             f"position {first} or a later one is occupied, although the log ends there"
@@ -349,7 +342,6 @@ def _insert_events(cursor: Cursor, events: list[NewEvent], first: int, recorded_
 
 
 _TILE_HEAD = Struct(">hihiqi").pack
-_COPY_TILES = "COPY audit_trail.tile (level, index, hashes) FROM STDIN (FORMAT binary)"
 
 
 def _insert_tiles(cursor: Cursor, tiles: list[Tile]) -> None:
@@ -358,6 +350,6 @@ def _insert_tiles(cursor: Cursor, tiles: list[Tile]) -> None:
         return
     rows = [_TILE_HEAD(3, 2, level, 8, number, len(hashes)) + hashes for level, number, hashes in tiles]
     try:
-        copy_in(cursor, _COPY_TILES, rows)
+        copy_in(cursor, _SQL["copy_tiles"], rows)
     except errors.UniqueViolation as exc:
         raise LogInconsistentError("a tile beyond the end of the log exists already") from exc

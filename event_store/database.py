@@ -19,6 +19,7 @@ from event_store.pooler import is_pooled, refuse_transaction_pooling
 from event_store.silence.connections import Call, WatchedConnection
 from event_store.silence.monitor import Silence, Watch
 from event_store.statement_errors import StatementError, statement_errors
+from event_store.statements import load
 
 Connection = psycopg2.extensions.connection
 Cursor = psycopg2.extensions.cursor
@@ -56,18 +57,7 @@ _SETUP = {
 }
 """SQLSTATEs of a database that is not migrated, or of a login without its role."""
 
-_PLANS_OF_READERS = """
-SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_hashagg = off; SET enable_bitmapscan = off;
-SET enable_sort = off; SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0; SET jit = off
-"""
-"""Planner settings of readers: follow an index in order and stop at the end of the page, whatever the statistics say.
-
-They are set once per connection: per transaction they would take a tenth of the time of a page.
-"""
-_SERVER_PROCESS = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
-"""From the server itself: a pooler reports a different process."""
-_READING = "SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on"
-"""For a reader's connection: several statements in one call share one snapshot too."""
+_SQL = load(__package__, "database.sql")
 
 
 class Database:
@@ -229,7 +219,7 @@ class Database:
         """Learn the server process. The first connection also shows whether a pooler keeps it."""
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(_SERVER_PROCESS)
+            cursor.execute(_SQL["server_process"])
             connection.pid, connection.started = cursor.fetchone()
         if not self._keeps_process and is_pooled(connection):
             refuse_transaction_pooling(connection, dsn)
@@ -241,14 +231,13 @@ class Database:
         with connection.cursor() as cursor:
             if self.role is not None:
                 cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
-            # Objects in other schemas of this database must not shadow those of PostgreSQL.
-            cursor.execute("SET search_path = pg_catalog, pg_temp")
-            cursor.execute("SET TIME ZONE 'UTC'")
-            cursor.execute("SET statement_timeout = %s", (self._statement_timeout_ms,))
-            cursor.execute("SET lock_timeout = %s", (self._lock_timeout_ms,))
+            timeouts = {
+                "statement_timeout": self._statement_timeout_ms,
+                "lock_timeout": self._lock_timeout_ms,
+            }
+            cursor.execute(_SQL["session"], timeouts)
             if self.role == READER:
-                cursor.execute(_PLANS_OF_READERS)
-                cursor.execute(_READING)
+                cursor.execute(_SQL["reader_session"])
         connection.commit()
 
     def _reset(self, connection: Connection) -> None:

@@ -10,9 +10,12 @@ import base64
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from struct import Struct
+from hashlib import sha256
+from struct import Struct as Layout
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
+
+from msgspec import Struct
 
 from domain.errors import ConfigurationError, Reason
 from event_store.binary_copy import copy_in, to_us
@@ -21,13 +24,6 @@ from event_store.statements import load
 
 _NAMESPACE = UUID("5f0f7f0e-4a0e-4a52-8f0c-6f3f8a3f2d11")
 _SQL = load(__package__, "dead_letters.sql")
-
-_COPY = (
-    "COPY audit_trail.dead_letter"
-    ' (stream, topic, partition, "offset", timestamp, key, value, headers, reason, field, message,'
-    " value_size, value_sha256, key_size, key_sha256, headers_size, headers_sha256, last_offset, codec, record_count)"
-    " FROM STDIN (FORMAT binary)"
-)
 _COPY_BYTES = 8 << 20
 """Bytes sent in one COPY. Memory holds them twice, as rows and joined, whatever the size of the batch."""
 
@@ -38,6 +34,11 @@ class Cut(NamedTuple):
     size: int
     sha256: bytes
 
+    @classmethod
+    def of(cls, data: bytes | None) -> Cut | None:
+        """That of `data`; None when it is empty."""
+        return cls(len(data), sha256(data).digest()) if data else None
+
 
 class SealedBatch(NamedTuple):
     """A Kafka batch that could not be read. `record_count` is from the batch header; None when that is unreadable."""
@@ -47,7 +48,7 @@ class SealedBatch(NamedTuple):
     record_count: int | None
 
 
-class NewDeadLetter(NamedTuple):
+class NewDeadLetter(Struct, frozen=True):
     """A message that could not be accepted, or a batch that could not be read."""
 
     stream: UUID
@@ -82,26 +83,11 @@ class ListedDeadLetter(NamedTuple):
     message: str
 
 
-class DeadLetter(NamedTuple):
+class DeadLetter(NewDeadLetter, frozen=True, kw_only=True):
     """A stored dead letter. `value` and `key` are the message's bytes, or the first ones if truncated."""
 
     id: int
     received_at: datetime
-    stream: UUID
-    topic: str
-    partition: int
-    offset: int
-    timestamp: datetime | None
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-    reason: Reason
-    field: str
-    message: str
-    value_cut: Cut | None = None
-    key_cut: Cut | None = None
-    headers_cut: Cut | None = None
-    batch: SealedBatch | None = None
 
     @property
     def is_cut(self) -> bool:
@@ -117,10 +103,10 @@ def insert_dead_letters(cursor: Cursor, letters: Iterable[NewDeadLetter]) -> Non
         rows.append(row)
         size += len(row)
         if size >= _COPY_BYTES:
-            copy_in(cursor, _COPY, rows)
+            copy_in(cursor, _SQL["copy"], rows)
             rows, size = [], 0
     if rows:
-        copy_in(cursor, _COPY, rows)
+        copy_in(cursor, _SQL["copy"], rows)
 
 
 def resolution_id(letter: DeadLetter | ListedDeadLetter) -> UUID:
@@ -152,11 +138,11 @@ def count_by_reason(connection: Connection) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-_LENGTH = Struct(">i").pack
-_FIELD_COUNT = Struct(">h").pack(20)
+_LENGTH = Layout(">i").pack
+_FIELD_COUNT = Layout(">h").pack(20)
 _NULL = _LENGTH(-1)
-_INT4 = Struct(">ii").pack
-_INT8 = Struct(">iq").pack
+_INT4 = Layout(">ii").pack
+_INT8 = Layout(">iq").pack
 
 
 def _encode(letter: NewDeadLetter) -> bytes:
@@ -212,8 +198,6 @@ def _from_row(row: Sequence[Any]) -> DeadLetter:
     timestamp, key, value, headers, *cuts, codec, record_count = rest
     value_cut, key_cut, headers_cut = map(_read_cut, _pairs(cuts))
     return DeadLetter(
-        id,
-        received_at,
         stream,
         topic,
         partition,
@@ -229,6 +213,8 @@ def _from_row(row: Sequence[Any]) -> DeadLetter:
         key_cut,
         headers_cut,
         None if last_offset is None else SealedBatch(last_offset, codec, record_count),
+        id=id,
+        received_at=received_at,
     )
 
 

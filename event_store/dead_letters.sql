@@ -1,3 +1,11 @@
+-- name: copy
+COPY audit_trail.dead_letter
+(
+    stream, topic, partition, "offset", timestamp, key, value, headers, reason, field, message,
+    value_size, value_sha256, key_size, key_sha256, headers_size, headers_sha256, last_offset, codec, record_count
+)
+FROM STDIN (FORMAT "binary");
+
 -- name: list
 SELECT
     letter.id,

@@ -16,13 +16,9 @@ from domain.errors import LogInconsistentError
 from domain.event import RecordedEvent
 from event_store.binary_copy import copy_out_rows, from_us, only_row
 from event_store.database import Connection, only
+from event_store.statements import load
 
-_COPY = (
-    "COPY (SELECT position, stream_position, recorded_at, stream, format, body FROM audit_trail.event WHERE "
-)
-_RANGE = sql.SQL(
-    _COPY + "position > {after} AND position <= {until} ORDER BY position) TO STDOUT (FORMAT binary)"
-)
+_SQL = load(__package__, "event_reader.sql")
 _CHOSEN = """
 SET LOCAL search_path = {path};
 COPY (
@@ -30,17 +26,11 @@ COPY (
     FROM (SELECT ARRAY({positions}) AS at) AS chosen
 ) TO STDOUT (FORMAT binary)
 """
-_AT = "COPY (SELECT audit_trail.event_records({given})) TO STDOUT (FORMAT binary)"
-"""Both statements return one row.
-
-For each row of a COPY the driver releases the GIL and waits for it again, which under load takes longer than the page
-itself. They use COPY because a SELECT returns values as text.
-"""
+"""One row of a binary COPY, as `events_at`. It is code because it holds the statement that chooses the positions."""
 _ARRAY_HEADER = 20
 """Bytes before the values in PostgreSQL's binary format of an array."""
 _AT_ONCE = 200
 """The maximum of events in one such row when their number is unknown: a PostgreSQL value has at most 1 GB."""
-_COLUMNS = "position, recorded_at, stream, stream_position, format, body"
 _AGGREGATE = int(BodyFormat.AGGREGATE)
 _FIXED = Struct(">hiqiqiqi16sihi")
 """Number of fields; length and value of all fields but the body; length of the body."""
@@ -58,7 +48,7 @@ class Batch(NamedTuple):
 def log_size(connection: Connection) -> int:
     """The number of events in the log, which is the next position."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT size FROM audit_trail.log_state")
+        cursor.execute(_SQL["size"])
         return int(only(cursor))
 
 
@@ -68,10 +58,10 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
     Events of aggregates are not audit events and are omitted; `last` covers them. Raises `LogInconsistentError` when a
     position is missing.
     """
-    statement = _RANGE.format(after=sql.Literal(after), until=sql.Literal(after + limit))
+    bounds = {"after": after, "until": after + limit}
     events: list[RecordedEvent] = []
     last = after
-    for position, event in _copied(connection, statement):
+    for position, event in _copied(connection, bounds):
         if position != last + 1:
             raise LogInconsistentError(f"position {last + 1} is missing from the log")
         last = position
@@ -116,9 +106,9 @@ def events_at(connection: Connection, positions: Sequence[int]) -> list[Recorded
     """The events at these positions, in the given order."""
     found: dict[int, RecordedEvent] = {}
     for at in range(0, len(positions), _AT_ONCE):
-        # One literal: composing a hundred takes as long as decoding a hundred events.
-        given = f"'{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}'::bigint[]"
-        [records] = _one_row(connection, _AT.format(given=given))
+        # One literal: the driver takes as long to compose a hundred as decoding a hundred events takes.
+        given = f"{{{','.join(map(str, positions[at : at + _AT_ONCE]))}}}"
+        [records] = _one_row(connection, _written(connection, "events_at", {"positions": given}))
         found.update((event.position, event) for event in _recorded(records))
     return _in_order(positions, found)
 
@@ -150,11 +140,18 @@ def _in_order(positions: Sequence[int], found: Mapping[int, RecordedEvent]) -> l
         raise LogInconsistentError(f"position {exc.args[0]} is missing from the log") from exc
 
 
-def _copied(connection: Connection, statement: sql.Composed) -> Iterator[tuple[int, RecordedEvent | None]]:
-    """The rows of `statement`; None stands for an event of an aggregate."""
-    read = _RowDecoder()
+def _written(connection: Connection, name: str, values: Mapping[str, object]) -> str:
+    """A COPY with its values as literals: it takes no parameters."""
     with connection.cursor() as cursor:
-        for fixed, body in copy_out_rows(cursor, statement.as_string(cursor), _FIXED):
+        statement: bytes = cursor.mogrify(_SQL[name], values)
+    return statement.decode()
+
+
+def _copied(connection: Connection, bounds: Mapping[str, int]) -> Iterator[tuple[int, RecordedEvent | None]]:
+    """The events after a position; None stands for an event of an aggregate."""
+    read, statement = _RowDecoder(), _written(connection, "events_between", bounds)
+    with connection.cursor() as cursor:
+        for fixed, body in copy_out_rows(cursor, statement, _FIXED):
             _, _, position, _, stream_position, _, us, _, stream, _, format, _ = fixed
             if format == _AGGREGATE:
                 yield position, None
@@ -188,11 +185,7 @@ class _RowDecoder:
 def find_event(connection: Connection, event_id: UUID) -> RecordedEvent | None:
     """The event with this id; None if there is none."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {_COLUMNS} FROM audit_trail.event JOIN audit_trail.event_identity USING (position)"
-            " WHERE event_identity.event_id = %s AND format <> %s",
-            (event_id, int(BodyFormat.AGGREGATE)),
-        )
+        cursor.execute(_SQL["find_event"], {"event_id": event_id, "aggregate": _AGGREGATE})
         row = cursor.fetchone()
     return None if row is None else from_row(*row)
 

@@ -8,8 +8,11 @@ from event_store.heads import insert_head, insert_keys, newest_head
 from event_store.log_reader import read_entries
 from event_store.merkle import TILE_WIDTH, Edge, leaf_hash
 from event_store.signing import HeadSigner
+from event_store.statements import load
 from event_store.stored_tree import StoredTree
 from event_store.tlog.tree_heads import TreeHead
+
+_SQL = load(__package__, "append.sql")
 
 
 def adopt(database: Database, signer: HeadSigner) -> TreeHead:
@@ -20,12 +23,13 @@ def adopt(database: Database, signer: HeadSigner) -> TreeHead:
     """
     with database.transaction() as connection:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp() FROM audit_trail.log_state FOR UPDATE")
+            cursor.execute(_SQL["lock"])
             row = cursor.fetchone()
         if row is None:
             raise LogInconsistentError("the log has no state row: restore it from a backup")
         if newest_head(connection) is not None:
             raise ConfigurationError("the log is signed already")
+        *_, now = row
         stored = StoredTree(connection)
         edge = Edge(0)
         for first in range(0, stored.size, TILE_WIDTH):
@@ -37,5 +41,5 @@ def adopt(database: Database, signer: HeadSigner) -> TreeHead:
             raise LogInconsistentError("the log's state does not match its events")
         with connection.cursor() as cursor:
             insert_keys(cursor, signer.verifiers, stored.size)
-            insert_head(cursor, stored.size, stored.root, row[0], signer.sign(stored.size, stored.root))
+            insert_head(cursor, stored.size, stored.root, now, signer.sign(stored.size, stored.root))
         return TreeHead(signer.origin, stored.size, stored.root)

@@ -11,8 +11,17 @@ from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from event_store.binary_copy import UNIX_EPOCH_US, to_us
 from event_store.database import Connection, Cursor, Database
 from event_store.entry import encode_entry
-from event_store.heads import StoredHead, head_at, head_covering, newest_head, stored_keys
+from event_store.heads import (
+    StoredHead,
+    first_sizes,
+    head_at,
+    head_covering,
+    newest_head,
+    stored_keys,
+    witnesses,
+)
 from event_store.merkle import TILE_WIDTH, leaf_hash
+from event_store.statements import load
 from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import Note, VerifierKey, verified
 from event_store.tlog.proof_files import encode_proof
@@ -20,12 +29,7 @@ from event_store.tlog.proofs import consistency_proof, inclusion_nodes, root_at,
 from event_store.tlog.tiles import encode_entries
 from event_store.tlog.tree_heads import TreeHead
 
-_ENTRY = (
-    "SELECT position, event_id, recorded_at, stream, stream_position, format, encode(sha256(body), 'hex')"
-    " FROM audit_trail.event"
-)
-_RANGE = f"{_ENTRY} WHERE position >= %s AND position < %s ORDER BY position"
-_SOME = f"{_ENTRY} WHERE position = ANY(%s)"
+_SQL = load(__package__, "log_reader.sql")
 
 
 class LogReader:
@@ -47,11 +51,8 @@ class LogReader:
 
     def first_sizes(self) -> list[tuple[int, VerifierKey]]:
         """The public keys of the log, each with the size of the first tree that it may have signed."""
-        with self._database.transaction(read_only=True) as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT first_size, vkey FROM audit_trail.log_key ORDER BY first_size, added_at, vkey"
-            )
-            return [(size, VerifierKey.parse(vkey)) for size, vkey in cursor.fetchall()]
+        with self._database.transaction(read_only=True) as connection:
+            return first_sizes(connection)
 
     def signing_keys(self) -> list[VerifierKey]:
         """The public keys that signed the newest head; none before the first append."""
@@ -130,11 +131,8 @@ class LogReader:
         """
         with self._database.transaction(read_only=True) as connection:
             with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT position FROM audit_trail.event_identity INNER JOIN audit_trail.event USING (position)"
-                    " WHERE event_identity.event_id = %s AND format <> %s",
-                    (event_id, int(BodyFormat.AGGREGATE)),
-                )
+                wanted = {"event_id": event_id, "aggregate": int(BodyFormat.AGGREGATE)}
+                cursor.execute(_SQL["position"], wanted)
                 row = cursor.fetchone()
             if row is None:
                 return None
@@ -150,7 +148,7 @@ class LogReader:
 def read_entries(connection: Connection, first: int, until: int) -> list[bytes]:
     """The leaf entries of the positions from `first` to `until`, exclusive."""
     with connection.cursor() as cursor:
-        cursor.execute(_RANGE, (first, until))
+        cursor.execute(_SQL["entries_between"], {"first": first, "until": until})
         entries = _entries(cursor)
     if len(entries) != until - first:
         raise LogInconsistentError(f"a position from {first} to {until - 1} is missing from the log")
@@ -195,7 +193,7 @@ def _proofs(
     connection: Connection, tree: StoredTree, requested: Sequence[tuple[int, int]]
 ) -> list[InclusionProof]:
     with connection.cursor() as cursor:
-        cursor.execute(_SOME, (list({position for position, _ in requested}),))
+        cursor.execute(_SQL["entries_at"], {"positions": list({position for position, _ in requested})})
         entries = _entries(cursor)
     missing = next((position for position, _ in requested if position not in entries), None)
     if missing is not None:
@@ -246,17 +244,11 @@ def _require_size(tree: StoredTree, size: int, field: str) -> None:
 
 def _signed(connection: Connection, head: StoredHead) -> SignedTreeHead:
     origin = TreeHead.parse(Note.parse(head.note).text).origin
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT vkey FROM audit_trail.cosignature WHERE size = %s ORDER BY received_at, vkey",
-            (head.size,),
-        )
-        witnesses = tuple(vkey for (vkey,) in cursor.fetchall())
     return SignedTreeHead(
         origin=origin,
         size=head.size,
         root=head.root,
         signed_at=head.signed_at,
         checkpoint=head.checkpoint.decode(),
-        cosigned_by=witnesses,
+        cosigned_by=tuple(witness.encode() for witness in witnesses(connection, head.size)),
     )

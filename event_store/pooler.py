@@ -14,11 +14,12 @@ import psycopg2
 from domain.errors import ConfigurationError
 from event_store.silence.connections import WatchedConnection
 from event_store.silence.server_probe import answer
+from event_store.statements import load
 
 _TRIES = 5
 """Other clients of the pooler can hide the change once, but hardly five times in a row."""
 _SECONDS = 5.0
-_PROCESS = "SELECT pg_catalog.pg_backend_pid()"
+_SQL = load(__package__, "pooler.sql")
 
 NEEDS_SESSIONS = (
     "the connection pooler in front of PostgreSQL changes the server process between transactions. Audit Trail needs"
@@ -34,14 +35,14 @@ def is_pooled(connection: WatchedConnection) -> bool:
 def refuse_transaction_pooling(connection: WatchedConnection, dsn: str) -> None:
     """Raise `ConfigurationError` when the pooler gives the server process of `connection` to another connection.
 
-    `connection` is pooled and in autocommit mode: statement mode refuses transactions. A pooler that has no second connection free within some
-    seconds is accepted: in transaction mode it would have one.
+    `connection` is pooled and in autocommit mode, because statement mode refuses transactions. A pooler without a
+    second free connection within some seconds is accepted: in transaction mode it would have one.
     """
     for _ in range(_TRIES):
         if _process_of(connection) != connection.pid:
             raise ConfigurationError(NEEDS_SESSIONS)
         try:
-            ((other,),) = answer(dsn, _PROCESS, {}, time.monotonic() + _SECONDS)
+            ((other,),) = answer(dsn, _SQL["process"], {}, time.monotonic() + _SECONDS)
         except (TimeoutError, psycopg2.Error):
             return
         if other == connection.pid:
@@ -50,6 +51,6 @@ def refuse_transaction_pooling(connection: WatchedConnection, dsn: str) -> None:
 
 def _process_of(connection: WatchedConnection) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(_PROCESS)
+        cursor.execute(_SQL["process"])
         ((pid,),) = cursor.fetchall()
     return int(pid)

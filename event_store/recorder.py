@@ -41,7 +41,9 @@ from event_store.event_reader import log_size
 from event_store.notification import CHANNEL, Announcer
 from event_store.signing import HeadSigner, read_signer
 from event_store.statement_errors import StatementError
+from event_store.statements import load
 
+_SQL = load(__package__, "recorder.sql")
 _POLL_SECONDS = 2.0
 """A subscription polls this often, so that a lost NOTIFY delays an event but never loses it."""
 _QUIET_SECONDS = 10.0
@@ -83,14 +85,8 @@ class _OnLog:
         """The events of one aggregate in order of version."""
         with self._cursor() as cursor:
             cursor.execute(
-                "SELECT event.stream, event.stream_position, event.type, event.body"
-                " FROM audit_trail.aggregate_version AS version JOIN audit_trail.event USING (position)"
-                " WHERE version.stream = %(stream)s"
-                " AND (%(gt)s::bigint IS NULL OR version.stream_position > %(gt)s)"
-                " AND (%(lte)s::bigint IS NULL OR version.stream_position <= %(lte)s)"
-                " ORDER BY CASE WHEN %(desc)s THEN -version.stream_position ELSE version.stream_position END"
-                " LIMIT %(limit)s",
-                {"stream": originator_id, "gt": gt, "lte": lte, "desc": desc, "limit": limit},
+                _SQL["aggregate_events"],
+                {"stream": originator_id, "after": gt, "until": lte, "newest_first": desc, "limit": limit},
             )
             return [
                 StoredEvent(stream, version, topic, bytes(state))
@@ -134,11 +130,12 @@ class _OnLog:
     def _track(self, connection: Connection, tracking: Tracking) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO audit_trail.tracking AS old (recorder, application_name, notification_id)"
-                " VALUES (%s, %s, %s) ON CONFLICT (recorder, application_name)"
-                " DO UPDATE SET notification_id = excluded.notification_id"
-                " WHERE old.notification_id < excluded.notification_id",
-                (self._name, tracking.application_name, tracking.notification_id),
+                _SQL["track"],
+                {
+                    "recorder": self._name,
+                    "application": tracking.application_name,
+                    "notification_id": tracking.notification_id,
+                },
             )
             if cursor.rowcount != 1:
                 raise FencedError(f"{tracking.application_name} is tracked beyond {tracking.notification_id}")
@@ -181,10 +178,8 @@ class LogApplicationRecorder(_OnLog, ApplicationRecorder):
         first = 0 if start is None else start - 1 if inclusive_of_start else start
         with self._cursor() as cursor:
             cursor.execute(
-                "SELECT position, stream, stream_position, type, body FROM audit_trail.event"
-                " WHERE position >= %(first)s AND (%(stop)s::bigint IS NULL OR position < %(stop)s)"
-                " AND (%(topics)s::text[] = '{}' OR type = ANY(%(topics)s)) ORDER BY position LIMIT %(limit)s",
-                {"first": first, "stop": stop, "topics": list(topics), "limit": limit},
+                _SQL["notifications"],
+                {"begin": first, "stop": stop, "topics": list(topics), "limit": limit},
             )
             return [
                 Notification(
@@ -268,10 +263,7 @@ class LogTrackingRecorder(_OnLog, TrackingRecorder):
     def max_tracking_id(self, application_name: str) -> int | None:
         """The last tracked notification id of the application."""
         with self._cursor() as cursor:
-            cursor.execute(
-                "SELECT notification_id FROM audit_trail.tracking WHERE recorder = %s AND application_name = %s",
-                (self._name, application_name),
-            )
+            cursor.execute(_SQL["tracked"], {"recorder": self._name, "application": application_name})
             row = cursor.fetchone()
             return None if row is None else int(row[0])
 

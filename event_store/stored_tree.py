@@ -7,9 +7,23 @@ from collections.abc import Sequence
 from domain.errors import LogInconsistentError
 from event_store.database import Connection
 from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, perfect_root
+from event_store.statements import load
+
+_SQL = load(__package__, "stored_tree.sql")
 
 _BITS = 8
 """A tile covers eight levels of the tree: 256 = 2^8."""
+
+
+def read_state(connection: Connection) -> tuple[int, bytes, bytes]:
+    """The log's size, root hash and packed edge, as they are stored. Raises `LogInconsistentError` without a row."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["state"])
+        row = cursor.fetchone()
+    if row is None:
+        raise LogInconsistentError("the log has no state row: restore it from a backup")
+    size, root, edge = row
+    return size, bytes(root), bytes(edge)
 
 
 class StoredTree:
@@ -18,15 +32,9 @@ class StoredTree:
     def __init__(self, connection: Connection) -> None:
         """Raises `LogInconsistentError` when the state row contradicts itself."""
         self._connection = connection
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT size, root, edge FROM audit_trail.log_state")
-            row = cursor.fetchone()
-        if row is None:
-            raise LogInconsistentError("the log has no state row: restore it from a backup")
-        self.size: int = row[0]
-        self.root = bytes(row[1])
+        self.size, self.root, edge = read_state(connection)
         try:
-            self.edge = Edge(self.size, bytes(row[2]))
+            self.edge = Edge(self.size, edge)
         except ValueError as exc:
             raise LogInconsistentError(f"the tree's edge does not fit its size {self.size}: {exc}") from exc
         self._tiles: dict[tuple[int, int], bytes] = {}
@@ -70,12 +78,7 @@ class StoredTree:
             return
         levels, indexes = zip(*missing, strict=True)
         with self._connection.cursor() as cursor:
-            cursor.execute(
-                'SELECT tile.level, tile.index, tile."hashes"'
-                " FROM unnest(%s::smallint[], %s::bigint[]) AS wanted (level, index)"
-                " INNER JOIN audit_trail.tile ON tile.level = wanted.level AND tile.index = wanted.index",
-                (list(levels), list(indexes)),
-            )
+            cursor.execute(_SQL["tiles"], {"levels": list(levels), "indexes": list(indexes)})
             self._tiles |= {
                 (level, index): bytes(hashes)
                 for level, index, hashes in cursor.fetchall()

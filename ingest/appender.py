@@ -7,18 +7,19 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
 from domain.errors import FencedError, UnavailableError, UnstorableError
 from event_store.append import Appended, NewEvent, append
+from event_store.backoff import Backoff
 from event_store.database import Database
 from event_store.dead_letters import NewDeadLetter
 from event_store.notification import Announcer
 from event_store.signing import HeadSigner
 from event_store.storable import refusals
-from ingest.backoff import Backoff
 from ingest.batch import Batch
 from ingest.batch_bisection import pieces
 from ingest.floods import bounded
@@ -27,6 +28,8 @@ from ingest.partitions.topics import Topics
 
 log = structlog.get_logger(__name__)
 
+_CLOCK_TOLERANCE = timedelta(seconds=1)
+"""Clocks that are synchronised step back by milliseconds."""
 _LINES = 20
 """Dead letters of one batch that get a log line each. Thousands in one second would fill the disk with lines."""
 _FIELD_LENGTH = 200  # characters: the sender chooses the names in a field path
@@ -150,6 +153,12 @@ class Appender:
         self, batch: Batch, conflicts: list[NewDeadLetter], appended: Appended, seconds: float
     ) -> None:
         self._metrics.committed(batch, appended, seconds)
+        if appended.clock_behind > _CLOCK_TOLERANCE:
+            log.warning(
+                "database_clock_set_back",
+                seconds=round(appended.clock_behind.total_seconds(), 3),
+                recorded_at=appended.recorded_at.isoformat(),
+            )
         log_rejected([*batch.dead_letters, *conflicts])
 
 

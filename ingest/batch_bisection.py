@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
+
+from msgspec.structs import replace
 
 from domain.errors import ConfigurationError, UnstorableError
 from event_store.dead_letters import Cut, NewDeadLetter
@@ -63,16 +64,13 @@ def _end(letter: NewDeadLetter) -> int:
 def _bare(letter: NewDeadLetter) -> NewDeadLetter:
     """The letter without the content of the message: only sizes and digests."""
     headers = encode_headers(letter.headers)
-    return letter._replace(
+    return replace(
+        letter,
         key=None,
         value=None,
         headers=[],
         field="",
-        key_cut=letter.key_cut or _cut(letter.key),
-        value_cut=letter.value_cut or _cut(letter.value),
-        headers_cut=letter.headers_cut or (_cut(headers) if letter.headers else None),
+        key_cut=letter.key_cut or Cut.of(letter.key),
+        value_cut=letter.value_cut or Cut.of(letter.value),
+        headers_cut=letter.headers_cut or (Cut.of(headers) if letter.headers else None),
     )
-
-
-def _cut(data: bytes | None) -> Cut | None:
-    return Cut(len(data), sha256(data).digest()) if data else None

@@ -18,8 +18,8 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from domain.errors import FencedError, UnavailableError
+from event_store.backoff import Backoff
 from event_store.database import Database
-from ingest.backoff import Backoff
 from ingest.batch import Batch, Polled
 from ingest.broker.assignment import Changes, consumer_options, finish_rejoin, pause, resume, seek, suspend
 from ingest.broker.bounded_calls import BoundedCaller, ClientStalledError, abandon

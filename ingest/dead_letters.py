@@ -24,6 +24,7 @@ from event_store.dead_letters import (
     resolution_id,
 )
 from interop.decoding import decode
+from interop.systems import OWN, Systems
 
 Letter = TypeVar("Letter", DeadLetter, ListedDeadLetter)
 
@@ -37,10 +38,12 @@ class Resolved(NamedTuple, Generic[Letter]):
     reason: str
 
 
-def patients_named(letter: DeadLetter) -> list[str]:
+def patients_named(letter: DeadLetter, systems: Systems = OWN) -> list[str]:
     """The patients in a letter, as far as it can be decoded: the fault may be in another part."""
     try:
-        event = decode(letter.value, letter.headers, max_bytes=len(letter.value or b"")).event
+        event = decode(
+            letter.value, letter.headers, max_bytes=len(letter.value or b""), systems=systems
+        ).event
     except RejectedError:
         return _patients_of(letter.value)
     return [patient.id for patient in event.patients]

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
 from domain.errors import Reason, RejectedError
 from event_store.append import NewEvent
@@ -125,7 +126,8 @@ def unread_letter(stream: UUID, record: Record, value: Unread) -> NewDeadLetter:
     """The dead letter of a record or batch that was not read whole: its stored part, and the details of `value`."""
     account = value.account
     letter = dead_letter(stream, record, RejectedError(account.reason, account.message, field=account.field))
-    return letter._replace(
+    return replace(
+        letter,
         offset=account.offset,
         value=None if account.null else bytes(value),
         value_cut=account.value,

@@ -12,6 +12,8 @@ from hashlib import sha256
 from itertools import pairwise
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from domain.errors import Reason
 from event_store.dead_letters import Cut, NewDeadLetter, SealedBatch
 from ingest.records.unread import VALUE_KEPT, encode_headers, headers_size
@@ -61,21 +63,18 @@ def _summary(letters: Sequence[NewDeadLetter]) -> NewDeadLetter:
         f" {_ranges([letter.offset for letter in letters])}; their concatenated values are"
         f" {len(value)} bytes with the SHA-256 {sha256(value).hexdigest()}"
     )
-    return first._replace(
+    return replace(
+        first,
         key=None,
         value=value[:VALUE_KEPT],
         headers=[],
         field=first.field if len(fields) == 1 else "",
         message=message,
-        value_cut=_cut(value) if len(value) > VALUE_KEPT else None,
-        key_cut=_cut(keys),
-        headers_cut=_cut(headers),
+        value_cut=Cut.of(value) if len(value) > VALUE_KEPT else None,
+        key_cut=Cut.of(keys),
+        headers_cut=Cut.of(headers),
         batch=SealedBatch(last.offset, "none", len(letters)),
     )
-
-
-def _cut(data: bytes) -> Cut | None:
-    return Cut(len(data), sha256(data).digest()) if data else None
 
 
 def _ranges(offsets: list[int]) -> str:

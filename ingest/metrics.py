@@ -47,6 +47,11 @@ class IngestMetrics:
             ["service"],
             registry=registry,
         )
+        self._clock_behind = Gauge(
+            "audit_trail_clock_behind_seconds",
+            "How far the database's clock was behind the last event at the last append: it was set back.",
+            registry=registry,
+        )
         self._fenced = Counter(
             "audit_trail_ingest_fenced",
             "Batches dropped because another process had moved the offsets.",
@@ -130,6 +135,7 @@ class IngestMetrics:
         if appended.conflicts:
             self._reasons.labels(Reason.CONFLICT.value).inc(appended.conflicts)
         self._seconds.observe(seconds)
+        self._clock_behind.set(appended.clock_behind.total_seconds())
 
     def fenced(self) -> None:
         """Count a batch that was fenced."""

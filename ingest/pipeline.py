@@ -1,4 +1,21 @@
-"""Ingest: poll, decode, append in one transaction, commit, and only then commit Kafka's offsets."""
+"""Ingest: from a Kafka record to a committed and sealed event. These are the steps of a batch, in order.
+
+1. `consumer.RecordSource.settle` opens the stream of each assigned partition, compares Kafka's log with what was read
+   before (`partitions.opening`, `partitions.losses`), and seeks to the offset that the store has.
+2. `consumer.RecordSource.poll` fetches records. `records` bounds what one Kafka batch may take, and notices holes.
+3. `batch.decode_batch` decodes each record (`decoding`, `interop`) to a validated event, or to a dead letter.
+4. `Ingest._finish` waits for the batch before. A fence gives up both: step 1 follows for their partitions.
+5. `appender.Appender` appends on a thread of its own, while steps 2 and 3 go on with the next batch. It refuses records
+   of a topic that was made again, then `event_store.append` does the rest in one transaction: take the log's lock, move
+   the offsets by compare-and-set, drop known event ids, give positions, copy the events, extend the Merkle tree, insert
+   the dead letters, store the signed head, commit. While the database is away the appender tries again; a batch that
+   the database refuses is split until the faulty message is alone (`batch_bisection`).
+6. `event_store.notification.Announcer` wakes the projectors.
+7. `consumer.RecordSource.committed` tells Kafka the offsets, for the tools that show lag. Nothing else reads them.
+
+A crash between any two steps repeats work, and neither loses nor doubles an event: the offsets move in the transaction
+that appends, and event ids are unique.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +28,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from domain.errors import FencedError, UnavailableError
+from event_store.backoff import Backoff
 from event_store.database import Database
 from event_store.signing import HeadSigner
 from ingest.appender import Appender
-from ingest.backoff import Backoff
 from ingest.batch import Batch, Counters, decode_batch
 from ingest.broker.bounded_calls import ClientStalledError
 from ingest.consumer import RecordSource
@@ -37,10 +54,9 @@ _RESTARTS_SECONDS = 600.0
 class Ingest:
     """Moves records from Kafka to the event store, with exactly-once effect.
 
-    A crash between any two steps repeats work but neither loses nor duplicates an event: the offsets move by
-    compare-and-set in the append's transaction, and event ids are unique. `check` is called once before the first
-    append; it raises `LogInconsistentError` to refuse a log that may not be extended. The constructor raises
-    `ConfigurationError` when losses are to be accepted but the settings do not name who decided that.
+    `check` is called once before the first append; it raises `LogInconsistentError` to refuse a log that may not be
+    extended. The constructor raises `ConfigurationError` when losses are to be accepted but the settings do not name
+    who decided that.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the file of an analyst's own projection imports. These names are kept as they are from version to version.
+"""What the file of a custom projection imports. These names stay the same from version to version.
 
 A file declares `name`, `version`, `tables`, and either `rows` (a pure function) or `sql` (one SELECT per table):
 

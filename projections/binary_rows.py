@@ -1,4 +1,4 @@
-"""Rows as PostgreSQL's binary COPY format, by an encoder that is put together once per table.
+"""Rows in PostgreSQL's binary COPY format. Each table has an encoder that is compiled once.
 
 Fixed-width columns that are never NULL go first, in one `struct.pack`; the COPY names its columns, so their order in
 the table does not matter.
@@ -48,11 +48,11 @@ def _text(value: str) -> bytes:
     return _LENGTH(len(data)) + data
 
 
-# The same ids and names come again and again; longer than a batch they need not be kept, nor what is long.
+# The same ids and names repeat within a batch. Long texts are not cached.
 _short_text = lru_cache(maxsize=8192)(_text)
 _SHORT = 128
 _SHORT_ARRAY = 4
-"""Characters of a text and values of an array that are kept."""
+"""Limits of what is cached: characters of a text, values of an array."""
 
 
 def _texts(values: Sequence[str]) -> bytes:
@@ -102,9 +102,9 @@ class Encoder:
 
 
 def _compiled(table: Table, fixed: list[int], rest: list[int]) -> Callable[[Iterable[Row]], list[bytes]]:
-    """One expression for the table's whole row: a loop over its columns would take three times as long.
+    """One expression for the table's whole row: a loop over the columns would take three times as long.
 
-    The source holds numbers of columns and nothing that anybody declared.
+    The source holds column numbers only, and no declared text.
     """
     kinds = [table.columns[index].kind for index in fixed]
     values = [
@@ -140,7 +140,7 @@ _LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def utc(moment: datetime) -> datetime:
-    """`moment` in UTC, kept within the years that Python can read back: an offset can lead out of year 1 or 9999."""
+    """`moment` in UTC, within the years that Python can read back: an offset can lead out of year 1 or 9999."""
     if not _EARLIEST < moment < _LATEST:
         return _EARLIEST if moment <= _EARLIEST else _LATEST
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -1,6 +1,6 @@
-"""Tables of a custom projection: described as data, and made by functions of the database, which check the description.
+"""Tables of a custom projection: described as data. Functions of the database check the description and make them.
 
-The role of a custom projection can create nothing itself, so that none of its code can run in another role's session.
+The role of a custom projection can't create anything itself, so its code can't run in the session of another role.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def custom_role(cursor: Cursor) -> str:
 
 
 def make_tables(cursor: Cursor, name: str, schema: str, tables: Sequence[Table], *, indexed: bool) -> None:
-    """Make the schema and the tables of a build. Without indexes they are there to be loaded."""
+    """Make the schema and the tables of a build. Without `indexed`, a rebuild loads them first."""
     described = msgspec.json.encode([describe(table) for table in tables]).decode()
     cursor.execute(_SQL["make_schema"], {"name": name, "schema": schema})
     cursor.execute(
@@ -50,7 +50,7 @@ def index_table(cursor: Cursor, name: str, schema: str, table: Table, index: str
 
 
 def finish(cursor: Cursor, name: str, schema: str, table: Table) -> None:
-    """Make the unique index the primary key, and count for the planner."""
+    """Make the unique index the primary key, and analyse the table."""
     cursor.execute(_SQL["finish_table"], {"name": name, "schema": schema, "table": table.name})
 
 

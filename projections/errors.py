@@ -1,4 +1,4 @@
-"""What is wrong with an analyst's file, so that its author finds the line. No message holds a value of an event."""
+"""Faults in an analyst's file, with the line. No message holds a value of an event."""
 
 from __future__ import annotations
 

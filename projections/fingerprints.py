@@ -17,7 +17,7 @@ from projections.projector_output import DuplicateKeyError, ExitError
 from projections.tables import Table
 
 _MOST_OF_FAILURE = 2000
-"""Characters. Names of exceptions and tables can be as long as their author likes."""
+"""Characters. Names of exceptions and tables have no other limit."""
 
 
 def definition_digest(tables: Iterable[Table]) -> str:
@@ -44,7 +44,7 @@ def definition_digest(tables: Iterable[Table]) -> str:
 
 
 def source_file(projector: Projector) -> Path | None:
-    """The file that the projector was made from, or its class stands in; None in an interpreter's session."""
+    """The file of the projector, or of its class; None in an interpreter's session."""
     own: Path | None = getattr(projector, "file", None)
     if own is not None:
         return own
@@ -56,7 +56,7 @@ def source_file(projector: Projector) -> Path | None:
 
 
 def on_command_line(projector: Projector) -> str:
-    """What a command is given to mean this projector: its name, or the file that it is."""
+    """The argument of a command that means this projector: its name, or its file."""
     own: Path | None = getattr(projector, "file", None)
     return projector.name if own is None else str(own)
 
@@ -68,7 +68,7 @@ def code_digest(projector: Projector) -> str:
 
 
 def describe_failure(projector: Projector, error: BaseException) -> str:
-    """The exception's type and, when it came out of the projector's own file, where. Never its text: it may be data."""
+    """The exception's type, and the line when the projector's file raised it. Never its text, which may be data."""
     return _described(projector, error)[:_MOST_OF_FAILURE]
 
 

@@ -1,7 +1,9 @@
-"""Marks: small numbers that stand for long texts, so that an index can hold beside its key what else is compared.
+"""Hash codes: small numbers that stand for long texts, so that an index can hold further conditions beside its key.
 
-What has another mark is passed over within the index, without a look at its row. Different texts may have the same
-mark, so the text itself is compared too, of the few rows that are left.
+PostgreSQL skips an entry with another hash code within the index, without reading the row. Two texts may have the same
+hash code, so the query also compares the text itself in the few rows that are left.
+
+Columns that hold them are named ``*_mark``.
 """
 
 from __future__ import annotations
@@ -20,33 +22,36 @@ OUTCOME_CODES = {
 }
 """FHIR R4 AuditEvent.outcome."""
 
-TYPE_MARK = Column("type_mark", Kind.SMALLINT)
-SOURCE_MARK = Column("source_mark", Kind.SMALLINT)
-RESOURCE_MARK = Column("resource_mark", Kind.SMALLINT)
-ACTOR_MARK = Column("actor_mark", Kind.INTEGER)
+TYPE_HASH = Column("type_mark", Kind.SMALLINT)
+SOURCE_HASH = Column("source_mark", Kind.SMALLINT)
+RESOURCE_HASH = Column("resource_mark", Kind.SMALLINT)
+ACTOR_HASH = Column("actor_mark", Kind.INTEGER)
 OUTCOME = Column("outcome", Kind.SMALLINT)
-OF_TIMELINES = (ACTOR_MARK, TYPE_MARK, SOURCE_MARK, OUTCOME, RESOURCE_MARK)
-"""What a timeline carries of each event."""
+OF_TIMELINES = (ACTOR_HASH, TYPE_HASH, SOURCE_HASH, OUTCOME, RESOURCE_HASH)
+"""The columns that a timeline carries for each event."""
 NONE, SEVERAL = 0, 1
 _MIXED = " "
-"""No type of resources is called so."""
+"""No resource type has this name."""
 _WITHOUT = {"": NONE, _MIXED: SEVERAL}
 
 
 @lru_cache(maxsize=16384)
-def mark(text: str) -> int:
-    """32 bits, signed."""
+def hash_code(text: str) -> int:
+    """The hash code of a text: 32 bits, signed."""
     return crc32(text.encode()) - 0x8000_0000
 
 
 @lru_cache(maxsize=4096)
-def short_mark(text: str) -> int:
-    """16 bits, signed: for what has few values."""
-    return mark(text) >> 16
+def short_hash_code(text: str) -> int:
+    """A hash code of 16 bits, signed, for columns with few values."""
+    return hash_code(text) >> 16
 
 
-def kind_marks(event: AuditEvent) -> tuple[int, int, int]:
-    """The marks of type, service and resources; events that touch none, or several types, have a mark for that."""
+def kind_hash_codes(event: AuditEvent) -> tuple[int, int, int]:
+    """The hash codes of type, service and resource type.
+
+    An event without resources has `NONE` for the resource type, one with several types has `SEVERAL`.
+    """
     resources = event.resources
     if not resources:
         touched = ""
@@ -55,24 +60,24 @@ def kind_marks(event: AuditEvent) -> tuple[int, int, int]:
     else:
         types = {each.type for each in resources}
         touched = types.pop() if len(types) == 1 else _MIXED
-    return _kind_marks(event.type, event.source.service, touched)
+    return _kind_hash_codes(event.type, event.source.service, touched)
 
 
 @lru_cache(maxsize=16384)
-def _kind_marks(type: str, service: str, touched: str) -> tuple[int, int, int]:
+def _kind_hash_codes(type: str, service: str, touched: str) -> tuple[int, int, int]:
     if touched in _WITHOUT:
-        return short_mark(type), short_mark(service), _WITHOUT[touched]
-    return short_mark(type), short_mark(service), short_mark(touched)
+        return short_hash_code(type), short_hash_code(service), _WITHOUT[touched]
+    return short_hash_code(type), short_hash_code(service), short_hash_code(touched)
 
 
-def timeline_marks(event: AuditEvent) -> tuple[int, int, int, int, int]:
-    """The values of `OF_TIMELINES`. An actor without an id has the mark 0, which is not compared."""
+def timeline_hash_codes(event: AuditEvent) -> tuple[int, int, int, int, int]:
+    """The values of `OF_TIMELINES`. An actor without an id has the hash code 0, which queries do not compare."""
     actor = event.actor.id
-    type_mark, source_mark, resource_mark = kind_marks(event)
+    type_code, source_code, resource_code = kind_hash_codes(event)
     return (
-        0 if actor is None else mark(actor),
-        type_mark,
-        source_mark,
+        0 if actor is None else hash_code(actor),
+        type_code,
+        source_code,
         OUTCOME_CODES[event.outcome],
-        resource_mark,
+        resource_code,
     )

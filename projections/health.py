@@ -13,17 +13,17 @@ from projections.registry import Build
 log = structlog.get_logger(__name__)
 
 SILENT_SECONDS = 30.0
-"""A runner looks at the registry each second. One without a sign for this long is waiting for the database."""
+"""A runner reads the registry each second. One without a sign for this long is waiting for the database."""
 STALLED_SECONDS = 60.0
 """How long a projection may be behind without moving. A batch takes seconds at most."""
 STANDBY_SECONDS = 10.0
-"""A process whose batches were all fenced for this long, while another one's were not, is a standby."""
+"""A process is a standby when for this long all its batches were fenced and those of another process were not."""
 BEHIND_AGAIN = 10_000
-"""Events behind, after which it is worth a log line to have caught up again."""
+"""A runner that was this many events behind logs that it has caught up."""
 
 
 class _Seen(NamedTuple):
-    """A projection at the last look at the registry. `problem` is empty when there is none."""
+    """A projection at the last reading of the registry. `problem` is empty when there is none."""
 
     position: int
     lag: int
@@ -33,7 +33,7 @@ class _Seen(NamedTuple):
 
 
 class RunnerHealth:
-    """Written by the runner's thread, read by any."""
+    """The health of a runner. The runner's thread writes it, any thread may read it."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
@@ -46,7 +46,7 @@ class RunnerHealth:
         self._applied = 0
 
     def problems(self) -> list[str]:
-        """The problems that keep the runner from its work; none when it is ready."""
+        """The problems that keep the runner from working; none when it is ready."""
         now, beat = time.monotonic(), self._beat
         if beat is None:
             return ["it is starting"]
@@ -78,7 +78,7 @@ class RunnerHealth:
         log.info("runner_stopped", applied=self._applied)
 
     def went_on(self) -> None:
-        """The runner has done a step: the database answers."""
+        """The runner has completed a step: the database answers."""
         self._beat, self._away = time.monotonic(), ""
 
     def waits(self, reason: str) -> None:
@@ -92,7 +92,7 @@ class RunnerHealth:
         self._applied += events
 
     def looked(self, track: Track, build: Build | None, before: tuple[int, int]) -> None:
-        """What the registry says of a projection. `before` is the build and the position that the track had."""
+        """Note the registry's state of a projection. `before` is the build and the position that the track had."""
         now = time.monotonic()
         name = track.projector.name
         old = self._seen.get(name)
@@ -104,7 +104,7 @@ class RunnerHealth:
             self._others_at = now
 
     def told(self) -> None:
-        """Say in the log what has changed, once."""
+        """Log each change once."""
         standby = self._others_at is not None and (
             self._applied_at is None or self._others_at - self._applied_at > STANDBY_SECONDS
         )

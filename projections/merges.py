@@ -1,6 +1,7 @@
-"""How the values of one key become one: two in Python, two in SQL, and many in SQL, with the same result.
+"""Merges: rules that combine the values of one key.
 
-Each is associative and commutative. NULL is neutral in all of them.
+Each rule exists for two values in Python, for two in SQL, and for many in SQL, with the same result. Each is
+associative and commutative. NULL is neutral in all of them.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ Aggregate = Callable[[str, str, str], str]
 """(column, PostgreSQL type, `by` column) -> SQL of the merged value of all rows of a group."""
 
 UNION_LIMIT = 32
-"""Values that a UNION keeps: the first by code point, which is again a merge that no order or grouping can change."""
+"""A UNION keeps the first values by code point. That is again a merge that no order or grouping can change."""
 
 
 class Merge(Struct, frozen=True):
-    """`by` names the column that decides, for LATEST. `aggregate` is what `template` is, over all rows of a key."""
+    """`by` names the deciding column of LATEST. `aggregate` is the same rule as `template`, over all rows of a key."""
 
     template: str
     rule: Rule
@@ -56,7 +57,7 @@ def _max(held: Any, new: Any, _held_by: Any, _new_by: Any) -> Any:
 def _latest(held: Any, new: Any, held_by: Any, new_by: Any) -> Any:
     if held_by is None or new_by is None:
         return new if held_by is None else held
-    # One event can name a thing twice: the value decides between equal positions, so that the order cannot.
+    # One event can name a thing twice. At equal positions the value decides, so that the order does not matter.
     return new if (new_by, new) > (held_by, held) else held
 
 
@@ -112,7 +113,7 @@ UNION = Merge(
 
 
 def latest(by: str) -> Merge:
-    """The value with the highest `by` (a position). A row without a value leaves `by` empty, and changes nothing."""
+    """The value with the highest `by` (a position). A row without a value leaves `by` NULL, and changes nothing."""
     return Merge(
         "CASE WHEN held.{by} IS NULL OR (excluded.{by}, excluded.{column}) > (held.{by}, held.{column})"
         " THEN excluded.{column} ELSE held.{column} END",
@@ -123,5 +124,5 @@ def latest(by: str) -> Merge:
 
 
 def text_set(values: tuple[str, ...]) -> tuple[str, ...]:
-    """`values` as a UNION column wants them."""
+    """`values` in the form of a UNION column: sorted, without repeats, cut at `UNION_LIMIT`."""
     return tuple(sorted(set(values))[:UNION_LIMIT]) if len(values) > 1 else values

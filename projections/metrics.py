@@ -1,4 +1,4 @@
-"""The runner's numbers for Prometheus, by projection."""
+"""The runner's metrics for Prometheus, by projection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from projections.registry import Build
 
 
 class RunnerMetrics:
-    """The numbers of one runner, in `registry`."""
+    """The metrics of one runner, in `registry`."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or REGISTRY
@@ -57,7 +57,7 @@ class RunnerMetrics:
         self._position.labels(name).set(position)
 
     def seen(self, build: Build, *, feeding: bool) -> None:
-        """What the registry says of a live build."""
+        """Set the metrics of a live build from the registry."""
         self._position.labels(build.name).set(build.position)
         self._lag.labels(build.name).set(build.lag)
         self._failed.labels(build.name).set(build.failed_position is not None)

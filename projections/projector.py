@@ -12,7 +12,7 @@ from projections.tables import Row, Table
 class Projector(Protocol):
     """A projection's write side.
 
-    Raise `version` with every change of the tables or of what `rows` makes: a version lives in tables of its own.
+    Raise `version` with every change of the tables or of the rows: each version has its own tables.
     """
 
     @property
@@ -21,11 +21,11 @@ class Projector(Protocol):
 
     @property
     def version(self) -> int:
-        """From 1."""
+        """A number from 1 on."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """All tables, with names that no other projection has: queries find them without their schema."""
+        """All tables. No other projection has tables of these names: queries find them without a schema."""
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, Iterable[Row]]:
         """Each table's rows for these events, in the order of its columns. Pure: the same events, the same rows.

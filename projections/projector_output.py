@@ -1,4 +1,4 @@
-"""Rows out of a projector's code, and the two faults of it that Python and the driver do not report as its own."""
+"""The rows that a projector's code makes, and two faults that Python and the driver do not assign to the projector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from projections.tables import Row, Table
 
 
 class ExitError(Exception):
-    """The code called `sys.exit`; the `SystemExit` is the cause. It stops its projection and not the program."""
+    """The code called `sys.exit`; the `SystemExit` is the cause. It stops the projection, not the program."""
 
 
 class DuplicateKeyError(ValueError):

@@ -1,13 +1,16 @@
-"""One projector in a runner: the build that it feeds, where it is, and why it waits when it does."""
+"""The state of one projector in a runner: its build, its position, and why it waits."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
 
 from domain.errors import AuditTrailError, FencedError
 from domain.event import RecordedEvent
+from event_store.backoff import Backoff
 from event_store.database import Database
 from projections.errors import LimitError
 from projections.fingerprints import code_digest, describe_failure
@@ -20,18 +23,37 @@ _log = logging.getLogger(__name__)
 POISON_SECONDS = (5.0, 300.0)
 """First and longest pause before a poison event is tried again."""
 FENCED_SECONDS = 1.0
-"""Pause when a batch was fenced although the registry says what it said before."""
+"""Pause when a batch was fenced although the registry has not changed."""
 
 UNBUILT = (
     "waits: its first build is still being made, or was given up; `audit-trail projections rebuild` goes on"
 )
 
 
+class Group(NamedTuple):
+    """Tracks at the same `position`. `limit` is how many events to read next for them."""
+
+    position: int
+    limit: int
+    tracks: list[Track]
+
+
+def groups(tracks: Sequence[Track], batch: int) -> Iterator[Group]:
+    """The tracks by position, the furthest behind first, each with at most `batch` events to read.
+
+    A group reads up to the position of the next one: there the two meet, and read the log together.
+    """
+    positions = sorted({track.position for track in tracks})
+    for position, following in zip_longest(positions, positions[1:]):
+        limit = batch if following is None else min(batch, following - position)
+        yield Group(position, limit, [track for track in tracks if track.position == position])
+
+
 class Track:
     """The state of one projector in this process.
 
-    `stale` asks for another look at the registry, `built` says whether a build is live, and `failure` where an event
-    stops it and why.
+    `stale` asks the runner to read the registry again. `built`: whether a build is live. `failure`: the position of the
+    event that stops it, and why.
     """
 
     def __init__(self, database: Database, projector: Projector) -> None:
@@ -45,29 +67,29 @@ class Track:
         self._writer: Writer | None = None
         self._skipped: frozenset[int] = frozenset()
         self._parked: str | None = ""
-        self._pause = 0.0
+        self._backoff = Backoff(*POISON_SECONDS)
         self._retry_at = 0.0
         self._most = 0
         self._ceiling = 0
 
     @property
     def feeding(self) -> bool:
-        """Whether the registry lets this projector be fed."""
+        """Whether the registry allows feeding this projector."""
         return self._writer is not None and self._parked is None
 
     @property
     def parked(self) -> str:
-        """Why the registry does not let it be fed; empty when it does."""
+        """Why the registry does not allow it; empty when it does."""
         return self._parked or ""
 
     @property
     def at(self) -> tuple[int, int]:
-        """The number of the build that it feeds, 0 for none, and the position."""
+        """The number of its build (0 for none), and the position."""
         return (0 if self._build is None else self._build.build, self.position)
 
     @property
     def writer(self) -> Writer:
-        """The way into the build's tables; there is one while the track is feeding."""
+        """The writer of the build's tables. There is one while the track is feeding."""
         assert self._writer is not None
         return self._writer
 
@@ -76,7 +98,7 @@ class Track:
         return self.failure is not None
 
     def due(self, now: float) -> bool:
-        """Whether it may be fed at `now` (monotonic seconds)."""
+        """Whether it may get events at `now` (monotonic seconds)."""
         return self.feeding and self._retry_at <= now
 
     def look(self, build: Build | None, skipped: frozenset[int]) -> None:
@@ -102,7 +124,8 @@ class Track:
             return
         if build.failed_position is None:
             self.failure = None
-            self._pause = self._retry_at = 0.0
+            self._backoff.reset()
+            self._retry_at = 0.0
         if self._writer is None or self._build is None or self._build.build != build.build:
             self.close()
             if build.code_digest and build.code_digest != code_digest(self.projector):
@@ -115,16 +138,16 @@ class Track:
                 )
             self._writer = Writer(self._database, self.projector, build)
         elif fenced and self.position == build.position:
-            # Nobody has moved on, so trying again at once would be fenced for ever.
+            # No other process has moved on. A retry without a pause would be fenced again and again.
             _log.warning("projection %s can't write to schema %s", self.projector.name, build.schema)
             self._retry_at = time.monotonic() + FENCED_SECONDS
         self._build, self.position = build, build.position
 
     def feed(self, events: Sequence[RecordedEvent], last: int) -> int:
-        """Write a batch from `position` to `last`; how many events are in, of those that were not skipped.
+        """Write a batch from `position` to `last`. Returns how many events were applied, without the skipped ones.
 
-        A fence asks for another look at the registry. An event that breaks the projector stops it there: all before it
-        is kept. Raises `AuditTrailError` when neither is the matter.
+        A fence sets `stale`. An event that breaks the projector stops it there, and all events before it are kept.
+        Raises `AuditTrailError` in all other cases.
         """
         kept = [each for each in events if each.position not in self._skipped] if self._skipped else events
         if 0 < self._most < len(kept):
@@ -141,16 +164,17 @@ class Track:
         except Exception as exc:  # noqa: BLE001 - a projector may be anyone's code, and must stop itself alone
             return self._narrow(kept, last, exc)
         self.position = last
-        self._pause = self._retry_at = 0.0
+        self._backoff.reset()
+        self._retry_at = 0.0
         self._most = min(self._most * 4, self._ceiling)
         return len(kept)
 
     def prepare(self, events: Sequence[RecordedEvent]) -> Prepared:
-        """What the writer sends for these events, without those that are skipped."""
+        """The encoded rows of these events, without the skipped ones."""
         return self.writer.prepare([each for each in events if each.position not in self._skipped])
 
     def _narrow(self, events: Sequence[RecordedEvent], last: int, cause: Exception) -> int:
-        """Halve the batch until one event stands alone."""
+        """Split the batch until the faulty event is alone."""
         if not events:
             raise cause
         if len(events) == 1:
@@ -162,9 +186,9 @@ class Track:
         return applied + self.feed(events[half:], last) if self.position == middle else applied
 
     def _slow_down(self, events: Sequence[RecordedEvent], cause: LimitError) -> int:
-        """Show at once that a batch takes too much, and try one event after a pause: to halve it would take minutes.
+        """Report at once that a batch exceeds a limit, and try one event after a pause: halving would take minutes.
 
-        When that one goes in, the batches grow again to half of what was too much.
+        After a success the batches grow again, to half of the size that was too much.
         """
         if not events:
             raise cause
@@ -172,19 +196,18 @@ class Track:
             self._stop_at(events[0], cause)
         else:
             self._most, self._ceiling = 1, len(events) // 2
-            self._hold_at(events[0], cause)
+            self._wait_at(events[0], cause)
         return 0
 
     def _stop_at(self, event: RecordedEvent, cause: Exception) -> None:
-        self.failure = (event.position, self._hold_at(event, cause))
+        self.failure = (event.position, self._wait_at(event, cause))
 
-    def _hold_at(self, event: RecordedEvent, cause: Exception) -> str:
-        """Record the failure, and wait; what it is."""
+    def _wait_at(self, event: RecordedEvent, cause: Exception) -> str:
+        """Record the failure, and wait. Returns its description."""
         failure = describe_failure(self.projector, cause)
         _log.error("projection %s stopped at position %d: %s", self.projector.name, event.position, failure)
         self.writer.fail(event, failure)
-        self._pause = min(max(self._pause * 2, POISON_SECONDS[0]), POISON_SECONDS[1])
-        self._retry_at = time.monotonic() + self._pause
+        self._retry_at = time.monotonic() + self._backoff.next()
         return failure
 
     def close(self) -> None:

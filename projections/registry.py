@@ -1,4 +1,4 @@
-"""Which projections there are, built in and in the database: their builds, and how far each is."""
+"""The registry: the built-in projections, the builds in the database, and the checkpoint of each build."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Build(Struct, frozen=True):
     """One set of tables of a projection. At most one of a projection's builds is live: the one that queries read.
 
     `definition` and `code_digest` are hex digests; `state` is ``loading`` while the log is put in, ``indexing``
-    once it is, and then ``ready``; ``scratch`` builds are made by verify. `own` projections are analysts'. `rested` is
+    once it is, and then ``ready``; ``scratch`` builds are made by verify. `custom`: of a custom projection. `rested` is
     for how long the checkpoint has stood where it is.
     """
 
@@ -56,7 +56,7 @@ class Build(Struct, frozen=True):
     switched_at: datetime | None
     attested_at: datetime | None
     log_size: int
-    own: bool
+    custom: bool
     rested: timedelta
 
     @property

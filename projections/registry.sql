@@ -18,7 +18,7 @@ SELECT
     projection.switched_at,
     projection.attested_at,
     log_state.size,
-    EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name) AS own,
+    EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name) AS custom,
     clock_timestamp() - projection.updated_at AS rested
 FROM audit_trail.projection
 CROSS JOIN audit_trail.log_state

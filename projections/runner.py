@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from domain.errors import UnavailableError
 from domain.event import RecordedEvent
+from event_store.backoff import Backoff
 from event_store.database import Database
 from event_store.event_reader import Batch, read_events
 from projections.health import RunnerHealth
 from projections.metrics import RunnerMetrics
 from projections.projector import Projector
-from projections.projector_state import Track
+from projections.projector_state import Track, groups
 from projections.registry import live_builds, register, skipped
 from projections.wakeup import WakeUp
 
@@ -61,7 +62,7 @@ class Runner:
 
     def run(self) -> None:
         """Run until `stop`. Raises what an operator has to look at: `ConfigurationError`, `LogInconsistentError`."""
-        pause = RETRY_SECONDS[0]
+        backoff = Backoff(*RETRY_SECONDS)
         self.health.started([each.name for each in self._projectors], self._batch)
         with ThreadPoolExecutor(len(self._projectors), "projector") as pool:
             try:
@@ -69,15 +70,15 @@ class Runner:
                     try:
                         self._wakeup.listen()
                         while self._step(pool) and not self._wakeup.stopped:
-                            pause = RETRY_SECONDS[0]
+                            backoff.reset()
                             self.health.went_on()
                         self.health.went_on()
                         self._wakeup.wait(POLL_SECONDS)
                     except UnavailableError as exc:
                         self.health.waits(str(exc))
-                        _log.warning("projections: %s; next try in %.1f s", exc, pause)
-                        self._wakeup.pause(pause)
-                        pause = min(pause * 2, RETRY_SECONDS[1])
+                        seconds = backoff.next()
+                        _log.warning("projections: %s; next try in %.1f s", exc, seconds)
+                        self._wakeup.pause(seconds)
             finally:
                 self._close()
                 self.health.stopped()
@@ -112,13 +113,8 @@ class Runner:
         ):
             self._look()
         due = [track for track in self._tracks if track.due(now)]
-        for position in sorted({track.position for track in due}):
-            behind = [track for track in due if track.position == position]
-            # Not beyond the next group, so that the two meet there and are fed together.
-            further = min(
-                (track.position for track in due if track.position > position), default=position + self._batch
-            )
-            batch = self._read(position, min(self._batch, further - position))
+        for position, limit, behind in groups(due, self._batch):
+            batch = self._read(position, limit)
             if batch.last > position:
                 self._feed(pool, behind, batch)
                 return True

@@ -1,8 +1,8 @@
 """Read-model tables, declared as data: columns, keys, merges, and the DDL and SQL that follow from them.
 
-A table is append-only, and rows are copied straight into it, or merged, and rows with the same key become one. Every
-merge is associative and commutative, so that batches may be combined in any grouping and in any order: that is what
-lets a rebuild work on position ranges in parallel.
+A table is either append-only (rows are copied straight into it) or merged (rows with the same key become one). Every
+merge is associative and commutative, so batches may be combined in any grouping and order. A rebuild relies on that to
+work on position ranges in parallel.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
 
 class Column(Struct, frozen=True):
-    """`merge` says what becomes of two values of one key; all but the key's columns of a merged table have one."""
+    """`merge` combines two values of one key. In a merged table every column outside the key has one."""
 
     name: str
     kind: Kind
@@ -46,7 +46,7 @@ class Column(Struct, frozen=True):
 
 
 class Index(Struct, frozen=True):
-    """An index beyond the key, of columns or expressions; `where` keeps it narrow."""
+    """An index beside the key, on columns or expressions; `where` makes it a partial index."""
 
     columns: tuple[str, ...]
     where: str = ""
@@ -55,7 +55,7 @@ class Index(Struct, frozen=True):
 class Table(Struct, frozen=True, dict=True):
     """A table of a projection. `key` is its primary key; it holds the position when the table is append-only.
 
-    `carried` columns are in the key's index too, which then answers without the rows.
+    The key's index includes the `carried` columns, so that it answers without reading rows.
     """
 
     name: str
@@ -76,9 +76,9 @@ class Table(Struct, frozen=True, dict=True):
 
     @cached_property
     def fold(self) -> Callable[[Groups, Iterable[Row]], None]:
-        """Puts rows into groups, one list of values a key. Compiled, as `encoding` compiles a row's bytes.
+        """Puts rows into groups, one list of values per key. Compiled, as `binary_rows` compiles its encoders.
 
-        The source holds numbers of columns and nothing that anybody declared.
+        The source holds column numbers only, and no declared text.
         """
         at = {name: index for index, name in enumerate(self.names)}
         key = ", ".join(f"c{at[name]}" for name in self.key)
@@ -134,7 +134,7 @@ def _fold_column(index: int, by: int, column: Column) -> str:
 
 
 def create_table(table: Table) -> str:
-    """The table without keys and indexes, as a bulk load wants it. Its schema is the first of the search path."""
+    """The table without keys and indexes, for a bulk load. Its schema is the first of the search path."""
     columns = ", ".join(
         f"{column.name} {column.kind}{'' if column.nullable else ' NOT NULL'}" for column in table.columns
     )
@@ -150,7 +150,7 @@ def create_indexes(table: Table) -> list[str]:
 
 
 def bulk_indexes(table: Table) -> dict[str, str]:
-    """The same by name, each a statement that may run beside the others; `adopt_key` comes last."""
+    """The same by name. The statements may run side by side; `adopt_key` comes last."""
     key = f"CREATE UNIQUE INDEX {key_name(table)} ON {table.name} {_key_columns(table)}"
     return {key_name(table): key} | {
         _index_name(table, index): _create_index(table, index) for index in table.indexes
@@ -163,7 +163,7 @@ def _key_columns(table: Table) -> str:
 
 
 def key_name(table: Table) -> str:
-    """The index of the primary key, as PostgreSQL itself calls it."""
+    """PostgreSQL's name for the index of the primary key."""
     return f"{table.name}_pkey"
 
 
@@ -183,12 +183,12 @@ def _create_index(table: Table, index: Index) -> str:
 
 
 def partial_name(table: Table) -> str:
-    """The table of a loading build that holds several partial rows a key, one for each range that had the key."""
+    """The table of a loading build with several partial rows per key, one for each range that had the key."""
     return f"partial_{table.name}"
 
 
 def create_partial(table: Table) -> str:
-    """It has no keys and no indexes, and goes once its rows are merged."""
+    """The table of partial rows. It has no keys and no indexes, and is dropped once its rows are merged."""
     columns = ", ".join(f"{column.name} {column.kind}" for column in table.columns)
     return f"CREATE TABLE {partial_name(table)} ({columns})"
 
@@ -205,7 +205,7 @@ def merge_partial(table: Table) -> str:
 
 
 def staging_name(table: Table) -> str:
-    """The session's own table that a batch is copied to before it is merged."""
+    """The session's temporary table to which a batch is copied before the merge."""
     return f"staged_{table.name}"
 
 

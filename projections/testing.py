@@ -1,4 +1,4 @@
-"""Given these events, when these come, then a projector makes these rows: tests of a projection without a service.
+"""Tests of a projection without a service: given these events, when these arrive, then the tables hold these rows.
 
     projection = load("night_access.py")
     given(an_event("record.read", actor="ada")).when(an_event("record.read", actor="ada")).then(
@@ -27,7 +27,7 @@ from domain.errors import ConfigurationError, RejectedError
 from domain.event import AuditEvent, RecordedEvent
 from domain.validation import decode_event
 from event_store.database import ANALYST, Database
-from projections.custom.source_file import OwnProjector, load_own
+from projections.custom.source_file import CustomProjector, load_custom
 from projections.projector import Projector
 from projections.tables import Row, Table
 
@@ -41,12 +41,12 @@ _REQUIRED: dict[str, Any] = {
     "reason": "a test",
     "request": {"method": "GET", "path": "/"},
 }
-"""What a type of event may require, by field, when a test says nothing of it."""
+"""Values for required fields that a test does not set."""
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def at(*, minute: float = 0) -> datetime:
-    """The time that many minutes after the first of the tests' events."""
+    """The time `minute` minutes after the start of the test."""
     return _START + timedelta(minutes=minute)
 
 
@@ -58,9 +58,9 @@ def an_event(
     minute: float = 0,
     **fields: Any,
 ) -> AuditEvent:
-    """An event with what its type requires. `fields` are as in the event's JSON, and go before the rest.
+    """An event with the fields that its type requires. `fields` are as in the event's JSON, and override the others.
 
-    `minute` is when it occurred, after the first. Raises `ValueError` when the trail would refuse such an event.
+    `minute` is the time of occurrence, as in `at`. Raises `ValueError` when the trail would reject the event.
     """
     event: dict[str, Any] = {
         "event_id": str(uuid4()),
@@ -79,9 +79,9 @@ def an_event(
         raise ValueError(f"no such event can be recorded: {exc}") from exc
 
 
-def load(file: str | Path, database_url: str = "") -> OwnProjector:
+def load(file: str | Path, database_url: str = "") -> CustomProjector:
     """The projection of a file. Raises `CodeError` with file and line when it is broken."""
-    projector = load_own(Path(file))
+    projector = load_custom(Path(file))
     if projector.queries:
         url = database_url or _configured_url()
         projector.bind(Database(url, ANALYST, size=1, application_name="audit-trail-own-test"))
@@ -103,7 +103,7 @@ def _configured_url() -> str:
 
 
 def record(events: Sequence[AuditEvent], first: int = 0) -> list[RecordedEvent]:
-    """`events` as the store would give them, from position `first`."""
+    """`events` as the event store returns them, from position `first` on."""
     return [
         RecordedEvent(
             position=position,
@@ -117,12 +117,12 @@ def record(events: Sequence[AuditEvent], first: int = 0) -> list[RecordedEvent]:
 
 
 class Story(Struct, frozen=True):
-    """Events in batches, as they come."""
+    """Events in batches, in the order of arrival."""
 
     batches: tuple[tuple[AuditEvent, ...], ...]
 
     def when(self, *events: AuditEvent) -> Story:
-        """A further batch."""
+        """Add a batch."""
         return Story((*self.batches, events))
 
     def rows(self, projector: Projector, table: str) -> list[Row]:
@@ -136,12 +136,12 @@ class Story(Struct, frozen=True):
         return sorted(declared.combine(rows) if declared.merged else rows, key=repr)
 
     def then(self, projector: Projector, table: str, *expected: Row | Mapping[str, Any]) -> None:
-        """Raises `AssertionError` when the table's rows are others than `expected`, in any order.
+        """Raise `AssertionError` when the table's rows differ from `expected`, in any order.
 
         A row may be given as a mapping from column to value; a column that it does not name is NULL.
         """
         names = _table(projector, table).names
-        if isinstance(projector, OwnProjector):
+        if isinstance(projector, CustomProjector):
             wanted = projector.checked(table, expected)
         else:
             wanted = [tuple(map(row.get, names)) if isinstance(row, Mapping) else row for row in expected]
@@ -166,5 +166,5 @@ def _shown(rows: Sequence[Row]) -> str:
 
 
 def given(*events: AuditEvent) -> Story:
-    """A first batch; empty when nothing has happened so far."""
+    """Start a story with a first batch, which may be empty."""
     return Story((events,))

@@ -1,4 +1,4 @@
-"""What wakes the runner: a NOTIFY of an append, a request to stop, or time."""
+"""Wakes the runner: after an append (NOTIFY), at a request to stop, or after some time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _QUIET_SECONDS = 10.0
 
 
 class WakeUp:
-    """Waits on a listening connection of its own. A lost connection costs speed, no events: time wakes too.
+    """Waits on its own listening connection. A lost connection delays events, and loses none: time wakes too.
 
-    Without a `database` only time wakes: one that is a standby can't be listened to.
+    Without a `database` only time wakes: a standby server has no NOTIFY.
     """
 
     def __init__(self, database: Database | None) -> None:
@@ -29,7 +29,7 @@ class WakeUp:
         self.stopped = False
 
     def listen(self) -> None:
-        """Listen, if that is not so already. What was appended before is read by the caller's next step."""
+        """Start to listen. The caller's next step reads what was appended before."""
         if self._listening is not None or self._database is None:
             return
         connection = self._database.connect()
@@ -72,7 +72,7 @@ class WakeUp:
             time.sleep(min(left, _SLICE))
 
     def stop(self) -> None:
-        """End all waiting, now and later. Only sets a flag, so that a signal handler may call it."""
+        """End all waiting, now and later. It only sets a flag, so a signal handler may call it."""
         self.stopped = True
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Applies batches of one projector to one build: rows and checkpoint in one transaction, on a connection of its own."""
+"""Applies batches of one projector to one build: rows and checkpoint in one transaction, on its own connection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SQL = load(__package__, "registry.sql")
 
 
 class _TableWriter:
-    """How rows get into one table: statements and encoder, put together once."""
+    """Writes rows to one table. Prepares the statements and the encoder once."""
 
     def __init__(self, table: Table, schema: str) -> None:
         self.table = table
@@ -38,7 +38,7 @@ class _TableWriter:
         self._merge = merge_staged(table, schema) if table.merged else ""
 
     def prepare(self, rows: list[Row]) -> list[bytes]:
-        """What the table will be sent."""
+        """The encoded rows."""
         return self._encoder.rows(self.table.combine(rows) if self.table.merged else rows)
 
     def write(self, cursor: Cursor, encoded: list[bytes]) -> None:
@@ -49,11 +49,11 @@ class _TableWriter:
 
 
 Prepared = list[tuple[_TableWriter, list[bytes]]]
-"""Encoded rows, and what writes them."""
+"""Encoded rows, with their writer."""
 
 
 class Writer:
-    """One projector's way into the tables of one build. Not for use by two threads at once."""
+    """Writes one projector's rows to the tables of one build. Not thread-safe."""
 
     def __init__(self, database: Database, projector: Projector, build: Build) -> None:
         self._database = database
@@ -66,20 +66,21 @@ class Writer:
     def apply(self, events: Sequence[RecordedEvent], expected: int, last: int) -> None:
         """Write the rows of `events` and move the checkpoint from `expected` to `last`: both or neither.
 
-        Raises `FencedError` when the checkpoint is elsewhere, or the build is paused, or is live no more (or by now);
-        `UnavailableError` when the database is away, and whatever the projector raises. Nothing is committed then.
+        Raises `FencedError` when the checkpoint is elsewhere, the build is paused, or it has become live or
+        stopped being so; `UnavailableError` when the database is away; and whatever the projector raises. Nothing is
+        committed then.
         """
         prepared = self.prepare(events)
         with self.transaction() as cursor:
             self.write(cursor, prepared, expected, last)
 
     def prepare(self, events: Sequence[RecordedEvent]) -> Prepared:
-        """What `write` will send: the events' rows, encoded. Raises whatever the projector raises."""
+        """The encoded rows of the events, for `write`. Raises whatever the projector raises."""
         rows = made_rows(self._projector, events)
         return [(each, each.prepare(rows[each.table.name])) for each in self._tables]
 
     def write(self, cursor: Cursor, prepared: Prepared, expected: int, last: int) -> None:
-        """`apply`, inside a transaction of this writer."""
+        """The same as `apply`, inside a transaction of this writer."""
         cursor.execute(_SQL["advance"], self._identity | {"expected": expected, "position": last})
         if cursor.rowcount != 1:
             raise FencedError(f"the checkpoint of {self._projector.name} is not at {expected}")
@@ -115,7 +116,7 @@ class Writer:
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
-        """A transaction on the writer's connection. One that an error has left in doubt is not used again."""
+        """A transaction on the writer's connection, which an outage closes."""
         with translated():
             if self._connection is None or self._connection.closed:
                 self._connection = self._connect()

@@ -24,7 +24,7 @@ from msgspec import Struct
 from domain.access.grants import Part
 from domain.catalogue import CATALOGUE, Category
 from domain.event import PERSONS, Action, ActorKind, Outcome, RecordedEvent
-from projections.hash_codes import OUTCOME_CODES, SEVERAL, mark, short_mark
+from projections.hash_codes import OUTCOME_CODES, SEVERAL, hash_code, short_hash_code
 
 MAX_TEXT = 256
 """Characters of an identifier: see `domain.event.Identifier`."""
@@ -180,11 +180,11 @@ def _outcome_codes(outcomes: Iterable[str]) -> list[int]:
 
 
 def _hash_codes(values: Iterable[str]) -> list[int]:
-    return [mark(value) for value in values]
+    return [hash_code(value) for value in values]
 
 
 def _short_hash_codes(values: Iterable[str]) -> list[int]:
-    return [short_mark(value) for value in values]
+    return [short_hash_code(value) for value in values]
 
 
 TYPE_CODE = HashCode("type_mark", "smallint", _short_hash_codes)

@@ -12,9 +12,9 @@ import msgspec
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.json_parsing import decoder_of
+from queries.filters import MAX_POSITION
 
 _decode_row = decoder_of(tuple[str, str, bool, list[Any]])
-_MAX_POSITION = 2**63 - 1
 _HISTORY = re.compile(r"h1:([0-9]{1,19}):([0-9]{1,9})")
 
 
@@ -35,7 +35,7 @@ def decode_cursor(cursor: str, argument: str) -> int:
     version, _, digits = _decode(cursor).partition(":")
     if version == "p1" and digits.isascii() and digits.isdigit() and len(digits) < 20:
         position = int(digits)
-        if position <= _MAX_POSITION and encode_cursor(position) == cursor:
+        if position <= MAX_POSITION and encode_cursor(position) == cursor:
             return position
     raise CursorError("is not a cursor of this API; pass one that pageInfo gave", argument)
 
@@ -50,7 +50,7 @@ def decode_history_cursor(cursor: str) -> tuple[int, int]:
     found = _HISTORY.fullmatch(_decode(cursor))
     if found is not None:
         position, done = int(found[1]), int(found[2])
-        if position < _MAX_POSITION and encode_history_cursor(position, done) == cursor:
+        if position < MAX_POSITION and encode_history_cursor(position, done) == cursor:
             return position, done
     raise CursorError("is not a cursor of a history; pass one that pageInfo gave", "after")
 

@@ -63,6 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("thorough", max_examples=100, deadline=None)
     settings.load_profile("thorough" if config.getoption("--thorough") else "quick")
     _keep_bytecode(config)
+    # Apache Kafka starts in half the processor time when Java does not optimise: 2.9 s instead of 5.
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     config.stash[not_run] = []
     config.stash[chosen_broker], config.stash[reason_of_choice] = _choose_broker(config.getoption("--broker"))
 

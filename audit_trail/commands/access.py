@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from audit_trail.commands.terminal import moment, out
-from audit_trail.settings import load
 from domain.errors import Reason, RejectedError
 
 app = typer.Typer(help="Decisions about who sees what.", no_args_is_help=True)
@@ -17,7 +16,7 @@ app = typer.Typer(help="Decisions about who sees what.", no_args_is_help=True)
 
 @app.callback()
 def _group() -> None:
-    """One command more may come: without this, `decide` would be no word of its own."""
+    """Make `decide` a subcommand: typer runs the only command of a group without its name."""
 
 
 @app.command()
@@ -26,18 +25,21 @@ def decide(
     names: Annotated[
         bool, typer.Option("--names/--no-names", help="Whether the patient sees names and ids of staff.")
     ],
-    reason: Annotated[str, typer.Option(help="Why it was decided so.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
     until: Annotated[
         str | None,
-        typer.Option(help="It ends then: a date (UTC) or a time with its offset. Without, it goes on."),
+        typer.Option(
+            help="When the decision ends: a date (UTC) or a time with its offset. By default it does not end."
+        ),
     ] = None,
 ) -> None:
-    """Decide whether a patient sees which of the staff dealt with the record.
+    """Decide whether a patient sees which staff accessed the record.
 
-    The decision is an event of the trail, by the account that runs this command. The newest one holds.
+    The decision is an event of the trail, in the name of the account that runs this command. The newest one applies.
     """
-    from audit_trail import components
-    from audit_trail.read_audit import operator
+    from audit_trail.commands.access_record import operator
+    from audit_trail.ingest_settings import ingest_settings
+    from audit_trail.settings import load
     from domain.access.staff_disclosure import Decision, decision_event
     from domain.validation import check, encode_event
     from ingest.partitions.starting_offsets import own_source
@@ -58,6 +60,6 @@ def decide(
     )
     check(event)
     settings = load()
-    with closing(Publisher(components.ingest_settings(settings))) as publisher:
+    with closing(Publisher(ingest_settings(settings))) as publisher:
         publisher.publish([Message(settings.kafka_topics[0], patient.encode(), encode_event(event))])
     out.print(f"decided: event {event.event_id}")

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from audit_trail import components
 from audit_trail.commands.terminal import Unrecorded, out, plain, quoted, visible
-from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,14 +17,15 @@ if TYPE_CHECKING:
     from ingest.dead_letters import DeadLetterDesk
 
 app = typer.Typer(
-    help="Messages that could not be accepted: look at them, put them through again.", no_args_is_help=True
+    help="Messages that could not be accepted: list them, show them, publish them again.",
+    no_args_is_help=True,
 )
 Id = Annotated[int, typer.Argument(help="The id that `dead-letters list` shows.")]
 
 
 @app.command("list")
 def list_dead_letters(
-    after: Annotated[int, typer.Option(help="Only those behind this id.")] = 0,
+    after: Annotated[int, typer.Option(help="Only those after this id.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")] = 100,
 ) -> None:
     """List dead letters: where they came from, why they were refused, and what was decided."""
@@ -66,22 +65,25 @@ def show_dead_letter(
 ) -> None:
     """Show one dead letter: the message, its headers and its Kafka coordinates. It may hold patient data.
 
-    Of a large message only the beginning is kept, and a batch that could not be read is kept as Kafka has it.
+    Only the beginning of a large message is kept. A batch that could not be read is kept as Kafka has it.
 
-    That you looked is put on record, through Kafka.
+    The access is recorded in the trail, through Kafka.
     """
-    from audit_trail.read_audit import CommandRecord
+    from audit_trail.commands.access_record import CommandRecord
+    from audit_trail.ingest_settings import systems
+    from audit_trail.settings import load
     from ingest.dead_letters import patients_named
 
     with _desk() as desk:
         letter, state, by, reason = desk.show(id)
-    with CommandRecord(load(), "dead-letters show", {"id": id}, unrecorded) as record:
-        record.shown(1, patients_named(letter))
+    settings = load()
+    with CommandRecord(settings, "dead-letters show", {"id": id}, unrecorded) as record:
+        record.showing(1, patients_named(letter, systems(settings)))
     if value:
         sys.stdout.buffer.write(letter.value or b"")
         if letter.value_cut is not None:
-            said = f"only the beginning of {letter.value_cut.size} bytes is kept"
-            typer.echo(f"audit-trail: {said}", err=True)
+            note = f"only the beginning of {letter.value_cut.size} bytes is kept"
+            typer.echo(f"audit-trail: {note}", err=True)
         return
     decided = f"{state} by {quoted(by)}: {quoted(reason)}" if by else state.value
     for name, text in {
@@ -107,7 +109,7 @@ def show_dead_letter(
 
 
 def _batch(letter: DeadLetter) -> dict[str, object]:
-    """The lines about a batch that could not be read; none for a message."""
+    """The lines about a batch that could not be read. A message has none."""
     if letter.batch is None:
         return {}
     last, codec, count = letter.batch
@@ -115,7 +117,7 @@ def _batch(letter: DeadLetter) -> dict[str, object]:
 
 
 def _missing(part: str, cut: Cut | None) -> dict[str, object]:
-    """The line about a part of which only the beginning is kept; none when it is whole."""
+    """The line about a part of which only the beginning is kept. A whole part has none."""
     if cut is None:
         return {}
     return {f"{part} cut": f"only the beginning is kept of {cut.size} bytes, SHA-256 {cut.sha256.hex()}"}
@@ -127,23 +129,25 @@ Why = Annotated[str, typer.Option(help="Why; kept in the log for ever.")]
 
 @app.command()
 def requeue(id: Id, by: Decision, reason: Why) -> None:
-    """Publish the message again as it was, so that ingest looks at it anew, and record the decision.
+    """Publish the message again unchanged, so that ingest reads it again, and record the decision.
 
-    Refused for a batch, and for a message of which only the beginning is kept.
+    It refuses a batch, and a message of which only the beginning is kept.
     """
+    from audit_trail.ingest_settings import ingest_settings
+    from audit_trail.settings import load
     from ingest.publisher import Message, Publisher
 
     settings = load()
-    publisher = Publisher(components.ingest_settings(settings))
+    publisher = Publisher(ingest_settings(settings))
 
-    def again(letter: DeadLetter) -> None:
+    def publish(letter: DeadLetter) -> None:
         if letter.key is None and letter.value is None:
             raise ConfigurationError("a message with neither key nor value says nothing: dismiss it")
         publisher.publish([Message(letter.topic, letter.key, letter.value, letter.headers)])
 
     try:
         with _desk(decides=True) as desk:
-            desk.requeue(id, again, by=by, reason=reason)
+            desk.requeue(id, publish, by=by, reason=reason)
     finally:
         publisher.close()
     typer.echo(f"dead letter {id} was published again")
@@ -158,9 +162,11 @@ def dismiss(id: Id, by: Decision, reason: Why) -> None:
 
 
 def _desk(*, decides: bool = False) -> closing[DeadLetterDesk]:
-    from audit_trail import trust
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from audit_trail.trust.keys import key_text
     from ingest.dead_letters import DeadLetterDesk
 
     settings = load()
-    key = trust.key_text(settings) if decides else ""
-    return closing(DeadLetterDesk(components.ingest_database(settings), settings.require_database_url(), key))
+    key = key_text(settings) if decides else ""
+    return closing(DeadLetterDesk(open_database(settings, Pool.INGEST), settings.require_database_url(), key))

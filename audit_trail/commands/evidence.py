@@ -6,18 +6,15 @@ from array import array
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.console import Console
 
-from audit_trail import components
 from audit_trail.commands.filter_options import takes_filter
-from audit_trail.commands.terminal import NOT_PROVEN, Unrecorded, quoted
-from audit_trail.settings import load
+from audit_trail.commands.terminal import Unrecorded, quoted
+from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError, Reason, RejectedError
 from queries.filters import MAX_PAGE, EventFilter, PageRequest, check_filter
 
@@ -45,8 +42,14 @@ def evidence(
     All conditions must hold; of an option that is repeated, one value must match. The filters are those of the API. The
     kit holds personal data, and that it was written is put on record, through Kafka.
     """
-    from audit_trail.read_audit import CommandRecord
-    from audit_trail.trust import trusted_keys
+    from importlib.metadata import version
+
+    from rich.console import Console
+
+    from audit_trail.commands.access_record import CommandRecord
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from audit_trail.trust.keys import trusted_keys
     from event_store.evidence.kit import write_kit
     from event_store.evidence.storage import require_free
     from queries.read_models import ReadModels
@@ -57,16 +60,16 @@ def evidence(
     check_filter(filter)
     require_free(out, force=force)
     settings = load()
-    keys, told = trusted_keys(settings)
+    keys, trusted = trusted_keys(settings)
     with (
-        closing(components.reader_database(settings)) as database,
+        closing(open_database(settings, Pool.READER)) as database,
         Console(stderr=True).status("Writing the evidence kit"),  # shows on a terminal alone
     ):
         models = ReadModels(database)
         patients: dict[str, None] = {}
         chosen = _by_id(models, ids, patients) if ids else _by_filter(models, filter, patients)
         with CommandRecord(settings, "evidence", chosen.query, unrecorded) as record:
-            record.shown(len(chosen.positions), tuple(patients))
+            record.showing(len(chosen.positions), tuple(patients))
         written = write_kit(
             database,
             chosen,
@@ -80,11 +83,11 @@ def evidence(
     typer.echo(f"signed tree of {written.head.size} events of {quoted(written.head.origin)}")
     typer.echo(f"cosigned by {', '.join(map(quoted, written.cosigned_by)) or 'nobody'}")
     typer.echo(f"SHA-256 of manifest.json: {written.manifest_digest}")
-    if not told:
+    if not trusted:
         typer.echo(
             "The public key was taken from the database itself: set AUDIT_TRAIL_LOG_VKEYS to the one that you keep"
         )
-        raise typer.Exit(NOT_PROVEN)
+        raise typer.Exit(ExitCode.NOT_PROVEN)
 
 
 def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) -> Selection:
@@ -100,8 +103,8 @@ def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) ->
             raise RejectedError(Reason.INVALID_FIELD, f"no event has the id {UUID(text)}", field="--event")
         positions.add(found.position)
         patients.update((patient.id, None) for patient in found.event.patients)
-    asked = {"event": [str(UUID(text)) for text in ids]}
-    return Selection(query=asked, positions=sorted(positions), as_of_position=max(positions))
+    query = {"event": [str(UUID(text)) for text in ids]}
+    return Selection(query=query, positions=sorted(positions), as_of_position=max(positions))
 
 
 def _by_filter(models: ReadModels, filter: EventFilter, patients: dict[str, None]) -> Selection:
@@ -113,11 +116,11 @@ def _by_filter(models: ReadModels, filter: EventFilter, patients: dict[str, None
         raise RejectedError(
             Reason.INVALID_FIELD, f"no event up to position {as_of} matches: there is nothing to write"
         )
-    query = {_SELECTION_NAMES.get(name, name): _said(value) for name, value in given_of(filter).items()}
+    query = {_SELECTION_NAMES.get(name, name): _text_of(value) for name, value in given_of(filter).items()}
     return Selection(query=query, positions=positions, as_of_position=as_of)
 
 
-def _said(value: Any) -> str | list[str]:
+def _text_of(value: Any) -> str | list[str]:
     if isinstance(value, list):
         return [str(each) for each in value]
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.status import Status
 
-from audit_trail import components
 from audit_trail.commands.filter_options import takes_filter
 from audit_trail.commands.terminal import Unrecorded, out
-from audit_trail.settings import load
 from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
 from queries.filters import EventFilter
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from audit_trail.export.file import Opening, Outcome
     from queries.export.batches import ExportRequest
 
@@ -31,13 +30,11 @@ _STANDARD_OUTPUT = "-"
 def export(
     output: Annotated[
         Path,
-        typer.Argument(
-            help="The file to make; its manifest gets the same name and .manifest.json. - is a pipe."
-        ),
+        typer.Argument(help="The file to write, with FILE.manifest.json beside it. - is standard output."),
     ],
     format: Annotated[
         Literal["ndjson", "csv", "parquet"] | None,
-        typer.Option(help="The format; by default what the file's name ends in."),
+        typer.Option(help="The format; by default the ending of the file's name."),
     ] = None,
     table: Annotated[
         str | None,
@@ -48,7 +45,7 @@ def export(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with an export that was cut off; begin when there is none."),
+        typer.Option("--resume", help="Continue an export that was cut off; start one when there is none."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     *,
@@ -58,10 +55,12 @@ def export(
     """Export events, or a read model's rows, to NDJSON, CSV or Parquet, with a manifest. It is personal data.
 
     All conditions must hold; of an option that is repeated, one value must match. The filters are those of the API.
-    The export itself is put on record, through Kafka.
+    The export itself is recorded in the trail, through Kafka.
     """
-    from audit_trail.export.read_audit import RecordedExports
-    from audit_trail.read_audit import CommandRecord
+    from audit_trail.commands.access_record import CommandRecord
+    from audit_trail.commands.recorded_exports import RecordedExports
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
     from queries.export.batches import ExportRequest, Exports, Format
     from queries.export.disclosed_patients import asked_of_export
 
@@ -73,7 +72,7 @@ def export(
     )
     settings = load()
     with (
-        closing(components.export_database(settings)) as database,
+        closing(open_database(settings, Pool.EXPORTS)) as database,
         CommandRecord(settings, "export", asked_of_export(request), unrecorded) as record,
     ):
         _run(RecordedExports(Exports(database), record), request, output, resume=resume, force=force)
@@ -101,7 +100,7 @@ def _run(exports: Opening, request: ExportRequest, output: Path, *, resume: bool
             raise UnavailableError(f"{exc}; --resume goes on where it was cut off") from exc
         except OSError as exc:
             raise UnavailableError(f"can't write {exc.filename or output}: {exc.strerror}") from exc
-    typer.echo(_says(outcome, output))
+    typer.echo(_summary(outcome, output))
 
 
 def _write_to_pipe(exports: Opening, request: ExportRequest) -> None:
@@ -117,7 +116,7 @@ def _show(status: Status, rows: int) -> None:
     status.update(f"Exporting: {rows:,} rows")
 
 
-def _says(outcome: Outcome, output: Path) -> str:
+def _summary(outcome: Outcome, output: Path) -> str:
     manifest = outcome.manifest
     if outcome.was_finished:
         return f"{output} is finished already: {manifest.rows} rows"

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from audit_trail import components
 from audit_trail.commands.terminal import out, plain
-from audit_trail.settings import load
 from domain.errors import Reason, RejectedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -28,15 +26,17 @@ Id = Annotated[int, typer.Argument(min=1, max=_MOST_ID, help="The id that `findi
 
 @app.command("list")
 def list_findings(
-    after: Annotated[int, typer.Option(min=0, max=_MOST_ID, help="Only those behind this id.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=_MOST_ID, help="Only those after this id.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most rows.")] = 100,
-    closed: Annotated[bool, typer.Option("--closed", help="Also those that have ended.")] = False,
+    closed: Annotated[bool, typer.Option("--closed", help="Also those that are closed.")] = False,
 ) -> None:
-    """List the open findings: what found them and where, whether it is proved, and since when."""
+    """List the open findings: the check, the place, whether each is proved, and since when."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
     from event_store.integrity_findings import page_of_findings
 
     with (
-        closing(components.guard_database(load())) as database,
+        closing(open_database(load(), Pool.GUARD)) as database,
         database.transaction(read_only=True) as connection,
     ):
         found = page_of_findings(connection, after=after, limit=limit, closed=closed)
@@ -64,21 +64,24 @@ def list_findings(
 def close(
     id: Id,
     by: Annotated[str, typer.Option(help="Who decides.")],
-    reason: Annotated[str, typer.Option(help="Why; it goes into the trail for ever.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
 ) -> None:
     """Close a finding whose cause is explained, and record the answer in the trail. Safe to run again.
 
-    A cause that is still there opens a new finding.
+    A cause that remains opens a new finding.
     """
+    from audit_trail.databases import Pool, open_database
     from audit_trail.guard.events import ended_event, found_event
+    from audit_trail.ingest_settings import ingest_settings
+    from audit_trail.settings import load
     from domain.validation import encode_event
     from event_store.integrity_findings import close_finding, mark_answered, mark_reported
     from ingest.publisher import Message, Publisher
 
-    by, reason = _words(by, "--by", _LONGEST_NAME), _words(reason, "--reason", _LONGEST_REASON)
+    by, reason = _checked(by, "--by", _LONGEST_NAME), _checked(reason, "--reason", _LONGEST_REASON)
     settings = load()
     topic = settings.kafka_topics[0]
-    with closing(components.guard_database(settings)) as database:
+    with closing(open_database(settings, Pool.GUARD)) as database:
         with database.transaction() as connection:
             finding = close_finding(connection, id, by, reason)
         if finding.answered_at is None:
@@ -86,7 +89,7 @@ def close(
             if finding.reported_at is None:  # an answer needs the event that it answers
                 events.insert(0, found_event(finding))
             try:
-                with closing(Publisher(components.ingest_settings(settings))) as publisher:
+                with closing(Publisher(ingest_settings(settings))) as publisher:
                     publisher.publish(
                         Message(topic, event.source.service.encode(), encode_event(event)) for event in events
                     )
@@ -110,7 +113,7 @@ def _state(finding: StoredFinding) -> str:
     return f"closed at {at} by {finding.closed_by}: {finding.close_reason}"
 
 
-def _words(text: str, option: str, most: int) -> str:
+def _checked(text: str, option: str, most: int) -> str:
     text = text.strip()
     if not text or len(text) > most:
         raise RejectedError(Reason.INVALID_FIELD, f"give 1 to {most} characters", field=option)

@@ -1,16 +1,13 @@
-"""`audit-trail graphql`: the schema, and trusted documents made from a client's files."""
+"""`audit-trail graphql`: the schema, and trusted documents from a client's files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
-from audit_trail.settings import load
 from domain.errors import Reason, RejectedError
-from event_store.files.folders import read_input
 
 _MOST_BYTES = 1 << 20
 
@@ -35,6 +32,10 @@ def documents(
     ],
 ) -> None:
     """Check documents against schema and limits, and print them as JSON by their SHA-256, for `trusted_documents`."""
+    import msgspec
+
+    from audit_trail.settings import load
+    from event_store.files.folders import read_input
     from graphql_api.execution.trusted_documents import faults_of, hash_of
     from graphql_api.schema import make_schema
     from queries.limits import QueryLimits

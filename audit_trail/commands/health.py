@@ -9,35 +9,34 @@ from typing import Annotated, Literal
 
 import typer
 
-from audit_trail import components
-from audit_trail.settings import load
 from domain.errors import UnavailableError
-from event_store.outgoing_http import Deadline, Target, exchange
 
 _SECONDS = 8.0
-"""More than the 5 s that `serve` takes for its /readyz while the database is silent."""
+"""`serve` takes 5 s for its /readyz while the database is silent."""
 _MOST_BYTES = 64 << 10
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104
 
 
 def health(
     part: Annotated[
-        Literal["ingest", "project", "serve", "guard"], typer.Argument(help="The part that is asked for.")
+        Literal["ingest", "project", "serve", "guard"], typer.Argument(help="The part to check.")
     ],
 ) -> None:
     """Exit 0 when the part's login reaches the database in the part's role, and its /readyz says that it is ready.
 
-    It needs the same settings as the part. `ingest`, `project` and `guard` are asked on AUDIT_TRAIL_METRICS_PORT; when
-    that is 0, only the login is checked. Exits 75 and says why while the part is not ready or the database is away.
+    It needs the same settings as the part. It asks `ingest`, `project` and `guard` on AUDIT_TRAIL_METRICS_PORT; when
+    that is 0, it checks only the login. It exits 75 and says why while the part is not ready or the database is away.
     """
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+
     settings = load()
-    database = {
-        "ingest": components.ingest_database,
-        "project": components.projector_database,
-        "serve": components.reader_database,
-        "guard": components.guard_database,
-    }[part](settings)
-    with closing(database), database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+    pools = {"ingest": Pool.INGEST, "project": Pool.PROJECTOR, "serve": Pool.READER, "guard": Pool.GUARD}
+    with (
+        closing(open_database(settings, pools[part])) as database,
+        database.transaction(read_only=True) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute("SELECT 1")
     if part == "serve":
         _ask(part, settings.http_host, settings.http_port)
@@ -47,7 +46,9 @@ def health(
 
 
 def _ask(part: str, host: str, port: int) -> None:
-    """Raises `UnavailableError` with the part's own words unless it is ready."""
+    """Raise `UnavailableError` with the part's own words unless it is ready."""
+    from event_store.outgoing_http import Deadline, Target, exchange
+
     target = Target("http", _ANYWHERE.get(host, host), port, "/readyz")
     answer = exchange(target, Deadline(_SECONDS), what=f"{part} at port {port}", most=_MOST_BYTES)
     if answer.status != HTTPStatus.OK:
@@ -55,7 +56,7 @@ def _ask(part: str, host: str, port: int) -> None:
 
 
 def _problems(answer: bytes) -> str:
-    """What a part says: `serve` names its checks, the others their problems."""
+    """The problems in a part's answer: `serve` names its checks, the others their problems."""
     try:
         said = json.loads(answer)
         checks = said.get("checks", {}).items()

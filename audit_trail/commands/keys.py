@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
-from audit_trail import components
-from audit_trail.settings import load
-
 app = typer.Typer(help="The keys that sign the log, and those of witnesses.", no_args_is_help=True)
 
 
 @app.command()
 def new(
-    file: Annotated[Path, typer.Argument(help="The file to make. One that exists is never overwritten.")],
+    file: Annotated[Path, typer.Argument(help="The file to create. An existing file is never overwritten.")],
     name: Annotated[
         str,
         typer.Option(
@@ -26,7 +23,7 @@ def new(
         bool, typer.Option("--witness", help="A key for `audit-trail witness` instead of one for a log.")
     ] = False,
 ) -> None:
-    """Make a new private key that its owner alone can read, and print its public key."""
+    """Create a private key that only its owner can read, and print its public key."""
     from event_store.signing import create_key_file, new_key
     from event_store.tlog.notes import COSIGNATURE_V1, ED25519
 
@@ -43,12 +40,14 @@ def show(file: Annotated[Path, typer.Argument(help="A key file.", exists=True, d
 
 @app.command()
 def adopt() -> None:
-    """Sign, once, a log of a release that did not sign: its rows are verified before."""
-    from audit_trail import trust
+    """Sign, once, a log of a release that did not sign. Its rows are verified first."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from audit_trail.trust.keys import signer
     from event_store.first_signature import adopt as run
 
     settings = load()
-    head = run(components.ingest_database(settings), trust.signer(settings))
+    head = run(open_database(settings, Pool.INGEST), signer(settings))
     typer.echo(f"the log of {head.size} events is signed from now on, as {head.origin}")
 
 

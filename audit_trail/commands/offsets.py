@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from audit_trail import components
 from audit_trail.commands.terminal import out, plain
-from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from audit_trail.settings import Settings
     from event_store.gaps import Move
     from ingest.partitions.offsets import OffsetDesk
 
@@ -27,9 +26,11 @@ app = typer.Typer(
 def list_losses() -> None:
     """Compare the store's offsets with Kafka, and list the losses. It changes nothing.
 
-    It reads every unread batch in Kafka, so a long lag takes a while. A damaged batch is listed when its partition
-    stands at it; what lies behind it is not read.
+    It reads every unread batch in Kafka, so a long lag takes a while. It lists a damaged batch only when ingest has
+    reached it, and reads nothing after it.
     """
+    from audit_trail.settings import load
+
     with _desk(load()) as desk:
         _show(desk.losses())
 
@@ -46,7 +47,8 @@ def accept(
 
     It shows the losses and accepts exactly those. If Kafka or the store changes meanwhile, nothing is accepted.
     """
-    from audit_trail import trust
+    from audit_trail.settings import load
+    from audit_trail.trust.keys import signer
     from domain.recording_gap import Decision
     from ingest.partitions.offsets import LossSelection
     from ingest.partitions.starting_offsets import Acceptance, own_source
@@ -54,7 +56,7 @@ def accept(
     if everything == (topic is not None) or (partition is not None and topic is None):
         raise ConfigurationError("say what to accept: --topic, --topic with --partition, or --all")
     settings = load()
-    acceptance = Acceptance(Decision.of(by, reason), own_source(), trust.signer(settings))
+    acceptance = Acceptance(Decision.of(by, reason), own_source(), signer(settings))
     selected = LossSelection(topic, partition)
     with _desk(settings) as desk:
         found = desk.losses()
@@ -65,9 +67,11 @@ def accept(
 
 
 def _desk(settings: Settings) -> OffsetDesk:
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.ingest_settings import ingest_settings
     from ingest.partitions.offsets import OffsetDesk
 
-    return OffsetDesk(components.ingest_settings(settings), components.ingest_database(settings))
+    return OffsetDesk(ingest_settings(settings), open_database(settings, Pool.INGEST))
 
 
 def _show(moves: Sequence[Move]) -> None:

@@ -1,4 +1,4 @@
-"""What commands share when they speak to a terminal or a pipe."""
+"""Input and output of commands: the console, cells and texts that are safe to print, moments."""
 
 from __future__ import annotations
 
@@ -20,38 +20,37 @@ out = Console(width=None if sys.stdout.isatty() else 1000)  # for a pipe, one ro
 Unrecorded = Annotated[
     str | None,
     typer.Option(
-        metavar="REASON", help="Go on, for this reason, also when it can't be put on record that you looked."
+        metavar="REASON",
+        help="Continue, for this reason, even when the access can't be recorded in the trail.",
     ),
 ]
-"""Of commands that show what is in the trail."""
+"""An option of every command that shows data of the trail."""
 
-NOT_PROVEN = 4
-"""The exit code when everything agrees, but only by keys that come from what was checked."""
 _WORD = re.compile(r"[A-Za-z0-9_./+@\[\]-]+")
 _SHOWN = 200
-"""Characters of one cell. A field's name can be as long as its sender likes."""
+"""Characters of one cell. The sender decides how long a field's name is."""
 
 
 def plain(text: str) -> Text:
-    """A cell that says what it says: the words of a sender are neither markup nor orders to the terminal."""
+    """A cell with exactly this text: a sender's text is neither markup nor control sequences for the terminal."""
     return Text(visible(text if len(text) <= _SHOWN else text[:_SHOWN] + "..."))
 
 
 def visible(text: str) -> str:
-    """`text` with what is no printable character written as an escape."""
+    """`text` with an escape for each character that is not printable."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def quoted(text: str) -> str:
-    """A text that others chose: as it is when it is one plain word, else as a JSON string.
+    """A text from outside: unchanged when it is one plain word, otherwise as a JSON string.
 
-    So it can't pass for the field, the column or the line that comes after it.
+    So it can't look like the field, the column or the line after it.
     """
     return text if _WORD.fullmatch(text) else visible(json.dumps(text, ensure_ascii=False))
 
 
 def moment(option: str, text: str) -> datetime:
-    """The instant that an option names: the begin of a date in UTC, or a time with offset. Raises `RejectedError`."""
+    """The instant of an option: the start of a date in UTC, or a time with its offset. Raises `RejectedError`."""
     with suppress(ValueError):
         return datetime.combine(date.fromisoformat(text), time(), UTC)
     with suppress(ValueError):

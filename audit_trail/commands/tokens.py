@@ -12,24 +12,22 @@ import typer
 from rich.table import Table
 
 from audit_trail.commands.terminal import out
-from audit_trail.settings import FILE_VARIABLE, PREFIX, load
+from audit_trail.environment import FILE_VARIABLE, PREFIX
 from domain.access.principal import Role
 from domain.errors import ConfigurationError, Reason, RejectedError
 
 app = typer.Typer(help="The API tokens of machines.", no_args_is_help=True)
 
-Roles = Annotated[list[Role], typer.Option("--role", help="A role; may be given again.")]
+Roles = Annotated[list[Role], typer.Option("--role", help="A role; may be repeated.")]
 Sources = Annotated[
     list[str] | None,
-    typer.Option("--source", help="A service that it owns or reports as; may be given again."),
+    typer.Option("--source", help="A service that it owns or reports as; may be repeated."),
 ]
 Patients = Annotated[
     list[str] | None,
-    typer.Option("--patient", help="The patient whose own record it is; may be given again."),
+    typer.Option("--patient", help="The patient whose record is the bearer's own; may be repeated."),
 ]
-Devices = Annotated[
-    list[str] | None, typer.Option("--device", help="A device in its care; may be given again.")
-]
+Devices = Annotated[list[str] | None, typer.Option("--device", help="A device in its care; may be repeated.")]
 Register = Annotated[
     Path | None,
     typer.Option("--file", help=f"The file of tokens, instead of {PREFIX}API_TOKENS_FILE.", dir_okay=False),
@@ -43,14 +41,14 @@ def token(
     source: Sources = None,
     device: Devices = None,
     actor: Annotated[
-        str, typer.Option(help="Who it is, as events name actors; made up of the role when absent.")
+        str, typer.Option(help="The actor's id, as events name it; by default made from the role.")
     ] = "",
-    name: Annotated[str, typer.Option(help="Their name.")] = "",
-    minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="How long it is good.")] = 60,
+    name: Annotated[str, typer.Option(help="The actor's name.")] = "",
+    minutes: Annotated[float, typer.Option(min=0.01, max=1440, help="How long it is valid.")] = 60,
     data: Annotated[
         Path | None,
         typer.Option(
-            help=f"The data folder of `up`; when absent that of {FILE_VARIABLE}, or audit-trail-data."
+            help=f"The data folder of `up`; by default that of {FILE_VARIABLE}, or audit-trail-data."
         ),
     ] = None,
 ) -> None:
@@ -73,7 +71,7 @@ def token(
 def _check_bound(
     roles: list[Role], patients: list[str] | None, sources: list[str] | None, devices: list[str] | None
 ) -> None:
-    """Raise `RejectedError` when a role would see nothing at all, or an id is none."""
+    """Raise `RejectedError` when an id is empty, or when a role would see nothing."""
     for values, option in ((patients, "--patient"), (sources, "--source"), (devices, "--device")):
         if not all(value.strip() for value in values or ()):
             raise RejectedError(Reason.INVALID_FIELD, "an id is not empty", field=option)
@@ -88,28 +86,30 @@ def _check_bound(
 
 
 def _folder() -> Path:
-    """That of the stack that the other commands speak to, else the one that `up` has by itself."""
+    """The folder of the stack that the settings name, otherwise the default folder of `up`."""
     from audit_trail.development_issuer import has_issuer
 
     file = os.environ.get(FILE_VARIABLE)
-    told = None if file is None else Path(file).parent
-    return told if told is not None and has_issuer(told) else Path("audit-trail-data")
+    folder = None if file is None else Path(file).parent
+    return folder if folder is not None and has_issuer(folder) else Path("audit-trail-data")
 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Option(help="Under which name its bearer is recorded: the machine's.")],
+    name: Annotated[str, typer.Option(help="The machine's name, which access records name.")],
     role: Roles,
     source: Sources = None,
     patient: Patients = None,
     device: Devices = None,
     expires: Annotated[
         str | None,
-        typer.Option(help="How long it is good, in hours or days: 12h, 365d; until revoked when absent."),
+        typer.Option(
+            help="How long it is valid, in hours or days: 12h, 365d; by default until it is revoked."
+        ),
     ] = None,
     file: Register = None,
 ) -> None:
-    """Make a token, keep its digest in the file, and print it: this once, nobody can read it again."""
+    """Create a token, store its digest in the file, and print it. Nobody can read it again."""
     from web.authentication.api_tokens import ApiToken
     from web.authentication.api_tokens_file import add_token
 
@@ -133,7 +133,7 @@ def new(
 
 @app.command("list")
 def show(file: Register = None) -> None:
-    """List the tokens: ids, names, roles and when they end."""
+    """List the tokens: ids, names, roles, and when they expire."""
     from web.authentication.api_tokens import read_tokens
 
     table = Table("id", "name", "roles", "sources", "created", "expires", box=None)
@@ -155,7 +155,7 @@ def revoke(
     id: Annotated[str, typer.Argument(help="The id, the middle of the token: at_ID_...")],
     file: Register = None,
 ) -> None:
-    """Take a token out of the file. `serve` refuses it from the next request on."""
+    """Remove a token from the file. `serve` refuses it from the next request on."""
     from web.authentication.api_tokens_file import remove_token
 
     remove_token(_file(file), id)
@@ -163,6 +163,8 @@ def revoke(
 
 
 def _file(given: Path | None) -> Path:
+    from audit_trail.settings import load
+
     file = given or load().api_tokens_file
     if file is None:
         raise ConfigurationError(f"name the file of tokens with --file, or set {PREFIX}API_TOKENS_FILE")

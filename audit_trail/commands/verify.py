@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from audit_trail.commands.terminal import NOT_PROVEN, out, visible
-from audit_trail.settings import load
+from audit_trail.commands.terminal import out, visible
+from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError
 
 _SHOWN = 20
-"""Findings that are printed; the first one is what matters, and a log that is wrong throughout has millions."""
+"""Findings that are printed. The first one matters most, and a log that is wrong throughout has millions."""
 
 
 def verify(
@@ -45,12 +43,17 @@ def verify(
 
     Exits 1 at a finding, and 4 when nothing is wrong but the public key came from the database itself.
     """
-    from audit_trail import trust
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from audit_trail.settings import load
+    from audit_trail.trust.external_heads import external_heads, published_heads
+    from audit_trail.trust.keys import trusted_keys
     from event_store.database import READER
     from event_store.verify.run import verify as run
 
     settings = load()
-    keys, told = trust.trusted_keys(settings, vkey or [])
+    keys, trusted = trusted_keys(settings, vkey or [])
     with Progress(
         TextColumn("verifying"),
         BarColumn(),
@@ -66,7 +69,7 @@ def verify(
             READER,
             keys,
             since=since,
-            external=trust.external_heads(tree_head) if tree_head else trust.published_heads(settings, keys),
+            external=external_heads(tree_head) if tree_head else published_heads(settings, keys),
             jobs=jobs or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -79,14 +82,14 @@ def verify(
         out.print(
             f"The log is NOT intact: {len(report.findings)} findings{f', {more} not shown' if more > 0 else ''}."
         )
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
     read = f"{report.hashed:,} events" + (f" from position {report.since:,} on" if report.since else "")
     kept = f", {report.external:,} of them kept outside the database" if report.external else ""
     out.print(f"The log is intact: {read} and {report.heads:,} signed heads agree{kept}.", highlight=False)
     out.print(f"size {report.size}, root hash {report.root.hex()}", highlight=False, soft_wrap=True)
-    if not told:
+    if not trusted:
         out.print(
             "The public key was taken from the database itself. Give the one that you keep: --vkey",
             highlight=False,
         )
-        raise typer.Exit(NOT_PROVEN)
+        raise typer.Exit(ExitCode.NOT_PROVEN)

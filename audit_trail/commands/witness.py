@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from domain.errors import ConfigurationError
-from event_store.files.folders import read_file
 
 _MOST_LOGS_BYTES = 1 << 20
 
@@ -18,7 +17,7 @@ def witness(
     data: Annotated[
         Path,
         typer.Option(
-            help="The file that remembers what was cosigned. It is created; never restore an older copy."
+            help="The file with the heads that were cosigned. It is created; never restore an older copy."
         ),
     ],
     key: Annotated[Path, typer.Option(help="The key file that `audit-trail keys new --witness` wrote.")],
@@ -33,8 +32,8 @@ def witness(
 
     It needs neither the database nor Kafka: another party than the log's operator should run it.
     """
-    from audit_trail import last_resort, logs
-    from audit_trail.commands.long_running import on_stop
+    from audit_trail.runtime import logs, stop_deadline
+    from audit_trail.runtime.signals import on_stop
     from audit_trail.settings import load
     from event_store.signing import read_key_file
     from event_store.witness.cosigner import Witness, read_keys, read_logs
@@ -51,10 +50,12 @@ def witness(
         for verifier in cosigner.verifiers:
             place = f"[{address}]" if ":" in address else address
             typer.echo(f"{verifier.encode()} cosigns at http://{place}:{bound}")
-        server.Server(create_witness_app(cosigner), told=last_resort.told).run(sockets=[listener])
+        server.Server(create_witness_app(cosigner), told=stop_deadline.start).run(sockets=[listener])
 
 
 def _log_lines(values: Iterable[str]) -> Iterable[str]:
+    from event_store.files.folders import read_file
+
     for value in values:
         if not value.startswith("@"):
             yield value

@@ -1,4 +1,4 @@
-"""Messages that ingest has to refuse, one per kind of refusal, for the demonstration and for the tests."""
+"""Messages that ingest must refuse, one for each reason, for the demonstration and for the tests."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ID = "00000000-0000-4000-8000-00000000000{}"
 
 
 class BrokenMessage(NamedTuple):
-    """A message for Kafka, and what has to become of it.
+    """A message for Kafka, and its expected result.
 
-    `name` says what is wrong; `reason` is that of the dead letter, or None where none is made: the first message of
-    its id is accepted, and its duplicate is dropped and counted.
+    `name` says what is wrong. `reason` is that of the dead letter, or None when there is none: the first message with
+    an id is accepted, and its duplicate is dropped and counted.
     """
 
     name: str
@@ -33,7 +33,7 @@ class BrokenMessage(NamedTuple):
 
 
 def broken_messages(oversized: int = (1 << 20) + 1) -> list[BrokenMessage]:
-    """About a dozen messages, in the order in which they are to be sent; the oversized one has that many bytes.
+    """About a dozen messages in the order of sending. The oversized one has `oversized` bytes.
 
     The default is one byte over ingest's own default limit. A producer gets it past a broker only with compression
     and a `max_request_size` above it.

@@ -1,4 +1,4 @@
-"""The cast of the simulated clinic: everybody's name is plainly made up, and so is everything they do.
+"""The people and devices of the simulated clinic. All names and all events are invented.
 
 Seconds are counted from the start of the simulated hour.
 """
@@ -51,12 +51,12 @@ class Person:
 
     @property
     def client(self) -> Client:
-        """Where this person sits."""
+        """The client at this person's desk."""
         return Client(address=self.address, user_agent="WardApp/7.3")
 
     @property
     def at_work(self) -> dict[str, Any]:
-        """The fields that all of this person's work has in common."""
+        """The fields that all events of this person share."""
         return {
             "actor": self.actor,
             "session": self.session,
@@ -116,11 +116,11 @@ BEDSIDE = tuple(f"monitor-{number}" for number in range(1, 9))
 
 @dataclass
 class Clinic:
-    """The hour as it is being told: a seeded source of chance, and the events so far, in no order."""
+    """The simulated hour: a seeded random generator, and the events so far, unordered."""
 
     seed: int
     start: datetime
-    told: list[AuditEvent] = field(default_factory=list)
+    events: list[AuditEvent] = field(default_factory=list)
     chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ class Clinic:
         # data adds events and doesn't contradict the first.
         self.chance = random.Random(f"{self.seed} {self.start.isoformat()}")  # noqa: S311 - a story, no secret
 
-    def tell(
+    def add(
         self,
         second: float,
         type: str,
@@ -141,7 +141,7 @@ class Clinic:
     ) -> None:
         """Add an event that happened `second` seconds into the hour, to the millisecond."""
         where = {} if department is None else {DEPARTMENT: department}
-        self.told.append(
+        self.events.append(
             AuditEvent(
                 event_id=UUID(int=self.chance.getrandbits(128), version=4),
                 type=type,

@@ -1,6 +1,6 @@
-"""A simulated hour of a clinic, for the demonstration and for the tests: native events that tell stories.
+"""A simulated hour of a clinic, for the demonstration and for the tests, as native events.
 
-`PATIENT`, `USER` and `DEVICE` are those about whom there is most to tell. Nobody in here exists.
+`PATIENT`, `USER` and `DEVICE` have the most varied events. Nobody in here exists.
 """
 
 from __future__ import annotations
@@ -23,53 +23,53 @@ from audit_trail.demo.cast import (
     device_actor,
 )
 from audit_trail.demo.devices import STORIED, connected, device_at, patient_at
-from audit_trail.demo.stories import OUTAGE, PAULA, record_of, tell_stories
+from audit_trail.demo.stories import OUTAGE, PAULA, add_stories, record_of
 from domain.event import AuditEvent, Change, Outcome, Patient, Request, Resource
 
 __all__ = ["DEVICE", "PATIENT", "USER", "BrokenMessage", "broken_messages", "simulate"]
 
 PATIENT = PAULA.id
-"""Read in an emergency by somebody who had to say why; disclosed to an insurance."""
+"""Her record was read in an emergency, with a reason, and disclosed to an insurance company."""
 USER = NIGHTINGALE.id
-"""Her password was guessed at; later she broke the glass."""
+"""Somebody tried to guess her password; later she used emergency access."""
 DEVICE = STORIED
-"""Five settings changed, and its software was upgraded."""
+"""Five of its settings changed, and its software was upgraded."""
 
 _HOUR = 3600.0
 _NORMAL = {"heart_rate": 72, "spo2": 97, "respiratory_rate": 14, "temperature": 37}
 
 
 def simulate(seed: int, start: datetime, events: int = 3000) -> Iterator[AuditEvent]:
-    """The hour that begins at `start` (aware), in the order of occurrence.
+    """The events of the hour that begins at `start` (aware), in the order of occurrence.
 
     The stories take about 110 events, whatever `events` says; everyday work fills up to `events`. Same arguments,
     same events; another seed or start gives other event ids.
     """
     clinic = Clinic(seed, start)
-    tell_stories(clinic)
+    add_stories(clinic)
     _everyday_work(clinic, events)
-    yield from sorted(clinic.told, key=lambda event: event.occurred_at)
+    yield from sorted(clinic.events, key=lambda event: event.occurred_at)
 
 
 class _Ward(NamedTuple):
-    """Where everyday work is told: the hour, and the vital signs as last written.
+    """The ward of everyday work: the hour, and the last written vital signs.
 
-    The signs are kept so that each change's old value is the new one of the change before it.
+    They are kept so that the old value of each change is the new value of the change before it.
     """
 
     clinic: Clinic
     signs: dict[tuple[str, str], int]
 
     def somebody(self, second: float) -> Person:
-        """One of those who are logged in."""
+        """A random person who is logged in."""
         return self.clinic.chance.choice([one for one in STAFF if one.begins + 1 < second < one.ends - 1])
 
     def patient_of(self, person: Person) -> Patient:
-        """One whom `person` looks after: Paula is not the patient of her who has to break the glass."""
+        """A random patient of `person`: Paula is no patient of the nurse who uses emergency access."""
         return self.clinic.chance.choice(PATIENTS[1:] if person is NIGHTINGALE else PATIENTS)
 
     def write(self, patient: Patient, sign: str) -> Change:
-        """A new value of `sign`; one that strays comes back to normal: this is a calm ward."""
+        """A new value of `sign`. One far from normal returns to normal: this is a calm ward."""
         before = self.signs.get((patient.id, sign))
         after = (before or _NORMAL[sign]) + self.clinic.chance.choice((-2, -1, 1, 2))
         if abs(after - _NORMAL[sign]) > 6 or after == before:
@@ -79,21 +79,21 @@ class _Ward(NamedTuple):
 
 
 def _everyday_work(clinic: Clinic, events: int) -> None:
-    ward, stories = _Ward(clinic, {}), len(clinic.told)
+    ward, stories = _Ward(clinic, {}), len(clinic.events)
     seconds = sorted(clinic.chance.uniform(100.0, _HOUR - 70.0) for _ in range(events - stories))
     for second in seconds:
-        if len(clinic.told) >= events:
+        if len(clinic.events) >= events:
             break
         clinic.chance.choice(_WORK)(ward, second)
     # A piece of work may be two events, and the last one too many.
-    del clinic.told[max(events, stories) :]
+    del clinic.events[max(events, stories) :]
 
 
 def _measure(ward: _Ward, second: float) -> None:
-    """A monitor writes what it measured; while vitals-service is away it can't, and says so."""
+    """A monitor writes a measurement, or reports that vitals-service is away."""
     id = ward.clinic.chance.choice([id for id in BEDSIDE if connected(id, second)])
     device, patient = device_at(id, second), patient_at(id)
-    ward.clinic.tell(
+    ward.clinic.add(
         second,
         "record.created",
         VITALS,
@@ -105,7 +105,7 @@ def _measure(ward: _Ward, second: float) -> None:
 
 def _chart_vitals(ward: _Ward, second: float) -> None:
     person = ward.somebody(second)
-    ward.clinic.tell(
+    ward.clinic.add(
         second,
         "record.updated",
         VITALS,
@@ -128,13 +128,13 @@ def _sign_of(patient: Patient, sign: str) -> Resource:
 
 
 def _read_record(ward: _Ward, second: float) -> None:
-    """A record is opened, and so the gateway was called just before: both carry one correlation id."""
+    """A person opens a record. The call of the gateway just before has the same correlation id."""
     person = ward.somebody(second)
     patient = ward.patient_of(person)
     work = person.at_work | {"correlation_id": ward.clinic.correlation()}
     if ward.clinic.chance.random() < 0.5:
         _call(ward.clinic, second - 0.02, f"/patients/{patient.id}", work)
-    ward.clinic.tell(
+    ward.clinic.add(
         second, "record.read", RECORDS, patients=(patient,), resources=(record_of(patient),), **work
     )
 
@@ -143,7 +143,7 @@ def _read_vitals(ward: _Ward, second: float) -> None:
     person = ward.somebody(second)
     patient = ward.patient_of(person)
     signs = tuple(_sign_of(patient, sign) for sign in _NORMAL)
-    ward.clinic.tell(
+    ward.clinic.add(
         second,
         "record.read",
         VITALS,
@@ -158,7 +158,7 @@ def _read_vitals(ward: _Ward, second: float) -> None:
 def _search(ward: _Ward, second: float) -> None:
     name = ward.clinic.chance.choice(("North", "South"))
     work = ward.somebody(second).at_work
-    ward.clinic.tell(second, "record.searched", RECORDS, attributes={"query": {"ward": name}}, **work)
+    ward.clinic.add(second, "record.searched", RECORDS, attributes={"query": {"ward": name}}, **work)
 
 
 def _look_around(ward: _Ward, second: float) -> None:
@@ -176,7 +176,7 @@ def _call(clinic: Clinic, second: float, path: str, work: dict[str, Any]) -> Non
         duration_ms=round(clinic.chance.lognormvariate(3.0, 0.6), 1),
     )
     outcome = Outcome.MINOR_FAILURE if failed else Outcome.SUCCESS
-    clinic.tell(second, "api.called", GATEWAY, request=request, outcome=outcome, **work)
+    clinic.add(second, "api.called", GATEWAY, request=request, outcome=outcome, **work)
 
 
 def _while_away(second: float) -> dict[str, Any]:

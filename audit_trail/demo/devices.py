@@ -1,4 +1,4 @@
-"""The devices of the simulated clinic: what runs on each at which second, and what is done to them."""
+"""The devices of the simulated clinic: their versions at each second, and the events about them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from domain.event import Change, Device, Outcome, Patient, Resource
 
 STORIED = "monitor-3"
 _UPGRADE = (1500.0, 1680.0)
-"""From when to when `STORIED` is away for its upgrade."""
+"""Start and end, in seconds, of the upgrade of `STORIED`."""
 _FLAKY = "monitor-6"
 _FLAPS = ((1000.0, 1045.0), (1130.0, 1190.0), (1260.0, 1275.0))
-"""From when to when the worn plug of `_FLAKY` had no contact."""
+"""Starts and ends, in seconds, of the lost connections of `_FLAKY`, whose plug is worn."""
 
 _CONFIGURATION = (
     # second, path, before, after, why
@@ -47,8 +47,8 @@ def patient_at(id: str) -> Patient:
     return PATIENTS[BEDSIDE.index(id)]
 
 
-def tell_devices(clinic: Clinic) -> None:
-    """Connections, a loose plug, one device's new settings, its upgrade, and a stranger who is turned away."""
+def add_devices(clinic: Clinic) -> None:
+    """Add connections, lost connections, new settings of one device, its upgrade, and an unknown device."""
     for number, id in enumerate(BEDSIDE):
         _connection(clinic, 5.0 + number, "device.connected", id)
     for left, back in _FLAPS:
@@ -57,7 +57,7 @@ def tell_devices(clinic: Clinic) -> None:
     for second, path, before, after, why in _CONFIGURATION:
         _configure(clinic, second, TECHNICIAN, Change(path=path, before=before, after=after), why)
     _upgrade(clinic)
-    clinic.tell(
+    clinic.add(
         2050.0,
         "node.authentication_failed",
         DEVICES,
@@ -70,11 +70,11 @@ def tell_devices(clinic: Clinic) -> None:
 
 def _connection(clinic: Clinic, second: float, type: str, id: str, **fields: Any) -> None:
     device = device_at(id, second)
-    clinic.tell(second, type, DEVICES, device_actor(device), device=device, **fields)
+    clinic.add(second, type, DEVICES, device_actor(device), device=device, **fields)
 
 
 def _configure(clinic: Clinic, second: float, who: Person, change: Change, why: str) -> None:
-    clinic.tell(
+    clinic.add(
         second,
         "configuration.changed",
         DEVICES,

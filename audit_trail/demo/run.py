@@ -1,4 +1,4 @@
-"""The demonstration: everything started, real input sent through it, and what it answers printed."""
+"""The demonstration: start everything, send events through it, and print answers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from audit_trail import components, trust
+from audit_trail.databases import Pool, open_database
 from audit_trail.demo import clinic
 from audit_trail.embedded.sockets import remove_left_behind
-from audit_trail.settings import FILE_VARIABLE, Settings
+from audit_trail.environment import FILE_VARIABLE
+from audit_trail.ingest_settings import ingest_settings
+from audit_trail.settings import Settings
 from audit_trail.stack import SETTINGS_FILE, BrokerKind, Stack, stay_up
+from audit_trail.trust.keys import trusted_keys
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
 from domain.validation import encode_event
 from event_store.database import READER, Connection, only
@@ -44,7 +47,7 @@ _PREFIX = "audit-trail-demo-"
 
 
 class Numbers(NamedTuple):
-    """What the event store says of everything that was received."""
+    """The event store's counts of received messages."""
 
     received: int
     accepted: int
@@ -52,7 +55,7 @@ class Numbers(NamedTuple):
 
     @property
     def duplicates(self) -> int:
-        """What was received again and dropped."""
+        """Messages that were received again and dropped."""
         return self.received - self.accepted - sum(self.rejected.values())
 
 
@@ -60,15 +63,15 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
     """Run the demonstration; returns after Ctrl-C, or after printing with `once`."""
     with _folder() as folder:
         out.print("[bold]Audit Trail[/]: starting database, broker, ingest, projectors and API ...")
-        # Its own issuer, whatever is set for other programs: it asks as an auditor of its own.
+        # The demonstration queries as an auditor of its own issuer, whatever issuer the settings name.
         own = settings.model_copy(update={"auth_issuers": (), "api_tokens_file": None})
         with Stack(own, folder, broker) as stack:
             messages = list(_input(stack.settings, events))
             _send(stack, messages, out)
             numbers, lags = _await_all(stack, len(messages), out)
             _print_numbers(numbers, lags, out)
-            for question in QUESTIONS:
-                _ask(stack, question, out)
+            for query in QUERIES:
+                _query(stack, query, out)
             _verify(stack, out)
             if once:
                 out.print(
@@ -82,7 +85,7 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
 
 
 def _invite(stack: Stack, out: Console) -> None:
-    """Say what else there is, for as long as it stays up."""
+    """Print what a person can do while the stack is up."""
     token = stack.token(_ROLE)
     out.print(f"\nGraphiQL   {stack.url}/graphql#token={token}", soft_wrap=True)
     out.print(f"REST docs  {stack.url}/docs#token={token}", soft_wrap=True)
@@ -97,7 +100,7 @@ def _invite(stack: Stack, out: Console) -> None:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A temporary folder, gone at the end. One that a killed demonstration left behind goes now."""
+    """A temporary folder, removed at the end. Folders of killed demonstrations are removed first."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         _remove_left_behind(path)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -110,7 +113,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _remove_left_behind(path: Path) -> None:
-    """Anyone can make a folder of such a name: only one that is ours is touched, and none that is still in use."""
+    """Remove a folder that is ours and not in use. Anyone can create a folder with such a name."""
     with suppress(OSError, ConfigurationError), Folder.open(path, follow=False) as folder:
         folder.require_own()
         if not folder.has_file("lock"):
@@ -137,7 +140,7 @@ def _input(settings: Settings, events: int) -> Iterator[Message]:
 
 
 def _send(stack: Stack, messages: list[Message], out: Console) -> None:
-    settings = components.ingest_settings(stack.settings)
+    settings = ingest_settings(stack.settings)
     with closing(Topics(settings)) as topics:
         topics.create(settings.topics)
     publisher = Publisher(settings)
@@ -147,7 +150,7 @@ def _send(stack: Stack, messages: list[Message], out: Console) -> None:
 
 
 def _await_all(stack: Stack, sent: int, out: Console) -> tuple[Numbers, dict[str, int]]:
-    database = components.reader_database(stack.settings)
+    database = open_database(stack.settings, Pool.READER)
     models = ReadModels(database)
     deadline = time.monotonic() + _PATIENCE
     with closing(database), Progress(console=out, transient=True) as progress:
@@ -192,8 +195,8 @@ def _print_numbers(numbers: Numbers, lags: dict[str, int], out: Console) -> None
 
 
 def _verify(stack: Stack, out: Console) -> None:
-    """The log recomputed from its rows, and where others can do the same."""
-    keys, _ = trust.trusted_keys(stack.settings)
+    """Verify the log, and say where others can do the same."""
+    keys, _ = trusted_keys(stack.settings)
     report = verify(stack.settings.require_database_url(), READER, keys)
     out.print("\n[bold]Is the log what was recorded and signed?[/]")
     if report.findings:
@@ -210,24 +213,24 @@ def _verify(stack: Stack, out: Console) -> None:
     )
 
 
-class Question(NamedTuple):
-    """A GraphQL query, its variables, and where in the answer the rows are that a person would read."""
+class Query(NamedTuple):
+    """A GraphQL query, its variables, and the field of the answer to show."""
 
     title: str
-    query: str
+    text: str
     variables: dict[str, Any]
     subject: str
 
 
-QUESTIONS = (
-    Question(
+QUERIES = (
+    Query(
         f"Who accessed patient {clinic.PATIENT}?",
         "query ($id: ID!) { patient(id: $id) { events"
         " accesses { actorId actorName accesses lastAt purposes } } }",
         {"id": clinic.PATIENT},
         "patient",
     ),
-    Question(
+    Query(
         f"What did user {clinic.USER} do, failed logins included?",
         "query ($id: ID!) { user(id: $id) { name events logins failedLogins actions { type events }"
         " timeline(first: 15, filter: {categories: [USER]}) {"
@@ -235,7 +238,7 @@ QUESTIONS = (
         {"id": clinic.USER},
         "user",
     ),
-    Question(
+    Query(
         f"What changed on device {clinic.DEVICE}?",
         "query ($id: ID!) { device(id: $id) { softwareVersions { version firstAt }"
         " configuration { occurredAt actorId path before after } } }",
@@ -245,8 +248,8 @@ QUESTIONS = (
 )
 
 
-def _ask(stack: Stack, question: Question, out: Console) -> None:
-    body = json.dumps({"query": question.query, "variables": question.variables}).encode()
+def _query(stack: Stack, query: Query, out: Console) -> None:
+    body = json.dumps({"query": query.text, "variables": query.variables}).encode()
     request = urllib.request.Request(  # noqa: S310 - our own address
         f"{stack.url}/graphql",
         body,
@@ -258,11 +261,11 @@ def _ask(stack: Stack, question: Question, out: Console) -> None:
     )
     with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - our own address  # nosec B310
         answer = json.load(response)
-    out.print(f"\n[bold]{escape(question.title)}[/]")
-    out.print(escape(question.query), style="dim", soft_wrap=True)
+    out.print(f"\n[bold]{escape(query.title)}[/]")
+    out.print(escape(query.text), style="dim", soft_wrap=True)
     if answer.get("errors"):
         raise UnavailableError(f"the API answered: {answer['errors'][0]['message']}")
-    _SHOW[question.subject](answer["data"][question.subject], out)
+    _SHOW[query.subject](answer["data"][query.subject], out)
 
 
 def _show_patient(patient: dict[str, Any], out: Console) -> None:
@@ -282,7 +285,7 @@ def _show_user(user: dict[str, Any], out: Console) -> None:
     )
     out.print(", ".join(f"{row['events']} x {row['type']}" for row in user["actions"]), style="dim")
     table = Table("when", "what", "outcome", "from", "why", box=None)
-    # The trail's order is that of recording; a person reads a story in the order in which it happened.
+    # The trail is in the order of recording, and a person reads events in the order of occurrence.
     for row in sorted(user["timeline"]["nodes"], key=lambda row: row["occurredAt"]):
         table.add_row(
             _time(row["occurredAt"]),

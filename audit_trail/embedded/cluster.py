@@ -1,4 +1,4 @@
-"""PostgreSQL's files on disk: made once, owned by the account that serves them."""
+"""PostgreSQL's files on disk: created once, owned by the server's account."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def prepare(cluster: Path, programs: Path, account: Account | None, *, durable: 
 
 
 def _make(cluster: Path, programs: Path, account: Account | None, *, durable: bool) -> None:
-    """It appears complete or not at all: initdb works under another name."""
+    """Create the cluster, complete or not at all: initdb works under another name."""
     unfinished = cluster.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -54,7 +54,7 @@ def _make(cluster: Path, programs: Path, account: Account | None, *, durable: bo
 
 
 def _take_ownership(cluster: Path, account: Account | None) -> None:
-    """An earlier run may have been another user's: root can hand the files over, any other user can't."""
+    """Take over the files of another user's run, as root. Another user can't."""
     owner = cluster.stat().st_uid
     if account:
         if owner != account.uid:

@@ -1,4 +1,4 @@
-"""The folder that a server keeps its data in, held by one supervisor at a time."""
+"""The data folder of a server, locked by one supervisor at a time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from domain.errors import ConfigurationError
 from event_store.files.folders import Folder
 
 PASSABLE = 0o711
-"""Of the folders that we make: other accounts may pass through, but not list. What was there stays as it is."""
+"""Permissions of a new folder: other accounts may pass through it, but not list it. Existing folders keep theirs."""
 
 
 class ServerFolder:
     """A folder and its lock. The kernel frees the lock however the supervisor ends.
 
-    So who gets the lock knows that a server which still runs in the folder is an orphan, and may stop it.
+    So a server that still runs in the folder when another supervisor gets the lock is an orphan, and may be stopped.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,9 +23,9 @@ class ServerFolder:
         self._held = ExitStack()
 
     def acquire(self) -> None:
-        """Create the folder when absent, and hold it.
+        """Create the folder when it is absent, and lock it.
 
-        Raises ConfigurationError when another supervisor does, or when others may write to it.
+        Raises ConfigurationError when another supervisor has locked it, or when others may write to it.
         """
         try:
             with ExitStack() as holding:
@@ -41,12 +41,12 @@ class ServerFolder:
             raise ConfigurationError(f"the data folder {self.path} can't be used: {exc.strerror}") from exc
 
     def release(self) -> None:
-        """Let others have it."""
+        """Unlock the folder."""
         self._held.close()
 
 
 def write_file(path: Path, text: str, permissions: int = 0o644) -> None:
-    """Write a file of a server's folder as a whole. Whatever has its name, no link is followed.
+    """Write a file of a server's folder, complete or not at all, and follow no link.
 
     Raises `ConfigurationError`.
     """

@@ -15,7 +15,7 @@ from audit_trail.embedded import orphans
 from audit_trail.embedded.broker import LOOPBACK, await_answer, check_free, free_ports
 from audit_trail.embedded.folder import ServerFolder, write_file
 from audit_trail.embedded.java import Availability, availability, fetch_jars, java
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from domain.errors import ConfigurationError
 
 POM = Path(__file__).with_name("kafka_pom.xml")
@@ -81,7 +81,7 @@ class ApacheKafka:
         self._data = self.data_dir / "data"
         self._properties = self.data_dir / "server.properties"
         self._folder = ServerFolder(self.data_dir)
-        self._process: GuardedProcess | None = None
+        self._process: WatchedProcess | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -139,7 +139,7 @@ class ApacheKafka:
         write_file(self._properties, "".join(lines))
         if not (self._data / "meta.properties").exists():
             self._format(classpath)
-        self._process = GuardedProcess(
+        self._process = WatchedProcess(
             [java(), *self._java_options(), "-cp", classpath, "kafka.Kafka", self._properties],
             name="Apache Kafka",
             log=self.log,

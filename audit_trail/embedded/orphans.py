@@ -1,4 +1,4 @@
-"""Servers that outlived their supervisor: find them by the folder that they work in, and stop them."""
+"""Stop servers that outlived their supervisor. Their working directory identifies them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from domain.errors import UnavailableError
 
-PROCESSES = Path("/proc")  # Linux; elsewhere the guard alone has to see to it that nothing is left
+PROCESSES = Path("/proc")  # Linux; elsewhere only the watchdog stops what is left
 
 Steps = Sequence[tuple[signal.Signals, float]]
-"""Signals, from the gentlest on, each with the seconds to wait for its effect."""
+"""Signals, the gentlest first, each with the seconds to wait for its effect."""
 
 
 def stop(folder: Path, program: str, steps: Steps) -> bool:

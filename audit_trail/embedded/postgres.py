@@ -15,7 +15,7 @@ from audit_trail.embedded import cluster, orphans
 from audit_trail.embedded.accounts import barrier, unprivileged_account
 from audit_trail.embedded.binaries import programs
 from audit_trail.embedded.folder import ServerFolder, write_file
-from audit_trail.embedded.process import Account, GuardedProcess
+from audit_trail.embedded.process import Account, WatchedProcess
 from audit_trail.embedded.sockets import SocketFolder
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.database import Database, sql
@@ -63,7 +63,7 @@ class EmbeddedPostgres:
         self._cluster = self.data_dir / "cluster"
         self._folder = ServerFolder(self.data_dir)
         self._socket = SocketFolder(self.data_dir / "socket-folder", fallback=self.data_dir)
-        self._process: GuardedProcess | None = None
+        self._process: WatchedProcess | None = None
 
     @property
     def url(self) -> str:
@@ -154,7 +154,7 @@ class EmbeddedPostgres:
 
     def _run(self, binaries: Path, account: Account | None) -> None:
         files = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}
-        self._process = GuardedProcess(
+        self._process = WatchedProcess(
             [
                 *(binaries / "postgres", "-D", self._cluster),
                 *(f"--{setting}={self.data_dir / name}" for setting, name in files.items()),
@@ -169,7 +169,7 @@ class EmbeddedPostgres:
         self._await_answer(self._process)
         self._make_database()
 
-    def _await_answer(self, process: GuardedProcess) -> None:
+    def _await_answer(self, process: WatchedProcess) -> None:
         deadline = time.monotonic() + START_LIMIT
         while (refusal := self._refusal()) is not None:
             if not process.running:

@@ -15,9 +15,9 @@ from audit_trail.embedded import watchdog
 from domain.errors import ConfigurationError
 from event_store.files.folders import Folder
 
-GUARD = Path(watchdog.__file__)
-GUARD_MARGIN = (
-    10.0  # seconds that the guard may need beyond its grace, on a machine that is short of processor time
+WATCHDOG = Path(watchdog.__file__)
+WATCHDOG_MARGIN = (
+    10.0  # seconds beyond the grace period, for a watchdog on a machine that is short of processor time
 )
 
 
@@ -29,12 +29,12 @@ class Account(NamedTuple):
     gid: int
 
 
-class GuardedProcess:
-    """One command under a guard (see `guard`): it ends when this object's process ends, even by SIGKILL.
+class WatchedProcess:
+    """One command under a watchdog (`audit_trail.embedded.watchdog`): it ends when this process ends, even by SIGKILL.
 
-    `log` is a file that its standard output and error are appended to; without one they go where the supervisor's go.
-    `stop_signal` asks it to end and `grace` is how many seconds it then has before SIGKILL. The object can be started
-    again after it has ended.
+    `log`: the file to which its standard output and error are appended; without it they go where those of this process
+    go. `stop_signal` asks the command to end, and `grace` is the number of seconds until SIGKILL. The object can be
+    started again after the command has ended.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class GuardedProcess:
         self._stop_signal = stop_signal
         self._grace = grace
         self._account = account
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Start the command and return once it runs; `pid` is its process id.
@@ -69,7 +69,7 @@ class GuardedProcess:
             raise ConfigurationError(f"{self.name} already runs as process {self.pid}")
         reader, writer = os.pipe()
         try:
-            self._guard = self._spawn(writer)
+            self._watchdog = self._spawn(writer)
         finally:
             os.close(writer)
         with os.fdopen(reader) as pid_line:
@@ -87,7 +87,7 @@ class GuardedProcess:
         output = _open_log(self.log) if self.log else None
         try:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", GUARD, *options, "--", *self.command],
+                [sys.executable, "-I", "-S", WATCHDOG, *options, "--", *self.command],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -103,21 +103,21 @@ class GuardedProcess:
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._guard is not None and self.poll() is None
+        return self._watchdog is not None and self.poll() is None
 
     def poll(self) -> int | None:
         """The exit code (128 + n after signal n), or None while it runs or when it was never started."""
-        code = self._guard.poll() if self._guard else None
+        code = self._watchdog.poll() if self._watchdog else None
         if code is not None:
             self.request_stop()
         return code
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it has ended; return the exit code. Raises TimeoutError after `timeout` seconds."""
-        if self._guard is None:
+        if self._watchdog is None:
             raise ConfigurationError(f"{self.name} was never started")
         try:
-            code = self._guard.wait(timeout)
+            code = self._watchdog.wait(timeout)
         except subprocess.TimeoutExpired as exc:
             raise TimeoutError(f"{self.name} still runs after {timeout} s") from exc
         self.request_stop()
@@ -126,21 +126,21 @@ class GuardedProcess:
     def request_stop(self) -> None:
         """Ask it to end and return at once, so that several processes can end at the same time.
 
-        It closes the guard's pipe, and may be called again, also when the process has ended.
+        It closes the watchdog's pipe. It may be called again, also when the process has ended.
         """
-        if self._guard and self._guard.stdin:
-            self._guard.stdin.close()
+        if self._watchdog and self._watchdog.stdin:
+            self._watchdog.stdin.close()
 
     def stop(self) -> int | None:
         """End it, gracefully within the grace period, and wait for that; return the exit code."""
-        if self._guard is None:
+        if self._watchdog is None:
             return None
         self.request_stop()
         try:
-            return self._guard.wait(self._grace + GUARD_MARGIN)
+            return self._watchdog.wait(self._grace + WATCHDOG_MARGIN)
         except subprocess.TimeoutExpired:
             self.send_signal(signal.SIGKILL)
-            return self._guard.wait()
+            return self._watchdog.wait()
 
     def kill(self) -> None:
         """End it as a crash would, with SIGKILL, and wait until it is gone."""
@@ -148,12 +148,12 @@ class GuardedProcess:
         self.stop()
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the command itself, not to its guard. Does nothing when it has ended."""
+        """Send a signal to the command itself, not to its watchdog. Does nothing when it has ended."""
         if self.running:
             try:
                 os.kill(self.pid, number)
             except ProcessLookupError:
-                return  # it ended between the question and the signal, which is what was wanted
+                return  # it ended before the signal came
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of its log file, for an error message; empty without a log file."""
@@ -175,7 +175,7 @@ class GuardedProcess:
 
 
 def _open_log(path: Path) -> BinaryIO:
-    """For its owner alone: what a server logs may say more than others should read."""
+    """Open a log for its owner alone: a server may log data that others must not read."""
     if path == Path(os.devnull):
         return path.open("ab")
     with Folder.open(path.parent) as folder:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from audit_trail.embedded.broker import LOOPBACK, await_answer, check_free, free_ports
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from domain.errors import ConfigurationError
 
 START_LIMIT = 30.0  # seconds; it takes 0.1 s
@@ -42,7 +42,7 @@ class TansuBroker:
     def __init__(self, *, log: Path | None = None, port: int | None = None) -> None:
         self._log = log
         self._port = port
-        self._process: GuardedProcess | None = None
+        self._process: WatchedProcess | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -65,7 +65,7 @@ class TansuBroker:
         check_free(self._port)
         address = f"tcp://{self.bootstrap_servers}"
         options = ["--listener-url", address, "--advertised-listener-url", address]
-        process = GuardedProcess(
+        process = WatchedProcess(
             [program(), "broker", *options, "--storage-engine", "memory://tansu/", "--silent"],
             name="the embedded broker",
             log=self._log or Path(os.devnull),

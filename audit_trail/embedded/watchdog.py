@@ -1,10 +1,10 @@
-"""Run one command, and stop it when whoever started it is gone.
+"""Run one command, and stop it when its supervisor is gone.
 
     python -m audit_trail.embedded.watchdog [--signal INT] [--grace SECONDS] -- COMMAND...
 
-A supervisor that is killed with SIGKILL cannot stop what it started. So it puts this guard between: the guard's
-standard input is a pipe whose other end only the supervisor holds, and the kernel closes it however the supervisor
-ends. At that end of file, or at SIGTERM, the guard sends the stop signal, waits for the grace period, then kills.
+A supervisor that is killed with SIGKILL can't stop the command. So the command is a child of this watchdog, whose
+standard input is a pipe from the supervisor: the kernel closes the pipe however the supervisor ends. At the end of that
+file, or at SIGTERM, the watchdog sends the stop signal, waits for the grace period, and then sends SIGKILL.
 
 It exits with the command's code, 128 + n after signal n, or 127 when the command could not be started. It imports only
 the standard library, so that it can run isolated (`-I -S`) and starts in a few milliseconds.
@@ -62,7 +62,9 @@ class _Wake:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="guard", description="Run a command until the supervisor is gone.")
+    parser = argparse.ArgumentParser(
+        prog="watchdog", description="Run a command until the supervisor is gone."
+    )
     parser.add_argument(
         "--signal", default="TERM", choices=("TERM", "INT", "QUIT"), help="signal that stops it"
     )
@@ -81,7 +83,7 @@ def _ids(text: str) -> tuple[int, int]:
 def _start(
     command: Sequence[str], user: tuple[int, int] | None, stop_signal: signal.Signals
 ) -> subprocess.Popen[bytes]:
-    """A session of its own keeps a terminal's Ctrl-C away from the command: it reaches the supervisor alone."""
+    """Start the command in a session of its own, so that a terminal's Ctrl-C reaches the supervisor alone."""
     if not command:
         raise FileNotFoundError("no command given")
     return subprocess.Popen(
@@ -91,12 +93,12 @@ def _start(
         user=user[0] if user else None,
         group=user[1] if user else None,
         extra_groups=[] if user else None,
-        preexec_fn=_end_with_parent(stop_signal),  # noqa: PLW1509 - the guard has one thread
+        preexec_fn=_end_with_parent(stop_signal),  # noqa: PLW1509 - the watchdog has one thread
     )
 
 
 def _end_with_parent(stop_signal: signal.Signals) -> Callable[[], None] | None:
-    """Where Linux can do it, even a guard that is itself killed takes its command along."""
+    """On Linux, the command gets the stop signal also when the watchdog itself is killed."""
     if not sys.platform.startswith("linux"):
         return None
     library = ctypes.CDLL(None)

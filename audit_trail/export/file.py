@@ -1,4 +1,4 @@
-"""An export into a file with a manifest beside it: whole or not there, and able to go on after a kill."""
+"""An export into a file, with a manifest beside it. The file is complete or absent; a killed export can go on."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from queries.export.manifest import ExportFile, Manifest, exported, filter_of, m
 from queries.export.parquet import ParquetStream, join_parts
 
 KEEP_SECONDS = 1.0
-"""How often the state of a text is kept: a kill costs so much work at most, and an fsync some milliseconds."""
+"""How often the state of a text export is stored: a kill loses so much work at most. An fsync takes milliseconds."""
 
 Progress = Callable[[int], None]
 
 
 class Outcome(NamedTuple):
-    """`manifest` of the finished export; `went_on`: rows that an earlier run had written; `was_finished` before."""
+    """`went_on`: the rows that an earlier run had written. `was_finished`: an earlier run had finished the export."""
 
     manifest: Manifest
     went_on: int = 0
@@ -35,10 +35,10 @@ class Outcome(NamedTuple):
 
 
 class Opening(Protocol):
-    """See `queries.export.batches.Exports`."""
+    """`Exports` of `queries.export.batches`, or a wrapper of it."""
 
     def open(self, request: ExportRequest, saved: Snapshot | None = None) -> AbstractContextManager[Opened]:
-        """See Exports."""
+        """Open an export, or continue `saved`."""
         ...
 
 
@@ -51,7 +51,7 @@ def export_to_file(
     force: bool = False,
     progress: Progress = lambda _: None,
 ) -> Outcome:
-    """Export into `target`, and its manifest into `target`.manifest.json; `progress` is told the rows so far.
+    """Export into `target`, and its manifest into `target`.manifest.json; `progress` gets the rows so far.
 
     `resume` goes on with an export that was cut off, or begins one when there is none. `force` replaces what is there.
     Raises `ConfigurationError` when that is needed and not given, and what `Exports.open` raises.
@@ -154,7 +154,7 @@ def _write_text(work: Work, opened: Opened, state: State, progress: Progress) ->
 
 
 def _write_parquet(work: Work, opened: Opened, state: State, progress: Progress) -> State:
-    """One part a row group, since a Parquet file can't be appended to; at the end they become one file."""
+    """Write each row group as a part, since a Parquet file can't be appended to. At the end, join the parts."""
     batches = opened.source.batches(tuple(state.beyond) if state.beyond is not None else None)
     columns = opened.source.columns
     for number in count(state.parts):

@@ -1,10 +1,10 @@
-"""Where an export is put together: a folder beside its target, which survives a kill at any moment.
+"""The work folder of an export, beside its target. It survives a kill at any moment.
 
-What the state file says is on the disk; anything beyond it is cut away when the export goes on. The finished file takes
-its name by one rename, after its manifest: a file under the target's name is always whole and has its manifest.
+Everything that the state file names is on the disk; an export that goes on cuts away the rest. The finished file gets
+its name by one rename, after its manifest: a file with the target's name is always complete and has its manifest.
 
-The target's folder may be one that others write to. So both folders are used through their descriptors, and no link
-that stands where a file or folder of the export belongs is followed: see `event_store.files.folders`.
+Other users may write to the target's folder. So both folders are used through their descriptors, and links in the place
+of files or folders of the export are not followed (`event_store.files.folders`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OURS = re.compile(
     r"lock|data|part-[0-9]{6,}\.parquet|state\.json|manifest\.json"
     r"|\.(part-[0-9]{6,}\.parquet|state\.json|manifest\.json)\.[0-9a-f]{16}"
 )
-"""What an export makes in its folder, with the drafts that a kill leaves. Nothing else is ever removed."""
+"""The files of an export in its folder, with the drafts that a kill leaves. Nothing else is ever removed."""
 _MOST_STATE = 64 << 20
 """Bytes of a state or a manifest: filters, and the columns of a table."""
 
@@ -47,7 +47,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Work:
-    """The folder of one export, `target`.partial. Only one process at a time has it. Use it with `with`."""
+    """The folder of one export, `target`.partial, for one process at a time. Use it with `with`."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -67,7 +67,7 @@ class Work:
 
     @property
     def begun(self) -> bool:
-        """Whether an export has kept a state here."""
+        """Whether an export has stored a state here."""
         return self._around.state(f"{self.folder.name}/{_STATE}") is not None
 
     @property
@@ -109,7 +109,7 @@ class Work:
             self._inside.has_file(name)
 
     def state(self) -> State | None:
-        """The state that was kept last, None when there is none or when its data has been moved away."""
+        """The last state, None when there is none or when its data is missing."""
         if not self._inside.has_file(_STATE):
             return None
         try:
@@ -122,7 +122,7 @@ class Work:
         return None if size < state.size or missing else state
 
     def keep(self, state: State) -> None:
-        """Replace the state file, on the disk before this returns. What it speaks of must be there already."""
+        """Replace the state file, durably. The data that it names must be on the disk already."""
         self._inside.replace(_STATE, msgspec.json.encode(state))
 
     def keep_part(self, number: int, data: bytes) -> None:
@@ -134,7 +134,7 @@ class Work:
         return self._inside.open_file(part_name(number), "rb")
 
     def clear(self) -> None:
-        """Begin anew; the lock stays."""
+        """Remove everything except the lock."""
         for name in self._inside.names():
             if name != _LOCK:
                 self._inside.remove(name)

@@ -13,7 +13,7 @@ _GUARD = Actor(kind=ActorKind.SERVICE, id=f"{TRAIL_SERVICE}-guard")
 
 
 def found_event(finding: StoredFinding) -> AuditEvent:
-    """That something was found: `integrity_check.failed` for a fact, `integrity_check.unconfirmed` for a claim."""
+    """The event of a new finding: `integrity_check.failed` for a fact, `integrity_check.unconfirmed` for a claim."""
     fact = finding.certainty is Certainty.FACT
     return AuditEvent(
         event_id=finding.event_id,
@@ -33,7 +33,7 @@ def found_event(finding: StoredFinding) -> AuditEvent:
 
 
 def ended_event(finding: StoredFinding) -> AuditEvent:
-    """That a finding is over: `integrity_check.answered` by an operator, `integrity_check.recovered` by itself."""
+    """The event of a closed finding: `integrity_check.answered` by an operator, else `integrity_check.recovered`."""
     by = finding.closed_by
     assert finding.closed_at is not None
     return AuditEvent(

@@ -31,10 +31,10 @@ from event_store.tlog.proofs import root_at
 log = structlog.get_logger(__name__)
 
 Report = Callable[[AuditEvent], None]
-"""Puts an event on its normal way into the trail."""
+"""Publishes an event, which takes the normal way into the trail."""
 
-_LOOK_SECONDS = 2.0
-"""Between two looks at the table: an operator's command closes findings in it."""
+_POLL_SECONDS = 2.0
+"""Between two reads of the table: an operator's command closes findings in it."""
 _MOST_UNSTORED = 1000
 
 
@@ -57,13 +57,13 @@ class Findings:
         self._unread = "they were not read yet"
 
     def problems(self) -> list[str]:
-        """Says how many findings are open, and when nobody knows that."""
+        """The number of open findings, and why it is unknown when it is."""
         waiting = self._open + len(self._unstored)
         known = [f"{waiting} findings are open: see `audit-trail findings list`"] if waiting else []
         return [*known, f"the open findings are not known: {self._unread}"] if self._unread else known
 
     def check_schema(self) -> None:
-        """Raise `ConfigurationError` when the database has no table of findings. One that is away is waited for."""
+        """Raise `ConfigurationError` when the database has no table of findings, and not when it is away."""
         try:
             with self._database.transaction(read_only=True) as connection:
                 open_findings(connection)
@@ -71,7 +71,7 @@ class Findings:
             return
 
     def found(self, finding: NewFinding) -> None:
-        """Record a finding: in the log each time, in the table once. One that can't be stored now is stored later."""
+        """Record a finding: in the log each time, in the table once. When the database is away, it is stored later."""
         fact = finding.certainty is Certainty.FACT
         (log.error if fact else log.warning)(
             "integrity_check_failed" if fact else "integrity_check_unconfirmed",
@@ -91,9 +91,9 @@ class Findings:
         self._woken.set()
 
     def took(self, place: str) -> None:
-        """`place` has taken a head of this log: its findings end, unless the log still contradicts a head it had.
+        """End the findings of `place`, which accepted a head, unless the log still contradicts an earlier head there.
 
-        One that ended often of late stays open: see `end_findings`.
+        A finding that ended often recently stays open: see `end_findings`.
         """
         self._store()
         with self._database.transaction() as connection:
@@ -107,7 +107,7 @@ class Findings:
                 self._end(connection, [each for each in mine if _continued(tree, each)])
 
     def passed(self, since: int) -> None:
-        """A verification from position `since` to the end found nothing: findings about that range end."""
+        """End the findings about the range from position `since`, in which a verification found nothing."""
         self._store()
         with self._database.transaction() as connection:
             found = [each for each in open_findings(connection) if each.check is Check.VERIFY]
@@ -117,7 +117,7 @@ class Findings:
         """Store, publish and show findings until `stop`, and once more then."""
         while not self._stopping.is_set():
             self._turn()
-            self._woken.wait(_LOOK_SECONDS)
+            self._woken.wait(_POLL_SECONDS)
             self._woken.clear()
         self._turn()
 
@@ -133,13 +133,13 @@ class Findings:
                 found = open_findings(connection)
             self._open, self._unread = len(found), ""
             self._metrics.show(found)
-            self._tell()
+            self._publish()
         except AuditTrailError as exc:
             with self._lock:
                 waiting = list(self._unstored.values())
             self._metrics.show_unstored(waiting)
             self._unread = str(exc)
-            log.warning("findings_not_told", error=str(exc))
+            log.warning("findings_not_published", error=str(exc))
 
     def _store(self) -> None:
         with self._lock:
@@ -148,8 +148,8 @@ class Findings:
                     see_finding(connection, finding)
                 del self._unstored[key]
 
-    def _tell(self) -> None:
-        """Publish what the trail does not have yet. A crash before the mark publishes the same event again."""
+    def _publish(self) -> None:
+        """Publish events that the trail does not have yet. After a crash, the same event is published again."""
         with self._database.transaction(read_only=True) as connection:
             found = unreported(connection, self._quiet_seconds)
         for each in found:

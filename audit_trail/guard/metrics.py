@@ -1,4 +1,4 @@
-"""The guard's numbers for Prometheus."""
+"""The guard's metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOG = "log"
 
 
 class GuardMetrics:
-    """What the guard has published, verified and found."""
+    """The guard's metrics: published heads, verifications, findings."""
 
     def __init__(self, places: Sequence[str], registry: CollectorRegistry | None = None) -> None:
         registry = registry or REGISTRY
@@ -53,7 +53,7 @@ class GuardMetrics:
         self._known = {(Check.VERIFY, LOG), *((Check.PUBLISH, place) for place in places)}
 
     def show(self, findings: Sequence[StoredFinding]) -> None:
-        """The findings that are open."""
+        """Show the open findings."""
         facts = Count((each.check, each.place) for each in findings if each.certainty is Certainty.FACT)
         claims = Count(each.place for each in findings if each.certainty is Certainty.CLAIM)
         self._known |= facts.keys() | {(Check.PUBLISH, place) for place in claims}
@@ -63,7 +63,7 @@ class GuardMetrics:
                 self._claims.labels(place).set(claims[place])
 
     def show_unstored(self, findings: Sequence[NewFinding]) -> None:
-        """While the database is away: facts that it does not have yet."""
+        """Show facts that the database does not have yet, while it is away."""
         facts = Count((each.check, each.place) for each in findings if each.certainty is Certainty.FACT)
         for (check, place), count in facts.items():
             self._findings.labels(check.value, place).set(count)

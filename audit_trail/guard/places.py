@@ -1,4 +1,4 @@
-"""A place for heads in a thread of its own, so that one that hangs delays no other."""
+"""The publication of heads to one place, in a thread of its own: a place that hangs delays no other."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from domain.errors import (
     UnavailableError,
     UnprovenClaimError,
 )
+from event_store.backoff import Backoff
 from event_store.database import Database
 from event_store.heads import StoredHead, newest_head, stored_keys
 from event_store.integrity_findings import Certainty, Check, NewFinding
@@ -31,13 +32,13 @@ from event_store.tlog.tree_heads import TreeHead
 log = structlog.get_logger(__name__)
 
 _PAUSES = (1.0, 60.0)
-"""First and longest pause, in seconds, before a place that is away is tried again."""
+"""First and longest pause, in seconds, before the next attempt at a place that is away."""
 _FAREWELL = 10.0
-"""Seconds after `stop` during which a place that did not take the last head is tried again."""
+"""Seconds after `stop` in which the last head is tried again."""
 
 
 class Place:
-    """Publishes each newest head to one destination. `problem` says why it did not take the last one."""
+    """Publishes each newest head to one destination. `problem` says why the destination refused the last one."""
 
     def __init__(
         self,
@@ -58,12 +59,12 @@ class Place:
         self._metrics = metrics
         self._stopping = stopping
         self._head: TreeHead | None = None
-        self._pause = 0.0
+        self._backoff = Backoff(*_PAUSES)
         self._throttled_until = 0.0
         self.problem = ""
 
     def run(self) -> None:
-        """Publish until `stopping` is set, and the newest head once more then."""
+        """Publish until `stopping` is set, and then the newest head once more."""
         while not self._stopping.is_set():
             self._publish_newest()
             self._stopping.wait(self._wait())
@@ -74,11 +75,11 @@ class Place:
             time.sleep(0.5)
 
     def _wait(self) -> float:
-        """Seconds until the place is tried again."""
+        """Seconds until the next attempt."""
         if self._throttled_until > time.monotonic():
             return self._throttled_until - time.monotonic()
-        if self._pause:
-            return self._pause
+        if self._backoff.seconds:
+            return self._backoff.seconds
         return self._interval if self._head else min(self._interval, _PAUSES[0])  # the log is young
 
     def _publish_newest(self) -> bool:
@@ -88,18 +89,18 @@ class Place:
                 head = newest_head(connection)
                 keys = self._keys or tuple(reversed(stored_keys(connection)))
         except AuditTrailError as exc:
-            self._failed()
+            self._backoff.next()
             self.problem = str(exc)
             log.warning("heads_not_read", place=self.name, error=str(exc))
             return True
         if head is None or (self._head is not None and self._head.size == head.size):
-            self._pause = 0.0
+            self._backoff.reset()
             self.problem = ""
             return False
         return self._publish(head, keys)
 
     def _publish(self, head: StoredHead, keys: Sequence[VerifierKey]) -> bool:
-        """Returns whether to try again soon. First the log has to be the continuation of what the place has."""
+        """Publish a head, when the log continues the heads of the place. Returns whether to retry soon."""
         try:
             _check_head(head, keys)
             if self._head is None:
@@ -124,18 +125,16 @@ class Place:
             log.warning("head_not_published", place=self.name, error=str(exc), seconds=round(self._wait(), 1))
             return away
         self.problem = ""
-        self._head, self._pause = TreeHead(keys[0].name, head.size, head.root), 0.0
+        self._head = TreeHead(keys[0].name, head.size, head.root)
+        self._backoff.reset()
         self._metrics.published.labels(self.name).set(head.size)
         log.info("head_published", place=self.name, size=head.size)
         return False
 
     def _refused(self, why: str, error: AuditTrailError) -> None:
-        self._failed()
+        self._backoff.next()
         self.problem = str(error)
         self._metrics.failures.labels(self.name, why).inc()
-
-    def _failed(self) -> None:
-        self._pause = min(max(self._pause * 2, _PAUSES[0]), _PAUSES[1])
 
 
 def _check_head(head: StoredHead, keys: Sequence[VerifierKey]) -> None:
@@ -144,8 +143,8 @@ def _check_head(head: StoredHead, keys: Sequence[VerifierKey]) -> None:
         raise LogInconsistentError(
             "the log has signed heads, and the database names no public key: run `audit-trail verify`"
         )
-    said = TreeHead.parse(Note.parse(head.note).text)
-    if (said.size, said.root) != (head.size, head.root):
+    noted = TreeHead.parse(Note.parse(head.note).text)
+    if (noted.size, noted.root) != (head.size, head.root):
         raise LogInconsistentError(
             "the newest head's note is about another tree than its row: run `audit-trail verify`"
         )

@@ -1,4 +1,4 @@
-"""The guard's process: the places for heads, the trusted keys and the publisher put together."""
+"""The process of the guard: places, trusted keys and publisher, from the settings."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 
-from audit_trail import components, trust
+from audit_trail.databases import Pool, open_database
 from audit_trail.guard import Guard, Intervals
-from audit_trail.metrics_server import Monitor
+from audit_trail.ingest_settings import ingest_settings
+from audit_trail.runtime.metrics_server import Monitor
 from audit_trail.settings import Settings
+from audit_trail.trust.destinations import destinations
+from audit_trail.trust.keys import trusted_keys
 from domain.event import AuditEvent
 from domain.validation import encode_event
 from ingest.publisher import Message, Publisher
@@ -19,13 +22,13 @@ _NICENESS = 10
 
 
 def guard(settings: Settings, monitor: Monitor, on_stop: Callable[[Callable[[], None]], None]) -> None:
-    """Run the guard until it is told to stop."""
+    """Run the guard until `on_stop` calls its `stop`."""
     os.nice(_NICENESS)
-    keys, _ = trust.trusted_keys(settings)
+    keys, _ = trusted_keys(settings)
     topic = settings.kafka_topics[0]
     with (
-        closing(components.guard_database(settings)) as database,
-        closing(Publisher(components.ingest_settings(settings))) as publisher,
+        closing(open_database(settings, Pool.GUARD)) as database,
+        closing(Publisher(ingest_settings(settings))) as publisher,
     ):
 
         def report(event: AuditEvent) -> None:
@@ -34,7 +37,7 @@ def guard(settings: Settings, monitor: Monitor, on_stop: Callable[[Callable[[], 
         guard = Guard(
             database,
             settings.require_database_url(),
-            trust.destinations(settings, database, publisher),
+            destinations(settings, database, publisher),
             keys,
             Intervals(
                 settings.heads_interval_seconds,

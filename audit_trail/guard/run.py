@@ -22,8 +22,8 @@ log = structlog.get_logger(__name__)
 
 _LEAVE_SECONDS = 18.0
 """How long `run` waits after `stop` for places that hang. A supervisor's SIGKILL commonly comes after 30."""
-_TELL_SECONDS = 5.0
-"""How long it then waits for the last findings to be published and for a verification to stop."""
+_REPORT_SECONDS = 5.0
+"""How long it then waits until the last findings are published and a verification has stopped."""
 
 
 class Intervals(NamedTuple):
@@ -49,7 +49,7 @@ class Guard:
         registry: CollectorRegistry | None = None,
         again: float = 3600.0,
     ) -> None:
-        """`again`: after a finding was published, no other one of its kind is published for so many seconds."""
+        """`again`: seconds after a published finding in which no other one of its kind is published."""
         names = [each.name for each in destinations]
         metrics = GuardMetrics(names, registry)
         self._stopping = threading.Event()
@@ -64,7 +64,7 @@ class Guard:
         )
 
     def problems(self) -> list[str]:
-        """What keeps the guard from its work, in words; empty when all is well. Answers at once, for any thread."""
+        """The problems that keep the guard from its work, or none. It answers at once, to any thread."""
         return [
             *(
                 f"heads are not published to {each.name}: {each.problem}"
@@ -80,14 +80,14 @@ class Guard:
         self._stopping.set()
 
     def run(self) -> None:
-        """Publish and verify until `stop`, and return a bounded time after it: a place that hangs is left behind.
+        """Publish and verify until `stop`, and return within a bounded time after it, even when a place hangs.
 
         Raises `ConfigurationError` at once when the database has no table of findings.
         """
         self._findings.check_schema()
         places = [self._start(place.name, place.run) for place in self._places]
         verifying = self._start("verify", self._verification.run)
-        telling = self._start("findings", self._findings.run)
+        reporting = self._start("findings", self._findings.run)
         self._stopping.wait()
         until = time.monotonic() + _LEAVE_SECONDS
         for place in places:
@@ -95,8 +95,8 @@ class Guard:
             if place.is_alive():
                 log.warning("place_left_behind", place=place.name)
         self._findings.stop()
-        until = time.monotonic() + _TELL_SECONDS
-        for thread in (telling, verifying):
+        until = time.monotonic() + _REPORT_SECONDS
+        for thread in (reporting, verifying):
             thread.join(max(0.0, until - time.monotonic()))
         log.info("guard_stopped")
         if self._broken is not None:
@@ -108,7 +108,7 @@ class Guard:
         return thread
 
     def _work(self, work: Callable[[], None]) -> None:
-        """A thread that ends by a fault of the program ends the guard: nothing would be published or verified there."""
+        """Run `work`. Its failure by a defect ends the guard, which would otherwise no longer publish or verify."""
         try:
             work()
         except Exception as exc:  # noqa: BLE001 - raised again by `run`

@@ -1,4 +1,4 @@
-"""The verification on a schedule: what is new often, everything from time to time."""
+"""The scheduled verification: new events often, the whole log from time to time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _OVERDUE_INTERVALS = 3
 _LONG_SECONDS = 3600.0
 """A verification is overdue after so many intervals and this time, which a long log may take."""
 _SHOWN = 10
-"""Findings of one verification that are kept; the first one is what counts."""
+"""Findings of one verification that are stored. The first one matters most."""
 
 
 class Verification:
-    """Verifies every `interval` seconds what is new, and every `interval_all` seconds everything; 0 is never."""
+    """Verifies new events every `interval` seconds, and the whole log every `interval_all` seconds; 0 is never."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Verification:
         self._failure = ""
 
     def problems(self) -> list[str]:
-        """Says when the last verification failed, or none has ended for too long."""
+        """The problem when the last verification failed, or when none has ended for too long."""
         if self._failure:
             return [f"the log could not be verified: {self._failure}"]
         since = time.monotonic() - self._ended_at

@@ -22,6 +22,7 @@ _NAMES = frozenset({Part.PATIENT_NAMES, Part.STAFF_NAMES, Part.FREE_TEXT})
 _OF_STAFF = frozenset({"practitioner", "practitionerrole", "person", "user", "account", "staff", "employee"})
 _OF_PATIENTS = frozenset({"patient", "relatedperson", "person"})
 """Resource types, in lower case, that are persons. For example, a role change has the user as its resource."""
+_WHOLE_FIELDS = {Part.CLIENT: ("client", "request"), Part.DISCLOSURE: ("disclosure",)}
 _LOG = "auditlog"
 _PLAIN_ADDRESS = 2
 """Slashes in an address that names nobody, such as ``/v1/events``."""
@@ -55,18 +56,18 @@ def redacted(event: AuditEvent, hidden: frozenset[Part], own_patients: Collectio
         kept["resources"] = tuple(r for r in event.resources if not _identifies(r, hidden, own_patients))
     if not _is_own(event.actor, own_patients):
         kept |= _staff(event, hidden)
+    if hidden & _NAMES:
+        kept |= _without_named_ids(replace(event, **kept))
     if Part.FREE_TEXT in hidden:
         kept |= _without_text(event)
         codes = kept.get("codes", event.codes)
         kept["codes"] = tuple(replace(code, display=None) for code in codes)  # type: ignore[attr-defined]
     elif hidden & _NAMES:
         kept |= _without_names(event, hidden)
-    if Part.CLIENT in hidden:
-        kept |= {"client": None, "request": None}
-    if Part.DISCLOSURE in hidden:
-        kept["disclosure"] = None
+    kept |= {field: None for part, fields in _WHOLE_FIELDS.items() if part in hidden for field in fields}
     if Part.VALUES in hidden and not others:
-        kept["changes"] = tuple(Change(path=change.path) for change in event.changes)
+        changes = kept.get("changes", event.changes)
+        kept["changes"] = tuple(Change(path=change.path) for change in changes)  # type: ignore[attr-defined]
     return replace(event, **kept)
 
 
@@ -83,6 +84,17 @@ def _staff(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:
         actor |= {"id": None, "on_behalf_of": None}
         kept |= {"session": None, "correlation_id": None, "source": replace(event.source, instance=None)}
     return {**kept, "actor": replace(event.actor, **actor)} if actor else kept
+
+
+def _without_named_ids(event: AuditEvent) -> dict[str, object]:
+    """Session, correlation id, instance and changes without those that are names."""
+    found: dict[str, object] = {}
+    found |= {key: None for key in ("session", "correlation_id") if is_name(getattr(event, key))}
+    if is_name(event.source.instance):
+        found["source"] = replace(event.source, instance=None)
+    if any(is_name(change.path) for change in event.changes):
+        found["changes"] = tuple(change for change in event.changes if not is_name(change.path))
+    return found
 
 
 def _identifies(resource: Resource, hidden: frozenset[Part], own_patients: Collection[str]) -> bool:

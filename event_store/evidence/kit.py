@@ -27,8 +27,9 @@ from event_store.database import Connection, Database
 from event_store.evidence import report, verify
 from event_store.evidence.storage import Store, new_kit
 from event_store.gaps import stored_gaps
-from event_store.heads import StoredHead, head_covering, stored_keys
+from event_store.heads import head_covering, stored_keys, witnesses
 from event_store.log_reader import prove
+from event_store.statements import load
 from event_store.stored_tree import StoredTree
 from event_store.tlog.encoding import to_base64
 from event_store.tlog.notes import VerifierKey
@@ -36,6 +37,7 @@ from event_store.tlog.proof_files import encode_proof
 from event_store.tlog.proofs import verify_inclusion
 from event_store.tlog.tree_heads import TreeHead, open_head
 
+_SQL = load(__package__, "kit.sql")
 _CHUNK = 64
 """Events in one transaction."""
 _CHUNK_BYTES = 64 << 20
@@ -215,16 +217,7 @@ def _signed(connection: Connection, last: int, trusted: Sequence[VerifierKey]) -
         head, _ = open_head(stored.checkpoint, trusted or keys)
     except ProofError as exc:
         raise LogInconsistentError(f"the signed head of size {stored.size} does not verify: {exc}") from exc
-    return _Signed(head, stored.checkpoint, keys, _witnesses(connection, stored))
-
-
-def _witnesses(connection: Connection, head: StoredHead) -> list[VerifierKey]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT vkey FROM audit_trail.cosignature WHERE size = %s ORDER BY received_at, vkey",
-            (head.size,),
-        )
-        return [VerifierKey.parse(vkey) for (vkey,) in cursor.fetchall()]
+    return _Signed(head, stored.checkpoint, keys, witnesses(connection, stored.size))
 
 
 def _chunks(database: Database, positions: Sequence[int]) -> Iterator[list[int]]:
@@ -232,10 +225,7 @@ def _chunks(database: Database, positions: Sequence[int]) -> Iterator[list[int]]
     for start in range(0, len(positions), _CHUNK):
         wanted = list(positions[start : start + _CHUNK])
         with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT position, octet_length(body) FROM audit_trail.event WHERE position = ANY(%s) ORDER BY position",
-                (wanted,),
-            )
+            cursor.execute(_SQL["sizes"], {"positions": wanted})
             sizes = cursor.fetchall()
         if [position for position, _ in sizes] != wanted:
             raise LogInconsistentError(
@@ -260,9 +250,7 @@ def grouped(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[list[int]]:
 
 def _rows(connection: Connection, positions: Sequence[int], signed: _Signed) -> Iterator[_Row]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT position, body FROM audit_trail.event WHERE position = ANY(%s)", (list(positions),)
-        )
+        cursor.execute(_SQL["bodies"], {"positions": list(positions)})
         bodies = {position: bytes(body) for position, body in cursor.fetchall()}
     proofs = prove(connection, StoredTree(connection), [(each, signed.head.size) for each in positions])
     for proof in proofs:

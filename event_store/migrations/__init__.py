@@ -19,7 +19,7 @@ from event_store.roles import check_roles
 from event_store.statement_errors import StatementError, statement_errors
 from event_store.statements import load
 
-_SQL = load("event_store", "database_rights.sql")
+_SQL = load("event_store", "migrations.sql")
 _TRIES = 5
 """How often a migration waits for the locks of other sessions on the tables that it changes."""
 _PAUSE_SECONDS = 1.0
@@ -35,15 +35,6 @@ _EARLIER_TEXTS = {
 _MADE_MEANWHILE = {"UniqueViolation", "DuplicateSchema", "DuplicateTable"}
 _RAISED = "P0001"
 """SQLSTATE of RAISE EXCEPTION, with which a migration refuses to run."""
-
-_MIGRATION_TABLE = """
-CREATE SCHEMA IF NOT EXISTS audit_trail;
-CREATE TABLE IF NOT EXISTS audit_trail.migration (
-    name text PRIMARY KEY,
-    sha256 text NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now()
-);
-"""
 
 
 class _LockedError(Exception):
@@ -92,7 +83,7 @@ def migrate(url: str) -> list[str]:
 def pending(connection: Connection) -> list[str]:
     """The names of the migrations that the database lacks."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('audit_trail.migration') IS NOT NULL")
+        cursor.execute(_SQL["has_bookkeeping"])
         if not only(cursor):
             return [each.name for each in migrations()]
     applied = _applied(connection)
@@ -104,7 +95,7 @@ def _create_migration_table(database: Database) -> None:
     while True:
         try:
             with database.transaction() as connection:
-                _run(connection, _MIGRATION_TABLE)
+                _run(connection, _SQL["bookkeeping"])
         except StatementError as exc:
             if exc.name not in _MADE_MEANWHILE:
                 raise
@@ -158,11 +149,7 @@ def _try_to_apply(database: Database, migration: Migration) -> bool:
                 if exc.code != _RAISED:
                     raise
                 raise ConfigurationError(f"migration {migration.name}: {exc.server_message}") from exc
-            _run(
-                connection,
-                "INSERT INTO audit_trail.migration (name, sha256) VALUES (%s, %s)",
-                (migration.name, migration.sha256),
-            )
+            _run(connection, _SQL["record"], {"name": migration.name, "sha256": migration.sha256})
             return True
         if applied[migration.name] not in (migration.sha256, _EARLIER_TEXTS.get(migration.name)):
             raise ConfigurationError(
@@ -173,10 +160,10 @@ def _try_to_apply(database: Database, migration: Migration) -> bool:
 
 def _applied(connection: Connection) -> dict[str, str]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT name, sha256 FROM audit_trail.migration")
+        cursor.execute(_SQL["applied"])
         return dict(cursor.fetchall())
 
 
-def _run(connection: Connection, sql: str, parameters: tuple[object, ...] | None = None) -> None:
+def _run(connection: Connection, sql: str, parameters: dict[str, object] | None = None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)

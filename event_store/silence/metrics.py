@@ -14,7 +14,7 @@ class SilenceCollector(Collector):
     """Counts for the whole process, for any registry."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """See the base class."""
+        """The counter, with a value for each pool."""
         family = CounterMetricFamily(
             "audit_trail_database_silent",
             "Calls to the database that were ended for lack of an answer, by application name.",

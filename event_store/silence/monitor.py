@@ -53,12 +53,12 @@ class Watch:
         return WatchedConnection(dsn, self)
 
     def begin(self, connection: WatchedConnection) -> None:
-        """See `connections.Owner`."""
+        """Look after a connection from now on."""
         self._connections.add(connection)
         _watchdog.supervise(self)
 
     def cancel(self, connection: WatchedConnection) -> None:
-        """See `connections.Owner`."""
+        """End the statement that the server runs for a connection, within seconds."""
         call = connection.call
         if call is None:
             return

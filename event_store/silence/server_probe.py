@@ -118,11 +118,11 @@ class _Deadline:
         return WatchedConnection(dsn, self)
 
     def begin(self, connection: WatchedConnection) -> None:
-        """See `connections.Owner`."""
+        """Remember the one connection."""
         self._connection = connection
 
     def cancel(self, connection: WatchedConnection) -> None:
-        """See `connections.Owner`. Never called."""
+        """Do nothing: a probe ends at its deadline."""
 
     def _end(self) -> None:
         self.done.wait(max(0, self._until - time.monotonic()))

@@ -11,7 +11,7 @@ from event_store.tlog.keys import ED25519, TIMESTAMP_SIZE, Signature, SigningKey
 
 
 def cosign(key: SigningKey, text: str, at: int) -> Signature:
-    """Cosign a tree head's text, extension lines included. `at` is in seconds since 1970. `key` has algorithm 4 or 6."""
+    """Cosign a tree head's text with its extension lines, at `at` seconds since 1970. `key` has algorithm 4 or 6."""
     return key.sign_at(text, at)
 
 

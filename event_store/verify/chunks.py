@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
-from psycopg2 import sql
 
 from domain.body import BodyFormat, read_event
 from domain.errors import AuditTrailError, LogInconsistentError, ProofError
@@ -22,6 +21,7 @@ from event_store.binary_copy import HEADER, UNIX_EPOCH_US, to_us
 from event_store.database import Connection, Database
 from event_store.entry import encode_entry
 from event_store.merkle import HASH_SIZE, TILE_WIDTH, Edge, Tile, leaf_hash
+from event_store.statements import load
 from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
@@ -31,11 +31,7 @@ CHUNK = TILE_WIDTH * TILE_WIDTH
 _MAX_FINDINGS = 100
 """Findings that one chunk reports: a completely wrong chunk need not report each position."""
 
-_ROWS = sql.SQL(
-    "COPY (SELECT position, stream_position, recorded_at, occurred_at, stream, event_id, format, type, body"
-    " FROM audit_trail.event WHERE position >= {first} AND position < {until} ORDER BY position)"
-    " TO STDOUT (FORMAT binary)"
-)
+_SQL = load(__package__, "chunks.sql")
 _HEAD = Struct(">hiqiqiqiqi16si16sihi")
 _unpack = _HEAD.unpack_from
 _LENGTH = 4
@@ -255,6 +251,9 @@ class _Rows:
         if not first and self._task.signed_from <= position not in self._own_sizes:
             what = f"its batch ends here, and the signed head of size {position} is gone"
             self._batches.append(Finding(position - 1, what))
+        if recorded < self._recorded:
+            what = "the next event was recorded before it: recorded_at never runs backwards"
+            self._batches.append(Finding(position - 1, what))
         self._recorded = recorded
 
     def _change_stream(self, position: int, stream: bytes, stream_position: int) -> None:
@@ -293,9 +292,9 @@ def check_chunk(database: Database, task: Task, keys: Sequence[VerifierKey]) -> 
         heads = _heads(connection, task)
         rows = _Rows(task, stored, heads)
         rows.findings.extend(missing)
-        statement = _ROWS.format(first=sql.Literal(task.first), until=sql.Literal(task.until))
         with connection.cursor() as cursor:
-            cursor.copy_expert(statement, rows)
+            # A COPY takes no parameters: the driver writes the values into it.
+            cursor.copy_expert(cursor.mogrify(_SQL["rows"], {"first": task.first, "until": task.until}), rows)
         result = rows.finish()
         upper = _compare_upper_tile(connection, task, rows)
     signatures = [finding for head in heads for finding in _check_signature(head, keys)]
@@ -305,10 +304,7 @@ def check_chunk(database: Database, task: Task, keys: Sequence[VerifierKey]) -> 
 def _heads(connection: Connection, task: Task) -> list[Head]:
     """The heads that end in the chunk, smallest first; that of the empty tree belongs to the first chunk."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT size, root, note, signed_at FROM audit_trail.tree_head WHERE size > %s AND size <= %s",
-            (task.first or -1, task.until),
-        )
+        cursor.execute(_SQL["heads"], {"first": task.first or -1, "until": task.until})
         own = [
             Head(size, bytes(root), note.encode(), "", to_us(at))
             for size, root, note, at in cursor.fetchall()
@@ -320,10 +316,7 @@ def _stored_leaves(connection: Connection, task: Task) -> tuple[list[bytes], lis
     """The leaf hashes of the chunk in tiles and edge; unknown where a tile is missing."""
     first, until = task.first // TILE_WIDTH, -(-task.until // TILE_WIDTH)
     with connection.cursor() as cursor:
-        cursor.execute(
-            'SELECT index, "hashes" FROM audit_trail.tile WHERE level = 0 AND index >= %s AND index < %s',
-            (first, until),
-        )
+        cursor.execute(_SQL["leaf_tiles"], {"first": first, "until": until})
         rows = [(index, bytes(hashes)) for index, hashes in cursor.fetchall()]
     findings = [
         Finding(index * TILE_WIDTH, f"tile 0/{index} does not hold 256 hashes")
@@ -367,9 +360,7 @@ def _compare_upper_tile(connection: Connection, task: Task, rows: _Rows) -> list
 def compare_tile(connection: Connection, level: int, index: int, fitting: Sequence[bytes]) -> list[Finding]:
     """The findings for a stored tile, which must equal one of `fitting`; the first one is computed from the rows."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            'SELECT "hashes" FROM audit_trail.tile WHERE level = %s AND index = %s', (level, index)
-        )
+        cursor.execute(_SQL["tile"], {"height": level, "at": index})
         row = cursor.fetchone()
     position = index * TILE_WIDTH ** (level + 1)
     if row is None:

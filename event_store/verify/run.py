@@ -13,6 +13,8 @@ from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.database import Database, only
 from event_store.heads import stored_keys
 from event_store.statement_errors import StatementError
+from event_store.statements import load
+from event_store.stored_tree import read_state
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
 from event_store.verify.chunks import CHUNK, Head, Result, Task, check_chunk
@@ -21,6 +23,8 @@ from event_store.verify.side_tables import check_offsets, check_side_tables, str
 from event_store.verify.structure import check_structure
 from event_store.verify.tree import Tree, edge_below
 from event_store.verify.worker import APPLICATION, Start, Worker
+
+_SQL = load(__package__, "chunks.sql")
 
 Progress = Callable[[int, int], None]
 """Called with the number of positions read and their total."""
@@ -98,12 +102,8 @@ class _Verification:
         self._url = url
         with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
             self._keys = keys or tuple(stored_keys(connection))
-            cursor.execute("SELECT size, root, edge FROM audit_trail.log_state")
-            row = cursor.fetchone()
-            if row is None:
-                raise LogInconsistentError("the log has no state row: restore it from a backup")
-            self._state = _State(row[0], bytes(row[1]), bytes(row[2]))
-            cursor.execute("SELECT min(size) FROM audit_trail.tree_head")
+            self._state = _State(*read_state(connection))
+            cursor.execute(_SQL["smallest_head"])
             # A log that a release without signatures began has no head for its first batches.
             self._signed_from = only(cursor) or 0
         self._resets = stream_resets(database)

@@ -74,9 +74,9 @@ def check_offsets(
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
         cursor.execute(_SQL["streams"])
         rows = cursor.fetchall()
-        cursor.execute("SELECT DISTINCT stream FROM audit_trail.aggregate_version")
+        cursor.execute(_SQL["aggregates"])
         aggregates = {stream.bytes for (stream,) in cursor.fetchall()}
-        cursor.execute('SELECT stream, max("offset") FROM audit_trail.dead_letter GROUP BY stream')
+        cursor.execute(_SQL["dead_letters"])
         letters = {stream.bytes: offset for stream, offset in cursor.fetchall()}
     found = [
         Finding(None, f"stream {stream} is not that of partition {partition} of the topic that it names")

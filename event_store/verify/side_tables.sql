@@ -1,6 +1,6 @@
 -- name: sums
--- Two tables are compared by their counts and the exclusive or of row hashes, in one pass each: a tenth of the time of a
--- join. The seed is random, so that nobody can prepare rows whose hashes cancel out. Only if the sums differ are the
+-- Two tables are compared by their counts and the exclusive or of row hashes, in one pass each: a tenth of the time of
+-- a join. The seed is random, so that nobody can prepare rows whose hashes cancel out. Only if the sums differ are the
 -- tables joined, to find the first position. Positions that no event can have are included.
 SELECT
     (
@@ -124,3 +124,10 @@ FROM audit_trail.stream_reset AS reset
 LEFT JOIN audit_trail.event_identity AS identity ON reset.gap = identity.event_id
 LEFT JOIN audit_trail.event ON identity.position = event.position
 ORDER BY reset.stream ASC, reset.size ASC;
+
+-- name: aggregates
+SELECT DISTINCT stream FROM audit_trail.aggregate_version;
+
+-- name: dead_letters
+-- The last offset of each stream that has dead letters.
+SELECT stream, max("offset") FROM audit_trail.dead_letter GROUP BY stream;

@@ -16,6 +16,9 @@ from typing import NamedTuple
 
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
 from event_store.files.folders import Folder
+from event_store.statements import load
+
+_SQL = load(__package__, "store.sql")
 
 # Identifies the file as ours to SQLite; "ATwi".
 APPLICATION_ID = 0x41547769
@@ -66,16 +69,14 @@ class WitnessStore:
 
     def contradictions(self, origin: str) -> list[tuple[bytes, bytes, str]]:
         """The contradictory signed heads of a log: the cosigned head, the refused one, and the reason."""
-        query = "SELECT known_note, note, reason FROM contradictions WHERE origin = ? ORDER BY refused_at, size, root"
         with _translated(), closing(self._connect()) as connection:
-            rows = connection.execute(query, (origin,)).fetchall()
+            rows = connection.execute(_SQL["contradictions"], {"origin": origin}).fetchall()
         return [(bytes(known), bytes(refused), reason) for known, refused, reason in rows]
 
     def note_of(self, origin_hash: str) -> bytes | None:
         """The last cosigned head of the log whose origin has this SHA-256 (hex), or None."""
-        query = "SELECT note FROM latest WHERE origin_hash = ?"
         with _translated(), closing(self._connect()) as connection:
-            row = connection.execute(query, (origin_hash,)).fetchone()
+            row = connection.execute(_SQL["note"], {"origin_hash": origin_hash}).fetchone()
         return None if row is None else bytes(row[0])
 
     def _connect(self) -> sqlite3.Connection:
@@ -93,31 +94,38 @@ class Transaction:
 
     def latest(self, origin: str) -> Cosigned | None:
         """The largest cosigned tree of `origin`."""
-        query = "SELECT size, root, note FROM latest WHERE origin = ?"
-        row = self._connection.execute(query, (origin,)).fetchone()
+        row = self._connection.execute(_SQL["latest"], {"origin": origin}).fetchone()
         return None if row is None else Cosigned(row[0], bytes(row[1]), bytes(row[2]))
 
     def remember(self, origin: str, cosigned: Cosigned, at: int) -> None:
         """Replace the largest tree. Triggers refuse a smaller tree, or a different one of the same size."""
         self._connection.execute(
-            "INSERT INTO latest (origin, origin_hash, size, root, note, cosigned_at) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (origin) DO UPDATE SET"
-            " size = excluded.size, root = excluded.root, note = excluded.note, cosigned_at = excluded.cosigned_at",
-            (origin, sha256(origin.encode()).hexdigest(), *cosigned, at),
+            _SQL["remember"],
+            {
+                "origin": origin,
+                "origin_hash": sha256(origin.encode()).hexdigest(),
+                "cosigned_at": at,
+                **cosigned._asdict(),
+            },
         )
 
     def add_contradiction(
         self, origin: str, known: Cosigned, refused: Cosigned, reason: str, at: int
     ) -> None:
         """Store a signed head together with the cosigned head that it was not shown to extend."""
-        certain = refused.size == known.size
-        count = "SELECT count(*) FROM contradictions WHERE origin = ? AND (size = known_size) = ?"
-        if self._connection.execute(count, (origin, certain)).fetchone()[0] >= MAX_CONTRADICTIONS:
+        kind = {"origin": origin, "certain": refused.size == known.size}
+        if self._connection.execute(_SQL["count_contradictions"], kind).fetchone()[0] >= MAX_CONTRADICTIONS:
             return
         self._connection.execute(
-            "INSERT INTO contradictions (origin, size, root, note, known_size, known_note, reason, refused_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (origin, *refused, known.size, known.note, reason, at),
+            _SQL["keep_contradiction"],
+            {
+                "origin": origin,
+                "known_size": known.size,
+                "known_note": known.note,
+                "reason": reason,
+                "refused_at": at,
+                **refused._asdict(),
+            },
         )
 
 
@@ -148,7 +156,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             raise ConfigurationError(
                 f"{path} is the file of another program, or of another version of this one"
             )
-        for statement in _statements(resources.files(__package__).joinpath("store.sql").read_text("utf-8")):
+        for statement in _statements(resources.files(__package__).joinpath("schema.sql").read_text("utf-8")):
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")

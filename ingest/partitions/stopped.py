@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 
+from event_store.backoff import Backoff
 from ingest.broker.assignment import pause
 from ingest.metrics import IngestMetrics
 from ingest.records.unreadable import Unreadable, forget_fetched
 
 log = structlog.get_logger(__name__)
 
-FIRST_SECONDS = 1.0
-LAST_SECONDS = 60.0
-"""Each try fetches the damaged batch again, up to 4 MiB. After a repair, nobody waits longer than this."""
+_SECONDS = (1.0, 60.0)
+"""The first and the maximum delay. Each try fetches the damaged batch again, up to 4 MiB."""
 
 
 _HINT = "restore the replica from a good one, or accept the gap with `audit-trail offsets accept`"
@@ -27,7 +27,7 @@ _HINT = "restore the replica from a good one, or accept the gap with `audit-trai
 class _Stopped:
     offset: int
     error: str
-    delay: float
+    backoff: Backoff
     retry_at: float | None
     """None during a try."""
 
@@ -64,9 +64,10 @@ class StoppedPartitions:
         pause(consumer, (partition,))
         before = self._stopped.get(partition)
         same = before is not None and before.offset == unreadable.offset
-        delay = min(before.delay * 2, LAST_SECONDS) if same and before is not None else FIRST_SECONDS
+        backoff = before.backoff if same and before is not None else Backoff(*_SECONDS)
+        delay = backoff.next()
         error = type(unreadable.error).__name__
-        self._stopped[partition] = _Stopped(unreadable.offset, error, delay, time.monotonic() + delay)
+        self._stopped[partition] = _Stopped(unreadable.offset, error, backoff, time.monotonic() + delay)
         self._metrics.partition_stopped(partition.topic, partition.partition, unreadable.offset)
         log.error(
             "partition_stopped",

@@ -1,4 +1,4 @@
-"""One at a time: whoever makes, switches or drops a projection's builds holds it; a second one is told who does."""
+"""The lock on a projection: one process at a time makes, switches or drops its builds."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ _SQL = load(__package__, "advisory_lock.sql")
 _PATIENCE_SECONDS = 1.0
 
 
-class Hold:
-    """Projections that this process holds, as long as the connection lives."""
+class AdvisoryLock:
+    """The locked projections. The lock lasts as long as the connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def check(self) -> None:
-        """Raise `UnavailableError` when the connection, and with it the hold, is gone."""
+        """Raise `UnavailableError` when the connection, and with it the lock, is gone."""
         with translated(), self._connection.cursor() as cursor:
             cursor.execute("SELECT 1")
 
 
 @contextmanager
-def holding(database: Database, names: Sequence[str], work: str) -> Iterator[Hold]:
-    """Hold these projections for `work`, until the block or this process ends, however it ends.
+def advisory_lock(database: Database, names: Sequence[str], work: str) -> Iterator[AdvisoryLock]:
+    """Lock these projections for `work`, until the block or this process ends.
 
-    A row for each projection says which session holds it. Only that projection's own roles may write the row, so no
-    other login can hold a projection, or make it seem held. The session's advisory lock on a random number, which the
-    row has too, shows that the session still lives.
+    A row for each projection names the session that has the lock. Only that projection's own roles may write the row,
+    so no other login can lock a projection, or make it look locked. The row holds a random number, on which the
+    session has an advisory lock: that shows that the session still lives.
 
-    Raises `FencedError` that names the holder when one of them is held already.
+    Raises `FencedError`, which names the holder, when another process has locked one of them.
     """
     connection = database.connect()
     try:
         with translated():
             connection.autocommit = True
-            mark = _mark(connection)
+            number = _lock_number(connection)
             for name in sorted(names):
-                _take(connection, name, work, mark)
-        yield Hold(connection)
+                _take(connection, name, work, number)
+        yield AdvisoryLock(connection)
     finally:
-        # Given back before the connection ends, of which the server may hear only after the next command asks.
+        # Release it before the connection ends: the server may notice that end only after the next command starts.
         with suppress(UnavailableError, StatementError), statement_errors(), connection.cursor() as cursor:
             cursor.execute(_SQL["give_back"])
         connection.close()
@@ -57,9 +57,9 @@ def holding(database: Database, names: Sequence[str], work: str) -> Iterator[Hol
 
 @contextmanager
 def bounded_wait(cursor: Cursor, name: str) -> Iterator[None]:
-    """In a transaction: wait for locks of other sessions for some seconds only, then raise `UnavailableError`.
+    """In a transaction: wait a few seconds for locks of other sessions, then raise `UnavailableError`.
 
-    An analyst may lock the rows and tables of a projection of their own, and keep an operator waiting.
+    An analyst can lock the rows and tables of a custom projection, and keep an operator waiting.
     """
     cursor.execute(_SQL["bounded"])
     try:
@@ -72,19 +72,19 @@ def bounded_wait(cursor: Cursor, name: str) -> Iterator[None]:
         ) from exc
 
 
-def _mark(connection: Connection) -> int:
-    """A number on which this session, and no other, has an advisory lock."""
+def _lock_number(connection: Connection) -> int:
+    """Take an advisory lock on a random number. Returns the number."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["patience"])
         while True:
-            mark = secrets.randbits(62)
-            cursor.execute(_SQL["mark"], {"mark": mark})
+            number = secrets.randbits(62)
+            cursor.execute(_SQL["mark"], {"mark": number})
             if only(cursor):
-                return mark
+                return number
 
 
 def _taken(cursor: Cursor, holder: dict[str, object]) -> bool:
-    """Tried for a moment, since the server may not have heard yet that a killed holder is gone."""
+    """Try for a moment: the server may not have noticed yet that a killed holder is gone."""
     until = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
@@ -102,13 +102,13 @@ def _taken(cursor: Cursor, holder: dict[str, object]) -> bool:
         time.sleep(0.05)
 
 
-def _take(connection: Connection, name: str, work: str, mark: int) -> None:
+def _take(connection: Connection, name: str, work: str, number: int) -> None:
     wanted: dict[str, object] = {
         "name": name,
         "work": work,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "mark": mark,
+        "mark": number,
     }
     with connection.cursor() as cursor:
         if not _taken(cursor, wanted):
@@ -119,4 +119,4 @@ def _take(connection: Connection, name: str, work: str, mark: int) -> None:
                 if row
                 else "unknown"
             )
-            raise FencedError(f"projection {name} is held by another process ({holder})")
+            raise FencedError(f"projection {name} is locked by another process ({holder})")

@@ -1,4 +1,4 @@
-"""Digests of finished tables, which the log alone decides: the same events give the same bytes on every machine."""
+"""Digests of finished tables. They follow from the log alone: the same events give the same bytes everywhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from event_store.database import Connection
 from projections.tables import Table
 
 SORT_MEMORY = "256MB"
-"""For sorting by the key; what does not fit is sorted on disk."""
+"""Memory for sorting by the key. PostgreSQL sorts the rest on disk."""
 
 
 class TableDigest(Struct, frozen=True):
@@ -21,19 +21,19 @@ class TableDigest(Struct, frozen=True):
 
 
 class _Hash:
-    """A file that keeps nothing of what is written but its digest. `write` is called for every row."""
+    """A file that keeps only the digest of its content. `write` is called for every row."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.write = self._hash.update
 
     def hexdigest(self) -> str:
-        """Of all the pieces."""
+        """The digest of everything written."""
         return self._hash.hexdigest()
 
 
 def digest_table(connection: Connection, table: Table, schema: str) -> TableDigest:
-    """The digest of a table in the connection's snapshot. Reads it whole, and holds one piece of it at a time."""
+    """The digest of a table in the connection's snapshot. Reads the whole table, one piece at a time."""
     sink = _Hash()
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('work_mem', %s, true)", (SORT_MEMORY,))

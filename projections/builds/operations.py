@@ -7,7 +7,7 @@ from collections.abc import Callable
 from domain.errors import ConfigurationError, FencedError
 from event_store.database import Cursor, Database
 from event_store.statements import load
-from projections.builds.advisory_lock import bounded_wait, holding
+from projections.builds.advisory_lock import advisory_lock, bounded_wait
 from projections.builds.trail_events import Skip, skipped_event
 from projections.projector import Projector
 from projections.registry import create_build, live_builds
@@ -16,12 +16,12 @@ _SQL = load(__package__, "operations.sql")
 
 
 def pause(database: Database, name: str) -> None:
-    """Feed the live build no more, from the next batch on. Queries go on, and answer up to its checkpoint."""
+    """Stop feeding the live build after the current batch. Queries go on, and answer up to its checkpoint."""
     _set_paused(database, name, paused=True)
 
 
 def resume(database: Database, name: str) -> None:
-    """Feed it again."""
+    """Feed the live build again."""
     _set_paused(database, name, paused=False)
 
 
@@ -33,21 +33,22 @@ def _set_paused(database: Database, name: str, *, paused: bool) -> None:
 
 
 def retry(database: Database, name: str) -> int:
-    """Have the event that stops the projection tried again now; returns how many builds it stopped."""
+    """Try the event that stops the projection again now. Returns how many builds it stopped."""
     with database.transaction() as connection, connection.cursor() as cursor, bounded_wait(cursor, name):
         cursor.execute(_SQL["retry"], {"name": name})
         return int(cursor.rowcount)
 
 
 def reset(database: Database, projector: Projector) -> int:
-    """Begin anew: an empty build becomes live in one transaction, and the runner fills it. The number of that build.
+    """Start again: an empty build becomes live in one transaction, and the runner fills it. Returns its number.
 
     Queries that run meanwhile see the old build whole; it stays until it is dropped, and `switch` goes back to it.
-    Raises `ConfigurationError` when the program is older than the tables, `FencedError` while another holds it.
+    Raises `ConfigurationError` when the program is older than the tables, `FencedError` while
+    another process has locked the projection.
     """
     name = projector.name
     with (
-        holding(database, [name], "reset"),
+        advisory_lock(database, [name], "reset"),
         database.transaction() as connection,
         connection.cursor() as cursor,
         bounded_wait(cursor, name),
@@ -78,7 +79,7 @@ def skip(
 ) -> Skip:
     """Leave out the one event that stops a projection. `publish` sends the decision, an event, to the trail.
 
-    The decision is kept before it is published and followed after: whatever fails on the way, the same command goes on
+    The decision is stored before it is published, and applied after that. When a step fails, the same command goes on
     with the same decision. Raises `ConfigurationError` when the projection isn't stopped by that event.
     """
     if not by.strip() or not reason.strip():

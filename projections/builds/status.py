@@ -1,4 +1,4 @@
-"""What to tell an operator of a projection: its builds, how they fit this program, and what to do."""
+"""The status of a projection for an operator: its builds, whether they fit this program, and what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from projections.projector import Projector
 from projections.registry import Build, list_builds, misfit
 
 _LOOK_SECONDS = 1.0
-"""Between the two looks that give a rate."""
+"""Seconds between the two readings that give a rate."""
 
 
 def describe(database: Database, known: Mapping[str, Projector], names: Sequence[str]) -> Iterator[str]:
@@ -44,7 +44,7 @@ def _builds(database: Database) -> list[Build]:
 
 
 def _rates(database: Database, builds: Sequence[Build]) -> dict[tuple[str, int], float]:
-    """Events a second of live builds that are behind: what they do now is seen by looking twice."""
+    """Events per second of the live builds that are behind, from two readings."""
     behind = {(each.name, each.build): each.position for each in builds if each.live and each.lag}
     if not behind:
         return {}
@@ -56,7 +56,7 @@ def _rates(database: Database, builds: Sequence[Build]) -> dict[tuple[str, int],
 
 
 def _pace(build: Build, rate: float | None) -> str:
-    """How it goes on: the rate and the time left, or for how long it has stood still."""
+    """The rate and the time left, or how long ago the build last moved."""
     rested = f"{build.rested.total_seconds():,.0f} s ago"
     if not build.live:
         return ""

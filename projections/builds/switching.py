@@ -1,4 +1,4 @@
-"""Which build is live: catching up with the one that is, the switch in one short transaction, and dropping the rest."""
+"""The live build: catching up with it, switching to another one in a short transaction, and dropping the others."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from domain.errors import AuditTrailError, ConfigurationError, FencedError, Unav
 from event_store.database import Cursor, Database, sql
 from event_store.event_reader import Batch, read_events
 from event_store.statements import load
-from projections.builds.advisory_lock import bounded_wait, holding
+from projections.builds.advisory_lock import advisory_lock, bounded_wait
 from projections.builds.operations import flip
 from projections.custom_tables import delete_build, drop_schema
 from projections.projector import Projector
-from projections.projector_state import Track
+from projections.projector_state import Track, groups
 from projections.registry import READY, Build, list_builds, misfit, skipped
 
 _SQL = load(__package__, "operations.sql") | load(__package__, "switching.sql")
 
 BATCH = 5000
 CLOSE = 500
-"""Events that may be left for the switch's own transaction: it takes some 50 ms then, and the live runner waits."""
+"""Events that the switch's own transaction may still apply. The live runner waits about 50 ms for them."""
 _ROUNDS = 100
-"""Attempts to get that close. Ingest would have to be faster than catching up for ever."""
+"""Attempts to get that close. All fail only when ingest stays faster than catching up."""
 
 
 def build_of(database: Database, name: str, number: int) -> Build:
@@ -57,12 +57,8 @@ def catch_up(
         running = [track for track in tracks if track.failure is None]
         if not running:
             return
-        position = min(track.position for track in running)
-        behind = [track for track in running if track.position == position]
-        further = min(
-            (track.position for track in running if track.position > position), default=position + BATCH
-        )
-        batch = _read(database, position, min(BATCH, further - position))
+        position, limit, behind = next(groups(running, BATCH))
+        batch = _read(database, position, limit)
         if batch.last == position:
             return
         for track in behind:
@@ -125,12 +121,12 @@ def _switch(cursor: Cursor, track: Track, number: int) -> bool:
 def switch(
     database: Database, name: str, projector: Projector | None, *, to: int | None = None, stale: bool = False
 ) -> tuple[int, int]:
-    """Go to another finished build, by default to the one that was live before; both numbers, from and to.
+    """Switch to another finished build, by default to the one that was live before. Returns both numbers, from and to.
 
     The build is caught up first, so that no query goes back in position. Raises `ConfigurationError` when this program
     has no code for it, unless it may be `stale`.
     """
-    with holding(database, [name], "switch"):
+    with advisory_lock(database, [name], "switch"):
         with database.transaction(read_only=True) as connection:
             builds = [each for each in list_builds(connection) if each.name == name]
         live = next((each.build for each in builds if each.live), 0)
@@ -174,12 +170,12 @@ def _target(name: str, builds: Sequence[Build], to: int | None) -> Build:
 def drop(
     database: Database, name: str, *, number: int | None = None, wait_seconds: float = 60.0
 ) -> list[int]:
-    """Drop a build, or all but the live one; their numbers.
+    """Drop a build, or all but the live one. Returns their numbers.
 
-    A query that began before the last switch may be about to read an old build, so all transactions that are open now
-    are waited for. Raises `ConfigurationError` for the live build, and `UnavailableError` when they do not end in time.
+    A query that began before the last switch may still read an old build, so this waits for all transactions that are
+    open now. Raises `ConfigurationError` for the live build, and `UnavailableError` when they do not end in time.
     """
-    with holding(database, [name], "drop"):
+    with advisory_lock(database, [name], "drop"):
         with database.transaction(read_only=True) as connection:
             builds = [each for each in list_builds(connection) if each.name == name]
         chosen = [each for each in builds if (each.build == number if number else not each.live)]
@@ -199,7 +195,7 @@ def drop(
 
 
 def drop_build(database: Database, build: Build) -> None:
-    """Its tables and its row, in one transaction. The caller holds the projection."""
+    """Drop its tables and its row in one transaction. The caller has the advisory lock of the projection."""
     with (
         database.transaction() as connection,
         connection.cursor() as cursor,
@@ -207,28 +203,28 @@ def drop_build(database: Database, build: Build) -> None:
     ):
         if not _deleted(cursor, build):
             raise FencedError(f"build {build.build} of projection {build.name} is live, or gone")
-        if build.own:
+        if build.custom:
             drop_schema(cursor, build.name, build.schema)
         else:
             cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(build.schema)))
 
 
 def _deleted(cursor: Cursor, build: Build) -> bool:
-    if build.own:
+    if build.custom:
         return delete_build(cursor, build.name, build.build)
     cursor.execute(_SQL["delete_build"], {"name": build.name, "build": build.build})
     return cursor.rowcount == 1
 
 
 def wait_for_queries(database: Database, name: str, seconds: float) -> None:
-    """Until every transaction that is open now, and may read builds of projection `name`, has ended.
+    """Wait until every transaction that is open now, and may read builds of projection `name`, has ended.
 
     Raises `UnavailableError` when that takes longer.
     """
     until = time.monotonic() + seconds
     open_ones = [row[0] for row in _asked(database, "open_transactions", {"name": name})]
     while open_ones:
-        # Each look is a transaction of its own: two who wait would else wait for each other.
+        # Each check is a transaction of its own. Otherwise two waiting processes would wait for each other.
         [(left,)] = _asked(database, "still_open", {"open": open_ones})
         if not left:
             return

@@ -1,4 +1,4 @@
-"""What the trail itself records of its projections: the events, ready to be published."""
+"""The events that the trail records about its projections, encoded for publishing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Skip(Struct, frozen=True):
 
 
 def skipped_event(skip: Skip) -> bytes:
-    """`projection.event_skipped`. The same decision gives the same bytes, so that sending it again doubles nothing."""
+    """`projection.event_skipped`. The same decision gives the same bytes, so it can be sent again."""
     decided = skip.decided_at.isoformat()
     event = AuditEvent(
         event_id=uuid5(_NAMESPACE, f"skip/{skip.name}/{skip.position}/{decided}"),
@@ -59,8 +59,8 @@ def rebuilt_event(
 ) -> bytes:
     """`projection.rebuilt`: what was made, of which log, and what it holds up to `position`.
 
-    `root` is the log's root hash at the size `position` + 1. The event id is the build's: sending it again doubles
-    nothing.
+    `root` is the log's root hash at the size `position` + 1. The event id follows from the build, so it can be
+    sent again.
     """
     event = AuditEvent(
         event_id=uuid5(_NAMESPACE, f"rebuilt/{build.name}/{build.build}/{build.created_at.isoformat()}"),
@@ -88,7 +88,7 @@ def rebuilt_event(
 
 
 def removed_event(name: str, *, by: str, reason: str) -> bytes:
-    """`projection.removed`: the decision that an analyst's own projection ends, with its tables."""
+    """`projection.removed`: the decision that a custom projection ends, with its tables."""
     event = AuditEvent(
         event_id=uuid4(),
         type="projection.removed",
@@ -103,7 +103,7 @@ def removed_event(name: str, *, by: str, reason: str) -> bytes:
 
 
 def _checked(event: AuditEvent) -> bytes:
-    """The event's JSON; what an operator typed is held to the same bounds as everybody's events."""
+    """The event's JSON. An operator's input has the same bounds as every other event."""
     encoded = encode_event(event)
     decode_event(encoded)
     return encoded

@@ -1,1 +1,1 @@
-"""Custom projections: an analyst's file, checked, registered and run with rights of its own."""
+"""Custom projections: an analyst's file, checked, registered and run with its own rights."""

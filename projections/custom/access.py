@@ -1,4 +1,4 @@
-"""The way of an analyst's own projection into the database: a role of its own, which owns its tables, and no more."""
+"""The database access of a custom projection: its own role, which owns its tables and nothing else."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from event_store.database import ANALYST, CUSTOM_ROLE_PREFIX, Cursor, Database
 from event_store.statement_errors import DuplicateNameError
 from event_store.statements import load
 from projections.custom.batch_sql import TIMEOUT_MS
-from projections.custom.source_file import OwnProjector, load_own
+from projections.custom.source_file import CustomProjector, load_custom
 from projections.registry import built_in
 
 LOCK_TIMEOUT_MS = 60_000
-"""How long a projection waits for locks of its own analyst's other sessions, before it says so and tries again."""
+"""How long a projection waits for locks of its analyst's other sessions. Then it reports that and tries again."""
 
 _SQL = load(__package__, "custom.sql") | load("projections", "registry.sql")
 
 
-def begin_own(url: str, projector: OwnProjector) -> None:
-    """Make the projection's role if there is none. Raises `CodeError` when its name, or a table's, is another's."""
+def begin_custom(url: str, projector: CustomProjector) -> None:
+    """Create the projection's role if there is none. Raises `CodeError` when its name or a table's name is taken."""
     if projector.name in {each.name for each in built_in()}:
         raise projector.fault(
             "name", f"the projection {projector.name} comes with Audit Trail; choose another name"
@@ -37,7 +37,7 @@ def begin_own(url: str, projector: OwnProjector) -> None:
             raise projector.fault("name", f"{exc.server_message}; choose another name") from exc
 
 
-def _taken_table(cursor: Cursor, projector: OwnProjector) -> str:
+def _taken_table(cursor: Cursor, projector: CustomProjector) -> str:
     """A table of the file that a built-in or another custom projection has; empty when there is none."""
     tables = [table.name for table in projector.tables]
     known = {table.name for each in built_in() for table in each.tables}
@@ -49,8 +49,8 @@ def _taken_table(cursor: Cursor, projector: OwnProjector) -> str:
     return found
 
 
-def open_own(url: str, name: str, size: int) -> Database:
-    """The database in the role of the projection `name`. Picklable as a partial: a rebuild's workers open it too."""
+def open_custom(url: str, name: str, size: int) -> Database:
+    """The database in the role of the projection `name`. Picklable as a partial, for the workers of a rebuild."""
     return Database(
         url,
         f"{CUSTOM_ROLE_PREFIX}{name}",
@@ -60,8 +60,8 @@ def open_own(url: str, name: str, size: int) -> Database:
     )
 
 
-def bind_own(url: str, projector: OwnProjector, size: int = 1) -> None:
-    """Let a file's SQL run, with a time limit. Raises `CodeError` when it can't."""
+def bind_custom(url: str, projector: CustomProjector, size: int = 1) -> None:
+    """Give a file's SQL a database to run in, with a time limit. Raises `CodeError` when the SQL can't run."""
     if projector.queries:
         projector.bind(
             Database(
@@ -74,8 +74,8 @@ def bind_own(url: str, projector: OwnProjector, size: int = 1) -> None:
         )
 
 
-def source_of(file: Path, url: str) -> list[OwnProjector]:
+def source_of(file: Path, url: str) -> list[CustomProjector]:
     """The one projector of a file, ready to make rows; for `projections.rebuild.plan.Parts`, in every process."""
-    projector = load_own(file)
-    bind_own(url, projector)
+    projector = load_custom(file)
+    bind_custom(url, projector)
     return [projector]

@@ -1,4 +1,4 @@
-"""Set-based SQL on a batch: an analyst's SELECT over the relation `batch`, run where it can do nothing but that."""
+"""Set-based SQL on a batch: runs an analyst's SELECT over the relation `batch`, isolated from everything else."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ BATCH_COLUMNS = {
     "emergency": "boolean",
     "event": "jsonb",
 }
-"""What `batch` has, and of which type. `event` is the whole event, as GET /v1/events shows it."""
+"""The columns of `batch` and their types. `event` is the whole event, as GET /v1/events shows it."""
 
 TIMEOUT_MS = 30_000
-"""How long one SELECT may take on one batch, however small the batch is."""
+"""How long one SELECT may take on one batch of any size."""
 MAX_ROWS = 1_000_000
-"""Rows of one batch and table; a batch has some thousand events."""
+"""The most rows of one batch and table. A batch has some thousand events."""
 
 _SELECTED = ", ".join(
     f'"{name}" COLLATE "C" AS "{name}"' if type == "text" else f'"{name}"'
@@ -73,18 +73,20 @@ _TELLING = {
     "InvalidCursorDefinition",
     "CardinalityViolation",
 }
-"""The server's words for these name parts of the statement, and never a value of an event."""
+"""Conditions whose server message names parts of the statement, and never a value of an event."""
 
 
-class OwnQuery(Struct, frozen=True):
-    """One table's SELECT, and the line of the file on which its text begins."""
+class CustomQuery(Struct, frozen=True):
+    """The SELECT of one table. `line` is the line of the file on which its text begins."""
 
     table: Table
     text: str
     line: int
 
 
-def run_query(database: Database, query: OwnQuery, events: Sequence[RecordedEvent]) -> list[tuple[Any, ...]]:
+def run_query(
+    database: Database, query: CustomQuery, events: Sequence[RecordedEvent]
+) -> list[tuple[Any, ...]]:
     """The rows for these events, in the order of the table's columns.
 
     Raises `RowError` when the SELECT fails, `LimitError` when it takes too long or too much disk, and
@@ -112,7 +114,7 @@ def run_query(database: Database, query: OwnQuery, events: Sequence[RecordedEven
 
 
 def encode_batch(events: Sequence[RecordedEvent]) -> str:
-    """The events as JSON, of which the function makes the relation `batch`."""
+    """The events as JSON, from which the database function makes the relation `batch`."""
     return msgspec.json.encode([_batch_row(each) for each in events]).decode()
 
 
@@ -141,7 +143,7 @@ def _batch_row(recorded: RecordedEvent) -> dict[str, Any]:
 
 
 def _with_bytes(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
-    """JSON as its text, which the driver would else take apart and lose digits of numbers."""
+    """JSON columns as bytes. The driver would parse them, and lose digits of numbers."""
     values = list(row)
     for place in places:
         values[place] = None if values[place] is None else values[place].encode()
@@ -150,7 +152,7 @@ def _with_bytes(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
 
 def ask(
     connection: Connection,
-    query: OwnQuery,
+    query: CustomQuery,
     head: sql.Composable,
     text: str,
     tail: str,
@@ -160,7 +162,7 @@ def ask(
     """Run `head (text) tail` over the events, for columns of these types."""
     with connection.cursor() as cursor:
         before = f"{_BATCH}{head.as_string(cursor)}(\n"
-        # A line of its own for the end, since the text may end in a comment.
+        # The end stands on a new line, because the text may end in a comment.
         whole = f"{before}{text}\n){tail}"
         statement = sql.SQL("SELECT * FROM audit_trail.batch_rows(%s, %s::jsonb, %s) AS found ({})").format(
             types
@@ -181,13 +183,13 @@ def ask(
         return cursor.fetchall()
 
 
-def _failed(query: OwnQuery, error: StatementError, before: int) -> RowError:
+def _failed(query: CustomQuery, error: StatementError, before: int) -> RowError:
     at = (error.character or before + 1) - 1 - before
     line = line_at(query, at) if 0 <= at <= len(query.text) else query.line
     words = error.server_message if error.name in _TELLING else error.name
     return RowError(line, f"table {query.table.name}: {words}")
 
 
-def line_at(query: OwnQuery, at: int) -> int:
+def line_at(query: CustomQuery, at: int) -> int:
     """The line of the file on which a character of the text stands."""
     return query.line + query.text.count("\n", 0, at)

@@ -1,21 +1,21 @@
-"""Whether an analyst's SELECT can be run, and gives what its table declares: told before the first event."""
+"""Checks an analyst's SELECT before the first event: it must run, and return the declared columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from event_store.database import Connection, Database, sql
-from projections.custom.batch_sql import OwnQuery, ask, encode_batch, line_at
+from projections.custom.batch_sql import CustomQuery, ask, encode_batch, line_at
 from projections.custom.batch_sql_words import clock, read_words
 from projections.custom.rows import WORDS
 from projections.errors import RowError
 
 _EVEN_OF_NONE = "(SELECT 1) AS one LEFT JOIN "
-"""At least one row, of NULLs: what a SELECT gives can be looked at without events."""
+"""Gives a row of NULLs where the SELECT gives none, so that its columns can be read without events."""
 
 
-def check_query(database: Database, query: OwnQuery) -> list[tuple[int, str]]:
-    """What is wrong with a query, as lines and messages, found by reading it and by running it on an empty batch."""
+def check_query(database: Database, query: CustomQuery) -> list[tuple[int, str]]:
+    """The faults of a query, as lines and messages. Reads the query, then runs it on an empty batch."""
     words = read_words(query.text)
     found = [(line_at(query, each.at), each.message) for each in words.complaints]
     if found:
@@ -28,7 +28,7 @@ def check_query(database: Database, query: OwnQuery) -> list[tuple[int, str]]:
 
 
 def _impure(
-    connection: Connection, query: OwnQuery, calls: Sequence[tuple[int, str]]
+    connection: Connection, query: CustomQuery, calls: Sequence[tuple[int, str]]
 ) -> list[tuple[int, str]]:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -46,8 +46,8 @@ def _impure(
     ][:1]
 
 
-def _misfits(connection: Connection, query: OwnQuery, text: str) -> list[tuple[int, str]]:
-    """Columns that the SELECT has too many or too few, and those of another type than declared."""
+def _misfits(connection: Connection, query: CustomQuery, text: str) -> list[tuple[int, str]]:
+    """Columns that are missing, not declared, or of another type than declared."""
     table = query.table
     found = _look(
         connection,
@@ -77,7 +77,7 @@ def _misfits(connection: Connection, query: OwnQuery, text: str) -> list[tuple[i
     ]
 
 
-def _look(connection: Connection, query: OwnQuery, text: str, head: str, tail: str) -> dict[str, str]:
+def _look(connection: Connection, query: CustomQuery, text: str, head: str, tail: str) -> dict[str, str]:
     rows = ask(
         connection,
         query,

@@ -1,7 +1,7 @@
-"""Reads an analyst's SELECT word by word, to say early and in plain words what the database would refuse or regret.
+"""Reads an analyst's SELECT word by word, for early and clear error messages.
 
-It is not what keeps the database safe: that is the function that runs the statement (migration 0004), in a role that
-may do nothing. It keeps projections pure: what depends on the clock or on chance can't be rebuilt.
+The database's safety does not depend on it: the function that runs the statement (migration 0004) has a role without
+rights. It keeps projections pure: rows that depend on the clock or on chance can't be rebuilt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TOKEN = re.compile(
 )
 _COMMENT = re.compile(r"/\*|\*/")
 _MOST_COMPLAINTS = 20
-"""Each is looked up in the text, to say on which line it is."""
+"""Finding the line of each one takes time."""
 _BEGINS = frozenset({"select", "with", "values"})
 _CATALOGUES = frozenset({"pg_catalog", "information_schema", "pg_toast"})
 _CLOCK = frozenset(
@@ -60,7 +60,7 @@ class Complaint(Struct, frozen=True):
 
 
 class Words(Struct, frozen=True):
-    """The statement without its last semicolon, the functions that it calls by where they stand, and complaints."""
+    """The statement without its last semicolon, its function calls with their places, and the complaints."""
 
     text: str
     calls: tuple[tuple[int, str], ...]
@@ -108,7 +108,7 @@ def read_words(text: str) -> Words:
 
 
 def clock(name: str) -> bool:
-    """Whether its value depends on when, or by whom, the projection is run."""
+    """Whether its value depends on the time or on the user of the run."""
     return name in _CLOCK
 
 

@@ -1,4 +1,4 @@
-"""Whether an analyst's file is still the one whose rows its tables hold."""
+"""Whether an analyst's file has changed since its tables were filled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from event_store.database import Database
 from event_store.statements import load
-from projections.custom.source_file import OwnProjector
+from projections.custom.source_file import CustomProjector
 from projections.fingerprints import code_digest, on_command_line
 from projections.registry import live_builds, misfit
 
@@ -14,15 +14,15 @@ _SQL = load(__package__, "custom.sql")
 _log = logging.getLogger(__name__)
 
 
-def check_source(database: Database, projector: OwnProjector, *, same_rows: bool) -> None:
-    """Raise `CodeError` when the file has changed since its live build was begun, and its version has not.
+def check_source(database: Database, projector: CustomProjector, *, same_rows: bool) -> None:
+    """Raise `CodeError` when the file has changed since its live build was begun, but its version has not.
 
-    `same_rows` is the author's word that the same rows come out of it: the change is then taken note of, once.
+    `same_rows`: the author states that the file makes the same rows. The build then takes over the new digest.
     """
     with database.transaction(read_only=True) as connection:
         build = live_builds(connection).get(projector.name)
     digest = code_digest(projector)
-    # Another version, and other tables, are the runner's to refuse.
+    # The runner refuses another version and other tables.
     if build is None or build.code_digest in {"", digest} or misfit(projector, build):
         return
     if not same_rows:

@@ -1,4 +1,4 @@
-"""Whether the tables that an analyst's file declares can be: checked before anything is made in the database."""
+"""Checks the tables that an analyst's file declares, before anything is created in the database."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TABLE = re.compile(r"(?!pg_|partial_|staged_)[a-z][a-z0-9_]{0,29}")
 _COLUMN = re.compile(r"[a-z][a-z0-9_]{0,28}")
 _KEYS = frozenset(Kind) - {Kind.TEXTS, Kind.JSON}
 _SUMMED = frozenset({Kind.BIGINT, Kind.INTEGER, Kind.SMALLINT})
-"""A sum of floats depends on the order of its terms, and a rebuild has another than the live projection had."""
+"""A sum of floats depends on the order of its terms, and a rebuild has another order than the live projection."""
 MAX_TABLES, MAX_COLUMNS, MAX_INDEXES = 20, 100, 20
-"""As the function projection_limit of migration 0008 says."""
+"""The limits of the function projection_limit of migration 0008."""
 MAX_INDEX_COLUMNS = 32
 """PostgreSQL has no wider index; carried columns count too."""
 
@@ -42,14 +42,14 @@ RESERVED = _words(
 
 
 class Fault(Struct, frozen=True):
-    """What is wrong, and the name in the file that it is about."""
+    """A fault. `about` is the name in the file that it concerns."""
 
     about: str
     message: str
 
 
 def faults(tables: Sequence[Table]) -> list[Fault]:
-    """All that is wrong, in the order of the declaration."""
+    """All faults, in the order of the declaration."""
     if not 1 <= len(tables) <= MAX_TABLES:
         return [Fault("tables", f"declare from 1 to {MAX_TABLES} tables")]
     names = [table.name for table in tables]
@@ -60,7 +60,7 @@ def faults(tables: Sequence[Table]) -> list[Fault]:
 
 
 def _shape(table: Table) -> list[Fault]:
-    """Faults after which nothing more can be said of the table."""
+    """Faults of the table's shape. With one of them, nothing else can be checked."""
     name = str(table.name)[:60]
     if not _is(table.name, str) or not _TABLE.fullmatch(table.name) or table.name in RESERVED:
         return [
@@ -204,5 +204,5 @@ def _merge(column: Column, merge: Merge, columns: dict[str, Column]) -> list[str
 
 
 def _is(value: object, kind: type) -> bool:
-    """The declarations are typed, and an analyst's file need not heed that."""
+    """A check at run time: nobody type-checks an analyst's file."""
     return isinstance(value, kind)

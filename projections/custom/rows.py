@@ -1,4 +1,4 @@
-"""Rows of an analyst's code, checked against the declared table before they are encoded."""
+"""Checks the rows of an analyst's code against the declared table before they are encoded."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _check_of(column: Column) -> Callable[[Any], Any]:
 
 
 class RowCheck:
-    """Makes rows of one table what the encoder wants. `line` is where the file makes them."""
+    """Checks and converts the rows of one table for the encoder. `line` is the line of the file that makes them."""
 
     def __init__(self, table: Table, line: int) -> None:
         self._table = table

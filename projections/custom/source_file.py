@@ -1,4 +1,4 @@
-"""An analyst's own projection: one file, read, checked and made a projector as the built-in ones are."""
+"""A custom projection: one file, read, checked and made a projector like the built-in ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.database import Database
 from event_store.files.folders import read_file
-from projections.custom.batch_sql import OwnQuery, run_query
+from projections.custom.batch_sql import CustomQuery, run_query
 from projections.custom.batch_sql_check import check_query
 from projections.custom.declaration import NAME, faults
 from projections.custom.rows import RowCheck
@@ -25,15 +25,15 @@ from projections.tables import Row, Table
 MAX_VERSION = 999_999
 
 
-class OwnProjector:
-    """A projector out of a file. One whose file has SQL has to be bound to a database before it makes rows."""
+class CustomProjector:
+    """A projector made from a file. One with SQL needs `bind` before it makes rows."""
 
     def __init__(
         self,
         file: Path,
         declared: _Declared,
         make: Callable[[Sequence[RecordedEvent]], Any] | None,
-        queries: tuple[OwnQuery, ...],
+        queries: tuple[CustomQuery, ...],
     ) -> None:
         self.file = file
         self.name = declared.name
@@ -58,7 +58,7 @@ class OwnProjector:
         return self._declared.fault(self._declared.line_of_text(table, "tables"), message)
 
     def bind(self, database: Database) -> None:
-        """Run the file's SQL there. Raises `CodeError` when it can't be run."""
+        """Check the file's SQL in `database`, and run it there from now on. Raises `CodeError` when it can't run."""
         for query in self.queries:
             for line, message in check_query(database, query):
                 raise CodeError(self.file.name, line, message)
@@ -66,7 +66,7 @@ class OwnProjector:
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
         """The rows of the file's code, checked. Raises what it raises, and `RowError` for rows that do not fit."""
-        if not events:  # as when all of a batch are skipped; an analyst's code need not think of that
+        if not events:  # all events of the batch are skipped; the analyst's code does not see that case
             return {}
         made = self._selected(events) if self.queries else self._make(events) if self._make else None
         if not isinstance(made, Mapping):
@@ -82,7 +82,7 @@ class OwnProjector:
         return {name: self.checked(name, rows) for name, rows in made.items()}
 
     def checked(self, table: str, rows: Any) -> list[Row]:
-        """Rows of a table as it keeps them. Raises `RowError` for one that does not fit."""
+        """The rows of a table as the table keeps them. Raises `RowError` for a row that does not fit."""
         try:
             iterator = iter(rows)
         except TypeError as exc:
@@ -98,7 +98,7 @@ class OwnProjector:
 
 
 class _Declared:
-    """What the module says of itself, checked. Every fault is a `CodeError` with the line that it is on."""
+    """The checked declarations of the module. Every fault is a `CodeError` with its line."""
 
     def __init__(self, file: Path, module: ModuleType, tree: ast.Module) -> None:
         self._file = file
@@ -122,7 +122,7 @@ class _Declared:
         self.rows_line = self.line_of("rows") or self.line_of("sql") or 1
 
     def fault(self, line: int, message: str) -> CodeError:
-        """To be raised."""
+        """An error for the caller to raise."""
         return CodeError(self._file.name, line or 1, message)
 
     def _value(self, name: str, kind: type | tuple[type, ...], wanted: str) -> Any:
@@ -136,7 +136,7 @@ class _Declared:
         return value
 
     def line_of(self, name: str) -> int:
-        """The line on which the module gives itself this name; 0 when it does not."""
+        """The line on which the module defines this name; 0 when it does not."""
         for node in self._tree.body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
                 return node.lineno
@@ -152,15 +152,15 @@ class _Declared:
         return 0
 
     def line_of_text(self, text: str, otherwise: str) -> int:
-        """The line on which this text stands as a literal, or else the line of a name."""
-        # The table may be called like the projection, and it is the table's line that is looked for.
+        """The line of this text as a literal; without one, the line of the name `otherwise`."""
+        # The table may have the name of the projection, and its line is the one wanted.
         elsewhere = [each for each in self._tree.body if each.lineno != self.line_of("name")]
         nodes = [node for each in elsewhere for node in ast.walk(each)]
         lines = [node.lineno for node in nodes if isinstance(node, ast.Constant) and node.value == text]
         return min(lines, default=0) or self.line_of(otherwise)
 
 
-def load_own(file: Path, database: Database | None = None) -> OwnProjector:
+def load_custom(file: Path, database: Database | None = None) -> CustomProjector:
     """The projector of a file. With a database its SQL is checked there, and can be run.
 
     Raises `CodeError`, which begins with file and line, when the file is broken, and `ConfigurationError` when it can't
@@ -178,7 +178,7 @@ def load_own(file: Path, database: Database | None = None) -> OwnProjector:
         raise declared.fault(declared.line_of("rows"), "`rows` is a function of a batch of events")
     if make is not None and any(isinstance(n, ast.AsyncFunctionDef) and n.name == "rows" for n in tree.body):
         raise declared.fault(declared.line_of("rows"), "`rows` is a plain function, not an async one")
-    projector = OwnProjector(file, declared, make, () if queries is None else _queries(declared, queries))
+    projector = CustomProjector(file, declared, make, () if queries is None else _queries(declared, queries))
     if database is not None:
         projector.bind(database)
     return projector
@@ -208,7 +208,7 @@ def _parsed(file: Path, source: str) -> ast.Module:
 
 
 def _run(file: Path, code: CodeType) -> ModuleType:
-    """Run the file as a module of a name of its own, so that what it defines can be found by it."""
+    """Run the file as a module with a unique name, so that its classes can be found."""
     module = ModuleType("own_projection_" + re.sub(r"\W", "_", file.stem))
     module.__file__ = str(file)
     sys.modules[module.__name__] = module
@@ -221,7 +221,7 @@ def _run(file: Path, code: CodeType) -> ModuleType:
     return module
 
 
-def _queries(declared: _Declared, queries: Any) -> tuple[OwnQuery, ...]:
+def _queries(declared: _Declared, queries: Any) -> tuple[CustomQuery, ...]:
     line = declared.line_of("sql")
     if not isinstance(queries, Mapping) or not all(isinstance(text, str) for text in queries.values()):
         raise declared.fault(line, "`sql` is a mapping from table to the text of one SELECT")
@@ -235,5 +235,5 @@ def _queries(declared: _Declared, queries: Any) -> tuple[OwnQuery, ...]:
         if name not in queries:
             raise declared.fault(line, f"sql has no SELECT for table {name}")
     return tuple(
-        OwnQuery(tables[name], text, declared.line_of_text(text, "sql")) for name, text in queries.items()
+        CustomQuery(tables[name], text, declared.line_of_text(text, "sql")) for name, text in queries.items()
     )

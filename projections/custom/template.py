@@ -1,4 +1,4 @@
-"""The two files that an analyst begins with: a projection that works, and its test."""
+"""The two files that an analyst starts with: a working projection and its test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from projections.custom.declaration import NAME, RESERVED
 from projections.registry import built_in
 
 LONGEST = 30
-"""The table is called like the projection."""
+"""The limit of a table's name: the table is called like the projection."""
 
 _DECLARED = '''"""{title}: how often each person opened records, and when last."""
 

@@ -1,6 +1,6 @@
-"""The activity index: one row an event, for filters by what is not a patient or a device.
+"""The activity index: one row per event, for filters by anything but patient and device.
 
-The user's and the service's timelines are this index too, by actor and by source: one fact, one place.
+It also serves as the timeline of users (by actor) and services (by source).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from domain.catalogue import CATALOGUE
 from domain.event import PERSONS, Action, AuditEvent, RecordedEvent
 from projections.binary_rows import utc
-from projections.hash_codes import OUTCOME_CODES, RESOURCE_MARK, SOURCE_MARK, TYPE_MARK, kind_marks
+from projections.hash_codes import OUTCOME_CODES, RESOURCE_HASH, SOURCE_HASH, TYPE_HASH, kind_hash_codes
 from projections.merges import MAX, MIN, SUM
 from projections.tables import Column, Index, Kind, Row, Table
 
@@ -34,9 +34,9 @@ ACTIVITY = Table(
         Column("outcome", Kind.SMALLINT),
         Column("emergency", Kind.BOOLEAN),
         Column("by_person", Kind.BOOLEAN),
-        TYPE_MARK,
-        SOURCE_MARK,
-        RESOURCE_MARK,
+        TYPE_HASH,
+        SOURCE_HASH,
+        RESOURCE_HASH,
         Column("action", Kind.TEXT),
         Column("type", Kind.TEXT),
         Column("source", Kind.TEXT),
@@ -70,8 +70,8 @@ RESOURCE = Table(
     (
         Column("position", Kind.BIGINT),
         Column("span", Kind.INTEGER),
-        TYPE_MARK,
-        SOURCE_MARK,
+        TYPE_HASH,
+        SOURCE_HASH,
         Column("type", Kind.TEXT),
         Column("id", Kind.TEXT),
     ),
@@ -82,7 +82,7 @@ RESOURCE = Table(
         Index(("position",)),
     ),
 )
-"""`type` and `id` are the resource's, the marks its event's."""
+"""`type` and `id` are the resource's; the hash codes are those of the event."""
 
 HOUR = Table(
     "activity_hour",
@@ -94,7 +94,7 @@ HOUR = Table(
         Column("events", Kind.BIGINT, SUM),
     ),
 )
-"""Bounds of the positions of each hour, by the source's clock: a time range becomes a range of positions."""
+"""The first and last position of each hour by the source's clock. They turn a time range into a range of positions."""
 
 _HOUR = timedelta(hours=1)
 
@@ -107,7 +107,7 @@ class ActivityProjector:
     tables = (ACTIVITY, RESOURCE, HOUR)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        """One row an event, one per resource that it names, and the hours' bounds."""
+        """One row per event, one per resource that it names, and the bounds of the hours."""
         activity: list[Row] = []
         resources: list[Row] = []
         hours: dict[datetime, list[int]] = {}
@@ -117,15 +117,15 @@ class ActivityProjector:
             position, event = recorded.position, recorded.event
             moment = utc(event.occurred_at)
             place = (position, position >> SPAN_BITS)
-            marks = kind_marks(event)
-            activity.append(_activity(place, moment, marks, event))
+            codes = kind_hash_codes(event)
+            activity.append(_activity(place, moment, codes, event))
             if event.resources:
                 if len(event.resources) == 1:
                     [resource] = event.resources
-                    resources.append((*place, marks[0], marks[1], resource.type, resource.id))
+                    resources.append((*place, codes[0], codes[1], resource.type, resource.id))
                 else:
                     named = {(resource.type, resource.id) for resource in event.resources}
-                    resources.extend([(*place, marks[0], marks[1], type, id) for type, id in named])
+                    resources.extend([(*place, codes[0], codes[1], type, id) for type, id in named])
             if not begin <= moment < end:  # mostly an event is of the same hour as the one before
                 begin = moment.replace(minute=0, second=0, microsecond=0)
                 end = begin + _HOUR
@@ -139,11 +139,11 @@ class ActivityProjector:
 
 
 def _activity(
-    place: tuple[int, int], moment: datetime, marks: tuple[int, int, int], event: AuditEvent
+    place: tuple[int, int], moment: datetime, codes: tuple[int, int, int], event: AuditEvent
 ) -> Row:
     actor = event.actor
     position, span = place
-    type_mark, source_mark, resource_mark = marks
+    type_code, source_code, resource_code = codes
     return (
         position,
         moment,
@@ -151,9 +151,9 @@ def _activity(
         OUTCOME_CODES[event.outcome],
         event.emergency,
         actor.kind in PERSONS,
-        type_mark,
-        source_mark,
-        resource_mark,
+        type_code,
+        source_code,
+        resource_code,
         event.action.value if event.action else _ACTION_CODES.get(event.type, _OTHER_ACTION),
         event.type,
         event.source.service,

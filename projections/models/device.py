@@ -1,4 +1,4 @@
-"""Device activity: what a device did and what was done to it, its versions and its configuration over time.
+"""Device activity: actions by and on a device, its versions, and its configuration over time.
 
 An event belongs to the device that it names, and to its actor when that is a device.
 """
@@ -14,7 +14,7 @@ import msgspec
 
 from domain.event import ActorKind, AuditEvent, Device, RecordedEvent
 from projections.binary_rows import utc
-from projections.hash_codes import OF_TIMELINES, timeline_marks
+from projections.hash_codes import OF_TIMELINES, timeline_hash_codes
 from projections.merges import MAX, MIN, SUM, latest
 from projections.tables import Column, Kind, Row, Table
 
@@ -85,7 +85,7 @@ class DeviceProjector:
     tables = (TIMELINE, SUMMARY, VERSION, CHANGE)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        """For each device of an event a place in the timeline; for the named one also versions and changes."""
+        """A timeline row for each device of an event. For the named device also versions and changes."""
         timeline: list[Row] = []
         summaries: list[Row] = []
         versions: list[Row] = []
@@ -96,9 +96,9 @@ class DeviceProjector:
                 continue
             position = recorded.position
             moment = utc(event.occurred_at)
-            marks = timeline_marks(event)
+            codes = timeline_hash_codes(event)
             for device_id, name in _devices(event).items():
-                timeline.append((position, *marks, device_id))
+                timeline.append((position, *codes, device_id))
                 connected = (
                     _CONNECTED.get(event.type) if event.device and event.device.id == device_id else None
                 )
@@ -116,7 +116,7 @@ class DeviceProjector:
 
 
 def _devices(event: AuditEvent) -> dict[str, str | None]:
-    """Ids and names; what the event says of its device goes before what it says of its actor."""
+    """Ids and names. The event's device overrides its actor."""
     found: dict[str, str | None] = {}
     if event.actor.kind is ActorKind.DEVICE and event.actor.id is not None:
         found[event.actor.id] = event.actor.name

@@ -1,4 +1,4 @@
-"""Patient activity: whose record, who dealt with it, how often, when last, and for what purpose."""
+"""Patient activity: who accessed a patient's record, how often, when last, and for which purpose."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from domain.catalogue import CATALOGUE, Category
 from domain.event import AuditEvent, Outcome, RecordedEvent
 from domain.read_audit.events import READ
 from projections.binary_rows import utc
-from projections.hash_codes import OF_TIMELINES, timeline_marks
+from projections.hash_codes import OF_TIMELINES, timeline_hash_codes
 from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
 from projections.tables import Column, Index, Kind, Row, Table
 
 UNATTRIBUTED = ""
-"""The actor of events whose actor has no id. No identifier is empty, so it is nobody else's."""
+"""Stands for an actor without an id. No real identifier is empty."""
 
 _ACCESSED = frozenset(
     name for name, entry in CATALOGUE.items() if entry.category in {Category.DATA, Category.OTHER}
 )
-"""Types that say that data was touched; an unclassified event about a patient is taken as one."""
+"""Types that count as access to data. An unclassified event about a patient counts as one."""
 
 TIMELINE = Table(
     "patient_timeline",
@@ -65,7 +65,7 @@ class PatientProjector:
     tables = (TIMELINE, ACCESS, ACTOR)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        """For each patient that an event names: a place in the timeline, and an access by the event's actor."""
+        """For each patient that an event names: a timeline row, and an access by the event's actor."""
         timeline: list[Row] = []
         access: list[Row] = []
         actors: dict[str, Row] = {}
@@ -79,13 +79,13 @@ class PatientProjector:
             if event.actor.id is not None and event.actor.name is not None:
                 actors[event.actor.id] = (position, event.actor.id, event.actor.name)
             purposes = text_set(event.purpose_of_use)
-            marks = timeline_marks(event)
+            codes = timeline_hash_codes(event)
             counts = (1, int(_is_access(event)), moment, moment, moment.toordinal())
             patients = event.patients
             for patient_id in (
                 (patients[0].id,) if len(patients) == 1 else {patient.id for patient in patients}
             ):
-                timeline.append((position, *marks, patient_id))
+                timeline.append((position, *codes, patient_id))
                 # Who read the trail about a patient is found in the timeline. It is no dealing with the patient, and
                 # one such event may name hundreds.
                 if event.type == READ:

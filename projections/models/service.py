@@ -46,7 +46,7 @@ STATE = Table(
         Column("instance", Kind.TEXT, nullable=True),
     ),
 )
-"""Transitions as they come; the periods between them follow at reading, whatever the order of arrival."""
+"""State transitions in the order of arrival. Queries derive the periods between them."""
 
 API_USE = Table(
     "service_api_use",
@@ -73,7 +73,7 @@ class ServiceProjector:
     tables = (SUMMARY, STATE, API_USE)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        """For each event a count of its service, its state transition, and the call that it tells of."""
+        """For each event: a count for its service, its state transition, and the API call that it reports."""
         seen: dict[str, list[datetime]] = {}
         summaries: list[Row] = []
         states: list[Row] = []

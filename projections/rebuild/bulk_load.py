@@ -1,7 +1,7 @@
-"""One build's way of being loaded: ranges of the log straight into tables without indexes, and what makes them whole.
+"""Bulk load of a build: ranges of the log go into tables without indexes, then the tables are merged and indexed.
 
-Append-only rows are copied where they stay. Rows of merged tables are combined within a range and copied to a table of
-partial rows, several a key; when all ranges are in, one statement makes the finished rows of them.
+Append-only rows are copied to their final table. Rows of merged tables are combined within a range and copied to a
+table of partial rows, several per key. When all ranges are loaded, one statement merges them into the finished rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SQL = load(__package__, "rebuild.sql")
 
 
 class _Sink:
-    """Where one table's rows of a range go."""
+    """Takes the rows of one table of a range."""
 
     def __init__(self, table: Table, schema: str) -> None:
         self.table = table
@@ -47,14 +47,14 @@ class _Sink:
         self._held: Groups = {}
 
     def add(self, cursor: Cursor, rows: list[Row]) -> None:
-        """Copy the rows, or combine them with those of the range that came before."""
+        """Copy the rows, or combine them with the earlier rows of the range."""
         if self.table.merged:
             self.table.fold(self._held, rows)
         else:
             self._send(cursor, rows)
 
     def flush(self, cursor: Cursor) -> None:
-        """Copy what was combined."""
+        """Copy the combined rows."""
         held, self._held = self._held, {}
         self._send(cursor, list(map(tuple, held.values())))
 
@@ -72,7 +72,7 @@ class RangeLoad:
         self._sinks = [_Sink(table, build.schema) for table in projector.tables]
 
     def begin(self, cursor: Cursor, first: int) -> bool:
-        """Mark the range as done; False when another process has done it, such as a worker of a killed rebuild.
+        """Mark the range as done. Returns False when another process has done it, such as a worker of a killed rebuild.
 
         Raises `FencedError` when the build or the range is gone.
         """
@@ -88,19 +88,19 @@ class RangeLoad:
         return False
 
     def add(self, cursor: Cursor, events: Sequence[RecordedEvent]) -> None:
-        """The rows of some of the range's events. Raises whatever the projector or the database raises."""
+        """Add the rows of some events of the range. Raises whatever the projector or the database raises."""
         rows = made_rows(self.projector, events)
         for sink in self._sinks:
             sink.add(cursor, rows[sink.table.name])
 
     def flush(self, cursor: Cursor) -> None:
-        """The end of the range."""
+        """End the range."""
         for sink in self._sinks:
             sink.flush(cursor)
 
 
 def create_partials(connection: Connection, projector: Projector, schema: str) -> None:
-    """The tables of partial rows, in the transaction that makes the build. A custom projection's are there already."""
+    """Create the tables of partial rows, in the transaction of the build. A custom projection has them already."""
     with _in_schema(connection, schema) as cursor:
         if custom_role(cursor):
             return
@@ -110,7 +110,7 @@ def create_partials(connection: Connection, projector: Projector, schema: str) -
 
 
 def merge_table(database: Transactions, table: Table, schema: str) -> None:
-    """Make the finished rows and drop the partial ones: both or neither. Nothing to do when that was done before."""
+    """Make the finished rows and drop the partial ones, in one transaction. Does nothing when that was done before."""
     with database.transaction() as connection, _in_schema(connection, schema) as cursor:
         if _exists(cursor, schema, partial_name(table)):
             cursor.execute(merge_partial(table))
@@ -122,13 +122,13 @@ def merge_table(database: Transactions, table: Table, schema: str) -> None:
 
 
 def missing_indexes(database: Transactions, table: Table, schema: str) -> list[str]:
-    """The names of the indexes that are not there yet."""
+    """The names of the missing indexes."""
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
         return [name for name in bulk_indexes(table) if not _exists(cursor, schema, name)]
 
 
 def create_index(database: Transactions, name: str, table: Table, schema: str) -> None:
-    """Make one of them; for several threads. Raises `DuplicateKeyError` when the rows do not allow the unique one."""
+    """Create an index; for several threads. Raises `DuplicateKeyError` when two rows have the same key."""
     try:
         with database.transaction() as connection, _in_schema(connection, schema) as cursor:
             custom = custom_role(cursor)
@@ -157,7 +157,7 @@ def first_duplicate(database: Transactions, table: Table, schema: str) -> int | 
 
 
 def finish_table(database: Transactions, table: Table, schema: str) -> None:
-    """Make the unique index the primary key, and count for the planner."""
+    """Make the unique index the primary key, and analyse the table."""
     with database.transaction() as connection, _in_schema(connection, schema) as cursor:
         custom = custom_role(cursor)
         if custom:
@@ -179,7 +179,7 @@ def _in_schema(connection: Connection, schema: str) -> Cursor:
         "SELECT set_config('maintenance_work_mem', %(m)s, true), set_config('work_mem', %(m)s, true)",
         {"m": SORT_MEMORY},
     )
-    # The jobs are the parallelism; workers on top of them would only take the service's processors.
+    # The jobs already run in parallel. More workers would only take processors from the service.
     cursor.execute("SET LOCAL max_parallel_maintenance_workers = 0")
     return cursor
 

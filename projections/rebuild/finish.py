@@ -1,7 +1,7 @@
-"""The second half of a rebuild: what was loaded becomes finished tables, with their keys, indexes and digests.
+"""The second half of a rebuild: makes finished tables of the loaded rows, with keys, indexes and digests.
 
-Several jobs do it side by side. A table's next step begins when its last one is done, whatever the other tables do:
-merged rows are indexed while others merge, and an indexed table is counted while others are indexed.
+Several jobs work side by side. A table's next step begins when its last one is done, and does not wait for other
+tables: one table is indexed while another is merged or analysed.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def finish_builds(
     builds: Mapping[str, Build],
     check: Callable[[], None],
 ) -> dict[str, str]:
-    """Merge partial rows, make the indexes, `parts.jobs` at a time, and count; then the builds are ready.
+    """Merge partial rows, make the indexes, `parts.jobs` at a time, and analyse. Then the builds are ready.
 
-    Returns why not, of those whose rows do not fit their keys.
+    Returns the failures by projection: two rows with the same key.
     """
     if not builds:
         return {}
@@ -62,7 +62,7 @@ def finish_builds(
                 continue
             asked = {"name": build.name, "build": build.build}
             cursor.execute(_SQL["indexed"], asked)
-            if build.own:
+            if build.custom:
                 forget_ranges(cursor, build.name, build.build)
             else:
                 cursor.execute(_SQL["forget_ranges"], asked)
@@ -70,7 +70,7 @@ def finish_builds(
 
 
 class _Finishing:
-    """Gives the jobs what can be done now, until nothing is left."""
+    """Starts each step as soon as it can run, until all are done."""
 
     def __init__(self, parts: Parts, jobs: Jobs) -> None:
         self._parts = parts
@@ -80,7 +80,7 @@ class _Finishing:
         self._failures: dict[str, str] = {}
 
     def run(self, places: list[_Place]) -> dict[str, str]:
-        """See `finish_builds`."""
+        """Run all jobs. Returns the failures by projection."""
         for place in places:
             if not place.table.merged:
                 self._index(place)
@@ -100,7 +100,7 @@ class _Finishing:
         self._running[self._jobs.start(job, *arguments)] = (place, then)
 
     def _result(self, future: Future[Any], place: _Place) -> None:
-        """Raises what the job raised, but for rows that do not fit their key: they stop their projection alone."""
+        """Raise what the job raised. Two rows with the same key are no error here: they stop only their projection."""
         try:
             future.result()
         except DuplicateKeyError as exc:
@@ -132,7 +132,7 @@ def digest_builds(
     builds: Mapping[str, Build],
     check: Callable[[], None],
 ) -> dict[str, dict[str, TableDigest]]:
-    """By projection, the digest of every table of builds that nobody writes to meanwhile."""
+    """By projection, the digest of every table. Nobody may write to these builds meanwhile."""
     if not builds:
         return {}
     places = _places(projectors, builds)
@@ -149,7 +149,7 @@ def digest_builds(
 
 
 def _places(projectors: Mapping[str, Projector], builds: Mapping[str, Build]) -> list[_Place]:
-    """All tables; what has the most indexes first, as it takes longest."""
+    """All tables, those with the most indexes first: they take longest."""
     places = [
         _Place(name, table, build.schema)
         for name, build in builds.items()

@@ -1,4 +1,4 @@
-"""The first half of a rebuild: the build that is worked on, and all that the log holds loaded into it."""
+"""The first half of a rebuild: finds or makes the build, and loads the whole log into it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from projections.registry import INDEXING, LOADING, READY, SCRATCH, Build, creat
 
 _SQL = load(__package__, "rebuild.sql")
 _ROUNDS = 5
-"""Times that what came in meanwhile is loaded in ranges too, before the rest is caught up."""
+"""Times that new events are loaded in ranges too. Catching up does the rest."""
 _NARROWEST = 1000
-"""Events of a range that is worth a transaction."""
+"""The fewest events of a range: fewer are not worth a transaction."""
 
 
 def begin_build(database: Database, projector: Projector) -> Build:
-    """The build that an interrupted rebuild by the same code has left, or a new one. The caller holds the projection.
+    """The unfinished build of an interrupted rebuild by the same code, or a new one. The caller has the advisory lock.
 
-    What rebuilds by other code, or verify, have left unfinished is dropped.
+    Drops unfinished builds of other code, and of verify.
     """
     with database.transaction(read_only=True) as connection:
         builds = [each for each in list_builds(connection) if each.name == projector.name]
@@ -53,7 +53,7 @@ def begin_build(database: Database, projector: Projector) -> Build:
 
 
 def new_build(database: Database, projector: Projector) -> Build:
-    """An empty build, ready to be loaded."""
+    """Create an empty build for loading."""
     with database.transaction() as connection:
         number = create_build(connection, projector)
         schema = next(
@@ -72,7 +72,7 @@ def load_builds(
     check: Callable[[], None],
     until: int | None = None,
 ) -> dict[str, str]:
-    """Load all that the log holds, or its first `until` events; why not, of the builds that an event stops."""
+    """Load the whole log, or its first `until` events. Returns the failures of the builds that an event stops."""
     failures: dict[str, str] = {}
 
     def advance(task: Task) -> None:
@@ -107,7 +107,7 @@ def load_builds(
             break
         with parts.database.transaction(read_only=True) as connection:
             if log_size(connection) - size <= parts.in_process:
-                break  # the rest is caught up sooner
+                break  # catching up is faster for the rest
     for name, build in builds.items():
         if name not in failures:
             _run(parts.database, "loaded", build)
@@ -115,13 +115,13 @@ def load_builds(
 
 
 def _width(parts: Parts, size: int) -> int:
-    """Ranges that give every worker several, so that all end at about the same time."""
+    """The width of a range: every worker gets several, so that all end at about the same time."""
     even = -(-size // (4 * parts.jobs))
     return max(1, min(parts.width, max(_NARROWEST, even)))
 
 
 def _plan(connection: Connection, builds: Mapping[str, Build], size: int, width: int) -> list[Task]:
-    """Plan what is new in the log, and give what is not done; equal ranges of several builds are one task."""
+    """Plan ranges for new events, and return the unfinished ones. Equal ranges of several builds are one task."""
     found: dict[tuple[int, int], list[str]] = {}
     with connection.cursor() as cursor:
         for build in builds.values():
@@ -131,7 +131,7 @@ def _plan(connection: Connection, builds: Mapping[str, Build], size: int, width:
             for _, _, first, last, done in cursor.fetchall():
                 if not done:
                     found.setdefault((first, last), []).append(build.name)
-    # In one order of names: workers that a killed rebuild has left lock their rows in the same.
+    # Names in one order: workers that a killed rebuild left behind lock their rows in the same order.
     return [Task(first, last, tuple(sorted(names))) for (first, last), names in sorted(found.items())]
 
 

@@ -1,4 +1,4 @@
-"""Long statements side by side, which end at once when the one who waits for them is interrupted."""
+"""Long statements side by side. They end at once when the waiting caller is interrupted."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SLICE = 1.0
 
 
 class Transactions(Protocol):
-    """What gives transactions: a `Database`, or `Jobs`, which can cancel them."""
+    """Opens transactions: a `Database`, or `Jobs`, which can cancel them."""
 
     def transaction(self, *, read_only: bool = False) -> Any:
-        """See `Database.transaction`."""
+        """A transaction: committed at the end of the block, rolled back by an exception."""
 
 
 class Jobs:
-    """Threads with a connection each."""
+    """Threads, each with its own connection."""
 
     def __init__(self, database: Database, count: int, check: Callable[[], None]) -> None:
         self._database = database
@@ -32,7 +32,7 @@ class Jobs:
 
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:
-        """For what runs in a job."""
+        """A transaction for a job."""
         with self._database.transaction(read_only=read_only) as connection:
             self._open.add(connection)
             try:
@@ -45,7 +45,7 @@ class Jobs:
         return self._pool.submit(job, self, *arguments)
 
     def some(self, futures: Iterable[Future[Any]]) -> set[Future[Any]]:
-        """Those that are done, at least one; raises what the check raises while waiting."""
+        """Wait until at least one is done. Returns those; raises what the check raises."""
         waiting = set(futures)
         while True:
             done, _ = wait(waiting, _SLICE, FIRST_COMPLETED)
@@ -54,7 +54,7 @@ class Jobs:
                 return done
 
     def close(self) -> None:
-        """End: what still runs is cancelled in the database, and what waits never begins."""
+        """Cancel running jobs in the database, and drop waiting ones."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         for connection in list(self._open):
             with suppress(UnavailableError, StatementError), statement_errors():
@@ -64,7 +64,7 @@ class Jobs:
 
 @contextmanager
 def running_jobs(database: Database, count: int, check: Callable[[], None]) -> Iterator[Jobs]:
-    """`count` threads, which are idle or cancelled at the end."""
+    """`count` threads. At the end they are idle, or their jobs are cancelled."""
     jobs = Jobs(database, count, check)
     try:
         yield jobs

@@ -1,4 +1,4 @@
-"""Processes that must not outlive the one that started them."""
+"""Processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 
 _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel end this process when the process `parent`, which started it, ends. Linux alone can.
+    """End this process when the process `parent`, which started it, ends.
 
-    No code of ours is asked, so it also ends one that holds Python's lock for ever, in a regular expression say.
+    On Linux the kernel does it, even to a process that holds Python's lock for ever, in a regular expression say.
+    Elsewhere a thread looks every second.
     """
     if sys.platform != "linux":
+        threading.Thread(target=_watch, args=(parent,), name="parent", daemon=True).start()
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it has ended before it was asked for
         os._exit(1)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

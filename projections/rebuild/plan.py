@@ -1,4 +1,4 @@
-"""What a rebuild is told, and what it tells."""
+"""The input and the outcome of a rebuild."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from event_store.database import Database
 from projections.rebuild.worker import OpenDatabase, Source
 
 WIDTH = 50_000
-"""Events of a range: what a kill costs at most, some seconds of one worker; more would need more memory."""
+"""Events of a range. A kill costs at most one range, some seconds of a worker; a wider one needs more memory."""
 IN_PROCESS = 20_000
-"""So few events are loaded before a worker process has started."""
+"""So few events take less time than the start of a worker process."""
 
 
 class Progress(Protocol):
-    """Who is told how far it is."""
+    """Receives the progress of a rebuild."""
 
     def begin(self, step: str, total: int, unit: str) -> None:
         """A step of `total` units begins."""
 
     def advance(self, count: int) -> None:
-        """Some units are done."""
+        """`count` more units are done."""
 
     def say(self, message: str) -> None:
-        """Something worth a line."""
+        """Show a message on its own line."""
 
 
 class Outcome(Struct, frozen=True):
-    """What became of one projection: `failure` says what stops it, and is empty when its new build is live.
+    """The outcome for one projection. `failure` says what stops it; it is empty when its new build is live.
 
-    `skippable` says that it is one event, which an operator may skip.
+    `skippable`: one event stops it, which an operator may skip.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Outcome(Struct, frozen=True):
 
 
 class Parts(Struct, frozen=True):
-    """What a rebuild works with. `open_database` and `source` are handed to worker processes, so they are picklable.
+    """The input of a rebuild. `open_database` and `source` go to worker processes, so they must be picklable.
 
     `publish` sends a `projection.rebuilt` event to the trail. `width` and `in_process` are numbers of events.
     """

@@ -1,4 +1,4 @@
-"""One attempt at a rebuild: load, make whole, catch up, attest, switch. Each step finds done what was done before."""
+"""One attempt at a rebuild: load, merge and index, catch up, attest, switch. No step repeats finished work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from domain.errors import AuditTrailError
 from event_store.statements import load
 from event_store.stored_tree import StoredTree
 from event_store.tlog.proofs import root_at
-from projections.builds.advisory_lock import Hold
+from projections.builds.advisory_lock import AdvisoryLock
 from projections.builds.digests import TableDigest
 from projections.builds.switching import build_of, catch_up, open_track, switch_over
 from projections.builds.trail_events import rebuilt_event
@@ -32,19 +32,19 @@ class Unpublished(Exception):  # noqa: N818 - carries the error past the retries
 
 
 class Attempt:
-    """From the builds as they are to the switch."""
+    """Does what is left of a rebuild, up to the switch."""
 
-    def __init__(self, parts: Parts, projectors: Sequence[Projector], hold: Hold) -> None:
+    def __init__(self, parts: Parts, projectors: Sequence[Projector], lock: AdvisoryLock) -> None:
         self._parts = parts
         self._database = parts.database
         self._projectors = {each.name: each for each in projectors}
-        self._hold = hold
+        self._lock = lock
 
     def run(self) -> list[Outcome]:
-        """Do all that is left."""
+        """Run the remaining steps. Returns the outcome of each projection."""
         builds = {name: begin_build(self._database, each) for name, each in self._projectors.items()}
         loading = {name: build for name, build in builds.items() if build.state == LOADING}
-        failures = load_builds(self._parts, list(self._projectors.values()), loading, self._hold.check)
+        failures = load_builds(self._parts, list(self._projectors.values()), loading, self._lock.check)
         unfinished = {
             name: build
             for name, build in builds.items()
@@ -54,7 +54,7 @@ class Attempt:
             Outcome(name, builds[name].build, -1, failure, skippable=True)
             for name, failure in sorted(failures.items())
         ]
-        broken = finish_builds(self._parts, self._projectors, unfinished, self._hold.check)
+        broken = finish_builds(self._parts, self._projectors, unfinished, self._lock.check)
         for name, failure in sorted(broken.items()):
             self._run("fail_finish", builds[name], failure=failure)
             outcomes.append(Outcome(name, builds[name].build, -1, failure))
@@ -74,14 +74,14 @@ class Attempt:
         if tracks:
             lag = sum(build_of(self._database, name, number).lag for name, number in numbers.items())
             self._parts.progress.begin("catching up", lag, "events")
-            catch_up(self._database, tracks, self._parts.progress.advance, self._hold.check)
+            catch_up(self._database, tracks, self._parts.progress.advance, self._lock.check)
         going = [track.projector for track in tracks if not track.stopped()]
         self._attest({each.name: build_of(self._database, each.name, numbers[each.name]) for each in going})
         return [self._switch(track, numbers[track.projector.name]) for track in tracks]
 
     def _switch(self, track: Track, number: int) -> Outcome:
         name = track.projector.name
-        self._hold.check()
+        self._lock.check()
         if track.stopped() or not switch_over(self._database, track, number):
             position, failure = track.failure or (track.position, "stopped")
             return Outcome(
@@ -94,7 +94,7 @@ class Attempt:
         left = {name: build for name, build in builds.items() if build.attested_at is None}
         kept = {name: self._kept_attestation(build) for name, build in left.items()}
         made = {name: build for name, build in left.items() if kept[name] is None}
-        digests = digest_builds(self._parts, self._projectors, made, self._hold.check)
+        digests = digest_builds(self._parts, self._projectors, made, self._lock.check)
         for name, build in left.items():
             event = kept[name] or self._keep_attestation(build, digests[name])
             try:

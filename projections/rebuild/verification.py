@@ -1,4 +1,4 @@
-"""Does a projection hold what the log says? Its tables are computed again, and their digests compared."""
+"""Verifies a projection against the log: computes its tables again, and compares the digests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 from domain.errors import ConfigurationError
 from event_store.database import Database
 from event_store.statements import load
-from projections.builds.advisory_lock import Hold, holding
+from projections.builds.advisory_lock import AdvisoryLock, advisory_lock
 from projections.builds.digests import TableDigest, digest_table
 from projections.builds.switching import build_of, drop_build
 from projections.projector import Projector
@@ -33,7 +33,7 @@ class Verified(Struct, frozen=True):
 
     @property
     def different(self) -> list[str]:
-        """The tables that hold something else than the log says."""
+        """The tables that differ from the log."""
         return sorted(name for name, digest in self.computed.items() if self.live.get(name) != digest)
 
 
@@ -44,15 +44,15 @@ def verify(parts: Parts, name: str) -> Verified:
     while another process holds the projection.
     """
     [projector] = chosen(parts, [name])
-    with holding(parts.database, [name], "verify") as hold:
+    with advisory_lock(parts.database, [name], "verify") as lock:
         _drop_scratch(parts.database, name)
         try:
-            return _compare(parts, projector, hold)
+            return _compare(parts, projector, lock)
         finally:
             _drop_scratch(parts.database, name)
 
 
-def _compare(parts: Parts, projector: Projector, hold: Hold) -> Verified:
+def _compare(parts: Parts, projector: Projector, lock: AdvisoryLock) -> Verified:
     name = projector.name
     with parts.database.transaction(read_only=True) as connection:
         live = live_builds(connection).get(name)
@@ -68,13 +68,13 @@ def _compare(parts: Parts, projector: Projector, hold: Hold) -> Verified:
             parts.progress.advance(1)
     scratch = _scratch(parts, projector)
     builds = {name: scratch}
-    failures = load_builds(parts, [projector], builds, hold.check, until=live.position + 1)
+    failures = load_builds(parts, [projector], builds, lock.check, until=live.position + 1)
     if failures:
         raise ConfigurationError(f"projection {name} can't be computed again: {failures[name]}")
-    failures = finish_builds(parts, {name: projector}, builds, hold.check)
+    failures = finish_builds(parts, {name: projector}, builds, lock.check)
     if failures:
         raise ConfigurationError(f"projection {name} can't be computed again: {failures[name]}")
-    computed = digest_builds(parts, {name: projector}, builds, hold.check)[name]
+    computed = digest_builds(parts, {name: projector}, builds, lock.check)[name]
     return Verified(name, live.build, live.position, held, computed)
 
 

@@ -1,11 +1,10 @@
-"""A process that loads ranges of the log into builds, one transaction a range, as the coordinator hands them out."""
+"""A worker process of a rebuild: loads ranges of the log into builds, one transaction per range."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
@@ -32,17 +31,17 @@ from projections.rebuild.parent_process import end_with_parent
 from projections.registry import Build, skipped
 
 CHUNK = 5000
-"""Events in memory at once."""
+"""Events in memory at the same time."""
 _FEWER = 16
-"""What a chunk is divided by when it takes more than it may."""
+"""The divisor of the chunk size when a chunk exceeds a limit."""
 
 NICENESS = 5
-"""What keeps the live service goes first; on an idle machine it makes no difference."""
+"""Gives the live service priority. On an idle machine it makes no difference."""
 
 OpenDatabase = Callable[[], Database]
-"""Picklable: a worker is a process of its own."""
+"""Picklable: a worker is another process."""
 Source = Callable[[], Sequence[Projector]]
-"""Picklable too: gives the projectors, there as here."""
+"""Returns the projectors, in the worker too. Picklable."""
 
 _SENT = (ConfigurationError, FencedError, LogInconsistentError, UnavailableError)
 
@@ -65,7 +64,7 @@ class Poison(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """`poison` or `error` says why the range was not loaded; `error` is one of `_SENT`, by index, and its text."""
+    """`poison` or `error` says why the range was not loaded. `error` is an index into `_SENT`, and the text."""
 
     task: Task
     poison: Poison | None = None
@@ -78,7 +77,7 @@ class Answer(Struct, frozen=True):
 
 
 class _BrokenBy(Exception):  # noqa: N818 - it goes no further than this module
-    """`events` are those whose rows were being made; none when it was their writing that broke."""
+    """A projector broke. `events` are those whose rows it was making; empty when writing the rows broke."""
 
     def __init__(self, projector: Projector, events: Sequence[RecordedEvent] = ()) -> None:
         self.projector = projector
@@ -86,7 +85,7 @@ class _BrokenBy(Exception):  # noqa: N818 - it goes no further than this module
 
     @property
     def limit(self) -> bool:
-        """Whether it took too much for so many events, which fewer may not."""
+        """Whether it exceeded a limit, which fewer events may not."""
         return isinstance(self.__cause__, LimitError)
 
 
@@ -104,10 +103,10 @@ class Loader:
             self._skipped = skipped(connection, self._projectors)
 
     def load(self, task: Task) -> Answer:
-        """All of the range's rows and its done mark, or nothing; what others have done of it is left alone.
+        """Load a range and mark it as done, in one transaction. Builds for which it is done already are left alone.
 
-        Where a chunk takes more time or disk than it may, the range is begun again with smaller ones, down to single
-        events: a limit is met a few times then, and not for every half in a search for one event.
+        When a chunk exceeds a limit of time or disk, the range starts again with smaller chunks, down to single events.
+        A search by halves would run into the limit many more times.
         """
         while True:
             try:
@@ -124,7 +123,7 @@ class Loader:
     def _load(self, task: Task) -> None:
         loads = [RangeLoad(self._projectors[name], self._builds[name]) for name in task.names]
         with self._database.transaction() as connection, connection.cursor() as cursor:
-            # A crash of the server may lose the range, rows and mark together.
+            # A crash of the server may lose the range, its rows and the row that says it is done together.
             cursor.execute("SET LOCAL synchronous_commit = off")
             loads = [load for load in loads if load.begin(cursor, task.first)]
             for events in _chunks(connection, task, self._chunk) if loads else ():
@@ -153,7 +152,7 @@ class Loader:
         )
 
     def _poison_in(self, projector: Projector, events: Sequence[RecordedEvent]) -> Poison | None:
-        """Halve until one event stands alone."""
+        """Split the events until the faulty one is alone."""
         failure = self._failure(projector, events)
         if failure is None or not events:
             return None
@@ -169,7 +168,7 @@ class Loader:
                 with _breaking(projector):
                     load.add(cursor, events)
                     load.flush(cursor)
-                connection.rollback()  # it was only tried
+                connection.rollback()  # this was only a test
         except _BrokenBy as exc:
             return describe_failure(projector, exc.__cause__ or exc)
         return None
@@ -177,7 +176,7 @@ class Loader:
 
 @contextmanager
 def _breaking(projector: Projector, events: Sequence[RecordedEvent] = ()) -> Iterator[None]:
-    """What goes wrong inside is the projector's doing, unless it is an error of ours or the database is away."""
+    """Blame the projector for an error, unless it is one of ours or the database is away."""
     try:
         with statement_errors():
             yield
@@ -201,26 +200,16 @@ def _chunks(connection: Connection, task: Task, size: int) -> Iterator[list[Reco
         yield batch.events
 
 
-def _end_with_parent() -> None:
-    """A killed coordinator's workers end at once, in the middle of a range: the database rolls it back.
-
-    The pipe would tell them too, but only after the range.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(0)
-
-
 def work(pipe: Pipe, open_database: OpenDatabase, source: Source, builds: Mapping[str, Build]) -> None:
-    """A worker's life: answer each task until the pipe ends, with the coordinator or by it."""
-    # Ctrl-C reaches every process of the terminal; it is the coordinator that ends the workers.
+    """Run a worker: answer each task until the coordinator closes the pipe or ends."""
+    # Ctrl-C reaches every process of the terminal. The coordinator ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
     parent = multiprocessing.parent_process()
+    # A killed coordinator's workers end at once, in the middle of a range: the database rolls it back. The pipe would
+    # tell them too, but only after the range.
     if parent is not None and parent.pid is not None:
         end_with_parent(parent.pid)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     loader: Loader | None = None
     try:
         database = open_database()
@@ -234,4 +223,4 @@ def work(pipe: Pipe, open_database: OpenDatabase, source: Source, builds: Mappin
                 answer = Answer(task, error=(kinds.index(True), str(exc)))
             pipe.send(answer)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the coordinator has ended; what was in hand is committed or was never begun
+        return  # the coordinator has ended; the current range is committed or rolled back

@@ -1,4 +1,4 @@
-"""Hands the ranges of a rebuild to worker processes, and the range of one that was killed to the next."""
+"""Distributes the ranges of a rebuild to worker processes. The range of a killed worker goes to another one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from projections.rebuild.worker import Answer, Loader, OpenDatabase, Poison, Sou
 from projections.registry import Build
 
 _DEATHS = 3
-"""Workers that may die without a range loaded in between: then it is the ranges that kill them."""
+"""Workers that may die in a row without loading a range. Then the ranges must be the cause."""
 _GRACE = 5.0
 _SLICE = 1.0
-"""Seconds until the coordinator looks whether it still holds the projections."""
+"""Seconds between two checks that the coordinator still has the advisory lock."""
 
 
 class _Worker:
-    """A process, its pipe, and the task that it has."""
+    """A process, its pipe, and its current task."""
 
     def __init__(self, open_database: OpenDatabase, source: Source, builds: Mapping[str, Build]) -> None:
         # Spawned and not forked: a copy of this process's connections would write into them.
@@ -33,16 +33,18 @@ class _Worker:
             target=work, args=(theirs, open_database, source, builds), name="rebuild", daemon=True
         )
         self.process.start()
-        theirs.close()  # so that its end is seen here
+        theirs.close()  # so that this process notices the end of the worker
         self.task: Task | None = None
 
     def give(self, task: Task) -> None:
         self.task = task
-        with suppress(BrokenPipeError):  # it has died; that is seen at its pipe, and the task goes to another
+        with suppress(
+            BrokenPipeError
+        ):  # it has died; `answer` notices that, and another worker gets the task
             self.pipe.send(task)
 
     def answer(self) -> Answer | None:
-        """What it says; None when it has died."""
+        """The worker's answer; None when it has died."""
         try:
             answer: Answer = self.pipe.recv()
         except (EOFError, ConnectionResetError):
@@ -51,7 +53,7 @@ class _Worker:
         return answer
 
     def died(self) -> int | None:
-        """Put it away; its exit code, which is a signal's negative number when one has killed it."""
+        """Clean up. Returns the exit code: the negative number of the signal that killed it, if one did."""
         self.process.join(_GRACE)  # its pipe ends a little before it does
         code = self.process.exitcode
         self.end()
@@ -72,7 +74,7 @@ def load_here(
     loaded: Callable[[Task], None],
     check: Callable[[], None],
 ) -> list[Poison]:
-    """Load in this process: for so few events that a process takes longer to start. See `load_in_processes`."""
+    """The same as `load_in_processes` in this process, for few events: a worker would take longer to start."""
     loader = Loader(database, projectors, builds)
     poisons: dict[str, Poison] = {}
     waiting = deque(tasks)
@@ -93,10 +95,10 @@ def load_in_processes(
     loaded: Callable[[Task], None],
     check: Callable[[], None],
 ) -> list[Poison]:
-    """Load with `jobs` processes. `check` is asked every second and raises when the work has to end.
+    """Load with `jobs` processes. `check` runs every second, and raises when the work has to end.
 
-    Returns the events that stop a projection; the others' ranges are all loaded then. Raises `ConfigurationError` when
-    workers keep dying, and what a worker was refused.
+    Returns the events that stop a projection; all ranges of the other projections are loaded. Raises
+    `ConfigurationError` when workers keep dying, and the error that a worker sent.
     """
     waiting = deque(tasks)
     workers: list[_Worker] = []

@@ -26,5 +26,5 @@ def _status(build: Build) -> ProjectionStatus:
         failed_position=build.failed_position,
         failed_event_id=None if build.failed_event_id is None else str(build.failed_event_id),
         error=build.failure,
-        own=build.own,
+        own=build.custom,
     )

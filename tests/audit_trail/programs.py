@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from tests.signing import TEXT
 from tests.tokens import ADMIN, ISSUER, JWK
 
@@ -117,10 +117,10 @@ _idle: list[ForkServer] = []
 
 
 @contextmanager
-def running(folder: Path, *parts: str, settings: Mapping[str, str]) -> Iterator[dict[str, GuardedProcess]]:
+def running(folder: Path, *parts: str, settings: Mapping[str, str]) -> Iterator[dict[str, WatchedProcess]]:
     """Long-running parts, stopped at the end."""
     processes = {
-        part: GuardedProcess(
+        part: WatchedProcess(
             [*PROGRAM, part], name=part, log=folder / f"{part}.log", environment=environment(**settings)
         )
         for part in parts

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail.trust import external_heads
+from audit_trail.trust.external_heads import external_heads
 from domain.errors import ConfigurationError
 from event_store.files.folders import read_input
 from event_store.publication.folder import HeadFolder

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from audit_trail.metrics_server import Monitor, MonitoringServer
+from audit_trail.runtime.metrics_server import Monitor, MonitoringServer
 from domain.errors import UnavailableError
 from tests.audit_trail.programs import run
 from web.http.listening_socket import listen

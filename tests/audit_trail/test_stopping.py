@@ -29,9 +29,8 @@ MARGIN = 15.0
 
 STUCK = """
 import sys, threading
-from audit_trail import last_resort
-from audit_trail.commands import long_running
-long_running.{handler}
+from audit_trail.runtime import signals, stop_deadline
+signals.{handler}
 print("ready", flush=True)
 {work}
 """
@@ -92,7 +91,7 @@ def test_a_main_thread_that_waits_for_ever_is_ended_and_what_it_does_is_said(
 ) -> None:
     """Within a call of C: no handler in Python runs."""
     work = f"import psycopg2; psycopg2.connect({server.url!r}).cursor().execute('SELECT pg_sleep(600)')"
-    program = run_stuck(tmp_path, "on_stop(lambda: None); last_resort.install(1.0)", work)
+    program = run_stuck(tmp_path, "on_stop(lambda: None); stop_deadline.install(1.0)", work)
     try:
         assert program.stop(number, 20) == 128 + number
     finally:
@@ -105,7 +104,7 @@ def test_a_main_thread_that_waits_for_ever_is_ended_and_what_it_does_is_said(
 def test_a_thread_that_never_ends_keeps_no_process(tmp_path: Path) -> None:
     """The main thread has ended, and Python waits for the others."""
     work = "threading.Thread(target=threading.Event().wait, name='endless').start(); sys.exit(0)"
-    handler = "on_stop(lambda: None); last_resort.install(1.0)"
+    handler = "on_stop(lambda: None); stop_deadline.install(1.0)"
     program = run_stuck(tmp_path, handler, work)
     try:
         assert program.stop(seconds=20) == 128 + signal.SIGTERM
@@ -116,7 +115,7 @@ def test_a_thread_that_never_ends_keeps_no_process(tmp_path: Path) -> None:
 
 def test_a_log_that_nobody_reads_keeps_no_process() -> None:
     work = "import logging\nwhile True: sys.stderr.write('x' * 65536)"
-    code = STUCK.format(handler="on_stop(lambda: None); last_resort.install(1.0)", work=work)
+    code = STUCK.format(handler="on_stop(lambda: None); stop_deadline.install(1.0)", work=work)
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     )
@@ -132,6 +131,26 @@ def test_a_log_that_nobody_reads_keeps_no_process() -> None:
         for pipe in (process.stdout, process.stderr):
             assert pipe is not None
             pipe.close()
+
+
+INTERRUPTED = """
+from audit_trail import cli
+
+@cli.app.command()
+def interrupted() -> None:
+    exec("import os, signal; os.kill(os.getpid(), signal.SIGTERM); os.getpid()")
+
+cli.main()
+"""
+
+
+def test_an_interrupt_within_code_made_of_a_string_keeps_the_exit_code(tmp_path: Path) -> None:
+    """As while a module that is loaded makes a dataclass."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "interrupted", "interrupted"], env=environment(), cwd=tmp_path, check=False
+    )
+    assert ended.returncode == 130
 
 
 PARTS = ("ingest", "project", "guard", "serve")

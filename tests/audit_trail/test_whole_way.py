@@ -11,10 +11,10 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from audit_trail.components import ingest_settings
 from audit_trail.demo.clinic import broken_messages, simulate
 from audit_trail.embedded.broker import Broker, free_ports
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
+from audit_trail.ingest_settings import ingest_settings
 from audit_trail.settings import load
 from domain.errors import Reason
 from domain.validation import encode_event
@@ -39,7 +39,7 @@ def settings(migrated_url: str, broker: Broker, topic: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def parts(settings: dict[str, str], tmp_path: Path) -> Iterator[dict[str, GuardedProcess]]:
+def parts(settings: dict[str, str], tmp_path: Path) -> Iterator[dict[str, WatchedProcess]]:
     with running(tmp_path, "ingest", "project", "serve", settings=settings) as processes:
         assert eventually(lambda: fetch(f"{api(settings)}/readyz")[0] == 200)
         yield processes
@@ -115,7 +115,7 @@ def test_a_post_is_in_the_trail_exactly_once_however_often_it_is_sent(settings: 
 
 
 def test_killed_parts_lose_and_double_nothing(
-    settings: dict[str, str], parts: dict[str, GuardedProcess], tmp_path: Path
+    settings: dict[str, str], parts: dict[str, WatchedProcess], tmp_path: Path
 ) -> None:
     events = [encode_event(event) for event in simulate(9, START, 4000)]
     for number, part in enumerate(("ingest", "project", "ingest", "project", "ingest")):
@@ -200,7 +200,7 @@ def test_every_broken_message_is_a_dead_letter_and_the_next_ones_go_on(settings:
     assert listed() == reasons
 
 
-def test_a_graceful_stop_exits_with_zero(parts: dict[str, GuardedProcess]) -> None:
+def test_a_graceful_stop_exits_with_zero(parts: dict[str, WatchedProcess]) -> None:
     for process in parts.values():
         assert process.stop() == 0, process.log_tail()
 

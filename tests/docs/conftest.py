@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail import components
 from audit_trail.demo import clinic
+from audit_trail.ingest_settings import ingest_settings
 from audit_trail.settings import load
 from audit_trail.stack import Stack
 from domain.validation import encode_event
@@ -34,7 +34,7 @@ def stack(readers_folder: Path) -> Iterator[Stack]:
     with Stack(load(http_port=0), readers_folder / "audit-trail-data", "embedded") as running:
         topic = running.settings.kafka_topics[0]
         start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-        with closing(Publisher(components.ingest_settings(running.settings))) as publisher:
+        with closing(Publisher(ingest_settings(running.settings))) as publisher:
             publisher.publish(
                 Message(topic, None, encode_event(event)) for event in clinic.simulate(1, start, _EVENTS)
             )

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from audit_trail.docs import reference
-from audit_trail.settings import PREFIX
+from audit_trail.environment import PREFIX
 from audit_trail.stack import Stack
 from domain.catalogue import CATALOGUE
 from domain.errors import Reason

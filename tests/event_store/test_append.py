@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID, uuid4
 
@@ -305,3 +306,22 @@ def test_partitions_are_made_ahead_of_the_log(database: Database, migrated_url: 
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM audit_trail.event WHERE position >= 16777216")
         assert cursor.fetchone() == (3,)
+
+
+def test_time_never_runs_backwards_along_the_log_whatever_the_clock_does(
+    database: Database, migrated_url: str
+) -> None:
+    first = append_some(database, 2)
+    assert not first.clock_behind
+    with psycopg2.connect(migrated_url) as connection, connection.cursor() as cursor:
+        # As if the clock had been an hour ahead, and was set back since.
+        cursor.execute("ALTER TABLE audit_trail.event DISABLE TRIGGER USER")
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE audit_trail.event SET recorded_at = recorded_at + interval '1 hour'")
+    later = [append_some(database, 1, start) for start in (2, 3)]
+    assert later[0].clock_behind > timedelta(minutes=59)
+    with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT recorded_at FROM audit_trail.event ORDER BY position")
+        times = [row[0] for row in cursor.fetchall()]
+    assert times[0] == times[1] < times[2] < times[3]
+    assert [times[2], times[3]] == [each.recorded_at for each in later]

@@ -16,7 +16,9 @@ from tests.scaling import Hostile, assert_linear
 
 def letter(value: bytes) -> DeadLetter:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return DeadLetter(1, now, UUID(int=1), "t", 0, 0, now, None, value, [], Reason.INVALID_FIELD, "", "")
+    return DeadLetter(
+        UUID(int=1), "t", 0, 0, now, None, value, [], Reason.INVALID_FIELD, "", "", id=1, received_at=now
+    )
 
 
 def patients(number: int) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from projections.hash_codes import timeline_marks
+from projections.hash_codes import timeline_hash_codes
 from projections.merges import MAX, MIN, SUM, UNION, latest
 from projections.models.device import DeviceProjector
 from projections.models.patient import PatientProjector
@@ -67,7 +67,7 @@ def test_a_story_gives_the_rows_of_its_batches() -> None:
     later = story.batches[1][0].occurred_at
     day = later.toordinal()
     story.then(PatientProjector(), "patient_access", (2, 2, START, later, day, "p", "dr-smith", ("TREAT",)))
-    first, second = ((at, *timeline_marks(batch[0]), "p") for at, batch in enumerate(story.batches))
+    first, second = ((at, *timeline_hash_codes(batch[0]), "p") for at, batch in enumerate(story.batches))
     story.then(PatientProjector(), "patient_timeline", first, second)
     with pytest.raises(AssertionError, match=r"patient_timeline \(position, .*, patient_id\) holds"):
         story.then(PatientProjector(), "patient_timeline", first)
@@ -75,4 +75,4 @@ def test_a_story_gives_the_rows_of_its_batches() -> None:
 
 def test_a_device_that_acts_on_itself_is_counted_once() -> None:
     event = an_event("device.connected", actor={"id": "pump", "kind": "device"}, device={"id": "pump"})
-    given().when(event).then(DeviceProjector(), "device_timeline", (0, *timeline_marks(event), "pump"))
+    given().when(event).then(DeviceProjector(), "device_timeline", (0, *timeline_hash_codes(event), "pump"))

@@ -29,6 +29,7 @@ class Server(uvicorn.Server):
         app: Any,
         *,
         graceful_seconds: int = 20,
+        keep_alive_seconds: int = 75,
         log_level: str = "warning",
         trusted_proxies: Sequence[str] = (),
         told: Callable[[int], None] = lambda _: None,
@@ -52,6 +53,7 @@ class Server(uvicorn.Server):
                 ws_max_size=_MAX_SOCKET_MESSAGE,
                 log_level=log_level,
                 timeout_graceful_shutdown=graceful_seconds,
+                timeout_keep_alive=keep_alive_seconds,
             )
         )
         logging.getLogger("uvicorn.error").addFilter(_is_no_false_alarm)
@@ -89,6 +91,7 @@ def run(
     port: int,
     *,
     graceful_seconds: int = 20,
+    keep_alive_seconds: int = 75,
     trusted_proxies: Sequence[str] = (),
     told: Callable[[int], None] = lambda _: None,
     setting: str = "",
@@ -98,6 +101,12 @@ def run(
     `setting` is the setting of the port.
     """
     with listen(host, port, setting) as listener:
-        server = Server(app, graceful_seconds=graceful_seconds, trusted_proxies=trusted_proxies, told=told)
+        server = Server(
+            app,
+            graceful_seconds=graceful_seconds,
+            keep_alive_seconds=keep_alive_seconds,
+            trusted_proxies=trusted_proxies,
+            told=told,
+        )
         log.info("listening", host=host, port=listener.getsockname()[1])
         server.run(sockets=[listener])

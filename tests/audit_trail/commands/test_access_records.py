@@ -127,7 +127,19 @@ def test_a_dead_letter_tells_of_the_patients_that_can_be_read_in_it(
     value: bytes | None, patients: list[str]
 ) -> None:
     letter = DeadLetter(
-        1, START, uuid4(), "events", 0, 0, None, b"k", value, [], Reason.CONFLICT, "event_id", "taken"
+        uuid4(),
+        "events",
+        0,
+        0,
+        None,
+        b"k",
+        value,
+        [],
+        Reason.CONFLICT,
+        "event_id",
+        "taken",
+        id=1,
+        received_at=START,
     )
     assert patients_named(letter) == patients
 

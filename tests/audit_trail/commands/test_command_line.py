@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail.settings import PREFIX, Settings
+from audit_trail.environment import PREFIX
+from audit_trail.settings import Settings
 from tests.audit_trail.programs import run, start
 
 COMMANDS = [

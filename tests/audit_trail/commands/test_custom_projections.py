@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from audit_trail.embedded.broker import Broker
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from tests.audit_trail.programs import PROGRAM, environment, eventually, fetch, run, running
 from tests.trail import Trail, an_event
 
@@ -28,9 +28,9 @@ def trail(projected_url: str) -> Iterator[Trail]:
 
 
 @contextmanager
-def keeping(folder: Path, file: Path, settings: dict[str, str]) -> Iterator[GuardedProcess]:
+def keeping(folder: Path, file: Path, settings: dict[str, str]) -> Iterator[WatchedProcess]:
     """`projections run FILE`, until the end."""
-    process = GuardedProcess(
+    process = WatchedProcess(
         [*PROGRAM, "projections", "run", str(file)],
         name="own",
         log=folder / "own.log",

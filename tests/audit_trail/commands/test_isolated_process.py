@@ -25,7 +25,7 @@ def rows(events):
 """
 NEVER_STOPS = """
 import threading
-from audit_trail.commands.long_running import on_stop_within
+from audit_trail.runtime.signals import on_stop_within
 on_stop_within(1.0, lambda: None)
 print("ready", flush=True)
 threading.Event().wait()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail.authentication import authentication
 from audit_trail.development_issuer import PRIVATE, PUBLIC, create_issuer, issue
 from audit_trail.embedded.broker import free_ports
+from audit_trail.serving.authentication import authentication
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 from tests.audit_trail.programs import PROGRAM, environment, eventually, fetch, run, running

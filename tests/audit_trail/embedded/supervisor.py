@@ -9,7 +9,7 @@ from pathlib import Path
 
 from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from audit_trail.embedded.tansu import TansuBroker
 
 
@@ -22,7 +22,7 @@ def main(kind: str, folder: Path) -> None:
     elif kind == "embedded":
         report = {"bootstrap_servers": TansuBroker().start().bootstrap_servers}
     else:
-        report = {"pid": GuardedProcess(["sleep", "600"]).start().pid}
+        report = {"pid": WatchedProcess(["sleep", "600"]).start().pid}
     sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
     time.sleep(600)

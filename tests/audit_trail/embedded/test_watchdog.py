@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from audit_trail.embedded.process import GuardedProcess
+from audit_trail.embedded.process import WatchedProcess
 from domain.errors import ConfigurationError
 
 STUBBORN = """
@@ -27,11 +27,11 @@ def python(code: str) -> list[str]:
 
 
 def test_the_exit_code_is_that_of_the_command() -> None:
-    assert GuardedProcess(python("raise SystemExit(7)")).start().wait(10) == 7
+    assert WatchedProcess(python("raise SystemExit(7)")).start().wait(10) == 7
 
 
 def test_a_command_that_a_signal_ended_exits_as_a_shell_would_say_it() -> None:
-    process = GuardedProcess(["sleep", "600"]).start()
+    process = WatchedProcess(["sleep", "600"]).start()
     process.send_signal(signal.SIGKILL)
     assert process.wait(10) == 128 + signal.SIGKILL
 
@@ -39,13 +39,13 @@ def test_a_command_that_a_signal_ended_exits_as_a_shell_would_say_it() -> None:
 def test_what_it_prints_is_appended_to_a_log_that_others_may_not_read(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for word in ("one", "two"):
-        GuardedProcess(python(f"print({word!r})"), log=log).start().wait(10)
+        WatchedProcess(python(f"print({word!r})"), log=log).start().wait(10)
     assert log.read_text().split() == ["one", "two"]
     assert log.stat().st_mode & 0o077 == 0
 
 
 def test_stop_sends_the_chosen_signal() -> None:
-    with GuardedProcess(["sleep", "600"], stop_signal=signal.SIGINT) as process:
+    with WatchedProcess(["sleep", "600"], stop_signal=signal.SIGINT) as process:
         assert process.stop() == 128 + signal.SIGINT
     assert not process.running
 
@@ -53,13 +53,13 @@ def test_stop_sends_the_chosen_signal() -> None:
 def test_a_command_that_ignores_the_signal_is_killed_after_the_grace_period(
     tmp_path: Path, eventually: Callable[[Callable[[], bool]], None]
 ) -> None:
-    with GuardedProcess(python(STUBBORN), grace=0.2, log=tmp_path / "log") as process:
+    with WatchedProcess(python(STUBBORN), grace=0.2, log=tmp_path / "log") as process:
         eventually(lambda: "ready" in process.log_tail())
         assert process.stop() == 128 + signal.SIGKILL
 
 
 def test_a_stopped_process_can_be_started_again() -> None:
-    process = GuardedProcess(["sleep", "600"])
+    process = WatchedProcess(["sleep", "600"])
     pids = set()
     for _ in range(2):
         with process:
@@ -69,17 +69,17 @@ def test_a_stopped_process_can_be_started_again() -> None:
 
 def test_a_command_that_does_not_exist_is_an_error_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no-such-program"):
-        GuardedProcess(["no-such-program"], log=tmp_path / "log").start()
+        WatchedProcess(["no-such-program"], log=tmp_path / "log").start()
 
 
 def test_a_running_process_is_not_started_twice() -> None:
-    with GuardedProcess(["sleep", "600"]) as process, pytest.raises(ConfigurationError, match="already runs"):
+    with WatchedProcess(["sleep", "600"]) as process, pytest.raises(ConfigurationError, match="already runs"):
         process.start()
 
 
 def test_a_command_is_out_of_reach_of_the_terminals_ctrl_c() -> None:
     """Ctrl-C goes to the foreground process group of the terminal's session."""
-    with GuardedProcess(["sleep", "600"]) as process:
+    with WatchedProcess(["sleep", "600"]) as process:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).parents()[:1]]
         assert all(os.getsid(each.pid) != os.getsid(0) for each in family)
 
@@ -95,7 +95,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed(supervise: Callable[..., 
     not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent died"
 )
 def test_a_guard_that_is_killed_takes_its_command_along() -> None:
-    with GuardedProcess(["sleep", "600"]) as process:
+    with WatchedProcess(["sleep", "600"]) as process:
         command = psutil.Process(process.pid)
         guard = command.parent()
         assert guard is not None

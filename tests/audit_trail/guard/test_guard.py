@@ -254,7 +254,7 @@ def test_a_witness_with_another_key_than_was_agreed_is_refused(log: Log, tmp_pat
     with (
         witness(tmp_path) as url,
         closing(Database(log.url, GUARD)) as database,
-        pytest.raises(ConfigurationError, match="another key"),
+        pytest.raises(ConfigurationError, match="different key"),
     ):
         Witness(agreed, url, database).publish(_newest(log))
     assert not _newest(log).cosignatures

@@ -9,7 +9,7 @@ from domain.access.person_names import is_name
 from domain.access.principal import Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
-from domain.event import Actor, ActorKind, AuditEvent, Client, Device, Patient, Request, Resource
+from domain.event import Actor, ActorKind, AuditEvent, Change, Client, Device, Patient, Request, Resource
 from domain.validation import encode_event
 from tests.domain.access.knowing import somebody
 from tests.hospital import event, read
@@ -21,14 +21,61 @@ def seen(role: Role, event: AuditEvent) -> str:
     return encode_event(Scope(somebody(role)).redacted(event)).decode()
 
 
-@pytest.mark.parametrize("id", ["Jane Doe", "DOE^JANE", "Dr.\u00a0Example", "a\tb"])
-def test_an_id_with_a_blank_or_between_carets_is_a_name(id: str) -> None:
+@pytest.mark.parametrize(
+    "id",
+    [
+        "Jane Doe",
+        "DOE^JANE",
+        "DOE^^JANE",
+        "Dr.\u00a0Example",
+        "a\tb",
+        "Doe,Jane",
+        "Doe%20Jane",
+        "Doe%2CJane",
+        "Doe+Jane",
+        "Doe\u200b,Jane",
+        "\uff24\uff2f\uff25\uff3e\uff2a",
+        "DOE&JANE",
+        "M\u00fcller;Eva",
+    ],
+)
+def test_an_id_with_a_blank_or_a_separator_between_letters_is_a_name(id: str) -> None:
     assert is_name(id)
 
 
-@pytest.mark.parametrize("id", [None, "17", "Practitioner/17", "a.example", "17^^^HOSPITAL", "urn:oid:1.2"])
+@pytest.mark.parametrize(
+    "id",
+    [
+        None,
+        "17",
+        "Practitioner/17",
+        "a.example",
+        "17^^^HOSPITAL",
+        "urn:oid:1.2",
+        "https://b.example/fhir|17",
+        "lab|17",
+        "1,2",
+        "a%2Fb",
+        "M\u00fcller",
+        "+41791234567",
+    ],
+)
 def test_an_id_is_no_name(id: str | None) -> None:
     assert not is_name(id)
+
+
+@pytest.mark.parametrize("role", PSEUDONYMOUS)
+def test_a_name_is_shown_in_no_other_place_of_an_event(role: Role) -> None:
+    recorded = read(
+        0,
+        session="Ada Staffname 7",
+        correlation_id="visit of Paul",
+        changes=(Change(path="contacts.Paul Patientname", before=1), Change(path="alarm.high", after=2)),
+    )
+    left = seen(role, recorded)
+    assert "Staffname" not in left
+    assert "Paul" not in left
+    assert "Paul" in seen(Role.AUDITOR, recorded)
 
 
 @pytest.mark.parametrize("role", PSEUDONYMOUS)

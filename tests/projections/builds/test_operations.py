@@ -11,7 +11,7 @@ import pytest
 
 from domain.errors import ConfigurationError, FencedError, UnavailableError
 from domain.event import AuditEvent, RecordedEvent
-from projections.builds.advisory_lock import holding
+from projections.builds.advisory_lock import advisory_lock
 from projections.builds.operations import pause, reset, resume, retry, skip
 from projections.builds.status import describe
 from projections.builds.switching import drop
@@ -137,10 +137,10 @@ def test_a_reset_begins_anew_under_a_running_runner_that_is_idle(trail: Trail) -
 
 def test_what_another_process_holds_is_refused_with_its_holder(trail: Trail) -> None:
     register(trail.projector, UserProjector())
-    with holding(trail.projector, ["user"], "rebuild"):
+    with advisory_lock(trail.projector, ["user"], "rebuild"):
         with pytest.raises(FencedError, match=r"rebuild, process \d+ on .*, since 20"):
             reset(trail.projector, UserProjector())
-        with holding(trail.projector, ["patient"], "rebuild"):
+        with advisory_lock(trail.projector, ["patient"], "rebuild"):
             pass
     reset(trail.projector, UserProjector())
 

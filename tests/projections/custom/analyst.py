@@ -10,8 +10,8 @@ import psycopg2
 from psycopg2 import sql
 
 from event_store.database import Database
-from projections.custom.access import begin_own, bind_own, open_own, source_of
-from projections.custom.source_file import OwnProjector, load_own
+from projections.custom.access import begin_custom, bind_custom, open_custom, source_of
+from projections.custom.source_file import CustomProjector, load_custom
 from projections.rebuild.coordinator import rebuild
 from projections.rebuild.plan import Outcome, Parts
 from projections.runner import Runner
@@ -73,11 +73,11 @@ def write(folder: Path, text: str, *, name: str = "mine", version: int = 1) -> P
     return file
 
 
-def bound(trail: Trail, file: Path) -> OwnProjector:
+def bound(trail: Trail, file: Path) -> CustomProjector:
     """The file's projector, with a role, ready to make rows."""
-    projector = load_own(file)
-    begin_own(trail.url, projector)
-    bind_own(trail.url, projector)
+    projector = load_custom(file)
+    begin_custom(trail.url, projector)
+    bind_custom(trail.url, projector)
     return projector
 
 
@@ -89,13 +89,13 @@ def execute(url: str, statement: str | sql.Composable) -> None:
 
 
 def own_database(trail: Trail, name: str = "mine") -> Database:
-    return open_own(trail.url, name, 2)
+    return open_custom(trail.url, name, 2)
 
 
-def project(trail: Trail, file: Path) -> OwnProjector:
+def project(trail: Trail, file: Path) -> CustomProjector:
     """Apply all that the log has."""
     projector = bound(trail, file)
-    with closing(open_own(trail.url, projector.name, 4)) as database:
+    with closing(open_custom(trail.url, projector.name, 4)) as database:
         Runner(database, [projector]).catch_up()
     return projector
 
@@ -116,10 +116,10 @@ class Silent:
 def rebuild_own(trail: Trail, file: Path, *, jobs: int = 2, in_process: int = 20_000) -> Outcome:
     """As `audit-trail projections rebuild FILE` does."""
     projector = bound(trail, file)
-    with closing(open_own(trail.url, projector.name, 4)) as database:
+    with closing(open_custom(trail.url, projector.name, 4)) as database:
         parts = Parts(
             database=database,
-            open_database=partial(open_own, trail.url, projector.name, 2),
+            open_database=partial(open_custom, trail.url, projector.name, 2),
             source=partial(source_of, file, trail.url),
             publish=lambda _: None,
             progress=Silent(),

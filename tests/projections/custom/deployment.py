@@ -8,8 +8,8 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
-from projections.custom.access import begin_own, bind_own, open_own
-from projections.custom.source_file import load_own
+from projections.custom.access import begin_custom, bind_custom, open_custom
+from projections.custom.source_file import load_custom
 from projections.runner import Runner
 
 LOGINS = {
@@ -44,10 +44,10 @@ TAKEN = "42710"
 
 
 def own_project(url: str, file: Path) -> None:
-    projector = load_own(file)
-    begin_own(url, projector)
-    bind_own(url, projector)
-    with closing(open_own(url, projector.name, 4)) as database:
+    projector = load_custom(file)
+    begin_custom(url, projector)
+    bind_custom(url, projector)
+    with closing(open_custom(url, projector.name, 4)) as database:
         Runner(database, [projector]).catch_up()
 
 

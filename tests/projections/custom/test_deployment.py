@@ -14,9 +14,9 @@ from event_store.database import PROJECTOR, Database
 from event_store.migrations import migrate
 from projections.builds.operations import pause, reset, resume
 from projections.builds.switching import drop
-from projections.custom.access import begin_own, bind_own, open_own
+from projections.custom.access import begin_custom, bind_custom, open_custom
 from projections.custom.removal import remove
-from projections.custom.source_file import load_own
+from projections.custom.source_file import load_custom
 from projections.errors import CodeError
 from projections.runner import Runner
 from tests.projections.custom.analyst import HEAD, SQL, write
@@ -40,21 +40,21 @@ def test_an_analyst_runs_and_an_operator_operates_with_logins_of_their_own(
             for login, role in (("ada", "analyst"), ("ben", "analyst"), ("op", "projector")):
                 cursor.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'p' IN ROLE audit_trail_{role}")
         ada, ben, operator = (as_login(url, login) for login in ("ada", "ben", "op"))
-        projector = load_own(write(tmp_path, HEAD + SQL))
-        begin_own(ada, projector)
-        bind_own(ada, projector)
-        with closing(Trail(url)) as trail, closing(open_own(ada, "mine", 4)) as database:
+        projector = load_custom(write(tmp_path, HEAD + SQL))
+        begin_custom(ada, projector)
+        bind_custom(ada, projector)
+        with closing(Trail(url)) as trail, closing(open_custom(ada, "mine", 4)) as database:
             trail.append(an_event())
             Runner(database, [projector]).catch_up()
             assert trail.rows("SELECT actor_id, events FROM mine_v1.mine") == [("dr-smith", 1)]
             with pytest.raises(CodeError, match="belongs to another login: its role is audit_trail_own_mine"):
-                begin_own(ben, projector)
+                begin_custom(ben, projector)
             # An operator may do to it what an operator does to every projection.
             with closing(Database(operator, PROJECTOR)) as operating:
                 pause(operating, "mine")
                 resume(operating, "mine")
-                begin_own(operator, projector)
-                with closing(open_own(operator, "mine", 2)) as own:
+                begin_custom(operator, projector)
+                with closing(open_custom(operator, "mine", 2)) as own:
                     assert reset(own, projector) == 2
                 assert drop(operating, "mine") == [1]
             Runner(database, [projector]).catch_up()

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from projections.custom.source_file import load_own
+from projections.custom.source_file import load_custom
 from projections.custom_tables import describe
 from tests.projections.custom.analyst import HEAD, PYTHON, write
 from tests.projections.custom.deployment import (
@@ -141,7 +141,7 @@ def test_an_index_condition_is_data(urls: dict[str, str]) -> None:
 def test_the_declared_tables_of_a_file_are_described_and_made_as_declared(
     urls: dict[str, str], tmp_path: Path
 ) -> None:
-    [mine, log] = load_own(write(tmp_path, HEAD + PYTHON)).tables
+    [mine, log] = load_custom(write(tmp_path, HEAD + PYTHON)).tables
     assert describe(mine)["indexes"] == [{"columns": ("events",), "where": None}]
     assert describe(log)["merged"] is False
     with closing(psycopg2.connect(urls["admin"])) as connection, connection.cursor() as cursor:

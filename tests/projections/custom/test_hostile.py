@@ -12,8 +12,8 @@ from psycopg2 import errors, sql
 
 from domain.errors import ConfigurationError
 from event_store.database import Database
-from projections.custom.access import begin_own, bind_own
-from projections.custom.source_file import OwnProjector, load_own
+from projections.custom.access import begin_custom, bind_custom
+from projections.custom.source_file import CustomProjector, load_custom
 from projections.errors import CodeError
 from projections.registry import register
 from tests.databases import MIGRATED, Databases
@@ -175,8 +175,8 @@ def test_the_function_that_runs_selects_is_safe_without_any_reading_before(
 
 def test_a_select_without_end_is_stopped(trail: Trail, tmp_path: Path) -> None:
     endless = "SELECT count(*)::text AS id, 1::bigint AS events FROM generate_series(1, 1000000000) AS n"
-    projector = load_own(written(tmp_path, endless))
-    begin_own(trail.url, projector)
+    projector = load_custom(written(tmp_path, endless))
+    begin_custom(trail.url, projector)
     with (
         closing(own_database_with_limit(trail, 300)) as database,
         pytest.raises(CodeError, match="the SELECT took longer than 30 s"),
@@ -277,13 +277,13 @@ def test_a_login_of_an_analyst_has_its_own_projection_and_no_other(
     tmp_path: Path, logins: dict[str, str]
 ) -> None:
     ada, ben = logins["hostile_ada"], logins["hostile_ben"]
-    projector: OwnProjector = load_own(write(tmp_path, HEAD + PYTHON, name="adas"))
-    begin_own(ada, projector)
-    bind_own(ada, projector)
+    projector: CustomProjector = load_custom(write(tmp_path, HEAD + PYTHON, name="adas"))
+    begin_custom(ada, projector)
+    bind_custom(ada, projector)
     with closing(Database(ada, "audit_trail_own_adas", size=1)) as database:
         register(database, projector)
     with pytest.raises(CodeError, match="belongs to another login"):
-        begin_own(ben, projector)
+        begin_custom(ben, projector)
     for role in ("audit_trail_own_adas", "audit_trail_projector", "audit_trail_ingest", "audit_trail_batch"):
         with pytest.raises(ConfigurationError), Database(ben, role).transaction():
             pass

@@ -12,11 +12,11 @@ import pytest
 from domain.errors import ConfigurationError, FencedError
 from event_store.database import Connection, Database
 from event_store.event_reader import read_events
-from projections.builds.advisory_lock import holding
+from projections.builds.advisory_lock import advisory_lock
 from projections.builds.operations import reset, skip
 from projections.builds.status import describe
-from projections.custom.access import begin_own
-from projections.custom.source_file import load_own
+from projections.custom.access import begin_custom
+from projections.custom.source_file import load_custom
 from projections.errors import CodeError
 from projections.projector_state import Track
 from projections.registry import list_builds, register
@@ -93,7 +93,7 @@ def test_a_rebuilt_projection_has_the_rows_of_the_live_one(
     assert trail.rows("SELECT sum(events)::int FROM mine_v2_b2.mine") == [(123,)]
     with trail.reader.transaction(read_only=True) as connection:
         builds = [
-            (each.version, each.live, each.own) for each in list_builds(connection) if each.name == "mine"
+            (each.version, each.live, each.custom) for each in list_builds(connection) if each.name == "mine"
         ]
     assert builds == [(1, False, True), (2, True, True)]
 
@@ -219,9 +219,9 @@ class Counted(Database):
 def test_a_select_without_end_is_shown_at_once_and_one_event_is_tried_after_a_pause(
     trail: Trail, tmp_path: Path
 ) -> None:
-    projector = load_own(write(tmp_path, HEAD + SLOW_ON.replace("HAVING count(*) > 1", "")))
+    projector = load_custom(write(tmp_path, HEAD + SLOW_ON.replace("HAVING count(*) > 1", "")))
     trail.append(*[an_event() for _ in range(40)])
-    begin_own(trail.url, projector)
+    begin_custom(trail.url, projector)
     owned = Counted(trail.url, "audit_trail_own_mine", size=1, statement_timeout_ms=300)
     projector.bind(owned)
     with closing(own_database(trail)) as database:
@@ -237,9 +237,9 @@ def test_a_select_that_is_too_slow_for_a_large_batch_goes_on_in_small_ones(
     trail: Trail, tmp_path: Path
 ) -> None:
     text = HEAD + SLOW_ON.replace("HAVING count(*) > 1", "HAVING count(*) > 8")
-    projector = load_own(write(tmp_path, text))
+    projector = load_custom(write(tmp_path, text))
     trail.append(*[an_event() for _ in range(40)])
-    begin_own(trail.url, projector)
+    begin_custom(trail.url, projector)
     projector.bind(Database(trail.url, "audit_trail_own_mine", size=1, statement_timeout_ms=300))
     with closing(own_database(trail)) as database:
         build = register(database, projector)
@@ -288,13 +288,13 @@ def test_whoever_holds_a_projection_is_named_whatever_role_he_has(trail: Trail, 
     file = write(tmp_path, HEAD + PYTHON)
     project(trail, file)
     with (
-        holding(trail.projector, ["mine"], "drop"),
-        pytest.raises(FencedError, match=r"held by another process \(drop,"),
+        advisory_lock(trail.projector, ["mine"], "drop"),
+        pytest.raises(FencedError, match=r"locked by another process \(drop,"),
     ):
         rebuild_own(trail, file)
     with (
         closing(own_database(trail)) as database,
-        holding(database, ["mine"], "rebuild"),
+        advisory_lock(database, ["mine"], "rebuild"),
         pytest.raises(FencedError, match=r"\(rebuild,"),
     ):
         reset(trail.projector, bound(trail, file))

@@ -14,10 +14,10 @@ import pytest
 
 from domain.errors import ConfigurationError, ConflictError, UnavailableError
 from event_store.database import ANALYST, CUSTOM_ROLE_PREFIX, Connection, Database, only
-from projections.custom.access import begin_own, open_own
+from projections.custom.access import begin_custom, open_custom
 from projections.custom.declaration import MAX_COLUMNS, MAX_INDEXES, MAX_TABLES
 from projections.custom.removal import remove
-from projections.custom.source_file import load_own
+from projections.custom.source_file import load_custom
 from projections.registry import list_builds, register, skipped
 from queries.export.batches import ExportRequest, Exports, Format
 from queries.live_tables.pages import RowRequest
@@ -30,7 +30,7 @@ def own(trail: Trail, ada: str, tmp_path: Path) -> Iterator[str]:
     """The name of a custom projection of ada's, with rows of one event."""
     name = f"own_{uuid4().hex[:8]}"
     file = write(tmp_path, HEAD + PYTHON, name=name)
-    begin_own(ada, load_own(file))
+    begin_custom(ada, load_custom(file))
     trail.append(an_event())
     project(trail, file)
     yield name
@@ -210,12 +210,12 @@ def test_an_analyst_does_not_lock_an_own_table(ada: str, own: str, mode: str) ->
 def test_what_an_analysts_session_keeps_locked_is_waited_for_some_seconds(
     trail: Trail, ada: str, own: str, tmp_path: Path
 ) -> None:
-    projector = load_own(write(tmp_path, HEAD + PYTHON, name=own))
+    projector = load_custom(write(tmp_path, HEAD + PYTHON, name=own))
     with closing(psycopg2.connect(ada)) as analyst, analyst.cursor() as cursor:
         cursor.execute(f"SET ROLE {CUSTOM_ROLE_PREFIX}{own}")
         cursor.execute("SELECT name FROM audit_trail.projection_lock WHERE name = %s FOR UPDATE", (own,))
         with (
-            closing(open_own(trail.url, own, 1)) as database,
+            closing(open_custom(trail.url, own, 1)) as database,
             pytest.raises(UnavailableError, match="another session holds a lock"),
         ):
             register(database, projector)
@@ -228,7 +228,7 @@ def test_what_an_analysts_session_keeps_locked_is_waited_for_some_seconds(
             "indexes": [{"columns": ["last_at"], "where": None}],
         }
         with (
-            closing(open_own(trail.url, own, 1)) as database,
+            closing(open_custom(trail.url, own, 1)) as database,
             pytest.raises(UnavailableError, match="another session holds a lock"),
             database.transaction() as connection,
         ):
@@ -271,7 +271,7 @@ def test_a_names_failure_is_kept_short(trail: Trail, ada: str, tmp_path: Path) -
     name = f"long_{uuid4().hex[:8]}"
     text = HEAD + "\ndef rows(events):\n    raise type('E' * 1_000_000, (Exception,), {{}})\n"
     file = write(tmp_path, text, name=name)
-    begin_own(ada, load_own(file))
+    begin_custom(ada, load_custom(file))
     trail.append(an_event())
     project(trail, file)
     with trail.reader.transaction(read_only=True) as connection:

@@ -12,12 +12,13 @@ import pytest
 from domain.errors import FencedError, UnavailableError
 from event_store.database import PROJECTOR, READER, Connection, Database
 from event_store.notification import CHANNEL
-from projections.builds.advisory_lock import holding
+from event_store.statement_errors import StatementError
+from projections.builds.advisory_lock import advisory_lock
 from projections.builds.operations import pause, reset, resume
 from projections.builds.switching import drop, switch
-from projections.custom.access import begin_own
+from projections.custom.access import begin_custom
 from projections.custom.removal import remove
-from projections.custom.source_file import load_own
+from projections.custom.source_file import load_custom
 from projections.errors import CodeError
 from projections.registry import built_in
 from projections.runner import Runner
@@ -72,28 +73,28 @@ def test_a_holder_that_has_ended_is_no_holder_even_if_an_analyst_takes_its_lock(
 ) -> None:
     trail.given(an_event())
     with closing(psycopg2.connect(ada)) as analyst:
-        with holding(trail.projector, ["patient"], "rebuild"), analyst.cursor() as cursor:
+        with advisory_lock(trail.projector, ["patient"], "rebuild"), analyst.cursor() as cursor:
             cursor.execute("SELECT mark FROM audit_trail.projection_holder WHERE name = 'patient'")
             [(mark,)] = cursor.fetchall()
             with (
-                pytest.raises(FencedError, match=r"held by another process \(rebuild, process \d+ on "),
-                holding(trail.projector, ["patient"], "verify"),
+                pytest.raises(FencedError, match=r"locked by another process \(rebuild, process \d+ on "),
+                advisory_lock(trail.projector, ["patient"], "verify"),
             ):
                 pass
         with analyst.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (mark,))
-        with holding(trail.projector, ["patient"], "verify"):
+        with advisory_lock(trail.projector, ["patient"], "verify"):
             pass
 
 
 def test_a_second_holder_waits_for_none_who_has_lost_the_connection(trail: Trail) -> None:
     trail.given(an_event())
-    with holding(trail.projector, ["patient"], "rebuild"):
+    with advisory_lock(trail.projector, ["patient"], "rebuild"):
         execute(
             trail.url,
             "SELECT pg_terminate_backend(backend) FROM audit_trail.projection_holder WHERE name = 'patient'",
         )
-        with holding(trail.projector, ["patient"], "switch"):
+        with advisory_lock(trail.projector, ["patient"], "switch"):
             pass
 
 
@@ -102,7 +103,7 @@ def test_an_analyst_who_locks_an_own_projection_delays_nobody_without_end(
 ) -> None:
     name = f"locked_{uuid4().hex[:8]}"
     file = write(tmp_path, HEAD + PYTHON, name=name)
-    begin_own(ada, load_own(file))
+    begin_custom(ada, load_custom(file))
     trail.append(an_event())
     project(trail, file)
     with closing(psycopg2.connect(ada)) as analyst, analyst.cursor() as cursor:
@@ -131,7 +132,7 @@ def test_the_names_of_built_in_projections_are_reserved_before_their_first_build
     trail: Trail, ada: str, tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(CodeError, match=r"comes with Audit Trail; choose another name"):
-        begin_own(ada, load_own(write(tmp_path, HEAD + PYTHON, name=name)))
+        begin_custom(ada, load_custom(write(tmp_path, HEAD + PYTHON, name=name)))
     execute(trail.url, f"DO $$ BEGIN ASSERT to_regrole('audit_trail_own_{name}') IS NULL; END $$")
     trail.given(an_event())
     assert {each.name for each in trail.read.projections()} == {each.name for each in built_in()}
@@ -152,10 +153,10 @@ def test_a_table_with_the_name_of_a_built_in_one_blocks_nothing_and_hides_nothin
     text = HEAD.replace('"{name}_log"', f'"{theirs}"') + PYTHON
     file = write(tmp_path, text, name=name)
     with pytest.raises(CodeError, match=rf"table {theirs} belongs to another projection"):
-        begin_own(ada, load_own(file))
+        begin_custom(ada, load_custom(file))
     # Whoever goes round the program, by the functions of the database, or made it before this release:
-    projector = load_own(write(tmp_path, HEAD + PYTHON, name=name))
-    begin_own(ada, projector)
+    projector = load_custom(write(tmp_path, HEAD + PYTHON, name=name))
+    begin_custom(ada, projector)
     project(trail, projector.file)
     execute(trail.url, f"ALTER TABLE {name}_v1.{name}_log RENAME TO {theirs}")
     trail.given(an_event(patients=[{"id": "1"}]))
@@ -193,7 +194,7 @@ def test_a_session_is_reset_after_an_error_too(trail: Trail) -> None:
     trail.given(an_event())
     with closing(Database(trail.url, PROJECTOR, size=1)) as database:
         with (
-            pytest.raises(psycopg2.Error),
+            pytest.raises(StatementError),
             database.foreign_snapshot() as connection,
             connection.cursor() as cursor,
         ):

@@ -13,9 +13,9 @@ import pytest
 
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.database import CUSTOM_ROLE_PREFIX
-from projections.custom.access import begin_own, open_own
+from projections.custom.access import begin_custom, open_custom
 from projections.custom.removal import remove
-from projections.custom.source_file import load_own
+from projections.custom.source_file import load_custom
 from projections.errors import CodeError
 from projections.registry import register
 from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, write
@@ -36,12 +36,12 @@ def test_of_two_who_begin_one_name_one_has_it(
     trail: Trail, ada: str, ben: str, tmp_path: Path, ending: str
 ) -> None:
     name = f"raced_{uuid4().hex[:8]}"
-    projector = load_own(write(tmp_path, HEAD + PYTHON, name=name))
+    projector = load_custom(write(tmp_path, HEAD + PYTHON, name=name))
     errors: list[BaseException] = []
 
     def begin() -> None:
         try:
-            begin_own(ben, projector)
+            begin_custom(ben, projector)
         except CodeError as exc:
             errors.append(exc)
 
@@ -77,7 +77,7 @@ def test_a_begin_that_is_rolled_back_leaves_nothing(trail: Trail, ada: str) -> N
 def test_a_projection_that_is_being_built_is_not_removed(trail: Trail, ada: str, tmp_path: Path) -> None:
     name = f"built_{uuid4().hex[:8]}"
     file = write(tmp_path, HEAD + PYTHON, name=name)
-    begin_own(ada, load_own(file))
+    begin_custom(ada, load_custom(file))
     trail.append(an_event())
     project(trail, file)
     with closing(psycopg2.connect(ada)) as builder, builder.cursor() as cursor:
@@ -95,9 +95,9 @@ def test_a_projection_that_is_being_built_is_not_removed(trail: Trail, ada: str,
 
 def test_a_projection_that_was_removed_is_not_built(trail: Trail, ada: str, tmp_path: Path) -> None:
     name = f"gone_{uuid4().hex[:8]}"
-    projector = load_own(write(tmp_path, HEAD + PYTHON, name=name))
-    begin_own(ada, projector)
-    with closing(open_own(trail.url, name, 1)) as database:
+    projector = load_custom(write(tmp_path, HEAD + PYTHON, name=name))
+    begin_custom(ada, projector)
+    with closing(open_custom(trail.url, name, 1)) as database:
         with database.transaction() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT current_user")
         assert remove(trail.url, name, by="op", reason="a test", publish=lambda _: None, wait_seconds=5)

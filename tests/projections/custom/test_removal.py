@@ -36,7 +36,7 @@ def test_a_removed_projection_leaves_nothing_but_the_decision(trail: Trail, tmp_
     assert "audit_trail_own_removed" not in roles(trail)
     event = decode_event(told[0])
     assert (event.type, event.actor.id, event.reason) == ("projection.removed", "ada", "done")
-    with pytest.raises(ConfigurationError, match="no projection of an analyst's own"):
+    with pytest.raises(ConfigurationError, match="is no custom projection"):
         remove(trail.url, "removed", by="ada", reason="again", publish=told.append, wait_seconds=5)
     project(trail, file)  # the name is free again
     assert remove(trail.url, "removed", by="ada", reason="done", publish=told.append, wait_seconds=5)
@@ -86,7 +86,7 @@ def test_the_process_of_a_removed_projection_does_not_bring_it_back(trail: Trail
 
 def test_built_in_projections_are_not_removed(trail: Trail) -> None:
     trail.given(an_event())
-    with pytest.raises(ConfigurationError, match="no projection of an analyst's own"):
+    with pytest.raises(ConfigurationError, match="is no custom projection"):
         remove(trail.url, "user", by="ada", reason="done", publish=lambda _: None, wait_seconds=5)
 
 

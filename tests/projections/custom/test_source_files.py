@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import ConfigurationError
-from projections.custom.source_file import load_own
+from projections.custom.source_file import load_custom
 from projections.custom.template import files_for
 from projections.errors import CodeError
 from projections.models.user import UserProjector
@@ -95,7 +95,7 @@ def test_a_broken_file_is_refused_with_its_line(
     text = HEAD + PYTHON
     assert old in text
     with pytest.raises(CodeError, match=r"^mine.py:\d+: ") as caught:
-        load_own(write(tmp_path, text.replace(old, new, 1)))
+        load_custom(write(tmp_path, text.replace(old, new, 1)))
     assert error in str(caught.value)
     assert line in {0, caught.value.line}
 
@@ -110,18 +110,18 @@ def test_a_broken_file_is_refused_with_its_line(
 )
 def test_sql_of_other_tables_is_refused(tmp_path: Path, old: str, new: str, error: str) -> None:
     with pytest.raises(CodeError, match=error):
-        load_own(write(tmp_path, HEAD + SQL.replace(old, new, 1)))
+        load_custom(write(tmp_path, HEAD + SQL.replace(old, new, 1)))
 
 
 def test_a_file_that_can_not_be_read_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none.py can't be read: No such file"):
-        load_own(tmp_path / "none.py")
+        load_custom(tmp_path / "none.py")
     (tmp_path / "latin.py").write_bytes(b"\n# \xe9\n")
     with pytest.raises(CodeError, match=r"latin.py:2: this is not UTF-8"):
-        load_own(tmp_path / "latin.py")
+        load_custom(tmp_path / "latin.py")
     (tmp_path / "zero.py").write_bytes(b"name = '\0'\n")
     with pytest.raises(CodeError, match=r"zero.py:1: "):
-        load_own(tmp_path / "zero.py")
+        load_custom(tmp_path / "zero.py")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import psycopg2
 
-from projections.custom.source_file import load_own
+from projections.custom.source_file import load_custom
 from projections.tables import create_indexes, create_table
 from tests.projections.custom.analyst import project, rebuild_own
 from tests.trail import Trail, an_event
@@ -87,7 +87,7 @@ def test_tables_are_made_live_and_in_a_rebuild_as_the_program_makes_them(
     assert rebuild_own(trail, file).failure == ""
     with closing(psycopg2.connect(trail.url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA by_program; SET search_path = by_program")
-        for table in load_own(file).tables:
+        for table in load_custom(file).tables:
             cursor.execute(create_table(table))
             for index in create_indexes(table):
                 cursor.execute(index)

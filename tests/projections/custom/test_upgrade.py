@@ -13,9 +13,9 @@ import pytest
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from event_store.migrations import migrate, migrations
-from projections.custom.access import begin_own, open_own
+from projections.custom.access import begin_custom, open_custom
 from projections.custom.removal import remove
-from projections.custom.source_file import OwnProjector, load_own
+from projections.custom.source_file import CustomProjector, load_custom
 from projections.fingerprints import code_digest, definition_digest
 from projections.registry import READY
 from projections.runner import Runner
@@ -27,13 +27,13 @@ CUSTOM = "0008_custom_projection_rights"
 
 
 @pytest.fixture
-def projector(tmp_path: Path) -> OwnProjector:
+def projector(tmp_path: Path) -> CustomProjector:
     # Roles are the server's, so each test has a name of its own.
-    return load_own(write(tmp_path, HEAD + PYTHON, name=f"old_{uuid4().hex[:8]}"))
+    return load_custom(write(tmp_path, HEAD + PYTHON, name=f"old_{uuid4().hex[:8]}"))
 
 
 @pytest.fixture
-def old_url(database_url: str, projector: OwnProjector) -> Iterator[str]:
+def old_url(database_url: str, projector: CustomProjector) -> Iterator[str]:
     """A database of the release before, with one build of an analyst's projection."""
     make_old(database_url, projector)
     yield database_url
@@ -41,7 +41,7 @@ def old_url(database_url: str, projector: OwnProjector) -> Iterator[str]:
     attack(database_url, f"DROP ROLE audit_trail_own_{projector.name}")
 
 
-def make_old(url: str, projector: OwnProjector) -> None:
+def make_old(url: str, projector: CustomProjector) -> None:
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(
             "CREATE SCHEMA audit_trail; CREATE TABLE audit_trail.migration"
@@ -72,7 +72,9 @@ def make_old(url: str, projector: OwnProjector) -> None:
         )
 
 
-def test_an_owner_who_is_no_superuser_converts_it_too(server_folder: Path, projector: OwnProjector) -> None:
+def test_an_owner_who_is_no_superuser_converts_it_too(
+    server_folder: Path, projector: CustomProjector
+) -> None:
     with EmbeddedPostgres(server_folder / "postgres") as server:
         attack(server.url_for("postgres"), "CREATE ROLE owner LOGIN CREATEROLE PASSWORD 'p'")
         with closing(psycopg2.connect(server.url_for("postgres"))) as admin, admin.cursor() as cursor:
@@ -87,8 +89,8 @@ def test_an_owner_who_is_no_superuser_converts_it_too(server_folder: Path, proje
         with closing(Trail(url)) as trail:
             trail.append(an_event())
             ada = psycopg2.extensions.make_dsn(url, user="ada", password="p")
-            begin_own(ada, projector)
-            with closing(open_own(ada, projector.name, 4)) as database:
+            begin_custom(ada, projector)
+            with closing(open_custom(ada, projector.name, 4)) as database:
                 Runner(database, [projector]).catch_up()
             table = f"{projector.name}_v1.{projector.name}"
             assert trail.rows(f"SELECT actor_id, events FROM {table}") == [("dr-smith", 1)]
@@ -103,7 +105,7 @@ def attack(url: str, *statements: str, role: str = "") -> None:
             cursor.execute(statement)
 
 
-def test_a_build_of_before_goes_on_and_belongs_to_the_trail(old_url: str, projector: OwnProjector) -> None:
+def test_a_build_of_before_goes_on_and_belongs_to_the_trail(old_url: str, projector: CustomProjector) -> None:
     name, schema = projector.name, f"{projector.name}_v1"
     attack(
         old_url,
@@ -184,7 +186,7 @@ FUNCTION = "CREATE FUNCTION {schema}.f(bigint) RETURNS bigint LANGUAGE sql IMMUT
     ],
 )  # fmt: skip
 def test_what_an_analyst_made_beside_the_declared_tables_is_named_and_nothing_is_migrated(
-    old_url: str, projector: OwnProjector, statements: list[str], named: str
+    old_url: str, projector: CustomProjector, statements: list[str], named: str
 ) -> None:
     words = {"name": projector.name, "schema": f"{projector.name}_v1"}
     # A large object needs the function that a superuser's migration takes away from everybody.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.errors import ConfigurationError, FencedError, UnavailableError
 from domain.event import AuditEvent
-from projections.builds.advisory_lock import holding
+from projections.builds.advisory_lock import advisory_lock
 from projections.models.user import UserProjector
 from tests.projections.rebuild.rebuilds import ALL, assert_same, builds, rebuild_now, some_events
 from tests.trail import Trail, an_event
@@ -99,7 +99,10 @@ def _newer() -> Sequence[UserProjector]:
 
 def test_a_second_rebuild_is_told_who_is_at_it(trail: Trail) -> None:
     trail.given(*some_events(3))
-    with holding(trail.projector, ["user"], "rebuild"), pytest.raises(FencedError, match="rebuild, process"):
+    with (
+        advisory_lock(trail.projector, ["user"], "rebuild"),
+        pytest.raises(FencedError, match="rebuild, process"),
+    ):
         rebuild_now(trail, "patient", "user")
     assert [each.failure for each in rebuild_now(trail, "patient", "user").outcomes] == ["", ""]
 

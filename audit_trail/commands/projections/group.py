@@ -9,40 +9,41 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from audit_trail import components
-from audit_trail.commands import custom_projections, rebuilds
-from audit_trail.commands.projection_options import (
+from audit_trail.commands.projections import builds as build_commands
+from audit_trail.commands.projections import custom
+from audit_trail.commands.projections.arguments import (
     Name,
     Names,
     called,
+    custom_projection,
     is_file,
     named,
-    own_projection,
     projectors,
     writing,
 )
 from audit_trail.commands.terminal import out, plain, visible
-from audit_trail.settings import load
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from projections.registry import Build
 
 app = typer.Typer(
-    help="The read models: look at them, rebuild them, decide about poison events.", no_args_is_help=True
+    help="The read models: list them, rebuild them, decide about poison events.", no_args_is_help=True
 )
-app.command()(custom_projections.new)
-app.command()(custom_projections.run)
-app.command()(custom_projections.remove)
+app.command()(custom.new)
+app.command()(custom.run)
+app.command()(custom.remove)
 
 
 @app.command("list")
 def list_projections() -> None:
     """List every build of every projection: version, checkpoint, lag and state."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
     from projections.registry import list_builds
 
     with (
-        closing(components.reader_database(load())) as database,
+        closing(open_database(load(), Pool.READER)) as database,
         database.transaction(read_only=True) as connection,
     ):
         builds = list_builds(connection)
@@ -63,7 +64,7 @@ def list_projections() -> None:
 
 
 def state_of(build: Build) -> str:
-    """One word for what a build does."""
+    """The state of a build, in one word."""
     if build.failure is not None:
         return "failed"
     if not build.live:
@@ -73,24 +74,26 @@ def state_of(build: Build) -> str:
 
 @app.command()
 def status(names: Names = None) -> None:
-    """Say of each projection what it does, whether this program's code fits its tables, and what to do if not."""
+    """Show what each projection does, whether this program's code fits its tables, and what to do if not."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
     from projections.builds.status import describe
 
     settings = load()
-    files = {each: own_projection(settings, each) for each in names or () if is_file(each)}
-    known = {each.name: each for each in (*projectors(), *(own.projector for own in files.values()))}
+    files = {each: custom_projection(settings, each) for each in names or () if is_file(each)}
+    known = {each.name: each for each in (*projectors(), *(file.projector for file in files.values()))}
     wanted = [files[each].projector.name if each in files else each for each in names or ()]
-    # The login of an analyst need not be a reader's: each projection's role may read how far it is.
-    own = next(iter(files.values()), None)
-    with closing(own.database() if own else components.reader_database(settings)) as database:
+    # An analyst's login may lack the reader's role. Each projection's role may read the states.
+    file = next(iter(files.values()), None)
+    with closing(file.database() if file else open_database(settings, Pool.READER)) as database:
         for line in describe(database, known, wanted):
-            # Whole, since it may end in a command with a long path; a failure's text is short already.
+            # Not shortened: the line may end in a command with a long path, and a failure's text is short.
             out.print(Text(visible(line)), soft_wrap=True)
 
 
 @app.command()
 def pause(name: Name) -> None:
-    """Feed a projection no more. Queries go on and answer as of its checkpoint."""
+    """Apply no more events to a projection. Queries go on and answer as of its checkpoint."""
     from projections.builds.operations import pause as run
 
     with writing(name) as (_, database):
@@ -100,7 +103,7 @@ def pause(name: Name) -> None:
 
 @app.command()
 def resume(name: Name) -> None:
-    """Feed a paused projection again."""
+    """Apply events to a paused projection again."""
     from projections.builds.operations import resume as run
 
     with writing(name) as (_, database):
@@ -115,7 +118,7 @@ def reset(
         bool, typer.Option("--yes", help="Do it: queries see an empty model until it is filled.")
     ] = False,
 ) -> None:
-    """Begin a projection anew with empty tables, which the runner fills. `rebuild` does the same unseen."""
+    """Start a projection again with empty tables, which the runner fills. `rebuild` hides that from queries."""
     from projections.builds.operations import reset as run
 
     projector = named(name)
@@ -133,7 +136,7 @@ def reset(
 
 @app.command()
 def retry(name: Name) -> None:
-    """Try the event that stops a projection again now, and not only after the pause."""
+    """Retry the event that stops a projection now, instead of after the pause."""
     from projections.builds.operations import retry as run
 
     with writing(name) as (_, database):
@@ -148,13 +151,14 @@ def skip(
     by: Annotated[str, typer.Option(help="Who decides.")],
     reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
 ) -> None:
-    """Leave out the one event that stops a projection, for good; the decision is recorded in the trail."""
+    """Skip, for good, the one event that stops a projection. The decision is recorded in the trail."""
+    from audit_trail.ingest_settings import ingest_settings
     from ingest.publisher import Message, Publisher
     from projections.builds.operations import skip as run
 
     with (
         writing(name) as (settings, database),
-        closing(Publisher(components.ingest_settings(settings))) as publisher,
+        closing(Publisher(ingest_settings(settings))) as publisher,
     ):
         run(
             database,
@@ -167,5 +171,5 @@ def skip(
     typer.echo(f"{name} leaves out the event at position {position}")
 
 
-for command in (rebuilds.rebuild, rebuilds.switch, rebuilds.drop, rebuilds.verify):
+for command in (build_commands.rebuild, build_commands.switch, build_commands.drop, build_commands.verify):
     app.command()(command)

@@ -30,5 +30,5 @@ def configure(settings: Settings) -> None:
     )
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
-    # The libraries tell much that an operator need not read: the Kafka client logs each broker that it can't reach.
+    # The libraries log much that an operator need not read: the Kafka client logs each broker that it can't reach.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)

@@ -1,4 +1,4 @@
-"""Whose tokens are taken: put together from the settings."""
+"""The authentication of API clients, from the settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import structlog
 
-from audit_trail.settings import PREFIX, Settings
+from audit_trail.environment import PREFIX
+from audit_trail.settings import Settings
 from domain.access.principal import Role
 from domain.errors import ConfigurationError
 from web.authentication.api_tokens import ApiTokens
@@ -23,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 def authentication(settings: Settings) -> Authentication:
-    """What takes tokens. Without an issuer and without API tokens it takes none, and says so in the log."""
+    """The authentication. Without an issuer and without API tokens it refuses every request, and logs a warning."""
     kinds: list[Authenticator] = []
     if settings.api_tokens_file is not None:
         kinds.append(ApiTokens(settings.api_tokens_file))
@@ -43,7 +44,7 @@ def authentication(settings: Settings) -> Authentication:
 
 
 def _issuer(entry: str) -> tuple[str, KeySet]:
-    """``ISSUER`` or ``ISSUER KEYS``, keys being a URL, of a file as well, or a file's path."""
+    """An entry ``ISSUER`` or ``ISSUER KEYS``: keys are a URL, also of a file, or the path of a file."""
     issuer, _, keys = entry.partition(" ")
     keys = keys.strip()
     try:

@@ -1,4 +1,4 @@
-"""`audit-trail projections new` and `run`: an analyst's own projection, which is one file."""
+"""`audit-trail projections new`, `run` and `remove`: custom projections, each in one file."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ from typing import Annotated
 
 import typer
 
-from audit_trail import components
-from audit_trail.commands.isolated_process import go_apart
-from audit_trail.commands.long_running import BATCH_SECONDS, long_running, on_stop_within
-from audit_trail.commands.projection_options import is_file, own_projection
-from audit_trail.settings import load
+from audit_trail.commands.projections.arguments import custom_projection, is_file
+from audit_trail.runtime.signals import BATCH_SECONDS, on_stop_within
 from domain.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 _FILE, _FOLDER = 0o644, 0o755
-"""Of what `new` writes: source text, which others may read."""
+"""Permissions of what `new` writes: source text, which others may read."""
 
 
 def new(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and underscores.")],
-    folder: Annotated[Path, typer.Option(help="Where the two files go.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="The folder for the two files.")] = Path(),
     sql: Annotated[bool, typer.Option("--sql", help="Make the rows with SQL instead of Python.")] = False,
 ) -> None:
-    """Write a projection of your own to begin with, NAME.py, and its test."""
+    """Write a custom projection to start with, NAME.py, and its test."""
     from event_store.files.folders import Folder
     from projections.custom.template import files_for
 
@@ -47,11 +44,13 @@ def run(
         bool,
         typer.Option(
             "--same-rows",
-            help="The file has changed, and still makes the rows that its tables hold: a comment, another wording.",
+            help="The file has changed, and still makes the same rows: only a comment or the wording is new.",
         ),
     ] = False,
 ) -> None:
-    """Keep a projection of your own up to date, until SIGTERM. A second process is a standby."""
+    """Keep a custom projection up to date, until SIGTERM. A second process is a standby."""
+    from audit_trail.runtime.start import long_running
+    from audit_trail.settings import load
     from projections.custom.changes import check_source
     from projections.metrics import RunnerMetrics
     from projections.runner import Runner
@@ -60,19 +59,21 @@ def run(
         raise ConfigurationError(
             f"{file} is no Python file; the built-in projections are run by `audit-trail project`"
         )
-    own = own_projection(load(), file)  # first, as it goes on in another process
+    custom = custom_projection(load(), file)  # first, as it goes on in another process
     settings, monitor = long_running()
-    _log.info("projection %s, version %d, out of %s", own.projector.name, own.projector.version, file)
-    with closing(own.database()) as database:
-        check_source(database, own.projector, same_rows=same_rows)
-        runner = Runner(database, [own.projector], batch=settings.projection_batch, metrics=RunnerMetrics())
+    _log.info("projection %s, version %d, out of %s", custom.projector.name, custom.projector.version, file)
+    with closing(custom.database()) as database:
+        check_source(database, custom.projector, same_rows=same_rows)
+        runner = Runner(
+            database, [custom.projector], batch=settings.projection_batch, metrics=RunnerMetrics()
+        )
         monitor.watch(runner.health.problems, runner.health.state)
         on_stop_within(BATCH_SECONDS, runner.stop)
         runner.run()
 
 
 def remove(
-    name: Annotated[str, typer.Argument(help="The file, or the name, of a projection of your own.")],
+    name: Annotated[str, typer.Argument(help="The file, or the name, of a custom projection.")],
     by: Annotated[str, typer.Option(help="Who decides.")],
     reason: Annotated[str, typer.Option(help="Why; kept in the trail for ever.")],
     yes: Annotated[
@@ -82,17 +83,20 @@ def remove(
         float, typer.Option(min=0, help="Seconds to wait for queries that may still read it.")
     ] = 60.0,
 ) -> None:
-    """Remove a projection of your own: all builds, its registry and its role. The decision is recorded in the trail."""
+    """Remove a custom projection: all builds, its registry and its role. The decision is recorded in the trail."""
+    from audit_trail.commands.projections.isolated_process import isolate
+    from audit_trail.ingest_settings import ingest_settings
+    from audit_trail.settings import load
     from ingest.publisher import Message, Publisher
     from projections.custom.removal import remove as run
-    from projections.custom.source_file import load_own
+    from projections.custom.source_file import load_custom
     from projections.registry import built_in
 
-    # A broken file has no name to say, and its projection can still be removed by name.
+    # A broken file gives no name. Its projection can still be removed by name.
     called = name
     if is_file(name):
-        go_apart(name)
-        called = load_own(Path(name)).name
+        isolate(name)
+        called = load_custom(Path(name)).name
     if called in {each.name for each in built_in()}:
         raise ConfigurationError(f"the projection {called} comes with Audit Trail, and is not removed")
     if not yes:
@@ -100,7 +104,7 @@ def remove(
             f"remove drops all tables of {called}, the live ones too; say --yes when this is what you want"
         )
     settings = load()
-    with closing(Publisher(components.ingest_settings(settings))) as publisher:
+    with closing(Publisher(ingest_settings(settings))) as publisher:
         role = run(
             settings.require_database_url(),
             called,

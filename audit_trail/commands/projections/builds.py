@@ -11,30 +11,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audit_trail import components
-from audit_trail.commands.progress import progress_for_stderr
-from audit_trail.commands.projection_options import (
+from audit_trail.commands.projections.arguments import (
     Name,
     called,
+    custom_projection,
     is_file,
     named,
-    own_projection,
     projectors,
     writing,
 )
-from audit_trail.settings import Settings
+from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
+    from audit_trail.settings import Settings
     from event_store.database import Database
     from projections.rebuild.plan import Parts
 
 
 Chosen = Annotated[
     list[str] | None,
-    typer.Argument(
-        help="Names, or the file of a projection of your own. There is no default: for all, --all."
-    ),
+    typer.Argument(help="Names, or the file of a custom projection. There is no default: for all, --all."),
 ]
 
 
@@ -43,7 +40,7 @@ def rebuild(
     every: Annotated[bool, typer.Option("--all", help="All projections of this program.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes that load; 0 is one for each processor.")] = 0,
 ) -> None:
-    """Make projections again from the log, unseen by queries, and switch. Interrupted, it goes on when run again."""
+    """Rebuild projections from the log beside the live ones, then switch. After an interruption, run it again."""
     from projections.rebuild.coordinator import rebuild as run
 
     chosen = [each.name for each in projectors()] if every else names or []
@@ -54,7 +51,7 @@ def rebuild(
     if not chosen:
         raise ConfigurationError("say which projections to rebuild: names, or --all")
     if len(chosen) > 1 and any(map(is_file, chosen)):
-        raise ConfigurationError("a projection of your own is rebuilt alone: give its file and nothing else")
+        raise ConfigurationError("a custom projection is rebuilt alone: give its file and nothing else")
     again = f"audit-trail projections rebuild {'--all' if every else ' '.join(chosen)}"
     try:
         with working(jobs, chosen[0]) as parts:
@@ -75,16 +72,16 @@ def rebuild(
         else:
             typer.echo(f"{each.name}: build {each.build} is live at position {each.position}")
     if any(each.failure for each in outcomes):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def switch(
     name: Name,
     to: Annotated[
-        int | None, typer.Option(help="The build; the one that was live before when not said.")
+        int | None, typer.Option(help="The build; by default the one that was live before.")
     ] = None,
     stale: Annotated[
-        bool, typer.Option("--stale", help="Also to a build that this program can't bring up to date.")
+        bool, typer.Option("--stale", help="Allow a build that this program can't bring up to date.")
     ] = False,
 ) -> None:
     """Serve another finished build; it is brought up to date first."""
@@ -103,7 +100,7 @@ def switch(
 def drop(
     name: Name,
     build: Annotated[
-        int | None, typer.Option(help="Only this build; all that are not live when not said.")
+        int | None, typer.Option(help="Only this build; by default all that are not live.")
     ] = None,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for queries that may still read it.")
@@ -138,21 +135,21 @@ def verify(
             f"{name}: build {found.build} differs from the log at position {found.position} in"
             f" {', '.join(found.different)}; `audit-trail projections rebuild {name}` makes it again"
         )
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
     typer.echo(f"{name}: build {found.build} is what the log says, up to position {found.position}")
 
 
 @contextmanager
 def working(jobs: int, name: str) -> Iterator[Parts]:
-    """What a rebuild of `name` works with, from the settings."""
+    """The parts of a rebuild of `name`, from the settings."""
+    from audit_trail.commands.projections.progress import progress_for_stderr
+    from audit_trail.ingest_settings import ingest_settings
     from ingest.publisher import Message, Publisher
     from projections.rebuild.plan import Parts
 
     with writing(name) as (settings, database), progress_for_stderr() as progress:
-        own = own_projection(settings, name) if is_file(name) else None
-        publisher = (
-            Publisher(components.ingest_settings(settings)) if settings.kafka_bootstrap_servers else None
-        )
+        custom = custom_projection(settings, name) if is_file(name) else None
+        publisher = Publisher(ingest_settings(settings)) if settings.kafka_bootstrap_servers else None
 
         def publish(event: bytes) -> None:
             if publisher is None:
@@ -163,8 +160,8 @@ def working(jobs: int, name: str) -> Iterator[Parts]:
         try:
             yield Parts(
                 database=database,
-                open_database=own.open_database() if own else partial(worker_database, settings),
-                source=own.source() if own else projectors,
+                open_database=custom.open_database() if custom else partial(worker_database, settings),
+                source=custom.source() if custom else projectors,
                 publish=publish,
                 progress=progress,
                 jobs=jobs or os.cpu_count() or 1,
@@ -175,6 +172,9 @@ def working(jobs: int, name: str) -> Iterator[Parts]:
 
 
 def worker_database(settings: Settings) -> Database:
-    """In a worker process of a rebuild: its database, and a collector that does not walk each batch."""
-    components.spare_the_collector()
-    return components.projector_database(settings)
+    """The database of a worker process of a rebuild, whose garbage collector runs less often."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.runtime.garbage_collection import spare_the_collector
+
+    spare_the_collector()
+    return open_database(settings, Pool.REBUILD)

@@ -1,3 +1,20 @@
+-- name: bookkeeping
+CREATE SCHEMA IF NOT EXISTS audit_trail;
+CREATE TABLE IF NOT EXISTS audit_trail.migration (
+    name text PRIMARY KEY,
+    sha256 text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: has_bookkeeping
+SELECT to_regclass('audit_trail.migration') IS NOT NULL;
+
+-- name: applied
+SELECT name, sha256 FROM audit_trail.migration;
+
+-- name: record
+INSERT INTO audit_trail.migration (name, sha256) VALUES (%(name)s, %(sha256)s);
+
 -- name: database_rights
 -- Applied at every `migrate`, because neither a dump nor a template contains the rights on the database itself.
 DO $$

@@ -1,11 +1,15 @@
-"""The API's process: read models, publisher and web application put together."""
+"""The process of the API: read models, publishers and the web application, from the settings."""
 
 from __future__ import annotations
 
-from audit_trail import components, last_resort
-from audit_trail.authentication import authentication
-from audit_trail.read_audit import recording_publisher, recording_settings
-from audit_trail.settings import PREFIX, Settings
+from audit_trail.databases import Pool, open_database
+from audit_trail.environment import PREFIX
+from audit_trail.ingest_settings import ingest_settings, systems
+from audit_trail.read_audit import recording_publisher
+from audit_trail.runtime import stop_deadline
+from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
+from audit_trail.serving.authentication import authentication
+from audit_trail.settings import Settings
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
@@ -21,15 +25,15 @@ from web.metrics import WebMetrics
 from web.probes import StoreProbes
 from web.read_audit.access_record import Recorder
 from web.read_audit.metrics import RecordingMetrics
-from web.read_audit.publication import Recording
+from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
 from web.settings import WebSettings
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM; requests in flight are answered."""
-    database = components.reader_database(settings)
-    exporting = components.export_database(settings)
-    publisher = Publisher(components.ingest_settings(settings))
+    database = open_database(settings, Pool.READER)
+    exporting = open_database(settings, Pool.EXPORTS)
+    publisher = Publisher(ingest_settings(settings))
     recording = recording_publisher(settings)
     metrics = WebMetrics()
     web = WebSettings(
@@ -43,6 +47,7 @@ def serve(settings: Settings) -> None:
         ),
         reading_threads=settings.database_pool_size,
         max_message_bytes=settings.max_message_bytes,
+        systems=systems(settings),
         pages=settings.pages,
         queries_via_get=settings.queries_via_get,
         public_log=settings.public_log,
@@ -61,22 +66,23 @@ def serve(settings: Settings) -> None:
         StoreProbes(database),
         web,
         exports=Exports(exporting),
-        wake=WakeUp(components.listening_database(settings)),
+        wake=WakeUp(open_database(settings, Pool.LISTENER)),
         authentication=authentication(settings),
         metrics=metrics,
         recorder=Recorder(
-            Recording(recording, recording_settings(settings), RecordingMetrics(metrics.registry)),
+            Recording(recording, _recording_settings(settings), RecordingMetrics(metrics.registry)),
             own_source(),
         ),
     )
-    components.spare_the_collector(components.ANSWERING)
+    spare_the_collector(ANSWERS)
     try:
         server.run(
             app,
             settings.http_host,
             settings.http_port,
             trusted_proxies=settings.trusted_proxies,
-            told=last_resort.told,
+            keep_alive_seconds=settings.http_keep_alive_seconds,
+            told=stop_deadline.start,
             setting=f"{PREFIX}HTTP_PORT",
         )
     finally:
@@ -86,8 +92,19 @@ def serve(settings: Settings) -> None:
         exporting.close()
 
 
+def _recording_settings(settings: Settings) -> RecordingSettings:
+    return RecordingSettings(
+        topic=settings.kafka_topics[0],
+        when=When(settings.reads_recorded),
+        otherwise=Otherwise(settings.reads_unrecorded),
+        seconds=settings.reads_record_seconds,
+        max_waiting=settings.reads_waiting,
+        max_bytes=settings.max_message_bytes,
+    )
+
+
 def _trusted(settings: Settings) -> TrustedDocuments:
-    """Raises `ConfigurationError` when they can't be read, or there are none and no others may be executed."""
+    """Raise `ConfigurationError` when the documents can't be read, or when only they may run and there are none."""
     source, only = settings.trusted_documents, settings.trusted_documents_only
     if only and source is None:
         raise ConfigurationError(

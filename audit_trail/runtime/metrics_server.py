@@ -1,7 +1,7 @@
 """The small server on the metrics port of ingest, project and guard: `/metrics`, `/livez` and `/readyz`.
 
-It is read by a scraper and an orchestrator, and must answer while the program itself hangs. So it has threads of its
-own, asks nobody but this process, and gives no connection more than a few seconds.
+A scraper and an orchestrator read it, and it must answer while the program itself hangs. So it has threads of its own,
+needs no other process, and gives each connection only a few seconds.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from domain.errors import AuditTrailError
 _log = logging.getLogger(__name__)
 
 Readiness = Callable[[], Sequence[str]]
-"""The problems that keep a process from its work, in words; none when it is ready. Answers at once, from memory."""
+"""Returns the problems that keep a process from its work, none when it is ready. It answers at once, from memory."""
 State = Callable[[], str]
-"""One word for what a process without problems is, such as `standby`."""
+"""Returns the state of a process without problems in one word, such as `standby`."""
 
 REQUEST_SECONDS = 5.0
 """From the connection to the last byte of its answer."""
 _MAX_HEAD = 8 * 1024
 _MAX_CONNECTIONS = 16
-"""At once. The oldest is closed for a new one, so that clients that hold connections open keep nobody out."""
+"""At once. A new connection closes the oldest one, so that clients that keep connections open block nobody."""
 
 
 class _Answer(NamedTuple):
@@ -42,7 +42,7 @@ class _Answer(NamedTuple):
 
 
 class Monitor:
-    """What the server answers. Until `watch` is called, the process is starting and not ready."""
+    """The answers of the server. Until `watch` is called, the process is starting and not ready."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
@@ -54,7 +54,7 @@ class Monitor:
         self._readiness, self._state = readiness, state
 
     def answer(self, path: str, accept: str) -> _Answer:
-        """What is at `path`."""
+        """The answer for `path`."""
         if path == "/metrics":
             encode, media_type = choose_encoder(accept)
             return _Answer(HTTPStatus.OK, media_type, encode(self._registry))

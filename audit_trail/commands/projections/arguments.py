@@ -1,4 +1,4 @@
-"""What the commands about projections share: which projection is meant, and the database in its role."""
+"""The arguments of the commands about projections: the projection that one names, and the database in its role."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audit_trail import components
-from audit_trail.commands.isolated_process import go_apart
-from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from audit_trail.custom_projections import OwnProjection
+    from audit_trail.commands.projections.custom_file import CustomProjection
+    from audit_trail.settings import Settings
     from event_store.database import Database
     from projections.projector import Projector
 
 Name = Annotated[
     str,
     typer.Argument(
-        help="The projection's name, as `projections list` shows it, or the file of your own one."
+        help="The projection's name, as `projections list` shows it, or the file of a custom projection."
     ),
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="Names; all when there is none. Or the file of a projection of your own."),
+    typer.Argument(help="Names, or the file of a custom projection; by default all."),
 ]
 
 
@@ -40,12 +38,14 @@ def projectors() -> tuple[Projector, ...]:
 def named(name: str) -> Projector:
     """The projector of this program with this name, or of this file."""
     if is_file(name):
-        return own_projection(load(), name).projector
+        from audit_trail.settings import load
+
+        return custom_projection(load(), name).projector
     known = {each.name: each for each in projectors()}
     if name not in known:
         raise ConfigurationError(
             f"there is no projection {name!r}; this program has {', '.join(sorted(known))}"
-            " (of a projection of your own, give the file)"
+            " (for a custom projection, give the file)"
         )
     return known[name]
 
@@ -60,21 +60,25 @@ def is_file(name: str) -> bool:
     return name.endswith(".py")
 
 
-def own_projection(settings: Settings, file: str) -> OwnProjection:
-    """The projection of a file. From here on this is the process apart that may run it."""
-    from audit_trail.custom_projections import OwnProjection
+def custom_projection(settings: Settings, file: str) -> CustomProjection:
+    """The projection of a file. It continues in the isolated process, which may run the file."""
+    from audit_trail.commands.projections.custom_file import CustomProjection
+    from audit_trail.commands.projections.isolated_process import isolate
 
-    go_apart(file)
-    return OwnProjection(settings, file)
+    isolate(file)
+    return CustomProjection(settings, file)
 
 
 @contextmanager
 def writing(name: str) -> Iterator[tuple[Settings, Database]]:
     """The settings, and the database in the role of the projector; for a file, in the role of that projection."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+
     settings = load()
-    own = own_projection(settings, name) if is_file(name) else None
+    custom = custom_projection(settings, name) if is_file(name) else None
     with (
-        closing(own.database() if own else components.projector_database(settings)) as database,
+        closing(custom.database() if custom else open_database(settings, Pool.REBUILD)) as database,
         _refusing(name),
     ):
         yield settings, database
@@ -82,7 +86,7 @@ def writing(name: str) -> Iterator[tuple[Settings, Database]]:
 
 @contextmanager
 def _refusing(name: str) -> Iterator[None]:
-    """A login without the rights is told so, and not that the database is not set up."""
+    """Say that the login lacks the rights, and not that the database is not set up."""
     from event_store.statement_errors import MissingRightError
 
     try:
@@ -91,6 +95,6 @@ def _refusing(name: str) -> Iterator[None]:
         if isinstance(exc.__cause__, MissingRightError):
             raise ConfigurationError(
                 f"{name} is not yours: this login may not do that to it"
-                + ("" if is_file(name) else " (of a projection of your own, give the file)")
+                + ("" if is_file(name) else " (for a custom projection, give the file)")
             ) from exc
         raise

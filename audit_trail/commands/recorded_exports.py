@@ -1,17 +1,17 @@
-"""An export of a command, put on record as it goes: that it begins, whom it tells of before it does, how it ended."""
+"""The access records of an export: its start, the disclosed patients before their rows are written, and its end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from audit_trail.read_audit import CommandRecord
+from audit_trail.commands.access_record import CommandRecord
 from queries.export.batches import ExportRequest, Exports, Opened, Snapshot
 from queries.export.disclosed_patients import telling
 
 
 class RecordedExports:
-    """See `queries.export.batches.Exports`."""
+    """`Exports` of `queries.export.batches` that publish access records."""
 
     def __init__(self, exports: Exports, record: CommandRecord) -> None:
         self._exports = exports
@@ -19,11 +19,11 @@ class RecordedExports:
 
     @contextmanager
     def open(self, request: ExportRequest, saved: Snapshot | None = None) -> Iterator[Opened]:
-        """See `Exports`. Raises what the record raises when it can't be kept."""
+        """Open an export as `Exports` does. Raises the errors of `CommandRecord` too."""
         with self._exports.open(request, saved) as opened:
             self._record.started()
-            telling_of = telling(opened, self._record.told)
+            disclosed = telling(opened, self._record.delivering)
             try:
                 yield opened
             finally:
-                self._record.ended(None if telling_of.finished else "cut off")
+                self._record.ended(None if disclosed.finished else "cut off")

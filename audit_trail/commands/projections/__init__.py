@@ -1,0 +1,1 @@
+"""`audit-trail projections`: `group` puts its commands together."""

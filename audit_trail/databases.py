@@ -1,0 +1,61 @@
+"""The pools of connections, each declared once: who uses it, in which role, and how large it is."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from audit_trail.settings import Settings
+from event_store import database
+from event_store.database import Database
+
+
+class _Declaration(NamedTuple):
+    """`size`: how many connections, or the setting that says it. `limited`: by the setting `statement_timeout_ms`.
+
+    `replica`: on the read replica when there is one. `long_statements`: a statement may run longer than the setting
+    `database_silence_seconds`.
+    """
+
+    role: str
+    application: str
+    size: int | str
+    long_statements: bool = False
+    replica: bool = False
+    limited: bool = False
+
+
+class Pool(Enum):
+    """Every pool. Another one is one entry here."""
+
+    INGEST = _Declaration(database.INGEST, "audit-trail-ingest", 4)
+    GUARD = _Declaration(database.GUARD, "audit-trail-guard", 4)
+    PROJECTOR = _Declaration(database.PROJECTOR, "audit-trail-project", "database_pool_size")
+    REBUILD = _Declaration(
+        database.PROJECTOR, "audit-trail-project", "database_pool_size", long_statements=True
+    )
+    READER = _Declaration(
+        database.READER, "audit-trail-serve", "database_pool_size", replica=True, limited=True
+    )
+    # Never the replica: a standby can't be listened to.
+    LISTENER = _Declaration(database.READER, "audit-trail-serve-listen", 1)
+    # A pool of their own, since exports take as long as they take.
+    EXPORTS = _Declaration(
+        database.READER, "audit-trail-export", "max_exports", long_statements=True, replica=True
+    )
+
+
+def open_database(settings: Settings, pool: Pool) -> Database:
+    """The pool, without a connection yet; the caller closes it. Raises `ConfigurationError` when no URL is set."""
+    declared = pool.value
+    replica = settings.read_database_url if declared.replica else None
+    timeout = settings.statement_timeout_ms if declared.limited else 0
+    return Database(
+        replica.get_secret_value() if replica else settings.require_database_url(),
+        declared.role,
+        size=declared.size if isinstance(declared.size, int) else getattr(settings, declared.size),
+        application_name=declared.application,
+        statement_timeout_ms=timeout,
+        silence_seconds=settings.database_silence_seconds,
+        long_statements=declared.long_statements or (declared.limited and not timeout),
+    )

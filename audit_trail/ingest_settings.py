@@ -1,0 +1,58 @@
+"""The settings of ingest and of the publisher, from those of the process."""
+
+from __future__ import annotations
+
+from audit_trail.environment import PREFIX
+from audit_trail.settings import Settings
+from domain.errors import ConfigurationError
+from ingest.records.unread import KEY_AND_HEADERS_BYTES
+from ingest.settings import IngestSettings
+from interop.systems import Systems
+
+
+def ingest_settings(settings: Settings) -> IngestSettings:
+    """The settings of ingest and of the publisher. Raises `ConfigurationError` when two of them contradict."""
+    least = settings.max_message_bytes + KEY_AND_HEADERS_BYTES
+    if settings.kafka_max_batch_bytes < least:
+        raise ConfigurationError(
+            f"{PREFIX}KAFKA_MAX_BATCH_BYTES is less than one message of {PREFIX}MAX_MESSAGE_BYTES needs:"
+            f" set it to {least} or more"
+        )
+    return IngestSettings(
+        bootstrap_servers=settings.require_bootstrap_servers(),
+        topics=settings.kafka_topics,
+        group_id=settings.kafka_group_id,
+        group_instance_id=settings.kafka_group_instance_id,
+        assignment=settings.kafka_assignment,
+        max_poll_records=settings.kafka_max_poll_records,
+        max_message_bytes=settings.max_message_bytes,
+        systems=systems(settings),
+        max_batch_bytes=settings.kafka_max_batch_bytes,
+        max_poll_bytes=settings.kafka_max_poll_bytes,
+        max_fetch_bytes=settings.kafka_max_fetch_bytes,
+        max_letter_bytes=settings.dead_letter_max_bytes or 2 * settings.max_message_bytes,
+        on_offset_loss=settings.kafka_on_offset_loss,
+        offset_loss_accepted_by=settings.kafka_offset_loss_accepted_by,
+        offset_loss_reason=settings.kafka_offset_loss_reason,
+        create_topics=settings.kafka_create_topics,
+        partitions=settings.kafka_partitions,
+        publish_timeout_seconds=settings.publish_timeout_seconds,
+        client=settings.kafka_client_options(),
+    )
+
+
+def systems(settings: Settings) -> Systems:
+    """Which namespaces of ids are the same. Raises `ConfigurationError` for a wrong entry."""
+    names: dict[str, str] = {}
+    for entry in settings.patient_systems:
+        system, equals, name = entry.rpartition("=")
+        if not equals:
+            raise ConfigurationError(
+                f"{PREFIX}PATIENT_SYSTEMS: write each entry as SYSTEM=NAME, or SYSTEM= for your own ids"
+            )
+        if names.setdefault(system.strip(), name.strip()) != name.strip():
+            raise ConfigurationError(f"{PREFIX}PATIENT_SYSTEMS: {system.strip()!r} has two names")
+    try:
+        return Systems(names)
+    except ValueError as exc:
+        raise ConfigurationError(f"{PREFIX}PATIENT_SYSTEMS: {exc}") from exc

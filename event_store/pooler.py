@@ -21,10 +21,15 @@ _TRIES = 5
 _SECONDS = 5.0
 _SQL = load(__package__, "pooler.sql")
 
-NEEDS_SESSIONS = (
-    "the connection pooler in front of PostgreSQL changes the server process between transactions. Audit Trail needs"
-    " sessions: set pool_mode=session in PgBouncer, or connect to PostgreSQL directly"
-)
+
+class SessionsNotKeptError(ConfigurationError):
+    """Stop: the pooler does not keep sessions."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the connection pooler in front of PostgreSQL changes the server process between transactions. Audit Trail"
+            " needs sessions: set pool_mode=session in PgBouncer, or connect to PostgreSQL directly"
+        )
 
 
 def is_pooled(connection: WatchedConnection) -> bool:
@@ -33,20 +38,20 @@ def is_pooled(connection: WatchedConnection) -> bool:
 
 
 def refuse_transaction_pooling(connection: WatchedConnection, dsn: str) -> None:
-    """Raise `ConfigurationError` when the pooler gives the server process of `connection` to another connection.
+    """Raise `SessionsNotKeptError` when the pooler gives the server process of `connection` to another connection.
 
     `connection` is pooled and in autocommit mode, because statement mode refuses transactions. A pooler without a
     second free connection within some seconds is accepted: in transaction mode it would have one.
     """
     for _ in range(_TRIES):
         if _process_of(connection) != connection.pid:
-            raise ConfigurationError(NEEDS_SESSIONS)
+            raise SessionsNotKeptError
         try:
             ((other,),) = answer(dsn, _SQL["process"], {}, time.monotonic() + _SECONDS)
         except (TimeoutError, psycopg2.Error):
             return
         if other == connection.pid:
-            raise ConfigurationError(NEEDS_SESSIONS)
+            raise SessionsNotKeptError
 
 
 def _process_of(connection: WatchedConnection) -> int:

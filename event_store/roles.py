@@ -1,4 +1,4 @@
-"""The roles of PostgreSQL that the schema needs, as SQL for an administrator, and whether a login can work with them."""
+"""The roles of PostgreSQL that the schema needs: SQL that creates them, and whether a login can use them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SQL = load("event_store", "role_checks.sql")
 
 
 def roles_sql(owner: str = OWNER) -> str:
-    """SQL that creates the roles and lets the login `owner` migrate. A superuser, or a login with CREATEROLE, runs it."""
+    """SQL for a superuser, or for a login with CREATEROLE: it creates the roles and lets the login `owner` migrate."""
     text = resources.files("event_store").joinpath("roles.sql").read_text("utf-8")
     return text.replace(f"'{OWNER}'", "'" + owner.replace("'", "''") + "'")
 

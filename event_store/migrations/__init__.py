@@ -63,8 +63,9 @@ def migrate(url: str) -> list[str]:
     """Bring the database at `url` to the newest schema. Returns the names of the migrations applied now.
 
     The login must own the database, and be allowed to create the roles or to use them. Raises `ConfigurationError` when
-    it is not, when an applied file was changed, when the database is newer than this program, or when a migration needs an operator's decision. Raises
-    `UnavailableError`, with the sessions that hold the locks, when other transactions block a migration.
+    it is not, when an applied file was changed, when the database is newer than this program, or when a migration needs
+    an operator's decision. Raises `UnavailableError`, with the sessions that hold the locks, when other transactions
+    block a migration.
     """
     database = Database(url, role=None, size=1)
     try:

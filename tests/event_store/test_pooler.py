@@ -55,9 +55,11 @@ def test_transaction_mode_is_found_while_other_clients_use_the_pool(
 def test_session_mode_is_accepted_even_without_a_second_connection(
     migrated_url: str, server_folder: Path
 ) -> None:
-    with bouncing(server_folder, migrated_url, "session", size=1) as url:
-        with closing(Database(url, READER, size=1)) as database:
-            assert [ask(database) for _ in range(3)] == [17, 17, 17]
+    with (
+        bouncing(server_folder, migrated_url, "session", size=1) as url,
+        closing(Database(url, READER, size=1)) as database,
+    ):
+        assert [ask(database) for _ in range(3)] == [17, 17, 17]
 
 
 @pytest.mark.parametrize(

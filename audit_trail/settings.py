@@ -184,6 +184,12 @@ class Settings(BaseSettings):
         description="The address that the API listens on, without TLS: put that in front of it.",
     )
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
+    http_root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="The path prefix by which a proxy gives clients the API, such as `/audit`. Links contain it. The"
+        " proxy may pass it on or remove it.",
+    )
     http_keep_alive_seconds: int = Field(
         75,
         ge=1,

@@ -52,6 +52,7 @@ def serve(settings: Settings) -> None:
         max_message_bytes=settings.max_message_bytes,
         systems=systems(settings),
         pages=settings.pages,
+        path_prefix=settings.http_root_path,
         queries_via_get=settings.queries_via_get,
         public_log=settings.public_log,
         requests_per_minute=settings.requests_per_minute,

@@ -134,10 +134,13 @@ def install(
     kinds: list[type[msgspec.Struct]],
     is_open: Callable[[str], bool],
     most: Callable[[str, str], int | None],
+    *,
+    prefix: str = "",
 ) -> None:
     """Add the schemas of `kinds` to the document of `app`, which is made at the first request for it.
 
-    `is_open` says which paths answer those who have no token, `most` what a number may be in a path's parameter.
+    `is_open` says which paths answer those who have no token, `most` what a number may be in a path's parameter,
+    `prefix` what the public path of every route begins with.
     """
 
     def document() -> dict[str, Any]:
@@ -147,6 +150,7 @@ def install(
                 version=app.version,
                 description=app.description,
                 routes=app.routes,
+                servers=[{"url": prefix}] if prefix else None,
             )
             _, schemas = msgspec.json.schema_components([Problem, AuditEvent, *kinds], ref_template=_REF)
             made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)

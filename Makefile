@@ -15,7 +15,7 @@ PROJECT := setup.cfg pyproject.toml $(wildcard requirements/*.txt)
 PRODUCT := domain event_store interop ingest projections queries graphql_api web audit_trail
 SOURCES := $(PRODUCT) tests benchmarks requirements
 
-# Create the environment if it is missing, install a lock file and the project, and write a stamp. pip installs only files
+# Create the environment if it is missing, install a lock file and the project, and write a stamp. pip accepts only files
 # whose SHA-256 is in the lock file. The project is built with the installed packages, so pip fetches nothing for it.
 # $(1) the environment, $(2) the lock file
 define install

@@ -1,1 +1,1 @@
-"""What an audit event is and what may be done with it. Pure: no I/O."""
+"""The audit event: its types, validation, access rules and access records. Pure: no I/O."""

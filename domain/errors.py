@@ -122,8 +122,8 @@ class LockedError(UnavailableError):
 
     def __init__(
         self,
-        message: str = "another session holds a lock that this needs: end its transaction, which pg_locks and"
-        " pg_stat_activity show, then try again",
+        message: str = "another session holds a lock that this needs: end its transaction (see pg_locks and"
+        " pg_stat_activity), then try again",
     ) -> None:
         super().__init__(message)
 
@@ -144,7 +144,7 @@ class UnrecordedError(UnavailableError):
     """Retry: the read can't be recorded, so there is no answer."""
 
     def __init__(self) -> None:
-        super().__init__("the read can't be put on record now, so it is not answered; try again")
+        super().__init__("the read can't be recorded now, so it is not answered; try again")
 
 
 class FencedError(AuditTrailError):

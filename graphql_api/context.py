@@ -15,12 +15,12 @@ from domain.tree_head import InclusionProof, SignedTreeHead
 from graphql_api.errors import QueryError, from_domain
 from graphql_api.subscription_feed import Feed
 from queries.error_codes import Code
-from queries.filters import CountBy, EventFilter
+from queries.filters.event_filter import CountBy, EventFilter
 from queries.freshness import MAX_SECONDS, Freshness, Reached, Waiting
 from queries.limits import QueryLimits
-from queries.prepared import PreparedQuery
 from queries.scoped.log import ScopedLog
 from queries.scoped.read_models import ScopedModels
+from queries.search.prepared import PreparedQuery
 from queries.thread_pool import Threads
 
 P = ParamSpec("P")
@@ -83,7 +83,7 @@ class Context:
         if self._events_left < 0:
             raise QueryError(
                 Code.LIMIT_EXCEEDED,
-                f"the pages of one request may ask for {self.limits.max_events} events in all, proofs counted too",
+                f"the pages of one request may hold at most {self.limits.max_events} events in all, proofs included",
             )
 
     def charge(self, cost: int) -> None:
@@ -95,7 +95,7 @@ class Context:
             raise QueryError(
                 Code.LIMIT_EXCEEDED,
                 f"{whole} would cost {self._charged}, and at most {limit} is allowed; "
-                "ask for shorter lists, or for less of each item",
+                "request shorter lists, or fewer fields of each item",
                 requested=self._charged,
                 limit=limit,
             )

@@ -1,7 +1,7 @@
-"""What a client is told when a query fails, and what it is not.
+"""The errors of a failed query, as the client gets them.
 
-Every error has `extensions.code`. An error that nobody raised on purpose is masked: its text may hold SQL or
-patient data, so it goes to the log and the client gets `INTERNAL_ERROR`.
+Every error has `extensions.code`. An unexpected error is masked: its text may hold SQL or patient data, so it goes to
+the log, and the client gets `INTERNAL_ERROR`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from domain.errors import (
 )
 from queries.cursors import CursorError
 from queries.error_codes import TOO_SLOW, Code
-from queries.filters import FilterTooLargeError
+from queries.filters.event_filter import FilterTooLargeError
 from queries.freshness import BehindError
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ class QueryError(GraphQLError):
 
 
 def from_domain(exc: AuditTrailError) -> QueryError:
-    """The client's view of a failure below: wrong input and outages are named, the rest is not."""
+    """The client's error for `exc`: wrong input and outages are named, other failures are masked."""
     if isinstance(exc, BehindError):
         return QueryError(
             Code.POSITION_NOT_REACHED,
@@ -80,7 +80,7 @@ MASKED = "Unexpected error."
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Inside, a failure that is ours becomes the client's error: see `from_domain`."""
+    """Translate an `AuditTrailError` of the block with `from_domain`."""
     try:
         yield
     except AuditTrailError as exc:
@@ -88,7 +88,7 @@ def translated() -> Iterator[None]:
 
 
 def is_unexpected(error: GraphQLError) -> bool:
-    """True for an exception out of our own code; validation and variable errors have nodes but no path."""
+    """Whether an exception of our own code caused it; validation and variable errors have nodes but no path."""
     original = error.original_error
     if original is None or isinstance(original, GraphQLError):
         return False
@@ -99,13 +99,13 @@ _TOO_MUCH = re.compile(
     "Syntax Error: Document (contains more than [0-9]+ tokens|is nested too deeply)"
     "|Maximum introspection depth exceeded"
 )
-"""The library's own limits have no other mark than their words."""
+"""The library's own limits are known only by their messages."""
 _WRONG_VARIABLE = re.compile(r"Variable '\$\w+' has invalid value")
-"""A value that does not fit, in the words of the library; a variable that the document misuses reads otherwise."""
+"""The library's message for a value of the wrong type; a misused variable has another message."""
 
 
 def give_code(error: GraphQLError) -> None:
-    """The library's own errors have no code: the document's syntax, its validation, or a value that does not fit."""
+    """Set the code of an error by the library: syntax, validation, or a value of the wrong type."""
     if (error.extensions or {}).get("code"):
         return
     if _TOO_MUCH.match(error.message) and error.path is None:
@@ -120,13 +120,13 @@ def give_code(error: GraphQLError) -> None:
 
 
 class MaskUnexpectedErrors(MaskErrors):
-    """`MaskErrors` that lets through what was written for the client, and gives the rest a code."""
+    """`MaskErrors` that passes errors written for the client, and gives the others a code."""
 
     def __init__(self) -> None:
         super().__init__(should_mask_error=is_unexpected, error_message=MASKED)
 
     def anonymise_error(self, error: GraphQLError) -> GraphQLError:
-        """The error that the client sees in place of `error`."""
+        """The error that the client gets in place of `error`."""
         return GraphQLError(
             self.error_message,
             nodes=error.nodes,

@@ -1,7 +1,7 @@
-"""How large a query may be, checked before anything is executed.
+"""Limits on the size of a query, checked before its execution.
 
-strawberry's own depth and alias limiters walk a fragment again for each spread, so that a small document with
-fragments that double each other keeps them busy for ever; here each fragment is measured once.
+strawberry's own depth and alias limiters walk a fragment again for each spread, so a small document with fragments that
+double each other keeps them busy for ever. Here each fragment is measured once.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from queries.error_codes import Code
 from queries.limits import QueryLimits
 
 MAX_SAME = 40
-"""How often one field may be selected at one place of the answer. Validation compares each with every other one."""
+"""Selections of one field at one place of the answer. Validation compares each with every other one."""
 MAX_SAME_PLAIN = 500
-"""The same for a field in which nothing is selected, which is compared in a tenth of the time."""
+"""The same for a field without a selection in it, whose comparison takes a tenth of the time."""
 MAX_TEXT = 32 << 10
-"""Characters of a document. Its parser needs up to 35 ms for 64 KiB of one string, while no other request runs."""
+"""Characters of a document. Parsing 64 KiB of one string takes up to 35 ms and blocks other requests."""
 MAX_FRAGMENTS = 30
-"""Fragments of a document. Validation compares each with every other one that is spread beside it."""
+"""Fragments of a document. Validation compares each with every fragment that is spread beside it."""
 MAX_SPREADS = 60
-"""Fragment spreads of a document, those inside of fragments too."""
+"""Fragment spreads of a document, including those in fragments."""
 MAX_EXPANDED = 5000
 """Fields of an operation, fragments expanded. Fragments that double each other make any number of them."""
 
@@ -76,7 +76,7 @@ class Measuring:
         inner = self.of(getattr(selection, "selection_set", None))
         if not isinstance(selection, FieldNode):
             return inner
-        # The schema's own fields have a rule of their own in graphql-core (MaxIntrospectionDepthRule).
+        # graphql-core has a rule for introspection fields (MaxIntrospectionDepthRule).
         depth = 0 if selection.name.value.startswith("__") else inner.depth + 1
         return Measure(depth, inner.aliases + (selection.alias is not None), inner.directives)
 
@@ -89,14 +89,14 @@ class Measuring:
 
 
 class Expanding:
-    """Walks the places of an answer, as an executor would, until there are too many or one has too many fields."""
+    """Walks the places of an answer as an executor would, until a limit is exceeded."""
 
     def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._fragments = fragments
         self._fields = 0
 
     def error(self, sets: list[SelectionSetNode], path: frozenset[str] = frozenset()) -> GraphQLError | None:
-        """What is too much in the selection sets of one place. `path`: the fragments that this place is inside of."""
+        """The exceeded limit in the selection sets of one place; `path` is the fragments around it."""
         places: dict[str, list[SelectionSetNode]] = {}
         counts: Counter[str] = Counter()
         spread: set[str] = set()
@@ -144,9 +144,9 @@ _IGNORED = re.compile(r"(?:[\s,\ufeff]|#[^\r\n]*)*")
 
 
 def read_document(text: str, limits: QueryLimits) -> DocumentNode:
-    """The parsed document. Raises `GraphQLError` for what is none, too long, or has too many tokens.
+    """The parsed document. Raises `GraphQLError` when it is invalid, too long, or has too many tokens.
 
-    Of one that is too long, white space around it and comments in front of it do not count: nobody has to read them.
+    White space around the document and comments before it do not count towards its length.
     """
     if len(text) > MAX_TEXT:
         text = text[_IGNORED.match(text).end() :].rstrip()  # type: ignore[union-attr]  # it always matches
@@ -177,7 +177,7 @@ def size_rule(limits: QueryLimits) -> type[ValidationRule]:
             for operation in definitions:
                 if isinstance(operation, OperationDefinitionNode):
                     errors = over(measuring.of(operation.selection_set), limits)
-                    # A deep one would be walked for long.
+                    # The walk of a deep one would take long.
                     repeated = None if errors else Expanding(fragments).error([operation.selection_set])
                     for error in errors or filter(None, [repeated]):
                         self.report_error(error)
@@ -186,7 +186,7 @@ def size_rule(limits: QueryLimits) -> type[ValidationRule]:
 
 
 def over(measure: Measure, limits: QueryLimits) -> list[GraphQLError]:
-    """One error for each limit that `measure` goes over."""
+    """One error for each limit that `measure` exceeds."""
     checks = (
         ("levels deep", measure.depth, limits.max_depth),
         ("aliases", measure.aliases, limits.max_aliases),

@@ -1,4 +1,4 @@
-"""The fields of Query: what each takes, which read model it asks, and what it answers."""
+"""The fields of Query: the arguments of each, its read model, and its answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from graphql_api.types.summaries import Filter
 from graphql_api.types.summary_rows import Projection
 from queries.cursors import decode_id
 from queries.error_codes import Code
-from queries.filters import check_identifier
+from queries.filters.event_filter import check_identifier
 from queries.freshness import Freshness, least_of
 from queries.summaries import results
 
@@ -145,7 +145,7 @@ async def _projection(
 ) -> ProjectionModel | None:
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
     if freshness.wanted:
-        # Before anything is waited for, which would tell whether it is there, to who may not know.
+        # First, as waiting would disclose whether it exists to a principal who may not know.
         await info.context.read(info.context.models.projection, name)
     await info.context.wait(freshness, least_of([name]))
     found = await info.context.read(info.context.models.projection, name)
@@ -203,11 +203,11 @@ async def _consistency_proof(
 
 
 def _find_service(context: Context, name: str, limit: int) -> results.ServiceActivity | None:
-    check_identifier("name", name)  # the read model would call it `id`
+    check_identifier("name", name)  # the read model would name the field `id`
     return context.models.service(name, limit)
 
 
-def _answered(resolver: Any, description: str) -> Any:
+def _object(resolver: Any, description: str) -> Any:
     return strawberry.field(resolver=resolver, description=description)
 
 
@@ -215,43 +215,41 @@ def _answered(resolver: Any, description: str) -> Any:
 class Query(CountQueries):
     """Everything that may be asked of the trail."""
 
-    event: Event | None = _answered(
+    event: Event | None = _object(
         _event, "One event, by the id that its producer gave it; null when there is none."
     )
-    events: EventConnection = _answered(
+    events: EventConnection = _object(
         _events, "The events of the whole trail that match, newest first unless `orderBy` says so."
     )
-    patient: subjects.PatientActivity | None = _answered(
+    patient: subjects.PatientActivity | None = _object(
         _patient, "Who accessed a patient's data; null when no event names the patient."
     )
-    user: subjects.UserActivity | None = _answered(
-        _user, "What a user did; null when no event names the user."
-    )
-    device: subjects.DeviceActivity | None = _answered(
+    user: subjects.UserActivity | None = _object(_user, "What a user did; null when no event names the user.")
+    device: subjects.DeviceActivity | None = _object(
         _device, "A device over time; null when no event names the device."
     )
-    service: subjects.ServiceActivity | None = _answered(
+    service: subjects.ServiceActivity | None = _object(
         _service, "A service over time; null when no event names the service."
     )
-    resource: subjects.ResourceActivity | None = _answered(
+    resource: subjects.ResourceActivity | None = _object(
         _resource, "A resource and its events; null when no event names the resource."
     )
     projections: list[results.ProjectionStatus] = strawberry.field(
         resolver=_projections, graphql_type=list[Projection], description="How far each projection is."
     )
-    projection: ProjectionModel | None = _answered(
+    projection: ProjectionModel | None = _object(
         _projection,
         "One projection's tables, an analyst's or a built-in one's; null when none of the name is live.",
     )
-    node: Node | None = _answered(_node, "Any node by its opaque id; null when there is none.")
-    nodes: list[Node | None] = _answered(
+    node: Node | None = _object(_node, "Any node by its opaque id; null when there is none.")
+    nodes: list[Node | None] = _object(
         _nodes, "Nodes by their opaque ids, in the same order; null in the place of one that is not there."
     )
-    tree_head: TreeHead | None = _answered(
+    tree_head: TreeHead | None = _object(
         _tree_head,
         "The log's signed tree head; null when none was signed at that size, which is where a batch ended.",
     )
-    consistency_proof: ConsistencyProof | None = _answered(
+    consistency_proof: ConsistencyProof | None = _object(
         _consistency_proof,
         "That a larger tree of the log begins with a smaller one: nothing was changed since.",
     )

@@ -1,4 +1,4 @@
-"""The schema: what may be asked, and the extensions that limit and guard each request."""
+"""The schema, and the execution of a request under limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from strawberry.utils.operation import get_operation_type
 
 from domain.errors import origin
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected
-from graphql_api.execution.direct import Direct
 from graphql_api.execution.documents import Documents, Prepare, check_operation
 from graphql_api.execution.executor import compiling_executor
 from graphql_api.execution.introspection import NoSchemaIsTold
@@ -45,13 +44,11 @@ log = structlog.get_logger(__name__)
 
 
 class AuditTrailSchema(strawberry.Schema):
-    """The schema; its log tells operators of unexpected errors and repeats nobody's input."""
+    """The schema. Unexpected errors go to the log, which never repeats a client's input."""
 
     documents: Documents
-    direct: Direct | None = None
-    """What answers most queries; None to leave all to graphql-core."""
     masks = True
-    """Whether the words of unexpected errors are kept from clients."""
+    """Whether clients get a general message in place of unexpected errors."""
 
     async def execute(
         self,
@@ -63,31 +60,26 @@ class AuditTrailSchema(strawberry.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        """See `strawberry.Schema`, which asks each extension at each step: that takes as long as a page's fields.
+        """As `strawberry.Schema` does, without its extensions, which cost as much time as the fields of a page.
 
-        What the extensions do for subscriptions stands here in its order.
+        The same steps, which the extensions take for subscriptions, stand here in order.
         """
         if not query:
             raise MissingQueryError
-        told: dict[str, Any] = {}
+        extensions: dict[str, Any] = {}
         try:
             document = self.documents.parse(query)
             check_operation(document, operation_name)
             _check_type(document, operation_name, allowed_operation_types or DEFAULT_ALLOWED_OPERATION_TYPES)
-            errors, told = self.documents.prepare(
+            errors, extensions = self.documents.prepare(
                 self._schema, query, document, operation_name, variable_values, context_value
             )
             if errors:
-                return self._refused(errors, told)
-            given: Any = root_value
-            if self.direct is not None and root_value is None:
-                given = await self.direct.answer(document, operation_name, variable_values, context_value)
-                if isinstance(given, dict):
-                    return ExecutionResult(given, None, told)
+                return self._refused(errors, extensions)
             executed = execute(
                 self._schema,
                 document,
-                root_value=given,
+                root_value=root_value,
                 variable_values=variable_values,
                 operation_name=operation_name,
                 context_value=context_value,
@@ -99,16 +91,16 @@ class AuditTrailSchema(strawberry.Schema):
         except (CannotGetOperationTypeError, InvalidOperationTypeError):
             raise
         except GraphQLError as exc:
-            return self._refused([exc], told)
-        except Exception as exc:  # noqa: BLE001 - the top of a request: whatever it is, it is logged and masked
-            return self._refused([GraphQLError(str(exc), original_error=exc)], told)
-        return ExecutionResult(result.data, self._told(result.errors), told)
+            return self._refused([exc], extensions)
+        except Exception as exc:  # noqa: BLE001 - the top of a request: any error is logged and masked
+            return self._refused([GraphQLError(str(exc), original_error=exc)], extensions)
+        return ExecutionResult(result.data, self._reported(result.errors), extensions)
 
     def _refused(self, errors: list[GraphQLError], extensions: dict[str, Any]) -> ExecutionResult:
-        return PreExecutionError(None, self._told(errors), extensions)
+        return PreExecutionError(None, self._reported(errors), extensions)
 
-    def _told(self, errors: list[GraphQLError] | None) -> list[GraphQLError] | None:
-        """The errors as the client gets them, once they are logged."""
+    def _reported(self, errors: list[GraphQLError] | None) -> list[GraphQLError] | None:
+        """The errors as the client gets them; unexpected ones are logged."""
         if not errors:
             return None
         self._process_errors(errors)
@@ -117,7 +109,7 @@ class AuditTrailSchema(strawberry.Schema):
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
-        """Log what was unexpected; what was written for the client is no news."""
+        """Log unexpected errors, and give the others their codes."""
         del execution_context
         for error in errors:
             if is_unexpected(error):
@@ -127,7 +119,7 @@ class AuditTrailSchema(strawberry.Schema):
                 give_code(error)
 
     async def stream(self, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
-        """See `strawberry.Schema`, which lets the errors of a cached parser through as exceptions."""
+        """As `strawberry.Schema` does; errors of the cached parser become results, not exceptions."""
         return _with_parse_errors(await super().stream(*args, **options))
 
 
@@ -142,12 +134,11 @@ async def _with_parse_errors(results: AsyncGenerator[Any, None]) -> AsyncGenerat
 
 
 def make_schema(limits: QueryLimits) -> AuditTrailSchema:
-    """The schema under `limits`. Make one per process: the caches of validated documents hang on it."""
+    """The schema under `limits`. Make one per process: it holds the cache of validated documents."""
     rules: list[type[ValidationRule]] = [size_rule(limits)]
     if not limits.introspection:
         rules.append(NoSchemaIsTold)
     documents = Documents(limits, rules)
-    executor = compiling_executor()
     schema = AuditTrailSchema(
         Query,
         subscription=Subscription,
@@ -159,15 +150,14 @@ def make_schema(limits: QueryLimits) -> AuditTrailSchema:
             disable_field_suggestions=not limits.introspection,
         ),
         extensions=[MaskUnexpectedErrors, lambda: Prepare(documents)],
-        execution_context_class=executor,
+        execution_context_class=compiling_executor(),
     )
     schema.documents = documents
-    schema.direct = Direct(schema, executor)
     return schema
 
 
 def _check_type(document: DocumentNode, name: str | None, allowed: Iterable[OperationType]) -> None:
-    """Raise what the view tells clients of when there is no such operation, or not by this method."""
+    """Raise the view's error when the operation is unknown, or not allowed by this method."""
     try:
         type = get_operation_type(document, name)
     except RuntimeError as exc:
@@ -188,5 +178,5 @@ NODE_TYPES = (
 
 
 def sdl() -> str:
-    """The schema as text, as it is kept in `schema.graphql`."""
+    """The schema as text, as `schema.graphql` has it."""
     return make_schema(QueryLimits()).as_str() + "\n"

@@ -19,13 +19,13 @@ from graphql_api.types.event import Event, event_from
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
 from queries.error_codes import Code
-from queries.filters import MAX_POSITION, EventFilter, PageRequest
+from queries.filters.event_filter import MAX_POSITION, EventFilter, PageRequest
 from queries.scoped.query_description import parameters_of
 
 _BATCH = 100
-"""Events read at once for a subscription, which is all that it holds of them."""
+"""Events that a subscription reads at once; it holds no more in memory."""
 _WALK = 50_000
-"""Positions walked at once for a filter to which no index leads, so that each step ends within the time-out."""
+"""Positions walked in one step for a filter without an index, so that each step ends within the time-out."""
 
 
 @documented
@@ -114,12 +114,12 @@ async def _projection_advanced(
     context = info.context
     feed = _feed(context)
     _check(after)
-    # Positions are for whoever reads anything; to follow each projection by its name is to see the status.
+    # Any reader may read positions; to follow projections by name needs the right to read their status.
     await context.read(context.models.projections)
     async with feed.subscribed(context.client_key):
         positions = await context.read(context.models.positions)
         if names is not None and not set(names) <= set(positions):
-            raise QueryError(Code.BAD_USER_INPUT, "no projection of such a name is live", argument="names")
+            raise QueryError(Code.BAD_USER_INPUT, "no live projection has this name", argument="names")
         said = (
             {} if after is None else {name: max(after, at) for name, at in positions.items() if at <= after}
         )
@@ -135,12 +135,11 @@ async def _projection_advanced(
 
 
 async def _changed(context: Context, feed: Feed, version: int) -> bool:
-    """As `Feed.changed`, until the principal's token ends: nobody goes on looking with one that has."""
+    """As `Feed.changed`, until the principal's token expires, which ends the subscription."""
     principal = context.principal
     ends = principal.expires_at if principal is not None else None
     left = None if ends is None else (ends - datetime.now(UTC)).total_seconds()
     if left is None or left > 0:
-        # What is under way when the time is over raises `TimeoutError`.
         with suppress(TimeoutError):
             async with asyncio.timeout(left):
                 return await feed.changed(version)

@@ -1,7 +1,7 @@
-"""What wakes subscriptions: one task that follows the projections while anybody is subscribed.
+"""The feed of all subscriptions: one task that follows the projections while there are subscribers.
 
-An append's NOTIFY wakes it, on one connection; it then looks at the checkpoints until they stand still, and tells all
-who wait. Nobody else listens or polls, and who waits holds no thread and no connection.
+An append's NOTIFY wakes the task, on one connection. It then reads the checkpoints until they stand still, and wakes
+the subscribers. Subscribers neither listen nor poll; a waiting one holds no thread and no connection.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from queries.thread_pool import Threads
 log = structlog.get_logger(__name__)
 
 _PAUSES = (0.02, 0.04, 0.08, 0.16, 0.32)
-"""Seconds between looks after a wake: a projection is some ten milliseconds behind, and may be a second."""
+"""Seconds between reads after a NOTIFY: a projection is usually some ten milliseconds behind, at times a second."""
 _LONGEST = 1.0
-"""Seconds until a look without a NOTIFY, which may be lost."""
+"""Seconds until a read without a NOTIFY, which may be lost."""
 
 
 class Wake(Protocol):
-    """See `projections.wakeup.WakeUp`. Every method but `stop` blocks."""
+    """Notifications of appends: `projections.wakeup.WakeUp`. Every method but `stop` blocks."""
 
     def listen(self) -> None:
-        """See WakeUp."""
+        """Listen, unless it does already."""
         ...
 
     def wait(self, seconds: float) -> None:
-        """See WakeUp."""
+        """Return at the next NOTIFY, at `stop`, or after `seconds`."""
         ...
 
     def stop(self) -> None:
-        """See WakeUp."""
+        """End the waiting, now and later."""
         ...
 
     def close(self) -> None:
-        """See WakeUp."""
+        """Close the connection."""
         ...
 
 
@@ -64,25 +64,23 @@ class Feed:
         self._client_limit = limit if client_limit is None else client_limit
         self._of_clients: Counter[str] = Counter()
         self._threads = Threads(1, "following")
-        self._told = asyncio.Event()
+        self._changed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._follows = False
 
     @asynccontextmanager
     async def subscribed(self, client: str = "") -> AsyncIterator[None]:
-        """Follow the projections inside. Raises `QueryError` when there are as many subscriptions as may be.
+        """Count a subscription of `client` for the duration of the block, and keep the task running.
 
-        So it does when `client`, which is who is counted together, has as many as one may have.
+        Raises `QueryError` when the client, or the application, has reached its limit.
         """
         if self.closed:
             raise QueryError(Code.UNAVAILABLE, "the server is stopping; subscribe again in a moment")
         if self.subscribers >= self._limit:
-            raise QueryError(
-                Code.LIMIT_EXCEEDED, f"there are {self._limit} subscriptions, and no more may be"
-            )
+            raise QueryError(Code.LIMIT_EXCEEDED, f"the limit of {self._limit} subscriptions is reached")
         if self._of_clients[client] >= self._client_limit:
             raise QueryError(
-                Code.LIMIT_EXCEEDED, f"you have {self._client_limit} subscriptions, and no more may be"
+                Code.LIMIT_EXCEEDED, f"your limit of {self._client_limit} subscriptions is reached"
             )
         self.subscribers += 1
         self._of_clients[client] += 1
@@ -98,16 +96,16 @@ class Feed:
                 del self._of_clients[client]
 
     async def changed(self, version: int) -> bool:
-        """Return when there is another version than that; False when there will be none any more."""
+        """Wait for a version other than `version`; False when the feed is closed."""
         while self.version == version and not self.closed:
-            await self._told.wait()
+            await self._changed.wait()
         return not self.closed
 
     def stop(self) -> None:
-        """End all subscriptions: each goes to its end by itself. Only in the event loop's thread."""
+        """End all subscriptions. Only for the event loop's thread."""
         self.closed = True
         self._wake.stop()
-        self._tell()
+        self._wake_subscribers()
 
     async def close(self) -> None:
         """Stop, and wait for what runs."""
@@ -116,37 +114,37 @@ class Feed:
             await self._following
         self._threads.close()
 
-    def _tell(self) -> None:
+    def _wake_subscribers(self) -> None:
         self.version += 1
-        told, self._told = self._told, asyncio.Event()
-        told.set()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     async def _follow(self) -> None:
         try:
             while self.subscribers and not self.closed:
                 try:
-                    await self._look_until_still()
+                    await self._read_until_still()
                     await self._threads.run(self._listen)
                 except AuditTrailError as exc:
                     log.warning("subscriptions_wait", error=type(exc).__name__)
                     await asyncio.sleep(_LONGEST)
         finally:
-            # From here on a new subscription begins a task of its own; the one thread keeps the two apart.
+            # From here on a new subscription starts a task of its own; the single thread runs one after the other.
             self._follows = False
-        # A connection that listens and is not read from would hold up the server's queue.
+        # A connection that listens but is not read would block the server's notification queue.
         await self._threads.run(self._wake.close)
 
     def _listen(self) -> None:
         self._wake.listen()
         self._wake.wait(_LONGEST)
 
-    async def _look_until_still(self) -> None:
+    async def _read_until_still(self) -> None:
         left = list(_PAUSES)
         while not self.closed:
             positions = await self._threads.run(self._models.positions)
             if positions != self.positions:
                 self.positions = positions
-                self._tell()
+                self._wake_subscribers()
                 left = list(_PAUSES)
             if not left:
                 return

@@ -37,7 +37,8 @@ from ingest.broker.bounded_calls import ClientStalledError
 from ingest.consumer import RecordSource
 from ingest.health import Health
 from ingest.metrics import IngestMetrics
-from ingest.partitions.starting_offsets import Acceptance, RecordsLostError, own_source
+from ingest.own_source import own_source
+from ingest.partitions.starting_offsets import Acceptance, RecordsLostError
 from ingest.partitions.topics import Topics
 from ingest.settings import IngestSettings
 from ingest.stall_detection import Watchdog

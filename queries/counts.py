@@ -1,4 +1,4 @@
-"""How many events match, in buckets: for charts and for tables of the most frequent."""
+"""Counts of events in buckets, for charts and for tables of the most frequent values."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.binary_rows import utc
 from projections.hash_codes import OUTCOME_CODES
-from queries.access_paths import Plan
-from queries.filters import CountBy, EventFilter
-from queries.page_sql import build, compose_counts
-from queries.prepared import PreparedQuery
-from queries.time_limits import is_of_whole_hours
+from queries.filters.event_filter import CountBy, EventFilter
+from queries.search.access_paths import Plan
+from queries.search.page_sql import build, compose_counts
+from queries.search.prepared import PreparedQuery
+from queries.search.time_limits import is_of_whole_hours
 
-_SQL = load(__package__, "activity.sql")
+_SQL = load(__package__, "counts.sql")
 _OUTCOMES = {code: outcome for outcome, code in OUTCOME_CODES.items()}
 
 
@@ -37,7 +37,7 @@ _KEYS = {
 
 
 class Bucket(Struct, frozen=True):
-    """`key` is None for events that say nothing of it. `from_at` and `until_at` are those of an hour or a day."""
+    """`key` is None for events without a value. `from_at` and `until_at` are set for an hour or a day."""
 
     key: str | None
     from_at: datetime | None

@@ -12,7 +12,7 @@ import msgspec
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.json_parsing import decoder_of
-from queries.filters import MAX_POSITION
+from queries.filters.event_filter import MAX_POSITION
 
 _decode_row = decoder_of(tuple[str, str, bool, list[Any]])
 _HISTORY = re.compile(r"h1:([0-9]{1,19}):([0-9]{1,9})")
@@ -41,7 +41,7 @@ def decode_cursor(cursor: str, argument: str) -> int:
 
 
 def encode_history_cursor(position: int, done: int) -> str:
-    """The cursor of a place in a resource's history: an event, and how many of its changes are done."""
+    """The cursor of a place in a resource's history: an event, and how many of its changes come before."""
     return _encode(f"h1:{position}:{done}")
 
 
@@ -61,7 +61,7 @@ def encode_row_cursor(table: str, order: str, values: Sequence[Any], *, descendi
 
 
 def decode_row_cursor(cursor: str, table: str, order: str, *, descending: bool) -> tuple[Any, ...]:
-    """The values in `cursor`. Raises `CursorError` when it is none, or of another table or order."""
+    """The values in `cursor`. Raises `CursorError` when it is invalid, or of another table or order."""
     version, _, text = _decode(cursor).partition(":")
     try:
         found = _decode_row(text.encode()) if version == "r1" else None
@@ -78,7 +78,7 @@ def encode_id(kind: str, name: str) -> str:
 
 
 def decode_id(value: str, argument: str = "id") -> tuple[str, str]:
-    """Kind and name of a Relay id. Raises `RejectedError` that names the argument for what is none."""
+    """Kind and name of a Relay id. Raises `RejectedError` that names the argument of an invalid one."""
     kind, colon, name = _decode(value).partition(":")
     if not colon or encode_id(kind, name) != value:
         raise RejectedError(Reason.INVALID_FIELD, "this is not the id of a node of this API", field=argument)
@@ -90,7 +90,7 @@ def _encode(text: str) -> str:
 
 
 def _decode(value: str) -> str:
-    """The text in `value`, or empty when it is not one of ours."""
+    """The text in `value`; empty when this API has not made it."""
     try:
         return base64.b64decode(
             value.encode("ascii") + b"=" * (-len(value) % 4), altchars=b"-_", validate=True

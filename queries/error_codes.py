@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-TOO_SLOW = "this took longer than a query may; ask for less, or try again"
+TOO_SLOW = "the query took too long; request less, or try again"
 
 
 class Code(StrEnum):

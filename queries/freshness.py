@@ -1,7 +1,7 @@
-"""Read your writes: an answer that is complete up to a position that the client knows, or a refusal that says how far.
+"""Read your writes: an answer is complete up to a position that the client names, or is refused.
 
-Projections follow the log some milliseconds behind. Who waits holds no connection and no thread: one look at the
-checkpoints, at most every `_PAUSE`, is for all who wait.
+Projections follow the log some milliseconds behind. A waiting request holds no connection and no thread: one read of
+the checkpoints, at most every `_PAUSE`, serves all waiting requests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PAUSE = 0.02
 
 
 class BehindError(RejectedError):
-    """Reject: what is asked is complete up to `as_of_position` alone. Asked again later, it may be answered."""
+    """Reject: the answer would be complete only up to `as_of_position`. The client may retry later."""
 
     def __init__(self, field: str, as_of_position: int) -> None:
         super().__init__(
@@ -32,16 +32,16 @@ class BehindError(RejectedError):
 
 
 class Checkpoints(Protocol):
-    """The read models, as far as this module needs them."""
+    """The part of the read models that this module needs."""
 
     def positions(self) -> dict[str, int]:
-        """See `queries.read_models.ReadModels`."""
+        """The checkpoint of every projection that has a live build."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """What an answer has to include: `min_position` at once, `wait_for_position` within `wait_seconds`."""
+    """What an answer must include: `min_position` at once, `wait_for_position` within `wait_seconds`."""
 
     min_position: int | None = None
     wait_for_position: int | None = None
@@ -70,7 +70,7 @@ class Freshness:
             )
 
     def compare(self, as_of_position: int) -> None:
-        """Raise `BehindError` when an answer that is complete up to there does not have it all."""
+        """Raise `BehindError` when an answer that is complete up to there is not fresh enough."""
         for name in ("wait_for_position", "min_position"):
             value = getattr(self, name)
             if value is not None and as_of_position < value:
@@ -78,11 +78,11 @@ class Freshness:
 
 
 Reached = Callable[[Mapping[str, int]], int]
-"""From the checkpoints of all projections, the position up to which an answer is complete."""
+"""Computes the position up to which an answer is complete, from the checkpoints of all projections."""
 
 
 def least_of(names: Iterable[str]) -> Reached:
-    """Complete up to the least of these projections."""
+    """The lowest checkpoint of these projections."""
     wanted = tuple(names)
     return lambda checkpoints: min(checkpoints.get(name, -1) for name in wanted)
 
@@ -93,7 +93,7 @@ class Waiting:
     def __init__(self, models: Checkpoints, threads: Threads) -> None:
         self._models = models
         self._threads = threads
-        self._look: asyncio.Future[dict[str, int]] | None = None
+        self._read: asyncio.Future[dict[str, int]] | None = None
 
     async def until(
         self,
@@ -103,10 +103,10 @@ class Waiting:
         *,
         models: Checkpoints | None = None,
     ) -> None:
-        """Return when the answer can have what is wanted. Raises `BehindError` when it can't in time.
+        """Return when the answer can be as fresh as wanted. Raises `BehindError` when it can't in time.
 
-        `latest` is a time of the event loop's clock after which there is no waiting any more. `models` are those of who
-        asks: whoever may read nothing is not told how far the trail is.
+        `latest`, a time of the event loop's clock, ends the waiting. `models` are those of the principal: without the
+        right to read anything, it may not learn the position of the trail.
         """
         freshness.check()
         if not freshness.wanted:
@@ -115,15 +115,15 @@ class Waiting:
         seconds = DEFAULT_SECONDS if freshness.wait_seconds is None else freshness.wait_seconds
         loop = asyncio.get_running_loop()
         end = min(loop.time() + seconds, latest if latest is not None else math.inf)
-        # The first look is its own: one that is under way may have begun before the client learnt the position.
+        # The first read is not shared: one under way may have started before the client learnt the position.
         found = reached(await self._threads.run((models or self._models).positions))
         while found < position and (left := end - loop.time()) > 0:
             await asyncio.sleep(min(_PAUSE, left))
-            found = reached(await self._shared_look())
+            found = reached(await self._shared_read())
         freshness.compare(found)
 
-    async def _shared_look(self) -> dict[str, int]:
-        if self._look is None or self._look.done():
-            self._look = asyncio.ensure_future(self._threads.run(self._models.positions))
-        # Shielded: a client that goes away ends its own waiting, not the look of the others.
-        return await asyncio.shield(self._look)
+    async def _shared_read(self) -> dict[str, int]:
+        if self._read is None or self._read.done():
+            self._read = asyncio.ensure_future(self._threads.run(self._models.positions))
+        # Shielded: a client that goes away ends its own waiting, not the read of the others.
+        return await asyncio.shield(self._read)

@@ -1,4 +1,4 @@
-"""What changed in a resource, field by field, out of the events that touched it."""
+"""The changes of a resource, field by field, from the events that touched it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from msgspec import Struct
 from domain.event import Actor, RecordedEvent
 from event_store.database import Connection
 from event_store.event_reader import events_at
-from queries.event_order import ByPosition
-from queries.prepared import PreparedQuery
+from queries.search.event_order import ByPosition
+from queries.search.prepared import PreparedQuery
 
 MAX_WALKED = 1000
 """Events that one page reads at most. A resource may be read a thousand times between two changes."""
@@ -25,7 +25,7 @@ Redact = Callable[[RecordedEvent], RecordedEvent]
 
 
 class HistoryPlace(NamedTuple):
-    """Where a page ends: `done` changes of the event at `position` were looked at."""
+    """The end of a page: `done` changes of the event at `position` come before it."""
 
     position: int
     done: int
@@ -44,9 +44,9 @@ class FieldChange(Struct, frozen=True):
 
 
 class ChangePage(Struct, frozen=True):
-    """Changes, the newest event's first. `end` is where the next page begins, None when there is nothing more.
+    """Changes, those of the newest event first. `end` is the start of the next page; None on the last page.
 
-    A page may hold fewer than were asked for, even none, and not be the last: it reads `MAX_WALKED` events at most.
+    A page reads at most `MAX_WALKED` events, so it may be short, even empty, and not be the last.
     """
 
     changes: list[FieldChange]
@@ -67,7 +67,7 @@ def find_changes(
     changes: list[FieldChange] = []
     for walked, recorded in enumerate(_events(connection, query, after, as_of)):
         if walked == MAX_WALKED:
-            # Everything up to the event before this one was looked at.
+            # All events before this one were read.
             return ChangePage(changes, HistoryPlace(recorded.position, 0), as_of)
         event = (recorded if redact is None else redact(recorded)).event
         done = after.done if after is not None and after.position == recorded.position else 0

@@ -21,7 +21,7 @@ class QueryLimits:
     max_list: int = 1000
     """Rows in one list of a subject's summary: the cap of `limit`."""
     max_cost: int = 50_000
-    """What a request may cost, by the estimate of `graphql_api.execution.cost`; of a batch, all operations together."""
+    """The cost of a request, by the estimate of `graphql_api.execution.cost`; a batch counts as a whole."""
     max_unindexed_days: int = 31
-    """How long the range of times of a filter must be to which no index leads; 0 is no limit. See `ranges`."""
+    """The longest range of times of a filter without an index; 0 is no limit. See `queries.search.time_limits`."""
     introspection: bool = True

@@ -12,9 +12,7 @@ from event_store.database import Connection, Database
 from event_store.event_reader import find_event
 from projections.registry import live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
-from queries.event_pages import find_events
-from queries.filter_match import matches
-from queries.filters import (
+from queries.filters.event_filter import (
     EventFilter,
     EventPage,
     PageRequest,
@@ -22,10 +20,12 @@ from queries.filters import (
     check_limit,
     check_page,
 )
+from queries.filters.match import matches
 from queries.history import ChangePage, HistoryPlace, Redact, find_changes
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
-from queries.page_call import can_be_one_call, find_in_one_call
-from queries.prepared import PreparedQuery, plan
+from queries.search.event_pages import find_events
+from queries.search.page_call import can_be_one_call, find_in_one_call
+from queries.search.prepared import PreparedQuery, plan
 from queries.summaries.device import find_device
 from queries.summaries.patient import find_patient
 from queries.summaries.projections import list_versions
@@ -82,7 +82,7 @@ class ReadModels:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._schemas: dict[str, str] = {}
-        """The schemas of the live builds as last read: see `queries.page_call`."""
+        """The schemas of the live builds as last read: see `queries.search.page_call`."""
 
     def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
         """A page of the events that match. Raises `RejectedError` when the page is out of bounds.
@@ -124,7 +124,7 @@ class ReadModels:
             return min(open_snapshot(connection).values(), default=-1)
 
     def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
-        """Who dealt with a patient, the latest `limit` of them."""
+        """Who accessed a patient's data, the latest `limit` of them."""
         with self._snapshot(id, limit, "patient") as (connection, as_of):
             return find_patient(connection, id, limit, as_of) if as_of >= 0 else None
 
@@ -144,7 +144,7 @@ class ReadModels:
             return find_service(connection, id, limit, as_of) if as_of >= 0 else None
 
     def resource(self, type: str, id: str) -> ResourceActivity | None:
-        """When a resource was touched."""
+        """When a resource was first and last accessed."""
         check_identifier("type", type)
         with self._snapshot(id, 1, "activity") as (connection, as_of):
             return find_resource(connection, type, id, as_of) if as_of >= 0 else None
@@ -185,7 +185,7 @@ class ReadModels:
             return find_live(connection, name)
 
     def table_rows(self, request: RowRequest) -> RowPage:
-        """A page of a live projection's table. Raises `RejectedError` when it can't be asked for, or is too slow."""
+        """A page of a live projection's table. Raises `RejectedError` when the request is invalid or too slow."""
         check_identifier("name", request.projection)
         advice = "filter on the table's key or a column with an index"
         with _in_time(True, advice), self._database.foreign_snapshot() as connection:
@@ -210,5 +210,5 @@ def _in_time(is_large: bool, advice: str) -> Iterator[None]:
         if not is_large:
             raise
         raise ConflictError(
-            Reason.INVALID_FIELD, f"this took longer than a query may: {advice}", field="filter"
+            Reason.INVALID_FIELD, f"the query took too long: {advice}", field="filter"
         ) from exc

@@ -1,8 +1,8 @@
-"""The one place where the event loop meets the blocking read models.
+"""Runs the blocking read models in threads, off the event loop.
 
-Each call runs in a thread of our own pool, as large as the connection pool: asyncio's default pool is sized by
-the number of processors, which has nothing to do with how many queries the database may run at once. A call of the
-standard library's pool has two futures and a callback between them, which take as long as a small page's decoding.
+The pool is as large as the connection pool. asyncio's default pool is sized by the number of processors, which has
+nothing to do with the number of concurrent queries. And the standard library's pool uses two futures and a callback for
+each call, which take as long as decoding a small page.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class _Call(NamedTuple):
     future: asyncio.Future[Any]
 
     def settle(self, value: Any, error: BaseException | None) -> None:
-        """Tell the event loop of the outcome, if it is there still and waits."""
+        """Pass the outcome to the event loop, if it still runs."""
         with suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(_settle, self.future, value, error)
 
 
 class Threads:
-    """Runs blocking calls off the event loop, in threads that are begun as they are needed.
+    """Runs blocking calls in threads, which are started on demand.
 
-    Close it at the end: what runs is waited for there, and not at the end of the process.
+    Close it at the end: `close` waits for running calls, and the end of the process does not.
     """
 
     def __init__(self, size: int, name: str = "reading") -> None:
@@ -42,15 +42,15 @@ class Threads:
         self._name = name
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._idle: deque[None] = deque()
-        """As many as there are threads that nothing is meant for: a count that any thread may change."""
+        """One entry for each idle thread: a counter that threads may change without a lock."""
         self._threads: list[Thread] = []
         self._closed = False
         self._lock = Lock()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `function` returns; what it raises is raised here.
+        """Return, or raise, what `function` does.
 
-        Raises `RuntimeError` after `close`, or when the system has no thread more.
+        Raises `RuntimeError` after `close`, or when the system can start no more threads.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -66,7 +66,7 @@ class Threads:
         return await future
 
     def close(self) -> None:
-        """Wait for running calls; drop those that have not begun: whoever waits for one is cancelled."""
+        """Wait for running calls. Calls that have not started are dropped, and their callers cancelled."""
         with self._lock:
             self._closed = True
             with suppress(Empty):
@@ -93,21 +93,21 @@ def _work(calls: SimpleQueue[_Call | None], idle: deque[None]) -> None:
         try:
             if not call.future.cancelled():
                 value = call.function()
-        except BaseException as exc:  # noqa: BLE001 - it is for whoever asked, whatever it is
+        except BaseException as exc:  # noqa: BLE001 - any error is the caller's
             error = exc
         idle.append(None)
         call.settle(value, error)
-        del call, value, error  # what they hold may be large, and the next call may be late
+        del call, value, error  # they may be large, and the next call may come late
 
 
 def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-    if future.done():  # whoever waited went away
+    if future.done():  # the caller went away
         return
     if error is None:
         future.set_result(value)
     elif isinstance(error, asyncio.CancelledError):
         future.cancel()
-    elif isinstance(error, StopIteration):  # no future takes one
+    elif isinstance(error, StopIteration):  # a future refuses it
         future.set_exception(RuntimeError(f"a call raised {error!r}"))
     else:
         future.set_exception(error)

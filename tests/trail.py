@@ -18,9 +18,9 @@ from projections.projector import Projector
 from projections.registry import built_in
 from projections.runner import Runner
 from queries.counts import EventCounts
-from queries.filters import CountBy, EventFilter, EventPage, PageRequest
-from queries.prepared import prepare
+from queries.filters.event_filter import CountBy, EventFilter, EventPage, PageRequest
 from queries.read_models import DEFAULT_LIMIT, ReadModels
+from queries.search.prepared import prepare
 from tests.signing import signer
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What each request may read: the read models, the log and exports as its principal may use them."""
+"""The read models and exports within the scope of each request's principal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from domain.access.scope import Scope
 from domain.errors import AuditTrailError
 from domain.event import ActorKind
 from domain.read_audit.query_log import QueryLog
+from queries.export.request import ExportRequest
 from queries.read_models import ReadModels
-from queries.scoped.export import Opening, ScopedExports
+from queries.scoped.export import ScopedExport
 from queries.scoped.read_models import ScopedModels
 from queries.staff_disclosures import StaffDisclosures
 from queries.thread_pool import Threads
@@ -24,7 +25,7 @@ NOBODY = Principal(id="", roles=frozenset(), kind=ActorKind.UNKNOWN)
 
 
 class Access:
-    """Asked once for each request, or operation of a WebSocket, by whatever answers it."""
+    """Makes the scope of each request, and of each operation of a WebSocket."""
 
     def __init__(self, models: ReadModels, threads: Threads) -> None:
         self._models = models
@@ -32,57 +33,57 @@ class Access:
         self._disclosures = StaffDisclosures(models)
 
     async def scope(self, principal: Principal | None) -> Scope:
-        """What a principal may do and see. Nobody may do anything."""
+        """What a principal may do and see. Without a principal it is nothing."""
         if principal is None:
             return Scope(NOBODY)
         if not is_decided(principal):
             return Scope(principal)
-        return Scope(principal, sees_staff=await self._seeing_staff(principal.patients))
+        return Scope(principal, sees_staff=await self._patients_with_staff(principal.patients))
 
-    async def _seeing_staff(self, patients: tuple[str, ...]) -> Collection[str]:
+    async def _patients_with_staff(self, patients: tuple[str, ...]) -> Collection[str]:
         found = self._disclosures.known(patients)
         if found is not None:
             return found
         try:
             return await self._threads.run(self._disclosures.seen_by, patients)
         except AuditTrailError:
-            return ()  # what comes next will say what is the matter
+            return ()  # the next query reports the failure
 
     async def scope_of(self, connection: HTTPConnection) -> Scope:
-        """What who asks may do and see."""
+        """The scope of the connection's principal."""
         return await self.scope(principal_of(connection.scope))
 
     async def require(self, connection: HTTPConnection, operation: Operation) -> None:
-        """Raise `AccessDeniedError` unless who asks may do this."""
+        """Raise `AccessDeniedError` unless the principal may do this."""
         (await self.scope_of(connection)).require(operation)
 
-    def needing(self, operation: Operation) -> Callable[[Request], Awaitable[None]]:
-        """A dependency of routes that raises `AccessDeniedError` unless who asks may do this."""
+    def dependency(self, operation: Operation) -> Callable[[Request], Awaitable[None]]:
+        """A dependency of routes that raises `AccessDeniedError` unless the principal may do this."""
 
-        async def needed(request: Request) -> None:
+        async def check(request: Request) -> None:
             await self.require(request, operation)
 
-        return needed
+        return check
 
     def scoped(self, scope: Scope, query_log: QueryLog) -> ScopedModels:
-        """The read models within `scope`; queries are noted in `reads`."""
+        """The read models within `scope`; queries are added to `query_log`."""
         return ScopedModels(self._models, scope, query_log)
 
     async def models_of(self, connection: HTTPConnection) -> ScopedModels:
-        """The read models for one request. What it reads is noted for the record of reads, where there is one."""
+        """The read models for one request. Its queries are added to its access record, if there is one."""
         return self.scoped(await self.scope_of(connection), query_log_of(access_record_of(connection)))
 
-    async def exports_of(self, connection: HTTPConnection, exports: Opening) -> ScopedExports:
-        """Exports for one request."""
+    async def export_of(self, connection: HTTPConnection, request: ExportRequest) -> ScopedExport:
+        """An export for one request. Raises `AccessDeniedError`."""
         scope = await self.scope_of(connection)
-        return ScopedExports(exports, self._models, scope, query_log_of(access_record_of(connection)))
+        return ScopedExport(request, scope, query_log_of(access_record_of(connection)))
 
 
 def query_log_of(record: AccessRecord | None) -> QueryLog:
-    """Where the questions of a request are noted, which go nowhere where reads are not recorded."""
+    """The query log of an access record; one that nobody reads if reads are not recorded."""
     return QueryLog() if record is None else record.query_log
 
 
 def is_decided(principal: Principal | None) -> bool:
-    """Whether what a principal sees depends on decisions, which come and end."""
+    """Whether a principal's scope depends on staff disclosure decisions, which can change at any time."""
     return principal is not None and Role.PATIENT in principal.roles and bool(principal.patients)

@@ -1,4 +1,4 @@
-"""The application: every route, what stands before all of them, and what is closed at the end."""
+"""The application: all routes and middleware, and what is closed at the end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
 from projections.wakeup import WakeUp
+from queries.export.pipeline import Exports
 from queries.freshness import Waiting
 from queries.limits import QueryLimits
 from queries.read_models import ReadModels
@@ -38,7 +39,7 @@ from web.read_audit.middleware import Recorded
 from web.rest.event_counts import EventCountList, counting_routes
 from web.rest.event_intake import Accepted, Publisher, publishing_routes
 from web.rest.events import EventList, reading_routes
-from web.rest.export import Exportable, export_routes
+from web.rest.export import export_routes
 from web.rest.projection_tables import ProjectionDescription, RowList, projection_routes
 from web.rest.staff_disclosures import Decided, StaffDisclosure, deciding_routes
 from web.rest.summaries import KINDS, ChangeList, activity_routes
@@ -63,18 +64,17 @@ def create_app(
     settings: WebSettings | None = None,
     *,
     metrics: WebMetrics | None = None,
-    exports: Exportable | None = None,
+    exports: Exports | None = None,
     wake: WakeUp | None = None,
     authentication: Authentication | None = None,
     recorder: Recorder | None = None,
     version: str = "0.1.0",
 ) -> FastAPI:
-    """The ASGI application. It closes its own threads at the end; what it is given stays the caller's.
+    """The ASGI application. It closes its own threads at the end; the caller closes the arguments.
 
-    Without `authentication` every request is refused but those for health. `recorder` puts reads and denied attempts on
-    record; without it nothing is recorded, which is for tests of what is not about that.
-    `wake` tells subscriptions of appends; without it they look once a second. `app.state.feed` is what a server stops
-    when it begins to shut down, so that streams end.
+    Without `authentication` every request is refused except health checks. `recorder` records reads and denied
+    attempts; without it, which is for tests only, nothing is recorded. `wake` notifies subscriptions of appends;
+    without it they poll once a second. A server that shuts down stops `app.state.feed`, which ends streams.
     """
     settings = settings or WebSettings()
     metrics = metrics or WebMetrics()
@@ -82,9 +82,9 @@ def create_app(
     publishing = Threads(settings.publishing_threads, "publishing")
     waiting = Waiting(models, reading)
     access = Access(models, reading)
-    # Health must answer while every reading thread waits for a slow query.
+    # Health checks must answer while slow queries occupy all reading threads.
     checking = Threads(1, "checking")
-    # A thread to read, and one to cancel what another reads.
+    # Two threads for each export: one to read, one to cancel the reading.
     exporting = Threads(2 * settings.max_exports, "exporting")
 
     feed = make_feed(models, wake or WakeUp(None), settings)
@@ -129,7 +129,7 @@ def create_app(
     for router in routers:
         app.include_router(router)
     endpoint = SubscribingEndpoint(access, log, reading, settings, waiting, feed)
-    # The first, as FastAPI asks one route after the other, each of every router: a fifth of a small query's time.
+    # The first routes: FastAPI tries all routes in order, which takes a fifth of a small query's time.
     app.router.routes[:0] = [Route("/graphql", endpoint), WebSocketRoute("/graphql", endpoint)]
     app.state.feed = feed
     if settings.pages:
@@ -152,7 +152,7 @@ def create_app(
         ],
         is_open=lambda path: is_open(path, settings),
         prefix=settings.path_prefix,
-        most=lambda path, name: _most(settings.limits, path, name),
+        most=lambda path, name: _maximum(settings.limits, path, name),
     )
 
     def body_limit(path: str) -> int:
@@ -168,7 +168,7 @@ def create_app(
         endpoint.denied = recorder.denied
         app.add_middleware(Recorded, recorder=recorder, retry_after=settings.retry_after)
     app.add_middleware(BodyLimit, limit=body_limit, timeout=settings.body_timeout)
-    # Before the body: nothing is read from those who are nobody.
+    # Before the body: no body is read without authentication.
     app.add_middleware(
         Authenticating,
         authentication=authentication,
@@ -206,21 +206,21 @@ def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
     )
 
 
-def _most(limits: QueryLimits, path: str, name: str) -> int | None:
-    """The largest number that a parameter takes, where a limit says so."""
+def _maximum(limits: QueryLimits, path: str, name: str) -> int | None:
+    """The largest value of a number parameter, if a limit sets one."""
     if name == "limit" or (name == "first" and path == "/v1/event-counts"):
         return limits.max_list
     return limits.max_page if name in {"first", "last"} else None
 
 
 class SafeHeaders:
-    """ASGI middleware: answers hold personal data, so no cache keeps them and no browser guesses their type."""
+    """ASGI middleware: answers hold personal data, so no cache may keep them, and no browser may guess their type."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add the headers that the answer does not set itself."""
+        """Add the headers that the answer lacks."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

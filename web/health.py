@@ -1,4 +1,4 @@
-"""`/healthz` says that the process is alive, `/readyz` that it can answer, and if not, why."""
+"""`/healthz`: the process is alive. `/readyz`: it can answer, or the reason why not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from web.read_audit.publication import Otherwise, Recording
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` is `ok` or `unavailable`; `checks` says `ok` or what is wrong, by name of the check."""
+    """`status` is `ok` or `unavailable`; `checks` has `ok` or the failure of each check, by name."""
 
     status: str
     checks: dict[str, str]
@@ -52,7 +52,7 @@ _SILENT = Health(
 def health_routes(
     models: ReadModels, probes: Probes, threads: Threads, recording: Recording | None = None
 ) -> APIRouter:
-    """The routes for an orchestrator. They need no authentication and say nothing of events."""
+    """The routes for an orchestrator. They need no authentication and disclose nothing of events."""
     router = APIRouter(tags=["health"])
 
     @router.get("/healthz", summary="The process is alive", responses=answer(200, Health, _EXAMPLE))
@@ -75,20 +75,20 @@ def health_routes(
 
 
 def readiness(models: ReadModels, probes: Probes) -> Health:
-    """Ask everything that an answer needs; blocks."""
+    """Check everything that an answer needs; blocks."""
     checks = {
         "database": _checked(lambda: _nothing(probes.log_size())),
         "migrations": _checked(lambda: _pending(probes)),
         "projections": _checked(lambda: _failed(models, own=False)),
     }
     good = all(found == "ok" for found in checks.values())
-    # An analyst's projection takes nothing away from the others, so it is told and takes no server out of service.
+    # A failed custom projection does not affect the others: it is reported, and the server stays in service.
     checks["own_projections"] = _checked(lambda: _failed(models, own=True))
     return Health(status="ok" if good else "unavailable", checks=checks)
 
 
 def with_recording(health: Health, recording: Recording | None) -> Health:
-    """`health` with whether reads can be put on record, without which there may be no answers."""
+    """`health` with a check that reads can be recorded, without which no answer may be sent."""
     if recording is None:
         return health
     trouble = recording.trouble

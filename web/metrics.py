@@ -80,7 +80,7 @@ class WebMetrics:
         )
 
     def refresh(self, models: ReadModels, probes: Probes) -> None:
-        """Ask the store; blocks. While the database is away its gauges keep their last values."""
+        """Read the store; blocks. While the database is away, gauges keep their last values."""
         try:
             self.log_size.set(probes.log_size())
             statuses = models.projections()
@@ -91,7 +91,7 @@ class WebMetrics:
             self.database.set(0)
             return
         self.database.set(1)
-        # Versions that a rebuild has replaced must not stay in the answer, and nobody waits for what isn't live.
+        # Only live versions: those that a rebuild has replaced must disappear from the answer.
         for gauge in (self.position, self.lag, self.failed):
             gauge.clear()
         for each in filter(lambda status: status.live, statuses):

@@ -1,4 +1,4 @@
-"""What health and metrics ask of the store. Every method blocks."""
+"""The state of the store for health and metrics. Every method blocks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from event_store import dead_letters, event_reader, migrations, streams
 from event_store.database import Database
 
 ANSWER_SECONDS = 5.0
-"""How long health and metrics wait for the store. An orchestrator's probe waits no longer, and must get an answer."""
+"""How long health and metrics wait for the store: no longer than an orchestrator's probe waits."""
 
 
 class Probes(Protocol):
-    """Questions about the store's state; each raises `UnavailableError` while the database is away."""
+    """The state of the store. Each method raises `UnavailableError` while the database is away."""
 
     def pending_migrations(self) -> list[str]:
         """Names of migrations that were not applied."""

@@ -1,4 +1,4 @@
-"""What the HTTP edge may be told. The composition root declares these settings and their help."""
+"""Settings of the HTTP edge. The composition root declares them and their help."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class WebSettings:
     """The topic that `POST /v1/events` publishes to."""
     limits: QueryLimits = field(default_factory=QueryLimits)
     reading_threads: int = 8
-    """As many as the reading pool has connections: more would only wait for one."""
+    """The size of the reading pool: more threads would only wait for a connection."""
     publishing_threads: int = 4
     max_publishing: int = 32
-    """Requests that publish, or wait until they may; one more is answered 503 at once."""
+    """Requests that publish, or wait to publish; one more is answered 503 at once."""
     publishing_wait: float = 5.0
-    """How long such a request may wait for a thread; a broker that is slow holds up those that are before it."""
+    """How long such a request may wait for a thread, while a slow broker delays those before it."""
     max_query_bytes: int = 256 * 1024
     """The largest body of a GraphQL request."""
     max_publish_bytes: int = 5 * 1024 * 1024
@@ -40,25 +40,25 @@ class WebSettings:
     systems: Systems = OWN
     """Which namespaces of ids are the same; the same as ingest has."""
     max_message_bytes: int = 1024 * 1024
-    """The largest single event; the same limit as ingest has, so that what is accepted here is accepted there."""
+    """The largest event; ingest has the same limit, so that it accepts what is accepted here."""
     max_exports: int = 2
-    """As many as the pool of exports has connections."""
+    """The size of the exporting pool."""
     export_stall: float = 60.0
-    """How long a client of an export may take nothing; its snapshot holds up the database's cleaning."""
+    """How long a client of an export may stall; its snapshot delays the database's vacuum."""
     body_timeout: float = 30.0
     """How long a client may take to send its body."""
     retry_after: int = 5
-    """What `Retry-After` says while the database or the broker is away."""
+    """The value of `Retry-After` while the database or the broker is away."""
     max_subscriptions: int = 200
     """Subscriptions at once, of all clients together; and WebSockets."""
     token_recheck: float = 60.0
-    """How often the token of a WebSocket or a stream is looked at again: one that was revoked ends it."""
+    """Seconds between checks of the token of a WebSocket or a stream; a revoked token ends it."""
     max_connection_subscriptions: int = 10
     """Operations at once on one WebSocket."""
     max_client_subscriptions: int = 50
-    """Subscriptions at once of one client, which is told by `Context.client_key`."""
+    """Subscriptions at once of one client, which `Context.client_key` identifies."""
     trusted: TrustedDocuments | None = None
-    """Documents that may be asked for by their hash, and whether any others may be executed."""
+    """Documents that clients may name by their hash, and whether others may be executed."""
     allowed_origins: tuple[str, ...] = ()
     """Origins besides the API's own from which browsers may open a WebSocket, as `https://host:port`."""
     path_prefix: str = ""
@@ -68,7 +68,7 @@ class WebSettings:
     pages: bool = False
     """GraphiQL and Swagger UI."""
     public_log: bool = False
-    """Whether `/log` answers those who have no token; it holds no personal data."""
+    """Whether `/log` needs no token; it holds no personal data."""
     requests_per_minute: float = 60_000.0
-    """Of one principal, on average; and `requests_at_once`, how many more than that may come together."""
+    """The average rate of one principal; `requests_at_once` may come together."""
     requests_at_once: int = 2000

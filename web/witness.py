@@ -1,4 +1,4 @@
-"""The witness over HTTP (C2SP tlog-witness), an application of its own: a second party runs it, without the rest.
+"""The witness over HTTP (C2SP tlog-witness): an application of its own, which a second party runs.
 
 The submission prefix and the monitoring prefix of the specification are the same here.
 """
@@ -82,7 +82,7 @@ def _response(answer: Answer) -> Response:
     if answer.outcome is Outcome.COSIGNED:
         return PlainTextResponse(encode_cosignatures(answer.signatures), status)
     if answer.outcome is Outcome.CONFLICT:
-        # Given as a header, because a media type of text would get a charset that the specification doesn't have.
+        # Set as a header, because Starlette adds a charset to media types of text.
         return Response(encode_size(answer.size), status, {"Content-Type": SIZE_MEDIA_TYPE})
     return PlainTextResponse(answer.message + "\n", status)
 
@@ -91,7 +91,7 @@ def _tell(answer: Answer) -> None:
     if answer.outcome is Outcome.COSIGNED:
         log.info("cosigned", origin=answer.origin, size=answer.size)
     elif answer.outcome is Outcome.INCONSISTENT:
-        # Signed by the log itself: either its client is broken, or it shows two histories.
+        # The log has signed it: either its client is broken, or it shows two histories.
         log.error("inconsistent_tree_head", origin=answer.origin, size=answer.size, reason=answer.message)
     else:
         log.info("refused", origin=answer.origin, outcome=answer.outcome.name.lower(), reason=answer.message)
@@ -104,4 +104,4 @@ async def _away(_: Request, exc: Exception) -> Response:
 
 async def _stopped(_: Request, exc: Exception) -> Response:
     log.error("witness_stopped", reason=str(exc))
-    return PlainTextResponse("the witness has to be looked at by its operator\n", 500)
+    return PlainTextResponse("the witness's operator must inspect it\n", 500)

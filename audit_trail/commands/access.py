@@ -42,9 +42,9 @@ def decide(
     from audit_trail.settings import load
     from domain.access.staff_disclosure import Decision, decision_event
     from domain.validation import check, encode_event
-    from ingest.partitions.starting_offsets import own_source
+    from ingest.own_source import own_source
     from ingest.publisher import Message, Publisher
-    from queries.filters import check_identifier
+    from queries.filters.event_filter import check_identifier
 
     if not reason.strip() or not patient.strip():
         missing = "--reason" if patient.strip() else "--patient"

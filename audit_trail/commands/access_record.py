@@ -21,7 +21,7 @@ from domain.errors import ConfigurationError, UnavailableError
 from domain.read_audit.events import AccessDetails, Stage, Via, read_events
 from domain.read_audit.query_log import LoggedQuery
 from domain.validation import encode_event
-from ingest.partitions.starting_offsets import own_source
+from ingest.own_source import own_source
 from ingest.publisher import Message, Publisher
 
 
@@ -57,7 +57,6 @@ class CommandRecord:
         self._correlation = str(uuid4())
         self._began = time.monotonic()
         self._warned = False
-        self.returned = 0
 
     def __enter__(self) -> Self:
         return self
@@ -72,15 +71,13 @@ class CommandRecord:
         """Record that a long command starts."""
         self._publish(0, (), Stage.STARTED)
 
-    def delivering(self, rows: int, patients: Sequence[str]) -> None:
+    def delivered(self, rows: int, patients: Sequence[str]) -> None:
         """Record, before the next `rows` rows are shown, the patients that they disclose for the first time."""
-        self.returned += rows
-        if patients:
-            self._publish(rows, patients, Stage.DELIVERED)
+        self._publish(rows, patients, Stage.DELIVERED)
 
-    def ended(self, reason: str | None = None) -> None:
-        """Record that a long command ended; `reason`: why it was cut off."""
-        self._publish(self.returned, (), Stage.ENDED, reason)
+    def ended(self, rows: int, reason: str | None) -> None:
+        """Record that a long command ended after `rows` rows; `reason`: why it was cut off."""
+        self._publish(rows, (), Stage.ENDED, reason)
 
     def showing(self, returned: int, patients: Sequence[str] = ()) -> None:
         """Record a command that shows everything at once."""

@@ -16,7 +16,7 @@ from audit_trail.commands.filter_options import takes_filter
 from audit_trail.commands.terminal import Unrecorded, quoted
 from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError, Reason, RejectedError
-from queries.filters import MAX_PAGE, EventFilter, PageRequest, check_filter
+from queries.filters.event_filter import MAX_PAGE, EventFilter, PageRequest, check_filter
 
 if TYPE_CHECKING:
     from event_store.evidence.kit import Selection
@@ -133,7 +133,7 @@ def _positions(
 
     Puts into `patients` whom these events tell of.
     """
-    from queries.prepared import prepare
+    from queries.search.prepared import prepare
 
     found = array("q")
     query = prepare(filter)

@@ -12,13 +12,15 @@ import typer
 from audit_trail.commands.filter_options import takes_filter
 from audit_trail.commands.terminal import Unrecorded, out
 from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
-from queries.filters import EventFilter
+from queries.filters.event_filter import EventFilter
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from audit_trail.export.file import Opening, Outcome
-    from queries.export.batches import ExportRequest
+    from audit_trail.export.file import Outcome
+    from queries.export.pipeline import Exports
+    from queries.export.record import ExportRecord
+    from queries.export.request import ExportRequest
 
 app = typer.Typer()
 
@@ -58,11 +60,11 @@ def export(
     The export itself is recorded in the trail, through Kafka.
     """
     from audit_trail.commands.access_record import CommandRecord
-    from audit_trail.commands.recorded_exports import RecordedExports
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
-    from queries.export.batches import ExportRequest, Exports, Format
-    from queries.export.disclosed_patients import asked_of_export
+    from queries.export.manifest import query_of
+    from queries.export.pipeline import Exports
+    from queries.export.request import ExportRequest, Format
 
     request = ExportRequest(
         format=Format(format or _format_of(output)),
@@ -73,25 +75,29 @@ def export(
     settings = load()
     with (
         closing(open_database(settings, Pool.EXPORTS)) as database,
-        CommandRecord(settings, "export", asked_of_export(request), unrecorded) as record,
+        CommandRecord(settings, "export", query_of(request), unrecorded) as record,
     ):
-        _run(RecordedExports(Exports(database), record), request, output, resume=resume, force=force)
+        exports = Exports(database)
+        if str(output) != _STANDARD_OUTPUT:
+            _write_to_file(exports, request, record, output, resume=resume, force=force)
+        elif resume or force:
+            raise ConfigurationError("a pipe can't be resumed or replaced: name a file")
+        else:
+            _write_to_pipe(exports, request, record)
 
 
-def _run(exports: Opening, request: ExportRequest, output: Path, *, resume: bool, force: bool) -> None:
+def _write_to_file(
+    exports: Exports, request: ExportRequest, record: ExportRecord, output: Path, *, resume: bool, force: bool
+) -> None:
     from audit_trail.export.file import export_to_file
 
-    if str(output) == _STANDARD_OUTPUT:
-        if resume or force:
-            raise ConfigurationError("a pipe can't be resumed or replaced: name a file")
-        _write_to_pipe(exports, request)
-        return
     with out.status("Exporting") as status:
         try:
             outcome = export_to_file(
                 exports,
                 request,
                 output,
+                record=record,
                 resume=resume,
                 force=force,
                 progress=lambda rows: _show(status, rows),
@@ -103,11 +109,11 @@ def _run(exports: Opening, request: ExportRequest, output: Path, *, resume: bool
     typer.echo(_summary(outcome, output))
 
 
-def _write_to_pipe(exports: Opening, request: ExportRequest) -> None:
+def _write_to_pipe(exports: Exports, request: ExportRequest, record: ExportRecord) -> None:
     from queries.export.stream import stream
 
-    with exports.open(request) as opened:
-        for chunk in stream(opened):
+    with exports.open(request, record=record) as export:
+        for chunk in stream(export):
             sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
 
@@ -120,8 +126,8 @@ def _summary(outcome: Outcome, output: Path) -> str:
     manifest = outcome.manifest
     if outcome.was_finished:
         return f"{output} is finished already: {manifest.rows} rows"
-    went_on = f", {outcome.went_on} of them before it was cut off" if outcome.went_on else ""
-    return f"exported {manifest.rows} rows as of position {manifest.snapshot.as_of_position} to {output}{went_on}"
+    resumed = f", {outcome.resumed} of them before it was cut off" if outcome.resumed else ""
+    return f"exported {manifest.rows} rows as of position {manifest.snapshot.as_of_position} to {output}{resumed}"
 
 
 def _format_of(output: Path) -> str:

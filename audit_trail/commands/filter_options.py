@@ -1,4 +1,4 @@
-"""The filter conditions as options of a command: one option for each condition of `queries.conditions`."""
+"""The filter conditions as options of a command: one option for each condition of `queries.filters.conditions`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import typer
 
 from audit_trail.commands.terminal import moment
 from domain.errors import RejectedError
-from queries.conditions import BY_NAME, Condition, Kind, name_of
-from queries.filters import EventFilter
+from queries.filters.conditions import BY_NAME, Condition, Kind, name_of
+from queries.filters.event_filter import EventFilter
 
 _PANEL = "Which events"
 

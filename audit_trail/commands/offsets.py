@@ -50,8 +50,9 @@ def accept(
     from audit_trail.settings import load
     from audit_trail.trust.keys import signer
     from domain.recording_gap import Decision
+    from ingest.own_source import own_source
     from ingest.partitions.offsets import LossSelection
-    from ingest.partitions.starting_offsets import Acceptance, own_source
+    from ingest.partitions.starting_offsets import Acceptance
 
     if everything == (topic is not None) or (partition is not None and topic is None):
         raise ConfigurationError("say what to accept: --topic, --topic with --partition, or --all")

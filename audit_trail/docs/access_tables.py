@@ -1,4 +1,4 @@
-"""The tables of the page on who may ask what, and sees what of it, from those of `domain.access.grants`."""
+"""The tables of the access page, generated from those of `domain.access.grants`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from domain.access.grants import HIDDEN, OPERATIONS, Operation, Part
 from domain.access.principal import Role
+from queries.filters.conditions import CONDITIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "access.md"
 
 _ROLES: dict[Role, tuple[str, str]] = {
-    Role.AUDITOR: ("Looks into everything that happened.", "all"),
-    Role.PRIVACY_OFFICER: ("Answers patients, and decides what they are told of staff.", "all"),
+    Role.AUDITOR: ("Reviews everything that happened.", "all"),
+    Role.PRIVACY_OFFICER: ("Answers patients, and decides what they see of staff.", "all"),
     Role.SECURITY_OFFICER: ("Looks for misuse and attacks.", "all"),
     Role.ANALYST: ("Counts, compares, builds projections.", "all"),
     Role.SERVICE_OWNER: (
@@ -21,7 +22,7 @@ _ROLES: dict[Role, tuple[str, str]] = {
     ),
     Role.CLINICIAN: (
         "Sees what is on record of themselves.",
-        "those in which they are the actor, a person of one of the subject's ids",
+        "those in which they are the actor, a person with one of the subject's ids",
     ),
     Role.PATIENT: (
         "Sees who looked at their record, when and why.",
@@ -30,8 +31,8 @@ _ROLES: dict[Role, tuple[str, str]] = {
     Role.DEVICE_MANAGER: (
         "Keeps devices and services running.",
         (
-            "those of devices, what services do as such (no `api.called`), and of the devices of the claim `devices` "
-            "what they do by themselves and what is of no known type, both without `values` and `free_text`"
+            "those of devices, and those of services (no `api.called`); for the devices of the claim `devices` "
+            "also what they do by themselves and events of unknown types, both without `values` and `free_text`"
         ),
     ),
     Role.PUBLISHER: (
@@ -44,23 +45,23 @@ _ROLES: dict[Role, tuple[str, str]] = {
 _PARTS: dict[Part, tuple[str, str]] = {
     Part.PATIENT_NAMES: (
         (
-            "`patients[].name`, and the actor's name when a patient acted; patients whose id is a name; what was "
-            "asked for: the query of `request.path`, the whole of it when there is a name in it, and in `attributes` "
-            "`query`, names of `agents`, and names in the `questions` and `scope` of a look into the trail; resources "
-            "whose id is a name, and of type `AuditLog` those longer than `/v1/events`"
+            "`patients[].name`, and the actor's name when a patient acted; patients whose id is a name; the query: "
+            "that of `request.path`, or all of the path when it contains a name, and in `attributes` `query`, names of "
+            "`agents`, and names in the `questions` and `scope` of an access record; resources whose id is a name, "
+            "and those of type `AuditLog` longer than `/v1/events`"
         ),
         "ids that are names, `actor_prefix`",
     ),
     Part.OTHER_PATIENTS: (
         (
-            "those not one's own, also as actors and among the resources; of an event about several: resources, "
-            "changes, device, codes, disclosure; resources of type `AuditLog` as above"
+            "patients that are not one's own, also as actors and among the resources; in an event about several "
+            "patients: resources, changes, device, codes, disclosure; resources of type `AuditLog` as above"
         ),
-        "`patient` that is not one's own, `device`, `resource_type`, `resource_id`",
+        "`patient` that is not one's own",
     ),
     Part.STAFF_NAMES: (
         (
-            "`actor.name`, an actor's id that is a name, and `device.name`; what was asked for and resources as with "
+            "`actor.name`, an actor's id that is a name, and `device.name`; the query and resources as with "
             "`patient_names`"
         ),
         "ids that are names, `actor_prefix`",
@@ -70,9 +71,9 @@ _PARTS: dict[Part, tuple[str, str]] = {
             "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`, and resources that are "
             "persons, or of type `AuditLog` as above; the actor's roles are shown, and all of it to a patient who acted"
         ),
-        "`actor`, `user`, `device`, `session`, `correlation_id`; counts by actor",
+        "counts by actor",
     ),
-    Part.CLIENT: ("`client`, `request`, and the address of `agents` in `attributes`", "`address`"),
+    Part.CLIENT: ("`client`, `request`, and the address of `agents` in `attributes`", ""),
     Part.FREE_TEXT: (
         "`reason`, `outcome_reason`, `codes[].display`, `request.path`, and `attributes` but for `department`",
         "",
@@ -83,17 +84,17 @@ _PARTS: dict[Part, tuple[str, str]] = {
 
 
 def access_page() -> str:
-    """The page with its tables made anew; its text is written by hand."""
+    """The page with generated tables; its text is written by hand."""
     roles = [(f"`{role}`", *_ROLES[role], _parts(HIDDEN.get(role, frozenset()))) for role in Role]
     marks = [
         (f"`{operation}`", *("x" if operation in OPERATIONS[role] else "" for role in Role))
         for operation in Operation
     ]
-    parts = [(f"`{part}`", *_PARTS[part]) for part in Part]
+    parts = [(f"`{part}`", _PARTS[part][0], _conditions(part, _PARTS[part][1])) for part in Part]
     tables = {
         "roles": _table(("Role", "For whom", "Events", "Hidden in them"), roles),
         "operations": _table(("Operation", *(role.value.replace("_", " ") for role in Role)), marks),
-        "parts": _table(("Part", "Left out", "Can't be asked about by"), parts),
+        "parts": _table(("Part", "Left out", "Excluded filter conditions"), parts),
     }
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
@@ -102,6 +103,12 @@ def access_page() -> str:
         _, _, after = rest.partition(tail)
         text = f"{before}{head}\n\n{table}\n{tail}{after}"
     return text
+
+
+def _conditions(part: Part, others: str) -> str:
+    """The conditions that reveal a part, and the other ways to ask about it."""
+    names = [f"`{condition.name}`" for condition in CONDITIONS if part in condition.attribute.parts]
+    return ", ".join([*names, *filter(None, (others,))])
 
 
 def _parts(hidden: frozenset[Part]) -> str:

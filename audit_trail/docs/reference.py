@@ -1,6 +1,6 @@
-"""Writes the pages of `docs/reference` that follow from the code: ``python -m audit_trail.docs.reference``.
+"""Generates the pages of `docs/reference` from the code: ``python -m audit_trail.docs.reference``.
 
-A test compares the pages with what this module makes, so that none can be out of date.
+A test compares the pages with the code, so that none is out of date.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from audit_trail.cli import app
 from audit_trail.docs.access_tables import access_page
 from audit_trail.environment import FILE_VARIABLE, PREFIX
 from audit_trail.exit_codes import SIGNALLED, SIGNALLED_MEANING, ExitCode
-from audit_trail.settings import Settings
+from audit_trail.secret_files import file_variable
+from audit_trail.settings import Settings, secret_settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
-from queries.conditions import CONDITIONS, Condition, Index, Operator
+from queries.filters.conditions import CONDITIONS, Condition, Index, Kind, Operator
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -53,7 +54,11 @@ def settings_page() -> str:
         "A variable goes before the file, the file before the default. A variable that begins with"
         f" `{PREFIX}` and is no setting is an error.\n\n"
         "Lists are comma-separated in a variable, and lists in the file."
-        " Passwords and database URLs never appear in a log.\n"
+        " Passwords and database URLs never appear in a log.\n\n"
+        "A secret can also be in a file, without a line break at its end or with one: "
+        + ", ".join(f"`{file_variable(name)}`" for name in secret_settings())
+        + " name such files. It is an error to set both variables of a secret. Links are followed only when root, the"
+        " user of the process or the owner of their folder created them, as container platforms do.\n"
     )
     rows = [
         (f"`{PREFIX}{name.upper()}`", _type_of(name), _default(field.default), field.description or "")
@@ -102,6 +107,7 @@ def filters_page() -> str:
         " [How to query](../how-to/query.md#filters) explains nested filters.\n\n"
         "`audit-trail export` and `audit-trail evidence` have an option for each name in REST, with hyphens:"
         " `--correlation-id`. `evidence` also calls `--occurred-from` `--from` and `--occurred-until` `--to`.\n\n"
+        "GraphQL writes values in capitals and actions in full: `MINOR_FAILURE`, `READ`. Times need an offset.\n\n"
         "A page by an indexed condition takes the same time at any size of the trail. Its index also holds hash codes"
         " of the attributes in the last column, and skips events that differ in them:"
         " [which filters are fast](../how-to/query.md#which-filters-are-fast).\n"
@@ -117,11 +123,11 @@ def filters_page() -> str:
         for condition in CONDITIONS
     ]
     groups = [
-        ("`and`", "", "", "Every one of these filters must match", "as they are", ""),
+        ("`and`", "", "", "Every one of these filters must match", "if one of them is", ""),
         ("`or`", "", "", "One of these filters must match", "if all of them are", ""),
         ("`not`", "", "", "This filter must not match", "no", ""),
     ]
-    columns = ("GraphQL", "REST", "REST, excluding", "Finds events by", "Indexed", "Index also compares")
+    columns = ("GraphQL", "REST", "REST, excluding", "Meaning", "Indexed", "Index also compares")
     return f"{head}\n{_table(columns, rows + groups)}"
 
 
@@ -145,6 +151,8 @@ _CODES = {
 
 def _index(condition: Condition) -> tuple[str, str]:
     index: Index | None = condition.attribute.index
+    if condition.kind in {Kind.TIME, Kind.POSITION}:
+        return "bounds the scan", ""
     if condition.operator is not Operator.EQUAL or index is None:
         return "no", ""
     return f"yes, {index.only}" if index.only else "yes", ", ".join(_CODES[code] for code in index.holds)

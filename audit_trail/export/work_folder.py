@@ -1,10 +1,10 @@
 """The work folder of an export, beside its target. It survives a kill at any moment.
 
-Everything that the state file names is on the disk; an export that goes on cuts away the rest. The finished file gets
-its name by one rename, after its manifest: a file with the target's name is always complete and has its manifest.
+Everything that the state file counts is on the disk; a resumed export cuts off the rest. The finished file gets its
+name by one rename, after its manifest: a file under the target's name is always complete and has its manifest.
 
-Other users may write to the target's folder. So both folders are used through their descriptors, and links in the place
-of files or folders of the export are not followed (`event_store.files.folders`).
+Others may write to the target's folder. So both folders are used through their descriptors, and a link in the place of
+a file or folder of the export is never followed: see `event_store.files.folders`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ import msgspec
 
 from domain.errors import ConfigurationError
 from event_store.files.folders import Folder, settle
-from queries.export.batches import Snapshot
+from queries.export.pipeline import Snapshot
 
 DATA, _STATE, _MANIFEST, _LOCK = "data", "state.json", "manifest.json", "lock"
 _OURS = re.compile(
     r"lock|data|part-[0-9]{6,}\.parquet|state\.json|manifest\.json"
     r"|\.(part-[0-9]{6,}\.parquet|state\.json|manifest\.json)\.[0-9a-f]{16}"
 )
-"""The files of an export in its folder, with the drafts that a kill leaves. Nothing else is ever removed."""
+"""The files that an export makes in its folder, and the drafts that a kill leaves. Nothing else is ever removed."""
 _MOST_STATE = 64 << 20
-"""Bytes of a state or a manifest: filters, and the columns of a table."""
+"""The most bytes of a state or a manifest, which hold filters and the columns of a table."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an export is. `beyond` is the key of the last row, `size` the bytes of text, `parts` those of Parquet."""
+    """How far an export is, as state.json. `beyond` is the key of the last row, `size` counts bytes of NDJSON or CSV.
+
+    `parts` counts the parts of Parquet.
+    """
 
     exported: str
     filter: dict[str, Any]
@@ -45,9 +48,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 0
     parts: int = 0
 
+    @property
+    def after(self) -> tuple[Any, ...] | None:
+        """The key of the last row, None before the first."""
+        return None if self.beyond is None else tuple(self.beyond)
+
 
 class Work:
-    """The folder of one export, `target`.partial, for one process at a time. Use it with `with`."""
+    """The folder of one export, `target`.partial, used by one process at a time. Use it with `with`."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -56,7 +64,7 @@ class Work:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        """Raises `ConfigurationError` when the target's folder is missing or can't be used."""
+        """Raise `ConfigurationError` when the target's folder is missing or can't be used."""
         if not self.target.parent.is_dir():
             raise ConfigurationError(f"there is no folder {self.target.parent}")
         self._around = self._open.enter_context(Folder.open(self.target.parent))
@@ -67,16 +75,16 @@ class Work:
 
     @property
     def begun(self) -> bool:
-        """Whether an export has stored a state here."""
+        """Whether an export has saved a state here."""
         return self._around.state(f"{self.folder.name}/{_STATE}") is not None
 
     @property
     def target_exists(self) -> bool:
-        """Whether a file, a link or anything else has the target's name."""
+        """Whether the target's name is taken, by a file, a link or anything else."""
         return self._around.state(self.target.name) is not None
 
     def finished(self) -> bytes | None:
-        """The manifest of a finished export, or None."""
+        """The manifest of a finished export; None when there is none."""
         if not self._around.has_file(self.target.name) or not self._around.has_file(self.manifest.name):
             return None
         return self._around.read(self.manifest.name, _MOST_STATE)
@@ -97,7 +105,7 @@ class Work:
                     try:
                         yield
                     finally:
-                        if not self._inside.has_file(_STATE):  # what was refused leaves nothing behind
+                        if not self._inside.has_file(_STATE):  # a refused export leaves nothing behind
                             self._remove()
             except BlockingIOError as exc:
                 raise ConfigurationError(f"another export is writing {self.target}") from exc
@@ -109,7 +117,7 @@ class Work:
             self._inside.has_file(name)
 
     def state(self) -> State | None:
-        """The last state, None when there is none or when its data is missing."""
+        """The state that was saved last; None when there is none, or when its data is missing."""
         if not self._inside.has_file(_STATE):
             return None
         try:
@@ -122,11 +130,11 @@ class Work:
         return None if size < state.size or missing else state
 
     def keep(self, state: State) -> None:
-        """Replace the state file, durably. The data that it names must be on the disk already."""
+        """Save the state; it is on the disk when this returns. The data that it counts must be there already."""
         self._inside.replace(_STATE, msgspec.json.encode(state))
 
     def keep_part(self, number: int, data: bytes) -> None:
-        """Write a part of a Parquet export, whole or not at all."""
+        """Write a part of a Parquet export, completely or not at all."""
         self._inside.replace(part_name(number), data)
 
     def reading_part(self, number: int) -> Any:
@@ -134,7 +142,7 @@ class Work:
         return self._inside.open_file(part_name(number), "rb")
 
     def clear(self) -> None:
-        """Remove everything except the lock."""
+        """Remove everything but the lock."""
         for name in self._inside.names():
             if name != _LOCK:
                 self._inside.remove(name)

@@ -15,10 +15,10 @@ from event_store.database import Database
 from event_store.log_reader import LogReader
 from event_store.pooler import SessionsNotKeptError
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
-from ingest.partitions.starting_offsets import own_source
+from ingest.own_source import own_source
 from ingest.publisher import Publisher
 from projections.wakeup import WakeUp
-from queries.export.batches import Exports
+from queries.export.pipeline import Exports
 from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from web.app import create_app

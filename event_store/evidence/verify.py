@@ -95,13 +95,13 @@ class Kit:
             found = sorted(each for each in path.rglob("*") if each.is_symlink() or not each.is_dir())
             for each in found:
                 if each.is_symlink() or not each.is_file():
-                    raise Bad(each.relative_to(path).as_posix(), "it is no regular file")
+                    raise Bad(each.relative_to(path).as_posix(), "not a regular file")
             names = [each.relative_to(path).as_posix() for each in found]
         else:
             for member in self._zip.infolist():
                 # With other methods Python decompresses a whole read at once, however large the result is.
                 if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise Bad(member.filename, "it is compressed in a way that no kit is")
+                    raise Bad(member.filename, "its compression method is not used in kits")
             names = [each.filename for each in self._zip.infolist() if not each.is_dir()]
             tops = {PurePosixPath(name).parts[0] for name in names if name}
             if len(tops) == 1 and "manifest.json" not in names:
@@ -110,7 +110,7 @@ class Kit:
         self.names = set(names)
         for index in range(1, len(names)):
             if names[index - 1] == names[index]:
-                raise Bad(names[index], "it is there twice")
+                raise Bad(names[index], "it occurs twice")
 
     def open(self, name: str) -> IO[bytes]:
         """A file of the kit."""
@@ -164,7 +164,7 @@ def check_files(kit: Kit) -> dict[str, Any]:
         if kit.digest(name) != files[name]:
             raise Bad(name, "its SHA-256 is not the one in the manifest")
     if sums != "".join(f"{files[name]}  {name}\n" for name in files).encode() + own:
-        raise Bad("SHA256SUMS", "it says something else than the manifest")
+        raise Bad("SHA256SUMS", "it differs from the manifest")
     return manifest
 
 
@@ -194,7 +194,7 @@ def from_base64(file: str, text: str, size: int = 0) -> bytes:
     try:
         value = base64.b64decode(text, validate=True)
     except ValueError as exc:
-        raise Bad(file, "it has something that is no base64") from exc
+        raise Bad(file, "it contains invalid base64") from exc
     if size and len(value) != size:
         raise Bad(file, f"it has something that is {len(value)} bytes long instead of {size}")
     return value
@@ -204,7 +204,7 @@ def signatures(file: str, note: bytes) -> tuple[bytes, list[tuple[str, bytes, by
     """The text of a signed note, and its signatures: name, key id, value."""
     text, _, lines = note.rpartition(b"\n\n")
     if not re.fullmatch("(?:\u2014 [^ +\n]+ [A-Za-z0-9+/]+=*\n)+", lines.decode("utf-8", "replace")):
-        raise Bad(file, "it is no signed note")
+        raise Bad(file, "not a signed note")
     if lines.count(b"\n") > MAX_SIGNATURES:
         raise Bad(file, f"it has more than {MAX_SIGNATURES} signatures")
     parts = [line.split(" ") for line in lines.decode().split("\n")[:-1]]
@@ -235,7 +235,7 @@ def check_head(file: str, note: bytes, keys: list[Key], witnesses: list[Key]) ->
     """The tree head. Raises `Bad` unless a key of the log and each of the witnesses have signed it."""
     text, found = signatures(file, note)
     if not any(key.algorithm == ED25519 and signed_by(key, file, text, found) is not None for key in keys):
-        raise Bad(file, "no key that was given has signed it")
+        raise Bad(file, "none of the given keys has signed it")
     for key in witnesses:
         at = signed_by(key, file, text, found) if key.algorithm == COSIGNATURE else None
         if at is None:
@@ -243,7 +243,7 @@ def check_head(file: str, note: bytes, keys: list[Key], witnesses: list[Key]) ->
         say(f"cosigned by {quoted(key.name)} at {EPOCH + timedelta(seconds=at):%Y-%m-%d %H:%M:%S} UTC")
     lines = text.decode("utf-8", "replace").split("\n")
     if len(lines) != 4 or not re.fullmatch("0|[1-9][0-9]{0,18}", lines[1]):
-        raise Bad(file, "it is no tree head")
+        raise Bad(file, "not a tree head")
     return Head(lines[0], int(lines[1]), from_base64(file, lines[2], 32))
 
 
@@ -251,12 +251,12 @@ def check_event(kit: Kit, line: bytes, head: Head, note: bytes) -> int:
     """The position of the event in this line of events.ndjson. Raises `Bad` unless all files of the event agree."""
     begin = LINE.match(line)
     if begin is None:
-        raise Bad("events.ndjson", "it has a line that is no event")
+        raise Bad("events.ndjson", "it has a line that is not an event")
     position = int(begin[1])
     body, entry = kit.read(f"bodies/{position}"), kit.read(f"entries/{position}")
     fields = ENTRY.fullmatch(entry)
     if fields is None or int(fields["position"]) != position:
-        raise Bad(f"entries/{position}", "it is no leaf entry of this position")
+        raise Bad(f"entries/{position}", "not the leaf entry of this position")
     if hashlib.sha256(body).hexdigest().encode() != fields["digest"]:
         raise Bad(f"bodies/{position}", "its SHA-256 is not the one in the leaf entry")
     if line != line_of(fields, body):
@@ -288,7 +288,7 @@ def check_proof(kit: Kit, position: int, entry: bytes, head: Head, note: bytes) 
     lines = proof.decode("ascii", "replace").split("\n")
     want = ["c2sp.org/tlog-proof@v1", f"extra {base64.b64encode(entry).decode()}", f"index {position}"]
     if lines[:3] != want:
-        raise Bad(file, "it is no proof of this leaf entry and position")
+        raise Bad(file, "not a proof of this leaf entry and position")
     if signed != note:
         raise Bad(file, "its tree head is not the checkpoint of the kit")
     node = hashlib.sha256(b"\0" + entry).digest()
@@ -332,13 +332,13 @@ def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) ->
         ):  # a line that is cut there is not an event
             position = check_event(kit, line, head, note)
             if position <= before:
-                raise Bad("events.ndjson", "its positions do not go up")
+                raise Bad("events.ndjson", "its positions are not ascending")
             expect(report, page.report_event(line))
             left -= {f"bodies/{position}", f"entries/{position}", f"proofs/{position}.tlog-proof"}
             count, before = count + 1, position
         expect(report, page.REPORT_END)
         if report.read(1):
-            raise Bad("report.html", "it goes on after its end")
+            raise Bad("report.html", "there is data after its end")
     if left:
         raise Bad(min(left), "it belongs to no event of the kit")
     return count
@@ -359,7 +359,7 @@ def expect(report: IO[bytes], text: str) -> None:
     """Raise `Bad` unless the report continues with `text`: it must show the verified data and nothing else."""
     data = text.encode()
     if report.read(len(data)) != data:
-        raise Bad("report.html", "it shows something else than the events and the manifest")
+        raise Bad("report.html", "it differs from the events and the manifest")
 
 
 def quoted(text: str) -> str:
@@ -408,10 +408,10 @@ def main() -> None:
         f" in its tree of {head.size} events that was signed"
     )
     if cosigned and not given.witness:
-        say("WARNING: the witnesses' keys are those that the kit brings: give --witness.")
+        say("WARNING: the witnesses' keys are from the kit: give --witness.")
     if not given.vkey:
         say(
-            "WARNING: checked with the keys that the kit brings. That proves nothing about who made it: give --vkey."
+            "WARNING: checked with the keys from the kit. That proves nothing about who made it: give --vkey."
         )
         sys.exit(NOT_PROVEN)
 

@@ -111,7 +111,7 @@ class Folder:
         """Raise `ConfigurationError` when a user other than root and this one may write to this folder."""
         state = os.fstat(self.descriptor)
         if state.st_uid not in {0, os.geteuid()}:
-            raise ConfigurationError(f"{self.path} belongs to somebody else: name another folder")
+            raise ConfigurationError(f"{self.path} belongs to another user: name another folder")
         if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ConfigurationError(f"others may write to {self.path}: chmod go-w {self.path}")
 

@@ -37,11 +37,11 @@ def opened(path: Path, name: str, flags: int, permissions: int, parent: int) -> 
     except OSError as exc:
         if exc.errno in {errno.ELOOP, errno.EMLINK}:  # Linux, and BSD, for a link
             raise ConfigurationError(
-                f"{path} is no file: it is a link. Remove it, or name another path"
+                f"{path} is not a file: it is a link. Remove it, or name another path"
             ) from exc
         if exc.errno == errno.ENXIO:
             raise ConfigurationError(
-                f"{path} is no file: it is a pipe or a socket. Remove it, or name another path"
+                f"{path} is not a file: it is a pipe or a socket. Remove it, or name another path"
             ) from exc
         exc.filename = str(path)
         raise
@@ -83,13 +83,13 @@ def require(path: Path, state: os.stat_result, kind: int) -> None:
     if found != kind:
         wanted = "folder" if kind == stat.S_IFDIR else "file"
         is_a = _KINDS.get(found, "an ordinary file")
-        raise ConfigurationError(f"{path} is no {wanted}: it is {is_a}. Remove it, or name another path")
+        raise ConfigurationError(f"{path} is not a {wanted}: it is {is_a}. Remove it, or name another path")
 
 
 def require_own(path: Path, state: os.stat_result) -> None:
     """Raise `ConfigurationError` unless the file belongs to this user and has no other name."""
     if state.st_uid != os.geteuid():
-        raise ConfigurationError(f"{path} belongs to somebody else: remove it")
+        raise ConfigurationError(f"{path} belongs to another user: remove it")
     if state.st_nlink != 1:
         raise ConfigurationError(f"{path} is a hard link to another file: remove it")
 

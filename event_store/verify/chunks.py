@@ -319,7 +319,7 @@ def _stored_leaves(connection: Connection, task: Task) -> tuple[list[bytes], lis
         cursor.execute(_SQL["leaf_tiles"], {"first": first, "until": until})
         rows = [(index, bytes(hashes)) for index, hashes in cursor.fetchall()]
     findings = [
-        Finding(index * TILE_WIDTH, f"tile 0/{index} does not hold 256 hashes")
+        Finding(index * TILE_WIDTH, f"tile 0/{index} does not contain 256 hashes")
         for index, hashes in rows
         if len(hashes) != TILE_WIDTH * HASH_SIZE
     ]
@@ -369,12 +369,12 @@ def compare_tile(connection: Connection, level: int, index: int, fitting: Sequen
     if stored in fitting:
         return []
     if len(stored) != TILE_WIDTH * HASH_SIZE:
-        return [Finding(position, f"tile {level}/{index} does not hold 256 hashes")]
+        return [Finding(position, f"tile {level}/{index} does not contain 256 hashes")]
     child = next(at for at in range(TILE_WIDTH) if _hash(stored, at) != _hash(fitting[0], at))
     return [
         Finding(
             position + child * TILE_WIDTH**level,
-            f"hash {child} of tile {level}/{index} is not that of the events below it",
+            f"hash {child} of tile {level}/{index} does not match the events below it",
         )
     ]
 
@@ -390,6 +390,6 @@ def _check_signature(head: Head, keys: Sequence[VerifierKey]) -> list[Finding]:
         return [Finding(None, f"the head of size {head.size}{head.source}: {exc}")]
     if (signed.size, signed.root) != (head.size, head.root):
         return [
-            Finding(None, f"the head of size {head.size}{head.source} is stored beside another size or root")
+            Finding(None, f"the head of size {head.size}{head.source} is stored with another size or root")
         ]
     return []

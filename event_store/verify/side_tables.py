@@ -88,7 +88,9 @@ def check_offsets(
         if stream == GAP_STREAM.bytes:
             if last != position:
                 found.append(
-                    Finding(position, "its place in the stream of recording gaps is not its position")
+                    Finding(
+                        position, "its stream position among the recording gaps differs from its position"
+                    )
                 )
             continue
         if stream not in offsets:

@@ -39,7 +39,7 @@ def check_structure(database: Database) -> list[Finding]:
             *_differences(expected, actual),
             *(f"{name} belongs to {owner}" for name, owner in _rows(connection, "owners")),
             *(f"{role} {powers}" for role, powers in _rows(connection, "roles") if powers),
-            *(f"{what}: triggers can stay silent" for (what,) in _rows(connection, "silent_triggers")),
+            *(f"{what}: triggers can be disabled" for (what,) in _rows(connection, "silent_triggers")),
         ]
     return [Finding(None, text) for text in texts]
 
@@ -63,7 +63,7 @@ def _differences(expected: Description, actual: Description) -> list[str]:
         for name, definition in expected.items()
         if name in actual and actual[name] != definition
     ]
-    added = [f"there is a {name} that is not of Audit Trail" for name in actual if name not in expected]
+    added = [f"there is a {name} that is not part of Audit Trail" for name in actual if name not in expected]
     return gone + changed + added
 
 

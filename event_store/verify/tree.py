@@ -83,7 +83,7 @@ class Tree:
         if head.size == 0:
             return [Finding(None, f"the head of size 0{head.source} is not that of the empty log")]
         span = "here" if head.size - 1 == sure else f"from here to position {head.size - 1}"
-        others = f"; {len(bad)} heads in all do not fit" if len(bad) > 1 else ""
+        others = f"; {len(bad)} heads in total do not match" if len(bad) > 1 else ""
         return [
             Finding(
                 sure,

@@ -1,11 +1,11 @@
 """Selections compiled to Python: one function that makes a whole answer out of plain attributes.
 
-graphql-core takes about 3 us for each field of each object, most of it to find out again what the first object of a
-list has told already. Of a selection whose fields only read attributes all of that is known before, and becomes the
+graphql-core takes about 3 us for each field of each object, most of it to repeat decisions that are the same for all
+objects of a list. If the fields of a selection only read attributes, these decisions are made once and become the
 source of a function: ``return {"id": o.id, "actor": complete2(o.actor)}``, with a check of each value's class.
 
-A compiled function answers what graphql-core would, or raises. It changes nothing and keeps nothing, so whoever called
-it then lets graphql-core do the same work, and gets errors and nulls exactly as the specification wants them.
+A compiled function returns what graphql-core would, or raises. It has no side effects, so its caller can then let
+graphql-core do the same work, which yields errors and nulls exactly as the specification says.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema_converter import CustomGraphQLEnumType, GraphQLCoreConverter
 
 MAX_FIELDS = 500
-"""Fields of one function, fragments expanded. Compiling takes about 20 us for each, while no other request runs."""
+"""Fields of one function, fragments expanded. Compiling takes about 20 us for each and blocks other requests."""
 
 Complete = Callable[[Any], dict[str, Any]]
 
 
 class Plan(NamedTuple):
-    """How a selection on an object is answered: `complete` gives the plain fields, graphql-core does `rest`.
+    """The plan for a selection on an object: `complete` gives the plain fields, graphql-core executes `rest`.
 
     `keys` has the response keys of both, in the order of the answer.
     """
@@ -53,12 +53,12 @@ class Plan(NamedTuple):
 
 
 class Collecting(Protocol):
-    """An executor: it knows the fields of a selection, with the directives of this request applied."""
+    """An executor, which collects the fields of a selection and applies the directives of the request."""
 
     def collect_subfields(
         self, return_type: GraphQLObjectType, field_details_list: FieldDetailsList
     ) -> CollectedFields:
-        """See `graphql.execution.Executor`."""
+        """As `graphql.execution.Executor` does."""
         ...
 
 
@@ -67,13 +67,13 @@ class UnlikeError(Exception):
 
 
 class _NotPlainError(Exception):
-    """A field that can't be compiled: it has a resolver or an interface, or is one too many."""
+    """A field that can't be compiled: it has a resolver or an interface, or exceeds `MAX_FIELDS`."""
 
 
 def compile_selection(
     executor: Collecting, object_type: GraphQLObjectType, selected: FieldDetailsList
 ) -> Plan | None:
-    """The plan of what `selected` wants of an object of this type; None when no field of it is plain."""
+    """The plan for the fields `selected` of this type; None when no field is plain."""
     writer = _Writer(executor)
     collected = executor.collect_subfields(object_type, selected)
     plain: dict[str, str] = {}
@@ -85,7 +85,7 @@ def compile_selection(
             rest[key] = group
     if not plain or collected.new_defer_usages:
         return None
-    # graphql-core has asked already whether the object is of the type.
+    # graphql-core has checked already that the object is of the type.
     complete = writer.load(writer.function(plain))
     return Plan(complete, rest, tuple(collected.grouped_field_set))
 
@@ -93,7 +93,7 @@ def compile_selection(
 class _Writer:
     """Writes the functions of one plan.
 
-    Each takes `o`, an object; its values are v1, v2 ..., and n1, n2 ... are what it refers to.
+    Each takes an object `o`. Its values are named v1, v2 ..., and the Python objects that it uses n1, n2 ...
     """
 
     def __init__(self, executor: Collecting) -> None:
@@ -104,14 +104,14 @@ class _Writer:
         self._fields = 0
 
     def load(self, function: str) -> Complete:
-        """The function of this name, made from all that was written."""
-        # The only words of a client in it are response keys, as `repr` of what GraphQL takes for a name.
+        """The function of this name, compiled with all others."""
+        # The only text of a client in it are response keys: GraphQL names, written by `repr`.
         exec(compile("\n".join(self._source), "<selection>", "exec"), self._names)  # noqa: S102 - text of ours  # nosec B102
         loaded: Complete = self._names[function]
         return loaded
 
     def function(self, entries: Mapping[str, str], check: str = "") -> str:
-        """Write the function that answers with these expressions by response key; its name."""
+        """Write the function that returns these expressions by response key, and return its name."""
         name = f"complete{next(self._numbers)}"
         items = ", ".join(f"{key!r}: {expression}" for key, expression in entries.items())
         self._source.append(f"def {name}(o):\n {check}\n return {{{items}}}")
@@ -131,7 +131,7 @@ class _Writer:
         return self._value(field.type, value, f"{value} := o.{_paths(parent_type).get(name, name)}", group)
 
     def _value(self, type: GraphQLOutputType, value: str, given: str, group: FieldDetailsList) -> str:
-        """The expression that completes the variable `value`; `given` is its name, or what gives it its value."""
+        """The expression that completes the variable `value`; `given` is its name, or the expression that sets it."""
         if is_non_null_type(type):
             return self._present(type.of_type, value, given, group)
         return f"(None if ({given}) is None else {self._present(type, value, value, group)})"
@@ -142,17 +142,17 @@ class _Writer:
         if is_list_type(type):
             item = self._value_name()
             items = f"[{self._value(type.of_type, item, item, group)} for {item} in {value}]"
-            # An iterator could be read only once, so graphql-core has to have it unread.
+            # An iterator can be read only once, and graphql-core may need it after a failure.
             return f"({items} if type({given}) in {self._refer(_LISTS)} else {self._refer(_refuse)}())"
         if is_object_type(type):
             return f"{self._object(type, group)}({given})"
         raise _NotPlainError
 
     def _object(self, object_type: GraphQLObjectType, group: FieldDetailsList) -> str:
-        """The name of the function that completes an object inside another."""
+        """The name of the function that completes a nested object."""
         collected = self._executor.collect_subfields(object_type, group)
         definition = object_type.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-        # A type with a test of its own may tell between objects of one class; one without definition is the schema's.
+        # A type with its own `is_type_of` may distinguish objects of one class. Introspection types have no definition.
         if collected.new_defer_usages or definition is None or definition.is_type_of is not None:
             raise _NotPlainError
         written = len(self._source)
@@ -164,7 +164,7 @@ class _Writer:
             del self._source[written:]
             raise
         known: set[type[Any]] = set()
-        check = f"if type(o) not in {self._refer(known)}: {self._refer(checking(object_type, known))}(o)"
+        check = f"if type(o) not in {self._refer(known)}: {self._refer(_checking(object_type, known))}(o)"
         return self.function(entries, check)
 
     def _leaf(self, type: GraphQLLeafType, value: str, given: str) -> str:
@@ -183,7 +183,7 @@ class _Writer:
         return f"({quick} if type({given}) {right} else {careful}({value}))"
 
     def _refer(self, thing: Any) -> str:
-        """A name by which the source has `thing`."""
+        """The name of `thing` in the source."""
         name = f"n{next(self._numbers)}"
         self._names[name] = thing
         return name
@@ -201,7 +201,7 @@ _QUICK: dict[str, tuple[type[Any], str]] = {
     "UUID": (UUID, "{}"),
     "Long": (int, "{}"),
 }
-"""What the serializers of these scalars make of a value of exactly that class; `encoding` writes times and UUIDs."""
+"""Scalars whose serializer keeps a value of exactly that class; `json_response` writes times and UUIDs."""
 
 
 def _attribute(field: GraphQLField) -> str:
@@ -214,14 +214,14 @@ def _attribute(field: GraphQLField) -> str:
 
 
 def _paths(object_type: GraphQLObjectType) -> Mapping[str, str]:
-    """Where a class says that its attributes can be read directly, instead of by its properties."""
+    """Marks a class whose attributes can be read directly instead of through its properties."""
     definition: Any = object_type.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     found: Mapping[str, str] = getattr(definition and definition.origin, "__paths__", {})
     return found
 
 
-def checking(object_type: GraphQLObjectType, known: set[type[Any]]) -> Callable[[Any], None]:
-    """A function that raises for what is no object of the type. It looks once at each class, and adds it to `known`."""
+def _checking(object_type: GraphQLObjectType, known: set[type[Any]]) -> Callable[[Any], None]:
+    """A function that raises unless its argument is of the type. It checks each class once, and adds it to `known`."""
     is_type_of: Any = object_type.is_type_of
 
     def check(value: Any) -> None:
@@ -233,7 +233,7 @@ def checking(object_type: GraphQLObjectType, known: set[type[Any]]) -> Callable[
 
 
 def _careful(type: GraphQLLeafType) -> Callable[[Any], Any]:
-    """A function that completes any value of a scalar or an enum, or raises."""
+    """A function that completes a value of a scalar or an enum, or raises."""
 
     def complete(value: Any) -> Any:
         completed = None if _is_special(value) else type.coerce_output_value(value)
@@ -245,7 +245,7 @@ def _careful(type: GraphQLLeafType) -> Callable[[Any], Any]:
 
 
 def _is_special(value: Any) -> bool:
-    """What is no value to graphql-core: null, an error that was returned, something to wait for."""
+    """Whether graphql-core treats it specially: null, a returned error, an awaitable."""
     return (
         value is None or value is Undefined or isinstance(value, Exception) or optimized_is_awaitable(value)
     )

@@ -1,11 +1,11 @@
-"""What a query costs, estimated before it is executed.
+"""The cost of a query, estimated before it is executed.
 
-A field costs 1, or its weight; what is selected in a list costs as often as the list may have items. So the cost of an
-operation is a sum of products, of which all but the sizes of lists is known once its document is: it is worked out once
-for each document, and for each request only the sizes that come in variables are put in.
+A field costs 1, or its weight; the fields selected in a list cost that times the size of the list. So the cost of an
+operation is a sum of products. It is computed once for each document; each request only fills in the sizes that come in
+variables.
 
-It is what an answer may cost at most: fields that @skip or @include leave out are counted, those that are selected
-twice are counted twice, and a list is as long as was asked for.
+The estimate is an upper bound: it counts fields that @skip or @include leave out, counts fields that are selected twice
+twice, and takes each list as full.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from graphql import (
 from queries.limits import QueryLimits
 
 SHOWN = 10**9
-"""A larger cost is told as this one: nested fragments can make a number of any length."""
+"""The largest cost that is reported: nested fragments can make a number of any length."""
 WEIGHTS = {
     "Query.events": 10,
     "Query.eventCounts": 200,
@@ -62,16 +62,16 @@ WEIGHTS = {
     "Subscription.eventRecorded": 10,
     **{f"{subject}Activity.timeline": 10 for subject in ("Patient", "User", "Device", "Service", "Resource")},
 }
-"""What a field costs that asks the database, beside what is selected in it; of `nodes`, each of the ids."""
+"""The cost of a field that queries the database, without the fields selected in it; for `nodes`, that of one id."""
 _SIZES = ("first", "last", "limit")
 _IMPLIED = {"Query.node": 100, "Query.nodes": 100}
-"""How long the lists within are when no argument says it: nodes are summaries with the default `limit`."""
+"""The size of nested lists without an argument of their own: nodes are summaries with the default `limit`."""
 
 
 class Size(NamedTuple):
-    """How long a list may be: the largest of what these variables hold and of `least`, and never over `most`.
+    """The size of a list: the largest value of these variables and `least`, and at most `most`.
 
-    `absent` is for when there is neither.
+    `absent` is the size when there is neither.
     """
 
     variables: tuple[tuple[str, int | None], ...]
@@ -80,7 +80,7 @@ class Size(NamedTuple):
     most: int
 
     def of(self, variables: Mapping[str, Any]) -> int:
-        """The size for these variables, which are not checked yet."""
+        """The size with these variables, which are not validated yet."""
         found = [] if self.least is None else [self.least]
         for name, default in self.variables:
             value = _length(variables[name]) if name in variables else default
@@ -90,16 +90,16 @@ class Size(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether no variable decides it."""
+        """Whether it depends on no variable."""
         return not self.variables
 
 
 Terms = dict[tuple[Size, ...], int]
-"""A sum of products: the sizes of the lists around some fields, and what those fields cost together."""
+"""A sum of products: the sizes of the lists around some fields, and the cost of these fields together."""
 
 
 class Cost:
-    """The cost of one operation of one document."""
+    """The cost of one operation."""
 
     def __init__(self, terms: Mapping[tuple[Size, ...], int]) -> None:
         self._fixed = terms.get((), 0)
@@ -145,7 +145,7 @@ class _Estimating:
     def selection(
         self, parent: Any, selections: SelectionSetNode | None, inherited: Size | None = None
     ) -> Terms:
-        """The cost of a selection on one object; `inherited` is how long the lists are that it holds."""
+        """The cost of a selection on one object; `inherited` is the size of the lists in it."""
         return _sum(
             self._fragment(selection.name.value, inherited)
             if isinstance(selection, FragmentSpreadNode)
@@ -157,7 +157,7 @@ class _Estimating:
         )
 
     def _fragment(self, name: str, inherited: Size | None) -> Terms:
-        # Once for each: fragments that double each other would be walked for ever.
+        # Once for each fragment: fragments that double each other would take for ever.
         key = (name, inherited)
         if key not in self._known:
             self._known[key] = {}
@@ -188,7 +188,7 @@ class _Estimating:
         return terms if times is None else _times(terms, times)
 
     def _size(self, field: GraphQLField, node: FieldNode) -> Size | None:
-        """The size that the field's arguments ask for; None when none is about that."""
+        """The size that the field's arguments give; None without such an argument."""
         names = [name for name in (*_SIZES, "ids") if name in field.args]
         if not names:
             return None
@@ -211,7 +211,7 @@ class _Estimating:
             ),
             max(literals, default=None),
             absent,
-            # More is refused with a word of its own, which says more than a cost would.
+            # A larger size has an error of its own, which says more than a cost would.
             most,
         )
 
@@ -247,7 +247,7 @@ def _literal(value: ValueNode) -> int | None:
 
 
 def _length(value: Any) -> int | None:
-    """The size that a variable's value asks for; what is of no use as one is refused when it is coerced."""
+    """The size that a variable's value gives; coercion refuses other values later."""
     if isinstance(value, list):
         return len(value)
     if isinstance(value, int | float) and abs(value) < SHOWN:

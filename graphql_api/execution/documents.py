@@ -1,11 +1,11 @@
-"""Parsing and validation, once for each text: together they take as long as the answer itself."""
+"""Parses and validates each document once: together that takes as long as the answer itself."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from cachetools import LRUCache
 from graphql import (
     DocumentNode,
     FragmentDefinitionNode,
@@ -27,31 +27,31 @@ from queries.error_codes import Code
 from queries.limits import QueryLimits
 
 MAX_DOCUMENTS = 128
-"""Documents that are remembered; a client may make up any number of them."""
+"""The size of each cache: clients can send any number of different documents."""
 
 MAX_ERRORS = 5
-"""Errors that are told of an invalid document, which can have one for each of its tokens."""
+"""Reported errors of an invalid document, which can have one for each token."""
 
 _STRAWBERRYS = (MaybeNullValidationRule, OneOfInputValidationRule)
-"""What `strawberry.schema` adds to the rules of the specification."""
+"""The rules that `strawberry.schema` adds to those of the specification."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class Documents:
-    """What is known of the newest documents of one schema. For the event loop's thread alone: there is no lock."""
+    """Caches for the newest documents of one schema. Only for the event loop's thread: there is no lock."""
 
     def __init__(self, limits: QueryLimits, rules: Sequence[type[ASTValidationRule]]) -> None:
         self._limits = limits
         self._rules = tuple(rules)
-        self._parsed: OrderedDict[str, DocumentNode] = OrderedDict()
-        self._errors: OrderedDict[str, list[GraphQLError]] = OrderedDict()
-        self._costs: OrderedDict[tuple[str, str | None], Cost] = OrderedDict()
+        self._parsed: LRUCache[str, DocumentNode] = LRUCache(MAX_DOCUMENTS)
+        self._errors: LRUCache[str, list[GraphQLError]] = LRUCache(MAX_DOCUMENTS)
+        self._costs: LRUCache[tuple[str, str | None], Cost] = LRUCache(MAX_DOCUMENTS)
 
     def parse(self, text: str) -> DocumentNode:
-        """The document. Raises `GraphQLError`, which is not remembered, for what is none or too long."""
-        return kept(self._parsed, text, lambda: read_document(text, self._limits), MAX_DOCUMENTS)
+        """The parsed document. Raises `GraphQLError`, which is not cached, for an invalid or too long text."""
+        return kept(self._parsed, text, lambda: read_document(text, self._limits))
 
     def validate(
         self,
@@ -60,25 +60,24 @@ class Documents:
         document: DocumentNode,
         rules: tuple[type[ASTValidationRule], ...],
     ) -> list[GraphQLError]:
-        """What is wrong with a document by `rules`, which are the same each time, and by our own."""
+        """The errors of a document by `rules`, which are the same for each call, and by our own."""
         return kept(
             self._errors,
             text,
             lambda: self._errors_of(schema, document, rules),
-            MAX_DOCUMENTS,
         )
 
     def _errors_of(
         self, schema: GraphQLSchema, document: DocumentNode, rules: tuple[type[ASTValidationRule], ...]
     ) -> list[GraphQLError]:
-        """What is too large is not looked at further, since other rules compare its parts with each other."""
+        """A document over a limit is not validated further, since other rules compare its parts with each other."""
         own = _faults(schema, document, self._rules)
         if any(isinstance(error, QueryError) and error.code is Code.LIMIT_EXCEEDED for error in own):
             return own
         return _faults(schema, document, (*rules, *self._rules, *_STRAWBERRYS))
 
     def cost(self, schema: GraphQLSchema, text: str, document: DocumentNode, operation: str | None) -> Cost:
-        """The cost of an operation, which is there, of a document that is valid."""
+        """The cost of an existing operation of a valid document."""
 
         def estimated() -> Cost:
             found = get_operation_ast(document, operation)
@@ -90,7 +89,7 @@ class Documents:
             }
             return estimate(schema, found, fragments, self._limits)
 
-        return kept(self._costs, (text, operation), estimated, MAX_DOCUMENTS)
+        return kept(self._costs, (text, operation), estimated)
 
     def prepare(
         self,
@@ -102,39 +101,39 @@ class Documents:
         context: Context,
         rules: tuple[type[ASTValidationRule], ...] = specified_rules,
     ) -> Prepared:
-        """What is wrong with a request before it is executed, and what it costs; `context` is charged with that."""
+        """The errors of a request before its execution, and its cost, which is charged to `context`."""
         errors = self.validate(schema, text, document, rules)
         if errors:
             return Prepared(errors, {})
         cost = self.cost(schema, text, document, operation).of(variables)
-        told = {"cost": {"requested": cost, "limit": self._limits.max_cost}}
+        extensions = {"cost": {"requested": cost, "limit": self._limits.max_cost}}
         try:
             context.charge(cost)
         except QueryError as exc:
-            return Prepared([exc], told)
-        return Prepared([], told)
+            return Prepared([exc], extensions)
+        return Prepared([], extensions)
 
 
 def _faults(
     schema: GraphQLSchema, document: DocumentNode, rules: tuple[type[ASTValidationRule], ...]
 ) -> list[GraphQLError]:
-    """The first errors. The rest are not looked for: each reads the text up to its place, and names like its own."""
+    """The first `MAX_ERRORS` errors. Each further one would take time for its position and for similar names."""
     return validate(schema, document, rules, max_errors=MAX_ERRORS)[:MAX_ERRORS]
 
 
 class Prepared(NamedTuple):
-    """The errors of a request that is not executed for them, and the `extensions` of its answer."""
+    """The errors that stop a request before its execution, and the `extensions` of its answer."""
 
     errors: list[GraphQLError]
     extensions: dict[str, Any]
 
 
 class Prepare(SchemaExtension):
-    """Parses and validates a subscription's document, and counts what it costs."""
+    """Parses and validates a subscription's document, and charges its cost."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._told: dict[str, Any] = {}
+        self._extensions: dict[str, Any] = {}
 
     def on_parse(self) -> Iterator[None]:
         """Put the document into the context."""
@@ -149,7 +148,7 @@ class Prepare(SchemaExtension):
         context = self.execution_context
         assert context.query is not None
         assert context.graphql_document is not None
-        context.pre_execution_errors, self._told = self._documents.prepare(
+        context.pre_execution_errors, self._extensions = self._documents.prepare(
             context.schema._schema,
             context.query,
             context.graphql_document,
@@ -161,24 +160,21 @@ class Prepare(SchemaExtension):
         yield
 
     def get_results(self) -> dict[str, Any]:
-        """`extensions.cost` of the answer; nothing when there was no operation to estimate."""
-        return self._told
+        """`extensions.cost` of the answer; empty without an operation."""
+        return self._extensions
 
 
 def check_operation(document: DocumentNode, name: str | None) -> None:
-    """Raise `QueryError` when nothing says which operation is meant: strawberry would take the first."""
+    """Raise `QueryError` when the operation is ambiguous: strawberry would take the first."""
     if name is None and sum(isinstance(each, OperationDefinitionNode) for each in document.definitions) > 1:
         raise QueryError(
-            Code.VALIDATION_FAILED, "the document has several operations; say which by `operationName`"
+            Code.VALIDATION_FAILED, "the document has several operations; name one in `operationName`"
         )
 
 
-def kept(store: OrderedDict[K, V], key: K, make: Callable[[], V], most: int) -> V:
-    """The value of `key`, made when it is not there; of more than `most`, that used longest ago goes."""
-    if key in store:
-        store.move_to_end(key)
-        return store[key]
-    made = store[key] = make()
-    if len(store) > most:
-        store.popitem(last=False)
-    return made
+def kept(store: LRUCache[K, V], key: K, make: Callable[[], V]) -> V:
+    """The cached value of `key`, made by `make` if it is missing."""
+    found = store.get(key)
+    if found is None:
+        found = store[key] = make()
+    return found

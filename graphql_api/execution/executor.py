@@ -1,12 +1,14 @@
-"""The executor: graphql-core's own, which asks a compiled function first (see `compiling`)."""
+"""The executor: that of graphql-core, with compiled functions for selections of plain fields."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar
+from weakref import proxy
 
+from cachetools import LRUCache
 from graphql import (
     DefinitionNode,
     DirectiveNode,
@@ -17,18 +19,16 @@ from graphql import (
     Visitor,
     visit,
 )
-from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, collect_fields
+from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
+from graphql.type import GraphQLResolveInfoHelpers
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.execution.compiled_selections import Plan, compile_selection
 from graphql_api.execution.documents import MAX_DOCUMENTS, kept
 
-if TYPE_CHECKING:
-    from graphql_api.execution.direct import Root
-
 MAX_CHOICES = 8
-"""Of one document, plans are kept for that many combinations of what its @skip and @include say."""
+"""Combinations of @skip and @include for which the plans of one document are kept."""
 
 Plans = dict[tuple[object, ...], Plan | None]
 
@@ -36,26 +36,23 @@ Plans = dict[tuple[object, ...], Plan | None]
 class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes one operation. Only the event loop's thread may use it: `documents` has no lock."""
 
-    documents: ClassVar[OrderedDict[int, Document]]
+    documents: ClassVar[LRUCache[int, Document]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        document = self.known(self.operation, self.fragment_definitions.values)
-        self._plans = document.choice(self.variable_values.coerced).plans
-
-    @classmethod
-    def known(
-        cls, operation: OperationDefinitionNode, definitions: Callable[[], Iterable[DefinitionNode]]
-    ) -> Document:
-        """What is known of an operation of a document that has these definitions."""
-        return kept(cls.documents, id(operation), lambda: Document(operation, definitions()), MAX_DOCUMENTS)
-
-    def root_fields(self) -> GroupedFieldSet:
-        """The fields of the operation itself, by response key."""
-        root = self.schema.get_root_type(self.operation.operation)
-        assert root is not None
-        found = collect_fields(self.schema, self.fragments, self.variable_values, root, self.operation)
-        return found.grouped_field_set
+        document = kept(
+            self.documents,
+            id(self.operation),
+            lambda: Document(self.operation, self.fragment_definitions.values()),
+        )
+        self._plans = document.plans(self.variable_values.coerced)
+        # graphql-core's helpers refer to the executor, which refers to them: the cycle collector would have to find
+        # that circle after each request, and every answer waits while it runs.
+        executor = proxy(self)
+        self.async_helpers = GraphQLResolveInfoHelpers(
+            gather=partial(CompilingExecutor.gather_async_work, executor),
+            track=partial(CompilingExecutor.track_async_work, executor),
+        )
 
     def collect_and_execute_subfields(
         self,
@@ -65,9 +62,9 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        """The answer for one object: see `graphql.execution.Executor`."""
+        """The answer for one object, as `graphql.execution.Executor` gives it."""
         plan = plain = None
-        # Whatever it is, graphql-core comes upon it too, and tells the client of it as it should.
+        # graphql-core meets the same error, and reports it to the client in its own way.
         with suppress(Exception):
             plan = self.plan(return_type, field_details_list)
             plain = plan and plan.complete(result)
@@ -81,27 +78,18 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         return _merge(plan, plain, rest) if isinstance(rest, dict) else _merge_later(plan, plain, rest)
 
     def plan(self, return_type: GraphQLObjectType, selected: FieldDetailsList) -> Plan | None:
-        """How what is selected of an object is answered; None when no field of it is plain."""
+        """The plan for a selection of an object's fields; None when no field is plain."""
         key = (return_type, *(id(each.node) for each in selected))
         if key not in self._plans:
-            self._plans[key] = None  # so it stays when compiling fails
+            self._plans[key] = None  # also when compiling fails
             self._plans[key] = compile_selection(self, return_type, selected)
         return self._plans[key]
 
 
-class Choice:
-    """What holds of an operation for one combination of what its directives say."""
-
-    def __init__(self) -> None:
-        self.plans: Plans = {}
-        self.roots: tuple[Root, ...] | None = None
-        """See `graphql_api.execution.direct`, which finds them out once."""
-
-
 class Document:
-    """An operation, and its plans by the values of the variables that decide which fields there are.
+    """An operation, and its plans by the values of the variables that decide which fields are selected.
 
-    Its nodes are told apart by their identity, which is theirs only while they live: so they are held here.
+    Nodes are compared by identity, which is unique only while they live: so they are held here.
     """
 
     def __init__(self, operation: OperationDefinitionNode, definitions: Iterable[DefinitionNode]) -> None:
@@ -111,16 +99,16 @@ class Document:
         for node in self._held:
             visit(node, finding)
         self._variables = tuple(sorted(finding.names))
-        self.choices: OrderedDict[tuple[object, ...], Choice] = OrderedDict()
+        self.choices: LRUCache[tuple[object, ...], Plans] = LRUCache(MAX_CHOICES)
 
-    def choice(self, values: Mapping[str, Any]) -> Choice:
-        """What holds for these values of the variables."""
-        said = tuple(values.get(name) for name in self._variables)
-        return kept(self.choices, said, Choice, MAX_CHOICES)
+    def plans(self, values: Mapping[str, Any]) -> Plans:
+        """The plans for these values of the variables."""
+        deciding = tuple(values.get(name) for name in self._variables)
+        return kept(self.choices, deciding, dict)
 
 
 class _FindVariables(Visitor):
-    """Finds the variables that decide which fields there are: those that a directive takes."""
+    """Finds the variables that decide which fields are selected: those in directives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,8 +124,8 @@ class _FindVariables(Visitor):
 
 
 def compiling_executor() -> type[CompilingExecutor]:
-    """An executor class with plans of its own, for one schema."""
-    return type("SchemaExecutor", (CompilingExecutor,), {"documents": OrderedDict()})
+    """An executor class for one schema, with a cache of its own."""
+    return type("SchemaExecutor", (CompilingExecutor,), {"documents": LRUCache(MAX_DOCUMENTS)})
 
 
 def _merge(plan: Plan, plain: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What introspection still answers where it is switched off."""
+"""Introspection when it is switched off."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _KNOWN = frozenset({"name", "__typename"})
 
 
 class NoSchemaIsTold(ValidationRule):
-    """Refuses whatever tells of the schema more than the asker says: of `__type(name: ...)` its name is left.
+    """Refuses introspection, except the `name` of `__type(name: ...)`, which only repeats the query.
 
-    GraphQL over HTTP's own audits ask for that to see whether variables arrive, so a server without it fails them.
+    The audits of GraphQL over HTTP use it to check that variables arrive, and fail a server without it.
     """
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
-        """Look at one field."""
+        """Check one field."""
         name, parent = node.name.value, self.context.get_parent_type()
         if parent is not None and is_introspection_type(parent):
             told = name not in _KNOWN

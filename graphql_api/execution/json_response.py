@@ -1,4 +1,4 @@
-"""An answer as JSON. Compiled selections leave times and UUIDs to it, which writes them ten times as fast."""
+"""An answer as JSON. Compiled selections leave times and UUIDs to orjson, which writes them ten times as fast."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def encode(answer: Any) -> bytes:
     try:
         return orjson.dumps(answer)
     except TypeError:
-        # An integer of more than 64 bits, in the attributes of an event.
+        # An integer of more than 64 bits in the attributes of an event.
         return json.dumps(answer, default=written, separators=(",", ":")).encode()
 
 
 def written(value: Any) -> str:
-    """What the scalars `DateTime` and `UUID` make of a value. Raises `TypeError` for any other."""
+    """A time or a UUID as the scalars `DateTime` and `UUID` write it. Raises `TypeError` for any other value."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, UUID):

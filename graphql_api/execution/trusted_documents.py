@@ -1,7 +1,7 @@
-"""Trusted documents: the queries of known clients, asked for by the SHA-256 of their text.
+"""Trusted documents: the queries of known clients, named by the SHA-256 of their text.
 
-Two ways to name one are understood: `documentId` of the GraphQL-over-HTTP specification (`sha256:` and 64 hex digits),
-and `extensions.persistedQuery.sha256Hash`, which Apollo's clients send. Nothing is ever registered by a request.
+A request names one by `documentId`, as in the GraphQL-over-HTTP specification (`sha256:` and 64 hex digits), or by
+`extensions.persistedQuery.sha256Hash`, which Apollo's clients send. A request never registers a document.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class TrustedDocuments:
         self._only = only
 
     def text(self, request: Mapping[str, Any]) -> str | None:
-        """The document that a request wants executed; None when it names none and sends none.
+        """The text of a request's document; None when it neither names nor sends one.
 
-        `request` is an object of GraphQL over HTTP or of graphql-transport-ws, not checked yet. Raises `QueryError`.
+        `request` is an object of GraphQL over HTTP or of graphql-transport-ws, not validated yet. Raises `QueryError`.
         """
         sent = request.get("query")
         wanted, is_apollo = _named(request)
@@ -59,13 +59,13 @@ class TrustedDocuments:
         if sent:
             return str(sent)
         if is_apollo:
-            # These words are the protocol: an Apollo client then sends the text.
+            # The protocol prescribes this message: an Apollo client then sends the text.
             raise QueryError(Code.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
         raise QueryError(Code.DOCUMENT_NOT_TRUSTED, "no trusted document has this id", argument="documentId")
 
 
 def _named(request: Mapping[str, Any]) -> tuple[str | None, bool]:
-    """The hash that a request names, and whether Apollo's way. Raises `QueryError` for what is none."""
+    """The hash that a request names, and whether as Apollo does. Raises `QueryError` for an invalid hash."""
     given, is_apollo = request.get("documentId"), False
     if given is None:
         extensions = request.get("extensions")
@@ -125,7 +125,7 @@ def _read(file: Path, most: int) -> bytes:
 
 
 def faults_of(document: str, schema: GraphQLSchema, limits: QueryLimits) -> list[str]:
-    """What is wrong with a document, by the schema and the limits."""
+    """The errors of a document, by the schema and the limits."""
     try:
         parsed = read_document(document, limits)
     except GraphQLError as exc:

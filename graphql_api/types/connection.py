@@ -14,8 +14,8 @@ from graphql_api.types.event_order import Direction, EventOrder, EventOrderField
 from graphql_api.types.scalars import Long
 from queries.cursors import decode_cursor, encode_cursor
 from queries.error_codes import Code
-from queries.filters import EventPage, PageRequest
-from queries.prepared import PreparedQuery
+from queries.filters.event_filter import EventPage, PageRequest
+from queries.search.prepared import PreparedQuery
 
 First = Annotated[
     int | None,
@@ -116,7 +116,7 @@ def _edges(page: _Page) -> list[EventEdge]:
     return [EventEdge(node=node, cursor=cursor) for node, cursor in zip(page.nodes, cursors, strict=True)]
 
 
-# Not written into the class: to a type checker the fields of `EventConnection` can be assigned.
+# Set here: a type checker expects the fields of `EventConnection` to be writable.
 setattr(_Page, "edges", property(_edges))  # noqa: B010
 
 

@@ -13,7 +13,7 @@ from graphql_api.types.descriptions import argument, described, documented, part
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
 from queries import counts
-from queries.filters import CountBy
+from queries.filters.event_filter import CountBy
 from queries.freshness import Freshness
 
 strawberry.enum(
@@ -56,7 +56,7 @@ class EventCounts:
 
 
 def counts_from(found: counts.EventCounts) -> EventCounts:
-    """The counts as the schema shows them."""
+    """The counts as a type of the schema."""
     return EventCounts(
         buckets=found.buckets,
         bucket_count=Long(found.bucket_count),

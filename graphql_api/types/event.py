@@ -81,14 +81,14 @@ class Event(Node):
 
 
 class ShownEvent(Event):
-    """A node of a recorded event. A field is read when a query selects it, so that a page copies nothing."""
+    """The node of a recorded event. Fields are read only when a query selects them, so a page copies nothing."""
 
     def __init__(self, recorded: RecordedEvent) -> None:
         self.recorded = recorded
 
 
 def _show(field: str, read: Callable[[ShownEvent], Any]) -> None:
-    # Not written into the class: to a type checker the fields of `Event` can be assigned.
+    # Set here: a type checker expects the fields of `Event` to be writable.
     setattr(ShownEvent, field, property(read))
 
 
@@ -101,7 +101,7 @@ _show("category", lambda shown: _entry(shown.recorded.event.type).category)
 _show("action", lambda shown: (event := shown.recorded.event).action or _entry(event.type).action)
 
 
-# A property costs more than what it reads. `action` has one that does more.
+# A property costs more time than the attribute. `action` needs one.
 setattr(Event, "__paths__", {name: path for name, path in _PATHS.items() if name != "action"})  # noqa: B010
 
 

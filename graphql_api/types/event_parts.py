@@ -1,7 +1,7 @@
 """The parts of an event in the schema.
 
-These classes only declare the schema: resolvers hand out the domain's own structs, whose attributes have
-the same names, so that nothing is copied for each event of a page.
+These classes only declare the schema. Resolvers return the domain's own structs, whose attributes have the same names,
+so that a page copies nothing.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Request:
     """The API request behind the event."""
 
     method: str | None = described("The HTTP method.")
-    path: str | None = described("The path that was asked for.")
+    path: str | None = described("The requested path.")
     status: int | None = described("The HTTP status that was answered.")
     duration_ms: float | None = described("How long the answer took, in milliseconds.")
 

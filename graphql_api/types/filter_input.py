@@ -16,9 +16,9 @@ from strawberry.utils.str_converters import to_camel_case
 from domain.catalogue import CATALOGUE
 from graphql_api.errors import QueryError
 from graphql_api.types.scalars import Long
-from queries.conditions import BY_FIELD, LISTS, MAX_TEXT, Kind
 from queries.error_codes import Code
-from queries.filters import GROUPS, MAX_DEPTH, MAX_TERMS, EventFilter
+from queries.filters.conditions import BY_FIELD, LISTS, MAX_TEXT, Kind
+from queries.filters.event_filter import GROUPS, MAX_DEPTH, MAX_TERMS, EventFilter
 
 
 def with_conditions(cls: type[EventFilterInput]) -> type[EventFilterInput]:
@@ -74,7 +74,7 @@ class EventFilterInput:
 def _from_input(
     cls: type[EventFilterInput], value: Mapping[str, Any], context: InputContext
 ) -> EventFilterInput:
-    """As strawberry would, which looks up each of the fields anew for each request: a tenth of a page's time.
+    """As strawberry does, which looks up all fields again for each request: a tenth of a page's time.
 
     Every field is a scalar, an enum or a list of them, which graphql-core has converted already, or a filter.
     """
@@ -102,7 +102,7 @@ def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
     for name, value in subject.items():
         if values.get(name) not in (None, value):
             raise QueryError(
-                Code.BAD_USER_INPUT, f"`{name}` is another one than this timeline's", argument=name
+                Code.BAD_USER_INPUT, f"`{name}` differs from that of this timeline", argument=name
             )
         values[name] = value
     return EventFilter(**values)
@@ -113,7 +113,7 @@ def _values(given: EventFilterInput, depth: int = 0) -> dict[str, Any]:
         raise QueryError(
             Code.LIMIT_EXCEEDED, f"at most {MAX_DEPTH} levels of and, or, not", argument="filter"
         )
-    if max(len(given.and_ or ()), len(given.or_ or ())) > MAX_TERMS:  # before each of them is looked at
+    if max(len(given.and_ or ()), len(given.or_ or ())) > MAX_TERMS:  # before the work on each
         raise QueryError(Code.LIMIT_EXCEEDED, f"at most {MAX_TERMS} conditions in all", argument="filter")
     values: dict[str, Any] = {name: getattr(given, name) for name in _SINGLE}
     for name in (*LISTS, "and_", "or_"):

@@ -50,7 +50,7 @@ class ConsistencyProof:
 
 
 def head_from(head: facts.SignedTreeHead) -> TreeHead:
-    """A signed head as clients see it."""
+    """A signed head as a type of the schema."""
     return TreeHead(
         origin=head.origin,
         size=Long(head.size),
@@ -62,7 +62,7 @@ def head_from(head: facts.SignedTreeHead) -> TreeHead:
 
 
 def inclusion_from(proof: facts.InclusionProof) -> InclusionProof:
-    """An inclusion proof as clients see it."""
+    """An inclusion proof as a type of the schema."""
     return InclusionProof(
         leaf_index=Long(proof.leaf_index),
         tree_size=Long(proof.tree_size),
@@ -74,7 +74,7 @@ def inclusion_from(proof: facts.InclusionProof) -> InclusionProof:
 
 
 def consistency_from(proof: facts.ConsistencyProof) -> ConsistencyProof:
-    """A consistency proof as clients see it."""
+    """A consistency proof as a type of the schema."""
     return ConsistencyProof(
         from_size=Long(proof.first_size),
         to_size=Long(proof.second_size),

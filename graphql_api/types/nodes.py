@@ -1,4 +1,4 @@
-"""Finding a node again by its id."""
+"""The look-up of a node by its id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ A = TypeVar("A")
 
 
 def find_node(models: ScopedModels, kind: str, name: str) -> Node | None:
-    """The node of this kind and name; blocks. Raises `QueryError` for what this API never gave."""
+    """The node of this kind and name; blocks. Raises `QueryError` for an id that is not of this API."""
     find = _FINDERS.get(kind)
     if find is None:
         raise _no_node()
@@ -27,12 +27,12 @@ def find_node(models: ScopedModels, kind: str, name: str) -> Node | None:
 
 
 def find_nodes(models: ScopedModels, wanted: Sequence[tuple[str, str]]) -> list[Node | None]:
-    """The nodes of these kinds and names, in that order; blocks. Raises `QueryError` for what this API never gave."""
+    """The nodes of these kinds and names, in that order; blocks. Raises as `find_node`."""
     return [find_node(models, kind, name) for kind, name in wanted]
 
 
 def require_node(context: Context, kind: str, name: str) -> None:
-    """Raise `QueryError` when a summary may not be asked for; see `Context.require`."""
+    """Raise `QueryError` when the principal may not read a summary; see `Context.require`."""
     if kind == "ResourceActivity":
         type, id = _type_and_id(name)
         context.require("resource", id, type)

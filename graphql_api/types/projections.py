@@ -1,4 +1,4 @@
-"""A projection's own tables in the schema, an analyst's or a built-in one's: what they are, and pages of their rows."""
+"""The tables of custom and built-in projections in the schema, and pages of their rows."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ async def _rows(
 
 @documented
 class ProjectionModel:
-    """A projection that is served: its live tables, whoever wrote it."""
+    """A live projection, custom or built in, and its tables."""
 
     name: str = described("Its name.")
     version: int = described("The version of the code that made its tables.")

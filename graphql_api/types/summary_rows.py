@@ -1,4 +1,4 @@
-"""The rows of the subjects' summaries in the schema. Resolvers hand out the read models' own structs."""
+"""The rows of the subjects' summaries in the schema. Resolvers return the read models' own structs."""
 
 from __future__ import annotations
 

@@ -5,14 +5,12 @@ Every way in which records could stay unread is a loss. A loss stops ingest, unl
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 from kafka import TopicPartition
 
-from domain.catalogue import TRAIL_SERVICE
 from domain.errors import FencedError, LogInconsistentError
 from domain.event import Source
 from domain.recording_gap import Decision
@@ -44,11 +42,6 @@ class Acceptance(NamedTuple):
     decision: Decision
     source: Source
     signer: HeadSigner
-
-
-def own_source() -> Source:
-    """The source of events that ingest itself records."""
-    return Source(service=TRAIL_SERVICE, instance=socket.gethostname() or None)
 
 
 class RecordsLostError(LogInconsistentError):

@@ -1,11 +1,11 @@
-"""The columns of an event in CSV and Parquet: one row an event, what is single is flat, what is several is nested.
+"""The columns of an event in CSV and Parquet: one row per event; single values are flat, repeated values are nested.
 
 The order and the names are a published interface: `docs/how-to/export.md` describes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -16,34 +16,16 @@ from domain.event import Action, RecordedEvent
 from projections.binary_rows import utc
 from projections.models.activity import DEFAULT_ACTIONS
 from projections.tables import Kind
+from queries.export.rows import ExportColumn
 
 _json = msgspec.json.Encoder().encode
-
-
-class ExportColumn(Struct, frozen=True):
-    """One column of an export.
-
-    `fields`: the value is a list of objects with these text fields, a list of structs in Parquet. Without them a JSON
-    value is JSON text.
-    """
-
-    name: str
-    kind: Kind
-    fields: tuple[str, ...] = ()
-
-
-class Batch(Struct, frozen=True):
-    """Rows, and the key of the last: what comes next is greater. It is made of JSON values, so that it can be kept."""
-
-    rows: Sequence[Any]
-    last: tuple[Any, ...]
 
 
 _TEXT, _TIME = Kind.TEXT, Kind.TIMESTAMP
 
 
 def _action(recorded: RecordedEvent) -> str:
-    """The action that filters go by: what the event says, else what the catalogue says of its type."""
+    """The action that filters use: the event's own, or else the default of its type in the catalogue."""
     event = recorded.event
     return (event.action or DEFAULT_ACTIONS.get(event.type, Action.EXECUTE)).value
 
@@ -115,9 +97,9 @@ EVENT_COLUMNS = tuple(column for column, _ in _COLUMNS)
 _VALUES = tuple(value for _, value in _COLUMNS)
 
 
-def event_row(recorded: RecordedEvent) -> tuple[Any, ...]:
-    """The values of `EVENT_COLUMNS`."""
-    return tuple(value(recorded) for value in _VALUES)
+def event_values(events: Iterable[RecordedEvent]) -> list[tuple[Any, ...]]:
+    """The values of `EVENT_COLUMNS`, for each event."""
+    return [tuple([value(event) for value in _VALUES]) for event in events]
 
 
 def _category(type: str) -> str | None:

@@ -5,7 +5,7 @@ SELECT
 FROM audit_trail.log_state;
 
 -- name: list_tables
--- The tables of all live projections, analysts' own among them.
+-- The tables of all live projections, also of custom ones.
 SELECT pg_class.relname
 FROM audit_trail.projection
 INNER JOIN pg_catalog.pg_namespace ON projection.schema_name = pg_namespace.nspname
@@ -14,8 +14,8 @@ WHERE projection.live AND pg_class.relkind = 'r'
 ORDER BY pg_class.relname ASC;
 
 -- name: describe_table
--- The columns in declared order, and each one's place in the primary key. The database knows them, so that the table
--- of a projection whose code is elsewhere can be exported too. A built-in table goes before a custom one of its name.
+-- The columns in declared order, and the place of each in the primary key. They come from the database, so that a table
+-- can be exported without the code of its projection. A built-in table wins over a custom one of the same name.
 WITH found AS (
     SELECT
         projection.name,
@@ -38,7 +38,7 @@ WITH found AS (
         projection.live
         AND pg_class.relkind = 'r'
         AND pg_class.relname = %(table)s
-        -- Nobody but Audit Trail can have put code into these; see table_pages.sql.
+        -- Nobody but Audit Trail can have put code into these; see pages.sql of live_tables.
         AND NOT pg_class.relrowsecurity
         AND (own.name IS NULL OR pg_class.relowner = to_regrole('audit_trail_custom_owner'))
         AND pg_attribute.attnum > 0
@@ -49,6 +49,7 @@ SELECT
     name,
     version,
     schema_name,
+    own,
     position,
     attname,
     type,
@@ -58,7 +59,7 @@ WHERE only_own OR NOT own
 ORDER BY name ASC, attnum ASC;
 
 -- name: body_sizes
--- How much memory the events at these positions will take; the bodies themselves are not read for it.
+-- The sizes of the bodies at these positions, without reading the bodies.
 SELECT
     position,
     octet_length(body) AS bytes

@@ -1,4 +1,4 @@
-"""The manifest of an export: what was asked, of which log, and what came of it."""
+"""The manifest of an export: its query, the state of the log, and its files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 from msgspec import Struct
 
 from domain.event import RecordedEvent
-from queries.conditions import name_of
-from queries.export.batches import ExportRequest, Format, Opened, Snapshot
-from queries.filters import EventFilter
+from domain.read_audit.truncation import recorded_value
+from queries.export.pipeline import Export, Snapshot
+from queries.export.request import ExportRequest, Format
+from queries.filters.conditions import name_of
+from queries.filters.event_filter import EventFilter
 
 VERSION = "audit-trail-export/1"
 
 
 class ExportFile(Struct, frozen=True, kw_only=True):
-    """A file, or all lines before the manifest of a stream. `sha256` is in hexadecimal."""
+    """A file, or all lines of a stream before its manifest. `sha256` is in hexadecimal."""
 
     name: str
     bytes: int
@@ -25,13 +27,15 @@ class ExportFile(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """`exported` is ``events`` or the table's name; `filter` has what was given, by its REST names.
+    """What an export holds.
 
-    `scope` is what whoever asked may see, as a filter that held beside it, None for everything; `hidden` names the
-    parts that every event lacks for the same reason.
+    `exported` is ``events`` or the table's name; `filter` has the conditions by their REST names.
 
-    `snapshot` is the log at the moment of the export: its size, its Merkle root, and the position up to which the
-    export is complete. `created_at` is when the export began.
+    `scope` is the filter that limited the caller's access, None for everything. `hidden` names the parts that are
+    redacted from every event.
+
+    `snapshot` is the state of the log: its size, its Merkle root, and the position up to which the export is complete.
+    `created_at` is when the export began.
     """
 
     manifest: str = VERSION
@@ -48,9 +52,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     files: list[ExportFile]
 
 
-def manifest_of(opened: Opened, rows: int, files: list[ExportFile], created_at: datetime) -> Manifest:
-    """The manifest of an export that is complete."""
-    request = opened.request
+def manifest_of(export: Export, rows: int, files: list[ExportFile], created_at: datetime) -> Manifest:
+    """The manifest of a complete export."""
+    request = export.request
     return Manifest(
         program=f"audit-trail {metadata.version('audit-trail')}",
         created_at=created_at,
@@ -59,8 +63,8 @@ def manifest_of(opened: Opened, rows: int, files: list[ExportFile], created_at: 
         scope=None if request.scope is None else given_of(request.scope),
         hidden=request.hidden,
         format=request.format,
-        columns=_columns(opened),
-        snapshot=opened.snapshot,
+        columns=_columns(export),
+        snapshot=export.snapshot,
         rows=rows,
         files=files,
     )
@@ -72,19 +76,27 @@ def now() -> datetime:
 
 
 def exported(request: ExportRequest) -> str:
-    """Events, or the name of a table."""
+    """``events``, or the name of the table."""
     return "events" if request.table is None else request.table
 
 
 def filter_of(request: ExportRequest) -> dict[str, Any]:
-    """What was given, by the names that a caller uses."""
+    """The conditions, by the names that callers use."""
     if request.where:
         return {"where": [f"{name}={value}" for name, value in request.where]}
     return given_of(request.filter)
 
 
+def query_of(request: ExportRequest) -> dict[str, Any]:
+    """The query, for the access record. It holds no person's name from a condition on a column."""
+    filter = filter_of(request)
+    if request.where:
+        filter["where"] = [f"{name}={recorded_value(name, value)}" for name, value in request.where]
+    return {"exported": exported(request), "filter": filter, "format": request.format.value}
+
+
 def given_of(filter: EventFilter) -> dict[str, Any]:
-    """A filter's conditions by the names of the parameters and options, as JSON."""
+    """The conditions of a filter as JSON, by the names of the parameters and options."""
     return {name_of(name).removesuffix("_"): _plain(getattr(filter, name)) for name in filter.given()}
 
 
@@ -96,10 +108,10 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _columns(opened: Opened) -> list[dict[str, str]]:
-    if opened.request.format is Format.NDJSON and opened.request.table is None:
+def _columns(export: Export) -> list[dict[str, str]]:
+    if export.request.format is Format.NDJSON and export.request.table is None:
         return [{"name": name, "type": "json"} for name in RecordedEvent.__struct_fields__]
     return [
         {"name": column.name, "type": "objects" if column.fields else column.kind.name.lower()}
-        for column in opened.source.columns
+        for column in export.columns
     ]

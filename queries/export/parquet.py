@@ -1,6 +1,6 @@
-"""Exports as Parquet, by pyarrow, which is an extra: a row group is written as soon as it is full.
+"""Parquet, by pyarrow, which is an extra. A row group is written as soon as it is full.
 
-Times are UTC in microseconds, several values are lists, several objects are lists of structs, other JSON is text.
+Times are UTC in microseconds, repeated values are lists, repeated objects are lists of structs, other JSON is text.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ from typing import IO, Any
 
 from domain.errors import ConfigurationError
 from projections.tables import Kind
-from queries.export.columns import ExportColumn
+from queries.export.rows import ExportColumn, ExportedRows
 
 GROUP_ROWS = 50_000
 GROUP_BYTES = 8 << 20
-"""A row group is kept in memory until one of these is reached, and written from a second copy of it: this is what an
-export's memory levels off by.
-"""
+"""A row group stays in memory until it reaches one of these, and is written from a second copy: the peak of memory."""
 
 
 def available() -> bool:
-    """Whether Parquet can be written here."""
+    """Whether pyarrow is installed."""
     return importlib.util.find_spec("pyarrow") is not None
 
 
 def require() -> None:
-    """Raises `ConfigurationError` that names the extra when pyarrow is missing."""
+    """Raise `ConfigurationError` that names the extra when pyarrow is missing."""
     if not available():
         raise ConfigurationError("Parquet needs pyarrow: pip install 'audit-trail[export]'")
 
@@ -58,7 +56,7 @@ def schema_of(columns: Sequence[ExportColumn]) -> Any:
 
 
 class _Sink:
-    """What has been written and not yet been taken. It can't seek, nor does Parquet need to."""
+    """A file in memory whose bytes can be taken as they are written. It can't seek; Parquet does not need that."""
 
     closed = False
 
@@ -76,10 +74,10 @@ class _Sink:
         return self._at
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no byte is kept back."""
 
     def close(self) -> None:
-        """It takes nothing and needs no end."""
+        """Do nothing: there is nothing to release."""
 
     def take(self) -> bytes:
         data = b"".join(self._parts)
@@ -87,31 +85,36 @@ class _Sink:
         return data
 
 
-class ParquetStream:
-    """One Parquet file as a stream of bytes. `groups` is how many row groups are complete."""
+class ParquetEncoder:
+    """One Parquet file, an `Encoder`. `groups` is the number of complete row groups."""
 
-    def __init__(self, columns: Sequence[ExportColumn]) -> None:
+    def __init__(self, rows: ExportedRows) -> None:
         require()
         import pyarrow as pa  # noqa: PLC0415
         import pyarrow.parquet as pq  # noqa: PLC0415
 
         self.groups = 0
+        self._values = rows.values
         self._arrow = pa
-        self._schema = schema_of(columns)
+        self._schema = schema_of(rows.columns)
         self._sink = _Sink()
         self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, mode="w"), self._schema, compression="zstd")
-        self._held: list[Any] = []
+        self._tables: list[Any] = []
         self._rows = self._bytes = 0
 
-    def add(self, rows: Iterable[Sequence[Any]]) -> bytes:
-        """Take rows; returns what is ready to be sent, which is nothing until a row group is full."""
-        values = list(zip(*rows, strict=True))
+    def header(self) -> bytes:
+        """See `Encoder`."""
+        return self._sink.take()
+
+    def encode(self, rows: Sequence[Any]) -> bytes:
+        """See `Encoder`. Rows are ready once their row group is full."""
+        values = list(zip(*self._values(rows), strict=True))
         if values:
             arrays = [
                 self._arrow.array(each, field.type) for each, field in zip(values, self._schema, strict=True)
             ]
             table = self._arrow.Table.from_arrays(arrays, schema=self._schema)
-            self._held.append(table)
+            self._tables.append(table)
             self._rows += table.num_rows
             self._bytes += table.nbytes
         if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
@@ -119,25 +122,25 @@ class ParquetStream:
         return self._sink.take()
 
     def end(self) -> bytes:
-        """The rest of the file."""
+        """See `Encoder`."""
         self._write_group()
         self._writer.close()
         return self._sink.take()
 
     def _write_group(self) -> None:
-        if self._held:
-            table = self._arrow.concat_tables(self._held).combine_chunks()
+        if self._tables:
+            table = self._arrow.concat_tables(self._tables).combine_chunks()
             self._writer.write_table(table, row_group_size=table.num_rows)
-            self._held.clear()
+            self._tables.clear()
             self._rows = self._bytes = 0
             del table
-            # Arrow's pool keeps what it has freed, and grows beside it with the next group.
+            # Otherwise Arrow's pool keeps the freed memory, and grows again for the next group.
             self._arrow.default_memory_pool().release_unused()
             self.groups += 1
 
 
 def join_parts(parts: Iterable[IO[bytes]], target: Any, columns: Sequence[ExportColumn]) -> None:
-    """Copy the row groups of `parts`, in order, into one Parquet file; one of them is in memory at a time."""
+    """Copy the row groups of `parts`, in order, into one Parquet file. One group is in memory at a time."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -145,7 +148,7 @@ def join_parts(parts: Iterable[IO[bytes]], target: Any, columns: Sequence[Export
         for part in parts:
             with part, pq.ParquetFile(part) as file:
                 for number in range(file.num_row_groups):
-                    # Each thread would keep memory of its own for the next group.
+                    # Each thread would keep its own memory for the next group.
                     group = file.read_row_group(number, use_threads=False)
                     writer.write_table(group, row_group_size=GROUP_ROWS)
                     del group

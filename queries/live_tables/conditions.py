@@ -1,4 +1,4 @@
-"""Conditions on the columns of a projection's table, as SQL with parameters. Names are the database's own, quoted."""
+"""Conditions on the columns of a projection's table, as SQL with parameters. Names are the database's, quoted."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from domain.errors import Reason, RejectedError
 from event_store.database import sql
 from projections.custom.rows import WORDS
 from projections.tables import Kind
-from queries.filters import MAX_VALUES
+from queries.filters.event_filter import MAX_VALUES
 from queries.live_tables.values import column_value
 
 KINDS = {word: kind for kind, word in WORDS.items()}
-"""The kinds by PostgreSQL's names of their types."""
+"""The kind of each PostgreSQL type."""
 MAX_CONDITIONS = 20
 
 
 class TableColumn(Struct, frozen=True):
-    """`type` is PostgreSQL's name of it."""
+    """A column. `type` is the name of its type in PostgreSQL."""
 
     name: str
     type: str
@@ -34,7 +34,7 @@ class TableColumn(Struct, frozen=True):
 
 
 class LiveTable(Struct, frozen=True):
-    """A table of a live build. `key` orders its rows, and no two have the same."""
+    """A table of a live build. `key` is its primary key, and the default order of its rows."""
 
     name: str
     columns: tuple[TableColumn, ...]
@@ -46,7 +46,7 @@ class LiveTable(Struct, frozen=True):
 
 
 class Op(StrEnum):
-    """How a column is compared."""
+    """How a column is compared with a value."""
 
     EQ = "eq"
     IN = "in"
@@ -61,9 +61,9 @@ _SIGNS = {Op.EQ: "=", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">=", Op.PREFI
 
 
 class Condition(Struct, frozen=True):
-    """`value` as JSON has it, or as a text; a list for IN, None with EQ for rows without a value.
+    """A condition on a column. `value` is JSON or text; a list for IN; None with EQ matches rows without a value.
 
-    `argument` is what the client calls this condition.
+    `argument` is the client's name for this condition, for errors.
     """
 
     column: str

@@ -1,7 +1,7 @@
-"""Rows of any live projection's tables, filtered on their columns and paged by key: for projections without an API.
+"""Pages of rows from the tables of any live projection, filtered on columns: for projections without an API.
 
-The database says which tables there are, so that the program that answers need not have the projection's code. Names go
-into a statement only when the database has them, and quoted; every value is a parameter of its column's type.
+The tables and columns come from the database, so the server does not need the code of the projection. A statement
+holds only names that the database has, quoted; every value is a parameter.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from event_store.database import Connection, sql
 from event_store.statement_errors import statement_errors
 from event_store.statements import load
 from projections.tables import Kind
-from queries.filters import MAX_PAGE
+from queries.filters.event_filter import MAX_PAGE
 from queries.live_tables.conditions import KINDS, Condition, LiveTable, TableColumn, conditions_of
-from queries.live_tables.values import column_value, python_has_it
+from queries.live_tables.values import column_value, representable_values
 
 _SQL = load(__package__, "pages.sql")
 
 
 class LiveProjection(Struct, frozen=True):
-    """What is served of a projection: its live build, complete up to `as_of_position`. `own`: it is an analyst's."""
+    """The live build of a projection, complete up to `as_of_position`. `own`: it is a custom projection."""
 
     name: str
     version: int
@@ -37,9 +37,9 @@ class LiveProjection(Struct, frozen=True):
 
 
 class RowRequest(Struct, frozen=True):
-    """A page of a table. `after` are the order's values of the row before it, as `RowPage.cursors` gives them.
+    """A page of a table. `after` is the cursor of the last row of the page before, from `RowPage.cursors`.
 
-    Rows are in the order of `order_by`, then of the key; of the key alone when it is empty.
+    Rows are ordered by `order_by`, if given, then by the key.
     """
 
     projection: str
@@ -52,7 +52,7 @@ class RowRequest(Struct, frozen=True):
 
 
 class RowPage(Struct, frozen=True):
-    """`rows` in the columns' order, and each one's values in the order of the page: its place to go on from."""
+    """A page. Each row has its values in the columns' order, and a cursor: its values of the ordering columns."""
 
     table: LiveTable
     rows: list[tuple[Any, ...]]
@@ -61,7 +61,7 @@ class RowPage(Struct, frozen=True):
     as_of_position: int
 
     def objects(self) -> list[dict[str, Any]]:
-        """The rows as JSON has them: times in RFC 3339, and null for a number that JSON lacks."""
+        """The rows as JSON objects: times in RFC 3339, null for NaN and infinity."""
         names = [column.name for column in self.table.columns]
         return [dict(zip(names, map(_plain, row), strict=True)) for row in self.rows]
 
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 
 def find_live(connection: Connection, name: str) -> LiveProjection | None:
-    """The live build of a projection, in the caller's snapshot; None when there is none."""
+    """The live build of a projection in the caller's snapshot; None when it has none."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["find_live"], {"name": name})
         found = cursor.fetchone()
@@ -92,7 +92,7 @@ def find_live(connection: Connection, name: str) -> LiveProjection | None:
 
 
 def find_rows(connection: Connection, request: RowRequest) -> RowPage:
-    """One page, in the caller's snapshot. Raises `RejectedError` that names the argument at fault."""
+    """One page in the caller's snapshot. Raises `RejectedError` that names the argument at fault."""
     live, table = _find_table(connection, request.projection, request.table)
     if not 1 <= request.first <= MAX_PAGE:
         raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {MAX_PAGE}", field="first")
@@ -112,7 +112,7 @@ def find_rows(connection: Connection, request: RowRequest) -> RowPage:
         try:
             with statement_errors():
                 cursor.execute(statement, [*values, request.first + 1])
-            with python_has_it(table.name):
+            with representable_values(table.name):
                 rows = cursor.fetchall()
         except LockedError as exc:
             raise UnavailableError(f"another session has locked table {table.name}; try again") from exc

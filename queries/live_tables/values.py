@@ -1,4 +1,4 @@
-"""Values that a client gives for a column: JSON's, or text as in a URL, made what the column compares with."""
+"""Converts the values of a client, JSON or text from a URL, to the type of a column."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from projections.tables import Kind
 _LIMITS = {Kind.BIGINT: 2**63, Kind.INTEGER: 2**31, Kind.SMALLINT: 2**15}
 _MAX_DIGITS = 20
 _MAX_TEXT = 2704
-"""Characters; an index takes no longer key."""
+"""Characters: the longest key of an index."""
 
 
 def column_value(kind: Kind, value: Any, argument: str) -> Any:
-    """`value` for a column of this kind; of an array, for one of its elements. Raises `RejectedError` otherwise."""
+    """`value` as a column of this kind has it, or as an element of an array has it. Raises `RejectedError`."""
     wanted, convert = _CONVERSIONS[kind]
     try:
         return convert(value)
@@ -93,10 +93,10 @@ _CONVERSIONS: dict[Kind, tuple[str, Callable[[Any], Any]]] = {
 
 
 @contextmanager
-def python_has_it(table: str) -> Iterator[None]:
-    """Around reading rows. An analyst's role can store values that PostgreSQL has and Python lacks.
+def representable_values(table: str) -> Iterator[None]:
+    """Translate errors of values that PostgreSQL can store and Python can't represent.
 
-    Raises `ConflictError` that names the table.
+    Custom projections can store such values. Raises `ConflictError` that names the table.
     """
     try:
         yield

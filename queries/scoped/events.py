@@ -1,4 +1,4 @@
-"""Events as one principal may see them: only those within the scope, and of each what is not hidden."""
+"""Events within the scope of one principal, redacted."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from domain.event import RecordedEvent
 from domain.read_audit.events import disclosed_patients, is_echo
 from domain.read_audit.query_log import QueryLog
 from queries.counts import EventCounts
-from queries.filters import CountBy, EventFilter, EventPage, PageRequest, check_page
+from queries.filters.event_filter import CountBy, EventFilter, EventPage, PageRequest, check_page
 from queries.history import ChangePage, HistoryPlace
-from queries.prepared import PreparedQuery, prepare
 from queries.read_models import DEFAULT_LIMIT, ReadModels
 from queries.scoped.query_description import (
     parameters_of,
@@ -28,6 +27,7 @@ from queries.scoped.query_description import (
     queried_patients,
     scope_filter,
 )
+from queries.search.prepared import PreparedQuery, prepare
 
 
 class ScopedEvents:
@@ -39,7 +39,7 @@ class ScopedEvents:
         self._query_log = query_log
 
     def prepare(self, filter: EventFilter, by: CountBy | None = None, *, max_days: int = 0) -> PreparedQuery:
-        """The query within the principal's scope: see `queries.prepared`.
+        """The query within the principal's scope: see `queries.search.prepared`.
 
         Raises `AccessDeniedError` when the principal may query no events by these conditions. The denied query is then
         on record with its filter, whether or not that is valid.
@@ -57,22 +57,26 @@ class ScopedEvents:
         if page.by_time and query.scope is not None:
             self._check_bounds(page, query.scope)
         found = self._models.events(query, page)
-        shown = self._shown(found.events)
-        self._note(
-            "events", parameters_of(query.filter, page), found.events, shown, queried_patients(query.filter)
+        redacted = self._redacted(found.events)
+        self._log(
+            "events",
+            parameters_of(query.filter, page),
+            found.events,
+            redacted,
+            queried_patients(query.filter),
         )
-        return found if shown is found.events else replace(found, events=shown)
+        return found if redacted is found.events else replace(found, events=redacted)
 
     def event(self, event_id: UUID) -> RecordedEvent | None:
-        """See ReadModels. What is out of the scope is not there."""
-        asked = {"id": str(event_id)}
-        with self._query_log.record_denial("event", lambda: (asked, ())):
+        """One event; None outside of the scope."""
+        parameters = {"id": str(event_id)}
+        with self._query_log.record_denial("event", lambda: (parameters, ())):
             scope = self._rows(Operation.READ_EVENTS)
         found = self._models.event(event_id, scope=scope)
         events = [] if found is None else [found]
-        shown = self._shown(events)
-        self._note("event", asked, events, shown)
-        return shown[0] if shown else None
+        redacted = self._redacted(events)
+        self._log("event", parameters, events, redacted)
+        return redacted[0] if redacted else None
 
     def event_counts(self, query: PreparedQuery, limit: int = DEFAULT_LIMIT) -> EventCounts:
         """How many events within the scope match; `query` comes from `prepare`."""
@@ -91,22 +95,24 @@ class ScopedEvents:
     def resource_changes(
         self, type: str, id: str, path: str | None, limit: int, after: HistoryPlace | None = None
     ) -> ChangePage:
-        """See ReadModels. The changes that events within the scope made, values only where they are seen."""
-        asked = parameters_of(EventFilter(), type=type, id=id, path=path, limit=limit, after=after)
-        with self._query_log.record_denial("resource_changes", lambda: (asked, patients_named(type, id))):
+        """What changed in a resource, by events within the scope; hidden values are redacted."""
+        parameters = parameters_of(EventFilter(), type=type, id=id, path=path, limit=limit, after=after)
+        with self._query_log.record_denial(
+            "resource_changes", lambda: (parameters, patients_named(type, id))
+        ):
             scope = self._rows(
                 Operation.READ_EVENTS, self._parts(EventFilter(resource_type=type, resource_id=id))
             )
-        told: dict[int, tuple[str, ...]] = {}
+        disclosed: dict[int, tuple[str, ...]] = {}
 
-        def show(recorded: RecordedEvent) -> RecordedEvent:
-            [shown] = self._shown([recorded])
-            told[recorded.position] = tuple(patient.id for patient in shown.event.patients)
-            return shown
+        def redact(recorded: RecordedEvent) -> RecordedEvent:
+            [redacted] = self._redacted([recorded])
+            disclosed[recorded.position] = tuple(patient.id for patient in redacted.event.patients)
+            return redacted
 
-        found = self._models.resource_changes(type, id, path, limit, after, scope=scope, redact=show)
-        patients = [id for change in found.changes for id in told[change.position]]
-        self._query_log.add("resource_changes", asked, len(found.changes), patients)
+        found = self._models.resource_changes(type, id, path, limit, after, scope=scope, redact=redact)
+        patients = [id for change in found.changes for id in disclosed[change.position]]
+        self._query_log.add("resource_changes", parameters, len(found.changes), patients)
         return found
 
     def _rows(self, operation: Operation, parts: Iterable[Part] = ()) -> EventFilter | None:
@@ -115,14 +121,14 @@ class ScopedEvents:
     def _parts(self, filter: EventFilter, by: CountBy | None = None) -> frozenset[Part]:
         return parts_of(filter, self._scope.principal.patients, by)
 
-    def _shown(self, events: list[RecordedEvent]) -> list[RecordedEvent]:
-        """The very same list when all of it is seen."""
+    def _redacted(self, events: list[RecordedEvent]) -> list[RecordedEvent]:
+        """The redacted events; the same list if nothing is hidden."""
         if self._scope.sees_all:
             return events
         return [replace(each, event=self._scope.redacted(each.event)) for each in events]
 
     def _check_bounds(self, page: PageRequest, scope: EventFilter) -> None:
-        """Raise when a bound is an event out of the scope: the order by time would tell when that was."""
+        """Raise when a bound is an event outside of the scope: the order by time would disclose its time."""
         check_page(page)
         for name in ("after", "before"):
             at = getattr(page, name)
@@ -132,14 +138,14 @@ class ScopedEvents:
             if not self._models.events(prepare(only, scope), PageRequest(first=1)).events:
                 raise ConflictError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
 
-    def _note(
+    def _log(
         self,
         operation: str,
-        asked: dict[str, Any],
+        parameters: dict[str, Any],
         found: list[RecordedEvent],
-        shown: list[RecordedEvent],
-        about: Collection[str] = (),
+        redacted: list[RecordedEvent],
+        queried: Collection[str] = (),
     ) -> None:
-        patients = disclosed_patients((each.event for each in shown), about)
+        patients = disclosed_patients((each.event for each in redacted), queried)
         echoes = sum(is_echo(each.event) for each in found)
-        self._query_log.add(operation, asked, len(found), patients, echoes)
+        self._query_log.add(operation, parameters, len(found), patients, echoes)

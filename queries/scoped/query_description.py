@@ -11,10 +11,10 @@ from domain.access.grants import ALL, Part, Rows
 from domain.access.person_names import is_name
 from domain.read_audit.events import PATIENT
 from domain.read_audit.truncation import recorded_value
-from queries.conditions import BY_FIELD, LISTS, Condition, Operator
 from queries.export.disclosed_patients import PATIENT_COLUMNS
 from queries.export.manifest import given_of
-from queries.filters import CountBy, EventFilter, PageRequest
+from queries.filters.conditions import BY_FIELD, LISTS, Condition, Operator
+from queries.filters.event_filter import CountBy, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
 
 NAMES = frozenset({Part.STAFF_NAMES, Part.PATIENT_NAMES})

@@ -1,4 +1,4 @@
-"""Summaries of subjects without what their reader does not see, as events are shown: a hidden part is absent."""
+"""Redacted summaries of subjects. As in events, a hidden part is absent."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from domain.access.person_names import is_name
 from queries.summaries.results import DeviceActivity, PatientActivity, ServiceActivity, UserActivity
 
 
-def shown_patient(found: PatientActivity, hidden: AbstractSet[Part]) -> PatientActivity:
-    """A row of an actor stays a row, with how often and for what purpose."""
+def redacted_patient(found: PatientActivity, hidden: AbstractSet[Part]) -> PatientActivity:
+    """Each actor keeps a row, with its counts and purposes."""
     names, ids = _hides_names(hidden), Part.STAFF_IDS in hidden
     if not names and not ids:
         return found
@@ -27,8 +27,8 @@ def shown_patient(found: PatientActivity, hidden: AbstractSet[Part]) -> PatientA
     return replace(found, accesses=rows)
 
 
-def shown_user(found: UserActivity, hidden: AbstractSet[Part], *, named: bool) -> UserActivity:
-    """Who may see a user's summary sees the ids in it: that is what a summary is asked by. `named`: and the name."""
+def redacted_user(found: UserActivity, hidden: AbstractSet[Part], *, named: bool) -> UserActivity:
+    """The ids of a user's summary stay, as the query names them. `named`: the name stays too."""
     if Part.OTHER_PATIENTS in hidden:
         found = replace(found, patients=[])
     if Part.PATIENT_NAMES in hidden:
@@ -36,8 +36,8 @@ def shown_user(found: UserActivity, hidden: AbstractSet[Part], *, named: bool) -
     return found if named else replace(found, name=None)
 
 
-def shown_device(found: DeviceActivity, hidden: AbstractSet[Part]) -> DeviceActivity:
-    """Of a configuration's changes the paths stay. Devices are called after who uses them."""
+def redacted_device(found: DeviceActivity, hidden: AbstractSet[Part]) -> DeviceActivity:
+    """The paths of configuration changes stay. A device may be named after its user."""
     values, ids, names = Part.VALUES in hidden, Part.STAFF_IDS in hidden, _hides_names(hidden)
     if not values and not ids and not names:
         return found
@@ -54,13 +54,13 @@ def shown_device(found: DeviceActivity, hidden: AbstractSet[Part]) -> DeviceActi
     return replace(found, name=name, configuration=rows)
 
 
-def shown_service(found: ServiceActivity, hidden: AbstractSet[Part]) -> ServiceActivity:
-    """An instance may tell who worked at it."""
+def redacted_service(found: ServiceActivity, hidden: AbstractSet[Part]) -> ServiceActivity:
+    """The name of an instance may disclose who worked at it."""
     if Part.STAFF_IDS not in hidden:
         return found
     return replace(found, periods=[replace(each, instance=None) for each in found.periods])
 
 
 def _hides_names(hidden: AbstractSet[Part]) -> bool:
-    """A summary does not say whether an actor is one of the staff or a patient: it shows names to who sees both."""
+    """A summary does not distinguish staff from patients, so it shows names only to principals who see both."""
     return bool(hidden & {Part.STAFF_NAMES, Part.PATIENT_NAMES})

@@ -1,4 +1,4 @@
-"""Whose rows of a projection's tables a scope gives, and whom these rows tell of."""
+"""Access to the tables of projections, and the patients that their rows disclose."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from queries.live_tables.pages import RowPage
 
 
 def require_table(scope: Scope, *, own: bool) -> None:
-    """Raise unless rows of a table may be read, an analyst's `own` one or a built-in one.
+    """Raise `AccessDeniedError` unless the principal may read a table. `own`: it belongs to a custom projection.
 
-    A built-in table holds whatever events say, and no row of it is anybody's: it is for whoever sees everything. What
-    is in a table that an analyst wrote is what that analyst put there; it is for all who may read tables.
+    A row of a built-in table can hold data of any event, so only principals who see everything may read it. The author
+    of a custom projection decides what its tables hold; all who may read tables may read them.
     """
     hidden = scope.hidden(Operation.READ_TABLES)
     if hidden and not own:
@@ -23,7 +23,7 @@ def require_table(scope: Scope, *, own: bool) -> None:
 
 
 def patients_of(page: RowPage) -> Iterator[str]:
-    """Patients that the rows name, by the columns' names."""
+    """The patients that the rows disclose, by the names of the columns."""
     places = [at for at, column in enumerate(page.table.columns) if column.name in PATIENT_COLUMNS]
     for row in page.rows:
         for at in places:

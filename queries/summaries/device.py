@@ -1,4 +1,4 @@
-"""One device's activity: its versions and its configuration over time."""
+"""The activity of a device: its versions and its configuration over time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SQL = load(__package__, "device.sql")
 
 
 def find_device(connection: Connection, id: str, limit: int, as_of: int) -> DeviceActivity | None:
-    """One device's activity, None when no event has it. Versions and changes: the `limit` latest."""
+    """The activity of a device, None when no event names it. Versions and changes: the latest `limit`."""
     asked = {"id": id, "limit": limit}
     with connection.cursor() as cursor:
         cursor.execute(_SQL["find_device"], asked)

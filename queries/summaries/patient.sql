@@ -1,11 +1,11 @@
 -- name: find_patient
--- A patient's summary: the sum of who dealt with it, which is as many rows as there were actors.
+-- A patient's summary: the sum of one row per actor.
 SELECT sum(events)::bigint, min(first_at), max(last_at)
 FROM patient_access
 WHERE patient_id = %(id)s;
 
 -- name: list_accesses
--- Who dealt with a patient, the latest first.
+-- The actors that accessed a patient's record, the latest first.
 SELECT
     access.actor_id,
     patient_actor.name,

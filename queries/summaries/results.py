@@ -1,4 +1,4 @@
-"""What the read models answer. Times are aware and UTC; every list is cut at the caller's limit, newest first.
+"""The answers of the read models. Times are aware and UTC; every list has the newest first, up to the caller's limit.
 
 `as_of_position` is the position up to which the answer is complete; -1 when nothing is applied yet.
 """
@@ -12,9 +12,9 @@ from msgspec import Struct
 
 
 class PatientAccess(Struct, frozen=True):
-    """One actor's dealings with one patient. `actor_id` is None for those whose actor had no id.
+    """The events of one actor about one patient. `actor_id` is None for all actors without an id.
 
-    `accesses` counts the successful accesses to data; `events` also what was refused or had another subject.
+    `accesses` counts successful accesses to data; `events` counts all events, also denied ones.
     """
 
     actor_id: str | None
@@ -38,7 +38,7 @@ class PatientActivity(Struct, frozen=True):
 
 
 class UserSession(Struct, frozen=True):
-    """A session as the events tell it; `started_at` and `ended_at` only when an event said so."""
+    """A session. `started_at` and `ended_at` are None unless an event reports them."""
 
     session: str
     started_at: datetime | None
@@ -48,7 +48,7 @@ class UserSession(Struct, frozen=True):
 
 
 class UserPatient(Struct, frozen=True):
-    """One patient that a user dealt with."""
+    """One patient whom a user's events name."""
 
     patient_id: str
     events: int
@@ -57,14 +57,14 @@ class UserPatient(Struct, frozen=True):
 
 
 class UserAction(Struct, frozen=True):
-    """How often a user did one type of thing."""
+    """The number of a user's events of one type."""
 
     type: str
     events: int
 
 
 class UserActivity(Struct, frozen=True):
-    """What a user did. `failed_logins` counts those that named this user's id."""
+    """The activity of a user. `failed_logins` counts failed logins with this user's id."""
 
     id: str
     name: str | None
@@ -80,7 +80,7 @@ class UserActivity(Struct, frozen=True):
 
 
 class VersionPeriod(Struct, frozen=True):
-    """A version that a device was seen with."""
+    """A version that a device reported."""
 
     version: str
     first_at: datetime
@@ -99,7 +99,7 @@ class ConfigurationChange(Struct, frozen=True):
 
 
 class DeviceActivity(Struct, frozen=True):
-    """A device over time. `connected` is None when no event has said."""
+    """The activity of a device. `connected` is None unless an event reports it."""
 
     id: str
     name: str | None
@@ -114,7 +114,7 @@ class DeviceActivity(Struct, frozen=True):
 
 
 class StatePeriod(Struct, frozen=True):
-    """`state` is ``up``, ``down`` or ``failing`` (its health check); `until` is None for the present one."""
+    """A period in one state: ``up``, ``down`` or ``failing`` (its health check). `until` is None for the last."""
 
     state: str
     from_at: datetime
@@ -133,7 +133,7 @@ class ApiUse(Struct, frozen=True):
 
 
 class ServiceActivity(Struct, frozen=True):
-    """A service over time. `state` is that of the newest period, None when no event has said."""
+    """The activity of a service. `state` is that of the newest period, None unless an event reports one."""
 
     id: str
     first_seen: datetime

@@ -10,7 +10,7 @@ _SQL = load(__package__, "service.sql")
 
 
 def find_service(connection: Connection, id: str, limit: int, as_of: int) -> ServiceActivity | None:
-    """One service's activity, None when no event has it. Periods and hours: the `limit` latest."""
+    """The activity of a service, None when no event names it. Periods and hours: the latest `limit`."""
     asked = {"id": id, "limit": limit}
     with connection.cursor() as cursor:
         cursor.execute(_SQL["find_service"], asked)

@@ -5,8 +5,8 @@ FROM service_summary
 WHERE service = %(id)s;
 
 -- name: list_periods
--- The periods between a service's transitions, by instance, the latest first. The latest rows of all have their
--- successors among them, so cutting first changes no period.
+-- The periods between a service's transitions, by instance, the latest first. The latest rows include their
+-- successors, so the limit may come first.
 SELECT
     state,
     occurred_at,

@@ -10,7 +10,7 @@ _SQL = load(__package__, "user.sql")
 
 
 def find_user(connection: Connection, id: str, limit: int, as_of: int) -> UserActivity | None:
-    """One user's activity, None when no event is by that user. Sessions and patients: the `limit` latest."""
+    """The activity of a user, None when the user caused no event. Sessions and patients: the latest `limit`."""
     asked = {"id": id, "limit": limit}
     with connection.cursor() as cursor:
         cursor.execute(_SQL["find_user"], asked)

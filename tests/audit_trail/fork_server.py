@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from audit_trail import __main__, cli  # noqa: F401 - here, and below: loaded once for all commands
-from audit_trail.commands import recorded_exports  # noqa: F401
+from audit_trail.commands import access_record  # noqa: F401
+from audit_trail.export import file as export_file  # noqa: F401
 from audit_trail.guard import process as guard  # noqa: F401
 from audit_trail.serving import process as serving  # noqa: F401
 from audit_trail.trust import external_heads, log_check  # noqa: F401

@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from audit_trail.export.file import export_to_file
-from queries.export.batches import ExportRequest, Exports, Format
 from queries.export.columns import EVENT_COLUMNS
+from queries.export.pipeline import Exports
+from queries.export.request import ExportRequest, Format
 from tests.docs.pages import ROOT
 from tests.trail import START, Trail, an_event
 

@@ -11,7 +11,7 @@ import pytest
 
 from domain.event import RecordedEvent
 from event_store.database import READER, Database
-from queries.filters import EventFilter
+from queries.filters.event_filter import EventFilter
 from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from tests.graphql_api.answers import POSITIONS, codes

@@ -14,7 +14,7 @@ from graphql_api.schema import sdl
 from graphql_api.types.event import Event
 from queries.cursors import decode_cursor, decode_id, encode_cursor, encode_id
 from queries.error_codes import Code
-from queries.filters import EventFilter
+from queries.filters.event_filter import EventFilter
 
 SNAPSHOT = Path(graphql_api.__file__).with_name("schema.graphql")
 

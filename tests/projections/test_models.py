@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from queries.filters import EventFilter, PageRequest
+from queries.filters.event_filter import EventFilter, PageRequest
 from queries.summaries.results import PatientAccess, UserAction, UserPatient, UserSession
 from tests.trail import START, Trail, an_event
 

@@ -18,10 +18,10 @@ from domain.event import RecordedEvent
 from event_store.event_reader import read_events
 from projections.registry import open_snapshot
 from queries.counts import count_events
-from queries.event_pages import find_events
-from queries.filter_match import matches
-from queries.filters import CountBy, EventFilter, PageRequest
-from queries.prepared import plan
+from queries.filters.event_filter import CountBy, EventFilter, PageRequest
+from queries.filters.match import matches
+from queries.search.event_pages import find_events
+from queries.search.prepared import plan
 from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 

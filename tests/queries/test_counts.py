@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from domain.errors import RejectedError
-from queries.filters import CountBy, EventFilter
+from queries.filters.event_filter import CountBy, EventFilter
 from tests.trail import START, Trail, an_event
 
 MINUTES = [0, 10, 61, 62, 63, 1500, 5]

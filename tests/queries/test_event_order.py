@@ -13,9 +13,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from projections.registry import open_snapshot
-from queries.event_order import ByTime
-from queries.filters import EventFilter
-from queries.prepared import plan
+from queries.filters.event_filter import EventFilter
+from queries.search.event_order import ByTime
+from queries.search.prepared import plan
 from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 

@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import RejectedError
 from projections.models.activity import ActivityProjector
-from queries.filters import EventFilter, PageRequest
+from queries.filters.event_filter import EventFilter, PageRequest
 from tests.queries.varied_events import FILTERS, P1, nested, positions
 from tests.trail import START, Trail, an_event
 

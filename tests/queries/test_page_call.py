@@ -12,10 +12,10 @@ from projections.builds.switching import drop
 from projections.models.activity import ActivityProjector
 from projections.models.patient import PatientProjector
 from projections.registry import live_schemas
-from queries.event_pages import find_events
-from queries.filters import EventFilter, EventPage, PageRequest
-from queries.page_call import can_be_one_call, find_in_one_call
-from queries.prepared import plan
+from queries.filters.event_filter import EventFilter, EventPage, PageRequest
+from queries.search.event_pages import find_events
+from queries.search.page_call import can_be_one_call, find_in_one_call
+from queries.search.prepared import plan
 from tests.projections.rebuild.rebuilds import rebuild_now
 from tests.queries.varied_events import FILTERS
 from tests.trail import Trail, an_event

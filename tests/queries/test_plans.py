@@ -13,14 +13,14 @@ import psycopg2.extensions
 import pytest
 
 from projections.registry import built_in, open_snapshot
-from queries.access_paths import MAX_PATHS, choose, plans
 from queries.counts import count_events
-from queries.event_pages import find_events
-from queries.filters import MAX_POSITION, CountBy, EventFilter, PageRequest, within
+from queries.filters.event_filter import MAX_POSITION, CountBy, EventFilter, PageRequest, within
 from queries.history import find_changes
-from queries.page_call import can_be_one_call
-from queries.page_sql import build, compose
-from queries.prepared import plan
+from queries.search.access_paths import MAX_PATHS, choose, plans
+from queries.search.event_pages import find_events
+from queries.search.page_call import can_be_one_call
+from queries.search.page_sql import build, compose
+from queries.search.prepared import plan
 from queries.summaries.device import find_device
 from queries.summaries.patient import find_patient
 from queries.summaries.resource import find_resource

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from domain.errors import RejectedError
-from queries.filters import CountBy, EventFilter
-from queries.prepared import prepare
+from queries.filters.event_filter import CountBy, EventFilter
+from queries.search.prepared import prepare
 
 NOW = datetime(2026, 3, 31, tzinfo=UTC)
 RARE = EventFilter(purposes=("BTG",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta, timezone
 from typing import Any
 
-from queries.filters import EventFilter, EventPage
+from queries.filters.event_filter import EventFilter, EventPage
 from tests.trail import START
 
 P1, P2 = {"id": "p1"}, {"id": "p2"}

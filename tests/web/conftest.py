@@ -17,7 +17,7 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from queries.export.batches import Exports
+from queries.export.pipeline import Exports
 from queries.read_models import ReadModels
 from tests.tokens import ADMIN, authentication
 from web.app import create_app
@@ -51,8 +51,8 @@ def serving(app: Any, trusted_proxies: Sequence[str] = ()) -> Iterator[httpx2.Cl
             thread.join()
 
 
-@pytest.fixture
-def serve() -> Iterator[Serve]:
+@contextmanager
+def servers() -> Iterator[Serve]:
     """`serve(url, bootstrap_servers, models=..., publisher=..., **settings)`: a client of a server of its own."""
     with ExitStack() as stack:
 
@@ -78,6 +78,13 @@ def serve() -> Iterator[Serve]:
             )
             return stack.enter_context(serving(app))
 
+        yield start
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """See `servers`."""
+    with servers() as start:
         yield start
 
 

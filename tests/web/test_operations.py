@@ -18,7 +18,7 @@ import pytest
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 from event_store.database import Database
-from queries.filters import EventFilter
+from queries.filters.event_filter import EventFilter
 from queries.read_models import ReadModels
 from tests.web.conftest import NO_DATABASE, Serve
 from web.http.listening_socket import listen

@@ -1,6 +1,6 @@
 """API tokens of machines: ``at_ID_SECRET``. The file of the server holds digests, never a secret.
 
-A secret is 256 random bits, so that one SHA-256 of it is as good as any slow hash.
+A secret is 256 random bits, so one SHA-256 of it is as safe as a slow hash.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ log = structlog.get_logger(__name__)
 _TOKEN = re.compile(r"at_([a-z0-9]{4,32})_([A-Za-z0-9_-]{43})")
 _INVALID = "invalid_token"
 _MOST_BYTES = 16 << 20
-"""Of the file: some ten thousand tokens."""
+"""The largest file: some ten thousand tokens."""
 
 Some = Annotated[tuple[Identifier, ...], Meta(min_length=1)]
-"""One or more, or not said at all: whether an empty list is everything or nothing is not for a reader to guess."""
+"""One or more values, or absent. An empty list is invalid: it could be read as everything or as nothing."""
 
 
 class ApiToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One entry of the file. `name` is under which its bearer is recorded."""
+    """One entry of the file. Access records show its `name`."""
 
     id: Annotated[str, Meta(pattern="^[a-z0-9]{4,32}$")]
     name: Identifier
@@ -48,12 +48,12 @@ class ApiToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     expires: datetime | None = None
 
     def expires_at(self) -> datetime | None:
-        """When it ends; a time without an offset is UTC."""
+        """When the token expires; a time without an offset is UTC."""
         naive = self.expires is not None and self.expires.tzinfo is None
         return self.expires.replace(tzinfo=UTC) if self.expires is not None and naive else self.expires
 
     def principal(self) -> Principal:
-        """Who bears it."""
+        """The principal of the token."""
         return Principal(
             id=self.name,
             name=self.name,
@@ -92,27 +92,27 @@ def read_tokens(path: Path) -> dict[str, ApiToken]:
 
 
 def digest(secret: str) -> str:
-    """What the file keeps of a secret."""
+    """The digest of a secret, as the file has it."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class ApiTokens:
-    """The tokens of a file, which is read again when it has changed. A file that can't be read changes nothing."""
+    """The tokens of a file, which is read again when it changes. While it can't be read, known tokens stay valid."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `ConfigurationError` when the file is none."""
+        """Raises `ConfigurationError` when the file is invalid."""
         self._path = path
-        self._changed = self._mark()  # before it is read: a change in between is then noticed
+        self._changed = self._mark()  # before the read, so that a change in between is noticed
         self._tokens: Mapping[str, ApiToken] = read_tokens(path)
 
     async def principal(self, token: str) -> Principal | None:
-        """See `web.authentication.bearer.Authenticator`."""
+        """The principal of a token, as `web.authentication.bearer.Authenticator` says."""
         match = _TOKEN.fullmatch(token)
         if match is None:
             return None
         self._read_again()
         entry = self._tokens.get(match[1])
-        # Compared also when there is no such entry, so that the time tells nothing.
+        # Compared also without an entry, so that the time does not disclose whether there is one.
         good = hmac.compare_digest(digest(match[2]), entry.sha256 if entry else "0" * 64)
         if entry is None or not good:
             raise UnauthenticatedError("the token is not valid", code=_INVALID)

@@ -1,4 +1,4 @@
-"""Writing the file of API tokens: each change makes a whole new file, which its owner alone can read."""
+"""Writes the file of API tokens: each change replaces the whole file, which only its owner can read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEAD = "# API tokens of Audit Trail: digests, no secrets. Written by `audit-tra
 
 
 def add_token(path: Path, make: Callable[[str, str], ApiToken]) -> str:
-    """Add what `make` gives for an id and a digest. Returns the token, which is kept nowhere."""
+    """Add the entry that `make` returns for an id and a digest. Returns the token, which is stored nowhere."""
     id = "".join(secrets.choice(_ID_LETTERS) for _ in range(12))
     secret = secrets.token_urlsafe(32)
     try:
@@ -38,7 +38,7 @@ def add_token(path: Path, make: Callable[[str, str], ApiToken]) -> str:
 
 
 def remove_token(path: Path, id: str) -> None:
-    """Take one out. Raises `RejectedError` when there is none of the id."""
+    """Remove an entry. Raises `RejectedError` for an unknown id."""
     with _held(path) as folder:
         known = read_tokens(path)
         if id not in known:
@@ -48,7 +48,7 @@ def remove_token(path: Path, id: str) -> None:
 
 @contextmanager
 def _held(path: Path) -> Iterator[Folder]:
-    """The file's folder. Two processes that change the file at once come one after the other."""
+    """The file's folder, under a lock: concurrent changes run one after the other."""
     try:
         with Folder.open(path.parent) as folder, folder.locked(f".{path.name}.lock", wait=True):
             yield folder
@@ -70,5 +70,5 @@ def _entry(entry: ApiToken) -> str:
 
 
 def _toml(value: object) -> str:
-    """JSON's strings and lists are TOML's too, but for surrogates and DEL."""
+    """JSON strings and lists are valid TOML, except for surrogates and DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jwt
+from cachetools import TLRUCache
 
 from domain.access.principal import Principal
 from domain.errors import UnauthenticatedError
@@ -17,29 +17,34 @@ from web.authentication.key_sets import KeySet
 
 _LONGEST = 16 << 10
 _LEEWAY = 30
-"""Seconds that clocks may differ."""
+"""The accepted clock difference in seconds."""
 _REMEMBERED = 10_000
 _REMEMBERED_SECONDS = 60.0
-"""A token that was good is not checked again for so long: a key that was withdrawn is noticed then."""
+"""Seconds before a valid token is checked again: a withdrawn key takes effect then."""
 _INVALID = "invalid_token"
 _TYPES = frozenset({"jwt", "at+jwt"})
-"""What `typ` may be, if it is there (RFC 8725, section 3.11): an issuer signs other things too, as a notice of
-somebody's logging out, and with the same key."""
+"""Accepted values of `typ`, if present (RFC 8725, section 3.11): an issuer signs other tokens with the same key, such
+as logout tokens."""
 
 
 class Authenticator(Protocol):
-    """Says who the bearer of a token is."""
+    """Finds the principal of a token."""
 
     async def principal(self, token: str) -> Principal | None:
-        """None for a token of another kind.
+        """The principal; None for a token of another kind.
 
-        Raises `UnauthenticatedError` for one that is not good, `UnavailableError` while nobody can tell.
+        Raises `UnauthenticatedError` for an invalid token, `UnavailableError` while it can't be checked.
         """
         ...
 
 
+def _remembered_until(_digest: bytes, principal: Principal, now: float) -> float:
+    assert principal.expires_at is not None
+    return min(principal.expires_at.timestamp(), now + _REMEMBERED_SECONDS)
+
+
 class IssuedTokens:
-    """Tokens of the issuers that are trusted. Only for the event loop's thread."""
+    """Tokens of trusted issuers. Only for the event loop's thread."""
 
     def __init__(
         self,
@@ -53,26 +58,22 @@ class IssuedTokens:
         self._audiences = list(audiences)
         self._names = names or ClaimNames()
         self._clock = clock
-        self._good: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._good: TLRUCache[bytes, Principal] = TLRUCache(_REMEMBERED, _remembered_until, timer=clock)
 
     async def principal(self, token: str) -> Principal | None:
-        """See `Authenticator`."""
+        """The principal of a token, as `Authenticator` says."""
         if token.count(".") != 2:
             return None
         digest = hashlib.sha256(token.encode()).digest()
         known = self._good.get(digest)
-        if known is not None and self._clock() < known[1]:
-            return known[0]
+        if known is not None:
+            return known
         claims = await self._claims(token)
         try:
             found = principal_from(claims, self._names)
         except ValueError as exc:
             raise UnauthenticatedError("the token is not valid", code=_INVALID) from exc
-        assert found.expires_at is not None
-        until = min(found.expires_at.timestamp(), self._clock() + _REMEMBERED_SECONDS)
-        self._good[digest] = (found, until)
-        if len(self._good) > _REMEMBERED:
-            self._good.popitem(last=False)
+        self._good[digest] = found
         return found
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -85,9 +86,9 @@ class IssuedTokens:
             keys = self._issuers.get(issuer) if isinstance(issuer, str) else None
             if not _is_access_token(header.get("typ")):
                 raise UnauthenticatedError("the token is of another kind", code=_INVALID)
-            # An extension that has to be understood is one that we don't (RFC 7515, section 4.1.11).
+            # No critical extension is supported (RFC 7515, section 4.1.11).
             if keys is None or "crit" in header or not isinstance(key_id, str | None):
-                raise UnauthenticatedError("the token is of no issuer that is trusted here", code=_INVALID)
+                raise UnauthenticatedError("the issuer of the token is not trusted", code=_INVALID)
             key = await keys.find(key_id)
             if key is None:
                 raise UnauthenticatedError("the token's key is not one of the issuer's", code=_INVALID)
@@ -103,7 +104,7 @@ class IssuedTokens:
         except jwt.ExpiredSignatureError as exc:
             raise UnauthenticatedError("the token has expired", code=_INVALID) from exc
         except jwt.InvalidAudienceError as exc:
-            raise UnauthenticatedError("the token is meant for somebody else", code=_INVALID) from exc
+            raise UnauthenticatedError("the token is for another audience", code=_INVALID) from exc
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as exc:
             raise UnauthenticatedError("the token is not valid", code=_INVALID) from exc
         return claims
@@ -112,5 +113,5 @@ class IssuedTokens:
 def _is_access_token(type: Any) -> bool:
     if type is None:
         return True
-    # The prefix may be left out (RFC 7515, section 4.1.9), and case does not count.
+    # The prefix is optional (RFC 7515, section 4.1.9), and case does not matter.
     return isinstance(type, str) and type.lower().removeprefix("application/") in _TYPES

@@ -1,4 +1,4 @@
-"""What the claims of a token say of its bearer. Which claim says what, and what roles are called, are settings."""
+"""The principal of a token's claims. The names of the claims and of the roles are settings."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from domain.access.principal import Principal, Role
 from domain.event import ActorKind
 
 _MOST = 200
-"""Values of one claim that are looked at."""
+"""The number of values of one claim that are read."""
 _LONGEST = 256
 _REFERENCE = re.compile(r"(?:.*/)?(?P<type>[A-Z][A-Za-z]*)/(?P<id>[^/?#|\s]+)(?:/_history/[^/?#|\s]+)?")
-"""A FHIR reference, relative or absolute, perhaps of one version."""
+"""A FHIR reference, relative or absolute, with or without a version."""
 _LATEST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp())
-"""Some issuers say "never" with a year that no calendar has."""
+"""Some issuers write "never" as a year beyond the calendar."""
 
 
 class ClaimNames(Struct, frozen=True, kw_only=True):
-    """The claim for each thing: its name, or a path such as ``realm_access.roles``.
+    """The claim for each field: its name, or a path such as ``realm_access.roles``.
 
-    `role_map` is from the issuer's names of roles to ours; when it is empty, names that are ours count.
+    `role_map` maps the issuer's names of roles to ours. When it is empty, the issuer uses our names.
     """
 
     roles: str = "roles"
@@ -39,7 +39,7 @@ class ClaimNames(Struct, frozen=True, kw_only=True):
 
 
 def principal_from(claims: Mapping[str, Any], names: ClaimNames) -> Principal:
-    """The principal of verified claims. Roles that are not known give nothing. Raises `ValueError` for an odd subject.
+    """The principal of verified claims. Unknown roles are ignored. Raises `ValueError` for an odd subject.
 
     The session is the token's `jti`, else `sid`, else a digest of issuer, subject and time of issue.
     """
@@ -49,7 +49,7 @@ def principal_from(claims: Mapping[str, Any], names: ClaimNames) -> Principal:
     roles = frozenset(_roles(claims, names))
     sources = tuple(_values(claims, names.sources))
     if not sources and _at(claims, names.sources) is not None:
-        # Without the claim a publisher may report as any service; one that says nothing usable must not widen that.
+        # Without the claim a publisher may report as any service; an unusable claim must not mean the same.
         roles -= {Role.PUBLISHER}
     client = _text(claims.get("client_id")) or _text(claims.get("azp"))
     return Principal(
@@ -81,7 +81,7 @@ def _roles(claims: Mapping[str, Any], names: ClaimNames) -> Iterator[Role]:
 def _kind(roles: frozenset[Role], subject: str, client: str | None) -> ActorKind:
     if roles == {Role.PATIENT}:
         return ActorKind.PATIENT
-    # RFC 9068, section 2.2: of a token that a client got for itself, the subject is the client.
+    # RFC 9068, section 2.2: in a token that a client got for itself, the subject is the client.
     return ActorKind.SERVICE if client is not None and client == subject else ActorKind.USER
 
 
@@ -109,12 +109,12 @@ def _without_type(value: str, type: str) -> str:
 
 
 def _values(claims: Mapping[str, Any], name: str) -> list[str]:
-    """The texts of a claim: a list of them, or one. An id is never divided: it may hold blanks."""
+    """The texts of a claim: a list, or one text. An id is never split: it may contain blanks."""
     return _usable(_at(claims, name))
 
 
 def _words(claims: Mapping[str, Any], name: str) -> list[str]:
-    """The same of a claim whose one text blanks divide (as `scope`, RFC 8693 section 4.2).
+    """The same for a claim whose text is split at blanks (as `scope`, RFC 8693 section 4.2).
 
     A list may hold codings too (`purpose_of_use` of IHE IUA, section 3.71.4.2.2.1).
     """
@@ -132,13 +132,13 @@ def _usable(found: Any) -> list[str]:
 
 
 def _may_be_stored(value: str) -> bool:
-    """Whether an event could hold it: the database is not asked for what it can't hold."""
+    """Whether an event can hold the value: no query is made for others."""
     surrogate = any("\ud800" <= letter <= "\udfff" for letter in value)
     return 0 < len(value) <= _LONGEST and "\0" not in value and not surrogate
 
 
 def _at(claims: Mapping[str, Any], name: str) -> Any:
-    # The name itself goes first: claims of one's own are often URLs, and hold dots.
+    # First the name as a whole: custom claims are often URLs, which contain dots.
     found: Any = claims
     for part in [name] if name in claims else name.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None

@@ -1,4 +1,4 @@
-"""Every kind of token that is taken here."""
+"""All kinds of accepted tokens."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _LONGEST_HEADER = 20_000
 
 
 class Authentication:
-    """Reads the `Authorization` header (RFC 9110, section 11.6.2) and asks each kind of token in turn."""
+    """Reads the `Authorization` header (RFC 9110, section 11.6.2) and tries each kind of token in turn."""
 
     def __init__(self, kinds: Sequence[Authenticator] = ()) -> None:
         self._kinds = kinds
 
     async def principal(self, given: Sequence[str]) -> Principal:
-        """Who asks, by the values of the header that were given.
+        """The principal, by the values of the header.
 
-        Raises `UnauthenticatedError`, or `UnavailableError` while nobody can tell.
+        Raises `UnauthenticatedError`, or `UnavailableError` while a token can't be checked.
         """
         if len(given) != 1:
             raise UnauthenticatedError("send a token as `Authorization: Bearer ...`, once")

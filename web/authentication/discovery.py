@@ -1,4 +1,4 @@
-"""Where an issuer's keys are, and how they are fetched: bounded in time and size, and from nowhere else."""
+"""Finds and fetches an issuer's keys, within bounds of time and size, and only from the issuer's addresses."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from event_store.outgoing_http import Deadline, Target, exchange, parse_target
 from web.authentication.key_sets import MOST_BYTES
 
 _SECONDS = 5.0
-"""For the discovery document and the keys together."""
+"""The time for the discovery document and the keys together."""
 
 
 class _Discovery(msgspec.Struct):
-    """OpenID Connect Discovery 1.0, section 3, as far as it is needed."""
+    """The fields of OpenID Connect Discovery 1.0, section 3, that are needed."""
 
     issuer: str
     jwks_uri: str
 
 
 def fetcher(issuer: str, url: str | None, *, seconds: float = _SECONDS) -> Callable[[], bytes]:
-    """Fetches the JWK Set at `url`, which the issuer's discovery document names when it is None.
+    """A function that fetches the JWK Set at `url`, or at the address in the issuer's discovery document.
 
-    Raises `ConfigurationError` for an address that may not be asked. What it returns raises `ValueError` for a document
-    that can't be used, and `UnavailableError` while the issuer is away, fails, or takes longer than `seconds` in all.
+    Raises `ConfigurationError` for a forbidden address. The function raises `ValueError` for an unusable document, and
+    `UnavailableError` while the issuer is away, fails, or takes longer than `seconds` in all.
     """
     address = _address(url or issuer)
 
@@ -37,14 +37,14 @@ def fetcher(issuer: str, url: str | None, *, seconds: float = _SECONDS) -> Calla
 
 
 def _discovered(issuer: str, deadline: Deadline) -> Target:
-    # Section 4: the path is put behind the issuer, whose own slash at the end is dropped.
+    # Section 4: the path is appended to the issuer, without the issuer's final slash.
     text = _get(_address(issuer.rstrip("/") + "/.well-known/openid-configuration"), deadline)
     try:
         document = msgspec.json.decode(text, type=_Discovery)
         keys = _address(document.jwks_uri)
     except (msgspec.DecodeError, UnicodeError, RecursionError, ConfigurationError) as exc:
         raise ValueError("no discovery document with an https address of keys") from exc
-    # Section 4.3: the document has to be this issuer's.
+    # Section 4.3: the document must name this issuer.
     if document.issuer != issuer:
         raise ValueError("the discovery document is not that of the issuer")
     return keys

@@ -24,23 +24,23 @@ _ALGORITHM_OF: Mapping[tuple[str, str | None], str] = {
     ("EC", "P-256"): "ES256",
     ("OKP", "Ed25519"): "EdDSA",
 }
-"""The one algorithm that each type of key is used with: a token can't choose another (RFC 8725, section 3.1)."""
+"""The only algorithm for each type of key: a token can't choose another (RFC 8725, section 3.1)."""
 _LEAST_RSA_BITS = 2048
 MOST_BYTES = 256 << 10
 _MOST_KEYS = 100
 _LONGEST_ID = 256
 _PUBLIC = frozenset({"kty", "crv", "x", "y", "n", "e", "kid"})
-"""What is read of a key. Whoever hands out a private one by mistake is not followed in that."""
+"""The members of a key that are read. Private members, published by mistake, are ignored."""
 _FRESH_SECONDS = 300.0
-"""How long fetched keys are used without asking again."""
+"""How long fetched keys are used before they are fetched again."""
 _STALE_SECONDS = 24 * 3600.0
-"""How long they are used while the issuer is away."""
+"""How long fetched keys are used while the issuer is away."""
 _PAUSE_SECONDS = 10.0
-"""Between two fetches at least: tokens with unknown keys ask nobody to death."""
+"""The shortest time between two fetches, so that tokens with unknown keys do not flood the issuer."""
 _PATIENCE_SECONDS = 1.0
-"""How long a token whose key is known waits for keys that are fetched again."""
+"""How long a token with a known key waits for a new fetch."""
 _LONG_PATIENCE_SECONDS = 15.0
-"""And one whose key is not: a fetch gives up sooner."""
+"""How long a token with an unknown key waits: longer than a fetch takes."""
 
 Keys = Mapping[str | None, jwt.PyJWK]
 
@@ -56,15 +56,15 @@ class KeySet(Protocol):
     """Finds a key by its id."""
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
-        """None when there is no such key. Raises `UnavailableError` while the keys can't be had."""
+        """The key; None for an unknown id. Raises `UnavailableError` while the keys can't be fetched."""
         ...
 
 
 def parse_key_set(text: bytes) -> Keys:
-    """The usable keys of a JWK Set by their ids. Raises `ValueError` when it is none.
+    """The usable keys of a JWK Set by their ids. Raises `ValueError` when it is invalid.
 
-    What we don't use (encryption, symmetric keys, other curves, short RSA keys) is left out. A key without an id is
-    used when it is the only one.
+    Other keys (for encryption, symmetric, on other curves, short RSA keys) are left out. A key without an id is used if
+    it is the only one.
     """
     try:
         entries = _decode(text).keys
@@ -95,7 +95,7 @@ def _usable(entry: Any) -> jwt.PyJWK | None:
 
 
 def _algorithm(entry: Mapping[str, Any]) -> str | None:
-    """With which signatures of the key are verified; None when they are not, or not here."""
+    """The algorithm for the signatures of a key; None for an unsupported key."""
     operations = entry.get("key_ops", ["verify"])
     if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
@@ -109,7 +109,7 @@ def _is_text(value: Any) -> bool:
 
 
 class FileKeys:
-    """The keys of a file that holds a JWK Set. It is read again when it has changed."""
+    """The keys of a file that holds a JWK Set. It is read again when it changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -119,11 +119,11 @@ class FileKeys:
         self._read()
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
-        """See `KeySet`."""
+        """The key of an id, as `KeySet` says."""
         try:
             self._read()
         except ConfigurationError:
-            # It may be half written: what was read before is still good. Said once, not with each request.
+            # It may be half written: the known keys stay valid. Logged once, not for each request.
             if not self._failing:
                 log.warning("issuer_keys_not_read")
             self._failing = True
@@ -142,10 +142,9 @@ class FileKeys:
 
 
 class FetchedKeys:
-    """The keys of an issuer on the network. `fetch` blocks, and runs in a thread; one fetch serves all who wait.
+    """The keys of an issuer on the network. `fetch` blocks, and runs in a thread; one fetch serves all waiting tokens.
 
-    `fetch` raises `ValueError` or `UnavailableError`; `issuer` is who is told of in the log. For one event loop's
-    thread.
+    `fetch` raises `ValueError` or `UnavailableError`; `issuer` is the name in the log. For the event loop's thread.
     """
 
     def __init__(
@@ -168,7 +167,7 @@ class FetchedKeys:
         self._tried = float("-inf")
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
-        """See `KeySet`. A key that is not known may be new: the issuer is asked, but not all the time."""
+        """The key of an id. An unknown key may be new, so it causes a fetch, unless there was one just before."""
         key = _pick(self._keys, key_id)
         age = self._clock() - self._fetched
         if key is None or age > _FRESH_SECONDS:
@@ -176,7 +175,7 @@ class FetchedKeys:
             await self._refresh(self._patience if known else _LONG_PATIENCE_SECONDS)
             key = _pick(self._keys, key_id)
         if self._clock() - self._fetched > _STALE_SECONDS:
-            raise UnavailableError("the keys of the issuer can't be had")
+            raise UnavailableError("the keys of the issuer can't be fetched")
         return key
 
     async def _refresh(self, patience: float) -> None:
@@ -185,7 +184,7 @@ class FetchedKeys:
                 return
             self._tried = self._clock()
             self._fetching = asyncio.create_task(self._fetch_now())
-        # Whoever goes away while waiting cancels nothing for the others, and nobody waits for ever.
+        # A cancelled request cancels no fetch, and each request waits for a limited time.
         await asyncio.wait({self._fetching}, timeout=patience)
 
     async def _fetch_now(self) -> None:

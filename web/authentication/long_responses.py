@@ -1,4 +1,4 @@
-"""Answers that last: a stream of events, or an export, ends when its token is good no more."""
+"""Long answers: a stream of events or an export ends when its token becomes invalid."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from web.authentication.combined import Authentication
 
 _STREAM = "text/event-stream"
 OTHER_RIGHTS = "the token gives other rights now"
-"""Those of an API token are what its file says."""
+"""The reason when the token file gives an API token other rights."""
 
 
 class Watched:
-    """Sends an answer. `denied` is told of a 403, and of an answer that is ended as its token is good no more.
+    """Sends an answer. `denied` is called for a 403, and when an answer ends because its token became invalid.
 
-    The token is looked at again before what is sent `recheck` seconds after the last look, a stream's own pings too. A
-    stream of events ends with one that says why. Sending more of anything else, such as an export, then raises
-    `UnauthenticatedError`: what the client has shows that it is not whole.
+    The token is checked again before a message that is sent `recheck` seconds after the last check, pings included. A
+    stream of events then ends with an error event. Any other answer, such as an export, raises `UnauthenticatedError`,
+    and the client sees that it is incomplete.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Watched:
         self._ended = False
 
     async def __call__(self, message: Message) -> None:
-        """Send one message of the answer, or what is in place of it."""
+        """Send one message of the answer, or the one that ends it."""
         if self._ended:
             return
         if message["type"] == "http.response.start":
@@ -72,12 +72,12 @@ class Watched:
         except UnauthenticatedError as exc:
             return exc.message
         except UnavailableError:
-            return ""  # what nobody can tell now ends nothing
+            return ""  # a token that can't be checked now stays valid
         return "" if found == self._scope["state"]["principal"] else OTHER_RIGHTS
 
 
 def _last_event(why: str) -> bytes:
-    """As GraphQL over SSE has it: a result, and that it was the last."""
+    """The end of a stream in GraphQL over SSE: a result, and `complete`."""
     error = {"message": why, "extensions": {"code": "UNAUTHENTICATED"}}
     said = msgspec.json.encode({"data": None, "errors": [error]})
     return b"event: next\r\ndata: " + said + b"\r\n\r\nevent: complete\r\ndata: \r\n\r\n"

@@ -1,4 +1,4 @@
-"""What stands before every route: nobody gets further without a principal, but to what needs none."""
+"""Authentication before every route: without a principal a request reaches only the open routes."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _PAGES = frozenset({"/docs", "/openapi.json"})
 _FILES = "/static/"
 
 Denied = Callable[[Scope, int, str], None]
-"""Told of each 401 and 403: the scope, the status, and why, in words for the record."""
+"""Called for each 401 and 403 with the scope, the status, and the reason for the record."""
 
 
 def is_open(path: str, settings: WebSettings) -> bool:
-    """Whether a route, pages for people apart, answers those who have no token."""
+    """Whether a route, apart from pages for people, answers requests without a token."""
     return path in HEALTH or (settings.public_log and (path == "/log" or path.startswith("/log/")))
 
 
 def principal_of(scope: Scope) -> Principal | None:
-    """Who asks, once the middleware has passed the request on."""
+    """The principal of a request, once the middleware has passed it on."""
     found: Principal | None = scope.get("state", {}).get("principal")
     return found
 
 
 class Authenticating:
-    """ASGI middleware. A WebSocket may also say who it is in its first message: see `web.graphql.subscriptions`."""
+    """ASGI middleware. A WebSocket may also authenticate in its first message: see `web.graphql.subscriptions`."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Authenticating:
         self._app = app
         self._authentication = authentication
         self._settings = settings
-        self._denied = denied or _nobody_is_told
+        self._denied = denied or _ignore
         self._rates = rates or Rates.of(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +111,7 @@ class Authenticating:
 
 
 def _is_page_of_graphql(scope: Scope) -> bool:
-    """GraphiQL itself, which holds no data: what a browser's address bar asks for."""
+    """Whether a browser opens GraphiQL, which holds no data."""
     return (
         scope["type"] == "http"
         and scope["path"] == "/graphql"
@@ -128,7 +128,7 @@ def _slower(scope: Scope, what: str, wait: float) -> Response:
 
 
 async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request, or the request to become a WebSocket (ASGI: websocket.http.response)."""
+    """Answer a request, or a WebSocket handshake (ASGI: websocket.http.response)."""
     if scope["type"] == "http":
         await response(scope, receive, send)
     elif "websocket.http.response" in scope.get("extensions", {}):
@@ -144,5 +144,5 @@ async def _answer(response: Response, scope: Scope, receive: Receive, send: Send
         await send({"type": "websocket.close", "code": 1008})
 
 
-def _nobody_is_told(*_: Any) -> None:
+def _ignore(*_: Any) -> None:
     pass

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP, as the specification of that name says: media types, status codes, GET and batches."""
+"""GraphQL over HTTP, by the specification of that name: media types, status codes, GET and batches."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from web.settings import WebSettings
 
 JSON = "application/json"
 MAX_CONTAINERS = 2000
-"""Arrays and objects in one request. A variable's value is checked field by field, while no other request runs."""
+"""Arrays and objects in one request. Checking the variables, field by field, blocks other requests."""
 GRAPHQL = "application/graphql-response+json"
 
 
@@ -67,7 +67,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         self._limits = settings.limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; an error of the transport has the shape of a GraphQL answer too."""
+        """Answer one request; a transport error has the form of a GraphQL answer too."""
         if scope["type"] != "http":
             await WebSocket(scope, receive, send).close(1008)
             return
@@ -100,17 +100,17 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         )
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
-        """The response that the answer is put into; it carries the media type that was negotiated."""
+        """The response for the answer, with the negotiated media type."""
         assert isinstance(request, Request)
         media = media_type(request)
         if media is None and not self.should_render_graphql_ide(self.request_adapter_class(request)):
-            raise HTTPException(406, f"this endpoint answers {GRAPHQL} and {JSON}")
+            raise HTTPException(406, f"this endpoint answers with {GRAPHQL} or {JSON}")
         response = await super().get_sub_response(request)
         response.headers["content-type"] = f"{media}; charset=utf-8"
         return response
 
     def should_render_graphql_ide(self, request: Any) -> bool:
-        """Whether a person's browser asks. A client that takes anything gets JSON, not a page."""
+        """Whether a person's browser sent the request. A client that accepts anything gets JSON, not a page."""
         return (
             self.graphql_ide is not None
             and request.method == "GET"
@@ -119,18 +119,18 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         )
 
     async def render_graphql_ide(self, request: Request) -> Response:
-        """GraphiQL, from files of our own."""
+        """GraphiQL, from the package's own files."""
         del request
         return graphiql()
 
     async def parse_http_body(
         self, request: AsyncHTTPRequestAdapter
     ) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """The request or the batch. Raises `HTTPException` that names what is wrong."""
+        """The request or the batch. Raises `HTTPException` that names the error."""
         if request.method == "GET":
             data = _from_parameters(request.query_params, self.allow_queries_via_get)
             if "query" in data and not _is_meant(request.headers):
-                raise HTTPException(400, f"say what you take to ask by GET: Accept: {GRAPHQL}")
+                raise HTTPException(400, f"a query by GET needs the header Accept: {GRAPHQL}")
             return self._operation(data)
         if (request.content_type or "").partition(";")[0].strip().lower() != JSON:
             raise HTTPException(415, f"send the request as {JSON}")
@@ -170,7 +170,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             raise JSONDecodeError(exc.reason, "", 0) from exc
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
-        """The answer; `data` is left out when nothing was executed, as the GraphQL specification wants."""
+        """The answer; `data` is left out when nothing was executed, as the GraphQL specification says."""
         answer = await super().process_result(request, result)
         if result.data is None and not any(error.path for error in result.errors or ()):
             answer.pop("data", None)
@@ -180,7 +180,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     def create_response(
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
     ) -> Response:
-        """The HTTP response: 400 for what could not be executed, where the media type lets a status say so."""
+        """The HTTP response: 400 for a request that was not executed, if the media type allows that status."""
         content_type = sub_response.headers["content-type"]
         refused = isinstance(response_data, dict) and "data" not in response_data
         status = 400 if refused and content_type.startswith(GRAPHQL) else 200
@@ -188,7 +188,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
 
 def client_key(connection: Request | WebSocket) -> str:
-    """Who is counted together: a principal, else the peer's address."""
+    """The key for a client's limits: the principal, else the peer's address."""
     principal = principal_of(connection.scope)
     if principal is not None:
         return f"{principal.issuer or ''} {principal.id}"
@@ -196,7 +196,7 @@ def client_key(connection: Request | WebSocket) -> str:
 
 
 def media_type(request: Request) -> str | None:
-    """The media type that the client takes; None when it takes neither."""
+    """The media type that the client accepts; None when it accepts neither."""
     for offered in accepted(request.headers.get("accept", "*/*")):
         if offered == GRAPHQL:
             return GRAPHQL
@@ -206,7 +206,7 @@ def media_type(request: Request) -> str | None:
 
 
 class RefusedError(HTTPException):
-    """A request of which nothing may be executed; it keeps the error's code."""
+    """A request that is refused as a whole; it keeps the error's code."""
 
     def __init__(
         self, error: QueryError, status: int = 400, headers: Mapping[str, str] | None = None

@@ -45,7 +45,7 @@ _INIT_SECONDS = 10
 
 
 def make_feed(models: Checkpoints, wake: Wake, settings: WebSettings) -> Feed:
-    """What wakes all subscriptions of the application."""
+    """The feed of all subscriptions of the application."""
     return Feed(
         models, wake, limit=settings.max_subscriptions, client_limit=settings.max_client_subscriptions
     )
@@ -69,14 +69,14 @@ class SubscribingEndpoint(GraphQLEndpoint):
         self.max_subscriptions_per_connection = settings.max_connection_subscriptions
         self.graphql_transport_ws_handler_class = Connection
         self.authentication = Authentication()
-        """Who may connect; the application sets it."""
+        """Set by the application."""
         self.rates = Rates.of(settings)
-        """Those of the application, when it sets them: sockets and requests count together."""
+        """Set by the application: sockets and requests count together."""
         self.denied: Denied = lambda *_: None
         self.recorder: Recorder | None = None
         self.recheck = settings.token_recheck
         self.known = 0
-        """Sockets of principals. Those who have not said yet who they are have places of their own."""
+        """Authenticated sockets. Those without authentication have a limit of their own."""
         self._unknown = 0
         self._feed = feed
         self._max_connections = settings.max_subscriptions
@@ -96,7 +96,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         try:
             await self.run(socket)
         finally:
-            # One who has said meanwhile who it is was let in by `let_in`.
+            # `let_in` has counted a socket that has authenticated meanwhile.
             self._count(principal_of(scope) is not None, -1)
 
     def _count(self, known: bool, step: int) -> None:
@@ -106,12 +106,12 @@ class SubscribingEndpoint(GraphQLEndpoint):
             self._unknown += step
 
     async def reject_websocket(self, request: WebSocket) -> WebSocket:
-        """See the base class, which asks for it when a page of another site would connect."""
+        """As the base class, for a page of another site; the denial is recorded."""
         self.denied(request.scope, 403, "a page of another site")
         return await super().reject_websocket(request)
 
     def let_in(self, scope: Scope, principal: Principal) -> bool:
-        """Have a socket be the principal's from now on; False when there is no place."""
+        """Count a socket as the principal's from now on; False when there is no place."""
         if self.known >= self._max_connections:
             return False
         scope.setdefault("state", {})["principal"] = principal
@@ -122,7 +122,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
     async def new_context(
         self, client_key: str, principal: Principal | None, record: AccessRecord | None
     ) -> Context:
-        """The context of one operation; what is read for it is noted in `record.query_log`."""
+        """The context of one operation; what it reads is added to `record`."""
         return await open_context(
             self.access,
             principal,
@@ -136,14 +136,14 @@ class SubscribingEndpoint(GraphQLEndpoint):
         )
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        """See `GraphQLEndpoint`; of a WebSocket it only says who asks, as each operation has its own."""
+        """As `GraphQLEndpoint`. On a WebSocket it only holds the principal: each operation has its own context."""
         del response
         return await self.new_context(
             client_key(request), principal_of(request.scope), access_record_of(request)
         )
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
-        """See `GraphQLEndpoint`; the type of an event stream comes with its transport."""
+        """As `GraphQLEndpoint`; an event stream sets its media type itself."""
         if isinstance(request, Request) and _wants_stream(request.headers.get("accept")):
             return await GraphQL.get_sub_response(self, request)
         return await super().get_sub_response(request)
@@ -151,7 +151,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
     async def parse_http_body(
         self, request: AsyncHTTPRequestAdapter
     ) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """See `GraphQLEndpoint`."""
+        """As `GraphQLEndpoint`, with event streams."""
         data = await super().parse_http_body(request)
         accept = request.headers.get("accept")
         if isinstance(data, list):
@@ -167,7 +167,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         return data
 
     async def execute_operation(self, request: Request, *args: Any, **options: Any) -> Any:
-        """See the base class; the results of a stream are kept, to be closed with its answer."""
+        """As the base class; the results of a stream are held, to be closed with its answer."""
         record = access_record_of(request)
         data = options["request_data"]
         if isinstance(data, list) and len(data) > 1:
@@ -197,7 +197,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         return _Stream(_with_plain_lines(stream()), request.state.results, {**prepared, **kept, **no_store})
 
     def _ask_more(self, principal: Principal | None, times: int) -> None:
-        """Count the operations of a batch beside its first, which was the request's. Raises `RefusedError`."""
+        """Count the operations of a batch after the first, which was counted as the request. Raises `RefusedError`."""
         wait = 0 if principal is None else self.rates.ask(principal, times, beside=1)
         if wait:
             message = "too many requests; wait as long as Retry-After says"
@@ -222,10 +222,10 @@ class SubscribingEndpoint(GraphQLEndpoint):
 
 
 class _Stream(StreamingResponse):
-    """A stream that ends with its client, also when that stops reading first and goes away then.
+    """A stream that ends with its client, also when the client stops reading before it goes away.
 
-    The sending is then cancelled between two chunks, where no generator notices: left to the garbage collector, they
-    are closed late and from the inside out, which is an error of its own.
+    The sending is then cancelled between two chunks, where no generator notices. The garbage collector would close the
+    generators late and from the inside out, which is an error of its own.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class _Stream(StreamingResponse):
         self._results = results
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream; whatever becomes of it, close it."""
+        """Send the stream, and close it in any case."""
         try:
             await super().__call__(scope, receive, send)
         finally:

@@ -1,4 +1,4 @@
-"""A WebSocket of `/graphql`, which speaks graphql-transport-ws: who is behind it, what it may ask, when it ends."""
+"""A WebSocket of `/graphql` (graphql-transport-ws): its authentication, its limits, and its end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _UNAUTHENTICATED = 4401
 _FORBIDDEN = 4403
 _TOO_OFTEN = 4429
 _LAST_WORDS_SECONDS = 0.5
-"""Between a token's end and that of the socket: what runs on it says first why it ends."""
+"""Between the expiry of a token and the close of the socket: running operations first send the reason."""
 
 
 class Endpoint(Protocol):
@@ -58,7 +58,7 @@ class Endpoint(Protocol):
 
 
 class Connection(BaseGraphQLTransportWSHandler[Context, None]):
-    """A WebSocket. What is no message of the protocol closes it with 4400, whatever it is instead."""
+    """A WebSocket. Any message outside of the protocol closes it with 4400."""
 
     def __init__(self, *, view: Any, schema: Any, **options: Any) -> None:
         scope: Scope = options["websocket"].ws.scope
@@ -69,7 +69,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
         self._watching: asyncio.Task[None] | None = None
 
     async def handle_message(self, message: Any) -> None:
-        """See the base class, which takes the shape of a message for granted."""
+        """As the base class, with a check of the message's form."""
         if not _well_formed(message):
             await self.handle_invalid_message("not a message of graphql-transport-ws")
             return
@@ -82,11 +82,11 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
         await super().handle_message(message)
 
     async def handle_connection_init(self, message: Any) -> None:
-        """See the base class. A browser can set no header, and says who it is in this message."""
+        """As the base class. A browser can set no header, and sends its token in this message."""
         if self.context.principal is None and not self.connection_timed_out:
             payload = message.get("payload")
-            said = payload if isinstance(payload, dict) else {}
-            given = said.get("authorization", said.get("Authorization"))
+            content = payload if isinstance(payload, dict) else {}
+            given = content.get("authorization", content.get("Authorization"))
             self._given = [given] if isinstance(given, str) else []
             if not await self._identified():
                 return
@@ -100,7 +100,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
             self._watching = asyncio.create_task(self._watch(principal))
 
     async def _identified(self) -> bool:
-        """Whether it is known now who this is; when it is not, the socket is closed."""
+        """Whether the token is valid; otherwise the socket is closed."""
         endpoint = self._endpoint
         try:
             principal = await endpoint.authentication.principal(self._given)
@@ -122,7 +122,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
         return True
 
     async def _watch(self, principal: Principal) -> None:
-        """Close the socket when its token has ended, or is good no more: one that was revoked, say."""
+        """Close the socket when its token expires or becomes invalid, such as a revoked one."""
         why = ""
         while not why:
             left = self._endpoint.recheck
@@ -140,15 +140,15 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
             except UnauthenticatedError as exc:
                 why = exc.message
             except UnavailableError:
-                continue  # what nobody can tell now ends nothing
+                continue  # a token that can't be checked now stays valid
             if why:
                 self._endpoint.denied(self._scope, 401, why)
-        # It may have been closed from the other side meanwhile.
+        # The client may have closed it meanwhile.
         with suppress(RuntimeError):
             await self.websocket.close(_UNAUTHENTICATED, f"Unauthorized: {why}")
 
     async def shutdown(self) -> None:
-        """See the base class."""
+        """As the base class."""
         if self._watching is not None:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
@@ -156,13 +156,13 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
         await super().shutdown()
 
     def _prepare(self, payload: dict[str, Any]) -> None:
-        """Put the document into a request that names one. Raises `QueryError` when it may not be executed."""
+        """Replace the name of a document by its text. Raises `QueryError` when it may not be executed."""
         most = self._endpoint.max_subscriptions_per_connection
         if most is not None and len(self.operations) >= most:
             raise QueryError(Code.LIMIT_EXCEEDED, f"at most {most} operations at once on one WebSocket")
         principal = self.context.principal
         if principal is None:
-            raise QueryError(Code.UNAUTHENTICATED, "say who you are when you connect")
+            raise QueryError(Code.UNAUTHENTICATED, "send a token when you connect")
         if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
             self._endpoint.denied(self._scope, 401, "the token has expired")
             raise QueryError(Code.UNAUTHENTICATED, "the token has expired; connect again with another")
@@ -178,13 +178,13 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
-        """What is wrong with one operation is told to that one, and ends no connection."""
+        """None: an error of one operation is reported to that operation, and ends no connection."""
         del error
         return None
 
 
 class _PerOperation:
-    """The schema, for a connection: it lives longer than the limits of one request are meant for."""
+    """The schema for a connection: each operation has a context, with limits of its own."""
 
     def __init__(self, schema: AuditTrailSchema, view: Endpoint, scope: Scope) -> None:
         self._schema = schema
@@ -192,11 +192,11 @@ class _PerOperation:
         self._scope = scope
 
     async def stream(self, query: str, **options: Any) -> Any:
-        """The results of an operation in a context of its own."""
-        asked_in: Context = options["context_value"]
+        """The results of an operation."""
+        connection: Context = options["context_value"]
         recorder = self._view.recorder
-        record = None if recorder is None else recorder.open(self._scope, asked_in.principal)
-        context = await self._view.new_context(asked_in.client_key, asked_in.principal, record)
+        record = None if recorder is None else recorder.open(self._scope, connection.principal)
+        context = await self._view.new_context(connection.client_key, connection.principal, record)
         results = await self._schema.stream(query, **{**options, "context_value": context})
         if record is None:
             return results
@@ -205,7 +205,7 @@ class _PerOperation:
 
 
 _MAX_ID = 64
-"""Characters of an operation's id; it is repeated in the reason of a close, which has room for 123 bytes."""
+"""Characters of an operation's id. The reason of a close repeats it, and has room for 123 bytes."""
 
 
 def _well_formed(message: Any) -> bool:

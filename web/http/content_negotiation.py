@@ -1,4 +1,4 @@
-"""What a client takes (RFC 9110, section 12.5.1)."""
+"""The media types that a client accepts (RFC 9110, section 12.5.1)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=256)
 def accepted(header: str) -> tuple[str, ...]:
-    """The media types and ranges in an `Accept`, the preferred ones first; what has the weight 0 is not taken."""
+    """The media types and ranges in an `Accept`, the preferred ones first, without those of weight 0."""
     weighed = []
     for part in header.split(","):
         media, *parameters = (each.strip().lower() for each in part.split(";"))
@@ -19,7 +19,7 @@ def accepted(header: str) -> tuple[str, ...]:
 
 
 def _number(text: str) -> float:
-    """A weight; one that can't be read counts for nothing."""
+    """A weight; an invalid one is 0."""
     try:
         return float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What every route gets without a word of its own: HEAD, and addresses that are UTF-8."""
+"""For all routes: HEAD requests, and a check that addresses are UTF-8."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Basics:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, HEAD as the GET whose body is not sent."""
+        """Pass the request on. A HEAD request is passed on as GET, and the body of its answer is dropped."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         if not _is_utf8(scope["query_string"]) or not _is_utf8(scope.get("raw_path", b"")):
-            # It would be read as another address, and so as another question.
+            # It would be decoded to another address, and so be another query.
             await refusal(scope, 400, Code.BAD_REQUEST, "the address is not UTF-8")(scope, receive, send)
             return
         if scope["method"] != "HEAD" or scope["path"] in WITHOUT_HEAD:
@@ -38,7 +38,7 @@ class Basics:
         try:
             await self._app(inner, receive, without_body)
         finally:
-            scope.update(inner, method="HEAD")  # what was noted in it, the route for one, is read further out
+            scope.update(inner, method="HEAD")  # outer middleware reads what was set in it, such as the route
 
 
 def _is_utf8(escaped: bytes) -> bool:

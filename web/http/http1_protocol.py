@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn reads it, with bounds: the head of a request may be so long and take so long."""
+"""uvicorn's HTTP/1.1 protocol with bounds on the size and the duration of requests."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from web.http.problems import problem
 
 MAX_HEAD = 64 * 1024
-"""Bytes of the request line and the headers. The parser itself would take any number of them, from anybody."""
+"""Bytes of the request line and the headers. The parser itself has no limit."""
 MAX_HEADERS = 1000
-"""Headers of one request. Each of them is looked through whenever one is looked for."""
+"""Headers of one request. Each look-up of a header walks all of them."""
 FREE_CHUNKS = 1000
 LEAST_CHUNK = 16
-"""Bytes that the chunks of a body have on average, from the 1,000th on. Each costs as much time as a large one."""
+"""The least average size of a body's chunks, from the 1,000th on. A small chunk takes as much time as a large one."""
 MAX_DISCARDED = 1 << 20
-"""Bytes of a body that are read, to keep the connection, after its request was answered."""
+"""Bytes of a body that are read after its request was answered, to keep the connection."""
 DISCARD_SECONDS = 20.0
-"""And for how long."""
+"""Seconds for these bytes."""
 HEAD_SECONDS = 20.0
-"""From the first byte to the last of them, and from the connection to the first."""
+"""Seconds from the first byte of the head to its last, and from the connection to the first."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection. What can't be read as HTTP is answered as other errors are, and the connection closed."""
+    """A connection. An invalid request is answered with a problem, and the connection is closed."""
 
     _status = HTTPStatus.BAD_REQUEST
     _head = 0
@@ -39,22 +39,22 @@ class BoundedProtocol(HttpToolsProtocol):
     """Whether the body of the request is still to come."""
     _discarding: asyncio.TimerHandle | None = None
     _open = False
-    """Whether a head has begun that is not complete."""
+    """Whether a head has started and is incomplete."""
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See the base class."""
+        """As the base class."""
         super().connection_made(transport)
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See the base class."""
+        """As the base class."""
         self._arrived()
         self._finish()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """See the base class. A header that goes on and on is told to nobody until it ends, so it is counted here."""
+        """As the base class. The parser reports a header only when it ends, so its bytes are counted here."""
         went_on = self._open
         self._read(data)
         if self.transport.is_closing():
@@ -105,25 +105,25 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.parser.should_upgrade() and not self._should_upgrade()
 
     def on_message_begin(self) -> None:
-        """See the base class."""
+        """As the base class."""
         super().on_message_begin()
         self._head, self._headers, self._open = 0, 0, True
         self._chunks, self._body, self._discarded = 0, 0, 0
 
     def on_url(self, url: bytes) -> None:
-        """See the base class."""
+        """As the base class."""
         self._grow(len(url), HTTPStatus.REQUEST_URI_TOO_LONG)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """See the base class."""
+        """As the base class."""
         self._headers += 1
         size = len(name) + len(value) if self._headers <= MAX_HEADERS else MAX_HEAD + 1
         self._grow(size, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """See the base class."""
+        """As the base class."""
         self._open = False
         self._arrived()
         if self._upgrades:
@@ -132,20 +132,20 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """See the base class."""
+        """As the base class."""
         if self._upgrades:
             return
         self._finish()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """See the base class. Whoever was answered, and goes on sending a body, is not waited for without end."""
+        """As the base class. A client that keeps sending a body after its answer gets limited time for it."""
         super().on_response_complete()
         if self._unfinished and not self.transport.is_closing():
             self._discarding = self.loop.call_later(DISCARD_SECONDS, self.transport.close)
 
     def on_body(self, body: bytes) -> None:
-        """See the base class. Raises `ValueError`, which ends the parser and the connection, for a flood of chunks."""
+        """As the base class. Raises `ValueError`, which ends the connection, for a flood of small chunks."""
         self._chunks += 1
         self._body += len(body)
         if self._chunks > FREE_CHUNKS and self._body < LEAST_CHUNK * self._chunks:
@@ -158,7 +158,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        """See the base class, whose words are a text."""
+        """As the base class, with a problem in place of its text."""
         del msg
         self._refuse(self._status)
 
@@ -169,7 +169,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError(status.phrase)  # the parser stops, and its error becomes `send_400_response`
 
     def _is_idle(self) -> bool:
-        """Whether a request is what comes next. Bytes that are none yet have ended the wait for a kept connection."""
+        """Whether the connection waits for a request. Any byte ends the base class's own keep-alive time-out."""
         return self in self.connections and not self._is_answering()
 
     def _is_answering(self) -> bool:
@@ -182,7 +182,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _waited(self) -> None:
         self._late = None
-        if self._is_answering():  # nothing goes into the midst of that
+        if self._is_answering():  # no second answer within the first
             self._expect()
         else:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)

@@ -8,9 +8,9 @@ from domain.errors import ConfigurationError
 
 
 def listen(host: str, port: int, setting: str = "") -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises `ConfigurationError` when the address can't be had.
+    """A listening socket; port 0 takes a free one. Raises `ConfigurationError` when the address is not available.
 
-    `setting` is the setting to change, for the words of the error.
+    The error names `setting`, the setting to change.
     """
     other = f"set {setting} to another port" if setting else "choose another port"
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

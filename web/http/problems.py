@@ -33,14 +33,14 @@ from queries.freshness import BehindError
 log = structlog.get_logger(__name__)
 
 WITHOUT_HEAD = frozenset({"/graphql", "/v1/export"})
-"""A query is no resource that has a head, and an export would be made for nothing."""
+"""Paths without HEAD: a query is no resource, and an export would be made in vain."""
 UNEXPECTED = "an unexpected error; it is in the server's log"
 _TIME = "write the time as RFC 3339 does, with its offset; in an address, + is written %2B"
 MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """RFC 9457. `errors` has one entry for each thing that is wrong."""
+    """A problem (RFC 9457). `errors` has one entry for each error."""
 
     title: str
     status: int
@@ -64,7 +64,7 @@ def problem(
 def refusal(
     scope: Scope, status: int, code: Code, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A problem, or for a client of GraphQL an answer in the shape that it reads."""
+    """A problem, or for a client of GraphQL an answer with errors."""
     if scope["path"] != "/graphql":
         return problem(status, message, headers=headers)
     wanted = "application/graphql-response+json"
@@ -81,7 +81,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         detail = exc.detail if exc.detail != HTTPStatus(exc.status_code).phrase else ""
         headers = dict(exc.headers or {})
         if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            # Files are mounted, and a mount knows no methods.
+            # Files are mounted, and a mount has no methods.
             allowed = _methods(request.app.routes, request.scope) or {"GET"}
             if "GET" in allowed and request.url.path not in WITHOUT_HEAD:
                 allowed.add("HEAD")
@@ -90,8 +90,8 @@ def install(app: FastAPI, retry_after: int) -> None:
 
     async def invalid_request(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, RequestValidationError)
-        # The wrong value itself is not repeated: it may be a patient's id.
-        # Nor is the place in a repeated parameter: the client knows it by its name.
+        # The wrong value is not repeated: it may be a patient's id.
+        # Nor is the index in a repeated parameter: its name is enough.
         errors = [
             {
                 "field": ".".join(str(part) for part in error["loc"][1:] if not isinstance(part, int)),
@@ -99,7 +99,7 @@ def install(app: FastAPI, retry_after: int) -> None:
             }
             for error in exc.errors()
         ]
-        return problem(400, "the request has parameters that are wrong or unknown", errors=errors)
+        return problem(400, "the request has invalid or unknown parameters", errors=errors)
 
     async def refused(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, RejectedError)
@@ -117,7 +117,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         slow = isinstance(exc, TooSlowError)
         return problem(
             503,
-            TOO_SLOW if slow else "a service that is needed for this is away; try again",
+            TOO_SLOW if slow else "a required service is away; try again",
             headers={"Retry-After": str(retry_after)},
         )
 
@@ -140,11 +140,11 @@ def install(app: FastAPI, retry_after: int) -> None:
 
 
 def _methods(routes: Iterable[BaseRoute], scope: Scope) -> set[str]:
-    """What a path may be asked with; a route knows only its own methods, and a path can have several routes."""
+    """The methods of a path, which can have several routes."""
     found: set[str] = set()
     for route in routes:
         if route.matches(scope)[0] is not Match.NONE:
-            inner = getattr(route, "original_router", None)  # of a router that FastAPI has included
+            inner = getattr(route, "original_router", None)  # a router that FastAPI has included
             found |= set(getattr(route, "methods", None) or ()) | _methods(
                 inner.routes if inner else (), scope
             )
@@ -152,16 +152,16 @@ def _methods(routes: Iterable[BaseRoute], scope: Scope) -> set[str]:
 
 
 class LastResort:
-    """ASGI middleware for what nobody expected: the client learns nothing, the log learns the place.
+    """ASGI middleware for unexpected errors: the client gets a general problem, and the log the place of the error.
 
-    The server's own answer would write the exception's text to the log, which can quote patient data.
+    The server's own handler would log the exception's text, which can quote patient data.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; answer 500 if that fails before the answer has begun."""
+        """Pass the request on; answer 500 if it fails before the answer has started."""
         begun = False
 
         async def watched(message: Message) -> None:
@@ -188,7 +188,7 @@ _SAID = {
 
 
 def _said(error: Mapping[str, Any]) -> str:
-    """What is wrong with a parameter: our own words, or those of the library where they say what to do."""
+    """The error of a parameter: our own message, or the library's if it says what to do."""
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] in {"after", "before"}:
         return "not a cursor of this API; follow the links"
     message: str = _SAID.get(error["type"], error["msg"])

@@ -1,17 +1,18 @@
-"""How often each client may ask: a token bucket for each, all of them in bounded memory."""
+"""A rate limit: one token bucket for each client, in bounded memory."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+
+from cachetools import LRUCache
 
 
 class RateLimit:
-    """A client may ask `burst` times at once and `per_minute` times a minute on average.
+    """A client may send `burst` requests at once and `per_minute` a minute on average.
 
-    A client that is not among the `most_keys` seen last begins anew with a full bucket, so that nobody can fill the
-    memory with names. For one thread: there is no lock.
+    Only the `most_keys` clients seen last have a bucket; any other starts with a full one. So made-up names can't fill
+    the memory. For one thread: there is no lock.
     """
 
     def __init__(
@@ -27,15 +28,14 @@ class RateLimit:
         self._rate = per_minute / 60
         self._burst = burst
         self._clock = clock
-        self._most_keys = most_keys
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """What was left in each bucket, and when; the one used longest ago first."""
+        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(most_keys)
+        """The level of each bucket, and when it was computed."""
 
     def take(self, key: str, times: int = 1, *, beside: int = 0) -> float:
-        """0 when `key` may ask so often now, which counts; otherwise the seconds until it may, and nothing is counted.
+        """0 when `key` may send so many requests now, which are then counted; else the seconds until it may.
 
-        `beside`: what was taken for the same already. More than may be asked at once is not asked for, together: it
-        would wait for ever.
+        `beside`: how many were counted for the same request before. Together at most `burst` are taken, as more could
+        never be granted.
         """
         times = min(times, self._burst - beside)
         now = self._clock()
@@ -47,6 +47,4 @@ class RateLimit:
         else:
             wait = (times - left) / self._rate
         self._buckets[key] = (left, now)
-        if len(self._buckets) > self._most_keys:
-            self._buckets.popitem(last=False)
         return wait

@@ -1,4 +1,4 @@
-"""No body is read without a limit of size and time."""
+"""Limits on the size and the duration of every request body."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from queries.error_codes import Code
 from web.http.problems import refusal
 
 _DIGITS = 18
-"""Of a declared length; more of them are more bytes than there are."""
+"""Digits of a declared length; a longer number is larger than any body."""
 
 
 class BodyLimit:
-    """ASGI middleware that reads a request's body whole, within limits, before the application sees it.
+    """ASGI middleware that reads a request's whole body, within limits, before the application sees it.
 
-    Reading it here and not in the endpoints means that no endpoint can forget the limit, chunked bodies included.
+    So no endpoint can forget the limit, chunked bodies included.
     """
 
     def __init__(self, app: ASGIApp, limit: Callable[[str], int], timeout: float) -> None:
@@ -34,7 +34,7 @@ class BodyLimit:
             return
         limit = self._limit(scope["path"])
         if Headers(scope=scope).get("content-encoding", "identity").lower() != "identity":
-            # The limit would be one of what was packed.
+            # The limit would apply to the compressed size only.
             message = "send the body without a content encoding"
             headers = {"Accept-Encoding": "identity"}
             await refusal(scope, 415, Code.BAD_REQUEST, message, headers)(scope, receive, send)

@@ -18,7 +18,7 @@ from web.http.websocket_protocol import BoundedSocketProtocol
 log = structlog.get_logger(__name__)
 
 _MAX_SOCKET_MESSAGE = 256 * 1024
-"""Bytes: as long as the body of a query may be."""
+"""Bytes of a WebSocket message: the limit of a query's body."""
 
 
 class Server(uvicorn.Server):
@@ -34,9 +34,9 @@ class Server(uvicorn.Server):
         trusted_proxies: Sequence[str] = (),
         told: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`trusted_proxies`: the addresses or networks whose `X-Forwarded-For` says where a client is.
+        """`trusted_proxies`: the addresses or networks whose `X-Forwarded-For` is trusted.
 
-        `told` is called with each signal that asks the server to stop.
+        `told` is called with each signal that stops the server.
         """
         super().__init__(
             uvicorn.Config(
@@ -60,19 +60,19 @@ class Server(uvicorn.Server):
         self._told = told
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """See the base class."""
+        """As the base class, and stop the feed of subscriptions."""
         self._told(sig)
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End what would never end by itself, the streams, before the requests that run are waited for."""
+        """End the streams, which do not end by themselves, then wait for running requests."""
         feed = getattr(getattr(self.config.app, "state", None), "feed", None)
         if feed is not None:
             feed.stop()
         await super().shutdown(sockets)
 
     def stop(self) -> None:
-        """Take no new connections, finish the requests that run, and return from `run`."""
+        """Accept no more connections, finish running requests, and return from `run`."""
         self.should_exit = True
 
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of bodies: schemas out of the structs, examples, and the problems."""
+"""Bodies in the OpenAPI document: schemas of the structs, examples, and problems."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EVENT_EXAMPLE: dict[str, Any] = {
     "event": NATIVE_EXAMPLE,
 }
 _DETAILS = {
-    400: "the request has parameters that are wrong or unknown",
+    400: "the request has invalid or unknown parameters",
     401: "the token has expired",
     403: "not allowed with these credentials",
     404: "no event has this id",
@@ -49,7 +49,7 @@ _DETAILS = {
     422: "no item is a valid audit event",
     429: "too many requests; try again",
     501: "Parquet needs pyarrow, which is not installed",
-    503: "a service that is needed for this is away; try again",
+    503: "a required service is away; try again",
 }
 _ERRORS: dict[int, list[dict[str, Any]]] = {
     400: [{"field": "occurred_from", "message": "Input should have timezone info"}],
@@ -109,7 +109,7 @@ def content(media_type: str, example: str | None = None) -> Responses:
 
 
 def problems(*statuses: int) -> Responses:
-    """The documentation of problem answers. FastAPI's own 422 is never given and is taken out of the document."""
+    """The documentation of problem answers. FastAPI's own 422 is never sent, and is removed from the document."""
     return {status: _problem(status) if status >= 400 else _bodiless(status) for status in statuses}
 
 
@@ -139,8 +139,8 @@ def install(
 ) -> None:
     """Add the schemas of `kinds` to the document of `app`, which is made at the first request for it.
 
-    `is_open` says which paths answer those who have no token, `most` what a number may be in a path's parameter,
-    `prefix` what the public path of every route begins with.
+    `is_open` says which paths need no token, and `most` gives the largest value of a path's number parameter. `prefix`
+    is the beginning of the public path of every route.
     """
 
     def document() -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _say_who_may_ask(document: dict[str, Any], is_open: Callable[[str], bool]) -
 
 
 def _say_what_can_be_kept(document: dict[str, Any]) -> None:
-    """An answer that may be 304 has a tag, and one with pages links to them."""
+    """Document the `ETag` of answers that may be 304, and the `Link` of answers with pages."""
     for path in document["paths"].values():
         for operation in path.values():
             kept = [

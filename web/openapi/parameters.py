@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of parameters: what their types in the code can't, as settings decide it."""
+"""Parameters in the OpenAPI document: the bounds that settings decide."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def describe_parameters(
         if limit is not None:
             schema["maximum"] = limit
         if name == "filter":
-            # JSON, and not a text: OpenAPI has a place for it.
+            # JSON, which OpenAPI describes under `content`.
             example = parameter["schema"].pop("examples")[0]
             parameter["content"] = {"application/json": {"schema": FILTER, "example": json.loads(example)}}
             del parameter["schema"]
@@ -41,7 +41,7 @@ def _parameters(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def _required(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a value that is there: nobody can write null into a query."""
+    """The schema of a value without null, which a query string can't express."""
     kinds: list[dict[str, Any]] = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(kinds) != 1:
         return schema

@@ -19,8 +19,8 @@ from pydantic import (
 
 from domain.errors import Reason, RejectedError
 from domain.json_parsing import decode_json
-from queries.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, Kind, name_of
-from queries.filters import MAX_DEPTH, MAX_VALUES, EventFilter, check_filter
+from queries.filters.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, Kind, name_of
+from queries.filters.event_filter import MAX_DEPTH, MAX_VALUES, EventFilter, check_filter
 from web.parameters.freshness import POSITION, Switch
 
 
@@ -176,9 +176,9 @@ def renamed(exc: RejectedError) -> RejectedError:
 
 
 def refuse_repeated(request: Request, *lists: str) -> None:
-    """Of a parameter that takes one value, the last would count, and the answer be another than was asked for.
+    """Raise `RejectedError` when a parameter that takes one value is repeated: only the last value would count.
 
-    `lists` may be repeated, beside the lists of the filter. Raises `RejectedError` that names the parameter.
+    `lists` may be repeated, and so may the lists of the filter.
     """
     numbers = Counter(name for name, _ in request.query_params.multi_items())
     for name, number in numbers.items():

@@ -1,4 +1,4 @@
-"""What the readers of `/v1` have in common: how fresh an answer must be, and answers that a client may have already."""
+"""Common to the reading routes of `/v1`: freshness, entity tags and links."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ WaitSeconds = Annotated[
 ]
 
 
-def identifying(description: str, example: str) -> Any:
-    """A part of a path that identifies something."""
+def path_identifier(description: str, example: str) -> Any:
+    """An identifier in a path."""
     return Path(
         description=description,
         max_length=256,
@@ -52,7 +52,7 @@ def identifying(description: str, example: str) -> Any:
     )
 
 
-Identifier = Annotated[str, identifying("The identifier, as events name it.", "17")]
+Identifier = Annotated[str, path_identifier("The identifier, as events name it.", "17")]
 
 
 def _switched(value: Any) -> Any:
@@ -66,7 +66,7 @@ Switch = Annotated[bool, BeforeValidator(_switched)]
 
 
 class FreshnessQuery(BaseModel):
-    """What an answer has to include. An unknown parameter is an error."""
+    """The freshness of an answer. An unknown parameter is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -75,7 +75,7 @@ class FreshnessQuery(BaseModel):
     wait_seconds: WaitSeconds = None
 
     def freshness(self) -> Freshness:
-        """What the answer has to include."""
+        """The freshness that the client wants."""
         return Freshness(self.min_position, self.wait_for_position, self.wait_seconds)
 
 
@@ -117,13 +117,13 @@ def _encoded(value: msgspec.Struct) -> tuple[bytes, str]:
 
 
 def has(request: Request, tag: str) -> bool:
-    """Whether a client's tags (`If-None-Match`) include ours, by the weak comparison that the RFC wants here."""
+    """Whether a client's tags (`If-None-Match`) include ours, by the weak comparison of the RFC."""
     plain = tag.removeprefix("W/")
     given = ",".join(request.headers.getlist("if-none-match"))
     return any(each.strip().removeprefix("W/") in {plain, "*"} for each in given.split(","))
 
 
 def link_header(**links: str | None) -> dict[str, str]:
-    """The header `Link` (RFC 8288) of those that are there, by relation."""
+    """The header `Link` (RFC 8288) of the given links, by relation."""
     given = [f'<{url}>; rel="{relation}"' for relation, url in links.items() if url]
     return {"Link": ", ".join(given)} if given else {}

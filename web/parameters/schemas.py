@@ -1,6 +1,6 @@
-"""What a request may say, as exactly as JSON Schema can: what the types of the code leave open, in words of their own.
+"""JSON Schemas of requests, more exact than those of the types in the code.
 
-A tool that makes requests out of the document then makes good ones, and knows which have to be refused.
+A tool that generates requests from the document makes valid ones, and knows which must be refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _REF = "#/components/schemas/{name}"
 
 
 def named(name: str) -> Schema:
-    """What refers to a component of the document."""
+    """A reference to a component of the document."""
     return {"$ref": _REF.format(name=name)}
 
 
@@ -31,13 +31,13 @@ FILTER = named("EventFilter")
 NO_NUL = "^[^\\u0000]*$"
 TEXT: Schema = {"type": "string", "pattern": NO_NUL}
 _CENTURIES = "^(19|[2-8][0-9]|9[0-8])[0-9]{2}-"
-"""Of the years that an event may be from: see `domain.validation.check`."""
+"""The years that an event may have: see `domain.validation.check`."""
 
 
 EVENT_CURSOR = "^cDE6[A-Za-z0-9_-]{2,26}$"
 HISTORY_CURSOR = "^aDE6[A-Za-z0-9_-]{4,40}$"
 ROW_CURSOR = "^cjE6[A-Za-z0-9_-]+$"
-"""What cursors look like: Base64 (URL) of a letter, `1:`, and a place that is read when the cursor comes back."""
+"""The form of cursors: Base64 (URL) of a letter, `1:`, and a place."""
 
 
 def request_schemas(conditions: Mapping[str, Schema]) -> dict[str, Schema]:
@@ -65,7 +65,7 @@ def request_schemas(conditions: Mapping[str, Schema]) -> dict[str, Schema]:
 
 
 def _without_nul(schema: Any) -> Any:
-    """A text may hold anything but U+0000, which PostgreSQL does not store."""
+    """A text may contain any character but U+0000, which PostgreSQL does not store."""
     if isinstance(schema, list):
         return [_without_nul(each) for each in schema]
     if not isinstance(schema, dict):
@@ -91,7 +91,7 @@ _PRESENT: dict[str, Schema] = {
     "device": {"type": "object"},
     "request": {"type": "object"},
 }
-"""What makes a field that may be empty one that is there."""
+"""A nullable field as a required one."""
 
 
 def _of_types(types: list[str], required: tuple[str, ...]) -> Schema:
@@ -144,7 +144,7 @@ _MEANT: Schema = {
         {"required": ["resourceType"], "properties": {"resourceType": {"const": "AuditEvent"}}},
     ],
 }
-"""Data that is meant for us, which has to be right then: see `interop.cloudevents`."""
+"""Data in a format that is validated: see `interop.cloudevents`."""
 CLOUDEVENT: Schema = {
     "type": "object",
     "description": "A CloudEvent 1.0. Its data is an event as of application/json, or anything. What is not JSON comes "
@@ -185,7 +185,7 @@ _SAID: dict[str, Schema] = {
     "category": {"type": "array", "minItems": 1},
     "agent": {"type": "array", "minItems": 1},
 }
-"""One of them is there, or the resource says nothing."""
+"""At least one of them is required: else the resource is empty."""
 FHIR_AUDIT_EVENT: Schema = {
     "type": "object",
     "description": "A FHIR AuditEvent, R4 or R5. What breaks a profile is kept all the same.",
@@ -210,5 +210,5 @@ FHIR_AUDIT_EVENT: Schema = {
 
 
 def one_good(item: Schema, description: str) -> Schema:
-    """A list of events: what is wrong with one is said of that one, and the rest is taken."""
+    """A list of events: invalid ones are reported one by one, and the others are accepted."""
     return {"type": "array", "description": description, "contains": item, "minItems": 1}

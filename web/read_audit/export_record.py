@@ -1,57 +1,44 @@
-"""An export over HTTP, put on record as it goes: that it begins, whom it tells of before it does, how it ended."""
+"""The access record of an export over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from domain.read_audit.events import Stage
 from domain.read_audit.query_log import LoggedQuery
-from queries.export.batches import ExportRequest, Opened
-from queries.export.disclosed_patients import asked_of_export, telling
-from queries.scoped.export import Opening
+from queries.export.manifest import query_of
+from queries.export.request import ExportRequest
 from web.read_audit.access_record import AccessRecord
 
-_OPERATION = "export"
 
+class HttpExportRecord:
+    """An `ExportRecord`. Make it on the event loop; its methods block, and are for another thread.
 
-class RecordedExports:
-    """An `Exportable`. Made in the event loop's thread for one request, used in a thread that reads."""
+    They raise `UnrecordedError` when the settings say that nothing may be answered without its record.
+    """
 
-    def __init__(self, exports: Opening, record: AccessRecord) -> None:
-        self._exports = exports
+    def __init__(self, record: AccessRecord, request: ExportRequest) -> None:
         self._record = record
+        self._query = query_of(request)
         self._loop = asyncio.get_running_loop()
 
-    @contextmanager
-    def open(self, request: ExportRequest) -> Iterator[Opened]:
-        """See `Exportable`. Raises `UnrecordedError`, also from reading what was opened."""
-        asked = asked_of_export(request)
-        rows = 0
+    def started(self) -> None:
+        """See `ExportRecord`."""
+        self._write(Stage.STARTED, 0)
 
-        def told(more: int, patients: Sequence[str]) -> None:
-            nonlocal rows
-            rows += more
-            if patients:
-                self._say(LoggedQuery(_OPERATION, asked, more), Stage.DELIVERED, patients)
+    def delivered(self, rows: int, patients: Sequence[str]) -> None:
+        """See `ExportRecord`."""
+        self._write(Stage.DELIVERED, rows, patients)
 
-        with self._exports.open(request) as opened:
-            self._say(LoggedQuery(_OPERATION, asked, 0), Stage.STARTED)
-            telling_of = telling(opened, told)
-            try:
-                yield opened
-            finally:
-                # Also for a client that has gone: what was given to it was given.
-                reason = None if telling_of.finished else "cut off"
-                self._say(LoggedQuery(_OPERATION, asked, rows), Stage.ENDED, reason=reason)
+    def ended(self, rows: int, reason: str | None) -> None:
+        """See `ExportRecord`."""
+        self._write(Stage.ENDED, rows, reason=reason)
 
-    def _say(
-        self, read: LoggedQuery, stage: Stage, patients: Sequence[str] = (), *, reason: str | None = None
+    def _write(
+        self, stage: Stage, rows: int, patients: Sequence[str] = (), *, reason: str | None = None
     ) -> None:
         status = None if stage is Stage.STARTED else 200
-        said: Coroutine[Any, Any, bool] = self._record.write_queries(
-            [read], patients, status=status, stage=stage, reason=reason
-        )
-        asyncio.run_coroutine_threadsafe(said, self._loop).result()
+        query = LoggedQuery("export", self._query, rows)
+        written = self._record.write_queries([query], patients, status=status, stage=stage, reason=reason)
+        asyncio.run_coroutine_threadsafe(written, self._loop).result()

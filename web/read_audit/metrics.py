@@ -1,4 +1,4 @@
-"""What `/metrics` tells of the record of reads."""
+"""The metrics of access records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
 class RecordingMetrics:
-    """Counters of events, not of requests: a read of many patients is several."""
+    """Counters of events, not of requests: a read of many patients is several events."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or CollectorRegistry()

@@ -1,8 +1,8 @@
-"""Puts reads on record: events to Kafka, durable there before an answer is sent, many requests by one publication.
+"""Publishes access records to Kafka, where they are durable before an answer is sent.
 
-While one publication is under way the next events gather, and go together when it is done: nobody waits for a timer,
-and fifty requests at once cost as much as one. While Kafka is away, answers are refused (or flagged) at once instead of
-each waiting for a time-out; one task finds out when it is back.
+While one publication runs, the next records gather, and are published together when it is done. There is no timer, and
+fifty concurrent requests cost as much as one. While Kafka is away, answers are refused (or flagged) at once instead of
+waiting for a time-out; one task finds out when it is back.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)
 
 
 class When(StrEnum):
-    """When the record of a read has to be durable."""
+    """When an access record has to be durable."""
 
     BEFORE = "before"
     AFTER = "after"
 
 
 class Otherwise(StrEnum):
-    """What becomes of an answer whose record can't be kept."""
+    """What happens to an answer whose reads can't be recorded."""
 
     REFUSE = "refuse"
     FLAG = "flag"
@@ -49,7 +49,7 @@ class Otherwise(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSettings:
-    """`seconds`: how long an answer waits for its record. `max_waiting`: events that wait for Kafka at most."""
+    """`seconds`: how long an answer waits for its record. `max_waiting`: the most events that wait for Kafka."""
 
     topic: str = "audit.events"
     when: When = When.BEFORE
@@ -60,19 +60,19 @@ class RecordingSettings:
 
 
 class RecordPublisher(Protocol):
-    """See `ingest.publisher.Publisher`. Every method blocks and raises `AuditTrailError`."""
+    """`ingest.publisher.Publisher`. Every method blocks and raises `AuditTrailError`."""
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """See Publisher."""
+        """Return when all in-sync replicas have the messages."""
         ...
 
     def reach(self, topic: str) -> None:
-        """See Publisher."""
+        """Return when the topic can be written."""
         ...
 
 
 class Recording:
-    """The record of reads. Only for the event loop's thread; nothing here blocks it."""
+    """The publication of access records. Only for the event loop's thread, which it never blocks."""
 
     def __init__(
         self,
@@ -97,14 +97,14 @@ class Recording:
         return self._trouble
 
     def start(self) -> None:
-        """Connect, so that the first answer need not wait for it."""
+        """Connect, so that the first answer does not wait for the connection."""
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
 
     async def keep(self, events: Sequence[AuditEvent]) -> bool:
-        """Return when the answer that `events` tell of may be sent: whether they are, or will be, on record.
+        """Return when the answer may be sent: True if its records `events` are, or will be, durable.
 
-        Raises `UnrecordedError` when it may not. What was handed in is published also when the caller is cancelled.
+        Raises `UnrecordedError` when it may not be sent. The records are published even if the caller is cancelled.
         """
         if not events:
             return True
@@ -112,14 +112,14 @@ class Recording:
             entry = self._entry(events)
             return self._put(entry) or self._unrecorded(entry)
         entry = self._entry(events, asyncio.get_running_loop().create_future())
-        assert entry.told is not None
+        assert entry.outcome is not None
         if self._away or not self._put(entry):
             return self._unrecorded(entry)
         began = time.perf_counter()
         try:
-            # Not cancelled with the caller: what was read is put on record also when its reader has gone.
+            # Not cancelled with the caller: reads are recorded also when the client has gone.
             async with asyncio.timeout(self.settings.seconds):
-                recorded = await asyncio.shield(entry.told)
+                recorded = await asyncio.shield(entry.outcome)
         except TimeoutError:
             recorded = False
             self._queue.drop(entry)
@@ -127,12 +127,12 @@ class Recording:
         return recorded or self._unrecorded(entry)
 
     def later(self, events: Sequence[AuditEvent]) -> None:
-        """Put `events` on record soon; nobody waits. They never take more than half of the room."""
+        """Publish `events` soon; the caller does not wait. They never fill more than half of the queue."""
         if not self._put(self._entry(events), 0.5):
             self.metrics.unrecorded.labels("dropped").inc(len(events))
 
     async def close(self, seconds: float = 5.0) -> None:
-        """Publish what waits, for `seconds` at most; what is left then is lost, and the log says how much."""
+        """Publish what waits, for at most `seconds`. What is left then is lost, and the log says how much."""
         self._closing = True
         if self._worker is not None:
             self._wanted.set()
@@ -144,17 +144,17 @@ class Recording:
             log.error("reads_unrecorded_at_stop", events=self._queue.events)
         await asyncio.to_thread(self._threads.close)
 
-    def _entry(self, events: Sequence[AuditEvent], told: asyncio.Future[bool] | None = None) -> Entry:
+    def _entry(self, events: Sequence[AuditEvent], outcome: asyncio.Future[bool] | None = None) -> Entry:
         return Entry(
             [
                 Message(self.settings.topic, (event.actor.id or "").encode() or None, encode_event(event))
                 for event in events
             ],
-            told,
+            outcome,
         )
 
     def _put(self, entry: Entry, share: float = 1.0) -> bool:
-        """Whether there was room for it."""
+        """Whether there was room in the queue."""
         if self._closing or not self._queue.has_room(entry, share):
             return False
         self._queue.put(entry)
@@ -168,7 +168,7 @@ class Recording:
             self.metrics.unrecorded.labels("refused").inc()
             raise UnrecordedError
         self.metrics.unrecorded.labels("flagged").inc()
-        # The answer is given all the same, so its record is still wanted. One that is sent twice is recorded once.
+        # The answer is sent, so its record is published later. A record that is sent twice is recorded once.
         self._put(Entry(entry.messages))
         return False
 
@@ -184,7 +184,7 @@ class Recording:
                 self._wanted.set()
 
     async def _connect(self) -> None:
-        """Return when Kafka answers, or at once when nobody will ask any more."""
+        """Return when Kafka answers, or when the publication is closing."""
         for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
             if await self._tried(self._publisher.reach, self.settings.topic):
                 return
@@ -194,12 +194,12 @@ class Recording:
                 return
 
     async def _publish(self, batch: list[Entry]) -> bool:
-        """Publish a batch and tell who waits. False when Kafka is away."""
+        """Publish a batch and wake the waiting requests. False when Kafka is away."""
         messages = [message for entry in batch for message in entry.messages]
         try:
             sent = await self._tried(self._publisher.publish, messages)
         except RejectedError as exc:
-            if len(batch) > 1:  # one of them is refused, and the others need not be
+            if len(batch) > 1:  # Kafka refuses one of them; the others may be accepted
                 return all([await self._publish([entry]) for entry in batch])
             log.error("read_not_recordable", reason=exc.reason.value)  # noqa: TRY400 - no defect, and no trace
             self.metrics.failed.inc()
@@ -216,7 +216,7 @@ class Recording:
         return sent
 
     async def _tried(self, function: Callable[[T], None], argument: T) -> bool:
-        """Whether it went well. Raises `RejectedError` alone: any other failure means that reads can't be recorded."""
+        """Whether it succeeded. Raises only `RejectedError`: any other failure means that nothing can be recorded."""
         try:
             await self._threads.run(function, argument)
         except RejectedError:
@@ -224,7 +224,7 @@ class Recording:
         except AuditTrailError as exc:
             self._is_away(str(exc), type(exc).__name__)
             return False
-        except Exception as exc:  # noqa: BLE001 - the top of the loop: without it answers would wait for nobody
+        except Exception as exc:  # noqa: BLE001 - the top of the loop: without it answers would wait for ever
             self._is_away("an unexpected error; it is in the server's log", type(exc).__name__)
             log.error("recording_failed", **origin(exc))  # noqa: TRY400 - a traceback repeats the exception's text
             return False

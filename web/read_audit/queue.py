@@ -11,30 +11,30 @@ from ingest.publisher import Message
 
 _BATCH_EVENTS = 500
 _BATCH_BYTES = 8 << 20
-"""Of one publication; more waits for the next."""
+"""The size of one publication; the rest waits for the next."""
 _MOST_BYTES = 64 << 20
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """Events that go together. `told`: whoever waits for them; without it they are tried until Kafka has them."""
+    """Records that are published together. A request waits for `outcome`; without one, they are retried."""
 
     messages: Sequence[Message]
-    told: asyncio.Future[bool] | None = None
+    outcome: asyncio.Future[bool] | None = None
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The size in bytes."""
         return sum(len(message.value or b"") for message in self.messages)
 
-    def tell(self, *, recorded: bool) -> None:
-        """Tell who waits, if anybody still does."""
-        if self.told is not None and not self.told.done():
-            self.told.set_result(recorded)
+    def finish(self, *, recorded: bool) -> None:
+        """Wake the waiting request, if it still waits."""
+        if self.outcome is not None and not self.outcome.done():
+            self.outcome.set_result(recorded)
 
 
 class Queue:
-    """`events` and `size` count what is in it, and what was taken and is not `done` yet."""
+    """Records that wait. `events` and `size` also count those that were taken and are not `done` yet."""
 
     def __init__(self, most: int) -> None:
         self.events = 0
@@ -46,25 +46,25 @@ class Queue:
         return bool(self._entries)
 
     def has_room(self, entry: Entry, share: float = 1.0) -> bool:
-        """Whether `entry` fits into that share of what may wait."""
+        """Whether `entry` fits into that share of the queue."""
         return (
             self.events + len(entry.messages) <= self._most * share
             and self._size + entry.size <= _MOST_BYTES * share
         )
 
     def put(self, entry: Entry) -> None:
-        """At the end."""
+        """Append an entry."""
         self._entries.append(entry)
         self._count(entry, 1)
 
     def drop(self, entry: Entry) -> None:
-        """Nobody wants it any more; nothing happens when it was taken already."""
+        """Remove an entry that nobody waits for any more, unless it was taken already."""
         if entry in self._entries:
             self._entries.remove(entry)
             self._count(entry, -1)
 
     def take(self) -> list[Entry]:
-        """As many from the front as one publication may have, at least one."""
+        """Take entries from the front, as many as one publication may have, at least one."""
         batch: list[Entry] = []
         events = size = 0
         while self._entries:
@@ -76,16 +76,16 @@ class Queue:
         return batch
 
     def done(self, entry: Entry, *, recorded: bool) -> None:
-        """What was taken is published, or given up."""
+        """An entry that was taken is published, or given up."""
         self._count(entry, -1)
-        entry.tell(recorded=recorded)
+        entry.finish(recorded=recorded)
 
     def failed(self, batch: Sequence[Entry] = ()) -> None:
-        """The batch was not published. Who waits is told, also of what has gathered meanwhile; the rest stays."""
+        """The batch was not published. Entries with a waiting request, queued ones too, fail; the others stay."""
         several = [*batch, *self._entries]
-        self._entries = deque(entry for entry in several if entry.told is None)
+        self._entries = deque(entry for entry in several if entry.outcome is None)
         for entry in several:
-            if entry.told is not None:
+            if entry.outcome is not None:
                 self.done(entry, recorded=False)
 
     def _count(self, entry: Entry, sign: int) -> None:

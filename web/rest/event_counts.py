@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
-from queries.filters import CountBy
+from queries.filters.event_filter import CountBy
 from queries.freshness import Waiting
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads
@@ -57,7 +57,7 @@ class EventCountList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountQuery(FilterQuery, FreshnessQuery):
-    """The filters, and what a bucket is of."""
+    """The filters, and the kind of bucket."""
 
     by: CountBy = Field(description="What a bucket is of. Hours and days are by the sources' clocks, in UTC.")
     first: int = Field(default=100, ge=1, description="How many buckets at most.")

@@ -1,4 +1,4 @@
-"""`POST /v1/events`: decode each item as ingest will, publish the good ones, and say of each bad one what is wrong."""
+"""`POST /v1/events`: decode each item as ingest will, publish the valid ones, and report the error of each other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ACCEPTED = (NATIVE, CLOUDEVENT, CLOUDEVENTS, FHIR)
 
 
 MAX_CONTAINERS = 200_000
-"""Arrays and objects in the body of one request, of all its events together."""
+"""Arrays and objects in the body of one request, all events together."""
 
 _EXAMPLE = {
     "accepted": 1,
@@ -50,7 +50,7 @@ _EXAMPLE = {
 
 
 def request_body(most: int) -> dict[str, Any]:
-    """The documentation of the body, which holds at most so many events."""
+    """The documentation of the body, with its limit of events."""
     several = f"One that is good at least, and at most {most} (413)."
     cloudevent = {
         "specversion": "1.0",
@@ -92,7 +92,7 @@ class Publisher(Protocol):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item: an event id, or why it was not accepted. Without a `reason` it was not allowed."""
+    """The outcome of one item: an event id, or the reason why it was rejected. Without a `reason` it was denied."""
 
     index: int
     event_id: UUID | None = None
@@ -113,7 +113,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _UnreadableError(Exception):
-    """The request as a whole can't be read; holds the response."""
+    """The request as a whole is invalid; holds the response."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -142,7 +142,7 @@ def publishing_routes(
         if places.locked():
             return problem(
                 503,
-                f"{settings.max_publishing} requests are being published, and no more may be at once; try again",
+                f"{settings.max_publishing} requests are being published, the limit; try again",
                 headers={"Retry-After": str(settings.retry_after)},
             )
         async with places:
@@ -161,9 +161,9 @@ def publishing_routes(
             except _UnreadableError as exc:
                 return exc.response
             except UnavailableError:
-                _tell_refused(record, 503)
+                _write_denial(record, 503)
                 raise
-        _tell_refused(record, response.status_code)
+        _write_denial(record, response.status_code)
         return response
 
     return router
@@ -178,7 +178,7 @@ def _publish(
     headers: list[tuple[str, str]],
     until: float,
 ) -> Response:
-    """The answer. What was refused for want of rights is noted in `reads`; when all was, it raises."""
+    """The answer. Denied items are added to `query_log`; if all are denied, it raises `AccessDeniedError`."""
     if time.monotonic() > until:
         raise UnavailableError("this request waited too long for those before it")
     kept = _kafka_headers(headers)
@@ -218,7 +218,7 @@ def _publish(
     return Response(msgspec.json.encode(answered), 202, media_type="application/json")
 
 
-def _tell_refused(record: AccessRecord | None, status: int) -> None:
+def _write_denial(record: AccessRecord | None, status: int) -> None:
     if record is not None and record.query_log.has_denied:
         record.denied("a report that these credentials may not make, among others", status)
 
@@ -230,7 +230,7 @@ def _rejected(index: int, exc: RejectedError) -> Item:
 def _check_alone(event: AuditEvent, taken: dict[bytes, AuditEvent]) -> None:
     """Raise when another event of the request has the same id: one of the two would become a dead letter.
 
-    By the bytes of the id: the hash of a UUID is that of a number, which a sender can make the same for all of them.
+    The key is the bytes of the id: a sender can choose UUIDs that all have the same hash, as numbers do.
     """
     if taken.setdefault(event.event_id.bytes, event) != event:
         raise RejectedError(
@@ -246,7 +246,7 @@ def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[byte
         raise _UnreadableError(
             413, f"the body holds more than {MAX_CONTAINERS} arrays and objects; send fewer events"
         )
-    # A body of nothing but tiny items would be millions of them before they could be counted.
+    # A body of tiny items could hold millions of them, so they are counted before they are decoded.
     if has_more_items(body, limit):
         raise _UnreadableError(413, f"send from 1 to {limit} events in one request")
     try:
@@ -259,7 +259,7 @@ def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[byte
 
 
 def _kafka_headers(headers: list[tuple[str, str]]) -> list[tuple[str, bytes]]:
-    """The headers that say what the body is, as a Kafka record carries them.
+    """The headers that describe the body, as a Kafka record has them.
 
     CloudEvents calls its attributes `ce-id` over HTTP, with percent-encoded values, and `ce_id` over Kafka.
     """
@@ -281,7 +281,7 @@ def _is_binary_cloudevent(headers: list[tuple[str, str]]) -> bool:
 
 
 def _key(event: AuditEvent) -> bytes:
-    """Kafka keeps order within a key: what concerns one patient, else one actor, stays in order."""
+    """The key, within which Kafka keeps order: events of one patient, else of one actor, stay in order."""
     if event.patients:
         return event.patients[0].id.encode()
     return (event.actor.id or event.source.service).encode()

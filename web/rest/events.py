@@ -14,7 +14,7 @@ from starlette.responses import Response
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
 from queries.cursors import CursorError, decode_cursor, encode_cursor
-from queries.filters import EventPage, PageRequest
+from queries.filters.event_filter import EventPage, PageRequest
 from queries.freshness import Waiting
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads
@@ -53,7 +53,7 @@ class EventQuery(FilterQuery, FreshnessQuery):
     descending: Switch = Field(default=True, description="Newest first, or oldest first.")
 
     def page(self, max_page: int) -> PageRequest:
-        """The page, as the read models take it. Raises `RejectedError` that names the parameter."""
+        """The page for the read models. Raises `RejectedError` that names the parameter."""
         if self.first is not None and self.last is not None:
             raise ConflictError(Reason.INVALID_FIELD, "give one of first and last", field="last")
         first = self.first if self.first is not None or self.last is not None else min(DEFAULT_PAGE, max_page)
@@ -83,7 +83,7 @@ class EventList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
-    """The routes that read."""
+    """The routes that read events."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
 
     @router.get(

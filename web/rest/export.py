@@ -1,8 +1,8 @@
 """`GET /v1/export`: all events that match, or a read model's rows, as one stream.
 
-The length is not known before, so the answer is chunked (RFC 9112, section 7.1). When the export breaks off, the
+The length is not known in advance, so the answer is chunked (RFC 9112, section 7.1). When the export breaks off, the
 connection is closed without the last chunk: an HTTP client reports an incomplete answer, and a Parquet file lacks its
-footer. With `manifest=true` NDJSON also ends in a line that only a whole export has.
+footer. With `manifest=true` NDJSON also ends in a line that only a complete export has.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
-from typing import Annotated, Any, Protocol
+from functools import partial
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Query, Request
@@ -20,7 +21,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import ConfigurationError, ConflictError, Reason, RejectedError, UnauthenticatedError
-from queries.export.batches import ExportRequest, Format, Opened, check_request
+from queries.export.pipeline import Export, Exports
+from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
 from queries.thread_pool import Threads
 from web.access import Access
@@ -30,7 +32,7 @@ from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
 from web.parameters.freshness import Switch
 from web.parameters.schemas import NO_NUL
 from web.read_audit.access_record import access_record_of
-from web.read_audit.export_record import RecordedExports
+from web.read_audit.export_record import HttpExportRecord
 from web.settings import WebSettings
 
 log = structlog.get_logger(__name__)
@@ -38,16 +40,8 @@ log = structlog.get_logger(__name__)
 _CANCEL_SECONDS = 0.2
 
 
-class Exportable(Protocol):
-    """See `queries.export.batches.Exports`."""
-
-    def open(self, request: ExportRequest) -> AbstractContextManager[Opened]:
-        """Blocks; what is opened has a snapshot of its own."""
-        ...
-
-
 class ExportQuery(FilterQuery):
-    """The filters of `GET /v1/events`, and what belongs to an export."""
+    """The filters of `GET /v1/events`, and the parameters of an export."""
 
     format: Format = Field(default=Format.NDJSON, description="How rows are written.")
     table: str | None = Field(
@@ -64,7 +58,7 @@ class ExportQuery(FilterQuery):
     manifest: Switch = Field(default=False, description="NDJSON: a last line that says what the export is.")
 
     def request(self) -> ExportRequest:
-        """What is to be exported. Raises `RejectedError` that names the parameter."""
+        """The export that is asked for. Raises `RejectedError`, and `ConfigurationError` without pyarrow."""
         if self.manifest and self.format is not Format.NDJSON:
             raise ConflictError(Reason.INVALID_FIELD, "only NDJSON has a last line for it", field="manifest")
         pairs = [text.partition("=") for text in self.where]
@@ -78,8 +72,8 @@ class ExportQuery(FilterQuery):
         )
 
 
-def export_routes(exports: Exportable, access: Access, threads: Threads, settings: WebSettings) -> APIRouter:
-    """The route that exports. `threads` are its own: an export occupies one for as long as it runs."""
+def export_routes(exports: Exports, access: Access, threads: Threads, settings: WebSettings) -> APIRouter:
+    """The route. No other route may use `threads`: an export occupies one for as long as it runs."""
     router = APIRouter(prefix="/v1/export", tags=["events"])
     places = asyncio.Semaphore(settings.max_exports)
 
@@ -97,23 +91,22 @@ def export_routes(exports: Exportable, access: Access, threads: Threads, setting
     )
     async def export(request: Request, query: Annotated[ExportQuery, Query()]) -> Response:
         refuse_repeated(request, "where")
-        wanted = query.request()
         try:
-            check_request(wanted)
+            wanted = query.request()
         except ConfigurationError as exc:
             return problem(501, str(exc))
         except RejectedError as exc:
             raise renamed(exc) from exc
-        scoped = await access.exports_of(request, exports)
-        scoped.check(wanted)
+        scoped = await access.export_of(request, wanted)
         if places.locked():
             return problem(
                 503,
                 f"{settings.max_exports} exports are running, and no more may at once; try again",
                 headers={"Retry-After": str(settings.retry_after)},
             )
-        record = access_record_of(request)
-        opening: Exportable = scoped if record is None else RecordedExports(scoped, record)
+        access_record = access_record_of(request)
+        record = None if access_record is None else HttpExportRecord(access_record, wanted)
+        opening = partial(exports.open, scoped.request, access=scoped, record=record)
         return _Download(opening, wanted, query.manifest, threads, places, settings.export_stall)
 
     return router
@@ -130,11 +123,14 @@ def _documented(format: Format) -> dict[str, Any]:
 
 
 class _Download(Response):
-    """Reads a piece in a thread, sends it, reads the next. A client that is away or stalls ends the query too."""
+    """The sink: it reads a piece in a thread, sends it, reads the next.
+
+    It cancels the query when the client disconnects or stalls.
+    """
 
     def __init__(
         self,
-        exports: Exportable,
+        opening: Callable[[], AbstractContextManager[Export]],
         request: ExportRequest,
         manifest: bool,
         threads: Threads,
@@ -143,7 +139,7 @@ class _Download(Response):
     ) -> None:
         super().__init__(media_type=request.format.media_type)
         del self.headers["content-length"]
-        self._exports = exports
+        self._open = opening
         self._request = request
         self._manifest = manifest
         self._threads = threads
@@ -151,11 +147,11 @@ class _Download(Response):
         self._stall = stall
         self._has_place = False
         self._stack = ExitStack()
-        self._opened: Opened | None = None
+        self._export: Export | None = None
         self._pieces: Iterator[bytes] = iter(())
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        """Send it all. What fails before the first byte is raised and becomes a problem answer."""
+        """Send the export. An error before the first byte is raised, and becomes a problem answer."""
         await self._places.acquire()
         self._has_place = True
         away = asyncio.create_task(_away(receive))
@@ -167,19 +163,19 @@ class _Download(Response):
             else:
                 log.info("export_client_gone")
         except UnauthenticatedError:
-            log.info("export_token_ended")  # the answer stays without its end, and the connection is closed
+            log.info("export_token_ended")  # the answer lacks its end, and the connection is closed
         finally:
             away.cancel()
             sending.cancel()
             await asyncio.wait((away, sending))
             if not sending.cancelled():
-                sending.exception()  # seen already, or of no use to a client that has gone
+                sending.exception()  # handled above, or of no use to a client that has gone
             await self._close()
 
     async def _send_all(self, send: Send) -> None:
         first = await self._step(self._begin)
-        assert self._opened is not None
-        snapshot = self._opened.snapshot
+        assert self._export is not None
+        snapshot = self._export.snapshot
         self.headers["X-Log-Size"] = str(snapshot.log_size)
         self.headers["X-Root-Hash"] = snapshot.root_hash
         self.headers["X-As-Of-Position"] = str(snapshot.as_of_position)
@@ -192,7 +188,7 @@ class _Download(Response):
             async with asyncio.timeout(self._stall):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             piece = await self._step(self._next)
-        # Before the end is sent: whoever has the whole answer may ask for the next export at once.
+        # Before the end is sent: a client that has the whole answer may start the next export at once.
         await self._close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -205,12 +201,12 @@ class _Download(Response):
                 self._places.release()
 
     async def _step(self, function: Callable[[], bytes | None]) -> bytes | None:
-        """One blocking call, which is over when this returns, even when this was cancelled."""
+        """Make one blocking call. It is over when this returns, also after a cancellation."""
         call = asyncio.ensure_future(self._threads.run(function))
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
-            # More than once: one call is several statements, and between two there is nothing to cancel.
+            # Repeated: a call is several statements, and between two of them there is nothing to cancel.
             while not call.done():
                 await self._threads.run(self._cancel)
                 await asyncio.wait((call,), timeout=_CANCEL_SECONDS)
@@ -218,19 +214,19 @@ class _Download(Response):
             raise
 
     def _begin(self) -> bytes | None:
-        self._opened = self._stack.enter_context(self._exports.open(self._request))
-        self._pieces = self._stack.enter_context(closing(stream(self._opened, manifest=self._manifest)))
+        self._export = self._stack.enter_context(self._open())
+        self._pieces = self._stack.enter_context(closing(stream(self._export, manifest=self._manifest)))
         return self._next()
 
     def _next(self) -> bytes | None:
         return next(self._pieces, None)
 
     def _cancel(self) -> None:
-        if self._opened is not None:
-            self._opened.cancel()
+        if self._export is not None:
+            self._export.cancel()
 
 
 async def _away(receive: Receive) -> None:
-    """Returns when the client has gone."""
+    """Return when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

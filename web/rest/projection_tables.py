@@ -87,7 +87,7 @@ Name = Annotated[str, Path(description="The projection's name.", max_length=256,
 
 
 def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_page: int) -> APIRouter:
-    """The routes that read projections' own tables."""
+    """The routes that read the tables of projections."""
     router = APIRouter(prefix="/v1/projections", tags=["projections"])
 
     @router.get(
@@ -140,7 +140,7 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
             order_by=order_by,
             descending=descending,
         )
-        # Before anything is waited for, which would tell whether it is there.
+        # First, as waiting would disclose whether it exists.
         models = await access.models_of(request)
         models.require_rows(wanted)
         freshness = Freshness(min_position, wait_for_position, wait_seconds)
@@ -158,7 +158,7 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
 
 
 def _conditions(request: Request) -> tuple[Condition, ...]:
-    """The conditions among the query's parameters. Raises `RejectedError` that names one that is wrong."""
+    """The conditions among the parameters. Raises `RejectedError` that names an invalid one."""
     given = [(name, value) for name, value in request.query_params.multi_items() if name not in _OWN]
     refuse_repeated(request, *(name for name, _ in given if name.endswith(f".{Op.IN}")))
     found: dict[str, Condition] = {}

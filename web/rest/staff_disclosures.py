@@ -17,7 +17,7 @@ from domain.errors import ConflictError, InvalidEventError, Reason, RejectedErro
 from domain.event import Source
 from domain.validation import check, encode_event
 from ingest.publisher import Message
-from queries.filters import check_identifier
+from queries.filters.event_filter import check_identifier
 from queries.thread_pool import Threads
 from web.access import Access, query_log_of
 from web.http.problems import problem
@@ -36,7 +36,7 @@ _BODY = {
 
 
 _SAID = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
-"""A text that says something, and without U+0000, which could not be stored."""
+"""A text that is not blank, without U+0000, which can't be stored."""
 
 
 class StaffDisclosure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 def deciding_routes(
     publisher: Publisher, access: Access, threads: Threads, settings: WebSettings
 ) -> APIRouter:
-    """The route that decides."""
+    """The route for decisions."""
     router = APIRouter(prefix="/v1/patients", tags=["subjects"])
     source = Source(service=TRAIL_SERVICE)
 
@@ -91,16 +91,16 @@ def deciding_routes(
         if media != "application/json":
             return problem(415, "send the decision as application/json")
         check_identifier("id", id)
-        said = _decision(await request.body())
+        decision = _decision(await request.body())
         event = decision_event(
             id,
-            Decision(said.names, said.until),
+            Decision(decision.names, decision.until),
             by=scope.principal,
-            reason=said.reason,
+            reason=decision.reason,
             at=datetime.now(UTC),
             source=source,
         )
-        # A principal without an id decides nothing.
+        # A principal without an id can't decide.
         check(event)
         message = Message(settings.topic, id.encode(), encode_event(event))
         await threads.run(publisher.publish, [message])
@@ -113,7 +113,7 @@ def deciding_routes(
 def _decision(body: bytes) -> StaffDisclosure:
     """Raises `RejectedError` that names the field."""
     try:
-        said = msgspec.json.decode(body, type=StaffDisclosure)
+        decision = msgspec.json.decode(body, type=StaffDisclosure)
     except msgspec.ValidationError as exc:
         field = str(exc).partition("$.")[2].rstrip("`")
         message = (
@@ -124,6 +124,6 @@ def _decision(body: bytes) -> StaffDisclosure:
         raise RejectedError(Reason.INVALID_FIELD, message, field=field) from exc
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise InvalidEventError(Reason.INVALID_JSON, "the body is not JSON") from exc
-    if said.until is not None and said.until <= datetime.now(UTC):
+    if decision.until is not None and decision.until <= datetime.now(UTC):
         raise ConflictError(Reason.INVALID_FIELD, "this is over already", field="until")
-    return said
+    return decision

@@ -27,7 +27,14 @@ from web.http.path_prefix import public
 from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
-from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Identifier, found, identifying, link_header
+from web.parameters.freshness import (
+    DEFAULT_PAGE,
+    FreshnessQuery,
+    Identifier,
+    found,
+    link_header,
+    path_identifier,
+)
 from web.parameters.schemas import HISTORY_CURSOR, NO_NUL
 
 
@@ -138,7 +145,7 @@ _CHANGES_EXAMPLE = {
 
 
 class SummaryQuery(FreshnessQuery):
-    """How long the lists of a summary are."""
+    """The length of the lists of a summary."""
 
     limit: int = Field(default=100, ge=1, description="Rows in each list of the summary.")
 
@@ -246,7 +253,7 @@ def _subject(
         return found(request, activity, link_header(related=related))
 
 
-_Type = Annotated[str, identifying("The resource's type.", "Observation")]
+_Type = Annotated[str, path_identifier("The resource's type.", "Observation")]
 
 
 def _resources(

@@ -1,7 +1,7 @@
 """`/log`: the transparency log as C2SP tlog-tiles serves it, and `GET /v1/events/{id}/proof`.
 
-Nothing here holds personal data, so that mirrors, caches and strangers may have it. What a tile or a bundle of entries
-says never changes: its path stands for the same bytes for ever.
+It holds no personal data, so mirrors, caches and the public may have it. A tile or an entry bundle never changes: its
+path stands for the same bytes for ever.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TEXT = "text/plain; charset=utf-8"
 OCTETS = "application/octet-stream"
 FOR_EVER = "max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
-"""Caches may keep it, and ask with its ETag whether it is still the newest."""
+"""Caches may store it, and revalidate it by its ETag."""
 
 _CHECKPOINT_EXAMPLE = (
     "hospital.example/audit\n1045\n1nHVxLvWJVPVbIBZfvCwrvVfZgyXNLTSFmKBEVUoJ0k=\n\n"
@@ -56,9 +56,9 @@ _NOTHING = "nothing was recorded yet, so nothing is signed"
 
 
 def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool) -> APIRouter:
-    """The routes that mirrors, monitors and verifiers read; `public` are for those too who are nobody."""
-    needed = [] if public else [Depends(access.needing(Operation.READ_PROOFS))]
-    # What needs a token is kept by nobody who would hand it on without one (RFC 9111, section 3.5).
+    """The routes for mirrors, monitors and verifiers; if they are `public`, they need no token."""
+    needed = [] if public else [Depends(access.dependency(Operation.READ_PROOFS))]
+    # A shared cache must not store an answer that needs a token (RFC 9111, section 3.5).
     whose = "public" if public else "private"
     router = APIRouter(prefix="/log", tags=["log"], dependencies=needed)
 
@@ -115,7 +115,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         return _cached(request, data, TEXT, f"{whose}, {ASK_AGAIN}", {}) if data else problem(404, _NOTHING)
 
     async def _tile(request: Request, path: str) -> Response:
-        # A tile has one spelling: a cache must not keep it twice, nor keep one that differs by its escapes.
+        # A tile has one URL, so that a cache can't store it twice under different escapes.
         sent = request.scope.get("raw_path")
         try:
             wanted = parse_path(path)

@@ -20,9 +20,10 @@ from audit_trail.commands.evidence import evidence
 from audit_trail.commands.export import export
 from audit_trail.export.file import export_to_file
 from domain.errors import ConfigurationError
-from queries.conditions import name_of
-from queries.export.batches import ExportRequest, Exports, Format
-from queries.filters import GROUPS, EventFilter
+from queries.export.pipeline import Exports
+from queries.export.request import ExportRequest, Format
+from queries.filters.conditions import name_of
+from queries.filters.event_filter import GROUPS, EventFilter
 from tests.audit_trail.programs import PROGRAM, environment, run
 from tests.trail import Trail, an_event
 
@@ -118,7 +119,7 @@ def test_a_read_model_and_a_pipe(trail: Trail, tmp_path: Path) -> None:
     ("arguments", "code", "says"),
     [
         (("events.txt",), 2, "--format"),
-        (("folder", "--format", "csv", "--force"), 2, "is no file"),
+        (("folder", "--format", "csv", "--force"), 2, "is not a file"),
         (("nowhere/events.csv",), 2, "there is no folder"),
         (("events.csv", "--type", "record.raed"), 1, "--type: not one of"),
         (("events.csv", "--resource-id", "1"), 1, "--resource-type"),
@@ -256,7 +257,7 @@ def test_what_was_written_after_the_last_state_is_written_again(
     trail: Trail, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit_trail.export.file.KEEP_SECONDS", 0)
-    monkeypatch.setattr("queries.export.batches.BATCH_POSITIONS", 100)
+    monkeypatch.setattr("queries.export.event_rows.BATCH_POSITIONS", 100)
     monkeypatch.setattr("queries.export.parquet.GROUP_ROWS", 300)
     filled(trail, 2000, 100)
     file = tmp_path / f"events.{format}"
@@ -273,7 +274,7 @@ def test_what_was_written_after_the_last_state_is_written_again(
     with (work / "data").open("ab") as data:
         data.write(b"half a line")
     outcome = export_to_file(exports, request, file, resume=True)
-    assert (outcome.went_on, outcome.manifest.rows) == (900, 2000)
+    assert (outcome.resumed, outcome.manifest.rows) == (900, 2000)
     assert positions(file) == list(range(2000))
 
 

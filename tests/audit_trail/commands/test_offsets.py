@@ -14,8 +14,9 @@ from audit_trail.embedded.broker import Broker
 from domain.errors import ConfigurationError, FencedError
 from domain.recording_gap import Decision
 from event_store.database import INGEST, Database
+from ingest.own_source import own_source
 from ingest.partitions.offsets import LossSelection, OffsetDesk
-from ingest.partitions.starting_offsets import Acceptance, own_source
+from ingest.partitions.starting_offsets import Acceptance
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.audit_trail.programs import run

@@ -37,6 +37,9 @@ def test_events_are_chosen_by_time_user_device_and_id(trail_url: str, tmp_path: 
     assert chosen("user", "--user", "bob") == [4, 5]
     assert chosen("both", "--user", "ada", "--patient", "17") == [2, 3, 6]
     assert chosen("device", "--device", "pump-1") == [7]
+    many = ("--patient", "17", "--patient", "18", "--action", "R", "--action", "U")
+    assert chosen("many", *many, "--occurred-from", "2026-03-01T08:05:00Z") == [5, 6]
+    assert chosen("resource", "--resource-type", "Observation", "--resource-id", "o-18") == [4]
     times = ("--from", "2026-03-01T08:03:00Z", "--to", "2026-03-01T09:06:00+01:00")
     assert chosen("times", "--patient", "17", *times) == [3, 5]
     assert chosen("day", "--patient", "17", "--from", "2026-03-01", "--to", "2026-03-02") == [2, 3, 5, 6]

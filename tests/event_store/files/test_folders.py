@@ -146,9 +146,9 @@ def test_what_belongs_to_somebody_else_is_not_used(
     monkeypatch.setattr(os, "geteuid", lambda: OTHER + 1)
     try:
         with Folder.open(shared) as opened:
-            with pytest.raises(ConfigurationError, match="somebody else"):
+            with pytest.raises(ConfigurationError, match="another user"):
                 opened.open_file("log", "ab")
-            with pytest.raises(ConfigurationError, match="somebody else"):
+            with pytest.raises(ConfigurationError, match="another user"):
                 opened.subfolder("work")
         with pytest.raises(ConfigurationError, match="belongs to another user"):
             read_file(planted, 100)

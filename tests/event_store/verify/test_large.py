@@ -39,8 +39,8 @@ def test_a_change_is_found_in_whichever_chunk_it_is(large: Log) -> None:
     )
     try:
         assert large.findings() == [
-            "position 512: hash 2 of tile 1/0 is not that of the events below it",
-            "position 66048: hash 2 of tile 1/1 is not that of the events below it",
+            "position 512: hash 2 of tile 1/0 does not match the events below it",
+            "position 66048: hash 2 of tile 1/1 does not match the events below it",
         ]
     finally:
         large.recompute()

@@ -62,7 +62,7 @@ def test_a_head_with_another_time_than_its_batch_is_found(log: Log) -> None:
 )
 def test_a_tile_of_another_length_is_found(change: str, log: Log) -> None:
     log.attack("ALTER TABLE audit_trail.tile DROP CONSTRAINT tile_hashes_check", change)
-    assert "position 256: tile 0/1 does not hold 256 hashes" in log.findings()
+    assert "position 256: tile 0/1 does not contain 256 hashes" in log.findings()
 
 
 def test_a_tile_of_no_level_is_found(log: Log) -> None:
@@ -114,7 +114,7 @@ def test_a_stream_of_another_partition_than_it_says_is_found(log: Log) -> None:
 
 def test_a_head_stored_under_another_size_is_found(log: Log) -> None:
     log.attack("UPDATE audit_trail.tree_head SET size = 457 WHERE size = 456")
-    assert any("stored beside another size or root" in finding for finding in log.findings())
+    assert any("stored with another size or root" in finding for finding in log.findings())
 
 
 @pytest.mark.parametrize(

@@ -63,13 +63,13 @@ FORGED = (
         (
             FORGED.format("forge") + "CREATE TRIGGER forge BEFORE INSERT ON audit_trail.event FOR EACH ROW"
             " EXECUTE FUNCTION forge()",
-            "there is a trigger event.forge that is not of Audit Trail",
+            "there is a trigger event.forge that is not part of Audit Trail",
         ),
         (
             "SET allow_system_table_mods = on; " + FORGED.format("forge") + "CREATE TRIGGER forge BEFORE INSERT ON"
             " audit_trail.tile FOR EACH ROW EXECUTE FUNCTION forge();"
             " UPDATE pg_trigger SET tgisinternal = true WHERE tgname = 'forge'",
-            "there is a trigger tile.forge that is not of Audit Trail",
+            "there is a trigger tile.forge that is not part of Audit Trail",
         ),
         ("CREATE RULE quiet AS ON UPDATE TO audit_trail.tile DO INSTEAD NOTHING", "rule tile.quiet"),
         ("ALTER TABLE audit_trail.event ENABLE ROW LEVEL SECURITY", "table event is not what it was made: p p with row"),
@@ -96,7 +96,7 @@ FORGED = (
         ("ALTER FUNCTION audit_trail.refuse_change() SECURITY DEFINER", "function audit_trail.refuse_change() is not"),
         (
             "CREATE FUNCTION audit_trail.sha256(bytea) RETURNS bytea LANGUAGE sql AS 'select $1'",
-            "there is a function audit_trail.sha256(bytea) that is not of Audit Trail",
+            "there is a function audit_trail.sha256(bytea) that is not part of Audit Trail",
         ),
         (
             ("ALTER TABLE audit_trail.event_identity DROP CONSTRAINT event_identity_pkey;"
@@ -169,7 +169,7 @@ def test_triggers_silenced_for_a_database_are_found(log: Log, migrated_url: str)
     name = migrated_url.partition("?")[0].rpartition("/")[2]
     with closing(psycopg2.connect(migrated_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(f'ALTER DATABASE "{name}" SET session_replication_role = replica')
-    assert any("triggers can stay silent" in finding for finding in log.findings())
+    assert any("triggers can be disabled" in finding for finding in log.findings())
 
 
 @pytest.mark.parametrize(

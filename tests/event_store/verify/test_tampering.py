@@ -152,7 +152,7 @@ def test_a_tree_recomputed_without_the_key_is_found_by_the_signed_heads(log: Log
     assert log.findings() == [
         (
             "position 256: from here to position 455 the log is not what the signed head of size 456 says;"
-            " 3 heads in all do not fit"
+            " 3 heads in total do not match"
         )
     ]
 

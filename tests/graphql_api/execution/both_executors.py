@@ -17,11 +17,11 @@ from event_store.log_reader import LogReader
 from graphql_api.execution.executor import CompilingExecutor
 from graphql_api.execution.json_response import encode, written
 from graphql_api.schema import AuditTrailSchema, make_schema
-from queries.filters import EventPage, PageRequest
+from queries.filters.event_filter import EventPage, PageRequest
 from queries.limits import QueryLimits
-from queries.prepared import PreparedQuery
 from queries.read_models import ReadModels
 from queries.scoped.read_models import ScopedModels
+from queries.search.prepared import PreparedQuery
 from queries.thread_pool import Threads
 from tests.graphql_api.contexts import EVERYTHING, context_of
 from tests.graphql_api.execution.random_queries import Query
@@ -105,7 +105,6 @@ class Both:
     def __init__(self, database: Database, threads: Threads) -> None:
         self.ours, self.theirs = make_schema(LIMITS), make_schema(LIMITS)
         self.theirs.execution_context_class = StrawberryGraphQLCoreExecutionContext
-        self.theirs.direct = None
         for schema in (self.ours, self.theirs):
             schema.masks = False  # the words of unexpected errors are compared too
         self.database = database

@@ -99,7 +99,7 @@ def plans(schema: AuditTrailSchema) -> list[Plan | None]:
         plan
         for document in executor_of(schema).documents.values()
         for choice in document.choices.values()
-        for plan in choice.plans.values()
+        for plan in choice.values()
     ]
 
 

@@ -18,8 +18,9 @@ from domain.recording_gap import Decision
 from event_store.database import INGEST, READER, Database
 from event_store.gaps import Move
 from event_store.verify.run import verify
+from ingest.own_source import own_source
 from ingest.partitions.offsets import LossSelection, OffsetDesk
-from ingest.partitions.starting_offsets import Acceptance, RecordsLostError, own_source
+from ingest.partitions.starting_offsets import Acceptance, RecordsLostError
 from ingest.settings import IngestSettings
 from tests.ingest.client_restarts import restarts
 from tests.ingest.conftest import accepting

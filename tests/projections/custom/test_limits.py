@@ -19,7 +19,8 @@ from projections.custom.declaration import MAX_COLUMNS, MAX_INDEXES, MAX_TABLES
 from projections.custom.removal import remove
 from projections.custom.source_file import load_custom
 from projections.registry import list_builds, register, skipped
-from queries.export.batches import ExportRequest, Exports, Format
+from queries.export.pipeline import Exports
+from queries.export.request import ExportRequest, Format
 from queries.live_tables.pages import RowRequest
 from tests.projections.custom.analyst import HEAD, PYTHON, project, write
 from tests.trail import Trail, an_event
@@ -261,9 +262,9 @@ def test_a_value_that_python_lacks_is_an_error_with_the_tables_name(
     with Exports(trail.reader).open(ExportRequest(format=Format.CSV, table=table)) as opened:
         if column == "last_at":
             with pytest.raises(ConflictError, match=f"table {table} has a value that can't be shown"):
-                list(opened.source.batches(None))
+                list(opened.batches())
         else:  # JSON is exported as the text that PostgreSQL has
-            assert [len(each.rows) for each in opened.source.batches(None)] == [1]
+            assert [len(each.rows) for each in opened.batches()] == [1]
 
 
 def test_a_names_failure_is_kept_short(trail: Trail, ada: str, tmp_path: Path) -> None:

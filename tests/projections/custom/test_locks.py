@@ -23,7 +23,8 @@ from projections.errors import CodeError
 from projections.registry import built_in
 from projections.runner import Runner
 from projections.wakeup import WakeUp
-from queries.export.batches import ExportRequest, Exports, Format
+from queries.export.pipeline import Exports
+from queries.export.request import ExportRequest, Format
 from queries.live_tables.pages import RowRequest
 from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, write
 from tests.trail import Trail, an_event
@@ -123,7 +124,7 @@ def test_an_analyst_who_locks_an_own_projection_delays_nobody_without_end(
             pytest.raises(UnavailableError, match="another session holds a lock"),
             Exports(trail.reader).open(ExportRequest(format=Format.CSV, table=name)) as opened,
         ):
-            list(opened.source.batches(None))
+            list(opened.batches())
     remove(trail.url, name, by="op", reason="a test", publish=lambda _: None, wait_seconds=5)
 
 
@@ -163,7 +164,7 @@ def test_a_table_with_the_name_of_a_built_in_one_blocks_nothing_and_hides_nothin
     assert trail.read.patient("1") is not None
     assert reset(trail.projector, PATIENT) == 2
     with Exports(trail.reader).open(ExportRequest(format=Format.CSV, table=theirs)) as opened:
-        assert {"patient_id"} <= {column.name for column in opened.source.columns}
+        assert {"patient_id"} <= {column.name for column in opened.columns}
     remove(trail.url, name, by="op", reason="a test", publish=lambda _: None, wait_seconds=5)
 
 

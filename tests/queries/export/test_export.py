@@ -21,11 +21,12 @@ from domain.errors import ConfigurationError, RejectedError
 from domain.event import RecordedEvent
 from event_store.database import READER, Database
 from projections.registry import built_in
-from queries.export.batches import ExportRequest, Exports, Format, Snapshot
 from queries.export.columns import EVENT_COLUMNS
+from queries.export.pipeline import Exports, Snapshot
+from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
 from queries.export.text import GUARDED
-from queries.filters import EventFilter, PageRequest
+from queries.filters.event_filter import EventFilter, PageRequest
 from tests.trail import START, Trail, an_event
 
 HOSTILE = [
@@ -142,8 +143,8 @@ def test_every_filter_gives_the_events_of_the_api_oldest_first(clinic: Trail, ex
 def test_more_events_than_one_look_takes_come_once_and_in_order(
     clinic: Trail, exports: Exports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queries.export.batches.BATCH_POSITIONS", 7)
-    monkeypatch.setattr("queries.export.batches.BATCH_BYTES", 1500)
+    monkeypatch.setattr("queries.export.event_rows.BATCH_POSITIONS", 7)
+    monkeypatch.setattr("queries.export.event_rows.BATCH_BYTES", 1500)
     for filter in FILTERS:
         page = clinic.events(EventFilter(**filter), PageRequest(first=1000))
         assert [event.position for event in events_of(exports, **filter)] == [

@@ -23,7 +23,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from audit_trail.export.file import export_to_file
 from event_store.database import READER, Database
-from queries.export.batches import ExportRequest, Exports, Format
+from queries.export.pipeline import Exports
+from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
 
 url, format, way = sys.argv[1:]

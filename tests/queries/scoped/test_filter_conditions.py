@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.access.grants import Part
-from queries.filters import GROUPS, CountBy, EventFilter
+from queries.filters.event_filter import GROUPS, CountBy, EventFilter
 from queries.scoped.query_description import NAMES, parts_of
 
 NOTHING_HIDDEN: frozenset[Part] = frozenset()

@@ -14,11 +14,12 @@ from domain.access.staff_disclosure import Decision, decision_event
 from domain.errors import AccessDeniedError
 from domain.event import AuditEvent, Source
 from domain.read_audit.query_log import QueryLog
-from queries.export.batches import ExportRequest, Exports, Format
+from queries.export.pipeline import Exports
+from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
-from queries.filters import CountBy, EventFilter, PageRequest
+from queries.filters.event_filter import CountBy, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
-from queries.scoped.export import ScopedExports
+from queries.scoped.export import ScopedExport
 from queries.scoped.read_models import ScopedModels
 from queries.staff_disclosures import StaffDisclosures
 from tests.domain.access.knowing import somebody
@@ -133,6 +134,15 @@ def test_a_refused_question_is_not_noted_and_asks_no_database(told: Trail) -> No
     assert not query_log
 
 
+def test_a_denied_query_is_on_record_with_its_filter_whether_or_not_that_is_valid(told: Trail) -> None:
+    models, query_log = models_of(told, somebody(Role.PATIENT))
+    for filter in (EventFilter(actor="x" * 300), EventFilter(actor="dr-smith", purposes=("BTG",))):
+        with pytest.raises(AccessDeniedError):
+            models.prepare(filter, max_days=1)
+        [denied] = query_log.take_denied().queries
+        assert (denied.operation, denied.parameters["filter"]["actor"]) == ("events", filter.actor)
+
+
 def test_a_patient_asks_about_their_own_record_by_its_id(told: Trail) -> None:
     models, _ = models_of(told, somebody(Role.PATIENT))
     asked = EventFilter(or_=(EventFilter(patient="17"), EventFilter(patient_in=("17",))))
@@ -239,8 +249,8 @@ def test_tables_of_analysts_are_for_analysts_and_built_in_ones_for_those_who_see
 
 
 def exported(trail: Trail, principal: Principal, **request: Any) -> str:
-    exports = ScopedExports(Exports(trail.reader), trail.read, Scope(principal), QueryLog())
-    with exports.open(ExportRequest(format=Format.NDJSON, **request)) as opened:
+    scoped = ScopedExport(ExportRequest(format=Format.NDJSON, **request), Scope(principal), QueryLog())
+    with Exports(trail.reader).open(scoped.request, access=scoped) as opened:
         return b"".join(stream(opened, manifest=True)).decode()
 
 

@@ -16,8 +16,8 @@ from domain.catalogue import CATALOGUE
 from domain.errors import AccessDeniedError
 from domain.event import Actor, ActorKind, AuditEvent, Device, Patient, RecordedEvent, Source
 from domain.validation import encode_event
-from queries.filter_match import matches
-from queries.filters import EventFilter
+from queries.filters.event_filter import EventFilter
+from queries.filters.match import matches
 from queries.scoped.query_description import scope_filter
 
 _NAMES = st.sampled_from(["a", "b", "c"])

@@ -16,7 +16,7 @@ from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from queries.cursors import encode_id
-from queries.export.batches import Exports
+from queries.export.pipeline import Exports
 from queries.read_models import ReadModels
 from tests.databases import MIGRATED, Databases
 from tests.hospital import record

@@ -13,7 +13,7 @@ from event_store.database import READER, Connection, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
-from queries.export.batches import Exports
+from queries.export.pipeline import Exports
 from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from tests.tokens import authentication

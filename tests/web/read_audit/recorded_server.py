@@ -18,7 +18,7 @@ from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from projections.wakeup import WakeUp
-from queries.export.batches import Exports
+from queries.export.pipeline import Exports
 from queries.read_models import ReadModels
 from tests.tokens import authentication, bearer
 from web.app import create_app

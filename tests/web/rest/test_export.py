@@ -21,7 +21,7 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from queries.export.batches import Exports
+from queries.export.pipeline import Exports
 from queries.read_models import ReadModels
 from tests.hospital import read, record
 from tests.tokens import ADMIN, authentication

@@ -16,7 +16,7 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
-from queries.export.tables import describe
+from queries.export.table_rows import describe
 from queries.read_models import ReadModels
 from tests.databases import MIGRATED, Databases
 from tests.projections.custom.analyst import own_database

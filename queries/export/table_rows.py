@@ -1,8 +1,8 @@
-"""Rows of a read model's table, by a server-side cursor in the order of its key."""
+"""The rows of a read model's table, read by a server-side cursor in the order of its key."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,14 +12,15 @@ from domain.errors import ConflictError, Reason
 from event_store.database import Connection, Cursor, sql
 from event_store.statements import load
 from projections.tables import Kind
-from queries.export.columns import Batch, ExportColumn
+from queries.export.disclosed_patients import patients_in_columns
+from queries.export.rows import Batch, ExportColumn
 from queries.export.text import row_lines
-from queries.live_tables.values import python_has_it
+from queries.live_tables.values import representable_values
 
 _SQL = load(__package__, "export.sql")
 
 FETCHED_ROWS = 500
-"""Rows of one fetch: one of them may hold some kB of JSON."""
+"""Rows of one fetch. A row may hold some kB of JSON."""
 
 _KINDS = {
     "text": Kind.TEXT,
@@ -37,13 +38,15 @@ _KINDS = {
 class TableShape(Struct, frozen=True, kw_only=True):
     """A table of a live projection: its columns in declared order, its key, and the projection's checkpoint.
 
-    `as_text` are columns of types that the declarations do not have; they are exported as PostgreSQL writes them.
+    `custom`: the table belongs to a custom projection. `as_text` are columns whose type no built-in table has; they are
+    exported as PostgreSQL writes them.
     """
 
     projection: str
     version: int
     position: int
     schema: str
+    custom: bool
     name: str
     columns: tuple[ExportColumn, ...]
     as_text: frozenset[str]
@@ -56,7 +59,7 @@ class TableShape(Struct, frozen=True, kw_only=True):
 
 
 def describe(connection: Connection, name: str) -> TableShape:
-    """The shape of a table of a live projection. Raises `ConflictError` when there is none of that name."""
+    """The shape of a live projection's table. Raises `ConflictError` unless exactly one has that name."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["describe_table"], {"table": name})
         rows = cursor.fetchall()
@@ -68,26 +71,30 @@ def describe(connection: Connection, name: str) -> TableShape:
                 f"no live projection has such a table; there are: {known}",
                 field="table",
             )
-    projection, version, schema, position = rows[0][:4]
+    projection, version, schema, custom, position = rows[0][:5]
     if any(row[2] != schema for row in rows):
         raise ConflictError(
             Reason.INVALID_FIELD, "several projections have a table of this name", field="table"
         )
-    places = {row[4]: row[6] for row in rows if row[6] is not None}
+    places = {row[5]: row[7] for row in rows if row[7] is not None}
     return TableShape(
         projection=projection,
         version=version,
         position=position,
         schema=schema,
+        custom=custom,
         name=name,
-        columns=tuple(ExportColumn(row[4], _KINDS.get(row[5], Kind.TEXT)) for row in rows),
-        as_text=frozenset(row[4] for row in rows if row[5] not in _KINDS or row[5] == "jsonb"),
+        columns=tuple(ExportColumn(row[5], _KINDS.get(row[6], Kind.TEXT)) for row in rows),
+        as_text=frozenset(row[5] for row in rows if row[6] not in _KINDS or row[6] == "jsonb"),
         key=tuple(sorted(places, key=lambda column: places[column])),
     )
 
 
-class TableSource:
-    """All rows of a table, or those whose columns equal what `where` says, up to `as_of` when it is append-only."""
+class TableRows:
+    """An `ExportedRows`: the rows of a table whose columns equal `where`. The key is the table's primary key.
+
+    Rows of an append-only table after the position `as_of` are left out.
+    """
 
     def __init__(
         self, connection: Connection, table: TableShape, where: Sequence[tuple[str, str]], as_of: int
@@ -95,26 +102,27 @@ class TableSource:
         self.columns = table.columns
         self._connection = connection
         self._table = table
-        self._lines = row_lines(table.columns)
+        self.lines = row_lines(table.columns)
+        self.patients = patients_in_columns(table.columns)
         self._as_of = as_of
         self._equal = [(name, _value(table, name, text)) for name, text in where]
 
-    def batches(self, beyond: tuple[Any, ...] | None) -> Generator[Batch, None, None]:
-        """See `queries.export.batches.Source`; the key is the table's."""
+    def batches(self, after: tuple[Any, ...] | None) -> Iterator[Batch]:
+        """See `ExportedRows`."""
         names = [column.name for column in self.columns]
         places = [names.index(name) for name in self._table.key]
-        statement, parameters = self._statement(beyond)
-        # Named, so that the server keeps the rows and hands them out as they are asked for.
+        statement, parameters = self._statement(after)
+        # A named cursor: the server keeps the rows until they are fetched.
         with self._connection.cursor("audit_trail_export") as cursor:
             cursor.execute(statement, parameters)
             while rows := self._fetch(cursor):
-                yield Batch(rows, tuple(_kept(rows[-1][place]) for place in places))
+                yield Batch(rows, tuple(_as_json(rows[-1][place]) for place in places))
 
     def _fetch(self, cursor: Cursor) -> list[tuple[Any, ...]]:
-        with python_has_it(self._table.name):
+        with representable_values(self._table.name):
             return cursor.fetchmany(FETCHED_ROWS)
 
-    def _statement(self, beyond: tuple[Any, ...] | None) -> tuple[sql.Composable, list[Any]]:
+    def _statement(self, after: tuple[Any, ...] | None) -> tuple[sql.Composable, list[Any]]:
         key = sql.SQL(", ").join(map(sql.Identifier, self._table.key))
         conditions: list[sql.Composable] = [
             sql.SQL("{} = %s").format(sql.Identifier(name)) for name, _ in self._equal
@@ -123,10 +131,10 @@ class TableSource:
         if self._table.append_only:
             conditions.append(sql.SQL("position <= %s"))
             parameters.append(self._as_of)
-        if beyond is not None:
-            marks = sql.SQL(", ").join([sql.Placeholder()] * len(beyond))
-            conditions.append(sql.SQL("({}) > ({})").format(key, marks))
-            parameters.extend(beyond)
+        if after is not None:
+            values = sql.SQL(", ").join([sql.Placeholder()] * len(after))
+            conditions.append(sql.SQL("({}) > ({})").format(key, values))
+            parameters.extend(after)
         statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {}").format(
             sql.SQL(", ").join(
                 sql.SQL("{}::text").format(sql.Identifier(column.name))
@@ -143,22 +151,18 @@ class TableSource:
         )
         return statement, parameters
 
-    def lines(self, rows: Sequence[Any]) -> bytes:
-        """See `queries.export.batches.Source`."""
-        return self._lines(rows)
-
-    def values(self, rows: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """See `queries.export.batches.Source`."""
-        return list(rows)
+    def values(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+        """See `ExportedRows`."""
+        return rows
 
 
-def _kept(value: Any) -> Any:
-    """A key's value as JSON has it; PostgreSQL reads a time from its text."""
+def _as_json(value: Any) -> Any:
+    """A key's value as JSON. PostgreSQL reads a time from its text."""
     return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _value(table: TableShape, name: str, text: str) -> Any:
-    """What a column must equal, read from its text as the column's type."""
+    """A value of `where`, read from its text as the column's type."""
     column = next((column for column in table.columns if column.name == name), None)
     if column is None:
         names = ", ".join(column.name for column in table.columns)
@@ -172,7 +176,7 @@ def _value(table: TableShape, name: str, text: str) -> Any:
 
 
 def _read(kind: Kind, text: str) -> Any:
-    """None when `text` is no value of `kind`."""
+    """The value; None when `text` is no value of `kind`."""
     try:
         return _READERS[kind](text) if kind in _READERS else None
     except ValueError:

@@ -13,8 +13,8 @@ from enum import IntEnum
 from domain.errors import ConflictError, Reason
 from domain.event import Action, Outcome
 from projections.binary_rows import utc
-from queries.access_paths import conjuncts
-from queries.filters import CountBy, EventFilter
+from queries.filters.event_filter import CountBy, EventFilter
+from queries.search.access_paths import conjuncts
 
 MAX_POSITIONS = 1_000_000
 """The longest range of positions, which a client may give in place of a range of times."""

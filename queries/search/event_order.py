@@ -1,10 +1,10 @@
-"""The two orders of events: by position, which is that of the log, and by time, which is that of the sources' clocks.
+"""The two orders of events: by position, the order of the log, and by time, the order of the sources' clocks.
 
-By time there is no index. But clocks mostly agree with the log: of a few more events than the page needs, found in the
-order of the log, the time of the one that would fill the page says from which hour on it comes. All that matches in
-these hours is sorted; the hours' bounds say which positions it has. So a page costs as much as the events of the hours
-that it comes from, whatever the size of the trail. Where clocks do not agree, as after many old events were imported,
-that could be most of the trail: then some hours are looked through, and then four times as many each time.
+There is no index by time. But clocks mostly agree with the log. A page by time first reads a few more events than it
+needs in the order of the log, and takes the hour of the event that would fill the page. Then it sorts the matching
+events of the hours from there on; each hour has bounds of its positions. So a page costs as much as the events of its
+hours, whatever the size of the trail. If clocks disagree with the log, as after an import of old events, these hours
+could cover most of the trail: then it reads a few hours, and four times as many in each further step.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from msgspec.structs import replace
 from domain.errors import Reason, RejectedError
 from event_store.database import Connection, only
 from event_store.statements import load
-from queries.access_paths import AccessPath, narrowed
-from queries.filters import EventFilter
-from queries.page_sql import Place, build, compose, compose_by_time
-from queries.prepared import PreparedQuery
-from queries.selectivity import BoundsFinder
+from queries.filters.event_filter import EventFilter
+from queries.search.access_paths import AccessPath, narrowed
+from queries.search.page_sql import Place, build, compose, compose_by_time
+from queries.search.prepared import PreparedQuery
+from queries.search.selectivity import BoundsFinder
 
-_SQL = load(__package__, "activity.sql")
+_SQL = load(__package__, "event_order.sql")
 _HOUR = timedelta(hours=1)
 _INSTANT = timedelta(microseconds=1)
 _SPARE = 10
-"""A quarter and so many more than a page needs are looked at: those whose clocks are off do not decide."""
+"""A page reads a quarter more events than it needs, and so many more: a few wrong clocks then do not matter."""
 _WIDE = 50_000
-"""Positions that may be looked through beside those of a few times as many events as the page needs."""
+"""Positions that may be read beside those of a few times as many events as the page needs."""
 _HOURS, _GROWTH = 4, 4
 
 
 class Order(Protocol):
-    """The positions of the events that match a filter, in an order that goes from the newest to the oldest."""
+    """The positions of the events that match a query, from the newest to the oldest in this order."""
 
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
     ) -> list[int]:
-        """At most `limit` of those that come after one event and before another, from the end that is asked for."""
+        """At most `limit` positions after one event and before another, from the newest or the oldest end."""
         ...
 
     def matches(self, position: int) -> bool:
-        """Whether the event at `position` is one of them."""
+        """Whether the event at `position` matches."""
         ...
 
 
 class ByPosition:
-    """In the order of the log."""
+    """The order of the log."""
 
     def __init__(self, connection: Connection, query: PreparedQuery, as_of: int) -> None:
         self._connection = connection
@@ -58,7 +58,7 @@ class ByPosition:
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
     ) -> list[int]:
-        """See `Order`."""
+        """As `Order` says."""
         if self._query is None:
             return []
         statement, parameters = compose(self._query, after, before, newest_first=newest_first)
@@ -67,12 +67,12 @@ class ByPosition:
             return [row[0] for row in cursor.fetchall()]
 
     def matches(self, position: int) -> bool:
-        """See `Order`."""
+        """As `Order` says."""
         return bool(self.positions(position + 1, position - 1, 1, newest_first=True))
 
 
 class ByTime:
-    """In the order of `occurred_at`; events of the same time in that of the log."""
+    """The order of `occurred_at`; events of the same time have the order of the log."""
 
     def __init__(
         self, connection: Connection, query: PreparedQuery, as_of: int, *, wide: int = _WIDE
@@ -86,7 +86,7 @@ class ByTime:
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
     ) -> list[int]:
-        """See `Order`. Raises `RejectedError` when there is no event at `after` or `before`."""
+        """As `Order` says. Raises `RejectedError` when there is no event at `after` or `before`."""
         newer, older = self._place("after", after), self._place("before", before)
         left = EventFilter(
             occurred_from=older.occurred_at if older else None,
@@ -99,7 +99,7 @@ class ByTime:
             enough = wanted + wanted // 4 + _SPARE
             near = self._near(left, enough, newest_first=newest_first)
             if len(near) < enough:
-                # All that is left.
+                # No more events are left.
                 return found + [each.position for each in near if _between(each, newer, older)][:wanted]
             window = _window(left, near, near[wanted - 1].occurred_at, newest_first=newest_first)
             if self._is_wide(window, near):
@@ -113,11 +113,11 @@ class ByTime:
         return found
 
     def matches(self, position: int) -> bool:
-        """See `Order`."""
+        """As `Order` says."""
         return ByPosition(self._connection, self._query, self._as_of).matches(position)
 
     def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[Place]:
-        """So many of those that match, from the log's end; in the order of time."""
+        """The first `count` matching events from the end of the log, in the order of time."""
         query = build(
             self._connection, narrowed(self._query.plans, left), self._as_of, bounds_finder=self._bounds
         )
@@ -133,7 +133,7 @@ class ByTime:
             return sorted((Place(*row) for row in cursor.fetchall()), reverse=newest_first)
 
     def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
-        """Whether it holds much more of the log than what was found so far has come from."""
+        """Whether the window covers many more positions than the events `near` it."""
         bounds = self._bounds.of(AccessPath(None, (window,)))
         if bounds is None:
             return False
@@ -141,7 +141,7 @@ class ByTime:
         return bounds.newest - bounds.oldest > self._wide + _GROWTH * (max(places) - min(places))
 
     def _edge(self, left: EventFilter, hours: int, *, newest_first: bool) -> datetime:
-        """The hour of the last event of so many hours that have events."""
+        """The hour at the end of the next `hours` hours that have events."""
         if newest_first:
             statement, edge = "hour_before", left.occurred_until or "infinity"
         else:
@@ -181,7 +181,7 @@ class ByTime:
 
 
 def _window(left: EventFilter, near: Sequence[Place], edge: datetime, *, newest_first: bool) -> EventFilter:
-    """From one end of what is left to the hour of `edge`, that hour in it. No event in it is beyond all of `near`."""
+    """The range from one end of `left` to the hour of `edge`, included, in the positions up to those of `near`."""
     if newest_first:
         newest = max(place.position for place in near)
         return replace(left, occurred_from=_hour(edge), position_until=newest + 1)

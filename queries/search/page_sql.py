@@ -1,9 +1,9 @@
 """Pages of events: a filter becomes one statement whose cost follows the page, not the trail.
 
-Every condition on an indexed column is served by an index that ends in the position, or in its span, so PostgreSQL
-reads newest first and stops at the page's end. Bounds are repeated for the joined table, because an index is only
-entered in the middle by a bound on its own column. A choice of values is looked for value by value, each from its own
-place in the index. Names come from the code alone; every value is a parameter.
+The index of a driving condition ends in the position, or in its span, so PostgreSQL reads the newest events first and
+stops at the page's end. Bounds are repeated for the joined table, because PostgreSQL starts in the middle of an index
+only by a bound on a column of the index. Each value of a list is a search of its own, from its own place in the index.
+Names come from the code alone; every value is a parameter.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from msgspec import Struct, field
 
 from event_store.database import Connection
 from projections.models.activity import SPAN_BITS
-from queries.access_paths import AccessPath, Plan, choose
-from queries.filter_sql import Parameters, conditions_of, pair_in
-from queries.filters import MAX_POSITION, Equality
-from queries.selectivity import Bounds, BoundsFinder, estimate_rows, index_conditions
+from queries.filters.event_filter import MAX_POSITION, Equality
+from queries.filters.sql import Parameters, conditions_of, pair_in
+from queries.search.access_paths import AccessPath, Plan, choose
+from queries.search.selectivity import Bounds, BoundsFinder, estimate_rows, index_conditions
 
 _CHOICE = "choice.value"
 _MANY = 10
-"""Values of which not all are looked at for a whole page."""
+"""From this number of values on, each value first gets only a share of the page."""
 _FIRST_SHARES = 4
-"""What is looked at of each of them at first, in shares of a page."""
+"""The share of each value is the page divided by the number of values, times this."""
 
 
 class Part(Struct):
-    """One way to match, as the parts of a statement.
+    """One access path, as the parts of a statement.
 
-    `base` is the table that is read, `aliases` are all whose positions are bounded. `choice`: the values that the lead
-    may have, as a placeholder, each of which is looked for by itself; `choices` is their number. `spans`: the table of
-    which an index leads that gives spans in order, not positions. `repeats`: a value may find an event twice;
-    `overlaps`: two values may.
+    `base` is the table that is read, and `aliases` are all tables whose positions are bounded. `choice` is the
+    placeholder of the values of the driving condition, each a search of its own, and `choices` is their number. `spans`
+    is the table of the driving index, if that index is in the order of spans and not of positions. `repeats`: a value
+    may find an event twice; `overlaps`: two values may find the same event.
     """
 
     base: str = "activity"
@@ -50,7 +50,7 @@ class Part(Struct):
 
 
 class Query(Struct):
-    """The ways to match, of which the results are put together. `distinct`: two of them may find the same event."""
+    """The access paths, whose results are united. `distinct`: two of them may find the same event."""
 
     parts: list[Part]
     parameters: Parameters
@@ -112,7 +112,7 @@ def compose_by_time(
 ) -> tuple[str, dict[str, Any]]:
     """The statement of a page in the order of time, and its parameters, all but ``limit``.
 
-    It sorts what it finds: `query` has to be bounded to some hours.
+    It sorts all events that it finds: `query` must be bounded to some hours.
     """
     given, signs = _given_places({"after": after, "before": before})
     order = "DESC" if newest_first else "ASC"
@@ -139,7 +139,7 @@ def compose_counts(query: Query, key: str, sorting: str) -> str:
         joins, conditions = " ".join(part.joins), " AND ".join(part.conditions)
         return f"{select} activity.position, {key} AS key FROM {choice} activity {joins} WHERE {conditions}"
 
-    # UNION takes an event once that matches in two ways.
+    # UNION keeps an event once that two access paths find.
     found = (" UNION " if query.distinct else " UNION ALL ").join(map(statement, query.parts))
     return (
         "SELECT key, count(*), count(*) OVER (), (sum(count(*)) OVER ())::bigint"
@@ -148,7 +148,7 @@ def compose_counts(query: Query, key: str, sorting: str) -> str:
 
 
 def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The bounds that are given, and their signs: older than `after`, newer than `before`."""
+    """The given bounds and their signs: older than `after`, newer than `before`."""
     given = {name: value for name, value in places.items() if value is not None}
     return given, {name: "<" if name == "after" else ">" for name in given}
 
@@ -164,10 +164,10 @@ def _select(part: Part, columns: str, limits: Sequence[str], sorting: str, outer
 
 
 def _select_of_many(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
-    """A page of positions where the lead may have many values: of most of them few events are looked at.
+    """A page of positions for a driving condition with many values, of which most need few events.
 
-    At first some of each. Whatever is on the page is not further than the edge, the place of the page's last event if
-    there were no others. Only of values whose first ones are all within it can there be more on the page.
+    First, a share of the page is read for each value. Without further events the page would end at the edge, so no
+    event of the page is beyond it. Only a value whose whole share is within the edge can have more events on the page.
     """
     statement = _select_of_one(part, columns, limits, sorting)
     some = f"%(limit)s * {_FIRST_SHARES} / {part.choices} + 1"
@@ -189,7 +189,7 @@ def _select_of_many(part: Part, columns: str, limits: Sequence[str], sorting: st
 
 
 def _select_of_one(part: Part, columns: str, limits: Sequence[str], sorting: str) -> str:
-    # Grouped, not DISTINCT: that could be sorted by nothing but what is selected.
+    # GROUP BY and not DISTINCT, which sorts only by selected columns.
     grouping = f" GROUP BY {re.sub(' (?:ASC|DESC)', '', sorting)}" if part.repeats else ""
     return (
         f"SELECT {columns} FROM {part.base} {' '.join(part.joins)}"

@@ -1,6 +1,6 @@
 """Whether one event matches a filter, decided from the event itself: it need not be in a read model yet.
 
-The answers are those of the SQL of `queries.filter_sql`: an event without the value that a condition compares does not
+The answers are those of the SQL of `queries.filters.sql`: an event without the value that a condition compares does not
 match.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from domain.event import RecordedEvent
-from queries.conditions import Operator
-from queries.filters import EventFilter
+from queries.filters.conditions import Operator
+from queries.filters.event_filter import EventFilter
 
 
 def matches(filter: EventFilter, recorded: RecordedEvent) -> bool:
@@ -21,7 +21,7 @@ def matches(filter: EventFilter, recorded: RecordedEvent) -> bool:
             for equality in filter.equalities()
         )
         and all(
-            any(_holds(condition.operator, said, value) for said in condition.attribute.of(recorded))
+            any(_holds(condition.operator, actual, value) for actual in condition.attribute.of(recorded))
             for condition, value in filter.comparisons()
         )
         and all(matches(each, recorded) for each in filter.and_)
@@ -30,15 +30,15 @@ def matches(filter: EventFilter, recorded: RecordedEvent) -> bool:
     )
 
 
-def _holds(operator: Operator, said: Any, value: Any) -> bool:
-    if said is None:
+def _holds(operator: Operator, actual: Any, value: Any) -> bool:
+    if actual is None:
         return False
     match operator:
         case Operator.EQUAL:
-            return bool(said == value)
+            return bool(actual == value)
         case Operator.PREFIX:
-            return bool(said.startswith(value))
+            return bool(actual.startswith(value))
         case Operator.FROM:
-            return bool(said >= value)
+            return bool(actual >= value)
         case Operator.UNTIL:
-            return bool(said < value)
+            return bool(actual < value)

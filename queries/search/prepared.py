@@ -7,12 +7,12 @@ The steps of one query, from the request to the answer:
 2. REST or GraphQL reads the parameters into an `EventFilter` and a `PageRequest`.
 3. `ScopedModels.prepare` authorises the query: `domain.access.scope` says which events the principal may query by
    these conditions. A query that nobody allows raises `AccessDeniedError`, and is on record as denied with its filter.
-4. `prepare` checks the filter's size and values (`queries.filters.check_filter`).
-5. It combines the filter with the scope, and lists the access paths of both (`queries.access_paths.plans`).
-6. It refuses a filter without an index that spans too much time (`queries.time_limits`).
+4. `prepare` checks the filter's size and values (`queries.filters.event_filter.check_filter`).
+5. It combines the filter with the scope, and lists the access paths of both (`queries.search.access_paths.plans`).
+6. It refuses a filter without an index that spans too much time (`queries.search.time_limits`).
 7. The request waits until the projections reach the position that the client wants (`queries.freshness`).
-8. A thread reads: in one statement if the plan is known (`queries.page_call`), else in a snapshot of several
-   (`queries.event_pages`), where PostgreSQL's statistics choose the plan (`queries.selectivity`).
+8. A thread reads: in one statement if the plan is known (`queries.search.page_call`), else in a snapshot of several
+   (`queries.search.event_pages`), where PostgreSQL's statistics choose the plan (`queries.search.selectivity`).
 9. `ScopedModels` redacts each event, and adds the query and the disclosed patients to the query log.
 10. The access record is durable in Kafka (`web.read_audit.access_record`) before the answer leaves.
 """
@@ -24,10 +24,10 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from queries.access_paths import Plan, plans
-from queries.conditions import BY_FIELD
-from queries.filters import CountBy, EventFilter, check_filter, within
-from queries.time_limits import check_count_time, check_page_time
+from queries.filters.conditions import BY_FIELD
+from queries.filters.event_filter import CountBy, EventFilter, check_filter, within
+from queries.search.access_paths import Plan, plans
+from queries.search.time_limits import check_count_time, check_page_time
 
 
 class PreparedQuery(Struct, frozen=True):
@@ -59,7 +59,7 @@ class PreparedQuery(Struct, frozen=True):
 
     @property
     def is_planned(self) -> bool:
-        """Whether its SQL is known without a question to the database: one plan, and no range of times."""
+        """Whether its SQL is known without reading the database: one plan, and no range of times."""
         return len(self.plans) == 1 and not any(
             each.occurred_from or each.occurred_until for each in self.combined.every()
         )

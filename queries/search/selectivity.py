@@ -11,11 +11,11 @@ from msgspec import Struct
 from event_store.database import Connection
 from event_store.statements import load
 from projections.binary_rows import utc
-from queries.access_paths import AccessPath
-from queries.filter_sql import Parameters, hash_conditions, pair_in
-from queries.filters import Equality, EventFilter
+from queries.filters.event_filter import Equality, EventFilter
+from queries.filters.sql import Parameters, hash_conditions, pair_in
+from queries.search.access_paths import AccessPath
 
-_SQL = load(__package__, "activity.sql")
+_SQL = load(__package__, "selectivity.sql")
 
 _SKIPPED = 50
 """Entries of an index that are compared in the time in which one event is read."""

@@ -1,8 +1,7 @@
-"""A page by one call to the server: its snapshot, the positions that match, their events, and how far all of it is.
+"""A page by one call to the server: a snapshot, the positions that match, their events, and the checkpoints.
 
-A page's statements take little time, and each of them two journeys of a thread: to the server, and back to Python's
-lock. So everything is asked at once, of the schemas that were live when somebody last looked; the answer says whether
-they still are.
+The statements of a page take little time, but each costs a round trip to the server and a wait for Python's lock. So
+one call reads everything, in the schemas that were live at the last read. Its result says whether they still are.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from collections.abc import Mapping
 from event_store.database import Connection
 from event_store.event_reader import choose_events
 from event_store.statement_errors import LimitExceededError, MissingTableError, statement_errors
-from queries.event_pages import answered, turned
-from queries.filters import MAX_POSITION, EventPage, PageRequest
-from queries.page_sql import Query, build, compose
-from queries.prepared import PreparedQuery
+from queries.filters.event_filter import MAX_POSITION, EventPage, PageRequest
+from queries.search.event_pages import answered, turned
+from queries.search.page_sql import Query, build, compose
+from queries.search.prepared import PreparedQuery
 
 
 def can_be_one_call(query: PreparedQuery, page: PageRequest) -> bool:
-    """Whether the page is one statement that is known without a question to the database."""
+    """Whether the page is one statement that is known without reading the database."""
     return not page.by_time and query.is_planned
 
 
@@ -28,21 +27,23 @@ def find_in_one_call(
 ) -> EventPage | None:
     """The page, on a connection of `Database.snapshots`; `schemas` are those of the projections that were live.
 
-    None when it takes a snapshot of several statements: another build is live now, or of two projections that the
-    filter asks one is further than the other, and the page has events that only one knows, or it has more than 1 GB.
+    None when the page needs a snapshot of several statements: another build is live now; or one of two projections that
+    the query reads is ahead, and the page has events that only this one has applied; or the page exceeds 1 GB.
     """
-    # In one snapshot the rows of a build end at its checkpoint, so nothing bounds them but that.
+    # In one snapshot the rows of a build end at its checkpoint, so they need no bound.
     built = build(connection, query.plans, MAX_POSITION, positions_alone=True)
     if built is None:
         return None
-    asked = turned(page)
-    newest_first = asked.first is not None
-    count = asked.first or asked.last or 0
-    chosen = _statement(connection, built, asked.after, asked.before, count + 1, newest_first=newest_first)
-    bound = asked.after if newest_first else asked.before
+    request = turned(page)
+    newest_first = request.first is not None
+    count = request.first or request.last or 0
+    chosen = _statement(
+        connection, built, request.after, request.before, count + 1, newest_first=newest_first
+    )
+    bound = request.after if newest_first else request.before
     nearest = "NULL::bigint"
     if bound is not None:
-        # Whether there are events on the side that the page comes from, the one at the bound among them.
+        # Whether there are events before the page's start, including the one at the bound.
         after, before = (None, bound - 1) if newest_first else (bound + 1, None)
         nearest = f"({_statement(connection, built, after, before, 1, newest_first=not newest_first)})"
     try:

@@ -1,4 +1,4 @@
-"""Queries answered without an executor are answered as with one, and nothing is read twice for them."""
+"""Both executors take the same arguments and variables; nothing is read twice, and nothing is left to the collector."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from domain.read_audit.query_log import QueryLog
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from graphql_api.context import Context
-from graphql_api.execution.executor import CompilingExecutor
 from graphql_api.schema import AuditTrailSchema
-from queries.filters import EventPage, PageRequest
-from queries.prepared import PreparedQuery
+from queries.filters.event_filter import EventPage, PageRequest
 from queries.read_models import ReadModels
 from queries.scoped.read_models import ScopedModels
+from queries.search.prepared import PreparedQuery
 from queries.thread_pool import Threads
 from tests.graphql_api.contexts import EVERYTHING, context_of
 from tests.graphql_api.execution.both_executors import (
@@ -31,7 +30,6 @@ from tests.graphql_api.execution.both_executors import (
     Both,
     Directly,
     answer,
-    executor_of,
     put,
 )
 from tests.graphql_api.execution.random_queries import Query
@@ -53,41 +51,6 @@ class Failing(ScopedModels):
         if self.asked == 2:
             found.events[0] = put(found.events[0], ["event", "outcome"], WRONG["a number"]())
         return found
-
-
-def executors_made(schema: AuditTrailSchema, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows with each operation that has an executor of its own."""
-    made: list[str] = []
-    executor = executor_of(schema)
-    execute = executor.execute_operation
-
-    def executed(self: CompilingExecutor, *args: Any, **options: Any) -> Any:
-        made.append(type(self.root_value).__name__)
-        return execute(self, *args, **options)
-
-    monkeypatch.setattr(executor, "execute_operation", executed)
-    return made
-
-
-@pytest.mark.parametrize(
-    ("text", "executed"),
-    [
-        (PLAIN, []),
-        ("{ a: events(first: 1) { nodes { type } } b: events(last: 1) { nodes { position } } }", []),
-        ('{ patient(id: "nobody") { events } }', []),
-        ("{ events(first: 1) { nodes { type inclusionProof { leafIndex } } } }", ["NoneType"]),
-        ("{ events(first: 1) { nodes { type } } __typename }", ["NoneType"]),
-        ("{ events(first: 0) { nodes { type } } }", ["Given"]),
-    ],
-)
-def test_a_query_of_plain_fields_needs_no_executor(
-    both: Both, monkeypatch: pytest.MonkeyPatch, text: str, executed: list[str]
-) -> None:
-    made = executors_made(both.ours, monkeypatch)
-    for _ in range(2):
-        ours, theirs = both.answers(Query(text, {}), [])
-        assert ours == theirs
-    assert made == executed * 2
 
 
 @pytest.mark.parametrize("failure", ["raised", "wrong"])

@@ -13,7 +13,7 @@ from operator import itemgetter
 from msgspec import Struct
 from msgspec.structs import replace
 
-from queries.filters import Equality, EventFilter
+from queries.filters.event_filter import Equality, EventFilter
 
 MAX_PATHS = 40
 """An `or_` of more filters, those within them counted, is walked."""

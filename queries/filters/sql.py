@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from projections.binary_rows import utc
-from queries.conditions import Attribute, Kind
-from queries.filters import Equality, EventFilter
+from queries.filters.conditions import Attribute, Kind
+from queries.filters.event_filter import Equality, EventFilter
 
 
 class Parameters(dict[str, Any]):

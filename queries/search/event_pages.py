@@ -8,13 +8,13 @@ from domain.event import RecordedEvent
 from event_store.database import Connection
 from event_store.event_reader import events_at
 from projections.registry import open_snapshot
-from queries.event_order import ByPosition, ByTime, Order
-from queries.filters import EventPage, PageRequest
-from queries.prepared import PreparedQuery
+from queries.filters.event_filter import EventPage, PageRequest
+from queries.search.event_order import ByPosition, ByTime, Order
+from queries.search.prepared import PreparedQuery
 
 
 def find_events(connection: Connection, query: PreparedQuery, page: PageRequest) -> EventPage:
-    """One page in the caller's snapshot; `page` is checked already (`queries.filters.check_page`)."""
+    """One page in the caller's snapshot; `page` is checked already (`queries.filters.event_filter.check_page`)."""
     as_of = query.complete_up_to(open_snapshot(connection))
     if as_of < 0:
         return EventPage(events=[], has_next=False, has_previous=False, as_of_position=as_of)
@@ -24,7 +24,7 @@ def find_events(connection: Connection, query: PreparedQuery, page: PageRequest)
 
 
 def turned(page: PageRequest) -> PageRequest:
-    """The same events newest first: oldest first is the same list seen from the other end."""
+    """The request for the same events with the newest first: oldest first is the same list from the other end."""
     if not page.oldest_first:
         return page
     return PageRequest(first=page.last, after=page.before, last=page.first, before=page.after)
@@ -33,7 +33,7 @@ def turned(page: PageRequest) -> PageRequest:
 def answered(
     page: PageRequest, newest_first: list[RecordedEvent], older: bool, newer: bool, as_of: int
 ) -> EventPage:
-    """The page as it was asked for; `older` and `newer`: there are more events on that side."""
+    """The page in the requested order; `older` and `newer`: there are more events on that side."""
     return EventPage(
         events=newest_first[::-1] if page.oldest_first else newest_first,
         has_next=newer if page.oldest_first else older,
@@ -63,7 +63,7 @@ def _page(order: Order, page: PageRequest) -> _Found:
 
 
 def _is_behind(order: Order, bound: int | None, found: list[int], *, newest_first: bool) -> bool:
-    """Whether there are events on the side that the page came from: only a bound can have left some there."""
+    """Whether there are events before the page's start, which is possible only with a bound."""
     if bound is None:
         return False
     if not found and order.matches(bound):

@@ -1,12 +1,15 @@
 """The filter conditions, declared once as data.
 
-To add one, add an entry to `CONDITIONS` and its fields to `queries.filters.EventFilter`.
+To add one, add an entry to `CONDITIONS` and its fields to `queries.filters.event_filter.EventFilter`.
 
-All that knows conditions reads this table: the check of a filter (`queries.filters`), its SQL (`queries.filter_sql`),
-the match in memory (`queries.filter_match`), the access paths (`queries.access_paths`), the parts of an event that a
-condition reveals (`queries.scoped.query_description`), the REST parameters (`web.parameters.filter_query`), the GraphQL
-input (`graphql_api.types.filter_input`), the options of commands (`audit_trail.commands.filter_options`), and the page
-`docs/reference/filters.md`.
+All that knows conditions reads this table:
+
+- the check of a filter (`queries.filters.event_filter`), its SQL (`queries.filters.sql`) and its match in memory
+  (`queries.filters.match`);
+- the access paths (`queries.search.access_paths`);
+- the parts of an event that a condition reveals (`queries.scoped.query_description`);
+- REST parameters (`web.parameters.filter_query`), the GraphQL input (`graphql_api.types.filter_input`), the options of
+  commands (`audit_trail.commands.filter_options`), and the page `docs/reference/filters.md`.
 
 A condition compares one attribute of an event. Only an attribute with an index can drive a search. A new index is
 declared with its table, in `projections.models`, and described here.

@@ -13,7 +13,16 @@ from msgspec import Struct
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
-from queries.conditions import BY_FIELD, BY_NAME, CONDITIONS, MAX_TEXT, Attribute, Condition, Kind, Operator
+from queries.filters.conditions import (
+    BY_FIELD,
+    BY_NAME,
+    CONDITIONS,
+    MAX_TEXT,
+    Attribute,
+    Condition,
+    Kind,
+    Operator,
+)
 
 MAX_PAGE = 1000
 """Events of one page. 1,000 bodies of a few kB are some MB, which one request may hold."""
@@ -22,7 +31,7 @@ MAX_VALUES = 100
 MAX_POSITION = 2**63 - 1
 
 GROUPS = ("and_", "or_", "not_")
-"""Conditions that are filters themselves."""
+"""The fields that hold filters."""
 MAX_DEPTH = 5
 """Levels of filters within filters."""
 MAX_TERMS = 50
@@ -36,10 +45,10 @@ class FilterTooLargeError(ConflictError):
 class EventFilter(Struct, frozen=True, kw_only=True):
     """All given conditions must hold; of a list, one value must match.
 
-    `queries.conditions` describes each field. `actor` is any actor's id; `user` only that of a person. `service` and
-    `source` are both the reporting service, so that a caller can give two conditions on it. `device` is the device that
-    the event is about, or that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by the source's
-    clock. `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
+    `queries.filters.conditions` describes each field. `actor` is any actor's id; `user` only that of a person.
+    `service` and `source` are both the reporting service, so that a caller can give two conditions on it. `device` is
+    the device that the event is about, or that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by
+    the source's clock. `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
 
     One filter of `or_` must match, every one of `and_`, and `not_` must not. An event without the value that a
     condition compares does not match it, and so `not_` finds it.
@@ -111,9 +120,8 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     def comparisons(self) -> Iterator[tuple[Condition, Any]]:
         """The conditions right in this filter that compare a prefix or a bound, and their values."""
         for name in self.given():
-            condition = BY_FIELD.get(name)
-            if condition is not None and condition.operator is not Operator.EQUAL:
-                yield condition, getattr(self, name)
+            if name in _COMPARED:
+                yield _COMPARED[name], getattr(self, name)
 
     def equalities(self) -> list[Equality]:
         """The attributes that conditions right in this filter compare for equality.
@@ -121,15 +129,13 @@ class EventFilter(Struct, frozen=True, kw_only=True):
         Conditions on one attribute are one equality, of the values that all of them allow. If events may have several
         values of the attribute, each condition is an equality of its own.
         """
-        found: list[Equality] = []
-        for name in self.given():
-            condition = BY_FIELD.get(name)
-            if condition is None or condition.operator is not Operator.EQUAL:
-                continue
-            if any(getattr(self, field) is not None for field in _PAIRED.get(name, ())):
-                continue  # compared as a pair
-            found.append(self._equality(name, condition))
-        return found if len(found) < 2 else _joined(found)
+        found = [
+            self._equality(name, condition)
+            for name in self.given()
+            if (condition := _EQUAL.get(name)) is not None
+            and not any(getattr(self, field) is not None for field in _PAIRED.get(name, ()))
+        ]
+        return found if len({each.attribute.name for each in found}) == len(found) else _joined(found)
 
     def _equality(self, name: str, condition: Condition) -> Equality:
         value = getattr(self, name)
@@ -152,12 +158,14 @@ class EventFilter(Struct, frozen=True, kw_only=True):
 
 
 def within(filter: EventFilter, scope: EventFilter | None) -> EventFilter:
-    """What matches both. `scope` is what somebody may see at all: the limits of `check_filter` are not for it."""
+    """What matches both. `scope` is what a principal may see: the limits of `check_filter` do not apply to it."""
     if scope is None or not scope.given():
         return filter
     return EventFilter(and_=(filter, scope)) if filter.given() else scope
 
 
+_EQUAL = {field: condition for field, condition in BY_FIELD.items() if condition.operator is Operator.EQUAL}
+_COMPARED = {field: condition for field, condition in BY_FIELD.items() if field not in _EQUAL}
 _VALUES = attrgetter(*EventFilter.__struct_fields__)
 _PAIRED = {condition.needs: condition.fields for condition in CONDITIONS if condition.needs}
 """The fields whose values make pairs with that of another field."""
@@ -218,7 +226,7 @@ class CountBy(StrEnum):
 
 
 class EventPage(Struct, frozen=True, kw_only=True):
-    """A page, in the order of the list whichever end of it was asked for.
+    """A page, in the order of the list, also when `last` was given.
 
     `has_next`: there are events after the page's last (older ones, if the list is not turned round); `has_previous`:
     there are events before its first.
@@ -273,8 +281,8 @@ def _check_conditions(filter: EventFilter) -> None:
         else:
             _check_value(condition, name, value)
     for name in given:
-        if name in BY_FIELD:
-            _check_together(filter, BY_FIELD[name])
+        if name in _TOGETHER:
+            _check_together(filter, _TOGETHER[name])
 
 
 def _check_value(condition: Condition, name: str, value: Any) -> None:
@@ -289,6 +297,10 @@ def _check_value(condition: Condition, name: str, value: Any) -> None:
             _check_text(name, value, condition.max_length)
             if condition.words and value not in condition.words:
                 _refuse_word(name, value, condition.words)
+
+
+_TOGETHER = {field: condition for field, condition in BY_FIELD.items() if condition.begin or condition.needs}
+"""The conditions that depend on another."""
 
 
 def _check_together(filter: EventFilter, condition: Condition) -> None:

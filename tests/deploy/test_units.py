@@ -63,7 +63,7 @@ def test_a_unit_hands_over_secrets_as_credentials_and_sets_only_what_exists(name
 def test_systemd_accepts_the_units_and_finds_little_exposed(tmp_path: Path) -> None:
     analyze = installed("systemd-analyze")
     assert analyze
-    files = []
+    files: list[Path] = []
     for name in UNITS:
         text = (FOLDER / f"audit-trail-{name}.service").read_text(encoding="utf-8")
         files.append(tmp_path / f"audit-trail-{name}.service")
@@ -71,6 +71,6 @@ def test_systemd_accepts_the_units_and_finds_little_exposed(tmp_path: Path) -> N
     verified = subprocess.run([analyze, "verify", *files], capture_output=True, text=True, check=False)
     assert (verified.returncode, verified.stderr) == (0, "")
     for file in files:
-        command = [analyze, "security", "--offline=true", "--threshold=20", file]  # tenths, of 100
+        command = [analyze, "security", "--offline=true", "--threshold=20", str(file)]  # tenths, of 100
         rated = subprocess.run(command, capture_output=True, text=True, check=False)
         assert rated.returncode == 0, rated.stdout[-300:]

@@ -145,6 +145,8 @@ def test_each_part_works_with_the_rights_of_the_page(settings: dict[str, str], t
         published = run("publish", "--raw", file, settings=operator)
         assert published.returncode == 0, published.stderr
         assert eventually(lambda: "json" in run("dead-letters", "list", settings=operator).stdout, 60)
+        requeued = run("dead-letters", "requeue", "1", "--by", "ada", "--reason", "a test", settings=operator)
+        assert requeued.returncode == 0, requeued.stderr
         listed = run("offsets", "list", settings=operator)
         assert (listed.returncode, "no records are lost" in listed.stdout) == (0, True), listed.stderr
 

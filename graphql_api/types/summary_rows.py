@@ -16,7 +16,7 @@ class PatientAccess:
 
     actor_id: str | None = described("The actor's id; null for all whose events named no id.")
     actor_name: str | None = described("The actor's name, as last reported.")
-    accesses: Long = described("How many events.")
+    accesses: Long = described("How many successful accesses to data.")
     first_at: datetime = described("The first of them.")
     last_at: datetime = described("The last of them.")
     purposes: list[str] = described("The purposes of use that were given.")

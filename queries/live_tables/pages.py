@@ -26,14 +26,14 @@ _SQL = load(__package__, "pages.sql")
 
 
 class LiveProjection(Struct, frozen=True):
-    """The live build of a projection, complete up to `as_of_position`. `own`: it is a custom projection."""
+    """The live build of a projection, complete up to `as_of_position`. `custom`: it is in an analyst's file."""
 
     name: str
     version: int
     schema: str
     as_of_position: int
     tables: tuple[LiveTable, ...]
-    own: bool = False
+    custom: bool = False
 
 
 class RowRequest(Struct, frozen=True):
@@ -79,8 +79,8 @@ def find_live(connection: Connection, name: str) -> LiveProjection | None:
         found = cursor.fetchone()
         if found is None:
             return None
-        version, schema, position, own = found
-        cursor.execute(_SQL["find_columns"], {"schema": schema, "own": own})
+        version, schema, position, custom = found
+        cursor.execute(_SQL["find_columns"], {"schema": schema, "custom": custom})
         rows = cursor.fetchall()
     tables = []
     for table in dict.fromkeys(row[0] for row in rows):
@@ -88,7 +88,7 @@ def find_live(connection: Connection, name: str) -> LiveProjection | None:
         places = {row[1]: row[4] for row in mine if row[4] is not None}
         key = tuple(sorted(places, key=lambda column: places[column]))
         tables.append(LiveTable(table, tuple(TableColumn(*row[1:4]) for row in mine), key))
-    return LiveProjection(name, version, schema, position, tuple(tables), own)
+    return LiveProjection(name, version, schema, position, tuple(tables), custom)
 
 
 def find_rows(connection: Connection, request: RowRequest) -> RowPage:

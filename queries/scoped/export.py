@@ -44,7 +44,7 @@ class ScopedExport:
     def require_table(self, table: TableShape) -> None:
         """See `ExportAccess`."""
         with self._refusals():
-            require_table(self._scope, own=table.custom)
+            require_table(self._scope, custom=table.custom)
 
     def redacted(self, batches: Iterable[Batch]) -> Iterable[Batch]:
         """See `ExportAccess`."""

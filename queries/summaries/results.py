@@ -114,7 +114,7 @@ class DeviceActivity(Struct, frozen=True):
 
 
 class StatePeriod(Struct, frozen=True):
-    """A period in one state: ``up``, ``down`` or ``failing`` (its health check). `until` is None for the last."""
+    """A period in the state ``up``, ``down`` or ``failing`` (its health check). `until_at` is None while the period lasts."""
 
     state: str
     from_at: datetime
@@ -162,7 +162,7 @@ class ProjectionStatus(Struct, frozen=True):
 
     `state` is ``running``, ``paused`` or ``failed`` (`failed_position` says where), and of a build that isn't live
     ``loading`` or ``ready``. `error` is the exception's type and the place in the projector's code. `own`: it
-    is an analyst's.
+    is a custom projection.
     """
 
     name: str

@@ -88,7 +88,7 @@ def execute(url: str, statement: str | sql.Composable) -> None:
             cursor.execute(statement)
 
 
-def own_database(trail: Trail, name: str = "mine") -> Database:
+def custom_database(trail: Trail, name: str = "mine") -> Database:
     return open_custom(trail.url, name, 2)
 
 
@@ -113,7 +113,7 @@ class Silent:
         pass
 
 
-def rebuild_own(trail: Trail, file: Path, *, jobs: int = 2, in_process: int = 20_000) -> Outcome:
+def rebuild_custom(trail: Trail, file: Path, *, jobs: int = 2, in_process: int = 20_000) -> Outcome:
     """As `audit-trail projections rebuild FILE` does."""
     projector = bound(trail, file)
     with closing(open_custom(trail.url, projector.name, 4)) as database:

@@ -27,6 +27,7 @@ from domain.errors import (
     UnavailableError,
     origin,
 )
+from queries.cursors import NOT_A_CURSOR
 from queries.error_codes import TOO_SLOW, Code
 from queries.freshness import BehindError
 
@@ -190,6 +191,6 @@ _SAID = {
 def _said(error: Mapping[str, Any]) -> str:
     """The error of a parameter: our own message, or the library's if it says what to do."""
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] in {"after", "before"}:
-        return "not a cursor of this API; follow the links"
+        return NOT_A_CURSOR
     message: str = _SAID.get(error["type"], error["msg"])
     return message.removeprefix("Value error, ")

@@ -10,8 +10,8 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from domain.errors import ConflictError, Reason, RejectedError
-from queries.cursors import CursorError, decode_row_cursor, encode_row_cursor
+from domain.errors import Reason, RejectedError
+from queries.cursors import decode_row_cursor, encode_row_cursor
 from queries.freshness import Freshness, Waiting, least_of
 from queries.live_tables.conditions import Condition, Op
 from queries.live_tables.pages import RowPage, RowRequest
@@ -135,7 +135,7 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
             table=table,
             first=first,
             conditions=_conditions(request),
-            after=None if after is None else _decoded(after, table, order_by, descending=descending),
+            after=None if after is None else decode_row_cursor(after, table, order_by, descending=descending),
             order_by=order_by,
             descending=descending,
         )
@@ -174,15 +174,6 @@ def _conditions(request: Request) -> tuple[Condition, ...]:
         else:
             found[name] = Condition(column if dot else name, op, value, name[:256])
     return tuple(found.values())
-
-
-def _decoded(cursor: str, table: str, order_by: str, *, descending: bool) -> tuple[Any, ...]:
-    try:
-        return decode_row_cursor(cursor, table, order_by, descending=descending)
-    except CursorError as exc:
-        raise ConflictError(
-            Reason.INVALID_FIELD, "not a cursor of this table in this order; follow the links", field="after"
-        ) from exc
 
 
 def _list(request: Request, wanted: RowRequest, page: RowPage) -> RowList:

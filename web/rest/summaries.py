@@ -13,10 +13,10 @@ from pydantic import Field
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
-from domain.errors import ConflictError, Reason, RejectedError
+from domain.errors import Reason, RejectedError
 from domain.event import Actor
 from queries import history
-from queries.cursors import CursorError, decode_history_cursor, encode_history_cursor
+from queries.cursors import decode_history_cursor, encode_history_cursor
 from queries.freshness import Waiting, least_of
 from queries.limits import QueryLimits
 from queries.scoped.read_models import ScopedModels
@@ -64,6 +64,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
                 "actor_id": "Practitioner/17",
                 "actor_name": "Dr. Ada Example",
                 "accesses": 2,
+                "events": 2,
                 "first_at": _AT,
                 "last_at": _AT,
                 "purposes": ["TREAT"],
@@ -78,7 +79,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
         "logins": 1,
         **_SEEN,
         "sessions": [],
-        "patients": [{"patient_id": "17", "accesses": 2, "first_at": _AT, "last_at": _AT}],
+        "patients": [{"patient_id": "17", "events": 2, "first_at": _AT, "last_at": _AT}],
         "actions": [{"type": "record.read", "events": 2}],
     },
     results.DeviceActivity: {
@@ -271,7 +272,7 @@ def _resources(
             raise RejectedError(
                 Reason.INVALID_FIELD, f"at most {limits.max_page}; follow the links", field="first"
             )
-        place = None if query.after is None else _place(query.after)
+        place = None if query.after is None else history.HistoryPlace(*decode_history_cursor(query.after))
         models = await access.models_of(request)
         await waiting.until(query.freshness(), least_of(["activity"]), models=models)
         page = await threads.run(models.resource_changes, type, id, query.path, first, place)
@@ -315,15 +316,6 @@ def _change(change: history.FieldChange) -> FieldChange:
         change.before,
         change.after,
     )
-
-
-def _place(cursor: str) -> history.HistoryPlace:
-    try:
-        return history.HistoryPlace(*decode_history_cursor(cursor))
-    except CursorError as exc:
-        raise ConflictError(
-            Reason.INVALID_FIELD, "not a cursor of a history; follow the links", field="after"
-        ) from exc
 
 
 def _next(request: Request, end: history.HistoryPlace | None) -> str | None:

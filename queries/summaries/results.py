@@ -114,7 +114,10 @@ class DeviceActivity(Struct, frozen=True):
 
 
 class StatePeriod(Struct, frozen=True):
-    """A period in the state ``up``, ``down`` or ``failing`` (its health check). `until_at` is None while the period lasts."""
+    """A period in one state: ``up``, ``down`` or ``failing`` (its health check).
+
+    `until_at` is None while the period lasts.
+    """
 
     state: str
     from_at: datetime

@@ -29,6 +29,7 @@ NATIVE_EXAMPLE: dict[str, Any] = {
     "purpose_of_use": ["TREAT"],
     "correlation_id": "req-7f3a",
 }
+NO_EVENT = "no event has this id"
 EVENT_EXAMPLE: dict[str, Any] = {
     "position": 1042,
     "recorded_at": "2026-03-01T08:15:30.154Z",
@@ -40,7 +41,7 @@ _DETAILS = {
     400: "the request has invalid or unknown parameters",
     401: "the token has expired",
     403: "not allowed with these credentials",
-    404: "no event has this id",
+    404: "the path names nothing that you may see",
     408: "the body did not arrive in time",
     409: "the answer is not complete up to that position yet",
     413: "the body may be 5242880 bytes long",
@@ -108,20 +109,24 @@ def content(media_type: str, example: str | None = None) -> Responses:
     return {200: {"description": HTTPStatus.OK.phrase, "content": {media_type: shown}}}
 
 
-def problems(*statuses: int) -> Responses:
-    """The documentation of problem answers. FastAPI's own 422 is never sent, and is removed from the document."""
-    return {status: _problem(status) if status >= 400 else _bodiless(status) for status in statuses}
+def problems(*statuses: int, missing: str = "") -> Responses:
+    """The documentation of problem answers. `missing` is the detail of a 404.
+
+    FastAPI's own 422 is never sent, and is removed from the document.
+    """
+    details = _DETAILS | ({404: missing} if missing else {})
+    return {status: _problem(status, details) if status >= 400 else _bodiless(status) for status in statuses}
 
 
 def _bodiless(status: int) -> dict[str, Any]:
     return {"description": HTTPStatus(status).phrase}
 
 
-def _problem(status: int) -> dict[str, Any]:
+def _problem(status: int, details: Mapping[int, str]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
     example: dict[str, Any] = {"title": phrase, "status": status}
-    if status in _DETAILS:
-        example["detail"] = _DETAILS[status]
+    if status in details:
+        example["detail"] = details[status]
     if status in _ERRORS:
         example["errors"] = _ERRORS[status]
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}, "example": example}}

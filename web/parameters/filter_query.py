@@ -1,4 +1,4 @@
-"""The filters as query parameters: what a query string can say of them. The rest is GraphQL's."""
+"""Filter conditions as REST query parameters."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 _Word = Annotated[
     str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TEXT, "pattern": "^[^\\u0000]*$"})
 ]
-# What the document says of a value; the read models check it, whose words are the same in GraphQL.
+# What OpenAPI says of a value. The read models validate it, so the messages equal those of GraphQL.
 Text = Annotated[_Word | None, Field(default=None, max_length=256)]
 Texts = Annotated[list[_Word], Field(default_factory=list, json_schema_extra={"maxItems": MAX_VALUES})]
+_FLAGS = frozenset(condition.name for condition in CONDITIONS if condition.kind is Kind.FLAG)
 _NEGATABLE = tuple(condition.name for condition in CONDITIONS if condition.negatable)
 
 
@@ -137,7 +138,7 @@ def _nested(given: Any, place: str, depth: int) -> EventFilter:
     for name, value in plain.items():
         if value is None or value == []:
             raise RejectedError(Reason.MISSING_FIELD, "give a value", field=f"{place}.{name[:64]}")
-        if isinstance(value, bool) and name != "emergency":
+        if isinstance(value, bool) and name not in _FLAGS:
             raise RejectedError(Reason.INVALID_FIELD, "not true or false", field=f"{place}.{name[:64]}")
     listed = {
         name: [value] if isinstance(value, str) and name.removeprefix("not_") in REPEATED else value

@@ -20,7 +20,7 @@ from queries.limits import QueryLimits
 from queries.thread_pool import Threads
 from web.access import Access
 from web.http.problems import problem
-from web.openapi.bodies import EVENT_EXAMPLE, answer, problems
+from web.openapi.bodies import EVENT_EXAMPLE, NO_EVENT, answer, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
 from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Switch, found, link_header
 from web.parameters.schemas import EVENT_CURSOR
@@ -107,12 +107,15 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
     @router.get(
         "/{event_id}",
         summary="One event",
-        responses={**answer(200, RecordedEvent, EVENT_EXAMPLE), **problems(304, 400, 403, 404, 503)},
+        responses={
+            **answer(200, RecordedEvent, EVENT_EXAMPLE),
+            **problems(304, 400, 403, 404, 503, missing=NO_EVENT),
+        },
     )
     async def get_event(request: Request, event_id: UUID) -> Response:
         models = await access.models_of(request)
         event = await threads.run(models.event, event_id)
-        return problem(404, "no event has this id") if event is None else found(request, event, changes=False)
+        return problem(404, NO_EVENT) if event is None else found(request, event, changes=False)
 
     return router
 

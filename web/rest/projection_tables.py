@@ -84,6 +84,8 @@ class ProjectionDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 Name = Annotated[str, Path(description="The projection's name.", max_length=256, examples=["user"])]
 
+_NO_PROJECTION = "no live projection has this name"
+
 
 def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_page: int) -> APIRouter:
     """The routes that read the tables of projections."""
@@ -92,13 +94,16 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
     @router.get(
         "/{name}",
         summary="A projection and its tables",
-        responses={**answer(200, ProjectionDescription, _MODEL_EXAMPLE), **problems(400, 403, 404, 503)},
+        responses={
+            **answer(200, ProjectionDescription, _MODEL_EXAMPLE),
+            **problems(400, 403, 404, 503, missing=_NO_PROJECTION),
+        },
     )
     async def get_projection(request: Request, name: Name) -> Response:
         models = await access.models_of(request)
         live = await threads.run(models.projection, name)
         if live is None:
-            return problem(404, "no live projection has this name")
+            return problem(404, _NO_PROJECTION)
         return _json(
             msgspec.convert(live, ProjectionDescription, from_attributes=True),
         )
@@ -107,7 +112,10 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
         "/{name}/{table}",
         summary="Rows of a projection's table",
         description=_DESCRIPTION,
-        responses={**answer(200, RowList, _ROWS_EXAMPLE), **problems(400, 403, 404, 409, 503)},
+        responses={
+            **answer(200, RowList, _ROWS_EXAMPLE),
+            **problems(400, 403, 404, 409, 503, missing=_NO_PROJECTION),
+        },
     )
     async def list_rows(
         request: Request,

@@ -38,7 +38,11 @@ from web.parameters.schemas import HISTORY_CURSOR, NO_NUL
 
 
 class _SubjectConvertor(PathConvertor):
-    """An identifier. It may contain slashes and line breaks, and does not end in ``/staff-disclosure``."""
+    """An identifier. It may contain slashes and line breaks, and does not end in ``/staff-disclosure``.
+
+    It matches everything below ``/v1/patients/``, ``users/``, ``devices/`` and ``services/``. So another route there,
+    such as ``/v1/patients/{id}/something``, needs its ending excluded here; else this one answers in its place.
+    """
 
     regex = r"[\s\S]*(?<!/staff-disclosure)"
 
@@ -229,12 +233,16 @@ def _subject(
     limits: QueryLimits,
 ) -> None:
     singular = plural.removesuffix("s")
+    missing = f"no event names this {singular}"
 
     @router.get(
         f"/{plural}/{{id:subject}}",
         name=f"get_{singular}",
         summary=f"The activity of a {singular}",
-        responses={**answer(200, kind, _EXAMPLES[kind]), **problems(304, 400, 403, 404, 409, 503)},
+        responses={
+            **answer(200, kind, _EXAMPLES[kind]),
+            **problems(304, 400, 403, 404, 409, 503, missing=missing),
+        },
     )
     async def get_subject(
         request: Request, id: Identifier, query: Annotated[SummaryQuery, Query()]
@@ -247,11 +255,12 @@ def _subject(
         await waiting.until(query.freshness(), least_of(projections), models=models)
         activity = await threads.run(find, models, id, query.limit)
         if activity is None:
-            return problem(404, f"no event names this {singular}")
+            return problem(404, missing)
         query.freshness().compare(activity.as_of_position)
         return found(request, activity, link_header(related=f"/v1/events?{urlencode({singular: id})}"))
 
 
+_NO_RESOURCE = "no event names this resource"
 _Type = Annotated[str, path_identifier("The resource's type.", "Observation")]
 
 
@@ -289,7 +298,7 @@ def _resources(
         summary="The activity of a resource",
         responses={
             **answer(200, results.ResourceActivity, _EXAMPLES[results.ResourceActivity]),
-            **problems(304, 400, 403, 404, 409, 503),
+            **problems(304, 400, 403, 404, 409, 503, missing=_NO_RESOURCE),
         },
     )
     async def get_resource(
@@ -300,7 +309,7 @@ def _resources(
         await waiting.until(query.freshness(), least_of(["activity"]), models=models)
         activity = await threads.run(models.resource, type, id)
         if activity is None:
-            return problem(404, "no event names this resource")
+            return problem(404, _NO_RESOURCE)
         query.freshness().compare(activity.as_of_position)
         related = f"/v1/events?{urlencode({'resource_type': type, 'resource_id': id})}"
         return found(request, activity, link_header(related=related))

@@ -17,7 +17,7 @@ from projections.custom.source_file import CustomProjector, load_custom
 from projections.errors import CodeError
 from projections.registry import register
 from tests.databases import MIGRATED, Databases
-from tests.projections.custom.analyst import HEAD, PYTHON, bound, execute, custom_database, project, write
+from tests.projections.custom.analyst import HEAD, PYTHON, bound, custom_database, execute, project, write
 from tests.trail import Trail, an_event
 
 ONE = """

@@ -60,9 +60,9 @@ class AuditTrailSchema(strawberry.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        """As `strawberry.Schema` does, without its extensions, which cost as much time as the fields of a page.
+        """Execute an operation without strawberry's extensions, which cost as much time as the fields of a page.
 
-        The same steps, which the extensions take for subscriptions, stand here in order.
+        Performs the steps that extensions perform for subscriptions.
         """
         if not query:
             raise MissingQueryError

@@ -1,4 +1,4 @@
-"""Settings of the HTTP edge. The composition root declares them and their help."""
+"""Settings of the HTTP edge. `audit_trail` declares them and their help."""
 
 from __future__ import annotations
 

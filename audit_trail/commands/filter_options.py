@@ -72,7 +72,8 @@ def _help(condition: Condition) -> str:
         help += f"; needs {_spelling(condition.needs, {})}"
     if condition.kind is Kind.TIME:
         help += ": a date (UTC) or a time with its offset"
-    return f"{help}; may be repeated." if condition.many else f"{help}."
+    help += "; may be repeated" if condition.many else ""
+    return help if help.endswith(".") else f"{help}."
 
 
 def _value(name: str, given: Any, spellings: Mapping[str, str]) -> Any:

@@ -72,9 +72,11 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
             return super().collect_and_execute_subfields(
                 return_type, field_details_list, path, result, position_context
             )
-        if not plan.rest:
+        if not plan.remaining:
             return plain
-        rest = self.execute_collected_subfields(return_type, result, path, plan.rest, [], position_context)
+        rest = self.execute_collected_subfields(
+            return_type, result, path, plan.remaining, [], position_context
+        )
         return _merge(plan, plain, rest) if isinstance(rest, dict) else _merge_later(plan, plain, rest)
 
     def plan(self, return_type: GraphQLObjectType, selected: FieldDetailsList) -> Plan | None:

@@ -55,28 +55,30 @@ class Event(Node):
     category: Category = described("The type's category in the catalogue.")
     action: Action = described("The action; the catalogue's default for the type when the source gave none.")
     occurred_at: datetime = described("When it happened, by the source's clock.")
-    source: facts.Source = part("Who reports.", parts.Source)
+    source: facts.Source = part("The service that reports the event.", parts.Source)
     actor: facts.Actor = part("Who acted.", parts.Actor)
     session: str | None = described("The session or token in which the actor acted.")
     client: facts.Client | None = part("Where the actor came from.", parts.Client | None)
-    outcome: Outcome = described("How it ended.")
-    outcome_reason: str | None = described("Why it ended so.")
+    outcome: Outcome = described("The outcome.")
+    outcome_reason: str | None = described("The reason for the outcome.")
     patients: tuple[facts.Patient, ...] = part("The patients that it is about.", list[parts.Patient])
     device: facts.Device | None = part("The device that it is about.", parts.Device | None)
     resources: tuple[facts.Resource, ...] = part("What was touched.", list[parts.Resource])
-    changes: tuple[facts.Change, ...] = part("What changed, with the values before.", list[parts.Change])
-    purpose_of_use: list[str] = described("For what purpose, as codes.")
+    changes: tuple[facts.Change, ...] = part(
+        "What changed, with the values before and after.", list[parts.Change]
+    )
+    purpose_of_use: list[str] = described("The purposes of use, as codes.")
     reason: str | None = described("The reason that the actor gave.")
     emergency: bool = described("Whether it was emergency (break-glass) access.")
-    correlation_id: str | None = described("What ties the events of one request together.")
+    correlation_id: str | None = described("The id shared by all events of one request.")
     request: facts.Request | None = part("The API request behind the event.", parts.Request | None)
     disclosure: facts.Disclosure | None = part("The particulars of a disclosure.", parts.Disclosure | None)
     codes: tuple[facts.Coding, ...] = part("The source's own codes.", list[parts.Coding])
-    attributes: JSON = described("What the source said beyond these fields, any JSON object.")
-    schema_version: int = described("The schema version that the event is shown in.")
+    attributes: JSON = described("Other data of the source, any JSON object.")
+    schema_version: int = described("The version of the event's schema.")
     inclusion_proof: InclusionProof | None = strawberry.field(
         resolver=_inclusion_proof,
-        description="That the event is in the log, provable against a signed tree head; each counts as an event.",
+        description="An inclusion proof; each counts as one event of the request's limit.",
     )
 
 

@@ -41,7 +41,7 @@ def open_track(database: Database, projector: Projector, number: int) -> Track:
     with database.transaction(read_only=True) as connection:
         left_out = skipped(connection, [projector.name]).get(projector.name, frozenset())
     track = Track(database, projector)
-    track.look(build, left_out)
+    track.update(build, left_out)
     return track
 
 

@@ -191,5 +191,5 @@ def _failed(query: CustomQuery, error: StatementError, before: int) -> RowError:
 
 
 def line_at(query: CustomQuery, at: int) -> int:
-    """The line of the file on which a character of the text stands."""
+    """The file's line that contains a character of the statement."""
     return query.line + query.text.count("\n", 0, at)

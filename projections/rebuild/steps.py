@@ -24,7 +24,7 @@ _SQL = load(__package__, "rebuild.sql")
 
 
 class Unpublished(Exception):  # noqa: N818 - carries the error past the retries
-    """The attestation could not be published."""
+    """The `projection.rebuilt` event could not be published."""
 
     def __init__(self, error: AuditTrailError) -> None:
         super().__init__(str(error))
@@ -90,7 +90,7 @@ class Attempt:
         return Outcome(name, number, track.position)
 
     def _attest(self, builds: Mapping[str, Build]) -> None:
-        """Publish what was made; it is kept before, so that the events are the same however often they are sent."""
+        """Publish the attestations. The event is stored first, so every resend is identical."""
         left = {name: build for name, build in builds.items() if build.attested_at is None}
         kept = {name: self._kept_attestation(build) for name, build in left.items()}
         made = {name: build for name, build in left.items() if kept[name] is None}

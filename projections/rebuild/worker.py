@@ -85,7 +85,7 @@ class _BrokenBy(Exception):  # noqa: N818 - it goes no further than this module
 
     @property
     def limit(self) -> bool:
-        """Whether it exceeded a limit, which fewer events may not."""
+        """Whether it exceeded a limit that a smaller chunk might respect."""
         return isinstance(self.__cause__, LimitError)
 
 

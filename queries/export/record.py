@@ -14,7 +14,10 @@ REMEMBERED = 10_000
 
 
 class ExportRecord(Protocol):
-    """Keeps the access record of one export. Each method returns once it is kept; an exception ends the export."""
+    """Writes the access record of one export.
+
+    Each method returns once the event is durable; an exception ends the export.
+    """
 
     def started(self) -> None:
         """The export starts. No row has been read."""

@@ -2,7 +2,7 @@
 
 To add one, add an entry to `CONDITIONS` and its fields to `queries.filters.event_filter.EventFilter`.
 
-All that knows conditions reads this table:
+Everything that depends on conditions reads this table:
 
 - the check of a filter (`queries.filters.event_filter`), its SQL (`queries.filters.sql`) and its match in memory
   (`queries.filters.match`);
@@ -70,12 +70,12 @@ class HashCode(Struct, frozen=True):
 class Index(Struct, frozen=True, kw_only=True):
     """An index that finds events by an attribute, in the order of their positions.
 
-    `rank` is the order of preference where statistics are not asked; the attribute with the lowest rank usually has the
+    `rank` is the order of preference when no statistics are used; the attribute with the lowest rank usually has the
     fewest events. An index on a `coarse` attribute comes after all lists of values of others. `holds` names the hash
     codes that the index holds beside its key: events with other codes are skipped without reading their rows.
     `by_span` indexes end in the span instead of the position (see `projections.models.activity.SPAN_BITS`). `where` is
-    the condition of a partial index, and `serves` says which values it finds; None for all. `only` says the same in
-    words. `expression` is what the index is on instead of the column.
+    the condition of a partial index. `serves` tests whether the index covers the values (None: always); `only`
+    describes that for the documentation. `expression` is what the index is on instead of the column.
     """
 
     rank: int
@@ -124,7 +124,7 @@ class Condition(Struct, frozen=True, kw_only=True):
 
     `one` is the field of `EventFilter` for one value, and `many` that for a list, of which one value must match. A
     condition with `many` can be repeated in REST and on the command line; if it is `negatable`, REST has ``not_{name}``
-    too. `help` completes "Finds events by ...", without a full stop.
+    too. `help` describes the condition, without a full stop.
 
     `needs` is a condition that must be given too, whose value makes a pair with this one's. `begin` is the condition
     with the other end of a range. `words` are the values that exist, `enum` their type in GraphQL. `values` gives the
@@ -499,6 +499,6 @@ REPEATED = frozenset(condition.name for condition in CONDITIONS if condition.man
 
 
 def name_of(field: str) -> str:
-    """The name in REST of a field of `EventFilter`; another field is its own name."""
+    """The name in REST of a field of `EventFilter`; other fields keep their name."""
     condition = BY_FIELD.get(field)
     return field if condition is None else condition.name

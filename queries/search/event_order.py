@@ -28,7 +28,7 @@ _SQL = load(__package__, "event_order.sql")
 _HOUR = timedelta(hours=1)
 _INSTANT = timedelta(microseconds=1)
 _SPARE = 10
-"""A page reads a quarter more events than it needs, and so many more: a few wrong clocks then do not matter."""
+"""A page reads a quarter more events than it needs, and this number: a few wrong clocks then do not matter."""
 _WIDE = 50_000
 """Positions that may be read beside those of a few times as many events as the page needs."""
 _HOURS, _GROWTH = 4, 4
@@ -58,7 +58,7 @@ class ByPosition:
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
     ) -> list[int]:
-        """As `Order` says."""
+        """At most `limit` positions, in the order of the log."""
         if self._query is None:
             return []
         statement, parameters = compose(self._query, after, before, newest_first=newest_first)
@@ -67,7 +67,7 @@ class ByPosition:
             return [row[0] for row in cursor.fetchall()]
 
     def matches(self, position: int) -> bool:
-        """As `Order` says."""
+        """Whether the event at `position` matches."""
         return bool(self.positions(position + 1, position - 1, 1, newest_first=True))
 
 
@@ -86,7 +86,10 @@ class ByTime:
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
     ) -> list[int]:
-        """As `Order` says. Raises `RejectedError` when there is no event at `after` or `before`."""
+        """At most `limit` positions, in the order of time.
+
+        Raises `RejectedError` when there is no event at `after` or `before`.
+        """
         newer, older = self._place("after", after), self._place("before", before)
         left = EventFilter(
             occurred_from=older.occurred_at if older else None,
@@ -113,7 +116,7 @@ class ByTime:
         return found
 
     def matches(self, position: int) -> bool:
-        """As `Order` says."""
+        """Whether the event at `position` matches."""
         return ByPosition(self._connection, self._query, self._as_of).matches(position)
 
     def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[Place]:

@@ -1,8 +1,8 @@
-"""Pages of events: a filter becomes one statement whose cost follows the page, not the trail.
+"""Pages of events: a filter becomes one statement whose cost is proportional to the page, not to the trail.
 
 The index of a driving condition ends in the position, or in its span, so PostgreSQL reads the newest events first and
 stops at the page's end. Bounds are repeated for the joined table, because PostgreSQL starts in the middle of an index
-only by a bound on a column of the index. Each value of a list is a search of its own, from its own place in the index.
+only by a bound on a column of the index. Each value of a list is a separate index scan.
 Names come from the code alone; every value is a parameter.
 """
 
@@ -33,9 +33,9 @@ class Part(Struct):
     """One access path, as the parts of a statement.
 
     `base` is the table that is read, and `aliases` are all tables whose positions are bounded. `choice` is the
-    placeholder of the values of the driving condition, each a search of its own, and `choices` is their number. `spans`
-    is the table of the driving index, if that index is in the order of spans and not of positions. `repeats`: a value
-    may find an event twice; `overlaps`: two values may find the same event.
+    placeholder of the values of the driving condition, each a separate index scan, and `choices` is their number.
+    `spans` is the table of the driving index, if that index is in the order of spans and not of positions. `repeats`: a
+    value may find an event twice; `overlaps`: two values may find the same event.
     """
 
     base: str = "activity"

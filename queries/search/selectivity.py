@@ -55,7 +55,10 @@ def estimate_rows(
 
 
 def _rows(connection: Connection, statements: Sequence[str], parameters: Parameters) -> list[float]:
-    """How many rows each statement would give. All in one, each a part by itself that the planner leaves whole."""
+    """How many rows each statement would give.
+
+    One EXPLAIN covers all; the planner estimates each subquery separately.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             f"EXPLAIN (FORMAT JSON) SELECT {', '.join(f'ARRAY({each})' for each in statements)}", parameters

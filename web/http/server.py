@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
         self._told = told
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """As the base class, and stop the feed of subscriptions."""
+        """Stop the feed of subscriptions, then the server."""
         self._told(sig)
         super().handle_exit(sig, frame)
 

@@ -113,7 +113,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _UnreadableError(Exception):
-    """The request as a whole is invalid; holds the response."""
+    """The request as a whole is invalid; carries the response."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""`POST /v1/patients/{id}/staff-disclosure`: decide whether a patient sees which of the staff dealt with the record."""
+"""`POST /v1/patients/{id}/staff-disclosure`: decide whether a patient sees which staff accessed the record."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _decision(body: bytes) -> StaffDisclosure:
         message = (
             "send a time with its offset, such as 2037-01-01T00:00:00Z"
             if field == "until"
-            else "send `names`, `reason`, which says something, and `until`, if it ends"
+            else "send `names`, a non-blank `reason`, and optionally `until`"
         )
         raise RejectedError(Reason.INVALID_FIELD, message, field=field) from exc
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:

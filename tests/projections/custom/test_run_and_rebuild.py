@@ -244,7 +244,7 @@ def test_a_select_that_is_too_slow_for_a_large_batch_goes_on_in_small_ones(
     with closing(custom_database(trail)) as database:
         build = register(database, projector)
         track = Track(database, projector)
-        track.look(build, frozenset())
+        track.update(build, frozenset())
         with database.transaction(read_only=True) as connection:
             events = read_events(connection, -1, 100).events
         sizes = [track.feed(events[track.position + 1 :], 39) for _ in range(12)]

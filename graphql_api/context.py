@@ -16,7 +16,7 @@ from graphql_api.errors import QueryError, from_domain
 from graphql_api.subscription_feed import Feed
 from queries.error_codes import Code
 from queries.filters.event_filter import CountBy, EventFilter
-from queries.freshness import MAX_SECONDS, Freshness, Reached, Waiting
+from queries.freshness import MAX_SECONDS, Freshness, FreshnessWaiter, Reached
 from queries.limits import QueryLimits
 from queries.scoped.log import ScopedLog
 from queries.scoped.read_models import ScopedModels
@@ -48,7 +48,7 @@ class Context:
         log: ScopedLog,
         threads: Threads,
         limits: QueryLimits,
-        waiting: Waiting | None = None,
+        waiting: FreshnessWaiter | None = None,
         feed: Feed | None = None,
         *,
         client_key: str = "",
@@ -63,7 +63,7 @@ class Context:
         self._record = record
         self._refresh = refresh
         self.feed = feed
-        self._waiting = waiting or Waiting(models, threads)
+        self._waiting = waiting or FreshnessWaiter(models, threads)
         self._wait_until: float | None = None
         self.log = log
         self.limits = limits

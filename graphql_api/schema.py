@@ -31,7 +31,7 @@ from domain.errors import origin
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected
 from graphql_api.execution.documents import Documents, Prepare, check_operation
 from graphql_api.execution.executor import compiling_executor
-from graphql_api.execution.introspection import NoSchemaIsTold
+from graphql_api.execution.introspection import RefuseIntrospection
 from graphql_api.limits import size_rule
 from graphql_api.query import Query
 from graphql_api.subscription import Subscription
@@ -137,7 +137,7 @@ def make_schema(limits: QueryLimits) -> AuditTrailSchema:
     """The schema under `limits`. Make one per process: it holds the cache of validated documents."""
     rules: list[type[ValidationRule]] = [size_rule(limits)]
     if not limits.introspection:
-        rules.append(NoSchemaIsTold)
+        rules.append(RefuseIntrospection)
     documents = Documents(limits, rules)
     schema = AuditTrailSchema(
         Query,

@@ -16,7 +16,7 @@ from domain.errors import UnavailableError
 from domain.event import RecordedEvent
 from event_store.backoff import Backoff
 from event_store.database import Database
-from event_store.event_reader import Batch, read_events
+from event_store.event_reader import EventBatch, read_events
 from projections.health import RunnerHealth
 from projections.metrics import RunnerMetrics
 from projections.projector import Projector
@@ -58,7 +58,7 @@ class Runner:
         self._tracks: list[Track] = []
         self._registry_read_at = 0.0
         self._wakeup = WakeUp(database)
-        self._ahead: tuple[int, Batch] | None = None
+        self._ahead: tuple[int, EventBatch] | None = None
 
     def run(self) -> None:
         """Run until `stop`. Raises errors that need an operator: `ConfigurationError`, `LogInconsistentError`."""
@@ -140,14 +140,14 @@ class Runner:
         self.health.log_changes()
         self._registry_read_at = time.monotonic()
 
-    def _read(self, after: int, limit: int) -> Batch:
+    def _read(self, after: int, limit: int) -> EventBatch:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == after and 0 < ahead[1].last - after <= limit:
             return ahead[1]
         with self._database.transaction(read_only=True) as connection:
             return read_events(connection, after, limit)
 
-    def _feed(self, pool: ThreadPoolExecutor, tracks: list[Track], batch: Batch) -> None:
+    def _feed(self, pool: ThreadPoolExecutor, tracks: list[Track], batch: EventBatch) -> None:
         jobs = [pool.submit(self._apply, track, batch.events, batch.last) for track in tracks]
         try:
             # While the database writes this batch, read the next.

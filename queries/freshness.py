@@ -87,7 +87,7 @@ def least_of(names: Iterable[str]) -> Reached:
     return lambda checkpoints: min(checkpoints.get(name, -1) for name in wanted)
 
 
-class Waiting:
+class FreshnessWaiter:
     """Waits for projections; one for the whole application."""
 
     def __init__(self, models: Checkpoints, threads: Threads) -> None:

@@ -23,7 +23,7 @@ from audit_trail.exit_codes import SIGNALLED, SIGNALLED_MEANING, ExitCode
 from audit_trail.settings import Settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
-from queries.filters.conditions import CONDITIONS, Condition, Index, Kind, Operator
+from queries.filters.conditions import CONDITIONS, AttributeIndex, Condition, Operator, ValueKind
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -145,8 +145,8 @@ _CODES = {
 
 
 def _index(condition: Condition) -> tuple[str, str]:
-    index: Index | None = condition.attribute.index
-    if condition.kind in {Kind.TIME, Kind.POSITION}:
+    index: AttributeIndex | None = condition.attribute.index
+    if condition.kind in {ValueKind.TIME, ValueKind.POSITION}:
         return "bounds the scan", ""
     if condition.operator is not Operator.EQUAL or index is None:
         return "no", ""

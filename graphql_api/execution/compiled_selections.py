@@ -41,7 +41,7 @@ MAX_FIELDS = 500
 Complete = Callable[[Any], dict[str, Any]]
 
 
-class Plan(NamedTuple):
+class SelectionPlan(NamedTuple):
     """The plan for a selection on an object: `complete` gives the plain fields.
 
     `remaining` are all other fields, which graphql-core executes. `keys` has the response keys of both, in the order of
@@ -73,7 +73,7 @@ class _NotPlainError(Exception):
 
 def compile_selection(
     executor: Collecting, object_type: GraphQLObjectType, selected: FieldDetailsList
-) -> Plan | None:
+) -> SelectionPlan | None:
     """The plan for the fields `selected` of this type; None when no field is plain."""
     writer = _Writer(executor)
     collected = executor.collect_subfields(object_type, selected)
@@ -88,7 +88,7 @@ def compile_selection(
         return None
     # graphql-core has checked already that the object is of the type.
     complete = writer.load(writer.function(plain))
-    return Plan(complete, remaining, tuple(collected.grouped_field_set))
+    return SelectionPlan(complete, remaining, tuple(collected.grouped_field_set))
 
 
 class _Writer:

@@ -17,7 +17,7 @@ from domain.catalogue import CATALOGUE
 from graphql_api.errors import QueryError
 from graphql_api.types.scalars import Long
 from queries.error_codes import Code
-from queries.filters.conditions import BY_FIELD, LISTS, MAX_TEXT, Kind
+from queries.filters.conditions import BY_FIELD, LISTS, MAX_TEXT, ValueKind
 from queries.filters.event_filter import GROUPS, MAX_DEPTH, MAX_TERMS, EventFilter
 
 
@@ -35,7 +35,7 @@ _CONDITIONS = tuple(name for name in EventFilter.__struct_fields__ if name not i
 
 def _type_of(field: str) -> Any:
     condition = BY_FIELD[field]
-    kinds: dict[Kind, Any] = {Kind.FLAG: bool, Kind.TIME: datetime, Kind.POSITION: Long}
+    kinds: dict[ValueKind, Any] = {ValueKind.FLAG: bool, ValueKind.TIME: datetime, ValueKind.POSITION: Long}
     value: Any = condition.enum or kinds.get(condition.kind, str)
     return list[value] if field == condition.many else value
 
@@ -44,7 +44,7 @@ def _description(field: str) -> str:
     condition = BY_FIELD[field]
     if condition.needs:
         return f"{condition.help}; needs `{to_camel_case(condition.needs)}`."
-    if condition.kind is Kind.TIME:
+    if condition.kind is ValueKind.TIME:
         return f"{condition.help}; give an offset."
     return f"{condition.help}: one of these." if field == condition.many else f"{condition.help}."
 

@@ -16,7 +16,7 @@ from graphql_api.types.event_order import Direction
 from graphql_api.types.scalars import Long
 from queries.cursors import decode_row_cursor, encode_row_cursor
 from queries.error_codes import Code
-from queries.live_tables.conditions import Condition, LiveTable, Op
+from queries.live_tables.conditions import LiveTable, Op, TableCondition
 from queries.live_tables.pages import LiveProjection, RowRequest
 
 
@@ -115,7 +115,7 @@ async def _rows(
         table=chosen,
         first=info.context.page_size(first),
         conditions=tuple(
-            Condition(each.column, each.op.value, each.value, f"filter.{index}")
+            TableCondition(each.column, each.op.value, each.value, f"filter.{index}")
             for index, each in enumerate(filter or ())
         ),
         after=place,

@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.errors import AuditTrailError, ConfigurationError, FencedError, UnavailableError
 from event_store.database import Cursor, Database, sql
-from event_store.event_reader import Batch, read_events
+from event_store.event_reader import EventBatch, read_events
 from event_store.statements import load
 from projections.builds.advisory_lock import advisory_lock, bounded_wait
 from projections.builds.operations import flip
@@ -72,7 +72,7 @@ def catch_up(
             return
 
 
-def _read(database: Database, after: int, limit: int) -> Batch:
+def _read(database: Database, after: int, limit: int) -> EventBatch:
     with database.transaction(read_only=True) as connection:
         return read_events(connection, after, limit)
 

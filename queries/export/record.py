@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 from cachetools import LRUCache
 
-from queries.export.rows import Batch
+from queries.export.rows import RowBatch
 
 REMEMBERED = 10_000
 """Patients that are not recorded again. An export of more records some of them twice, and needs no more memory."""
@@ -46,8 +46,8 @@ class RecordedExport:
         self._record.ended(self._rows, None if self._complete else "cut off")
 
     def batches(
-        self, batches: Iterable[Batch], patients: Callable[[Sequence[Any]], list[str]]
-    ) -> Iterator[Batch]:
+        self, batches: Iterable[RowBatch], patients: Callable[[Sequence[Any]], list[str]]
+    ) -> Iterator[RowBatch]:
         """Pass batches on, each after its disclosed patients are recorded. `patients` gives those of some rows."""
         recent = RecentPatients()
         for batch in batches:

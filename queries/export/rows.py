@@ -22,7 +22,7 @@ class ExportColumn(Struct, frozen=True):
     fields: tuple[str, ...] = ()
 
 
-class Batch(Struct, frozen=True):
+class RowBatch(Struct, frozen=True):
     """Some rows in the order of their key. `last` is the key of the last row, as JSON values that can be saved."""
 
     rows: Sequence[Any]
@@ -36,7 +36,7 @@ class ExportedRows(Protocol):
     def columns(self) -> tuple[ExportColumn, ...]:
         """In the order of the values."""
 
-    def batches(self, after: tuple[Any, ...] | None) -> Iterator[Batch]:
+    def batches(self, after: tuple[Any, ...] | None) -> Iterator[RowBatch]:
         """All rows whose key is greater than `after`, in the order of the key."""
 
     def patients(self, rows: Sequence[Any]) -> list[str]:

@@ -20,8 +20,8 @@ from queries.filters.conditions import (
     MAX_TEXT,
     Attribute,
     Condition,
-    Kind,
     Operator,
+    ValueKind,
 )
 
 MAX_PAGE = 1000
@@ -290,13 +290,13 @@ def _check_conditions(filter: EventFilter) -> None:
 
 def _check_value(condition: Condition, name: str, value: Any) -> None:
     match condition.kind:
-        case Kind.TIME:
+        case ValueKind.TIME:
             if value.utcoffset() is None:
                 raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset", field=name)
-        case Kind.POSITION:
+        case ValueKind.POSITION:
             if not 0 <= value <= MAX_POSITION:
                 raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
-        case Kind.TEXT | Kind.WORD | Kind.LETTER:
+        case ValueKind.TEXT | ValueKind.WORD | ValueKind.LETTER:
             _check_text(name, value, condition.max_length)
             if condition.words and value not in condition.words:
                 _refuse_word(name, value, condition.words)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from projections.binary_rows import utc
-from queries.filters.conditions import Attribute, Kind
+from queries.filters.conditions import Attribute, ValueKind
 from queries.filters.event_filter import Equality, EventFilter
 
 
@@ -25,7 +25,7 @@ def conditions_of(filter: EventFilter, parameters: Parameters) -> Iterator[str]:
     for equality in filter.equalities():
         yield _equality(equality, parameters)
     for condition, value in filter.comparisons():
-        compared = utc(value) if condition.kind is Kind.TIME else value
+        compared = utc(value) if condition.kind is ValueKind.TIME else value
         [column] = condition.attribute.columns
         yield f"activity.{column} {condition.operator} {parameters.add(compared)}"
     yield from _groups(filter, parameters)

@@ -19,7 +19,7 @@ from event_store.statement_errors import statement_errors
 from event_store.statements import load
 from projections.tables import Kind
 from queries.filters.event_filter import MAX_PAGE
-from queries.live_tables.conditions import KINDS, Condition, LiveTable, TableColumn, conditions_of
+from queries.live_tables.conditions import KINDS, LiveTable, TableColumn, TableCondition, conditions_of
 from queries.live_tables.values import column_value, representable_values
 
 _SQL = load(__package__, "pages.sql")
@@ -45,7 +45,7 @@ class RowRequest(Struct, frozen=True):
     projection: str
     table: str
     first: int
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[TableCondition, ...] = ()
     after: tuple[Any, ...] | None = None
     order_by: str = ""
     descending: bool = False

@@ -20,7 +20,7 @@ from event_store.database import Connection, only
 from event_store.statements import load
 from queries.filters.event_filter import EventFilter
 from queries.search.access_paths import AccessPath, narrowed
-from queries.search.page_sql import Place, build, compose, compose_by_time
+from queries.search.page_sql import TimePlace, build, compose, compose_by_time
 from queries.search.prepared import PreparedQuery
 from queries.search.selectivity import BoundsFinder
 
@@ -119,7 +119,7 @@ class ByTime:
         """Whether the event at `position` matches."""
         return ByPosition(self._connection, self._query, self._as_of).matches(position)
 
-    def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[Place]:
+    def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[TimePlace]:
         """The first `count` matching events from the end of the log, in the order of time."""
         query = build(
             self._connection, narrowed(self._query.plans, left), self._as_of, bounds_finder=self._bounds
@@ -133,9 +133,9 @@ class ByTime:
                 f" FROM ({statement}) AS near INNER JOIN activity ON near.position = activity.position",
                 parameters | {"limit": count},
             )
-            return sorted((Place(*row) for row in cursor.fetchall()), reverse=newest_first)
+            return sorted((TimePlace(*row) for row in cursor.fetchall()), reverse=newest_first)
 
-    def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
+    def _is_wide(self, window: EventFilter, near: Sequence[TimePlace]) -> bool:
         """Whether the window covers many more positions than the events `near` it."""
         bounds = self._bounds.of(AccessPath(None, (window,)))
         if bounds is None:
@@ -156,8 +156,8 @@ class ByTime:
     def _within(
         self,
         window: EventFilter,
-        after: Place | None,
-        before: Place | None,
+        after: TimePlace | None,
+        before: TimePlace | None,
         limit: int,
         *,
         newest_first: bool,
@@ -172,7 +172,7 @@ class ByTime:
             cursor.execute(statement, parameters | {"limit": limit})
             return [row[0] for row in cursor.fetchall()]
 
-    def _place(self, name: str, position: int | None) -> Place | None:
+    def _place(self, name: str, position: int | None) -> TimePlace | None:
         if position is None:
             return None
         with self._connection.cursor() as cursor:
@@ -180,10 +180,12 @@ class ByTime:
             row = cursor.fetchone()
         if row is None:
             raise RejectedError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
-        return Place(row[0], position)
+        return TimePlace(row[0], position)
 
 
-def _window(left: EventFilter, near: Sequence[Place], edge: datetime, *, newest_first: bool) -> EventFilter:
+def _window(
+    left: EventFilter, near: Sequence[TimePlace], edge: datetime, *, newest_first: bool
+) -> EventFilter:
     """The range from one end of `left` to the hour of `edge`, included, in the positions up to those of `near`."""
     if newest_first:
         newest = max(place.position for place in near)
@@ -192,7 +194,7 @@ def _window(left: EventFilter, near: Sequence[Place], edge: datetime, *, newest_
     return replace(left, occurred_until=_hour(edge) + _HOUR, position_from=oldest)
 
 
-def _between(place: Place, newer: Place | None, older: Place | None) -> bool:
+def _between(place: TimePlace, newer: TimePlace | None, older: TimePlace | None) -> bool:
     return (newer is None or place < newer) and (older is None or place > older)
 
 

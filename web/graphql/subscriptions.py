@@ -25,7 +25,7 @@ from graphql_api.execution.json_response import encode
 from graphql_api.limits import read_document
 from graphql_api.subscription_feed import Feed, Wake
 from queries.error_codes import Code
-from queries.freshness import Checkpoints, Waiting
+from queries.freshness import Checkpoints, FreshnessWaiter
 from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.combined import Authentication
@@ -36,7 +36,7 @@ from web.graphql.operation import open_context
 from web.graphql.read_audit import recorded_results
 from web.graphql.websocket import TRY_LATER, Connection
 from web.http.content_negotiation import accepted
-from web.read_audit.access_record import AccessRecord, Recorder, access_record_of
+from web.read_audit.access_record import AccessRecord, AccessRecorder, access_record_of
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"
@@ -60,7 +60,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         log: LogReader,
         threads: Threads,
         settings: WebSettings,
-        waiting: Waiting,
+        waiting: FreshnessWaiter,
         feed: Feed,
     ) -> None:
         super().__init__(access, log, threads, settings, waiting)
@@ -73,7 +73,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         self.rates = Rates.of(settings)
         """Set by the application: sockets and requests count together."""
         self.denied: Denied = lambda *_: None
-        self.recorder: Recorder | None = None
+        self.recorder: AccessRecorder | None = None
         self.recheck = settings.token_recheck
         self.known = 0
         """Authenticated sockets. Those without authentication have a limit of their own."""

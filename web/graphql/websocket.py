@@ -25,7 +25,7 @@ from web.authentication.middleware import Denied
 from web.authentication.rates import Rates
 from web.graphql.endpoint import client_key
 from web.graphql.read_audit import recorded_results
-from web.read_audit.access_record import AccessRecord, Recorder
+from web.read_audit.access_record import AccessRecord, AccessRecorder
 
 TRY_LATER = 1013
 _UNAUTHENTICATED = 4401
@@ -41,7 +41,7 @@ class Endpoint(Protocol):
     authentication: Authentication
     rates: Rates
     denied: Denied
-    recorder: Recorder | None
+    recorder: AccessRecorder | None
     recheck: float
     trusted: TrustedDocuments
     max_subscriptions_per_connection: int | None

@@ -19,7 +19,7 @@ from pydantic import (
 
 from domain.errors import Reason, RejectedError
 from domain.json_parsing import decode_json
-from queries.filters.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, Kind, name_of
+from queries.filters.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, ValueKind, name_of
 from queries.filters.event_filter import MAX_DEPTH, MAX_VALUES, EventFilter, check_filter
 from web.parameters.freshness import POSITION, Switch
 
@@ -38,7 +38,7 @@ _Word = Annotated[
 # What OpenAPI says of a value. The read models validate it, so the messages equal those of GraphQL.
 Text = Annotated[_Word | None, Field(default=None, max_length=256)]
 Texts = Annotated[list[_Word], Field(default_factory=list, json_schema_extra={"maxItems": MAX_VALUES})]
-_FLAGS = frozenset(condition.name for condition in CONDITIONS if condition.kind is Kind.FLAG)
+_FLAGS = frozenset(condition.name for condition in CONDITIONS if condition.kind is ValueKind.FLAG)
 _NEGATABLE = tuple(condition.name for condition in CONDITIONS if condition.negatable)
 
 
@@ -48,17 +48,17 @@ def _parameter(condition: Condition) -> tuple[Any, Any]:
     if condition.many:
         return _list(condition, f"{help}; repeated: one of them.")
     match condition.kind:
-        case Kind.FLAG:
+        case ValueKind.FLAG:
             return Switch | None, Field(default=None, description=f"{help}.")
-        case Kind.TIME:
+        case ValueKind.TIME:
             return Moment | None, Field(default=None, description=f"{help}; give an offset.")
-        case Kind.POSITION:
+        case ValueKind.POSITION:
             return int | None, Field(default=None, description=f"{help}.", json_schema_extra=POSITION)
     return Text, Field(description=f"{help}.")
 
 
 def _list(condition: Condition, description: str) -> tuple[Any, Any]:
-    if condition.kind is Kind.LETTER:
+    if condition.kind is ValueKind.LETTER:
         letters = list[Literal[*condition.words]]  # type: ignore[valid-type]
         return letters, Field(default_factory=list, description=description)
     items: Any = {"items": {"type": "string", "enum": list(condition.words)}} if condition.words else None

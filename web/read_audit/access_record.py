@@ -28,7 +28,7 @@ _CORRELATION = re.compile(r"[!-~]{1,128}")
 _NAMED = re.compile(r"[\s,]*(?:query|subscription)\s+([_A-Za-z]\w*)", re.ASCII)
 
 
-class Recorder:
+class AccessRecorder:
     """Opens the access records of one application, and publishes them with the denied attempts."""
 
     def __init__(self, recording: Recording, source: Source) -> None:
@@ -59,7 +59,7 @@ class AccessRecord:
     stream is recorded separately. `denied_parts`: the parts of an answer that were denied.
     """
 
-    def __init__(self, recorder: Recorder, scope: Scope, via: Via, principal: Principal | None) -> None:
+    def __init__(self, recorder: AccessRecorder, scope: Scope, via: Via, principal: Principal | None) -> None:
         self.query_log = QueryLog()
         self.flagged = False
         self.withheld = False

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import UnrecordedError
 from queries.error_codes import Code
 from web.http.problems import refusal
-from web.read_audit.access_record import AccessRecord, Recorder, attach, detach
+from web.read_audit.access_record import AccessRecord, AccessRecorder, attach, detach
 
 HEADER = "Audit-Recorded"
 """`false` on an answer whose reads are not on record."""
@@ -20,7 +20,7 @@ HEADER = "Audit-Recorded"
 class Recorded:
     """ASGI middleware. An answer starts once its reads are on record; else it becomes a 503."""
 
-    def __init__(self, app: ASGIApp, recorder: Recorder, retry_after: int) -> None:
+    def __init__(self, app: ASGIApp, recorder: AccessRecorder, retry_after: int) -> None:
         self._app = app
         self._recorder = recorder
         self._retry_after = retry_after

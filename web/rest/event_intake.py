@@ -83,7 +83,7 @@ def request_body(most: int) -> dict[str, Any]:
     }
 
 
-class Publisher(Protocol):
+class EventPublisher(Protocol):
     """Puts messages on Kafka; see `ingest.publisher`."""
 
     def publish(self, messages: Sequence[Message]) -> None:
@@ -121,7 +121,7 @@ class _UnreadableError(Exception):
 
 
 def publishing_routes(
-    publisher: Publisher, access: Access, threads: Threads, settings: WebSettings
+    publisher: EventPublisher, access: Access, threads: Threads, settings: WebSettings
 ) -> APIRouter:
     """The route that publishes."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
@@ -170,7 +170,7 @@ def publishing_routes(
 
 
 def _publish(
-    publisher: Publisher,
+    publisher: EventPublisher,
     scope: Scope,
     query_log: QueryLog,
     settings: WebSettings,

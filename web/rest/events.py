@@ -15,7 +15,7 @@ from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
 from queries.cursors import decode_cursor, encode_cursor
 from queries.filters.event_filter import EventPage, PageRequest
-from queries.freshness import Waiting
+from queries.freshness import FreshnessWaiter
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads
 from web.access import Access
@@ -81,7 +81,9 @@ class EventList(msgspec.Struct, frozen=True, kw_only=True):
     previous: str | None
 
 
-def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+def event_routes(
+    access: Access, threads: Threads, waiting: FreshnessWaiter, limits: QueryLimits
+) -> APIRouter:
     """The routes that read events."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
 

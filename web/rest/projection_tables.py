@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
 from queries.cursors import decode_row_cursor, encode_row_cursor
-from queries.freshness import Freshness, Waiting, least_of
-from queries.live_tables.conditions import Condition, Op
+from queries.freshness import Freshness, FreshnessWaiter, least_of
+from queries.live_tables.conditions import Op, TableCondition
 from queries.live_tables.pages import RowPage, RowRequest
 from queries.thread_pool import Threads
 from web.access import Access
@@ -87,7 +87,7 @@ Name = Annotated[str, Path(description="The projection's name.", max_length=256,
 _NO_PROJECTION = "no live projection has this name"
 
 
-def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_page: int) -> APIRouter:
+def projection_routes(access: Access, threads: Threads, waiting: FreshnessWaiter, max_page: int) -> APIRouter:
     """The routes that read the tables of projections."""
     router = APIRouter(prefix="/v1/projections", tags=["projections"])
 
@@ -164,11 +164,11 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
     return router
 
 
-def _conditions(request: Request) -> tuple[Condition, ...]:
+def _conditions(request: Request) -> tuple[TableCondition, ...]:
     """The conditions among the parameters. Raises `RejectedError` that names an invalid one."""
     given = [(name, value) for name, value in request.query_params.multi_items() if name not in _OWN]
     refuse_repeated(request, *(name for name, _ in given if name.endswith(f".{Op.IN}")))
-    found: dict[str, Condition] = {}
+    found: dict[str, TableCondition] = {}
     for name, value in given:
         column, dot, word = name.rpartition(".")
         if dot and word not in set(Op):
@@ -178,9 +178,9 @@ def _conditions(request: Request) -> tuple[Condition, ...]:
         op = Op(word) if dot else Op.EQ
         if op is Op.IN:
             before = found[name].value if name in found else []
-            found[name] = Condition(column, op, [*before, value], name)
+            found[name] = TableCondition(column, op, [*before, value], name)
         else:
-            found[name] = Condition(column if dot else name, op, value, name[:256])
+            found[name] = TableCondition(column if dot else name, op, value, name[:256])
     return tuple(found.values())
 
 

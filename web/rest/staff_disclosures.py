@@ -24,7 +24,7 @@ from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.freshness import Identifier
 from web.read_audit.access_record import access_record_of
-from web.rest.event_intake import Publisher
+from web.rest.event_intake import EventPublisher
 from web.settings import WebSettings
 
 _EVENT_ID = "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a02"
@@ -53,8 +53,8 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     event_id: UUID
 
 
-def deciding_routes(
-    publisher: Publisher, access: Access, threads: Threads, settings: WebSettings
+def staff_disclosure_routes(
+    publisher: EventPublisher, access: Access, threads: Threads, settings: WebSettings
 ) -> APIRouter:
     """The route for decisions."""
     router = APIRouter(prefix="/v1/patients", tags=["subjects"])

@@ -17,7 +17,7 @@ from domain.errors import Reason, RejectedError
 from domain.event import Actor
 from queries import history
 from queries.cursors import decode_history_cursor, encode_history_cursor
-from queries.freshness import Waiting, least_of
+from queries.freshness import FreshnessWaiter, least_of
 from queries.limits import QueryLimits
 from queries.scoped.read_models import ScopedModels
 from queries.summaries import results
@@ -170,7 +170,9 @@ class ChangesQuery(FreshnessQuery):
     )
 
 
-def activity_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+def activity_routes(
+    access: Access, threads: Threads, waiting: FreshnessWaiter, limits: QueryLimits
+) -> APIRouter:
     """The routes of all subjects. An identifier may hold a slash, as it is or as %2F."""
     router = APIRouter(prefix="/v1", tags=["subjects"])
     _subject(
@@ -229,7 +231,7 @@ def _subject(
     projections: tuple[str, ...],
     access: Access,
     threads: Threads,
-    waiting: Waiting,
+    waiting: FreshnessWaiter,
     limits: QueryLimits,
 ) -> None:
     singular = plural.removesuffix("s")
@@ -265,7 +267,7 @@ _Type = Annotated[str, path_identifier("The resource's type.", "Observation")]
 
 
 def _resources(
-    router: APIRouter, access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits
+    router: APIRouter, access: Access, threads: Threads, waiting: FreshnessWaiter, limits: QueryLimits
 ) -> None:
     @router.get(
         "/resources/{type}/{id:any}/changes",

@@ -8,7 +8,7 @@ from graphql import get_introspection_query, parse, validate
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from graphql_api.execution.compiled_selections import MAX_FIELDS, Plan
+from graphql_api.execution.compiled_selections import MAX_FIELDS, SelectionPlan
 from graphql_api.execution.documents import MAX_DOCUMENTS
 from graphql_api.execution.executor import MAX_CHOICES
 from graphql_api.schema import AuditTrailSchema
@@ -93,7 +93,7 @@ def test_random_queries_of_random_data_are_answered_alike(both: Both) -> None:
     alike()
 
 
-def plans(schema: AuditTrailSchema) -> list[Plan | None]:
+def plans(schema: AuditTrailSchema) -> list[SelectionPlan | None]:
     """The plans that the schema's executor has made."""
     return [
         plan

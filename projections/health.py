@@ -13,10 +13,7 @@ from projections.registry import Build
 log = structlog.get_logger(__name__)
 
 SILENT_SECONDS = 30.0
-"""The runner reads the registry each second.
-
-A runner that has not completed a step for this long waits for the database.
-"""
+"""A runner reads the registry each second. One without a sign for this long is waiting for the database."""
 STALLED_SECONDS = 60.0
 """How long a projection may be behind without moving. A batch takes seconds at most."""
 STANDBY_SECONDS = 10.0

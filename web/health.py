@@ -79,11 +79,11 @@ def readiness(models: ReadModels, probes: Probes) -> Health:
     checks = {
         "database": _checked(lambda: _nothing(probes.log_size())),
         "migrations": _checked(lambda: _pending(probes)),
-        "projections": _checked(lambda: _failed(models, custom=False)),
+        "projections": _checked(lambda: _failed(models, own=False)),
     }
     good = all(found == "ok" for found in checks.values())
     # A failed custom projection does not affect the others: it is reported, and the server stays in service.
-    checks["own_projections"] = _checked(lambda: _failed(models, custom=True))
+    checks["own_projections"] = _checked(lambda: _failed(models, own=True))
     return Health(status="ok" if good else "unavailable", checks=checks)
 
 
@@ -113,11 +113,11 @@ def _pending(probes: Probes) -> str:
     return f"not applied: {', '.join(missing)}" if missing else ""
 
 
-def _failed(models: ReadModels, *, custom: bool) -> str:
+def _failed(models: ReadModels, *, own: bool) -> str:
     return ", ".join(
         f"{each.name} stopped at position {each.failed_position}"
         for each in models.projections()
-        if each.live and each.own is custom and each.state == "failed"
+        if each.live and each.own is own and each.state == "failed"
     )
 
 

@@ -165,7 +165,7 @@ class ProjectionStatus(Struct, frozen=True):
 
     `state` is ``running``, ``paused`` or ``failed`` (`failed_position` says where), and of a build that isn't live
     ``loading`` or ``ready``. `error` is the exception's type and the place in the projector's code. `own`: it
-    is a custom projection.
+    is an analyst's.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What the resolvers of one request share."""
+"""The state that the resolvers of one request share."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Context:
         refresh: Callable[[], Awaitable[ScopedModels]] | None = None,
     ) -> None:
         self.client_key = client_key
-        """Whose subscriptions are counted together."""
+        """The client whose subscriptions are counted together."""
         self.models = models
         self.principal = principal
         self._record = record
@@ -122,7 +122,7 @@ class Context:
         return _checked(wanted, self.limits.max_list, argument, "")
 
     def page_size(self, wanted: int, argument: str = "first") -> int:
-        """As `list_size`, for a page, whose events count for the request."""
+        """`wanted`, if a page may have that many events, which count against the request's limit."""
         size = _checked(wanted, self.limits.max_page, argument, "; ask for more pages")
         self.spend(size)
         return size

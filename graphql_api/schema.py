@@ -119,7 +119,7 @@ class AuditTrailSchema(strawberry.Schema):
                 give_code(error)
 
     async def stream(self, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
-        """As `strawberry.Schema` does; errors of the cached parser become results, not exceptions."""
+        """The results of a subscription. Errors of the cached parser become results, not exceptions."""
         return _with_parse_errors(await super().stream(*args, **options))
 
 

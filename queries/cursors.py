@@ -93,7 +93,7 @@ def _encode(text: str) -> str:
 
 
 def _decode(value: str) -> str:
-    """The text in `value`; empty when this API has not made it."""
+    """The text in `value`; empty if it is not a valid encoding."""
     try:
         return base64.b64decode(
             value.encode("ascii") + b"=" * (-len(value) % 4), altchars=b"-_", validate=True

@@ -103,7 +103,7 @@ class FreshnessWaiter:
         *,
         models: Checkpoints | None = None,
     ) -> None:
-        """Return when the answer can be as fresh as wanted. Raises `BehindError` when it can't in time.
+        """Return when the answer is fresh enough. Raises `BehindError` when that takes too long.
 
         `latest`, a time of the event loop's clock, ends the waiting. `models` are those of the principal: without the
         right to read anything, it may not learn the position of the trail.

@@ -182,10 +182,10 @@ def create_app(
 
 
 def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
-    """Let pages of these origins read answers. They get none that a token would not get anywhere else."""
+    """Let pages of these origins read answers. A page gets no answer that its token would not get elsewhere."""
     if not origins:
         return
-    # A preflight carries no credentials by design (Fetch, section 3.2.5): it is answered before anybody asks who.
+    # A preflight carries no credentials by design (Fetch, section 3.2.5): it is answered before authentication.
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,

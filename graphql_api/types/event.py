@@ -22,9 +22,9 @@ from graphql_api.types.scalars import Long
 from queries.cursors import encode_id
 
 
-@strawberry.interface(description="Anything that `node(id)` and `nodes(ids)` can find again.")
+@strawberry.interface(description="An object that `node(id)` and `nodes(ids)` can fetch.")
 class Node:
-    """What `node(id)` can find again."""
+    """An object that `node(id)` can fetch."""
 
     id: strawberry.ID = described("An opaque id, unique in the whole API.")
 

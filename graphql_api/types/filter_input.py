@@ -74,7 +74,7 @@ class EventFilterInput:
 def _from_input(
     cls: type[EventFilterInput], value: Mapping[str, Any], context: InputContext
 ) -> EventFilterInput:
-    """As strawberry does, which looks up all fields again for each request: a tenth of a page's time.
+    """The input as an object. strawberry would look up all fields again for each request: a tenth of a page's time.
 
     Every field is a scalar, an enum or a list of them, which graphql-core has converted already, or a filter.
     """
@@ -109,7 +109,7 @@ def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
 
 
 def _values(given: EventFilterInput, depth: int = 0) -> dict[str, Any]:
-    if depth > MAX_DEPTH:  # before the read models can say so: a variable may be nested by hundreds
+    if depth > MAX_DEPTH:  # before the read models check it: a variable may be nested by hundreds
         raise QueryError(
             Code.LIMIT_EXCEEDED, f"at most {MAX_DEPTH} levels of and, or, not", argument="filter"
         )
@@ -118,7 +118,7 @@ def _values(given: EventFilterInput, depth: int = 0) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(given, name) for name in _SINGLE}
     for name in (*LISTS, "and_", "or_"):
         if getattr(given, name) == []:
-            # No event has one of no values; and to answer with all would surprise whoever computed the list.
+            # An empty list matches no event. If it matched all, a client that computes the list would be surprised.
             raise QueryError(
                 Code.BAD_USER_INPUT,
                 "an empty list matches nothing; leave the condition out",

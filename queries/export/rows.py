@@ -1,4 +1,4 @@
-"""What passes through the stages of an export: batches of rows, and the columns that they have as a table."""
+"""Batches of rows, which pass through the stages of an export, and their columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RowBatch(Struct, frozen=True):
 
 
 class ExportedRows(Protocol):
-    """The first stage: it reads rows, and knows what they hold. `columns` are those of CSV and Parquet."""
+    """The first stage: reads rows and describes them. `columns` are those of CSV and Parquet."""
 
     @property
     def columns(self) -> tuple[ExportColumn, ...]:

@@ -89,7 +89,7 @@ class AttributeIndex(Struct, frozen=True, kw_only=True):
 
 
 class Attribute(Struct, frozen=True, kw_only=True):
-    """What conditions compare: its columns in the read models, and `of`, which reads its values from an event.
+    """An attribute of events: its columns in the read models, and `of`, which reads its values from an event.
 
     An attribute with two columns has pairs as values. An attribute in another table than `activity` may have several
     values for one event (`repeats`: also the same value several times). `where` must hold beside the comparison.

@@ -22,8 +22,8 @@ from queries.scoped.tables import require_table
 class ScopedExport:
     """An `ExportAccess`. `request` has the scope that the principal's roles give.
 
-    Making one raises `AccessDeniedError` when the principal may not export this. It does not ask the database, so the
-    refusal does not depend on what is there. `query_log` gets the denied query.
+    The constructor raises `AccessDeniedError` when the principal may not export this. It does not ask the database, so
+    the refusal does not depend on what is there. `query_log` gets the denied query.
     """
 
     def __init__(self, request: ExportRequest, scope: Scope, query_log: QueryLog) -> None:

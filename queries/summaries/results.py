@@ -151,7 +151,7 @@ class ServiceActivity(Struct, frozen=True):
 
 
 class ResourceActivity(Struct, frozen=True):
-    """When a resource was first and last touched, by position; its events are a page with `resource_type` and `_id`."""
+    """When a resource was first and last touched, by position; to find its events, filter by type and id."""
 
     type: str
     id: str

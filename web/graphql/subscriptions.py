@@ -212,7 +212,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         try:
             document = read_document(query, self._limits)
         except (GraphQLError, RecursionError):
-            return False  # the executor says what is wrong with it
+            return False  # the executor reports the error
         operation = get_operation_ast(document, request.operation_name)
         return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 

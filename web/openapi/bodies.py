@@ -65,14 +65,14 @@ _ERRORS: dict[int, list[dict[str, Any]]] = {
 }
 _CHALLENGE = {
     "WWW-Authenticate": {
-        "description": "What is wrong with the token (RFC 6750).",
+        "description": "The error of the token (RFC 6750).",
         "schema": {"type": "string"},
         "example": 'Bearer realm="audit-trail", error="invalid_token", error_description="the token has expired"',
     }
 }
 _RETRY = {
     "Retry-After": {
-        "description": "Seconds until it makes sense to ask again.",
+        "description": "Seconds to wait before the next attempt.",
         "schema": {"type": "integer"},
         "example": 5,
     }
@@ -80,12 +80,12 @@ _RETRY = {
 
 _TAGS = {
     "ETag": {
-        "description": "Send it as `If-None-Match` to be told 304 while the answer is the same.",
+        "description": "Send it as `If-None-Match` to get 304 while the answer is unchanged.",
         "schema": {"type": "string"},
         "example": 'W/"4f0c7d1a2b3c4d5e6f708192a3b4c5d6"',
     },
     "Link": {
-        "description": "RFC 8288: the pages before and after this one, or what belongs to it.",
+        "description": "RFC 8288: the previous and the next page, or related resources.",
         "schema": {"type": "string"},
         "example": '</v1/events?first=1&after=cDE6MTA0Mg>; rel="next"',
     },
@@ -157,15 +157,15 @@ def install(
             made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
             made["components"]["schemas"].update(request_schemas(describe_parameters(made, most)))
             _drop_default_problems(made)
-            _say_what_can_be_kept(made)
-            _say_who_may_ask(made, is_open)
+            _document_caching(made)
+            _document_security(made, is_open)
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
-def _say_who_may_ask(document: dict[str, Any], is_open: Callable[[str], bool]) -> None:
+def _document_security(document: dict[str, Any], is_open: Callable[[str], bool]) -> None:
     document["components"]["securitySchemes"] = {
         _SCHEME: {
             "type": "http",
@@ -183,7 +183,7 @@ def _say_who_may_ask(document: dict[str, Any], is_open: Callable[[str], bool]) -
                 operation["responses"].setdefault(str(status), said)
 
 
-def _say_what_can_be_kept(document: dict[str, Any]) -> None:
+def _document_caching(document: dict[str, Any]) -> None:
     """Document the `ETag` of answers that may be 304, and the `Link` of answers with pages."""
     for path in document["paths"].values():
         for operation in path.values():

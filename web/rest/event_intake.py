@@ -1,4 +1,4 @@
-"""`POST /v1/events`: decode each item as ingest will, publish the valid ones, and report the error of each other."""
+"""`POST /v1/events`: decode each item as ingest will, publish the valid ones, and report the errors of the others."""
 
 from __future__ import annotations
 

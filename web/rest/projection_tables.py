@@ -1,4 +1,4 @@
-"""`GET /v1/projections/{name}/{table}`: rows of any live projection's tables, an analyst's or a built-in one's."""
+"""`GET /v1/projections/{name}/{table}`: rows of any live projection's tables, built-in or custom."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _BODY = {
 }
 
 
-_SAID = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+_NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
 """A text that is not blank, without U+0000, which can't be stored."""
 
 
@@ -43,7 +43,7 @@ class StaffDisclosure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether the patient sees names and ids of staff, and `until` when; null is until another decision."""
 
     names: bool
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=_SAID)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=_NOT_BLANK)]
     until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 

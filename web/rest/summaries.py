@@ -1,4 +1,4 @@
-"""`GET /v1/patients/{id}` and the like: the summaries that GraphQL has, of each kind of subject."""
+"""`GET /v1/patients/{id}` and similar routes: the same summaries as in GraphQL."""
 
 from __future__ import annotations
 

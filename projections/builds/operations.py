@@ -102,7 +102,7 @@ def skip(
                 f" `audit-trail projections status {name}` says where"
             )
         decision = Skip(*row)
-        message = skipped_event(decision)  # here, so that a decision that is no valid event is not kept
+        message = skipped_event(decision)  # checked first: an invalid decision is not stored
     if not decision.applied:
         publish(message)
     with database.transaction() as connection, connection.cursor() as cursor:

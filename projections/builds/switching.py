@@ -78,7 +78,7 @@ def _read(database: Database, after: int, limit: int) -> EventBatch:
 
 
 def switch_over(database: Database, track: Track, number: int) -> bool:
-    """Make the track's build live when it has at least what the live one has; False when an event stops it.
+    """Make the track's build live when it is at least as far as the live one; False when an event stops it.
 
     In one transaction the rows of both builds are locked, the last events are applied, and the new one becomes live.
     The runner's batch waits meanwhile, and is then fenced; queries wait for nothing.
@@ -94,7 +94,7 @@ def switch_over(database: Database, track: Track, number: int) -> bool:
         except AuditTrailError:
             raise
         except Exception:
-            catch_up(database, [track])  # finds the event that it is, and stops there
+            catch_up(database, [track])  # finds the faulty event, and stops there
             if not track.stopped():
                 raise
             return False

@@ -120,14 +120,14 @@ async def _projection_advanced(
         positions = await context.read(context.models.positions)
         if names is not None and not set(names) <= set(positions):
             raise QueryError(Code.BAD_USER_INPUT, "no live projection has this name", argument="names")
-        said = (
+        sent = (
             {} if after is None else {name: max(after, at) for name, at in positions.items() if at <= after}
         )
         while True:
             version = feed.version
             for name, position in sorted(positions.items()):
-                if (names is None or name in names) and said.get(name, -2) != position:
-                    said[name] = position
+                if (names is None or name in names) and sent.get(name, -2) != position:
+                    sent[name] = position
                     yield ProjectionAdvance(name=name, position=Long(position))
             if not await _changed(context, feed, version):
                 return

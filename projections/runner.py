@@ -136,7 +136,7 @@ class Runner:
             track.update(build, skips.get(track.projector.name, frozenset()))
             self.health.registry_read(track, build, before)
             if self._metrics is not None and build is not None:
-                self._metrics.seen(build, feeding=track.feeding)
+                self._metrics.registry_read(build, feeding=track.feeding)
         self.health.log_changes()
         self._registry_read_at = time.monotonic()
 

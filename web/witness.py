@@ -44,7 +44,7 @@ def create_witness_app(witness: Witness) -> Starlette:
 
     async def add_checkpoint(request: Request) -> Response:
         answer = await run_in_threadpool(witness.add_checkpoint, await request.body())
-        _tell(answer)
+        _log_answer(answer)
         return _response(answer)
 
     async def checkpoint(request: Request) -> Response:
@@ -87,7 +87,7 @@ def _response(answer: Answer) -> Response:
     return PlainTextResponse(answer.message + "\n", status)
 
 
-def _tell(answer: Answer) -> None:
+def _log_answer(answer: Answer) -> None:
     if answer.outcome is CosigningResult.COSIGNED:
         log.info("cosigned", origin=answer.origin, size=answer.size)
     elif answer.outcome is CosigningResult.INCONSISTENT:

@@ -82,25 +82,25 @@ class Event(Node):
     )
 
 
-class ShownEvent(Event):
+class EventNode(Event):
     """The node of a recorded event. Fields are read only when a query selects them, so a page copies nothing."""
 
     def __init__(self, recorded: RecordedEvent) -> None:
         self.recorded = recorded
 
 
-def _show(field: str, read: Callable[[ShownEvent], Any]) -> None:
+def _read_field(field: str, read: Callable[[EventNode], Any]) -> None:
     # Set here: a type checker expects the fields of `Event` to be writable.
-    setattr(ShownEvent, field, property(read))
+    setattr(EventNode, field, property(read))
 
 
 _PATHS = {name: f"recorded.{name}" for name in ("position", "recorded_at", "stream", "stream_position")}
 _PATHS |= {name: f"recorded.event.{name}" for name in AuditEvent.__struct_fields__}
 for _field, _path in _PATHS.items():
-    _show(_field, attrgetter(_path))
-_show("id", lambda shown: encode_id("Event", str(shown.event_id)))
-_show("category", lambda shown: _entry(shown.recorded.event.type).category)
-_show("action", lambda shown: (event := shown.recorded.event).action or _entry(event.type).action)
+    _read_field(_field, attrgetter(_path))
+_read_field("id", lambda node: encode_id("Event", str(node.event_id)))
+_read_field("category", lambda node: _entry(node.recorded.event.type).category)
+_read_field("action", lambda node: (event := node.recorded.event).action or _entry(event.type).action)
 
 
 # A property costs more time than the attribute. `action` needs one.
@@ -113,4 +113,4 @@ def _entry(type: str) -> EventType:
 
 def event_from(recorded: RecordedEvent) -> Event:
     """The node of a recorded event."""
-    return ShownEvent(recorded)
+    return EventNode(recorded)

@@ -222,10 +222,10 @@ def wait_for_queries(database: Database, name: str, seconds: float) -> None:
     Raises `UnavailableError` when that takes longer.
     """
     until = time.monotonic() + seconds
-    open_ones = [row[0] for row in _asked(database, "open_transactions", {"name": name})]
+    open_ones = [row[0] for row in _query(database, "open_transactions", {"name": name})]
     while open_ones:
         # Each check is a transaction of its own. Otherwise two waiting processes would wait for each other.
-        [(left,)] = _asked(database, "still_open", {"open": open_ones})
+        [(left,)] = _query(database, "still_open", {"open": open_ones})
         if not left:
             return
         if time.monotonic() > until:
@@ -236,7 +236,7 @@ def wait_for_queries(database: Database, name: str, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def _asked(database: Database, statement: str, parameters: dict[str, object]) -> list[tuple[Any, ...]]:
+def _query(database: Database, statement: str, parameters: dict[str, object]) -> list[tuple[Any, ...]]:
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(_SQL[statement], parameters)
         return cursor.fetchall()

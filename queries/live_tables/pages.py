@@ -117,11 +117,11 @@ def find_rows(connection: Connection, request: RowRequest) -> RowPage:
         except LockedError as exc:
             raise UnavailableError(f"another session has locked table {table.name}; try again") from exc
     places = [[each.name for each in table.columns].index(name) for name in order]
-    shown = rows[: request.first]
+    kept = rows[: request.first]
     return RowPage(
         table=table,
-        rows=shown,
-        cursors=[tuple(row[place] for place in places) for row in shown],
+        rows=kept,
+        cursors=[tuple(row[place] for place in places) for row in kept],
         has_next=len(rows) > request.first,
         as_of_position=live.as_of_position,
     )

@@ -55,13 +55,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the data. The parser reports a header only when it ends, so its bytes are counted here."""
-        went_on = self._open
+        continued = self._open
         self._read(data)
         if self.transport.is_closing():
             return
         if self._open or self._is_idle():
             self._expect()
-        if went_on and self._open:
+        if continued and self._open:
             self._head += len(data)
             if self._head > MAX_HEAD:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)

@@ -105,8 +105,8 @@ def content(media_type: str, example: str | None = None) -> Responses:
     schema: dict[str, Any] = {"type": "string"}
     if example is None and not media_type.startswith("text/"):
         schema["format"] = "binary"
-    shown: dict[str, Any] = {"schema": schema} | ({} if example is None else {"example": example})
-    return {200: {"description": HTTPStatus.OK.phrase, "content": {media_type: shown}}}
+    described: dict[str, Any] = {"schema": schema} | ({} if example is None else {"example": example})
+    return {200: {"description": HTTPStatus.OK.phrase, "content": {media_type: described}}}
 
 
 def problems(*statuses: int, missing: str = "") -> Responses:
@@ -179,8 +179,8 @@ def _document_security(document: dict[str, Any], is_open: Callable[[str], bool])
             operation["security"] = [] if is_open(path) else [{_SCHEME: []}]
             if is_open(path):
                 continue
-            for status, said in problems(401, 429, 503).items():
-                operation["responses"].setdefault(str(status), said)
+            for status, response in problems(401, 429, 503).items():
+                operation["responses"].setdefault(str(status), response)
 
 
 def _document_caching(document: dict[str, Any]) -> None:

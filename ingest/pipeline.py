@@ -4,7 +4,8 @@
    before (`partitions.opening`, `partitions.losses`), and seeks to the offset that the store has.
 2. `consumer.RecordSource.poll` fetches records. `records` bounds what one Kafka batch may take, and notices holes.
 3. `batch.decode_batch` decodes each record (`decoding`, `interop`) to a validated event, or to a dead letter.
-4. `Ingest._finish` waits for the batch before. A fence gives up both: step 1 follows for their partitions.
+4. `Ingest._finish` waits for the batch before. After a fence both batches are dropped and their partitions reopened
+   (step 1).
 5. `appender.Appender` appends on a thread of its own, while steps 2 and 3 go on with the next batch. It refuses records
    of a topic that was made again, then `event_store.append` does the rest in one transaction: take the log's lock, move
    the offsets by compare-and-set, drop known event ids, give positions, copy the events, extend the Merkle tree, insert

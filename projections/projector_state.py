@@ -25,9 +25,7 @@ POISON_SECONDS = (5.0, 300.0)
 FENCED_SECONDS = 1.0
 """Pause when a batch was fenced although the registry has not changed."""
 
-UNBUILT = (
-    "waits: its first build is still being made, or was given up; `audit-trail projections rebuild` goes on"
-)
+UNBUILT = "waits: its first build is still being made, or was given up; `audit-trail projections rebuild` continues it"
 
 
 class Group(NamedTuple):
@@ -101,7 +99,7 @@ class Track:
         """Whether it may get events at `now` (monotonic seconds)."""
         return self.feeding and self._retry_at <= now
 
-    def look(self, build: Build | None, skipped: frozenset[int]) -> None:
+    def update(self, build: Build | None, skipped: frozenset[int]) -> None:
         """Follow the registry: another build after a switch, another position after a reset, or no build at all."""
         fenced, self.stale = self.stale, False
         self._skipped = skipped

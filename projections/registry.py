@@ -61,7 +61,7 @@ class Build(Struct, frozen=True):
 
     @property
     def lag(self) -> int:
-        """Events of the log that are not in yet."""
+        """Events of the log that are not applied yet."""
         return max(0, self.log_size - 1 - self.position)
 
 

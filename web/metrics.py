@@ -103,7 +103,7 @@ class WebMetrics:
             self.dead_letters.labels(reason).set(count)
 
 
-class Measuring:
+class MetricsMiddleware:
     """ASGI middleware that counts requests and their time, by route and never by path: a path holds ids."""
 
     def __init__(self, app: ASGIApp, metrics: WebMetrics) -> None:

@@ -22,8 +22,8 @@ def describe(database: Database, known: Mapping[str, Projector], names: Sequence
     for name in names:
         if name not in every:
             raise ConfigurationError(f"there is no projection {name!r}; there are {', '.join(every)}")
-    shown = [build for build in builds if build.name in (names or every)]
-    rates = _rates(database, shown)
+    listed = [build for build in builds if build.name in (names or every)]
+    rates = _rates(database, listed)
     for name in names or every:
         projector = known.get(name)
         yield f"{name}" + (

@@ -38,7 +38,7 @@ class Verified(Struct, frozen=True):
 
 
 def verify(parts: Parts, name: str) -> Verified:
-    """Compute a projection again up to where its live build is, and compare. The live service goes on meanwhile.
+    """Compute a projection again up to the position of its live build, and compare. The live service goes on meanwhile.
 
     Raises `ConfigurationError` when nothing is live, or the code is not that of the live build; `FencedError`
     while another process holds the projection.

@@ -114,7 +114,10 @@ class DeviceActivity(Struct, frozen=True):
 
 
 class StatePeriod(Struct, frozen=True):
-    """A period in one state: ``up``, ``down`` or ``failing`` (its health check). `until` is None for the last."""
+    """A period in one state: ``up``, ``down`` or ``failing`` (its health check).
+
+    `until_at` is None while the period lasts.
+    """
 
     state: str
     from_at: datetime
@@ -148,7 +151,7 @@ class ServiceActivity(Struct, frozen=True):
 
 
 class ResourceActivity(Struct, frozen=True):
-    """When a resource was first and last touched, by position; its events are a page with `resource_type` and `_id`."""
+    """When a resource was first and last touched, by position; to find its events, filter by type and id."""
 
     type: str
     id: str

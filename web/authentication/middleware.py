@@ -38,7 +38,7 @@ def principal_of(scope: Scope) -> Principal | None:
     return found
 
 
-class Authenticating:
+class AuthenticationMiddleware:
     """ASGI middleware. A WebSocket may also authenticate in its first message: see `web.graphql.subscriptions`."""
 
     def __init__(

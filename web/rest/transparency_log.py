@@ -21,7 +21,7 @@ from event_store.tlog.tiles import TilePath, parse_path
 from queries.thread_pool import Threads
 from web.access import Access
 from web.http.problems import problem
-from web.openapi.bodies import content, problems
+from web.openapi.bodies import NO_EVENT, content, problems
 from web.parameters.freshness import has
 
 TEXT = "text/plain; charset=utf-8"
@@ -53,6 +53,7 @@ _Level = Annotated[
     str, Path(description="Its height.", examples=["0"], json_schema_extra={"pattern": "^(0|[1-9][0-9]?)$"})
 ]
 _NOTHING = "nothing was recorded yet, so nothing is signed"
+_TOO_SMALL = "the log is not that large"
 
 
 def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool) -> APIRouter:
@@ -66,7 +67,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         "/checkpoint",
         summary="The newest signed tree head (C2SP tlog-checkpoint)",
         response_class=Response,
-        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503)},
+        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503, missing=_NOTHING)},
     )
     async def checkpoint(request: Request) -> Response:
         return _text(request, await threads.run(log.checkpoint))
@@ -75,7 +76,10 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         "/vkey",
         summary="The public keys that sign the log now, one a line (C2SP vkey)",
         response_class=Response,
-        responses={**content(TEXT, "hospital.example/audit+9d33e54c+AW...\n"), **problems(403, 404, 503)},
+        responses={
+            **content(TEXT, "hospital.example/audit+9d33e54c+AW...\n"),
+            **problems(403, 404, 503, missing=_NOTHING),
+        },
     )
     async def vkey(request: Request) -> Response:
         keys = await threads.run(log.signing_keys)
@@ -85,7 +89,10 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         "/vkeys",
         summary="All public keys that the log has had: the first tree size of each, a space, the key",
         response_class=Response,
-        responses={**content(TEXT, "0 hospital.example/audit+9d33e54c+AW...\n"), **problems(403, 404, 503)},
+        responses={
+            **content(TEXT, "0 hospital.example/audit+9d33e54c+AW...\n"),
+            **problems(403, 404, 503, missing=_NOTHING),
+        },
     )
     async def vkeys(request: Request) -> Response:
         keys = await threads.run(log.first_sizes)
@@ -96,7 +103,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         summary="A bundle of leaf entries",
         response_class=Response,
         description=_ENTRIES,
-        responses={**content(OCTETS), **problems(403, 404, 503)},
+        responses={**content(OCTETS), **problems(403, 404, 503, missing=_TOO_SMALL)},
     )
     async def entries(request: Request, index: _Index) -> Response:
         return await _tile(request, f"tile/entries/{index}")
@@ -106,7 +113,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         summary="A tile of hashes",
         response_class=Response,
         description=_TILE,
-        responses={**content(OCTETS), **problems(403, 404, 503)},
+        responses={**content(OCTETS), **problems(403, 404, 503, missing=_TOO_SMALL)},
     )
     async def tile(request: Request, level: _Level, index: _Index) -> Response:
         return await _tile(request, f"tile/{level}/{index}")
@@ -126,7 +133,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         packed = wanted.level is None and _takes_gzip(request)
         data = await threads.run(_read, log, wanted, packed)
         if data is None:
-            return problem(404, "the log is not that large")
+            return problem(404, _TOO_SMALL)
         headers = {"Vary": "Accept-Encoding"} if wanted.level is None else {}
         if packed:
             headers["Content-Encoding"] = "gzip"
@@ -144,14 +151,14 @@ def proof_routes(log: LogReader, access: Access, threads: Threads) -> APIRouter:
         summary="That the event is in the log: a proof file (C2SP tlog-proof)",
         response_class=Response,
         description="The tree head in it is the newest that a witness has cosigned, if it covers the event.",
-        responses={**content(TEXT), **problems(400, 403, 404, 500, 503)},
+        responses={**content(TEXT), **problems(400, 403, 404, 500, 503, missing=NO_EVENT)},
     )
     async def proof(request: Request, event_id: UUID) -> Response:
         models = await access.models_of(request)
         event = await threads.run(models.event, event_id)
         data = None if event is None else await threads.run(log.proof_file, event_id)
         if data is None:
-            return problem(404, "no event has this id")
+            return problem(404, NO_EVENT)
         name = f'attachment; filename="{event_id}.tlog-proof"'
         return Response(data, 200, {"Content-Disposition": name}, TEXT)
 

@@ -15,7 +15,7 @@ import pytest
 
 from audit_trail.embedded.broker import Broker
 from tests.audit_trail.programs import PROGRAM, environment, eventually, run
-from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, rebuild_own, write
+from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, rebuild_custom, write
 from tests.trail import Trail, an_event
 
 ENDLESS = """
@@ -211,7 +211,7 @@ def test_a_changed_file_is_refused_until_its_version_or_its_author_says_otherwis
 def test_a_raised_version_is_told_what_to_do_and_with_which_file(trail: Trail, tmp_path: Path) -> None:
     file = write(tmp_path, HEAD + PYTHON, version=2)
     project(trail, file)
-    rebuild_own(trail, write(tmp_path, HEAD + PYTHON, version=3))
+    rebuild_custom(trail, write(tmp_path, HEAD + PYTHON, version=3))
     status = run(
         "projections",
         "status",

@@ -70,6 +70,38 @@ def test_a_stopped_projection_is_named(serve: Serve, trail_url: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("shift", "state", "command"),
+    [
+        (-1, "needs rebuild", "audit-trail projections rebuild patient"),
+        (1, "needs newer program", "use the newer program"),
+    ],
+)
+def test_a_projection_whose_tables_do_not_fit_this_program_is_not_ready(
+    serve: Serve, trail_url: str, shift: int, state: str, command: str
+) -> None:
+    with (
+        closing(Database(trail_url, None)) as database,
+        database.transaction() as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "UPDATE audit_trail.projection SET version = version + %s WHERE name = 'patient'", (shift,)
+        )
+    client = serve(trail_url)
+    ready = client.get("/readyz")
+    assert ready.status_code == 503
+    reason = ready.json()["checks"]["projections"]
+    assert reason.startswith(f"patient {state}: its tables are version {2 + shift}, this program has 2")
+    assert command in reason
+    metrics = client.get("/metrics").text
+    assert f'audit_trail_projection_misfit{{projection="patient",version="{2 + shift}"}} 1.0' in metrics
+    assert 'audit_trail_projection_misfit{projection="user",version="2"} 0.0' in metrics
+    found = client.post("/graphql", json={"query": "{ projections { name state } }"}).json()
+    states = {each["name"]: each["state"] for each in found["data"]["projections"]}
+    assert (states["patient"], states["user"]) == (state, "running")
+
+
 def test_metrics_count_requests_by_route_and_show_the_log(client: httpx2.Client) -> None:
     client.get(f"/v1/events/{UUID(int=1)}")
     client.get("/secret-of-a-patient")

@@ -189,10 +189,12 @@ def test_a_changed_file_is_refused_until_its_version_or_its_author_says_otherwis
     file = write(tmp_path, HEAD + PYTHON)
     project(trail, file)
     write(tmp_path, HEAD + PYTHON.replace("event.actor.id, 1,", "event.actor.id, 2,"))
-    refused = run("projections", "run", file, settings={"database_url": trail.url})
-    assert refused.returncode == 2
-    assert f"{file.name}:5: the file has changed since build 1 was begun" in refused.stderr
-    assert f"`audit-trail projections rebuild {file}`" in refused.stderr
+    for command in ("run", "rebuild"):
+        refused = run("projections", command, file, settings={"database_url": trail.url})
+        assert refused.returncode == 2
+        assert f"{file.name}:5: the file has changed since build 1 was begun" in refused.stderr
+        assert f"`audit-trail projections rebuild {file}`" in refused.stderr
+    assert trail.rows("SELECT build FROM audit_trail.projection WHERE name = 'mine'") == [(1,)]
     status = run("projections", "status", file, settings={"database_url": trail.url})
     assert f"run `audit-trail projections rebuild {file}`" in status.stdout
 

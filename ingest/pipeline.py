@@ -121,6 +121,7 @@ class Ingest:
         watchdog = Watchdog(self._settings, self._database, self._metrics, self._health)
         watchdog.start()
         self._health.running(True)
+        log.info("ingest_started", topics=self._settings.topics)
         try:
             while not self._stopping.is_set():
                 try:

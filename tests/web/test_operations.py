@@ -40,6 +40,18 @@ def test_a_server_without_its_database_is_alive_and_not_ready(serve: Serve) -> N
     assert "audit_trail_database_up 0.0" in client.get("/metrics").text
 
 
+@pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
+def test_without_its_database_rest_answers_503_and_graphql_200_with_the_code(
+    serve: Serve, accept: str
+) -> None:
+    client = serve(NO_DATABASE)
+    assert client.get("/v1/events").status_code == 503
+    query = {"query": "{ __typename events(first: 1) { nodes { id } } }"}
+    answer = client.post("/graphql", json=query, headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["UNAVAILABLE"]
+
+
 def test_a_database_that_was_not_migrated_is_not_ready(
     serve: Serve, database_url: str, migrated_url: str
 ) -> None:

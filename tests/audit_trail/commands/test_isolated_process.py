@@ -230,7 +230,11 @@ def test_a_login_is_told_what_is_not_its_own(trail: Trail) -> None:
         paused = run("projections", "pause", "user", settings=settings)
         assert paused.returncode == 2
         assert "user is not yours: this login may not do that to it" in paused.stderr
+        assert "one with the role audit_trail_projector may" in paused.stderr
         assert "migrate" not in paused.stderr
+        listed = run("projections", "list", settings=settings)
+        assert listed.returncode == 2
+        assert "needs the role audit_trail_reader, and the login only_ada does not have it" in listed.stderr
     finally:
         execute(trail.url, "DROP ROLE only_ada")
 

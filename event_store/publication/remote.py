@@ -22,11 +22,19 @@ from domain.errors import (
     UnprovenClaimError,
 )
 from event_store.database import Database
-from event_store.heads import StoredHead, add_cosignature, largest_cosigned, newest_head, stored_keys
+from event_store.heads import (
+    StoredHead,
+    add_cosignature,
+    largest_cosigned,
+    newest_head,
+    require_storable,
+    stored_keys,
+)
 from event_store.outgoing_http import Answer, Deadline, exchange, parse_target
 from event_store.publication.forks import forked_at
 from event_store.stored_tree import StoredTree
 from event_store.tlog import cosignatures
+from event_store.tlog.keys import COSIGNING
 from event_store.tlog.notes import Note, VerifierKey
 from event_store.tlog.proofs import consistency_proof
 from event_store.tlog.tree_heads import TreeHead, open_head
@@ -74,8 +82,11 @@ class Witness:
     ) -> None:
         """`log_keys` are the trusted public keys of the log; by default those in the database.
 
-        Raises `ConfigurationError` when `url` can't be used.
+        Raises `ConfigurationError` when `key` is no witness's key, or `url` can't be used.
         """
+        if key.algorithm not in COSIGNING:
+            raise ConfigurationError(f"the key {key.name!r} is that of a log: a witness has algorithm 4 or 6")
+        require_storable(key)
         self.name = f"witness {key.name}"
         self._key = key
         self._target = parse_target(url, self.name)

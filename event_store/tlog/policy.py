@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from domain.errors import ProofError
-from event_store.tlog.keys import COSIGNATURE_V1, ED25519, VerifierKey
+from event_store.tlog.keys import COSIGNATURE_V1, COSIGNING, VerifierKey
 
 NONE = "none"
 """The quorum of a policy that needs no cosignature."""
@@ -121,7 +121,7 @@ class _Reader:
     def _add_witness(self, name: str, vkey: str, url: str = "") -> None:
         self._require_new(name)
         key = VerifierKey.parse(vkey)
-        if key.algorithm == ED25519:
+        if key.algorithm not in COSIGNING:
             raise ProofError("this is the key of a log; a witness has algorithm 4 or 6")
         if any(key.public == witness.key.public for witness in self._witnesses.values()):
             raise ProofError("this witness has the key of another one")

@@ -130,27 +130,31 @@ class VerifierKey:
         structure of the text's first lines (C2SP tlog-cosignature).
         """
         try:
-            if self.algorithm == ED25519:
-                Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
-                return True
-            if self.algorithm == ECDSA:
-                _ecdsa_key(self.public).verify(signature, message, ECDSA_SIGNATURE(SHA256()))
-                return True
-            at = int.from_bytes(signature[:TIMESTAMP_SIZE], "big")
-            value = signature[TIMESTAMP_SIZE:]
-            if len(value) != _SIZES[self.algorithm][1] or at > MAX_NUMBER:
-                return False
-            if self.algorithm == ML_DSA_44:
-                MLDSA44PublicKey.from_public_bytes(self.public).verify(
-                    value, subtree_message(self.name, message, at)
-                )
-                return True
-            if at == 0:
-                return False
-            Ed25519PublicKey.from_public_bytes(self.public).verify(value, cosigned_message(message, at))
+            self._check(message, signature)
         except (InvalidSignature, ValueError, ProofError):
             return False
         return True
+
+    def _check(self, message: bytes, signature: bytes) -> None:
+        if self.algorithm == ED25519:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        elif self.algorithm == ECDSA:
+            _ecdsa_key(self.public).verify(signature, message, ECDSA_SIGNATURE(SHA256()))
+        else:
+            at = int.from_bytes(signature[:TIMESTAMP_SIZE], "big")
+            value = signature[TIMESTAMP_SIZE:]
+            if len(value) != _SIZES[self.algorithm][1] or at > MAX_NUMBER:
+                raise ProofError("a cosignature has a time and a signature")
+            self._check_cosignature(message, at, value)
+
+    def _check_cosignature(self, message: bytes, at: int, value: bytes) -> None:
+        if self.algorithm == ML_DSA_44:
+            key = MLDSA44PublicKey.from_public_bytes(self.public)
+            key.verify(value, subtree_message(self.name, message, at))
+        elif at == 0:
+            raise ProofError("a cosignature has a time")
+        else:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(value, cosigned_message(message, at))
 
 
 class SigningKey:

@@ -80,7 +80,8 @@ class Place:
             return self._throttled_until - time.monotonic()
         if self._backoff.seconds:
             return self._backoff.seconds
-        return self._interval if self._head else min(self._interval, _PAUSES[0])  # the log is young
+        young = self._head is None or self._head.size == 0
+        return min(self._interval, _PAUSES[0]) if young else self._interval
 
     def _publish_newest(self) -> bool:
         """Publish the newest head if the place does not have it; returns whether to try again soon."""

@@ -10,6 +10,7 @@ from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
 from audit_trail.serving.authentication import authentication
 from audit_trail.settings import Settings
+from audit_trail.trust.keys import witness_policy
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
@@ -61,7 +62,7 @@ def serve(settings: Settings) -> None:
     )
     app = create_app(
         ReadModels(database),
-        LogReader(database),
+        LogReader(database, witness_policy(settings)),
         publisher,
         StoreProbes(database),
         web,

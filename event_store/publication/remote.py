@@ -78,16 +78,24 @@ class Witness:
     """A witness: it cosigns a head only if it continues the previous one. The database stores the cosignatures."""
 
     def __init__(
-        self, key: VerifierKey, url: str, database: Database, log_keys: Sequence[VerifierKey] = ()
+        self,
+        key: VerifierKey,
+        url: str,
+        database: Database,
+        log_keys: Sequence[VerifierKey] = (),
+        *,
+        name: str = "",
     ) -> None:
         """`log_keys` are the trusted public keys of the log; by default those in the database.
+
+        `name` is the one in logs and metrics; by default it contains the name of the key.
 
         Raises `ConfigurationError` when `key` is no witness's key, or `url` can't be used.
         """
         if key.algorithm not in COSIGNING:
             raise ConfigurationError(f"the key {key.name!r} is that of a log: a witness has algorithm 4 or 6")
         require_storable(key)
-        self.name = f"witness {key.name}"
+        self.name = name or f"witness {key.name}"
         self._key = key
         self._target = parse_target(url, self.name)
         self._database = database

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from audit_trail.environment import FILE_VARIABLE, PREFIX
-from audit_trail.trust.policy import read_policy
+from audit_trail.policy_file import read_policy
 from domain.errors import ConfigurationError
 from event_store.files.folders import read_file
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 from audit_trail.environment import PREFIX
 from audit_trail.ingest_settings import ingest_settings
+from audit_trail.policy_file import SETTING
 from audit_trail.settings import Settings
 from audit_trail.trust.keys import trusted_keys, witness_policy
-from audit_trail.trust.policy import SETTING
 from domain.errors import ConfigurationError, ProofError
 from event_store.database import Database
 from event_store.publication.destination import Destination

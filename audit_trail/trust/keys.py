@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from audit_trail.environment import PREFIX
+from audit_trail.policy_file import read_policy
 from audit_trail.settings import Settings
-from audit_trail.trust.policy import read_policy
 from domain.errors import ConfigurationError, ProofError
 from event_store.signing import HeadSigner, read_key_file, read_public, read_signer
 from event_store.tlog.notes import VerifierKey

@@ -41,7 +41,7 @@ class HeadSigner:
             )
         if ED25519 not in algorithms:
             raise ConfigurationError(
-                "a log signs with an Ed25519 key, and with an ML-DSA-44 key beside it at most: add one"
+                "an ML-DSA-44 key signs beside an Ed25519 key: create one with `audit-trail keys new`"
             )
         for key in keys:
             require_storable(key.verifier)

@@ -183,7 +183,7 @@ def test_while_kafka_is_away_answers_are_refused_and_soon_at_once(away: Publishe
         for _ in range(100):
             with pytest.raises(UnrecordedError):
                 recording.keep([look()]).send(None)  # it waits for nothing, or there would be no error yet
-        assert "can't be put on record" in recording.trouble
+        assert "can't be recorded" in recording.trouble
 
     recording = run(lambda: Recording(away), ask)
     assert recording.metrics.unrecorded.labels("refused")._value.get() == 101

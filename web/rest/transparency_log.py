@@ -63,6 +63,7 @@ _Head = Annotated[
     ),
 ]
 _NOTHING = "nothing was recorded yet, so nothing is signed"
+_NO_POLICY = "this log has no witness policy"
 _TOO_SMALL = "the log is not that large"
 
 
@@ -109,7 +110,7 @@ def _add_heads(router: APIRouter, log: LogReader, threads: Threads, control: str
     )
     async def policy(request: Request) -> Response:
         if log.policy is None:
-            return problem(404, "this log has no witness policy")
+            return problem(404, _NO_POLICY)
         return _text(request, control, log.policy.text)
 
 

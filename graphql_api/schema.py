@@ -31,7 +31,7 @@ from domain.errors import origin
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected
 from graphql_api.execution.documents import Documents, Prepare, check_operation
 from graphql_api.execution.executor import compiling_executor
-from graphql_api.execution.introspection import NoSchemaIsTold, without_hints
+from graphql_api.execution.introspection import RefuseIntrospection, without_hints
 from graphql_api.limits import size_rule
 from graphql_api.query import Query
 from graphql_api.subscription import Subscription
@@ -60,9 +60,9 @@ class AuditTrailSchema(strawberry.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        """As `strawberry.Schema` does, without its extensions, which cost as much time as the fields of a page.
+        """Execute an operation without strawberry's extensions, which cost as much time as the fields of a page.
 
-        The same steps, which the extensions take for subscriptions, stand here in order.
+        Performs the steps that extensions perform for subscriptions.
         """
         if not query:
             raise MissingQueryError
@@ -127,7 +127,7 @@ class AuditTrailSchema(strawberry.Schema):
             error.message = without_hints(error.message)
 
     async def stream(self, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
-        """As `strawberry.Schema` does; errors of the cached parser become results, not exceptions."""
+        """The results of a subscription. Errors of the cached parser become results, not exceptions."""
         return self._with_parse_errors(await super().stream(*args, **options))
 
     async def _with_parse_errors(self, results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
@@ -144,7 +144,7 @@ def make_schema(limits: QueryLimits) -> AuditTrailSchema:
     """The schema under `limits`. Make one per process: it holds the cache of validated documents."""
     rules: list[type[ValidationRule]] = [size_rule(limits)]
     if not limits.introspection:
-        rules.append(NoSchemaIsTold)
+        rules.append(RefuseIntrospection)
     documents = Documents(limits, rules)
     schema = AuditTrailSchema(
         Query,

@@ -10,8 +10,11 @@ from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
 from audit_trail.serving.authentication import authentication
 from audit_trail.settings import Settings
-from domain.errors import ConfigurationError
+from audit_trail.trust.keys import witness_policy
+from domain.errors import ConfigurationError, UnavailableError
+from event_store.database import Database
 from event_store.log_reader import LogReader
+from event_store.pooler import SessionsNotKeptError
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
 from ingest.own_source import own_source
 from ingest.publisher import Publisher
@@ -23,7 +26,7 @@ from web.app import create_app
 from web.http import server
 from web.metrics import WebMetrics
 from web.probes import StoreProbes
-from web.read_audit.access_record import Recorder
+from web.read_audit.access_record import AccessRecorder
 from web.read_audit.metrics import RecordingMetrics
 from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
 from web.settings import WebSettings
@@ -32,6 +35,7 @@ from web.settings import WebSettings
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM; requests in flight are answered."""
     database = open_database(settings, Pool.READER)
+    _refuse_pooler(database)
     exporting = open_database(settings, Pool.EXPORTS)
     publisher = Publisher(ingest_settings(settings))
     recording = recording_publisher(settings)
@@ -49,6 +53,7 @@ def serve(settings: Settings) -> None:
         max_message_bytes=settings.max_message_bytes,
         systems=systems(settings),
         pages=settings.pages,
+        path_prefix=settings.http_root_path,
         queries_via_get=settings.queries_via_get,
         public_log=settings.public_log,
         requests_per_minute=settings.requests_per_minute,
@@ -61,7 +66,7 @@ def serve(settings: Settings) -> None:
     )
     app = create_app(
         ReadModels(database),
-        LogReader(database),
+        LogReader(database, witness_policy(settings)),
         publisher,
         StoreProbes(database),
         web,
@@ -69,7 +74,7 @@ def serve(settings: Settings) -> None:
         wake=WakeUp(open_database(settings, Pool.LISTENER)),
         authentication=authentication(settings),
         metrics=metrics,
-        recorder=Recorder(
+        recorder=AccessRecorder(
             Recording(recording, _recording_settings(settings), RecordingMetrics(metrics.registry)),
             own_source(),
         ),
@@ -82,7 +87,7 @@ def serve(settings: Settings) -> None:
             settings.http_port,
             trusted_proxies=settings.trusted_proxies,
             keep_alive_seconds=settings.http_keep_alive_seconds,
-            told=stop_deadline.start,
+            on_signal=stop_deadline.start,
             setting=f"{PREFIX}HTTP_PORT",
         )
     finally:
@@ -90,6 +95,16 @@ def serve(settings: Settings) -> None:
         recording.close()
         database.close()
         exporting.close()
+
+
+def _refuse_pooler(database: Database) -> None:
+    """Raise `SessionsNotKeptError`. /readyz shows any other problem of the database."""
+    try:
+        database.connect().close()
+    except SessionsNotKeptError:
+        raise
+    except (ConfigurationError, UnavailableError):
+        return
 
 
 def _recording_settings(settings: Settings) -> RecordingSettings:

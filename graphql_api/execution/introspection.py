@@ -10,7 +10,7 @@ from graphql import FieldNode, GraphQLError, ValidationRule, get_named_type, is_
 _KNOWN = frozenset({"name", "__typename"})
 
 
-class NoSchemaIsTold(ValidationRule):
+class RefuseIntrospection(ValidationRule):
     """Refuses introspection, except the `name` of `__type(name: ...)`, which only repeats the query.
 
     The audits of GraphQL over HTTP use it to check that variables arrive, and fail a server without it.
@@ -20,11 +20,11 @@ class NoSchemaIsTold(ValidationRule):
         """Check one field."""
         name, parent = node.name.value, self.context.get_parent_type()
         if parent is not None and is_introspection_type(parent):
-            told = name not in _KNOWN
+            refused = name not in _KNOWN
         else:
             kind = get_named_type(self.context.get_type())
-            told = kind is not None and is_introspection_type(kind) and name != "__type"
-        if told:
+            refused = kind is not None and is_introspection_type(kind) and name != "__type"
+        if refused:
             self.report_error(GraphQLError(f"introspection is switched off here, and with it `{name}`", node))
 
 

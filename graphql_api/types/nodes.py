@@ -55,16 +55,16 @@ def _event(models: ScopedModels, name: str, _: int) -> Node | None:
         event_id = UUID(name)
     except ValueError as exc:
         raise _no_node() from exc
-    return _shown(event_from, models.event(event_id))
+    return _node_of(event_from, models.event(event_id))
 
 
 def _resource(models: ScopedModels, name: str, _: int) -> Node | None:
     type, id = _type_and_id(name)
-    return _shown(subjects.resource_from, models.resource(type, id))
+    return _node_of(subjects.resource_from, models.resource(type, id))
 
 
-def _shown(show: Callable[[A], Node], found: A | None) -> Node | None:
-    return None if found is None else show(found)
+def _node_of(make: Callable[[A], Node], found: A | None) -> Node | None:
+    return None if found is None else make(found)
 
 
 def _no_node() -> QueryError:
@@ -73,9 +73,9 @@ def _no_node() -> QueryError:
 
 _FINDERS: dict[str, Callable[[ScopedModels, str, int], Node | None]] = {
     "Event": _event,
-    "PatientActivity": lambda models, name, rows: _shown(subjects.patient_from, models.patient(name, rows)),
-    "UserActivity": lambda models, name, rows: _shown(subjects.user_from, models.user(name, rows)),
-    "DeviceActivity": lambda models, name, rows: _shown(subjects.device_from, models.device(name, rows)),
-    "ServiceActivity": lambda models, name, rows: _shown(subjects.service_from, models.service(name, rows)),
+    "PatientActivity": lambda models, name, rows: _node_of(subjects.patient_from, models.patient(name, rows)),
+    "UserActivity": lambda models, name, rows: _node_of(subjects.user_from, models.user(name, rows)),
+    "DeviceActivity": lambda models, name, rows: _node_of(subjects.device_from, models.device(name, rows)),
+    "ServiceActivity": lambda models, name, rows: _node_of(subjects.service_from, models.service(name, rows)),
     "ResourceActivity": _resource,
 }

@@ -110,8 +110,8 @@ class UserActivity(Subject):
     user_id: str = described("The user's id, as events name it.")
     name: str | None = described("The user's name, as last reported.")
     events: Long = described(_EVENTS)
-    logins: Long = described("How many log-ins.")
-    failed_logins: Long = described("How many failed log-ins that named this user.")
+    logins: Long = described("The number of logins.")
+    failed_logins: Long = described("The number of failed logins with this user's id.")
     sessions: list[results.UserSession] = listed(
         "sessions", "The user's sessions, newest first.", rows.UserSession
     )
@@ -132,7 +132,7 @@ class DeviceActivity(Subject):
     device_id: str = described("The device's id, as events name it.")
     name: str | None = described("The device's name, as last reported.")
     events: Long = described(_EVENTS)
-    connected: bool | None = described("Whether it is on the network; null when no event has said.")
+    connected: bool | None = described("Whether it is on the network; null if no event reports it.")
     software_versions: list[results.VersionPeriod] = listed(
         "software_versions", "Its software versions.", rows.VersionPeriod
     )
@@ -154,7 +154,7 @@ class ServiceActivity(Subject):
 
     name: str = described("The service's name, as events name it.")
     events: Long = described(_EVENTS)
-    state: str | None = described("`up`, `down` or `failing`; null when no event has said.")
+    state: str | None = described("`up`, `down` or `failing`; null if no event reports it.")
     restarts: int = described("How many restarts.")
     health_failures: int = described("How many health checks failed.")
     periods: list[results.StatePeriod] = listed("periods", "Its states, newest first.", rows.StatePeriod)

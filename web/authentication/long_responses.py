@@ -104,5 +104,5 @@ class Watched:
 def _last_event(why: str) -> bytes:
     """The end of a stream in GraphQL over SSE: a result, and `complete`."""
     error = {"message": why, "extensions": {"code": "UNAUTHENTICATED"}}
-    said = msgspec.json.encode({"data": None, "errors": [error]})
-    return b"event: next\r\ndata: " + said + b"\r\n\r\nevent: complete\r\ndata: \r\n\r\n"
+    result = msgspec.json.encode({"data": None, "errors": [error]})
+    return b"event: next\r\ndata: " + result + b"\r\n\r\nevent: complete\r\ndata: \r\n\r\n"

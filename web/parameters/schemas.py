@@ -208,7 +208,7 @@ CLOUDEVENT: Schema = {
 }
 _OBJECT: Schema = {"type": ["object", "null"], "propertyNames": TEXT, "additionalProperties": JSON}
 _LIST: Schema = {"type": ["array", "null"], "items": JSON}
-_SAID: dict[str, Schema] = {
+_SUBSTANCE: dict[str, Schema] = {
     "type": {"type": "object", "minProperties": 1},
     "code": {"type": "object", "minProperties": 1},
     "source": {"type": "object", "minProperties": 1},
@@ -231,7 +231,9 @@ FHIR_AUDIT_EVENT: Schema = {
     "required": ["resourceType"],
     "propertyNames": TEXT,
     "additionalProperties": JSON,
-} | rule({"anyOf": [{"required": [name], "properties": {name: schema}} for name, schema in _SAID.items()]})
+} | rule(
+    {"anyOf": [{"required": [name], "properties": {name: schema}} for name, schema in _SUBSTANCE.items()]}
+)
 
 
 def one_good(item: Schema, description: str) -> Schema:

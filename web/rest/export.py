@@ -61,7 +61,7 @@ class ExportQuery(FilterQuery):
     manifest: Switch = Field(default=False, description="NDJSON: a last line that says what the export is.")
 
     def request(self) -> ExportRequest:
-        """The export that is asked for. Raises `RejectedError`, and `ConfigurationError` without pyarrow."""
+        """The requested export. Raises `RejectedError`, and `ConfigurationError` without pyarrow."""
         if self.manifest and self.format is not Format.NDJSON:
             raise ConflictError(Reason.INVALID_FIELD, "only NDJSON has a last line for it", field="manifest")
         pairs = [text.partition("=") for text in self.where]

@@ -15,6 +15,8 @@ import pytest
 OPERATIONS = {
     "GET /healthz": "getLiveness",
     "GET /log/checkpoint": "getCheckpoint",
+    "GET /log/newest-checkpoint": "getNewestCheckpoint",
+    "GET /log/policy": "getWitnessPolicy",
     "GET /log/tile/entries/{index}": "getEntryBundle",
     "GET /log/tile/{level}/{index}": "getTile",
     "GET /log/vkey": "getVkey",

@@ -63,7 +63,9 @@ def encode_row_cursor(table: str, order: str, values: Sequence[Any], *, descendi
     return _encode("r1:" + msgspec.json.encode([table, order, descending, list(values)]).decode())
 
 
-def decode_row_cursor(cursor: str, table: str, order: str, *, descending: bool) -> tuple[Any, ...]:
+def decode_row_cursor(
+    cursor: str, table: str, order: str, *, descending: bool, argument: str = "after"
+) -> tuple[Any, ...]:
     """The values in `cursor`. Raises `CursorError` when it is invalid, or of another table or order."""
     version, _, text = _decode(cursor).partition(":")
     try:
@@ -71,7 +73,7 @@ def decode_row_cursor(cursor: str, table: str, order: str, *, descending: bool) 
     except (msgspec.DecodeError, RecursionError):
         found = None
     if found is None or found[:3] != (table, order, descending):
-        raise CursorError("not a cursor of this table in this order; follow the links or pageInfo", "after")
+        raise CursorError("not a cursor of this table in this order; follow the links or pageInfo", argument)
     return tuple(found[3])
 
 

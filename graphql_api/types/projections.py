@@ -77,9 +77,18 @@ class ProjectionTable:
 
 
 @documented
+class RowEdge:
+    """A row in a page, with its cursor."""
+
+    node: JSON = described("The row, as an object from column to value.")
+    cursor: str = described("The opaque cursor of this row, for `after` and `before`.")
+
+
+@documented
 class RowConnection:
     """A page of a table's rows."""
 
+    edges: list[RowEdge] = described("The rows with their cursors.")
     nodes: list[JSON] = described("The rows, as objects from column to value.")
     page_info: PageInfo = described("How to ask for the next page.")
     as_of_position: Long = described("The page is complete up to this position.")
@@ -88,7 +97,12 @@ class RowConnection:
 async def _rows(
     self: ProjectionModel,
     info: Info,
-    first: Annotated[int, strawberry.argument(description="How many rows.")],
+    first: Annotated[
+        int | None,
+        strawberry.argument(
+            description="How many rows, from the beginning. Either this or `last` is required."
+        ),
+    ] = None,
     table: Annotated[
         str | None, strawberry.argument(description="The table; optional if there is only one.")
     ] = None,
@@ -99,6 +113,8 @@ async def _rows(
     order_by: Annotated[
         RowOrder | None, strawberry.argument(description="The order, if not that of the key.")
     ] = None,
+    last: Annotated[int | None, strawberry.argument(description="How many rows, from the end.")] = None,
+    before: Annotated[str | None, strawberry.argument(description="Only rows before this cursor.")] = None,
 ) -> RowConnection:
     chosen = table if table is not None else self.tables[0].name if len(self.tables) == 1 else None
     if chosen is None:
@@ -106,29 +122,41 @@ async def _rows(
         raise QueryError(
             Code.BAD_USER_INPUT, f"this projection has several tables: {names}", argument="table"
         )
+    if (first is None) == (last is None):
+        raise QueryError(Code.BAD_USER_INPUT, "give exactly one of `first` and `last`", argument="first")
+    size = info.context.page_size(first) if first is not None else info.context.page_size(last or 0, "last")
     order = order_by.column if order_by else ""
     descending = order_by is not None and order_by.direction is Direction.DESC
     with translated():
-        place = None if after is None else decode_row_cursor(after, chosen, order, descending=descending)
+        lower = None if after is None else decode_row_cursor(after, chosen, order, descending=descending)
+        upper = (
+            None
+            if before is None
+            else decode_row_cursor(before, chosen, order, descending=descending, argument="before")
+        )
     request = RowRequest(
         projection=self.name,
         table=chosen,
-        first=info.context.page_size(first),
+        first=size,
         conditions=tuple(
             TableCondition(each.column, each.op.value, each.value, f"filter.{index}")
             for index, each in enumerate(filter or ())
         ),
-        after=place,
+        after=lower,
+        before=upper,
+        backward=last is not None,
         order_by=order,
         descending=descending,
     )
     page = await info.context.read(info.context.models.table_rows, request)
     cursors = [encode_row_cursor(chosen, order, values, descending=descending) for values in page.cursors]
+    rows = [JSON(row) for row in page.objects()]
     return RowConnection(
-        nodes=[JSON(row) for row in page.objects()],
+        edges=[RowEdge(node=row, cursor=cursor) for row, cursor in zip(rows, cursors, strict=True)],
+        nodes=rows,
         page_info=PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=after is not None,
+            has_next_page=page.has_next if last is None else before is not None,
+            has_previous_page=after is not None if last is None else page.has_next,
             start_cursor=cursors[0] if cursors else None,
             end_cursor=cursors[-1] if cursors else None,
         ),

@@ -37,9 +37,9 @@ class LiveProjection(Struct, frozen=True):
 
 
 class RowRequest(Struct, frozen=True):
-    """A page of a table. `after` is the cursor of the last row of the page before, from `RowPage.cursors`.
+    """A page of a table: the `first` rows between `after` and `before`, cursors from `RowPage.cursors`.
 
-    Rows are ordered by `order_by`, if given, then by the key.
+    Rows are ordered by `order_by`, if given, then by the key. `backward`: the last rows instead, in the same order.
     """
 
     projection: str
@@ -49,10 +49,15 @@ class RowRequest(Struct, frozen=True):
     after: tuple[Any, ...] | None = None
     order_by: str = ""
     descending: bool = False
+    before: tuple[Any, ...] | None = None
+    backward: bool = False
 
 
 class RowPage(Struct, frozen=True):
-    """A page. Each row has its values in the columns' order, and a cursor: its values of the ordering columns."""
+    """A page. Each row has its values in the columns' order, and a cursor: its values of the ordering columns.
+
+    `has_next`: there are more rows in the direction of the request.
+    """
 
     table: LiveTable
     rows: list[tuple[Any, ...]]
@@ -98,10 +103,12 @@ def find_rows(connection: Connection, request: RowRequest) -> RowPage:
         raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {MAX_PAGE}", field="first")
     order = _order(table, request.order_by)
     conditions, values = conditions_of(table, request.conditions)
-    if request.after is not None:
-        conditions.append(_beyond(order, descending=request.descending))
-        values.extend(_after(table, order, request.after))
-    direction = sql.SQL(" DESC" if request.descending else " ASC")
+    edges = ((request.after, "after", request.descending), (request.before, "before", not request.descending))
+    for place, argument, descending in edges:
+        if place is not None:
+            conditions.append(_beyond(order, descending=descending))
+            values.extend(_edge(table, order, place, argument))
+    direction = sql.SQL(" DESC" if request.descending != request.backward else " ASC")
     statement = sql.SQL("SELECT {columns} FROM {table}{where} ORDER BY {order} LIMIT %s").format(
         columns=_names([each.name for each in table.columns]),
         table=sql.Identifier(live.schema, table.name),
@@ -118,6 +125,8 @@ def find_rows(connection: Connection, request: RowRequest) -> RowPage:
             raise UnavailableError(f"another session has locked table {table.name}; try again") from exc
     places = [[each.name for each in table.columns].index(name) for name in order]
     kept = rows[: request.first]
+    if request.backward:
+        kept.reverse()
     return RowPage(
         table=table,
         rows=kept,
@@ -168,17 +177,17 @@ def _beyond(order: Sequence[str], *, descending: bool) -> sql.Composable:
     return sql.SQL("({}) {} ({})").format(_names(order), sign, marks)
 
 
-def _after(table: LiveTable, order: Sequence[str], after: Sequence[Any]) -> list[Any]:
+def _edge(table: LiveTable, order: Sequence[str], place: Sequence[Any], argument: str) -> list[Any]:
     columns = [table.column(name) for name in order]
-    if len(after) != len(columns):
-        raise ConflictError(Reason.INVALID_FIELD, "this cursor is of another table or order", field="after")
+    if len(place) != len(columns):
+        raise ConflictError(Reason.INVALID_FIELD, "this cursor is of another table or order", field=argument)
     try:
         return [
-            column_value(column.kind, value, "after")
-            for column, value in zip(columns, after, strict=True)
+            column_value(column.kind, value, argument)
+            for column, value in zip(columns, place, strict=True)
             if column
         ]
     except RejectedError as exc:
         raise ConflictError(
-            Reason.INVALID_FIELD, "this cursor is of another table or order", field="after"
+            Reason.INVALID_FIELD, "this cursor is of another table or order", field=argument
         ) from exc

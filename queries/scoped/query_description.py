@@ -119,7 +119,8 @@ def row_parameters_of(request: RowRequest) -> dict[str, Any]:
     ]
     order = {"order_by": request.order_by, "descending": request.descending or None}
     return _given({
-        "projection": request.projection, "table": request.table, "first": request.first,
+        "projection": request.projection, "table": request.table,
+        "last" if request.backward else "first": request.first,
         "where": conditions, **order,
     })  # fmt: skip
 

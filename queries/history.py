@@ -32,7 +32,7 @@ class HistoryPlace(NamedTuple):
 
 
 class FieldChange(Struct, frozen=True):
-    """One field's change; `before` and `after` are JSON values."""
+    """One field's change; `before` and `after` are JSON values. `place` is the start of a page after it."""
 
     position: int
     event_id: UUID
@@ -41,6 +41,7 @@ class FieldChange(Struct, frozen=True):
     path: str
     before: Any
     after: Any
+    place: HistoryPlace
 
 
 class ChangePage(Struct, frozen=True):
@@ -85,6 +86,7 @@ def find_changes(
                     change.path,
                     change.before,
                     change.after,
+                    HistoryPlace(recorded.position, number + 1),
                 )
             )
     return ChangePage(changes, None, as_of)

@@ -42,9 +42,18 @@ class FieldChange:
 
 
 @documented
+class FieldChangeEdge:
+    """A change in a page, with its cursor."""
+
+    node: history.FieldChange = part("The change.", FieldChange)
+    cursor: str = described("The opaque cursor of this change, for `after`.")
+
+
+@documented
 class FieldChanges:
     """A page of a resource's history, newest first."""
 
+    edges: list[FieldChangeEdge] = described("The changes with their cursors.")
     nodes: list[history.FieldChange] = part("The changes, newest event first.", list[FieldChange])
     page_info: PageInfo = described(
         "How to ask for the next page. A page reads a thousand events at most: it may be short, even empty, and not be "
@@ -61,12 +70,17 @@ async def changes_page(
     with translated():
         place = None if after is None else history.HistoryPlace(*decode_history_cursor(after))
     found = await context.read(context.models.resource_changes, *resource, path, size, place)
+    cursors = [encode_history_cursor(*change.place) for change in found.changes]
     return FieldChanges(
+        edges=[
+            FieldChangeEdge(node=change, cursor=cursor)
+            for change, cursor in zip(found.changes, cursors, strict=True)
+        ],
         nodes=found.changes,
         page_info=PageInfo(
             has_next_page=found.end is not None,
             has_previous_page=after is not None,
-            start_cursor=None,
+            start_cursor=cursors[0] if cursors else None,
             end_cursor=None if found.end is None else encode_history_cursor(*found.end),
         ),
         as_of_position=Long(found.as_of_position),

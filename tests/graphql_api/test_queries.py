@@ -122,6 +122,25 @@ def test_a_resource_has_a_history_field_by_field(
     assert codes(execute(models, query, first=101)) == ["LIMIT_EXCEEDED"]
 
 
+def test_each_change_of_a_history_has_a_cursor_from_which_the_next_page_starts(
+    execute: Execute, models: ReadModels, hospital_url: str
+) -> None:
+    changes = tuple(Change(path=f"f{number}", before=number, after="x") for number in range(4))
+    record(
+        hospital_url,
+        [event("record.updated", 30, resources=(Resource(type="Patient", id="17"),), changes=changes)],
+    )
+    query = """query ($after: String) { resource(type: "Patient", id: "17") { history(after: $after) {
+      edges { cursor node { path before } } nodes { path before } pageInfo { startCursor } } } }"""
+    every = ask(execute, models, query)["resource"]["history"]
+    assert [edge["node"] for edge in every["edges"]] == every["nodes"]
+    assert every["pageInfo"]["startCursor"] == every["edges"][0]["cursor"]
+    assert len(every["edges"]) == 5
+    for number, edge in enumerate(every["edges"], 1):
+        rest = ask(execute, models, query, after=edge["cursor"])["resource"]["history"]
+        assert rest["edges"] == every["edges"][number:]
+
+
 def test_nodes_are_found_together_in_the_order_of_their_ids(execute: Execute, models: ReadModels) -> None:
     data = ask(execute, models, '{ patient(id: "17") { id timeline(first: 1) { nodes { id } } } }')
     patient, shown = data["patient"]["id"], data["patient"]["timeline"]["nodes"][0]["id"]

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from audit_trail.environment import FILE_VARIABLE, PREFIX
+from audit_trail.secret_files import file_variable, secrets_in_files
 from domain.errors import ConfigurationError
 from event_store.files.folders import read_file
 
@@ -184,6 +185,12 @@ class Settings(BaseSettings):
         description="The address that the API listens on, without TLS: put that in front of it.",
     )
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
+    http_root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="The path prefix by which a proxy gives clients the API, such as `/audit`. Links contain it. The"
+        " proxy may pass it on or remove it.",
+    )
     http_keep_alive_seconds: int = Field(
         75,
         ge=1,
@@ -327,11 +334,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Variables first, then the file that `AUDIT_TRAIL_SETTINGS_FILE` names."""
+        """Variables and the files of secrets first, then the file that `AUDIT_TRAIL_SETTINGS_FILE` names."""
         del dotenv_settings, file_secret_settings
         file = os.environ.get(FILE_VARIABLE)
         toml = () if file is None else (InitSettingsSource(settings_cls, _values_of(Path(file))),)
-        return (init_settings, env_settings, *toml)
+        secrets = InitSettingsSource(settings_cls, secrets_in_files(secret_settings()))
+        return (init_settings, env_settings, secrets, *toml)
 
     def kafka_client_options(self) -> dict[str, Any]:
         """The security options of every Kafka client."""
@@ -364,12 +372,23 @@ class Settings(BaseSettings):
         return self.kafka_bootstrap_servers
 
 
+def secret_settings() -> tuple[str, ...]:
+    """The secrets that can be in a file of their own. `log_key_file` is a setting itself."""
+    fields = Settings.model_fields
+    return tuple(
+        name
+        for name, field in fields.items()
+        if field.annotation == SecretStr | None and f"{name}_file" not in fields
+    )
+
+
 def load(**overrides: Any) -> Settings:
     """The settings of this process. Raises `ConfigurationError`, which names the variable and never a secret."""
+    files = {FILE_VARIABLE, *map(file_variable, secret_settings())}
     unknown = sorted(
         name
         for name in os.environ
-        if name.startswith(PREFIX) and name != FILE_VARIABLE
+        if name.startswith(PREFIX) and name not in files
         and name.removeprefix(PREFIX).lower() not in Settings.model_fields
         and not name.startswith(f"{PREFIX}TEST_")
     )  # fmt: skip

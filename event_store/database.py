@@ -15,6 +15,7 @@ from psycopg2 import sql as sql  # noqa: PLC0414 - exported: the other packages 
 from psycopg2.extras import register_uuid
 
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
+from event_store.pooler import is_pooled, refuse_transaction_pooling
 from event_store.silence.connections import Call, WatchedConnection
 from event_store.silence.monitor import Silence, Watch
 from event_store.statement_errors import StatementError, statement_errors
@@ -95,6 +96,7 @@ class Database:
         self._watch = Watch(application_name, Silence(silence_seconds, None if long_statements else short))
         self._places = threading.BoundedSemaphore(size)
         self._idle: list[tuple[Connection, float]] = []
+        self._keeps_process = False
         self._foreign: set[Connection] = set()
         """Connections whose session must be reset before the next use."""
 
@@ -111,6 +113,7 @@ class Database:
                     "the database URL can't be read: postgresql://user@host/name"
                 ) from None
             try:
+                self._identify(connection, dsn)
                 self._prepare(connection)
             except BaseException:
                 connection.close()
@@ -212,11 +215,20 @@ class Database:
         fixed = {"application_name": self._application_name, "client_encoding": "UTF8"}
         return psycopg2.extensions.make_dsn(**ours | given | fixed)
 
-    def _prepare(self, connection: WatchedConnection) -> None:
-        register_uuid(conn_or_curs=connection)
+    def _identify(self, connection: WatchedConnection, dsn: str) -> None:
+        """Learn the server process. The first connection also shows whether a pooler keeps it."""
+        connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(_SQL["server_process"])
             connection.pid, connection.started = cursor.fetchone()
+        if not self._keeps_process and is_pooled(connection):
+            refuse_transaction_pooling(connection, dsn)
+        self._keeps_process = True
+        connection.autocommit = False
+
+    def _prepare(self, connection: WatchedConnection) -> None:
+        register_uuid(conn_or_curs=connection)
+        with connection.cursor() as cursor:
             if self.role is not None:
                 cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
             timeouts = {

@@ -29,7 +29,6 @@ def adopt(database: Database, signer: HeadSigner) -> TreeHead:
             raise LogInconsistentError("the log has no state row: restore it from a backup")
         if newest_head(connection) is not None:
             raise ConfigurationError("the log is signed already")
-        *_, now = row
         stored = StoredTree(connection)
         edge = Edge(0)
         for first in range(0, stored.size, TILE_WIDTH):
@@ -40,6 +39,8 @@ def adopt(database: Database, signer: HeadSigner) -> TreeHead:
         if edge.pack() != stored.edge.pack() or edge.root() != stored.root:
             raise LogInconsistentError("the log's state does not match its events")
         with connection.cursor() as cursor:
+            cursor.execute(_SQL["clock"], {"last": stored.size - 1})
+            [(now, _)] = cursor.fetchall()
             insert_keys(cursor, signer.verifiers, stored.size)
             insert_head(cursor, stored.size, stored.root, now, signer.sign(stored.size, stored.root))
         return TreeHead(signer.origin, stored.size, stored.root)

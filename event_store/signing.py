@@ -34,13 +34,13 @@ class HeadSigner:
                 f"there is no signing key: a key file has a line that begins with {_PRIVATE}"
             )
         algorithms = {key.algorithm for key in keys}
-        if ED25519 not in algorithms:
-            raise ConfigurationError(
-                "a log signs with an Ed25519 key, and with an ML-DSA-44 key beside it at most: add one"
-            )
         if not algorithms <= {ED25519, ML_DSA_44}:
             raise ConfigurationError(
                 "a witness's key can't sign the heads of a log: create a key without --witness"
+            )
+        if ED25519 not in algorithms:
+            raise ConfigurationError(
+                "an ML-DSA-44 key signs beside an Ed25519 key: create one with `audit-trail keys new`"
             )
         names = {key.verifier.name for key in keys}
         if len(names) > 1:

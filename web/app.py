@@ -28,6 +28,7 @@ from web.graphql.subscriptions import SubscribingEndpoint, make_feed
 from web.health import Health, health_routes
 from web.http import problems
 from web.http.every_route import Basics
+from web.http.path_prefix import PathPrefix
 from web.http.request_bodies import BodyLimit
 from web.http.static_pages import STATIC, swagger_ui
 from web.metrics import MetricsMiddleware, WebMetrics, metrics_routes
@@ -150,6 +151,7 @@ def create_app(
             *KINDS,
         ],
         is_open=lambda path: is_open(path, settings),
+        prefix=settings.path_prefix,
         most=lambda path, name: _maximum(settings.limits, path, name),
     )
 
@@ -176,9 +178,17 @@ def create_app(
     )
     app.add_middleware(problems.LastResort)
     app.add_middleware(SafeHeaders)
+    _add_outermost(app, settings, metrics)
+    return app
+
+
+def _add_outermost(app: FastAPI, settings: WebSettings, metrics: WebMetrics) -> None:
+    """The middleware around all others; the last one added runs first."""
     _allow_origins(app, settings.allowed_origins)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
-    return app
+    app.state.path_prefix = settings.path_prefix
+    if settings.path_prefix:
+        app.add_middleware(PathPrefix, prefix=settings.path_prefix)
 
 
 def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:

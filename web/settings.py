@@ -66,6 +66,8 @@ class WebSettings:
     """Documents that clients may name by their hash, and whether others may be executed."""
     allowed_origins: tuple[str, ...] = ()
     """Origins besides the API's own from which browsers may open a WebSocket, as `https://host:port`."""
+    path_prefix: str = ""
+    """What the public path of every route begins with, as `/audit`: see `web.http.path_prefix`."""
     queries_via_get: bool = True
     """GraphQL over GET; only queries, which are safe in the sense of RFC 9110."""
     pages: bool = False

@@ -10,8 +10,10 @@ from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
 from audit_trail.serving.authentication import authentication
 from audit_trail.settings import Settings
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, UnavailableError
+from event_store.database import Database
 from event_store.log_reader import LogReader
+from event_store.pooler import SessionsNotKeptError
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
 from ingest.own_source import own_source
 from ingest.publisher import Publisher
@@ -32,6 +34,7 @@ from web.settings import WebSettings
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM; requests in flight are answered."""
     database = open_database(settings, Pool.READER)
+    _refuse_pooler(database)
     exporting = open_database(settings, Pool.EXPORTS)
     publisher = Publisher(ingest_settings(settings))
     recording = recording_publisher(settings)
@@ -49,6 +52,7 @@ def serve(settings: Settings) -> None:
         max_message_bytes=settings.max_message_bytes,
         systems=systems(settings),
         pages=settings.pages,
+        path_prefix=settings.http_root_path,
         queries_via_get=settings.queries_via_get,
         public_log=settings.public_log,
         requests_per_minute=settings.requests_per_minute,
@@ -90,6 +94,16 @@ def serve(settings: Settings) -> None:
         recording.close()
         database.close()
         exporting.close()
+
+
+def _refuse_pooler(database: Database) -> None:
+    """Raise `SessionsNotKeptError`. /readyz shows any other problem of the database."""
+    try:
+        database.connect().close()
+    except SessionsNotKeptError:
+        raise
+    except (ConfigurationError, UnavailableError):
+        return
 
 
 def _recording_settings(settings: Settings) -> RecordingSettings:

@@ -16,6 +16,7 @@ from psycopg2 import errors
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.postgres import EmbeddedPostgres
+from event_store.roles import roles_sql
 from tests.audit_trail.programs import eventually, fetch, run, running
 
 SQL = (Path(__file__).parents[2] / "docker" / "roles.sql").read_text()
@@ -145,3 +146,7 @@ def logs(folders: dict[str, Path]) -> str:
     return "\n".join(
         f"{part}: {(folder / f'{part}.log').read_text()[-2000:]}" for part, folder in folders.items()
     )
+
+
+def test_the_file_contains_what_migrate_prints_for_an_administrator() -> None:
+    assert roles_sql() in SQL

@@ -139,10 +139,13 @@ def install(
     kinds: list[type[msgspec.Struct]],
     is_open: Callable[[str], bool],
     most: Callable[[str, str], int | None],
+    *,
+    prefix: str = "",
 ) -> None:
     """Add the schemas of `kinds` to the document of `app`, which is made at the first request for it.
 
-    `is_open` says which paths need no token, and `most` gives the largest value of a path's number parameter.
+    `is_open` says which paths need no token, and `most` gives the largest value of a path's number parameter. `prefix`
+    is the beginning of the public path of every route.
     """
 
     def document() -> dict[str, Any]:
@@ -152,6 +155,7 @@ def install(
                 version=app.version,
                 description=app.description,
                 routes=app.routes,
+                servers=[{"url": prefix}] if prefix else None,
             )
             _, schemas = msgspec.json.schema_components([Problem, AuditEvent, *kinds], ref_template=_REF)
             made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)

@@ -19,6 +19,7 @@ from queries.freshness import FreshnessWaiter
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads
 from web.access import Access
+from web.http.path_prefix import public
 from web.http.problems import problem
 from web.openapi.bodies import EVENT_EXAMPLE, NO_EVENT, answer, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
@@ -137,7 +138,7 @@ def _link(request: Request, paging: dict[str, Any]) -> str:
     kept = [
         (k, v) for k, v in request.query_params.multi_items() if k not in {"first", "last", "after", "before"}
     ]
-    return f"{request.url.path}?{urlencode([*kept, *paging.items()])}"
+    return public(request, f"{request.url.path}?{urlencode([*kept, *paging.items()])}")
 
 
 def _position(name: str, cursor: str | None) -> int | None:

@@ -17,6 +17,7 @@ from queries.live_tables.conditions import Op, TableCondition
 from queries.live_tables.pages import RowPage, RowRequest
 from queries.thread_pool import Threads
 from web.access import Access
+from web.http.path_prefix import public
 from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
@@ -191,7 +192,8 @@ def _list(request: Request, wanted: RowRequest, page: RowPage) -> RowList:
         cursor = encode_row_cursor(
             wanted.table, wanted.order_by, page.cursors[-1], descending=wanted.descending
         )
-        following = f"{request.url.path}?{urlencode([*kept, ('first', wanted.first), ('after', cursor)])}"
+        paging = urlencode([*kept, ("first", wanted.first), ("after", cursor)])
+        following = public(request, f"{request.url.path}?{paging}")
     return RowList(rows=page.objects(), as_of_position=page.as_of_position, next=following)
 
 

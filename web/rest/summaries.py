@@ -23,6 +23,7 @@ from queries.scoped.read_models import ScopedModels
 from queries.summaries import results
 from queries.thread_pool import Threads
 from web.access import Access
+from web.http.path_prefix import public
 from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
@@ -259,7 +260,8 @@ def _subject(
         if activity is None:
             return problem(404, missing)
         query.freshness().compare(activity.as_of_position)
-        return found(request, activity, link_header(related=f"/v1/events?{urlencode({singular: id})}"))
+        related = public(request, f"/v1/events?{urlencode({singular: id})}")
+        return found(request, activity, link_header(related=related))
 
 
 _NO_RESOURCE = "no event names this resource"
@@ -313,7 +315,7 @@ def _resources(
         if activity is None:
             return problem(404, _NO_RESOURCE)
         query.freshness().compare(activity.as_of_position)
-        related = f"/v1/events?{urlencode({'resource_type': type, 'resource_id': id})}"
+        related = public(request, f"/v1/events?{urlencode({'resource_type': type, 'resource_id': id})}")
         return found(request, activity, link_header(related=related))
 
 
@@ -334,4 +336,4 @@ def _next(request: Request, end: history.HistoryPlace | None) -> str | None:
         return None
     kept = [pair for pair in request.query_params.multi_items() if pair[0] != "after"]
     path = request.scope["raw_path"].decode("ascii") if "raw_path" in request.scope else request.url.path
-    return f"{path}?{urlencode([*kept, ('after', encode_history_cursor(*end))])}"
+    return public(request, f"{path}?{urlencode([*kept, ('after', encode_history_cursor(*end))])}")

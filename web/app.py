@@ -192,10 +192,10 @@ def _add_outermost(app: FastAPI, settings: WebSettings, metrics: WebMetrics) -> 
 
 
 def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
-    """Let pages of these origins read answers. A page gets no answer that its token would not get elsewhere."""
+    """Let pages of these origins read answers. They get none that a token would not get anywhere else."""
     if not origins:
         return
-    # A preflight carries no credentials by design (Fetch, section 3.2.5): it is answered before authentication.
+    # A preflight carries no credentials by design (Fetch, section 3.2.5): it is answered before anybody asks who.
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,

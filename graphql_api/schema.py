@@ -31,7 +31,7 @@ from domain.errors import origin
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected
 from graphql_api.execution.documents import Documents, Prepare, check_operation
 from graphql_api.execution.executor import compiling_executor
-from graphql_api.execution.introspection import RefuseIntrospection
+from graphql_api.execution.introspection import RefuseIntrospection, without_hints
 from graphql_api.limits import size_rule
 from graphql_api.query import Query
 from graphql_api.subscription import Subscription
@@ -85,6 +85,7 @@ class AuditTrailSchema(strawberry.Schema):
                 context_value=context_value,
                 is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
                 operation_extensions=operation_extensions,
+                hide_suggestions=self.config.disable_field_suggestions,
                 **execution_context_class_kwargs(self.execution_context_class),
             )
             result = executed if isinstance(executed, graphql.ExecutionResult) else await executed
@@ -116,21 +117,27 @@ class AuditTrailSchema(strawberry.Schema):
                 where = ".".join(map(str, error.path or ()))
                 log.error("query_failed", path=where, **origin(error.original_error or error))
             else:
-                give_code(error)
+                self._explain(error)
+
+    def _explain(self, error: GraphQLError) -> None:
+        """Give an error of the library its code, and take from its message what introspection would tell."""
+        written_by_us = bool((error.extensions or {}).get("code"))
+        give_code(error)
+        if self.config.disable_field_suggestions and not written_by_us:
+            error.message = without_hints(error.message)
 
     async def stream(self, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
         """The results of a subscription. Errors of the cached parser become results, not exceptions."""
-        return _with_parse_errors(await super().stream(*args, **options))
+        return self._with_parse_errors(await super().stream(*args, **options))
 
-
-async def _with_parse_errors(results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    async with aclosing(results):
-        try:
-            async for result in results:
-                yield result
-        except GraphQLSyntaxError as exc:
-            give_code(exc)
-            yield PreExecutionError(data=None, errors=[exc])
+    async def _with_parse_errors(self, results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        async with aclosing(results):
+            try:
+                async for result in results:
+                    yield result
+            except GraphQLSyntaxError as exc:
+                self._explain(exc)
+                yield PreExecutionError(data=None, errors=[exc])
 
 
 def make_schema(limits: QueryLimits) -> AuditTrailSchema:

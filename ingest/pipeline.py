@@ -102,12 +102,13 @@ class Ingest:
         """Ingest until `stop`. While the database or the broker is away, it waits and loses nothing.
 
         Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator must act. `RecordsLostError` is raised
-        `linger_seconds` late, or at `stop`, so that the metrics of the loss are collected before the process ends.
+        `linger_seconds` late, or at `stop`, so that metrics and readiness show the loss before the process ends.
         Raises `UnavailableError` when Kafka clients stall repeatedly: a supervisor should restart this process.
         """
         try:
             self._run()
-        except RecordsLostError:
+        except RecordsLostError as exc:
+            self._health.stopped_by(exc)
             if linger_seconds:
                 log.info("ingest_lingers", seconds=linger_seconds, hint="so that its metrics are collected")
                 self._stopping.wait(linger_seconds)
@@ -121,6 +122,7 @@ class Ingest:
         watchdog = Watchdog(self._settings, self._database, self._metrics, self._health)
         watchdog.start()
         self._health.running(True)
+        log.info("ingest_started", topics=self._settings.topics)
         try:
             while not self._stopping.is_set():
                 try:

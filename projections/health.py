@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
+from projections.build_state import STALLED_SECONDS
 from projections.projector_state import Track
 from projections.registry import Build
 
@@ -14,8 +15,6 @@ log = structlog.get_logger(__name__)
 
 SILENT_SECONDS = 30.0
 """A runner reads the registry each second. One without a sign for this long is waiting for the database."""
-STALLED_SECONDS = 60.0
-"""How long a projection may be behind without moving. A batch takes seconds at most."""
 STANDBY_SECONDS = 10.0
 """A process is a standby when for this long all its batches were fenced and those of another process were not."""
 BEHIND_AGAIN = 10_000

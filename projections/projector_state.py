@@ -12,10 +12,11 @@ from domain.errors import AuditTrailError, FencedError
 from domain.event import RecordedEvent
 from event_store.backoff import Backoff
 from event_store.database import Database
+from projections.build_state import misfit
 from projections.errors import LimitError
 from projections.fingerprints import code_digest, describe_failure
 from projections.projector import Projector
-from projections.registry import Build, misfit
+from projections.registry import Build
 from projections.writer import Prepared, Writer
 
 _log = logging.getLogger(__name__)
@@ -110,7 +111,8 @@ class Track:
         elif build.paused:
             reason = "is paused"
         else:
-            reason = misfit(self.projector, build) or None
+            wrong = misfit(self.projector, build)
+            reason = str(wrong) if wrong else None
         if reason != self._parked:
             if reason is not None:
                 _log.warning("projection %s %s", self.projector.name, reason)

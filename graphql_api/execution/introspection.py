@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from graphql import FieldNode, GraphQLError, ValidationRule, get_named_type, is_introspection_type
@@ -25,3 +26,28 @@ class RefuseIntrospection(ValidationRule):
             refused = kind is not None and is_introspection_type(kind) and name != "__type"
         if refused:
             self.report_error(GraphQLError(f"introspection is switched off here, and with it `{name}`", node))
+
+
+_HINTS = re.compile(r"[.,;]? (?:Did you mean |but encountered error |found: |found |Found: )")
+"""What precedes suggested names, or values of the query, in messages of graphql-core."""
+_UNEXPECTED = re.compile(r"Syntax Error: Unexpected \w+(?= ['\"])")
+
+
+def without_hints(message: str) -> str:
+    """A message of graphql-core or strawberry without suggested names and without the query's values.
+
+    It takes linear time: the message may repeat a long value.
+    """
+    # Here the message continues after the value, which may hold any text.
+    before, value, rest = message.partition("Value '")
+    _, enum, after = rest.rpartition("' does not exist in '")
+    if value and enum:
+        message = f"{before}the value does not exist in '{after}"
+    hint, unexpected = _HINTS.search(message), _UNEXPECTED.match(message)
+    if hint:
+        message = message[: hint.start()] + "."
+    elif unexpected:
+        message = unexpected[0] + "."
+    before, represent, rest = message.partition(" cannot represent ")
+    kind, colon, _ = rest.partition(": ")
+    return f"{before}{represent}{kind}." if colon else message

@@ -104,8 +104,9 @@ class Projection:
     position: Long = described("Its checkpoint: the last position that it applied, -1 for none.")
     lag: Long = described("How many positions of the log it has not applied yet.")
     state: str = described(
-        "Of the live build `running`, `paused` or `failed`; of another one `loading`, `indexing`, `ready`,"
-        " `scratch` (made by verify) or `failed`."
+        "Of the live build `running`, `catching up`, `stalled` (events wait, and nothing applies them), `paused`,"
+        " `failed`, `needs rebuild` or `needs newer program`; of another one `loading`, `indexing`, `ready`, `scratch`"
+        " (made by verify) or `failed`."
     )
     live: bool = described("Whether queries are answered from this version.")
     failed_position: Long | None = described("The position of the poison event that stopped it.")

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from domain.errors import ConfigurationError
 from event_store.database import Database
+from projections.build_state import misfit
 from projections.fingerprints import code_digest, on_command_line
 from projections.projector import Projector
-from projections.registry import Build, list_builds, misfit
+from projections.registry import Build, list_builds
 
 _LOOK_SECONDS = 1.0
 """Seconds between the two readings that give a rate."""

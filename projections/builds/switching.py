@@ -10,12 +10,13 @@ from domain.errors import AuditTrailError, ConfigurationError, FencedError, Unav
 from event_store.database import Cursor, Database, sql
 from event_store.event_reader import EventBatch, read_events
 from event_store.statements import load
+from projections.build_state import misfit
 from projections.builds.advisory_lock import advisory_lock, bounded_wait
 from projections.builds.operations import flip
 from projections.custom_tables import delete_build, drop_schema
 from projections.projector import Projector
 from projections.projector_state import Track, groups
-from projections.registry import READY, Build, list_builds, misfit, skipped
+from projections.registry import READY, Build, list_builds, skipped
 
 _SQL = load(__package__, "operations.sql") | load(__package__, "switching.sql")
 

@@ -163,9 +163,9 @@ class ResourceActivity(Struct, frozen=True):
 class ProjectionStatus(Struct, frozen=True):
     """How far a build of a projection is. `lag` is in events; queries read the build that is `live`.
 
-    `state` is ``running``, ``paused`` or ``failed`` (`failed_position` says where), and of a build that isn't live
-    ``loading`` or ``ready``. `error` is the exception's type and the place in the projector's code. `own`: it
-    is an analyst's.
+    `projections.build_state` has the words of `state`; `failed_position` says where a build failed. `error` is the
+    exception's type and the place in the projector's code. `own`: it is an analyst's. `misfit`: why this program can't
+    feed the live build, and the command that helps.
     """
 
     name: str
@@ -178,3 +178,4 @@ class ProjectionStatus(Struct, frozen=True):
     failed_event_id: str | None
     error: str | None
     own: bool = False
+    misfit: str | None = None

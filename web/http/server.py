@@ -110,3 +110,4 @@ def run(
         )
         log.info("listening", host=host, port=listener.getsockname()[1])
         server.run(sockets=[listener])
+        log.info("stopped_listening")

@@ -1,4 +1,4 @@
-"""The process of the guard: places, trusted keys and publisher, from the settings."""
+"""The process of the guard: destinations, trusted keys and publisher, from the settings."""
 
 from __future__ import annotations
 

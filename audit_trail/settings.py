@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from audit_trail.environment import FILE_VARIABLE, PREFIX
+from audit_trail.policy_file import read_policy
 from audit_trail.secret_files import file_variable, secrets_in_files
 from domain.errors import ConfigurationError
 from event_store.files.folders import read_file
@@ -38,6 +39,13 @@ def _network(text: str) -> str:
     except ValueError as exc:
         raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8") from exc
     return str(network) if "/" in text else str(network.network_address)
+
+
+def _readable_policy(path: Path | None) -> Path | None:
+    """Raise `ConfigurationError` when there is no policy in the file."""
+    if path is not None:
+        read_policy(path)
+    return path
 
 
 List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -173,6 +181,11 @@ class Settings(BaseSettings):
     witnesses: List = Field(
         (),
         description="Witnesses that cosign tree heads: `vkey URL`, several separated by commas.",
+    )
+    witness_policy: Annotated[Path | None, AfterValidator(_readable_policy)] = Field(
+        None,
+        description="A file with the policy (C2SP tlog-policy) that says which witnesses a signed head needs for"
+        " /log/checkpoint, proofs and evidence kits. Its witnesses with a URL cosign when `witnesses` is unset.",
     )
     verify_interval_seconds: float = Field(
         300.0, ge=0, le=86_400, description="How often the guard verifies new events; 0 is never."

@@ -12,6 +12,7 @@
     │   ├── TooSlowError         retry: the database exceeded the statement time-out
     │   ├── LockedError          retry: another session holds a lock in the database that we need
     │   ├── ThrottledError       retry: a service asked us to wait for some seconds
+    │   ├── UnwitnessedError     retry: no signed head satisfies the witness policy yet
     │   ├── UnprovenClaimError   retry: somebody claims, without proof, that the log contradicts itself
     │   └── UnrecordedError      retry: a read can't be recorded, so it is not answered
     ├── FencedError              retry: another process has moved on; read the position again
@@ -142,6 +143,10 @@ class ThrottledError(UnavailableError):
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class UnwitnessedError(UnavailableError):
+    """Retry: no signed head that covers the event satisfies the witness policy yet. Clients see this message too."""
 
 
 class UnprovenClaimError(UnavailableError):

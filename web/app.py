@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -27,6 +27,7 @@ from web.authentication.rates import Rates
 from web.graphql.subscriptions import SubscribingEndpoint, make_feed
 from web.health import Health, health_routes
 from web.http import problems
+from web.http.any_origin import AnyOrigin
 from web.http.every_route import Basics
 from web.http.path_prefix import PathPrefix
 from web.http.request_bodies import BodyLimit
@@ -184,26 +185,27 @@ def create_app(
 
 def _add_outermost(app: FastAPI, settings: WebSettings, metrics: WebMetrics) -> None:
     """The middleware around all others; the last one added runs first."""
-    _allow_origins(app, settings.allowed_origins)
+    _allow_origins(app, settings)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.state.path_prefix = settings.path_prefix
     if settings.path_prefix:
         app.add_middleware(PathPrefix, prefix=settings.path_prefix)
 
 
-def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+def _allow_origins(app: FastAPI, settings: WebSettings) -> None:
     """Let pages of these origins read answers. A page gets no answer that its token would not get elsewhere."""
-    if not origins:
-        return
-    # A preflight carries no credentials by design (Fetch, section 3.2.5): it is answered before authentication.
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=origins,
-        allow_methods=["GET", "HEAD", "POST"],
-        allow_headers=_ALLOWED_HEADERS,
-        expose_headers=_EXPOSED_HEADERS,
-        max_age=600,
-    )
+    if settings.allowed_origins:
+        # A preflight carries no credentials by design (Fetch, section 3.2.5): it is answered before authentication.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=_ALLOWED_HEADERS,
+            expose_headers=_EXPOSED_HEADERS,
+            max_age=600,
+        )
+    if settings.public_log:
+        app.add_middleware(AnyOrigin)
 
 
 def _maximum(limits: QueryLimits, path: str, name: str) -> int | None:

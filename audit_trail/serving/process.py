@@ -10,6 +10,7 @@ from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
 from audit_trail.serving.authentication import authentication
 from audit_trail.settings import Settings
+from audit_trail.trust.keys import witness_policy
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.database import Database
 from event_store.log_reader import LogReader
@@ -65,7 +66,7 @@ def serve(settings: Settings) -> None:
     )
     app = create_app(
         ReadModels(database),
-        LogReader(database),
+        LogReader(database, witness_policy(settings)),
         publisher,
         StoreProbes(database),
         web,

@@ -14,7 +14,17 @@ from typing import NamedTuple
 from domain.errors import ConfigurationError, ProofError
 from event_store.merkle import EMPTY_ROOT
 from event_store.tlog.cosignatures import cosign
-from event_store.tlog.notes import COSIGNATURE_V1, ED25519, Note, Signature, SigningKey, VerifierKey, verified
+from event_store.tlog.keys import MAX_COSIGNER_NAME
+from event_store.tlog.notes import (
+    COSIGNATURE_V1,
+    ED25519,
+    ML_DSA_44,
+    Note,
+    Signature,
+    SigningKey,
+    VerifierKey,
+    verified,
+)
 from event_store.tlog.proofs import verify_consistency
 from event_store.tlog.tree_heads import TreeHead
 from event_store.tlog.witness_protocol import AddCheckpoint
@@ -59,7 +69,17 @@ class Witness:
         logs: Logs,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`keys` are cosigner keys; `logs` maps the origin of each log to its trusted keys."""
+        """`keys` are cosigner keys; `logs` maps the origin of each log to its trusted keys.
+
+        Raises `ConfigurationError` for an origin that one of the keys can't cosign.
+        """
+        if any(key.algorithm == ML_DSA_44 for key in keys):
+            for origin in logs:
+                if len(origin.encode()) > MAX_COSIGNER_NAME:
+                    raise ConfigurationError(
+                        f"the origin {origin[:40]!r}... has more than {MAX_COSIGNER_NAME} bytes:"
+                        " an ML-DSA-44 key can't cosign its heads"
+                    )
         self._store = store
         self._keys = tuple(keys)
         self._logs = logs
@@ -130,7 +150,7 @@ class Witness:
 
 
 def read_keys(text: str) -> list[SigningKey]:
-    """Parse the keys of a witness: one private key of algorithm 4 per line, and ``#`` comments.
+    """Parse the keys of a witness: one private key of algorithm 4 or 6 per line, and ``#`` comments.
 
     Raises `ConfigurationError`, which never quotes a line.
     """

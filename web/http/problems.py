@@ -25,6 +25,7 @@ from domain.errors import (
     RejectedError,
     TooSlowError,
     UnavailableError,
+    UnwitnessedError,
     origin,
 )
 from queries.cursors import NOT_A_CURSOR
@@ -116,9 +117,10 @@ def install(app: FastAPI, retry_after: int) -> None:
 
     async def away(_: Request, exc: Exception) -> Response:
         slow = isinstance(exc, TooSlowError)
+        said = str(exc) if isinstance(exc, UnwitnessedError) else "a required service is away; try again"
         return problem(
             503,
-            TOO_SLOW if slow else "a required service is away; try again",
+            TOO_SLOW if slow else said,
             headers={"Retry-After": str(retry_after)},
         )
 

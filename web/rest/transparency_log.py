@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import gzip
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from domain.access.grants import Operation
@@ -34,6 +34,10 @@ _CHECKPOINT_EXAMPLE = (
     "hospital.example/audit\n1045\n1nHVxLvWJVPVbIBZfvCwrvVfZgyXNLTSFmKBEVUoJ0k=\n\n"
     "\u2014 hospital.example/audit nTPlTF3Zy+6rcg==...\n"
 )
+_POLICY_EXAMPLE = (
+    "log hospital.example/audit+9d33e54c+AW...\nwitness W1 witness.example/w1+8ea1c2f0+BG...\n"
+    "witness W2 witness.example/w2+51d6a30b+BI...\ngroup any-of-two any W1 W2\nquorum any-of-two\n"
+)
 _TILE = (
     "A tile of hashes (C2SP tlog-tiles). `index` is written in groups of three digits, as in `x001/x234/067`; a tile"
     " that is not full has `.p/` and its width behind it."
@@ -52,7 +56,14 @@ _Index = Annotated[
 _Level = Annotated[
     str, Path(description="Its height.", examples=["0"], json_schema_extra={"pattern": "^(0|[1-9][0-9]?)$"})
 ]
+_Head = Annotated[
+    Literal["newest"],
+    Query(
+        description="`newest`: the proof to the newest signed tree head, also if no witness has cosigned it."
+    ),
+]
 _NOTHING = "nothing was recorded yet, so nothing is signed"
+_NO_POLICY = "this log has no witness policy"
 _TOO_SMALL = "the log is not that large"
 
 
@@ -62,16 +73,48 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     # A shared cache must not store an answer that needs a token (RFC 9111, section 3.5).
     whose = "public" if public else "private"
     router = APIRouter(prefix="/log", tags=["log"], dependencies=needed)
+    _add_heads(router, log, threads, f"{whose}, {ASK_AGAIN}")
+    _add_keys(router, log, threads, f"{whose}, {ASK_AGAIN}")
+    _add_tiles(router, log, threads, f"{whose}, {FOR_EVER}")
+    return router
 
+
+def _add_heads(router: APIRouter, log: LogReader, threads: Threads, control: str) -> None:
     @router.get(
         "/checkpoint",
-        summary="The newest signed tree head (C2SP tlog-checkpoint)",
+        summary="The newest signed tree head that satisfies the witness policy (C2SP tlog-checkpoint)",
         response_class=Response,
+        description="Without a policy: the newest signed tree head.",
         responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503, missing=_NOTHING)},
     )
     async def checkpoint(request: Request) -> Response:
-        return _text(request, await threads.run(log.checkpoint))
+        return _text(request, control, await threads.run(log.checkpoint))
 
+    @router.get(
+        "/newest-checkpoint",
+        summary="The newest signed tree head, whoever has cosigned it",
+        response_class=Response,
+        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503, missing=_NOTHING)},
+    )
+    async def newest_checkpoint(request: Request) -> Response:
+        return _text(request, control, await threads.run(log.newest_checkpoint))
+
+    @router.get(
+        "/policy",
+        summary="The witness policy of this log (C2SP tlog-policy)",
+        response_class=Response,
+        responses={
+            **content(TEXT, _POLICY_EXAMPLE),
+            **problems(403, 404, 503, missing="this log has no witness policy"),
+        },
+    )
+    async def policy(request: Request) -> Response:
+        if log.policy is None:
+            return problem(404, _NO_POLICY)
+        return _text(request, control, log.policy.text)
+
+
+def _add_keys(router: APIRouter, log: LogReader, threads: Threads, control: str) -> None:
     @router.get(
         "/vkey",
         summary="The public keys that sign the log now, one a line (C2SP vkey)",
@@ -83,7 +126,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     )
     async def vkey(request: Request) -> Response:
         keys = await threads.run(log.signing_keys)
-        return _text(request, "".join(f"{key.encode()}\n" for key in keys).encode())
+        return _text(request, control, "".join(f"{key.encode()}\n" for key in keys).encode())
 
     @router.get(
         "/vkeys",
@@ -96,8 +139,10 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     )
     async def vkeys(request: Request) -> Response:
         keys = await threads.run(log.first_sizes)
-        return _text(request, "".join(f"{size} {key.encode()}\n" for size, key in keys).encode())
+        return _text(request, control, "".join(f"{size} {key.encode()}\n" for size, key in keys).encode())
 
+
+def _add_tiles(router: APIRouter, log: LogReader, threads: Threads, control: str) -> None:
     @router.get(
         "/tile/entries/{index:path}",
         summary="A bundle of leaf entries",
@@ -118,9 +163,6 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
     async def tile(request: Request, level: _Level, index: _Index) -> Response:
         return await _tile(request, f"tile/{level}/{index}")
 
-    def _text(request: Request, data: bytes | None) -> Response:
-        return _cached(request, data, TEXT, f"{whose}, {ASK_AGAIN}", {}) if data else problem(404, _NOTHING)
-
     async def _tile(request: Request, path: str) -> Response:
         # A tile has one URL, so that a cache can't store it twice under different escapes.
         sent = request.scope.get("raw_path")
@@ -137,9 +179,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
         headers = {"Vary": "Accept-Encoding"} if wanted.level is None else {}
         if packed:
             headers["Content-Encoding"] = "gzip"
-        return _cached(request, data, OCTETS, f"{whose}, {FOR_EVER}", headers)
-
-    return router
+        return _cached(request, data, OCTETS, control, headers)
 
 
 def proof_routes(log: LogReader, access: Access, threads: Threads) -> APIRouter:
@@ -150,13 +190,14 @@ def proof_routes(log: LogReader, access: Access, threads: Threads) -> APIRouter:
         "/{event_id}/proof",
         summary="That the event is in the log: a proof file (C2SP tlog-proof)",
         response_class=Response,
-        description="The tree head in it is the newest that a witness has cosigned, if it covers the event.",
+        description="The tree head in it is the newest that satisfies the witness policy; 503 while that does not cover"
+        " the event. Without a policy: the newest that a witness has cosigned, if it covers the event.",
         responses={**content(TEXT), **problems(400, 403, 404, 500, 503, missing=NO_EVENT)},
     )
-    async def proof(request: Request, event_id: UUID) -> Response:
+    async def proof(request: Request, event_id: UUID, head: _Head | None = None) -> Response:
         models = await access.models_of(request)
         event = await threads.run(models.event, event_id)
-        data = None if event is None else await threads.run(log.proof_file, event_id)
+        data = None if event is None else await threads.run(log.proof_file, event_id, newest=head is not None)
         if data is None:
             return problem(404, NO_EVENT)
         name = f'attachment; filename="{event_id}.tlog-proof"'
@@ -170,6 +211,10 @@ def _read(log: LogReader, wanted: TilePath, packed: bool) -> bytes | None:
         return log.tile(wanted.level, wanted.index, wanted.width)
     data = log.entries(wanted.index, wanted.width)
     return gzip.compress(data, mtime=0) if packed and data is not None else data
+
+
+def _text(request: Request, control: str, data: bytes | None) -> Response:
+    return _cached(request, data, TEXT, control, {}) if data else problem(404, _NOTHING)
 
 
 def _cached(request: Request, data: bytes, media: str, control: str, headers: dict[str, str]) -> Response:

@@ -27,6 +27,7 @@ Every exception belongs to one of the three kinds of failure: **reject**, **retr
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -96,10 +97,17 @@ class UnauthenticatedError(AuditTrailError):
 
 
 class AccessDeniedError(AuditTrailError):
-    """Reject: the principal may not do this. The message does not reveal whether the requested object exists."""
+    """Reject: the principal may not do this. The message does not reveal whether the requested object exists.
 
-    def __init__(self, operation: str = "") -> None:
-        super().__init__("not allowed with these credentials")
+    `roles`: the roles that allow the operation, given only when the principal has none of them.
+    """
+
+    def __init__(self, operation: str = "", roles: Iterable[str] = ()) -> None:
+        needed = ", ".join(sorted(roles))
+        super().__init__(
+            "not allowed with these credentials"
+            + (f": {operation} needs one of the roles {needed}" if needed else "")
+        )
         self.operation = operation
 
 

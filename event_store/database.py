@@ -18,7 +18,7 @@ from domain.errors import ConfigurationError, LogInconsistentError, UnavailableE
 from event_store.pooler import is_pooled, refuse_transaction_pooling
 from event_store.silence.connections import Call, WatchedConnection
 from event_store.silence.monitor import Silence, Watch
-from event_store.statement_errors import StatementError, statement_errors
+from event_store.statement_errors import MissingRightError, StatementError, statement_errors
 from event_store.statements import load
 
 Connection = psycopg2.extensions.connection
@@ -230,7 +230,7 @@ class Database:
         register_uuid(conn_or_curs=connection)
         with connection.cursor() as cursor:
             if self.role is not None:
-                cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
+                _take_role(cursor, self.role)
             timeouts = {
                 "statement_timeout": self._statement_timeout_ms,
                 "lock_timeout": self._lock_timeout_ms,
@@ -261,6 +261,19 @@ class Database:
             self.close()  # the idle connections are most likely dead too
         else:
             self._give_back(connection)
+
+
+def _take_role(cursor: Cursor, role: str) -> None:
+    """Raises `ConfigurationError` when the login is not a member of the role."""
+    try:
+        with statement_errors():
+            cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+    except MissingRightError as exc:
+        login = cursor.connection.info.user
+        raise ConfigurationError(
+            f"this needs the role {role}, and the login {login} does not have it: use a login that has it,"
+            f" or let the owner of the database run `GRANT {role} TO {login}`"
+        ) from exc
 
 
 def _works(connection: Connection) -> bool:

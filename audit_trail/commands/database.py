@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -20,16 +21,30 @@ def migrate(
         str, typer.Option(help="With --print-roles: the login that will migrate.")
     ] = "trail_owner",
 ) -> None:
-    """Bring the database to the newest schema. Safe to run again, and at the same time from several places."""
+    """Bring the database to the newest schema. Safe to run again, and at the same time from several places.
+
+    It names each read model whose tables do not fit this program: that one stands still until it is rebuilt.
+    """
     from audit_trail.settings import load
+    from event_store.database import Database
     from event_store.migrations import migrate as run
     from event_store.roles import roles_sql
+    from projections.build_state import misfits
+    from projections.registry import list_builds
 
     if print_roles:
         typer.echo(roles_sql(owner), nl=False)
         return
-    applied = run(load().require_database_url())
+    url = load().require_database_url()
+    applied = run(url)
     for name in applied:
         typer.echo(f"applied {name}")
     if not applied:
         typer.echo("the database is up to date")
+    with (
+        closing(Database(url, None, size=1, application_name="audit-trail-migrate")) as database,
+        database.transaction(read_only=True) as connection,
+    ):
+        builds = list_builds(connection)
+    for build, wrong in misfits(builds):
+        typer.echo(f"projection {build.name} {wrong}")

@@ -138,7 +138,7 @@ def _positions(
 ) -> tuple[Sequence[int], int]:
     """The positions of all that match, going up, and the position up to which that is complete.
 
-    Puts into `patients` whom these events tell of.
+    Adds the patients of these events to `patients`.
     """
     from queries.search.prepared import prepare
 

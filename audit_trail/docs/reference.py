@@ -24,7 +24,7 @@ from audit_trail.secret_files import file_variable
 from audit_trail.settings import Settings, secret_settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
-from queries.filters.conditions import CONDITIONS, Condition, Index, Kind, Operator
+from queries.filters.conditions import CONDITIONS, AttributeIndex, Condition, Operator, ValueKind
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -150,8 +150,8 @@ _CODES = {
 
 
 def _index(condition: Condition) -> tuple[str, str]:
-    index: Index | None = condition.attribute.index
-    if condition.kind in {Kind.TIME, Kind.POSITION}:
+    index: AttributeIndex | None = condition.attribute.index
+    if condition.kind in {ValueKind.TIME, ValueKind.POSITION}:
         return "bounds the scan", ""
     if condition.operator is not Operator.EQUAL or index is None:
         return "no", ""

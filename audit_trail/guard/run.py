@@ -87,6 +87,7 @@ class Guard:
         Raises `ConfigurationError` at once when the database has no table of findings.
         """
         self._findings.check_schema()
+        log.info("guard_started", places=[place.name for place in self._places])
         places = [self._start(place.name, place.run) for place in self._places]
         verifying = self._start("verify", self._verification.run)
         reporting = self._start("findings", self._findings.run)

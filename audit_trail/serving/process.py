@@ -26,7 +26,7 @@ from web.app import create_app
 from web.http import server
 from web.metrics import WebMetrics
 from web.probes import StoreProbes
-from web.read_audit.access_record import Recorder
+from web.read_audit.access_record import AccessRecorder
 from web.read_audit.metrics import RecordingMetrics
 from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
 from web.settings import WebSettings
@@ -74,7 +74,7 @@ def serve(settings: Settings) -> None:
         wake=WakeUp(open_database(settings, Pool.LISTENER)),
         authentication=authentication(settings),
         metrics=metrics,
-        recorder=Recorder(
+        recorder=AccessRecorder(
             Recording(recording, _recording_settings(settings), RecordingMetrics(metrics.registry)),
             own_source(),
         ),
@@ -87,7 +87,7 @@ def serve(settings: Settings) -> None:
             settings.http_port,
             trusted_proxies=settings.trusted_proxies,
             keep_alive_seconds=settings.http_keep_alive_seconds,
-            told=stop_deadline.start,
+            on_signal=stop_deadline.start,
             setting=f"{PREFIX}HTTP_PORT",
         )
     finally:

@@ -55,7 +55,8 @@ ENTRY = re.compile(
     rb"audit-trail-entry/1\n(?P<position>0|[1-9][0-9]{0,18})\n(?P<event_id>[0-9a-f]{32})\n(?P<recorded>0|[1-9][0-9]{0,18})\n"
     rb"(?P<stream>[0-9a-f]{32})\n(?P<stream_position>0|[1-9][0-9]{0,18})\n(?P<format>[1-9][0-9]{0,18})\n(?P<digest>[0-9a-f]{64})\n"
 )
-NOT_PROVEN = 4  # the exit code when only the kit's own keys were used
+# The exit code when only the kit's own keys were used. It repeats audit_trail.exit_codes: this program runs alone.
+NOT_PROVEN = 4
 LINE = re.compile(rb'\{"position":([0-9]{1,19}),')
 LIMITS = {"manifest.json": 64 << 20, "SHA256SUMS": 64 << 20, "bodies": 256 << 20}
 MAX_SIGNATURES = 100

@@ -33,7 +33,7 @@ from event_store.witness.store import Cosigned, WitnessStore
 Logs = Mapping[str, Sequence[VerifierKey]]
 
 
-class Outcome(Enum):
+class CosigningResult(Enum):
     """The result of a request to a witness."""
 
     COSIGNED = auto()
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
     `signatures` are set when cosigned, `size` (last cosigned) for a conflict, and `message` says why it was refused.
     """
 
-    outcome: Outcome
+    outcome: CosigningResult
     message: str = ""
     signatures: tuple[Signature, ...] = ()
     size: int = 0
@@ -100,21 +100,23 @@ class Witness:
             note = Note.parse(request.note)
             head = TreeHead.parse(note.text)
         except ProofError as exc:
-            return Answer(Outcome.MALFORMED, str(exc))
+            return Answer(CosigningResult.MALFORMED, str(exc))
         keys = self._logs.get(head.origin)
         if keys is None:
-            return Answer(Outcome.UNKNOWN_LOG, "unknown log")
+            return Answer(CosigningResult.UNKNOWN_LOG, "unknown log")
         try:
             signers = verified(note, keys)
         except ProofError as exc:
-            return Answer(Outcome.NOT_SIGNED, str(exc), origin=head.origin)
+            return Answer(CosigningResult.NOT_SIGNED, str(exc), origin=head.origin)
         if not signers:
             return Answer(
-                Outcome.NOT_SIGNED, "no trusted key of the log has signed the head", origin=head.origin
+                CosigningResult.NOT_SIGNED,
+                "no trusted key of the log has signed the head",
+                origin=head.origin,
             )
         if request.old_size > head.size:
             return Answer(
-                Outcome.MALFORMED, "the old size is larger than the tree head's", origin=head.origin
+                CosigningResult.MALFORMED, "the old size is larger than the tree head's", origin=head.origin
             )
         return self._extend(request, head, Note(note.text, _of(note, signers)))
 
@@ -127,7 +129,11 @@ class Witness:
             known = transaction.latest(head.origin) or Cosigned(0, EMPTY_ROOT, b"")
             if request.old_size != known.size:
                 return Answer(
-                    Outcome.CONFLICT, "the request starts from another size", (), known.size, head.origin
+                    CosigningResult.CONFLICT,
+                    "the request starts from another size",
+                    (),
+                    known.size,
+                    head.origin,
                 )
             at = int(self._clock())
             try:
@@ -136,11 +142,11 @@ class Witness:
                 refused = Cosigned(head.size, head.root, note.encode())
                 if known.size and refused[:2] != known[:2]:
                     transaction.add_contradiction(head.origin, known, refused, str(exc), at)
-                return Answer(Outcome.INCONSISTENT, str(exc), (), known.size, head.origin)
+                return Answer(CosigningResult.INCONSISTENT, str(exc), (), known.size, head.origin)
             cosignatures = tuple(cosign(key, note.text, at) for key in self._keys)
             cosigned = Note(note.text, note.signatures + cosignatures).encode()
             transaction.remember(head.origin, Cosigned(head.size, head.root, cosigned), at)
-        return Answer(Outcome.COSIGNED, "", cosignatures, head.size, head.origin)
+        return Answer(CosigningResult.COSIGNED, "", cosignatures, head.size, head.origin)
 
 
 def read_keys(text: str) -> list[SigningKey]:

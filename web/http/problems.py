@@ -28,6 +28,7 @@ from domain.errors import (
     UnwitnessedError,
     origin,
 )
+from queries.cursors import NOT_A_CURSOR
 from queries.error_codes import TOO_SLOW, Code
 from queries.freshness import BehindError
 
@@ -96,7 +97,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         errors = [
             {
                 "field": ".".join(str(part) for part in error["loc"][1:] if not isinstance(part, int)),
-                "message": _said(error),
+                "message": _message_of(error),
             }
             for error in exc.errors()
         ]
@@ -179,7 +180,7 @@ class LastResort:
                 await problem(500, UNEXPECTED)(scope, receive, send)
 
 
-_SAID = {
+_MESSAGES = {
     "extra_forbidden": "there is no such parameter",
     "string_pattern_mismatch": "not of the form that /openapi.json describes",
     "datetime_from_date_parsing": _TIME,
@@ -189,9 +190,9 @@ _SAID = {
 }
 
 
-def _said(error: Mapping[str, Any]) -> str:
+def _message_of(error: Mapping[str, Any]) -> str:
     """The error of a parameter: our own message, or the library's if it says what to do."""
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] in {"after", "before"}:
-        return "not a cursor of this API; follow the links"
-    message: str = _SAID.get(error["type"], error["msg"])
+        return NOT_A_CURSOR
+    message: str = _MESSAGES.get(error["type"], error["msg"])
     return message.removeprefix("Value error, ")

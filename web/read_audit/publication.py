@@ -132,7 +132,7 @@ class Recording:
             self.metrics.unrecorded.labels("dropped").inc(len(events))
 
     async def close(self, seconds: float = 5.0) -> None:
-        """Publish what waits, for at most `seconds`. What is left then is lost, and the log says how much."""
+        """Publish pending events for at most `seconds`. The rest is lost, and the log says how many."""
         self._closing = True
         if self._worker is not None:
             self._wanted.set()

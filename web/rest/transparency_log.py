@@ -21,7 +21,7 @@ from event_store.tlog.tiles import TilePath, parse_path
 from queries.thread_pool import Threads
 from web.access import Access
 from web.http.problems import problem
-from web.openapi.bodies import content, problems
+from web.openapi.bodies import NO_EVENT, content, problems
 from web.parameters.freshness import has
 
 TEXT = "text/plain; charset=utf-8"
@@ -63,6 +63,8 @@ _Head = Annotated[
     ),
 ]
 _NOTHING = "nothing was recorded yet, so nothing is signed"
+_NO_POLICY = "this log has no witness policy"
+_TOO_SMALL = "the log is not that large"
 
 
 def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool) -> APIRouter:
@@ -83,7 +85,7 @@ def _add_heads(router: APIRouter, log: LogReader, threads: Threads, control: str
         summary="The newest signed tree head that satisfies the witness policy (C2SP tlog-checkpoint)",
         response_class=Response,
         description="Without a policy: the newest signed tree head.",
-        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503)},
+        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503, missing=_NOTHING)},
     )
     async def checkpoint(request: Request) -> Response:
         return _text(request, control, await threads.run(log.checkpoint))
@@ -92,7 +94,7 @@ def _add_heads(router: APIRouter, log: LogReader, threads: Threads, control: str
         "/newest-checkpoint",
         summary="The newest signed tree head, whoever has cosigned it",
         response_class=Response,
-        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503)},
+        responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503, missing=_NOTHING)},
     )
     async def newest_checkpoint(request: Request) -> Response:
         return _text(request, control, await threads.run(log.newest_checkpoint))
@@ -101,11 +103,14 @@ def _add_heads(router: APIRouter, log: LogReader, threads: Threads, control: str
         "/policy",
         summary="The witness policy of this log (C2SP tlog-policy)",
         response_class=Response,
-        responses={**content(TEXT, _POLICY_EXAMPLE), **problems(403, 404, 503)},
+        responses={
+            **content(TEXT, _POLICY_EXAMPLE),
+            **problems(403, 404, 503, missing="this log has no witness policy"),
+        },
     )
     async def policy(request: Request) -> Response:
         if log.policy is None:
-            return problem(404, "this log has no witness policy")
+            return problem(404, _NO_POLICY)
         return _text(request, control, log.policy.text)
 
 
@@ -114,7 +119,10 @@ def _add_keys(router: APIRouter, log: LogReader, threads: Threads, control: str)
         "/vkey",
         summary="The public keys that sign the log now, one a line (C2SP vkey)",
         response_class=Response,
-        responses={**content(TEXT, "hospital.example/audit+9d33e54c+AW...\n"), **problems(403, 404, 503)},
+        responses={
+            **content(TEXT, "hospital.example/audit+9d33e54c+AW...\n"),
+            **problems(403, 404, 503, missing=_NOTHING),
+        },
     )
     async def vkey(request: Request) -> Response:
         keys = await threads.run(log.signing_keys)
@@ -124,7 +132,10 @@ def _add_keys(router: APIRouter, log: LogReader, threads: Threads, control: str)
         "/vkeys",
         summary="All public keys that the log has had: the first tree size of each, a space, the key",
         response_class=Response,
-        responses={**content(TEXT, "0 hospital.example/audit+9d33e54c+AW...\n"), **problems(403, 404, 503)},
+        responses={
+            **content(TEXT, "0 hospital.example/audit+9d33e54c+AW...\n"),
+            **problems(403, 404, 503, missing=_NOTHING),
+        },
     )
     async def vkeys(request: Request) -> Response:
         keys = await threads.run(log.first_sizes)
@@ -137,7 +148,7 @@ def _add_tiles(router: APIRouter, log: LogReader, threads: Threads, control: str
         summary="A bundle of leaf entries",
         response_class=Response,
         description=_ENTRIES,
-        responses={**content(OCTETS), **problems(403, 404, 503)},
+        responses={**content(OCTETS), **problems(403, 404, 503, missing=_TOO_SMALL)},
     )
     async def entries(request: Request, index: _Index) -> Response:
         return await _tile(request, f"tile/entries/{index}")
@@ -147,7 +158,7 @@ def _add_tiles(router: APIRouter, log: LogReader, threads: Threads, control: str
         summary="A tile of hashes",
         response_class=Response,
         description=_TILE,
-        responses={**content(OCTETS), **problems(403, 404, 503)},
+        responses={**content(OCTETS), **problems(403, 404, 503, missing=_TOO_SMALL)},
     )
     async def tile(request: Request, level: _Level, index: _Index) -> Response:
         return await _tile(request, f"tile/{level}/{index}")
@@ -164,7 +175,7 @@ def _add_tiles(router: APIRouter, log: LogReader, threads: Threads, control: str
         packed = wanted.level is None and _takes_gzip(request)
         data = await threads.run(_read, log, wanted, packed)
         if data is None:
-            return problem(404, "the log is not that large")
+            return problem(404, _TOO_SMALL)
         headers = {"Vary": "Accept-Encoding"} if wanted.level is None else {}
         if packed:
             headers["Content-Encoding"] = "gzip"
@@ -181,14 +192,14 @@ def proof_routes(log: LogReader, access: Access, threads: Threads) -> APIRouter:
         response_class=Response,
         description="The tree head in it is the newest that satisfies the witness policy; 503 while that does not cover"
         " the event. Without a policy: the newest that a witness has cosigned, if it covers the event.",
-        responses={**content(TEXT), **problems(400, 403, 404, 500, 503)},
+        responses={**content(TEXT), **problems(400, 403, 404, 500, 503, missing=NO_EVENT)},
     )
     async def proof(request: Request, event_id: UUID, head: _Head | None = None) -> Response:
         models = await access.models_of(request)
         event = await threads.run(models.event, event_id)
         data = None if event is None else await threads.run(log.proof_file, event_id, newest=head is not None)
         if data is None:
-            return problem(404, "no event has this id")
+            return problem(404, NO_EVENT)
         name = f'attachment; filename="{event_id}.tlog-proof"'
         return Response(data, 200, {"Content-Disposition": name}, TEXT)
 

@@ -25,7 +25,7 @@ from event_store.tlog.policy import Policy
 from event_store.tlog.proofs import consistency_proof
 from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
 from event_store.tlog.witness_protocol import AddCheckpoint
-from event_store.witness.cosigner import Outcome, Witness, read_logs
+from event_store.witness.cosigner import CosigningResult, Witness, read_logs
 from event_store.witness.store import WitnessStore
 from tests.event_store.tlog.naive import LEAVES, ROOTS, nodes_of
 
@@ -59,10 +59,10 @@ def test_a_witness_cosigns_the_heads_of_public_logs_with_an_ecdsa_key(
 ) -> None:
     witness = Witness(WitnessStore(tmp_path / "witness.db"), [WITNESS], read_logs([line]))
     answer = witness.add_checkpoint(AddCheckpoint(0, (), note.encode()).encode())
-    assert answer.outcome is Outcome.COSIGNED
+    assert answer.outcome is CosigningResult.COSIGNED
     changed = note.replace("\n10\n", "\n11\n").replace("\n798034\n", "\n798035\n")
     answer = witness.add_checkpoint(AddCheckpoint(0, (), changed.encode()).encode())
-    assert answer.outcome is Outcome.NOT_SIGNED
+    assert answer.outcome is CosigningResult.NOT_SIGNED
 
 
 @pytest.mark.parametrize("curve", [SECP384R1(), SECP521R1()])
@@ -114,7 +114,7 @@ def test_a_name_has_no_limit_but_for_the_signatures_that_contain_it(tmp_path: Pa
         note = sign_head(TreeHead(LONG, new, ROOTS[new]), [key])
         proof = tuple(consistency_proof(old, new, nodes_of(LEAVES)))
         answer = witness.add_checkpoint(AddCheckpoint(old, proof, note.encode()).encode())
-        assert answer.outcome is Outcome.COSIGNED
+        assert answer.outcome is CosigningResult.COSIGNED
     with pytest.raises(ProofError, match="at most 255 bytes"):
         SigningKey("\u00fc" * 128, ML_DSA_44, bytes(32))
 

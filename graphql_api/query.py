@@ -30,6 +30,7 @@ from graphql_api.types.nodes import find_node, find_nodes, require_node
 from graphql_api.types.projections import ProjectionModel, model_from
 from graphql_api.types.scalars import Long
 from graphql_api.types.summaries import Filter
+from graphql_api.types.summary_lists import ROWS, rows_to_read
 from graphql_api.types.summary_rows import Projection
 from queries.cursors import decode_id
 from queries.error_codes import Code
@@ -67,59 +68,63 @@ async def _events(
 async def _patient(
     info: Info,
     id: Id,
-    limit: Limit = 100,
+    limit: Limit = ROWS,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.PatientActivity | None:
     info.context.require("patient", id)
+    rows = rows_to_read(info, limit)
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["patient"]))
-    found = await info.context.read(info.context.models.patient, id, info.context.list_size(limit))
-    return None if found is None else subjects.patient_from(found)
+    found = await info.context.read(info.context.models.patient, id, rows)
+    return None if found is None else subjects.patient_from(found, limit)
 
 
 async def _user(
     info: Info,
     id: Id,
-    limit: Limit = 100,
+    limit: Limit = ROWS,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.UserActivity | None:
     info.context.require("user", id)
+    rows = rows_to_read(info, limit)
     await info.context.wait(
         Freshness(min_position, wait_for_position, wait_seconds), least_of(["user", "patient"])
     )
-    found = await info.context.read(info.context.models.user, id, info.context.list_size(limit))
-    return None if found is None else subjects.user_from(found)
+    found = await info.context.read(info.context.models.user, id, rows)
+    return None if found is None else subjects.user_from(found, limit)
 
 
 async def _device(
     info: Info,
     id: Id,
-    limit: Limit = 100,
+    limit: Limit = ROWS,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.DeviceActivity | None:
     info.context.require("device", id)
+    rows = rows_to_read(info, limit)
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["device"]))
-    found = await info.context.read(info.context.models.device, id, info.context.list_size(limit))
-    return None if found is None else subjects.device_from(found)
+    found = await info.context.read(info.context.models.device, id, rows)
+    return None if found is None else subjects.device_from(found, limit)
 
 
 async def _service(
     info: Info,
     name: Annotated[str, argument("The service's name.")],
-    limit: Limit = 100,
+    limit: Limit = ROWS,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> subjects.ServiceActivity | None:
     info.context.require("service", name)
+    rows = rows_to_read(info, limit)
     await info.context.wait(Freshness(min_position, wait_for_position, wait_seconds), least_of(["service"]))
-    found = await info.context.read(_find_service, info.context, name, info.context.list_size(limit))
-    return None if found is None else subjects.service_from(found)
+    found = await info.context.read(_find_service, info.context, name, rows)
+    return None if found is None else subjects.service_from(found, limit)
 
 
 async def _resource(
@@ -162,7 +167,7 @@ async def _node(
     with translated():
         kind, name = decode_id(id)
     require_node(info.context, kind, name)
-    return await info.context.read(find_node, info.context.models, kind, name)
+    return await info.context.read(find_node, info.context.models, kind, name, rows_to_read(info))
 
 
 async def _nodes(
@@ -178,7 +183,7 @@ async def _nodes(
         wanted = [decode_id(id, "ids") for id in ids]
     for kind, name in wanted:
         require_node(context, kind, name)
-    return await context.read(find_nodes, context.models, wanted)
+    return await context.read(find_nodes, context.models, wanted, rows_to_read(info))
 
 
 async def _tree_head(

@@ -55,12 +55,18 @@ def health_routes(
     """The routes for an orchestrator. They need no authentication and disclose nothing of events."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz", summary="The process is alive", responses=answer(200, Health, _EXAMPLE))
+    @router.get(
+        "/healthz",
+        operation_id="getLiveness",
+        summary="The process is alive",
+        responses=answer(200, Health, _EXAMPLE),
+    )
     async def alive() -> Response:
         return _shown(Health(status="ok", checks={}))
 
     @router.get(
         "/readyz",
+        operation_id="getReadiness",
         summary="Queries can be answered",
         responses={**answer(200, Health, _EXAMPLE), **answer(503, Health, _NOT_READY)},
     )

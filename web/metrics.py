@@ -156,6 +156,7 @@ def metrics_routes(
 
     @router.get(
         "/metrics",
+        operation_id="getMetrics",
         summary="Metrics for Prometheus",
         response_class=Response,
         responses={**content(_MEDIA_TYPE, _EXAMPLE), **problems(403)},

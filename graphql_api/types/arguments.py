@@ -22,5 +22,11 @@ WaitSeconds = Annotated[
     float | None,
     argument(f"How long to wait, at most {MAX_SECONDS:.0f} seconds; {DEFAULT_SECONDS:.0f} when absent."),
 ]
-Limit = Annotated[int, argument("How many rows each list of the summary holds at most.")]
+Limit = Annotated[
+    int,
+    strawberry.argument(
+        description="How many rows each list of the summary holds at most, unless it has a `limit` of its own.",
+        deprecation_reason="Use `limit` of each list instead. Removed after 2027-12-31.",
+    ),
+]
 Id = Annotated[strawberry.ID, argument("The identifier, as events name it.")]

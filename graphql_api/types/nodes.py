@@ -18,17 +18,20 @@ from queries.scoped.read_models import ScopedModels
 A = TypeVar("A")
 
 
-def find_node(models: ScopedModels, kind: str, name: str) -> Node | None:
-    """The node of this kind and name; blocks. Raises `QueryError` for an id that is not of this API."""
+def find_node(models: ScopedModels, kind: str, name: str, rows: int) -> Node | None:
+    """The node of this kind and name, with at most `rows` in each list; blocks.
+
+    Raises `QueryError` for an id that is not of this API.
+    """
     find = _FINDERS.get(kind)
     if find is None:
         raise _no_node()
-    return find(models, name)
+    return find(models, name, rows)
 
 
-def find_nodes(models: ScopedModels, wanted: Sequence[tuple[str, str]]) -> list[Node | None]:
+def find_nodes(models: ScopedModels, wanted: Sequence[tuple[str, str]], rows: int) -> list[Node | None]:
     """The nodes of these kinds and names, in that order; blocks. Raises as `find_node`."""
-    return [find_node(models, kind, name) for kind, name in wanted]
+    return [find_node(models, kind, name, rows) for kind, name in wanted]
 
 
 def require_node(context: Context, kind: str, name: str) -> None:
@@ -47,7 +50,7 @@ def _type_and_id(name: str) -> tuple[str, str]:
         raise _no_node() from exc
 
 
-def _event(models: ScopedModels, name: str) -> Node | None:
+def _event(models: ScopedModels, name: str, _: int) -> Node | None:
     try:
         event_id = UUID(name)
     except ValueError as exc:
@@ -55,7 +58,7 @@ def _event(models: ScopedModels, name: str) -> Node | None:
     return _node_of(event_from, models.event(event_id))
 
 
-def _resource(models: ScopedModels, name: str) -> Node | None:
+def _resource(models: ScopedModels, name: str, _: int) -> Node | None:
     type, id = _type_and_id(name)
     return _node_of(subjects.resource_from, models.resource(type, id))
 
@@ -68,11 +71,11 @@ def _no_node() -> QueryError:
     return QueryError(Code.BAD_USER_INPUT, "this is not the id of a node of this API", argument="id")
 
 
-_FINDERS: dict[str, Callable[[ScopedModels, str], Node | None]] = {
+_FINDERS: dict[str, Callable[[ScopedModels, str, int], Node | None]] = {
     "Event": _event,
-    "PatientActivity": lambda models, name: _node_of(subjects.patient_from, models.patient(name)),
-    "UserActivity": lambda models, name: _node_of(subjects.user_from, models.user(name)),
-    "DeviceActivity": lambda models, name: _node_of(subjects.device_from, models.device(name)),
-    "ServiceActivity": lambda models, name: _node_of(subjects.service_from, models.service(name)),
+    "PatientActivity": lambda models, name, rows: _node_of(subjects.patient_from, models.patient(name, rows)),
+    "UserActivity": lambda models, name, rows: _node_of(subjects.user_from, models.user(name, rows)),
+    "DeviceActivity": lambda models, name, rows: _node_of(subjects.device_from, models.device(name, rows)),
+    "ServiceActivity": lambda models, name, rows: _node_of(subjects.service_from, models.service(name, rows)),
     "ResourceActivity": _resource,
 }

@@ -19,12 +19,13 @@ from graphql_api.types.connection import (
     events_page,
     page_request,
 )
-from graphql_api.types.descriptions import described, documented, part
+from graphql_api.types.descriptions import described, documented
 from graphql_api.types.event import Node
 from graphql_api.types.event_order import OrderBy
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.history import AfterChange, FieldChanges, FirstChanges, Path, changes_page
 from graphql_api.types.scalars import Long
+from graphql_api.types.summary_lists import ROWS, listed
 from queries.cursors import encode_id
 from queries.summaries import results
 
@@ -50,6 +51,8 @@ class CommonFields(TypedDict):
     first_seen: datetime
     last_seen: datetime
     as_of_position: Long
+    row: AnyActivity
+    rows_at_most: int
 
 
 async def _timeline(
@@ -74,6 +77,8 @@ class Subject(Node):
     first_seen: datetime = described(_FIRST)
     last_seen: datetime = described(_LAST)
     as_of_position: Long = described(_AS_OF)
+    row: strawberry.Private[object]
+    rows_at_most: strawberry.Private[int]
     timeline: EventConnection = strawberry.field(
         resolver=_timeline, description="Its events, newest first unless `orderBy` says otherwise."
     )
@@ -89,7 +94,9 @@ class PatientActivity(Subject):
 
     patient_id: str = described("The patient's id, as events name it.")
     events: Long = described(_EVENTS)
-    accesses: list[results.PatientAccess] = part("Who accessed, newest first.", list[rows.PatientAccess])
+    accesses: list[results.PatientAccess] = listed(
+        "accesses", "Who accessed, newest first.", rows.PatientAccess
+    )
 
     def narrowed(self) -> dict[str, str]:
         """The filter of its events."""
@@ -105,9 +112,13 @@ class UserActivity(Subject):
     events: Long = described(_EVENTS)
     logins: Long = described("The number of logins.")
     failed_logins: Long = described("The number of failed logins with this user's id.")
-    sessions: list[results.UserSession] = part("The user's sessions, newest first.", list[rows.UserSession])
-    patients: list[results.UserPatient] = part("The patients dealt with.", list[rows.UserPatient])
-    actions: list[results.UserAction] = part("What the user did, by event type.", list[rows.UserAction])
+    sessions: list[results.UserSession] = listed(
+        "sessions", "The user's sessions, newest first.", rows.UserSession
+    )
+    patients: list[results.UserPatient] = listed("patients", "The patients dealt with.", rows.UserPatient)
+    actions: list[results.UserAction] = listed(
+        "actions", "What the user did, by event type.", rows.UserAction
+    )
 
     def narrowed(self) -> dict[str, str]:
         """The filter of its events."""
@@ -122,12 +133,14 @@ class DeviceActivity(Subject):
     name: str | None = described("The device's name, as last reported.")
     events: Long = described(_EVENTS)
     connected: bool | None = described("Whether it is on the network; null if no event reports it.")
-    software_versions: list[results.VersionPeriod] = part("Its software versions.", list[rows.VersionPeriod])
-    configuration_versions: list[results.VersionPeriod] = part(
-        "The versions of its configuration.", list[rows.VersionPeriod]
+    software_versions: list[results.VersionPeriod] = listed(
+        "software_versions", "Its software versions.", rows.VersionPeriod
     )
-    configuration: list[results.ConfigurationChange] = part(
-        "What changed in its configuration, newest first.", list[rows.ConfigurationChange]
+    configuration_versions: list[results.VersionPeriod] = listed(
+        "configuration_versions", "The versions of its configuration.", rows.VersionPeriod
+    )
+    configuration: list[results.ConfigurationChange] = listed(
+        "configuration", "What changed in its configuration, newest first.", rows.ConfigurationChange
     )
 
     def narrowed(self) -> dict[str, str]:
@@ -144,8 +157,8 @@ class ServiceActivity(Subject):
     state: str | None = described("`up`, `down` or `failing`; null if no event reports it.")
     restarts: int = described("How many restarts.")
     health_failures: int = described("How many health checks failed.")
-    periods: list[results.StatePeriod] = part("Its states, newest first.", list[rows.StatePeriod])
-    api_use: list[results.ApiUse] = part("Its API calls by hour and method.", list[rows.ApiUse])
+    periods: list[results.StatePeriod] = listed("periods", "Its states, newest first.", rows.StatePeriod)
+    api_use: list[results.ApiUse] = listed("api_use", "Its API calls by hour and method.", rows.ApiUse)
 
     def narrowed(self) -> dict[str, str]:
         """The filter of its events."""
@@ -179,53 +192,45 @@ class ResourceActivity(Subject):
         return {"resource_type": self.type, "resource_id": self.resource_id}
 
 
-def patient_from(row: results.PatientActivity) -> PatientActivity:
+def patient_from(row: results.PatientActivity, rows: int = ROWS) -> PatientActivity:
     """The node of a patient."""
     return PatientActivity(
-        **_common(row, "PatientActivity"), patient_id=row.id, accesses=row.accesses, events=Long(row.events)
+        **_common(row, "PatientActivity", rows=rows), patient_id=row.id, events=Long(row.events)
     )
 
 
-def user_from(row: results.UserActivity) -> UserActivity:
+def user_from(row: results.UserActivity, rows: int = ROWS) -> UserActivity:
     """The node of a user."""
     return UserActivity(
-        **_common(row, "UserActivity"),
+        **_common(row, "UserActivity", rows=rows),
         user_id=row.id,
         name=row.name,
         events=Long(row.events),
         logins=Long(row.logins),
         failed_logins=Long(row.failed_logins),
-        sessions=row.sessions,
-        patients=row.patients,
-        actions=row.actions,
     )
 
 
-def device_from(row: results.DeviceActivity) -> DeviceActivity:
+def device_from(row: results.DeviceActivity, rows: int = ROWS) -> DeviceActivity:
     """The node of a device."""
     return DeviceActivity(
-        **_common(row, "DeviceActivity"),
+        **_common(row, "DeviceActivity", rows=rows),
         device_id=row.id,
         name=row.name,
         events=Long(row.events),
         connected=row.connected,
-        software_versions=row.software_versions,
-        configuration_versions=row.configuration_versions,
-        configuration=row.configuration,
     )
 
 
-def service_from(row: results.ServiceActivity) -> ServiceActivity:
+def service_from(row: results.ServiceActivity, rows: int = ROWS) -> ServiceActivity:
     """The node of a service."""
     return ServiceActivity(
-        **_common(row, "ServiceActivity"),
+        **_common(row, "ServiceActivity", rows=rows),
         name=row.id,
         events=Long(row.events),
         state=row.state,
         restarts=row.restarts,
         health_failures=row.health_failures,
-        periods=row.periods,
-        api_use=row.api_use,
     )
 
 
@@ -235,10 +240,12 @@ def resource_from(row: results.ResourceActivity) -> ResourceActivity:
     return ResourceActivity(**_common(row, "ResourceActivity", name), type=row.type, resource_id=row.id)
 
 
-def _common(row: AnyActivity, kind: str, name: str = "") -> CommonFields:
+def _common(row: AnyActivity, kind: str, name: str = "", rows: int = ROWS) -> CommonFields:
     return {
         "id": strawberry.ID(encode_id(kind, name or row.id)),
         "first_seen": row.first_seen,
         "last_seen": row.last_seen,
         "as_of_position": Long(row.as_of_position),
+        "row": row,
+        "rows_at_most": rows,
     }

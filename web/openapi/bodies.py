@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from domain.event import AuditEvent
 from web.http.problems import MEDIA_TYPE, Problem
 from web.openapi.parameters import describe_parameters
-from web.parameters.schemas import request_schemas
+from web.parameters.schemas import for_generators, request_schemas
 
 _REF = "#/components/schemas/{name}"
 _SCHEME = "token"
@@ -158,8 +158,10 @@ def install(
                 servers=[{"url": prefix}] if prefix else None,
             )
             _, schemas = msgspec.json.schema_components([Problem, AuditEvent, *kinds], ref_template=_REF)
-            made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+            made.setdefault("components", {}).setdefault("schemas", {}).update(for_generators(schemas))
             made["components"]["schemas"].update(request_schemas(describe_parameters(made, most)))
+            for name, schema in made["components"]["schemas"].items():
+                schema["title"] = name
             _drop_default_problems(made)
             _document_caching(made)
             _document_security(made, is_open)

@@ -18,6 +18,12 @@ def describe_parameters(
     for path, parameter in _parameters(document):
         name = parameter["name"]
         schema = parameter["schema"] = _required(parameter["schema"])
+        # Generators of clients would name types by it, and several parameters have the same.
+        schema.pop("title", None)
+        if "$ref" in schema:
+            # An enumeration of this parameter alone: as a component it would share names with others in Go.
+            kind = document["components"]["schemas"].pop(schema.pop("$ref").rpartition("/")[2])
+            schema |= {"type": kind["type"], "enum": kind["enum"]}
         limit = most(path, name)
         if limit is not None:
             schema["maximum"] = limit
@@ -27,9 +33,7 @@ def describe_parameters(
             parameter["content"] = {"application/json": {"schema": FILTER, "example": json.loads(example)}}
             del parameter["schema"]
         elif name in FilterQuery.model_fields:
-            conditions[name] = {
-                key: value for key, value in schema.items() if key not in {"title", "description"}
-            }
+            conditions[name] = {key: value for key, value in schema.items() if key != "description"}
     return conditions
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from domain.catalogue import CATALOGUE
-from domain.event import SCHEMA_VERSION, AuditEvent
+from domain.event import SCHEMA_VERSION, Action, AuditEvent
 
 Schema = dict[str, Any]
 
@@ -25,7 +25,16 @@ def named(name: str) -> Schema:
     return {"$ref": _REF.format(name=name)}
 
 
-JSON = named("Json")
+def rule(schema: Schema) -> Schema:
+    """A rule that generators of clients ignore: their languages have no type for it.
+
+    Tools that generate requests and validate answers follow it.
+    """
+    return {"if": {}, "then": schema}
+
+
+JSON: Schema = {"description": "Any JSON without U+0000."}
+"""It does not refer to itself: generators of clients fail at that. So it does not say that texts have no U+0000."""
 FILTER = named("EventFilter")
 
 NO_NUL = "^[^\\u0000]*$"
@@ -45,33 +54,66 @@ def request_schemas(conditions: Mapping[str, Schema]) -> dict[str, Schema]:
     _, found = msgspec.json.schema_components(
         [AuditEvent], ref_template=_REF.replace("{name}", "Reported{name}")
     )
-    reported = {f"Reported{name}": _without_nul(schema) for name, schema in found.items()}
+    reported = {f"Reported{name}": _as_requested(for_generators(schema)) for name, schema in found.items()}
+    for name in ("ReportedClient", "ReportedDevice", "ReportedRequest", "ReportedDisclosure"):
+        reported[name]["type"] = ["object", "null"]
     event = reported["ReportedEvent"] = reported.pop("ReportedAuditEvent")
     event["description"] = "An event as it is reported: what the catalogue requires of its type is there."
     properties = event["properties"]
-    properties["occurred_at"]["pattern"] = _CENTURIES
+    properties["occurred_at"] |= rule({"pattern": _CENTURIES})
+    properties["action"] = {"type": ["string", "null"], "pattern": f"^[{''.join(Action)}]$"}
+    del reported["ReportedAction"]
+    # The same values as in answers: generators for Go make constants of them, without the name of the type.
+    for name in ("ActorKind", "Outcome"):
+        del reported[f"Reported{name}"]
+    properties["outcome"]["$ref"] = _REF.format(name="Outcome")
+    reported["ReportedActor"]["properties"]["kind"]["$ref"] = _REF.format(name="ActorKind")
     properties["schema_version"]["enum"] = [SCHEMA_VERSION]
     properties["attributes"]["propertyNames"] = TEXT
     properties["attributes"]["additionalProperties"] = JSON
     for part in ("before", "after"):
         reported["ReportedChange"]["properties"][part] = JSON
-    event["anyOf"] = [_of_types(types, required) for required, types in _by_requirement().items()]
+    event |= rule({"anyOf": [_of_types(types, required) for required, types in _by_requirement().items()]})
     return reported | {
-        "Json": _json(),
         "EventFilter": _filter(conditions),
         "CloudEvent": CLOUDEVENT,
         "FhirAuditEvent": FHIR_AUDIT_EVENT,
     }
 
 
-def _without_nul(schema: Any) -> Any:
-    """A text may contain any character but U+0000, which PostgreSQL does not store."""
+def for_generators(schema: Any) -> Any:
+    """The same schema in words that generators of clients understand.
+
+    - They make types of their own from `anyOf` with null. A reference loses its null: answers omit such a field, and in
+      a request the named component takes null itself.
+    - One for TypeScript sends fields by the wrong names where `additionalProperties` is false.
+    """
     if isinstance(schema, list):
-        return [_without_nul(each) for each in schema]
+        return [for_generators(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    known = {name: _without_nul(value) for name, value in schema.items()}
-    free = known.get("type") == "string" and not {"enum", "format"} & known.keys()
+    known = {name: for_generators(value) for name, value in schema.items()}
+    if known.get("additionalProperties") is False:
+        del known["additionalProperties"]
+        known["propertyNames"] = {"enum": sorted(known["properties"])}
+    kinds = known.get("anyOf", [])
+    if len(kinds) != 2 or kinds[1] != {"type": "null"}:
+        return known
+    rest = {name: value for name, value in known.items() if name not in {"anyOf", "default"}}
+    return kinds[0] | ({} if "$ref" in kinds[0] else {"type": [kinds[0]["type"], "null"]}) | rest
+
+
+def _as_requested(schema: Any) -> Any:
+    """A text may contain any character but U+0000, which PostgreSQL does not store.
+
+    Defaults are left out: openapi-typescript requires a field that has one.
+    """
+    if isinstance(schema, list):
+        return [_as_requested(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    known = {name: _as_requested(value) for name, value in schema.items() if name != "default"}
+    free = known.get("type") in ("string", ["string", "null"]) and not {"enum", "format"} & known.keys()
     return known | {"pattern": NO_NUL} if free else known
 
 
@@ -104,38 +146,27 @@ def _of_types(types: list[str], required: tuple[str, ...]) -> Schema:
     return {"properties": properties, "required": [path for path in required if "." not in path]}
 
 
-def _json() -> Schema:
-    return {
-        "description": "Any JSON without U+0000.",
-        "anyOf": [
-            {"type": ["null", "boolean", "number"]},
-            TEXT,
-            {"type": "array", "items": JSON},
-            {"type": "object", "propertyNames": TEXT, "additionalProperties": JSON},
-        ],
-    }
-
-
 def _filter(conditions: Mapping[str, Schema]) -> Schema:
-    one_or_more = {
-        name: {"anyOf": [schema["items"], schema | {"minItems": 1}]}
+    fields = {
+        name: rule({"anyOf": [schema["items"], schema | {"minItems": 1}]})
         if schema.get("type") == "array"
         else schema
         for name, schema in conditions.items()
     }
     several = {"type": "array", "items": FILTER, "minItems": 1}
+    fields |= {"and": several, "or": several, "not": FILTER}
     return {
         "description": "Conditions that must all hold; `and`, `or` and `not` hold filters themselves.",
         "type": "object",
-        "properties": {**one_or_more, "and": several, "or": several, "not": FILTER},
+        "properties": fields,
         "minProperties": 1,
-        "additionalProperties": False,
+        "propertyNames": {"enum": sorted(fields)},
     }
 
 
 _ATTRIBUTE: Schema = {"type": ["string", "null"], "minLength": 1, "pattern": NO_NUL}
 _NEEDED: Schema = {"type": "string", "minLength": 1, "pattern": NO_NUL}
-_TIME: Schema = {"type": ["string", "null"], "format": "date-time", "pattern": "^(?!000[01]|9999)"}
+_TIME: Schema = {"type": ["string", "null"], "format": "date-time"} | rule({"pattern": "^(?!000[01]|9999)"})
 _OURS = ("event_id", "type", "occurred_at", "source", "actor")
 _MEANT: Schema = {
     "type": "object",
@@ -161,19 +192,19 @@ CLOUDEVENT: Schema = {
             "type": ["string", "null"],
             "pattern": "^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$",
         },
-        "data": {
-            "anyOf": [named("ReportedEvent"), named("FhirAuditEvent"), {"allOf": [JSON, {"not": _MEANT}]}]
-        },
+        "data": rule({"anyOf": [named("ReportedEvent"), named("FhirAuditEvent"), {"not": _MEANT}]}),
     },
     "required": ["specversion", "id", "source", "type"],
     "propertyNames": {"pattern": "^[a-z0-9]+$"},
-    "additionalProperties": {
-        "anyOf": [
-            TEXT,
-            {"type": ["boolean", "null"]},
-            {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
-        ]
-    },
+    "additionalProperties": rule(
+        {
+            "anyOf": [
+                TEXT,
+                {"type": ["boolean", "null"]},
+                {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
+            ]
+        }
+    ),
 }
 _OBJECT: Schema = {"type": ["object", "null"], "propertyNames": TEXT, "additionalProperties": JSON}
 _LIST: Schema = {"type": ["array", "null"], "items": JSON}
@@ -195,18 +226,14 @@ FHIR_AUDIT_EVENT: Schema = {
         **dict.fromkeys(("subtype", "category", "agent", "entity", "contained"), _LIST),
         "recorded": _TIME,
         "action": {"type": ["string", "null"], "pattern": NO_NUL},
-        "outcome": {
-            "type": ["string", "object", "null"],
-            "pattern": NO_NUL,
-            "propertyNames": TEXT,
-            "additionalProperties": JSON,
-        },
+        "outcome": rule({"type": ["string", "object", "null"], "pattern": NO_NUL, "propertyNames": TEXT}),
     },
     "required": ["resourceType"],
-    "anyOf": [{"required": [name], "properties": {name: schema}} for name, schema in _SUBSTANCE.items()],
     "propertyNames": TEXT,
     "additionalProperties": JSON,
-}
+} | rule(
+    {"anyOf": [{"required": [name], "properties": {name: schema}} for name, schema in _SUBSTANCE.items()]}
+)
 
 
 def one_good(item: Schema, description: str) -> Schema:

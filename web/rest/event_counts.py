@@ -71,6 +71,7 @@ def count_routes(
 
     @router.get(
         "",
+        operation_id="countEvents",
         summary="How many events match, by type, actor, hour and so on",
         responses={**answer(200, EventCountList, _EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )

@@ -90,6 +90,7 @@ def event_routes(
 
     @router.get(
         "",
+        operation_id="listEvents",
         summary="Events that match, newest first",
         responses={**answer(200, EventList, _LIST_EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
@@ -109,6 +110,7 @@ def event_routes(
 
     @router.get(
         "/{event_id}",
+        operation_id="getEvent",
         summary="One event",
         responses={
             **answer(200, RecordedEvent, EVENT_EXAMPLE),

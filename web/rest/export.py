@@ -82,6 +82,7 @@ def export_routes(exports: Exports, access: Access, threads: Threads, settings: 
 
     @router.get(
         "",
+        operation_id="exportEvents",
         summary="All events that match, or a read model's rows, as a file",
         response_class=Response,
         responses={

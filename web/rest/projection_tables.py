@@ -94,6 +94,7 @@ def projection_routes(access: Access, threads: Threads, waiting: FreshnessWaiter
 
     @router.get(
         "/{name}",
+        operation_id="getProjection",
         summary="A projection and its tables",
         responses={
             **answer(200, ProjectionDescription, _MODEL_EXAMPLE),
@@ -111,6 +112,7 @@ def projection_routes(access: Access, threads: Threads, waiting: FreshnessWaiter
 
     @router.get(
         "/{name}/{table}",
+        operation_id="listRows",
         summary="Rows of a projection's table",
         description=_DESCRIPTION,
         responses={

@@ -62,6 +62,7 @@ def staff_disclosure_routes(
 
     @router.post(
         "/{id:any}/staff-disclosure",
+        operation_id="decideStaffDisclosure",
         summary="Decide whether a patient sees the names of staff",
         status_code=202,
         responses={

@@ -240,7 +240,7 @@ def _subject(
 
     @router.get(
         f"/{plural}/{{id:subject}}",
-        name=f"get_{singular}",
+        operation_id=f"get{singular.capitalize()}Activity",
         summary=f"The activity of a {singular}",
         responses={
             **answer(200, kind, _EXAMPLES[kind]),
@@ -273,6 +273,7 @@ def _resources(
 ) -> None:
     @router.get(
         "/resources/{type}/{id:any}/changes",
+        operation_id="listResourceChanges",
         summary="What changed in a resource, field by field",
         responses={**answer(200, ChangeList, _CHANGES_EXAMPLE), **problems(304, 400, 403, 409, 503)},
     )
@@ -299,6 +300,7 @@ def _resources(
 
     @router.get(
         "/resources/{type}/{id:any}",
+        operation_id="getResourceActivity",
         summary="The activity of a resource",
         responses={
             **answer(200, results.ResourceActivity, _EXAMPLES[results.ResourceActivity]),

@@ -82,6 +82,7 @@ def log_routes(log: LogReader, access: Access, threads: Threads, *, public: bool
 def _add_heads(router: APIRouter, log: LogReader, threads: Threads, control: str) -> None:
     @router.get(
         "/checkpoint",
+        operation_id="getCheckpoint",
         summary="The newest signed tree head that satisfies the witness policy (C2SP tlog-checkpoint)",
         response_class=Response,
         description="Without a policy: the newest signed tree head.",
@@ -92,6 +93,7 @@ def _add_heads(router: APIRouter, log: LogReader, threads: Threads, control: str
 
     @router.get(
         "/newest-checkpoint",
+        operation_id="getNewestCheckpoint",
         summary="The newest signed tree head, whoever has cosigned it",
         response_class=Response,
         responses={**content(TEXT, _CHECKPOINT_EXAMPLE), **problems(403, 404, 503, missing=_NOTHING)},
@@ -101,6 +103,7 @@ def _add_heads(router: APIRouter, log: LogReader, threads: Threads, control: str
 
     @router.get(
         "/policy",
+        operation_id="getWitnessPolicy",
         summary="The witness policy of this log (C2SP tlog-policy)",
         response_class=Response,
         responses={
@@ -117,6 +120,7 @@ def _add_heads(router: APIRouter, log: LogReader, threads: Threads, control: str
 def _add_keys(router: APIRouter, log: LogReader, threads: Threads, control: str) -> None:
     @router.get(
         "/vkey",
+        operation_id="getVkey",
         summary="The public keys that sign the log now, one a line (C2SP vkey)",
         response_class=Response,
         responses={
@@ -130,6 +134,7 @@ def _add_keys(router: APIRouter, log: LogReader, threads: Threads, control: str)
 
     @router.get(
         "/vkeys",
+        operation_id="listVkeys",
         summary="All public keys that the log has had: the first tree size of each, a space, the key",
         response_class=Response,
         responses={
@@ -145,6 +150,7 @@ def _add_keys(router: APIRouter, log: LogReader, threads: Threads, control: str)
 def _add_tiles(router: APIRouter, log: LogReader, threads: Threads, control: str) -> None:
     @router.get(
         "/tile/entries/{index:path}",
+        operation_id="getEntryBundle",
         summary="A bundle of leaf entries",
         response_class=Response,
         description=_ENTRIES,
@@ -155,6 +161,7 @@ def _add_tiles(router: APIRouter, log: LogReader, threads: Threads, control: str
 
     @router.get(
         "/tile/{level}/{index:path}",
+        operation_id="getTile",
         summary="A tile of hashes",
         response_class=Response,
         description=_TILE,
@@ -188,6 +195,7 @@ def proof_routes(log: LogReader, access: Access, threads: Threads) -> APIRouter:
 
     @router.get(
         "/{event_id}/proof",
+        operation_id="getInclusionProof",
         summary="That the event is in the log: a proof file (C2SP tlog-proof)",
         response_class=Response,
         description="The tree head in it is the newest that satisfies the witness policy; 503 while that does not cover"

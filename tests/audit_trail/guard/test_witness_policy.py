@@ -175,6 +175,7 @@ STRANGER = SigningKey.generate("audit-trail.test/log").verifier.encode()
         (f"log {STRANGER}\nquorum none\n", "has other logs and no key of this one"),
         (two_of_three("ftp://w0.example", AWAY, AWAY), "needs a URL that begins with https:// or http://"),
     ],
+    ids=["undefined name", "no quorum", "no key", "no file", "another log", "no URL"],
 )
 def test_a_policy_that_can_not_work_is_refused_at_the_start(
     text: str | None, says: str, tmp_path: Path

@@ -17,7 +17,7 @@ from psycopg2.extras import register_uuid
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
 from event_store.silence.connections import Call, WatchedConnection
 from event_store.silence.monitor import Silence, Watch
-from event_store.statement_errors import StatementError, statement_errors
+from event_store.statement_errors import StatementError, connecting, statement_errors
 from event_store.statements import load
 
 Connection = psycopg2.extensions.connection
@@ -100,22 +100,17 @@ class Database:
 
     def connect(self) -> Connection:
         """A dedicated connection; the caller closes it. Raises `UnavailableError` or `ConfigurationError`."""
-        with translated():
-            try:
-                dsn = self._options()
-                self._watch.dsn = dsn
-                connection = psycopg2.connect(dsn, connection_factory=self._watch.connection)
-            except psycopg2.ProgrammingError:
-                # The driver's message quotes the URL, which may contain a password.
-                raise ConfigurationError(
-                    "the database URL can't be read: postgresql://user@host/name"
-                ) from None
-            try:
+        with connecting():
+            dsn = self._options()
+            self._watch.dsn = dsn
+            connection = psycopg2.connect(dsn, connection_factory=self._watch.connection)
+        try:
+            with translated():
                 self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:

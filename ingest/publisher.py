@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from domain.errors import Reason, RejectedError, UnavailableError
 from ingest.broker.clients import connected, translated
@@ -74,6 +74,8 @@ class Publisher:
             raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker accepts") from exc
         except KafkaError as exc:
             self._discard(producer)
+            if isinstance(exc, KafkaTimeoutError):
+                _raise_if_unknown(producer, {message.topic for message in messages})
             raise translated(exc) from exc
 
     def reach(self, topic: str) -> None:
@@ -115,6 +117,13 @@ class Publisher:
                 self._producer = None
         with suppress(KafkaError):  # its remaining messages can't be sent; the caller gets the error
             producer.close(timeout=0)
+
+
+def _raise_if_unknown(producer: KafkaProducer, topics: set[str]) -> None:
+    """Raise `UnavailableError` when the brokers did not say where a topic is: the client only reports a time-out."""
+    unknown = sorted(topic for topic in topics if not producer._metadata.partitions_for_topic(topic))
+    if unknown:
+        raise UnavailableError(f"Kafka has no topic {', '.join(unknown)}, or does not answer: create it")
 
 
 def _options(settings: IngestSettings) -> dict[str, Any]:

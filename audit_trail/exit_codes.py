@@ -44,6 +44,7 @@ class ExitCode(IntEnum):
             " set AUDIT_TRAIL_LOG_VKEYS, or give `verify` the key with --vkey"
         ),
     )
+    DEFECT = 70, "a defect of the program: standard error names it, without the values that it worked on"
     TRY_AGAIN = 75, "a service is away: try again", FencedError, UnavailableError
     INTERRUPTED = 130, "interrupted"
 

@@ -1,4 +1,4 @@
-"""Why a connection to PostgreSQL failed: is the server away (retry), or is a setting wrong (stop)?
+"""Why a connection to PostgreSQL failed: the server is away (retry), or a setting is wrong (stop).
 
 libpq reports a failed connection without a SQLSTATE, so this table compares its messages, in English. A message that
 is not in the table means retry, and the error shows it.

@@ -23,6 +23,9 @@ Kafka's default limit is 1,048,588 for a record with its batch; smaller messages
 """
 
 
+_START_MS = 2000
+"""How long the start of a part waits for an answer of the brokers."""
+
 LINGER_MS = 5
 """Long enough to group the messages of one POST, and imperceptible to the client."""
 
@@ -86,6 +89,15 @@ class Publisher:
         except KafkaError as exc:
             self._discard(producer)
             raise translated(exc) from exc
+
+    def refuse_wrong_settings(self) -> None:
+        """Raise `ConfigurationError` when the brokers refuse this client.
+
+        Brokers that are away are waited for later.
+        """
+        options = {"bootstrap_timeout_ms": _START_MS} | self._settings.client_options()
+        with suppress(UnavailableError):
+            connected(KafkaAdminClient, options).close()
 
     def close(self) -> None:
         """Close the connection. The object can be used again."""

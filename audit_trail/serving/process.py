@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_trail.databases import Pool, open_database
+from audit_trail.databases import Pool, open_database, refuse_wrong_settings
 from audit_trail.environment import PREFIX
 from audit_trail.ingest_settings import ingest_settings, systems
 from audit_trail.read_audit import recording_publisher
@@ -35,6 +35,8 @@ def serve(settings: Settings) -> None:
     exporting = open_database(settings, Pool.EXPORTS)
     publisher = Publisher(ingest_settings(settings))
     recording = recording_publisher(settings)
+    refuse_wrong_settings(database)
+    publisher.refuse_wrong_settings()
     metrics = WebMetrics()
     web = WebSettings(
         topic=settings.kafka_topics[0],

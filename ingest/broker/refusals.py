@@ -1,4 +1,4 @@
-"""Why a Kafka broker can't be used: is it away (retry), or does it refuse this client (stop)?
+"""Why a Kafka broker can't be used: it is away (retry), or it refuses this client (stop).
 
 kafka-python logs the reason of a failed connection, tries again, and finally reports a time-out. `ReportingClient`
 keeps the reasons.
@@ -100,7 +100,7 @@ class _Manager(KafkaConnectionManager):
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
         self.failures: dict[str, BaseException] = {}
 
     def get_connection(self, node_id: Any, *arguments: Any, **options: Any) -> Any:
@@ -110,13 +110,13 @@ class _Manager(KafkaConnectionManager):
             if len(refusals) == len(servers) and all(refusals):
                 raise self.failures[node_id]
         known = node_id in self._conns
-        connection = super().get_connection(node_id, *arguments, **options)
+        connection = super().get_connection(node_id, *arguments, **options)  # type: ignore[no-untyped-call]
         if node_id in servers and not known:
             connection.init_future.add_errback(partial(self.failures.__setitem__, node_id))
         return connection
 
     async def _build_transport(self, *arguments: Any, **options: Any) -> Any:
-        transport = await super()._build_transport(*arguments, **options)
+        transport = await super()._build_transport(*arguments, **options)  # type: ignore[no-untyped-call]
         transport._sock_recv = _data_before_error(transport._sock_recv)
         return transport
 
@@ -141,12 +141,14 @@ class ReportingClient(KafkaNetClient):
 
     def __init__(self, **options: Any) -> None:
         net = NetworkSelector(**options)
-        super().__init__(net, _Manager(net, **options))
+        manager = _Manager(net, **options)
+        super().__init__(net, manager)  # type: ignore[no-untyped-call]
+        self._failures = manager.failures
 
     @property
     def reason(self) -> BaseException | None:
         """The last failure of a connection to a bootstrap server."""
-        return next(reversed(self._manager.failures.values()), None)
+        return next(reversed(self._failures.values()), None)
 
 
 _WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -166,7 +168,7 @@ def check_sasl(options: Mapping[str, Any]) -> None:
 
 
 def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext | None:
-    """The TLS of a client with these options; None without TLS. Raises `ConfigurationError`, which names the setting."""
+    """The TLS of a client; None without TLS. Raises `ConfigurationError`, which names the setting."""
     if "SSL" not in options.get("security_protocol", ""):
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

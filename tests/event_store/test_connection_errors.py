@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -55,7 +56,7 @@ class Server:
             "tls": {"host": LOOPBACK, "port": tls.port, "sslrootcert": tls.ca, "sslmode": "verify-full"},
         }
 
-    def dsn(self, place: str = "", **changes: object) -> str:
+    def dsn(self, place: str = "", **changes: Any) -> str:
         login = {"user": "ada", "password": "right"}
         return str(make_dsn(self.postgres.url, **login | self.places.get(place, {}) | changes))
 
@@ -172,7 +173,7 @@ def test_the_right_settings_connect(server: Server, place: str) -> None:
     ],
 )
 def test_what_an_operator_must_correct_stops(
-    server: Server, tmp_path: Path, place: str, changes: dict[str, object], says: str
+    server: Server, tmp_path: Path, place: str, changes: dict[str, Any], says: str
 ) -> None:
     if changes.get("sslrootcert") == "other":
         changes = changes | {"sslrootcert": tls_of_127_0_0_1(tmp_path)[1]}
@@ -193,7 +194,7 @@ def test_what_an_operator_must_correct_stops(
         ({"target_session_attrs": "standby"}, "hot standby"),
     ],
 )
-def test_what_may_pass_is_waited_for(server: Server, changes: dict[str, object], says: str) -> None:
+def test_what_may_pass_is_waited_for(server: Server, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(UnavailableError) as away:
         Database(server.dsn(**changes), None).connect()
     assert says in str(away.value)
@@ -218,39 +219,46 @@ def test_the_last_address_that_was_tried_decides() -> None:
 )
 def test_after_the_server_ended_a_session_a_new_one_begins(server: Server, statements: list[str]) -> None:
     with closing(Database(server.postgres.url, None)) as database:
-        with pytest.raises(UnavailableError, match="away"), database.transaction() as connection:
-            for statement in statements:
-                if statement == "wait":
-                    time.sleep(0.3)
-                else:
-                    connection.cursor().execute(statement)
-        with database.transaction() as connection:
-            connection.cursor().execute("SELECT 1")
+        with pytest.raises(UnavailableError, match="away"):
+            execute(database, *statements)
+        execute(database, "SELECT 1")
+
+
+def execute(database: Database, *statements: str) -> None:
+    with database.transaction() as connection, connection.cursor() as cursor:
+        for statement in statements:
+            if statement == "wait":
+                time.sleep(0.3)
+            else:
+                cursor.execute(statement)
 
 
 def test_a_database_that_is_dropped_stops(server: Server) -> None:
-    with closing(server.admin()) as admin, admin.cursor() as cursor:
+    with (
+        closing(server.admin()) as admin,
+        admin.cursor() as cursor,
+        closing(Database(server.dsn(dbname="going", user="postgres"), None)) as database,
+    ):
         cursor.execute("CREATE DATABASE going")
-        with closing(Database(server.dsn(dbname="going", user="postgres"), None)) as database:
-            with pytest.raises(UnavailableError), database.transaction() as connection:
-                cursor.execute("DROP DATABASE going WITH (FORCE)")
-                connection.cursor().execute("SELECT 1")
-            with pytest.raises(ConfigurationError, match='"going" does not exist'), database.transaction():
-                pass
+        execute(database, "SELECT 1")
+        cursor.execute("DROP DATABASE going WITH (FORCE)")
+        with pytest.raises(UnavailableError):
+            execute(database, "SELECT 1")
+        with pytest.raises(ConfigurationError, match='"going" does not exist'):
+            execute(database, "SELECT 1")
 
 
 def test_a_password_that_was_changed_stops_new_connections(server: Server) -> None:
     with closing(server.admin()) as admin, admin.cursor() as cursor:
         cursor.execute("CREATE ROLE eve LOGIN PASSWORD 'old'")
-        with closing(Database(server.dsn(user="eve", password="old"), None, size=2)) as database:
-            with database.transaction() as connection:
-                cursor.execute("ALTER ROLE eve PASSWORD 'new'")
-                connection.cursor().execute("SELECT 1")
-                with (
-                    pytest.raises(ConfigurationError, match="password authentication"),
-                    database.transaction(),
-                ):
-                    pass
+        with (
+            closing(Database(server.dsn(user="eve", password="old"), None, size=2)) as database,
+            database.transaction() as connection,
+        ):
+            cursor.execute("ALTER ROLE eve PASSWORD 'new'")
+            connection.cursor().execute("SELECT 1")
+            with pytest.raises(ConfigurationError, match="password authentication"):
+                execute(database, "SELECT 1")
 
 
 def test_a_standby_is_waited_for_until_it_is_promoted(server_folder: Path) -> None:

@@ -163,7 +163,7 @@ def test_no_broker_is_waited_for_and_the_reason_is_told() -> None:
 def test_a_missing_right_stops_and_names_the_topic_and_the_group(secured: SecuredBroker) -> None:
     settings = secured.settings("SASL")
     with (
-        pytest.raises(ConfigurationError, match="on events: grant .* Write"),
+        pytest.raises(ConfigurationError, match=r"on events: grant .* Write"),
         closing(Publisher(settings)) as publisher,
     ):
         publisher.publish([Message("events", None, b"{}")])

@@ -233,6 +233,28 @@ def execute(database: Database, *statements: str) -> None:
                 cursor.execute(statement)
 
 
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("53100", "its disk is full"),
+        ("53200", "out of memory"),
+        ("53300", "no connection left"),
+        ("25006", "read-only"),
+        ("40001", "away"),
+        ("08006", "away"),
+        ("57P01", "away"),
+        ("57P03", "away"),
+        ("58030", "away"),
+    ],
+)
+def test_a_condition_of_the_server_that_passes_is_waited_for(server: Server, code: str, says: str) -> None:
+    with (
+        closing(Database(server.postgres.url, None)) as database,
+        pytest.raises(UnavailableError, match=says),
+    ):
+        execute(database, f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{code}'; END $$")
+
+
 def test_a_database_that_is_dropped_stops(server: Server) -> None:
     with (
         closing(server.admin()) as admin,

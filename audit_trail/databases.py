@@ -28,7 +28,7 @@ class _Declaration(NamedTuple):
 
 
 class Pool(Enum):
-    """Every pool. Another one is one entry here."""
+    """Every pool. Add a pool by adding an entry."""
 
     INGEST = _Declaration(database.INGEST, "audit-trail-ingest", 4)
     GUARD = _Declaration(database.GUARD, "audit-trail-guard", 4)
@@ -41,7 +41,7 @@ class Pool(Enum):
     )
     # Never the replica: a standby can't be listened to.
     LISTENER = _Declaration(database.READER, "audit-trail-serve-listen", 1)
-    # A pool of their own, since exports take as long as they take.
+    # A separate pool: an export may take hours.
     EXPORTS = _Declaration(
         database.READER, "audit-trail-export", "max_exports", long_statements=True, replica=True
     )

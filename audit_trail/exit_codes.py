@@ -41,7 +41,8 @@ class ExitCode(IntEnum):
         4,
         (
             "`verify`, `evidence`: nothing is wrong, but the public key came from the database itself;"
-            " set AUDIT_TRAIL_LOG_VKEYS, or give `verify` the key with --vkey"
+            " set AUDIT_TRAIL_LOG_VKEYS, or give `verify` the key with --vkey."
+            " `evidence`: or the kit's tree head does not satisfy the witness policy"
         ),
     )
     DEFECT = 70, "a defect of the program: standard error names it, without the values that it worked on"

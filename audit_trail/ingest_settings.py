@@ -43,16 +43,11 @@ def ingest_settings(settings: Settings) -> IngestSettings:
 
 def systems(settings: Settings) -> Systems:
     """Which namespaces of ids are the same. Raises `ConfigurationError` for a wrong entry."""
-    names: dict[str, str] = {}
-    for entry in settings.patient_systems:
-        system, equals, name = entry.rpartition("=")
-        if not equals:
-            raise ConfigurationError(
-                f"{PREFIX}PATIENT_SYSTEMS: write each entry as SYSTEM=NAME, or SYSTEM= for your own ids"
-            )
-        if names.setdefault(system.strip(), name.strip()) != name.strip():
-            raise ConfigurationError(f"{PREFIX}PATIENT_SYSTEMS: {system.strip()!r} has two names")
+    setting = f"{PREFIX}PATIENT_SYSTEMS"
+    entries = [entry.rpartition("=") for entry in settings.patient_systems]
+    if not all(equals for _, equals, _ in entries):
+        raise ConfigurationError(f"{setting}: write each entry as SYSTEM=NAME, or SYSTEM= for your own ids")
     try:
-        return Systems(names)
+        return Systems((system.strip(), name.strip()) for system, _, name in entries)
     except ValueError as exc:
-        raise ConfigurationError(f"{PREFIX}PATIENT_SYSTEMS: {exc}") from exc
+        raise ConfigurationError(f"{setting}: {exc}") from exc

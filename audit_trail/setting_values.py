@@ -73,8 +73,9 @@ def _witness(text: str) -> str:
     return text
 
 
-def _secret_url(value: SecretStr) -> SecretStr:
-    _url(value.get_secret_value())
+def _secret_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        _url(value.get_secret_value())
     return value
 
 
@@ -94,7 +95,7 @@ Servers = Annotated[List, _each(_server)]
 VerifierKeys = Annotated[List, _each(_vkey)]
 Witnesses = Annotated[List, _each(_witness)]
 RoleMap = Annotated[List, _each(_role)]
-SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
+SecretUrl = Annotated[SecretStr | None, AfterValidator(_secret_url)]
 
 
 def explained(error: Any) -> str:
@@ -124,6 +125,7 @@ _TEXTS = {
     "string_type": "give a text",
     "string_too_short": "give at least {min_length} characters",
     "string_too_long": "give at most {max_length} characters",
+    "string_pattern_mismatch": "give a text that matches {pattern}",
     "path_type": "give a path",
     "tuple_type": "give a list",
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -16,6 +16,8 @@ from pydantic_settings import (
 )
 
 from audit_trail.environment import FILE_VARIABLE, PREFIX
+from audit_trail.policy_file import read_policy
+from audit_trail.secret_files import file_variable, secrets_in_files
 from audit_trail.setting_values import (
     List,
     Networks,
@@ -31,6 +33,13 @@ from domain.errors import ConfigurationError
 from event_store.files.folders import read_file
 
 _MOST_BYTES = 1 << 20
+
+
+def _readable_policy(path: Path | None) -> Path | None:
+    """Raise `ConfigurationError` when there is no policy in the file."""
+    if path is not None:
+        read_policy(path)
+    return path
 
 
 class Settings(BaseSettings):
@@ -154,13 +163,18 @@ class Settings(BaseSettings):
     heads_folder: Path | None = Field(
         None, description="A folder, best on another machine's disk, that signed tree heads are published to."
     )
-    heads_webhook: SecretUrl | None = Field(None, description="A URL that signed tree heads are POSTed to.")
+    heads_webhook: SecretUrl = Field(None, description="A URL that signed tree heads are POSTed to.")
     heads_interval_seconds: float = Field(
         60.0, gt=0, le=86_400, description="How often the newest signed tree head is published."
     )
     witnesses: Witnesses = Field(
         (),
         description="Witnesses that cosign tree heads: `vkey URL`, several separated by commas.",
+    )
+    witness_policy: Annotated[Path | None, AfterValidator(_readable_policy)] = Field(
+        None,
+        description="A file with the policy (C2SP tlog-policy) that says which witnesses a signed head needs for"
+        " /log/checkpoint, proofs and evidence kits. Its witnesses with a URL cosign when `witnesses` is unset.",
     )
     verify_interval_seconds: float = Field(
         300.0, ge=0, le=86_400, description="How often the guard verifies new events; 0 is never."
@@ -173,6 +187,12 @@ class Settings(BaseSettings):
         description="The address that the API listens on, without TLS: put that in front of it.",
     )
     http_port: int = Field(8000, ge=0, le=65535, description="The port of the API; 0 takes a free one.")
+    http_root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="The path prefix by which a proxy gives clients the API, such as `/audit`. Links contain it. The"
+        " proxy may pass it on or remove it.",
+    )
     http_keep_alive_seconds: int = Field(
         75,
         ge=1,
@@ -316,11 +336,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Variables first, then the file that `AUDIT_TRAIL_SETTINGS_FILE` names."""
+        """Variables and the files of secrets first, then the file that `AUDIT_TRAIL_SETTINGS_FILE` names."""
         del dotenv_settings, file_secret_settings
         file = os.environ.get(FILE_VARIABLE)
         toml = () if file is None else (InitSettingsSource(settings_cls, _values_of(Path(file))),)
-        return (init_settings, env_settings, *toml)
+        secrets = InitSettingsSource(settings_cls, secrets_in_files(secret_settings()))
+        return (init_settings, env_settings, secrets, *toml)
 
     def kafka_client_options(self) -> dict[str, Any]:
         """The security options of every Kafka client."""
@@ -353,17 +374,28 @@ class Settings(BaseSettings):
         return self.kafka_bootstrap_servers
 
 
+def secret_settings() -> tuple[str, ...]:
+    """The secrets that can be in a file of their own. `log_key_file` is a setting itself."""
+    fields = Settings.model_fields
+    return tuple(
+        name
+        for name, field in fields.items()
+        if field.annotation == SecretStr | None and f"{name}_file" not in fields
+    )
+
+
 def load(**overrides: Any) -> Settings:
     """The settings of this process. Raises `ConfigurationError`, which names the variable and never a secret."""
+    files = {FILE_VARIABLE, *map(file_variable, secret_settings())}
     unknown = sorted(
         name
         for name in os.environ
-        if name.startswith(PREFIX) and name != FILE_VARIABLE
+        if name.startswith(PREFIX) and name not in files
         and name.removeprefix(PREFIX).lower() not in Settings.model_fields
         and not name.startswith(f"{PREFIX}TEST_")
     )  # fmt: skip
     if unknown:
-        known = (PREFIX + name.upper() for name in Settings.model_fields)
+        known = {*(PREFIX + name.upper() for name in Settings.model_fields), *files}
         raise ConfigurationError(
             f"{unknown[0]} is no setting: see `audit-trail settings`{did_you_mean(unknown[0], known)}"
         )

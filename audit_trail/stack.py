@@ -59,6 +59,8 @@ class Stack:
         self._running = ExitStack()
         self._parts: list[WatchedProcess] = []
         self._services: dict[str, EmbeddedPostgres | Broker] = {}
+        self.standing_still = ""
+        """The projections that stand still, with the commands that help; empty when none does."""
 
     @property
     def url(self) -> str:
@@ -160,6 +162,10 @@ class Stack:
         }
         if broker.kind == "embedded":
             found["kafka_assignment"] = "static"  # joining a group takes it over 20 seconds
+            if "kafka_partitions" not in self.settings.model_fields_set:
+                found["kafka_partitions"] = (
+                    1  # so that a restart, which loses each partition, records one gap
+                )
             if "kafka_on_offset_loss" not in self.settings.model_fields_set:
                 found |= _FORGETFUL
         return found
@@ -223,14 +229,17 @@ class Stack:
         write_file(self.folder / SETTINGS_FILE, "".join(lines), PRIVATE_FILE)
 
     def _wait_until_ready(self) -> None:
+        """Wait for the API. Projections that stand still do not count: their commands need the running database."""
         deadline = time.monotonic() + _READY_SECONDS
-        while not _answers(f"{self.url}/readyz"):
+        while (problems := _problems(f"{self.url}/readyz")).keys() - {"projections"}:
             self.check()
             if time.monotonic() > deadline:
+                found = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
                 raise UnavailableError(
-                    f"the API is not ready after {_READY_SECONDS:.0f} s; see {self.folder}"
+                    f"the API is not ready after {_READY_SECONDS:.0f} s: {found}; see {self.folder}"
                 )
             time.sleep(0.1)
+        self.standing_still = problems.get("projections", "")
 
 
 def _toml(value: object) -> str:
@@ -260,12 +269,17 @@ def _port(settings: Settings) -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(url: str) -> bool:
+def _problems(url: str) -> dict[str, str]:
+    """The failed checks of the API, by name; empty when it is ready."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address  # nosec B310
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own address  # nosec B310
+            return {}
+    except urllib.error.HTTPError as exc:
+        with exc:
+            checks: dict[str, str] = json.load(exc).get("checks", {})
+        return {name: state for name, state in checks.items() if state != "ok"} or {"API": str(exc)}
+    except (OSError, ValueError) as exc:
+        return {"API": str(exc)}
 
 
 def stay_up(stack: Stack) -> None:

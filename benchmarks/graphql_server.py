@@ -34,7 +34,7 @@ from web.authentication.combined import Authentication
 from web.http.listening_socket import listen
 from web.http.server import Server
 from web.probes import StoreProbes
-from web.read_audit.access_record import Recorder
+from web.read_audit.access_record import AccessRecorder
 from web.read_audit.publication import Recording, RecordingSettings
 from web.settings import WebSettings
 
@@ -163,7 +163,8 @@ def main() -> None:
             StoreProbes(database),
             settings,
             authentication=Authentication([OneToken(token)]),
-            recorder=recording and Recorder(Recording(publisher, recording), Source(service="audit-trail")),
+            recorder=recording
+            and AccessRecorder(Recording(publisher, recording), Source(service="audit-trail")),
         )
         spare_the_collector(ANSWERS)  # as `audit-trail serve` does; it holds for both sides
         print(listener.getsockname()[1], flush=True)

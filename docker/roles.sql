@@ -8,15 +8,6 @@ DECLARE
     name text;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('audit_trail.roles'));
-    -- `migrate` would create these roles too. Created here, they do not depend on the owner of the database.
-    FOREACH name IN ARRAY ARRAY[
-        'audit_trail_ingest', 'audit_trail_projector', 'audit_trail_reader', 'audit_trail_guard', 'audit_trail_analyst',
-        'audit_trail_batch'
-    ] LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
-        END IF;
-    END LOOP;
     FOREACH name IN ARRAY ARRAY['trail_owner', 'trail_ingest', 'trail_project', 'trail_serve', 'trail_guard'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             EXECUTE format('CREATE ROLE %I', name);
@@ -25,13 +16,38 @@ BEGIN
     END LOOP;
     -- The owner creates a role for each custom projection, within audit_trail_analyst.
     ALTER ROLE trail_owner CREATEROLE;
-    GRANT audit_trail_ingest, audit_trail_projector, audit_trail_reader, audit_trail_guard, audit_trail_analyst,
-        audit_trail_batch TO trail_owner WITH ADMIN OPTION;
+    EXECUTE format('ALTER DATABASE %I OWNER TO trail_owner', current_database());
+END $$;
+
+-- What `audit-trail migrate --print-roles` prints. A test compares.
+-- The roles of Audit Trail, and the right of the owner of the database to work with them. An administrator runs this
+-- once for each owner, before `audit-trail migrate`. It can be run again.
+-- Any login can take this advisory lock, so the wait for it is bounded.
+SET lock_timeout = '10s';
+DO $$
+DECLARE
+    owner CONSTANT text := 'trail_owner';
+    name text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('audit_trail.roles'));
+    FOREACH name IN ARRAY ARRAY[
+        'audit_trail_ingest', 'audit_trail_projector', 'audit_trail_reader', 'audit_trail_guard', 'audit_trail_analyst',
+        'audit_trail_batch', 'audit_trail_custom_owner'
+    ] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+        END IF;
+        EXECUTE format('GRANT %I TO %I WITH ADMIN OPTION', name, owner);
+    END LOOP;
+END $$;
+-- The end of what is printed.
+
+DO $$
+BEGIN
     GRANT audit_trail_ingest TO trail_ingest;
     GRANT audit_trail_projector TO trail_project;
     GRANT audit_trail_reader TO trail_serve;
     GRANT audit_trail_guard TO trail_guard;
-    EXECUTE format('ALTER DATABASE %I OWNER TO trail_owner', current_database());
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
         'GRANT CONNECT ON DATABASE %I TO audit_trail_ingest, audit_trail_projector, audit_trail_reader,'

@@ -12,6 +12,7 @@
     │   ├── TooSlowError         retry: the database exceeded the statement time-out
     │   ├── LockedError          retry: another session holds a lock in the database that we need
     │   ├── ThrottledError       retry: a service asked us to wait for some seconds
+    │   ├── UnwitnessedError     retry: no signed head satisfies the witness policy yet
     │   ├── UnprovenClaimError   retry: somebody claims, without proof, that the log contradicts itself
     │   └── UnrecordedError      retry: a read can't be recorded, so it is not answered
     ├── FencedError              retry: another process has moved on; read the position again
@@ -26,6 +27,7 @@ Every exception belongs to one of the three kinds of failure: **reject**, **retr
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TypedDict
 
@@ -96,10 +98,17 @@ class UnauthenticatedError(AuditTrailError):
 
 
 class AccessDeniedError(AuditTrailError):
-    """Reject: the principal may not do this. The message does not reveal whether the requested object exists."""
+    """Reject: the principal may not do this. The message does not reveal whether the requested object exists.
 
-    def __init__(self, operation: str = "") -> None:
-        super().__init__("not allowed with these credentials")
+    `roles`: the roles that allow the operation, given only when the principal has none of them.
+    """
+
+    def __init__(self, operation: str = "", roles: Iterable[str] = ()) -> None:
+        needed = ", ".join(sorted(roles))
+        super().__init__(
+            "not allowed with these credentials"
+            + (f": {operation} needs one of the roles {needed}" if needed else "")
+        )
         self.operation = operation
 
 
@@ -135,6 +144,10 @@ class ThrottledError(UnavailableError):
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class UnwitnessedError(UnavailableError):
+    """Retry: no signed head that covers the event satisfies the witness policy yet. Clients see this message too."""
 
 
 class UnprovenClaimError(UnavailableError):

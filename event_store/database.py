@@ -15,9 +15,10 @@ from psycopg2 import sql as sql  # noqa: PLC0414 - exported: the other packages 
 from psycopg2.extras import register_uuid
 
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
+from event_store.pooler import is_pooled, refuse_transaction_pooling
 from event_store.silence.connections import Call, WatchedConnection
 from event_store.silence.monitor import Silence, Watch
-from event_store.statement_errors import StatementError, connecting, statement_errors
+from event_store.statement_errors import MissingRightError, StatementError, connecting, statement_errors
 from event_store.statements import load
 
 Connection = psycopg2.extensions.connection
@@ -95,6 +96,7 @@ class Database:
         self._watch = Watch(application_name, Silence(silence_seconds, None if long_statements else short))
         self._places = threading.BoundedSemaphore(size)
         self._idle: list[tuple[Connection, float]] = []
+        self._keeps_process = False
         self._foreign: set[Connection] = set()
         """Connections whose session must be reset before the next use."""
 
@@ -106,6 +108,7 @@ class Database:
             connection = psycopg2.connect(dsn, connection_factory=self._watch.connection)
         try:
             with translated():
+                self._identify(connection, dsn)
                 self._prepare(connection)
         except BaseException:
             connection.close()
@@ -207,13 +210,22 @@ class Database:
         fixed = {"application_name": self._application_name, "client_encoding": "UTF8"}
         return psycopg2.extensions.make_dsn(**ours | given | fixed)
 
-    def _prepare(self, connection: WatchedConnection) -> None:
-        register_uuid(conn_or_curs=connection)
+    def _identify(self, connection: WatchedConnection, dsn: str) -> None:
+        """Learn the server process. The first connection also shows whether a pooler keeps it."""
+        connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(_SQL["server_process"])
             connection.pid, connection.started = cursor.fetchone()
+        if not self._keeps_process and is_pooled(connection):
+            refuse_transaction_pooling(connection, dsn)
+        self._keeps_process = True
+        connection.autocommit = False
+
+    def _prepare(self, connection: WatchedConnection) -> None:
+        register_uuid(conn_or_curs=connection)
+        with connection.cursor() as cursor:
             if self.role is not None:
-                cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
+                _take_role(cursor, self.role)
             timeouts = {
                 "statement_timeout": self._statement_timeout_ms,
                 "lock_timeout": self._lock_timeout_ms,
@@ -244,6 +256,19 @@ class Database:
             self.close()  # the idle connections are most likely dead too
         else:
             self._give_back(connection)
+
+
+def _take_role(cursor: Cursor, role: str) -> None:
+    """Raises `ConfigurationError` when the login is not a member of the role."""
+    try:
+        with statement_errors():
+            cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+    except MissingRightError as exc:
+        login = cursor.connection.info.user
+        raise ConfigurationError(
+            f"this needs the role {role}, and the login {login} does not have it: use a login that has it,"
+            f" or let the owner of the database run `GRANT {role} TO {login}`"
+        ) from exc
 
 
 def _works(connection: Connection) -> bool:

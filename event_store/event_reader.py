@@ -38,7 +38,7 @@ _RECORD = Struct(">12xq8xq8xq8x16s8xh4xi")
 """Position, stream position, time, stream, format and body length of a record, without the types."""
 
 
-class Batch(NamedTuple):
+class EventBatch(NamedTuple):
     """Events in order of position. `last` is the last position covered, including events of aggregates."""
 
     events: list[RecordedEvent]
@@ -52,7 +52,7 @@ def log_size(connection: Connection) -> int:
         return int(only(cursor))
 
 
-def read_events(connection: Connection, after: int, limit: int) -> Batch:
+def read_events(connection: Connection, after: int, limit: int) -> EventBatch:
     """At most `limit` positions after `after` (-1 to start). At the end of the log, `last` equals `after`.
 
     Events of aggregates are not audit events and are omitted; `last` covers them. Raises `LogInconsistentError` when a
@@ -67,7 +67,7 @@ def read_events(connection: Connection, after: int, limit: int) -> Batch:
         last = position
         if event is not None:
             events.append(event)
-    return Batch(events, last)
+    return EventBatch(events, last)
 
 
 class Chosen(NamedTuple):

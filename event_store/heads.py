@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from domain.errors import ConfigurationError
 from event_store.database import Connection, Cursor, only
 from event_store.statements import load
 from event_store.tlog.notes import Note, VerifierKey
@@ -14,6 +15,9 @@ _SQL = load(__package__, "heads.sql")
 
 MAX_HEAD_BYTES = 64 << 10
 """The maximum size of a signed head with all its cosignatures. Longer data is not a head."""
+
+MAX_NAME_BYTES = 800
+"""The longest name of a stored key. A row of an index holds 2,704 bytes, and a key of ML-DSA-44 takes 1,750."""
 
 
 class StoredHead(NamedTuple):
@@ -29,6 +33,14 @@ class StoredHead(NamedTuple):
     def checkpoint(self) -> bytes:
         """The note with all its signatures, as the API serves it."""
         return self.note + "".join(f"{line}\n" for line in self.cosignatures).encode()
+
+
+def require_storable(key: VerifierKey) -> None:
+    """Raise `ConfigurationError` for a key whose name is too long for the database."""
+    if len(key.name.encode()) > MAX_NAME_BYTES:
+        raise ConfigurationError(
+            f"the name of the key {key.name[:40]!r}... has more than {MAX_NAME_BYTES} bytes"
+        )
 
 
 def insert_head(cursor: Cursor, size: int, root: bytes, signed_at: datetime, note: Note) -> None:

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from domain.body import BodyFormat
-from domain.errors import EventAlteredError, LogInconsistentError, ProofError, Reason, RejectedError
+from domain.errors import (
+    EventAlteredError,
+    LogInconsistentError,
+    ProofError,
+    Reason,
+    RejectedError,
+    UnwitnessedError,
+)
 from domain.tree_head import ConsistencyProof, InclusionProof, SignedTreeHead
 from event_store.binary_copy import UNIX_EPOCH_US, to_us
 from event_store.database import Connection, Cursor, Database
@@ -21,9 +28,11 @@ from event_store.heads import (
     witnesses,
 )
 from event_store.merkle import TILE_WIDTH, leaf_hash
+from event_store.quorum import satisfying_head
 from event_store.statements import load
 from event_store.stored_tree import StoredTree
 from event_store.tlog.notes import Note, VerifierKey, verified
+from event_store.tlog.policy import Policy
 from event_store.tlog.proof_files import encode_proof
 from event_store.tlog.proofs import consistency_proof, inclusion_nodes, root_at, verify_inclusion
 from event_store.tlog.tiles import encode_entries
@@ -33,13 +42,30 @@ _SQL = load(__package__, "log_reader.sql")
 
 
 class LogReader:
-    """Reads heads, tiles, entries and proofs."""
+    """Reads heads, tiles, entries and proofs. `policy` is what the heads for third parties have to satisfy."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, policy: Policy | None = None) -> None:
         self._database = database
+        self.policy = policy
 
     def checkpoint(self) -> bytes | None:
-        """The newest signed head with its cosignatures, as C2SP tlog-checkpoint; None before the first append."""
+        """The newest signed head that satisfies the policy, with its cosignatures, as C2SP tlog-checkpoint.
+
+        None before the log was signed at all. Raises `UnwitnessedError` when no head satisfies the policy.
+        """
+        with self._database.transaction(read_only=True) as connection:
+            newest = newest_head(connection)
+            if newest is None or self.policy is None:
+                return None if newest is None else newest.checkpoint
+            head = satisfying_head(connection, self.policy)
+        if head is None:
+            raise UnwitnessedError(
+                "no signed head satisfies the witness policy yet; /log/newest-checkpoint has the newest head"
+            )
+        return head.checkpoint
+
+    def newest_checkpoint(self) -> bytes | None:
+        """The newest signed head, whoever has cosigned it; None before the log was signed at all."""
         with self._database.transaction(read_only=True) as connection:
             head = newest_head(connection)
         return None if head is None else head.checkpoint
@@ -124,10 +150,12 @@ class LogReader:
                 hashes=tuple(consistency_proof(first, second, tree.nodes)),
             )
 
-    def proof_file(self, event_id: UUID) -> bytes | None:
+    def proof_file(self, event_id: UUID, *, newest: bool = False) -> bytes | None:
         """The C2SP tlog-proof of an event; None when the event does not exist.
 
-        It refers to the newest cosigned head if that covers the event, else to the newest head.
+        It refers to the newest head that satisfies the policy. Raises `UnwitnessedError` if that does not cover the
+        event. Without a policy, it refers to the newest cosigned head if that covers the event, else to the newest
+        head. With `newest`, it always refers to the newest head.
         """
         with self._database.transaction(read_only=True) as connection:
             with connection.cursor() as cursor:
@@ -136,13 +164,26 @@ class LogReader:
                 row = cursor.fetchone()
             if row is None:
                 return None
-            head = head_covering(connection, row[0])
+            head = self._head_of_proof(connection, row[0], newest=newest)
             if head is None:
                 raise LogInconsistentError("the log has events and no signed head")
             (proof,) = prove(connection, StoredTree(connection), [(row[0], head.size)])
             if proof.root != head.root:
                 raise LogInconsistentError(f"the tree of {head.size} events differs from the signed one")
             return encode_proof(row[0], proof.hashes, head.checkpoint, proof.entry)
+
+    def _head_of_proof(self, connection: Connection, position: int, *, newest: bool) -> StoredHead | None:
+        if newest:
+            return newest_head(connection)
+        if self.policy is None:
+            return head_covering(connection, position)
+        head = satisfying_head(connection, self.policy, after=position)
+        if head is None:
+            raise UnwitnessedError(
+                f"no signed head that covers position {position} satisfies the witness policy yet; try again, or"
+                " ask for the proof to the newest head (head=newest)"
+            )
+        return head
 
 
 def read_entries(connection: Connection, first: int, until: int) -> list[bytes]:

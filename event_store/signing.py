@@ -13,6 +13,7 @@ from pathlib import Path
 
 from domain.errors import ConfigurationError, LogInconsistentError, ProofError
 from event_store.files.folders import create_file, read_file
+from event_store.heads import require_storable
 from event_store.tlog.notes import ED25519, ML_DSA_44, Note, SigningKey, VerifierKey
 from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
 
@@ -34,14 +35,16 @@ class HeadSigner:
                 f"there is no signing key: a key file has a line that begins with {_PRIVATE}"
             )
         algorithms = {key.algorithm for key in keys}
-        if ED25519 not in algorithms:
-            raise ConfigurationError(
-                "a log signs with an Ed25519 key, and with an ML-DSA-44 key beside it at most: add one"
-            )
         if not algorithms <= {ED25519, ML_DSA_44}:
             raise ConfigurationError(
                 "a witness's key can't sign the heads of a log: create a key without --witness"
             )
+        if ED25519 not in algorithms:
+            raise ConfigurationError(
+                "an ML-DSA-44 key signs beside an Ed25519 key: create one with `audit-trail keys new`"
+            )
+        for key in keys:
+            require_storable(key.verifier)
         names = {key.verifier.name for key in keys}
         if len(names) > 1:
             raise ConfigurationError(
@@ -178,6 +181,7 @@ def new_key(name: str, algorithm: int = ED25519) -> str:
     """The text of a new key file. `name` is the log's origin: like a URL without a scheme, and unique."""
     try:
         key = SigningKey.generate(name, algorithm)
+        require_storable(key.verifier)
     except ProofError as exc:
         raise ConfigurationError(f"{name!r} can't name a key: {exc}") from exc
     return f"# public key: {key.verifier.encode()}\n{key.encode()}\n"

@@ -1,4 +1,4 @@
-"""What the resolvers of one request share."""
+"""The state that the resolvers of one request share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from graphql_api.errors import QueryError, from_domain
 from graphql_api.subscription_feed import Feed
 from queries.error_codes import Code
 from queries.filters.event_filter import CountBy, EventFilter
-from queries.freshness import MAX_SECONDS, Freshness, Reached, Waiting
+from queries.freshness import MAX_SECONDS, Freshness, FreshnessWaiter, Reached
 from queries.limits import QueryLimits
 from queries.scoped.log import ScopedLog
 from queries.scoped.read_models import ScopedModels
@@ -48,7 +48,7 @@ class Context:
         log: ScopedLog,
         threads: Threads,
         limits: QueryLimits,
-        waiting: Waiting | None = None,
+        waiting: FreshnessWaiter | None = None,
         feed: Feed | None = None,
         *,
         client_key: str = "",
@@ -57,13 +57,13 @@ class Context:
         refresh: Callable[[], Awaitable[ScopedModels]] | None = None,
     ) -> None:
         self.client_key = client_key
-        """Whose subscriptions are counted together."""
+        """The client whose subscriptions are counted together."""
         self.models = models
         self.principal = principal
         self._record = record
         self._refresh = refresh
         self.feed = feed
-        self._waiting = waiting or Waiting(models, threads)
+        self._waiting = waiting or FreshnessWaiter(models, threads)
         self._wait_until: float | None = None
         self.log = log
         self.limits = limits
@@ -122,7 +122,7 @@ class Context:
         return _checked(wanted, self.limits.max_list, argument, "")
 
     def page_size(self, wanted: int, argument: str = "first") -> int:
-        """As `list_size`, for a page, whose events count for the request."""
+        """`wanted`, if a page may have that many events, which count against the request's limit."""
         size = _checked(wanted, self.limits.max_page, argument, "; ask for more pages")
         self.spend(size)
         return size

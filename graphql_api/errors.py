@@ -67,12 +67,12 @@ def from_domain(exc: AuditTrailError) -> QueryError:
 
 
 def _rejected(exc: RejectedError) -> QueryError:
-    code, message = Code.BAD_USER_INPUT, exc.message
+    code = Code.BAD_USER_INPUT
     if isinstance(exc, CursorError):
-        code, message = Code.BAD_CURSOR, f"`{exc.field}` {message}"
+        code = Code.BAD_CURSOR
     elif isinstance(exc, FilterTooLargeError):
         code = Code.LIMIT_EXCEEDED
-    return QueryError(code, message, argument=to_camel_case(exc.field))
+    return QueryError(code, exc.message, argument=to_camel_case(exc.field))
 
 
 MASKED = "Unexpected error."

@@ -53,7 +53,7 @@ class Measure(NamedTuple):
     directives: int = 0
 
 
-class Measuring:
+class Measurement:
     """Measures the operations of one document. A cyclic fragment counts as empty: another rule reports it."""
 
     def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
@@ -173,7 +173,7 @@ def size_rule(limits: QueryLimits) -> type[ValidationRule]:
                 several = f"may have {MAX_FRAGMENTS} fragments, and spread fragments {MAX_SPREADS} times"
                 self.report_error(_too_much(several))
                 return
-            measuring = Measuring(fragments)
+            measuring = Measurement(fragments)
             for operation in definitions:
                 if isinstance(operation, OperationDefinitionNode):
                     errors = over(measuring.of(operation.selection_set), limits)

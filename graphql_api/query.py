@@ -213,13 +213,13 @@ def _object(resolver: Any, description: str) -> Any:
 
 @documented
 class Query(CountQueries):
-    """Everything that may be asked of the trail."""
+    """All queries of the API."""
 
     event: Event | None = _object(
         _event, "One event, by the id that its producer gave it; null when there is none."
     )
     events: EventConnection = _object(
-        _events, "The events of the whole trail that match, newest first unless `orderBy` says so."
+        _events, "The events of the whole trail that match, newest first unless `orderBy` says otherwise."
     )
     patient: subjects.PatientActivity | None = _object(
         _patient, "Who accessed a patient's data; null when no event names the patient."
@@ -235,21 +235,21 @@ class Query(CountQueries):
         _resource, "A resource and its events; null when no event names the resource."
     )
     projections: list[results.ProjectionStatus] = strawberry.field(
-        resolver=_projections, graphql_type=list[Projection], description="How far each projection is."
+        resolver=_projections, graphql_type=list[Projection], description="The progress of each projection."
     )
     projection: ProjectionModel | None = _object(
         _projection,
-        "One projection's tables, an analyst's or a built-in one's; null when none of the name is live.",
+        "A projection's tables, built-in or custom; null when no live projection has this name.",
     )
     node: Node | None = _object(_node, "Any node by its opaque id; null when there is none.")
     nodes: list[Node | None] = _object(
-        _nodes, "Nodes by their opaque ids, in the same order; null in the place of one that is not there."
+        _nodes, "Nodes by their opaque ids, in the same order; null for a node that does not exist."
     )
     tree_head: TreeHead | None = _object(
         _tree_head,
-        "The log's signed tree head; null when none was signed at that size, which is where a batch ended.",
+        "The log's signed tree head; null when no head of that size was signed. A head is signed after each batch.",
     )
     consistency_proof: ConsistencyProof | None = _object(
         _consistency_proof,
-        "That a larger tree of the log begins with a smaller one: nothing was changed since.",
+        "A consistency proof: a larger tree begins with a smaller one, so nothing was changed.",
     )

@@ -31,7 +31,7 @@ from domain.errors import origin
 from graphql_api.errors import MaskUnexpectedErrors, give_code, is_unexpected
 from graphql_api.execution.documents import Documents, Prepare, check_operation
 from graphql_api.execution.executor import compiling_executor
-from graphql_api.execution.introspection import NoSchemaIsTold
+from graphql_api.execution.introspection import RefuseIntrospection, without_hints
 from graphql_api.limits import size_rule
 from graphql_api.query import Query
 from graphql_api.subscription import Subscription
@@ -60,9 +60,9 @@ class AuditTrailSchema(strawberry.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        """As `strawberry.Schema` does, without its extensions, which cost as much time as the fields of a page.
+        """Execute an operation without strawberry's extensions, which cost as much time as the fields of a page.
 
-        The same steps, which the extensions take for subscriptions, stand here in order.
+        Performs the steps that extensions perform for subscriptions.
         """
         if not query:
             raise MissingQueryError
@@ -85,6 +85,7 @@ class AuditTrailSchema(strawberry.Schema):
                 context_value=context_value,
                 is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
                 operation_extensions=operation_extensions,
+                hide_suggestions=self.config.disable_field_suggestions,
                 **execution_context_class_kwargs(self.execution_context_class),
             )
             result = executed if isinstance(executed, graphql.ExecutionResult) else await executed
@@ -116,28 +117,34 @@ class AuditTrailSchema(strawberry.Schema):
                 where = ".".join(map(str, error.path or ()))
                 log.error("query_failed", path=where, **origin(error.original_error or error))
             else:
-                give_code(error)
+                self._explain(error)
+
+    def _explain(self, error: GraphQLError) -> None:
+        """Give an error of the library its code, and take from its message what introspection would tell."""
+        written_by_us = bool((error.extensions or {}).get("code"))
+        give_code(error)
+        if self.config.disable_field_suggestions and not written_by_us:
+            error.message = without_hints(error.message)
 
     async def stream(self, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
-        """As `strawberry.Schema` does; errors of the cached parser become results, not exceptions."""
-        return _with_parse_errors(await super().stream(*args, **options))
+        """The results of a subscription. Errors of the cached parser become results, not exceptions."""
+        return self._with_parse_errors(await super().stream(*args, **options))
 
-
-async def _with_parse_errors(results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    async with aclosing(results):
-        try:
-            async for result in results:
-                yield result
-        except GraphQLSyntaxError as exc:
-            give_code(exc)
-            yield PreExecutionError(data=None, errors=[exc])
+    async def _with_parse_errors(self, results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        async with aclosing(results):
+            try:
+                async for result in results:
+                    yield result
+            except GraphQLSyntaxError as exc:
+                self._explain(exc)
+                yield PreExecutionError(data=None, errors=[exc])
 
 
 def make_schema(limits: QueryLimits) -> AuditTrailSchema:
     """The schema under `limits`. Make one per process: it holds the cache of validated documents."""
     rules: list[type[ValidationRule]] = [size_rule(limits)]
     if not limits.introspection:
-        rules.append(NoSchemaIsTold)
+        rules.append(RefuseIntrospection)
     documents = Documents(limits, rules)
     schema = AuditTrailSchema(
         Query,

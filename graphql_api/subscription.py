@@ -30,10 +30,10 @@ _WALK = 50_000
 
 @documented
 class ProjectionAdvance:
-    """How far a projection is now."""
+    """The progress of a projection."""
 
     name: str = described("The projection.")
-    position: Long = described("It has applied every event up to this position.")
+    position: Long = described("The position up to which it has applied every event.")
 
 
 async def _event_recorded(
@@ -120,14 +120,14 @@ async def _projection_advanced(
         positions = await context.read(context.models.positions)
         if names is not None and not set(names) <= set(positions):
             raise QueryError(Code.BAD_USER_INPUT, "no live projection has this name", argument="names")
-        said = (
+        sent = (
             {} if after is None else {name: max(after, at) for name, at in positions.items() if at <= after}
         )
         while True:
             version = feed.version
             for name, position in sorted(positions.items()):
-                if (names is None or name in names) and said.get(name, -2) != position:
-                    said[name] = position
+                if (names is None or name in names) and sent.get(name, -2) != position:
+                    sent[name] = position
                     yield ProjectionAdvance(name=name, position=Long(position))
             if not await _changed(context, feed, version):
                 return
@@ -135,7 +135,7 @@ async def _projection_advanced(
 
 
 async def _changed(context: Context, feed: Feed, version: int) -> bool:
-    """As `Feed.changed`, until the principal's token expires, which ends the subscription."""
+    """Wait for a change, until the principal's token expires, which ends the subscription."""
     principal = context.principal
     ends = principal.expires_at if principal is not None else None
     left = None if ends is None else (ends - datetime.now(UTC)).total_seconds()
@@ -163,15 +163,15 @@ def _followed(resolver: Any, description: str) -> Any:
 
 @documented
 class Subscription:
-    """What may be followed, over graphql-transport-ws or as server-sent events."""
+    """All subscriptions of the API, over graphql-transport-ws or as server-sent events."""
 
     event_recorded: Event = _followed(
         _event_recorded,
         "Each event that matches, in the order of recording, as soon as the read models have it. None is "
-        "left out and none comes twice: go on after the position of the last one that was seen.",
+        "left out and none comes twice: after a reconnect, continue after the position of the last one.",
     )
     projection_advanced: ProjectionAdvance = _followed(
         _projection_advanced,
-        "How far each projection is, and then each time that it is elsewhere. Steps that follow each other "
-        "closely are told as one.",
+        "The position of each projection, and then each change of it. Changes in quick succession are "
+        "combined.",
     )

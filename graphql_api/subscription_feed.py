@@ -1,6 +1,6 @@
 """The feed of all subscriptions: one task that follows the projections while there are subscribers.
 
-An append's NOTIFY wakes the task, on one connection. It then reads the checkpoints until they stand still, and wakes
+An append's NOTIFY wakes the task, on one connection. It then reads the checkpoints until they stop changing, and wakes
 the subscribers. Subscribers neither listen nor poll; a waiting one holds no thread and no connection.
 """
 

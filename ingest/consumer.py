@@ -152,7 +152,7 @@ class RecordSource:
             if position is None:
                 continue  # revoked or to be reopened during the poll: the store's offset has not moved
             polled.append(self._polled(partition, position, rows[-1].offset + 1, rows))
-        polled = polled or self._marks()
+        polled = polled or self._empty_advances()
         self._reopen_at_holes()
         self._report_state()
         return polled
@@ -299,7 +299,7 @@ class RecordSource:
         self._suspected |= partitions
         self.reopen(self._positions)
 
-    def _marks(self) -> list[Polled]:
+    def _empty_advances(self) -> list[Polled]:
         """Partitions whose position has passed transaction markers or aborted records, with nothing after them.
 
         Otherwise a log that ends with markers and is then cleaned up would look as if records had been lost.

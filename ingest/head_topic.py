@@ -10,10 +10,10 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from domain.errors import RejectedError, UnavailableError
+from domain.errors import ConfigurationError, RejectedError, UnavailableError
 from event_store.heads import MAX_HEAD_BYTES, StoredHead
 from ingest.broker.clients import connected, translated
-from ingest.partitions.topics import Topics
+from ingest.partitions.topics import TopicConfig, Topics
 from ingest.publisher import Message, Publisher
 from ingest.records.fetcher import bound
 from ingest.records.unread import Limits, Unread
@@ -49,8 +49,10 @@ class HeadTopic:
                 if self._settings.create_topics:
                     topics.create((self._topic,), partitions=1, configs=_UNLIMITED_RETENTION)
                 return ()
+            self._warn_of_deletion(topics)
         options = {
             "enable_auto_commit": False,
+            "allow_auto_create_topics": False,
             "isolation_level": "read_committed",
             "consumer_timeout_ms": 1000,
             **self._settings.client_options(),
@@ -63,6 +65,23 @@ class HeadTopic:
                 )
         except KafkaError as exc:
             raise translated(exc) from exc
+
+    def _warn_of_deletion(self, topics: Topics) -> None:
+        """Kafka deletes heads from a topic that somebody else created with its defaults."""
+        try:
+            found = topics.configs((self._topic,)).get(self._topic, TopicConfig())
+        except ConfigurationError as exc:
+            log.warning("heads_topic_settings_unknown", topic=self._topic, error=str(exc))
+            return
+        if found.compacted or found.retention_ms is not None or found.retention_bytes is not None:
+            log.warning(
+                "heads_topic_deletes_heads",
+                topic=self._topic,
+                compacted=found.compacted,
+                retention_ms=found.retention_ms,
+                retention_bytes=found.retention_bytes,
+                hint="set cleanup.policy=delete, retention.ms=-1 and retention.bytes=-1 on this topic",
+            )
 
     def publish(self, head: StoredHead) -> None:
         """Publish, and wait for the acknowledgement of all in-sync replicas."""

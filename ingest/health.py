@@ -55,6 +55,7 @@ class Health:
         self._last_round = time.monotonic()
         self._append_waits: float | None = None
         self._running = False
+        self._stopped_by: str | None = None
         self.reader: ReaderState | None = None
         self.waits: str | None = None
         self.broker_seen: float | None = None
@@ -76,6 +77,10 @@ class Health:
         """Record that the loop has started or ended."""
         self._running = running
         self.loop_ran()
+
+    def stopped_by(self, error: Exception) -> None:
+        """Record the error that has ended the loop, for a process that stays up so that it can be seen."""
+        self._stopped_by = str(error)
 
     def loop_ran(self) -> None:
         """Record a round of the loop."""
@@ -109,7 +114,7 @@ class Health:
     def problems(self) -> list[str]:
         """The problems that keep this process from reading and storing everything; empty when ready."""
         if not self._running:
-            return ["ingest does not run"]
+            return [self._stopped_by or "ingest does not run"]
         return [*self._of_the_loop(), *self._of_partitions(), *self._of_services(), *self.findings]
 
     def _of_the_loop(self) -> list[str]:

@@ -43,7 +43,7 @@ class IngestMetrics:
         )
         self._retries = Counter(
             "audit_trail_ingest_retries",
-            "Retries because a service was away.",
+            "Retries because a service was away, by the step that waits.",
             ["service"],
             registry=registry,
         )
@@ -142,7 +142,7 @@ class IngestMetrics:
         self._fenced.inc()
 
     def retried(self, service: str) -> None:
-        """Count a wait for `database` or `kafka`."""
+        """Count a retry of the step `service`: append, open, start or kafka."""
         self._retries.labels(service).inc()
 
     def client_restarted(self, cause: str) -> None:

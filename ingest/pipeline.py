@@ -4,7 +4,8 @@
    before (`partitions.opening`, `partitions.losses`), and seeks to the offset that the store has.
 2. `consumer.RecordSource.poll` fetches records. `records` bounds what one Kafka batch may take, and notices holes.
 3. `batch.decode_batch` decodes each record (`decoding`, `interop`) to a validated event, or to a dead letter.
-4. `Ingest._finish` waits for the batch before. A fence gives up both: step 1 follows for their partitions.
+4. `Ingest._finish` waits for the batch before. After a fence both batches are dropped and their partitions reopened
+   (step 1).
 5. `appender.Appender` appends on a thread of its own, while steps 2 and 3 go on with the next batch. It refuses records
    of a topic that was made again, then `event_store.append` does the rest in one transaction: take the log's lock, move
    the offsets by compare-and-set, drop known event ids, give positions, copy the events, extend the Merkle tree, insert
@@ -101,12 +102,13 @@ class Ingest:
         """Ingest until `stop`. While the database or the broker is away, it waits and loses nothing.
 
         Raises `LogInconsistentError` or `ConfigurationError`: stop, an operator must act. `RecordsLostError` is raised
-        `linger_seconds` late, or at `stop`, so that the metrics of the loss are collected before the process ends.
+        `linger_seconds` late, or at `stop`, so that metrics and readiness show the loss before the process ends.
         Raises `UnavailableError` when Kafka clients stall repeatedly: a supervisor should restart this process.
         """
         try:
             self._run()
-        except RecordsLostError:
+        except RecordsLostError as exc:
+            self._health.stopped_by(exc)
             if linger_seconds:
                 log.info("ingest_lingers", seconds=linger_seconds, hint="so that its metrics are collected")
                 self._stopping.wait(linger_seconds)
@@ -120,6 +122,7 @@ class Ingest:
         watchdog = Watchdog(self._settings, self._database, self._metrics, self._health)
         watchdog.start()
         self._health.running(True)
+        log.info("ingest_started", topics=self._settings.topics)
         try:
             while not self._stopping.is_set():
                 try:

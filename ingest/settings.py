@@ -1,4 +1,4 @@
-"""The settings of ingest. The composition root fills them from its own settings."""
+"""The settings of ingest. `audit_trail` fills them from its own settings."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from ingest.settings import IngestSettings
 log = structlog.get_logger(__name__)
 
 Offsets = Mapping[TopicPartition, int]
-Finding = tuple[Cause, str]
+Stall = tuple[Cause, str]
 
 _DATABASE_SECONDS = 15.0
 _SINGLE_PARTITION_FACTOR = 10
@@ -51,7 +51,7 @@ class Suspicions:
         self._still.clear()
         self._last.clear()
 
-    def finding(self, view: BrokerView, reader: ReaderState, *, appends_late: bool) -> Finding | None:
+    def finding(self, view: BrokerView, reader: ReaderState, *, appends_late: bool) -> Stall | None:
         """The finding that persisted long enough to replace the client, or None."""
         found = unread(view, reader) or (None if appends_late else not_opened(reader))
         self._reading = self._reading + 1 if found else 0
@@ -62,7 +62,7 @@ class Suspicions:
             return None
         return self._stalled(view, reader)
 
-    def _stalled(self, view: BrokerView, reader: ReaderState) -> Finding | None:
+    def _stalled(self, view: BrokerView, reader: ReaderState) -> Stall | None:
         moved = any(offset != self._last.get(partition) for partition, offset in reader.next.items())
         behind = {
             partition
@@ -78,7 +78,7 @@ class Suspicions:
         return ("fetch_stalled", f"not fetched although Kafka has more: {names(late)}") if late else None
 
 
-def unread(view: BrokerView, reader: ReaderState) -> Finding | None:
+def unread(view: BrokerView, reader: ReaderState) -> Stall | None:
     """A mismatch between the group's assignment and the partitions read here; None during a rebalance."""
     wanted = frozenset(partition for partition in view.partitions if partition.topic in reader.subscribed)
     group = view.group
@@ -98,7 +98,7 @@ def unread(view: BrokerView, reader: ReaderState) -> Finding | None:
     return None
 
 
-def not_opened(reader: ReaderState) -> Finding | None:
+def not_opened(reader: ReaderState) -> Stall | None:
     """Assigned partitions that nothing keeps from being opened."""
     if reader.closed and reader.not_opened is None:
         return "partition_not_opened", f"assigned here but not opened: {names(reader.closed)}"

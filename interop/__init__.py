@@ -1,1 +1,1 @@
-"""Foreign formats to and from `AuditEvent`. Pure: no I/O; imports `domain` alone."""
+"""Converts foreign formats to `AuditEvent`. Pure: no I/O; imports `domain` alone."""

@@ -9,8 +9,7 @@ short name. Systems with one name are one namespace.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _SCHEME_AND_HOST = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://[^/]*)(.*)", re.DOTALL)
@@ -19,16 +18,18 @@ _SCHEME_AND_HOST = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://[^/]*)(.*)", re.DOTA
 class Systems:
     """The names of systems. Without names every system but an unstated one is foreign."""
 
-    def __init__(self, names: Mapping[str, str] = MappingProxyType({})) -> None:
-        """`names` maps systems to names: ``""`` is the trail's own namespace. Raises `ValueError` for a wrong name."""
-        for system, name in names.items():
+    def __init__(self, names: Iterable[tuple[str, str]] = ()) -> None:
+        """`names` are systems with their names: ``""`` is the trail's own namespace. Raises `ValueError`."""
+        self._names: dict[str, str] = {}
+        for system, name in names:
             if not system.strip():
                 raise ValueError("a system must not be empty")
             if name and not _NAME.fullmatch(name):
                 raise ValueError(
                     f"{name!r} is no name of a system: letters, digits, dot, dash and underscore, at most 40"
                 )
-        self._names = {_normalised(system): name for system, name in names.items()}
+            if self._names.setdefault(_normalised(system), name) != name:
+                raise ValueError(f"{system!r} has two names")
 
     def qualified(self, system: str | None, id: str) -> str:
         """`id` as the trail writes it. An unstated system is the trail's own."""

@@ -140,7 +140,7 @@ _LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def utc(moment: datetime) -> datetime:
-    """`moment` in UTC, within the years that Python can read back: an offset can lead out of year 1 or 9999."""
+    """`moment` in UTC, limited to what Python can read back: converting to UTC can leave the years 1 to 9999."""
     if not _EARLIEST < moment < _LATEST:
         return _EARLIEST if moment <= _EARLIEST else _LATEST
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -17,7 +17,7 @@ from projections.projector_output import DuplicateKeyError, ExitError
 from projections.tables import Table
 
 _MOST_OF_FAILURE = 2000
-"""Characters. Names of exceptions and tables have no other limit."""
+"""Maximum length in characters; names are not limited elsewhere."""
 
 
 def definition_digest(tables: Iterable[Table]) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
+from projections.build_state import STALLED_SECONDS
 from projections.projector_state import Track
 from projections.registry import Build
 
@@ -14,8 +15,6 @@ log = structlog.get_logger(__name__)
 
 SILENT_SECONDS = 30.0
 """A runner reads the registry each second. One without a sign for this long is waiting for the database."""
-STALLED_SECONDS = 60.0
-"""How long a projection may be behind without moving. A batch takes seconds at most."""
 STANDBY_SECONDS = 10.0
 """A process is a standby when for this long all its batches were fenced and those of another process were not."""
 BEHIND_AGAIN = 10_000
@@ -77,7 +76,7 @@ class RunnerHealth:
         self._beat = None
         log.info("runner_stopped", applied=self._applied)
 
-    def went_on(self) -> None:
+    def step_completed(self) -> None:
         """The runner has completed a step: the database answers."""
         self._beat, self._away = time.monotonic(), ""
 
@@ -87,12 +86,12 @@ class RunnerHealth:
         self._caught_up = False
 
     def applied(self, events: int) -> None:
-        """Note that this process has committed a batch of so many events."""
+        """Store that this process has committed a batch of `events` events."""
         self._applied_at = time.monotonic()
         self._applied += events
 
-    def looked(self, track: Track, build: Build | None, before: tuple[int, int]) -> None:
-        """Note the registry's state of a projection. `before` is the build and the position that the track had."""
+    def registry_read(self, track: Track, build: Build | None, before: tuple[int, int]) -> None:
+        """Store the registry's state; `before` is the previous build and position."""
         now = time.monotonic()
         name = track.projector.name
         old = self._seen.get(name)
@@ -103,7 +102,7 @@ class RunnerHealth:
         if build is not None and build.build == before[0] and build.position > before[1]:
             self._others_at = now
 
-    def told(self) -> None:
+    def log_changes(self) -> None:
         """Log each change once."""
         standby = self._others_at is not None and (
             self._applied_at is None or self._others_at - self._applied_at > STANDBY_SECONDS

@@ -56,7 +56,7 @@ class RunnerMetrics:
         self._events.labels(name).inc(events)
         self._position.labels(name).set(position)
 
-    def seen(self, build: Build, *, feeding: bool) -> None:
+    def registry_read(self, build: Build, *, feeding: bool) -> None:
         """Set the metrics of a live build from the registry."""
         self._position.labels(build.name).set(build.position)
         self._lag.labels(build.name).set(build.lag)

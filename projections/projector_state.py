@@ -12,10 +12,11 @@ from domain.errors import AuditTrailError, FencedError
 from domain.event import RecordedEvent
 from event_store.backoff import Backoff
 from event_store.database import Database
+from projections.build_state import misfit
 from projections.errors import LimitError
 from projections.fingerprints import code_digest, describe_failure
 from projections.projector import Projector
-from projections.registry import Build, misfit
+from projections.registry import Build
 from projections.writer import Prepared, Writer
 
 _log = logging.getLogger(__name__)
@@ -25,9 +26,7 @@ POISON_SECONDS = (5.0, 300.0)
 FENCED_SECONDS = 1.0
 """Pause when a batch was fenced although the registry has not changed."""
 
-UNBUILT = (
-    "waits: its first build is still being made, or was given up; `audit-trail projections rebuild` goes on"
-)
+UNBUILT = "waits: its first build is still being made, or was given up; `audit-trail projections rebuild` continues it"
 
 
 class Group(NamedTuple):
@@ -101,7 +100,7 @@ class Track:
         """Whether it may get events at `now` (monotonic seconds)."""
         return self.feeding and self._retry_at <= now
 
-    def look(self, build: Build | None, skipped: frozenset[int]) -> None:
+    def update(self, build: Build | None, skipped: frozenset[int]) -> None:
         """Follow the registry: another build after a switch, another position after a reset, or no build at all."""
         fenced, self.stale = self.stale, False
         self._skipped = skipped
@@ -112,7 +111,8 @@ class Track:
         elif build.paused:
             reason = "is paused"
         else:
-            reason = misfit(self.projector, build) or None
+            wrong = misfit(self.projector, build)
+            reason = str(wrong) if wrong else None
         if reason != self._parked:
             if reason is not None:
                 _log.warning("projection %s %s", self.projector.name, reason)

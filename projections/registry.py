@@ -13,7 +13,7 @@ from domain.errors import ConfigurationError
 from event_store.database import READER, Connection, Cursor, Database, only, sql
 from event_store.statements import load
 from projections.custom_tables import custom_role, make_tables
-from projections.fingerprints import code_digest, definition_digest, on_command_line
+from projections.fingerprints import code_digest, definition_digest
 from projections.models.activity import ActivityProjector
 from projections.models.device import DeviceProjector
 from projections.models.patient import PatientProjector
@@ -36,7 +36,8 @@ class Build(Struct, frozen=True):
 
     `definition` and `code_digest` are hex digests; `state` is ``loading`` while the log is put in, ``indexing``
     once it is, and then ``ready``; ``scratch`` builds are made by verify. `custom`: of a custom projection. `rested` is
-    for how long the checkpoint has stood where it is.
+    for how long the checkpoint has stood where it is, `waiting` how long ago the next event was recorded; None when
+    there is none.
     """
 
     name: str
@@ -58,10 +59,11 @@ class Build(Struct, frozen=True):
     log_size: int
     custom: bool
     rested: timedelta
+    waiting: timedelta | None
 
     @property
     def lag(self) -> int:
-        """Events of the log that are not in yet."""
+        """Events of the log that are not applied yet."""
         return max(0, self.log_size - 1 - self.position)
 
 
@@ -180,26 +182,6 @@ def _create_tables(connection: Connection, projector: Projector, schema: str, *,
                 cursor.execute(index)
         cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {reader}").format(**names))
         cursor.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}").format(**names))
-
-
-def misfit(projector: Projector, build: Build) -> str:
-    """Why this program's projector may not feed this build, and what to do; empty when it may."""
-    code, tables = projector.version, build.version
-    rebuild = f"run `audit-trail projections rebuild {on_command_line(projector)}`"
-    if code > tables:
-        return f"needs rebuild: its tables are version {tables}, this program has {code}; {rebuild}"
-    if code < tables:
-        return (
-            f"refused: its tables are version {tables}, this program has {code};"
-            f" use the newer program, or `audit-trail projections switch {on_command_line(projector)}` to go back to an"
-            " older build"
-        )
-    if build.definition and build.definition != definition_digest(projector.tables):
-        return (
-            f"refused: the declared tables are not those of version {tables} any more;"
-            f" raise the projector's version, then {rebuild}"
-        )
-    return ""
 
 
 def open_snapshot(connection: Connection) -> dict[str, int]:

@@ -1,5 +1,5 @@
 -- name: list_builds
--- Every build of every projection, and how many events the log has.
+-- Every build of every projection, how many events the log has, and how long the next event has waited for the build.
 SELECT
     projection.name,
     projection.build,
@@ -19,7 +19,11 @@ SELECT
     projection.attested_at,
     log_state.size,
     EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name) AS custom,
-    clock_timestamp() - projection.updated_at AS rested
+    clock_timestamp() - projection.updated_at AS rested,
+    clock_timestamp() - (
+        SELECT event.recorded_at FROM audit_trail.event
+        WHERE event.position = projection.position + 1
+    ) AS waiting
 FROM audit_trail.projection
 CROSS JOIN audit_trail.log_state
 ORDER BY projection.name ASC, projection.build ASC;

@@ -1,8 +1,8 @@
-"""The runner: reads each batch of the log once and feeds it to the live build of every projector that stands there.
+"""The runner: reads each batch of the log once and feeds it to the live build of every projector at that position.
 
 Failures: the database away is **retry**, with a growing pause. An event that breaks a projector **stops** that
-projector there, visibly, and it is tried again after a growing pause; the others go on. A projector whose code does not
-fit its tables **stops** too, and what to do is logged and shown.
+projector there, visibly, and it is tried again after a growing pause; the others continue. A projector whose code does
+not fit its tables **stops** too, and what to do is logged and shown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from domain.errors import UnavailableError
 from domain.event import RecordedEvent
 from event_store.backoff import Backoff
 from event_store.database import Database
-from event_store.event_reader import Batch, read_events
+from event_store.event_reader import EventBatch, read_events
 from projections.health import RunnerHealth
 from projections.metrics import RunnerMetrics
 from projections.projector import Projector
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 BATCH = 5000
 """Events read at once. The database's share of the work is a fifth less than with 2,000, for some 20 MB of memory."""
 POLL_SECONDS = 1.0
-"""The longest that an event waits when its NOTIFY is lost, and an operator's order when nothing is fenced by it."""
+"""The longest that an event waits when its NOTIFY is lost, and an operator's command when it fences no batch."""
 RETRY_SECONDS = (0.2, 5.0)
 """First and longest pause while the database is away."""
 
@@ -38,8 +38,8 @@ class Runner:
     """Keeps the read models of `projectors` up to date. A second runner on the same database is harmless.
 
     It feeds a projector's live build alone, and follows the registry: a pause, a reset or a switch by another process
-    fences its next batch, and it looks again. Beside the pool of `database` it opens one connection per projector, and
-    one that listens.
+    fences its next batch, after which it reads the registry again. Beside the pool of `database` it opens one
+    connection per projector, and one that listens.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Runner:
         self._metrics = metrics
         self.health = RunnerHealth()
         self._tracks: list[Track] = []
-        self._looked_at = 0.0
+        self._registry_read_at = 0.0
         self._wakeup = WakeUp(database)
-        self._ahead: tuple[int, Batch] | None = None
+        self._ahead: tuple[int, EventBatch] | None = None
 
     def run(self) -> None:
-        """Run until `stop`. Raises what an operator has to look at: `ConfigurationError`, `LogInconsistentError`."""
+        """Run until `stop`. Raises errors that need an operator: `ConfigurationError`, `LogInconsistentError`."""
         backoff = Backoff(*RETRY_SECONDS)
         self.health.started([each.name for each in self._projectors], self._batch)
         with ThreadPoolExecutor(len(self._projectors), "projector") as pool:
@@ -71,8 +71,8 @@ class Runner:
                         self._wakeup.listen()
                         while self._step(pool) and not self._wakeup.stopped:
                             backoff.reset()
-                            self.health.went_on()
-                        self.health.went_on()
+                            self.health.step_completed()
+                        self.health.step_completed()
                         self._wakeup.wait(POLL_SECONDS)
                     except UnavailableError as exc:
                         self.health.waits(str(exc))
@@ -107,11 +107,11 @@ class Runner:
         """One batch for the projectors that are furthest behind; False when there is nothing to do."""
         now = time.monotonic()
         if (
-            now - self._looked_at >= POLL_SECONDS
+            now - self._registry_read_at >= POLL_SECONDS
             or any(track.stale for track in self._tracks)
             or not self._tracks
         ):
-            self._look()
+            self._read_registry()
         due = [track for track in self._tracks if track.due(now)]
         for position, limit, behind in groups(due, self._batch):
             batch = self._read(position, limit)
@@ -120,8 +120,8 @@ class Runner:
                 return True
         return False
 
-    def _look(self) -> None:
-        """See what the registry says of every projector."""
+    def _read_registry(self) -> None:
+        """Read the registry's state of every projector."""
         tracks = self._tracks or [Track(self._database, each) for each in self._projectors]
         for track in tracks:
             if not track.built:  # at the beginning, and when its builds were dropped
@@ -133,21 +133,21 @@ class Runner:
         for track in tracks:
             build = builds.get(track.projector.name)
             before = track.at
-            track.look(build, skips.get(track.projector.name, frozenset()))
-            self.health.looked(track, build, before)
+            track.update(build, skips.get(track.projector.name, frozenset()))
+            self.health.registry_read(track, build, before)
             if self._metrics is not None and build is not None:
-                self._metrics.seen(build, feeding=track.feeding)
-        self.health.told()
-        self._looked_at = time.monotonic()
+                self._metrics.registry_read(build, feeding=track.feeding)
+        self.health.log_changes()
+        self._registry_read_at = time.monotonic()
 
-    def _read(self, after: int, limit: int) -> Batch:
+    def _read(self, after: int, limit: int) -> EventBatch:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == after and 0 < ahead[1].last - after <= limit:
             return ahead[1]
         with self._database.transaction(read_only=True) as connection:
             return read_events(connection, after, limit)
 
-    def _feed(self, pool: ThreadPoolExecutor, tracks: list[Track], batch: Batch) -> None:
+    def _feed(self, pool: ThreadPoolExecutor, tracks: list[Track], batch: EventBatch) -> None:
         jobs = [pool.submit(self._apply, track, batch.events, batch.last) for track in tracks]
         try:
             # While the database writes this batch, read the next.

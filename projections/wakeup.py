@@ -17,9 +17,11 @@ _QUIET_SECONDS = 10.0
 
 
 class WakeUp:
-    """Waits on its own listening connection. A lost connection delays events, and loses none: time wakes too.
+    """Waits on its own listening connection.
 
-    Without a `database` only time wakes: a standby server has no NOTIFY.
+    Losing the connection only delays events, because the wait also times out.
+
+    Without a `database` only the time-out wakes: a standby server has no NOTIFY.
     """
 
     def __init__(self, database: Database | None) -> None:

@@ -66,9 +66,8 @@ class Writer:
     def apply(self, events: Sequence[RecordedEvent], expected: int, last: int) -> None:
         """Write the rows of `events` and move the checkpoint from `expected` to `last`: both or neither.
 
-        Raises `FencedError` when the checkpoint is elsewhere, the build is paused, or it has become live or
-        stopped being so; `UnavailableError` when the database is away; and whatever the projector raises. Nothing is
-        committed then.
+        Raises `FencedError` when the checkpoint is elsewhere, the build is paused, or its live flag has changed;
+        `UnavailableError` when the database is away; and whatever the projector raises. Nothing is committed then.
         """
         prepared = self.prepare(events)
         with self.transaction() as cursor:

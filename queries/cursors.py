@@ -18,8 +18,11 @@ _decode_row = decoder_of(tuple[str, str, bool, list[Any]])
 _HISTORY = re.compile(r"h1:([0-9]{1,19}):([0-9]{1,9})")
 
 
+NOT_A_CURSOR = "not a cursor of this API; follow the links or pageInfo"
+
+
 class CursorError(ConflictError):
-    """Reject: the text is no cursor of this API. `message` reads after the argument's name."""
+    """Reject: the text is not a cursor of this list. Its message fits REST and GraphQL."""
 
     def __init__(self, message: str, argument: str) -> None:
         super().__init__(Reason.INVALID_FIELD, message, field=argument)
@@ -37,7 +40,7 @@ def decode_cursor(cursor: str, argument: str) -> int:
         position = int(digits)
         if position <= MAX_POSITION and encode_cursor(position) == cursor:
             return position
-    raise CursorError("is not a cursor of this API; pass one that pageInfo gave", argument)
+    raise CursorError(NOT_A_CURSOR, argument)
 
 
 def encode_history_cursor(position: int, done: int) -> str:
@@ -52,7 +55,7 @@ def decode_history_cursor(cursor: str) -> tuple[int, int]:
         position, done = int(found[1]), int(found[2])
         if position < MAX_POSITION and encode_history_cursor(position, done) == cursor:
             return position, done
-    raise CursorError("is not a cursor of a history; pass one that pageInfo gave", "after")
+    raise CursorError("not a cursor of a history; follow the links or pageInfo", "after")
 
 
 def encode_row_cursor(table: str, order: str, values: Sequence[Any], *, descending: bool) -> str:
@@ -68,7 +71,7 @@ def decode_row_cursor(cursor: str, table: str, order: str, *, descending: bool) 
     except (msgspec.DecodeError, RecursionError):
         found = None
     if found is None or found[:3] != (table, order, descending):
-        raise CursorError("is not a cursor of this table in this order; pass one that pageInfo gave", "after")
+        raise CursorError("not a cursor of this table in this order; follow the links or pageInfo", "after")
     return tuple(found[3])
 
 
@@ -90,7 +93,7 @@ def _encode(text: str) -> str:
 
 
 def _decode(value: str) -> str:
-    """The text in `value`; empty when this API has not made it."""
+    """The text in `value`; empty if it is not a valid encoding."""
     try:
         return base64.b64decode(
             value.encode("ascii") + b"=" * (-len(value) % 4), altchars=b"-_", validate=True

@@ -87,7 +87,7 @@ def least_of(names: Iterable[str]) -> Reached:
     return lambda checkpoints: min(checkpoints.get(name, -1) for name in wanted)
 
 
-class Waiting:
+class FreshnessWaiter:
     """Waits for projections; one for the whole application."""
 
     def __init__(self, models: Checkpoints, threads: Threads) -> None:
@@ -103,7 +103,7 @@ class Waiting:
         *,
         models: Checkpoints | None = None,
     ) -> None:
-        """Return when the answer can be as fresh as wanted. Raises `BehindError` when it can't in time.
+        """Return when the answer is fresh enough. Raises `BehindError` when that takes too long.
 
         `latest`, a time of the event loop's clock, ends the waiting. `models` are those of the principal: without the
         right to read anything, it may not learn the position of the trail.

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryLimits:
-    """The limits of one request. All are settings."""
+    """The limits of one request.
+
+    `max_page`, `max_cost`, `max_batch`, `max_unindexed_days` and `introspection` are settings.
+    """
 
     max_page: int = 100
     """Events in one page: the cap of `first` and `last`."""

@@ -179,7 +179,7 @@ class ReadModels:
             return {name: build.position for name, build in live_builds(connection).items()}
 
     def projection(self, name: str) -> LiveProjection | None:
-        """The tables of one live projection, an analyst's or a built-in one; None when there is none of the name."""
+        """The tables of one live projection, built-in or custom. None if no projection has this name."""
         check_identifier("name", name)
         with self._database.transaction(read_only=True) as connection:
             return find_live(connection, name)

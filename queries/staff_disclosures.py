@@ -28,7 +28,7 @@ class StaffDisclosures:
         self._lock = Lock()
 
     def known(self, patients: Sequence[str]) -> Collection[str] | None:
-        """As `seen_by`, from the cache alone: None when a patient is not in it. It does not block."""
+        """The result of `seen_by` from the cache alone; None when a patient is not in it. It does not block."""
         found = [self._fresh(patient) for patient in patients]
         if any(each is None for each in found):
             return None

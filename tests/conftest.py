@@ -24,6 +24,7 @@ from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from tests.databases import EMPTY, HOSPITAL, MIGRATED, PROJECTED, Databases
+from tests.installed import installed
 from tests.servers import FAST, folder_for_servers
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_kafka: needs what only Apache Kafka itself does")
+    config.addinivalue_line("markers", "needs_program(name): needs a program that may not be installed")
     config.addinivalue_line("markers", "thorough: takes minutes, and is run with --thorough alone")
     # A run that is told to end (a job's time limit) still stops its servers and removes their folders.
     signal.signal(signal.SIGTERM, _end_run)
@@ -107,15 +109,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if shared := _shared(item):
             item.add_marker(pytest.mark.xdist_group(shared))
     if not config.getoption("--thorough"):
-        _deselect(config, items, "thorough")
+        _deselect(config, items, lambda item: item.get_closest_marker("thorough") is not None)
     if config.stash[chosen_broker] != "kafka":
-        config.stash[not_run] = _deselect(config, items, "needs_kafka")
+        config.stash[not_run] += _deselect(
+            config, items, lambda item: item.get_closest_marker("needs_kafka") is not None
+        )
+    config.stash[not_run] += _deselect(config, items, _lacks_a_program)
 
 
-def _deselect(config: pytest.Config, items: list[pytest.Item], marker: str) -> list[str]:
-    """Take the tests with this marker out of `items`; their names."""
-    deselected = [item for item in items if item.get_closest_marker(marker)]
-    items[:] = [item for item in items if not item.get_closest_marker(marker)]
+def _lacks_a_program(item: pytest.Item) -> bool:
+    return any(installed(marker.args[0]) is None for marker in item.iter_markers("needs_program"))
+
+
+def _deselect(
+    config: pytest.Config, items: list[pytest.Item], unwanted: Callable[[pytest.Item], bool]
+) -> list[str]:
+    """Take unwanted tests out of `items`; their names."""
+    deselected = [item for item in items if unwanted(item)]
+    items[:] = [item for item in items if not unwanted(item)]
     config.hook.pytest_deselected(items=deselected)
     return [item.nodeid for item in deselected]
 
@@ -123,7 +134,9 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], marker: str) -> l
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     names = config.stash[not_run]
     if names:
-        terminalreporter.section(f"not run: {len(names)} that need Apache Kafka")
+        terminalreporter.section(
+            f"not run: {len(names)} that need Apache Kafka or a program that is not installed"
+        )
         for name in names:
             terminalreporter.write_line(name)
 

@@ -33,7 +33,7 @@ class Access:
         self._disclosures = StaffDisclosures(models)
 
     async def scope(self, principal: Principal | None) -> Scope:
-        """What a principal may do and see. Without a principal it is nothing."""
+        """What a principal may do and see. Without a principal: nothing."""
         if principal is None:
             return Scope(NOBODY)
         if not is_decided(principal):
@@ -80,7 +80,7 @@ class Access:
 
 
 def query_log_of(record: AccessRecord | None) -> QueryLog:
-    """The query log of an access record; one that nobody reads if reads are not recorded."""
+    """The query log of an access record; a discarded one if reads are not recorded."""
     return QueryLog() if record is None else record.query_log
 
 

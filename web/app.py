@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -16,31 +16,33 @@ from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
 from projections.wakeup import WakeUp
 from queries.export.pipeline import Exports
-from queries.freshness import Waiting
+from queries.freshness import FreshnessWaiter
 from queries.limits import QueryLimits
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.combined import Authentication
-from web.authentication.middleware import Authenticating, is_open
+from web.authentication.middleware import AuthenticationMiddleware, is_open
 from web.authentication.rates import Rates
 from web.graphql.subscriptions import SubscribingEndpoint, make_feed
 from web.health import Health, health_routes
 from web.http import problems
+from web.http.any_origin import AnyOrigin
 from web.http.every_route import Basics
+from web.http.path_prefix import PathPrefix
 from web.http.request_bodies import BodyLimit
 from web.http.static_pages import STATIC, swagger_ui
-from web.metrics import Measuring, WebMetrics, metrics_routes
+from web.metrics import MetricsMiddleware, WebMetrics, metrics_routes
 from web.openapi import bodies
 from web.probes import Probes
-from web.read_audit.access_record import Recorder
+from web.read_audit.access_record import AccessRecorder
 from web.read_audit.middleware import Recorded
-from web.rest.event_counts import EventCountList, counting_routes
-from web.rest.event_intake import Accepted, Publisher, publishing_routes
-from web.rest.events import EventList, reading_routes
+from web.rest.event_counts import EventCountList, count_routes
+from web.rest.event_intake import Accepted, EventPublisher, publishing_routes
+from web.rest.events import EventList, event_routes
 from web.rest.export import export_routes
 from web.rest.projection_tables import ProjectionDescription, RowList, projection_routes
-from web.rest.staff_disclosures import Decided, StaffDisclosure, deciding_routes
+from web.rest.staff_disclosures import Decided, StaffDisclosure, staff_disclosure_routes
 from web.rest.summaries import KINDS, ChangeList, activity_routes
 from web.rest.transparency_log import log_routes, proof_routes
 from web.settings import WebSettings
@@ -58,7 +60,7 @@ _EXPOSED_HEADERS = ["Audit-Recorded", "Content-Disposition", "ETag", "Link", "Re
 def create_app(
     models: ReadModels,
     log: LogReader,
-    publisher: Publisher,
+    publisher: EventPublisher,
     probes: Probes,
     settings: WebSettings | None = None,
     *,
@@ -66,7 +68,7 @@ def create_app(
     exports: Exports | None = None,
     wake: WakeUp | None = None,
     authentication: Authentication | None = None,
-    recorder: Recorder | None = None,
+    recorder: AccessRecorder | None = None,
     version: str = "0.1.0",
 ) -> FastAPI:
     """The ASGI application. It closes its own threads at the end; the caller closes the arguments.
@@ -79,7 +81,7 @@ def create_app(
     metrics = metrics or WebMetrics()
     reading = Threads(settings.reading_threads, "reading")
     publishing = Threads(settings.publishing_threads, "publishing")
-    waiting = Waiting(models, reading)
+    waiting = FreshnessWaiter(models, reading)
     access = Access(models, reading)
     # Health checks must answer while slow queries occupy all reading threads.
     checking = Threads(1, "checking")
@@ -112,14 +114,14 @@ def create_app(
     )
     problems.install(app, settings.retry_after)
     routers = [
-        reading_routes(access, reading, waiting, settings.limits),
-        counting_routes(access, reading, waiting, settings.limits),
+        event_routes(access, reading, waiting, settings.limits),
+        count_routes(access, reading, waiting, settings.limits),
         activity_routes(access, reading, waiting, settings.limits),
         projection_routes(access, reading, waiting, settings.limits.max_page),
         proof_routes(log, access, reading),
         log_routes(log, access, reading, public=settings.public_log),
         publishing_routes(publisher, access, publishing, settings),
-        deciding_routes(publisher, access, publishing, settings),
+        staff_disclosure_routes(publisher, access, publishing, settings),
         health_routes(models, probes, checking, None if recorder is None else recorder.recording),
         metrics_routes(metrics, models, access, probes, checking),
     ]
@@ -150,6 +152,7 @@ def create_app(
             *KINDS,
         ],
         is_open=lambda path: is_open(path, settings),
+        prefix=settings.path_prefix,
         most=lambda path, name: _maximum(settings.limits, path, name),
     )
 
@@ -168,7 +171,7 @@ def create_app(
     app.add_middleware(BodyLimit, limit=body_limit, timeout=settings.body_timeout)
     # Before the body: no body is read without authentication.
     app.add_middleware(
-        Authenticating,
+        AuthenticationMiddleware,
         authentication=authentication,
         settings=settings,
         rates=rates,
@@ -176,24 +179,33 @@ def create_app(
     )
     app.add_middleware(problems.LastResort)
     app.add_middleware(SafeHeaders)
-    _allow_origins(app, settings.allowed_origins)
-    app.add_middleware(Measuring, metrics=metrics)
+    _add_outermost(app, settings, metrics)
     return app
 
 
-def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
-    """Let pages of these origins read answers. They get none that a token would not get anywhere else."""
-    if not origins:
-        return
-    # A preflight carries no credentials by design (Fetch, section 3.2.5): it is answered before anybody asks who.
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=origins,
-        allow_methods=["GET", "HEAD", "POST"],
-        allow_headers=_ALLOWED_HEADERS,
-        expose_headers=_EXPOSED_HEADERS,
-        max_age=600,
-    )
+def _add_outermost(app: FastAPI, settings: WebSettings, metrics: WebMetrics) -> None:
+    """The middleware around all others; the last one added runs first."""
+    _allow_origins(app, settings)
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.state.path_prefix = settings.path_prefix
+    if settings.path_prefix:
+        app.add_middleware(PathPrefix, prefix=settings.path_prefix)
+
+
+def _allow_origins(app: FastAPI, settings: WebSettings) -> None:
+    """Let pages of these origins read answers. A page gets no answer that its token would not get elsewhere."""
+    if settings.allowed_origins:
+        # A preflight carries no credentials by design (Fetch, section 3.2.5): it is answered before authentication.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=_ALLOWED_HEADERS,
+            expose_headers=_EXPOSED_HEADERS,
+            max_age=600,
+        )
+    if settings.public_log:
+        app.add_middleware(AnyOrigin)
 
 
 def _maximum(limits: QueryLimits, path: str, name: str) -> int | None:

@@ -79,11 +79,11 @@ def readiness(models: ReadModels, probes: Probes) -> Health:
     checks = {
         "database": _checked(lambda: _nothing(probes.log_size())),
         "migrations": _checked(lambda: _pending(probes)),
-        "projections": _checked(lambda: _failed(models, own=False)),
+        "projections": _checked(lambda: _standing_still(models, own=False)),
     }
     good = all(found == "ok" for found in checks.values())
     # A failed custom projection does not affect the others: it is reported, and the server stays in service.
-    checks["own_projections"] = _checked(lambda: _failed(models, own=True))
+    checks["own_projections"] = _checked(lambda: _standing_still(models, own=True))
     return Health(status="ok" if good else "unavailable", checks=checks)
 
 
@@ -113,12 +113,16 @@ def _pending(probes: Probes) -> str:
     return f"not applied: {', '.join(missing)}" if missing else ""
 
 
-def _failed(models: ReadModels, *, own: bool) -> str:
-    return ", ".join(
-        f"{each.name} stopped at position {each.failed_position}"
-        for each in models.projections()
-        if each.live and each.own is own and each.state == "failed"
-    )
+def _standing_still(models: ReadModels, *, own: bool) -> str:
+    """The live projections that this program can't feed, or that an event stops."""
+    found = []
+    for each in models.projections():
+        if each.live and each.own is own:
+            if each.misfit:
+                found.append(f"{each.name} {each.misfit}")
+            if each.failed_position is not None:
+                found.append(f"{each.name} stopped at position {each.failed_position}")
+    return "; ".join(found)
 
 
 def _shown(health: Health) -> Response:

@@ -70,6 +70,12 @@ class WebMetrics:
             ("projection", "version"),
             registry=self.registry,
         )
+        self.misfit = Gauge(
+            "audit_trail_projection_misfit",
+            "1 when the tables do not fit this program: the projection needs a rebuild, or a newer program.",
+            ("projection", "version"),
+            registry=self.registry,
+        )
         self.dead_letters = Gauge(
             "audit_trail_dead_letters", "Dead letters, by reason.", ("reason",), registry=self.registry
         )
@@ -92,18 +98,19 @@ class WebMetrics:
             return
         self.database.set(1)
         # Only live versions: those that a rebuild has replaced must disappear from the answer.
-        for gauge in (self.position, self.lag, self.failed):
+        for gauge in (self.position, self.lag, self.failed, self.misfit):
             gauge.clear()
         for each in filter(lambda status: status.live, statuses):
             labels = (each.name, str(each.version))
             self.position.labels(*labels).set(each.position)
             self.lag.labels(*labels).set(each.lag)
-            self.failed.labels(*labels).set(each.state == "failed")
+            self.failed.labels(*labels).set(each.failed_position is not None)
+            self.misfit.labels(*labels).set(each.misfit is not None)
         for reason, count in letters.items():
             self.dead_letters.labels(reason).set(count)
 
 
-class Measuring:
+class MetricsMiddleware:
     """ASGI middleware that counts requests and their time, by route and never by path: a path holds ids."""
 
     def __init__(self, app: ASGIApp, metrics: WebMetrics) -> None:

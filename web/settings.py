@@ -1,4 +1,4 @@
-"""Settings of the HTTP edge. The composition root declares them and their help."""
+"""Settings of the HTTP edge. `audit_trail` declares them and their help."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ class TrustedDocuments(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
-    """Limits and switches of the HTTP edge. Sizes are bytes, times are seconds."""
+    """Limits and switches of the HTTP edge. Sizes are bytes, times are seconds.
+
+    `audit_trail.serving.process` fills it. No setting changes these fields, which only tests do: `publishing_threads`,
+    `max_publishing`, `publishing_wait`, `max_query_bytes`, `max_publish_bytes`, `max_publish_events`, `export_stall`,
+    `body_timeout`, `retry_after`, `token_recheck` and `max_connection_subscriptions`.
+    """
 
     topic: str = "audit.events"
     """The topic that `POST /v1/events` publishes to."""
@@ -61,6 +66,8 @@ class WebSettings:
     """Documents that clients may name by their hash, and whether others may be executed."""
     allowed_origins: tuple[str, ...] = ()
     """Origins besides the API's own from which browsers may open a WebSocket, as `https://host:port`."""
+    path_prefix: str = ""
+    """What the public path of every route begins with, as `/audit`: see `web.http.path_prefix`."""
     queries_via_get: bool = True
     """GraphQL over GET; only queries, which are safe in the sense of RFC 9110."""
     pages: bool = False

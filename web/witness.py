@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from domain.errors import AuditTrailError, UnavailableError
 from event_store.tlog.witness_protocol import SIZE_MEDIA_TYPE, encode_cosignatures, encode_size
-from event_store.witness.cosigner import Answer, Outcome, Witness
+from event_store.witness.cosigner import Answer, CosigningResult, Witness
 from web.http.problems import LastResort
 from web.http.request_bodies import BodyLimit
 
@@ -30,12 +30,12 @@ RETRY_AFTER = 5
 
 _ORIGIN_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _STATUS = {
-    Outcome.COSIGNED: 200,
-    Outcome.MALFORMED: 400,
-    Outcome.NOT_SIGNED: 403,
-    Outcome.UNKNOWN_LOG: 404,
-    Outcome.CONFLICT: 409,
-    Outcome.INCONSISTENT: 422,
+    CosigningResult.COSIGNED: 200,
+    CosigningResult.MALFORMED: 400,
+    CosigningResult.NOT_SIGNED: 403,
+    CosigningResult.UNKNOWN_LOG: 404,
+    CosigningResult.CONFLICT: 409,
+    CosigningResult.INCONSISTENT: 422,
 }
 
 
@@ -44,7 +44,7 @@ def create_witness_app(witness: Witness) -> Starlette:
 
     async def add_checkpoint(request: Request) -> Response:
         answer = await run_in_threadpool(witness.add_checkpoint, await request.body())
-        _tell(answer)
+        _log_answer(answer)
         return _response(answer)
 
     async def checkpoint(request: Request) -> Response:
@@ -79,18 +79,18 @@ def create_witness_app(witness: Witness) -> Starlette:
 
 def _response(answer: Answer) -> Response:
     status = _STATUS[answer.outcome]
-    if answer.outcome is Outcome.COSIGNED:
+    if answer.outcome is CosigningResult.COSIGNED:
         return PlainTextResponse(encode_cosignatures(answer.signatures), status)
-    if answer.outcome is Outcome.CONFLICT:
+    if answer.outcome is CosigningResult.CONFLICT:
         # Set as a header, because Starlette adds a charset to media types of text.
         return Response(encode_size(answer.size), status, {"Content-Type": SIZE_MEDIA_TYPE})
     return PlainTextResponse(answer.message + "\n", status)
 
 
-def _tell(answer: Answer) -> None:
-    if answer.outcome is Outcome.COSIGNED:
+def _log_answer(answer: Answer) -> None:
+    if answer.outcome is CosigningResult.COSIGNED:
         log.info("cosigned", origin=answer.origin, size=answer.size)
-    elif answer.outcome is Outcome.INCONSISTENT:
+    elif answer.outcome is CosigningResult.INCONSISTENT:
         # The log has signed it: either its client is broken, or it shows two histories.
         log.error("inconsistent_tree_head", origin=answer.origin, size=answer.size, reason=answer.message)
     else:

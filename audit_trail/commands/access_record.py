@@ -1,4 +1,4 @@
-"""The access record of a command that shows data of the trail, and the operator whom it names."""
+"""The access record of a command that shows data of the trail, and the operator that it names."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def operator() -> Principal:
 class CommandRecord:
     """The access record of one command, published before the command shows anything.
 
-    `query`: what the command asks for. `unrecorded`: the operator's reason to continue when the record can't be
+    `query`: the query of the command. `unrecorded`: the operator's reason to continue when the record can't be
     published. Without a reason, unless the setting `reads_unrecorded` is `flag`, each method then raises
     `UnavailableError` or `ConfigurationError`. Use it with `with`, before anything is read.
     """

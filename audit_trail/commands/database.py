@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import Annotated
+
 import typer
 
 
-def migrate() -> None:
-    """Bring the database to the newest schema. Safe to run again, and at the same time from several places."""
-    from audit_trail.settings import load
-    from event_store.migrations import migrate as run
+def migrate(
+    print_roles: Annotated[
+        bool,
+        typer.Option(
+            "--print-roles",
+            help="Change nothing. Print the SQL with which an administrator creates the roles, for an owner of the"
+            " database who may not create any.",
+        ),
+    ] = False,
+    owner: Annotated[
+        str, typer.Option(help="With --print-roles: the login that will migrate.")
+    ] = "trail_owner",
+) -> None:
+    """Bring the database to the newest schema. Safe to run again, and at the same time from several places.
 
-    applied = run(load().require_database_url())
+    It names each read model whose tables do not fit this program: that one stands still until it is rebuilt.
+    """
+    from audit_trail.settings import load
+    from event_store.database import Database
+    from event_store.migrations import migrate as run
+    from event_store.roles import roles_sql
+    from projections.build_state import misfits
+    from projections.registry import list_builds
+
+    if print_roles:
+        typer.echo(roles_sql(owner), nl=False)
+        return
+    url = load().require_database_url()
+    applied = run(url)
     for name in applied:
         typer.echo(f"applied {name}")
     if not applied:
         typer.echo("the database is up to date")
+    with (
+        closing(Database(url, None, size=1, application_name="audit-trail-migrate")) as database,
+        database.transaction(read_only=True) as connection,
+    ):
+        builds = list_builds(connection)
+    for build, wrong in misfits(builds):
+        typer.echo(f"projection {build.name} {wrong}")

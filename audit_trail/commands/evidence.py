@@ -49,7 +49,7 @@ def evidence(
     from audit_trail.commands.access_record import CommandRecord
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
-    from audit_trail.trust.keys import trusted_keys
+    from audit_trail.trust.keys import trusted_keys, witness_policy
     from event_store.evidence.kit import write_kit
     from event_store.evidence.storage import require_free
     from queries.read_models import ReadModels
@@ -78,15 +78,22 @@ def evidence(
             at=datetime.now(UTC),
             force=force,
             trusted=keys,
+            policy=witness_policy(settings),
         )
     typer.echo(f"{written.events} events, complete up to position {chosen.as_of_position}, in {out}")
     typer.echo(f"signed tree of {written.head.size} events of {quoted(written.head.origin)}")
     typer.echo(f"cosigned by {', '.join(map(quoted, written.cosigned_by)) or 'nobody'}")
     typer.echo(f"SHA-256 of manifest.json: {written.manifest_digest}")
+    if written.satisfies_policy is False:
+        typer.echo(
+            "NO QUORUM: no signed head that covers these events satisfies the witness policy yet, so the kit has the"
+            " newest head"
+        )
     if not trusted:
         typer.echo(
             "The public key was taken from the database itself: set AUDIT_TRAIL_LOG_VKEYS to the one that you keep"
         )
+    if not trusted or written.satisfies_policy is False:
         raise typer.Exit(ExitCode.NOT_PROVEN)
 
 
@@ -131,7 +138,7 @@ def _positions(
 ) -> tuple[Sequence[int], int]:
     """The positions of all that match, going up, and the position up to which that is complete.
 
-    Puts into `patients` whom these events tell of.
+    Adds the patients of these events to `patients`.
     """
     from queries.search.prepared import prepare
 

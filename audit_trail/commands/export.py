@@ -17,7 +17,7 @@ from queries.filters.event_filter import EventFilter
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from audit_trail.export.file import Outcome
+    from audit_trail.export.file import FinishedExport
     from queries.export.pipeline import Exports
     from queries.export.record import ExportRecord
     from queries.export.request import ExportRequest
@@ -122,7 +122,7 @@ def _show(status: Status, rows: int) -> None:
     status.update(f"Exporting: {rows:,} rows")
 
 
-def _summary(outcome: Outcome, output: Path) -> str:
+def _summary(outcome: FinishedExport, output: Path) -> str:
     manifest = outcome.manifest
     if outcome.was_finished:
         return f"{output} is finished already: {manifest.rows} rows"

@@ -13,7 +13,7 @@ import typer
 
 from audit_trail.commands.terminal import moment
 from domain.errors import RejectedError
-from queries.filters.conditions import BY_NAME, Condition, Kind, name_of
+from queries.filters.conditions import BY_NAME, Condition, ValueKind, name_of
 from queries.filters.event_filter import EventFilter
 
 _PANEL = "Which events"
@@ -54,10 +54,10 @@ def _options(spellings: Mapping[str, str]) -> list[Parameter]:
 
 def _option(condition: Condition, other: str | None) -> Parameter:
     name = f"--{condition.name.replace('_', '-')}"
-    spelled = f"{name}/--no-{name[2:]}" if condition.kind is Kind.FLAG else name
+    spelled = f"{name}/--no-{name[2:]}" if condition.kind is ValueKind.FLAG else name
     declared = (other, spelled) if other else (spelled,)
     option = typer.Option(*declared, help=_help(condition), rich_help_panel=_PANEL)
-    kinds: dict[Kind, Any] = {Kind.FLAG: bool, Kind.POSITION: int}
+    kinds: dict[ValueKind, Any] = {ValueKind.FLAG: bool, ValueKind.POSITION: int}
     kind: Any = list[str] if condition.many else kinds.get(condition.kind, str)
     return Parameter(
         condition.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
@@ -70,13 +70,14 @@ def _help(condition: Condition) -> str:
         help += f": {', '.join(condition.words)}"
     if condition.needs:
         help += f"; needs {_spelling(condition.needs, {})}"
-    if condition.kind is Kind.TIME:
+    if condition.kind is ValueKind.TIME:
         help += ": a date (UTC) or a time with its offset"
-    return f"{help}; may be repeated." if condition.many else f"{help}."
+    help += "; may be repeated" if condition.many else ""
+    return help if help.endswith(".") else f"{help}."
 
 
 def _value(name: str, given: Any, spellings: Mapping[str, str]) -> Any:
-    if given is not None and BY_NAME[name].kind is Kind.TIME:
+    if given is not None and BY_NAME[name].kind is ValueKind.TIME:
         at: datetime = moment(_spelling(name, spellings), given)
         return at
     return given

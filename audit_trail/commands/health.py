@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from domain.errors import UnavailableError
+from domain.errors import ConfigurationError, UnavailableError
 
 _SECONDS = 8.0
 """`serve` takes 5 s for its /readyz while the database is silent."""
@@ -24,13 +24,19 @@ def health(
 ) -> None:
     """Exit 0 when the part's login reaches the database in the part's role, and its /readyz says that it is ready.
 
-    It needs the same settings as the part. It asks `ingest`, `project` and `guard` on AUDIT_TRAIL_METRICS_PORT; when
-    that is 0, it checks only the login. It exits 75 and says why while the part is not ready or the database is away.
+    It needs the same settings as the part. It asks `ingest`, `project` and `guard` on AUDIT_TRAIL_METRICS_PORT, and
+    refuses to answer for them without one. It exits 75 and says why while the part is not ready or the database is
+    away.
     """
     from audit_trail.databases import Pool, open_database
+    from audit_trail.environment import PREFIX
     from audit_trail.settings import load
 
     settings = load()
+    if part != "serve" and not settings.metrics_port:
+        raise ConfigurationError(
+            f"nobody can tell whether {part} is ready: set {PREFIX}METRICS_PORT, where it answers /readyz"
+        )
     pools = {"ingest": Pool.INGEST, "project": Pool.PROJECTOR, "serve": Pool.READER, "guard": Pool.GUARD}
     with (
         closing(open_database(settings, pools[part])) as database,
@@ -40,7 +46,7 @@ def health(
         cursor.execute("SELECT 1")
     if part == "serve":
         _ask(part, settings.http_host, settings.http_port)
-    elif settings.metrics_port:
+    else:
         _ask(part, settings.metrics_host, settings.metrics_port)
     typer.echo("ok")
 

@@ -67,5 +67,7 @@ def up(
             )
         if stack.issues_tokens:
             out.print(f"A token     audit-trail token --role auditor --data {stack.folder}", soft_wrap=True)
+        if stack.standing_still:
+            out.print(f"Not ready   {stack.standing_still}", markup=False, soft_wrap=True)
         out.print("Ctrl-C stops everything.")
         stay_up(stack)

@@ -50,7 +50,7 @@ def witness(
         for verifier in cosigner.verifiers:
             place = f"[{address}]" if ":" in address else address
             typer.echo(f"{verifier.encode()} cosigns at http://{place}:{bound}")
-        server.Server(create_witness_app(cosigner), told=stop_deadline.start).run(sockets=[listener])
+        server.Server(create_witness_app(cosigner), on_signal=stop_deadline.start).run(sockets=[listener])
 
 
 def _log_lines(values: Iterable[str]) -> Iterable[str]:

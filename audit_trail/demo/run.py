@@ -213,7 +213,7 @@ def _verify(stack: Stack, out: Console) -> None:
     )
 
 
-class Query(NamedTuple):
+class DemoQuery(NamedTuple):
     """A GraphQL query, its variables, and the field of the answer to show."""
 
     title: str
@@ -223,14 +223,14 @@ class Query(NamedTuple):
 
 
 QUERIES = (
-    Query(
+    DemoQuery(
         f"Who accessed patient {clinic.PATIENT}?",
         "query ($id: ID!) { patient(id: $id) { events"
         " accesses { actorId actorName accesses lastAt purposes } } }",
         {"id": clinic.PATIENT},
         "patient",
     ),
-    Query(
+    DemoQuery(
         f"What did user {clinic.USER} do, failed logins included?",
         "query ($id: ID!) { user(id: $id) { name events logins failedLogins actions { type events }"
         " timeline(first: 15, filter: {categories: [USER]}) {"
@@ -238,7 +238,7 @@ QUERIES = (
         {"id": clinic.USER},
         "user",
     ),
-    Query(
+    DemoQuery(
         f"What changed on device {clinic.DEVICE}?",
         "query ($id: ID!) { device(id: $id) { softwareVersions { version firstAt }"
         " configuration { occurredAt actorId path before after } } }",
@@ -248,7 +248,7 @@ QUERIES = (
 )
 
 
-def _query(stack: Stack, query: Query, out: Console) -> None:
+def _query(stack: Stack, query: DemoQuery, out: Console) -> None:
     body = json.dumps({"query": query.text, "variables": query.variables}).encode()
     request = urllib.request.Request(  # noqa: S310 - our own address
         f"{stack.url}/graphql",

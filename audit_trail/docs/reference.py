@@ -20,10 +20,11 @@ from audit_trail.cli import app
 from audit_trail.docs.access_tables import access_page
 from audit_trail.environment import FILE_VARIABLE, PREFIX
 from audit_trail.exit_codes import SIGNALLED, SIGNALLED_MEANING, ExitCode
-from audit_trail.settings import Settings
+from audit_trail.secret_files import file_variable
+from audit_trail.settings import Settings, secret_settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
-from queries.filters.conditions import CONDITIONS, Condition, Index, Kind, Operator
+from queries.filters.conditions import CONDITIONS, AttributeIndex, Condition, Operator, ValueKind
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -53,7 +54,11 @@ def settings_page() -> str:
         "A variable goes before the file, the file before the default. A variable that begins with"
         f" `{PREFIX}` and is no setting is an error.\n\n"
         "Lists are comma-separated in a variable, and lists in the file."
-        " Passwords and database URLs never appear in a log.\n"
+        " Passwords and database URLs never appear in a log.\n\n"
+        "A secret can also be in a file, without a line break at its end or with one: "
+        + ", ".join(f"`{file_variable(name)}`" for name in secret_settings())
+        + " name such files. It is an error to set both variables of a secret. Links are followed only when root, the"
+        " user of the process or the owner of their folder created them, as container platforms do.\n"
     )
     rows = [
         (f"`{PREFIX}{name.upper()}`", _type_of(name), _default(field.default), field.description or "")
@@ -145,8 +150,8 @@ _CODES = {
 
 
 def _index(condition: Condition) -> tuple[str, str]:
-    index: Index | None = condition.attribute.index
-    if condition.kind in {Kind.TIME, Kind.POSITION}:
+    index: AttributeIndex | None = condition.attribute.index
+    if condition.kind in {ValueKind.TIME, ValueKind.POSITION}:
         return "bounds the scan", ""
     if condition.operator is not Operator.EQUAL or index is None:
         return "no", ""

@@ -101,5 +101,5 @@ class TansuBroker:
 
 
 def _environment() -> dict[str, str]:
-    """Of ours, only the search path: Tansu reads many variables with plain names, such as CLUSTER_ID."""
+    """Only PATH is passed on: Tansu reads many variables with plain names, such as CLUSTER_ID."""
     return {"PATH": os.environ.get("PATH", os.defpath)}

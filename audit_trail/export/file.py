@@ -21,7 +21,7 @@ from queries.export.parquet import ParquetEncoder, join_parts
 from queries.export.pipeline import Export, Exports
 from queries.export.record import ExportRecord
 from queries.export.request import ExportRequest, Format
-from queries.export.rows import Batch
+from queries.export.rows import RowBatch
 
 KEEP_SECONDS = 1.0
 """How often the state of NDJSON or CSV is saved: a kill loses this much work, and an fsync takes some milliseconds."""
@@ -29,7 +29,7 @@ KEEP_SECONDS = 1.0
 Progress = Callable[[int], None]
 
 
-class Outcome(NamedTuple):
+class FinishedExport(NamedTuple):
     """A finished export. `resumed` is the number of rows that earlier runs wrote.
 
     `was_finished`: an earlier run wrote all of them.
@@ -49,7 +49,7 @@ def export_to_file(
     resume: bool = False,
     force: bool = False,
     progress: Progress = lambda _: None,
-) -> Outcome:
+) -> FinishedExport:
     """Export into `target`, and its manifest into `target`.manifest.json. `progress` gets the number of rows so far.
 
     `resume` resumes an export that was cut off, or begins one when there is none. `force` replaces existing files.
@@ -79,17 +79,17 @@ def export_to_file(
                 )
             manifest = manifest_of(export, state.rows, [_data_file(work)], state.created_at)
             work.publish(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-    return Outcome(manifest, resumed)
+    return FinishedExport(manifest, resumed)
 
 
-def _finished(work: Work, request: ExportRequest, *, resume: bool, force: bool) -> Outcome | None:
+def _finished(work: Work, request: ExportRequest, *, resume: bool, force: bool) -> FinishedExport | None:
     """The outcome of an export that is finished already. Raises `ConfigurationError` when the target is in the way."""
     if force or not work.target_exists:
         return None
     if resume and (kept := work.finished()) is not None:
         manifest = _manifest(work, kept)
         if _is_of(manifest, request):
-            return Outcome(manifest, manifest.rows, was_finished=True)
+            return FinishedExport(manifest, manifest.rows, was_finished=True)
     raise ConfigurationError(f"{work.target} exists; --force replaces it")
 
 
@@ -172,7 +172,7 @@ def _write_parquet(work: Work, export: Export, state: State, progress: Progress)
     return state
 
 
-def _advanced(state: State, batch: Batch, **written: int) -> State:
+def _advanced(state: State, batch: RowBatch, **written: int) -> State:
     return replace(state, beyond=list(batch.last), rows=state.rows + len(batch.rows), **written)
 
 

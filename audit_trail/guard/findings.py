@@ -63,7 +63,7 @@ class Findings:
         return [*known, f"the open findings are not known: {self._unread}"] if self._unread else known
 
     def check_schema(self) -> None:
-        """Raise `ConfigurationError` when the database has no table of findings, and not when it is away."""
+        """Raise `ConfigurationError` when the table of findings is missing; an unreachable database is no error."""
         try:
             with self._database.transaction(read_only=True) as connection:
                 open_findings(connection)

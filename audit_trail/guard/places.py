@@ -10,6 +10,7 @@ import structlog
 
 from audit_trail.guard.findings import Findings
 from audit_trail.guard.metrics import GuardMetrics
+from audit_trail.guard.rounds import Rounds
 from domain.errors import (
     AuditTrailError,
     ConfigurationError,
@@ -22,7 +23,7 @@ from domain.errors import (
 )
 from event_store.backoff import Backoff
 from event_store.database import Database
-from event_store.heads import StoredHead, newest_head, stored_keys
+from event_store.heads import StoredHead, stored_keys
 from event_store.integrity_findings import Certainty, Check, NewFinding
 from event_store.publication.destination import Destination
 from event_store.publication.forks import refuse_fork, refuse_forks
@@ -45,7 +46,7 @@ class Place:
         destination: Destination,
         database: Database,
         keys: Sequence[VerifierKey],
-        interval: float,
+        rounds: Rounds,
         findings: Findings,
         metrics: GuardMetrics,
         stopping: threading.Event,
@@ -54,7 +55,7 @@ class Place:
         self._destination = destination
         self._database = database
         self._keys = tuple(keys)
-        self._interval = interval
+        self._rounds = rounds
         self._findings = findings
         self._metrics = metrics
         self._stopping = stopping
@@ -80,13 +81,14 @@ class Place:
             return self._throttled_until - time.monotonic()
         if self._backoff.seconds:
             return self._backoff.seconds
-        return self._interval if self._head else min(self._interval, _PAUSES[0])  # the log is young
+        young = self._head is None or self._head.size == 0
+        return min(self._rounds.seconds, _PAUSES[0]) if young else self._rounds.seconds
 
     def _publish_newest(self) -> bool:
-        """Publish the newest head if the place does not have it; returns whether to try again soon."""
+        """Publish the head of the round if the place does not have it; returns whether to try again soon."""
         try:
             with self._database.transaction(read_only=True) as connection:
-                head = newest_head(connection)
+                head = self._rounds.head(connection)
                 keys = self._keys or tuple(reversed(stored_keys(connection)))
         except AuditTrailError as exc:
             self._backoff.next()

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from audit_trail.guard.findings import Findings, Report
 from audit_trail.guard.metrics import GuardMetrics
 from audit_trail.guard.places import Place
+from audit_trail.guard.rounds import Rounds
 from audit_trail.guard.verification import Verification
 from event_store.database import Database
 from event_store.publication.destination import Destination
@@ -55,8 +56,9 @@ class Guard:
         self._stopping = threading.Event()
         self._broken: BaseException | None = None
         self._findings = Findings(database, report, metrics, quiet_seconds=again)
+        rounds = Rounds(intervals.publish, self._stopping)
         self._places = [
-            Place(each, database, keys, intervals.publish, self._findings, metrics, self._stopping)
+            Place(each, database, keys, rounds, self._findings, metrics, self._stopping)
             for each in destinations
         ]
         self._verification = Verification(
@@ -85,6 +87,7 @@ class Guard:
         Raises `ConfigurationError` at once when the database has no table of findings.
         """
         self._findings.check_schema()
+        log.info("guard_started", places=[place.name for place in self._places])
         places = [self._start(place.name, place.run) for place in self._places]
         verifying = self._start("verify", self._verification.run)
         reporting = self._start("findings", self._findings.run)

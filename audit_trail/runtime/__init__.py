@@ -1,1 +1,1 @@
-"""What every process of ours has: signals and a deadline to stop, log lines, the metrics port."""
+"""Shared by all processes: signals and a deadline to stop, logs, the metrics port."""

@@ -29,6 +29,19 @@ def configure(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
+    foreign = [*shared, _without_traceback]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=foreign))
     # The libraries log much that an operator need not read: the Kafka client logs each broker that it can't reach.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _without_traceback(
+    logger: object, name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """A library's line with the type of its exception alone: traceback and text can quote patient data and secrets."""
+    del logger, name
+    found = event.pop("exc_info", None)
+    if found:
+        kind = found[0] if isinstance(found, tuple) else sys.exc_info()[0]
+        event["error"] = getattr(kind, "__name__", "unknown")
+    return event

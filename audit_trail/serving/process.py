@@ -10,6 +10,7 @@ from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
 from audit_trail.serving.authentication import authentication
 from audit_trail.settings import Settings
+from audit_trail.trust.keys import witness_policy
 from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
@@ -23,7 +24,7 @@ from web.app import create_app
 from web.http import server
 from web.metrics import WebMetrics
 from web.probes import StoreProbes
-from web.read_audit.access_record import Recorder
+from web.read_audit.access_record import AccessRecorder
 from web.read_audit.metrics import RecordingMetrics
 from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
 from web.settings import WebSettings
@@ -51,6 +52,7 @@ def serve(settings: Settings) -> None:
         max_message_bytes=settings.max_message_bytes,
         systems=systems(settings),
         pages=settings.pages,
+        path_prefix=settings.http_root_path,
         queries_via_get=settings.queries_via_get,
         public_log=settings.public_log,
         requests_per_minute=settings.requests_per_minute,
@@ -63,7 +65,7 @@ def serve(settings: Settings) -> None:
     )
     app = create_app(
         ReadModels(database),
-        LogReader(database),
+        LogReader(database, witness_policy(settings)),
         publisher,
         StoreProbes(database),
         web,
@@ -71,7 +73,7 @@ def serve(settings: Settings) -> None:
         wake=WakeUp(open_database(settings, Pool.LISTENER)),
         authentication=authentication(settings),
         metrics=metrics,
-        recorder=Recorder(
+        recorder=AccessRecorder(
             Recording(recording, _recording_settings(settings), RecordingMetrics(metrics.registry)),
             own_source(),
         ),
@@ -84,7 +86,7 @@ def serve(settings: Settings) -> None:
             settings.http_port,
             trusted_proxies=settings.trusted_proxies,
             keep_alive_seconds=settings.http_keep_alive_seconds,
-            told=stop_deadline.start,
+            on_signal=stop_deadline.start,
             setting=f"{PREFIX}HTTP_PORT",
         )
     finally:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from audit_trail.environment import PREFIX
 from audit_trail.ingest_settings import ingest_settings
+from audit_trail.policy_file import SETTING
 from audit_trail.settings import Settings
-from audit_trail.trust.keys import trusted_keys
+from audit_trail.trust.keys import trusted_keys, witness_policy
 from domain.errors import ConfigurationError, ProofError
 from event_store.database import Database
 from event_store.publication.destination import Destination
 from event_store.publication.folder import HeadFolder
 from event_store.publication.remote import Webhook, Witness
 from event_store.tlog.notes import VerifierKey
+from event_store.tlog.policy import Policy
 from ingest.head_topic import HeadTopic
 from ingest.publisher import Publisher
 
@@ -22,15 +26,39 @@ def destinations(settings: Settings, database: Database, publisher: Publisher) -
     keys, _ = trusted_keys(settings)
     if settings.heads_webhook is not None:
         places.append(Webhook(settings.heads_webhook.get_secret_value()))
+    policy = witness_policy(settings)
+    witnesses = _named(settings, policy)
+    if policy is not None and not policy.is_satisfied_by([key for key, _ in witnesses]):
+        raise ConfigurationError(
+            f"{SETTING}: the witnesses with a URL are no quorum, so no head can satisfy it: give their URLs"
+        )
+    names = Counter(key.name for key, _ in witnesses)
+    for key, url in witnesses:
+        # One witness may have several keys of one name, and each has findings and metrics of its own.
+        name = key.name if names[key.name] == 1 else f"{key.name}+{key.key_id.hex()}"
+        places.append(Witness(key, url, database, keys, name=f"witness {name}"))
+    return places
+
+
+def _named(settings: Settings, policy: Policy | None) -> list[tuple[VerifierKey, str]]:
+    """The keys and URLs of the witnesses: those of the settings, else those of the policy."""
+    if not settings.witnesses and policy is not None:
+        # The policy's text is bytes, and parsed as Latin-1.
+        return [
+            (party.key, party.url.encode("latin-1").decode(errors="replace"))
+            for party in policy.witnesses.values()
+            if party.url
+        ]
+    found = []
     for entry in settings.witnesses:
         vkey, _, url = entry.partition(" ")
         try:
-            places.append(Witness(VerifierKey.parse(vkey), url.strip(), database, keys))
+            found.append((VerifierKey.parse(vkey), url.strip()))
         except ProofError as exc:
             raise ConfigurationError(
                 f"{PREFIX}WITNESSES: {vkey[:80]!r} is no public key ({exc}); each entry is a vkey, a space, and a URL"
             ) from exc
-    return places
+    return found
 
 
 def kept_places(settings: Settings, publisher: Publisher) -> list[Destination]:

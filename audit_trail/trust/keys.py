@@ -1,14 +1,16 @@
-"""The keys that the log is signed and verified with."""
+"""The keys that the log is signed and verified with, and the policy of its witnesses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from audit_trail.environment import PREFIX
+from audit_trail.policy_file import read_policy
 from audit_trail.settings import Settings
 from domain.errors import ConfigurationError, ProofError
 from event_store.signing import HeadSigner, read_key_file, read_public, read_signer
 from event_store.tlog.notes import VerifierKey
+from event_store.tlog.policy import Policy
 
 
 def key_text(settings: Settings) -> str:
@@ -44,3 +46,10 @@ def trusted_keys(settings: Settings, vkeys: Sequence[str] = ()) -> tuple[tuple[V
         return (), False
     keys = tuple(read_public(key_text(settings)))
     return keys, bool(keys)
+
+
+def witness_policy(settings: Settings) -> Policy | None:
+    """The policy that signed heads have to satisfy; None when the settings name none. See `read_policy`."""
+    if settings.witness_policy is None:
+        return None
+    return read_policy(settings.witness_policy, trusted_keys(settings)[0])

@@ -1,4 +1,4 @@
-"""The check of the log before the first append of a process."""
+"""What a process does with the log before its first append: check it, and sign an empty one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from audit_trail.trust.destinations import kept_places
 from audit_trail.trust.keys import signer, trusted_keys
 from domain.errors import LogInconsistentError
 from event_store.database import INGEST, Database
+from event_store.first_signature import sign_empty
 from event_store.heads import newest_head
 from event_store.publication.forks import refuse_forks
 from event_store.stored_tree import StoredTree
@@ -20,7 +21,8 @@ from ingest.publisher import Publisher
 def check_log(settings: Settings, database: Database) -> None:
     """Check the log before the first append of a process.
 
-    It must continue the published heads and the head that one of our keys signed last, and its end must be intact.
+    It must continue the published heads and the head that one of our keys signed last, and its end must be intact. A
+    log without events gets its first signed head.
 
     Raises `LogInconsistentError`, and `UnavailableError` while a place that keeps heads is away.
     """
@@ -33,8 +35,11 @@ def check_log(settings: Settings, database: Database) -> None:
         newest = newest_head(connection)
     size = tree.size
     # The append checks this too, but only when there is something to append: a wrong key is noticed at the start.
-    signer(settings).check(size, tree.root, newest and (newest.size, newest.note))
+    by = signer(settings)
+    by.check(size, tree.root, newest and (newest.size, newest.note))
     report = verify(settings.require_database_url(), INGEST, keys, since=size)
     wrong = [finding for finding in report.findings if finding.position is not None]
     if wrong:
         raise LogInconsistentError(f"nothing is appended: {wrong[0]}; run `audit-trail verify`")
+    if newest is None:
+        sign_empty(database, by)

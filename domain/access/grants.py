@@ -132,6 +132,12 @@ OPERATIONS: dict[Role, frozenset[Operation]] = {
     Role.ADMIN: frozenset(Operation),
 }
 
+
+def roles_with(operation: Operation) -> list[Role]:
+    """The roles that allow the operation."""
+    return [role for role, operations in OPERATIONS.items() if operation in operations]
+
+
 _PSEUDONYMISED = frozenset({
     Part.PATIENT_NAMES, Part.STAFF_NAMES, Part.FREE_TEXT, Part.VALUES, Part.DISCLOSURE,
 })  # fmt: skip

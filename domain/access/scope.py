@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from unicodedata import normalize
 
-from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of
+from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of, roles_with
 from domain.access.person_names import is_like
 from domain.access.principal import Principal, Role
 from domain.access.redaction import redacted
@@ -36,7 +36,7 @@ class Scope:
     def require(self, operation: Operation) -> None:
         """Raise `AccessDeniedError` unless a role allows the operation."""
         if not self.may(operation):
-            raise AccessDeniedError(operation)
+            raise self._denied(operation)
 
     def rows(self, operation: Operation, queried: Collection[Part] = ()) -> tuple[Rows, ...]:
         """The events that `operation` may use when the query has conditions on the parts `queried`.
@@ -51,7 +51,7 @@ class Scope:
         ]
         found = tuple(dict.fromkeys(rows for grant in grants for rows in grant.rows))
         if not found:
-            raise AccessDeniedError(operation)
+            raise self._denied(operation)
         return (ALL,) if ALL in found else found
 
     def admits(self, event: AuditEvent) -> bool:
@@ -75,7 +75,7 @@ class Scope:
         """
         found = [grant.hidden for grant in self._grants if self._covers(grant, operation, subject)]
         if not found:
-            raise AccessDeniedError(operation)
+            raise self._denied(operation)
         return frozenset.intersection(*found)
 
     def require_report(self, event: AuditEvent) -> None:
@@ -109,6 +109,10 @@ class Scope:
         """The parts that are hidden in every event. An export can omit their columns."""
         hidden = [grant.hidden for grant in self._read_grants()]
         return frozenset.intersection(*hidden) if hidden else frozenset(Part)
+
+    def _denied(self, operation: Operation) -> AccessDeniedError:
+        """The error names roles only if the principal has none of them: then data has no influence on it."""
+        return AccessDeniedError(operation, () if self.may(operation) else roles_with(operation))
 
     def _read_grants(self) -> list[Grant]:
         return [grant for grant in self._grants if Operation.READ_EVENTS in grant.operations]

@@ -27,12 +27,14 @@ from event_store.database import Connection, Database
 from event_store.evidence import report, verify
 from event_store.evidence.storage import Store, new_kit
 from event_store.gaps import stored_gaps
-from event_store.heads import head_covering, stored_keys, witnesses
+from event_store.heads import head_covering, newest_head, stored_keys, witnesses
 from event_store.log_reader import prove
+from event_store.quorum import satisfying_head
 from event_store.statements import load
 from event_store.stored_tree import StoredTree
 from event_store.tlog.encoding import to_base64
 from event_store.tlog.notes import VerifierKey
+from event_store.tlog.policy import Policy
 from event_store.tlog.proof_files import encode_proof
 from event_store.tlog.proofs import verify_inclusion
 from event_store.tlog.tree_heads import TreeHead, open_head
@@ -62,6 +64,8 @@ class Written(Struct, frozen=True, kw_only=True):
     head: TreeHead
     cosigned_by: tuple[str, ...]
     manifest_digest: str
+    satisfies_policy: bool | None = None
+    """None when there is no witness policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class _Signed:
     note: bytes
     keys: list[VerifierKey]
     witnesses: list[VerifierKey]
+    policy: Policy | None
+    satisfied: bool
 
 
 def write_kit(
@@ -81,16 +87,18 @@ def write_kit(
     at: datetime,
     force: bool = False,
     trusted: Sequence[VerifierKey] = (),
+    policy: Policy | None = None,
 ) -> Written:
     """Write the kit of the non-empty `selection` to the folder or zip `out`.
 
-    One of `trusted` must have signed the head; by default, the keys in the database are used.
+    One of `trusted` must have signed the head; by default, the keys in the database are used. The head is the newest
+    that satisfies `policy`. If that does not cover the selection, the kit has the newest head, and says so.
 
     Raises `ConfigurationError` when `out` exists (see `storage.new_kit`), and `LogInconsistentError` when an event
     differs from the signed tree.
     """
     with database.transaction(read_only=True) as connection:
-        signed = _signed(connection, selection.positions[-1], trusted)
+        signed = _signed(connection, selection.positions[-1], trusted, policy)
         gaps = stored_gaps(connection, selection.as_of_position)
     with new_kit(out, at, force=force) as store, _Writer(store, out.parent) as writer:
         for chunk in _chunks(database, selection.positions):
@@ -114,10 +122,16 @@ def write_kit(
                 "cosigned_by": [key.encode() for key in signed.witnesses],
             },
         }
+        if policy is not None:
+            manifest["witness_policy"] = "satisfied" if signed.satisfied else "not satisfied"
         digest = writer.end(manifest, signed)
     witnesses = tuple(key.encode() for key in signed.witnesses)
     return Written(
-        events=len(selection.positions), head=signed.head, cosigned_by=witnesses, manifest_digest=digest
+        events=len(selection.positions),
+        head=signed.head,
+        cosigned_by=witnesses,
+        manifest_digest=digest,
+        satisfies_policy=None if policy is None else signed.satisfied,
     )
 
 
@@ -166,6 +180,8 @@ class _Writer:
         self._add("keys/log.vkey", _lines(signed.keys))
         if signed.witnesses:
             self._add("keys/witnesses.vkey", _lines(signed.witnesses))
+        if signed.policy is not None:
+            self._add("keys/policy", signed.policy.text)
         for name in ("README.txt", "verify.py", "report.py"):
             self._add(name, resources.files(__package__).joinpath(name).read_bytes())
         with self._temporary() as file:
@@ -205,9 +221,13 @@ def _lines(keys: Sequence[VerifierKey]) -> bytes:
     return "".join(f"{key.encode()}\n" for key in keys).encode()
 
 
-def _signed(connection: Connection, last: int, trusted: Sequence[VerifierKey]) -> _Signed:
-    """The head for the whole kit: the newest cosigned one that covers `last`, else the newest."""
-    stored = head_covering(connection, last)
+def _signed(
+    connection: Connection, last: int, trusted: Sequence[VerifierKey], policy: Policy | None
+) -> _Signed:
+    """The head for the whole kit: see `write_kit`. Without a policy, the newest cosigned one that covers `last`."""
+    stored = satisfying_head(connection, policy, after=last) if policy else head_covering(connection, last)
+    satisfied = policy is not None and stored is not None
+    stored = stored or newest_head(connection)
     if stored is None or stored.size <= last:
         raise LogInconsistentError(
             f"the log has an event at position {last} and no signed head that covers it"
@@ -217,7 +237,8 @@ def _signed(connection: Connection, last: int, trusted: Sequence[VerifierKey]) -
         head, _ = open_head(stored.checkpoint, trusted or keys)
     except ProofError as exc:
         raise LogInconsistentError(f"the signed head of size {stored.size} does not verify: {exc}") from exc
-    return _Signed(head, stored.checkpoint, keys, witnesses(connection, stored.size))
+    cosigners = witnesses(connection, stored.size)
+    return _Signed(head, stored.checkpoint, keys, cosigners, policy, satisfied)
 
 
 def _chunks(database: Database, positions: Sequence[int]) -> Iterator[list[int]]:

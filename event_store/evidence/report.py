@@ -53,6 +53,8 @@ def report_head(manifest: dict[str, Any]) -> str:
     rows += [("Made by", readable(manifest["program"])), ("Log", readable(head["origin"]))]
     rows += [("Signed tree", f"{head['size']} events, root hash {head['root_hash']}")]
     rows += [("Cosigned by", readable(head["cosigned_by"]) or "nobody")]
+    if "witness_policy" in manifest:
+        rows += [("Witness policy", readable(manifest["witness_policy"]))]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Audit evidence</title>\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"

@@ -41,15 +41,22 @@ from typing import IO, Any, NamedTuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+try:
+    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+except ImportError:  # an older release of cryptography
+    MLDSA44PublicKey = None  # type: ignore[assignment,misc]
+
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - Python 3.9 has no datetime.UTC
 NATIVE = 1  # this body is the event itself; in other formats, the event is the first line of the body
-ED25519, COSIGNATURE = 1, 4  # algorithms of keys
+ED25519, COSIGNATURE, ML_DSA_44 = 1, 4, 6  # algorithms of keys
+SIZES = {ED25519: (33, 64), COSIGNATURE: (33, 72), ML_DSA_44: (1313, 2428)}  # bytes of keys and of signatures
 
 ENTRY = re.compile(
     rb"audit-trail-entry/1\n(?P<position>0|[1-9][0-9]{0,18})\n(?P<event_id>[0-9a-f]{32})\n(?P<recorded>0|[1-9][0-9]{0,18})\n"
     rb"(?P<stream>[0-9a-f]{32})\n(?P<stream_position>0|[1-9][0-9]{0,18})\n(?P<format>[1-9][0-9]{0,18})\n(?P<digest>[0-9a-f]{64})\n"
 )
-NOT_PROVEN = 4  # the exit code when only the kit's own keys were used
+# The exit code when only the kit's own keys were used. It repeats audit_trail.exit_codes: this program runs alone.
+NOT_PROVEN = 4
 LINE = re.compile(rb'\{"position":([0-9]{1,19}),')
 LIMITS = {"manifest.json": 64 << 20, "SHA256SUMS": 64 << 20, "bodies": 256 << 20}
 MAX_SIGNATURES = 100
@@ -177,12 +184,12 @@ def parsed(file: str, text: bytes) -> Any:
 
 
 def parse_key(text: str) -> Key:
-    """A public key as text: name+key id+base64(algorithm || public key). Ed25519 is verified, and nothing else."""
+    """A public key as text: name+key id+base64(algorithm || public key). Keys of other algorithms verify nothing."""
     name, _, rest = text.strip().partition("+")
     key_id, _, encoded = rest.partition("+")
     value = from_base64("the key", encoded)
-    if not value or (value[0] in (ED25519, COSIGNATURE) and len(value) != 33):
-        raise Bad("the key", f"it is {len(value)} bytes long instead of 33")
+    if not value or len(value) != SIZES.get(value[0], (len(value), 0))[0]:
+        raise Bad("the key", f"it is {len(value)} bytes long, and no such key is")
     key = Key(name, hashlib.sha256(name.encode() + b"\n" + value).digest()[:4], value[0], value[1:])
     if key.key_id.hex() != key_id:
         raise Bad("the key", f"the parts of {text!r} do not belong together")
@@ -217,18 +224,34 @@ def signed_by(key: Key, file: str, text: bytes, found: list[tuple[str, bytes, by
     for name, key_id, value in found:
         if (name, key_id) != (key.name, key.key_id):
             continue
-        at, message = 0, text
-        if key.algorithm == COSIGNATURE:
-            at = int.from_bytes(value[:8], "big")
-            message = b"cosignature/v1\ntime %d\n" % at + text
+        at = 0 if key.algorithm == ED25519 else int.from_bytes(value[:8], "big")
         try:
-            Ed25519PublicKey.from_public_bytes(key.public).verify(value[-64:], message)
-            if len(value) != (72 if key.algorithm == COSIGNATURE else 64):
+            if len(value) != SIZES[key.algorithm][1]:
                 raise Bad(file, f"the signature of {key.name} has a wrong length")
-        except (InvalidSignature, ValueError) as exc:
+            verify_signature(key, text, value, at)
+        except (InvalidSignature, ValueError, LookupError) as exc:
             raise Bad(file, f"the signature of {key.name} does not verify") from exc
         return at
     return None
+
+
+def verify_signature(key: Key, text: bytes, value: bytes, at: int) -> None:
+    """Raise an exception unless the key has signed the text, at this time if it is a cosigner's."""
+    if key.algorithm == ML_DSA_44:
+        MLDSA44PublicKey.from_public_bytes(key.public).verify(value[8:], subtree_message(key.name, text, at))
+        return
+    message = b"cosignature/v1\ntime %d\n" % at + text if key.algorithm == COSIGNATURE else text
+    Ed25519PublicKey.from_public_bytes(key.public).verify(value[-64:], message)
+
+
+def subtree_message(cosigner: str, text: bytes, at: int) -> bytes:
+    """The signed message of an ML-DSA-44 cosignature over a tree head (C2SP tlog-cosignature)."""
+    origin, size, root = text.split(b"\n", 3)[:3]
+    name = cosigner.encode()
+    return (
+        b"subtree/v1\n\0" + bytes([len(name)]) + name + at.to_bytes(8, "big") + bytes([len(origin)]) + origin
+        + bytes(8) + int(size).to_bytes(8, "big") + base64.b64decode(root)
+    )  # fmt: skip
 
 
 def check_head(file: str, note: bytes, keys: list[Key], witnesses: list[Key]) -> Head:
@@ -237,7 +260,7 @@ def check_head(file: str, note: bytes, keys: list[Key], witnesses: list[Key]) ->
     if not any(key.algorithm == ED25519 and signed_by(key, file, text, found) is not None for key in keys):
         raise Bad(file, "none of the given keys has signed it")
     for key in witnesses:
-        at = signed_by(key, file, text, found) if key.algorithm == COSIGNATURE else None
+        at = signed_by(key, file, text, found) if key.algorithm in (COSIGNATURE, ML_DSA_44) else None
         if at is None:
             raise Bad(file, f"the witness {key.name} has not cosigned it")
         say(f"cosigned by {quoted(key.name)} at {EPOCH + timedelta(seconds=at):%Y-%m-%d %H:%M:%S} UTC")
@@ -380,9 +403,21 @@ def check(kit: Kit, given: argparse.Namespace) -> tuple[int, Head, bool]:
     note = kit.read("checkpoint")
     keys = [parse_key(text) for text in given.vkey or kit.lines("keys/log.vkey")]
     witnesses = [parse_key(text) for text in dict.fromkeys(kit.lines("keys/witnesses.vkey") + given.witness)]
-    head = check_head("checkpoint", note, keys, witnesses)
+    head = check_head("checkpoint", note, keys, verifiable(witnesses, given.witness))
     check_manifest(kit, manifest, head)
     return check_events(kit, manifest, head, note), head, bool(witnesses)
+
+
+def verifiable(witnesses: list[Key], given: list[str]) -> list[Key]:
+    """The keys that this cryptography can verify. Raises `Bad` when one of the others was given as an argument."""
+    if MLDSA44PublicKey is not None:
+        return witnesses
+    for key in witnesses:
+        if key.algorithm == ML_DSA_44:
+            if key in [parse_key(text) for text in given]:
+                raise Bad("the key", f"{key.name} needs a newer release of cryptography, with ML-DSA-44")
+            say(f"NOT CHECKED: the cosignature of {quoted(key.name)} needs a newer release of cryptography")
+    return [key for key in witnesses if key.algorithm != ML_DSA_44]
 
 
 def main() -> None:

@@ -219,7 +219,8 @@ def read_file(path: Path, limit: int, *, closed_to: int = stat.S_IWOTH) -> bytes
 
     Use it for secrets, for code, and for files that are read more than once. Links are followed when root, this user,
     or the owner of their folder created them: containers mount secrets as links. Raises `ConfigurationError` for a
-    pipe, a device, a file that is too large, or one with a permission in `closed_to`; and `OSError`.
+    pipe, a device, a file that is too large, or one with a permission in `closed_to`; and `OSError`. A file of root may
+    be readable for its group.
     """
     parent, name = locate(path, follow=True)
     try:
@@ -227,7 +228,10 @@ def read_file(path: Path, limit: int, *, closed_to: int = stat.S_IWOTH) -> bytes
     finally:
         os.close(parent)
     with os.fdopen(descriptor, "rb") as file:
-        if os.fstat(descriptor).st_mode & closed_to:
+        state = os.fstat(descriptor)
+        # systemd and Kubernetes give a service its secrets as files of root that the group of the service reads.
+        given = stat.S_IRGRP if state.st_uid == 0 != os.geteuid() else 0
+        if state.st_mode & closed_to & ~given:
             fix = "chmod 600" if closed_to & stat.S_IROTH else "chmod o-w"
             raise ConfigurationError(f"{path} is open to others: {fix} {path}")
         return limited(path, file, limit)

@@ -9,7 +9,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['audit_trail_ingest', 'audit_trail_projector', 'audit_trail_reader'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN
             NULL;
         END;
     END LOOP;

@@ -4,7 +4,7 @@
 DO $$
 BEGIN
     CREATE ROLE audit_trail_guard NOLOGIN;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN
+EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN
     NULL;
 END
 $$;

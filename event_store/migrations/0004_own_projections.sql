@@ -7,13 +7,17 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['audit_trail_analyst', 'audit_trail_batch'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN
             NULL;
         END;
     END LOOP;
     -- To make it the owner of a function. Whoever has created a role may grant it, and is else not in it.
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-        EXECUTE format('GRANT audit_trail_batch TO %I', current_user);
+        BEGIN
+            EXECUTE format('GRANT audit_trail_batch TO %I', current_user);
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;
+        END;
     END IF;
 END
 $$;

@@ -6,12 +6,16 @@ DO $$
 BEGIN
     BEGIN
         CREATE ROLE audit_trail_custom_owner NOLOGIN;
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN
         NULL;
     END;
     -- The owner of the database makes schemas for this role and functions of it.
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-        EXECUTE format('GRANT audit_trail_custom_owner TO %I', current_user);
+        BEGIN
+            EXECUTE format('GRANT audit_trail_custom_owner TO %I', current_user);
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;
+        END;
     END IF;
 END
 $$;

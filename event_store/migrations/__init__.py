@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from domain.errors import ConfigurationError, LockedError, UnavailableError
 from event_store.database import Connection, Database, only
+from event_store.roles import check_roles
 from event_store.statement_errors import StatementError, statement_errors
 from event_store.statements import load
 
@@ -22,6 +23,14 @@ _SQL = load("event_store", "migrations.sql")
 _TRIES = 5
 """How often a migration waits for the locks of other sessions on the tables that it changes."""
 _PAUSE_SECONDS = 1.0
+
+_EARLIER_TEXTS = {
+    "0001_event_store": "c260d2308249a6d85a04cac2326d77a1a6debb3c4466f40643118d8c9d95d7e6",
+    "0002_signed_heads": "5f80b4aa681fca875d9f9cb53eeca530018ff75d3070c0e62631c01f80eaaf6a",
+    "0004_own_projections": "b21efcb258321743c42237e591020e2e16fac5a44ae0a3d2297629c79da46fa2",
+    "0008_custom_projection_rights": "ddb7ddec31b201c9a80c212b842e673be1d328cc04cf5cb908189f357b80562c",
+}
+"""The SHA-256 of an earlier text of a migration that gives the same schema: it needed a login with CREATEROLE."""
 
 _MADE_MEANWHILE = {"UniqueViolation", "DuplicateSchema", "DuplicateTable"}
 _RAISED = "P0001"
@@ -53,13 +62,17 @@ def migrations() -> list[Migration]:
 def migrate(url: str) -> list[str]:
     """Bring the database at `url` to the newest schema. Returns the names of the migrations applied now.
 
-    The login must own the database and be allowed to create roles. Raises `ConfigurationError` when an applied file was
-    changed, when the database is newer than this program, or when a migration needs an operator's decision. Raises
-    `UnavailableError`, with the sessions that hold the locks, when other transactions block a migration.
+    The login must own the database, and be allowed to create the roles or to use them. Raises `ConfigurationError` when
+    it is not, when an applied file was changed, when the database is newer than this program, or when a migration needs
+    an operator's decision. Raises `UnavailableError`, with the sessions that hold the locks, when other transactions
+    block a migration.
     """
     database = Database(url, role=None, size=1)
     try:
         _create_migration_table(database)
+        with database.transaction() as connection:
+            if pending(connection):
+                check_roles(connection)
         applied = [each.name for each in migrations() if _apply(database, each)]
         with _exclusive(database) as connection:
             _run(connection, _SQL["database_rights"])
@@ -139,7 +152,7 @@ def _try_to_apply(database: Database, migration: Migration) -> bool:
                 raise ConfigurationError(f"migration {migration.name}: {exc.server_message}") from exc
             _run(connection, _SQL["record"], {"name": migration.name, "sha256": migration.sha256})
             return True
-        if applied[migration.name] != migration.sha256:
+        if applied[migration.name] not in (migration.sha256, _EARLIER_TEXTS.get(migration.name)):
             raise ConfigurationError(
                 f"migration {migration.name} was changed after it was applied: restore the file"
             )

@@ -22,11 +22,19 @@ from domain.errors import (
     UnprovenClaimError,
 )
 from event_store.database import Database
-from event_store.heads import StoredHead, add_cosignature, largest_cosigned, newest_head, stored_keys
+from event_store.heads import (
+    StoredHead,
+    add_cosignature,
+    largest_cosigned,
+    newest_head,
+    require_storable,
+    stored_keys,
+)
 from event_store.outgoing_http import Answer, Deadline, exchange, parse_target
 from event_store.publication.forks import forked_at
 from event_store.stored_tree import StoredTree
 from event_store.tlog import cosignatures
+from event_store.tlog.keys import COSIGNING
 from event_store.tlog.notes import Note, VerifierKey
 from event_store.tlog.proofs import consistency_proof
 from event_store.tlog.tree_heads import TreeHead, open_head
@@ -70,13 +78,24 @@ class Witness:
     """A witness: it cosigns a head only if it continues the previous one. The database stores the cosignatures."""
 
     def __init__(
-        self, key: VerifierKey, url: str, database: Database, log_keys: Sequence[VerifierKey] = ()
+        self,
+        key: VerifierKey,
+        url: str,
+        database: Database,
+        log_keys: Sequence[VerifierKey] = (),
+        *,
+        name: str = "",
     ) -> None:
         """`log_keys` are the trusted public keys of the log; by default those in the database.
 
-        Raises `ConfigurationError` when `url` can't be used.
+        `name` is the one in logs and metrics; by default it contains the name of the key.
+
+        Raises `ConfigurationError` when `key` is no witness's key, or `url` can't be used.
         """
-        self.name = f"witness {key.name}"
+        if key.algorithm not in COSIGNING:
+            raise ConfigurationError(f"the key {key.name!r} is that of a log: a witness has algorithm 4 or 6")
+        require_storable(key)
+        self.name = name or f"witness {key.name}"
         self._key = key
         self._target = parse_target(url, self.name)
         self._database = database

@@ -125,26 +125,26 @@ class WatchedConnection(psycopg2.extensions.connection):
         withhold: bool = False,
         scrollable: bool | None = None,
     ) -> Any:
-        """See the base. A named cursor fetches each portion of its rows from the server."""
+        """A watched cursor. A named cursor fetches each portion of its rows from the server."""
         if name is None:
             return super().cursor(cursor_factory=cursor_factory or self.cursor_factory)
         factory = cursor_factory or WatchedNamedCursor
         return super().cursor(name, factory, withhold, scrollable)
 
     def commit(self) -> None:
-        """See the base."""
+        """Commit, watched."""
         self.watch(Call("COMMIT"), super().commit)
 
     def rollback(self) -> None:
-        """See the base."""
+        """Roll back, watched."""
         self.watch(Call("ROLLBACK"), super().rollback)
 
     def reset(self) -> None:
-        """See the base."""
+        """Reset the session, watched."""
         self.watch(Call("RESET"), super().reset)
 
     def set_session(self, *arguments: Any, **options: Any) -> None:
-        """See the base. Autocommit makes it a call to the server."""
+        """Set the session, watched. Autocommit makes it a call to the server."""
         self.watch(Call("SET"), lambda: super(WatchedConnection, self).set_session(*arguments, **options))
 
     def cancel(self) -> None:
@@ -155,7 +155,7 @@ class WatchedConnection(psycopg2.extensions.connection):
         self._owner.cancel(self)
 
     def close(self) -> None:
-        """See the base."""
+        """Close the connection, after the call of another thread."""
         if self.call is None:
             with self.lock:
                 super().close()
@@ -169,19 +169,19 @@ class WatchedCursor(psycopg2.extensions.cursor):
     connection: WatchedConnection
 
     def execute(self, query: Any, vars: Any = None) -> None:
-        """See the base."""
+        """Execute a statement, watched."""
         self.connection.watch(Call(query), super().execute, query, vars)
 
     def executemany(self, query: Any, vars_list: Any) -> None:
-        """See the base."""
+        """Execute a statement for each set of values, watched."""
         self.connection.watch(Call(query), super().executemany, query, vars_list)
 
     def callproc(self, procname: Any, parameters: Any = None) -> None:
-        """See the base."""
+        """Call a procedure, watched."""
         self.connection.watch(Call("CALL"), super().callproc, procname, parameters)
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
-        """See the base. Each piece that is sent or received counts as a sign of life."""
+        """Copy, watched. Each piece that is sent or received counts as a sign of life."""
         call = Call(sql)
         self.connection.watch(call, super().copy_expert, sql, _watched_file(file, call), size)
 
@@ -190,26 +190,26 @@ class WatchedNamedCursor(WatchedCursor):
     """A cursor whose rows stay on the server until they are fetched."""
 
     def fetchone(self) -> Any:
-        """See the base."""
+        """Fetch a row, watched."""
         return self.connection.watch(Call("FETCH"), super().fetchone)
 
     def fetchmany(self, size: int | None = None) -> Any:
-        """See the base."""
+        """Fetch some rows, watched."""
         return self.connection.watch(Call("FETCH"), super().fetchmany, *(() if size is None else (size,)))
 
     def fetchall(self) -> Any:
-        """See the base."""
+        """Fetch all rows, watched."""
         return self.connection.watch(Call("FETCH"), super().fetchall)
 
     def scroll(self, value: int, mode: Any = "relative") -> None:
-        """See the base."""
+        """Move the cursor, watched."""
         self.connection.watch(Call("MOVE"), super().scroll, value, mode)
 
     def __next__(self) -> Any:
         return self.connection.watch(Call("FETCH"), super().__next__)
 
     def close(self) -> None:
-        """See the base."""
+        """Close the cursor on the server, watched."""
         self.connection.watch(Call("CLOSE"), super().close)
 
 

@@ -53,7 +53,7 @@ class Watch:
         return WatchedConnection(dsn, self)
 
     def begin(self, connection: WatchedConnection) -> None:
-        """Look after a connection from now on."""
+        """Start monitoring a connection."""
         self._connections.add(connection)
         _watchdog.supervise(self)
 

@@ -65,7 +65,7 @@ class Probe:
 
     def _run(self) -> None:
         try:
-            rows = _answer(self._dsn, _SQL["probe"], {"pids": list(self.pids)}, self._until)
+            rows = answer(self._dsn, _SQL["probe"], {"pids": list(self.pids)}, self._until)
             self._started = rows[0][0]
             self._idle = {pid: idle for _, pid, idle in rows if pid is not None}
         except TimeoutError:
@@ -82,18 +82,19 @@ def cancel(dsn: str, pid: int, started: str) -> bool:
     holds the GIL meanwhile, which would block the whole process.
     """
     try:
-        _answer(dsn, _SQL["cancel"], {"pid": pid, "started": started}, time.monotonic() + PROBE_SECONDS)
+        answer(dsn, _SQL["cancel"], {"pid": pid, "started": started}, time.monotonic() + PROBE_SECONDS)
     except (TimeoutError, psycopg2.Error):
         return False
     return True
 
 
-def _answer(dsn: str, statement: str, values: Mapping[str, object], until: float) -> list[tuple[Any, ...]]:
+def answer(dsn: str, statement: str, values: Mapping[str, object], until: float) -> list[tuple[Any, ...]]:
     """The rows of a statement. Raises `TimeoutError` at `until` (monotonic seconds) or slightly later."""
     deadline = _Deadline(until)
     try:
         timed = psycopg2.extensions.make_dsn(dsn, connect_timeout=round(PROBE_SECONDS))
         connection = psycopg2.connect(timed, connection_factory=deadline.connection)
+        connection.autocommit = True
         with closing(connection), connection.cursor() as cursor:
             cursor.execute(statement, values)
             return list(cursor.fetchall())

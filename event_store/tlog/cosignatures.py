@@ -7,7 +7,7 @@ with all earlier ones.
 from __future__ import annotations
 
 from domain.errors import ProofError
-from event_store.tlog.keys import ED25519, TIMESTAMP_SIZE, Signature, SigningKey, VerifierKey
+from event_store.tlog.keys import COSIGNING, TIMESTAMP_SIZE, Signature, SigningKey, VerifierKey
 
 
 def cosign(key: SigningKey, text: str, at: int) -> Signature:
@@ -17,7 +17,7 @@ def cosign(key: SigningKey, text: str, at: int) -> Signature:
 
 def check(key: VerifierKey, text: str, signature: Signature) -> int:
     """The time of a cosignature in seconds since 1970. Raises `ProofError` when `key` did not make it over `text`."""
-    if key.algorithm == ED25519:
+    if key.algorithm not in COSIGNING:
         raise ProofError("the key is not a cosigner's key")
     if (signature.name, signature.key_id) != (key.name, key.key_id):
         raise ProofError("the cosignature belongs to another key")

@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA as ECDSA_SIGNATURE,
+)
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    SECP384R1,
+    SECP521R1,
+    EllipticCurvePublicKey,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from domain.errors import ProofError
 from event_store.tlog.encoding import (
@@ -23,6 +34,7 @@ from event_store.tlog.encoding import (
 )
 
 ED25519 = 1
+ECDSA = 2
 COSIGNATURE_V1 = 4
 ML_DSA_44 = 6
 KEY_ID_SIZE = 4
@@ -30,9 +42,15 @@ SEED_SIZE = 32
 TIMESTAMP_SIZE = 8
 _SIZES = {ED25519: (32, 64), COSIGNATURE_V1: (32, 64), ML_DSA_44: (1312, 2420)}
 """Bytes of the public key and of the signature, without the time of a cosignature."""
+COSIGNING = frozenset({COSIGNATURE_V1, ML_DSA_44})
+"""The algorithms of witnesses."""
 SIGNATURE_PREFIX = "\u2014 "
 PRIVATE_PREFIX = "PRIVATE+KEY+"
-MAX_NAME = 255
+MAX_COSIGNER_NAME = 255
+"""Bytes of the name of an ML-DSA-44 key, which the signed message contains. Other names have no limit."""
+_CURVES = (SECP256R1, SECP384R1, SECP521R1)
+_MAX_SPKI = 256
+"""Bytes of a DER key on the largest of these curves, with room."""
 
 
 class Signature(NamedTuple):
@@ -64,7 +82,8 @@ class VerifierKey:
     """A public key with its name. Raises `ProofError` for an invalid part.
 
     An Ed25519 key signs notes (algorithm 1) or cosigns tree heads (4), and has 32 bytes. An ML-DSA-44 key (6) cosigns
-    tree heads, of its own log too, and has 1,312 bytes (FIPS 204).
+    tree heads, of its own log too, and has 1,312 bytes (FIPS 204). An ECDSA key (2) of another log is a DER
+    SubjectPublicKeyInfo on the curve P-256, P-384 or P-521; its signatures are DER, over SHA-256.
     """
 
     name: str
@@ -74,6 +93,11 @@ class VerifierKey:
     def __post_init__(self) -> None:
         require_name(self.name)
         _require_algorithm(self.algorithm)
+        if self.algorithm == ECDSA:
+            _ecdsa_key(self.public)
+            return
+        if self.algorithm == ML_DSA_44 and len(self.name.encode()) > MAX_COSIGNER_NAME:
+            raise ProofError(f"the name of an ML-DSA-44 key has at most {MAX_COSIGNER_NAME} bytes")
         if len(self.public) != _SIZES[self.algorithm][0]:
             raise ProofError(
                 f"a public key of algorithm {self.algorithm} is {_SIZES[self.algorithm][0]} bytes long"
@@ -81,7 +105,9 @@ class VerifierKey:
 
     @property
     def key_id(self) -> bytes:
-        """4 bytes: SHA-256(name || 0x0A || algorithm || public key)[:4]."""
+        """4 bytes: SHA-256(name || 0x0A || algorithm || public key)[:4]. For ECDSA, SHA-256(public key)[:4]."""
+        if self.algorithm == ECDSA:
+            return sha256(self.public).digest()[:KEY_ID_SIZE]
         return _key_id(self.name, bytes([self.algorithm]) + self.public)
 
     def encode(self) -> str:
@@ -104,24 +130,31 @@ class VerifierKey:
         structure of the text's first lines (C2SP tlog-cosignature).
         """
         try:
-            if self.algorithm == ED25519:
-                Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
-                return True
-            at = int.from_bytes(signature[:TIMESTAMP_SIZE], "big")
-            value = signature[TIMESTAMP_SIZE:]
-            if len(value) != _SIZES[self.algorithm][1] or at > MAX_NUMBER:
-                return False
-            if self.algorithm == ML_DSA_44:
-                MLDSA44PublicKey.from_public_bytes(self.public).verify(
-                    value, subtree_message(self.name, message, at)
-                )
-                return True
-            if at == 0:
-                return False
-            Ed25519PublicKey.from_public_bytes(self.public).verify(value, cosigned_message(message, at))
+            self._check(message, signature)
         except (InvalidSignature, ValueError, ProofError):
             return False
         return True
+
+    def _check(self, message: bytes, signature: bytes) -> None:
+        if self.algorithm == ED25519:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        elif self.algorithm == ECDSA:
+            _ecdsa_key(self.public).verify(signature, message, ECDSA_SIGNATURE(SHA256()))
+        else:
+            at = int.from_bytes(signature[:TIMESTAMP_SIZE], "big")
+            value = signature[TIMESTAMP_SIZE:]
+            if len(value) != _SIZES[self.algorithm][1] or at > MAX_NUMBER:
+                raise ProofError("a cosignature has a time and a signature")
+            self._check_cosignature(message, at, value)
+
+    def _check_cosignature(self, message: bytes, at: int, value: bytes) -> None:
+        if self.algorithm == ML_DSA_44:
+            key = MLDSA44PublicKey.from_public_bytes(self.public)
+            key.verify(value, subtree_message(self.name, message, at))
+        elif at == 0:
+            raise ProofError("a cosignature has a time")
+        else:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(value, cosigned_message(message, at))
 
 
 class SigningKey:
@@ -134,6 +167,8 @@ class SigningKey:
         if len(seed) != SEED_SIZE:
             raise ProofError("a private key is 32 bytes long")
         _require_algorithm(algorithm)
+        if algorithm == ECDSA:
+            raise ProofError("ECDSA keys only verify: sign with an Ed25519 key")
         self._private: Ed25519PrivateKey | MLDSA44PrivateKey = (
             MLDSA44PrivateKey.from_seed_bytes(seed)
             if algorithm == ML_DSA_44
@@ -231,9 +266,9 @@ def subtree_message(cosigner: str, text: bytes, at: int) -> bytes:
 
 
 def require_name(name: str) -> None:
-    """Raise `ProofError` unless `name` is a valid key name: 1 to 255 characters, no spaces, no plus."""
-    if not 0 < len(name) <= MAX_NAME or "+" in name or any(char.isspace() for char in name):
-        raise ProofError("the name of a key is empty or too long, or contains a space or plus")
+    """Raise `ProofError` unless `name` is a valid key name: not empty, no spaces, no plus."""
+    if not name or "+" in name or any(char.isspace() for char in name):
+        raise ProofError("the name of a key is empty, or contains a space or plus")
     require_printable(name, "key's name")
 
 
@@ -252,8 +287,19 @@ def _parts(text: str) -> tuple[str, str, int, bytes]:
     return name, key_id, value[0], value[1:]
 
 
+def _ecdsa_key(spki: bytes) -> EllipticCurvePublicKey:
+    """A DER key (RFC 5480). Raises `ProofError` for any other."""
+    try:
+        key = load_der_public_key(spki) if len(spki) <= _MAX_SPKI else None
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise ProofError("the key of algorithm 2 is no DER public key") from exc
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, _CURVES):
+        raise ProofError("the key of algorithm 2 is no ECDSA key on the curve P-256, P-384 or P-521")
+    return key
+
+
 def _require_algorithm(algorithm: int) -> None:
-    if algorithm not in _SIZES:
+    if algorithm != ECDSA and algorithm not in _SIZES:
         raise ProofError(
-            f"unknown key algorithm {algorithm}; Ed25519 has 1, its cosignatures 4, those of ML-DSA-44 6"
+            f"unknown key algorithm {algorithm}; Ed25519 has 1, ECDSA 2, Ed25519 cosignatures 4, ML-DSA-44 6"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from domain.errors import ProofError
-from event_store.tlog.keys import COSIGNATURE_V1, ED25519, VerifierKey
+from event_store.tlog.keys import COSIGNATURE_V1, COSIGNING, VerifierKey
 
 NONE = "none"
 """The quorum of a policy that needs no cosignature."""
@@ -33,12 +33,13 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A parsed policy. `quorum` is a witness, a group, or `NONE`."""
+    """A parsed policy. `quorum` is a witness, a group, or `NONE`. `text` is the file, byte for byte."""
 
     logs: tuple[Party, ...] = ()
     witnesses: Mapping[str, Party] = field(default_factory=dict)
     groups: Mapping[str, Group] = field(default_factory=dict)
     quorum: str = NONE
+    text: bytes = field(default=b"", repr=False)
 
     @classmethod
     def parse(cls, data: bytes) -> Policy:
@@ -54,17 +55,27 @@ class Policy:
                 reader.read(_words(line))
             except ProofError as exc:
                 raise ProofError(f"line {number} of the policy: {exc}") from exc
-        return reader.policy()
+        return reader.policy(data)
 
     def is_satisfied_by(self, cosigners: Collection[VerifierKey]) -> bool:
         """Whether the cosignatures of these keys are the quorum. The caller has verified them."""
         if self.quorum == NONE:
             return True
         public = {key.public for key in cosigners}
-        witnessed = {name: party.key.public in public for name, party in self.witnesses.items()}
+        return (
+            self.common_bound({n: int(party.key.public in public) for n, party in self.witnesses.items()}) > 0
+        )
+
+    def common_bound(self, sizes: Mapping[str, int]) -> int:
+        """The largest size that a quorum has reached, when each witness has reached its size in `sizes`.
+
+        The policy has a quorum of witnesses.
+        """
+        reached = dict(sizes)
         for name, group in self.groups.items():  # a group names only what stands before it
-            witnessed[name] = sum(witnessed[member] for member in group.members) >= group.threshold
-        return witnessed[self.quorum]
+            members = sorted((reached[member] for member in group.members), reverse=True)
+            reached[name] = members[group.threshold - 1]
+        return reached[self.quorum]
 
 
 def _words(line: bytes) -> list[str]:
@@ -104,11 +115,11 @@ class _Reader:
                 "write `log VKEY [URL]`, `witness NAME VKEY [URL]`, `group NAME K NAME...` or `quorum NAME`"
             )
 
-    def policy(self) -> Policy:
-        """The whole policy. Raises `ProofError` without a quorum."""
+    def policy(self, text: bytes) -> Policy:
+        """The whole policy, which `text` is. Raises `ProofError` without a quorum."""
         if self._quorum is None:
             raise ProofError("the policy has no quorum; write `quorum none` when no cosignature is needed")
-        return Policy(tuple(self._logs), self._witnesses, self._groups, self._quorum)
+        return Policy(tuple(self._logs), self._witnesses, self._groups, self._quorum, text)
 
     def _add_log(self, vkey: str, url: str = "") -> None:
         key = VerifierKey.parse(vkey)
@@ -121,7 +132,7 @@ class _Reader:
     def _add_witness(self, name: str, vkey: str, url: str = "") -> None:
         self._require_new(name)
         key = VerifierKey.parse(vkey)
-        if key.algorithm == ED25519:
+        if key.algorithm not in COSIGNING:
             raise ProofError("this is the key of a log; a witness has algorithm 4 or 6")
         if any(key.public == witness.key.public for witness in self._witnesses.values()):
             raise ProofError("this witness has the key of another one")

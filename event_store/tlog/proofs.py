@@ -19,7 +19,7 @@ Subtree = tuple[int, int]
 Nodes = Callable[[Sequence[Subtree]], list[bytes]]
 
 
-class Plan(NamedTuple):
+class ProofPlan(NamedTuple):
     """The parts of a proof: the hashes of `subtrees`, of which those from `start` to `stop` are folded into one."""
 
     subtrees: tuple[Subtree, ...]
@@ -35,14 +35,14 @@ class Plan(NamedTuple):
         return [*hashes[: self.start], _fold(hashes[self.start : self.stop]), *hashes[self.stop :]]
 
 
-def inclusion_nodes(index: int, size: int) -> Plan:
+def inclusion_nodes(index: int, size: int) -> ProofPlan:
     """The plan of the proof that leaf `index` is in the tree of `size`. Raises `ProofError` unless index < size."""
     if not 0 <= index < size <= MAX_NUMBER:
         raise ProofError("no tree of that size has that leaf")
     return _skip_first(_path(0, index, size))
 
 
-def consistency_nodes(old: int, new: int) -> Plan:
+def consistency_nodes(old: int, new: int) -> ProofPlan:
     """The plan of the proof that the tree of `new` leaves extends that of `old`.
 
     Raises `ProofError` unless old <= new.
@@ -50,7 +50,7 @@ def consistency_nodes(old: int, new: int) -> Plan:
     if not 0 <= old <= new <= MAX_NUMBER:
         raise ProofError("a consistency proof leads from a smaller tree to a larger one")
     if old in {0, new}:
-        return Plan((), 0, 0)
+        return ProofPlan((), 0, 0)
     # The largest complete subtree that ends where the old tree ends. If it is the whole old tree, the verifier already
     # has its hash.
     level = _trailing_zeros(old)
@@ -144,7 +144,7 @@ def _climb(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence
         raise ProofError("the consistency proof does not lead to both root hashes")
 
 
-def _path(level: int, index: int, size: int) -> Plan:
+def _path(level: int, index: int, size: int) -> ProofPlan:
     """The plan from a subtree to the root of the tree of `size`."""
     # Above the fork, the ancestors of the subtree are on the right edge of the tree, and their right siblings are
     # incomplete.
@@ -156,11 +156,11 @@ def _path(level: int, index: int, size: int) -> Plan:
     subtrees += reversed(_range((fork_index + 1) << fork_level, size))
     stop = len(subtrees)
     subtrees += reversed(_range(0, fork_index << fork_level))
-    return Plan(tuple(subtrees), start, stop)
+    return ProofPlan(tuple(subtrees), start, stop)
 
 
-def _skip_first(plan: Plan) -> Plan:
-    return Plan(plan.subtrees[1:], plan.start - 1, plan.stop - 1)
+def _skip_first(plan: ProofPlan) -> ProofPlan:
+    return ProofPlan(plan.subtrees[1:], plan.start - 1, plan.stop - 1)
 
 
 def _range(begin: int, end: int) -> list[Subtree]:

@@ -52,7 +52,7 @@ class Head(NamedTuple):
     signed_at: int | None = None
 
 
-class Task(NamedTuple):
+class ChunkTask(NamedTuple):
     """The positions from `first` (a multiple of CHUNK) to `until`, exclusive, and the external heads that end in them.
 
     `resets` are the recorded restarts of stream offsets. From `signed_from` on, each batch has a head.
@@ -106,7 +106,7 @@ _decode = msgspec.json.Decoder(_Columns).decode
 class _Rows:
     """The sink of a COPY, which delivers one row at a time: constant memory, whatever the size of the bodies."""
 
-    def __init__(self, task: Task, stored: list[bytes], heads: Sequence[Head]) -> None:
+    def __init__(self, task: ChunkTask, stored: list[bytes], heads: Sequence[Head]) -> None:
         self._task = task
         self._stored = stored
         self._heads = heads
@@ -285,7 +285,7 @@ class _Rows:
             self.findings.append(Finding(position, what))
 
 
-def check_chunk(database: Database, task: Task, keys: Sequence[VerifierKey]) -> Result:
+def check_chunk(database: Database, task: ChunkTask, keys: Sequence[VerifierKey]) -> Result:
     """Verify a chunk. Raises `UnavailableError` while the database is away."""
     with database.transaction(read_only=True) as connection:
         stored, missing = _stored_leaves(connection, task)
@@ -301,7 +301,7 @@ def check_chunk(database: Database, task: Task, keys: Sequence[VerifierKey]) -> 
     return result._replace(findings=(*result.findings, *upper, *signatures))
 
 
-def _heads(connection: Connection, task: Task) -> list[Head]:
+def _heads(connection: Connection, task: ChunkTask) -> list[Head]:
     """The heads that end in the chunk, smallest first; that of the empty tree belongs to the first chunk."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["heads"], {"first": task.first or -1, "until": task.until})
@@ -312,7 +312,7 @@ def _heads(connection: Connection, task: Task) -> list[Head]:
     return sorted([*own, *task.external], key=lambda head: head[:4])
 
 
-def _stored_leaves(connection: Connection, task: Task) -> tuple[list[bytes], list[Finding]]:
+def _stored_leaves(connection: Connection, task: ChunkTask) -> tuple[list[bytes], list[Finding]]:
     """The leaf hashes of the chunk in tiles and edge; unknown where a tile is missing."""
     first, until = task.first // TILE_WIDTH, -(-task.until // TILE_WIDTH)
     with connection.cursor() as cursor:
@@ -350,7 +350,7 @@ def _partial_tile(connection: Connection, index: int, width: int) -> bytes | Non
         return None
 
 
-def _compare_upper_tile(connection: Connection, task: Task, rows: _Rows) -> list[Finding]:
+def _compare_upper_tile(connection: Connection, task: ChunkTask, rows: _Rows) -> list[Finding]:
     """Compare the level-1 tile of a full chunk. Level 0 was compared leaf by leaf."""
     # An altered row is one finding: the tile above may match either the rows or the stored leaves.
     fitting = [tile.hashes for tile in (*rows.tiles, *rows.stored_tiles) if tile.level == 1]

@@ -17,7 +17,7 @@ from event_store.statements import load
 from event_store.stored_tree import read_state
 from event_store.tlog.notes import VerifierKey
 from event_store.tlog.tree_heads import open_head
-from event_store.verify.chunks import CHUNK, Head, Result, Task, check_chunk
+from event_store.verify.chunks import CHUNK, ChunkTask, Head, Result, check_chunk
 from event_store.verify.findings import Finding, Resets, in_order, restarted
 from event_store.verify.side_tables import check_offsets, check_side_tables, stream_resets
 from event_store.verify.structure import check_structure
@@ -128,13 +128,13 @@ class _Verification:
         found += tree.compare_state(*self._state)
         return Report(size, first, tree.root, *counts, tuple(in_order(found)), len(self._external))
 
-    def _tasks(self, first: int) -> Iterator[Task]:
+    def _tasks(self, first: int) -> Iterator[ChunkTask]:
         """The chunks, each with the external heads that end in it; a head of size 0 belongs to the first."""
         size = self._state.size
         for start in range(first, max(size, first + 1), CHUNK):
             until = min(start + CHUNK, size)
             external = (head for head in self._external if (start or -1) < head.size <= until)
-            yield Task(start, until, tuple(external), self._resets, self._signed_from)
+            yield ChunkTask(start, until, tuple(external), self._resets, self._signed_from)
 
     def _read(self, below: int, jobs: int, progress: Progress) -> tuple[Tree, _Streams, tuple[int, int]]:
         first = below * CHUNK
@@ -202,7 +202,7 @@ def _opened(external: ExternalHead, keys: Sequence[VerifierKey]) -> Head:
     return Head(head.size, head.root, external.note, f" in {external.place}")
 
 
-Submit = Callable[[Task], "Future[Result]"]
+Submit = Callable[[ChunkTask], "Future[Result]"]
 
 
 @contextmanager
@@ -217,7 +217,7 @@ def _workers(url: str, database: Database, keys: tuple[VerifierKey, ...], jobs: 
         for worker in workers:
             idle.put(worker)
 
-        def check(task: Task) -> Result:
+        def check(task: ChunkTask) -> Result:
             worker = idle.get()
             try:
                 return worker.check(task)
@@ -232,7 +232,7 @@ def _workers(url: str, database: Database, keys: tuple[VerifierKey, ...], jobs: 
                 worker.close()
 
 
-def _in_turn(submit: Submit, tasks: Iterable[Task], ahead: int) -> Iterator[Result]:
+def _in_turn(submit: Submit, tasks: Iterable[ChunkTask], ahead: int) -> Iterator[Result]:
     """Results in the order of the tasks, with a bounded number of tasks in progress."""
     waiting: deque[Future[Result]] = deque()
     for task in tasks:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from domain.errors import AuditTrailError, UnavailableError
 from event_store.database import Database
 from event_store.tlog.notes import VerifierKey
-from event_store.verify.chunks import Result, Task, check_chunk
+from event_store.verify.chunks import ChunkTask, Result, check_chunk
 
 APPLICATION = "audit-trail-verify"
 
@@ -38,7 +38,7 @@ class Worker:
         )
         self._send(start)
 
-    def check(self, task: Task) -> Result:
+    def check(self, task: ChunkTask) -> Result:
         """The result of a task. Raises the errors of the worker."""
         self._send(task)
         try:
@@ -72,14 +72,14 @@ def main() -> None:
     database = Database(start.url, start.role, size=1, application_name=APPLICATION)
     while True:
         try:
-            task: Task = pickle.load(source)  # noqa: S301 - the parent's  # nosec B301
+            task: ChunkTask = pickle.load(source)  # noqa: S301 - the parent's  # nosec B301
         except EOFError:
             return
         pickle.dump(_answer(database, task, start.keys), sink)
         sink.flush()
 
 
-def _answer(database: Database, task: Task, keys: Sequence[VerifierKey]) -> Result | AuditTrailError:
+def _answer(database: Database, task: ChunkTask, keys: Sequence[VerifierKey]) -> Result | AuditTrailError:
     try:
         return check_chunk(database, task, keys)
     except AuditTrailError as exc:

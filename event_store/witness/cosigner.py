@@ -14,7 +14,17 @@ from typing import NamedTuple
 from domain.errors import ConfigurationError, ProofError
 from event_store.merkle import EMPTY_ROOT
 from event_store.tlog.cosignatures import cosign
-from event_store.tlog.notes import COSIGNATURE_V1, ED25519, Note, Signature, SigningKey, VerifierKey, verified
+from event_store.tlog.keys import MAX_COSIGNER_NAME
+from event_store.tlog.notes import (
+    COSIGNATURE_V1,
+    ED25519,
+    ML_DSA_44,
+    Note,
+    Signature,
+    SigningKey,
+    VerifierKey,
+    verified,
+)
 from event_store.tlog.proofs import verify_consistency
 from event_store.tlog.tree_heads import TreeHead
 from event_store.tlog.witness_protocol import AddCheckpoint
@@ -23,7 +33,7 @@ from event_store.witness.store import Cosigned, WitnessStore
 Logs = Mapping[str, Sequence[VerifierKey]]
 
 
-class Outcome(Enum):
+class CosigningResult(Enum):
     """The result of a request to a witness."""
 
     COSIGNED = auto()
@@ -42,7 +52,7 @@ class Answer(NamedTuple):
     `signatures` are set when cosigned, `size` (last cosigned) for a conflict, and `message` says why it was refused.
     """
 
-    outcome: Outcome
+    outcome: CosigningResult
     message: str = ""
     signatures: tuple[Signature, ...] = ()
     size: int = 0
@@ -59,7 +69,17 @@ class Witness:
         logs: Logs,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`keys` are cosigner keys; `logs` maps the origin of each log to its trusted keys."""
+        """`keys` are cosigner keys; `logs` maps the origin of each log to its trusted keys.
+
+        Raises `ConfigurationError` for an origin that one of the keys can't cosign.
+        """
+        if any(key.algorithm == ML_DSA_44 for key in keys):
+            for origin in logs:
+                if len(origin.encode()) > MAX_COSIGNER_NAME:
+                    raise ConfigurationError(
+                        f"the origin {origin[:40]!r}... has more than {MAX_COSIGNER_NAME} bytes:"
+                        " an ML-DSA-44 key can't cosign its heads"
+                    )
         self._store = store
         self._keys = tuple(keys)
         self._logs = logs
@@ -80,21 +100,23 @@ class Witness:
             note = Note.parse(request.note)
             head = TreeHead.parse(note.text)
         except ProofError as exc:
-            return Answer(Outcome.MALFORMED, str(exc))
+            return Answer(CosigningResult.MALFORMED, str(exc))
         keys = self._logs.get(head.origin)
         if keys is None:
-            return Answer(Outcome.UNKNOWN_LOG, "unknown log")
+            return Answer(CosigningResult.UNKNOWN_LOG, "unknown log")
         try:
             signers = verified(note, keys)
         except ProofError as exc:
-            return Answer(Outcome.NOT_SIGNED, str(exc), origin=head.origin)
+            return Answer(CosigningResult.NOT_SIGNED, str(exc), origin=head.origin)
         if not signers:
             return Answer(
-                Outcome.NOT_SIGNED, "no trusted key of the log has signed the head", origin=head.origin
+                CosigningResult.NOT_SIGNED,
+                "no trusted key of the log has signed the head",
+                origin=head.origin,
             )
         if request.old_size > head.size:
             return Answer(
-                Outcome.MALFORMED, "the old size is larger than the tree head's", origin=head.origin
+                CosigningResult.MALFORMED, "the old size is larger than the tree head's", origin=head.origin
             )
         return self._extend(request, head, Note(note.text, _of(note, signers)))
 
@@ -107,7 +129,11 @@ class Witness:
             known = transaction.latest(head.origin) or Cosigned(0, EMPTY_ROOT, b"")
             if request.old_size != known.size:
                 return Answer(
-                    Outcome.CONFLICT, "the request starts from another size", (), known.size, head.origin
+                    CosigningResult.CONFLICT,
+                    "the request starts from another size",
+                    (),
+                    known.size,
+                    head.origin,
                 )
             at = int(self._clock())
             try:
@@ -116,15 +142,15 @@ class Witness:
                 refused = Cosigned(head.size, head.root, note.encode())
                 if known.size and refused[:2] != known[:2]:
                     transaction.add_contradiction(head.origin, known, refused, str(exc), at)
-                return Answer(Outcome.INCONSISTENT, str(exc), (), known.size, head.origin)
+                return Answer(CosigningResult.INCONSISTENT, str(exc), (), known.size, head.origin)
             cosignatures = tuple(cosign(key, note.text, at) for key in self._keys)
             cosigned = Note(note.text, note.signatures + cosignatures).encode()
             transaction.remember(head.origin, Cosigned(head.size, head.root, cosigned), at)
-        return Answer(Outcome.COSIGNED, "", cosignatures, head.size, head.origin)
+        return Answer(CosigningResult.COSIGNED, "", cosignatures, head.size, head.origin)
 
 
 def read_keys(text: str) -> list[SigningKey]:
-    """Parse the keys of a witness: one private key of algorithm 4 per line, and ``#`` comments.
+    """Parse the keys of a witness: one private key of algorithm 4 or 6 per line, and ``#`` comments.
 
     Raises `ConfigurationError`, which never quotes a line.
     """

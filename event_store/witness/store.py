@@ -112,7 +112,7 @@ class Transaction:
     def add_contradiction(
         self, origin: str, known: Cosigned, refused: Cosigned, reason: str, at: int
     ) -> None:
-        """Store a signed head together with the cosigned head that it was not shown to extend."""
+        """Store a signed head, and the cosigned head for which no consistency proof was given."""
         kind = {"origin": origin, "certain": refused.size == known.size}
         if self._connection.execute(_SQL["count_contradictions"], kind).fetchone()[0] >= MAX_CONTRADICTIONS:
             return

@@ -41,14 +41,15 @@ MAX_FIELDS = 500
 Complete = Callable[[Any], dict[str, Any]]
 
 
-class Plan(NamedTuple):
-    """The plan for a selection on an object: `complete` gives the plain fields, graphql-core executes `rest`.
+class SelectionPlan(NamedTuple):
+    """The plan for a selection on an object: `complete` gives the plain fields.
 
-    `keys` has the response keys of both, in the order of the answer.
+    `remaining` are all other fields, which graphql-core executes. `keys` has the response keys of both, in the order of
+    the answer.
     """
 
     complete: Complete
-    rest: GroupedFieldSet
+    remaining: GroupedFieldSet
     keys: tuple[str, ...]
 
 
@@ -58,7 +59,7 @@ class Collecting(Protocol):
     def collect_subfields(
         self, return_type: GraphQLObjectType, field_details_list: FieldDetailsList
     ) -> CollectedFields:
-        """As `graphql.execution.Executor` does."""
+        """The fields of a selection: see `graphql.execution.Executor`."""
         ...
 
 
@@ -72,22 +73,22 @@ class _NotPlainError(Exception):
 
 def compile_selection(
     executor: Collecting, object_type: GraphQLObjectType, selected: FieldDetailsList
-) -> Plan | None:
+) -> SelectionPlan | None:
     """The plan for the fields `selected` of this type; None when no field is plain."""
     writer = _Writer(executor)
     collected = executor.collect_subfields(object_type, selected)
     plain: dict[str, str] = {}
-    rest: GroupedFieldSet = {}
+    remaining: GroupedFieldSet = {}
     for key, group in collected.grouped_field_set.items():
         try:
             plain[key] = writer.field(object_type, group)
         except _NotPlainError:
-            rest[key] = group
+            remaining[key] = group
     if not plain or collected.new_defer_usages:
         return None
     # graphql-core has checked already that the object is of the type.
     complete = writer.load(writer.function(plain))
-    return Plan(complete, rest, tuple(collected.grouped_field_set))
+    return SelectionPlan(complete, remaining, tuple(collected.grouped_field_set))
 
 
 class _Writer:

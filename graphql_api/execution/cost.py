@@ -4,8 +4,8 @@ A field costs 1, or its weight; the fields selected in a list cost that times th
 operation is a sum of products. It is computed once for each document; each request only fills in the sizes that come in
 variables.
 
-The estimate is an upper bound: it counts fields that @skip or @include leave out, counts fields that are selected twice
-twice, and takes each list as full.
+The estimate is an upper bound: it counts fields that @skip or @include leave out, counts duplicate fields each time,
+and takes each list as full.
 """
 
 from __future__ import annotations

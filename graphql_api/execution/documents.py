@@ -71,10 +71,17 @@ class Documents:
         self, schema: GraphQLSchema, document: DocumentNode, rules: tuple[type[ASTValidationRule], ...]
     ) -> list[GraphQLError]:
         """A document over a limit is not validated further, since other rules compare its parts with each other."""
-        own = _faults(schema, document, self._rules)
+        own = self._faults(schema, document, self._rules)
         if any(isinstance(error, QueryError) and error.code is Code.LIMIT_EXCEEDED for error in own):
             return own
-        return _faults(schema, document, (*rules, *self._rules, *_STRAWBERRYS))
+        return self._faults(schema, document, (*rules, *self._rules, *_STRAWBERRYS))
+
+    def _faults(
+        self, schema: GraphQLSchema, document: DocumentNode, rules: tuple[type[ASTValidationRule], ...]
+    ) -> list[GraphQLError]:
+        """The first `MAX_ERRORS` errors. Each further one would take time for its position and for similar names."""
+        hide = not self._limits.introspection
+        return validate(schema, document, rules, max_errors=MAX_ERRORS, hide_suggestions=hide)[:MAX_ERRORS]
 
     def cost(self, schema: GraphQLSchema, text: str, document: DocumentNode, operation: str | None) -> Cost:
         """The cost of an existing operation of a valid document."""
@@ -112,13 +119,6 @@ class Documents:
         except QueryError as exc:
             return Prepared([exc], extensions)
         return Prepared([], extensions)
-
-
-def _faults(
-    schema: GraphQLSchema, document: DocumentNode, rules: tuple[type[ASTValidationRule], ...]
-) -> list[GraphQLError]:
-    """The first `MAX_ERRORS` errors. Each further one would take time for its position and for similar names."""
-    return validate(schema, document, rules, max_errors=MAX_ERRORS)[:MAX_ERRORS]
 
 
 class Prepared(NamedTuple):

@@ -24,13 +24,13 @@ from graphql.pyutils import Path
 from graphql.type import GraphQLResolveInfoHelpers
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from graphql_api.execution.compiled_selections import Plan, compile_selection
+from graphql_api.execution.compiled_selections import SelectionPlan, compile_selection
 from graphql_api.execution.documents import MAX_DOCUMENTS, kept
 
 MAX_CHOICES = 8
 """Combinations of @skip and @include for which the plans of one document are kept."""
 
-Plans = dict[tuple[object, ...], Plan | None]
+Plans = dict[tuple[object, ...], SelectionPlan | None]
 
 
 class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -72,12 +72,14 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
             return super().collect_and_execute_subfields(
                 return_type, field_details_list, path, result, position_context
             )
-        if not plan.rest:
+        if not plan.remaining:
             return plain
-        rest = self.execute_collected_subfields(return_type, result, path, plan.rest, [], position_context)
+        rest = self.execute_collected_subfields(
+            return_type, result, path, plan.remaining, [], position_context
+        )
         return _merge(plan, plain, rest) if isinstance(rest, dict) else _merge_later(plan, plain, rest)
 
-    def plan(self, return_type: GraphQLObjectType, selected: FieldDetailsList) -> Plan | None:
+    def plan(self, return_type: GraphQLObjectType, selected: FieldDetailsList) -> SelectionPlan | None:
         """The plan for a selection of an object's fields; None when no field is plain."""
         key = (return_type, *(id(each.node) for each in selected))
         if key not in self._plans:
@@ -128,11 +130,11 @@ def compiling_executor() -> type[CompilingExecutor]:
     return type("SchemaExecutor", (CompilingExecutor,), {"documents": LRUCache(MAX_DOCUMENTS)})
 
 
-def _merge(plan: Plan, plain: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(plan: SelectionPlan, plain: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: plain[key] if key in plain else rest[key] for key in plan.keys if key in plain or key in rest
     }
 
 
-async def _merge_later(plan: Plan, plain: Mapping[str, Any], rest: Awaitable[Any]) -> dict[str, Any]:
+async def _merge_later(plan: SelectionPlan, plain: Mapping[str, Any], rest: Awaitable[Any]) -> dict[str, Any]:
     return _merge(plan, plain, await rest)

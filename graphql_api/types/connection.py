@@ -36,7 +36,7 @@ Before = Annotated[
 
 @documented
 class PageInfo:
-    """What a client needs to ask for the next page."""
+    """The information for requesting the next page."""
 
     has_next_page: bool = described("Whether there is more after this page.")
     has_previous_page: bool = described("Whether there is more before this page.")

@@ -19,7 +19,7 @@ from queries.freshness import Freshness
 strawberry.enum(
     CountBy,
     name="CountBy",
-    description="What events are counted by. Hours and days are by the sources' clocks, in UTC.",
+    description="The attribute that counts are grouped by. Hours and days are by the sources' clocks, in UTC.",
 )
 
 
@@ -67,10 +67,10 @@ def counts_from(found: counts.EventCounts) -> EventCounts:
 
 async def _event_counts(
     info: Info,
-    by: Annotated[CountBy, argument("What a bucket is of.")],
+    by: Annotated[CountBy, argument("The attribute that events are grouped by.")],
     filter: Annotated[EventFilterInput | None, argument("Which events are counted.")] = None,
     first: Annotated[
-        int, argument("How many buckets at most; each counts as an event of the request.")
+        int, argument("The maximum number of buckets; each counts as an event of the request.")
     ] = 100,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
@@ -88,7 +88,7 @@ async def _event_counts(
 
 @documented
 class CountQueries:
-    """What may be counted."""
+    """All counts of the API."""
 
     event_counts: EventCounts = strawberry.field(
         resolver=_event_counts,

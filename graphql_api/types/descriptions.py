@@ -15,7 +15,7 @@ def described(description: str) -> Any:
 
 
 def argument(description: str) -> Any:
-    """What annotates an argument with its description."""
+    """The annotation of an argument with its description."""
     return strawberry.argument(description=description)
 
 

@@ -22,9 +22,9 @@ from graphql_api.types.scalars import Long
 from queries.cursors import encode_id
 
 
-@strawberry.interface(description="Anything that `node(id)` and `nodes(ids)` can find again.")
+@strawberry.interface(description="An object that `node(id)` and `nodes(ids)` can fetch.")
 class Node:
-    """What `node(id)` can find again."""
+    """An object that `node(id)` can fetch."""
 
     id: strawberry.ID = described("An opaque id, unique in the whole API.")
 
@@ -55,50 +55,52 @@ class Event(Node):
     category: Category = described("The type's category in the catalogue.")
     action: Action = described("The action; the catalogue's default for the type when the source gave none.")
     occurred_at: datetime = described("When it happened, by the source's clock.")
-    source: facts.Source = part("Who reports.", parts.Source)
+    source: facts.Source = part("The service that reports the event.", parts.Source)
     actor: facts.Actor = part("Who acted.", parts.Actor)
     session: str | None = described("The session or token in which the actor acted.")
     client: facts.Client | None = part("Where the actor came from.", parts.Client | None)
-    outcome: Outcome = described("How it ended.")
-    outcome_reason: str | None = described("Why it ended so.")
+    outcome: Outcome = described("The outcome.")
+    outcome_reason: str | None = described("The reason for the outcome.")
     patients: tuple[facts.Patient, ...] = part("The patients that it is about.", list[parts.Patient])
     device: facts.Device | None = part("The device that it is about.", parts.Device | None)
     resources: tuple[facts.Resource, ...] = part("What was touched.", list[parts.Resource])
-    changes: tuple[facts.Change, ...] = part("What changed, with the values before.", list[parts.Change])
-    purpose_of_use: list[str] = described("For what purpose, as codes.")
+    changes: tuple[facts.Change, ...] = part(
+        "What changed, with the values before and after.", list[parts.Change]
+    )
+    purpose_of_use: list[str] = described("The purposes of use, as codes.")
     reason: str | None = described("The reason that the actor gave.")
     emergency: bool = described("Whether it was emergency (break-glass) access.")
-    correlation_id: str | None = described("What ties the events of one request together.")
+    correlation_id: str | None = described("The id shared by all events of one request.")
     request: facts.Request | None = part("The API request behind the event.", parts.Request | None)
     disclosure: facts.Disclosure | None = part("The particulars of a disclosure.", parts.Disclosure | None)
     codes: tuple[facts.Coding, ...] = part("The source's own codes.", list[parts.Coding])
-    attributes: JSON = described("What the source said beyond these fields, any JSON object.")
-    schema_version: int = described("The schema version that the event is shown in.")
+    attributes: JSON = described("Other data of the source, any JSON object.")
+    schema_version: int = described("The version of the event's schema.")
     inclusion_proof: InclusionProof | None = strawberry.field(
         resolver=_inclusion_proof,
-        description="That the event is in the log, provable against a signed tree head; each counts as an event.",
+        description="An inclusion proof; each counts as one event of the request's limit.",
     )
 
 
-class ShownEvent(Event):
+class EventNode(Event):
     """The node of a recorded event. Fields are read only when a query selects them, so a page copies nothing."""
 
     def __init__(self, recorded: RecordedEvent) -> None:
         self.recorded = recorded
 
 
-def _show(field: str, read: Callable[[ShownEvent], Any]) -> None:
+def _read_field(field: str, read: Callable[[EventNode], Any]) -> None:
     # Set here: a type checker expects the fields of `Event` to be writable.
-    setattr(ShownEvent, field, property(read))
+    setattr(EventNode, field, property(read))
 
 
 _PATHS = {name: f"recorded.{name}" for name in ("position", "recorded_at", "stream", "stream_position")}
 _PATHS |= {name: f"recorded.event.{name}" for name in AuditEvent.__struct_fields__}
 for _field, _path in _PATHS.items():
-    _show(_field, attrgetter(_path))
-_show("id", lambda shown: encode_id("Event", str(shown.event_id)))
-_show("category", lambda shown: _entry(shown.recorded.event.type).category)
-_show("action", lambda shown: (event := shown.recorded.event).action or _entry(event.type).action)
+    _read_field(_field, attrgetter(_path))
+_read_field("id", lambda node: encode_id("Event", str(node.event_id)))
+_read_field("category", lambda node: _entry(node.recorded.event.type).category)
+_read_field("action", lambda node: (event := node.recorded.event).action or _entry(event.type).action)
 
 
 # A property costs more time than the attribute. `action` needs one.
@@ -111,4 +113,4 @@ def _entry(type: str) -> EventType:
 
 def event_from(recorded: RecordedEvent) -> Event:
     """The node of a recorded event."""
-    return ShownEvent(recorded)
+    return EventNode(recorded)

@@ -10,13 +10,13 @@ import strawberry
 
 @strawberry.enum(name="Direction", description="The direction of an order.")
 class Direction(Enum):
-    """Up or down."""
+    """Ascending or descending."""
 
     ASC = "asc"
     DESC = "desc"
 
 
-@strawberry.enum(name="EventOrderField", description="What events are ordered by.")
+@strawberry.enum(name="EventOrderField", description="The field that events are sorted by.")
 class EventOrderField(Enum):
     """Both orders are total."""
 
@@ -25,18 +25,20 @@ class EventOrderField(Enum):
     )
     OCCURRED_AT = strawberry.enum_value(
         "occurred_at",
-        description="The sources' clocks; a late event takes its place among those of its time.",
+        description="The sources' clocks; a late event is sorted among those of its time.",
     )
 
 
 @strawberry.input(name="EventOrder", description="The order of events.")
 class EventOrder:
-    """What a list is ordered by, and which way."""
+    """The sort field and direction."""
 
-    field: EventOrderField = strawberry.field(default=EventOrderField.POSITION, description="What by.")
+    field: EventOrderField = strawberry.field(
+        default=EventOrderField.POSITION, description="The field to sort by."
+    )
     direction: Direction = strawberry.field(
         default=Direction.DESC,
-        description="DESC is newest first. With ASC the list is turned round: `after` is then towards newer events.",
+        description="DESC is newest first. With ASC, oldest first, `after` continues towards newer events.",
     )
 
 

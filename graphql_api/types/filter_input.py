@@ -17,7 +17,7 @@ from domain.catalogue import CATALOGUE
 from graphql_api.errors import QueryError
 from graphql_api.types.scalars import Long
 from queries.error_codes import Code
-from queries.filters.conditions import BY_FIELD, LISTS, MAX_TEXT, Kind
+from queries.filters.conditions import BY_FIELD, LISTS, MAX_TEXT, ValueKind
 from queries.filters.event_filter import GROUPS, MAX_DEPTH, MAX_TERMS, EventFilter
 
 
@@ -35,7 +35,7 @@ _CONDITIONS = tuple(name for name in EventFilter.__struct_fields__ if name not i
 
 def _type_of(field: str) -> Any:
     condition = BY_FIELD[field]
-    kinds: dict[Kind, Any] = {Kind.FLAG: bool, Kind.TIME: datetime, Kind.POSITION: Long}
+    kinds: dict[ValueKind, Any] = {ValueKind.FLAG: bool, ValueKind.TIME: datetime, ValueKind.POSITION: Long}
     value: Any = condition.enum or kinds.get(condition.kind, str)
     return list[value] if field == condition.many else value
 
@@ -44,7 +44,7 @@ def _description(field: str) -> str:
     condition = BY_FIELD[field]
     if condition.needs:
         return f"{condition.help}; needs `{to_camel_case(condition.needs)}`."
-    if condition.kind is Kind.TIME:
+    if condition.kind is ValueKind.TIME:
         return f"{condition.help}; give an offset."
     return f"{condition.help}: one of these." if field == condition.many else f"{condition.help}."
 
@@ -74,7 +74,7 @@ class EventFilterInput:
 def _from_input(
     cls: type[EventFilterInput], value: Mapping[str, Any], context: InputContext
 ) -> EventFilterInput:
-    """As strawberry does, which looks up all fields again for each request: a tenth of a page's time.
+    """The input as an object. strawberry would look up all fields again for each request: a tenth of a page's time.
 
     Every field is a scalar, an enum or a list of them, which graphql-core has converted already, or a filter.
     """
@@ -109,7 +109,7 @@ def filter_from(given: EventFilterInput | None, **subject: str) -> EventFilter:
 
 
 def _values(given: EventFilterInput, depth: int = 0) -> dict[str, Any]:
-    if depth > MAX_DEPTH:  # before the read models can say so: a variable may be nested by hundreds
+    if depth > MAX_DEPTH:  # before the read models check it: a variable may be nested by hundreds
         raise QueryError(
             Code.LIMIT_EXCEEDED, f"at most {MAX_DEPTH} levels of and, or, not", argument="filter"
         )
@@ -118,7 +118,7 @@ def _values(given: EventFilterInput, depth: int = 0) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(given, name) for name in _SINGLE}
     for name in (*LISTS, "and_", "or_"):
         if getattr(given, name) == []:
-            # No event has one of no values; and to answer with all would surprise whoever computed the list.
+            # An empty list matches no event. If it matched all, a client that computes the list would be surprised.
             raise QueryError(
                 Code.BAD_USER_INPUT,
                 "an empty list matches nothing; leave the condition out",

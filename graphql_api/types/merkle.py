@@ -28,7 +28,7 @@ class TreeHead:
 
 @documented
 class InclusionProof:
-    """That an event is in the tree of `treeSize` events (RFC 9162, section 2.1.3)."""
+    """A proof that an event is in the tree of `treeSize` events (RFC 9162, section 2.1.3)."""
 
     leaf_index: Long = described("The event's position.")
     tree_size: Long = described("The size of the tree that the proof leads to.")
@@ -40,7 +40,7 @@ class InclusionProof:
 
 @documented
 class ConsistencyProof:
-    """That the tree of `toSize` events begins with the tree of `fromSize` events (RFC 9162, section 2.1.4)."""
+    """A proof that the tree of `toSize` events begins with the tree of `fromSize` events (RFC 9162, section 2.1.4)."""
 
     from_size: Long = described("The size of the smaller tree.")
     to_size: Long = described("The size of the larger tree.")

@@ -52,16 +52,16 @@ def _event(models: ScopedModels, name: str) -> Node | None:
         event_id = UUID(name)
     except ValueError as exc:
         raise _no_node() from exc
-    return _shown(event_from, models.event(event_id))
+    return _node_of(event_from, models.event(event_id))
 
 
 def _resource(models: ScopedModels, name: str) -> Node | None:
     type, id = _type_and_id(name)
-    return _shown(subjects.resource_from, models.resource(type, id))
+    return _node_of(subjects.resource_from, models.resource(type, id))
 
 
-def _shown(show: Callable[[A], Node], found: A | None) -> Node | None:
-    return None if found is None else show(found)
+def _node_of(make: Callable[[A], Node], found: A | None) -> Node | None:
+    return None if found is None else make(found)
 
 
 def _no_node() -> QueryError:
@@ -70,9 +70,9 @@ def _no_node() -> QueryError:
 
 _FINDERS: dict[str, Callable[[ScopedModels, str], Node | None]] = {
     "Event": _event,
-    "PatientActivity": lambda models, name: _shown(subjects.patient_from, models.patient(name)),
-    "UserActivity": lambda models, name: _shown(subjects.user_from, models.user(name)),
-    "DeviceActivity": lambda models, name: _shown(subjects.device_from, models.device(name)),
-    "ServiceActivity": lambda models, name: _shown(subjects.service_from, models.service(name)),
+    "PatientActivity": lambda models, name: _node_of(subjects.patient_from, models.patient(name)),
+    "UserActivity": lambda models, name: _node_of(subjects.user_from, models.user(name)),
+    "DeviceActivity": lambda models, name: _node_of(subjects.device_from, models.device(name)),
+    "ServiceActivity": lambda models, name: _node_of(subjects.service_from, models.service(name)),
     "ResourceActivity": _resource,
 }

@@ -16,7 +16,7 @@ from graphql_api.types.event_order import Direction
 from graphql_api.types.scalars import Long
 from queries.cursors import decode_row_cursor, encode_row_cursor
 from queries.error_codes import Code
-from queries.live_tables.conditions import Condition, LiveTable, Op
+from queries.live_tables.conditions import LiveTable, Op, TableCondition
 from queries.live_tables.pages import LiveProjection, RowRequest
 
 
@@ -33,14 +33,14 @@ class ComparisonOp(Enum):
     PREFIX = Op.PREFIX
 
 
-@strawberry.input(name="RowCondition", description="What a column's value has to be.")
+@strawberry.input(name="RowCondition", description="A condition on a column's value.")
 class RowCondition:
     """One condition."""
 
     column: str = strawberry.field(description="A column of the table.")
     op: ComparisonOp = strawberry.field(
         default=ComparisonOp.EQ,
-        description="How; of a column of type text[], EQ and IN ask whether it holds a value.",
+        description="The operator. For a column of type text[], EQ and IN check whether it contains a value.",
     )
     value: JSON | None = strawberry.field(
         default=None,
@@ -49,13 +49,13 @@ class RowCondition:
 
 
 @strawberry.input(
-    name="RowOrder", description="The order of rows; rows that are equal in it are in that of the key."
+    name="RowOrder", description="The order of rows. Rows with equal values are in the order of the key."
 )
 class RowOrder:
     """The order of a page."""
 
-    column: str = strawberry.field(description="A column that always has one value.")
-    direction: Direction = strawberry.field(default=Direction.ASC, description="Up or down.")
+    column: str = strawberry.field(description="A column without nulls.")
+    direction: Direction = strawberry.field(default=Direction.ASC, description="Ascending or descending.")
 
 
 @documented
@@ -90,14 +90,14 @@ async def _rows(
     info: Info,
     first: Annotated[int, strawberry.argument(description="How many rows.")],
     table: Annotated[
-        str | None, strawberry.argument(description="Which table; may be left out when there is one.")
+        str | None, strawberry.argument(description="The table; optional if there is only one.")
     ] = None,
     after: Annotated[str | None, strawberry.argument(description="Only rows after this cursor.")] = None,
     filter: Annotated[
         list[RowCondition] | None, strawberry.argument(description="Conditions, which must all hold.")
     ] = None,
     order_by: Annotated[
-        RowOrder | None, strawberry.argument(description="Another order than that of the key.")
+        RowOrder | None, strawberry.argument(description="The order, if not that of the key.")
     ] = None,
 ) -> RowConnection:
     chosen = table if table is not None else self.tables[0].name if len(self.tables) == 1 else None
@@ -115,7 +115,7 @@ async def _rows(
         table=chosen,
         first=info.context.page_size(first),
         conditions=tuple(
-            Condition(each.column, each.op.value, each.value, f"filter.{index}")
+            TableCondition(each.column, each.op.value, each.value, f"filter.{index}")
             for index, each in enumerate(filter or ())
         ),
         after=place,

@@ -103,8 +103,8 @@ class UserActivity(Subject):
     user_id: str = described("The user's id, as events name it.")
     name: str | None = described("The user's name, as last reported.")
     events: Long = described(_EVENTS)
-    logins: Long = described("How many log-ins.")
-    failed_logins: Long = described("How many failed log-ins that named this user.")
+    logins: Long = described("The number of logins.")
+    failed_logins: Long = described("The number of failed logins with this user's id.")
     sessions: list[results.UserSession] = part("The user's sessions, newest first.", list[rows.UserSession])
     patients: list[results.UserPatient] = part("The patients dealt with.", list[rows.UserPatient])
     actions: list[results.UserAction] = part("What the user did, by event type.", list[rows.UserAction])
@@ -121,7 +121,7 @@ class DeviceActivity(Subject):
     device_id: str = described("The device's id, as events name it.")
     name: str | None = described("The device's name, as last reported.")
     events: Long = described(_EVENTS)
-    connected: bool | None = described("Whether it is on the network; null when no event has said.")
+    connected: bool | None = described("Whether it is on the network; null if no event reports it.")
     software_versions: list[results.VersionPeriod] = part("Its software versions.", list[rows.VersionPeriod])
     configuration_versions: list[results.VersionPeriod] = part(
         "The versions of its configuration.", list[rows.VersionPeriod]
@@ -141,7 +141,7 @@ class ServiceActivity(Subject):
 
     name: str = described("The service's name, as events name it.")
     events: Long = described(_EVENTS)
-    state: str | None = described("`up`, `down` or `failing`; null when no event has said.")
+    state: str | None = described("`up`, `down` or `failing`; null if no event reports it.")
     restarts: int = described("How many restarts.")
     health_failures: int = described("How many health checks failed.")
     periods: list[results.StatePeriod] = part("Its states, newest first.", list[rows.StatePeriod])

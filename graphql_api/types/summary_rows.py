@@ -12,43 +12,43 @@ from graphql_api.types.scalars import Long
 
 @documented
 class PatientAccess:
-    """One actor's dealings with one patient."""
+    """One actor's accesses to one patient."""
 
-    actor_id: str | None = described("The actor's id; null for all whose events named no id.")
+    actor_id: str | None = described("The actor's id; null for all actors without an id.")
     actor_name: str | None = described("The actor's name, as last reported.")
-    accesses: Long = described("How many events.")
-    first_at: datetime = described("The first of them.")
-    last_at: datetime = described("The last of them.")
+    accesses: Long = described("How many successful accesses to data.")
+    first_at: datetime = described("The time of the first.")
+    last_at: datetime = described("The time of the last.")
     purposes: list[str] = described("The purposes of use that were given.")
 
 
 @documented
 class UserSession:
-    """A session of a user, as the events tell it."""
+    """A session of a user, derived from events."""
 
     session: str = described("The session's id.")
     started_at: datetime | None = described("When it began, if an event said so.")
     ended_at: datetime | None = described("When it ended, if an event said so.")
     last_seen: datetime = described("The last event in it.")
-    events: Long = described("How many events.")
+    events: Long = described("The number of events.")
 
 
 @documented
 class UserPatient:
-    """One patient that a user dealt with."""
+    """One patient whom a user's events name."""
 
     patient_id: str = described("The patient's id.")
-    events: Long = described("How many events.")
-    first_at: datetime = described("The first of them.")
-    last_at: datetime = described("The last of them.")
+    events: Long = described("The number of events.")
+    first_at: datetime = described("The time of the first.")
+    last_at: datetime = described("The time of the last.")
 
 
 @documented
 class UserAction:
-    """How often a user did one type of thing."""
+    """The number of a user's events of one type."""
 
     type: str = described("The event type.")
-    events: Long = described("How many events.")
+    events: Long = described("The number of events.")
 
 
 @documented
@@ -88,14 +88,14 @@ class ApiUse:
 
     hour: datetime = described("The hour's beginning.")
     method: str = described("The HTTP method.")
-    calls: Long = described("How many calls.")
-    failures: Long = described("How many of them failed.")
+    calls: Long = described("The number of calls.")
+    failures: Long = described("The number of failed calls.")
     duration_ms: float = described("The sum of their durations, in milliseconds.")
 
 
 @documented
 class Projection:
-    """How far a projection is."""
+    """The progress of a projection."""
 
     name: str = described("The projection's name.")
     version: int = described(
@@ -104,8 +104,9 @@ class Projection:
     position: Long = described("Its checkpoint: the last position that it applied, -1 for none.")
     lag: Long = described("How many positions of the log it has not applied yet.")
     state: str = described(
-        "Of the live build `running`, `paused` or `failed`; of another one `loading`, `indexing`, `ready`,"
-        " `scratch` (made by verify) or `failed`."
+        "Of the live build `running`, `catching up`, `stalled` (events wait, and nothing applies them), `paused`,"
+        " `failed`, `needs rebuild` or `needs newer program`; of another one `loading`, `indexing`, `ready`, `scratch`"
+        " (made by verify) or `failed`."
     )
     live: bool = described("Whether queries are answered from this version.")
     failed_position: Long | None = described("The position of the poison event that stopped it.")

@@ -1,6 +1,6 @@
 """Determine where to resume: the store's offset of each partition, compared with Kafka's current log.
 
-Every way in which records could stay unread is a loss. A loss stops ingest, unless an operator has accepted it.
+Any record that could remain unread counts as a loss. A loss stops ingest, unless an operator has accepted it.
 """
 
 from __future__ import annotations

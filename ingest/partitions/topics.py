@@ -92,6 +92,11 @@ class Topics:
                 answer = self._call(lambda: self._client().describe_topics(list(names)))
             except (KafkaError, ClientStalledError) as exc:
                 raise self._translated(exc) from exc
+        hidden = [row["name"] for row in answer if row["error_code"] == TopicAuthorizationFailedError.errno]
+        if hidden:
+            raise ConfigurationError(
+                f"Kafka does not show this client the topics {', '.join(sorted(hidden))}: grant it Describe on them"
+            )
         return {row["name"]: _topic(row) for row in answer if row["error_code"] == 0 and row["partitions"]}
 
     def configs(self, names: Iterable[str]) -> dict[str, TopicConfig]:

@@ -84,17 +84,17 @@ def skip(
     """
     if not by.strip() or not reason.strip():
         raise ConfigurationError("a decision needs somebody who makes it and a reason")
-    asked = {"name": name, "position": position}
+    parameters = {"name": name, "position": position}
     with database.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(_SQL["failed_at"], asked)
+        cursor.execute(_SQL["failed_at"], parameters)
         failed = cursor.fetchone()
         if failed is not None:
             cursor.execute(
                 _SQL["decide"],
-                asked
+                parameters
                 | {"event_id": failed[0], "failure": failed[1], "by": by.strip(), "reason": reason.strip()},
             )
-        cursor.execute(_SQL["find_skip"], asked)
+        cursor.execute(_SQL["find_skip"], parameters)
         row = cursor.fetchone()
         if row is None or (row[-1] and failed is None):
             raise ConfigurationError(
@@ -102,10 +102,10 @@ def skip(
                 f" `audit-trail projections status {name}` says where"
             )
         decision = Skip(*row)
-        message = skipped_event(decision)  # here, so that a decision that is no valid event is not kept
+        message = skipped_event(decision)  # checked first: an invalid decision is not stored
     if not decision.applied:
         publish(message)
     with database.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(_SQL["apply_skip"], asked)
-        cursor.execute(_SQL["pass_skipped"], asked)
+        cursor.execute(_SQL["apply_skip"], parameters)
+        cursor.execute(_SQL["pass_skipped"], parameters)
     return decision

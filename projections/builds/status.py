@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from domain.errors import ConfigurationError
 from event_store.database import Database
+from projections.build_state import misfit
 from projections.fingerprints import code_digest, on_command_line
 from projections.projector import Projector
-from projections.registry import Build, list_builds, misfit
+from projections.registry import Build, list_builds
 
 _LOOK_SECONDS = 1.0
 """Seconds between the two readings that give a rate."""
@@ -22,8 +23,8 @@ def describe(database: Database, known: Mapping[str, Projector], names: Sequence
     for name in names:
         if name not in every:
             raise ConfigurationError(f"there is no projection {name!r}; there are {', '.join(every)}")
-    shown = [build for build in builds if build.name in (names or every)]
-    rates = _rates(database, shown)
+    listed = [build for build in builds if build.name in (names or every)]
+    rates = _rates(database, listed)
     for name in names or every:
         projector = known.get(name)
         yield f"{name}" + (

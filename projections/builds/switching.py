@@ -8,14 +8,15 @@ from typing import Any
 
 from domain.errors import AuditTrailError, ConfigurationError, FencedError, UnavailableError
 from event_store.database import Cursor, Database, sql
-from event_store.event_reader import Batch, read_events
+from event_store.event_reader import EventBatch, read_events
 from event_store.statements import load
+from projections.build_state import misfit
 from projections.builds.advisory_lock import advisory_lock, bounded_wait
 from projections.builds.operations import flip
 from projections.custom_tables import delete_build, drop_schema
 from projections.projector import Projector
 from projections.projector_state import Track, groups
-from projections.registry import READY, Build, list_builds, misfit, skipped
+from projections.registry import READY, Build, list_builds, skipped
 
 _SQL = load(__package__, "operations.sql") | load(__package__, "switching.sql")
 
@@ -41,7 +42,7 @@ def open_track(database: Database, projector: Projector, number: int) -> Track:
     with database.transaction(read_only=True) as connection:
         left_out = skipped(connection, [projector.name]).get(projector.name, frozenset())
     track = Track(database, projector)
-    track.look(build, left_out)
+    track.update(build, left_out)
     return track
 
 
@@ -72,13 +73,13 @@ def catch_up(
             return
 
 
-def _read(database: Database, after: int, limit: int) -> Batch:
+def _read(database: Database, after: int, limit: int) -> EventBatch:
     with database.transaction(read_only=True) as connection:
         return read_events(connection, after, limit)
 
 
 def switch_over(database: Database, track: Track, number: int) -> bool:
-    """Make the track's build live when it has at least what the live one has; False when an event stops it.
+    """Make the track's build live when it is at least as far as the live one; False when an event stops it.
 
     In one transaction the rows of both builds are locked, the last events are applied, and the new one becomes live.
     The runner's batch waits meanwhile, and is then fenced; queries wait for nothing.
@@ -94,7 +95,7 @@ def switch_over(database: Database, track: Track, number: int) -> bool:
         except AuditTrailError:
             raise
         except Exception:
-            catch_up(database, [track])  # finds the event that it is, and stops there
+            catch_up(database, [track])  # finds the faulty event, and stops there
             if not track.stopped():
                 raise
             return False
@@ -222,10 +223,10 @@ def wait_for_queries(database: Database, name: str, seconds: float) -> None:
     Raises `UnavailableError` when that takes longer.
     """
     until = time.monotonic() + seconds
-    open_ones = [row[0] for row in _asked(database, "open_transactions", {"name": name})]
+    open_ones = [row[0] for row in _query(database, "open_transactions", {"name": name})]
     while open_ones:
         # Each check is a transaction of its own. Otherwise two waiting processes would wait for each other.
-        [(left,)] = _asked(database, "still_open", {"open": open_ones})
+        [(left,)] = _query(database, "still_open", {"open": open_ones})
         if not left:
             return
         if time.monotonic() > until:
@@ -236,7 +237,7 @@ def wait_for_queries(database: Database, name: str, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def _asked(database: Database, statement: str, parameters: dict[str, object]) -> list[tuple[Any, ...]]:
+def _query(database: Database, statement: str, parameters: dict[str, object]) -> list[tuple[Any, ...]]:
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(_SQL[statement], parameters)
         return cursor.fetchall()

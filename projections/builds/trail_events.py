@@ -57,7 +57,7 @@ def skipped_event(skip: Skip) -> bytes:
 def rebuilt_event(
     build: Build, position: int, root: bytes, tables: Mapping[str, TableDigest], made_at: datetime
 ) -> bytes:
-    """`projection.rebuilt`: what was made, of which log, and what it holds up to `position`.
+    """`projection.rebuilt`: the build, the log it was computed from, and the digests of its tables at `position`.
 
     `root` is the log's root hash at the size `position` + 1. The event id follows from the build, so it can be
     sent again.

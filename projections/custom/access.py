@@ -9,6 +9,7 @@ from event_store.database import ANALYST, CUSTOM_ROLE_PREFIX, Cursor, Database
 from event_store.statement_errors import DuplicateNameError
 from event_store.statements import load
 from projections.custom.batch_sql import TIMEOUT_MS
+from projections.custom.declaration import is_reserved
 from projections.custom.source_file import CustomProjector, load_custom
 from projections.registry import built_in
 
@@ -20,7 +21,7 @@ _SQL = load(__package__, "custom.sql") | load("projections", "registry.sql")
 
 def begin_custom(url: str, projector: CustomProjector) -> None:
     """Create the projection's role if there is none. Raises `CodeError` when its name or a table's name is taken."""
-    if projector.name in {each.name for each in built_in()}:
+    if is_reserved(projector.name):
         raise projector.fault(
             "name", f"the projection {projector.name} comes with Audit Trail; choose another name"
         )

@@ -108,7 +108,7 @@ def run_query(
     with database.transaction(read_only=True) as connection:
         head = sql.SQL("SELECT {} FROM ").format(wanted)
         text = read_words(query.text).text
-        rows = ask(connection, query, head, text, " AS answer", types, encode_batch(events))
+        rows = run_select(connection, query, head, text, " AS answer", types, encode_batch(events))
     texts = [index for index, column in enumerate(columns) if column.kind is Kind.JSON]
     return [_with_bytes(row, texts) for row in rows] if texts else rows
 
@@ -150,7 +150,7 @@ def _with_bytes(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def ask(
+def run_select(
     connection: Connection,
     query: CustomQuery,
     head: sql.Composable,
@@ -191,5 +191,5 @@ def _failed(query: CustomQuery, error: StatementError, before: int) -> RowError:
 
 
 def line_at(query: CustomQuery, at: int) -> int:
-    """The line of the file on which a character of the text stands."""
+    """The file's line that contains a character of the statement."""
     return query.line + query.text.count("\n", 0, at)

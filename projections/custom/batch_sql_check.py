@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from event_store.database import Connection, Database, sql
-from projections.custom.batch_sql import CustomQuery, ask, encode_batch, line_at
+from projections.custom.batch_sql import CustomQuery, encode_batch, line_at, run_select
 from projections.custom.batch_sql_words import clock, read_words
 from projections.custom.rows import WORDS
 from projections.errors import RowError
@@ -49,7 +49,7 @@ def _impure(
 def _misfits(connection: Connection, query: CustomQuery, text: str) -> list[tuple[int, str]]:
     """Columns that are missing, not declared, or of another type than declared."""
     table = query.table
-    found = _look(
+    found = _describe(
         connection,
         query,
         text,
@@ -59,14 +59,14 @@ def _misfits(connection: Connection, query: CustomQuery, text: str) -> list[tupl
     missing = [name for name in table.names if name not in found]
     more = [name for name in found if name not in table.names]
     if missing or more:
-        said = (
+        fault = (
             f"gives no column {missing[0]}"
             if missing
             else f"gives a column {more[0][:60]!r}, which is not declared"
         )
-        return [(query.line, f"table {table.name}: the SELECT {said}; name its columns with AS")]
+        return [(query.line, f"table {table.name}: the SELECT {fault}; name its columns with AS")]
     types = ", ".join(f"'{name}', pg_typeof(answer.\"{name}\")::text" for name in table.names)
-    found = _look(connection, query, text, f"SELECT jsonb_build_object({types}) FROM {_EVEN_OF_NONE}", "")
+    found = _describe(connection, query, text, f"SELECT jsonb_build_object({types}) FROM {_EVEN_OF_NONE}", "")
     return [
         (
             query.line,
@@ -77,8 +77,8 @@ def _misfits(connection: Connection, query: CustomQuery, text: str) -> list[tupl
     ]
 
 
-def _look(connection: Connection, query: CustomQuery, text: str, head: str, tail: str) -> dict[str, str]:
-    rows = ask(
+def _describe(connection: Connection, query: CustomQuery, text: str, head: str, tail: str) -> dict[str, str]:
+    rows = run_select(
         connection,
         query,
         sql.SQL(head),

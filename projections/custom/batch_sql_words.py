@@ -150,7 +150,7 @@ def _tokens(text: str) -> Iterator[tuple[int, str, str]]:
                 "strings and names with Unicode escapes are not taken; write the characters",
             )
             return
-        elif found["undollar"]:  # each further one would be looked for to the end again
+        elif found["undollar"]:  # scanning for each further one would reach the end again
             yield start, "broken", "this $-quoted string is not closed"
             return
         elif found["open"]:

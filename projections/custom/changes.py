@@ -6,15 +6,16 @@ import logging
 
 from event_store.database import Database
 from event_store.statements import load
+from projections.build_state import misfit
 from projections.custom.source_file import CustomProjector
 from projections.fingerprints import code_digest, on_command_line
-from projections.registry import live_builds, misfit
+from projections.registry import live_builds
 
 _SQL = load(__package__, "custom.sql")
 _log = logging.getLogger(__name__)
 
 
-def check_source(database: Database, projector: CustomProjector, *, same_rows: bool) -> None:
+def check_source(database: Database, projector: CustomProjector, *, same_rows: bool = False) -> None:
     """Raise `CodeError` when the file has changed since its live build was begun, but its version has not.
 
     `same_rows`: the author states that the file makes the same rows. The build then takes over the new digest.

@@ -6,7 +6,7 @@ WHERE name = %(name)s AND build = %(build)s;
 -- name: begin
 SELECT audit_trail.own_projection(%(name)s);
 
--- name: is_own
+-- name: is_custom
 SELECT EXISTS (SELECT FROM audit_trail.own_projection WHERE name = %(name)s);
 
 -- name: remove

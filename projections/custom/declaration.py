@@ -10,6 +10,7 @@ from msgspec import Struct
 from projections import merges
 from projections.custom_tables import WHERE
 from projections.merges import Merge
+from projections.registry import built_in
 from projections.tables import Column, Index, Kind, Table
 
 NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")
@@ -22,6 +23,15 @@ MAX_TABLES, MAX_COLUMNS, MAX_INDEXES = 20, 100, 20
 """The limits of the function projection_limit of migration 0008."""
 MAX_INDEX_COLUMNS = 32
 """PostgreSQL has no wider index; carried columns count too."""
+
+
+_BUILT_IN = re.compile(rf"({'|'.join(each.name for each in built_in())})(_[vb][0-9]+)*")
+"""The names that the function is_reserved_name of migration 0008 reserves."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name belongs to a built-in projection or to the schema of one of its builds."""
+    return _BUILT_IN.fullmatch(name) is not None
 
 
 def _words(text: str) -> frozenset[str]:

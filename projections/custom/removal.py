@@ -50,7 +50,7 @@ def remove(
 def _claim(analyst: Database, name: str) -> None:
     """Make sure that it is a custom projection of this login, and that its role exists."""
     with analyst.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(_SQL["is_own"], {"name": name})
+        cursor.execute(_SQL["is_custom"], {"name": name})
         if not only(cursor):
             raise ConfigurationError(f"{name} is no custom projection: only those can be removed")
         try:

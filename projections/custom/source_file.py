@@ -209,7 +209,7 @@ def _parsed(file: Path, source: str) -> ast.Module:
 
 def _run(file: Path, code: CodeType) -> ModuleType:
     """Run the file as a module with a unique name, so that its classes can be found."""
-    module = ModuleType("own_projection_" + re.sub(r"\W", "_", file.stem))
+    module = ModuleType("custom_projection_" + re.sub(r"\W", "_", file.stem))
     module.__file__ = str(file)
     sys.modules[module.__name__] = module
     try:

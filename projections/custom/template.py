@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.errors import ConfigurationError
-from projections.custom.declaration import NAME, RESERVED
+from projections.custom.declaration import NAME, RESERVED, is_reserved
 from projections.registry import built_in
 
 LONGEST = 30
@@ -89,8 +89,8 @@ def files_for(name: str, *, sql: bool = False) -> dict[str, str]:
         raise ConfigurationError(
             f"{name!r} names no projection: lower-case letters, digits and underscores, at most {LONGEST}"
         )
-    taken = {each.name for each in built_in()} | {table.name for each in built_in() for table in each.tables}
-    if name in taken | RESERVED:
+    tables = {table.name for each in built_in() for table in each.tables}
+    if is_reserved(name) or name in tables | RESERVED:
         raise ConfigurationError(f"{name!r} is a name that Audit Trail or SQL has already; choose another")
     words = {
         "name": name,

@@ -47,7 +47,7 @@ ACTIVITY = Table(
         Column("purposes", Kind.TEXTS, nullable=True),
     ),
     (
-        # After the span comes what is often asked beside: what does not match is passed over within the index.
+        # Columns often filtered together follow the span: entries that do not match are skipped within the index.
         Index(("type", "span", "source_mark")),
         Index(("source", "span", "type_mark", "resource_mark")),
         Index(
@@ -56,7 +56,7 @@ ACTIVITY = Table(
         ),
         Index(("session", "span"), "session IS NOT NULL"),
         Index(("address", "span", "type_mark", "source_mark", "resource_mark"), "address IS NOT NULL"),
-        # Long and hardly ever repeated: the hash makes a narrow entry, and the text itself is compared after.
+        # Long and hardly ever repeated: the hash makes a narrow entry, and the text itself is compared afterwards.
         Index(("hashtextextended(correlation_id, 0)", "span"), "correlation_id IS NOT NULL"),
         # The rare values alone: the usual ones are found by walking the newest positions.
         Index(("outcome", "span", "type_mark", "source_mark"), "outcome <> 0"),

@@ -40,8 +40,8 @@ ACCESS = Table(
         Column("actor_id", Kind.TEXT),
         Column("purposes", Kind.TEXTS, UNION),
     ),
-    # Read the other way it says which patients a user dealt with, the latest first. By day: the time itself would
-    # change with each event, and the index with it.
+    # This index lists the patients of a user, the latest first. By day: the time itself would change with each
+    # event, and the index with it.
     (Index(("actor_id", "last_day"), "actor_id <> ''"),),
 )
 
@@ -86,8 +86,8 @@ class PatientProjector:
                 (patients[0].id,) if len(patients) == 1 else {patient.id for patient in patients}
             ):
                 timeline.append((position, *codes, patient_id))
-                # Who read the trail about a patient is found in the timeline. It is no dealing with the patient, and
-                # one such event may name hundreds.
+                # Reads of the trail are in the timeline. They are no access to the patient, and one such event may
+                # name hundreds.
                 if event.type == READ:
                     continue
                 access.append((*counts, patient_id, actor_id, purposes))

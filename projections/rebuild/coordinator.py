@@ -14,7 +14,7 @@ from domain.errors import ConfigurationError, UnavailableError
 from event_store.backoff import Backoff
 from projections.builds.advisory_lock import advisory_lock
 from projections.projector import Projector
-from projections.rebuild.plan import Outcome, Parts
+from projections.rebuild.plan import Parts, RebuildResult
 from projections.rebuild.steps import Attempt, Unpublished
 
 PATIENCE_SECONDS = 300.0
@@ -23,7 +23,7 @@ _PAUSES = (0.5, 10.0)
 """The first and the longest delay, in seconds."""
 
 
-def rebuild(parts: Parts, names: Sequence[str]) -> list[Outcome]:
+def rebuild(parts: Parts, names: Sequence[str]) -> list[RebuildResult]:
     """Rebuild these projections in one pass over the log, and switch to the new builds.
 
     Raises `FencedError`, which names the holder, when another process has locked one of them, `ConfigurationError` when

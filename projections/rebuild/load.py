@@ -13,7 +13,7 @@ from projections.fingerprints import code_digest, definition_digest
 from projections.projector import Projector
 from projections.rebuild.bulk_load import create_partials
 from projections.rebuild.plan import Parts
-from projections.rebuild.worker import Task
+from projections.rebuild.worker import LoadTask
 from projections.rebuild.worker_pool import load_here, load_in_processes
 from projections.registry import INDEXING, LOADING, READY, SCRATCH, Build, create_build, list_builds
 
@@ -75,7 +75,7 @@ def load_builds(
     """Load the whole log, or its first `until` events. Returns the failures of the builds that an event stops."""
     failures: dict[str, str] = {}
 
-    def advance(task: Task) -> None:
+    def advance(task: LoadTask) -> None:
         parts.progress.advance(task.last + 1 - task.first)
 
     for _ in range(_ROUNDS):
@@ -120,7 +120,7 @@ def _width(parts: Parts, size: int) -> int:
     return max(1, min(parts.width, max(_NARROWEST, even)))
 
 
-def _plan(connection: Connection, builds: Mapping[str, Build], size: int, width: int) -> list[Task]:
+def _plan(connection: Connection, builds: Mapping[str, Build], size: int, width: int) -> list[LoadTask]:
     """Plan ranges for new events, and return the unfinished ones. Equal ranges of several builds are one task."""
     found: dict[tuple[int, int], list[str]] = {}
     with connection.cursor() as cursor:
@@ -132,7 +132,7 @@ def _plan(connection: Connection, builds: Mapping[str, Build], size: int, width:
                 if not done:
                     found.setdefault((first, last), []).append(build.name)
     # Names in one order: workers that a killed rebuild left behind lock their rows in the same order.
-    return [Task(first, last, tuple(sorted(names))) for (first, last), names in sorted(found.items())]
+    return [LoadTask(first, last, tuple(sorted(names))) for (first, last), names in sorted(found.items())]
 
 
 def _run(database: Database, statement: str, build: Build, **parameters: object) -> None:

@@ -30,7 +30,7 @@ class Progress(Protocol):
         """Show a message on its own line."""
 
 
-class Outcome(Struct, frozen=True):
+class RebuildResult(Struct, frozen=True):
     """The outcome for one projection. `failure` says what stops it; it is empty when its new build is live.
 
     `skippable`: one event stops it, which an operator may skip.

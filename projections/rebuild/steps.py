@@ -17,14 +17,14 @@ from projections.projector import Projector
 from projections.projector_state import Track
 from projections.rebuild.finish import digest_builds, finish_builds
 from projections.rebuild.load import begin_build, load_builds
-from projections.rebuild.plan import Outcome, Parts
+from projections.rebuild.plan import Parts, RebuildResult
 from projections.registry import INDEXING, LOADING, Build
 
 _SQL = load(__package__, "rebuild.sql")
 
 
 class Unpublished(Exception):  # noqa: N818 - carries the error past the retries
-    """The attestation could not be published."""
+    """The `projection.rebuilt` event could not be published."""
 
     def __init__(self, error: AuditTrailError) -> None:
         super().__init__(str(error))
@@ -40,7 +40,7 @@ class Attempt:
         self._projectors = {each.name: each for each in projectors}
         self._lock = lock
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> list[RebuildResult]:
         """Run the remaining steps. Returns the outcome of each projection."""
         builds = {name: begin_build(self._database, each) for name, each in self._projectors.items()}
         loading = {name: build for name, build in builds.items() if build.state == LOADING}
@@ -51,13 +51,13 @@ class Attempt:
             if build.state in {LOADING, INDEXING} and name not in failures
         }
         outcomes = [
-            Outcome(name, builds[name].build, -1, failure, skippable=True)
+            RebuildResult(name, builds[name].build, -1, failure, skippable=True)
             for name, failure in sorted(failures.items())
         ]
         broken = finish_builds(self._parts, self._projectors, unfinished, self._lock.check)
         for name, failure in sorted(broken.items()):
             self._run("fail_finish", builds[name], failure=failure)
-            outcomes.append(Outcome(name, builds[name].build, -1, failure))
+            outcomes.append(RebuildResult(name, builds[name].build, -1, failure))
         failures |= broken
         ready = {name: builds[name].build for name in builds if name not in failures}
         tracks = [
@@ -69,7 +69,7 @@ class Attempt:
             for track in tracks:
                 track.close()
 
-    def _serve(self, tracks: Sequence[Track], numbers: Mapping[str, int]) -> list[Outcome]:
+    def _serve(self, tracks: Sequence[Track], numbers: Mapping[str, int]) -> list[RebuildResult]:
         """From finished tables to live ones."""
         if tracks:
             lag = sum(build_of(self._database, name, number).lag for name, number in numbers.items())
@@ -79,18 +79,18 @@ class Attempt:
         self._attest({each.name: build_of(self._database, each.name, numbers[each.name]) for each in going})
         return [self._switch(track, numbers[track.projector.name]) for track in tracks]
 
-    def _switch(self, track: Track, number: int) -> Outcome:
+    def _switch(self, track: Track, number: int) -> RebuildResult:
         name = track.projector.name
         self._lock.check()
         if track.stopped() or not switch_over(self._database, track, number):
             position, failure = track.failure or (track.position, "stopped")
-            return Outcome(
+            return RebuildResult(
                 name, number, track.position, f"stopped at position {position}: {failure}", skippable=True
             )
-        return Outcome(name, number, track.position)
+        return RebuildResult(name, number, track.position)
 
     def _attest(self, builds: Mapping[str, Build]) -> None:
-        """Publish what was made; it is kept before, so that the events are the same however often they are sent."""
+        """Publish the attestations. The event is stored first, so every resend is identical."""
         left = {name: build for name, build in builds.items() if build.attested_at is None}
         kept = {name: self._kept_attestation(build) for name, build in left.items()}
         made = {name: build for name, build in left.items() if kept[name] is None}

@@ -9,6 +9,7 @@ from msgspec import Struct
 from domain.errors import ConfigurationError
 from event_store.database import Database
 from event_store.statements import load
+from projections.build_state import misfit
 from projections.builds.advisory_lock import AdvisoryLock, advisory_lock
 from projections.builds.digests import TableDigest, digest_table
 from projections.builds.switching import build_of, drop_build
@@ -17,7 +18,7 @@ from projections.rebuild.coordinator import chosen
 from projections.rebuild.finish import digest_builds, finish_builds
 from projections.rebuild.load import load_builds, new_build
 from projections.rebuild.plan import Parts
-from projections.registry import SCRATCH, Build, list_builds, live_builds, misfit
+from projections.registry import SCRATCH, Build, list_builds, live_builds
 
 _SQL = load(__package__, "rebuild.sql")
 
@@ -38,7 +39,7 @@ class Verified(Struct, frozen=True):
 
 
 def verify(parts: Parts, name: str) -> Verified:
-    """Compute a projection again up to where its live build is, and compare. The live service goes on meanwhile.
+    """Compute a projection again up to the position of its live build, and compare. The live service goes on meanwhile.
 
     Raises `ConfigurationError` when nothing is live, or the code is not that of the live build; `FencedError`
     while another process holds the projection.

@@ -46,7 +46,7 @@ Source = Callable[[], Sequence[Projector]]
 _SENT = (ConfigurationError, FencedError, LogInconsistentError, UnavailableError)
 
 
-class Task(Struct, frozen=True):
+class LoadTask(Struct, frozen=True):
     """Positions `first` to `last` for the builds of the projections `names`."""
 
     first: int
@@ -66,7 +66,7 @@ class Poison(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """`poison` or `error` says why the range was not loaded. `error` is an index into `_SENT`, and the text."""
 
-    task: Task
+    task: LoadTask
     poison: Poison | None = None
     error: tuple[int, str] | None = None
 
@@ -85,7 +85,7 @@ class _BrokenBy(Exception):  # noqa: N818 - it goes no further than this module
 
     @property
     def limit(self) -> bool:
-        """Whether it exceeded a limit, which fewer events may not."""
+        """Whether it exceeded a limit that a smaller chunk might respect."""
         return isinstance(self.__cause__, LimitError)
 
 
@@ -102,7 +102,7 @@ class Loader:
         with database.transaction(read_only=True) as connection:
             self._skipped = skipped(connection, self._projectors)
 
-    def load(self, task: Task) -> Answer:
+    def load(self, task: LoadTask) -> Answer:
         """Load a range and mark it as done, in one transaction. Builds for which it is done already are left alone.
 
         When a chunk exceeds a limit of time or disk, the range starts again with smaller chunks, down to single events.
@@ -120,7 +120,7 @@ class Loader:
             else:
                 return Answer(task)
 
-    def _load(self, task: Task) -> None:
+    def _load(self, task: LoadTask) -> None:
         loads = [RangeLoad(self._projectors[name], self._builds[name]) for name in task.names]
         with self._database.transaction() as connection, connection.cursor() as cursor:
             # A crash of the server may lose the range, its rows and the row that says it is done together.
@@ -139,7 +139,7 @@ class Loader:
         left_out = self._skipped.get(projector.name)
         return [each for each in events if each.position not in left_out] if left_out else events
 
-    def _find_poison(self, task: Task, projector: Projector, cause: BaseException) -> Poison:
+    def _find_poison(self, task: LoadTask, projector: Projector, cause: BaseException) -> Poison:
         for first in range(task.first, task.last + 1, CHUNK):
             with self._database.transaction(read_only=True) as connection:
                 events = read_events(connection, first - 1, min(CHUNK, task.last + 1 - first)).events
@@ -190,7 +190,7 @@ def _poison(projector: Projector, event: RecordedEvent, cause: BaseException) ->
     return Poison(projector.name, event.position, event.event.event_id, describe_failure(projector, cause))
 
 
-def _chunks(connection: Connection, task: Task, size: int) -> Iterator[list[RecordedEvent]]:
+def _chunks(connection: Connection, task: LoadTask, size: int) -> Iterator[list[RecordedEvent]]:
     after = task.first - 1
     while after < task.last:
         batch = read_events(connection, after, min(size, task.last - after))
@@ -214,7 +214,7 @@ def work(pipe: Pipe, open_database: OpenDatabase, source: Source, builds: Mappin
     try:
         database = open_database()
         while True:
-            task: Task = pipe.recv()
+            task: LoadTask = pipe.recv()
             try:
                 loader = loader or Loader(database, source(), builds)
                 answer = loader.load(task)

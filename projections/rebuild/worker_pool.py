@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 from domain.errors import ConfigurationError
 from event_store.database import Database
 from projections.projector import Projector
-from projections.rebuild.worker import Answer, Loader, OpenDatabase, Poison, Source, Task, work
+from projections.rebuild.worker import Answer, Loader, LoadTask, OpenDatabase, Poison, Source, work
 from projections.registry import Build
 
 _DEATHS = 3
@@ -34,9 +34,9 @@ class _Worker:
         )
         self.process.start()
         theirs.close()  # so that this process notices the end of the worker
-        self.task: Task | None = None
+        self.task: LoadTask | None = None
 
-    def give(self, task: Task) -> None:
+    def give(self, task: LoadTask) -> None:
         self.task = task
         with suppress(
             BrokenPipeError
@@ -70,8 +70,8 @@ def load_here(
     database: Database,
     projectors: Sequence[Projector],
     builds: Mapping[str, Build],
-    tasks: Iterable[Task],
-    loaded: Callable[[Task], None],
+    tasks: Iterable[LoadTask],
+    loaded: Callable[[LoadTask], None],
     check: Callable[[], None],
 ) -> list[Poison]:
     """The same as `load_in_processes` in this process, for few events: a worker would take longer to start."""
@@ -91,8 +91,8 @@ def load_in_processes(
     open_database: OpenDatabase,
     source: Source,
     builds: Mapping[str, Build],
-    tasks: Iterable[Task],
-    loaded: Callable[[Task], None],
+    tasks: Iterable[LoadTask],
+    loaded: Callable[[LoadTask], None],
     check: Callable[[], None],
 ) -> list[Poison]:
     """Load with `jobs` processes. `check` runs every second, and raises when the work has to end.
@@ -133,7 +133,7 @@ def load_in_processes(
     return list(poisons.values())
 
 
-def _why_dead(code: int | None, task: Task | None) -> str:
+def _why_dead(code: int | None, task: LoadTask | None) -> str:
     where = f" while loading positions {task.first} to {task.last} of {', '.join(task.names)}" if task else ""
     if code is not None and code >= 0:
         return (
@@ -144,7 +144,7 @@ def _why_dead(code: int | None, task: Task | None) -> str:
     return f"the rebuild's workers are killed{signal}{where}, again and again: is memory short?"
 
 
-def _give(worker: _Worker, waiting: deque[Task], poisons: Mapping[str, Poison]) -> None:
+def _give(worker: _Worker, waiting: deque[LoadTask], poisons: Mapping[str, Poison]) -> None:
     while waiting:
         task = _without(waiting.popleft(), poisons)
         if task.names:
@@ -152,12 +152,12 @@ def _give(worker: _Worker, waiting: deque[Task], poisons: Mapping[str, Poison]) 
             return
 
 
-def _without(task: Task, poisons: Mapping[str, Poison]) -> Task:
-    return Task(task.first, task.last, tuple(name for name in task.names if name not in poisons))
+def _without(task: LoadTask, poisons: Mapping[str, Poison]) -> LoadTask:
+    return LoadTask(task.first, task.last, tuple(name for name in task.names if name not in poisons))
 
 
 def _take(
-    answer: Answer, poisons: dict[str, Poison], waiting: deque[Task], loaded: Callable[[Task], None]
+    answer: Answer, poisons: dict[str, Poison], waiting: deque[LoadTask], loaded: Callable[[LoadTask], None]
 ) -> None:
     answer.check()
     if answer.poison is None:

@@ -10,7 +10,7 @@ from event_store.database import Connection
 from event_store.event_reader import events_at
 from event_store.statements import load
 from queries.export.columns import EVENT_COLUMNS, event_values
-from queries.export.rows import Batch
+from queries.export.rows import RowBatch
 from queries.export.text import event_lines
 from queries.search.event_pages import positions_from
 from queries.search.prepared import PreparedQuery
@@ -33,13 +33,13 @@ class EventRows:
         self._query = query
         self._as_of = as_of
 
-    def batches(self, after: tuple[Any, ...] | None) -> Iterator[Batch]:
+    def batches(self, after: tuple[Any, ...] | None) -> Iterator[RowBatch]:
         """See `ExportedRows`."""
         at = after[0] if after else -1
         while True:
             found = positions_from(self._connection, self._query, self._as_of, at, BATCH_POSITIONS)
             for part in self._parts(found):
-                yield Batch(events_at(self._connection, part), (part[-1],))
+                yield RowBatch(events_at(self._connection, part), (part[-1],))
             if len(found) < BATCH_POSITIONS:
                 return
             at = found[-1]

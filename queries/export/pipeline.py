@@ -29,7 +29,7 @@ from queries.export.event_rows import EventRows
 from queries.export.parquet import ParquetEncoder
 from queries.export.record import ExportRecord, RecordedExport
 from queries.export.request import ExportRequest, Format
-from queries.export.rows import Batch, ExportColumn, ExportedRows
+from queries.export.rows import ExportColumn, ExportedRows, RowBatch
 from queries.export.table_rows import TableRows, TableShape, describe
 from queries.export.text import TextEncoder, csv_encoder
 from queries.search.prepared import plan
@@ -56,7 +56,7 @@ class ExportAccess(Protocol):
     def require_table(self, table: TableShape) -> None:
         """Raise `AccessDeniedError` unless the caller may export this table."""
 
-    def redacted(self, batches: Iterable[Batch]) -> Iterable[Batch]:
+    def redacted(self, batches: Iterable[RowBatch]) -> Iterable[RowBatch]:
         """Batches of events without the parts that the caller may not see."""
 
 
@@ -97,9 +97,9 @@ class Export:
         """The columns of CSV and Parquet."""
         return self.rows.columns
 
-    def batches(self, after: tuple[Any, ...] | None = None) -> Iterable[Batch]:
+    def batches(self, after: tuple[Any, ...] | None = None) -> Iterable[RowBatch]:
         """The rows whose key is greater than `after`, redacted and recorded. Call it once."""
-        batches: Iterable[Batch] = self.rows.batches(after)
+        batches: Iterable[RowBatch] = self.rows.batches(after)
         if self._access is not None and self.request.table is None:
             batches = self._access.redacted(batches)
         if self._recorded is not None:

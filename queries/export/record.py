@@ -7,14 +7,17 @@ from typing import Any, Protocol, Self
 
 from cachetools import LRUCache
 
-from queries.export.rows import Batch
+from queries.export.rows import RowBatch
 
 REMEMBERED = 10_000
 """Patients that are not recorded again. An export of more records some of them twice, and needs no more memory."""
 
 
 class ExportRecord(Protocol):
-    """Keeps the access record of one export. Each method returns once it is kept; an exception ends the export."""
+    """Writes the access record of one export.
+
+    Each method returns once the event is durable; an exception ends the export.
+    """
 
     def started(self) -> None:
         """The export starts. No row has been read."""
@@ -43,8 +46,8 @@ class RecordedExport:
         self._record.ended(self._rows, None if self._complete else "cut off")
 
     def batches(
-        self, batches: Iterable[Batch], patients: Callable[[Sequence[Any]], list[str]]
-    ) -> Iterator[Batch]:
+        self, batches: Iterable[RowBatch], patients: Callable[[Sequence[Any]], list[str]]
+    ) -> Iterator[RowBatch]:
         """Pass batches on, each after its disclosed patients are recorded. `patients` gives those of some rows."""
         recent = RecentPatients()
         for batch in batches:

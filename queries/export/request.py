@@ -34,8 +34,8 @@ class ExportRequest(Struct, frozen=True, kw_only=True):
     `scope` limits the events to those that the caller may see. `hidden` names the parts that are redacted from every
     event. Neither applies to a table: it is exported whole.
 
-    Making one raises `RejectedError` that names the field at fault, and `ConfigurationError` when Parquet is asked for
-    and pyarrow is missing.
+    The constructor raises `RejectedError` that names the field at fault, and `ConfigurationError` when Parquet is
+    requested and pyarrow is missing.
     """
 
     format: Format

@@ -1,4 +1,4 @@
-"""What passes through the stages of an export: batches of rows, and the columns that they have as a table."""
+"""Batches of rows, which pass through the stages of an export, and their columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ExportColumn(Struct, frozen=True):
     fields: tuple[str, ...] = ()
 
 
-class Batch(Struct, frozen=True):
+class RowBatch(Struct, frozen=True):
     """Some rows in the order of their key. `last` is the key of the last row, as JSON values that can be saved."""
 
     rows: Sequence[Any]
@@ -30,13 +30,13 @@ class Batch(Struct, frozen=True):
 
 
 class ExportedRows(Protocol):
-    """The first stage: it reads rows, and knows what they hold. `columns` are those of CSV and Parquet."""
+    """The first stage: reads rows and describes them. `columns` are those of CSV and Parquet."""
 
     @property
     def columns(self) -> tuple[ExportColumn, ...]:
         """In the order of the values."""
 
-    def batches(self, after: tuple[Any, ...] | None) -> Iterator[Batch]:
+    def batches(self, after: tuple[Any, ...] | None) -> Iterator[RowBatch]:
         """All rows whose key is greater than `after`, in the order of the key."""
 
     def patients(self, rows: Sequence[Any]) -> list[str]:

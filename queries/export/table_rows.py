@@ -13,7 +13,7 @@ from event_store.database import Connection, Cursor, sql
 from event_store.statements import load
 from projections.tables import Kind
 from queries.export.disclosed_patients import patients_in_columns
-from queries.export.rows import Batch, ExportColumn
+from queries.export.rows import ExportColumn, RowBatch
 from queries.export.text import row_lines
 from queries.live_tables.values import representable_values
 
@@ -107,7 +107,7 @@ class TableRows:
         self._as_of = as_of
         self._equal = [(name, _value(table, name, text)) for name, text in where]
 
-    def batches(self, after: tuple[Any, ...] | None) -> Iterator[Batch]:
+    def batches(self, after: tuple[Any, ...] | None) -> Iterator[RowBatch]:
         """See `ExportedRows`."""
         names = [column.name for column in self.columns]
         places = [names.index(name) for name in self._table.key]
@@ -116,7 +116,7 @@ class TableRows:
         with self._connection.cursor("audit_trail_export") as cursor:
             cursor.execute(statement, parameters)
             while rows := self._fetch(cursor):
-                yield Batch(rows, tuple(_as_json(rows[-1][place]) for place in places))
+                yield RowBatch(rows, tuple(_as_json(rows[-1][place]) for place in places))
 
     def _fetch(self, cursor: Cursor) -> list[tuple[Any, ...]]:
         with representable_values(self._table.name):

@@ -1,12 +1,16 @@
 """Exports as text: NDJSON and CSV.
 
 CSV is RFC 4180: UTF-8 without a byte order mark, CRLF, a header, doubled quotes. All text is quoted: an empty text is
-``""``, and a missing value is nothing between two commas. A text that a spreadsheet could take for a formula, or that
-begins with an apostrophe, gets an apostrophe in front. Removing one leading apostrophe restores every text.
+``""``, and a missing value is nothing between two commas.
+
+A spreadsheet may split a line at `;`, a tab or `|`, whatever the quotes say, so each part of a text can become a cell.
+A part that such a program could take for a formula gets an apostrophe in front, and so does a part that begins with an
+apostrophe. `restored` removes them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,8 +23,20 @@ from queries.export.rows import ExportColumn, ExportedRows
 
 _encode = msgspec.json.Encoder().encode
 
-GUARDED = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")  # noqa: RUF001 - Excel takes these too
-"""A text that begins with one of these gets an apostrophe in front (OWASP, CSV injection)."""
+SEPARATORS = ";|\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+"""Each begins a new part of a text: separators of cells, and all line ends that programs know."""
+FORMULA = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+"""What begins a formula (OWASP, CSV injection), with the full-width and small forms, which Excel takes too."""
+_SKIPPED = (
+    '"\x00-\x08\x0e-\x1b\x1f \x7f-\x84\x86-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f'
+    "\u2000-\u200f\u202a-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U000e0000-\U000e0fff"
+)
+"""What a program may drop before a formula: blanks, control and zero-width characters, and quotes."""
+_UNSAFE = re.compile(rf"\A(?=[\t\r\n])|(?:\A|[{SEPARATORS}])(?=[{_SKIPPED}]*['{FORMULA}])")
+"""Linear: no skipped character is a separator, so each character is read once from one separator."""
+_JSON_ESCAPES = [(each, f"\\u{ord(each):04x}") for each in SEPARATORS if each >= " "]
+_APOSTROPHE = re.compile(rf"(\A|[{SEPARATORS}])'")
 
 Lines = Callable[[Sequence[Any]], bytes]
 
@@ -90,8 +106,13 @@ def csv_lines(columns: Sequence[ExportColumn]) -> Lines:
 
 
 def guarded(text: str) -> str:
-    """`text`, with an apostrophe in front when a spreadsheet could take it for a formula."""
-    return f"'{text}" if text.startswith(GUARDED) else text
+    """`text`, with an apostrophe in front of each part that a spreadsheet could take for a formula."""
+    return _UNSAFE.sub(r"\g<0>'", text)
+
+
+def restored(cell: str) -> str:
+    """The text of a cell: without the apostrophe at the beginning and after each separator."""
+    return _APOSTROPHE.sub(r"\1", cell)
 
 
 def quoted(text: str) -> str:
@@ -118,7 +139,12 @@ def _cell(column: ExportColumn) -> Callable[[Any], str]:
 
 
 def _json_cell(text: str) -> str:
-    """JSON is no formula: it begins with a bracket, a quote, a digit, a minus or a word."""
+    """JSON is no formula: it begins with a bracket, a quote, a digit, a minus or a word.
+
+    Only its texts can hold separators. JSON escapes control characters itself; the others are escaped here.
+    """
+    for separator, escape in _JSON_ESCAPES:
+        text = text.replace(separator, escape)
     return '"' + text.replace('"', '""') + '"'
 
 

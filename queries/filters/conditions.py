@@ -2,7 +2,7 @@
 
 To add one, add an entry to `CONDITIONS` and its fields to `queries.filters.event_filter.EventFilter`.
 
-All that knows conditions reads this table:
+Everything that depends on conditions reads this table:
 
 - the check of a filter (`queries.filters.event_filter`), its SQL (`queries.filters.sql`) and its match in memory
   (`queries.filters.match`);
@@ -35,7 +35,7 @@ MAX_CODE = 1024
 """Characters of a code, such as a purpose of use."""
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """The type of a condition's values."""
 
     TEXT = "text"
@@ -67,15 +67,15 @@ class HashCode(Struct, frozen=True):
     of: Callable[[Iterable[Any]], Iterable[int]]
 
 
-class Index(Struct, frozen=True, kw_only=True):
+class AttributeIndex(Struct, frozen=True, kw_only=True):
     """An index that finds events by an attribute, in the order of their positions.
 
-    `rank` is the order of preference where statistics are not asked; the attribute with the lowest rank usually has the
+    `rank` is the order of preference when no statistics are used; the attribute with the lowest rank usually has the
     fewest events. An index on a `coarse` attribute comes after all lists of values of others. `holds` names the hash
     codes that the index holds beside its key: events with other codes are skipped without reading their rows.
     `by_span` indexes end in the span instead of the position (see `projections.models.activity.SPAN_BITS`). `where` is
-    the condition of a partial index, and `serves` says which values it finds; None for all. `only` says the same in
-    words. `expression` is what the index is on instead of the column.
+    the condition of a partial index. `serves` tests whether the index covers the values (None: always); `only`
+    describes that for the documentation. `expression` is what the index is on instead of the column.
     """
 
     rank: int
@@ -89,7 +89,7 @@ class Index(Struct, frozen=True, kw_only=True):
 
 
 class Attribute(Struct, frozen=True, kw_only=True):
-    """What conditions compare: its columns in the read models, and `of`, which reads its values from an event.
+    """An attribute of events: its columns in the read models, and `of`, which reads its values from an event.
 
     An attribute with two columns has pairs as values. An attribute in another table than `activity` may have several
     values for one event (`repeats`: also the same value several times). `where` must hold beside the comparison.
@@ -108,7 +108,7 @@ class Attribute(Struct, frozen=True, kw_only=True):
     array: bool = False
     repeats: bool = False
     code: HashCode | None = None
-    index: Index | None = None
+    index: AttributeIndex | None = None
     parts: frozenset[Part] = frozenset()
     person: bool = False
     patient: bool = False
@@ -124,7 +124,7 @@ class Condition(Struct, frozen=True, kw_only=True):
 
     `one` is the field of `EventFilter` for one value, and `many` that for a list, of which one value must match. A
     condition with `many` can be repeated in REST and on the command line; if it is `negatable`, REST has ``not_{name}``
-    too. `help` completes "Finds events by ...", without a full stop.
+    too. `help` describes the condition, without a full stop.
 
     `needs` is a condition that must be given too, whose value makes a pair with this one's. `begin` is the condition
     with the other end of a range. `words` are the values that exist, `enum` their type in GraphQL. `values` gives the
@@ -136,7 +136,7 @@ class Condition(Struct, frozen=True, kw_only=True):
     help: str
     one: str = ""
     many: str = ""
-    kind: Kind = Kind.TEXT
+    kind: ValueKind = ValueKind.TEXT
     operator: Operator = Operator.EQUAL
     negatable: bool = False
     needs: str = ""
@@ -208,7 +208,7 @@ ACTOR = Attribute(
     of=lambda recorded: (recorded.event.actor.id,),
     columns=("actor_id",),
     code=ACTOR_CODE,
-    index=Index(rank=7, holds=("type_mark", "source_mark", "outcome", "resource_mark")),
+    index=AttributeIndex(rank=7, holds=("type_mark", "source_mark", "outcome", "resource_mark")),
     parts=_STAFF,
     person=True,
 )
@@ -218,7 +218,7 @@ USER = Attribute(
     columns=("actor_id",),
     where="activity.by_person",
     code=ACTOR_CODE,
-    index=Index(rank=8, holds=("type_mark", "source_mark", "outcome", "resource_mark")),
+    index=AttributeIndex(rank=8, holds=("type_mark", "source_mark", "outcome", "resource_mark")),
     parts=_STAFF,
     person=True,
 )
@@ -228,7 +228,7 @@ PATIENT = Attribute(
     columns=("patient_id",),
     table="patient_timeline",
     projection="patient",
-    index=Index(rank=3, holds=_ALL_CODES, by_span=False),
+    index=AttributeIndex(rank=3, holds=_ALL_CODES, by_span=False),
     person=True,
     patient=True,
 )
@@ -238,7 +238,7 @@ DEVICE = Attribute(
     columns=("device_id",),
     table="device_timeline",
     projection="device",
-    index=Index(rank=6, holds=_ALL_CODES, by_span=False),
+    index=AttributeIndex(rank=6, holds=_ALL_CODES, by_span=False),
     parts=_STAFF | _OTHERS,  # a device's events are also those in which it is the actor
     person=True,
 )
@@ -247,14 +247,14 @@ SERVICE = Attribute(
     of=lambda recorded: (recorded.event.source.service,),
     columns=("source",),
     code=SOURCE_CODE,
-    index=Index(rank=10, holds=("type_mark", "resource_mark")),
+    index=AttributeIndex(rank=10, holds=("type_mark", "resource_mark")),
 )
 SOURCE = Attribute(
     name="source",
     of=lambda recorded: (recorded.event.source.service,),
     columns=("source",),
     code=SOURCE_CODE,
-    index=Index(rank=11, holds=("type_mark", "resource_mark")),
+    index=AttributeIndex(rank=11, holds=("type_mark", "resource_mark")),
 )
 RESOURCE_TYPE = Attribute(
     name="resource_type",
@@ -263,7 +263,7 @@ RESOURCE_TYPE = Attribute(
     table="activity_resource",
     repeats=True,
     code=RESOURCE_CODE,
-    index=Index(rank=9, holds=("type_mark", "source_mark")),
+    index=AttributeIndex(rank=9, holds=("type_mark", "source_mark")),
     parts=_OTHERS,
 )
 RESOURCE = Attribute(
@@ -272,7 +272,7 @@ RESOURCE = Attribute(
     columns=("type", "id"),
     table="activity_resource",
     code=_PAIR_CODE,
-    index=Index(rank=4, by_span=False),
+    index=AttributeIndex(rank=4, by_span=False),
     parts=_OTHERS,
     person=True,
 )
@@ -281,7 +281,7 @@ TYPE = Attribute(
     of=lambda recorded: (recorded.event.type,),
     columns=("type",),
     code=TYPE_CODE,
-    index=Index(rank=14, coarse=True, holds=("source_mark",)),
+    index=AttributeIndex(rank=14, coarse=True, holds=("source_mark",)),
 )
 ACTION = Attribute(name="action", of=_action, columns=("action",))
 OUTCOME = Attribute(
@@ -291,7 +291,7 @@ OUTCOME = Attribute(
     type="smallint",
     code=OUTCOME_CODE,
     # Success is the usual outcome: walking the newest positions finds it soon.
-    index=Index(
+    index=AttributeIndex(
         rank=13,
         coarse=True,
         holds=("type_mark", "source_mark"),
@@ -307,21 +307,21 @@ CORRELATION_ID = Attribute(
     name="correlation_id",
     of=lambda recorded: (recorded.event.correlation_id,),
     columns=("correlation_id",),
-    index=Index(rank=1, expression="hashtextextended({}, 0)"),
+    index=AttributeIndex(rank=1, expression="hashtextextended({}, 0)"),
     parts=_STAFF,
 )
 SESSION = Attribute(
     name="session",
     of=lambda recorded: (recorded.event.session,),
     columns=("session",),
-    index=Index(rank=2),
+    index=AttributeIndex(rank=2),
     parts=_STAFF,
 )
 ADDRESS = Attribute(
     name="address",
     of=_client_address,
     columns=("address",),
-    index=Index(rank=5, holds=("type_mark", "source_mark", "resource_mark")),
+    index=AttributeIndex(rank=5, holds=("type_mark", "source_mark", "resource_mark")),
     parts=_CLIENT,
 )
 EMERGENCY = Attribute(
@@ -329,7 +329,7 @@ EMERGENCY = Attribute(
     of=lambda recorded: (recorded.event.emergency,),
     columns=("emergency",),
     type="boolean",
-    index=Index(rank=12, coarse=True, only="`true`", serves=all),
+    index=AttributeIndex(rank=12, coarse=True, only="`true`", serves=all),
 )
 OCCURRED_AT = Attribute(
     name="occurred_at", of=lambda recorded: (recorded.event.occurred_at,), columns=("occurred_at",)
@@ -368,7 +368,7 @@ CONDITIONS: tuple[Condition, ...] = (
         name="type",
         many="types",
         attribute=TYPE,
-        kind=Kind.WORD,
+        kind=ValueKind.WORD,
         words=tuple(CATALOGUE),
         max_length=MAX_CODE,
         negatable=True,
@@ -379,7 +379,7 @@ CONDITIONS: tuple[Condition, ...] = (
         many="categories",
         attribute=TYPE,
         values=_types_of_categories,
-        kind=Kind.WORD,
+        kind=ValueKind.WORD,
         words=tuple(sorted({entry.category for entry in CATALOGUE.values()})),
         enum=Category,
         max_length=MAX_CODE,
@@ -390,7 +390,7 @@ CONDITIONS: tuple[Condition, ...] = (
         name="action",
         many="actions",
         attribute=ACTION,
-        kind=Kind.LETTER,
+        kind=ValueKind.LETTER,
         words=tuple(Action),
         enum=Action,
         max_length=MAX_CODE,
@@ -402,7 +402,7 @@ CONDITIONS: tuple[Condition, ...] = (
         many="outcomes",
         attribute=OUTCOME,
         values=_outcome_codes,
-        kind=Kind.WORD,
+        kind=ValueKind.WORD,
         words=tuple(Outcome),
         enum=Outcome,
         max_length=MAX_CODE,
@@ -430,7 +430,7 @@ CONDITIONS: tuple[Condition, ...] = (
         name="emergency",
         one="emergency",
         attribute=EMERGENCY,
-        kind=Kind.FLAG,
+        kind=ValueKind.FLAG,
         help="Whether it was emergency (break-glass) access",
     ),
     Condition(
@@ -438,7 +438,7 @@ CONDITIONS: tuple[Condition, ...] = (
         one="occurred_from",
         attribute=OCCURRED_AT,
         operator=Operator.FROM,
-        kind=Kind.TIME,
+        kind=ValueKind.TIME,
         help="Occurred at this time or later",
     ),
     Condition(
@@ -446,7 +446,7 @@ CONDITIONS: tuple[Condition, ...] = (
         one="occurred_until",
         attribute=OCCURRED_AT,
         operator=Operator.UNTIL,
-        kind=Kind.TIME,
+        kind=ValueKind.TIME,
         begin="occurred_from",
         help="Occurred before this time",
     ),
@@ -476,7 +476,7 @@ CONDITIONS: tuple[Condition, ...] = (
         one="position_from",
         attribute=POSITION,
         operator=Operator.FROM,
-        kind=Kind.POSITION,
+        kind=ValueKind.POSITION,
         help="Recorded at this position or later",
     ),
     Condition(
@@ -484,7 +484,7 @@ CONDITIONS: tuple[Condition, ...] = (
         one="position_until",
         attribute=POSITION,
         operator=Operator.UNTIL,
-        kind=Kind.POSITION,
+        kind=ValueKind.POSITION,
         begin="position_from",
         help="Recorded before this position",
     ),
@@ -499,6 +499,6 @@ REPEATED = frozenset(condition.name for condition in CONDITIONS if condition.man
 
 
 def name_of(field: str) -> str:
-    """The name in REST of a field of `EventFilter`; another field is its own name."""
+    """The name in REST of a field of `EventFilter`; other fields keep their name."""
     condition = BY_FIELD.get(field)
     return field if condition is None else condition.name

@@ -20,8 +20,8 @@ from queries.filters.conditions import (
     MAX_TEXT,
     Attribute,
     Condition,
-    Kind,
     Operator,
+    ValueKind,
 )
 
 MAX_PAGE = 1000
@@ -33,9 +33,9 @@ MAX_POSITION = 2**63 - 1
 GROUPS = ("and_", "or_", "not_")
 """The fields that hold filters."""
 MAX_DEPTH = 5
-"""Levels of filters within filters."""
+"""Levels of nested filters."""
 MAX_TERMS = 50
-"""Conditions of a whole filter, those of the filters within it counted."""
+"""Conditions of a filter, including its nested filters."""
 
 
 class FilterTooLargeError(ConflictError):
@@ -118,16 +118,16 @@ class EventFilter(Struct, frozen=True, kw_only=True):
         ]
 
     def comparisons(self) -> Iterator[tuple[Condition, Any]]:
-        """The conditions right in this filter that compare a prefix or a bound, and their values."""
+        """The filter's own top-level conditions that compare a prefix or a bound, and their values."""
         for name in self.given():
             if name in _COMPARED:
                 yield _COMPARED[name], getattr(self, name)
 
     def equalities(self) -> list[Equality]:
-        """The attributes that conditions right in this filter compare for equality.
+        """The attributes that the filter's own top-level conditions compare for equality.
 
         Conditions on one attribute are one equality, of the values that all of them allow. If events may have several
-        values of the attribute, each condition is an equality of its own.
+        values of the attribute, each condition is a separate equality.
         """
         found = [
             self._equality(name, condition)
@@ -147,11 +147,11 @@ class EventFilter(Struct, frozen=True, kw_only=True):
         return Equality(condition.attribute, tuple(sorted(set(condition.values(given)))), fields)
 
     def parts(self) -> Iterator[EventFilter]:
-        """The filters right within this one."""
+        """The filters one level below this one."""
         yield from (*self.and_, *self.or_, *((self.not_,) if self.not_ is not None else ()))
 
     def every(self) -> Iterator[EventFilter]:
-        """This filter, and all within it."""
+        """This filter, and all its nested filters."""
         yield self
         for part in self.parts():
             yield from part.every()
@@ -172,7 +172,10 @@ _PAIRED = {condition.needs: condition.fields for condition in CONDITIONS if cond
 
 
 class Equality(Struct, frozen=True):
-    """The event's value of `attribute` is one of `values`, which are sorted. The filter's `fields` say so."""
+    """The event's value of `attribute` is one of `values`, which are sorted.
+
+    `fields` are the filter's fields for it.
+    """
 
     attribute: Attribute
     values: tuple[Any, ...]
@@ -202,7 +205,7 @@ class PageRequest(Struct, frozen=True, kw_only=True):
     and `before` bound the list and `first` or `last` cuts it.
 
     `by_time`: the order is that of `occurred_at` instead of the position's, and the bounds are positions of events
-    still. `oldest_first` turns the list round: then `first` events come after the one at `after`, and so on.
+    still. The list is newest first unless `oldest_first`: then `first` events come after the one at `after`, and so on.
     """
 
     first: int | None = None
@@ -214,7 +217,7 @@ class PageRequest(Struct, frozen=True, kw_only=True):
 
 
 class CountBy(StrEnum):
-    """What a bucket is of. Hours and days are by the sources' clocks and in UTC."""
+    """The attribute that counts are grouped by. Hours and days are by the sources' clocks and in UTC."""
 
     TYPE = "type"
     ACTOR = "actor"
@@ -228,9 +231,9 @@ class CountBy(StrEnum):
 class EventPage(Struct, frozen=True, kw_only=True):
     """A page, in the order of the list, also when `last` was given.
 
-    `has_next`: there are events after the page's last (older ones, if the list is not turned round); `has_previous`:
+    `has_next`: there are events after the page's last (older ones, unless `oldest_first`); `has_previous`:
     there are events before its first.
-    Events above `as_of_position` are not shown yet; -1 says that nothing is applied so far.
+    Events above `as_of_position` are not visible yet; -1: nothing is applied so far.
     """
 
     events: list[RecordedEvent]
@@ -287,13 +290,13 @@ def _check_conditions(filter: EventFilter) -> None:
 
 def _check_value(condition: Condition, name: str, value: Any) -> None:
     match condition.kind:
-        case Kind.TIME:
+        case ValueKind.TIME:
             if value.utcoffset() is None:
                 raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset", field=name)
-        case Kind.POSITION:
+        case ValueKind.POSITION:
             if not 0 <= value <= MAX_POSITION:
                 raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
-        case Kind.TEXT | Kind.WORD | Kind.LETTER:
+        case ValueKind.TEXT | ValueKind.WORD | ValueKind.LETTER:
             _check_text(name, value, condition.max_length)
             if condition.words and value not in condition.words:
                 _refuse_word(name, value, condition.words)

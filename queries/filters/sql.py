@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from projections.binary_rows import utc
-from queries.filters.conditions import Attribute, Kind
+from queries.filters.conditions import Attribute, ValueKind
 from queries.filters.event_filter import Equality, EventFilter
 
 
 class Parameters(dict[str, Any]):
-    """The values of one statement, each under a name of its own."""
+    """The values of one statement, each under its own name."""
 
     def add(self, value: Any) -> str:
         """The placeholder of `value`."""
@@ -21,18 +21,18 @@ class Parameters(dict[str, Any]):
 
 
 def conditions_of(filter: EventFilter, parameters: Parameters) -> Iterator[str]:
-    """Each condition of `filter`, and of the filters within it."""
+    """Each condition of `filter`, and of its nested filters."""
     for equality in filter.equalities():
         yield _equality(equality, parameters)
     for condition, value in filter.comparisons():
-        compared = utc(value) if condition.kind is Kind.TIME else value
+        compared = utc(value) if condition.kind is ValueKind.TIME else value
         [column] = condition.attribute.columns
         yield f"activity.{column} {condition.operator} {parameters.add(compared)}"
     yield from _groups(filter, parameters)
 
 
 def hash_conditions(filter: EventFilter, driver: Attribute, parameters: Parameters) -> Iterator[str]:
-    """What `filter` says of the hash codes in the index of a driving condition. `conditions_of` says no less."""
+    """The conditions of `filter` on hash codes in the index of a driving condition. `conditions_of` implies them."""
     if driver.index is None or not driver.index.holds:
         return
     for equality in filter.equalities():
@@ -67,14 +67,14 @@ def _equality(equality: Equality, parameters: Parameters) -> str:
 
 
 def _one_of(column: str, values: tuple[Any, ...], parameters: Parameters) -> str:
-    """With one value an equality: only then an index gives the rows in the order of its next column."""
+    """An equality for one value: only then does an index give the rows in the order of its next column."""
     if len(values) == 1:
         return f"{column} = {parameters.add(values[0])}"
     return f"{column} = ANY({parameters.add(list(values))})"
 
 
 def pair_in(attribute: Attribute, table: str, pairs: tuple[Any, ...], parameters: Parameters) -> str:
-    """That the columns of an attribute with pairs as values are one of `pairs`."""
+    """The condition that the two columns of an attribute are one of `pairs`."""
     columns = ", ".join(f"{table}.{column}" for column in attribute.columns)
     return f"({columns}) IN {parameters.add(pairs)}"
 

@@ -60,7 +60,7 @@ class Op(StrEnum):
 _SIGNS = {Op.EQ: "=", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">=", Op.PREFIX: "^@"}
 
 
-class Condition(Struct, frozen=True):
+class TableCondition(Struct, frozen=True):
     """A condition on a column. `value` is JSON or text; a list for IN; None with EQ matches rows without a value.
 
     `argument` is the client's name for this condition, for errors.
@@ -72,7 +72,9 @@ class Condition(Struct, frozen=True):
     argument: str
 
 
-def conditions_of(table: LiveTable, wanted: Sequence[Condition]) -> tuple[list[sql.Composable], list[Any]]:
+def conditions_of(
+    table: LiveTable, wanted: Sequence[TableCondition]
+) -> tuple[list[sql.Composable], list[Any]]:
     """The conditions, and their parameters. Raises `RejectedError` that names the one at fault."""
     if len(wanted) > MAX_CONDITIONS:
         raise RejectedError(Reason.INVALID_FIELD, f"at most {MAX_CONDITIONS} conditions", field="filter")
@@ -91,7 +93,7 @@ def conditions_of(table: LiveTable, wanted: Sequence[Condition]) -> tuple[list[s
     return found, values
 
 
-def _condition(column: TableColumn, wanted: Condition, values: list[Any]) -> sql.Composable:
+def _condition(column: TableColumn, wanted: TableCondition, values: list[Any]) -> sql.Composable:
     name, op, argument = sql.Identifier(column.name), wanted.op, wanted.argument
     if column.kind is Kind.JSON or (column.kind is Kind.TEXTS and op not in {Op.EQ, Op.IN}):
         raise RejectedError(

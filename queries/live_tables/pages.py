@@ -19,21 +19,21 @@ from event_store.statement_errors import statement_errors
 from event_store.statements import load
 from projections.tables import Kind
 from queries.filters.event_filter import MAX_PAGE
-from queries.live_tables.conditions import KINDS, Condition, LiveTable, TableColumn, conditions_of
+from queries.live_tables.conditions import KINDS, LiveTable, TableColumn, TableCondition, conditions_of
 from queries.live_tables.values import column_value, representable_values
 
 _SQL = load(__package__, "pages.sql")
 
 
 class LiveProjection(Struct, frozen=True):
-    """The live build of a projection, complete up to `as_of_position`. `own`: it is a custom projection."""
+    """The live build of a projection, complete up to `as_of_position`. `custom`: it is in an analyst's file."""
 
     name: str
     version: int
     schema: str
     as_of_position: int
     tables: tuple[LiveTable, ...]
-    own: bool = False
+    custom: bool = False
 
 
 class RowRequest(Struct, frozen=True):
@@ -45,7 +45,7 @@ class RowRequest(Struct, frozen=True):
     projection: str
     table: str
     first: int
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[TableCondition, ...] = ()
     after: tuple[Any, ...] | None = None
     order_by: str = ""
     descending: bool = False
@@ -79,8 +79,8 @@ def find_live(connection: Connection, name: str) -> LiveProjection | None:
         found = cursor.fetchone()
         if found is None:
             return None
-        version, schema, position, own = found
-        cursor.execute(_SQL["find_columns"], {"schema": schema, "own": own})
+        version, schema, position, custom = found
+        cursor.execute(_SQL["find_columns"], {"schema": schema, "custom": custom})
         rows = cursor.fetchall()
     tables = []
     for table in dict.fromkeys(row[0] for row in rows):
@@ -88,7 +88,7 @@ def find_live(connection: Connection, name: str) -> LiveProjection | None:
         places = {row[1]: row[4] for row in mine if row[4] is not None}
         key = tuple(sorted(places, key=lambda column: places[column]))
         tables.append(LiveTable(table, tuple(TableColumn(*row[1:4]) for row in mine), key))
-    return LiveProjection(name, version, schema, position, tuple(tables), own)
+    return LiveProjection(name, version, schema, position, tuple(tables), custom)
 
 
 def find_rows(connection: Connection, request: RowRequest) -> RowPage:
@@ -117,11 +117,11 @@ def find_rows(connection: Connection, request: RowRequest) -> RowPage:
         except LockedError as exc:
             raise UnavailableError(f"another session has locked table {table.name}; try again") from exc
     places = [[each.name for each in table.columns].index(name) for name in order]
-    shown = rows[: request.first]
+    kept = rows[: request.first]
     return RowPage(
         table=table,
-        rows=shown,
-        cursors=[tuple(row[place] for place in places) for row in shown],
+        rows=kept,
+        cursors=[tuple(row[place] for place in places) for row in kept],
         has_next=len(rows) > request.first,
         as_of_position=live.as_of_position,
     )

@@ -4,7 +4,7 @@ SELECT
     projection.version,
     projection.schema_name,
     projection.position,
-    EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name) AS own
+    EXISTS (SELECT FROM audit_trail.own_projection WHERE own_projection.name = projection.name) AS custom
 FROM audit_trail.projection
 WHERE projection.name = %(name)s AND projection.live;
 
@@ -25,7 +25,7 @@ WHERE
     -- A table of a custom projection is read only when nobody but Audit Trail can have put code into it.
     AND pg_class.relkind = 'r'
     AND NOT pg_class.relrowsecurity
-    AND (NOT %(own)s OR pg_class.relowner = to_regrole('audit_trail_custom_owner'))
+    AND (NOT %(custom)s OR pg_class.relowner = to_regrole('audit_trail_custom_owner'))
     AND pg_attribute.attnum > 0
     AND NOT pg_attribute.attisdropped
 ORDER BY pg_class.relname ASC, pg_attribute.attnum ASC;

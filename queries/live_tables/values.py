@@ -18,7 +18,7 @@ _MAX_TEXT = 2704
 
 
 def column_value(kind: Kind, value: Any, argument: str) -> Any:
-    """`value` as a column of this kind has it, or as an element of an array has it. Raises `RejectedError`."""
+    """`value` converted for a column of this kind, or for an element of its array. Raises `RejectedError`."""
     wanted, convert = _CONVERSIONS[kind]
     try:
         return convert(value)

@@ -42,7 +42,7 @@ class ScopedEvents:
         """The query within the principal's scope: see `queries.search.prepared`.
 
         Raises `AccessDeniedError` when the principal may query no events by these conditions. The denied query is then
-        on record with its filter, whether or not that is valid.
+        recorded with its filter, whether or not that is valid.
         """
         operation = Operation.READ_EVENTS if by is None else Operation.COUNT_EVENTS
         name, counted = ("events", None) if by is None else ("event_counts", by.value)

@@ -13,7 +13,7 @@ from domain.event import RecordedEvent
 from domain.read_audit.query_log import QueryLog
 from queries.export.manifest import query_of
 from queries.export.request import ExportRequest
-from queries.export.rows import Batch
+from queries.export.rows import RowBatch
 from queries.export.table_rows import TableShape
 from queries.scoped.query_description import parts_of, patients_of_conditions, queried_patients, scope_filter
 from queries.scoped.tables import require_table
@@ -22,8 +22,8 @@ from queries.scoped.tables import require_table
 class ScopedExport:
     """An `ExportAccess`. `request` has the scope that the principal's roles give.
 
-    Making one raises `AccessDeniedError` when the principal may not export this. It does not ask the database, so the
-    refusal does not depend on what is there. `query_log` gets the denied query.
+    The constructor raises `AccessDeniedError` when the principal may not export this. It does not ask the database, so
+    the refusal does not depend on what is there. `query_log` gets the denied query.
     """
 
     def __init__(self, request: ExportRequest, scope: Scope, query_log: QueryLog) -> None:
@@ -44,13 +44,13 @@ class ScopedExport:
     def require_table(self, table: TableShape) -> None:
         """See `ExportAccess`."""
         with self._refusals():
-            require_table(self._scope, own=table.custom)
+            require_table(self._scope, custom=table.custom)
 
-    def redacted(self, batches: Iterable[Batch]) -> Iterable[Batch]:
+    def redacted(self, batches: Iterable[RowBatch]) -> Iterable[RowBatch]:
         """See `ExportAccess`."""
         return batches if self._scope.sees_all else self._redacted(batches)
 
-    def _redacted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def _redacted(self, batches: Iterable[RowBatch]) -> Iterator[RowBatch]:
         for batch in batches:
             yield replace(batch, rows=[self._event(row) for row in batch.rows])
 

@@ -12,7 +12,10 @@ from event_store.log_reader import LogReader
 
 
 class ScopedLog:
-    """The proofs of `LogReader`. Every method blocks, and raises `AccessDeniedError` to who may not read proofs."""
+    """The proofs of `LogReader`.
+
+    Every method blocks, and raises `AccessDeniedError` unless the principal may read proofs.
+    """
 
     def __init__(self, log: LogReader, scope: Scope) -> None:
         self._log = log

@@ -23,7 +23,7 @@ NAMES = frozenset({Part.STAFF_NAMES, Part.PATIENT_NAMES})
 def parts_of(
     filter: EventFilter, own_patients: Collection[str], by: CountBy | None = None
 ) -> frozenset[Part]:
-    """The parts of an event that an answer reveals, by what matches or by the bucket in which it is counted."""
+    """The parts of an event that an answer reveals, through its conditions or the bucket of a count."""
     parts = {Part.STAFF_IDS} if by is CountBy.ACTOR else set()
     own = set(own_patients)
     for each in filter.every():
@@ -58,7 +58,7 @@ def queried_patients(filter: EventFilter) -> frozenset[str]:
 
 
 def patients_named(type: str, id: str) -> list[str]:
-    """The patient that a resource is, if it is one; `id` may be a FHIR reference to it or to a version of it."""
+    """The patient that a resource represents, if any; `id` may be a FHIR reference to it or to a version of it."""
     if type.rpartition("/")[2].lower() != PATIENT.lower():
         return []
     bare = id.partition("/_history/")[0].rpartition("/")[2]

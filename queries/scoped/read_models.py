@@ -126,7 +126,7 @@ class ScopedModels(ScopedEvents):
             self._scope.hidden(Operation.READ_TABLES)
             found = self._models.projection(name)
             if found is not None:
-                require_table(self._scope, own=found.own)
+                require_table(self._scope, custom=found.custom)
         return found
 
     def table_rows(self, request: RowRequest) -> RowPage:
@@ -135,7 +135,7 @@ class ScopedModels(ScopedEvents):
             live = self._models.projection(request.projection)
             with self._record_row_denial(request):
                 # The read model reports a missing one.
-                require_table(self._scope, own=live is None or live.own)
+                require_table(self._scope, custom=live is None or live.custom)
         found = self._models.table_rows(request)
         self._query_log.add("table_rows", row_parameters_of(request), len(found.rows), patients_of(found))
         return found

@@ -11,14 +11,14 @@ from queries.export.disclosed_patients import PATIENT_COLUMNS
 from queries.live_tables.pages import RowPage
 
 
-def require_table(scope: Scope, *, own: bool) -> None:
-    """Raise `AccessDeniedError` unless the principal may read a table. `own`: it belongs to a custom projection.
+def require_table(scope: Scope, *, custom: bool) -> None:
+    """Raise `AccessDeniedError` unless the principal may read a table. `custom`: it belongs to a custom projection.
 
     A row of a built-in table can hold data of any event, so only principals who see everything may read it. The author
     of a custom projection decides what its tables hold; all who may read tables may read them.
     """
     hidden = scope.hidden(Operation.READ_TABLES)
-    if hidden and not own:
+    if hidden and not custom:
         raise AccessDeniedError(Operation.READ_TABLES)
 
 

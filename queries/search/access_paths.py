@@ -1,7 +1,7 @@
 """How a filter is searched: its driving condition, which has an index, and the conditions compared after it.
 
 A filter is a list of conjuncts, which must all hold. The condition that finds the fewest events, by PostgreSQL's
-statistics, drives the search. Each filter of an `or_` has a driving condition of its own, and their results are united.
+statistics, drives the search. Each filter of an `or_` has its own driving condition, and their results are united.
 Without a driving condition the newest positions are walked, within the range of times if the filter has one.
 """
 
@@ -16,11 +16,11 @@ from msgspec.structs import replace
 from queries.filters.event_filter import Equality, EventFilter
 
 MAX_PATHS = 40
-"""An `or_` of more filters, those within them counted, is walked."""
+"""An `or_` that needs more paths is walked."""
 
 
 class AccessPath(Struct, frozen=True):
-    """What `driver` finds by its index, and of that what matches all of `rest`. Without a driver it is a walk."""
+    """The events that `driver` finds by its index and that match all of `rest`. Without a driver it is a walk."""
 
     driver: Equality | None
     rest: tuple[EventFilter, ...]
@@ -31,7 +31,7 @@ Estimate = Callable[[Sequence[AccessPath]], Sequence[float]]
 
 
 Plan = tuple[AccessPath, ...]
-"""The paths that together find all that matches. Two of them may find the same event."""
+"""The paths that together find all matching events. Two of them may find the same event."""
 
 
 def plans(filter: EventFilter) -> tuple[Plan, ...]:
@@ -55,14 +55,14 @@ def narrowed(plans: Sequence[Plan], window: EventFilter) -> tuple[Plan, ...]:
 
 
 def conjuncts(filter: EventFilter) -> Iterator[EventFilter]:
-    """The filters that must all match, those of `and_` among them."""
+    """The filters that must all match, including those of `and_`."""
     yield replace(filter, and_=()) if filter.and_ else filter
     for part in filter.and_:
         yield from conjuncts(part)
 
 
 def _plans(conjuncts: tuple[EventFilter, ...]) -> Iterator[list[AccessPath]]:
-    """Each path, or paths together, by which the conjuncts can be searched; those that usually find fewest first."""
+    """Each plan for the conjuncts; those that usually find the fewest events come first."""
     drivers: list[tuple[tuple[bool, bool, int, int], Equality]] = []
     for at, conjunct in enumerate(conjuncts):
         for equality in conjunct.equalities():
@@ -90,7 +90,7 @@ _EMPTY = {name: getattr(_NO_CONDITION, name) for name in EventFilter.__struct_fi
 
 
 def _either(parts: Sequence[EventFilter], rest: tuple[EventFilter, ...]) -> Iterator[list[AccessPath]]:
-    """The paths of an `or_`: those of each part, with the rest beside them. Nothing when a part has none."""
+    """The paths of an `or_`: those of each part, combined with the rest. None if a part has no path."""
     found: list[AccessPath] = []
     for part in parts:
         first = next(_plans(tuple(conjuncts(part))), None)

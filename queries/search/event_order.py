@@ -20,7 +20,7 @@ from event_store.database import Connection, only
 from event_store.statements import load
 from queries.filters.event_filter import EventFilter
 from queries.search.access_paths import AccessPath, narrowed
-from queries.search.page_sql import Place, build, compose, compose_by_time
+from queries.search.page_sql import TimePlace, build, compose, compose_by_time
 from queries.search.prepared import PreparedQuery
 from queries.search.selectivity import BoundsFinder
 
@@ -28,7 +28,7 @@ _SQL = load(__package__, "event_order.sql")
 _HOUR = timedelta(hours=1)
 _INSTANT = timedelta(microseconds=1)
 _SPARE = 10
-"""A page reads a quarter more events than it needs, and so many more: a few wrong clocks then do not matter."""
+"""A page reads a quarter more events than it needs, and this number: a few wrong clocks then do not matter."""
 _WIDE = 50_000
 """Positions that may be read beside those of a few times as many events as the page needs."""
 _HOURS, _GROWTH = 4, 4
@@ -58,7 +58,7 @@ class ByPosition:
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
     ) -> list[int]:
-        """As `Order` says."""
+        """At most `limit` positions, in the order of the log."""
         if self._query is None:
             return []
         statement, parameters = compose(self._query, after, before, newest_first=newest_first)
@@ -67,7 +67,7 @@ class ByPosition:
             return [row[0] for row in cursor.fetchall()]
 
     def matches(self, position: int) -> bool:
-        """As `Order` says."""
+        """Whether the event at `position` matches."""
         return bool(self.positions(position + 1, position - 1, 1, newest_first=True))
 
 
@@ -86,7 +86,10 @@ class ByTime:
     def positions(
         self, after: int | None, before: int | None, limit: int, *, newest_first: bool
     ) -> list[int]:
-        """As `Order` says. Raises `RejectedError` when there is no event at `after` or `before`."""
+        """At most `limit` positions, in the order of time.
+
+        Raises `RejectedError` when there is no event at `after` or `before`.
+        """
         newer, older = self._place("after", after), self._place("before", before)
         left = EventFilter(
             occurred_from=older.occurred_at if older else None,
@@ -113,10 +116,10 @@ class ByTime:
         return found
 
     def matches(self, position: int) -> bool:
-        """As `Order` says."""
+        """Whether the event at `position` matches."""
         return ByPosition(self._connection, self._query, self._as_of).matches(position)
 
-    def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[Place]:
+    def _near(self, left: EventFilter, count: int, *, newest_first: bool) -> list[TimePlace]:
         """The first `count` matching events from the end of the log, in the order of time."""
         query = build(
             self._connection, narrowed(self._query.plans, left), self._as_of, bounds_finder=self._bounds
@@ -130,9 +133,9 @@ class ByTime:
                 f" FROM ({statement}) AS near INNER JOIN activity ON near.position = activity.position",
                 parameters | {"limit": count},
             )
-            return sorted((Place(*row) for row in cursor.fetchall()), reverse=newest_first)
+            return sorted((TimePlace(*row) for row in cursor.fetchall()), reverse=newest_first)
 
-    def _is_wide(self, window: EventFilter, near: Sequence[Place]) -> bool:
+    def _is_wide(self, window: EventFilter, near: Sequence[TimePlace]) -> bool:
         """Whether the window covers many more positions than the events `near` it."""
         bounds = self._bounds.of(AccessPath(None, (window,)))
         if bounds is None:
@@ -153,8 +156,8 @@ class ByTime:
     def _within(
         self,
         window: EventFilter,
-        after: Place | None,
-        before: Place | None,
+        after: TimePlace | None,
+        before: TimePlace | None,
         limit: int,
         *,
         newest_first: bool,
@@ -169,7 +172,7 @@ class ByTime:
             cursor.execute(statement, parameters | {"limit": limit})
             return [row[0] for row in cursor.fetchall()]
 
-    def _place(self, name: str, position: int | None) -> Place | None:
+    def _place(self, name: str, position: int | None) -> TimePlace | None:
         if position is None:
             return None
         with self._connection.cursor() as cursor:
@@ -177,10 +180,12 @@ class ByTime:
             row = cursor.fetchone()
         if row is None:
             raise RejectedError(Reason.INVALID_FIELD, "there is no event at this cursor", field=name)
-        return Place(row[0], position)
+        return TimePlace(row[0], position)
 
 
-def _window(left: EventFilter, near: Sequence[Place], edge: datetime, *, newest_first: bool) -> EventFilter:
+def _window(
+    left: EventFilter, near: Sequence[TimePlace], edge: datetime, *, newest_first: bool
+) -> EventFilter:
     """The range from one end of `left` to the hour of `edge`, included, in the positions up to those of `near`."""
     if newest_first:
         newest = max(place.position for place in near)
@@ -189,7 +194,7 @@ def _window(left: EventFilter, near: Sequence[Place], edge: datetime, *, newest_
     return replace(left, occurred_until=_hour(edge) + _HOUR, position_from=oldest)
 
 
-def _between(place: Place, newer: Place | None, older: Place | None) -> bool:
+def _between(place: TimePlace, newer: TimePlace | None, older: TimePlace | None) -> bool:
     return (newer is None or place < newer) and (older is None or place > older)
 
 

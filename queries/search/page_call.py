@@ -13,7 +13,7 @@ from event_store.event_reader import choose_events
 from event_store.statement_errors import LimitExceededError, MissingTableError, statement_errors
 from queries.filters.event_filter import MAX_POSITION, EventPage, PageRequest
 from queries.search.event_pages import answered, turned
-from queries.search.page_sql import Query, build, compose
+from queries.search.page_sql import PageSql, build, compose
 from queries.search.prepared import PreparedQuery
 
 
@@ -66,7 +66,7 @@ def find_in_one_call(
 
 def _statement(
     connection: Connection,
-    query: Query,
+    query: PageSql,
     after: int | None,
     before: int | None,
     limit: int,

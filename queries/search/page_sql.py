@@ -1,8 +1,8 @@
-"""Pages of events: a filter becomes one statement whose cost follows the page, not the trail.
+"""Pages of events: a filter becomes one statement whose cost is proportional to the page, not to the trail.
 
 The index of a driving condition ends in the position, or in its span, so PostgreSQL reads the newest events first and
 stops at the page's end. Bounds are repeated for the joined table, because PostgreSQL starts in the middle of an index
-only by a bound on a column of the index. Each value of a list is a search of its own, from its own place in the index.
+only by a bound on a column of the index. Each value of a list is a separate index scan.
 Names come from the code alone; every value is a parameter.
 """
 
@@ -29,13 +29,13 @@ _FIRST_SHARES = 4
 """The share of each value is the page divided by the number of values, times this."""
 
 
-class Part(Struct):
+class PathSql(Struct):
     """One access path, as the parts of a statement.
 
     `base` is the table that is read, and `aliases` are all tables whose positions are bounded. `choice` is the
-    placeholder of the values of the driving condition, each a search of its own, and `choices` is their number. `spans`
-    is the table of the driving index, if that index is in the order of spans and not of positions. `repeats`: a value
-    may find an event twice; `overlaps`: two values may find the same event.
+    placeholder of the values of the driving condition, each a separate index scan, and `choices` is their number.
+    `spans` is the table of the driving index, if that index is in the order of spans and not of positions. `repeats`: a
+    value may find an event twice; `overlaps`: two values may find the same event.
     """
 
     base: str = "activity"
@@ -49,10 +49,10 @@ class Part(Struct):
     overlaps: bool = False
 
 
-class Query(Struct):
+class PageSql(Struct):
     """The access paths, whose results are united. `distinct`: two of them may find the same event."""
 
-    parts: list[Part]
+    parts: list[PathSql]
     parameters: Parameters
     distinct: bool
 
@@ -64,7 +64,7 @@ def build(
     *,
     positions_alone: bool = False,
     bounds_finder: BoundsFinder | None = None,
-) -> Query | None:
+) -> PageSql | None:
     """The query of the best of `plans`, None when nothing can match.
 
     With `positions_alone` it serves `compose` only. Callers that build several queries share one `bounds_finder` of
@@ -78,10 +78,10 @@ def build(
         for path in paths
         if (bounds := finder.of(path)) is not None and (path.driver is None or path.driver.values)
     ]
-    return Query(parts, parameters, distinct=len(paths) > 1) if parts else None
+    return PageSql(parts, parameters, distinct=len(paths) > 1) if parts else None
 
 
-class Place(NamedTuple):
+class TimePlace(NamedTuple):
     """A place in the order of time: events of the same time are in the order of the log."""
 
     occurred_at: datetime
@@ -89,13 +89,13 @@ class Place(NamedTuple):
 
 
 def compose(
-    query: Query, after: int | None, before: int | None, *, newest_first: bool
+    query: PageSql, after: int | None, before: int | None, *, newest_first: bool
 ) -> tuple[str, dict[str, Any]]:
     """The statement of a page in the order of positions, and its parameters, all but ``limit``."""
     given, signs = _given_places({"after": after, "before": before})
     order = "DESC" if newest_first else "ASC"
 
-    def statement(part: Part) -> str:
+    def statement(part: PathSql) -> str:
         limits = [f"{name}.position {sign} %({at})s" for name in part.aliases for at, sign in signs.items()]
         sorting = f"{part.base}.position {order}"
         if part.spans:
@@ -108,7 +108,7 @@ def compose(
 
 
 def compose_by_time(
-    query: Query, after: Place | None, before: Place | None, *, newest_first: bool
+    query: PageSql, after: TimePlace | None, before: TimePlace | None, *, newest_first: bool
 ) -> tuple[str, dict[str, Any]]:
     """The statement of a page in the order of time, and its parameters, all but ``limit``.
 
@@ -118,7 +118,7 @@ def compose_by_time(
     order = "DESC" if newest_first else "ASC"
     columns = "position, occurred_at"
 
-    def statement(part: Part) -> str:
+    def statement(part: PathSql) -> str:
         limits = [f"(activity.occurred_at, activity.position) {sign} %({at})s" for at, sign in signs.items()]
         sorting = f"activity.occurred_at {order}, activity.position {order}"
         given = "activity.position, activity.occurred_at"
@@ -130,10 +130,10 @@ def compose_by_time(
     )
 
 
-def compose_counts(query: Query, key: str, sorting: str) -> str:
+def compose_counts(query: PageSql, key: str, sorting: str) -> str:
     """The statement that counts by `key`: the key, its events, the number of keys, and the number of all events."""
 
-    def statement(part: Part) -> str:
+    def statement(part: PathSql) -> str:
         select = "SELECT DISTINCT" if part.repeats or part.overlaps else "SELECT"
         choice = f"unnest({part.choice}) AS choice (value) CROSS JOIN" if part.choice else ""
         joins, conditions = " ".join(part.joins), " AND ".join(part.conditions)
@@ -153,7 +153,7 @@ def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str
     return given, {name: "<" if name == "after" else ">" for name in given}
 
 
-def _select(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
+def _select(part: PathSql, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
     statement = _select_of_one(part, columns, limits, sorting)
     if not part.choice:
         return f"{statement} LIMIT %(limit)s"
@@ -163,7 +163,7 @@ def _select(part: Part, columns: str, limits: Sequence[str], sorting: str, outer
     )
 
 
-def _select_of_many(part: Part, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
+def _select_of_many(part: PathSql, columns: str, limits: Sequence[str], sorting: str, outer: str) -> str:
     """A page of positions for a driving condition with many values, of which most need few events.
 
     First, a share of the page is read for each value. Without further events the page would end at the edge, so no
@@ -188,7 +188,7 @@ def _select_of_many(part: Part, columns: str, limits: Sequence[str], sorting: st
     )
 
 
-def _select_of_one(part: Part, columns: str, limits: Sequence[str], sorting: str) -> str:
+def _select_of_one(part: PathSql, columns: str, limits: Sequence[str], sorting: str) -> str:
     # GROUP BY and not DISTINCT, which sorts only by selected columns.
     grouping = f" GROUP BY {re.sub(' (?:ASC|DESC)', '', sorting)}" if part.repeats else ""
     return (
@@ -197,7 +197,7 @@ def _select_of_one(part: Part, columns: str, limits: Sequence[str], sorting: str
     )
 
 
-def _together(query: Query, statement: Callable[[Part], str], columns: str, sorting: str) -> str:
+def _together(query: PageSql, statement: Callable[[PathSql], str], columns: str, sorting: str) -> str:
     statements = [statement(part) for part in query.parts]
     if len(statements) == 1:
         return statements[0]
@@ -206,8 +206,8 @@ def _together(query: Query, statement: Callable[[Part], str], columns: str, sort
     return f"{select} {columns} FROM ({union}) AS found ORDER BY {sorting} LIMIT %(limit)s"
 
 
-def _part(path: AccessPath, bounds: Bounds, parameters: Parameters, *, alone: bool) -> Part:
-    part = Part()
+def _part(path: AccessPath, bounds: Bounds, parameters: Parameters, *, alone: bool) -> PathSql:
+    part = PathSql()
     if path.driver is not None:
         _begin(part, path.driver, parameters)
     compared = [text for conjunct in path.rest for text in conditions_of(conjunct, parameters)]
@@ -219,7 +219,7 @@ def _part(path: AccessPath, bounds: Bounds, parameters: Parameters, *, alone: bo
     return part
 
 
-def _begin(part: Part, driver: Equality, parameters: Parameters) -> None:
+def _begin(part: PathSql, driver: Equality, parameters: Parameters) -> None:
     attribute, values, index = driver.attribute, driver.values, driver.attribute.index
     table = attribute.table
     if table != "activity":
@@ -238,7 +238,7 @@ def _begin(part: Part, driver: Equality, parameters: Parameters) -> None:
     part.conditions += filter(None, (attribute.where, index.where if index is not None else ""))
 
 
-def _compare(part: Part, driver: Equality, parameters: Parameters) -> None:
+def _compare(part: PathSql, driver: Equality, parameters: Parameters) -> None:
     attribute, values = driver.attribute, driver.values
     column = f"{attribute.table}.{attribute.columns[0]}"
     if len(values) == 1:
@@ -252,7 +252,7 @@ def _compare(part: Part, driver: Equality, parameters: Parameters) -> None:
         part.conditions.append(f"{expression.format(column)} = {expression.format(value)}")
 
 
-def _bound(part: Part, bounds: Bounds, parameters: Parameters) -> None:
+def _bound(part: PathSql, bounds: Bounds, parameters: Parameters) -> None:
     oldest, newest = parameters.add(bounds.oldest), parameters.add(bounds.newest)
     if part.spans:
         part.conditions.append(

@@ -6,7 +6,7 @@ The steps of one query, from the request to the answer:
    (`web.read_audit.middleware`).
 2. REST or GraphQL reads the parameters into an `EventFilter` and a `PageRequest`.
 3. `ScopedModels.prepare` authorises the query: `domain.access.scope` says which events the principal may query by
-   these conditions. A query that nobody allows raises `AccessDeniedError`, and is on record as denied with its filter.
+   these conditions. A query that nobody allows raises `AccessDeniedError`, and is recorded as denied, with its filter.
 4. `prepare` checks the filter's size and values (`queries.filters.event_filter.check_filter`).
 5. It combines the filter with the scope, and lists the access paths of both (`queries.search.access_paths.plans`).
 6. It refuses a filter without an index that spans too much time (`queries.search.time_limits`).
@@ -92,7 +92,7 @@ def prepare(
 
 
 def plan(filter: EventFilter, scope: EventFilter | None = None, by: CountBy | None = None) -> PreparedQuery:
-    """As `prepare`, of a filter that is checked already."""
+    """Prepare a filter that is already checked."""
     combined = within(filter, scope)
     return PreparedQuery(filter, scope, combined, plans(combined), by)
 

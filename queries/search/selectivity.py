@@ -1,4 +1,4 @@
-"""What a driving condition would find: the range of positions, and the number of events by PostgreSQL's statistics."""
+"""The size of a driving condition's result: a range of positions, and a number of events by the statistics."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ def estimate_rows(
 
 
 def _rows(connection: Connection, statements: Sequence[str], parameters: Parameters) -> list[float]:
-    """How many rows each statement would give. All in one, each a part by itself that the planner leaves whole."""
+    """How many rows each statement would give.
+
+    One EXPLAIN covers all; the planner estimates each subquery separately.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             f"EXPLAIN (FORMAT JSON) SELECT {', '.join(f'ARRAY({each})' for each in statements)}", parameters
@@ -92,7 +95,7 @@ class BoundsFinder:
         self._hours: dict[tuple[datetime | None, datetime | None], Bounds | None] = {}
 
     def of(self, path: AccessPath) -> Bounds | None:
-        """None when nothing is within them."""
+        """The bounds of a path; None when no position is within them."""
         start = max(_given(path.rest, "occurred_from"), default=None)
         until = min(_given(path.rest, "occurred_until"), default=None)
         oldest = max(_given(path.rest, "position_from"), default=0)

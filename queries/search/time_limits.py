@@ -39,7 +39,7 @@ def check_count_time(filter: EventFilter, by: CountBy, max_days: int, now: datet
 
 
 def is_of_whole_hours(filter: EventFilter, by: CountBy | None) -> bool:
-    """Whether the count is the sum of the hours' own counts, which `activity_hour` keeps."""
+    """Whether the count is the sum of the counts of whole hours, which `activity_hour` keeps."""
     moments = [utc(each) for each in (filter.occurred_from, filter.occurred_until) if each]
     return (
         by in {CountBy.HOUR, CountBy.DAY}

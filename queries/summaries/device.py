@@ -13,17 +13,17 @@ _SQL = load(__package__, "device.sql")
 
 def find_device(connection: Connection, id: str, limit: int, as_of: int) -> DeviceActivity | None:
     """The activity of a device, None when no event names it. Versions and changes: the latest `limit`."""
-    asked = {"id": id, "limit": limit}
+    parameters = {"id": id, "limit": limit}
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["find_device"], asked)
+        cursor.execute(_SQL["find_device"], parameters)
         row = cursor.fetchone()
         if row is None:
             return None
-        cursor.execute(_SQL["list_versions"], asked | {"kind": SOFTWARE})
+        cursor.execute(_SQL["list_versions"], parameters | {"kind": SOFTWARE})
         software = [VersionPeriod(*version) for version in cursor.fetchall()]
-        cursor.execute(_SQL["list_versions"], asked | {"kind": CONFIGURATION})
+        cursor.execute(_SQL["list_versions"], parameters | {"kind": CONFIGURATION})
         configurations = [VersionPeriod(*version) for version in cursor.fetchall()]
-        cursor.execute(_SQL["list_changes"], asked)
+        cursor.execute(_SQL["list_changes"], parameters)
         changes = [
             ConfigurationChange(
                 position, occurred_at, actor_id, path, decode_json(before), decode_json(after)

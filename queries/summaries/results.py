@@ -114,7 +114,10 @@ class DeviceActivity(Struct, frozen=True):
 
 
 class StatePeriod(Struct, frozen=True):
-    """A period in one state: ``up``, ``down`` or ``failing`` (its health check). `until` is None for the last."""
+    """A period in one state: ``up``, ``down`` or ``failing`` (its health check).
+
+    `until_at` is None while the period lasts.
+    """
 
     state: str
     from_at: datetime
@@ -148,7 +151,7 @@ class ServiceActivity(Struct, frozen=True):
 
 
 class ResourceActivity(Struct, frozen=True):
-    """When a resource was first and last touched, by position; its events are a page with `resource_type` and `_id`."""
+    """When a resource was first and last touched, by position; to find its events, filter by type and id."""
 
     type: str
     id: str
@@ -160,9 +163,9 @@ class ResourceActivity(Struct, frozen=True):
 class ProjectionStatus(Struct, frozen=True):
     """How far a build of a projection is. `lag` is in events; queries read the build that is `live`.
 
-    `state` is ``running``, ``paused`` or ``failed`` (`failed_position` says where), and of a build that isn't live
-    ``loading`` or ``ready``. `error` is the exception's type and the place in the projector's code. `own`: it
-    is an analyst's.
+    `projections.build_state` has the words of `state`; `failed_position` says where a build failed. `error` is the
+    exception's type and the place in the projector's code. `own`: it is an analyst's. `misfit`: why this program can't
+    feed the live build, and the command that helps.
     """
 
     name: str
@@ -175,3 +178,4 @@ class ProjectionStatus(Struct, frozen=True):
     failed_event_id: str | None
     error: str | None
     own: bool = False
+    misfit: str | None = None

@@ -11,16 +11,16 @@ _SQL = load(__package__, "service.sql")
 
 def find_service(connection: Connection, id: str, limit: int, as_of: int) -> ServiceActivity | None:
     """The activity of a service, None when no event names it. Periods and hours: the latest `limit`."""
-    asked = {"id": id, "limit": limit}
+    parameters = {"id": id, "limit": limit}
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["find_service"], asked)
+        cursor.execute(_SQL["find_service"], parameters)
         row = cursor.fetchone()
         if row is None:
             return None
         events, restarts, health_failures, first_seen, last_seen = row
-        cursor.execute(_SQL["list_periods"], asked)
+        cursor.execute(_SQL["list_periods"], parameters)
         periods = [StatePeriod(*period) for period in cursor.fetchall()]
-        cursor.execute(_SQL["list_api_use"], asked)
+        cursor.execute(_SQL["list_api_use"], parameters)
         api_use = [ApiUse(*use) for use in cursor.fetchall()]
     state = periods[0].state if periods else None
     return ServiceActivity(

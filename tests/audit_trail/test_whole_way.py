@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from domain.validation import encode_event
 from ingest.publisher import Message, Publisher
 from tests.audit_trail.programs import eventually, fetch, run, running
 from tests.hospital import START
+from tests.tokens import ADMIN
 
 SAMPLES = Path(__file__).parents[2] / "audit_trail" / "samples"
 
@@ -68,6 +71,22 @@ def count(settings: dict[str, str], wanted: int, seconds: float = 90) -> int:
 
 
 @pytest.mark.usefixtures("parts")
+def head_size(settings: dict[str, str]) -> int | None:
+    """The size of the signed head that the API serves; None while there is none."""
+    request = urllib.request.Request(f"{api(settings)}/log/checkpoint", headers=dict(ADMIN))  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return int(answer.read().split(b"\n")[1])
+    except urllib.error.HTTPError:
+        return None
+
+
+@pytest.mark.usefixtures("parts")
+def test_a_new_log_has_a_signed_head_before_its_first_event(settings: dict[str, str]) -> None:
+    assert eventually(lambda: head_size(settings) is not None)
+    assert head_size(settings) == 0
+
+
 def test_what_is_published_is_found_by_actor_and_by_patient(settings: dict[str, str], tmp_path: Path) -> None:
     events = list(simulate(7, START, 300))
     file = tmp_path / "events.ndjson"

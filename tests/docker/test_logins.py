@@ -16,6 +16,7 @@ from psycopg2 import errors
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.postgres import EmbeddedPostgres
+from event_store.roles import roles_sql
 from tests.audit_trail.programs import eventually, fetch, run, running
 
 SQL = (Path(__file__).parents[2] / "docker" / "roles.sql").read_text()
@@ -26,6 +27,12 @@ ROLES = {
     "guard": "audit_trail_guard",
 }
 PARTS = tuple(ROLES)
+LIFE = {
+    "ingest": ("ingest_started", "ingest_stopped"),
+    "project": ("runner_started", "runner_stopped"),
+    "serve": (" listening ", "stopped_listening"),
+    "guard": ("guard_started", "guard_stopped"),
+}
 EVENT = {
     "event_id": "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a0f",
     "type": "record.read",
@@ -123,6 +130,10 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
         for part in PARTS:
             healthy = eventually(partial(is_healthy, part, settings[part]), 60)
             assert healthy, run("health", part, settings=settings[part]).stderr
+    for part, (started, ended) in LIFE.items():  # each part says once when it starts and when it ends
+        log = (folders[part] / f"{part}.log").read_text()
+        assert (log.count(started), log.count(ended)) == (1, 1), log
+    assert (folders["project"] / "project.log").read_text().count("caught_up") == 1
     for part in PARTS:
         stopped = run("health", part, settings=settings[part])
         assert (stopped.returncode, "does not answer" in stopped.stderr) == (75, True), stopped.stderr
@@ -136,6 +147,13 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
             rows(url_of(server, part), "DELETE FROM audit_trail.event RETURNING position")
 
 
+@pytest.mark.parametrize("part", ["ingest", "project", "guard"])
+def test_health_does_not_answer_for_a_part_that_it_can_not_ask(part: str) -> None:
+    health = run("health", part, settings={"database_url": "postgresql:///nowhere"})
+    assert (health.returncode, health.stdout) == (2, "")
+    assert f"whether {part} is ready: set AUDIT_TRAIL_METRICS_PORT" in health.stderr
+
+
 def is_healthy(part: str, settings: dict[str, str]) -> bool:
     health = run("health", part, settings=settings)
     return (health.returncode, health.stdout) == (0, "ok\n")
@@ -145,3 +163,7 @@ def logs(folders: dict[str, Path]) -> str:
     return "\n".join(
         f"{part}: {(folder / f'{part}.log').read_text()[-2000:]}" for part, folder in folders.items()
     )
+
+
+def test_the_file_contains_what_migrate_prints_for_an_administrator() -> None:
+    assert roles_sql() in SQL

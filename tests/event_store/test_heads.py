@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +15,7 @@ import pytest
 from domain.errors import ConfigurationError, LogInconsistentError
 from event_store.append import Appended, append
 from event_store.database import INGEST, Database
+from event_store.first_signature import sign_empty
 from event_store.heads import head_at, newest_head, stored_keys
 from event_store.merkle import EMPTY_ROOT
 from event_store.signing import HeadSigner, create_key_file, new_key, read_key_file, read_signer
@@ -212,3 +214,27 @@ def test_a_key_file_that_says_something_else_is_refused_without_repeating_it(tex
     with pytest.raises(ConfigurationError, match=says) as caught:
         read_signer(text)
     assert not any(line in str(caught.value) for line in text.split() if len(line) > 20)
+
+
+def test_an_empty_log_is_signed_once_and_goes_on_from_there(database: Database) -> None:
+    by = signer()
+    assert [sign_empty(database, by), sign_empty(database, signer())] == [True, False]
+    with database.transaction(read_only=True) as connection:
+        first = newest_head(connection)
+    assert first is not None
+    head, _ = open_head(first.checkpoint, [KEY.verifier], "audit-trail.test/log")
+    assert (head.size, head.root) == (0, EMPTY_ROOT)
+    add(database, 3, by)
+    add(database, 2, signer())
+    assert sign_empty(database, by) is False
+    with database.transaction(read_only=True) as connection:
+        newest, again = newest_head(connection), head_at(connection, 0)
+        assert stored_keys(connection) == [KEY.verifier]
+    assert newest is not None
+    assert (newest.size, again) == (5, first)
+
+
+def test_several_processes_sign_an_empty_log_once(database: Database) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        signed = list(pool.map(lambda _: sign_empty(database, signer()), range(8)))
+    assert signed.count(True) == 1

@@ -11,6 +11,7 @@ from graphql.validation import specified_rules
 from domain.errors import RejectedError
 from graphql_api.errors import QueryError
 from graphql_api.execution.documents import MAX_ERRORS, Documents
+from graphql_api.execution.introspection import without_hints
 from graphql_api.limits import (
     MAX_FRAGMENTS,
     MAX_SAME,
@@ -55,6 +56,10 @@ CASES = [
     Hostile("comments", judge, lambda size: "#\n" * (size // 2) + "{ a"),
     Hostile("lines, and then faults", judge, lambda size: "\n" * size + UNKNOWN),
     Hostile("an enum's value", judge, lambda size: "{ eventCounts(by: " + "ACTOR" * (size // 5) + ") { events } }"),
+    Hostile("a message", without_hints, lambda size: "Value '" * (size // 7)),
+    Hostile("a message of ends", without_hints, lambda size: "Value '" + "' does not exist in '" * (size // 21)),
+    Hostile("a message of scalars", without_hints, lambda size: " cannot represent" * (size // 17)),
+    Hostile("a message of errors", without_hints, lambda size: "Syntax Error: Unexpected " + "a" * size),
     Hostile("a cursor", lambda text: cursors.decode_cursor(text, "after"), lambda size: "A" * size),
     Hostile("a cursor of numbers", cursor, lambda size: 'r1:["t","o",false,[' + "5e-324," * (size // 7) + "0]]"),
     Hostile("a cursor of arrays", cursor, lambda size: 'r1:["t","o",false,' + "[" * size),

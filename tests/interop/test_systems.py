@@ -13,7 +13,7 @@ from interop.systems import OWN, Systems
 
 A, B = "https://a.example/fhir", "https://b.example/fhir"
 ROLE = {"code": "1", "system": "http://terminology.hl7.org/CodeSystem/object-role"}
-NAMED = Systems({A: "", "urn:oid:1.2.3": "", B: "lab", "http://lab.example/mrn": "lab"})
+NAMED = Systems([(A, ""), ("urn:oid:1.2.3", ""), (B, "lab"), ("http://lab.example/mrn", "lab")])
 
 
 def read(what: dict[str, Any], systems: Systems = OWN) -> AuditEvent:
@@ -81,4 +81,4 @@ def test_an_id_that_is_too_long_with_its_system_stays_unique() -> None:
 @pytest.mark.parametrize("names", [{"": "x"}, {A: "a b"}, {A: "a|b"}, {A: "x" * 41}])
 def test_a_wrong_name_is_refused(names: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="system"):
-        Systems(names)
+        Systems(names.items())

@@ -70,8 +70,8 @@ def test_a_projection_that_is_behind_and_does_not_move_is_a_problem(
     projector = PatientProjector()
     register(trail.projector, projector)
     runner = Runner(trail.projector, [projector])
-    runner._look()
-    runner.health.went_on()
+    runner._read_registry()
+    runner.health.step_completed()
     eventually(lambda: any("is 1 events behind, and has not moved" in p for p in runner.health.problems()))
     runner._close()
 
@@ -79,7 +79,7 @@ def test_a_projection_that_is_behind_and_does_not_move_is_a_problem(
 def test_a_runner_without_a_sign_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "SILENT_SECONDS", 0.0)
     found = RunnerHealth()
-    found.went_on()
+    found.step_completed()
     eventually(lambda: "the database does not answer" in "".join(found.problems()))
     found.waits("the database is away")
     assert found.problems() == ["the database is away"]
@@ -92,17 +92,17 @@ def test_the_second_of_two_runners_is_a_standby_and_goes_on_when_the_first_ends(
     projector = PatientProjector()
     trail.append(an_event())
     standby = Runner(trail.projector, [projector])
-    standby._look()
+    standby._read_registry()
     Runner(trail.projector, [projector]).catch_up()
     with structlog.testing.capture_logs() as lines:
-        standby._look()
-        standby.health.went_on()
+        standby._read_registry()
+        standby.health.step_completed()
         assert (standby.health.state(), standby.health.problems()) == ("standby", [])
         trail.append(an_event())
         standby.catch_up()
         trail.append(an_event())
         standby.catch_up()
-        standby._look()
+        standby._read_registry()
         standby._close()
     assert standby.health.state() == "ready"
     assert [line["event"] for line in lines if line["event"] != "caught_up"] == ["standby", "standby_ended"]

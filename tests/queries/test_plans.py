@@ -124,7 +124,6 @@ class Explaining(psycopg2.extensions.cursor):
     plans: list[str] = []  # noqa: RUF012 - one list for all cursors of a test
 
     def execute(self, query: Any, vars: Any = None) -> None:
-        """See the base."""
         if isinstance(query, str) and query.lstrip().upper().startswith(("SELECT", "--")):
             super().execute(f"EXPLAIN {query}", vars)
             self.plans.append("\n".join(row[0] for row in self.fetchall()))

@@ -60,7 +60,7 @@ def servers() -> Iterator[Serve]:
             url: str,
             bootstrap_servers: str = NO_BROKER,
             models: ReadModels | None = None,
-            publisher: web.rest.event_intake.Publisher | None = None,
+            publisher: web.rest.event_intake.EventPublisher | None = None,
             **settings: Any,
         ) -> httpx2.Client:
             database = stack.enter_context(closing(Database(url, READER, size=4)))

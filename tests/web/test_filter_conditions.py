@@ -17,7 +17,7 @@ from audit_trail.commands.filter_options import takes_filter
 from domain.event import RecordedEvent
 from event_store.event_reader import read_events
 from projections.registry import open_snapshot
-from queries.filters.conditions import BY_FIELD, CONDITIONS, Condition, Kind, Operator
+from queries.filters.conditions import BY_FIELD, CONDITIONS, Condition, Operator, ValueKind
 from queries.filters.event_filter import EventFilter, PageRequest
 from queries.filters.match import matches
 from queries.limits import QueryLimits
@@ -55,17 +55,17 @@ def examples(condition: Condition, events: list[RecordedEvent]) -> list[Any]:
     said = sorted({value for each in events for value in condition.attribute.of(each) if value is not None})
     values: list[Any]
     match condition.kind:
-        case Kind.TIME:
+        case ValueKind.TIME:
             values = [middle.event.occurred_at]
-        case Kind.POSITION:
+        case ValueKind.POSITION:
             values = [middle.position]
-        case Kind.FLAG:
+        case ValueKind.FLAG:
             values = [True, False]
-        case Kind.WORD | Kind.LETTER:
+        case ValueKind.WORD | ValueKind.LETTER:
             values = list(condition.words)
-        case Kind.TEXT if condition.operator is Operator.PREFIX:
+        case ValueKind.TEXT if condition.operator is Operator.PREFIX:
             values = [value[:2] for value in said]
-        case Kind.TEXT:
+        case ValueKind.TEXT:
             values = said
     numbers = [
         sum(matches(EventFilter.of(**given(condition, [each])), event) for event in events) for each in values

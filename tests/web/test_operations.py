@@ -40,6 +40,18 @@ def test_a_server_without_its_database_is_alive_and_not_ready(serve: Serve) -> N
     assert "audit_trail_database_up 0.0" in client.get("/metrics").text
 
 
+@pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
+def test_without_its_database_rest_answers_503_and_graphql_200_with_the_code(
+    serve: Serve, accept: str
+) -> None:
+    client = serve(NO_DATABASE)
+    assert client.get("/v1/events").status_code == 503
+    query = {"query": "{ __typename events(first: 1) { nodes { id } } }"}
+    answer = client.post("/graphql", json=query, headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["UNAVAILABLE"]
+
+
 def test_a_database_that_was_not_migrated_is_not_ready(
     serve: Serve, database_url: str, migrated_url: str
 ) -> None:
@@ -68,6 +80,38 @@ def test_a_stopped_projection_is_named(serve: Serve, trail_url: str) -> None:
     assert (
         'audit_trail_projection_failed{projection="patient",version="2"} 1.0' in client.get("/metrics").text
     )
+
+
+@pytest.mark.parametrize(
+    ("shift", "state", "command"),
+    [
+        (-1, "needs rebuild", "audit-trail projections rebuild patient"),
+        (1, "needs newer program", "use the newer program"),
+    ],
+)
+def test_a_projection_whose_tables_do_not_fit_this_program_is_not_ready(
+    serve: Serve, trail_url: str, shift: int, state: str, command: str
+) -> None:
+    with (
+        closing(Database(trail_url, None)) as database,
+        database.transaction() as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "UPDATE audit_trail.projection SET version = version + %s WHERE name = 'patient'", (shift,)
+        )
+    client = serve(trail_url)
+    ready = client.get("/readyz")
+    assert ready.status_code == 503
+    reason = ready.json()["checks"]["projections"]
+    assert reason.startswith(f"patient {state}: its tables are version {2 + shift}, this program has 2")
+    assert command in reason
+    metrics = client.get("/metrics").text
+    assert f'audit_trail_projection_misfit{{projection="patient",version="{2 + shift}"}} 1.0' in metrics
+    assert 'audit_trail_projection_misfit{projection="user",version="2"} 0.0' in metrics
+    found = client.post("/graphql", json={"query": "{ projections { name state } }"}).json()
+    states = {each["name"]: each["state"] for each in found["data"]["projections"]}
+    assert (states["patient"], states["user"]) == (state, "running")
 
 
 def test_metrics_count_requests_by_route_and_show_the_log(client: httpx2.Client) -> None:

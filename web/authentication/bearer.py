@@ -81,8 +81,8 @@ class IssuedTokens:
             raise UnauthenticatedError("the token is too long", code=_INVALID)
         try:
             header = jwt.get_unverified_header(token)
-            said = jwt.decode(token, options={"verify_signature": False})
-            key_id, issuer = header.get("kid"), said.get("iss")
+            unverified = jwt.decode(token, options={"verify_signature": False})
+            key_id, issuer = header.get("kid"), unverified.get("iss")
             keys = self._issuers.get(issuer) if isinstance(issuer, str) else None
             if not _is_access_token(header.get("typ")):
                 raise UnauthenticatedError("the token is of another kind", code=_INVALID)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import jwt
 import msgspec
 import structlog
+from cachetools import TTLCache
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from domain.errors import ConfigurationError, UnavailableError
@@ -36,11 +37,17 @@ _FRESH_SECONDS = 300.0
 _STALE_SECONDS = 24 * 3600.0
 """How long fetched keys are used while the issuer is away."""
 _PAUSE_SECONDS = 10.0
+"""The time between two fetches that renew known keys, after a failed fetch, and between two of one unknown key."""
+_PACE_SECONDS = 1.0
 """The shortest time between two fetches, so that tokens with unknown keys do not flood the issuer."""
+_MOST_UNKNOWN = 1000
+"""The number of unknown key ids that are remembered."""
 _PATIENCE_SECONDS = 1.0
 """How long a token with a known key waits for a new fetch."""
 _LONG_PATIENCE_SECONDS = 15.0
-"""How long a token with an unknown key waits: longer than a fetch takes."""
+"""How long a token with an unknown key waits for one fetch: longer than a fetch takes."""
+
+_AWAY = "the keys of the issuer can't be fetched"
 
 Keys = Mapping[str | None, jwt.PyJWK]
 
@@ -165,35 +172,58 @@ class FetchedKeys:
         self._keys: Keys = {}
         self._fetched = float("-inf")
         self._tried = float("-inf")
+        self._failed = False
+        self._unknown: TTLCache[str | None, bool] = TTLCache(_MOST_UNKNOWN, _PAUSE_SECONDS, timer=clock)
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
-        """The key of an id. An unknown key may be new, so it causes a fetch, unless there was one just before."""
+        """The key of an id. An unknown key may be new: only a fetch that began after the query decides.
+
+        Raises `UnavailableError` when that fetch fails.
+        """
         key = _pick(self._keys, key_id)
         age = self._clock() - self._fetched
-        if key is None or age > _FRESH_SECONDS:
-            known = key is not None and age <= _STALE_SECONDS
-            await self._refresh(self._patience if known else _LONG_PATIENCE_SECONDS)
+        if key is None or age > _STALE_SECONDS:
+            return await self._find_new(key_id)
+        if age > _FRESH_SECONDS and self._clock() - self._tried >= _PAUSE_SECONDS:
+            await self._refresh(self._patience)
             key = _pick(self._keys, key_id)
-        if self._clock() - self._fetched > _STALE_SECONDS:
-            raise UnavailableError("the keys of the issuer can't be fetched")
         return key
 
-    async def _refresh(self, patience: float) -> None:
+    async def _find_new(self, key_id: str | None) -> jwt.PyJWK | None:
+        if key_id in self._unknown or len(key_id or "") > _LONGEST_ID:
+            return None
+        under_way = self._fetching is not None and not self._fetching.done()
+        if not under_way and self._failed and self._clock() - self._tried < _PAUSE_SECONDS:
+            raise UnavailableError(_AWAY)
+        # A fetch under way may have been answered before the issuer had the key; the next one was not.
+        for _ in range(2 if under_way else 1):
+            if not await self._refresh(_LONG_PATIENCE_SECONDS) or self._failed:
+                raise UnavailableError(_AWAY)
+            key = _pick(self._keys, key_id)
+            if key is not None:
+                return key
+        self._unknown[key_id] = True
+        return None
+
+    async def _refresh(self, patience: float) -> bool:
+        """Wait for the fetch that is under way, or a new one. False when it takes longer than `patience`."""
         if self._fetching is None or self._fetching.done():
-            if self._clock() - self._tried < _PAUSE_SECONDS:
-                return
-            self._tried = self._clock()
             self._fetching = asyncio.create_task(self._fetch_now())
         # A cancelled request cancels no fetch, and each request waits for a limited time.
-        await asyncio.wait({self._fetching}, timeout=patience)
+        done, _ = await asyncio.wait({self._fetching}, timeout=patience)
+        return bool(done)
 
     async def _fetch_now(self) -> None:
+        await asyncio.sleep(min(_PACE_SECONDS, max(0.0, self._tried + _PACE_SECONDS - self._clock())))
+        self._tried = self._clock()
         try:
             self._keys = parse_key_set(await self._run(self._fetch))
         except (ValueError, UnavailableError) as exc:
             why = str(exc) if isinstance(exc, UnavailableError) else "what it answers can't be used"
             log.warning("issuer_keys_not_fetched", issuer=self._issuer, why=why)
+            self._failed = True
             return
+        self._failed = False
         self._fetched = self._clock()
 
 

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from domain.access.principal import Principal
+from domain.access.principal import Principal, Role
 from domain.errors import AccessDeniedError, UnauthenticatedError, UnavailableError
 from queries.error_codes import Code
 from web.authentication.combined import Authentication
@@ -38,7 +38,7 @@ def principal_of(scope: Scope) -> Principal | None:
     return found
 
 
-class Authenticating:
+class AuthenticationMiddleware:
     """ASGI middleware. A WebSocket may also authenticate in its first message: see `web.graphql.subscriptions`."""
 
     def __init__(
@@ -82,7 +82,8 @@ class Authenticating:
         scope.setdefault("state", {})["principal"] = principal
         if scope["type"] == "http" and not principal.roles:
             self._denied(scope, 403, "no role")
-            answer = refusal(scope, 403, Code.FORBIDDEN, str(AccessDeniedError()))
+            why = f"{AccessDeniedError()}: they have none of the roles {', '.join(sorted(Role))}"
+            answer = refusal(scope, 403, Code.FORBIDDEN, why)
             await _answer(answer, scope, receive, send)
             return
         watched = Watched(

@@ -24,7 +24,7 @@ from graphql_api.execution.json_response import encode
 from graphql_api.execution.trusted_documents import TrustedDocuments
 from graphql_api.schema import make_schema
 from queries.error_codes import Code
-from queries.freshness import Waiting
+from queries.freshness import FreshnessWaiter
 from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.middleware import principal_of
@@ -50,7 +50,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         log: LogReader,
         threads: Threads,
         settings: WebSettings,
-        waiting: Waiting | None = None,
+        waiting: FreshnessWaiter | None = None,
     ) -> None:
         super().__init__(
             make_schema(settings.limits),

@@ -1,4 +1,4 @@
-"""Access records of GraphQL: denied parts of an answer, and answers whose reads are not on record."""
+"""Access records of GraphQL: denied parts of an answer, and answers whose reads were not recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from web.read_audit.access_record import AccessRecord, access_record_of
 
 
 async def record_answer(request: Request, answer: MutableMapping[str, Any]) -> None:
-    """Record the reads and the denied parts of a GraphQL answer, and flag the answer if they are not on record.
+    """Record the reads and the denied parts of a GraphQL answer, and flag the answer if they were not recorded.
 
     If it may not be sent then, `web.read_audit.middleware.Recorded` sends a refusal in its place.
     """
@@ -40,7 +40,7 @@ async def record_answer(request: Request, answer: MutableMapping[str, Any]) -> N
 async def recorded_results(
     record: AccessRecord, results: AsyncGenerator[Any, None]
 ) -> AsyncGenerator[Any, None]:
-    """The results of a stream, each once its reads are on record. A failure to record ends the stream with an error."""
+    """The results of a stream, each once its reads are recorded. A failure to record ends the stream with an error."""
     record.streams = True
     async with aclosing(results):
         async for result in results:

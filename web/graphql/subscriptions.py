@@ -25,7 +25,7 @@ from graphql_api.execution.json_response import encode
 from graphql_api.limits import read_document
 from graphql_api.subscription_feed import Feed, Wake
 from queries.error_codes import Code
-from queries.freshness import Checkpoints, Waiting
+from queries.freshness import Checkpoints, FreshnessWaiter
 from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.combined import Authentication
@@ -36,7 +36,7 @@ from web.graphql.operation import open_context
 from web.graphql.read_audit import recorded_results
 from web.graphql.websocket import TRY_LATER, Connection
 from web.http.content_negotiation import accepted
-from web.read_audit.access_record import AccessRecord, Recorder, access_record_of
+from web.read_audit.access_record import AccessRecord, AccessRecorder, access_record_of
 from web.settings import WebSettings
 
 EVENT_STREAM = "text/event-stream"
@@ -60,7 +60,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         log: LogReader,
         threads: Threads,
         settings: WebSettings,
-        waiting: Waiting,
+        waiting: FreshnessWaiter,
         feed: Feed,
     ) -> None:
         super().__init__(access, log, threads, settings, waiting)
@@ -73,7 +73,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         self.rates = Rates.of(settings)
         """Set by the application: sockets and requests count together."""
         self.denied: Denied = lambda *_: None
-        self.recorder: Recorder | None = None
+        self.recorder: AccessRecorder | None = None
         self.recheck = settings.token_recheck
         self.known = 0
         """Authenticated sockets. Those without authentication have a limit of their own."""
@@ -106,7 +106,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
             self._unknown += step
 
     async def reject_websocket(self, request: WebSocket) -> WebSocket:
-        """As the base class, for a page of another site; the denial is recorded."""
+        """Reject the WebSocket of a page of another site, and record the denial."""
         self.denied(request.scope, 403, "a page of another site")
         return await super().reject_websocket(request)
 
@@ -136,14 +136,14 @@ class SubscribingEndpoint(GraphQLEndpoint):
         )
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        """As `GraphQLEndpoint`. On a WebSocket it only holds the principal: each operation has its own context."""
+        """The context of a request. On a WebSocket it only holds the principal: each operation has its own context."""
         del response
         return await self.new_context(
             client_key(request), principal_of(request.scope), access_record_of(request)
         )
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
-        """As `GraphQLEndpoint`; an event stream sets its media type itself."""
+        """The response before its content is known. An event stream sets its media type itself."""
         if isinstance(request, Request) and _wants_stream(request.headers.get("accept")):
             return await GraphQL.get_sub_response(self, request)
         return await super().get_sub_response(request)
@@ -151,7 +151,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
     async def parse_http_body(
         self, request: AsyncHTTPRequestAdapter
     ) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """As `GraphQLEndpoint`, with event streams."""
+        """Read the body, and accept event streams."""
         data = await super().parse_http_body(request)
         accept = request.headers.get("accept")
         if isinstance(data, list):
@@ -167,7 +167,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         return data
 
     async def execute_operation(self, request: Request, *args: Any, **options: Any) -> Any:
-        """As the base class; the results of a stream are held, to be closed with its answer."""
+        """Execute the operation. The results of a stream are closed with its answer."""
         record = access_record_of(request)
         data = options["request_data"]
         if isinstance(data, list) and len(data) > 1:
@@ -212,7 +212,7 @@ class SubscribingEndpoint(GraphQLEndpoint):
         try:
             document = read_document(query, self._limits)
         except (GraphQLError, RecursionError):
-            return False  # the executor says what is wrong with it
+            return False  # the executor reports the error
         operation = get_operation_ast(document, request.operation_name)
         return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 

@@ -25,7 +25,7 @@ from web.authentication.middleware import Denied
 from web.authentication.rates import Rates
 from web.graphql.endpoint import client_key
 from web.graphql.read_audit import recorded_results
-from web.read_audit.access_record import AccessRecord, Recorder
+from web.read_audit.access_record import AccessRecord, AccessRecorder
 
 TRY_LATER = 1013
 _UNAUTHENTICATED = 4401
@@ -41,7 +41,7 @@ class Endpoint(Protocol):
     authentication: Authentication
     rates: Rates
     denied: Denied
-    recorder: Recorder | None
+    recorder: AccessRecorder | None
     recheck: float
     trusted: TrustedDocuments
     max_subscriptions_per_connection: int | None
@@ -69,7 +69,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
         self._watching: asyncio.Task[None] | None = None
 
     async def handle_message(self, message: Any) -> None:
-        """As the base class, with a check of the message's form."""
+        """Check the message's form, then handle it."""
         if not _well_formed(message):
             await self.handle_invalid_message("not a message of graphql-transport-ws")
             return
@@ -82,7 +82,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
         await super().handle_message(message)
 
     async def handle_connection_init(self, message: Any) -> None:
-        """As the base class. A browser can set no header, and sends its token in this message."""
+        """Authenticate by the token in this message, as a browser can set no header."""
         if self.context.principal is None and not self.connection_timed_out:
             payload = message.get("payload")
             content = payload if isinstance(payload, dict) else {}
@@ -148,7 +148,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
             await self.websocket.close(_UNAUTHENTICATED, f"Unauthorized: {why}")
 
     async def shutdown(self) -> None:
-        """As the base class."""
+        """Stop checking the token, then end the operations."""
         if self._watching is not None:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
@@ -178,7 +178,7 @@ class Connection(BaseGraphQLTransportWSHandler[Context, None]):
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
-        """None: an error of one operation is reported to that operation, and ends no connection."""
+        """Returns None: an operation's error goes to that operation and leaves the connection open."""
         del error
         return None
 

@@ -43,25 +43,25 @@ class BoundedProtocol(HttpToolsProtocol):
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """As the base class."""
+        """Start the deadline for the first head."""
         super().connection_made(transport)
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """As the base class."""
+        """Cancel the deadlines."""
         self._arrived()
         self._finish()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """As the base class. The parser reports a header only when it ends, so its bytes are counted here."""
-        went_on = self._open
+        """Parse the data. The parser reports a header only when it ends, so its bytes are counted here."""
+        continued = self._open
         self._read(data)
         if self.transport.is_closing():
             return
         if self._open or self._is_idle():
             self._expect()
-        if went_on and self._open:
+        if continued and self._open:
             self._head += len(data)
             if self._head > MAX_HEAD:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -105,25 +105,25 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.parser.should_upgrade() and not self._should_upgrade()
 
     def on_message_begin(self) -> None:
-        """As the base class."""
+        """Start counting a new request."""
         super().on_message_begin()
         self._head, self._headers, self._open = 0, 0, True
         self._chunks, self._body, self._discarded = 0, 0, 0
 
     def on_url(self, url: bytes) -> None:
-        """As the base class."""
+        """Count the bytes of the address."""
         self._grow(len(url), HTTPStatus.REQUEST_URI_TOO_LONG)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """As the base class."""
+        """Count the header and its bytes."""
         self._headers += 1
         size = len(name) + len(value) if self._headers <= MAX_HEADERS else MAX_HEAD + 1
         self._grow(size, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """As the base class."""
+        """End the deadline of the head. A head that asks for another protocol is read again without that."""
         self._open = False
         self._arrived()
         if self._upgrades:
@@ -132,20 +132,20 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """As the base class."""
+        """Note that the body is complete."""
         if self._upgrades:
             return
         self._finish()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """As the base class. A client that keeps sending a body after its answer gets limited time for it."""
+        """Limit the time of a client that keeps sending a body after its answer."""
         super().on_response_complete()
         if self._unfinished and not self.transport.is_closing():
             self._discarding = self.loop.call_later(DISCARD_SECONDS, self.transport.close)
 
     def on_body(self, body: bytes) -> None:
-        """As the base class. Raises `ValueError`, which ends the connection, for a flood of small chunks."""
+        """Pass a part of the body on. Raises `ValueError`, which ends the connection, for a flood of small chunks."""
         self._chunks += 1
         self._body += len(body)
         if self._chunks > FREE_CHUNKS and self._body < LEAST_CHUNK * self._chunks:
@@ -158,7 +158,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        """As the base class, with a problem in place of its text."""
+        """Send a problem in place of uvicorn's text."""
         del msg
         self._refuse(self._status)
 

@@ -25,8 +25,10 @@ from domain.errors import (
     RejectedError,
     TooSlowError,
     UnavailableError,
+    UnwitnessedError,
     origin,
 )
+from queries.cursors import NOT_A_CURSOR
 from queries.error_codes import TOO_SLOW, Code
 from queries.freshness import BehindError
 
@@ -95,7 +97,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         errors = [
             {
                 "field": ".".join(str(part) for part in error["loc"][1:] if not isinstance(part, int)),
-                "message": _said(error),
+                "message": _message_of(error),
             }
             for error in exc.errors()
         ]
@@ -115,9 +117,10 @@ def install(app: FastAPI, retry_after: int) -> None:
 
     async def away(_: Request, exc: Exception) -> Response:
         slow = isinstance(exc, TooSlowError)
+        said = str(exc) if isinstance(exc, UnwitnessedError) else "a required service is away; try again"
         return problem(
             503,
-            TOO_SLOW if slow else "a required service is away; try again",
+            TOO_SLOW if slow else said,
             headers={"Retry-After": str(retry_after)},
         )
 
@@ -177,7 +180,7 @@ class LastResort:
                 await problem(500, UNEXPECTED)(scope, receive, send)
 
 
-_SAID = {
+_MESSAGES = {
     "extra_forbidden": "there is no such parameter",
     "string_pattern_mismatch": "not of the form that /openapi.json describes",
     "datetime_from_date_parsing": _TIME,
@@ -187,9 +190,9 @@ _SAID = {
 }
 
 
-def _said(error: Mapping[str, Any]) -> str:
+def _message_of(error: Mapping[str, Any]) -> str:
     """The error of a parameter: our own message, or the library's if it says what to do."""
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] in {"after", "before"}:
-        return "not a cursor of this API; follow the links"
-    message: str = _SAID.get(error["type"], error["msg"])
+        return NOT_A_CURSOR
+    message: str = _MESSAGES.get(error["type"], error["msg"])
     return message.removeprefix("Value error, ")

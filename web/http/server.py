@@ -32,11 +32,11 @@ class Server(uvicorn.Server):
         keep_alive_seconds: int = 75,
         log_level: str = "warning",
         trusted_proxies: Sequence[str] = (),
-        told: Callable[[int], None] = lambda _: None,
+        on_signal: Callable[[int], None] = lambda _: None,
     ) -> None:
         """`trusted_proxies`: the addresses or networks whose `X-Forwarded-For` is trusted.
 
-        `told` is called with each signal that stops the server.
+        `on_signal` is called with each signal that stops the server.
         """
         super().__init__(
             uvicorn.Config(
@@ -58,11 +58,11 @@ class Server(uvicorn.Server):
             )
         )
         logging.getLogger("uvicorn.error").addFilter(_is_no_false_alarm)
-        self._told = told
+        self._on_signal = on_signal
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """As the base class, and stop the feed of subscriptions."""
-        self._told(sig)
+        """Stop the feed of subscriptions, then the server."""
+        self._on_signal(sig)
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -94,7 +94,7 @@ def run(
     graceful_seconds: int = 20,
     keep_alive_seconds: int = 75,
     trusted_proxies: Sequence[str] = (),
-    told: Callable[[int], None] = lambda _: None,
+    on_signal: Callable[[int], None] = lambda _: None,
     setting: str = "",
 ) -> None:
     """Serve `app` until SIGINT or SIGTERM. Raises `ConfigurationError` when the address is taken.
@@ -107,7 +107,8 @@ def run(
             graceful_seconds=graceful_seconds,
             keep_alive_seconds=keep_alive_seconds,
             trusted_proxies=trusted_proxies,
-            told=told,
+            on_signal=on_signal,
         )
         log.info("listening", host=host, port=listener.getsockname()[1])
         server.run(sockets=[listener])
+        log.info("stopped_listening")

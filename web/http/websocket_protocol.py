@@ -26,36 +26,36 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
     _frames = 0
 
     def data_received(self, data: bytes) -> None:
-        """As the base class."""
+        """Parse the data in pieces, until the connection closes."""
         for start in range(0, len(data), _PIECE):
             if self.transport.is_closing():
                 return
             super().data_received(data[start : start + _PIECE])
 
     def handle_cont(self, event: Any) -> None:
-        """As the base class."""
+        """Count a frame; abort a message of too many frames."""
         if self._is_within() and len(self.frames) < MAX_FRAGMENTS:
             super().handle_cont(event)
         else:
             self.transport.abort()
 
     def handle_text(self, event: Any) -> None:
-        """As the base class."""
+        """Count a frame."""
         if self._is_within():
             super().handle_text(event)
 
     def handle_bytes(self, event: Any) -> None:
-        """As the base class."""
+        """Count a frame."""
         if self._is_within():
             super().handle_bytes(event)
 
     def handle_ping(self) -> None:
-        """As the base class."""
+        """Count a frame."""
         if self._is_within():
             super().handle_ping()
 
     def handle_pong(self, event: Any) -> None:
-        """As the base class."""
+        """Count a frame."""
         if self._is_within():
             super().handle_pong(event)
 

@@ -29,6 +29,7 @@ NATIVE_EXAMPLE: dict[str, Any] = {
     "purpose_of_use": ["TREAT"],
     "correlation_id": "req-7f3a",
 }
+NO_EVENT = "no event has this id"
 EVENT_EXAMPLE: dict[str, Any] = {
     "position": 1042,
     "recorded_at": "2026-03-01T08:15:30.154Z",
@@ -40,7 +41,7 @@ _DETAILS = {
     400: "the request has invalid or unknown parameters",
     401: "the token has expired",
     403: "not allowed with these credentials",
-    404: "no event has this id",
+    404: "the path names nothing that you may see",
     408: "the body did not arrive in time",
     409: "the answer is not complete up to that position yet",
     413: "the body may be 5242880 bytes long",
@@ -64,14 +65,14 @@ _ERRORS: dict[int, list[dict[str, Any]]] = {
 }
 _CHALLENGE = {
     "WWW-Authenticate": {
-        "description": "What is wrong with the token (RFC 6750).",
+        "description": "The error of the token (RFC 6750).",
         "schema": {"type": "string"},
         "example": 'Bearer realm="audit-trail", error="invalid_token", error_description="the token has expired"',
     }
 }
 _RETRY = {
     "Retry-After": {
-        "description": "Seconds until it makes sense to ask again.",
+        "description": "Seconds to wait before the next attempt.",
         "schema": {"type": "integer"},
         "example": 5,
     }
@@ -79,12 +80,12 @@ _RETRY = {
 
 _TAGS = {
     "ETag": {
-        "description": "Send it as `If-None-Match` to be told 304 while the answer is the same.",
+        "description": "Send it as `If-None-Match` to get 304 while the answer is unchanged.",
         "schema": {"type": "string"},
         "example": 'W/"4f0c7d1a2b3c4d5e6f708192a3b4c5d6"',
     },
     "Link": {
-        "description": "RFC 8288: the pages before and after this one, or what belongs to it.",
+        "description": "RFC 8288: the previous and the next page, or related resources.",
         "schema": {"type": "string"},
         "example": '</v1/events?first=1&after=cDE6MTA0Mg>; rel="next"',
     },
@@ -104,24 +105,28 @@ def content(media_type: str, example: str | None = None) -> Responses:
     schema: dict[str, Any] = {"type": "string"}
     if example is None and not media_type.startswith("text/"):
         schema["format"] = "binary"
-    shown: dict[str, Any] = {"schema": schema} | ({} if example is None else {"example": example})
-    return {200: {"description": HTTPStatus.OK.phrase, "content": {media_type: shown}}}
+    described: dict[str, Any] = {"schema": schema} | ({} if example is None else {"example": example})
+    return {200: {"description": HTTPStatus.OK.phrase, "content": {media_type: described}}}
 
 
-def problems(*statuses: int) -> Responses:
-    """The documentation of problem answers. FastAPI's own 422 is never sent, and is removed from the document."""
-    return {status: _problem(status) if status >= 400 else _bodiless(status) for status in statuses}
+def problems(*statuses: int, missing: str = "") -> Responses:
+    """The documentation of problem answers. `missing` is the detail of a 404.
+
+    FastAPI's own 422 is never sent, and is removed from the document.
+    """
+    details = _DETAILS | ({404: missing} if missing else {})
+    return {status: _problem(status, details) if status >= 400 else _bodiless(status) for status in statuses}
 
 
 def _bodiless(status: int) -> dict[str, Any]:
     return {"description": HTTPStatus(status).phrase}
 
 
-def _problem(status: int) -> dict[str, Any]:
+def _problem(status: int, details: Mapping[int, str]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
     example: dict[str, Any] = {"title": phrase, "status": status}
-    if status in _DETAILS:
-        example["detail"] = _DETAILS[status]
+    if status in details:
+        example["detail"] = details[status]
     if status in _ERRORS:
         example["errors"] = _ERRORS[status]
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}, "example": example}}
@@ -134,10 +139,13 @@ def install(
     kinds: list[type[msgspec.Struct]],
     is_open: Callable[[str], bool],
     most: Callable[[str, str], int | None],
+    *,
+    prefix: str = "",
 ) -> None:
     """Add the schemas of `kinds` to the document of `app`, which is made at the first request for it.
 
-    `is_open` says which paths need no token, and `most` gives the largest value of a path's number parameter.
+    `is_open` says which paths need no token, and `most` gives the largest value of a path's number parameter. `prefix`
+    is the beginning of the public path of every route.
     """
 
     def document() -> dict[str, Any]:
@@ -147,20 +155,21 @@ def install(
                 version=app.version,
                 description=app.description,
                 routes=app.routes,
+                servers=[{"url": prefix}] if prefix else None,
             )
             _, schemas = msgspec.json.schema_components([Problem, AuditEvent, *kinds], ref_template=_REF)
             made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
             made["components"]["schemas"].update(request_schemas(describe_parameters(made, most)))
             _drop_default_problems(made)
-            _say_what_can_be_kept(made)
-            _say_who_may_ask(made, is_open)
+            _document_caching(made)
+            _document_security(made, is_open)
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
-def _say_who_may_ask(document: dict[str, Any], is_open: Callable[[str], bool]) -> None:
+def _document_security(document: dict[str, Any], is_open: Callable[[str], bool]) -> None:
     document["components"]["securitySchemes"] = {
         _SCHEME: {
             "type": "http",
@@ -174,11 +183,11 @@ def _say_who_may_ask(document: dict[str, Any], is_open: Callable[[str], bool]) -
             operation["security"] = [] if is_open(path) else [{_SCHEME: []}]
             if is_open(path):
                 continue
-            for status, said in problems(401, 429, 503).items():
-                operation["responses"].setdefault(str(status), said)
+            for status, response in problems(401, 429, 503).items():
+                operation["responses"].setdefault(str(status), response)
 
 
-def _say_what_can_be_kept(document: dict[str, Any]) -> None:
+def _document_caching(document: dict[str, Any]) -> None:
     """Document the `ETag` of answers that may be 304, and the `Link` of answers with pages."""
     for path in document["paths"].values():
         for operation in path.values():

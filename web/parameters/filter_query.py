@@ -1,4 +1,4 @@
-"""The filters as query parameters: what a query string can say of them. The rest is GraphQL's."""
+"""Filter conditions as REST query parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pydantic import (
 
 from domain.errors import Reason, RejectedError
 from domain.json_parsing import decode_json
-from queries.filters.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, Kind, name_of
+from queries.filters.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, ValueKind, name_of
 from queries.filters.event_filter import MAX_DEPTH, MAX_VALUES, EventFilter, check_filter
 from web.parameters.freshness import POSITION, Switch
 
@@ -35,9 +35,10 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 _Word = Annotated[
     str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TEXT, "pattern": "^[^\\u0000]*$"})
 ]
-# What the document says of a value; the read models check it, whose words are the same in GraphQL.
+# What OpenAPI says of a value. The read models validate it, so the messages equal those of GraphQL.
 Text = Annotated[_Word | None, Field(default=None, max_length=256)]
 Texts = Annotated[list[_Word], Field(default_factory=list, json_schema_extra={"maxItems": MAX_VALUES})]
+_FLAGS = frozenset(condition.name for condition in CONDITIONS if condition.kind is ValueKind.FLAG)
 _NEGATABLE = tuple(condition.name for condition in CONDITIONS if condition.negatable)
 
 
@@ -47,17 +48,17 @@ def _parameter(condition: Condition) -> tuple[Any, Any]:
     if condition.many:
         return _list(condition, f"{help}; repeated: one of them.")
     match condition.kind:
-        case Kind.FLAG:
+        case ValueKind.FLAG:
             return Switch | None, Field(default=None, description=f"{help}.")
-        case Kind.TIME:
+        case ValueKind.TIME:
             return Moment | None, Field(default=None, description=f"{help}; give an offset.")
-        case Kind.POSITION:
+        case ValueKind.POSITION:
             return int | None, Field(default=None, description=f"{help}.", json_schema_extra=POSITION)
     return Text, Field(description=f"{help}.")
 
 
 def _list(condition: Condition, description: str) -> tuple[Any, Any]:
-    if condition.kind is Kind.LETTER:
+    if condition.kind is ValueKind.LETTER:
         letters = list[Literal[*condition.words]]  # type: ignore[valid-type]
         return letters, Field(default_factory=list, description=description)
     items: Any = {"items": {"type": "string", "enum": list(condition.words)}} if condition.words else None
@@ -137,7 +138,7 @@ def _nested(given: Any, place: str, depth: int) -> EventFilter:
     for name, value in plain.items():
         if value is None or value == []:
             raise RejectedError(Reason.MISSING_FIELD, "give a value", field=f"{place}.{name[:64]}")
-        if isinstance(value, bool) and name != "emergency":
+        if isinstance(value, bool) and name not in _FLAGS:
             raise RejectedError(Reason.INVALID_FIELD, "not true or false", field=f"{place}.{name[:64]}")
     listed = {
         name: [value] if isinstance(value, str) and name.removeprefix("not_") in REPEATED else value

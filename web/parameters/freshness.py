@@ -82,7 +82,7 @@ class FreshnessQuery(BaseModel):
 def found(
     request: Request, value: msgspec.Struct, headers: Mapping[str, str] | None = None, *, changes: bool = True
 ) -> Response:
-    """The answer as JSON, or 304 when the client has it already (RFC 9110, section 13.1.2).
+    """The answer as JSON, or 304 when the client already has it (RFC 9110, section 13.1.2).
 
     The entity tag is a hash of the answer's bytes, the same for every principal. It is weak when the same query may
     have another answer later (`changes`).
@@ -98,7 +98,7 @@ def found(
 def _encoded(value: msgspec.Struct) -> tuple[bytes, str]:
     """`value` as JSON, encoded once, and a hash of it in which `as_of_position` counts as 0.
 
-    Every read moves that position, because each is recorded as an event itself; the answer is the same all the same.
+    Every read moves that position, because each is recorded as an event itself, although the answer is unchanged.
     """
     names = value.__struct_encode_fields__
     if "as_of_position" not in names:

@@ -177,7 +177,7 @@ CLOUDEVENT: Schema = {
 }
 _OBJECT: Schema = {"type": ["object", "null"], "propertyNames": TEXT, "additionalProperties": JSON}
 _LIST: Schema = {"type": ["array", "null"], "items": JSON}
-_SAID: dict[str, Schema] = {
+_SUBSTANCE: dict[str, Schema] = {
     "type": {"type": "object", "minProperties": 1},
     "code": {"type": "object", "minProperties": 1},
     "source": {"type": "object", "minProperties": 1},
@@ -203,7 +203,7 @@ FHIR_AUDIT_EVENT: Schema = {
         },
     },
     "required": ["resourceType"],
-    "anyOf": [{"required": [name], "properties": {name: schema}} for name, schema in _SAID.items()],
+    "anyOf": [{"required": [name], "properties": {name: schema}} for name, schema in _SUBSTANCE.items()],
     "propertyNames": TEXT,
     "additionalProperties": JSON,
 }

@@ -1,4 +1,4 @@
-"""The access record of one request: who read what, through which interface, and whether that is on record."""
+"""The access record of one request: who read what, through which interface, and whether it was recorded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CORRELATION = re.compile(r"[!-~]{1,128}")
 _NAMED = re.compile(r"[\s,]*(?:query|subscription)\s+([_A-Za-z]\w*)", re.ASCII)
 
 
-class Recorder:
+class AccessRecorder:
     """Opens the access records of one application, and publishes them with the denied attempts."""
 
     def __init__(self, recording: Recording, source: Source) -> None:
@@ -46,7 +46,7 @@ class Recorder:
         record.denied(reason, status)
 
     async def close(self) -> None:
-        """Publish what waits."""
+        """Publish pending events."""
         self.denials.close()
         await self.recording.close()
 
@@ -54,12 +54,12 @@ class Recorder:
 class AccessRecord:
     """The access record of one request, or of one operation on a connection.
 
-    `query_log`: what the request has read since the last `write`. `flagged`: a part of the answer is not on record, and
+    `query_log`: what the request has read since the last `write`. `flagged`: a part of the answer was not recorded, and
     the answer says so. `withheld`: no answer may be sent, because it can't be recorded. `streams`: each result of a
-    stream is recorded by itself. `denied_parts`: the parts of an answer that were denied.
+    stream is recorded separately. `denied_parts`: the parts of an answer that were denied.
     """
 
-    def __init__(self, recorder: Recorder, scope: Scope, via: Via, principal: Principal | None) -> None:
+    def __init__(self, recorder: AccessRecorder, scope: Scope, via: Via, principal: Principal | None) -> None:
         self.query_log = QueryLog()
         self.flagged = False
         self.withheld = False
@@ -93,7 +93,7 @@ class AccessRecord:
     async def write(self, status: int | None = None, stage: Stage | None = None) -> bool:
         """Record the queries since the last call. Returns when they are durable, unless the setting says not to wait.
 
-        False: they are not on record, and the answer must be flagged. Raises `UnrecordedError` when no answer may be
+        False: they were not recorded, and the answer must be flagged. Raises `UnrecordedError` when no answer may be
         sent.
         """
         queries, patients = taken = self.query_log.take()
@@ -110,7 +110,7 @@ class AccessRecord:
         stage: Stage | None = None,
         reason: str | None = None,
     ) -> bool:
-        """As `write`, for the given queries and disclosed patients."""
+        """Record the given queries and disclosed patients, as `write` does."""
         recording = self._recorder.recording
         events = read_events(
             self.principal,

@@ -29,9 +29,7 @@ class RecordingMetrics:
         self.waiting = Gauge(
             "audit_trail_reads_waiting", "Events of reads and denials that wait for Kafka.", registry=registry
         )
-        self.up = Gauge(
-            "audit_trail_reads_recordable", "1 while reads can be put on record.", registry=registry
-        )
+        self.up = Gauge("audit_trail_reads_recordable", "1 while reads can be recorded.", registry=registry)
         self.seconds = Histogram(
             "audit_trail_reads_record_seconds",
             "Time that an answer waited for its record.",

@@ -1,4 +1,4 @@
-"""No answer leaves before its reads are on record, on every route."""
+"""No answer is sent before its reads are recorded, on every route."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import UnrecordedError
 from queries.error_codes import Code
 from web.http.problems import refusal
-from web.read_audit.access_record import AccessRecord, Recorder, attach, detach
+from web.read_audit.access_record import AccessRecord, AccessRecorder, attach, detach
 
 HEADER = "Audit-Recorded"
-"""`false` on an answer whose reads are not on record."""
+"""`false` on an answer whose reads were not recorded."""
 
 
 class Recorded:
-    """ASGI middleware. An answer starts once its reads are on record; else it becomes a 503."""
+    """ASGI middleware. An answer starts once its reads are recorded; else it becomes a 503."""
 
-    def __init__(self, app: ASGIApp, recorder: Recorder, retry_after: int) -> None:
+    def __init__(self, app: ASGIApp, recorder: AccessRecorder, retry_after: int) -> None:
         self._app = app
         self._recorder = recorder
         self._retry_after = retry_after

@@ -93,7 +93,7 @@ class Recording:
 
     @property
     def trouble(self) -> str:
-        """Why reads can't be put on record now, empty when they can."""
+        """The reason why reads can't be recorded now; empty when they can."""
         return self._trouble
 
     def start(self) -> None:
@@ -132,7 +132,7 @@ class Recording:
             self.metrics.unrecorded.labels("dropped").inc(len(events))
 
     async def close(self, seconds: float = 5.0) -> None:
-        """Publish what waits, for at most `seconds`. What is left then is lost, and the log says how much."""
+        """Publish pending events for at most `seconds`. The rest is lost, and the log says how many."""
         self._closing = True
         if self._worker is not None:
             self._wanted.set()
@@ -237,5 +237,5 @@ class Recording:
     def _is_away(self, why: str, error: str) -> None:
         if not self._away:
             log.error("reads_not_recordable", error=error)
-        self._away, self._trouble = True, f"reads can't be put on record: {why}"
+        self._away, self._trouble = True, f"reads can't be recorded: {why}"
         self.metrics.up.set(0)

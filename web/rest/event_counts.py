@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from domain.errors import Reason, RejectedError
 from queries.filters.event_filter import CountBy
-from queries.freshness import Waiting
+from queries.freshness import FreshnessWaiter
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads
 from web.access import Access
@@ -63,7 +63,9 @@ class CountQuery(FilterQuery, FreshnessQuery):
     first: int = Field(default=100, ge=1, description="How many buckets at most.")
 
 
-def counting_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+def count_routes(
+    access: Access, threads: Threads, waiting: FreshnessWaiter, limits: QueryLimits
+) -> APIRouter:
     """The route that counts."""
     router = APIRouter(prefix="/v1/event-counts", tags=["events"])
 

@@ -1,4 +1,4 @@
-"""`POST /v1/events`: decode each item as ingest will, publish the valid ones, and report the error of each other."""
+"""`POST /v1/events`: decode each item as ingest will, publish the valid ones, and report the errors of the others."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def request_body(most: int) -> dict[str, Any]:
     }
 
 
-class Publisher(Protocol):
+class EventPublisher(Protocol):
     """Puts messages on Kafka; see `ingest.publisher`."""
 
     def publish(self, messages: Sequence[Message]) -> None:
@@ -113,7 +113,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _UnreadableError(Exception):
-    """The request as a whole is invalid; holds the response."""
+    """The request as a whole is invalid; carries the response."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -121,7 +121,7 @@ class _UnreadableError(Exception):
 
 
 def publishing_routes(
-    publisher: Publisher, access: Access, threads: Threads, settings: WebSettings
+    publisher: EventPublisher, access: Access, threads: Threads, settings: WebSettings
 ) -> APIRouter:
     """The route that publishes."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
@@ -170,7 +170,7 @@ def publishing_routes(
 
 
 def _publish(
-    publisher: Publisher,
+    publisher: EventPublisher,
     scope: Scope,
     query_log: QueryLog,
     settings: WebSettings,

@@ -13,14 +13,15 @@ from starlette.responses import Response
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
-from queries.cursors import CursorError, decode_cursor, encode_cursor
+from queries.cursors import decode_cursor, encode_cursor
 from queries.filters.event_filter import EventPage, PageRequest
-from queries.freshness import Waiting
+from queries.freshness import FreshnessWaiter
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads
 from web.access import Access
+from web.http.path_prefix import public
 from web.http.problems import problem
-from web.openapi.bodies import EVENT_EXAMPLE, answer, problems
+from web.openapi.bodies import EVENT_EXAMPLE, NO_EVENT, answer, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
 from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Switch, found, link_header
 from web.parameters.schemas import EVENT_CURSOR
@@ -81,7 +82,9 @@ class EventList(msgspec.Struct, frozen=True, kw_only=True):
     previous: str | None
 
 
-def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+def event_routes(
+    access: Access, threads: Threads, waiting: FreshnessWaiter, limits: QueryLimits
+) -> APIRouter:
     """The routes that read events."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
 
@@ -107,12 +110,15 @@ def reading_routes(access: Access, threads: Threads, waiting: Waiting, limits: Q
     @router.get(
         "/{event_id}",
         summary="One event",
-        responses={**answer(200, RecordedEvent, EVENT_EXAMPLE), **problems(304, 400, 403, 404, 503)},
+        responses={
+            **answer(200, RecordedEvent, EVENT_EXAMPLE),
+            **problems(304, 400, 403, 404, 503, missing=NO_EVENT),
+        },
     )
     async def get_event(request: Request, event_id: UUID) -> Response:
         models = await access.models_of(request)
         event = await threads.run(models.event, event_id)
-        return problem(404, "no event has this id") if event is None else found(request, event, changes=False)
+        return problem(404, NO_EVENT) if event is None else found(request, event, changes=False)
 
     return router
 
@@ -132,15 +138,8 @@ def _link(request: Request, paging: dict[str, Any]) -> str:
     kept = [
         (k, v) for k, v in request.query_params.multi_items() if k not in {"first", "last", "after", "before"}
     ]
-    return f"{request.url.path}?{urlencode([*kept, *paging.items()])}"
+    return public(request, f"{request.url.path}?{urlencode([*kept, *paging.items()])}")
 
 
 def _position(name: str, cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    try:
-        return decode_cursor(cursor, name)
-    except CursorError as exc:
-        raise ConflictError(
-            Reason.INVALID_FIELD, "not a cursor of this API; follow the links", field=name
-        ) from exc
+    return None if cursor is None else decode_cursor(cursor, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from functools import partial
@@ -26,6 +27,8 @@ from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
 from queries.thread_pool import Threads
 from web.access import Access
+from web.authentication.long_responses import EXPIRED, seconds_left
+from web.authentication.middleware import REALM, principal_of
 from web.http.problems import problem
 from web.openapi.bodies import EVENT_EXAMPLE, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
@@ -58,7 +61,7 @@ class ExportQuery(FilterQuery):
     manifest: Switch = Field(default=False, description="NDJSON: a last line that says what the export is.")
 
     def request(self) -> ExportRequest:
-        """The export that is asked for. Raises `RejectedError`, and `ConfigurationError` without pyarrow."""
+        """The requested export. Raises `RejectedError`, and `ConfigurationError` without pyarrow."""
         if self.manifest and self.format is not Format.NDJSON:
             raise ConflictError(Reason.INVALID_FIELD, "only NDJSON has a last line for it", field="manifest")
         pairs = [text.partition("=") for text in self.where]
@@ -107,7 +110,8 @@ def export_routes(exports: Exports, access: Access, threads: Threads, settings: 
         access_record = access_record_of(request)
         record = None if access_record is None else HttpExportRecord(access_record, wanted)
         opening = partial(exports.open, scoped.request, access=scoped, record=record)
-        return _Download(opening, wanted, query.manifest, threads, places, settings.export_stall)
+        left = seconds_left(principal_of(request.scope))
+        return _Download(opening, wanted, query.manifest, threads, places, settings.export_stall, left)
 
     return router
 
@@ -125,7 +129,7 @@ def _documented(format: Format) -> dict[str, Any]:
 class _Download(Response):
     """The sink: it reads a piece in a thread, sends it, reads the next.
 
-    It cancels the query when the client disconnects or stalls.
+    It cancels the query when the client disconnects or stalls, and when the token expires, in `seconds`.
     """
 
     def __init__(
@@ -136,6 +140,7 @@ class _Download(Response):
         threads: Threads,
         places: asyncio.Semaphore,
         stall: float,
+        seconds: float | None,
     ) -> None:
         super().__init__(media_type=request.format.media_type)
         del self.headers["content-length"]
@@ -145,23 +150,30 @@ class _Download(Response):
         self._threads = threads
         self._places = places
         self._stall = stall
+        self._ends = None if seconds is None else time.monotonic() + seconds
+        self._started = False
         self._has_place = False
         self._stack = ExitStack()
         self._export: Export | None = None
         self._pieces: Iterator[bytes] = iter(())
 
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the export. An error before the first byte is raised, and becomes a problem answer."""
         await self._places.acquire()
         self._has_place = True
         away = asyncio.create_task(_away(receive))
         sending = asyncio.create_task(self._send_all(send))
         try:
-            await asyncio.wait((away, sending), return_when=asyncio.FIRST_COMPLETED)
+            left = None if self._ends is None else max(0.0, self._ends - time.monotonic())
+            await asyncio.wait((away, sending), timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
-            else:
+            elif away.done():
                 log.info("export_client_gone")
+            else:
+                sending.cancel()
+                await asyncio.wait((sending,))
+                await self._expire(scope, receive, send)
         except UnauthenticatedError:
             log.info("export_token_ended")  # the answer lacks its end, and the connection is closed
         finally:
@@ -172,6 +184,13 @@ class _Download(Response):
                 sending.exception()  # handled above, or of no use to a client that has gone
             await self._close()
 
+    async def _expire(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._started:
+            # Refused and recorded as each part after the token's expiry; raises `UnauthenticatedError`.
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+        else:
+            await problem(401, EXPIRED, headers={"WWW-Authenticate": REALM})(scope, receive, send)
+
     async def _send_all(self, send: Send) -> None:
         first = await self._step(self._begin)
         assert self._export is not None
@@ -181,6 +200,7 @@ class _Download(Response):
         self.headers["X-As-Of-Position"] = str(snapshot.as_of_position)
         name = self._request.table or "events"
         self.headers["Content-Disposition"] = f'attachment; filename="{name}.{self._request.format}"'
+        self._started = True
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         piece: bytes | None = first
         while piece is not None:

@@ -1,4 +1,4 @@
-"""`GET /v1/projections/{name}/{table}`: rows of any live projection's tables, an analyst's or a built-in one's."""
+"""`GET /v1/projections/{name}/{table}`: rows of any live projection's tables, built-in or custom."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from domain.errors import ConflictError, Reason, RejectedError
-from queries.cursors import CursorError, decode_row_cursor, encode_row_cursor
-from queries.freshness import Freshness, Waiting, least_of
-from queries.live_tables.conditions import Condition, Op
+from domain.errors import Reason, RejectedError
+from queries.cursors import decode_row_cursor, encode_row_cursor
+from queries.freshness import Freshness, FreshnessWaiter, least_of
+from queries.live_tables.conditions import Op, TableCondition
 from queries.live_tables.pages import RowPage, RowRequest
 from queries.thread_pool import Threads
 from web.access import Access
+from web.http.path_prefix import public
 from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
@@ -84,21 +85,26 @@ class ProjectionDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 Name = Annotated[str, Path(description="The projection's name.", max_length=256, examples=["user"])]
 
+_NO_PROJECTION = "no live projection has this name"
 
-def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_page: int) -> APIRouter:
+
+def projection_routes(access: Access, threads: Threads, waiting: FreshnessWaiter, max_page: int) -> APIRouter:
     """The routes that read the tables of projections."""
     router = APIRouter(prefix="/v1/projections", tags=["projections"])
 
     @router.get(
         "/{name}",
         summary="A projection and its tables",
-        responses={**answer(200, ProjectionDescription, _MODEL_EXAMPLE), **problems(400, 403, 404, 503)},
+        responses={
+            **answer(200, ProjectionDescription, _MODEL_EXAMPLE),
+            **problems(400, 403, 404, 503, missing=_NO_PROJECTION),
+        },
     )
     async def get_projection(request: Request, name: Name) -> Response:
         models = await access.models_of(request)
         live = await threads.run(models.projection, name)
         if live is None:
-            return problem(404, "no live projection has this name")
+            return problem(404, _NO_PROJECTION)
         return _json(
             msgspec.convert(live, ProjectionDescription, from_attributes=True),
         )
@@ -107,7 +113,10 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
         "/{name}/{table}",
         summary="Rows of a projection's table",
         description=_DESCRIPTION,
-        responses={**answer(200, RowList, _ROWS_EXAMPLE), **problems(400, 403, 404, 409, 503)},
+        responses={
+            **answer(200, RowList, _ROWS_EXAMPLE),
+            **problems(400, 403, 404, 409, 503, missing=_NO_PROJECTION),
+        },
     )
     async def list_rows(
         request: Request,
@@ -135,7 +144,7 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
             table=table,
             first=first,
             conditions=_conditions(request),
-            after=None if after is None else _decoded(after, table, order_by, descending=descending),
+            after=None if after is None else decode_row_cursor(after, table, order_by, descending=descending),
             order_by=order_by,
             descending=descending,
         )
@@ -156,11 +165,11 @@ def projection_routes(access: Access, threads: Threads, waiting: Waiting, max_pa
     return router
 
 
-def _conditions(request: Request) -> tuple[Condition, ...]:
+def _conditions(request: Request) -> tuple[TableCondition, ...]:
     """The conditions among the parameters. Raises `RejectedError` that names an invalid one."""
     given = [(name, value) for name, value in request.query_params.multi_items() if name not in _OWN]
     refuse_repeated(request, *(name for name, _ in given if name.endswith(f".{Op.IN}")))
-    found: dict[str, Condition] = {}
+    found: dict[str, TableCondition] = {}
     for name, value in given:
         column, dot, word = name.rpartition(".")
         if dot and word not in set(Op):
@@ -170,19 +179,10 @@ def _conditions(request: Request) -> tuple[Condition, ...]:
         op = Op(word) if dot else Op.EQ
         if op is Op.IN:
             before = found[name].value if name in found else []
-            found[name] = Condition(column, op, [*before, value], name)
+            found[name] = TableCondition(column, op, [*before, value], name)
         else:
-            found[name] = Condition(column if dot else name, op, value, name[:256])
+            found[name] = TableCondition(column if dot else name, op, value, name[:256])
     return tuple(found.values())
-
-
-def _decoded(cursor: str, table: str, order_by: str, *, descending: bool) -> tuple[Any, ...]:
-    try:
-        return decode_row_cursor(cursor, table, order_by, descending=descending)
-    except CursorError as exc:
-        raise ConflictError(
-            Reason.INVALID_FIELD, "not a cursor of this table in this order; follow the links", field="after"
-        ) from exc
 
 
 def _list(request: Request, wanted: RowRequest, page: RowPage) -> RowList:
@@ -192,7 +192,8 @@ def _list(request: Request, wanted: RowRequest, page: RowPage) -> RowList:
         cursor = encode_row_cursor(
             wanted.table, wanted.order_by, page.cursors[-1], descending=wanted.descending
         )
-        following = f"{request.url.path}?{urlencode([*kept, ('first', wanted.first), ('after', cursor)])}"
+        paging = urlencode([*kept, ("first", wanted.first), ("after", cursor)])
+        following = public(request, f"{request.url.path}?{paging}")
     return RowList(rows=page.objects(), as_of_position=page.as_of_position, next=following)
 
 

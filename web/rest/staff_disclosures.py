@@ -1,4 +1,4 @@
-"""`POST /v1/patients/{id}/staff-disclosure`: decide whether a patient sees which of the staff dealt with the record."""
+"""`POST /v1/patients/{id}/staff-disclosure`: decide whether a patient sees which staff accessed the record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.freshness import Identifier
 from web.read_audit.access_record import access_record_of
-from web.rest.event_intake import Publisher
+from web.rest.event_intake import EventPublisher
 from web.settings import WebSettings
 
 _EVENT_ID = "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a02"
@@ -35,7 +35,7 @@ _BODY = {
 }
 
 
-_SAID = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+_NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
 """A text that is not blank, without U+0000, which can't be stored."""
 
 
@@ -43,7 +43,7 @@ class StaffDisclosure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether the patient sees names and ids of staff, and `until` when; null is until another decision."""
 
     names: bool
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=_SAID)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=_NOT_BLANK)]
     until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
@@ -53,8 +53,8 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     event_id: UUID
 
 
-def deciding_routes(
-    publisher: Publisher, access: Access, threads: Threads, settings: WebSettings
+def staff_disclosure_routes(
+    publisher: EventPublisher, access: Access, threads: Threads, settings: WebSettings
 ) -> APIRouter:
     """The route for decisions."""
     router = APIRouter(prefix="/v1/patients", tags=["subjects"])
@@ -119,7 +119,7 @@ def _decision(body: bytes) -> StaffDisclosure:
         message = (
             "send a time with its offset, such as 2037-01-01T00:00:00Z"
             if field == "until"
-            else "send `names`, `reason`, which says something, and `until`, if it ends"
+            else "send `names`, a non-blank `reason`, and optionally `until`"
         )
         raise RejectedError(Reason.INVALID_FIELD, message, field=field) from exc
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:

@@ -1,4 +1,4 @@
-"""`GET /v1/patients/{id}` and the like: the summaries that GraphQL has, of each kind of subject."""
+"""`GET /v1/patients/{id}` and similar routes: the same summaries as in GraphQL."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from pydantic import Field
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
-from domain.errors import ConflictError, Reason, RejectedError
+from domain.errors import Reason, RejectedError
 from domain.event import Actor
 from queries import history
-from queries.cursors import CursorError, decode_history_cursor, encode_history_cursor
-from queries.freshness import Waiting, least_of
+from queries.cursors import decode_history_cursor, encode_history_cursor
+from queries.freshness import FreshnessWaiter, least_of
 from queries.limits import QueryLimits
 from queries.scoped.read_models import ScopedModels
 from queries.summaries import results
 from queries.thread_pool import Threads
 from web.access import Access
+from web.http.path_prefix import public
 from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
@@ -38,7 +39,11 @@ from web.parameters.schemas import HISTORY_CURSOR, NO_NUL
 
 
 class _SubjectConvertor(PathConvertor):
-    """An identifier. It may contain slashes and line breaks, and does not end in ``/staff-disclosure``."""
+    """An identifier. It may contain slashes and line breaks, and does not end in ``/staff-disclosure``.
+
+    It matches everything below ``/v1/patients/``, ``users/``, ``devices/`` and ``services/``. So another route there,
+    such as ``/v1/patients/{id}/something``, needs its ending excluded here; else this one answers in its place.
+    """
 
     regex = r"[\s\S]*(?<!/staff-disclosure)"
 
@@ -64,6 +69,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
                 "actor_id": "Practitioner/17",
                 "actor_name": "Dr. Ada Example",
                 "accesses": 2,
+                "events": 2,
                 "first_at": _AT,
                 "last_at": _AT,
                 "purposes": ["TREAT"],
@@ -78,7 +84,7 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
         "logins": 1,
         **_SEEN,
         "sessions": [],
-        "patients": [{"patient_id": "17", "accesses": 2, "first_at": _AT, "last_at": _AT}],
+        "patients": [{"patient_id": "17", "events": 2, "first_at": _AT, "last_at": _AT}],
         "actions": [{"type": "record.read", "events": 2}],
     },
     results.DeviceActivity: {
@@ -165,7 +171,9 @@ class ChangesQuery(FreshnessQuery):
     )
 
 
-def activity_routes(access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits) -> APIRouter:
+def activity_routes(
+    access: Access, threads: Threads, waiting: FreshnessWaiter, limits: QueryLimits
+) -> APIRouter:
     """The routes of all subjects. An identifier may hold a slash, as it is or as %2F."""
     router = APIRouter(prefix="/v1", tags=["subjects"])
     _subject(
@@ -224,16 +232,20 @@ def _subject(
     projections: tuple[str, ...],
     access: Access,
     threads: Threads,
-    waiting: Waiting,
+    waiting: FreshnessWaiter,
     limits: QueryLimits,
 ) -> None:
     singular = plural.removesuffix("s")
+    missing = f"no event names this {singular}"
 
     @router.get(
         f"/{plural}/{{id:subject}}",
         name=f"get_{singular}",
         summary=f"The activity of a {singular}",
-        responses={**answer(200, kind, _EXAMPLES[kind]), **problems(304, 400, 403, 404, 409, 503)},
+        responses={
+            **answer(200, kind, _EXAMPLES[kind]),
+            **problems(304, 400, 403, 404, 409, 503, missing=missing),
+        },
     )
     async def get_subject(
         request: Request, id: Identifier, query: Annotated[SummaryQuery, Query()]
@@ -246,16 +258,18 @@ def _subject(
         await waiting.until(query.freshness(), least_of(projections), models=models)
         activity = await threads.run(find, models, id, query.limit)
         if activity is None:
-            return problem(404, f"no event names this {singular}")
+            return problem(404, missing)
         query.freshness().compare(activity.as_of_position)
-        return found(request, activity, link_header(related=f"/v1/events?{urlencode({singular: id})}"))
+        related = public(request, f"/v1/events?{urlencode({singular: id})}")
+        return found(request, activity, link_header(related=related))
 
 
+_NO_RESOURCE = "no event names this resource"
 _Type = Annotated[str, path_identifier("The resource's type.", "Observation")]
 
 
 def _resources(
-    router: APIRouter, access: Access, threads: Threads, waiting: Waiting, limits: QueryLimits
+    router: APIRouter, access: Access, threads: Threads, waiting: FreshnessWaiter, limits: QueryLimits
 ) -> None:
     @router.get(
         "/resources/{type}/{id:any}/changes",
@@ -271,7 +285,7 @@ def _resources(
             raise RejectedError(
                 Reason.INVALID_FIELD, f"at most {limits.max_page}; follow the links", field="first"
             )
-        place = None if query.after is None else _place(query.after)
+        place = None if query.after is None else history.HistoryPlace(*decode_history_cursor(query.after))
         models = await access.models_of(request)
         await waiting.until(query.freshness(), least_of(["activity"]), models=models)
         page = await threads.run(models.resource_changes, type, id, query.path, first, place)
@@ -288,7 +302,7 @@ def _resources(
         summary="The activity of a resource",
         responses={
             **answer(200, results.ResourceActivity, _EXAMPLES[results.ResourceActivity]),
-            **problems(304, 400, 403, 404, 409, 503),
+            **problems(304, 400, 403, 404, 409, 503, missing=_NO_RESOURCE),
         },
     )
     async def get_resource(
@@ -299,9 +313,9 @@ def _resources(
         await waiting.until(query.freshness(), least_of(["activity"]), models=models)
         activity = await threads.run(models.resource, type, id)
         if activity is None:
-            return problem(404, "no event names this resource")
+            return problem(404, _NO_RESOURCE)
         query.freshness().compare(activity.as_of_position)
-        related = f"/v1/events?{urlencode({'resource_type': type, 'resource_id': id})}"
+        related = public(request, f"/v1/events?{urlencode({'resource_type': type, 'resource_id': id})}")
         return found(request, activity, link_header(related=related))
 
 
@@ -317,18 +331,9 @@ def _change(change: history.FieldChange) -> FieldChange:
     )
 
 
-def _place(cursor: str) -> history.HistoryPlace:
-    try:
-        return history.HistoryPlace(*decode_history_cursor(cursor))
-    except CursorError as exc:
-        raise ConflictError(
-            Reason.INVALID_FIELD, "not a cursor of a history; follow the links", field="after"
-        ) from exc
-
-
 def _next(request: Request, end: history.HistoryPlace | None) -> str | None:
     if end is None:
         return None
     kept = [pair for pair in request.query_params.multi_items() if pair[0] != "after"]
     path = request.scope["raw_path"].decode("ascii") if "raw_path" in request.scope else request.url.path
-    return f"{path}?{urlencode([*kept, ('after', encode_history_cursor(*end))])}"
+    return public(request, f"{path}?{urlencode([*kept, ('after', encode_history_cursor(*end))])}")

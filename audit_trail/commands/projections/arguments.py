@@ -95,6 +95,10 @@ def _refusing(name: str) -> Iterator[None]:
         if isinstance(exc.__cause__, MissingRightError):
             raise ConfigurationError(
                 f"{name} is not yours: this login may not do that to it"
-                + ("" if is_file(name) else " (for a custom projection, give the file)")
+                + (
+                    ""
+                    if is_file(name)
+                    else " (one with the role audit_trail_projector may; for a custom projection, give the file)"
+                )
             ) from exc
         raise

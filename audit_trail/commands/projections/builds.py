@@ -41,6 +41,8 @@ def rebuild(
     jobs: Annotated[int, typer.Option(min=0, help="Processes that load; 0 is one for each processor.")] = 0,
 ) -> None:
     """Rebuild projections from the log beside the live ones, then switch. After an interruption, run it again."""
+    from audit_trail.settings import load
+    from projections.custom.changes import check_source
     from projections.rebuild.coordinator import rebuild as run
 
     chosen = [each.name for each in projectors()] if every else names or []
@@ -55,6 +57,8 @@ def rebuild(
     again = f"audit-trail projections rebuild {'--all' if every else ' '.join(chosen)}"
     try:
         with working(jobs, chosen[0]) as parts:
+            if is_file(chosen[0]):
+                check_source(parts.database, custom_projection(load(), chosen[0]).projector)
             outcomes = run(parts, [called(each) for each in chosen])
     except KeyboardInterrupt:
         sys.stderr.write(

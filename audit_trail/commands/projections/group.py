@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -24,9 +24,6 @@ from audit_trail.commands.projections.arguments import (
 from audit_trail.commands.terminal import out, plain, visible
 from domain.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from projections.registry import Build
-
 app = typer.Typer(
     help="The read models: list them, rebuild them, decide about poison events.", no_args_is_help=True
 )
@@ -40,6 +37,7 @@ def list_projections() -> None:
     """List every build of every projection: version, checkpoint, lag and state."""
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
+    from projections.build_state import known_projectors, misfits, state_of
     from projections.registry import list_builds
 
     with (
@@ -47,6 +45,7 @@ def list_projections() -> None:
         database.transaction(read_only=True) as connection,
     ):
         builds = list_builds(connection)
+    known = known_projectors()
     table = Table("name", "version", "build", "live", "position", "lag", "state", "error", box=None)
     for build in builds:
         cells = (
@@ -56,20 +55,13 @@ def list_projections() -> None:
             "live" if build.live else "",
             str(build.position),
             str(build.lag),
-            state_of(build),
+            state_of(build, known.get(build.name)),
             build.failure or "",
         )
         table.add_row(*map(plain, cells))
     out.print(table)
-
-
-def state_of(build: Build) -> str:
-    """The state of a build, in one word."""
-    if build.failure is not None:
-        return "failed"
-    if not build.live:
-        return build.state
-    return "paused" if build.paused else "running"
+    for build, wrong in misfits(builds):
+        out.print(Text(f"projection {build.name} {wrong}"), soft_wrap=True)
 
 
 @app.command()

@@ -23,9 +23,9 @@ from domain.errors import AuditTrailError, ConfigurationError, UnavailableError
 from projections.rebuild.parent_process import end_with_parent
 
 KILL_SECONDS = 25.0
-"""From a signal to SIGKILL: longer than `ISOLATED_SECONDS`."""
+"""Seconds after a signal until SIGKILL: longer than `ISOLATED_SECONDS`."""
 ISOLATED_SECONDS = 20.0
-"""From a signal to the end of the isolated process by itself, whatever it does."""
+"""Seconds after a signal until the isolated process ends itself."""
 _KILL_AGAIN_SECONDS = 2.0
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _DONE = b"."

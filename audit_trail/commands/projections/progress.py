@@ -95,5 +95,5 @@ class LineProgress:
 
 
 def progress_for_stderr() -> TerminalProgress | LineProgress:
-    """A bar where a person looks, else lines."""
+    """A progress bar on a terminal, otherwise lines."""
     return TerminalProgress() if sys.stderr.isatty() else LineProgress()

@@ -15,7 +15,7 @@ import pytest
 
 from audit_trail.embedded.broker import Broker
 from tests.audit_trail.programs import PROGRAM, environment, eventually, run
-from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, rebuild_own, write
+from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, rebuild_custom, write
 from tests.trail import Trail, an_event
 
 ENDLESS = """
@@ -189,10 +189,12 @@ def test_a_changed_file_is_refused_until_its_version_or_its_author_says_otherwis
     file = write(tmp_path, HEAD + PYTHON)
     project(trail, file)
     write(tmp_path, HEAD + PYTHON.replace("event.actor.id, 1,", "event.actor.id, 2,"))
-    refused = run("projections", "run", file, settings={"database_url": trail.url})
-    assert refused.returncode == 2
-    assert f"{file.name}:5: the file has changed since build 1 was begun" in refused.stderr
-    assert f"`audit-trail projections rebuild {file}`" in refused.stderr
+    for command in ("run", "rebuild"):
+        refused = run("projections", command, file, settings={"database_url": trail.url})
+        assert refused.returncode == 2
+        assert f"{file.name}:5: the file has changed since build 1 was begun" in refused.stderr
+        assert f"`audit-trail projections rebuild {file}`" in refused.stderr
+    assert trail.rows("SELECT build FROM audit_trail.projection WHERE name = 'mine'") == [(1,)]
     status = run("projections", "status", file, settings={"database_url": trail.url})
     assert f"run `audit-trail projections rebuild {file}`" in status.stdout
 
@@ -211,7 +213,7 @@ def test_a_changed_file_is_refused_until_its_version_or_its_author_says_otherwis
 def test_a_raised_version_is_told_what_to_do_and_with_which_file(trail: Trail, tmp_path: Path) -> None:
     file = write(tmp_path, HEAD + PYTHON, version=2)
     project(trail, file)
-    rebuild_own(trail, write(tmp_path, HEAD + PYTHON, version=3))
+    rebuild_custom(trail, write(tmp_path, HEAD + PYTHON, version=3))
     status = run(
         "projections",
         "status",
@@ -228,7 +230,11 @@ def test_a_login_is_told_what_is_not_its_own(trail: Trail) -> None:
         paused = run("projections", "pause", "user", settings=settings)
         assert paused.returncode == 2
         assert "user is not yours: this login may not do that to it" in paused.stderr
+        assert "one with the role audit_trail_projector may" in paused.stderr
         assert "migrate" not in paused.stderr
+        listed = run("projections", "list", settings=settings)
+        assert listed.returncode == 2
+        assert "needs the role audit_trail_reader, and the login only_ada does not have it" in listed.stderr
     finally:
         execute(trail.url, "DROP ROLE only_ada")
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -14,7 +15,7 @@ import pytest
 from audit_trail.embedded.broker import Broker
 from tests.audit_trail.programs import PROGRAM, environment, run
 from tests.projections.rebuild.rebuilds import some_events
-from tests.trail import Trail
+from tests.trail import Trail, an_event
 
 Settings = dict[str, str]
 
@@ -83,6 +84,48 @@ def test_pause_resume_reset_and_retry_say_what_they_did(trail: Trail, settings: 
         settings, "skip", "user", "--position", "1", "--by", "ada", "--reason", "x", code=2
     )
     assert "no build of projection nobody" in said(settings, "pause", "nobody", code=2)
+
+
+def test_tables_of_another_version_need_a_rebuild_and_the_commands_say_so(
+    trail: Trail, settings: Settings
+) -> None:
+    trail.given(*some_events(5))
+    with closing(psycopg2.connect(trail.url)) as admin, admin, admin.cursor() as cursor:
+        cursor.execute("UPDATE audit_trail.projection SET version = 1 WHERE name = 'user'")
+    says = (
+        "projection user needs rebuild: its tables are version 1, this program has 2;"
+        " run `audit-trail projections rebuild user`"
+    )
+    listed = said(settings, "list")
+    assert says in listed
+    lines = [line.split() for line in listed.splitlines()]
+    assert ["user", "1", "1", "live", "4", "0", "needs", "rebuild"] in lines
+    assert ["patient", "2", "1", "live", "4", "0", "running"] in lines
+    migrated = run("migrate", settings=settings)
+    assert migrated.stdout.splitlines() == ["the database is up to date", says]
+    said(settings, "rebuild", "user")
+    assert "needs rebuild" not in said(settings, "list")
+    assert run("migrate", settings=settings).stdout == "the database is up to date\n"
+
+
+def test_a_projection_that_nothing_runs_is_catching_up_and_then_stalled(
+    trail: Trail, settings: Settings
+) -> None:
+    trail.given(*some_events(5))
+    trail.append(an_event())
+    assert "running" in said(settings, "list")
+    for seconds, state in ((30, "catching up"), (90, "stalled")):
+        with closing(psycopg2.connect(trail.url)) as admin, admin, admin.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")
+            cursor.execute(
+                "UPDATE audit_trail.event SET recorded_at = clock_timestamp() - make_interval(secs => %s)",
+                (seconds,),
+            )
+            cursor.execute(
+                "UPDATE audit_trail.projection SET updated_at = clock_timestamp() - make_interval(secs => %s)",
+                (seconds,),
+            )
+        assert said(settings, "list").count(state) == 5
 
 
 def test_a_rebuild_that_cannot_be_attested_is_not_live(trail: Trail, settings: Settings) -> None:

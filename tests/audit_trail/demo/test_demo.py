@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
+import psycopg2
 import pytest
 
+from audit_trail.embedded.postgres import EmbeddedPostgres
 from tests.audit_trail.programs import PROGRAM, environment, eventually, fetch, run
 
 ONCE = ["demo", "--once", "--events", "300"]
@@ -103,7 +106,24 @@ def test_up_starts_again_in_a_shell_that_was_told_its_settings(server_folder: Pa
     up_and_down(data, server_folder / "second.log", settings_file=str(data / "settings.toml"))
 
 
-def up_and_down(data: Path, log: Path, **settings: str) -> None:
+def test_restarts_of_up_record_one_gap_each_because_the_broker_forgets(server_folder: Path) -> None:
+    data = server_folder / "data"
+    for number in range(3):
+        up_and_down(data, server_folder / f"{number}.log", opened=number + 1)
+    with EmbeddedPostgres(data / "postgres") as server, closing(psycopg2.connect(server.url)) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM audit_trail.event WHERE type = 'recording.gap'")
+            assert cursor.fetchall() == [(2,)]
+            cursor.execute("UPDATE audit_trail.projection SET version = 1 WHERE name = 'user'")
+        connection.commit()
+    # The command that helps needs the running stack.
+    log = server_folder / "upgraded.log"
+    up_and_down(data, log)
+    assert "Not ready   user needs rebuild: its tables are version 1" in log.read_text()
+
+
+def up_and_down(data: Path, log: Path, opened: int = 0, **settings: str) -> None:
+    """`up` until it is ready, and until its ingest has opened so many partitions since the first start."""
     with log.open("w") as file:
         up = subprocess.Popen(
             [*PROGRAM, "up", "--data", str(data)],
@@ -112,6 +132,8 @@ def up_and_down(data: Path, log: Path, **settings: str) -> None:
             stderr=file,
         )
     eventually(lambda: "Ctrl-C" in log.read_text() or up.poll() is not None, 90)
+    ingest = data / "ingest.log"
+    eventually(lambda: ingest.read_text().count("partition_opened") >= opened, 60)
     up.terminate()
     up.wait(60)
     assert "Ctrl-C" in log.read_text(), log.read_text()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import tempfile
@@ -241,7 +242,7 @@ def _link_tree(source: Path, target: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts:
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, copy)
+            shutil.copy2(path, copy)  # another file system has no hard links to it
 
 
 def test_a_barrier_is_the_first_folder_that_an_account_may_not_pass(server_folder: Path) -> None:

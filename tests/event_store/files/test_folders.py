@@ -280,3 +280,27 @@ def test_a_folder_is_not_made_through_what_was_planted(shared: Path, victim: Pat
     plant(shared / "data", victim)
     with pytest.raises(ConfigurationError):
         Folder.make(shared / "data")
+
+
+def test_a_service_reads_a_secret_that_root_gave_to_its_group(tmp_path: Path) -> None:
+    """As systemd and Kubernetes do. Only root can hand a file to another user."""
+    if os.geteuid() != 0:
+        return
+    nobody = 65534
+    file = tmp_path / "log-key"
+    file.write_text(TEXT, encoding="utf-8")
+    os.chown(file, 0, nobody)
+    file.chmod(0o440)
+    with pytest.raises(ConfigurationError, match="is open to others"):  # root's own key is root's alone
+        read_key_file(file)
+    for folder in tmp_path.parents:
+        if folder != Path("/tmp") and folder.is_relative_to(tempfile.gettempdir()):  # noqa: S108
+            folder.chmod(folder.stat().st_mode | 0o011)
+    tmp_path.chmod(0o711)
+    os.setegid(nobody)
+    os.seteuid(nobody)
+    try:
+        assert read_key_file(file) == TEXT
+    finally:
+        os.seteuid(0)
+        os.setegid(0)

@@ -59,7 +59,7 @@ def test_two_generated_keys_differ() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "two words", "a+b", "a\nb", "no\u00a0break", "a\u2003b", "tab\t", "a\x00b", "x" * 256, "\ud800"],
+    ["", "two words", "a+b", "a\nb", "no\u00a0break", "a\u2003b", "tab\t", "a\x00b", "\ud800"],
 )
 def test_a_name_that_a_note_cannot_carry_is_refused(name: str) -> None:
     with pytest.raises(ProofError):

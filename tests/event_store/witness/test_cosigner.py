@@ -16,7 +16,7 @@ from event_store.tlog.notes import Note, Signature, SigningKey, verified
 from event_store.tlog.tree_heads import TreeHead, open_head, sign_head
 from event_store.tlog.witness_protocol import AddCheckpoint
 from event_store.witness import store as witness_store
-from event_store.witness.cosigner import Answer, Outcome, Witness, read_keys, read_logs
+from event_store.witness.cosigner import Answer, CosigningResult, Witness, read_keys, read_logs
 from event_store.witness.store import WitnessStore
 from tests.event_store.tlog.naive import ROOTS
 from tests.event_store.witness.honest_and_lying_log import (
@@ -52,7 +52,7 @@ def made(store: WitnessStore, *keys: SigningKey) -> Witness:
 def cosigned(witness: Witness, *sizes: int) -> None:
     """Cosign one after the other."""
     for old, new in zip((0, *sizes), sizes, strict=False):
-        assert witness.add_checkpoint(request(old, new)).outcome is Outcome.COSIGNED
+        assert witness.add_checkpoint(request(old, new)).outcome is CosigningResult.COSIGNED
 
 
 @pytest.mark.parametrize(
@@ -82,29 +82,31 @@ def test_every_key_of_a_witness_cosigns(store: WitnessStore) -> None:
 def test_a_request_that_starts_elsewhere_is_told_the_size(witness: Witness, old: int) -> None:
     cosigned(witness, 5)
     answer = witness.add_checkpoint(request(old, 9))
-    assert (answer.outcome, answer.size, answer.signatures) == (Outcome.CONFLICT, 5, ())
+    assert (answer.outcome, answer.size, answer.signatures) == (CosigningResult.CONFLICT, 5, ())
 
 
 def test_a_log_that_was_never_cosigned_starts_from_nothing(witness: Witness) -> None:
     cosigned(witness, 5)
     head = note(9, [OTHER_LOG_KEY], origin=OTHER_LOG_KEY.name)
     answer = witness.add_checkpoint(AddCheckpoint(5, proof(5, 9), head.encode()).encode())
-    assert (answer.outcome, answer.size) == (Outcome.CONFLICT, 0)
-    assert witness.add_checkpoint(request(0, 9, head)).outcome is Outcome.COSIGNED
+    assert (answer.outcome, answer.size) == (CosigningResult.CONFLICT, 0)
+    assert witness.add_checkpoint(request(0, 9, head)).outcome is CosigningResult.COSIGNED
 
 
 def test_another_history_is_refused_and_kept_as_evidence(witness: Witness, store: WitnessStore) -> None:
     cosigned(witness, 5)
-    assert witness.add_checkpoint(request(5, 9, leaves=OTHER_LEAVES)).outcome is Outcome.INCONSISTENT
+    assert witness.add_checkpoint(request(5, 9, leaves=OTHER_LEAVES)).outcome is CosigningResult.INCONSISTENT
     for _ in range(2):
-        assert witness.add_checkpoint(request(5, 5, leaves=OTHER_LEAVES)).outcome is Outcome.INCONSISTENT
+        assert (
+            witness.add_checkpoint(request(5, 5, leaves=OTHER_LEAVES)).outcome is CosigningResult.INCONSISTENT
+        )
     evidence = store.contradictions(ORIGIN)
     assert len(evidence) == 2
     for known, refused, _ in evidence:
         assert open_head(known, [LOG_KEY.verifier], ORIGIN)[0] == TreeHead(ORIGIN, 5, ROOTS[5])
         open_head(refused, [LOG_KEY.verifier], ORIGIN)
     cosigned_next = witness.add_checkpoint(request(5, 9))
-    assert cosigned_next.outcome is Outcome.COSIGNED
+    assert cosigned_next.outcome is CosigningResult.COSIGNED
 
 
 def test_what_a_mad_log_signs_does_not_fill_the_disk(
@@ -138,7 +140,7 @@ EMPTY_LIE = sign_head(TreeHead(ORIGIN, 0, ROOTS[1]), [LOG_KEY])
 def test_a_wrong_proof_is_refused(witness: Witness, store: WitnessStore, known: int, body: bytes) -> None:
     cosigned(witness, *[known] * (known > 0))
     answer = witness.add_checkpoint(body)
-    assert (answer.outcome, answer.signatures) == (Outcome.INCONSISTENT, ())
+    assert (answer.outcome, answer.signatures) == (CosigningResult.INCONSISTENT, ())
     with store.transaction() as transaction:
         latest = transaction.latest(ORIGIN)
     assert (latest.size if latest else 0) == known
@@ -146,7 +148,7 @@ def test_a_wrong_proof_is_refused(witness: Witness, store: WitnessStore, known: 
 
 def test_a_smaller_head_than_its_own_old_size_is_malformed(witness: Witness) -> None:
     cosigned(witness, 5)
-    assert witness.add_checkpoint(request(5, 4)).outcome is Outcome.MALFORMED
+    assert witness.add_checkpoint(request(5, 4)).outcome is CosigningResult.MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -166,12 +168,12 @@ def test_a_smaller_head_than_its_own_old_size_is_malformed(witness: Witness) -> 
     ],
 )
 def test_a_malformed_request_is_told_so(witness: Witness, body: bytes) -> None:
-    assert witness.add_checkpoint(body).outcome is Outcome.MALFORMED
+    assert witness.add_checkpoint(body).outcome is CosigningResult.MALFORMED
 
 
 def test_an_unknown_log_is_unknown_even_when_a_known_key_has_signed_for_it(witness: Witness) -> None:
     head = note(5, [LOG_KEY], origin="example.com/unknown")
-    assert witness.add_checkpoint(request(0, 5, head)).outcome is Outcome.UNKNOWN_LOG
+    assert witness.add_checkpoint(request(0, 5, head)).outcome is CosigningResult.UNKNOWN_LOG
 
 
 def test_a_head_without_a_valid_signature_of_its_own_log_is_refused(witness: Witness) -> None:
@@ -185,13 +187,13 @@ def test_a_head_without_a_valid_signature_of_its_own_log_is_refused(witness: Wit
         (LOG_KEY.sign(note(6).text),),
     ):
         body = request(0, 5, Note(text, signatures))
-        assert witness.add_checkpoint(body).outcome is Outcome.NOT_SIGNED
+        assert witness.add_checkpoint(body).outcome is CosigningResult.NOT_SIGNED
 
 
 def test_signatures_of_strangers_are_ignored_and_not_passed_on(witness: Witness) -> None:
     text = note(5).text
     head = Note(text, (OTHER_LOG_KEY.sign(text), LOG_KEY.sign(text), NEXT_LOG_KEY.sign(text)))
-    assert witness.add_checkpoint(request(0, 5, head)).outcome is Outcome.COSIGNED
+    assert witness.add_checkpoint(request(0, 5, head)).outcome is CosigningResult.COSIGNED
     kept = witness.latest(sha256(ORIGIN.encode()).hexdigest())
     assert kept is not None
     names = [(signature.name, signature.key_id) for signature in Note.parse(kept).signatures]
@@ -203,10 +205,10 @@ def test_a_log_may_change_its_key(store: WitnessStore) -> None:
     cosigned(before, 5)
     both = [LOG_KEY.verifier.encode(), NEXT_LOG_KEY.verifier.encode()]
     during = Witness(store, [WITNESS_KEY], read_logs(both))
-    assert during.add_checkpoint(request(5, 9, note(9, [NEXT_LOG_KEY]))).outcome is Outcome.COSIGNED
+    assert during.add_checkpoint(request(5, 9, note(9, [NEXT_LOG_KEY]))).outcome is CosigningResult.COSIGNED
     after = Witness(store, [WITNESS_KEY], read_logs(both[1:]))
-    assert after.add_checkpoint(request(9, 12, note(12, [LOG_KEY]))).outcome is Outcome.NOT_SIGNED
-    assert after.add_checkpoint(request(9, 12, note(12, [NEXT_LOG_KEY]))).outcome is Outcome.COSIGNED
+    assert after.add_checkpoint(request(9, 12, note(12, [LOG_KEY]))).outcome is CosigningResult.NOT_SIGNED
+    assert after.add_checkpoint(request(9, 12, note(12, [NEXT_LOG_KEY]))).outcome is CosigningResult.COSIGNED
 
 
 def test_extension_lines_are_cosigned_with_the_head(witness: Witness) -> None:
@@ -221,7 +223,7 @@ def test_a_restarted_witness_knows_what_it_has_cosigned(tmp_path: Path) -> None:
     cosigned(made(WitnessStore(path)), 5)
     again = made(WitnessStore(path))
     assert again.add_checkpoint(request(0, 9)).size == 5
-    assert again.add_checkpoint(request(5, 9)).outcome is Outcome.COSIGNED
+    assert again.add_checkpoint(request(5, 9)).outcome is CosigningResult.COSIGNED
 
 
 @pytest.mark.parametrize("stores", [1, 2])
@@ -238,9 +240,9 @@ def test_of_two_requests_at_once_one_wins(tmp_path: Path, stores: int) -> None:
 
     with ThreadPoolExecutor(len(bodies)) as threads:
         answers = list(threads.map(ask, range(len(bodies))))
-    (winner,) = [answer for answer in answers if answer.outcome is Outcome.COSIGNED]
+    (winner,) = [answer for answer in answers if answer.outcome is CosigningResult.COSIGNED]
     assert {(answer.outcome, answer.size) for answer in answers if answer is not winner} == {
-        (Outcome.CONFLICT, winner.size)
+        (CosigningResult.CONFLICT, winner.size)
     }
 
 

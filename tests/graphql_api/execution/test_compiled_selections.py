@@ -8,7 +8,7 @@ from graphql import get_introspection_query, parse, validate
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from graphql_api.execution.compiled_selections import MAX_FIELDS, Plan
+from graphql_api.execution.compiled_selections import MAX_FIELDS, SelectionPlan
 from graphql_api.execution.documents import MAX_DOCUMENTS
 from graphql_api.execution.executor import MAX_CHOICES
 from graphql_api.schema import AuditTrailSchema
@@ -93,7 +93,7 @@ def test_random_queries_of_random_data_are_answered_alike(both: Both) -> None:
     alike()
 
 
-def plans(schema: AuditTrailSchema) -> list[Plan | None]:
+def plans(schema: AuditTrailSchema) -> list[SelectionPlan | None]:
     """The plans that the schema's executor has made."""
     return [
         plan
@@ -108,14 +108,16 @@ def test_a_page_of_plain_fields_is_answered_by_one_function(both: Both) -> None:
     assert ours == theirs
     (plan,) = plans(both.ours)
     assert plan is not None
-    assert plan.rest == {}
+    assert plan.remaining == {}
 
 
 def test_a_field_with_a_resolver_is_left_to_graphql_core_and_stays_in_its_place(both: Both) -> None:
     text = "{ events(first: 2) { nodes { type inclusionProof(treeSize: 4) { leafIndex } position } } }"
     ours, theirs = both.answers(Query(text, {}), [])
     assert ours == theirs
-    assert [tuple(plan.rest) for plan in plans(both.ours) if plan and plan.rest] == [("inclusionProof",)]
+    assert [tuple(plan.remaining) for plan in plans(both.ours) if plan and plan.remaining] == [
+        ("inclusionProof",)
+    ]
 
 
 def test_variables_of_directives_never_meet_another_requests_plan(both: Both) -> None:

@@ -245,6 +245,24 @@ def test_all_partitions_that_lost_records_are_named_at_once_and_counted(
     assert run.registry.get_sample_value("audit_trail_ingest_gaps_total") == 2
 
 
+def test_readiness_names_the_loss_that_has_stopped_ingest(
+    settings: IngestSettings,
+    make_topic: Call,
+    stopping: Call,
+    publish: Call,
+    admin: KafkaAdminClient,
+    message: Call,
+) -> None:
+    name = make_topic(1)
+    publish([message() for _ in range(4)], topic=name)
+    admin.delete_records({TopicPartition(name, 0): 3})
+    with stopping(reading(settings, name), LogInconsistentError, "offsets 0 to 2") as run:
+        pass
+    [problem] = run.ingest.problems()
+    assert f"topic {name}, partition 0: offsets 0 to 2 were deleted" in problem
+    assert "`audit-trail offsets accept`" in problem
+
+
 def test_going_on_after_a_loss_needs_a_name_and_a_reason(settings: IngestSettings, running: Call) -> None:
     half = msgspec.structs.replace(settings, on_offset_loss="continue", offset_loss_accepted_by="n.operator")
     with pytest.raises(ConfigurationError, match="AUDIT_TRAIL_KAFKA_OFFSET_LOSS_REASON"), running(half):

@@ -13,7 +13,7 @@ from event_store.database import Database
 from projections.custom.access import begin_custom, bind_custom, open_custom, source_of
 from projections.custom.source_file import CustomProjector, load_custom
 from projections.rebuild.coordinator import rebuild
-from projections.rebuild.plan import Outcome, Parts
+from projections.rebuild.plan import Parts, RebuildResult
 from projections.runner import Runner
 from tests.trail import Trail
 
@@ -88,7 +88,7 @@ def execute(url: str, statement: str | sql.Composable) -> None:
             cursor.execute(statement)
 
 
-def own_database(trail: Trail, name: str = "mine") -> Database:
+def custom_database(trail: Trail, name: str = "mine") -> Database:
     return open_custom(trail.url, name, 2)
 
 
@@ -113,7 +113,7 @@ class Silent:
         pass
 
 
-def rebuild_own(trail: Trail, file: Path, *, jobs: int = 2, in_process: int = 20_000) -> Outcome:
+def rebuild_custom(trail: Trail, file: Path, *, jobs: int = 2, in_process: int = 20_000) -> RebuildResult:
     """As `audit-trail projections rebuild FILE` does."""
     projector = bound(trail, file)
     with closing(open_custom(trail.url, projector.name, 4)) as database:

@@ -14,7 +14,7 @@ from tests.projections.custom.analyst import HEAD, PYTHON, write
 from tests.projections.custom.deployment import (
     LOGINS,
     as_login,
-    own_project,
+    project_custom,
     run,
 )
 from tests.trail import Trail, an_event
@@ -37,5 +37,5 @@ def urls(tmp_path_factory: pytest.TempPathFactory, session_folder: Path) -> Iter
         with closing(Trail(url)) as trail:
             trail.given(an_event())
             for login, name in (("ada", "mine"), ("ben", "bens")):
-                own_project(urls[login], write(folder, HEAD + PYTHON, name=name))
+                project_custom(urls[login], write(folder, HEAD + PYTHON, name=name))
         yield urls

@@ -43,7 +43,7 @@ NO_NAME = "42602"
 TAKEN = "42710"
 
 
-def own_project(url: str, file: Path) -> None:
+def project_custom(url: str, file: Path) -> None:
     projector = load_custom(file)
     begin_custom(url, projector)
     bind_custom(url, projector)

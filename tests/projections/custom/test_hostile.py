@@ -17,7 +17,7 @@ from projections.custom.source_file import CustomProjector, load_custom
 from projections.errors import CodeError
 from projections.registry import register
 from tests.databases import MIGRATED, Databases
-from tests.projections.custom.analyst import HEAD, PYTHON, bound, execute, own_database, project, write
+from tests.projections.custom.analyst import HEAD, PYTHON, bound, custom_database, execute, project, write
 from tests.trail import Trail, an_event
 
 ONE = """
@@ -45,7 +45,7 @@ def trail(databases: Databases) -> Iterator[Trail]:
 def own(trail: Trail, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The database as the Python of a file can have it at most, when its process has the documented login."""
     project(trail, write(tmp_path_factory.mktemp("own"), HEAD + PYTHON))
-    with closing(own_database(trail)) as database:
+    with closing(custom_database(trail)) as database:
         yield database
 
 
@@ -178,7 +178,7 @@ def test_a_select_without_end_is_stopped(trail: Trail, tmp_path: Path) -> None:
     projector = load_custom(written(tmp_path, endless))
     begin_custom(trail.url, projector)
     with (
-        closing(own_database_with_limit(trail, 300)) as database,
+        closing(custom_database_with_limit(trail, 300)) as database,
         pytest.raises(CodeError, match="the SELECT took longer than 30 s"),
     ):
         projector.bind(database)
@@ -199,7 +199,7 @@ def test_a_select_that_the_server_finds_too_deep_is_the_files_fault_and_not_the_
         bound(trail, written(tmp_path, deep))
 
 
-def own_database_with_limit(trail: Trail, milliseconds: int) -> Database:
+def custom_database_with_limit(trail: Trail, milliseconds: int) -> Database:
     return Database(trail.url, "audit_trail_own_mine", size=1, statement_timeout_ms=milliseconds)
 
 

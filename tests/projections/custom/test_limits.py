@@ -38,7 +38,7 @@ def own(trail: Trail, ada: str, tmp_path: Path) -> Iterator[str]:
     remove(trail.url, name, by="op", reason="a test", publish=lambda _: None, wait_seconds=5)
 
 
-def as_own(url: str, name: str, statement: str) -> None:
+def as_custom(url: str, name: str, statement: str) -> None:
     """Run in the projection's role, with the login of the URL, and commit."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {CUSTOM_ROLE_PREFIX}{name}")
@@ -67,14 +67,14 @@ def test_a_row_that_no_program_can_read_does_not_get_into_the_registry(
     trail: Trail, ada: str, own: str, change: str
 ) -> None:
     with pytest.raises(psycopg2.errors.CheckViolation):
-        as_own(ada, own, f"UPDATE audit_trail.projection SET {change} WHERE name = '{own}'")
+        as_custom(ada, own, f"UPDATE audit_trail.projection SET {change} WHERE name = '{own}'")
     assert trail.given(an_event()) == [1]
     with trail.reader.transaction(read_only=True) as connection:
         assert own in {build.name for build in list_builds(connection)}
 
 
 def test_decisions_of_others_are_not_read(trail: Trail, ada: str, own: str) -> None:
-    as_own(
+    as_custom(
         ada,
         own,
         "INSERT INTO audit_trail.projection_skip (name, position, event_id, failure, reason, decided_by, applied)"
@@ -126,7 +126,7 @@ def test_a_projection_has_so_many_builds(trail: Trail, ada: str, own: str) -> No
             )
         assert refused.value.pgcode == "AT001"
     with pytest.raises(psycopg2.Error, match="has 30 builds"):
-        as_own(
+        as_custom(
             ada,
             own,
             "INSERT INTO audit_trail.projection (name, build, version, schema_name, live)"
@@ -204,8 +204,8 @@ def test_an_analyst_does_not_lock_an_own_table(ada: str, own: str, mode: str) ->
     """And still updates each of its rows."""
     for table in (f"{own}_v1.{own}", f"{own}_v1.{own}_log"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            as_own(ada, own, f"LOCK TABLE {table} IN {mode} MODE")
-    as_own(ada, own, f"UPDATE {own}_v1.{own} SET events = events, last_at = last_at WHERE true")
+            as_custom(ada, own, f"LOCK TABLE {table} IN {mode} MODE")
+    as_custom(ada, own, f"UPDATE {own}_v1.{own} SET events = events, last_at = last_at WHERE true")
 
 
 def test_what_an_analysts_session_keeps_locked_is_waited_for_some_seconds(
@@ -256,7 +256,7 @@ def test_a_value_that_python_lacks_is_an_error_with_the_tables_name(
     trail: Trail, ada: str, own: str, column: str, value: str
 ) -> None:
     table = own if column == "last_at" else f"{own}_log"
-    as_own(ada, own, f"UPDATE {own}_v1.{table} SET {column} = {value}")
+    as_custom(ada, own, f"UPDATE {own}_v1.{table} SET {column} = {value}")
     with pytest.raises(ConflictError, match=f"table {table} has a value that can't be shown"):
         trail.read.table_rows(RowRequest(projection=own, table=table, first=1))
     with Exports(trail.reader).open(ExportRequest(format=Format.CSV, table=table)) as opened:

@@ -13,7 +13,15 @@ from domain.validation import decode_event
 from projections.custom.removal import remove
 from projections.errors import CodeError
 from projections.runner import Runner
-from tests.projections.custom.analyst import HEAD, PYTHON, bound, own_database, project, rebuild_own, write
+from tests.projections.custom.analyst import (
+    HEAD,
+    PYTHON,
+    bound,
+    custom_database,
+    project,
+    rebuild_custom,
+    write,
+)
 from tests.trail import Trail, an_event
 from tests.waiting import eventually
 
@@ -28,7 +36,7 @@ def test_a_removed_projection_leaves_nothing_but_the_decision(trail: Trail, tmp_
     file = write(tmp_path, HEAD + PYTHON, name="removed")
     trail.append(an_event(), an_event())
     project(trail, file)
-    rebuild_own(trail, file)
+    rebuild_custom(trail, file)
     told: list[bytes] = []
     assert remove(trail.url, "removed", by="ada", reason="done", publish=told.append, wait_seconds=5)
     assert "removed" not in {each.name for each in trail.read.projections()}
@@ -67,7 +75,7 @@ def test_the_process_of_a_removed_projection_does_not_bring_it_back(trail: Trail
         except ConfigurationError as exc:
             failed.append(exc)
 
-    with closing(own_database(trail, "removed")) as database:
+    with closing(custom_database(trail, "removed")) as database:
         runner = Runner(database, [projector])
         thread = Thread(target=keep)
         thread.start()

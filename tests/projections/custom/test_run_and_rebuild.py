@@ -26,9 +26,9 @@ from tests.projections.custom.analyst import (
     PYTHON,
     SQL,
     bound,
-    own_database,
+    custom_database,
     project,
-    rebuild_own,
+    rebuild_custom,
     write,
 )
 from tests.trail import START, Trail, an_event
@@ -84,7 +84,7 @@ def test_a_rebuilt_projection_has_the_rows_of_the_live_one(
     project(trail, file)
     write(tmp_path, HEAD + code, version=2)
     assert "needs rebuild" in "\n".join(describe(trail.reader, {"mine": bound(trail, file)}, ["mine"]))
-    outcome = rebuild_own(trail, file, in_process=in_process)
+    outcome = rebuild_custom(trail, file, in_process=in_process)
     assert (outcome.build, outcome.position, outcome.failure) == (2, 159, "")
     for query in (MINE, LOG):
         assert trail.rows(query.format(schema="mine_v1")) == trail.rows(query.format(schema="mine_v2_b2"))
@@ -187,7 +187,7 @@ def test_code_that_can_not_take_an_empty_batch_is_never_given_one(trail: Trail, 
     project(trail, file)
     skip(trail.projector, "mine", 0, by="ada", reason="a test", publish=lambda _: None)
     project(trail, file)
-    reset(own_database(trail), bound(trail, file))
+    reset(custom_database(trail), bound(trail, file))
     project(trail, file)
     mine = next(each for each in trail.read.projections() if each.name == "mine" and each.live)
     assert (mine.position, mine.error) == (0, None)
@@ -224,7 +224,7 @@ def test_a_select_without_end_is_shown_at_once_and_one_event_is_tried_after_a_pa
     begin_custom(trail.url, projector)
     owned = Counted(trail.url, "audit_trail_own_mine", size=1, statement_timeout_ms=300)
     projector.bind(owned)
-    with closing(own_database(trail)) as database:
+    with closing(custom_database(trail)) as database:
         Runner(database, [projector]).catch_up()
     # Of both tables, for all events and then for one: it is not halved down to that.
     assert owned.count == 2 * 2
@@ -241,10 +241,10 @@ def test_a_select_that_is_too_slow_for_a_large_batch_goes_on_in_small_ones(
     trail.append(*[an_event() for _ in range(40)])
     begin_custom(trail.url, projector)
     projector.bind(Database(trail.url, "audit_trail_own_mine", size=1, statement_timeout_ms=300))
-    with closing(own_database(trail)) as database:
+    with closing(custom_database(trail)) as database:
         build = register(database, projector)
         track = Track(database, projector)
-        track.look(build, frozenset())
+        track.update(build, frozenset())
         with database.transaction(read_only=True) as connection:
             events = read_events(connection, -1, 100).events
         sizes = [track.feed(events[track.position + 1 :], 39) for _ in range(12)]
@@ -270,7 +270,7 @@ def test_floats_are_not_numbers_of_two_kinds(trail: Trail, tmp_path: Path) -> No
 
 def test_two_processes_of_a_file_apply_every_event_once(trail: Trail, tmp_path: Path) -> None:
     file = write(tmp_path, HEAD + PYTHON)
-    with closing(own_database(trail)) as database:
+    with closing(custom_database(trail)) as database:
         runners = [Runner(database, [bound(trail, file)], batch=10) for _ in range(2)]
         threads = [Thread(target=runner.run) for runner in runners]
         for thread in threads:
@@ -291,11 +291,11 @@ def test_whoever_holds_a_projection_is_named_whatever_role_he_has(trail: Trail, 
         advisory_lock(trail.projector, ["mine"], "drop"),
         pytest.raises(FencedError, match=r"locked by another process \(drop,"),
     ):
-        rebuild_own(trail, file)
+        rebuild_custom(trail, file)
     with (
-        closing(own_database(trail)) as database,
+        closing(custom_database(trail)) as database,
         advisory_lock(database, ["mine"], "rebuild"),
         pytest.raises(FencedError, match=r"\(rebuild,"),
     ):
         reset(trail.projector, bound(trail, file))
-    assert rebuild_own(trail, file).build == 2
+    assert rebuild_custom(trail, file).build == 2

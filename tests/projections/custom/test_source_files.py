@@ -125,7 +125,19 @@ def test_a_file_that_can_not_be_read_is_said_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["user", "activity", "Night", "night reads", "select", "pg_mine", "", "a" * 31]
+    "name",
+    [
+        "user",
+        "activity",
+        "user_v2",
+        "patient_v2_b1",
+        "Night",
+        "night reads",
+        "select",
+        "pg_mine",
+        "",
+        "a" * 31,
+    ],
 )
 def test_a_template_has_a_name_that_can_be_run(name: str) -> None:
     with pytest.raises(ConfigurationError, match="name"):

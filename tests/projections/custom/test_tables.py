@@ -11,7 +11,7 @@ import psycopg2
 
 from projections.custom.source_file import load_custom
 from projections.tables import create_indexes, create_table
-from tests.projections.custom.analyst import project, rebuild_own
+from tests.projections.custom.analyst import project, rebuild_custom
 from tests.trail import Trail, an_event
 
 TABLES = """
@@ -84,7 +84,7 @@ def test_tables_are_made_live_and_in_a_rebuild_as_the_program_makes_them(
     file.write_text(TABLES.format(name=name))
     trail.append(an_event(), an_event(minute=1))
     project(trail, file)
-    assert rebuild_own(trail, file).failure == ""
+    assert rebuild_custom(trail, file).failure == ""
     with closing(psycopg2.connect(trail.url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA by_program; SET search_path = by_program")
         for table in load_custom(file).tables:

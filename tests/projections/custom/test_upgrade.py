@@ -20,7 +20,7 @@ from projections.fingerprints import code_digest, definition_digest
 from projections.registry import READY
 from projections.runner import Runner
 from projections.tables import create_indexes, create_table
-from tests.projections.custom.analyst import HEAD, PYTHON, project, rebuild_own, write
+from tests.projections.custom.analyst import HEAD, PYTHON, project, rebuild_custom, write
 from tests.trail import Trail, an_event
 
 CUSTOM = "0008_custom_projection_rights"
@@ -140,7 +140,7 @@ def test_a_build_of_before_goes_on_and_belongs_to_the_trail(old_url: str, projec
         trail.append(an_event(), an_event())
         project(trail, projector.file)
         assert trail.rows(f"SELECT actor_id, events FROM {schema}.{name}") == [("dr-smith", 2)]
-        assert rebuild_own(trail, projector.file).failure == ""
+        assert rebuild_custom(trail, projector.file).failure == ""
         assert trail.rows(f"SELECT actor_id, events FROM {schema}_b2.{name}") == [("dr-smith", 2)]
         remove(old_url, name, by="ada", reason="done", publish=lambda _: None, wait_seconds=5)
         assert trail.rows(f"SELECT nspname FROM pg_namespace WHERE nspname LIKE '{name}%'") == []

@@ -13,7 +13,7 @@ from domain.event import AuditEvent
 from event_store.database import PROJECTOR, Database
 from projections.projector import Projector
 from projections.rebuild.coordinator import rebuild
-from projections.rebuild.plan import Outcome, Parts
+from projections.rebuild.plan import Parts, RebuildResult
 from projections.registry import Build, built_in, list_builds
 from tests.trail import Trail, an_event
 
@@ -47,7 +47,7 @@ class Rebuilt:
     def __init__(self) -> None:
         self.told = Told()
         self.sent: list[bytes] = []
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[RebuildResult] = []
 
     @property
     def events(self) -> list[AuditEvent]:

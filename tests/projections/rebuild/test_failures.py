@@ -28,7 +28,7 @@ from projections.projector import Projector
 from projections.rebuild.coordinator import rebuild
 from projections.rebuild.load import new_build
 from projections.rebuild.verification import verify
-from projections.rebuild.worker import Answer, Loader, Task
+from projections.rebuild.worker import Answer, Loader, LoadTask
 from projections.registry import built_in
 from projections.tables import Row
 from tests.projections.rebuild import rebuild_process
@@ -118,7 +118,7 @@ def test_a_range_that_another_process_has_done_is_left_alone(trail: Trail) -> No
             (build.build,),
         )
     loaders = [Loader(trail.projector, built_in(), {"user": build}) for _ in range(2)]
-    task = Task(0, 29, ("user",))
+    task = LoadTask(0, 29, ("user",))
     threads = [threading.Thread(target=loader.load, args=(task,)) for loader in loaders]
     for thread in threads:
         thread.start()
@@ -129,7 +129,7 @@ def test_a_range_that_another_process_has_done_is_left_alone(trail: Trail) -> No
         cursor.execute(f"SELECT sum(events)::int FROM {build.schema}.partial_user_action")
         assert cursor.fetchall() == trail.rows("SELECT sum(events)::int FROM user_v2.user_action")
     with pytest.raises(FencedError, match="is gone"):
-        loaders[0].load(Task(7, 9, ("user",)))
+        loaders[0].load(LoadTask(7, 9, ("user",)))
 
 
 def test_workers_end_when_their_coordinator_is_killed(trail: Trail, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from audit_trail.embedded.broker import Broker
+from domain.access.grants import OPERATIONS, Operation
 from domain.access.principal import Role
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
@@ -161,22 +162,25 @@ def test_the_time_of_an_event_that_is_not_seen_is_not_told_by_a_cursor(
 
 @pytest.mark.parametrize("role", NOT_READING)
 def test_a_role_that_reads_no_events_is_told_so_by_each_way_in(client: httpx2.Client) -> None:
-    for path in (
-        "/v1/events",
-        f"/v1/events/{EVENTS[0].event_id}",
-        f"/v1/events/{NO_EVENT}/proof",
-        "/v1/event-counts?by=day",
-        "/v1/patients/17",
-        "/v1/export",
-        "/v1/projections/user/user_action",
+    for path, operation in (
+        ("/v1/events", Operation.READ_EVENTS),
+        (f"/v1/events/{EVENTS[0].event_id}", Operation.READ_EVENTS),
+        ("/v1/event-counts?by=day", Operation.COUNT_EVENTS),
+        ("/v1/patients/17", Operation.READ_PATIENT),
+        ("/v1/export", Operation.EXPORT),
+        ("/v1/projections/user/user_action", Operation.READ_TABLES),
     ):
+        allowed = ", ".join(sorted(role for role in Role if operation in OPERATIONS[role]))
         answer = client.get(path)
         assert answer.status_code == 403, path
         assert answer.json() == {
             "title": "Forbidden",
             "status": 403,
-            "detail": "not allowed with these credentials",
+            "detail": f"not allowed with these credentials: {operation} needs one of the roles {allowed}",
         }
+    proof = client.get(f"/v1/events/{NO_EVENT}/proof")
+    assert (proof.status_code, proof.json()["title"]) == (403, "Forbidden")
+    assert proof.json()["detail"].startswith("not allowed with these credentials")
     refused = asked(client, "{ events(first: 1) { nodes { id } } }")
     assert refused["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     for way in (by_stream, by_socket):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,10 @@ from tests.tokens import JWK
 
 
 class Issuer:
-    """An issuer on a socket; `keys` is what it answers, `asked` how often it was asked for them."""
+    """An issuer on a socket; `keys` is what it answers, `asked` how often it was asked for them.
+
+    An answer takes `delay` seconds.
+    """
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -21,6 +25,7 @@ class Issuer:
         self.status = 200
         self.claims_to_be = self.url
         self.asked = 0
+        self.delay = 0.0
 
     def answer(self, path: str) -> tuple[int, bytes]:
         """The status and the body of an answer."""
@@ -28,6 +33,7 @@ class Issuer:
             return 200, json.dumps({"issuer": self.claims_to_be, "jwks_uri": f"{self.url}/keys"}).encode()
         self.asked += 1
         body = self.keys if isinstance(self.keys, bytes) else json.dumps({"keys": self.keys}).encode()
+        time.sleep(self.delay)
         return self.status, body
 
 

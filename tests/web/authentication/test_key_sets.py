@@ -13,6 +13,7 @@ import pytest
 
 from domain.errors import ConfigurationError, UnavailableError
 from tests.tokens import JWK, KEY_ID
+from tests.waiting import eventually
 from tests.web.authentication.issuers import Issuer, issuing
 from web.authentication.discovery import fetcher
 from web.authentication.key_sets import FetchedKeys, FileKeys, parse_key_set
@@ -49,7 +50,33 @@ def test_keys_are_found_by_discovery_and_kept(issuer: Issuer) -> None:
     assert issuer.asked == 1
 
 
-def test_a_new_key_is_asked_for_but_not_all_the_time(issuer: Issuer) -> None:
+def test_the_first_token_of_a_new_key_finds_it(issuer: Issuer) -> None:
+    async def find() -> None:
+        keys = keys_of(issuer, Clock())
+        assert await keys.find(KEY_ID) is not None
+        issuer.keys = [JWK, JWK | {"kid": "next"}]
+        found = await asyncio.gather(*(keys.find("next") for _ in range(20)))
+        assert all(key is not None for key in found)
+
+    asyncio.run(find())
+    assert issuer.asked == 2
+
+
+def test_a_key_that_comes_during_a_fetch_is_found(issuer: Issuer) -> None:
+    async def find() -> None:
+        keys = keys_of(issuer, Clock())
+        issuer.delay = 0.5
+        first = asyncio.create_task(keys.find(KEY_ID))
+        await asyncio.to_thread(eventually, lambda: issuer.asked == 1)
+        issuer.keys = [JWK, JWK | {"kid": "next"}]
+        assert await keys.find("next") is not None
+        assert await first is not None
+
+    asyncio.run(find())
+    assert issuer.asked == 2
+
+
+def test_an_unknown_key_is_asked_for_but_not_all_the_time(issuer: Issuer) -> None:
     async def find() -> None:
         clock = Clock()
         keys = keys_of(issuer, clock)
@@ -63,6 +90,35 @@ def test_a_new_key_is_asked_for_but_not_all_the_time(issuer: Issuer) -> None:
 
     asyncio.run(find())
     assert issuer.asked == 2
+
+
+def test_many_unknown_keys_cause_few_fetches(issuer: Issuer) -> None:
+    async def find() -> None:
+        keys = FetchedKeys(fetcher(issuer.url, None))
+        assert await keys.find(KEY_ID) is not None
+        assert set(await asyncio.gather(*(keys.find(f"no-{number}") for number in range(500)))) == {None}
+        assert await keys.find("x" * 10_000) is None
+
+    asyncio.run(find())
+    assert issuer.asked == 3
+
+
+def test_an_unknown_key_is_not_wrong_while_the_issuer_is_away(issuer: Issuer) -> None:
+    async def find() -> None:
+        clock = Clock()
+        keys = keys_of(issuer, clock)
+        assert await keys.find(KEY_ID) is not None
+        issuer.status = 503
+        for _ in range(20):
+            with pytest.raises(UnavailableError):
+                await keys.find("next")
+            assert await keys.find(KEY_ID) is not None
+        assert issuer.asked == 2
+        issuer.status, issuer.keys = 200, [JWK, JWK | {"kid": "next"}]
+        clock.now += 11
+        assert await keys.find("next") is not None
+
+    asyncio.run(find())
 
 
 def test_a_key_that_was_withdrawn_is_gone_when_the_keys_are_fetched_again(issuer: Issuer) -> None:

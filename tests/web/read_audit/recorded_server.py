@@ -26,7 +26,7 @@ from web.http.listening_socket import listen
 from web.http.server import Server
 from web.metrics import WebMetrics
 from web.probes import StoreProbes
-from web.read_audit.access_record import Recorder
+from web.read_audit.access_record import AccessRecorder
 from web.read_audit.metrics import RecordingMetrics
 from web.read_audit.publication import Recording, RecordingSettings
 from web.settings import WebSettings
@@ -68,7 +68,7 @@ class OnRecord:
             exports=Exports(exporting),
             wake=WakeUp(Database(url, READER, size=1)),
             authentication=authentication(),
-            recorder=Recorder(recording, Source(service="audit-trail")),
+            recorder=AccessRecorder(recording, Source(service="audit-trail")),
         )
         self.server = Server(self.app, graceful_seconds=5)
         listener = stack.enter_context(listen("127.0.0.1", 0))

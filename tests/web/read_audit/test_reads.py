@@ -207,7 +207,7 @@ def test_without_a_record_there_is_no_answer_and_readiness_says_why(url: str) ->
             listed = served.client.get("/v1/events?patient=17")
             assert (listed.status_code, listed.headers["retry-after"]) == (503, "7")
             assert listed.headers["content-type"] == "application/problem+json"
-            assert "can't be put on record" in listed.json()["detail"]
+            assert "can't be recorded" in listed.json()["detail"]
             exported = served.client.get("/v1/export?patient=17")
             assert exported.status_code == 503
             for text in (answer.text, listed.text, exported.text):
@@ -215,7 +215,7 @@ def test_without_a_record_there_is_no_answer_and_readiness_says_why(url: str) ->
         assert served.graphql("{ __typename }").status_code == 200
         ready = served.client.get("/readyz")
         assert ready.status_code == 503
-        assert "can't be put on record" in ready.json()["checks"]["recording"]
+        assert "can't be recorded" in ready.json()["checks"]["recording"]
         metrics = served.client.get("/metrics", headers=bearer("operator")).text
         assert "audit_trail_reads_recordable 0.0" in metrics
 

@@ -25,7 +25,7 @@ from ingest.settings import IngestSettings
 from tests.hospital import at
 from tests.web.conftest import NO_BROKER
 from tests.web.read_audit.recorded_server import messages_of
-from web.read_audit.access_record import AccessRecord, Recorder, access_record_of
+from web.read_audit.access_record import AccessRecord, AccessRecorder, access_record_of
 from web.read_audit.middleware import Recorded
 from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
 
@@ -183,7 +183,7 @@ def test_while_kafka_is_away_answers_are_refused_and_soon_at_once(away: Publishe
         for _ in range(100):
             with pytest.raises(UnrecordedError):
                 recording.keep([look()]).send(None)  # it waits for nothing, or there would be no error yet
-        assert "can't be put on record" in recording.trouble
+        assert "can't be recorded" in recording.trouble
 
     recording = run(lambda: Recording(away), ask)
     assert recording.metrics.unrecorded.labels("refused")._value.get() == 101
@@ -324,7 +324,7 @@ def test_a_recorded_request_leaves_nothing_to_the_cycle_collector(publisher: Wat
         return None
 
     async def ask() -> None:
-        recorder = Recorder(
+        recorder = AccessRecorder(
             Recording(publisher, RecordingSettings(topic=topic)), Source(service="audit-trail")
         )
         scope = {"type": "http", "method": "GET", "path": "/v1/events", "headers": [], "state": {}}

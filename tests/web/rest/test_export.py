@@ -24,7 +24,7 @@ from ingest.settings import IngestSettings
 from queries.export.pipeline import Exports
 from queries.read_models import ReadModels
 from tests.hospital import read, record
-from tests.tokens import ADMIN, authentication
+from tests.tokens import ADMIN, authentication, bearer
 from tests.trail import Trail
 from tests.web.conftest import NO_BROKER, NO_DATABASE, serving
 from web.app import create_app
@@ -225,6 +225,37 @@ def test_a_client_that_goes_away_ends_its_query(exporting: httpx2.Client, hospit
         connection = asked(exporting, "")
         assert eventually(trail, "active", 1)
         connection.close()
+        assert eventually(trail, "active", 0)
+        blocker.rollback()
+    assert has_a_place_again(exporting)
+
+
+def test_an_export_ends_when_its_token_expires(exporting: httpx2.Client, large: Trail) -> None:
+    assert large.size > 1500
+    ends = int(time.time()) + 3
+    with exporting.stream("GET", "/v1/export", headers=bearer("auditor", exp=ends)) as answer:
+        assert answer.status_code == 200
+        with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
+            read_slowly(answer)
+    assert ends <= time.time()
+    assert has_a_place_again(exporting)
+
+
+def read_slowly(answer: httpx2.Response) -> None:
+    for _ in answer.iter_bytes(100_000):
+        time.sleep(0.2)
+
+
+def test_an_export_that_finds_nothing_yet_ends_when_its_token_expires(
+    exporting: httpx2.Client, hospital_url: str
+) -> None:
+    with closing(Trail(hospital_url)) as trail, closing(psycopg2.connect(hospital_url)) as blocker:
+        with blocker.cursor() as cursor:
+            cursor.execute("LOCK TABLE activity_v2.activity IN ACCESS EXCLUSIVE MODE")
+        ends = int(time.time()) + 2
+        answer = exporting.get("/v1/export", headers=bearer("auditor", exp=ends))
+        assert (answer.status_code, answer.json()["detail"]) == (401, "the token has expired")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
         assert eventually(trail, "active", 0)
         blocker.rollback()
     assert has_a_place_again(exporting)

@@ -19,7 +19,7 @@ from ingest.settings import IngestSettings
 from queries.export.table_rows import describe
 from queries.read_models import ReadModels
 from tests.databases import MIGRATED, Databases
-from tests.projections.custom.analyst import own_database
+from tests.projections.custom.analyst import custom_database
 from tests.tokens import authentication
 from tests.web.conftest import NO_BROKER, Serve, serving
 from tests.web.rest.visits import LOG, ROWS, ask, visits
@@ -239,7 +239,7 @@ def test_a_table_that_an_analyst_could_put_code_into_is_not_read(
     trail = visits(projected_url, tmp_path)
     client = serve(projected_url)
     with (
-        closing(own_database(trail, "visits")) as own,
+        closing(custom_database(trail, "visits")) as own,
         pytest.raises(ConfigurationError, match="permission denied for schema visits_v1"),
         own.transaction() as connection,
         connection.cursor() as cursor,

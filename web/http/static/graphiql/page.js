@@ -21,7 +21,7 @@ const headers = token ? { Authorization: `Bearer ${token}` } : {};
 
 ReactDOM.createRoot(document.getElementById("graphiql")).render(
   React.createElement(GraphiQL, {
-    fetcher: GraphiQL.createFetcher({ url: "/graphql", headers }),
+    fetcher: GraphiQL.createFetcher({ url: location.pathname, headers }),
     shouldPersistHeaders: false,
     defaultQuery: example,
     defaultEditorToolsVisibility: "variables",

@@ -1,0 +1,3 @@
+-- name: process
+-- The server process that answers this statement.
+SELECT pg_catalog.pg_backend_pid();

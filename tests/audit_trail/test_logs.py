@@ -1,0 +1,34 @@
+"""Log lines: what libraries log never brings a traceback, whose locals and texts can hold patient data and secrets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import logging, sys
+from audit_trail.runtime.logs import configure
+from audit_trail.settings import Settings
+
+configure(Settings(log_format=sys.argv[1]))
+secret = "patient 4711"
+try:
+    raise ValueError(secret)
+except ValueError:
+    logging.getLogger("kafka.net").exception("it failed")
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_library_s_exception_is_its_type_alone(form: str) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, form], capture_output=True, text=True, check=True)
+    assert "4711" not in done.stderr
+    assert "Traceback" not in done.stderr
+    [line] = done.stderr.splitlines()
+    assert "it failed" in line
+    assert "ValueError" in line
+    if form == "json":
+        assert json.loads(line)["error"] == "ValueError"

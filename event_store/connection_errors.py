@@ -11,6 +11,10 @@ from typing import NamedTuple
 
 from domain.errors import ConfigurationError, UnavailableError
 
+AWAY = "the database is away"
+NOT_CONNECTED = "can't connect to the database"
+"""How the messages begin."""
+
 _URL = "check the database URL"
 _LOGIN = "check login and password in the database URL"
 _CERTIFICATES = "check sslmode and the certificate files of the database URL"
@@ -71,11 +75,11 @@ def connection_error(message: str) -> UnavailableError | ConfigurationError:
     text = " ".join(attempt.rpartition("failed: ")[2].replace("FATAL: ", "").split())
     for case in _RETRY:
         if re.search(case.text, attempt):
-            return UnavailableError(_sentence("the database is away", case, text))
+            return UnavailableError(_sentence(AWAY, case, text))
     for case in _STOP:
         if re.search(case.text, attempt):
-            return ConfigurationError(_sentence("can't connect to the database", case, text))
-    return UnavailableError(_sentence("the database is away", _Case(""), text))
+            return ConfigurationError(_sentence(NOT_CONNECTED, case, text))
+    return UnavailableError(_sentence(AWAY, _Case(""), text))
 
 
 def _sentence(start: str, case: _Case, text: str) -> str:

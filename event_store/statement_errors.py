@@ -15,10 +15,9 @@ import psycopg2
 from psycopg2 import errors
 
 from domain.errors import ConfigurationError, LockedError, TooSlowError, UnavailableError
-from event_store.connection_errors import connection_error
+from event_store.connection_errors import AWAY, connection_error
 from event_store.silence.connections import SilentError
 
-_GONE = "the database is away"
 _DISK = "its disk is full"
 _MEMORY = (
     "it is out of memory, or sessions hold all locks of its lock table"
@@ -123,7 +122,7 @@ def connecting() -> Iterator[None]:
         # The driver's message quotes the URL, which may contain a password.
         raise ConfigurationError("the database URL can't be read: postgresql://user@host/name") from None
     except psycopg2.OperationalError as exc:
-        if _why_lost(exc) != _GONE:
+        if _why_lost(exc) != AWAY:
             raise _translation(exc) from exc
         raise connection_error(str(exc)) from exc
 
@@ -161,9 +160,9 @@ def _why_lost(error: psycopg2.Error) -> str:
         return str(error)
     if _is_read_only(error):
         return (
-            f"{_GONE}: it is read-only (a standby that is not promoted yet, or default_transaction_read_only)"
+            f"{AWAY}: it is read-only (a standby that is not promoted yet, or default_transaction_read_only)"
         )
     shortage = _SHORTAGES.get(error.pgcode or "")
     if shortage is None:  # an error while connecting has no code
         shortage = next((what for text, what in _SHORTAGE_MESSAGES.items() if text in str(error)), None)
-    return _GONE if shortage is None else f"the database refuses work: {shortage}"
+    return AWAY if shortage is None else f"the database refuses work: {shortage}"

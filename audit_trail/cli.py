@@ -33,7 +33,7 @@ from audit_trail.commands.verify import verify
 from audit_trail.commands.witness import witness
 from audit_trail.exit_codes import ExitCode
 from audit_trail.runtime.signals import interrupted_by_signals, on_stop
-from domain.errors import AuditTrailError
+from domain.errors import AuditTrailError, origin
 
 app = typer.Typer(
     name="audit-trail",
@@ -87,6 +87,9 @@ def main() -> NoReturn:
     except typer._click.exceptions.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)
+    except Exception as exc:  # noqa: BLE001 - the last place: the process ends, and says with which defect
+        places = ", ".join(origin(exc)["at"])
+        _fail(f"a defect, please report it: {type(exc).__name__} ({places})", ExitCode.DEFECT)
     finally:
         # The process ends, and waits for its threads. A signal must not interrupt that with a traceback.
         on_stop(lambda: None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
 
 from audit_trail.settings import Settings
+from domain.errors import UnavailableError
 from event_store import database
 from event_store.database import Database
 
@@ -59,3 +61,12 @@ def open_database(settings: Settings, pool: Pool) -> Database:
         silence_seconds=settings.database_silence_seconds,
         long_statements=declared.long_statements or (declared.limited and not timeout),
     )
+
+
+def refuse_wrong_settings(pool: Database) -> None:
+    """Connect once, for parts that would otherwise report a wrong setting again and again.
+
+    Raises `ConfigurationError`. A database that is away is waited for later.
+    """
+    with suppress(UnavailableError):
+        pool.connect().close()

@@ -45,6 +45,7 @@ class ExitCode(IntEnum):
             " `evidence`: or the kit's tree head does not satisfy the witness policy"
         ),
     )
+    DEFECT = 70, "a defect of the program: standard error names it, without the values that it worked on"
     TRY_AGAIN = 75, "a service is away: try again", FencedError, UnavailableError
     INTERRUPTED = 130, "interrupted"
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import tomllib
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -20,25 +18,21 @@ from pydantic_settings import (
 from audit_trail.environment import FILE_VARIABLE, PREFIX
 from audit_trail.policy_file import read_policy
 from audit_trail.secret_files import file_variable, secrets_in_files
+from audit_trail.setting_values import (
+    List,
+    Networks,
+    RoleMap,
+    SecretUrl,
+    Servers,
+    VerifierKeys,
+    Witnesses,
+    did_you_mean,
+    explained,
+)
 from domain.errors import ConfigurationError
 from event_store.files.folders import read_file
 
 _MOST_BYTES = 1 << 20
-
-
-def _split(value: Any) -> Any:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
-
-
-def _network(text: str) -> str:
-    """An address, or a network with its first address, the one spelling that uvicorn compares with."""
-    try:
-        network = ip_network(text, strict=False)
-    except ValueError as exc:
-        raise ValueError(f"{text!r} is no address and no network such as 10.0.0.0/8") from exc
-    return str(network) if "/" in text else str(network.network_address)
 
 
 def _readable_policy(path: Path | None) -> Path | None:
@@ -46,11 +40,6 @@ def _readable_policy(path: Path | None) -> Path | None:
     if path is not None:
         read_policy(path)
     return path
-
-
-List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""Comma-separated in a variable, a list in the file."""
-Networks = Annotated[List, AfterValidator(lambda value: tuple(map(_network, value)))]
 
 
 class Settings(BaseSettings):
@@ -78,7 +67,7 @@ class Settings(BaseSettings):
         description="How long a call to the database may go without an answer before its connection is given up and the"
         " work retried; a statement that the database says is running may take longer where that is normal.",
     )
-    kafka_bootstrap_servers: List = Field(
+    kafka_bootstrap_servers: Servers = Field(
         (), description="host:port of the brokers. `demo` and `up` start their own when it is unset."
     )
     kafka_topics: List = Field(
@@ -163,7 +152,7 @@ class Settings(BaseSettings):
         description="The key file that signs tree heads, made by `audit-trail keys new`; for processes that append.",
     )
     log_key: SecretStr | None = Field(None, description="The text of that file, instead of a file.")
-    log_vkeys: List = Field(
+    log_vkeys: VerifierKeys = Field(
         (),
         description="The log's public keys, for processes that verify without the key file; the signing one first.",
     )
@@ -174,11 +163,11 @@ class Settings(BaseSettings):
     heads_folder: Path | None = Field(
         None, description="A folder, best on another machine's disk, that signed tree heads are published to."
     )
-    heads_webhook: SecretStr | None = Field(None, description="A URL that signed tree heads are POSTed to.")
+    heads_webhook: SecretUrl = Field(None, description="A URL that signed tree heads are POSTed to.")
     heads_interval_seconds: float = Field(
         60.0, gt=0, le=86_400, description="How often the newest signed tree head is published."
     )
-    witnesses: List = Field(
+    witnesses: Witnesses = Field(
         (),
         description="Witnesses that cosign tree heads: `vkey URL`, several separated by commas.",
     )
@@ -237,7 +226,7 @@ class Settings(BaseSettings):
         "roles",
         description="The claim with the roles; a path such as `realm_access.roles` names a claim within a claim.",
     )
-    auth_role_map: List = Field(
+    auth_role_map: RoleMap = Field(
         (), description="The issuer's names of roles: `NAME=ROLE`, separated by commas; by default, ours."
     )
     auth_patient_claim: str = Field(
@@ -406,15 +395,25 @@ def load(**overrides: Any) -> Settings:
         and not name.startswith(f"{PREFIX}TEST_")
     )  # fmt: skip
     if unknown:
-        raise ConfigurationError(f"{unknown[0]} is no setting: see `audit-trail settings`")
+        known = {*(PREFIX + name.upper() for name in Settings.model_fields), *files}
+        raise ConfigurationError(
+            f"{unknown[0]} is no setting: see `audit-trail settings`{did_you_mean(unknown[0], known)}"
+        )
     try:
         return Settings(**overrides)
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
-        name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "the settings file"
-        raise ConfigurationError(f"{name}: {first['msg']}") from exc
+        raise ConfigurationError(_refusal(first)) from None  # pydantic's text quotes values
     except ValueError as exc:
         raise ConfigurationError(f"{FILE_VARIABLE}: {exc}") from exc
+
+
+def _refusal(error: Any) -> str:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        similar = did_you_mean(name.lower(), Settings.model_fields)
+        return f"{FILE_VARIABLE}: {name} is no setting: see `audit-trail settings`{similar}"
+    return f"{PREFIX}{name.upper()}: {explained(error)}"
 
 
 def _values_of(file: Path) -> dict[str, Any]:

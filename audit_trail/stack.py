@@ -94,6 +94,11 @@ class Stack:
         for part in self._parts[1:]:
             part.request_stop()
         self._running.close()
+        killed = [f"{part.name} (exit code {part.poll()})" for part in self._parts if part.poll()]
+        if killed and kind is None:
+            raise UnavailableError(
+                f"{', '.join(killed)} did not stop in time and was ended by force; nothing is lost. See {self.folder}"
+            )
 
     def check(self) -> None:
         """Raise `UnavailableError` when a part, the database or the broker has ended by itself."""

@@ -29,6 +29,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import TypedDict
 
 
 class AuditTrailError(Exception):
@@ -197,7 +198,14 @@ class ConfigurationError(AuditTrailError):
     """Stop: a setting, a grant or a migration is missing or wrong; the message names it."""
 
 
-def origin(exc: BaseException) -> dict[str, object]:
+class Origin(TypedDict):
+    """Kind and place of a defect."""
+
+    error: str
+    at: list[str]
+
+
+def origin(exc: BaseException) -> Origin:
     """Kind and place of a defect, for the log. Its message is left out, since it can quote patient data."""
     frames = traceback.extract_tb(exc.__traceback__)
     return {"error": type(exc).__name__, "at": [f"{frame.filename}:{frame.lineno}" for frame in frames[-5:]]}

@@ -18,7 +18,7 @@ from domain.errors import ConfigurationError, LogInconsistentError, UnavailableE
 from event_store.pooler import is_pooled, refuse_transaction_pooling
 from event_store.silence.connections import Call, WatchedConnection
 from event_store.silence.monitor import Silence, Watch
-from event_store.statement_errors import MissingRightError, StatementError, statement_errors
+from event_store.statement_errors import MissingRightError, StatementError, connecting, statement_errors
 from event_store.statements import load
 
 Connection = psycopg2.extensions.connection
@@ -102,23 +102,18 @@ class Database:
 
     def connect(self) -> Connection:
         """A dedicated connection; the caller closes it. Raises `UnavailableError` or `ConfigurationError`."""
-        with translated():
-            try:
-                dsn = self._options()
-                self._watch.dsn = dsn
-                connection = psycopg2.connect(dsn, connection_factory=self._watch.connection)
-            except psycopg2.ProgrammingError:
-                # The driver's message quotes the URL, which may contain a password.
-                raise ConfigurationError(
-                    "the database URL can't be read: postgresql://user@host/name"
-                ) from None
-            try:
+        with connecting():
+            dsn = self._options()
+            self._watch.dsn = dsn
+            connection = psycopg2.connect(dsn, connection_factory=self._watch.connection)
+        try:
+            with translated():
                 self._identify(connection, dsn)
                 self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[Connection]:

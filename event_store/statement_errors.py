@@ -1,8 +1,9 @@
 """Translate driver errors; no other module does.
 
-A lost connection or a statement time-out becomes `UnavailableError`: retry. Any other error becomes a `StatementError`,
-which is outside the tree of `domain.errors`: only the caller knows whether a refused statement means reject, retry or
-stop, and raises an error of that tree. An uncaught `StatementError` is a defect.
+A lost connection, a read-only server and a statement time-out become `UnavailableError`: retry. `connection_errors` has
+the errors of connecting. Any other error becomes a `StatementError`, which is outside the tree of `domain.errors`: only
+the caller knows whether a refused statement means reject, retry or stop, and raises an error of that tree. An uncaught
+`StatementError` is a defect.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from contextlib import contextmanager
 import psycopg2
 from psycopg2 import errors
 
-from domain.errors import LockedError, TooSlowError, UnavailableError
+from domain.errors import ConfigurationError, LockedError, TooSlowError, UnavailableError
+from event_store.connection_errors import AWAY, connection_error
 from event_store.silence.connections import SilentError
 
 _DISK = "its disk is full"
@@ -31,6 +33,10 @@ _SHORTAGE_MESSAGES = {
     "connection slots are reserved": _CONNECTIONS,
 }
 """The same by the server's message, for errors without SQLSTATE."""
+_READ_ONLY = "25006"
+"""read_only_sql_transaction."""
+_FEATURE = "0A000"
+"""feature_not_supported."""
 _LIMITS = "54"
 """The SQLSTATE class of program limits. The driver calls them operational, but a retry would always fail."""
 _TEMPORARY_DISK = "53400"
@@ -107,6 +113,20 @@ def statement_errors() -> Iterator[None]:
         raise _translation(exc) from exc
 
 
+@contextmanager
+def connecting() -> Iterator[None]:
+    """Translate the errors of the driver's `connect`: `UnavailableError` (retry) or `ConfigurationError` (stop)."""
+    try:
+        yield
+    except psycopg2.ProgrammingError:
+        # The driver's message quotes the URL, which may contain a password.
+        raise ConfigurationError("the database URL can't be read: postgresql://user@host/name") from None
+    except psycopg2.OperationalError as exc:
+        if _why_lost(exc) != AWAY:
+            raise _translation(exc) from exc
+        raise connection_error(str(exc)) from exc
+
+
 def _translation(error: psycopg2.Error) -> Exception:
     code = error.pgcode or ""
     if code.startswith(_LIMITS):
@@ -119,19 +139,30 @@ def _translation(error: psycopg2.Error) -> Exception:
 
 
 def _lost(error: psycopg2.Error) -> bool:
-    """Whether the error means that the server or the connection is gone.
+    """Whether the error means that the server or the connection is gone, or that the server can't write now.
 
     When a server process is killed in the middle of an answer, the driver has no SQLSTATE and raises its base class.
     """
-    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or (
-        type(error) is psycopg2.DatabaseError and error.pgcode is None
+    return (
+        isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        or (type(error) is psycopg2.DatabaseError and error.pgcode is None)
+        or _is_read_only(error)
     )
+
+
+def _is_read_only(error: psycopg2.Error) -> bool:
+    """Whether the server is a standby. It refuses BEGIN READ WRITE as a feature, and the driver calls both defects."""
+    return error.pgcode == _READ_ONLY or (error.pgcode == _FEATURE and "during recovery" in str(error))
 
 
 def _why_lost(error: psycopg2.Error) -> str:
     if isinstance(error, SilentError):
         return str(error)
+    if _is_read_only(error):
+        return (
+            f"{AWAY}: it is read-only (a standby that is not promoted yet, or default_transaction_read_only)"
+        )
     shortage = _SHORTAGES.get(error.pgcode or "")
     if shortage is None:  # an error while connecting has no code
         shortage = next((what for text, what in _SHORTAGE_MESSAGES.items() if text in str(error)), None)
-    return "the database is away" if shortage is None else f"the database refuses work: {shortage}"
+    return AWAY if shortage is None else f"the database refuses work: {shortage}"

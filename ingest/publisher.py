@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from domain.errors import Reason, RejectedError, UnavailableError
 from ingest.broker.clients import connected, translated
@@ -22,6 +22,9 @@ _ALWAYS_ACCEPTED = 900_000
 Kafka's default limit is 1,048,588 for a record with its batch; smaller messages are never refused for size.
 """
 
+
+_START_MS = 2000
+"""How long the start of a part waits for an answer of the brokers."""
 
 LINGER_MS = 5
 """Long enough to group the messages of one POST, and imperceptible to the client."""
@@ -74,6 +77,8 @@ class Publisher:
             raise RejectedError(Reason.OVERSIZED, "the message is larger than the broker accepts") from exc
         except KafkaError as exc:
             self._discard(producer)
+            if isinstance(exc, KafkaTimeoutError):
+                _raise_if_unknown(producer, {message.topic for message in messages})
             raise translated(exc) from exc
 
     def reach(self, topic: str) -> None:
@@ -84,6 +89,15 @@ class Publisher:
         except KafkaError as exc:
             self._discard(producer)
             raise translated(exc) from exc
+
+    def refuse_wrong_settings(self) -> None:
+        """Raise `ConfigurationError` when the brokers refuse this client.
+
+        Brokers that are away are waited for later.
+        """
+        options = {"bootstrap_timeout_ms": _START_MS} | self._settings.client_options()
+        with suppress(UnavailableError):
+            connected(KafkaAdminClient, options).close()
 
     def close(self) -> None:
         """Close the connection. The object can be used again."""
@@ -115,6 +129,13 @@ class Publisher:
                 self._producer = None
         with suppress(KafkaError):  # its remaining messages can't be sent; the caller gets the error
             producer.close(timeout=0)
+
+
+def _raise_if_unknown(producer: KafkaProducer, topics: set[str]) -> None:
+    """Raise `UnavailableError` when the brokers did not say where a topic is: the client only reports a time-out."""
+    unknown = sorted(topic for topic in topics if not producer._metadata.partitions_for_topic(topic))
+    if unknown:
+        raise UnavailableError(f"Kafka has no topic {', '.join(unknown)}, or does not answer: create it")
 
 
 def _options(settings: IngestSettings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from domain.errors import AuditTrailError
+from event_store.connection_errors import AWAY, NOT_CONNECTED
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
 from web.openapi.bodies import answer
@@ -107,7 +108,12 @@ def _checked(check: Callable[[], str]) -> str:
     try:
         return check() or "ok"
     except AuditTrailError as exc:
-        return str(exc)
+        return _without_connection_details(str(exc))
+
+
+def _without_connection_details(text: str) -> str:
+    """Anyone may read this page: the names of logins, databases and files are for the log alone."""
+    return next((text[: len(start)] for start in (AWAY, NOT_CONNECTED) if text.startswith(start)), text)
 
 
 def _nothing(_: object) -> str:

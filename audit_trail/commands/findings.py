@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from audit_trail.commands.terminal import out, plain
-from domain.errors import Reason, RejectedError, UnavailableError
+from domain.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from event_store.integrity_findings import StoredFinding
@@ -116,7 +116,7 @@ def _state(finding: StoredFinding) -> str:
 def _checked(text: str, option: str, most: int) -> str:
     text = text.strip()
     if not text or len(text) > most:
-        raise RejectedError(Reason.INVALID_FIELD, f"give 1 to {most} characters", field=option)
+        raise ConfigurationError(f"{option}: give 1 to {most} characters")
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise RejectedError(Reason.INVALID_FIELD, "give valid UTF-8 without NUL", field=option)
+        raise ConfigurationError(f"{option}: give valid UTF-8 without NUL")
     return text

@@ -19,18 +19,19 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104
 
 def health(
     part: Annotated[
-        Literal["ingest", "project", "serve", "guard"], typer.Argument(help="The part to check.")
+        Literal["ingest", "project", "serve", "guard", "custom"],
+        typer.Argument(help="The part to check; `custom` is `projections run` with an analyst's login."),
     ],
 ) -> None:
     """Exit 0 when the part's login reaches the database in the part's role, and its /readyz says that it is ready.
 
-    It needs the same settings as the part. It asks `ingest`, `project` and `guard` on AUDIT_TRAIL_METRICS_PORT, and
-    refuses to answer for them without one. It exits 75 and says why while the part is not ready or the database is
-    away.
+    It needs the same settings as the part. It asks all parts but `serve` on AUDIT_TRAIL_METRICS_PORT, and refuses
+    to answer for them without one. It exits 75 and says why while the part is not ready or the database is away.
     """
     from audit_trail.databases import Pool, open_database
     from audit_trail.environment import PREFIX
     from audit_trail.settings import load
+    from event_store.database import ANALYST, Database
 
     settings = load()
     if part != "serve" and not settings.metrics_port:
@@ -38,8 +39,13 @@ def health(
             f"nobody can tell whether {part} is ready: set {PREFIX}METRICS_PORT, where it answers /readyz"
         )
     pools = {"ingest": Pool.INGEST, "project": Pool.PROJECTOR, "serve": Pool.READER, "guard": Pool.GUARD}
+    opened = (
+        open_database(settings, pools[part])
+        if part in pools
+        else Database(settings.require_database_url(), ANALYST, size=1, application_name="audit-trail-health")
+    )
     with (
-        closing(open_database(settings, pools[part])) as database,
+        closing(opened) as database,
         database.transaction(read_only=True) as connection,
         connection.cursor() as cursor,
     ):

@@ -12,7 +12,7 @@ METRICS_SECONDS = 60.0
 
 def ingest() -> None:
     """Read from Kafka and append to the event store, until SIGTERM."""
-    from audit_trail.databases import Pool, open_database
+    from audit_trail.databases import Pool, open_database, refuse_wrong_settings
     from audit_trail.ingest_settings import ingest_settings
     from audit_trail.runtime.start import long_running
     from audit_trail.trust.keys import signer
@@ -21,6 +21,7 @@ def ingest() -> None:
 
     settings, monitor = long_running()
     database = open_database(settings, Pool.INGEST)
+    refuse_wrong_settings(database)
     ingest = Ingest(
         ingest_settings(settings),
         database,

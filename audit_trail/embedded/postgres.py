@@ -73,7 +73,8 @@ class EmbeddedPostgres:
     def url_for(self, database: str) -> str:
         """The libpq URL of any database of this server."""
         host = quote(str(self._socket.path), safe="")
-        return f"postgresql://{cluster.SUPERUSER}@/{quote(database, safe='')}?host={host}"
+        port = f"&port={self._settings['port']}" if "port" in self._settings else ""
+        return f"postgresql://{cluster.SUPERUSER}@/{quote(database, safe='')}?host={host}{port}"
 
     @property
     def running(self) -> bool:

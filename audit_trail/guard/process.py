@@ -1,4 +1,4 @@
-"""The process of the guard: places, trusted keys and publisher, from the settings."""
+"""The process of the guard: destinations, trusted keys and publisher, from the settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 
-from audit_trail.databases import Pool, open_database
+from audit_trail.databases import Pool, open_database, refuse_wrong_settings
 from audit_trail.guard import Guard, Intervals
 from audit_trail.ingest_settings import ingest_settings
 from audit_trail.runtime.metrics_server import Monitor
@@ -30,6 +30,8 @@ def guard(settings: Settings, monitor: Monitor, on_stop: Callable[[Callable[[], 
         closing(open_database(settings, Pool.GUARD)) as database,
         closing(Publisher(ingest_settings(settings))) as publisher,
     ):
+        refuse_wrong_settings(database)
+        publisher.refuse_wrong_settings()
 
         def report(event: AuditEvent) -> None:
             publisher.publish([Message(topic, event.source.service.encode(), encode_event(event))])

@@ -1,4 +1,4 @@
-"""Rounds of publication: all places get the same head, or witnesses would never cosign one together."""
+"""Rounds of publication: all destinations get the same head, or witnesses would never cosign one together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from event_store.heads import StoredHead, newest_head
 
 
 class Rounds:
-    """The head of the present round. The first place that asks after `seconds` begins the next one. Thread-safe."""
+    """The head of the present round. The first request after `seconds` begins the next one. Thread-safe."""
 
     def __init__(self, seconds: float, stopping: threading.Event) -> None:
         """When `stopping` is set, one last round begins."""

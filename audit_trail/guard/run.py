@@ -1,4 +1,4 @@
-"""The guard's threads: one for each place, one that verifies, one that publishes findings."""
+"""The guard's threads: one for each destination, one that verifies, one that publishes findings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from audit_trail.guard.findings import Findings, Report
+from audit_trail.guard.head_publisher import HeadPublisher
 from audit_trail.guard.metrics import GuardMetrics
-from audit_trail.guard.places import Place
 from audit_trail.guard.rounds import Rounds
 from audit_trail.guard.verification import Verification
 from event_store.database import Database
@@ -22,13 +22,13 @@ from event_store.tlog.notes import VerifierKey
 log = structlog.get_logger(__name__)
 
 _LEAVE_SECONDS = 18.0
-"""How long `run` waits after `stop` for places that hang. A supervisor's SIGKILL commonly comes after 30."""
+"""How long `run` waits after `stop` for destinations that hang. A supervisor's SIGKILL commonly comes after 30."""
 _REPORT_SECONDS = 5.0
 """How long it then waits until the last findings are published and a verification has stopped."""
 
 
 class Intervals(NamedTuple):
-    """Seconds between publications, between verifications of what is new, and of everything; 0 is never."""
+    """Seconds between publications, between verifications of new events, and of all events; 0 is never."""
 
     publish: float
     verify: float
@@ -57,8 +57,8 @@ class Guard:
         self._broken: BaseException | None = None
         self._findings = Findings(database, report, metrics, quiet_seconds=again)
         rounds = Rounds(intervals.publish, self._stopping)
-        self._places = [
-            Place(each, database, keys, rounds, self._findings, metrics, self._stopping)
+        self._publishers = [
+            HeadPublisher(each, database, keys, rounds, self._findings, metrics, self._stopping)
             for each in destinations
         ]
         self._verification = Verification(
@@ -70,7 +70,7 @@ class Guard:
         return [
             *(
                 f"heads are not published to {each.name}: {each.problem}"
-                for each in self._places
+                for each in self._publishers
                 if each.problem
             ),
             *self._findings.problems(),
@@ -78,25 +78,25 @@ class Guard:
         ]
 
     def stop(self) -> None:
-        """Ask `run` to end: each place gets the newest head once more."""
+        """End `run`: each destination gets the newest head once more."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Publish and verify until `stop`, and return within a bounded time after it, even when a place hangs.
+        """Publish and verify until `stop`, and return within a bounded time after it, even when a destination hangs.
 
         Raises `ConfigurationError` at once when the database has no table of findings.
         """
         self._findings.check_schema()
-        log.info("guard_started", places=[place.name for place in self._places])
-        places = [self._start(place.name, place.run) for place in self._places]
+        log.info("guard_started", places=[each.name for each in self._publishers])
+        publishing = [self._start(each.name, each.run) for each in self._publishers]
         verifying = self._start("verify", self._verification.run)
         reporting = self._start("findings", self._findings.run)
         self._stopping.wait()
         until = time.monotonic() + _LEAVE_SECONDS
-        for place in places:
-            place.join(max(0.0, until - time.monotonic()))
-            if place.is_alive():
-                log.warning("place_left_behind", place=place.name)
+        for thread in publishing:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                log.warning("place_left_behind", place=thread.name)
         self._findings.stop()
         until = time.monotonic() + _REPORT_SECONDS
         for thread in (reporting, verifying):

@@ -72,8 +72,4 @@ def _names(settings: Settings) -> ClaimNames:
 
 def _role(entry: str) -> tuple[str, Role]:
     name, _, role = entry.rpartition("=")
-    if not name or role not in set(Role):
-        raise ConfigurationError(
-            f"{PREFIX}AUTH_ROLE_MAP: `{entry}` is not ISSUERS-NAME=ROLE, with a role of {', '.join(sorted(Role))}"
-        )
     return name, Role(role)

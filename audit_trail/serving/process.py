@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_trail.databases import Pool, open_database
+from audit_trail.databases import Pool, open_database, refuse_wrong_settings
 from audit_trail.environment import PREFIX
 from audit_trail.ingest_settings import ingest_settings, systems
 from audit_trail.read_audit import recording_publisher
@@ -11,10 +11,8 @@ from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
 from audit_trail.serving.authentication import authentication
 from audit_trail.settings import Settings
 from audit_trail.trust.keys import witness_policy
-from domain.errors import ConfigurationError, UnavailableError
-from event_store.database import Database
+from domain.errors import ConfigurationError
 from event_store.log_reader import LogReader
-from event_store.pooler import SessionsNotKeptError
 from graphql_api.execution.trusted_documents import TrustedDocuments, load
 from ingest.own_source import own_source
 from ingest.publisher import Publisher
@@ -35,10 +33,11 @@ from web.settings import WebSettings
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM; requests in flight are answered."""
     database = open_database(settings, Pool.READER)
-    _refuse_pooler(database)
     exporting = open_database(settings, Pool.EXPORTS)
     publisher = Publisher(ingest_settings(settings))
     recording = recording_publisher(settings)
+    refuse_wrong_settings(database)
+    publisher.refuse_wrong_settings()
     metrics = WebMetrics()
     web = WebSettings(
         topic=settings.kafka_topics[0],
@@ -95,16 +94,6 @@ def serve(settings: Settings) -> None:
         recording.close()
         database.close()
         exporting.close()
-
-
-def _refuse_pooler(database: Database) -> None:
-    """Raise `SessionsNotKeptError`. /readyz shows any other problem of the database."""
-    try:
-        database.connect().close()
-    except SessionsNotKeptError:
-        raise
-    except (ConfigurationError, UnavailableError):
-        return
 
 
 def _recording_settings(settings: Settings) -> RecordingSettings:

@@ -22,10 +22,10 @@ from ingest.publisher import Publisher
 
 def destinations(settings: Settings, database: Database, publisher: Publisher) -> list[Destination]:
     """The destinations of signed heads. `database` is the guard's. The caller closes `publisher`."""
-    places = kept_places(settings, publisher)
+    found = readable_destinations(settings, publisher)
     keys, _ = trusted_keys(settings)
     if settings.heads_webhook is not None:
-        places.append(Webhook(settings.heads_webhook.get_secret_value()))
+        found.append(Webhook(settings.heads_webhook.get_secret_value()))
     policy = witness_policy(settings)
     witnesses = _named(settings, policy)
     if policy is not None and not policy.is_satisfied_by([key for key, _ in witnesses]):
@@ -36,8 +36,8 @@ def destinations(settings: Settings, database: Database, publisher: Publisher) -
     for key, url in witnesses:
         # One witness may have several keys of one name, and each has findings and metrics of its own.
         name = key.name if names[key.name] == 1 else f"{key.name}+{key.key_id.hex()}"
-        places.append(Witness(key, url, database, keys, name=f"witness {name}"))
-    return places
+        found.append(Witness(key, url, database, keys, name=f"witness {name}"))
+    return found
 
 
 def _named(settings: Settings, policy: Policy | None) -> list[tuple[VerifierKey, str]]:
@@ -61,11 +61,11 @@ def _named(settings: Settings, policy: Policy | None) -> list[tuple[VerifierKey,
     return found
 
 
-def kept_places(settings: Settings, publisher: Publisher) -> list[Destination]:
-    """The destinations that keep heads and give them back."""
-    places: list[Destination] = []
+def readable_destinations(settings: Settings, publisher: Publisher) -> list[Destination]:
+    """The destinations from which published heads can be read back."""
+    found: list[Destination] = []
     if settings.heads_folder is not None:
-        places.append(HeadFolder(settings.heads_folder))
+        found.append(HeadFolder(settings.heads_folder))
     if settings.heads_topic:
-        places.append(HeadTopic(ingest_settings(settings), settings.heads_topic, publisher))
-    return places
+        found.append(HeadTopic(ingest_settings(settings), settings.heads_topic, publisher))
+    return found

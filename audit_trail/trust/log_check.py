@@ -6,7 +6,7 @@ from contextlib import closing
 
 from audit_trail.ingest_settings import ingest_settings
 from audit_trail.settings import Settings
-from audit_trail.trust.destinations import kept_places
+from audit_trail.trust.destinations import readable_destinations
 from audit_trail.trust.keys import signer, trusted_keys
 from domain.errors import LogInconsistentError
 from event_store.database import INGEST, Database
@@ -24,12 +24,12 @@ def check_log(settings: Settings, database: Database) -> None:
     It must continue the published heads and the head that one of our keys signed last, and its end must be intact. A
     log without events gets its first signed head.
 
-    Raises `LogInconsistentError`, and `UnavailableError` while a place that keeps heads is away.
+    Raises `LogInconsistentError`, and `UnavailableError` while a destination that keeps heads is away.
     """
     keys, _ = trusted_keys(settings)
     publisher = Publisher(ingest_settings(settings))
     with closing(publisher):
-        refuse_forks(database, keys, kept_places(settings, publisher))
+        refuse_forks(database, keys, readable_destinations(settings, publisher))
     with database.transaction(read_only=True) as connection:
         tree = StoredTree(connection)
         newest = newest_head(connection)

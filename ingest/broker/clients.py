@@ -5,26 +5,12 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer
-from kafka.errors import (
-    AuthorizationError,
-    FencedInstanceIdError,
-    KafkaConfigurationError,
-    KafkaError,
-    SaslAuthenticationFailedError,
-    UnsupportedCodecError,
-    UnsupportedVersionError,
-)
+from kafka.errors import FencedInstanceIdError, KafkaError, KafkaTimeoutError, UnsupportedCodecError
 
 from domain.errors import ConfigurationError, UnavailableError
+from ingest.broker.refusals import SILENT, ReportingClient, check_sasl, refusal, tls_context
 
 Client = TypeVar("Client", KafkaConsumer, KafkaAdminClient)
-
-_REFUSED = (
-    AuthorizationError,
-    KafkaConfigurationError,
-    SaslAuthenticationFailedError,
-    UnsupportedVersionError,
-)
 
 
 def connected(kind: type[Client], options: dict[str, Any]) -> Client:
@@ -33,14 +19,22 @@ def connected(kind: type[Client], options: dict[str, Any]) -> Client:
     The constructors of kafka-python start a thread and then wait for a broker. Without a broker they raise and leak the
     thread and its sockets. While a broker is away, that would happen with every try.
     """
+    check_sasl(options)
     client = kind.__new__(kind)
     try:
-        client.__init__(**options)  # type: ignore[misc]
+        client.__init__(  # type: ignore[misc]
+            **options, kafka_client=ReportingClient, ssl_context=tls_context(options)
+        )
     except KafkaError as exc:
         inner = getattr(client, "_client", None)
-        if inner is not None:
-            inner.close()
-        raise translated(exc) from exc
+        if inner is None:
+            raise translated(exc) from exc
+        inner.close()
+        error = translated(exc)
+        if isinstance(exc, KafkaTimeoutError):
+            reason = f": {inner.reason}" if inner.reason else ""
+            error = UnavailableError(f"Kafka does not answer ({type(exc).__name__}{reason}): {SILENT}")
+        raise error from exc
     return client
 
 
@@ -51,10 +45,9 @@ def translated(exc: KafkaError) -> UnavailableError | ConfigurationError:
         return ConfigurationError(
             f"this installation can't decompress a record ({exc}): install the named library"
         )
-    if isinstance(exc, _REFUSED):
-        return ConfigurationError(
-            f"Kafka refuses this client ({name}): check its version, the rights, and the ssl_* and sasl_* settings"
-        )
+    change = refusal(exc)
+    if change is not None:
+        return ConfigurationError(f"Kafka refuses this client: {change}")
     if isinstance(exc, FencedInstanceIdError):
         return UnavailableError(
             "another member of the group has the same AUDIT_TRAIL_KAFKA_GROUP_INSTANCE_ID: give each process its own"

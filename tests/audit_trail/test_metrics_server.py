@@ -133,4 +133,5 @@ def test_a_bind_address_that_is_none_is_said_in_words(host: str, migrated_url: s
     ended = run("project", settings=settings)
     assert ended.returncode == 2
     assert ended.stderr.startswith("audit-trail: ")
+    assert "set AUDIT_TRAIL_METRICS_HOST to an address of this machine" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -32,8 +32,9 @@ def written(folder: Path, data: bytes) -> Path:
 def test_every_secret_can_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(secret_settings()) == 4
     for name in secret_settings():
-        monkeypatch.setenv(file_variable(name), str(written(tmp_path, f"{name} value\n".encode())))
-        assert getattr(load(), name).get_secret_value() == f"{name} value"
+        value = f"https://example.com/{name}"
+        monkeypatch.setenv(file_variable(name), str(written(tmp_path, f"{value}\n".encode())))
+        assert getattr(load(), name).get_secret_value() == value
         monkeypatch.delenv(file_variable(name))
 
 

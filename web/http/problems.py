@@ -130,7 +130,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         return problem(500, str(exc))
 
     async def stopped(_: Request, exc: Exception) -> Response:
-        log.error("request_failed", **origin(exc))
+        log.error("request_failed", reason=str(exc), **origin(exc))
         return problem(500, UNEXPECTED)
 
     app.add_exception_handler(HTTPException, http_error)

@@ -52,6 +52,7 @@ class Server(uvicorn.Server):
                 forwarded_allow_ips=list(trusted_proxies),
                 ws_max_size=_MAX_SOCKET_MESSAGE,
                 log_level=log_level,
+                log_config=None,  # its lines go where the others go, in their format
                 timeout_graceful_shutdown=graceful_seconds,
                 timeout_keep_alive=keep_alive_seconds,
             )

@@ -13,7 +13,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from audit_trail.embedded.broker import Broker
+from audit_trail.embedded.broker import Broker, free_ports
+from projections.custom.removal import remove
 from tests.audit_trail.programs import PROGRAM, environment, eventually, run
 from tests.projections.custom.analyst import HEAD, PYTHON, execute, project, rebuild_custom, write
 from tests.trail import Trail, an_event
@@ -221,6 +222,29 @@ def test_a_raised_version_is_told_what_to_do_and_with_which_file(trail: Trail, t
         settings={"database_url": trail.url},
     )
     assert f"`audit-trail projections switch {file}` to go back" in status.stdout
+
+
+def test_health_checks_a_custom_projection_with_its_analysts_login(trail: Trail, tmp_path: Path) -> None:
+    execute(trail.url, "CREATE ROLE health_ada LOGIN PASSWORD 'p' IN ROLE audit_trail_analyst")
+    file = write(tmp_path, HEAD + PYTHON, name="health_of_mine")
+    settings = {
+        "database_url": psycopg2.extensions.make_dsn(trail.url, user="health_ada", password="p"),
+        "metrics_port": str(free_ports(1)[0]),
+    }
+    try:
+        with started(*PROGRAM, "projections", "run", file, **settings) as process:
+            try:
+                assert eventually(lambda: run("health", "custom", settings=settings).stdout == "ok\n", 60)
+            finally:
+                process.terminate()
+                process.communicate(timeout=30)
+        stopped = run("health", "custom", settings=settings)
+        assert (stopped.returncode, "does not answer" in stopped.stderr) == (75, True)
+        refused = run("health", "project", settings=settings)
+        assert (refused.returncode, "needs the role audit_trail_projector" in refused.stderr) == (2, True)
+    finally:
+        remove(trail.url, "health_of_mine", by="op", reason="a test", publish=lambda _: None, wait_seconds=5)
+        execute(trail.url, "DROP OWNED BY health_ada; DROP ROLE health_ada")
 
 
 def test_a_login_is_told_what_is_not_its_own(trail: Trail) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from audit_trail.guard.rounds import Rounds
 from audit_trail.settings import Settings
 from audit_trail.trust.destinations import destinations
 from domain.errors import ConfigurationError
@@ -35,9 +38,19 @@ AWAY = "http://127.0.0.1:9"
 
 
 @contextmanager
-def witnessing(folder: Path, *keys: SigningKey) -> Iterator[str]:
-    store = WitnessStore(folder / f"{keys[0].name}.db")
-    with serving(create_witness_app(WitnessRules(store, keys, read_logs([KEY.verifier.encode()])))) as client:
+def witnessing(folder: Path, *keys: SigningKey, delay: float = 0) -> Iterator[str]:
+    """The URL of a witness, which answers after `delay` seconds."""
+    rules = WitnessRules(
+        WitnessStore(folder / f"{keys[0].name}.db"), keys, read_logs([KEY.verifier.encode()])
+    )
+    app = create_witness_app(rules)
+
+    async def delayed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await asyncio.sleep(delay)
+        await app(scope, receive, send)
+
+    with serving(delayed) as client:
         yield str(client.base_url)
 
 
@@ -60,11 +73,14 @@ def test_two_of_three_witnesses_cosign_the_same_heads_of_a_growing_log(log: Log,
     ended = threading.Event()
 
     def grow() -> None:
-        while not ended.wait(0.01):
-            log.add(1)
+        while not ended.is_set():
+            log.add(*[1] * 50)  # some milliseconds each: hardly two reads find the same newest head
 
     with ExitStack() as stack:
-        urls = [stack.enter_context(witnessing(tmp_path, key)) for key in WITNESSES[:2]]
+        urls = [
+            stack.enter_context(witnessing(tmp_path, key, delay=delay))
+            for key, delay in zip(WITNESSES[:2], (0, 0.3), strict=True)
+        ]
         policy = Policy.parse(two_of_three(*urls, AWAY).encode())
         database = stack.enter_context(closing(Database(log.url, GUARD)))
         places = [
@@ -82,6 +98,22 @@ def test_two_of_three_witnesses_cosign_the_same_heads_of_a_growing_log(log: Log,
                 assert time.monotonic() < until, seen
                 time.sleep(0.05)
                 seen.add(cosigned(log, policy))
+
+
+def test_all_places_get_one_head_in_a_round_and_one_more_at_the_end(log: Log) -> None:
+    stopping = threading.Event()
+    long, short = Rounds(3600, stopping), Rounds(0, threading.Event())
+    with closing(Database(log.url, GUARD)) as database:
+
+        def sizes() -> list[int | None]:
+            log.add(1)
+            with database.transaction(read_only=True) as connection:
+                heads = [rounds.head(connection) for rounds in (long, short)]
+            return [None if head is None else head.size for head in heads]
+
+        assert [sizes(), sizes()] == [[264, 264], [264, 265]]
+        stopping.set()
+        assert [sizes(), sizes()] == [[266, 266], [266, 267]]
 
 
 def test_the_witnesses_of_the_policy_cosign_when_no_others_are_set(log: Log, tmp_path: Path) -> None:
@@ -143,6 +175,7 @@ STRANGER = SigningKey.generate("audit-trail.test/log").verifier.encode()
         (f"log {STRANGER}\nquorum none\n", "has other logs and no key of this one"),
         (two_of_three("ftp://w0.example", AWAY, AWAY), "needs a URL that begins with https:// or http://"),
     ],
+    ids=["undefined name", "no quorum", "no key", "no file", "another log", "no URL"],
 )
 def test_a_policy_that_can_not_work_is_refused_at_the_start(
     text: str | None, says: str, tmp_path: Path

@@ -1,4 +1,4 @@
-"""The publication of heads to one place, in a thread of its own: a place that hangs delays no other."""
+"""Publishes heads to one destination, in its own thread: a destination that hangs delays no other."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from event_store.tlog.tree_heads import TreeHead
 log = structlog.get_logger(__name__)
 
 _PAUSES = (1.0, 60.0)
-"""First and longest pause, in seconds, before the next attempt at a place that is away."""
+"""First and longest pause, in seconds, before the next attempt at a destination that is away."""
 _FAREWELL = 10.0
 """Seconds after `stop` in which the last head is tried again."""
 
 
-class Place:
+class HeadPublisher:
     """Publishes each newest head to one destination. `problem` says why the destination refused the last one."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Place:
         return min(self._rounds.seconds, _PAUSES[0]) if young else self._rounds.seconds
 
     def _publish_newest(self) -> bool:
-        """Publish the head of the round if the place does not have it; returns whether to try again soon."""
+        """Publish the head of the round if the destination does not have it; returns whether to try again soon."""
         try:
             with self._database.transaction(read_only=True) as connection:
                 head = self._rounds.head(connection)
@@ -102,7 +102,7 @@ class Place:
         return self._publish(head, keys)
 
     def _publish(self, head: StoredHead, keys: Sequence[VerifierKey]) -> bool:
-        """Publish a head, when the log continues the heads of the place. Returns whether to retry soon."""
+        """Publish a head, when the log continues the heads of the destination. Returns whether to retry soon."""
         try:
             _check_head(head, keys)
             if self._head is None:

@@ -33,7 +33,9 @@ HIDDEN = "hidden-word"
         ("kafka_bootstrap_servers", "kafka:9092,kafka:http", "'kafka:http' is not host:port"),
         ("log_vkeys", "no key", "is no public key"),
         ("witnesses", "garbage", "each entry is a vkey, a space, and a URL"),
-        ("witnesses", f"{KEY.verifier.encode()} ftp://witness.example", "https:// or http://"),
+        pytest.param(
+            "witnesses", f"{KEY.verifier.encode()} ftp://w.example", "https:// or http://", id="no URL"
+        ),
         ("heads_webhook", HIDDEN, "https:// or http://"),
         ("heads_webhook", f"https://ann:{HIDDEN}@heads.example", "without a user name or password"),
         ("auth_role_map", "doctor", "is not ISSUERS-NAME=ROLE"),

@@ -7,6 +7,7 @@ setting is given, so that commands without it start fast.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from ipaddress import ip_network
 from typing import Annotated, Any
@@ -88,6 +89,32 @@ def _role(text: str) -> str:
     return text
 
 
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers send it (RFC 6454, section 6.2)."""
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(
+            f"{text[:80]!r} is no origin: write https://host or https://host:port, in small letters and without a path"
+        )
+    return text
+
+
+def topic_name(text: str) -> str:
+    """A name that Kafka accepts."""
+    if not _TOPIC.fullmatch(text) or text in {".", ".."}:
+        raise ValueError(
+            f"{text[:80]!r} is no name of a topic: letters, digits, dot, dash and underscore, at most 249"
+        )
+    return text
+
+
+def _topic_or_none(text: str) -> str:
+    return topic_name(text) if text else text
+
+
 List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Comma-separated in a variable, a list in the file."""
 Networks = Annotated[List, _each(_network)]
@@ -95,6 +122,9 @@ Servers = Annotated[List, _each(_server)]
 VerifierKeys = Annotated[List, _each(_vkey)]
 Witnesses = Annotated[List, _each(_witness)]
 RoleMap = Annotated[List, _each(_role)]
+Origins = Annotated[List, _each(_origin)]
+Topics = Annotated[List, _each(topic_name)]
+OptionalTopic = Annotated[str, AfterValidator(_topic_or_none)]
 SecretUrl = Annotated[SecretStr | None, AfterValidator(_secret_url)]
 
 

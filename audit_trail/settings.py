@@ -21,9 +21,12 @@ from audit_trail.secret_files import file_variable, secrets_in_files
 from audit_trail.setting_values import (
     List,
     Networks,
+    OptionalTopic,
+    Origins,
     RoleMap,
     SecretUrl,
     Servers,
+    Topics,
     VerifierKeys,
     Witnesses,
     did_you_mean,
@@ -70,7 +73,7 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: Servers = Field(
         (), description="host:port of the brokers. `demo` and `up` start their own when it is unset."
     )
-    kafka_topics: List = Field(
+    kafka_topics: Topics = Field(
         ("audit.events",), description="The topics that ingest reads; POST and `publish` write to the first."
     )
     kafka_group_id: str = Field("audit-trail", min_length=1, description="The consumer group of ingest.")
@@ -156,7 +159,7 @@ class Settings(BaseSettings):
         (),
         description="The log's public keys, for processes that verify without the key file; the signing one first.",
     )
-    heads_topic: str = Field(
+    heads_topic: OptionalTopic = Field(
         "audit.tree-heads",
         description="The Kafka topic that signed tree heads are published to; empty for none.",
     )
@@ -279,9 +282,10 @@ class Settings(BaseSettings):
     trusted_documents_only: bool = Field(
         False, description="Whether GraphQL executes trusted documents alone."
     )
-    allowed_origins: List = Field(
+    allowed_origins: Origins = Field(
         (),
-        description="Origins besides the API's own from which browsers may open a WebSocket, as https://host:port.",
+        description="Origins besides the API's own whose pages may use the API from a browser: open WebSockets, send"
+        " requests, and read the answers. Each as https://host or https://host:port.",
     )
     max_page_size: int = Field(100, ge=1, le=1000, description="Most events on one page of an answer.")
     max_batch: int = Field(5, ge=1, le=100, description="Most operations in one batch over HTTP.")
@@ -338,7 +342,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Variables and the files of secrets first, then the file that `AUDIT_TRAIL_SETTINGS_FILE` names."""
         del dotenv_settings, file_secret_settings
-        file = os.environ.get(FILE_VARIABLE)
+        file = os.environ.get(FILE_VARIABLE) or None
         toml = () if file is None else (InitSettingsSource(settings_cls, _values_of(Path(file))),)
         secrets = InitSettingsSource(settings_cls, secrets_in_files(secret_settings()))
         return (init_settings, env_settings, secrets, *toml)

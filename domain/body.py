@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from enum import IntEnum
 
 import msgspec
-from msgspec.structs import replace
 
+from domain.errors import InvalidEventError
 from domain.event import SCHEMA_VERSION, AuditEvent
 from domain.event_time import may_be_rounded
 from domain.json_parsing import LARGE, decoder_of, read_json
@@ -49,7 +48,6 @@ class Received(msgspec.Struct, frozen=True):
 
 _TRACE_CONTEXT = frozenset({"traceparent", "tracestate"})
 """CloudEvents' distributed tracing extension, which says how a message was delivered."""
-_NO_TIME = datetime.min.replace(tzinfo=UTC)
 _NATIVE = int(BodyFormat.NATIVE)  # looking up an enum member costs a call, and this runs for every event
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AuditEvent).decode
@@ -75,25 +73,83 @@ def read_event(format: int, body: bytes) -> AuditEvent:
     return convert(upcast(payload, payload.get("schema_version", SCHEMA_VERSION)))
 
 
-def is_same_event(one: AuditEvent, other: AuditEvent) -> bool:
-    """Whether two deliveries report the same event.
+def is_same_content(one: tuple[int, bytes], other: tuple[int, bytes]) -> bool:
+    """Whether two stored bodies (format, body) are two deliveries of one message.
 
-    A sender that tries again may use another trace context, and an event without a time of its own has the time of its
-    delivery.
+    A native message is its event. Of a foreign message the whole content counts, and not only what the event says of
+    it: otherwise a message could hide another one with the same id. A sender that tries again may use another trace
+    context, white space and order of keys.
     """
-    return _as_reported(one) == _as_reported(other)
+    return one == other or _content(*one) == _content(*other)
 
 
-def _as_reported(event: AuditEvent) -> AuditEvent:
-    attributes = {name: value for name, value in event.attributes.items() if name not in _TRACE_CONTEXT}
-    changed: dict[str, object] = {}
-    if len(attributes) < len(event.attributes):
-        changed["attributes"] = attributes
-        if "correlationid" not in attributes:
-            changed["correlation_id"] = None  # it was taken from the trace context
-    if attributes.get("occurred_at_from") == "receipt":
-        changed["occurred_at"] = _NO_TIME
-    return replace(event, **changed) if changed else event
+def _content(format: int, body: bytes) -> object:
+    if format == _NATIVE:
+        return read_event(format, body)
+    headers, message = read_message(format, body)
+    if format != BodyFormat.CLOUDEVENTS:
+        return _canonical(_json(message))
+    attributes, data = _cloudevent(headers, message)
+    if isinstance(data, dict):
+        if "resourceType" in data or "realmId" in data:
+            return _canonical(data)
+        try:
+            event = convert(upcast(data, data.get("schema_version", SCHEMA_VERSION)))
+        except (InvalidEventError, TypeError):
+            event = None
+        if event is not None and event == read_event(format, body):
+            return event
+    return _canonical([attributes, data])
+
+
+def _canonical(value: object) -> bytes:
+    """JSON with sorted keys: Python takes ``true``, 1 and 1.0 for equal."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def _cloudevent(headers: Headers, message: bytes) -> tuple[dict[str, str], object]:
+    """Attributes as text and data of a CloudEvent in either mode, without its trace context."""
+    attributes: dict[str, object] = {
+        name[3:].lower(): value.decode("utf-8", "replace")
+        for name, value in headers
+        if name[:3].lower() == "ce_"
+    }
+    data: object
+    if attributes:
+        types = [
+            value.decode("utf-8", "replace") for name, value in headers if name.lower() == "content-type"
+        ]
+        attributes |= {"datacontenttype": types[0].strip()} if types else {}
+        data = _json(message) if message else None
+    else:
+        envelope = _json(message)
+        assert isinstance(envelope, dict)
+        data = envelope.pop("data", None)
+        encoded = envelope.pop("data_base64", None)
+        if encoded is not None:
+            data = _json(base64.b64decode(encoded))
+        elif isinstance(data, str):
+            data = _json(data.encode("utf-8", "replace"))
+        attributes = {name: value for name, value in envelope.items() if value is not None}
+    return (
+        {name: _text(value) for name, value in attributes.items() if name not in _TRACE_CONTEXT},
+        data,
+    )
+
+
+def _json(message: bytes) -> object:
+    """The JSON value of a message, or the message itself if it is not JSON."""
+    try:
+        return read_json(message)
+    except InvalidEventError:
+        return message
+
+
+def _text(value: object) -> str:
+    """An attribute as a header spells it (CloudEvents, "Type System")."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def read_message(format: int, body: bytes) -> tuple[list[tuple[str, bytes]], bytes]:

@@ -19,7 +19,7 @@ _RFC3339 = re.compile(
     r"(?:\.(?P<fraction>[0-9]+))?(?:[Zz]|(?P<offset>[+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
 )
 _KEY = b'"occurred_at"'
-_LONG_FRACTION = re.compile(rb'"occurred_at"[ \t\r\n]{0,8}:[ \t\r\n]{0,8}"[^".]{0,40}\.[0-9]{7}')
+_LONG_FRACTION = re.compile(rb'"occurred_at"[ \t\r\n]*:[ \t\r\n]*"[^".]{0,40}\.[0-9]{7}')
 
 
 def parse_time(text: str) -> datetime | None:
@@ -50,6 +50,8 @@ def is_usable(moment: datetime) -> bool:
 def may_be_rounded(message: bytes) -> bool:
     """Whether the decoder rounded the event's time: it has more digits than a microsecond needs."""
     at = message.find(_KEY)
+    if at < 0:  # a key that is written with escapes
+        return True
     while at >= 0:
         if _LONG_FRACTION.match(message, at):
             return True

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from domain.errors import ConfigurationError
+
 
 def migrate(
     print_roles: Annotated[
@@ -18,8 +20,8 @@ def migrate(
         ),
     ] = False,
     owner: Annotated[
-        str, typer.Option(help="With --print-roles: the login that will migrate.")
-    ] = "trail_owner",
+        str | None, typer.Option(help="With --print-roles: the login that will migrate; else `trail_owner`.")
+    ] = None,
 ) -> None:
     """Bring the database to the newest schema. Safe to run again, and at the same time from several places.
 
@@ -33,8 +35,10 @@ def migrate(
     from projections.registry import list_builds
 
     if print_roles:
-        typer.echo(roles_sql(owner), nl=False)
+        typer.echo(roles_sql(owner or "trail_owner"), nl=False)
         return
+    if owner is not None:
+        raise ConfigurationError("--owner goes with --print-roles: nothing was changed")
     url = load().require_database_url()
     applied = run(url)
     for name in applied:

@@ -40,15 +40,20 @@ def up(
     broker: Broker = "embedded",
 ) -> None:
     """Run the whole stack on this machine, with its data kept in a folder, until Ctrl-C."""
-    from audit_trail.environment import FILE_VARIABLE
+    from audit_trail.environment import FILE_VARIABLE, PREFIX
     from audit_trail.settings import load
     from audit_trail.stack import Stack, stay_up
+    from domain.errors import ConfigurationError
 
     file = os.environ.get(FILE_VARIABLE)
     if file is not None and Path(file).resolve() == data.resolve() / "settings.toml":
         # An earlier `up` wrote this file. The services that it names may be gone.
         del os.environ[FILE_VARIABLE]
     settings = load()
+    if settings.metrics_port:
+        raise ConfigurationError(
+            f"{PREFIX}METRICS_PORT is the port of one part, and `up` starts several: unset it"
+        )
     with ExitStack() as running:
         with out.status("Starting database, broker, ingest, projectors and API"):
             stack = running.enter_context(Stack(settings, data.absolute(), broker))

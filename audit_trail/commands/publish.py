@@ -31,12 +31,16 @@ def publish(
     """
     from audit_trail.commands.event_files import MOST_BYTES, messages_of
     from audit_trail.ingest_settings import ingest_settings, systems
+    from audit_trail.setting_values import topic_name
     from audit_trail.settings import load
     from event_store.files.folders import read_input
     from ingest.publisher import Message, Publisher
 
     settings = load()
-    target = topic or settings.kafka_topics[0]
+    try:
+        target = topic_name(topic) if topic else settings.kafka_topics[0]
+    except ValueError as exc:
+        raise ConfigurationError(f"--topic: {exc}") from exc
     names = systems(settings)
     values: list[bytes] = []
     left = 4 * MOST_BYTES
@@ -50,6 +54,8 @@ def publish(
                 raise ConfigurationError(
                     f"the files have more than {4 * MOST_BYTES} bytes together: publish them in several calls"
                 )
+    if not values:
+        raise ConfigurationError("there is no event in the files: nothing was published")
     with closing(Publisher(ingest_settings(settings))) as publisher:
         publisher.publish(Message(target, None, value) for value in values)
     typer.echo(f"published {len(values)} messages to {target}")

@@ -38,8 +38,13 @@ def configure(settings: Settings) -> None:
 def _without_traceback(
     logger: object, name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """A library's line with the type of its exception alone: traceback and text can quote patient data and secrets."""
+    """A library's line with the type of its exception alone: traceback and text can quote patient data and secrets.
+
+    asyncio shows the failed task, with its exception's text, in the lines that follow the first.
+    """
     del logger, name
+    if getattr(event.get("_record"), "name", None) == "asyncio":
+        event["event"] = str(event["event"]).partition("\n")[0]
     found = event.pop("exc_info", None)
     if found:
         kind = found[0] if isinstance(found, tuple) else sys.exc_info()[0]

@@ -7,14 +7,24 @@ import unicodedata
 
 _PLAIN = re.compile(r"[A-Za-z0-9._:/|@#*=$-]*")
 """Texts of these characters alone are no names, and most ids consist of nothing else."""
-_NAME = re.compile(r"\s|[^\W\d_][,;^&~+]+[^\W\d_]")
+_NAME = re.compile(r"\s|[^\W\d_][,;^&~+\u3001\u060c\u061b]+[^\W\d_]")
 """A blank, or letters on both sides of a separator: ``DOE^JANE`` of HL7 and DICOM, ``Doe,Jane``."""
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
+_MAX_LENGTH = 8192
+"""Characters. A longer text is no id: it counts as a name."""
+_DECODINGS = 3
+"""A text may be percent-encoded several times on its way."""
+_BLANK = dict.fromkeys((0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0), " ")
+"""Characters that look like a blank and are none."""
+_HL7 = {"\\S\\": "^", "\\T\\": "&", "\\R\\": "~"}
+"""Escaped separators (HL7 version 2.5.1, section 2.7)."""
 
 
 def is_name(id: str | None) -> bool:
     """Whether `id` looks like a person's name. A single word can't be told from an id."""
-    return id is not None and not _PLAIN.fullmatch(id) and _NAME.search(_readable(id)) is not None
+    if id is None or _PLAIN.fullmatch(id):
+        return False
+    return len(id) > _MAX_LENGTH or _NAME.search(_readable(id)) is not None
 
 
 def has_name(path: str) -> bool:
@@ -23,14 +33,24 @@ def has_name(path: str) -> bool:
 
 
 def _readable(text: str) -> str:
-    """`text` as a person reads it: percent-decoded, in compatibility form, without invisible characters."""
-    if "%" in text:
+    """`text` as a person reads it: decoded, in compatibility form, without invisible characters and accents.
+
+    Combining marks go first: to normalise a long run of them takes time in proportion to its square.
+    """
+    for _ in range(_DECODINGS):
+        if "%" not in text:
+            break
         decoded = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), text.encode("utf-8", "replace"))
         text = decoded.decode("utf-8", "replace")
+    for escape, separator in _HL7.items():
+        text = text.replace(escape, separator)
     if text.isascii():
         return text
-    plain = unicodedata.normalize("NFKC", text)
-    return "".join(char for char in plain if unicodedata.category(char) not in {"Cf", "Mn"})
+    plain = "".join(char for char in text if unicodedata.category(char) not in _INVISIBLE)
+    return unicodedata.normalize("NFKC", plain.translate(_BLANK))
+
+
+_INVISIBLE = {"Cf", "Mn", "Mc", "Me"}
 
 
 def is_like(name: str, other: str) -> bool:

@@ -37,6 +37,12 @@ HIDDEN = "hidden-word"
             "witnesses", f"{KEY.verifier.encode()} ftp://w.example", "https:// or http://", id="no URL"
         ),
         ("heads_webhook", HIDDEN, "https:// or http://"),
+        ("allowed_origins", "portal.example", "is no origin"),
+        ("allowed_origins", "*", "is no origin"),
+        ("allowed_origins", "https://a.example,https://b.example/", "'https://b.example/' is no origin"),
+        ("allowed_origins", "https://a.example:x", "is no origin"),
+        ("kafka_topics", "audit events", "is no name of a topic"),
+        ("heads_topic", "a b", "is no name of a topic"),
         ("heads_webhook", f"https://ann:{HIDDEN}@heads.example", "without a user name or password"),
         ("auth_role_map", "doctor", "is not ISSUERS-NAME=ROLE"),
         ("auth_role_map", "doctor=king", "with a role of"),

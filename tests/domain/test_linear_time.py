@@ -83,6 +83,8 @@ CASES = [
     Hostile("an array of strings", count_items, lambda size: b"[" + b'",",' * (size // 4)),
     Hostile("an array of spaces", count_items, lambda size: b"[" + b" " * size),
     Hostile("a name in an address", has_name, lambda size: "%41" * (size // 3)),
+    Hostile("accents on nothing", has_name, lambda size: "\u0301\u0323" * (size // 2)),
+    Hostile("ligatures that fall apart", has_name, lambda size: "\ufc5e" * size),
     Hostile("a name that is like another", lambda text: is_like(text, text), lambda size: "\u0131" * size),
 ]  # fmt: skip
 

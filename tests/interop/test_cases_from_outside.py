@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from domain.body import is_same_event, read_event
+from domain.body import Received, is_same_content, read_event
 from domain.errors import Reason, RejectedError
 from domain.event import AuditEvent
 from interop.decoding import Headers, decode
@@ -143,16 +143,58 @@ def test_several_events_in_a_cloudevent_are_rejected_in_both_modes(item: dict[st
     assert read(CLOUDEVENT | {"data": [1, 2]}).type == "event.unclassified"
 
 
+def received(payload: Any, headers: Headers = (), received_at: datetime = NOW) -> Received:
+    message = None if payload is None else json.dumps(payload).encode()
+    return decode(message, headers, max_bytes=100_000, received_at=received_at)
+
+
+def same(one: Received, other: Received) -> bool:
+    return is_same_content((one.format, one.body), (other.format, other.body))
+
+
 def test_another_try_of_a_cloudevent_without_time_is_the_same_event() -> None:
     first = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     second = "00-1af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-01"
-    one = read(None, binary(traceparent=first), NOW)
-    other = read(None, binary(traceparent=second, tracestate="a=b"), LATER)
-    assert one != other
-    assert is_same_event(one, other)
-    assert not is_same_event(one, read(None, binary(traceparent=first, subject="x"), NOW))
-    timed = read(None, binary(time="2024-05-01T10:00:00Z"))
-    assert not is_same_event(timed, read(None, binary(time="2024-05-01T10:00:01Z")))
+    one = received(None, binary(traceparent=first), NOW)
+    other = received(None, binary(traceparent=second, tracestate="a=b"), LATER)
+    assert one.event != other.event
+    assert same(one, other)
+    assert not same(one, received(None, binary(traceparent=first, subject="x"), NOW))
+    timed = received(None, binary(time="2024-05-01T10:00:00Z"))
+    assert not same(timed, received(None, binary(time="2024-05-01T10:00:01Z")))
+
+
+def test_the_same_cloudevent_in_both_modes_and_in_another_order_of_keys_is_the_same() -> None:
+    data = {"drug": "saline", "ml": 1}
+    structured = received(CLOUDEVENT | {"datacontenttype": "application/json", "data": data})
+    headers = [*binary(), ("content-type", b"application/json")]
+    assert same(structured, received({"ml": 1, "drug": "saline"}, headers))
+    assert same(received(NATIVE), received(CLOUDEVENT | {"data": NATIVE}))
+    assert same(received(FHIR), received(CLOUDEVENT | {"data": FHIR}))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (CLOUDEVENT | {"data": {"drug": "saline"}}, CLOUDEVENT | {"data": {"drug": "morphine"}}),
+        (CLOUDEVENT | {"data": {"a": 1}}, CLOUDEVENT | {"data": {"a": True}}),
+        (CLOUDEVENT | {"data": "text"}, CLOUDEVENT | {"data": "another"}),
+        (CLOUDEVENT | {"data_base64": "AAAA"}, CLOUDEVENT | {"data_base64": "AAAB"}),
+        (FHIR | {"extension": [{"url": "a"}]}, FHIR | {"extension": [{"url": "b"}]}),
+        (
+            FHIR | {"entity": [{"detail": [{"valueString": "1"}]}]},
+            FHIR | {"entity": [{"detail": [{"valueString": "2"}]}]},
+        ),
+        (NATIVE | {"attributes": {"traceparent": "a"}}, NATIVE | {"attributes": {"traceparent": "b"}}),
+        (
+            NATIVE | {"attributes": {"occurred_at_from": "receipt"}},
+            NATIVE | {"attributes": {"occurred_at_from": "receipt"}, "occurred_at": "2024-05-02T10:00:00Z"},
+        ),
+    ],
+)  # fmt: skip
+def test_no_message_hides_another_one_with_its_id(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert not same(received(one), received(other))
+    assert same(received(one), received(dict(reversed(one.items()))))
 
 
 @pytest.mark.parametrize(
@@ -186,6 +228,17 @@ def test_a_time_is_cut_to_the_microsecond_in_every_format(text: str, expected: s
     assert read(CLOUDEVENT | {"time": text}).occurred_at == moment
     assert read(CLOUDEVENT | {"data": NATIVE | {"occurred_at": text}}).occurred_at == moment
     assert read(FHIR | {"recorded": text}).occurred_at == moment
+
+
+@pytest.mark.parametrize(
+    "before", ['"occurred_at"' + " " * 20 + ":", '"occurred_at":' + " " * 20, '"occurred\\u005fat":']
+)
+def test_a_time_is_cut_however_its_key_is_written(before: str) -> None:
+    rest = json.dumps({name: value for name, value in NATIVE.items() if name != "occurred_at"})
+    message = "{" + before + '"2025-12-31T23:59:59.9999999Z",' + rest[1:]
+    event = decode(message.encode(), [], max_bytes=100_000).event
+    assert event.occurred_at == datetime(2025, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    assert read_event(1, message.encode()) == event
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_items_whose_ids_have_one_hash_are_told_apart() -> None:
     found: dict[bytes, Any] = {}
     for number in range(1000):
         event = native(event_id=f"{1 + number * modulus:032x}")
-        event_intake._check_alone(decode(json.dumps(event).encode(), [], max_bytes=10_000).event, found)
+        event_intake._check_alone(decode(json.dumps(event).encode(), [], max_bytes=10_000), found)
     assert len(found) == 1000
 
 

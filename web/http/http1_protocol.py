@@ -22,6 +22,8 @@ MAX_DISCARDED = 1 << 20
 """Bytes of a body that are read after its request was answered, to keep the connection."""
 DISCARD_SECONDS = 20.0
 """Seconds for these bytes."""
+MAX_REPLAYS = 10
+"""Requests in one packet that ask for another protocol: each costs as much as a connection."""
 HEAD_SECONDS = 20.0
 """Seconds from the first byte of the head to its last, and from the connection to the first."""
 
@@ -70,31 +72,37 @@ class BoundedProtocol(HttpToolsProtocol):
         """Feed the parser. A request for another protocol, such as ``h2c``, is answered in HTTP/1.1.
 
         A server may ignore `Upgrade` (RFC 9110, section 7.8), but the parser takes what follows such a head for the
-        other protocol. So the head is read again without it. Java's HTTP client sends one with each first request.
+        other protocol. So the head is read again without it. Java's HTTP client sends one with each request.
         """
         self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.send_400_response("")
-        except httptools.HttpParserUpgrade as exc:
-            if self._should_upgrade():
-                self.handle_websocket_upgrade()
-                return
-            if self.parser.get_method() == b"CONNECT":  # it asks for a tunnel, whatever its headers say
-                self._refuse(HTTPStatus.BAD_REQUEST)
-                return
-            head = self._head_without_upgrade()
-            self.parser = httptools.HttpRequestParser(self)
-            self._read(head + data[exc.args[0] :])
+        replays = 0
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserError:
+                self.send_400_response("")
+            except httptools.HttpParserUpgrade as exc:
+                if self._should_upgrade():
+                    self.handle_websocket_upgrade()
+                    return
+                replays += 1
+                # CONNECT asks for a tunnel, whatever its headers say.
+                if self.parser.get_method() == b"CONNECT" or replays > MAX_REPLAYS:
+                    self._refuse(HTTPStatus.BAD_REQUEST)
+                    return
+                data = self._head_without_upgrade() + data[exc.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                continue
+            return
 
     def _head_without_upgrade(self) -> bytes:
-        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
         for name, value in self.headers:
             if name == b"connection":
                 options = [each.strip() for each in value.split(b",")]
                 kept = [each for each in options if each.lower() not in _UPGRADING]
-                lines.append(b"connection: " + (b", ".join(kept) or b"keep-alive"))
+                lines += [b"connection: " + b", ".join(kept)] if kept else []
             elif name not in _UPGRADING:
                 lines.append(name + b": " + value)
         return b"\r\n".join([*lines, b"", b""])

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from domain.access.grants import Operation
 from domain.access.scope import Scope
+from domain.body import Received, is_same_content
 from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
 from domain.event import AuditEvent
 from domain.json_parsing import containers, has_more_items
@@ -199,17 +200,18 @@ def _publish(
     kept = _kafka_headers(headers)
     items: list[Item] = []
     messages: list[Message] = []
-    taken: dict[bytes, AuditEvent] = {}
+    taken: dict[bytes, Received] = {}
     refused: list[AuditEvent] = []
     for index, value in enumerate(_split(body, headers, settings.max_publish_events)):
         try:
-            event = decode(value, kept, max_bytes=settings.max_message_bytes, systems=settings.systems).event
+            received = decode(value, kept, max_bytes=settings.max_message_bytes, systems=settings.systems)
+            event = received.event
         except RejectedError as exc:
             items.append(_rejected(index, exc))
             continue
         try:
             scope.require_report(event)
-            _check_alone(event, taken)
+            _check_alone(received, taken)
         except AccessDeniedError as exc:
             refused.append(event)
             items.append(Item(index=index, message=str(exc)))
@@ -242,12 +244,13 @@ def _rejected(index: int, exc: RejectedError) -> Item:
     return Item(index=index, reason=exc.reason, field=exc.field, message=exc.message)
 
 
-def _check_alone(event: AuditEvent, taken: dict[bytes, AuditEvent]) -> None:
+def _check_alone(received: Received, taken: dict[bytes, Received]) -> None:
     """Raise when another event of the request has the same id: one of the two would become a dead letter.
 
     The key is the bytes of the id: a sender can choose UUIDs that all have the same hash, as numbers do.
     """
-    if taken.setdefault(event.event_id.bytes, event) != event:
+    first = taken.setdefault(received.event.event_id.bytes, received)
+    if not is_same_content((first.format, first.body), (received.format, received.body)):
         raise RejectedError(
             Reason.CONFLICT, "an earlier item has this id, and other content", field="event_id"
         )

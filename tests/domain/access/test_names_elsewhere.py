@@ -37,6 +37,14 @@ def seen(role: Role, event: AuditEvent) -> str:
         "\uff24\uff2f\uff25\uff3e\uff2a",
         "DOE&JANE",
         "M\u00fcller;Eva",
+        "Doe%2520Jane",
+        "DOE%255EJANE",
+        "Doe\u2800Jane",
+        "Doe\u3164Jane",
+        "\u5c71\u7530\u3001\u592a\u90ce",
+        "Doe\u060cJane",
+        "Doe\\S\\Jane",
+        "\u0301" * 9000,
     ],
 )
 def test_an_id_with_a_blank_or_a_separator_between_letters_is_a_name(id: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.tokens import ADMIN
 from tests.web.http.test_basics import said
+from web.http.http1_protocol import MAX_REPLAYS
 
 BODY = b'{"query":"{ treeHead { size } }"}'
 ASKING = [
@@ -50,6 +51,20 @@ def test_a_connection_goes_on_after_such_a_request(client: httpx2.Client) -> Non
     status, answer = said(client, head(line=b"GET /healthz HTTP/1.1") + again)
     assert status == 200
     assert b"HTTP/1.1 101" not in answer
+
+
+def test_many_such_requests_in_one_packet_are_refused_and_the_server_goes_on(client: httpx2.Client) -> None:
+    one = head(line=b"GET /healthz HTTP/1.1")
+    status, answer = said(client, one * 2000)
+    assert status in {200, 400}
+    assert answer.count(b"HTTP/1.1 200") <= MAX_REPLAYS
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_request_of_http_1_0_stays_one(client: httpx2.Client) -> None:
+    status, answer = said(client, head(line=b"GET /healthz HTTP/1.0"))
+    assert status == 200
+    assert b"connection: close" in answer.lower()
 
 
 def test_a_tunnel_is_refused(lonely_client: httpx2.Client) -> None:

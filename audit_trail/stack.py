@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -26,11 +26,13 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from audit_trail.embedded.process import WatchedProcess
 from audit_trail.embedded.tansu import TansuBroker
 from audit_trail.environment import FILE_VARIABLE, PREFIX
+from audit_trail.ingest_settings import ingest_settings
 from audit_trail.settings import Settings, load
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.files.folders import PRIVATE_FILE, Folder
 from event_store.migrations import migrate
 from event_store.signing import create_key_file, new_key
+from ingest.partitions.topics import Topics
 
 BrokerKind = Literal["embedded", "kafka"]
 PARTS = ("guard", "ingest", "project", "serve")
@@ -135,6 +137,8 @@ class Stack:
         self.settings = load(**found)
         self._keep_settings()
         migrate(self.settings.require_database_url())
+        if "the broker" in self._services:
+            self._make_topics()
         for name in PARTS:
             self._parts.append(self._running.enter_context(self._part(name)))
         self._wait_until_ready()
@@ -169,6 +173,11 @@ class Stack:
             if "kafka_on_offset_loss" not in self.settings.model_fields_set:
                 found |= _FORGETFUL
         return found
+
+    def _make_topics(self) -> None:
+        """Before any part asks for them: the embedded broker makes a topic with 4 partitions for who does."""
+        with closing(Topics(ingest_settings(self.settings))) as topics:
+            topics.create(self.settings.kafka_topics)
 
     def _own_key(self) -> Path:
         """The signing key of this folder's log, created at the first start with a unique log name."""

@@ -70,7 +70,6 @@ def count(settings: dict[str, str], wanted: int, seconds: float = 90) -> int:
     return visible()
 
 
-@pytest.mark.usefixtures("parts")
 def head_size(settings: dict[str, str]) -> int | None:
     """The size of the signed head that the API serves; None while there is none."""
     request = urllib.request.Request(f"{api(settings)}/log/checkpoint", headers=dict(ADMIN))  # noqa: S310
@@ -87,6 +86,7 @@ def test_a_new_log_has_a_signed_head_before_its_first_event(settings: dict[str, 
     assert head_size(settings) == 0
 
 
+@pytest.mark.usefixtures("parts")
 def test_what_is_published_is_found_by_actor_and_by_patient(settings: dict[str, str], tmp_path: Path) -> None:
     events = list(simulate(7, START, 300))
     file = tmp_path / "events.ndjson"

@@ -125,7 +125,8 @@ class RecordSource:
         found = self._topics.describe(names)
         self._subscription.log_missing(set(names) - found.keys())
         if self._subscription.missing and self._settings.create_topics:
-            self._topics.create(tuple(sorted(self._subscription.missing)))
+            for name in self._topics.create(tuple(sorted(self._subscription.missing))):
+                log.info("topic_created", topic=name, partitions=self._settings.partitions)
             found = self._topics.describe(names)
         self._opener.refuse_compacted(found)
         self._measure_sizes()

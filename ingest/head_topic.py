@@ -47,7 +47,8 @@ class HeadTopic:
             found = topics.describe((self._topic,))
             if self._topic not in found:
                 if self._settings.create_topics:
-                    topics.create((self._topic,), partitions=1, configs=_UNLIMITED_RETENTION)
+                    for name in topics.create((self._topic,), partitions=1, configs=_UNLIMITED_RETENTION):
+                        log.info("topic_created", topic=name, partitions=1)
                 return ()
             self._warn_of_deletion(topics)
         options = {

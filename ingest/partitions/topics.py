@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-import structlog
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import (
     KafkaError,
@@ -22,8 +21,6 @@ from ingest.broker.bounded_calls import BoundedCaller, ClientStalledError, aband
 from ingest.broker.clients import connected, translated
 from ingest.partitions.log import BrokerLog, LogQuery, PartitionLog, describe_configs
 from ingest.settings import IngestSettings
-
-log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -155,9 +152,13 @@ class Topics:
 
     def create(
         self, names: tuple[str, ...], *, partitions: int = 0, configs: Mapping[str, str] | None = None
-    ) -> None:
-        """Create missing topics with one replica. `partitions` of 0 means the configured number."""
+    ) -> list[str]:
+        """Create missing topics with one replica. Returns their names.
+
+        `partitions` of 0 means the configured number.
+        """
         count = partitions or self._settings.partitions
+        created: list[str] = []
         new = {"num_partitions": count, "replication_factor": 1, "configs": dict(configs or {})}
         for name in names:
             with self._lock:
@@ -167,7 +168,8 @@ class Topics:
                     continue
                 except (KafkaError, ClientStalledError) as exc:
                     raise self._translated(exc) from exc
-            log.info("topic_created", topic=name, partitions=count)
+            created.append(name)
+        return created
 
     def close(self) -> None:
         """Close the connection. The object can be used again."""

@@ -168,7 +168,9 @@ def own_kafka(session_folder: Path) -> Iterator[ApacheKafka]:
 
 
 @pytest.mark.needs_kafka
-@pytest.mark.parametrize("what", ["database", "kafka", "both"])
+@pytest.mark.parametrize(
+    "what", ["both", *(pytest.param(each, marks=pytest.mark.thorough) for each in ("database", "kafka"))]
+)
 def test_every_part_ends_while_what_it_needs_is_silent(
     tmp_path: Path, server: EmbeddedPostgres, own_kafka: ApacheKafka, what: str
 ) -> None:
@@ -249,7 +251,11 @@ def kafka_pid(kafka: ApacheKafka) -> int:
 
 @pytest.mark.parametrize(
     "command",
-    [("verify",), ("export", "events.ndjson", "--unrecorded", "a test"), ("projections", "rebuild", "--all")],
+    [
+        ("export", "events.ndjson", "--unrecorded", "a test"),
+        pytest.param(("verify",), marks=pytest.mark.thorough),
+        pytest.param(("projections", "rebuild", "--all"), marks=pytest.mark.thorough),
+    ],
     ids=lambda command: command[0],
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

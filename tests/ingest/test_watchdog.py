@@ -222,6 +222,7 @@ def test_clients_that_stall_again_and_again_end_ingest_with_words(
 
 
 @pytest.mark.needs_kafka
+@pytest.mark.thorough  # a broker that restarts while a member joins is in each run
 def test_a_rejoin_that_one_poll_began_is_ended_by_the_next(settings: IngestSettings) -> None:
     """The fault of the library: a rejoin because of changed metadata is forgotten when the poll's time is up."""
     changes: deque[tuple[bool, set[TopicPartition]]] = deque()

@@ -46,7 +46,14 @@ def stages(events: list[AuditEvent]) -> list[tuple[str | None, list[str], int]]:
     ]
 
 
-@pytest.mark.parametrize("output", ["events.ndjson", "events.csv", "events.parquet", "-"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "events.ndjson",
+        "-",
+        *(pytest.param(f"events.{each}", marks=pytest.mark.thorough) for each in ("csv", "parquet")),
+    ],
+)
 def test_an_export_says_that_it_begins_whom_it_tells_of_and_how_it_ended(
     trail: Trail, broker: Broker, topic: str, tmp_path: Path, output: str
 ) -> None:

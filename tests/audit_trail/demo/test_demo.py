@@ -81,7 +81,7 @@ def test_a_taken_port_is_said_before_anything_starts() -> None:
     assert "AUDIT_TRAIL_HTTP_PORT" in ended.stderr
 
 
-@pytest.mark.parametrize("victim", ["postgres", "tansu", "ingest"])
+@pytest.mark.parametrize("victim", ["postgres", "ingest", pytest.param("tansu", marks=pytest.mark.thorough)])
 def test_up_says_what_has_died_and_stops_everything(victim: str, server_folder: Path) -> None:
     log = server_folder / "up.log"
     with log.open("w") as file:

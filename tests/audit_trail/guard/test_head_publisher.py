@@ -74,6 +74,7 @@ def test_places_that_hang_delay_no_other_place_and_no_shutdown(log: Log, tmp_pat
     assert size_in(tmp_path) == 266
 
 
+@pytest.mark.thorough  # the test below has the same without a signal
 def test_sigterm_ends_the_guard_although_its_places_hang(log: Log, tmp_path: Path) -> None:
     with foreign(lambda _: for_ever(b"")) as server:
         url = f"http://127.0.0.1:{server.port}"

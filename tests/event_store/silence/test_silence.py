@@ -228,7 +228,11 @@ def through(hole: BlackHole, server: EmbeddedPostgres, **options: object) -> str
     return str(make_dsn(server.url, host="127.0.0.1", port=hole.port, **options))
 
 
-@pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)
+@pytest.mark.parametrize(
+    "use",
+    [commit, *(pytest.param(use, marks=pytest.mark.thorough) for use in USES if use is not commit)],
+    ids=lambda use: use.__name__,
+)
 def test_whatever_waits_behind_a_black_hole_ends(server: EmbeddedPostgres, hole: BlackHole, use: Use) -> None:
     with closing(database_of(through(hole, server))) as database:
         using = Using(database, use)

@@ -18,6 +18,7 @@ from tests.ingest.partitions.kafka_topics import EVENTS, GAPS, Call, OwnBroker, 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.usefixtures("intact")]
 
 
+@pytest.mark.thorough  # a hundred restarts of ingest, and a member that waits for a broker's, are in each run
 def test_restarts_of_the_broker_and_of_ingest_are_no_loss(
     own: OwnBroker, running: Call, query: Query
 ) -> None:

@@ -208,6 +208,7 @@ def test_an_analyst_does_not_lock_an_own_table(ada: str, own: str, mode: str) ->
     as_custom(ada, own, f"UPDATE {own}_v1.{own} SET events = events, last_at = last_at WHERE true")
 
 
+@pytest.mark.thorough  # test_locks.py has an analyst who locks a projection in each run
 def test_what_an_analysts_session_keeps_locked_is_waited_for_some_seconds(
     trail: Trail, ada: str, own: str, tmp_path: Path
 ) -> None:

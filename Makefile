@@ -5,9 +5,9 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 ARGS ?=
-# Processes of `make test`, each with a PostgreSQL and a broker of its own. Three keep two cores busy: a fifth of the
+# Processes of `make test`, each with a PostgreSQL and a broker of its own. Four keep two cores busy: a quarter of the
 # tests' time is waiting, for what is silent, slow or away.
-WORKERS ?= 3
+WORKERS ?= 4
 VENV := .venv
 BENCH := .venv-bench
 LOCK := .venv-lock

@@ -31,6 +31,7 @@ def test_the_demo_prints_numbers_and_three_answers_and_ends_with_zero() -> None:
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
+@pytest.mark.thorough  # Ctrl-C here, and killed supervisors in tests/audit_trail/embedded, are in each run
 def test_a_killed_demo_leaves_nothing_behind_and_the_next_one_works(tmp_path: Path) -> None:
     port = "18477"
     with (tmp_path / "demo.log").open("w") as log:

@@ -77,7 +77,9 @@ def commit(connection: Connection) -> None:
         connection.commit()
 
 
-USES: list[Use] = [copy_in, copy_out, fetch, ask_again_and_again, commit]
+LONGER = [
+    pytest.param(use, marks=pytest.mark.thorough) for use in (copy_in, copy_out, fetch, ask_again_and_again)
+]
 
 
 class Using(threading.Thread):
@@ -112,7 +114,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> int:
     )
 
 
-@pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)
+@pytest.mark.parametrize("use", [commit, *LONGER], ids=lambda use: use.__name__)
 def test_whatever_waits_for_a_stopped_server_ends(
     server: EmbeddedPostgres, use: Use, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -230,7 +232,7 @@ def through(hole: BlackHole, server: EmbeddedPostgres, **options: object) -> str
 
 @pytest.mark.parametrize(
     "use",
-    [commit, *(pytest.param(use, marks=pytest.mark.thorough) for use in USES if use is not commit)],
+    [commit, *LONGER],
     ids=lambda use: use.__name__,
 )
 def test_whatever_waits_behind_a_black_hole_ends(server: EmbeddedPostgres, hole: BlackHole, use: Use) -> None:

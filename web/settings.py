@@ -65,7 +65,7 @@ class WebSettings:
     trusted: TrustedDocuments | None = None
     """Documents that clients may name by their hash, and whether others may be executed."""
     allowed_origins: tuple[str, ...] = ()
-    """Origins besides the API's own from which browsers may open a WebSocket, as `https://host:port`."""
+    """Origins besides the API's own whose pages may open WebSockets, send requests and read answers."""
     path_prefix: str = ""
     """What the public path of every route begins with, as `/audit`: see `web.http.path_prefix`."""
     queries_via_get: bool = True

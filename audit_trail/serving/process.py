@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audit_trail.databases import Pool, open_database, refuse_wrong_settings
 from audit_trail.environment import PREFIX
-from audit_trail.ingest_settings import ingest_settings, systems
+from audit_trail.ingest_settings import ingest_settings
 from audit_trail.read_audit import recording_publisher
 from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
@@ -34,7 +34,8 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM; requests in flight are answered."""
     database = open_database(settings, Pool.READER)
     exporting = open_database(settings, Pool.EXPORTS)
-    publisher = Publisher(ingest_settings(settings))
+    ingest = ingest_settings(settings)
+    publisher = Publisher(ingest)
     recording = recording_publisher(settings)
     refuse_wrong_settings(database)
     publisher.refuse_wrong_settings()
@@ -50,7 +51,7 @@ def serve(settings: Settings) -> None:
         ),
         reading_threads=settings.database_pool_size,
         max_message_bytes=settings.max_message_bytes,
-        systems=systems(settings),
+        systems=ingest.systems,
         pages=settings.pages,
         path_prefix=settings.http_root_path,
         queries_via_get=settings.queries_via_get,

@@ -16,6 +16,8 @@ _DECODINGS = 3
 """A text may be percent-encoded several times on its way."""
 _BLANK = dict.fromkeys((0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0), " ")
 """Characters that look like a blank and are none."""
+_INVISIBLE = {"Cf", "Mn", "Mc", "Me"}
+"""Categories of invisible characters and combining marks."""
 _HL7 = {"\\S\\": "^", "\\T\\": "&", "\\R\\": "~"}
 """Escaped separators (HL7 version 2.5.1, section 2.7)."""
 
@@ -48,9 +50,6 @@ def _readable(text: str) -> str:
         return text
     plain = "".join(char for char in text if unicodedata.category(char) not in _INVISIBLE)
     return unicodedata.normalize("NFKC", plain.translate(_BLANK))
-
-
-_INVISIBLE = {"Cf", "Mn", "Mc", "Me"}
 
 
 def is_like(name: str, other: str) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import httpx2
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.errors import TopicAlreadyExistsError
 
 from domain.event import AuditEvent, Source
 from domain.validation import decode_event
@@ -108,6 +110,15 @@ def on_record(url: str, servers: str, topic: str, **settings: Any) -> Iterator[O
 def patients(event: AuditEvent) -> list[str]:
     """The ids."""
     return [patient.id for patient in event.patients]
+
+
+def make_topic(bootstrap_servers: str, topic: str) -> None:
+    """Make `topic`, which a broker that has just started may have made already for a client that asked for it."""
+    with (
+        closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers)) as admin,
+        suppress(TopicAlreadyExistsError),
+    ):
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
 
 
 def messages_of(bootstrap_servers: str, topic: str) -> list[AuditEvent]:

@@ -7,13 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
 import httpx2
 import pytest
-from kafka.admin import KafkaAdminClient
 from msgspec.structs import replace
 
 from audit_trail.embedded.broker import Broker
@@ -23,7 +21,14 @@ from domain.validation import encode_event
 from tests.hospital import read, record
 from tests.tokens import bearer
 from tests.web.conftest import NO_BROKER
-from tests.web.read_audit.recorded_server import AUDITOR, SECRET_NAME, OnRecord, on_record, patients
+from tests.web.read_audit.recorded_server import (
+    AUDITOR,
+    SECRET_NAME,
+    OnRecord,
+    make_topic,
+    on_record,
+    patients,
+)
 from web.read_audit.publication import Otherwise, When
 
 QUERY = '{ events(first: 5, filter: {patient: "17"}) { nodes { position patients { id name } } } }'
@@ -222,14 +227,7 @@ def test_without_a_record_there_is_no_answer_and_readiness_says_why(url: str) ->
 
 def test_answers_come_again_when_the_broker_does(url: str, tmp_path: Path) -> None:
     broker = TansuBroker(log=tmp_path / "log").start()
-
-    def make_topic() -> None:
-        with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
-            admin.create_topics(
-                {"reads": {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True
-            )
-
-    make_topic()
+    make_topic(broker.bootstrap_servers, "reads")
     try:
         with on_record(url, broker.bootstrap_servers, "reads", timeout=1) as served:
             assert served.graphql(QUERY).status_code == 200
@@ -238,7 +236,7 @@ def test_answers_come_again_when_the_broker_does(url: str, tmp_path: Path) -> No
             assert served.graphql(QUERY).status_code == 503
             assert served.client.get("/readyz").status_code == 503
             broker.start()
-            make_topic()
+            make_topic(broker.bootstrap_servers, "reads")
             until = time.monotonic() + 30
             while served.client.get("/readyz").status_code != 200 and time.monotonic() < until:
                 time.sleep(0.1)

@@ -13,7 +13,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from kafka.admin import KafkaAdminClient
 from starlette.types import Receive, Scope, Send
 
 from audit_trail.embedded.broker import Broker
@@ -24,7 +23,7 @@ from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
 from tests.hospital import at
 from tests.web.conftest import NO_BROKER
-from tests.web.read_audit.recorded_server import messages_of
+from tests.web.read_audit.recorded_server import make_topic, messages_of
 from web.read_audit.access_record import AccessRecord, AccessRecorder, access_record_of
 from web.read_audit.middleware import Recorded
 from web.read_audit.publication import Otherwise, Recording, RecordingSettings, When
@@ -207,23 +206,17 @@ def test_flagged_answers_are_given_and_recorded_once_kafka_is_back(tmp_path: Pat
     settings = IngestSettings(bootstrap_servers=(broker.bootstrap_servers,), publish_timeout_seconds=1)
     topic = "reads"
 
-    def make_topic() -> None:
-        with closing(KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)) as admin:
-            admin.create_topics(
-                {topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True
-            )
-
     async def ask(recording: Recording) -> None:
         assert await recording.keep([look("before")])
         broker.kill()
         assert not await recording.keep([look("flagged")])
         assert not await recording.keep([look("flagged too")])
         broker.start()
-        await asyncio.to_thread(make_topic)
+        await asyncio.to_thread(make_topic, broker.bootstrap_servers, topic)
         await until(lambda: recording.trouble == "" and not recording.metrics.waiting._value.get(), 30)
         assert await recording.keep([look("after")])
 
-    make_topic()
+    make_topic(broker.bootstrap_servers, topic)
     try:
         with closing(Publisher(settings, linger_ms=0)) as publisher:
             options = RecordingSettings(topic=topic, otherwise=Otherwise.FLAG)

@@ -115,6 +115,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config, items, lambda item: item.get_closest_marker("needs_kafka") is not None
         )
     config.stash[not_run] += _deselect(config, items, _lacks_a_program)
+    if hasattr(config, "workerinput"):
+        items.sort(key=_places(items).__getitem__)
+
+
+def _places(items: list[pytest.Item]) -> dict[pytest.Item, float]:
+    """Where each test stands in the run, from 0 to 1: every folder's tests are spread over the whole of it.
+
+    The tests of some folders mostly wait, and those of others mostly compute. One after the other they would leave the
+    processors idle first and overload them then.
+    """
+    folders: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        folders.setdefault(item.path.relative_to(ROOT).parts[0], []).append(item)
+    return {item: at / len(each) for each in folders.values() for at, item in enumerate(each)}
 
 
 def _lacks_a_program(item: pytest.Item) -> bool:

@@ -322,8 +322,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="/metrics, /livez and /readyz of `ingest`, `project`, `guard` on this port; 0 is none. `serve` has"
-        " its own on its port.",
+        description="/metrics, /livez and /readyz of `ingest`, `project`, `guard` and `witness` on this port; 0 is"
+        " none. `serve` has its own on its port.",
     )
     metrics_host: str = Field("127.0.0.1", description="The address of metrics_port.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")

@@ -2,6 +2,9 @@
 -- name: latest
 SELECT size, root, note FROM latest WHERE origin = :origin;
 
+-- name: any
+SELECT 1 FROM latest LIMIT 1;
+
 -- name: note
 SELECT note FROM latest WHERE origin_hash = :origin_hash;
 

@@ -104,7 +104,7 @@ class Transaction:
 
     def rewrite(self) -> None:
         """Write a part of the file again. Fails when its tables are gone, or when the disk is full or read-only."""
-        self._connection.execute(_SQL["any"])
+        self._connection.execute(_SQL["count_logs"])
         self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def remember(self, origin: str, cosigned: Cosigned, at: int) -> None:

@@ -2,8 +2,8 @@
 -- name: latest
 SELECT size, root, note FROM latest WHERE origin = :origin;
 
--- name: any
-SELECT 1 FROM latest LIMIT 1;
+-- name: count_logs
+SELECT count(*) FROM latest;
 
 -- name: note
 SELECT note FROM latest WHERE origin_hash = :origin_hash;

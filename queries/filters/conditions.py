@@ -25,9 +25,12 @@ from typing import Any
 from msgspec import Struct
 
 from domain.access.grants import Part
+from domain.access.person_names import names_person
+from domain.access.redaction import NAMES
 from domain.catalogue import CATALOGUE, Category
 from domain.event import PERSONS, Action, ActorKind, Outcome, RecordedEvent
-from projections.hash_codes import OUTCOME_CODES, SEVERAL, hash_code, short_hash_code
+from projections.hash_codes import ACTOR_KIND_CODES, OUTCOME_CODES, SEVERAL, hash_code, short_hash_code
+from queries.filters.local_time import Weekday
 
 MAX_TEXT = 256
 """Characters of an identifier: see `domain.event.Identifier`."""
@@ -44,6 +47,8 @@ class ValueKind(Enum):
     """REST and GraphQL refuse other letters while they read the request."""
     FLAG = "true or false"
     TIME = "time"
+    DAY_TIME = "time of day"
+    ZONE = "time zone"
     POSITION = "position"
 
 
@@ -54,6 +59,8 @@ class Operator(StrEnum):
     PREFIX = "^@"
     FROM = ">="
     UNTIL = "<"
+    LOCAL = "AT TIME ZONE"
+    """The conditions of a filter with this operator are compared together: see `queries.filters.local_time`."""
 
 
 class HashCode(Struct, frozen=True):
@@ -92,10 +99,10 @@ class Attribute(Struct, frozen=True, kw_only=True):
     """An attribute of events: its columns in the read models, and `of`, which reads its values from an event.
 
     An attribute with two columns has pairs as values. An attribute in another table than `activity` may have several
-    values for one event (`repeats`: also the same value several times). `where` must hold beside the comparison.
-    `type` is the PostgreSQL type of a value. `parts` are the parts of an event that a match reveals, to a principal
-    who does not see them. `person`: values may be ids, and so names, of persons; `patient`: values are ids of patients.
-    `projection` is the read model that holds the table.
+    values for one event (`repeats`: also the same value several times). `where` must hold beside the comparison; ``{}``
+    stands for the table. `type` is the PostgreSQL type of a value. `parts` are the parts of an event that a match
+    reveals, to a principal who does not see them, and `names` those that it reveals if the value is a person's name.
+    `patient`: values are ids of patients. `projection` is the read model that holds the table.
     """
 
     name: str
@@ -110,7 +117,7 @@ class Attribute(Struct, frozen=True, kw_only=True):
     code: HashCode | None = None
     index: AttributeIndex | None = None
     parts: frozenset[Part] = frozenset()
-    person: bool = False
+    names: frozenset[Part] = frozenset()
     patient: bool = False
 
     @property
@@ -182,6 +189,10 @@ def _outcome_codes(outcomes: Iterable[str]) -> list[int]:
     return [OUTCOME_CODES[Outcome(outcome)] for outcome in outcomes]
 
 
+def _actor_kind_codes(kinds: Iterable[str]) -> list[int]:
+    return [ACTOR_KIND_CODES[ActorKind(kind)] for kind in kinds]
+
+
 def _hash_codes(values: Iterable[str]) -> list[int]:
     return [hash_code(value) for value in values]
 
@@ -202,6 +213,7 @@ _ALL_CODES = tuple(code.column for code in (ACTOR_CODE, TYPE_CODE, SOURCE_CODE, 
 _STAFF = frozenset({Part.STAFF_IDS})
 _OTHERS = frozenset({Part.OTHER_PATIENTS})
 _CLIENT = frozenset({Part.CLIENT})
+_PERSONS = frozenset({Part.STAFF_NAMES, Part.PATIENT_NAMES})
 
 ACTOR = Attribute(
     name="actor",
@@ -210,17 +222,17 @@ ACTOR = Attribute(
     code=ACTOR_CODE,
     index=AttributeIndex(rank=7, holds=("type_mark", "source_mark", "outcome", "resource_mark")),
     parts=_STAFF,
-    person=True,
+    names=_PERSONS,
 )
 USER = Attribute(
     name="user",
     of=lambda recorded: (recorded.event.actor.id,) if recorded.event.actor.kind in PERSONS else (),
     columns=("actor_id",),
-    where="activity.by_person",
+    where=f"{{}}.actor_kind IN ({', '.join(str(ACTOR_KIND_CODES[kind]) for kind in sorted(PERSONS))})",
     code=ACTOR_CODE,
     index=AttributeIndex(rank=8, holds=("type_mark", "source_mark", "outcome", "resource_mark")),
     parts=_STAFF,
-    person=True,
+    names=_PERSONS,
 )
 PATIENT = Attribute(
     name="patient",
@@ -229,7 +241,7 @@ PATIENT = Attribute(
     table="patient_timeline",
     projection="patient",
     index=AttributeIndex(rank=3, holds=_ALL_CODES, by_span=False),
-    person=True,
+    names=_PERSONS,
     patient=True,
 )
 DEVICE = Attribute(
@@ -240,7 +252,7 @@ DEVICE = Attribute(
     projection="device",
     index=AttributeIndex(rank=6, holds=_ALL_CODES, by_span=False),
     parts=_STAFF | _OTHERS,  # a device's events are also those in which it is the actor
-    person=True,
+    names=_PERSONS,
 )
 SERVICE = Attribute(
     name="service",
@@ -274,7 +286,20 @@ RESOURCE = Attribute(
     code=_PAIR_CODE,
     index=AttributeIndex(rank=4, by_span=False),
     parts=_OTHERS,
-    person=True,
+    names=NAMES,
+)
+UNNAMED_RESOURCE_TYPE = Attribute(
+    name="unnamed_resource_type",
+    of=lambda recorded: {
+        resource.type for resource in recorded.event.resources if not names_person(resource.type, resource.id)
+    },
+    columns=("type",),
+    table="activity_resource",
+    where="NOT {}.named",
+    repeats=True,
+    code=RESOURCE_CODE,
+    index=AttributeIndex(rank=9, holds=("type_mark", "source_mark")),
+    parts=_OTHERS,
 )
 TYPE = Attribute(
     name="type",
@@ -300,6 +325,12 @@ OUTCOME = Attribute(
         serves=lambda codes: OUTCOME_CODES[Outcome.SUCCESS] not in codes,
     ),
 )
+ACTOR_KIND = Attribute(
+    name="actor_kind",
+    of=lambda recorded: (ACTOR_KIND_CODES[recorded.event.actor.kind],),
+    columns=("actor_kind",),
+    type="smallint",
+)
 PURPOSE = Attribute(
     name="purpose", of=lambda recorded: recorded.event.purpose_of_use, columns=("purposes",), array=True
 )
@@ -309,6 +340,7 @@ CORRELATION_ID = Attribute(
     columns=("correlation_id",),
     index=AttributeIndex(rank=1, expression="hashtextextended({}, 0)"),
     parts=_STAFF,
+    names=NAMES,
 )
 SESSION = Attribute(
     name="session",
@@ -316,6 +348,7 @@ SESSION = Attribute(
     columns=("session",),
     index=AttributeIndex(rank=2),
     parts=_STAFF,
+    names=NAMES,
 )
 ADDRESS = Attribute(
     name="address",
@@ -334,6 +367,9 @@ EMERGENCY = Attribute(
 OCCURRED_AT = Attribute(
     name="occurred_at", of=lambda recorded: (recorded.event.occurred_at,), columns=("occurred_at",)
 )
+LOCAL_TIME = Attribute(
+    name="local_time", of=lambda recorded: (recorded.event.occurred_at,), columns=("occurred_at",)
+)
 POSITION = Attribute(name="position", of=lambda recorded: (recorded.position,), columns=("position",))
 
 
@@ -349,6 +385,18 @@ CONDITIONS: tuple[Condition, ...] = (
     _identifier("user", USER, "The id of the user who acted"),
     _identifier(
         "device", DEVICE, "The id of the device that the event is about, or that acted", negatable=True
+    ),
+    Condition(
+        name="actor_kind",
+        many="actor_kinds",
+        attribute=ACTOR_KIND,
+        values=_actor_kind_codes,
+        kind=ValueKind.WORD,
+        words=tuple(ActorKind),
+        enum=ActorKind,
+        max_length=MAX_CODE,
+        negatable=True,
+        help="The kind of actor",
     ),
     _identifier("service", SERVICE, "The reporting service", negatable=True),
     Condition(
@@ -451,6 +499,40 @@ CONDITIONS: tuple[Condition, ...] = (
         help="Occurred before this time",
     ),
     Condition(
+        name="day_time_from",
+        one="day_time_from",
+        attribute=LOCAL_TIME,
+        operator=Operator.LOCAL,
+        kind=ValueKind.DAY_TIME,
+        help="Occurred at this time of day or later, such as `22:00`; the range may pass midnight",
+    ),
+    Condition(
+        name="day_time_until",
+        one="day_time_until",
+        attribute=LOCAL_TIME,
+        operator=Operator.LOCAL,
+        kind=ValueKind.DAY_TIME,
+        help="Occurred before this time of day, such as `06:00`",
+    ),
+    Condition(
+        name="weekday",
+        many="weekdays",
+        attribute=LOCAL_TIME,
+        operator=Operator.LOCAL,
+        kind=ValueKind.WORD,
+        words=tuple(Weekday),
+        enum=Weekday,
+        help="Occurred on this day of the week",
+    ),
+    Condition(
+        name="time_zone",
+        one="time_zone",
+        attribute=LOCAL_TIME,
+        operator=Operator.LOCAL,
+        kind=ValueKind.ZONE,
+        help="The IANA time zone of the times of day and the days of the week, such as `Europe/Berlin`; UTC by default",
+    ),
+    Condition(
         name="type_prefix",
         one="type_prefix",
         attribute=TYPE,
@@ -489,8 +571,17 @@ CONDITIONS: tuple[Condition, ...] = (
         help="Recorded before this position",
     ),
 )
+INTERNAL: tuple[Condition, ...] = (
+    Condition(
+        name="unnamed_resource_type",
+        one="unnamed_resource_type",
+        attribute=UNNAMED_RESOURCE_TYPE,
+        help="The type of a resource that was touched, and whose id is no person's name",
+    ),
+)
+"""Conditions that no interface offers: `queries.scoped.visible_values` puts them into the filters of principals."""
 BY_NAME = {condition.name: condition for condition in CONDITIONS}
-BY_FIELD = {field: condition for condition in CONDITIONS for field in condition.fields}
+BY_FIELD = {field: condition for condition in (*CONDITIONS, *INTERNAL) for field in condition.fields}
 """The condition of each field of `EventFilter`."""
 LISTS = frozenset(condition.many for condition in CONDITIONS if condition.many)
 """The fields of `EventFilter` that hold a list of values."""

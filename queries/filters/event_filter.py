@@ -23,6 +23,7 @@ from queries.filters.conditions import (
     Operator,
     ValueKind,
 )
+from queries.filters.local_time import LocalTime, is_day_time, time_zones
 
 MAX_PAGE = 1000
 """Events of one page. 1,000 bodies of a few kB are some MB, which one request may hold."""
@@ -48,7 +49,8 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     `queries.filters.conditions` describes each field. `actor` is any actor's id; `user` only that of a person.
     `service` and `source` are both the reporting service, so that a caller can give two conditions on it. `device` is
     the device that the event is about, or that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by
-    the source's clock. `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
+    the source's clock. `day_time_from` and `day_time_until` are such times of day (``22:00``) in `time_zone`, and so
+    are `weekdays`. `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
 
     One filter of `or_` must match, every one of `and_`, and `not_` must not. An event without the value that a
     condition compares does not match it, and so `not_` finds it.
@@ -61,6 +63,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     service: str | None = None
     resource_type: str | None = None
     resource_id: str | None = None
+    unnamed_resource_type: str | None = None
     types: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
@@ -71,8 +74,13 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     session: str | None = None
     address: str | None = None
     emergency: bool | None = None
+    actor_kinds: tuple[str, ...] = ()
     occurred_from: datetime | None = None
     occurred_until: datetime | None = None
+    day_time_from: str | None = None
+    day_time_until: str | None = None
+    weekdays: tuple[str, ...] = ()
+    time_zone: str | None = None
     actor_in: tuple[str, ...] = ()
     patient_in: tuple[str, ...] = ()
     user_in: tuple[str, ...] = ()
@@ -123,6 +131,10 @@ class EventFilter(Struct, frozen=True, kw_only=True):
             if name in _COMPARED:
                 yield _COMPARED[name], getattr(self, name)
 
+    def local_time(self) -> LocalTime | None:
+        """The filter's own condition on the time of day and the day of the week."""
+        return LocalTime.of(self.day_time_from, self.day_time_until, self.weekdays, self.time_zone)
+
     def equalities(self) -> list[Equality]:
         """The attributes that the filter's own top-level conditions compare for equality.
 
@@ -165,7 +177,11 @@ def within(filter: EventFilter, scope: EventFilter | None) -> EventFilter:
 
 
 _EQUAL = {field: condition for field, condition in BY_FIELD.items() if condition.operator is Operator.EQUAL}
-_COMPARED = {field: condition for field, condition in BY_FIELD.items() if field not in _EQUAL}
+_COMPARED = {
+    field: condition
+    for field, condition in BY_FIELD.items()
+    if condition.operator in {Operator.PREFIX, Operator.FROM, Operator.UNTIL}
+}
 _VALUES = attrgetter(*EventFilter.__struct_fields__)
 _PAIRED = {condition.needs: condition.fields for condition in CONDITIONS if condition.needs}
 """The fields whose values make pairs with that of another field."""
@@ -286,6 +302,7 @@ def _check_conditions(filter: EventFilter) -> None:
     for name in given:
         if name in _TOGETHER:
             _check_together(filter, _TOGETHER[name])
+    _check_local_time(filter)
 
 
 def _check_value(condition: Condition, name: str, value: Any) -> None:
@@ -296,6 +313,14 @@ def _check_value(condition: Condition, name: str, value: Any) -> None:
         case ValueKind.POSITION:
             if not 0 <= value <= MAX_POSITION:
                 raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
+        case ValueKind.DAY_TIME:
+            if not is_day_time(value):
+                raise RejectedError(
+                    Reason.INVALID_FIELD, "write the time of day as 22:00 or 22:00:30", field=name
+                )
+        case ValueKind.ZONE:
+            if value not in time_zones():
+                _refuse_word(name, value, time_zones(), "not an IANA time zone such as Europe/Berlin")
         case ValueKind.TEXT | ValueKind.WORD | ValueKind.LETTER:
             _check_text(name, value, condition.max_length)
             if condition.words and value not in condition.words:
@@ -315,6 +340,23 @@ def _check_together(filter: EventFilter, condition: Condition) -> None:
     if condition.needs and getattr(filter, condition.needs) is None:
         raise ConflictError(
             Reason.MISSING_FIELD, "the id of a resource needs its type too", field=condition.needs
+        )
+
+
+def _check_local_time(filter: EventFilter) -> None:
+    local = filter.local_time()
+    if local is None:
+        if filter.time_zone is not None:
+            raise ConflictError(
+                Reason.MISSING_FIELD,
+                "the time zone is that of times of day and days of the week: give one of these too",
+                field="time_zone",
+            )
+    elif local.start is not None and local.start == local.until:
+        raise ConflictError(
+            Reason.INVALID_FIELD,
+            "the range ends where it begins; leave both times out for the whole day",
+            field="day_time_until",
         )
 
 
@@ -360,7 +402,9 @@ def _encodable(value: str) -> bool:
     return True
 
 
-def _refuse_word(name: str, value: str, known: Collection[str]) -> NoReturn:
+def _refuse_word(
+    name: str, value: str, known: Collection[str], message: str = "not one of the known values"
+) -> NoReturn:
     near = get_close_matches(value[:MAX_TEXT], known, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise RejectedError(Reason.INVALID_FIELD, f"not one of the known values{hint}", field=name)
+    raise RejectedError(Reason.INVALID_FIELD, f"{message}{hint}", field=name)

@@ -27,6 +27,7 @@ from queries.scoped.query_description import (
     queried_patients,
     scope_filter,
 )
+from queries.scoped.visible_values import with_visible_values
 from queries.search.prepared import PreparedQuery, prepare
 
 
@@ -50,7 +51,8 @@ class ScopedEvents:
             name, lambda: (parameters_of(filter, by=counted), queried_patients(filter))
         ):
             scope = self._rows(operation, self._parts(filter, by))
-        return prepare(filter, scope, by, max_days=max_days)
+        visible = with_visible_values(filter, self._scope)
+        return prepare(filter, scope, by, visible=visible, max_days=max_days)
 
     def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
         """A page of the events that match; `query` comes from `prepare`."""
@@ -119,7 +121,7 @@ class ScopedEvents:
         return scope_filter(self._scope.rows(operation, frozenset(parts)))
 
     def _parts(self, filter: EventFilter, by: CountBy | None = None) -> frozenset[Part]:
-        return parts_of(filter, self._scope.principal.patients, by)
+        return parts_of(filter, self._scope.own_patients, by)
 
     def _redacted(self, events: list[RecordedEvent]) -> list[RecordedEvent]:
         """The redacted events; the same list if nothing is hidden."""

@@ -235,7 +235,7 @@ def _begin(part: PathSql, driver: Equality, parameters: Parameters) -> None:
         part.conditions.append(f"{table}.{attribute.columns[0]}")
     else:
         _compare(part, driver, parameters)
-    part.conditions += filter(None, (attribute.where, index.where if index is not None else ""))
+    part.conditions += filter(None, (attribute.where.format(table), index.where if index is not None else ""))
 
 
 def _compare(part: PathSql, driver: Equality, parameters: Parameters) -> None:

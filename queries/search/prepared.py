@@ -7,7 +7,8 @@ The steps of one query, from the request to the answer:
 2. REST or GraphQL reads the parameters into an `EventFilter` and a `PageRequest`.
 3. `ScopedModels.prepare` authorises the query: `domain.access.scope` says which events the principal may query by
    these conditions. A query that nobody allows raises `AccessDeniedError`, and is recorded as denied, with its filter.
-4. `prepare` checks the filter's size and values (`queries.filters.event_filter.check_filter`).
+4. Conditions on values that are hidden in some events become conditions on visible values
+   (`queries.scoped.visible_values`). `prepare` checks the filter's size and values (`queries.filters.event_filter.check_filter`).
 5. It combines the filter with the scope, and lists the access paths of both (`queries.search.access_paths.plans`).
 6. It refuses a filter without an index that spans too much time (`queries.search.time_limits`).
 7. The request waits until the projections reach the position that the client wants (`queries.freshness`).
@@ -33,8 +34,8 @@ from queries.search.time_limits import check_count_time, check_page_time
 class PreparedQuery(Struct, frozen=True):
     """A checked filter within the scope of its principal, with its access paths.
 
-    `filter` is what the client sent, and `scope` what the principal may see (None: everything); `combined` is both.
-    `plans` has one plan at least; the first is the one without statistics. `by` is the bucket of a count.
+    `filter` is what the client sent, and `scope` what the principal may see (None: everything). `combined` is both,
+    where the filter compares only values that the principal sees. `plans` has one plan at least; the first is the one without statistics. `by` is the bucket of a count.
     """
 
     filter: EventFilter
@@ -74,15 +75,18 @@ def prepare(
     scope: EventFilter | None = None,
     by: CountBy | None = None,
     *,
+    visible: EventFilter | None = None,
     max_days: int = 0,
     now: datetime | None = None,
 ) -> PreparedQuery:
     """The query of `filter` within `scope`; see the steps above. With `by` it is a count.
 
+    `visible` is searched in the place of `filter`: it compares only the values that the principal sees.
+
     Raises `RejectedError` that names the condition when `filter` is not valid, and `ConflictError` when it has no index
     and spans more than `max_days` days (0: any time). The limits are for `filter`: a scope comes from the program.
     """
-    query = plan(check_filter(filter), scope, by)
+    query = plan(check_filter(filter), scope, by, visible=visible)
     if max_days and not query.is_indexed:
         if by is None:
             check_page_time(query.combined, max_days, now)
@@ -91,9 +95,15 @@ def prepare(
     return query
 
 
-def plan(filter: EventFilter, scope: EventFilter | None = None, by: CountBy | None = None) -> PreparedQuery:
+def plan(
+    filter: EventFilter,
+    scope: EventFilter | None = None,
+    by: CountBy | None = None,
+    *,
+    visible: EventFilter | None = None,
+) -> PreparedQuery:
     """Prepare a filter that is already checked."""
-    combined = within(filter, scope)
+    combined = within(filter if visible is None else visible, scope)
     return PreparedQuery(filter, scope, combined, plans(combined), by)
 
 

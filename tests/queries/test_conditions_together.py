@@ -45,6 +45,7 @@ CONDITIONS: list[dict[str, Any]] = [
     {"patient_in": PATIENTS},
     {"resource_type": "Observation"},
     {"resource_type": "Consent"},
+    {"unnamed_resource_type": "Consent"},
     {"resource_type": "Consent", "resource_id": "r1"},
     {"types": ("record.read",)},
     {"types": ("record.read", "access.denied")},
@@ -61,7 +62,9 @@ CONDITIONS: list[dict[str, Any]] = [
 def some_event(chance: random.Random, number: int) -> dict[str, Any]:
     patients = {f"p{int(chance.expovariate(0.4))}" for _ in range(chance.randrange(5))}
     kinds = ("Observation", "Consent", "Condition")
-    named = {(chance.choice(kinds), f"r{chance.randrange(3)}") for _ in range(chance.randrange(4))}
+    named = {
+        (chance.choice(kinds), chance.choice(("r0", "r1", "Doe, Jane"))) for _ in range(chance.randrange(4))
+    }
     kind = chance.choice(("user", "user", "device", "service"))
     return {
         "type": chance.choice(("record.read", "record.searched", "access.denied", "user.logged_in")),

@@ -39,6 +39,7 @@ INDEXED: list[dict[str, Any]] = [
     {"source": "service-1"},
     {"resource_type": "Observation"},
     {"resource_type": "Observation", "resource_id": "o1"},
+    {"unnamed_resource_type": "Observation"},
     {"session": "s7"},
     {"correlation_id": "c7"},
     {"address": "10.0.0.7"},
@@ -92,6 +93,7 @@ HELD: dict[str, dict[str, Any]] = {
     "source_mark": {"service": "service-1"},
     "outcome": {"outcomes": ("major_failure",)},
     "resource_mark": {"resource_type": "Observation"},
+    "named": {},
 }
 """What indexes hold beside what they lead to, and a condition on it."""
 LED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
@@ -102,6 +104,7 @@ LED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"address": "10.0.0.7"}, ("type_mark", "source_mark", "resource_mark")),
     ({"service": "service-1"}, ("type_mark", "resource_mark")),
     ({"resource_type": "Observation"}, ("type_mark", "source_mark")),
+    ({"unnamed_resource_type": "Observation"}, ("type_mark", "source_mark", "named")),
     ({"types": ("record.read",)}, ("source_mark",)),
     ({"outcomes": ("minor_failure", "major_failure")}, ("type_mark", "source_mark")),
 ]
@@ -188,7 +191,7 @@ def test_nor_does_a_page_in_one_call_which_bounds_nothing(explained: psycopg2.ex
 def test_nor_does_the_summary_of_a_subject(explained: psycopg2.extensions.connection) -> None:
     assert find_patient(explained, "p1", 10, EVENTS - 1)
     assert find_device(explained, "d0", 10, EVENTS - 1)
-    assert find_resource(explained, "Observation", "o0", EVENTS - 1)
+    assert find_resource(explained, "Observation", "o1", EVENTS - 1)
     found = find_user(explained, "u7", 3, EVENTS - 1)
     assert found
     assert [len(found.sessions), len(found.patients)] == [3, 3]
@@ -246,6 +249,11 @@ def test_a_driving_condition_is_chosen_whatever_plans_the_server_makes(full: Tra
             assert build(connection, plans(both), EVENTS - 1) is not None
 
 
+def _resource(number: int) -> str:
+    """Of a fifth of the resources, a person's name is the id."""
+    return f"Doe, Jane {number}" if number % 5 == 0 else f"o{number % 70}"
+
+
 def drivers(filter: EventFilter, **weights: float) -> list[str]:
     """The driving conditions when each finds so many events."""
 
@@ -293,7 +301,7 @@ def full(databases: Databases) -> Iterator[Trail]:
                     actor={"id": f"u{number % 50}"},
                     patients=[{"id": f"p{number % 90}"}],
                     device={"id": f"d{number % 60}"} if number % 4 == 0 else None,
-                    resources=[{"type": "Observation", "id": f"o{number % 70}"}] if number % 3 == 0 else [],
+                    resources=[{"type": "Observation", "id": _resource(number)}] if number % 3 == 0 else [],
                     session=f"s{number % 40}",
                     client={"address": f"10.0.0.{number % 45}"},
                     correlation_id=f"c{number}",

@@ -28,6 +28,7 @@ from msgspec import Struct
 from queries.filters.conditions import BY_FIELD
 from queries.filters.event_filter import CountBy, EventFilter, check_filter, within
 from queries.search.access_paths import Plan, plans
+from queries.search.ranges import range_of
 from queries.search.time_limits import check_count_time, check_page_time
 
 
@@ -52,11 +53,7 @@ class PreparedQuery(Struct, frozen=True):
     @property
     def is_bounded(self) -> bool:
         """Whether an index finds the events, or a range of times or positions bounds the walk."""
-        return all(
-            path.driver is not None
-            or any(part.occurred_from is not None or part.position_from is not None for part in path.rest)
-            for path in self.plans[0]
-        )
+        return all(path.driver is not None or range_of(path.rest).has_start for path in self.plans[0])
 
     @property
     def is_planned(self) -> bool:
@@ -89,9 +86,9 @@ def prepare(
     query = plan(check_filter(filter), scope, by, visible=visible)
     if max_days and not query.is_indexed:
         if by is None:
-            check_page_time(query.combined, max_days, now)
+            check_page_time(query.combined, query.plans[0], max_days, now)
         else:
-            check_count_time(query.combined, by, max_days, now)
+            check_count_time(query.combined, query.plans[0], by, max_days, now)
     return query
 
 

@@ -26,6 +26,14 @@ from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 
 EVENTS = 400
+
+
+def _minutes(start: int, until: int) -> EventFilter:
+    return EventFilter(
+        occurred_from=START + timedelta(minutes=start), occurred_until=START + timedelta(minutes=until)
+    )
+
+
 SESSIONS = tuple(f"s{number}" for number in range(12))
 PATIENTS = tuple(f"p{number}" for number in range(15))
 """Lists of which not all values are looked at for a whole page: some values are not there, some have most events."""
@@ -56,6 +64,16 @@ CONDITIONS: list[dict[str, Any]] = [
     {"emergency": True},
     {"or_": (EventFilter(patient="p1"), EventFilter(resource_type="Consent"), EventFilter(actor="a2"))},
     {"not_": EventFilter(service="s1")},
+    {"or_": (_minutes(20, 60), EventFilter(and_=(_minutes(50, 90), EventFilter(actor_prefix="a"))))},
+    {
+        "or_": (
+            _minutes(300, 310),
+            EventFilter(position_from=100, position_until=140),
+            EventFilter(session="s9"),
+        )
+    },
+    {"actor_kinds": ("user",)},
+    {"weekdays": ("monday",), "day_time_from": "11:00", "day_time_until": "09:00"},
 ]
 
 
@@ -99,6 +117,7 @@ def mixed(databases: Databases) -> Iterator[tuple[Trail, list[RecordedEvent]]]:
     asked=st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=3),
     limit=st.integers(1, 100),
     oldest_first=st.booleans(),
+    by_time=st.booleans(),
     after=st.none() | st.integers(0, EVENTS - 1),
 )
 def test_what_is_found_is_what_matches(
@@ -106,6 +125,7 @@ def test_what_is_found_is_what_matches(
     asked: list[dict[str, Any]],
     limit: int,
     oldest_first: bool,
+    by_time: bool,
     after: int | None,
 ) -> None:
     trail, events = mixed
@@ -114,7 +134,7 @@ def test_what_is_found_is_what_matches(
     with trail.reader.transaction(read_only=True) as connection:
         open_snapshot(connection)
         counted = count_events(connection, plan(filter, by=CountBy.TYPE), 100, EVENTS - 1)
-        page = PageRequest(first=limit, after=after, oldest_first=oldest_first)
+        page = PageRequest(first=limit, after=after, oldest_first=oldest_first, by_time=by_time)
         found = find_events(connection, plan(filter), page)
     assert counted.events == len(expected)
     listed = expected if oldest_first else expected[::-1]

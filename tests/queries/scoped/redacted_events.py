@@ -73,9 +73,8 @@ def filters() -> Iterator[EventFilter]:
 
 def _conditions() -> Iterator[EventFilter]:
     for name in ("actor", "user", "device", "patient", "session", "correlation_id", "address"):
-        yield from (EventFilter(**{name: id}) for id in IDS)
-        yield EventFilter(**{f"{name}_in": ("b", NAME)})
-        yield EventFilter(**{f"{name}_in": ("a", "b")})
+        for values in (["a"], ["b"], [NAME], ["b", NAME], ["a", "b"]):
+            yield EventFilter.of(**{name: values})
     for prefix in ("a", NAME[:2]):
         yield EventFilter(actor_prefix=prefix)
         yield EventFilter(address_prefix=prefix)

@@ -108,9 +108,7 @@ class ReadModels:
         check_countable(query)
         with _in_time(True, SHORTER), self._database.transaction(read_only=True) as connection:
             as_of = query.complete_up_to(open_snapshot(connection))
-            return (
-                EventCounts([], 0, 0, as_of) if as_of < 0 else count_events(connection, query, limit, as_of)
-            )
+            return count_events(connection, query, limit, as_of)
 
     def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
         """One event, from the store itself: it is there as soon as it is committed. None outside of `scope`."""

@@ -17,7 +17,7 @@ from domain.catalogue import CATALOGUE
 from graphql_api.errors import QueryError
 from graphql_api.types.scalars import Long
 from queries.error_codes import Code
-from queries.filters.conditions import BY_FIELD, BY_NAME, LISTS, MAX_TEXT, ValueKind
+from queries.filters.conditions import BY_FIELD, INTERNAL, LISTS, MAX_TEXT, ValueKind
 from queries.filters.event_filter import GROUPS, MAX_DEPTH, MAX_TERMS, EventFilter
 
 
@@ -31,7 +31,7 @@ def with_conditions(cls: type[EventFilterInput]) -> type[EventFilterInput]:
 
 
 _CONDITIONS = tuple(
-    name for name in EventFilter.__struct_fields__ if name not in GROUPS and BY_FIELD[name].name in BY_NAME
+    name for name in EventFilter.__struct_fields__ if name not in GROUPS and BY_FIELD[name] not in INTERNAL
 )
 
 

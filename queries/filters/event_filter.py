@@ -23,7 +23,7 @@ from queries.filters.conditions import (
     Operator,
     ValueKind,
 )
-from queries.filters.local_time import LocalTime, is_day_time, time_zones
+from queries.filters.local_time import LocalTime, is_day_time, is_zone_name, time_zones
 
 MAX_PAGE = 1000
 """Events of one page. 1,000 bodies of a few kB are some MB, which one request may hold."""
@@ -244,6 +244,13 @@ class CountBy(StrEnum):
     DAY = "day"
 
 
+class Distinct(StrEnum):
+    """What a count can tell beside the number of events: how many different patients or actors they name."""
+
+    PATIENTS = "patients"
+    ACTORS = "actors"
+
+
 class EventPage(Struct, frozen=True, kw_only=True):
     """A page, in the order of the list, also when `last` was given.
 
@@ -319,12 +326,20 @@ def _check_value(condition: Condition, name: str, value: Any) -> None:
                     Reason.INVALID_FIELD, "write the time of day as 22:00 or 22:00:30", field=name
                 )
         case ValueKind.ZONE:
-            if value not in time_zones():
-                _refuse_word(name, value, time_zones(), "not an IANA time zone such as Europe/Berlin")
+            _check_zone(name, value)
         case ValueKind.TEXT | ValueKind.WORD | ValueKind.LETTER:
             _check_text(name, value, condition.max_length)
             if condition.words and value not in condition.words:
                 _refuse_word(name, value, condition.words)
+
+
+def _check_zone(name: str, value: str) -> None:
+    message = "not an IANA time zone such as Europe/Berlin"
+    if not is_zone_name(value):
+        _refuse_word(name, value, time_zones(), message)
+    if value not in time_zones():
+        # Another server may know it.
+        raise ConflictError(Reason.INVALID_FIELD, f"{message}{_hint(value, time_zones())}", field=name)
 
 
 _TOGETHER = {field: condition for field, condition in BY_FIELD.items() if condition.begin or condition.needs}
@@ -405,6 +420,9 @@ def _encodable(value: str) -> bool:
 def _refuse_word(
     name: str, value: str, known: Collection[str], message: str = "not one of the known values"
 ) -> NoReturn:
+    raise RejectedError(Reason.INVALID_FIELD, f"{message}{_hint(value, known)}", field=name)
+
+
+def _hint(value: str, known: Collection[str]) -> str:
     near = get_close_matches(value[:MAX_TEXT], known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise RejectedError(Reason.INVALID_FIELD, f"{message}{hint}", field=name)
+    return f"; did you mean {near[0]}?" if near else ""

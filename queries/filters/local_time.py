@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo, available_timezones
 from msgspec import Struct
 
 UTC = "UTC"
-_DAY_TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?")
+DAY_TIME_PATTERN = "^(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?$"
+ZONE_PATTERN = "^(?:UTC|[A-Z][A-Za-z]+(?:/[A-Za-z0-9_+-]+)+)$"
+_DAY_TIME, _ZONE = re.compile(DAY_TIME_PATTERN), re.compile(ZONE_PATTERN)
 
 
 class Weekday(StrEnum):
@@ -82,6 +84,11 @@ class LocalTime(Struct, frozen=True, kw_only=True):
 def is_day_time(text: str) -> bool:
     """Whether `text` is a time of day as conditions have it: ``22:00`` or ``22:00:30``."""
     return _DAY_TIME.fullmatch(text) is not None
+
+
+def is_zone_name(text: str) -> bool:
+    """Whether `text` has the form of a time zone's name, which need not exist."""
+    return _ZONE.fullmatch(text) is not None
 
 
 @cache

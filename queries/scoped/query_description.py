@@ -14,17 +14,22 @@ from domain.read_audit.truncation import recorded_value
 from queries.export.disclosed_patients import PATIENT_COLUMNS
 from queries.export.manifest import given_of
 from queries.filters.conditions import BY_FIELD, LISTS, Condition, Operator
-from queries.filters.event_filter import CountBy, EventFilter, PageRequest
+from queries.filters.event_filter import CountBy, Distinct, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
 
 NAMES = frozenset({Part.STAFF_NAMES, Part.PATIENT_NAMES})
 
 
 def parts_of(
-    filter: EventFilter, own_patients: Collection[str], by: CountBy | None = None
+    filter: EventFilter,
+    own_patients: Collection[str],
+    by: CountBy | None = None,
+    distinct: Collection[Distinct] = (),
 ) -> frozenset[Part]:
-    """The parts of an event that an answer reveals, through its conditions or the bucket of a count."""
-    parts = {Part.STAFF_IDS} if by is CountBy.ACTOR else set()
+    """The parts of an event that an answer reveals, through its conditions, the bucket of a count or what it counts."""
+    parts = {Part.STAFF_IDS} if by is CountBy.ACTOR or Distinct.ACTORS in distinct else set()
+    if Distinct.PATIENTS in distinct:
+        parts |= {Part.OTHER_PATIENTS}
     own = set(own_patients)
     for each in filter.every():
         for name in each.given():

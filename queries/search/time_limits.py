@@ -8,13 +8,14 @@ which it is: "not by this actor" leaves most events, "with this purpose" few.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
 from domain.errors import ConflictError, Reason
-from domain.event import Action, Outcome
-from projections.binary_rows import utc
-from queries.filters.event_filter import CountBy, EventFilter
+from domain.event import Action, ActorKind, Outcome
+from queries.filters.event_filter import EventFilter
 from queries.search.access_paths import Plan
 from queries.search.ranges import Range, range_of
 
@@ -22,7 +23,8 @@ MAX_POSITIONS = 1_000_000
 """The longest range of positions, which a client may give in place of a range of times."""
 _RANGES = ("occurred_from", "occurred_until", "position_from", "position_until")
 _ROUNDING = 1e-9
-_FREQUENT = {Action.CREATE, Action.READ, Action.UPDATE, Action.EXECUTE}
+_FREQUENT = frozenset({Action.CREATE, Action.READ, Action.UPDATE, Action.EXECUTE})
+_FREQUENT_KINDS = frozenset({ActorKind.USER, ActorKind.SERVICE, ActorKind.DEVICE})
 _INDEXED = "actor, patient, device, service, session, address, correlation id, resource or type"
 
 
@@ -36,22 +38,9 @@ def check_page_time(filter: EventFilter, plan: Plan, max_days: int, now: datetim
         _check_short(plan, max_days, now)
 
 
-def check_count_time(
-    filter: EventFilter, plan: Plan, by: CountBy, max_days: int, now: datetime | None = None
-) -> None:
+def check_count_time(plan: Plan, max_days: int, now: datetime | None = None) -> None:
     """The same for counts, which read every event that matches."""
-    if not is_of_whole_hours(filter, by):
-        _check_short(plan, max_days, now)
-
-
-def is_of_whole_hours(filter: EventFilter, by: CountBy | None) -> bool:
-    """Whether the count is the sum of the counts of whole hours, which `activity_hour` keeps."""
-    moments = [utc(each) for each in (filter.occurred_from, filter.occurred_until) if each]
-    return (
-        by in {CountBy.HOUR, CountBy.DAY}
-        and set(filter.given()) <= {"occurred_from", "occurred_until"}
-        and not any(each.minute or each.second or each.microsecond for each in moments)
-    )
+    _check_short(plan, max_days, now)
 
 
 def _check_short(plan: Plan, max_days: int, now: datetime | None) -> None:
@@ -83,8 +72,9 @@ def _share(filter: EventFilter) -> _Share:
 def _shares(filter: EventFilter, name: str) -> _Share:
     match name:
         case "actions":
-            frequent = set(filter.actions) & _FREQUENT
-            found = _Share.MANY if frequent == _FREQUENT else _Share.SOME if frequent else _Share.FEW
+            found = _frequent(filter.actions, _FREQUENT)
+        case "actor_kinds":
+            found = _frequent(filter.actor_kinds, _FREQUENT_KINDS)
         case "and_":
             found = min(map(_share, filter.and_))
         case "or_":
@@ -98,6 +88,11 @@ def _shares(filter: EventFilter, name: str) -> _Share:
         case _:
             found = _Share.FEW
     return found
+
+
+def _frequent(values: Iterable[str], frequent: AbstractSet[str]) -> _Share:
+    given = frequent & set(values)
+    return _Share.MANY if given == frequent else _Share.SOME if given else _Share.FEW
 
 
 def _has_range(filter: EventFilter) -> bool:

@@ -30,7 +30,10 @@ from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 
 EVENTS = 8000
-DAY = {"occurred_from": START + timedelta(minutes=3000), "occurred_until": START + timedelta(minutes=4440)}
+DAY: dict[str, Any] = {
+    "occurred_from": START + timedelta(minutes=3000),
+    "occurred_until": START + timedelta(minutes=4440),
+}
 INDEXED: list[dict[str, Any]] = [
     {"patient": "p1"},
     {"actor": "u7"},

@@ -9,7 +9,7 @@ import pytest
 
 from domain.access.grants import Part
 from queries.filters.conditions import LISTS
-from queries.filters.event_filter import GROUPS, CountBy, EventFilter
+from queries.filters.event_filter import GROUPS, CountBy, Distinct, EventFilter
 from queries.scoped.query_description import NAMES, parts_of
 
 NOTHING_HIDDEN: frozenset[Part] = frozenset()
@@ -91,6 +91,12 @@ def test_an_id_that_is_a_name_asks_about_names(filter: EventFilter) -> None:
 def test_of_ones_own_patients_one_may_ask() -> None:
     assert parts_of(EventFilter(patient_in=("17", "18")), ("17", "18")) == NOTHING_HIDDEN
     assert parts_of(EventFilter(patient_in=("17", "19")), ("17", "18")) == {OTHERS}
+
+
+def test_how_many_patients_or_actors_there_are_tells_of_them() -> None:
+    assert parts_of(EventFilter(), (), CountBy.TYPE, [Distinct.PATIENTS]) == {OTHERS}
+    assert parts_of(EventFilter(), ("17",), CountBy.TYPE, [Distinct.ACTORS]) == {STAFF}
+    assert parts_of(EventFilter(), (), CountBy.TYPE, list(Distinct)) == {STAFF, OTHERS}
 
 
 @pytest.mark.parametrize("by", CountBy)

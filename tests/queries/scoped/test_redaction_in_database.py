@@ -1,4 +1,4 @@
-"""Pages, counts, exports and subscriptions find by a filter what the redacted events say, and nothing that is hidden."""
+"""Pages, counts and exports find by a filter what the redacted events say, and nothing that is hidden."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from domain.access.grants import Part
+from domain.access.person_names import is_name
 from domain.access.principal import Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
@@ -19,7 +21,7 @@ from event_store.event_reader import read_events
 from queries.export.pipeline import Exports
 from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
-from queries.filters.event_filter import CountBy, EventFilter, PageRequest
+from queries.filters.event_filter import CountBy, Distinct, EventFilter, PageRequest
 from queries.filters.match import matches
 from queries.scoped.export import ScopedExport
 from queries.scoped.read_models import ScopedModels
@@ -85,3 +87,35 @@ def test_a_query_of_any_kind_finds_what_the_redacted_events_say(
             within = EventFilter(and_=(filter, SPAN))
             assert models.event_counts(models.prepare(within, CountBy.TYPE)).events == len(expected)
             assert exported(hiding.trail, filter, scope) == expected
+
+
+@pytest.mark.parametrize("roles", ROLES, ids=lambda roles: "-".join(sorted(set(roles))))
+def test_different_actors_and_patients_are_counted_as_far_as_they_are_seen(
+    hiding: Hiding, roles: tuple[Role, ...]
+) -> None:
+    for _, scope in readers(*roles):
+        models = ScopedModels(hiding.trail.read, scope, QueryLog())
+        for distinct in Distinct:
+            hides = {Part.STAFF_IDS} | ({Part.OTHER_PATIENTS} if distinct is Distinct.PATIENTS else set())
+            try:
+                query = models.prepare(SPAN, CountBy.ACTOR, (distinct,))
+            except AccessDeniedError:
+                assert hides & scope.hides_in_every_row()
+                continue
+            seen = [
+                (each.event, scope.redacted(each.event))
+                for each in hiding.events
+                if query.scope is None or matches(query.scope, each)
+            ]
+            # An actor whose id is a name is counted, without that name.
+            actors = {event.actor.id for event, left in seen if left.actor.id or is_name(event.actor.id)}
+            patients = {patient.id for event, _ in seen for patient in event.patients}
+            found = models.event_counts(query)
+            assert found.events == len(seen)
+            if distinct is Distinct.ACTORS:
+                assert (found.actors, found.patients) == (len(actors), None)
+            else:
+                assert (found.actors, found.patients) == (None, len(patients))
+            shown = {left.actor.id for _, left in seen} - {None}
+            keys = {bucket.key for bucket in found.buckets if bucket.key is not None}
+            assert {id for id in shown if not is_name(id)} <= keys <= shown

@@ -12,14 +12,8 @@ from event_store.database import Connection, Database
 from event_store.event_reader import find_event
 from projections.registry import live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
-from queries.filters.event_filter import (
-    EventFilter,
-    EventPage,
-    PageRequest,
-    check_identifier,
-    check_limit,
-    check_page,
-)
+from queries.filters.checks import check_identifier, check_limit, check_page
+from queries.filters.event_filter import EventFilter, EventPage, PageRequest
 from queries.filters.match import matches
 from queries.history import ChangePage, HistoryPlace, Redact, find_changes
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from domain.errors import ConflictError, Reason, RejectedError
 from queries.export import parquet
-from queries.filters.event_filter import EventFilter, check_filter, check_identifier
+from queries.filters.checks import check_filter, check_identifier
+from queries.filters.event_filter import EventFilter
 
 
 class Format(StrEnum):

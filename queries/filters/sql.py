@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from projections.binary_rows import utc
-from queries.filters.conditions import Attribute, ValueKind
+from queries.filters.attributes import Attribute
+from queries.filters.conditions import ValueKind
 from queries.filters.event_filter import Equality, EventFilter
 from queries.filters.local_time import LocalTime
 

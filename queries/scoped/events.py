@@ -16,7 +16,8 @@ from domain.event import RecordedEvent
 from domain.read_audit.events import disclosed_patients, is_echo
 from domain.read_audit.query_log import QueryLog
 from queries.counts import EventCounts
-from queries.filters.event_filter import CountBy, Distinct, EventFilter, EventPage, PageRequest, check_page
+from queries.filters.checks import check_page
+from queries.filters.event_filter import CountBy, Distinct, EventFilter, EventPage, PageRequest
 from queries.history import ChangePage, HistoryPlace
 from queries.read_models import DEFAULT_LIMIT, ReadModels
 from queries.scoped.query_description import (

@@ -9,7 +9,7 @@ The steps of one query, from the request to the answer:
    these conditions. A query that nobody allows raises `AccessDeniedError`, and is recorded as denied, with its filter.
 4. Conditions on values that are hidden in some events become conditions on visible values
    (`queries.scoped.visible_values`). `prepare` checks the filter's size and values
-   (`queries.filters.event_filter.check_filter`).
+   (`queries.filters.checks`).
 5. It combines the filter with the scope, and lists the access paths of both (`queries.search.access_paths.plans`).
 6. It refuses a filter without an index that spans too much time (`queries.search.time_limits`).
 7. The request waits until the projections reach the position that the client wants (`queries.freshness`).
@@ -28,8 +28,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from projections.binary_rows import utc
+from queries.filters.checks import check_filter
 from queries.filters.conditions import BY_FIELD
-from queries.filters.event_filter import CountBy, Distinct, EventFilter, check_filter, within
+from queries.filters.event_filter import CountBy, Distinct, EventFilter, within
 from queries.search.access_paths import Plan, plans
 from queries.search.ranges import range_of
 from queries.search.time_limits import check_count_time, check_page_time

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from domain.errors import RejectedError
 from domain.event import RecordedEvent
 from event_store.event_reader import read_events
-from queries.filters.conditions import ACTION
+from queries.filters.attributes import ACTION
 from queries.filters.event_filter import CountBy, Distinct, EventFilter
 from queries.filters.match import matches
 from tests.trail import START, Trail, an_event

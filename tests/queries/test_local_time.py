@@ -12,7 +12,8 @@ import pytest
 from domain.errors import RejectedError
 from domain.event import RecordedEvent
 from event_store.event_reader import read_events
-from queries.filters.event_filter import EventFilter, PageRequest, check_filter
+from queries.filters.checks import check_filter
+from queries.filters.event_filter import EventFilter, PageRequest
 from queries.filters.local_time import time_zones
 from queries.filters.match import matches
 from tests.databases import PROJECTED, Databases

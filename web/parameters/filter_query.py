@@ -19,8 +19,9 @@ from pydantic import (
 
 from domain.errors import Reason, RejectedError
 from domain.json_parsing import decode_json
+from queries.filters.checks import check_filter
 from queries.filters.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, ValueKind, name_of
-from queries.filters.event_filter import MAX_DEPTH, MAX_VALUES, EventFilter, check_filter
+from queries.filters.event_filter import MAX_DEPTH, MAX_VALUES, EventFilter
 from queries.filters.local_time import DAY_TIME_PATTERN, ZONE_PATTERN
 from web.parameters.freshness import POSITION, Switch
 

@@ -21,6 +21,10 @@ from queries.filters.event_filter import (
 from queries.filters.local_time import is_day_time, is_zone_name, time_zones
 
 
+_LONGEST_WORD = 64
+"""Characters of a wrong word that are compared with the known ones, for a hint."""
+
+
 class FilterTooLargeError(ConflictError):
     """Reject: the filter has more conditions, values or levels than are allowed, whatever they are."""
 
@@ -184,5 +188,5 @@ def _refuse_word(
 
 
 def _hint(value: str, known: Collection[str]) -> str:
-    near = get_close_matches(value[:MAX_TEXT], known, 1)
+    near = get_close_matches(value[:_LONGEST_WORD], known, 1)
     return f"; did you mean {near[0]}?" if near else ""

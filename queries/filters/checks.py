@@ -20,7 +20,6 @@ from queries.filters.event_filter import (
 )
 from queries.filters.local_time import is_day_time, is_zone_name, time_zones
 
-
 _LONGEST_WORD = 64
 """Characters of a wrong word that are compared with the known ones, for a hint."""
 

@@ -44,7 +44,7 @@ def decide(
     from domain.validation import check, encode_event
     from ingest.own_source import own_source
     from ingest.publisher import Message, Publisher
-    from queries.filters.event_filter import check_identifier
+    from queries.filters.checks import check_identifier
 
     if not reason.strip() or not patient.strip():
         missing = "--reason" if patient.strip() else "--patient"

@@ -16,7 +16,8 @@ from audit_trail.commands.filter_options import takes_filter
 from audit_trail.commands.terminal import Unrecorded, quoted
 from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError, Reason, RejectedError
-from queries.filters.event_filter import MAX_PAGE, EventFilter, PageRequest, check_filter
+from queries.filters.checks import check_filter
+from queries.filters.event_filter import MAX_PAGE, EventFilter, PageRequest
 
 if TYPE_CHECKING:
     from event_store.evidence.kit import Selection

@@ -22,7 +22,7 @@ from audit_trail.export.file import export_to_file
 from domain.errors import ConfigurationError
 from queries.export.pipeline import Exports
 from queries.export.request import ExportRequest, Format
-from queries.filters.conditions import name_of
+from queries.filters.conditions import INTERNAL, name_of
 from queries.filters.event_filter import GROUPS, EventFilter
 from tests.audit_trail.programs import PROGRAM, environment, run
 from tests.trail import Trail, an_event
@@ -51,7 +51,8 @@ def manifest_of(file: Path) -> dict[str, Any]:
 
 
 def test_every_filter_of_the_api_is_an_option() -> None:
-    wanted = {name_of(field) for field in EventFilter.__struct_fields__ if field not in GROUPS}
+    internal = {field for condition in INTERNAL for field in condition.fields}
+    wanted = {name_of(field) for field in set(EventFilter.__struct_fields__) - {*GROUPS, *internal}}
     for command in (export, evidence):
         assert wanted <= set(inspect.signature(command).parameters)
 

@@ -19,7 +19,7 @@ def ingest() -> None:
     from audit_trail.trust.log_check import check_log
     from ingest.pipeline import Ingest
 
-    settings, monitor = long_running()
+    settings, monitor = long_running("ingest")
     database = open_database(settings, Pool.INGEST)
     refuse_wrong_settings(database)
     ingest = Ingest(
@@ -41,7 +41,7 @@ def project() -> None:
     from projections.registry import built_in
     from projections.runner import Runner
 
-    settings, monitor = long_running()
+    settings, monitor = long_running("project")
     runner = Runner(
         open_database(settings, Pool.PROJECTOR),
         built_in(),
@@ -58,7 +58,7 @@ def guard() -> None:
     from audit_trail.guard.process import guard as run
     from audit_trail.runtime.start import long_running
 
-    run(*long_running(), partial(on_stop_within, GUARD_STOP_SECONDS))
+    run(*long_running("guard"), partial(on_stop_within, GUARD_STOP_SECONDS))
 
 
 def serve() -> None:

@@ -35,15 +35,17 @@ def ingest() -> None:
 
 def project() -> None:
     """Keep the read models up to date, until SIGTERM. A second process is a standby."""
-    from audit_trail.databases import Pool, open_database
+    from audit_trail.databases import Pool, open_database, refuse_wrong_settings
     from audit_trail.runtime.start import long_running
     from projections.metrics import RunnerMetrics
     from projections.registry import built_in
     from projections.runner import Runner
 
     settings, monitor = long_running("project")
+    database = open_database(settings, Pool.PROJECTOR)
+    refuse_wrong_settings(database)
     runner = Runner(
-        open_database(settings, Pool.PROJECTOR),
+        database,
         built_in(),
         batch=settings.projection_batch,
         metrics=RunnerMetrics(),

@@ -22,6 +22,7 @@ from domain.errors import ConfigurationError, UnavailableError
 from event_store.connection_errors import connection_error
 from event_store.database import INGEST, READER, Connection, Database
 from event_store.migrations import migrate
+from event_store.refusal_codes import refusal_code
 from tests.foreign_server import tls_of_127_0_0_1
 from tests.servers import FAST
 from tests.waiting import eventually
@@ -198,6 +199,54 @@ def test_what_may_pass_is_waited_for(server: Server, changes: dict[str, Any], sa
     with pytest.raises(UnavailableError) as away:
         Database(server.dsn(**changes), None).connect()
     assert says in str(away.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "changes", "code"),
+    [
+        ("", {}, None),
+        ("", {"password": "wrong"}, "28P01"),
+        ("", {"user": "bob"}, "28000"),
+        ("", {"user": "rejected"}, "28000"),
+        ("", {"dbname": "nowhere"}, "3D000"),
+        ("", {"dbname": "private"}, "42501"),
+        ("", {"user": "few"}, "53300"),
+        ("", {"options": "-c no_such_setting=1"}, "42704"),
+        ("", {"options": "-c work_mem=many"}, "22023"),
+        ("tcp", {"port": 1}, None),
+        ("tls", {"password": "wrong"}, "28P01"),
+    ],
+)
+def test_the_servers_code_is_found_without_its_words(
+    server: Server, place: str, changes: dict[str, Any], code: str | None
+) -> None:
+    assert refusal_code(server.dsn(place, **changes)) == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"password": "wrong"}, ConfigurationError),
+        ({"dbname": "nowhere"}, ConfigurationError),
+        ({"dbname": "private"}, ConfigurationError),
+        ({"user": "bob"}, ConfigurationError),
+        ({"user": "few"}, UnavailableError),
+        ({}, UnavailableError),
+    ],
+)
+def test_a_server_that_writes_another_language_is_understood(
+    server: Server, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    """The code is the real server's. Its text is German, as lc_messages = de_DE gives it."""
+    text = 'connection to server on socket "/s" failed: FATAL:  Passwort-Authentifizierung gescheitert\n'
+    found = connection_error(text, lambda: refusal_code(server.dsn(**changes)))
+    assert type(found) is error
+    assert "Passwort-Authentifizierung gescheitert" in str(found) or changes == {"user": "few"}
+
+
+def test_a_failure_of_the_network_is_not_asked_for_a_code() -> None:
+    text = 'connection to server at "::1", port 5432 failed: Verbindungsaufbau abgelehnt\n'
+    assert isinstance(connection_error(text, lambda: "28P01"), UnavailableError)
 
 
 def test_the_last_address_that_was_tried_decides() -> None:

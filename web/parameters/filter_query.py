@@ -23,6 +23,7 @@ from queries.filters.checks import check_filter
 from queries.filters.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, ValueKind, name_of
 from queries.filters.event_filter import MAX_DEPTH, MAX_VALUES, EventFilter
 from queries.filters.local_time import DAY_TIME_PATTERN, ZONE_PATTERN
+from web.http.problems import message_of
 from web.parameters.freshness import POSITION, Switch
 
 
@@ -67,7 +68,8 @@ def _parameter(condition: Condition) -> tuple[Any, Any]:
 
 def _list(condition: Condition, description: str) -> tuple[Any, Any]:
     if condition.kind is ValueKind.LETTER:
-        letters = list[Literal[*condition.words]]  # type: ignore[valid-type]
+        words = tuple(map(str, condition.words))  # members of an enumeration are shown as Python writes them
+        letters = list[Literal[*words]]  # type: ignore[valid-type]
         return letters, Field(default_factory=list, description=description)
     items: Any = {"items": {"type": "string", "enum": list(condition.words)}} if condition.words else None
     return Texts, Field(description=description, json_schema_extra=items)
@@ -157,7 +159,7 @@ def _nested(given: Any, place: str, depth: int) -> EventFilter:
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part)[:64] for part in first["loc"])
-        raise RejectedError(Reason.INVALID_FIELD, first["msg"], field=f"{place}.{name}") from exc
+        raise RejectedError(Reason.INVALID_FIELD, message_of(first), field=f"{place}.{name}") from exc
     found = [read.conditions()] if plain else []
     if both or either or refused is not None:
         found.append(EventFilter(and_=both, or_=either, not_=refused))

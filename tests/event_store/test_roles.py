@@ -15,7 +15,7 @@ from domain.errors import ConfigurationError
 from event_store.migrations import migrate, migrations
 from event_store.roles import roles_sql
 from tests.audit_trail.programs import run
-from tests.servers import FAST
+from tests.servers import FAST, postgres_server
 
 NAMES = [each.name for each in migrations()]
 
@@ -23,7 +23,7 @@ NAMES = [each.name for each in migrations()]
 @pytest.fixture
 def server(server_folder: Path) -> Iterator[EmbeddedPostgres]:
     """A server without the roles; the administrator may create roles and is no superuser."""
-    with EmbeddedPostgres(server_folder / "postgres", settings=FAST) as server:
+    with postgres_server(server_folder / "postgres", settings=FAST) as server:
         execute(server.url, "CREATE ROLE administrator LOGIN CREATEROLE")
         yield server
 

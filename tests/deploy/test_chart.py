@@ -67,7 +67,7 @@ def test_helm_finds_no_fault() -> None:
 def test_the_manifests_match_the_schemas_of_kubernetes(version: str, tmp_path: Path) -> None:
     file = tmp_path / "manifests.yaml"
     file.write_text(helm("template", "trail", CHART), encoding="utf-8")
-    command = [installed("kubernetes-validate") or "", "--strict", "--kubernetes-version", version, file]
+    command = [installed("kubernetes-validate") or "", "--strict", "--kubernetes-version", version, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -21,7 +21,7 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
 from tests.audit_trail.programs import PROGRAM, environment, eventually
 from tests.frozen import frozen
-from tests.servers import FAST
+from tests.servers import FAST, postgres_server
 
 SECONDS = 30.0
 """What the documentation promises. A busy machine may take a little longer to end a process."""
@@ -73,7 +73,7 @@ class Program:
 
 @pytest.fixture
 def server(server_folder: Path) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(server_folder / "postgres", settings=FAST) as server:
+    with postgres_server(server_folder / "postgres", settings=FAST) as server:
         migrate(server.url)
         yield server
 

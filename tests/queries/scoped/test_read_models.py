@@ -327,9 +327,9 @@ def test_a_patient_who_sees_staff_does_not_see_other_patients_who_acted(told: Tr
     found = models.patient("17")
     assert found is not None
     assert {(row.actor_id, row.actor_name) for row in found.accesses} == {
-        ("17", None),
+        ("17", "Paul"),
         (None, None),
-        ("dr-smith", None),
+        ("dr-smith", "Dr Smith"),
     }
     officer, _ = models_of(told, Principal(id="o", roles=frozenset({Role.PRIVACY_OFFICER})))
     seen = officer.patient("17")

@@ -158,6 +158,7 @@ def test_bombs_in_transactions_are_passed_by_members_that_come_and_go(
 
 
 @pytest.mark.needs_kafka
+@pytest.mark.thorough
 def test_in_little_memory_it_gets_through_the_largest_messages_and_bombs_of_every_codec(
     settings: IngestSettings,
     broker: Broker,

@@ -231,7 +231,9 @@ headers = st.lists(
     ),
     max_size=3,
 )
-relaxed = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(
+    max_examples=4 * settings().max_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 def accepts_or_rejects(value: bytes, given_headers: list[tuple[str, bytes]]) -> None:

@@ -238,9 +238,8 @@ def peak(trail: Trail, file: Path) -> int:
     return int(usage.ru_maxrss) // 1024
 
 
-@pytest.mark.parametrize(
-    "format", ["parquet", *(pytest.param(each, marks=pytest.mark.thorough) for each in ("ndjson", "csv"))]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("format", ["parquet", "ndjson", "csv"])
 def test_memory_does_not_grow_with_the_log(trail: Trail, tmp_path: Path, format: str) -> None:
     filled(trail, 12_000, 4000)
     small = peak(trail, tmp_path / f"small.{format}")

@@ -100,7 +100,7 @@ def test_tables_of_another_version_need_a_rebuild_and_the_commands_say_so(
     assert says in listed
     lines = [line.split() for line in listed.splitlines()]
     assert ["user", "1", "1", "live", "4", "0", "needs", "rebuild"] in lines
-    assert ["patient", "2", "1", "live", "4", "0", "running"] in lines
+    assert ["patient", "3", "1", "live", "4", "0", "running"] in lines
     migrated = run("migrate", settings=settings)
     assert migrated.stdout.splitlines() == ["the database is up to date", says]
     said(settings, "rebuild", "user")

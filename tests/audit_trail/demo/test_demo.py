@@ -107,6 +107,7 @@ def test_up_starts_again_in_a_shell_that_was_told_its_settings(server_folder: Pa
     up_and_down(data, server_folder / "second.log", settings_file=str(data / "settings.toml"))
 
 
+@pytest.mark.thorough
 def test_restarts_of_up_record_one_gap_each_because_the_broker_forgets(server_folder: Path) -> None:
     data = server_folder / "data"
     for number in range(3):

@@ -128,6 +128,7 @@ def test_apache_kafka_keeps_messages_and_address_over_a_restart(server_folder: P
 
 
 @pytest.mark.needs_kafka
+@pytest.mark.thorough
 def test_apache_kafka_starts_right_after_its_supervisor_was_killed_with_what_it_had(
     supervise: Callable[..., Any], server_folder: Path
 ) -> None:

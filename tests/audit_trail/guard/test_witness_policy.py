@@ -116,6 +116,7 @@ def test_all_places_get_one_head_in_a_round_and_one_more_at_the_end(log: Log) ->
         assert [sizes(), sizes()] == [[266, 266], [266, 267]]
 
 
+@pytest.mark.thorough
 def test_the_witnesses_of_the_policy_cosign_when_no_others_are_set(log: Log, tmp_path: Path) -> None:
     with ExitStack() as stack:
         urls = [stack.enter_context(witnessing(tmp_path, key)) for key in WITNESSES[:2]]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.access.principal import Principal, Role
@@ -98,7 +98,6 @@ def test_no_event_is_longer_than_a_message_may_be() -> None:
         assert events[0].attributes["questions_left_out"] > 0
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     asked=st.dictionaries(
         st.text(max_size=5),

@@ -153,6 +153,7 @@ def test_a_damaged_batch_that_is_deleted_in_kafka_is_a_loss_that_an_operator_acc
     assert query(gaps) == [(1,)]
 
 
+@pytest.mark.thorough
 def test_several_damaged_partitions_each_stand_where_they_are_damaged(
     damage: Damage, mine: IngestSettings, running: Call, query: Query
 ) -> None:
@@ -245,6 +246,7 @@ def test_a_decision_made_in_advance_is_none_about_damage(
 
 
 @pytest.mark.parametrize("at", [*range(LENGTH, LENGTH + 4), MAGIC])
+@pytest.mark.thorough
 def test_a_damaged_length_hides_what_follows_until_the_broker_finds_its_way_again(
     at: int, damage: Damage, mine: IngestSettings, desk: OffsetDesk, running: Call, query: Query
 ) -> None:

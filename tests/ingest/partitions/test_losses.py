@@ -314,6 +314,7 @@ def test_a_log_that_was_cut_while_ingest_was_away_stops_it_even_when_it_has_grow
     read(running, own.settings, 1)
 
 
+@pytest.mark.thorough
 def test_a_broker_that_lost_its_disk_and_was_filled_again_stops_ingest(
     own: OwnBroker, running: Call, stopping: Call, query: Query
 ) -> None:

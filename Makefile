@@ -12,7 +12,7 @@ VENV := .venv
 BENCH := .venv-bench
 LOCK := .venv-lock
 PROJECT := setup.cfg pyproject.toml $(wildcard requirements/*.txt)
-PRODUCT := domain event_store interop ingest projections queries graphql_api web audit_trail
+PRODUCT := domain event_store interop ingest projections queries graphql_api dashboard web audit_trail
 SOURCES := $(PRODUCT) tests benchmarks requirements
 
 # Create the environment if it is missing, install a lock file and the project, and write a stamp. pip accepts only files

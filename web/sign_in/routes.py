@@ -59,6 +59,7 @@ class SignInRoutes:
         record: SignInRecord,
         page: Page,
         prefix: str,
+        rates: Rates,
     ) -> None:
         self._provider = provider
         self._tokens = tokens
@@ -66,7 +67,7 @@ class SignInRoutes:
         self._record = record
         self._page = page
         self._prefix = prefix
-        self.rates: Rates | None = None
+        self._rates = rates
 
     def routes(self) -> list[Route]:
         """The routes, in any order."""
@@ -154,7 +155,7 @@ class SignInRoutes:
             return None  # the session here has ended all the same
 
     async def _failed(self, request: Request, why: str) -> Response:
-        wait = self.rates.fail(request.scope) if self.rates is not None else 0.0
+        wait = self._rates.fail(request.scope)
         if wait:
             return self._page(request, 429, "Too many sign-ins", f"Wait {int(wait) + 1} seconds.")
         await self._record.write(SignIn.FAILED, None, request.scope, reason=why)

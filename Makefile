@@ -1,7 +1,7 @@
 # The commands for people and CI. Each target installs what it needs; no environment has to be active.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-thorough check audit lock bench clean
+.PHONY: help demo screenshots test test-thorough check audit lock bench clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -37,6 +37,7 @@ help:
 	@echo "make check               check format, lint, types, import contracts, SQL, docs, weaknesses and licences"
 	@echo "make audit               look up known vulnerabilities of the locked packages, over the network"
 	@echo "make lock [ARGS=...]     rewrite requirements/*.txt; ARGS=--upgrade selects the newest versions"
+	@echo "make screenshots         take the pictures of the docs, of a running make demo, with Chromium"
 	@echo "make bench [ARGS=...]    run the benchmarks in a separate environment"
 	@echo "make clean               remove environments, caches and build results, but no data folders"
 
@@ -81,6 +82,9 @@ lock:
 	@[ -x $(LOCK)/bin/uv ] || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet \
 	    --disable-pip-version-check --require-hashes --requirement requirements/lock.txt; }
 	@$(LOCK)/bin/python requirements/lock.py $(ARGS)
+
+screenshots: $(VENV)/.installed-development
+	$(VENV)/bin/python -m tests.screenshots $(ARGS)
 
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks $(ARGS)

@@ -73,6 +73,7 @@ class Explorer(View, frozen=True, kw_only=True):
     """The page. `problem` says why there is no list."""
 
     template: ClassVar[str] = "explorer.html"
+    live_template: ClassVar[str] = "explorer_live.html"
     chips: list[Chip]
     fields: list[Field]
     hidden: list[tuple[str, str]]
@@ -164,7 +165,7 @@ def explore(
                 counts, times.begin, times.end, by, viewer, lambda begin, end: _narrowed(pairs, begin, end)
             )
     except ConflictError as exc:
-        problem = exc.message
+        problem = f"{exc.field.replace('_', ' ')}: {exc.message}" if exc.field else exc.message
     return Explorer(
         viewer=viewer,
         title="Events",

@@ -55,6 +55,7 @@ class Overview(View, frozen=True, kw_only=True):
     """The page. What the principal may not see is None or empty."""
 
     template: ClassVar[str] = "overview.html"
+    live_template: ClassVar[str] = "overview_live.html"
     begin: Moment
     end: Moment
     histogram: Histogram

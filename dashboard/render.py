@@ -12,9 +12,13 @@ from dashboard.viewer import Viewer
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """What one page shows. `base` is the prefix of public paths."""
+    """What one page shows. `base` is the prefix of public paths.
+
+    `live_template` is the part that a page which is open fetches again and again.
+    """
 
     template: ClassVar[str]
+    live_template: ClassVar[str] = "nothing.html"
     title: str
     base: str = ""
 
@@ -36,10 +40,8 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters |= {"number": number, "size": size, "as_title": title}
 
 
-def render(view: Page, block: str | None = None) -> bytes:
-    """The HTML of a page, or of one block of its template, for a live update."""
-    template = _ENVIRONMENT.get_template(view.template)
+def render(view: Page, *, live: bool = False) -> bytes:
+    """The HTML of a page, or of its live part alone."""
+    template = _ENVIRONMENT.get_template(view.live_template if live else view.template)
     names: dict[str, Any] = {"view": view, "viewer": getattr(view, "viewer", None)}
-    if block is None:
-        return template.render(names).encode()
-    return "".join(template.blocks[block](template.new_context(names))).encode()
+    return template.render(names).encode()

@@ -35,6 +35,10 @@ _VERBS = {
     "api.called": "called",
     "audit_log.read": "read the audit trail",
 }
+_COMPLETE = frozenset(
+    {"user.logged_in", "user.logged_out", "user.login_failed", "session.started", "session.ended"}
+)
+"""The verb says it all."""
 _ABOUT_A_SERVICE = ("service.", "health_check.")
 
 
@@ -66,17 +70,27 @@ def _subject(event: AuditEvent) -> str:
 
 
 def _object(event: AuditEvent) -> str:
-    things = [f"{each.type} {each.id}" for each in event.resources[:_MOST_NAMED]]
-    if len(event.resources) > _MOST_NAMED:
-        things.append(f"{len(event.resources) - _MOST_NAMED} more")
+    if event.type in _COMPLETE:
+        return ""
+    patients_themselves = {("Patient", each.id) for each in event.patients}
+    resources = [each for each in event.resources if (each.type, each.id) not in patients_themselves]
+    things = [f"{each.type} {each.id}" for each in resources[:_MOST_NAMED]]
+    if len(resources) > _MOST_NAMED:
+        things.append(f"{len(resources) - _MOST_NAMED} more")
     if event.device is not None and not things:
         things = [f"device {event.device.name or event.device.id}"]
     if event.request is not None and not things:
         things = [" ".join(filter(None, (event.request.method, event.request.path)))]
     about = ", ".join(things)
+    if event.type == "audit_log.read":
+        things = [f"at {each.id}" for each in event.resources[:1]]
+        about = ", ".join(things)
     patients = [f"patient {each.name or each.id}" for each in event.patients[:_MOST_NAMED]]
     if len(event.patients) > _MOST_NAMED:
         patients.append(f"{len(event.patients) - _MOST_NAMED} more patients")
     if not patients:
         return about
-    return f"{about} of {', '.join(patients)}" if about else f"data of {', '.join(patients)}"
+    whose = ", ".join(patients)
+    if about:
+        return f"{about} of {whose}"
+    return whose if len(resources) < len(event.resources) else f"data of {whose}"

@@ -15,7 +15,7 @@ REFUSED = re.compile(
     r"(?i)\bA?GPL|(?<!lesser )general public license|affero|\bBUSL|\bBSL-?1\.1|business source"
     r"|\bSSPL|server side public|commons.clause|elastic.license|polyform"
 )
-KNOWN: dict[str, str] = {}
+KNOWN: dict[str, str] = {"axe-playwright-python": "MIT, and axe-core in it MPL-2.0"}
 """Packages whose metadata names no licence, with the licence that their source names."""
 _LONGEST = 200
 """Characters of a licence's name. Some packages put the whole text in that field, which may mention other licences."""

@@ -32,7 +32,7 @@ from web.health import Health, health_routes
 from web.http import problems
 from web.http.any_origin import AnyOrigin
 from web.http.every_route import Basics
-from web.http.page_paths import OPEN
+from web.http.page_paths import ASSETS, OPEN
 from web.http.path_prefix import PathPrefix
 from web.http.request_bodies import BodyLimit
 from web.http.static_pages import STATIC, swagger_ui
@@ -259,7 +259,7 @@ class SafeHeaders:
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "no-referrer")
-                if not scope["path"].startswith("/static/"):
+                if not scope["path"].startswith(("/static/", ASSETS)):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

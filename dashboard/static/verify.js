@@ -71,8 +71,8 @@ function parseNote(note) {
  */
 async function signedBy(note, keys) {
   for (const key of keys) {
-    const [name, id, encoded] = key.split("+");
-    const data = fromBase64(encoded);
+    const [name, id, ...rest] = key.split("+");
+    const data = fromBase64(rest.join("+"));  // base64 has plus signs too
     if (name !== note.origin || data[0] !== ED25519) continue;
     const publicKey = await crypto.subtle.importKey("raw", data.slice(1), { name: "Ed25519" }, false, ["verify"]);
     for (const { name: signer, value } of note.signatures) {

@@ -54,6 +54,8 @@ from web.settings import WebSettings
 ZONE_COOKIE = "audit-trail-zone"
 _FILES = Path(dashboard.__file__).with_name("static")
 _NOT_FOUND = "Nothing is recorded under this id, or you may not see it."
+_PART = "part"
+"""The parameter by which an open page fetches its live part."""
 _REFRESH = "x-refresh"
 _INTERVAL = 300.0
 """Seconds within which the live updates of one view, which count and name nobody, are recorded once."""
@@ -134,7 +136,7 @@ class Pages:
         """`/explore`: the filters of the API, and a range of times."""
         viewer = await self._viewer_of(request)
         models = await self._access.models_of(request)
-        pairs = [(name, value) for name, value in request.query_params.multi_items() if name != "block"]
+        pairs = [(name, value) for name, value in request.query_params.multi_items() if name != _PART]
         given = dict(pairs)
         page = page_of(
             _position(given.get("after"), "after"),
@@ -231,8 +233,7 @@ class Pages:
         )
 
     def _shown(self, request: Request, view: View) -> Response:
-        block = "live" if request.query_params.get("block") == "live" else None
-        return HTMLResponse(render(view, block))
+        return HTMLResponse(render(view, live=request.query_params.get(_PART) == "live"))
 
     def _found(self, request: Request, view: View | None) -> Response:
         if view is None:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.http.page_paths import POLICY, is_of_dashboard
+from web.http.page_paths import POLICY, is_of_dashboard, wants_page
 from web.http.problems import MEDIA_TYPE, Problem
 
 _TITLES = {
@@ -43,7 +43,7 @@ class PageEdge:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Content-Security-Policy"] = POLICY
-                if headers.get("content-type") == MEDIA_TYPE:
+                if headers.get("content-type") == MEDIA_TYPE and wants_page(scope):
                     start = message
                     return
             elif start is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
 ASSETS = "/assets/"
 DEVELOPMENT = "/development-issuer/"
 OPEN = ("/sign-in", "/signed-out", ASSETS, DEVELOPMENT)
@@ -27,6 +30,11 @@ POLICY = (
 def is_page(path: str) -> bool:
     """Whether a path is a page that needs a session."""
     return path == "/" or path.startswith(_PAGES)
+
+
+def wants_page(scope: Scope) -> bool:
+    """Whether a browser asks, which shows a page; a program gets what the API answers."""
+    return "text/html" in Headers(scope=scope).get("accept", "")
 
 
 def is_of_dashboard(path: str) -> bool:

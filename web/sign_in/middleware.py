@@ -15,6 +15,7 @@ from domain.read_audit.sign_ins import SignIn
 from queries.error_codes import Code
 from web.authentication.middleware import SESSION_CHECK, Denied
 from web.authentication.sessions import NAME, Session, SessionEndedError, Sessions, is_own_request
+from web.http.page_paths import wants_page
 from web.http.problems import refusal
 from web.sign_in.cookies import removed_cookie, set_cookie
 from web.sign_in.record import SignInRecord
@@ -58,7 +59,7 @@ class SessionMiddleware:
             session = None
         page = self._is_page(scope["path"])
         if session is None:
-            if page and scope["method"] in {"GET", "HEAD"}:
+            if page and scope["method"] in {"GET", "HEAD"} and wants_page(scope):
                 await self._to_sign_in(scope, receive, send)
             else:
                 await self._app(scope, receive, send)

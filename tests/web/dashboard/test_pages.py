@@ -266,3 +266,9 @@ def test_the_files_of_the_pages_need_no_session(served: OnRecord) -> None:
             assert answer.status_code == 200
             assert answer.headers["content-security-policy"] == POLICY
         assert browser.get("/assets/../../setup.cfg", follow_redirects=False).status_code in {303, 401, 404}
+
+
+def test_a_program_gets_problem_details_where_a_browser_gets_pages(served: OnRecord) -> None:
+    with Browser(served) as browser:
+        answer = browser.get("/", headers={"Accept": "*/*"})
+        assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")

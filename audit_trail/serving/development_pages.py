@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -17,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from audit_trail.development_issuer import AUDIENCE, ISSUER, issue
 from audit_trail.settings import Settings
 from dashboard.render import Page, render
+from web.authentication.sessions import is_local
 from web.http.page_paths import DEVELOPMENT
 from web.sign_in.routes import CALLBACK
 
@@ -91,9 +93,9 @@ class DevelopmentProvider:
     def routes(self) -> list[BaseRoute]:
         """The routes."""
         return [
-            Route(f"{DEVELOPMENT}.well-known/openid-configuration", self.metadata),
-            Route(f"{DEVELOPMENT}authorize", self.choose),
-            Route(f"{DEVELOPMENT}token", self.token, methods=["POST"]),
+            Route(f"{DEVELOPMENT}.well-known/openid-configuration", _local(self.metadata)),
+            Route(f"{DEVELOPMENT}authorize", _local(self.choose)),
+            Route(f"{DEVELOPMENT}token", _local(self.token), methods=["POST"]),
         ]
 
     async def metadata(self, request: Request) -> Response:
@@ -138,6 +140,19 @@ class DevelopmentProvider:
             "id_token": issue(self._folder, _MINUTES, **claims, aud=self._client_id, nonce=kept["nonce"]),
         }
         return JSONResponse(tokens | {"token_type": "Bearer", "expires_in": _MINUTES * 60})
+
+
+def _local(route: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """The route for programs on this machine alone: whoever reaches it can be anybody."""
+
+    async def checked(request: Request) -> Response:
+        if not is_local(request.scope):
+            return JSONResponse(
+                {"error": "access_denied", "error_description": "only from this machine"}, 403
+            )
+        return await route(request)
+
+    return checked
 
 
 def _base(path: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 from cachetools import TTLCache
@@ -169,10 +170,17 @@ def cookie_name(scope: Scope, name: str) -> str:
 
 def is_safe_connection(scope: Scope) -> bool:
     """Whether a cookie may be used: over https, or from this machine to itself."""
-    if scope["scheme"] == "https":
-        return True
-    host = (Headers(scope=scope).get("host") or "").rpartition(":")[0] or Headers(scope=scope).get("host", "")
-    return host == "localhost" or _is_loopback(host.strip("[]"))
+    return scope["scheme"] == "https" or is_local(scope)
+
+
+def is_local(scope: Scope) -> bool:
+    """Whether a program on this machine asks, for a name or an address of this machine.
+
+    The name counts too: a page of another site may let its own name point to this machine (DNS rebinding).
+    """
+    host = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname or ""
+    client = scope.get("client")
+    return (host == "localhost" or _is_loopback(host)) and client is not None and _is_loopback(client[0])
 
 
 def _is_loopback(host: str) -> bool:

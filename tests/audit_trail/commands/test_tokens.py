@@ -131,9 +131,12 @@ def check(issuer: Issuer, url: str) -> None:
 def test_a_setting_that_can_not_be_right_is_named_at_the_start(
     settings: dict[str, object], words: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=words):
+    def start() -> None:
         loaded = load(**settings)
         authentication(loaded, issued_tokens(loaded))
+
+    with pytest.raises(ConfigurationError, match=words):
+        start()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from audit_trail.environment import PREFIX
 from audit_trail.settings import Settings
 from domain.errors import ConfigurationError
@@ -37,8 +39,23 @@ def ingest_settings(settings: Settings) -> IngestSettings:
         create_topics=settings.kafka_create_topics,
         partitions=settings.kafka_partitions,
         publish_timeout_seconds=settings.publish_timeout_seconds,
-        client=settings.kafka_client_options(),
+        client=_client_options(settings),
     )
+
+
+def _client_options(settings: Settings) -> dict[str, Any]:
+    """The security options of every Kafka client."""
+    password = settings.kafka_sasl_password
+    options = {
+        "security_protocol": settings.kafka_security_protocol,
+        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_plain_username": settings.kafka_sasl_username,
+        "sasl_plain_password": password and password.get_secret_value(),
+        "ssl_cafile": settings.kafka_ssl_cafile and str(settings.kafka_ssl_cafile),
+        "ssl_certfile": settings.kafka_ssl_certfile and str(settings.kafka_ssl_certfile),
+        "ssl_keyfile": settings.kafka_ssl_keyfile and str(settings.kafka_ssl_keyfile),
+    }
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def systems(settings: Settings) -> Systems:

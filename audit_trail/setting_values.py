@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -115,6 +116,15 @@ def _topic_or_none(text: str) -> str:
     return topic_name(text) if text else text
 
 
+def _readable_policy(path: Path | None) -> Path | None:
+    """Raise `ConfigurationError` when there is no policy in the file."""
+    if path is not None:
+        from audit_trail.policy_file import read_policy  # noqa: PLC0415 - only when it is given
+
+        read_policy(path)
+    return path
+
+
 List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Comma-separated in a variable, a list in the file."""
 Networks = Annotated[List, _each(_network)]
@@ -124,6 +134,7 @@ Witnesses = Annotated[List, _each(_witness)]
 RoleMap = Annotated[List, _each(_role)]
 Origins = Annotated[List, _each(_origin)]
 Topics = Annotated[List, _each(topic_name)]
+PolicyFile = Annotated[Path | None, AfterValidator(_readable_policy)]
 OptionalTopic = Annotated[str, AfterValidator(_topic_or_none)]
 SecretUrl = Annotated[SecretStr | None, AfterValidator(_secret_url)]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -16,13 +15,13 @@ from pydantic_settings import (
 )
 
 from audit_trail.environment import FILE_VARIABLE, PREFIX
-from audit_trail.policy_file import read_policy
 from audit_trail.secret_files import file_variable, secrets_in_files
 from audit_trail.setting_values import (
     List,
     Networks,
     OptionalTopic,
     Origins,
+    PolicyFile,
     RoleMap,
     SecretUrl,
     Servers,
@@ -32,17 +31,8 @@ from audit_trail.setting_values import (
     did_you_mean,
     explained,
 )
+from audit_trail.settings_file import values_of
 from domain.errors import ConfigurationError
-from event_store.files.folders import read_file
-
-_MOST_BYTES = 1 << 20
-
-
-def _readable_policy(path: Path | None) -> Path | None:
-    """Raise `ConfigurationError` when there is no policy in the file."""
-    if path is not None:
-        read_policy(path)
-    return path
 
 
 class Settings(BaseSettings):
@@ -174,7 +164,7 @@ class Settings(BaseSettings):
         (),
         description="Witnesses that cosign tree heads: `vkey URL`, several separated by commas.",
     )
-    witness_policy: Annotated[Path | None, AfterValidator(_readable_policy)] = Field(
+    witness_policy: PolicyFile = Field(
         None,
         description="A file with the policy (C2SP tlog-policy) that says which witnesses a signed head needs for"
         " /log/checkpoint, proofs and evidence kits. Its witnesses with a URL cosign when `witnesses` is unset.",
@@ -356,8 +346,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="/metrics, /livez and /readyz of `ingest`, `project`, `guard` on this port; 0 is none. `serve` has"
-        " its own on its port.",
+        description="/metrics, /livez and /readyz of `ingest`, `project`, `guard` and `witness` on this port; 0 is"
+        " none. `serve` has its own on its port.",
     )
     metrics_host: str = Field("127.0.0.1", description="The address of metrics_port.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
@@ -377,23 +367,9 @@ class Settings(BaseSettings):
         """Variables and the files of secrets first, then the file that `AUDIT_TRAIL_SETTINGS_FILE` names."""
         del dotenv_settings, file_secret_settings
         file = os.environ.get(FILE_VARIABLE) or None
-        toml = () if file is None else (InitSettingsSource(settings_cls, _values_of(Path(file))),)
+        toml = () if file is None else (InitSettingsSource(settings_cls, values_of(Path(file))),)
         secrets = InitSettingsSource(settings_cls, secrets_in_files(secret_settings()))
         return (init_settings, env_settings, secrets, *toml)
-
-    def kafka_client_options(self) -> dict[str, Any]:
-        """The security options of every Kafka client."""
-        password = self.kafka_sasl_password
-        options = {
-            "security_protocol": self.kafka_security_protocol,
-            "sasl_mechanism": self.kafka_sasl_mechanism,
-            "sasl_plain_username": self.kafka_sasl_username,
-            "sasl_plain_password": password and password.get_secret_value(),
-            "ssl_cafile": self.kafka_ssl_cafile and str(self.kafka_ssl_cafile),
-            "ssl_certfile": self.kafka_ssl_certfile and str(self.kafka_ssl_certfile),
-            "ssl_keyfile": self.kafka_ssl_keyfile and str(self.kafka_ssl_keyfile),
-        }
-        return {name: value for name, value in options.items() if value is not None}
 
     def require_database_url(self) -> str:
         """The database's URL. Raises `ConfigurationError` when it is unset."""
@@ -452,15 +428,3 @@ def _refusal(error: Any) -> str:
         similar = did_you_mean(name.lower(), Settings.model_fields)
         return f"{FILE_VARIABLE}: {name} is no setting: see `audit-trail settings`{similar}"
     return f"{PREFIX}{name.upper()}: {explained(error)}"
-
-
-def _values_of(file: Path) -> dict[str, Any]:
-    """The values in the settings file. It may hold passwords, and anyone who can write it controls this process."""
-    try:
-        return tomllib.loads(read_file(file, _MOST_BYTES).decode())
-    except FileNotFoundError as exc:
-        raise ConfigurationError(f"{FILE_VARIABLE} names {file}, and there is no such file") from exc
-    except OSError as exc:
-        raise ConfigurationError(f"{FILE_VARIABLE}: {file} can't be read: {exc.strerror}") from exc
-    except ConfigurationError as exc:
-        raise ConfigurationError(f"{FILE_VARIABLE}: {exc}") from exc

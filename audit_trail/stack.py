@@ -130,6 +130,8 @@ class Stack:
             found["database_url"] = postgres.url
         if not self.settings.kafka_bootstrap_servers:
             found |= self._start_broker()
+        elif self.settings.kafka_create_topics:
+            found["kafka_create_topics"] = True
         if self.settings.log_key is None and self.settings.log_key_file is None:
             found["log_key_file"] = self._own_key()
         if self.settings.heads_folder is None:
@@ -137,7 +139,7 @@ class Stack:
         self.settings = load(**found)
         self._keep_settings()
         migrate(self.settings.require_database_url())
-        if "the broker" in self._services:
+        if self.settings.kafka_create_topics:
             self._make_topics()
         for name in PARTS:
             self._parts.append(self._running.enter_context(self._part(name)))

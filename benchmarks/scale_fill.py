@@ -56,7 +56,7 @@ def fill(postgres: EmbeddedPostgres, events: int) -> str:
     url, made = postgres.url_for(database_of(events)), _create(postgres, events)
     signer = HeadSigner([SigningKey.generate("audit-trail.example/scale")])
     if 0 < made < events:
-        raise ConfigurationError(f"{database_of(events)} was made in part: drop it, and begin anew")
+        raise ConfigurationError(f"{database_of(events)} was made in part: drop it, and start again")
     if made < events:
         started = time.perf_counter()
         with closing(Database(url, INGEST)) as database:

@@ -17,10 +17,11 @@ from enum import IntEnum
 
 import msgspec
 
+from domain.cloudevents import read_cloudevent
 from domain.errors import InvalidEventError
 from domain.event import SCHEMA_VERSION, AuditEvent
 from domain.event_time import may_be_rounded
-from domain.json_parsing import LARGE, decoder_of, read_json
+from domain.json_parsing import LARGE, decoder_of, read_json, read_json_or_bytes
 from domain.upcasting import upcast
 from domain.validation import convert, encode_event
 
@@ -46,8 +47,6 @@ class Received(msgspec.Struct, frozen=True):
     body: bytes
 
 
-_TRACE_CONTEXT = frozenset({"traceparent", "tracestate"})
-"""CloudEvents' distributed tracing extension, which says how a message was delivered."""
 _NATIVE = int(BodyFormat.NATIVE)  # looking up an enum member costs a call, and this runs for every event
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AuditEvent).decode
@@ -88,8 +87,8 @@ def _content(format: int, body: bytes) -> object:
         return read_event(format, body)
     headers, message = read_message(format, body)
     if format != BodyFormat.CLOUDEVENTS:
-        return _canonical(_json(message))
-    attributes, data = _cloudevent(headers, message)
+        return _canonical(read_json_or_bytes(message))
+    attributes, data = read_cloudevent(headers, message)
     if isinstance(data, dict):
         if "resourceType" in data or "realmId" in data:
             return _canonical(data)
@@ -105,51 +104,6 @@ def _content(format: int, body: bytes) -> object:
 def _canonical(value: object) -> bytes:
     """JSON with sorted keys: Python takes ``true``, 1 and 1.0 for equal."""
     return msgspec.json.encode(value, order="deterministic")
-
-
-def _cloudevent(headers: Headers, message: bytes) -> tuple[dict[str, str], object]:
-    """Attributes as text and data of a CloudEvent in either mode, without its trace context."""
-    attributes: dict[str, object] = {
-        name[3:].lower(): value.decode("utf-8", "replace")
-        for name, value in headers
-        if name[:3].lower() == "ce_"
-    }
-    data: object
-    if attributes:
-        types = [
-            value.decode("utf-8", "replace") for name, value in headers if name.lower() == "content-type"
-        ]
-        attributes |= {"datacontenttype": types[0].strip()} if types else {}
-        data = _json(message) if message else None
-    else:
-        envelope = _json(message)
-        assert isinstance(envelope, dict)
-        data = envelope.pop("data", None)
-        encoded = envelope.pop("data_base64", None)
-        if encoded is not None:
-            data = _json(base64.b64decode(encoded))
-        elif isinstance(data, str):
-            data = _json(data.encode("utf-8", "replace"))
-        attributes = {name: value for name, value in envelope.items() if value is not None}
-    return (
-        {name: _text(value) for name, value in attributes.items() if name not in _TRACE_CONTEXT},
-        data,
-    )
-
-
-def _json(message: bytes) -> object:
-    """The JSON value of a message, or the message itself if it is not JSON."""
-    try:
-        return read_json(message)
-    except InvalidEventError:
-        return message
-
-
-def _text(value: object) -> str:
-    """An attribute as a header spells it (CloudEvents, "Type System")."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def read_message(format: int, body: bytes) -> tuple[list[tuple[str, bytes]], bytes]:

@@ -64,6 +64,14 @@ def read_json(message: bytes) -> Any:
     return value
 
 
+def read_json_or_bytes(message: bytes) -> Any:
+    """The JSON value of `message`, or `message` itself if it is not JSON or exceeds a limit."""
+    try:
+        return read_json(message)
+    except InvalidEventError:
+        return message
+
+
 def check_shape(message: bytes) -> str:
     """The text of `message`. Raises `InvalidEventError` when it is not UTF-8 or exceeds a limit."""
     try:

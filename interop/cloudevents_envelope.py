@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from domain.cloudevents import split_envelope
 from domain.errors import InvalidEventError, Reason
 from domain.event_time import parse_time
 from domain.json_parsing import read_json
@@ -64,8 +65,7 @@ def read_structured(payload: Any) -> Envelope:
     """Read the JSON event format. Raises an `InvalidEventError` that names the attribute."""
     if not isinstance(payload, dict):
         raise InvalidEventError(Reason.INVALID_FIELD, "a CloudEvent is a JSON object")
-    given = {name: value for name, value in payload.items() if value is not None}
-    data, encoded = given.pop("data", None), given.pop("data_base64", None)
+    given, data, encoded = split_envelope(payload)
     if encoded is None:
         return _envelope(given, data)
     if data is not None:

@@ -21,6 +21,7 @@ OUTCOME_CODES = {
     Outcome.MAJOR_FAILURE: 12,
 }
 """FHIR R4 AuditEvent.outcome."""
+OUTCOMES = {code: outcome for outcome, code in OUTCOME_CODES.items()}
 
 TYPE_HASH = Column("type_mark", Kind.SMALLINT)
 SOURCE_HASH = Column("source_mark", Kind.SMALLINT)

@@ -13,7 +13,7 @@ from domain.event import Outcome
 from event_store.database import Connection
 from event_store.statements import load
 from projections.binary_rows import utc
-from projections.hash_codes import OUTCOME_CODES
+from projections.hash_codes import OUTCOMES
 from queries.filters.event_filter import CountBy, EventFilter
 from queries.search.access_paths import Plan
 from queries.search.page_sql import build, compose_counts
@@ -21,7 +21,6 @@ from queries.search.prepared import PreparedQuery
 from queries.search.time_limits import is_of_whole_hours
 
 _SQL = load(__package__, "counts.sql")
-_OUTCOMES = {code: outcome for outcome, code in OUTCOME_CODES.items()}
 
 
 _LENGTHS = {CountBy.HOUR: timedelta(hours=1), CountBy.DAY: timedelta(days=1)}
@@ -108,5 +107,5 @@ def _bucket(by: CountBy, key: Any, count: int) -> Bucket:
     if by in _LENGTHS:
         return Bucket(key.isoformat(), key, key + _LENGTHS[by], count)
     if by is CountBy.OUTCOME:
-        return Bucket(Outcome(_OUTCOMES[key]).value, None, None, count)
+        return Bucket(Outcome(OUTCOMES[key]).value, None, None, count)
     return Bucket(key, None, None, count)

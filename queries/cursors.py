@@ -15,7 +15,7 @@ from domain.json_parsing import decoder_of
 from queries.filters.event_filter import MAX_POSITION
 
 _decode_row = decoder_of(tuple[str, str, bool, list[Any]])
-_HISTORY = re.compile(r"h1:([0-9]{1,19}):([0-9]{1,9})")
+_CHANGE = re.compile(r"([hc]1):([0-9]{1,19}):([0-9]{1,9})")
 
 
 NOT_A_CURSOR = "not a cursor of this API; follow the links or pageInfo"
@@ -45,17 +45,35 @@ def decode_cursor(cursor: str, argument: str) -> int:
 
 def encode_history_cursor(position: int, done: int) -> str:
     """The cursor of a place in a resource's history: an event, and how many of its changes come before."""
-    return _encode(f"h1:{position}:{done}")
+    return _encode_change("h1", position, done)
 
 
 def decode_history_cursor(cursor: str) -> tuple[int, int]:
     """Position and number of changes in `cursor`. Raises `CursorError`."""
-    found = _HISTORY.fullmatch(_decode(cursor))
-    if found is not None:
-        position, done = int(found[1]), int(found[2])
-        if position < MAX_POSITION and encode_history_cursor(position, done) == cursor:
-            return position, done
-    raise CursorError("not a cursor of a history; follow the links or pageInfo", "after")
+    return _decode_change("h1", cursor, "a history")
+
+
+def encode_configuration_cursor(position: int, number: int) -> str:
+    """The cursor of a value in a device's configuration: an event, and the number of the change in it."""
+    return _encode_change("c1", position, number)
+
+
+def decode_configuration_cursor(cursor: str) -> tuple[int, int]:
+    """Position and number of the change in `cursor`. Raises `CursorError`."""
+    return _decode_change("c1", cursor, "a configuration")
+
+
+def _encode_change(version: str, position: int, number: int) -> str:
+    return _encode(f"{version}:{position}:{number}")
+
+
+def _decode_change(version: str, cursor: str, of: str) -> tuple[int, int]:
+    found = _CHANGE.fullmatch(_decode(cursor))
+    if found is not None and found[1] == version:
+        position, number = int(found[2]), int(found[3])
+        if position < MAX_POSITION and _encode_change(version, position, number) == cursor:
+            return position, number
+    raise CursorError(f"not a cursor of {of}; follow the links or pageInfo", "after")
 
 
 def encode_row_cursor(table: str, order: str, values: Sequence[Any], *, descending: bool) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from uuid import UUID
 
 from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import find_body, find_event
+from projections.binary_rows import utc
 from projections.registry import live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
 from queries.filters.event_filter import (
@@ -19,6 +21,7 @@ from queries.filters.event_filter import (
     check_identifier,
     check_limit,
     check_page,
+    check_time,
 )
 from queries.filters.match import matches
 from queries.history import ChangePage, HistoryPlace, Redact, find_changes
@@ -26,6 +29,7 @@ from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_
 from queries.search.event_pages import find_events
 from queries.search.page_call import can_be_one_call, find_in_one_call
 from queries.search.prepared import PreparedQuery, plan
+from queries.summaries.configuration import ChangePlace, ConfigurationPage, find_configuration
 from queries.summaries.device import find_device
 from queries.summaries.patient import find_patient
 from queries.summaries.projections import list_versions
@@ -142,6 +146,18 @@ class ReadModels:
         """A device over time."""
         with self._snapshot(id, limit, "device") as (connection, as_of):
             return find_device(connection, id, limit, as_of) if as_of >= 0 else None
+
+    def device_configuration(
+        self, id: str, as_of: datetime | None, limit: int, after: ChangePlace | None = None
+    ) -> ConfigurationPage | None:
+        """The configuration of a device at `as_of`, now when that is None. Raises `RejectedError` for a naive time."""
+        if as_of is not None:
+            check_time("as_of", as_of)
+        moment = utc(datetime.now(UTC) if as_of is None else as_of)
+        with self._snapshot(id, limit, "device") as (connection, position):
+            if position < 0:
+                return None
+            return find_configuration(connection, id, moment, limit, after, position)
 
     def service(self, id: str, limit: int = DEFAULT_LIMIT) -> ServiceActivity | None:
         """A service over time."""

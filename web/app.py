@@ -41,6 +41,7 @@ from web.openapi import bodies
 from web.probes import Probes
 from web.read_audit.access_record import AccessRecorder
 from web.read_audit.middleware import Recorded
+from web.rest.device_configuration import ConfigurationValueList, configuration_routes
 from web.rest.event_counts import EventCountList, count_routes
 from web.rest.event_intake import Accepted, EventPublisher, publishing_routes
 from web.rest.events import EventList, event_routes
@@ -124,6 +125,7 @@ def create_app(
     routers = [
         event_routes(access, reading, waiting, settings.limits),
         count_routes(access, reading, waiting, settings.limits),
+        configuration_routes(access, reading, waiting, settings.limits),
         activity_routes(access, reading, waiting, settings.limits),
         projection_routes(access, reading, waiting, settings.limits.max_page),
         proof_routes(log, access, reading),
@@ -155,6 +157,7 @@ def create_app(
             Health,
             EventCountList,
             ChangeList,
+            ConfigurationValueList,
             StaffDisclosure,
             Decided,
             *KINDS,

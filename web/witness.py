@@ -18,6 +18,7 @@ from starlette.routing import Route
 from domain.errors import AuditTrailError, UnavailableError
 from event_store.tlog.witness_protocol import SIZE_MEDIA_TYPE, encode_cosignatures, encode_size
 from event_store.witness.cosigner import Answer, CosigningResult, Witness
+from event_store.witness.metrics import WitnessMetrics
 from web.http.problems import LastResort
 from web.http.request_bodies import BodyLimit
 
@@ -39,12 +40,14 @@ _STATUS = {
 }
 
 
-def create_witness_app(witness: Witness) -> Starlette:
+def create_witness_app(witness: Witness, metrics: WitnessMetrics | None = None) -> Starlette:
     """`POST /add-checkpoint`, `GET /<origin hash>/checkpoint`, `GET /vkey` and `GET /healthz`."""
 
     async def add_checkpoint(request: Request) -> Response:
         answer = await run_in_threadpool(witness.add_checkpoint, await request.body())
         _log_answer(answer)
+        if metrics is not None:
+            metrics.count(answer)
         return _response(answer)
 
     async def checkpoint(request: Request) -> Response:

@@ -5,39 +5,54 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from domain.errors import ConfigurationError, UnavailableError
 
+if TYPE_CHECKING:
+    from audit_trail.settings import Settings
+
 _SECONDS = 8.0
 """`serve` takes 5 s for its /readyz while the database is silent."""
 _MOST_BYTES = 64 << 10
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104
 
 
 def health(
     part: Annotated[
-        Literal["ingest", "project", "serve", "guard", "custom"],
+        Literal["ingest", "project", "serve", "guard", "custom", "witness"],
         typer.Argument(help="The part to check; `custom` is `projections run` with an analyst's login."),
     ],
 ) -> None:
     """Exit 0 when the part's login reaches the database in the part's role, and its /readyz says that it is ready.
 
     It needs the same settings as the part. It asks all parts but `serve` on AUDIT_TRAIL_METRICS_PORT, and refuses
-    to answer for them without one. It exits 75 and says why while the part is not ready or the database is away.
+    to answer for them without one. It exits 75 and says why while the part is not ready or the database is away. A
+    `witness` has no database: only its /readyz counts.
     """
-    from audit_trail.databases import Pool, open_database
     from audit_trail.environment import PREFIX
     from audit_trail.settings import load
-    from event_store.database import ANALYST, Database
 
     settings = load()
     if part != "serve" and not settings.metrics_port:
         raise ConfigurationError(
             f"nobody can tell whether {part} is ready: set {PREFIX}METRICS_PORT, where it answers /readyz"
         )
+    if part != "witness":
+        _reach_database(part, settings)
+    if part == "serve":
+        _ask(part, settings.http_host, settings.http_port)
+    else:
+        _ask(part, settings.metrics_host, settings.metrics_port)
+    typer.echo("ok")
+
+
+def _reach_database(part: str, settings: Settings) -> None:
+    """Raise an `AuditTrailError` unless the part's login reaches the database in the part's role."""
+    from audit_trail.databases import Pool, open_database
+    from event_store.database import ANALYST, Database
+
     pools = {"ingest": Pool.INGEST, "project": Pool.PROJECTOR, "serve": Pool.READER, "guard": Pool.GUARD}
     opened = (
         open_database(settings, pools[part])
@@ -50,18 +65,14 @@ def health(
         connection.cursor() as cursor,
     ):
         cursor.execute("SELECT 1")
-    if part == "serve":
-        _ask(part, settings.http_host, settings.http_port)
-    else:
-        _ask(part, settings.metrics_host, settings.metrics_port)
-    typer.echo("ok")
 
 
 def _ask(part: str, host: str, port: int) -> None:
     """Raise `UnavailableError` with the part's own words unless it is ready."""
     from event_store.outgoing_http import Deadline, Target, exchange
+    from web.http.listening_socket import connectable
 
-    target = Target("http", _ANYWHERE.get(host, host), port, "/readyz")
+    target = Target("http", connectable(host), port, "/readyz")
     answer = exchange(target, Deadline(_SECONDS), what=f"{part} at port {port}", most=_MOST_BYTES)
     if answer.status != HTTPStatus.OK:
         raise UnavailableError(f"{part} is not ready: {_problems(answer.body)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,19 +31,22 @@ def witness(
 ) -> None:
     """Cosign tree heads that follow from those cosigned before, as C2SP tlog-witness says, until SIGTERM.
 
-    It needs neither the database nor Kafka: another party than the log's operator should run it.
+    It needs neither the database nor Kafka: another party than the log's operator should run it. /metrics, /livez and
+    /readyz are at AUDIT_TRAIL_METRICS_PORT.
     """
-    from audit_trail.runtime import logs, stop_deadline
+    from audit_trail.runtime import stop_deadline
     from audit_trail.runtime.signals import on_stop
-    from audit_trail.settings import load
+    from audit_trail.runtime.start import long_running
+    from audit_trail.witness_health import WitnessHealth, require_answer
     from event_store.signing import read_key_file
     from event_store.witness.cosigner import Witness, read_keys, read_logs
+    from event_store.witness.metrics import WitnessMetrics
     from event_store.witness.store import WitnessStore
     from web.http import server
-    from web.http.listening_socket import listen
+    from web.http.listening_socket import connectable, listen
     from web.witness import create_witness_app
 
-    logs.configure(load())
+    _, monitor = long_running()
     cosigner = Witness(WitnessStore(data), read_keys(read_key_file(key)), read_logs(_log_lines(log)))
     on_stop(lambda: None)  # uvicorn has its own handlers, and raises the signal again once it has stopped
     with listen(host, port, "--port") as listener:
@@ -50,7 +54,10 @@ def witness(
         for verifier in cosigner.verifiers:
             place = f"[{address}]" if ":" in address else address
             typer.echo(f"{verifier.encode()} cosigns at http://{place}:{bound}")
-        server.Server(create_witness_app(cosigner), on_signal=stop_deadline.start).run(sockets=[listener])
+        health = WitnessHealth((cosigner.check, partial(require_answer, connectable(address), bound)))
+        monitor.watch(health.problems)
+        app = create_witness_app(cosigner, WitnessMetrics(cosigner.sizes()))
+        server.Server(app, on_signal=stop_deadline.start).run(sockets=[listener])
 
 
 def _log_lines(values: Iterable[str]) -> Iterable[str]:

@@ -35,7 +35,6 @@ from event_store.dead_letters import count_by_reason
 from event_store.event_reader import log_size
 from event_store.files.folders import Folder
 from event_store.verify.run import verify
-from ingest.partitions.topics import Topics
 from ingest.publisher import Message, Publisher
 from queries.read_models import ReadModels
 
@@ -63,8 +62,11 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
     """Run the demonstration; returns after Ctrl-C, or after printing with `once`."""
     with _folder() as folder:
         out.print("[bold]Audit Trail[/]: starting database, broker, ingest, projectors and API ...")
-        # The demonstration queries as an auditor of its own issuer, whatever issuer the settings name.
-        own = settings.model_copy(update={"auth_issuers": (), "api_tokens_file": None})
+        # The demonstration queries as an auditor of its own issuer, whatever issuer the settings name. On a broker of
+        # the settings, it creates their topics.
+        own = settings.model_copy(
+            update={"auth_issuers": (), "api_tokens_file": None, "kafka_create_topics": True}
+        )
         with Stack(own, folder, broker) as stack:
             messages = list(_input(stack.settings, events))
             _send(stack, messages, out)
@@ -141,10 +143,7 @@ def _input(settings: Settings, events: int) -> Iterator[Message]:
 
 
 def _send(stack: Stack, messages: list[Message], out: Console) -> None:
-    settings = ingest_settings(stack.settings)
-    with closing(Topics(settings)) as topics:
-        topics.create(settings.topics)
-    publisher = Publisher(settings)
+    publisher = Publisher(ingest_settings(stack.settings))
     with closing(publisher), Progress(console=out, transient=True) as progress:
         for at in progress.track(range(0, len(messages), _CHUNK), description="publishing to Kafka"):
             publisher.publish(messages[at : at + _CHUNK])

@@ -61,7 +61,7 @@ def export_to_file(
             return finished
         if work.begun and not resume and not force:
             raise ConfigurationError(
-                f"an export of {target} was cut off: --resume goes on, --force begins anew"
+                f"an export of {target} was cut off: --resume continues it, --force starts again"
             )
         with work.held():
             state = _saved(work, request) if resume else None
@@ -97,16 +97,14 @@ def _manifest(work: Work, kept: bytes) -> Manifest:
     try:
         return msgspec.json.decode(kept, type=Manifest)
     except msgspec.DecodeError as exc:
-        raise ConfigurationError(f"{work.manifest} can't be read; --force begins anew") from exc
+        raise ConfigurationError(f"{work.manifest} can't be read; --force starts again") from exc
 
 
 def _saved(work: Work, request: ExportRequest) -> State | None:
     """The saved state of this export. Raises `ConfigurationError` when another export was cut off here."""
     state = work.state()
     if state is not None and not _is_of(state, request):
-        raise ConfigurationError(
-            f"what was cut off at {work.target} is another export; --force alone begins anew"
-        )
+        raise ConfigurationError(f"another export was cut off at {work.target}; --force alone starts again")
     return state
 
 

@@ -123,7 +123,7 @@ class Work:
         try:
             state = msgspec.json.decode(self._inside.read(_STATE, _MOST_STATE), type=State)
         except msgspec.DecodeError as exc:
-            raise ConfigurationError(f"{self.folder / _STATE} can't be read; --force begins anew") from exc
+            raise ConfigurationError(f"{self.folder / _STATE} can't be read; --force starts again") from exc
         data = self._inside.state(DATA)
         size = data.st_size if data else 0
         missing = any(not self._inside.has_file(part_name(number)) for number in range(state.parts))

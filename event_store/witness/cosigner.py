@@ -90,6 +90,16 @@ class Witness:
         """The public keys of this witness."""
         return tuple(key.verifier for key in self._keys)
 
+    def check(self) -> None:
+        """Raise `UnavailableError` or `LogInconsistentError` when the file can't be read and written."""
+        self._store.check()
+
+    def sizes(self) -> dict[str, int]:
+        """The size of the largest cosigned tree of each log; 0 for none. Raises as `check`."""
+        with self._store.transaction() as transaction:
+            known = {origin: transaction.latest(origin) for origin in self._logs}
+        return {origin: 0 if latest is None else latest.size for origin, latest in known.items()}
+
     def add_checkpoint(self, body: bytes) -> Answer:
         """Cosign the tree head of a request, or report why not. The order of checks is that of the specification.
 

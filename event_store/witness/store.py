@@ -67,6 +67,11 @@ class WitnessStore:
                 raise
             connection.execute("COMMIT")
 
+    def check(self) -> None:
+        """Read the file and write to it durably, without a change of what it holds. Raises as `transaction`."""
+        with self.transaction() as transaction:
+            transaction.rewrite()
+
     def contradictions(self, origin: str) -> list[tuple[bytes, bytes, str]]:
         """The contradictory signed heads of a log: the cosigned head, the refused one, and the reason."""
         with _translated(), closing(self._connect()) as connection:
@@ -96,6 +101,11 @@ class Transaction:
         """The largest cosigned tree of `origin`."""
         row = self._connection.execute(_SQL["latest"], {"origin": origin}).fetchone()
         return None if row is None else Cosigned(row[0], bytes(row[1]), bytes(row[2]))
+
+    def rewrite(self) -> None:
+        """Write a part of the file again. Fails when its tables are gone, or when the disk is full or read-only."""
+        self._connection.execute(_SQL["count_logs"])
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def remember(self, origin: str, cosigned: Cosigned, at: int) -> None:
         """Replace the largest tree. Triggers refuse a smaller tree, or a different one of the same size."""

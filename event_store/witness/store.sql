@@ -2,6 +2,9 @@
 -- name: latest
 SELECT size, root, note FROM latest WHERE origin = :origin;
 
+-- name: count_logs
+SELECT count(*) FROM latest;
+
 -- name: note
 SELECT note FROM latest WHERE origin_hash = :origin_hash;
 

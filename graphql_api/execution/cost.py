@@ -57,6 +57,7 @@ WEIGHTS = {
     "Query.__schema": 500,
     "Query.__type": 20,
     "ResourceActivity.history": 100,
+    "DeviceActivity.configurationAt": 20,
     "ProjectionModel.rows": 20,
     "Event.inclusionProof": 10,
     "Subscription.eventRecorded": 10,

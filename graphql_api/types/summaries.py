@@ -10,6 +10,13 @@ import strawberry
 
 from graphql_api.context import Info
 from graphql_api.types import summary_rows as rows
+from graphql_api.types.configuration import (
+    AfterValue,
+    AsOf,
+    DeviceConfiguration,
+    FirstValues,
+    configuration_page,
+)
 from graphql_api.types.connection import (
     After,
     Before,
@@ -125,6 +132,16 @@ class UserActivity(Subject):
         return {"user": self.user_id}
 
 
+async def _configuration_at(
+    self: DeviceActivity,
+    info: Info,
+    as_of: AsOf = None,
+    first: FirstValues = None,
+    after: AfterValue = None,
+) -> DeviceConfiguration | None:
+    return await configuration_page(info.context, self.device_id, as_of, first, after)
+
+
 @documented
 class DeviceActivity(Subject):
     """A device over time."""
@@ -141,6 +158,11 @@ class DeviceActivity(Subject):
     )
     configuration: list[results.ConfigurationChange] = listed(
         "configuration", "What changed in its configuration, newest first.", rows.ConfigurationChange
+    )
+    configuration_at: DeviceConfiguration | None = strawberry.field(
+        resolver=_configuration_at,
+        description="The value of each field of its configuration at a time, from the successful "
+        "`configuration.changed` events that name the device.",
     )
 
     def narrowed(self) -> dict[str, str]:

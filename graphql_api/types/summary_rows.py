@@ -6,6 +6,7 @@ from datetime import datetime
 
 from strawberry.scalars import JSON
 
+from domain.event import Outcome
 from graphql_api.types.descriptions import described, documented
 from graphql_api.types.scalars import Long
 
@@ -70,6 +71,7 @@ class ConfigurationChange:
     path: str = described("Which field.")
     before: JSON | None = described("The value before, any JSON.")
     after: JSON | None = described("The value after, any JSON.")
+    outcome: Outcome = described("The outcome of the event. After a failure the field has its old value.")
 
 
 @documented

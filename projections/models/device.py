@@ -14,9 +14,9 @@ import msgspec
 
 from domain.event import ActorKind, AuditEvent, Device, RecordedEvent
 from projections.binary_rows import utc
-from projections.hash_codes import OF_TIMELINES, timeline_hash_codes
+from projections.hash_codes import OF_TIMELINES, OUTCOME, OUTCOME_CODES, timeline_hash_codes
 from projections.merges import MAX, MIN, SUM, latest
-from projections.tables import Column, Kind, Row, Table
+from projections.tables import Column, Index, Kind, Row, Table
 
 SOFTWARE = "software"
 CONFIGURATION = "configuration"
@@ -65,12 +65,16 @@ CHANGE = Table(
         Column("position", Kind.BIGINT),
         Column("number", Kind.BIGINT),
         Column("occurred_at", Kind.TIMESTAMP),
+        OUTCOME,
         Column("device_id", Kind.TEXT),
         Column("actor_id", Kind.TEXT, nullable=True),
         Column("path", Kind.TEXT),
         Column("before", Kind.JSON),
         Column("after", Kind.JSON),
     ),
+    # For the configuration as of a time: one look-up finds the next path, another its newest change. A change that
+    # failed set nothing.
+    (Index(("device_id", "path", "occurred_at", "position", "number"), "outcome = 0"),),
 )
 """`number` is the change's place in its event."""
 
@@ -81,7 +85,7 @@ class DeviceProjector:
     """Writes the devices' timelines, summaries, versions and configuration changes."""
 
     name = "device"
-    version = 2
+    version = 3
     tables = (TIMELINE, SUMMARY, VERSION, CHANGE)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -149,11 +153,13 @@ def _digest(version: str) -> str:
 
 def _changes(recorded: RecordedEvent, device_id: str, moment: datetime) -> Iterator[Row]:
     actor = recorded.event.actor.id
+    outcome = OUTCOME_CODES[recorded.event.outcome]
     for number, change in enumerate(recorded.event.changes):
         yield (
             recorded.position,
             number,
             moment,
+            outcome,
             device_id,
             actor,
             change.path,

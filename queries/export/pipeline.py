@@ -183,7 +183,7 @@ def _log_state(connection: Connection) -> _LogState:
 def _require_same_log(saved: Snapshot, log: _LogState) -> None:
     """Another database, or one that was restored, holds another log."""
     if log.size < saved.log_size or (log.size == saved.log_size and log.root_hash != saved.root_hash):
-        raise ConfigurationError("this is not the log that the export began on: begin anew")
+        raise ConfigurationError("this is not the log of the export: start the export again")
 
 
 def _event_snapshot(log: _LogState, as_of: int, saved: Snapshot | None) -> Snapshot:

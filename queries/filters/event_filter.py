@@ -291,8 +291,7 @@ def _check_conditions(filter: EventFilter) -> None:
 def _check_value(condition: Condition, name: str, value: Any) -> None:
     match condition.kind:
         case ValueKind.TIME:
-            if value.utcoffset() is None:
-                raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset", field=name)
+            check_time(name, value)
         case ValueKind.POSITION:
             if not 0 <= value <= MAX_POSITION:
                 raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
@@ -335,6 +334,13 @@ def check_page(page: PageRequest) -> PageRequest:
 def check_identifier(name: str, value: str) -> str:
     """`value` when it may be an identifier; raises `RejectedError` with `name` as its field otherwise."""
     _check_text(name, value)
+    return value
+
+
+def check_time(name: str, value: datetime) -> datetime:
+    """`value` when it names an instant; raises `RejectedError` with `name` as its field otherwise."""
+    if value.utcoffset() is None:
+        raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset", field=name)
     return value
 
 

@@ -8,6 +8,8 @@ exist for the principal. A query that the principal may not make raises `AccessD
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
 
 from domain.access.grants import Operation, Part
 from domain.access.person_names import is_name
@@ -17,10 +19,23 @@ from queries.filters.event_filter import EventFilter, PageRequest
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
 from queries.read_models import DEFAULT_LIMIT
 from queries.scoped.events import ScopedEvents
-from queries.scoped.query_description import NAMES, patients_named, patients_of_conditions, row_parameters_of
-from queries.scoped.summaries import redacted_device, redacted_patient, redacted_service, redacted_user
+from queries.scoped.query_description import (
+    NAMES,
+    parameters_of,
+    patients_named,
+    patients_of_conditions,
+    row_parameters_of,
+)
+from queries.scoped.summaries import (
+    redacted_configuration,
+    redacted_device,
+    redacted_patient,
+    redacted_service,
+    redacted_user,
+)
 from queries.scoped.tables import patients_of, require_table
 from queries.search.prepared import prepare
+from queries.summaries.configuration import ChangePlace, ConfigurationPage
 from queries.summaries.results import (
     DeviceActivity,
     PatientActivity,
@@ -58,10 +73,14 @@ class ScopedModels(ScopedEvents):
         Raises `AccessDeniedError`, and logs the denied query. It reads no database: called first, it records the
         attempt whatever fails later.
         """
-        parameters = {"type": type, "id": id} if type else {"id": id}
+        return self._require(subject, subject, {"type": type, "id": id} if type else {"id": id})
+
+    def _require(self, subject: str, query: str, parameters: dict[str, Any]) -> frozenset[Part]:
+        """The same for a `query` about a subject, whose `parameters` have its id."""
+        id, type = parameters["id"], parameters.get("type", "")
         operation = _SUMMARIES[subject]
         with self._query_log.record_denial(
-            subject, lambda: (parameters, [id] if subject == "patient" else patients_named(type, id))
+            query, lambda: (parameters, [id] if subject == "patient" else patients_named(type, id))
         ):
             hidden = self._scope.hidden(operation, id)
             # A hidden name may not be confirmed either, when it is used as an id. A service is no person.
@@ -99,6 +118,23 @@ class ScopedModels(ScopedEvents):
         found = self._models.device(id, limit)
         self._log_summary("device", id, limit, found is not None, [])
         return None if found is None else redacted_device(found, hidden)
+
+    def require_configuration(
+        self, id: str, as_of: datetime | None, limit: int, after: ChangePlace | None = None
+    ) -> frozenset[Part]:
+        """As `require`, for the configuration of a device."""
+        return self._require("device", "device_configuration", _configuration(id, as_of, limit, after))
+
+    def device_configuration(
+        self, id: str, as_of: datetime | None, limit: int, after: ChangePlace | None = None
+    ) -> ConfigurationPage | None:
+        """The configuration of a device at `as_of`; hidden values are redacted."""
+        hidden = self.require_configuration(id, as_of, limit, after)
+        found = self._models.device_configuration(id, as_of, limit, after)
+        redacted = None if found is None else redacted_configuration(found, hidden)
+        returned = 0 if redacted is None else len(redacted.values)
+        self._query_log.add("device_configuration", _configuration(id, as_of, limit, after), returned)
+        return redacted
 
     def service(self, id: str, limit: int = DEFAULT_LIMIT) -> ServiceActivity | None:
         """A service over time: for principals who see all events, and for its owner."""
@@ -159,3 +195,9 @@ class ScopedModels(ScopedEvents):
 
     def _log_summary(self, kind: str, id: str, limit: int, found: bool, patients: list[str]) -> None:
         self._query_log.add(kind, {"id": id, "limit": limit}, int(found), patients if found else [])
+
+
+def _configuration(id: str, as_of: datetime | None, limit: int, after: ChangePlace | None) -> dict[str, Any]:
+    """A query for the configuration of a device as JSON."""
+    moment = None if as_of is None else as_of.isoformat()
+    return parameters_of(EventFilter(), id=id, as_of=moment, limit=limit, after=after)

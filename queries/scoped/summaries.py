@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from domain.access.grants import Part
 from domain.access.person_names import is_name
+from queries.summaries.configuration import ConfigurationPage
 from queries.summaries.results import DeviceActivity, PatientActivity, ServiceActivity, UserActivity
 
 
@@ -37,7 +38,7 @@ def redacted_user(found: UserActivity, hidden: AbstractSet[Part], *, named: bool
 
 
 def redacted_device(found: DeviceActivity, hidden: AbstractSet[Part]) -> DeviceActivity:
-    """The paths of configuration changes stay. A device may be named after its user."""
+    """The paths of configuration changes stay, except those that are names. A device may be named after its user."""
     values, ids, names = Part.VALUES in hidden, Part.STAFF_IDS in hidden, _hides_names(hidden)
     if not values and not ids and not names:
         return found
@@ -49,9 +50,30 @@ def redacted_device(found: DeviceActivity, hidden: AbstractSet[Part]) -> DeviceA
             after=None if values else row.after,
         )
         for row in found.configuration
+        if not (names and is_name(row.path))
     ]
     name = None if Part.STAFF_NAMES in hidden else found.name
     return replace(found, name=name, configuration=rows)
+
+
+def redacted_configuration(found: ConfigurationPage, hidden: AbstractSet[Part]) -> ConfigurationPage:
+    """The paths stay, except those that are names. A page may be short, even empty, and not be the last."""
+    values, ids, names = Part.VALUES in hidden, Part.STAFF_IDS in hidden, _hides_names(hidden)
+    if not values and not ids and not names:
+        return found
+    kept = [
+        (
+            replace(
+                row,
+                value=None if values else row.value,
+                changed_by=None if ids or (names and is_name(row.changed_by)) else row.changed_by,
+            ),
+            place,
+        )
+        for row, place in zip(found.values, found.places, strict=True)
+        if not (names and is_name(row.path))
+    ]
+    return replace(found, values=[row for row, _ in kept], places=[place for _, place in kept])
 
 
 def redacted_service(found: ServiceActivity, hidden: AbstractSet[Part]) -> ServiceActivity:

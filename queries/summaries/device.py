@@ -5,6 +5,7 @@ from __future__ import annotations
 from domain.json_parsing import decode_json
 from event_store.database import Connection
 from event_store.statements import load
+from projections.hash_codes import OUTCOMES
 from projections.models.device import CONFIGURATION, SOFTWARE
 from queries.summaries.results import ConfigurationChange, DeviceActivity, VersionPeriod
 
@@ -26,9 +27,15 @@ def find_device(connection: Connection, id: str, limit: int, as_of: int) -> Devi
         cursor.execute(_SQL["list_changes"], parameters)
         changes = [
             ConfigurationChange(
-                position, occurred_at, actor_id, path, decode_json(before), decode_json(after)
+                position,
+                occurred_at,
+                actor_id,
+                path,
+                decode_json(before),
+                decode_json(after),
+                OUTCOMES[outcome],
             )
-            for position, occurred_at, actor_id, path, before, after in cursor.fetchall()
+            for position, occurred_at, actor_id, path, before, after, outcome in cursor.fetchall()
         ]
     name, first_seen, last_seen, events, connected = row
     return DeviceActivity(

@@ -14,7 +14,7 @@ LIMIT %(limit)s;
 
 -- name: list_changes
 -- A device's configuration changes, the latest first. As text: the driver's own JSON reader is slow and inexact.
-SELECT position, occurred_at, actor_id, path, before::text, after::text
+SELECT position, occurred_at, actor_id, path, before::text, after::text, outcome
 FROM device_configuration
 WHERE device_id = %(id)s
 ORDER BY position DESC, number DESC

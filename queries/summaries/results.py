@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from msgspec import Struct
+
+from domain.event import Outcome
 
 
 class PatientAccess(Struct, frozen=True):
@@ -88,7 +91,10 @@ class VersionPeriod(Struct, frozen=True):
 
 
 class ConfigurationChange(Struct, frozen=True):
-    """One field of a device's configuration; `before` and `after` are JSON values."""
+    """One change of a field of a device's configuration; `before` and `after` are JSON values.
+
+    If the `outcome` is a failure, the field kept its value.
+    """
 
     position: int
     occurred_at: datetime
@@ -96,6 +102,23 @@ class ConfigurationChange(Struct, frozen=True):
     path: str
     before: Any
     after: Any
+    outcome: Outcome
+
+
+class ConfigurationValue(Struct, frozen=True):
+    """The value that one field of a device's configuration had at a time, any JSON; None for no value.
+
+    `position` and `event_id` are those of the change that tells it. If `from_later_change`, no change up to that time
+    is known: `value` is the one before the next change, and `since` and `changed_by` are None.
+    """
+
+    path: str
+    value: Any
+    since: datetime | None
+    changed_by: str | None
+    from_later_change: bool
+    position: int
+    event_id: UUID
 
 
 class DeviceActivity(Struct, frozen=True):

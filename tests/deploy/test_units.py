@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from audit_trail.cli import app
 from audit_trail.exit_codes import ExitCode
 from audit_trail.secret_files import file_variable
 from audit_trail.settings import Settings, secret_settings
@@ -15,7 +18,7 @@ from tests.installed import installed
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 PARTS = ("ingest", "project", "guard", "serve")
-UNITS = (*PARTS, "migrate")
+UNITS = (*PARTS, "migrate", "witness")
 
 
 def unit(name: str) -> dict[str, list[str]]:
@@ -31,10 +34,16 @@ def unit(name: str) -> dict[str, list[str]]:
 def test_there_is_one_unit_for_each_part() -> None:
     assert sorted(FOLDER.glob("*")) == sorted(FOLDER / f"audit-trail-{name}.service" for name in UNITS)
     for name in UNITS:
-        assert unit(name)["ExecStart"] == [f"/opt/audit-trail/bin/audit-trail {name}"]
+        [command] = unit(name)["ExecStart"]
+        program, *words = command.split()
+        assert (program, words[0]) == ("/opt/audit-trail/bin/audit-trail", name)
+        given = {word.partition("=")[0] for word in words[1:] if word.startswith("--")}
+        known: Any = get_command(app)
+        options = {option for each in known.commands[name].params for option in each.opts if each.required}
+        assert given == options
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [*PARTS, "witness"])
 def test_a_part_is_restarted_unless_an_operator_has_to_act(part: str) -> None:
     found = unit(part)
     assert found["Restart"] == ["on-failure"]

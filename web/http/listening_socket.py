@@ -7,6 +7,13 @@ import socket
 
 from domain.errors import ConfigurationError
 
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104
+
+
+def connectable(host: str) -> str:
+    """The address at which this machine reaches a socket that listens at `host`."""
+    return _ANY_ADDRESS.get(host, host)
+
 
 def listen(host: str, port: int, setting: str = "") -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises `ConfigurationError` when the address is not available.

@@ -45,6 +45,7 @@ _CENTURIES = "^(19|[2-8][0-9]|9[0-8])[0-9]{2}-"
 
 EVENT_CURSOR = "^cDE6[A-Za-z0-9_-]{2,26}$"
 HISTORY_CURSOR = "^aDE6[A-Za-z0-9_-]{4,40}$"
+CONFIGURATION_CURSOR = "^YzE6[A-Za-z0-9_-]{4,40}$"
 ROW_CURSOR = "^cjE6[A-Za-z0-9_-]+$"
 """The form of cursors: Base64 (URL) of a letter, `1:`, and a place."""
 

@@ -122,7 +122,8 @@ def reset(
     with writing(name) as (_, database):
         build = run(database, projector)
     typer.echo(
-        f"{name} begins anew as build {build}; the old build stays until `audit-trail projections drop`"
+        f"{name} starts again from position 0, as build {build};"
+        " the old build stays until `audit-trail projections drop`"
     )
 
 

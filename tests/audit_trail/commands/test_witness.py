@@ -11,11 +11,19 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from audit_trail.embedded.broker import LOOPBACK, free_ports
 from event_store.signing import create_key_file
 from event_store.tlog.notes import VerifierKey
 from tests.audit_trail import programs
-from tests.audit_trail.programs import environment
-from tests.event_store.witness.honest_and_lying_log import LOG_KEY, OTHER_LOG_KEY, WITNESS_KEY, note, request
+from tests.audit_trail.programs import environment, eventually
+from tests.event_store.witness.honest_and_lying_log import (
+    LOG_KEY,
+    ORIGIN,
+    OTHER_LOG_KEY,
+    WITNESS_KEY,
+    note,
+    request,
+)
 
 PROGRAM = [*programs.PROGRAM, "witness"]
 
@@ -28,7 +36,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], httpx2.Client]]:
+def running(
+    folder: Path, *options: str, **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], httpx2.Client]]:
     """The program until the end, and a client at the address that it says."""
     command = [
         *PROGRAM,
@@ -45,7 +55,7 @@ def running(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=environment() | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        env=environment(**settings) | {"PYTHONPATH": str(Path(__file__).parents[3])},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -103,3 +113,43 @@ def test_a_key_that_others_can_read_is_refused(folder: Path) -> None:
     assert ended.returncode != 0
     assert "chmod 600" in ended.stderr
     assert WITNESS_KEY.encode() not in ended.stderr
+
+
+def test_it_is_ready_while_its_file_can_be_written_and_counts_what_it_answers(
+    folder: Path,
+) -> None:
+    (port,) = free_ports(1)
+    settings = {"metrics_port": str(port)}
+
+    def asked() -> tuple[int, str]:
+        health = programs.run("health", "witness", settings=settings)
+        return health.returncode, health.stdout + health.stderr
+
+    with (
+        running(folder, **settings) as (_, client),
+        httpx2.Client(base_url=f"http://{LOOPBACK}:{port}") as monitor,
+    ):
+        assert eventually(lambda: monitor.get("/readyz").status_code == 200, 20), monitor.get("/readyz").text
+        assert monitor.get("/livez").status_code == 200
+        assert asked() == (0, "ok\n")
+        assert client.post("/add-checkpoint", content=request(0, 5)).status_code == 200
+        assert client.post("/add-checkpoint", content=request(0, 9)).status_code == 409
+        metrics = monitor.get("/metrics").text
+        assert f'audit_trail_witness_cosigned_size{{origin="{ORIGIN}"}} 5.0' in metrics
+        for result, count in (("cosigned", 1), ("conflict", 1), ("inconsistent", 0)):
+            assert f'audit_trail_witness_answers_total{{result="{result}"}} {count}.0' in metrics
+        for file in folder.glob("witness.db*"):
+            file.unlink()
+        assert eventually(lambda: monitor.get("/readyz").status_code == 503)
+        assert "no such table" in monitor.get("/readyz").json()["problems"][0]
+        code, said = asked()
+        assert (code, "witness is not ready: the witness's file can't be used now" in said) == (75, True), (
+            said
+        )
+        assert monitor.get("/livez").status_code == 200
+
+
+def test_its_health_without_a_metrics_port_is_refused() -> None:
+    health = programs.run("health", "witness")
+    assert health.returncode == 2
+    assert "AUDIT_TRAIL_METRICS_PORT" in health.stderr

@@ -20,11 +20,15 @@ EVENT = """
   disclosure { recipient recipientAddress description purpose } attributes inclusionProof { leafIndex }
 """
 _COMMON = f"firstSeen timeline(first: 50) {{ nodes {{ {EVENT} }} }}"
+_CONFIGURATION = " ".join(
+    f'{name}: configurationAt(asOf: "{time}", first: 9) {{ nodes {{ path value changedBy }} }}'
+    for name, time in (("before", "2026-02-01T00:00:00Z"), ("after", "2026-04-01T00:00:00Z"))
+)
 _SUBJECTS = f"""
   ... on Event {{ {EVENT} }}
   ... on PatientActivity {{ events accesses {{ actorId actorName accesses purposes }} {_COMMON} }}
   ... on UserActivity {{ userId name sessions {{ session }} patients {{ patientId }} actions {{ type }} {_COMMON} }}
-  ... on DeviceActivity {{ name configuration {{ actorId path before after }} {_COMMON} }}
+  ... on DeviceActivity {{ name configuration {{ actorId path before after }} {_CONFIGURATION} {_COMMON} }}
   ... on ServiceActivity {{ state periods {{ instance }} apiUse {{ calls }} {_COMMON} }}
   ... on ResourceActivity {{ resourceId history {{ nodes {{ actor {{ id name }} path before after }} }} {_COMMON} }}
 """
@@ -55,6 +59,8 @@ PATHS = [
     "/v1/patients/secret Nora Nameid",
     "/v1/resources/Patient/secret Nora Nameid",
     "/v1/devices/pump-1",
+    "/v1/devices/pump-1/configuration",
+    "/v1/devices/pump-1/configuration?as_of=2026-02-01T00:00:00Z",
     "/v1/services/patient-service",
     "/v1/services/vitals",
     *(f"/v1/resources/Observation/{id}{more}" for id in ("o-17", "secret-o-18") for more in ("", "/changes")),

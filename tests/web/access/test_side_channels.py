@@ -101,7 +101,14 @@ def test_how_far_the_trail_is_is_not_told_to_who_only_writes_it(served: Served, 
 
 
 @pytest.mark.parametrize(
-    "path", ["patients/17", "users/ada", "resources/Observation/o-18", "resources/Observation/o-18/changes"]
+    "path",
+    [
+        "patients/17",
+        "users/ada",
+        "devices/pump-1/configuration",
+        "resources/Observation/o-18",
+        "resources/Observation/o-18/changes",
+    ],
 )
 def test_no_summary_tells_how_far_the_trail_is_to_who_only_writes_it(served: Served, path: str) -> None:
     answer = httpx2.get(f"{served.client.base_url}/v1/{path}?min_position=99999", headers=bearer("publisher"))

@@ -34,6 +34,7 @@ QUERIES = (
     '{ event(id: "00000000-0000-0000-0000-000000000000") { id } }',
     '{ patient(id: "17", limit: 10) { events timeline(first: 10) { edges { cursor node { type } } } } }',
     '{ node(id: "UGF0aWVudEFjdGl2aXR5OjE3") { id } user(id: "ada") { name } service(name: "vitals") { state } }',
+    '{ device(id: "pump-1") { configurationAt(first: 5) { nodes { path value } } } }',
     '{ resource(type: "Observation", id: "o-17") { history(first: 5) { nodes { path } } } }',
     "{ projections { name lag } treeHead { size } consistencyProof(from: 1, to: 10) { hashes } }",
     '{ projection(name: "patient") { rows(first: 10, table: "patient_timeline") { nodes } } }',
@@ -42,6 +43,7 @@ QUERIES = (
 PATHS = (
     "/v1/events?first=100",
     "/v1/resources/Observation/o-17/changes",
+    "/v1/devices/pump-1/configuration",
     "/v1/export",
     "/readyz",
     "/metrics",

@@ -24,6 +24,7 @@ OPERATIONS = {
     "GET /metrics": "getMetrics",
     "GET /readyz": "getReadiness",
     "GET /v1/devices/{id}": "getDeviceActivity",
+    "GET /v1/devices/{id}/configuration": "getDeviceConfiguration",
     "GET /v1/event-counts": "countEvents",
     "GET /v1/events": "listEvents",
     "GET /v1/events/{event_id}": "getEvent",

@@ -109,6 +109,7 @@ def test_what_tells_nothing_of_any_event_is_no_look(served: OnRecord, query: str
         ("/v1/projections/patient/patient_access?first=1", None),
         ("/v1/users/ada", None),
         ("/v1/resources/Observation/o-17", []),
+        ("/v1/devices/pump-1/configuration", []),
     ],
 )
 def test_each_rest_request_is_one_event(served: OnRecord, path: str, told: list[str] | None) -> None:

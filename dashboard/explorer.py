@@ -100,9 +100,9 @@ def range_of(pairs: Pairs, viewer: Viewer) -> Range:
     end = viewer.end_of(viewer.today())
     begin = viewer.begin_of(viewer.today() - timedelta(days=_DAYS - 1))
     if given.get("from"):
-        begin = _moment("from", given["from"], viewer, ends=False)
+        begin = moment_of("from", given["from"], viewer, ends=False)
     if given.get("to"):
-        end = _moment("to", given["to"], viewer, ends=True)
+        end = moment_of("to", given["to"], viewer, ends=True)
     if end <= begin:
         raise RejectedError(Reason.INVALID_FIELD, "the range ends before it begins", field="to")
     return Range(
@@ -110,7 +110,8 @@ def range_of(pairs: Pairs, viewer: Viewer) -> Range:
     )
 
 
-def _moment(name: str, text: str, viewer: Viewer, *, ends: bool) -> datetime:
+def moment_of(name: str, text: str, viewer: Viewer, *, ends: bool) -> datetime:
+    """The moment in a parameter: a day begins or ends it. Raises `RejectedError` that names the parameter."""
     try:
         if len(text) == len("2026-03-01"):
             day = date.fromisoformat(text)

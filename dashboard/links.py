@@ -7,12 +7,13 @@ from urllib.parse import quote, urlencode
 
 from domain.event import ActorKind, AuditEvent
 
-_SUBJECTS = {"patient": "/patients/", "user": "/users/", "device": "/devices/", "service": "/services/"}
+SUBJECTS = {"patient": "/patients/", "user": "/users/", "device": "/devices/", "service": "/services/"}
+"""The kinds of subjects, and what the paths of their pages begin with."""
 
 
 def subject(kind: str, id: str) -> str:
     """The page of a patient, user, device or service."""
-    return f"{_SUBJECTS[kind]}{quote(id, safe='')}"
+    return f"{SUBJECTS[kind]}{quote(id, safe='')}"
 
 
 def resource(type: str, id: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 from msgspec import Struct
 
 from dashboard import links
 from dashboard.event_rows import EventRow, rows_of
+from dashboard.explorer import moment_of
 from dashboard.render import View
 from dashboard.texts import as_text
 from dashboard.viewer import Moment, Viewer
@@ -15,8 +17,10 @@ from domain.access.principal import Role
 from queries.filters.event_filter import EventFilter, PageRequest
 from queries.history import FieldChange
 from queries.scoped.read_models import ScopedModels
+from queries.summaries.results import ConfigurationValue
 
 LIMIT = 100
+MAX_SETTINGS = 1000
 _EVENTS = 20
 
 
@@ -37,7 +41,10 @@ class Section(Struct, frozen=True):
 
 
 class Subject(View, frozen=True, kw_only=True):
-    """The page of one subject. `lines` are sentences about it; `link` leads to all its events."""
+    """The page of one subject. `lines` are sentences about it; `link` leads to all its events.
+
+    `days` are the two fields of a device's page by which its configuration at a day is chosen, and compared.
+    """
 
     template: ClassVar[str] = "subject.html"
     kind: str
@@ -49,6 +56,7 @@ class Subject(View, frozen=True, kw_only=True):
     events: list[EventRow]
     link: str
     own: bool = False
+    days: tuple[str, str] | None = None
     as_of_position: int
 
 
@@ -133,8 +141,13 @@ def user_page(models: ScopedModels, viewer: Viewer, id: str) -> Subject | None:
     )
 
 
-def device_page(models: ScopedModels, viewer: Viewer, id: str) -> Subject | None:
-    """A device over time. Blocks; None if nothing is recorded."""
+def device_page(
+    models: ScopedModels, viewer: Viewer, id: str, at: str = "", other: str = ""
+) -> Subject | None:
+    """A device over time, and its configuration at the end of the day `at`, or its differences to that of `other`.
+
+    Blocks; None if nothing is recorded. Raises `RejectedError` that names the field.
+    """
     found = models.device(id, LIMIT)
     if found is None:
         return None
@@ -169,7 +182,9 @@ def device_page(models: ScopedModels, viewer: Viewer, id: str) -> Subject | None
         lines=[f"{found.events} events. {state[found.connected]}"],
         first=viewer.moment(found.first_seen),
         last=viewer.moment(found.last_seen),
+        days=(at, other),
         sections=[
+            _configuration(models, viewer, id, at, other),
             Section("Changes of the configuration", ["When", "Who", "Setting", "Before", "After"], changes),
             Section("Versions", ["Of", "Version", "First reported", "Last reported"], versions),
         ],
@@ -177,6 +192,39 @@ def device_page(models: ScopedModels, viewer: Viewer, id: str) -> Subject | None
         link=links.explore(device=id),
         as_of_position=found.as_of_position,
     )
+
+
+def _configuration(models: ScopedModels, viewer: Viewer, id: str, at: str, other: str) -> Section:
+    values = _values_at(models, viewer, id, "at", at)
+    if not other:
+        rows = [
+            [
+                Cell(each.path),
+                Cell(as_text(each.value)),
+                _at(viewer.moment(each.since)) if each.since else Cell("before its first change"),
+                _user(each.changed_by, None),
+            ]
+            for each in values.values()
+        ]
+        name = f"Configuration at the end of {at}" if at else "Configuration now"
+        return Section(name, ["Setting", "Value", "Since", "By"], rows, "No setting is recorded.")
+    others = _values_at(models, viewer, id, "compared", other)
+    pairs = {path: (values.get(path), others.get(path)) for path in sorted(values.keys() | others.keys())}
+    rows = [
+        [Cell(path), *(Cell("not recorded" if each is None else as_text(each.value)) for each in pair)]
+        for path, pair in pairs.items()
+        if [each and each.value for each in pair] != [pair[0] and pair[0].value] * 2
+    ]
+    columns = ["Setting", f"At the end of {at}" if at else "Now", f"At the end of {other}"]
+    return Section("Differences of the configuration", columns, rows, "There is no difference.")
+
+
+def _values_at(
+    models: ScopedModels, viewer: Viewer, id: str, name: str, day: str
+) -> dict[str, ConfigurationValue]:
+    moment = moment_of(name, day, viewer, ends=True) - timedelta(microseconds=1) if day else None
+    page = models.device_configuration(id, moment, MAX_SETTINGS)
+    return {} if page is None else {each.path: each for each in page.values}
 
 
 def service_page(models: ScopedModels, viewer: Viewer, id: str) -> Subject | None:

@@ -60,16 +60,11 @@ class PageEdge:
             msgspec.json.decode(body, type=Problem) if body else Problem(title="", status=start["status"])
         )
         status = start["status"]
-        errors = "; ".join(
-            f"{each.get('field') or 'address'}: {each.get('message', '')}" for each in problem.errors
+        text = "; ".join(
+            f"{each['field']}: {each['message']}" for each in problem.errors if each.get("field")
         )
-        text = errors or problem.detail or problem.title
-        answer = self._page(
-            Request(scope),
-            status,
-            _TITLES.get(status, "Something went wrong"),
-            f"{text[:1].upper()}{text[1:]}.",
-        )
+        text = text or (problem.detail or problem.title).capitalize()
+        answer = self._page(Request(scope), status, _TITLES.get(status, "Something went wrong"), f"{text}.")
         answer.headers["Content-Security-Policy"] = POLICY
         for name in ("retry-after", "set-cookie"):
             found = Headers(raw=start["headers"]).get(name)

@@ -62,7 +62,6 @@ _INTERVAL = 300.0
 _SUBJECTS: dict[str, Callable[[ScopedModels, Viewer, str], Subject | None]] = {
     "patients": patient_page,
     "users": user_page,
-    "devices": device_page,
     "services": service_page,
 }
 
@@ -99,6 +98,7 @@ class Pages:
             Route("/operations", self.operations, methods=["GET"]),
             Route("/find", self.find, methods=["GET"]),
             Route("/me", self.me, methods=["GET"]),
+            Route("/devices/{id:any}", self.device, methods=["GET"]),
             *(Route(f"/{kind}/{{id:any}}", self._subject(kind), methods=["GET"]) for kind in _SUBJECTS),
             Mount(ASSETS.rstrip("/"), StaticFiles(directory=_FILES)),
         ]
@@ -186,6 +186,14 @@ class Pages:
 
         return show
 
+    async def device(self, request: Request) -> Response:
+        """A device, with its configuration at a day."""
+        viewer = await self._viewer_of(request)
+        models = await self._access.models_of(request)
+        id = _last_part(request, "devices")
+        days = (request.query_params.get(name, "") for name in ("at", "compared"))
+        return self._found(request, await self._threads.run(device_page, models, viewer, id, *days))
+
     async def me(self, request: Request) -> Response:
         """The own activity of a member of staff."""
         viewer = await self._viewer_of(request)
@@ -215,7 +223,7 @@ class Pages:
     async def find(self, request: Request) -> Response:
         """The form, or the page of the subject that it names."""
         kind, id = request.query_params.get("kind", ""), request.query_params.get("id", "")
-        if f"{kind}s" in _SUBJECTS and id:
+        if kind in links.SUBJECTS and id:
             return RedirectResponse(f"{self._prefix}{links.subject(kind, id)}", 303)
         return self._shown(request, Find(viewer=await self._viewer_of(request), title="Find"))
 

@@ -272,3 +272,17 @@ def test_a_program_gets_problem_details_where_a_browser_gets_pages(served: OnRec
     with Browser(served) as browser:
         answer = browser.get("/", headers={"Accept": "*/*"})
         assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+
+
+def test_a_device_has_its_configuration_of_any_day(served: OnRecord) -> None:
+    with Browser(served) as browser:
+        browser.sign_in("device-manager")
+        assert "<td>limit</td><td>7</td>" in browser.get("/devices/pump-1").text
+        before = browser.get("/devices/pump-1?at=2026-02-28").text
+        assert "<td>limit</td><td>5</td><td>before its first change</td>" in before
+        compared = browser.get("/devices/pump-1?at=2026-03-01&compared=2026-02-28").text
+        assert "<td>limit</td><td>7</td><td>5</td>" in compared
+        assert (
+            "There is no difference" in browser.get("/devices/pump-1?at=2026-03-01&compared=2026-03-02").text
+        )
+        assert "at: write a day" in browser.get("/devices/pump-1?at=tomorrow").text

@@ -13,6 +13,7 @@ from dashboard.render import View
 from dashboard.sentences import sentence
 from dashboard.texts import as_text, title
 from dashboard.viewer import Moment, Viewer
+from domain.access.access_question import QUESTIONED
 from domain.access.grants import Operation
 from domain.catalogue import CATALOGUE
 from domain.event import AuditEvent, RecordedEvent
@@ -50,6 +51,7 @@ class EventView(View, frozen=True, kw_only=True):
     """The page.
 
     `whole` is the event as JSON, as the API gives it. `verifiable`: its reader sees all that was sealed.
+    `questionable`: it is about the reader, who can say that it looks wrong; `asked`: that was just said.
     """
 
     template: ClassVar[str] = "event.html"
@@ -64,10 +66,21 @@ class EventView(View, frozen=True, kw_only=True):
     related: list[Related]
     whole: str
     verifiable: bool
+    questionable: bool
+    asked: bool
     as_of_position: int
 
 
-def event_view(models: ScopedModels, viewer: Viewer, recorded: RecordedEvent) -> EventView:
+def is_about(viewer: Viewer, event: AuditEvent) -> bool:
+    """Whether an event is about the viewer's own record, or says that the viewer acted."""
+    principal = viewer.principal
+    own = any(each.id in principal.patients for each in event.patients)
+    return own or (event.actor.id is not None and event.actor.id in principal.actors)
+
+
+def event_view(
+    models: ScopedModels, viewer: Viewer, recorded: RecordedEvent, *, asked: bool = False
+) -> EventView:
     """The page of an event that `models` has found; blocks."""
     event = recorded.event
     return EventView(
@@ -86,6 +99,8 @@ def event_view(models: ScopedModels, viewer: Viewer, recorded: RecordedEvent) ->
         related=_related(models, event, viewer),
         whole=msgspec.json.format(msgspec.json.encode(recorded), indent=2).decode(),
         verifiable=viewer.scope.sees_all and viewer.may(Operation.READ_PROOFS),
+        questionable=is_about(viewer, event) and event.type != QUESTIONED,
+        asked=asked,
         as_of_position=recorded.position,
     )
 

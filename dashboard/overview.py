@@ -11,6 +11,7 @@ from dashboard import links
 from dashboard.histogram import Histogram, histogram
 from dashboard.render import View
 from dashboard.viewer import Moment, Viewer
+from domain.access.access_question import QUESTIONED
 from domain.access.grants import Operation, Part
 from domain.catalogue import Category
 from domain.event import Outcome
@@ -125,6 +126,7 @@ class _Counting:
         for name, condition, value in (
             ("Failed sign-ins", "type", "user.login_failed"),
             ("Denied attempts", "type", "access.denied"),
+            ("Questions about accesses", "type", QUESTIONED),
             ("Failed health checks", "type", "health_check.failed"),
             ("Break-glass", "emergency", "true"),
         ):

@@ -33,6 +33,7 @@ _VERBS = {
     "health_check.failed": "failed its health check",
     "health_check.recovered": "recovered",
     "api.called": "called",
+    "access.questioned": "does not recognise",
     "audit_log.read": "read the audit trail",
 }
 _COMPLETE = frozenset(

@@ -175,7 +175,7 @@ def create_app(
     dashboard = None
     if sign_in is not None:
         recording = None if recorder is None else recorder.recording
-        pages = Pages(access, reading, log, probes, settings, recording)
+        pages = Pages(access, reading, log, probes, publisher, publishing, settings, recording)
         dashboard = Dashboard(sign_in, pages, rates, recorder, settings.path_prefix)
         dashboard.add_routes(app)
     _add_middleware(app, settings, authentication, rates, recorder, dashboard)

@@ -63,7 +63,8 @@ class PageEdge:
         text = "; ".join(
             f"{each['field']}: {each['message']}" for each in problem.errors if each.get("field")
         )
-        text = text or (problem.detail or problem.title).capitalize()
+        said = problem.detail or problem.title
+        text = text or f"{said[:1].upper()}{said[1:]}"
         answer = self._page(Request(scope), status, _TITLES.get(status, "Something went wrong"), f"{text}.")
         answer.headers["Content-Security-Policy"] = POLICY
         for name in ("retry-after", "set-cookie"):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 from uuid import UUID
 
 from cachetools import TTLCache
@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 import dashboard
 from dashboard import links
-from dashboard.event_page import event_view
+from dashboard.event_page import event_view, is_about
 from dashboard.explorer import PAGING, RANGE, explore, page_of
 from dashboard.notices import Find, Notice
 from dashboard.operations import StoreState, operations
@@ -33,10 +33,15 @@ from dashboard.subjects import (
     user_page,
 )
 from dashboard.viewer import Viewer, zone_of
+from domain.access.access_question import MAX_TEXT, question_event
 from domain.access.grants import Operation
 from domain.access.scope import Scope
+from domain.catalogue import TRAIL_SERVICE
 from domain.errors import Reason, RejectedError
+from domain.event import Source
+from domain.validation import check, encode_event
 from event_store.log_reader import LogReader
+from ingest.publisher import Message
 from queries.cursors import decode_cursor
 from queries.filters.event_filter import EventFilter
 from queries.scoped.log import ScopedLog
@@ -49,6 +54,7 @@ from web.parameters.filter_query import FilterQuery, renamed
 from web.probes import Probes
 from web.read_audit.access_record import access_record_of
 from web.read_audit.publication import Recording
+from web.rest.event_intake import EventPublisher
 from web.settings import WebSettings
 
 ZONE_COOKIE = "audit-trail-zone"
@@ -75,9 +81,14 @@ class Pages:
         threads: Threads,
         log: LogReader,
         probes: Probes,
+        publisher: EventPublisher,
+        publishing: Threads,
         settings: WebSettings,
         recording: Recording | None,
     ) -> None:
+        self._publisher = publisher
+        self._publishing = publishing
+        self._topic = settings.topic
         self._access = access
         self._threads = threads
         self._log = log
@@ -93,6 +104,7 @@ class Pages:
             Route("/", self.overview, methods=["GET"]),
             Route("/explore", self.explore, methods=["GET"]),
             Route("/events/{event_id:uuid}", self.event, methods=["GET"]),
+            Route("/events/{event_id:uuid}/question", self.question, methods=["POST"]),
             Route("/events/{event_id:uuid}/stored", self.stored, methods=["GET"]),
             Route("/resource", self.resource, methods=["GET"]),
             Route("/operations", self.operations, methods=["GET"]),
@@ -156,11 +168,31 @@ class Pages:
         viewer = await self._viewer_of(request)
         models = await self._access.models_of(request)
 
+        asked = "asked" in request.query_params
+
         def build(event_id: UUID) -> View | None:
             found = models.event(event_id)
-            return None if found is None else event_view(models, viewer, found)
+            return None if found is None else event_view(models, viewer, found, asked=asked)
 
         return self._found(request, await self._threads.run(build, request.path_params["event_id"]))
+
+    async def question(self, request: Request) -> Response:
+        """Record that somebody does not recognise an event about them, and go back to it."""
+        viewer = await self._viewer_of(request)
+        models = await self._access.models_of(request)
+        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+        text = form.get("text", "").strip()[:MAX_TEXT]
+        if not text:
+            raise RejectedError(Reason.MISSING_FIELD, "say what you don't recognise", field="text")
+        found = await self._threads.run(models.event, request.path_params["event_id"])
+        if found is None or not is_about(viewer, found.event):
+            return self.notice(request, 404, "Nothing here", _NOT_FOUND)
+        source = Source(service=TRAIL_SERVICE)
+        event = question_event(found, text, by=viewer.principal, at=viewer.now, source=source)
+        check(event)
+        key = event.patients[0].id.encode() if event.patients else None
+        await self._publishing.run(self._publisher.publish, [Message(self._topic, key, encode_event(event))])
+        return RedirectResponse(f"{self._prefix}{links.event(found.event.event_id)}?asked=1", 303)
 
     async def stored(self, request: Request) -> Response:
         """The stored bytes of an event, which the sealed digest covers."""

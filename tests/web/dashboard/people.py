@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import httpx2
 
 from audit_trail.development_issuer import AUDIENCE, ISSUER, PUBLIC, create_issuer
-from audit_trail.serving.development_pages import DevelopmentProvider
+from audit_trail.serving.development_pages import PERSONAS, DevelopmentProvider, Persona
 from tests.web.read_audit.recorded_server import OnRecord, on_record
 from web.authentication.bearer import IssuedTokens
 from web.authentication.combined import Authentication
@@ -24,6 +24,10 @@ from web.http.page_paths import DEVELOPMENT
 from web.sign_in.provider import Provider, ProviderSettings
 
 CLIENT = "the-dashboard"
+# The patient of the hospital's trail.
+PERSONAS["patient-17"] = Persona(
+    "Patient 17", {"roles": ["patient"], "patient": "17", "name": "Patty Seventeen"}
+)
 KEY = "a key that only the tests know, and know well"
 FROM_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
@@ -49,7 +53,13 @@ def dashboard(
         routes=DevelopmentProvider(folder, CLIENT).routes(),
     )
     with on_record(
-        url, servers, topic, authenticated=Authentication([tokens]), sign_in=sign_in, **settings
+        url,
+        servers,
+        topic,
+        web={"topic": topic},
+        authenticated=Authentication([tokens]),
+        sign_in=sign_in,
+        **settings,
     ) as served:
         base = f"http://127.0.0.1:{served.port}{DEVELOPMENT}"
         later.settings = ProviderSettings(

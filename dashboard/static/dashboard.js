@@ -70,7 +70,7 @@ function brush(root) {
       const end = at(event);
       if (begun && end && end !== begun) {
         const [first, last] = [slots.indexOf(begun), slots.indexOf(end)].sort((a, b) => a - b);
-        const link = new URL(/** @type {SVGAElement} */ (begun.closest("a")).getAttribute("href") ?? "", location.href);
+        const link = new URL(begun.closest("a")?.getAttribute("href") ?? "", location.href);
         link.searchParams.set("from", slots[first].getAttribute("data-begin") ?? "");
         link.searchParams.set("to", slots[last].getAttribute("data-end") ?? "");
         drawing.addEventListener("click", (click) => click.preventDefault(), { once: true, capture: true });

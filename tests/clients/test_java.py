@@ -8,20 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import HERE
+from tests.clients.conftest import EVENT, HERE
 from tests.installed import installed
 from tests.tokens import token
 from tests.web.read_audit.recorded_server import OnRecord
-
-EVENT = {
-    "event_id": "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a03",
-    "type": "record.read",
-    "occurred_at": "2026-03-01T08:15:30.120Z",
-    "source": {"service": "patient-service"},
-    "actor": {"id": "j.example"},
-    "patients": [{"id": "17"}],
-    "resources": [{"type": "Observation", "id": "o-1"}],
-}
 
 
 @pytest.mark.needs_program("java")

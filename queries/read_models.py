@@ -14,15 +14,8 @@ from event_store.event_reader import find_body, find_event
 from projections.binary_rows import utc
 from projections.registry import live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
-from queries.filters.event_filter import (
-    EventFilter,
-    EventPage,
-    PageRequest,
-    check_identifier,
-    check_limit,
-    check_page,
-    check_time,
-)
+from queries.filters.checks import check_identifier, check_limit, check_page, check_time
+from queries.filters.event_filter import EventFilter, EventPage, PageRequest
 from queries.filters.match import matches
 from queries.history import ChangePage, HistoryPlace, Redact, find_changes
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
@@ -112,9 +105,7 @@ class ReadModels:
         check_countable(query)
         with _in_time(True, SHORTER), self._database.transaction(read_only=True) as connection:
             as_of = query.complete_up_to(open_snapshot(connection))
-            return (
-                EventCounts([], 0, 0, as_of) if as_of < 0 else count_events(connection, query, limit, as_of)
-            )
+            return count_events(connection, query, limit, as_of)
 
     def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
         """One event, from the store itself: it is there as soon as it is committed. None outside of `scope`."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.access.grants import Operation, Part
-from domain.access.person_names import is_name
+from domain.access.person_names import names_person
 from domain.errors import AccessDeniedError
 from domain.event import ActorKind
 from queries.filters.event_filter import EventFilter, PageRequest
@@ -84,8 +84,9 @@ class ScopedModels(ScopedEvents):
         ):
             hidden = self._scope.hidden(operation, id)
             # A hidden name may not be confirmed either, when it is used as an id. A service is no person.
-            named = subject != "service" and hidden & NAMES and is_name(id)
-            if named and id not in self._scope.principal.patients:
+            named = subject != "service" and hidden & NAMES and names_person(type, id)
+            own = subject == "patient" and id in self._scope.own_patients
+            if named and not own:
                 raise AccessDeniedError(operation)
         return hidden
 

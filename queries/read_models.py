@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -123,10 +123,12 @@ class ReadModels:
         with self._database.transaction(read_only=True) as connection:
             return min(open_snapshot(connection).values(), default=-1)
 
-    def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
-        """Who accessed a patient's data, the latest `limit` of them."""
+    def patient(
+        self, id: str, limit: int = DEFAULT_LIMIT, own: Collection[str] | None = None
+    ) -> PatientActivity | None:
+        """Who accessed a patient's data, the latest `limit` of them; `own` as in `find_patient`."""
         with self._snapshot(id, limit, "patient") as (connection, as_of):
-            return find_patient(connection, id, limit, as_of) if as_of >= 0 else None
+            return find_patient(connection, id, limit, as_of, own) if as_of >= 0 else None
 
     def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
         """What a user did."""

@@ -98,7 +98,8 @@ class ScopedModels(ScopedEvents):
     def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
         """Who accessed a patient's data: for principals who see all events, and for the patient."""
         hidden = self.require("patient", id)
-        found = self._models.patient(id, limit)
+        own = self._scope.principal.patients if Part.OTHER_PATIENTS in hidden else None
+        found = self._models.patient(id, limit, own)
         self._log_summary("patient", id, limit, found is not None, [id])
         return None if found is None else redacted_patient(found, hidden)
 

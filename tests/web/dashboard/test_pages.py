@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from audit_trail.embedded.broker import Broker
+from dashboard.links import subject
 from dashboard.views import STARTER_VIEWS
 from domain.event import (
     Actor,
@@ -40,7 +41,7 @@ PERSONAS = (
     "service-owner", "operator",
 )  # fmt: skip
 PAGES = (
-    "/", "/explore?from=2026-03-01&to=2026-03-01", f"/events/{HOSTILE}", "/patients/17", "/users/ada",
+    "/", "/explore?from=2026-03-01&to=2026-03-01", f"/events/{HOSTILE}", "/patients/17", subject("user", "ada"),
     "/devices/pump-1", "/services/vitals", "/resource?type=Patient&id=17", "/operations", "/find",
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ that every command starts fast. `audit_trail.exit_codes` lists how a command may
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
@@ -31,9 +32,12 @@ from audit_trail.commands.projections import group as projections
 from audit_trail.commands.publish import publish
 from audit_trail.commands.verify import verify
 from audit_trail.commands.witness import witness
-from audit_trail.exit_codes import ExitCode
-from audit_trail.runtime.signals import interrupted_by_signals, on_stop
+from audit_trail.exit_codes import SIGNALLED, ExitCode
+from audit_trail.runtime.signals import Interruption, interrupted_by_signals, on_stop
 from domain.errors import AuditTrailError, origin
+
+_LIBRARYS_PREFIX = "Value error, "
+"""What typer begins its message about a choice with."""
 
 app = typer.Typer(
     name="audit-trail",
@@ -68,37 +72,50 @@ app.command("settings")(settings.show)
 
 
 def main() -> NoReturn:
-    """Run a command. An error of ours becomes one line on standard error, and the exit code that stands for it."""
+    """Run the command of this process, until it ends or a signal ends it."""
     interrupted_by_signals()
     try:
-        code = app(standalone_mode=False)
-    except AuditTrailError as exc:
-        _fail(str(exc), ExitCode.of(exc))
-    except (typer.Abort, KeyboardInterrupt):
-        sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of the pipe has gone
-        sys.exit(ExitCode.FAILED)
-    except OSError as exc:
-        _fail(
-            f"{exc.strerror or type(exc).__name__}{f': {exc.filename}' if exc.filename else ''}",
-            ExitCode.MISCONFIGURED,
-        )
-    except typer._click.exceptions.ClickException as exc:
-        exc.show()
-        sys.exit(exc.exit_code)
-    except Exception as exc:  # noqa: BLE001 - the last place: the process ends, and says with which defect
-        places = ", ".join(origin(exc)["at"])
-        _fail(f"a defect, please report it: {type(exc).__name__} ({places})", ExitCode.DEFECT)
+        code = run()
     finally:
         # The process ends, and waits for its threads. A signal must not interrupt that with a traceback.
         on_stop(lambda: None)
         # CPython ends the process by SIGINT and ignores the exit code when an interrupt came while it executed a
         # string, which the making of a dataclass does. It forgets that when it executes another string.
         exec("")  # noqa: S102  # nosec B102
-    sys.exit(code if isinstance(code, int) else ExitCode.DONE)
-
-
-def _fail(message: str, code: ExitCode) -> NoReturn:
-    sys.stderr.write(f"audit-trail: {message}\n")
     sys.exit(code)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each kind of end
+    """Run a command, that of this process by default, and return its exit code.
+
+    An error of ours becomes one line on standard error, and the exit code that stands for it.
+    """
+    try:
+        code = app(arguments, standalone_mode=False)
+    except AuditTrailError as exc:
+        return _failed(str(exc), ExitCode.of(exc))
+    except (typer.Abort, KeyboardInterrupt):
+        return SIGNALLED + Interruption.number
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of the pipe has gone
+        return ExitCode.FAILED
+    except OSError as exc:
+        return _failed(
+            f"{exc.strerror or type(exc).__name__}{f': {exc.filename}' if exc.filename else ''}",
+            ExitCode.MISCONFIGURED,
+        )
+    except typer._click.exceptions.ClickException as exc:
+        exc.message = exc.message.replace(_LIBRARYS_PREFIX, "", 1)
+        exc.show()
+        return exc.exit_code
+    except Exception as exc:  # noqa: BLE001 - the last place: the process ends, and says with which defect
+        places = ", ".join(origin(exc)["at"])
+        return _failed(f"a defect, please report it: {type(exc).__name__} ({places})", ExitCode.DEFECT)
+    if code == ExitCode.INTERRUPTED:  # typer's code for every KeyboardInterrupt
+        return SIGNALLED + Interruption.number
+    return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _failed(message: str, code: ExitCode) -> ExitCode:
+    sys.stderr.write(f"audit-trail: {message}\n")
+    return code

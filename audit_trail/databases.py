@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
+from contextlib import closing, suppress
 from enum import Enum
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ from audit_trail.settings import Settings
 from domain.errors import UnavailableError
 from event_store import database
 from event_store.database import Database
+from event_store.server_log import logged_values
+
+_log = logging.getLogger(__name__)
 
 
 class _Declaration(NamedTuple):
@@ -66,7 +70,9 @@ def open_database(settings: Settings, pool: Pool) -> Database:
 def refuse_wrong_settings(pool: Database) -> None:
     """Connect once, for parts that would otherwise report a wrong setting again and again.
 
-    Raises `ConfigurationError`. A database that is away is waited for later.
+    Raises `ConfigurationError`. A database that is away is waited for later. The log gets a warning for each setting of
+    PostgreSQL with which the server's own log can hold personal data.
     """
-    with suppress(UnavailableError):
-        pool.connect().close()
+    with suppress(UnavailableError), closing(pool.connect()) as connection:
+        for each in logged_values(connection):
+            _log.warning("server_logs_values: %s", each)

@@ -30,12 +30,19 @@ class ExitCode(IntEnum):
     DONE = 0, "done"
     FAILED = (
         1,
-        "the input was refused, or `verify`, `projections verify` or `projections rebuild` found something wrong",
+        (
+            "the answer is no: the content of a file was refused, nothing was found, the state of a thing does not"
+            " allow it, or `verify`, `projections verify` or `projections rebuild` found something wrong"
+        ),
         RejectedError,
         ProofError,
         UnstorableError,
     )
-    MISCONFIGURED = 2, "a setting or an argument has to be changed", ConfigurationError
+    MISCONFIGURED = (
+        2,
+        "a setting, an option or an argument has to be changed",
+        ConfigurationError,
+    )
     INCONSISTENT = 3, "the log is inconsistent, and nothing is written", LogInconsistentError
     NOT_PROVEN = (
         4,
@@ -47,7 +54,7 @@ class ExitCode(IntEnum):
     )
     DEFECT = 70, "a defect of the program: standard error names it, without the values that it worked on"
     TRY_AGAIN = 75, "a service is away: try again", FencedError, UnavailableError
-    INTERRUPTED = 130, "interrupted"
+    INTERRUPTED = 130, "interrupted by Ctrl-C"
 
     def __new__(cls, code: int, meaning: str, *errors: type[AuditTrailError]) -> Self:
         """A member whose value is its code."""
@@ -66,5 +73,6 @@ class ExitCode(IntEnum):
 SIGNALLED = 128
 """Plus the number of the signal: the exit code of a process that a signal has ended."""
 SIGNALLED_MEANING = (
-    "signal n ended the process: it did not stop in time, or was still loading; nothing is lost"
+    "signal n (SIGTERM: 143) interrupted a command, or ended a process that did not stop in time, or was still loading;"
+    " nothing is lost"
 )

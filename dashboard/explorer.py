@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import ClassVar
@@ -13,6 +14,7 @@ from dashboard.event_rows import EventRow, rows_of
 from dashboard.histogram import Histogram, histogram, unit_of
 from dashboard.render import View
 from dashboard.viewer import Moment, Viewer
+from dashboard.views import STARTER_VIEWS, StarterView
 from domain.access.grants import Operation
 from domain.errors import ConflictError, Reason, RejectedError
 from queries.cursors import encode_cursor
@@ -21,9 +23,12 @@ from queries.filters.event_filter import EventFilter, EventPage, PageRequest
 from queries.scoped.read_models import ScopedModels
 
 PAGE = 50
+_LAST = re.compile(r"([1-9][0-9]{0,3})([hd])", re.ASCII)
+LASTS = ("24h", "7d", "30d")
+"""The lengths that the form offers."""
 _DAYS = 7
 """The range when none is given: a first view does not walk the whole trail."""
-RANGE = ("from", "to", "zone")
+RANGE = ("from", "to", "zone", "last")
 PAGING = ("after", "before", "order")
 Pairs = Sequence[tuple[str, str]]
 FORM_CONDITIONS = (
@@ -87,6 +92,9 @@ class Explorer(View, frozen=True, kw_only=True):
     newer: str | None
     refresh: str
     exports: list[tuple[str, str]]
+    last: str
+    lasts: tuple[str, ...]
+    starters: tuple[StarterView, ...]
     problem: str
     as_of_position: int
 
@@ -99,6 +107,8 @@ def range_of(pairs: Pairs, viewer: Viewer) -> Range:
     given = dict(pairs)
     end = viewer.end_of(viewer.today())
     begin = viewer.begin_of(viewer.today() - timedelta(days=_DAYS - 1))
+    if given.get("last"):
+        return _last(given["last"], viewer)
     if given.get("from"):
         begin = moment_of("from", given["from"], viewer, ends=False)
     if given.get("to"):
@@ -108,6 +118,17 @@ def range_of(pairs: Pairs, viewer: Viewer) -> Range:
     return Range(
         begin, end, _field(given.get("from"), begin, viewer), _field(given.get("to"), end, viewer, ends=True)
     )
+
+
+def _last(text: str, viewer: Viewer) -> Range:
+    """A range that ends now: ``24h``, ``7d``."""
+    found = _LAST.fullmatch(text)
+    if found is None:
+        raise RejectedError(Reason.INVALID_FIELD, "write hours or days, as in 24h or 7d", field="last")
+    length = timedelta(hours=int(found[1])) if found[2] == "h" else timedelta(days=int(found[1]))
+    # To the next minute: the histogram of a page that is open moves with the clock, and not with each second.
+    end = viewer.now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return Range(end - length, end, "", "")
 
 
 def moment_of(name: str, text: str, viewer: Viewer, *, ends: bool) -> datetime:
@@ -176,7 +197,9 @@ def explore(
         times=times,
         begin=viewer.moment(times.begin),
         end=viewer.moment(times.end),
-        rows=rows_of(found.events, viewer),
+        rows=rows_of(
+            found.events, viewer, pivot=lambda name, value, without: _pivoted(pairs, name, value, without)
+        ),
         histogram=bars,
         events=None if bars is None else bars.events,
         older=_turned(pairs, after=found.events[-1].position) if found.events and found.has_next else None,
@@ -185,6 +208,9 @@ def explore(
         else None,
         refresh=links.explore([*_conditions(pairs), *_ranges(pairs)]),
         exports=_exports(pairs, times) if viewer.may(Operation.EXPORT) else [],
+        last=dict(pairs).get("last", ""),
+        lasts=LASTS,
+        starters=STARTER_VIEWS,
         problem=problem,
         as_of_position=found.as_of_position,
     )
@@ -236,6 +262,12 @@ def _fields(pairs: Pairs) -> list[Field]:
 def _options(name: str) -> list[str]:
     condition = BY_NAME[name]
     return list(condition.words) if condition.kind in {ValueKind.WORD, ValueKind.LETTER} else []
+
+
+def _pivoted(pairs: Pairs, name: str, value: str, without: bool) -> str:
+    """The same view with only, or without, the events that have a value."""
+    kept = [pair for pair in _conditions(pairs) if without or pair[0] != name]
+    return links.explore([*kept, (f"not_{name}" if without else name, value), *_ranges(pairs)])
 
 
 def _narrowed(pairs: Pairs, begin: datetime, end: datetime) -> str:

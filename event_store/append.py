@@ -70,6 +70,8 @@ class Appended(NamedTuple):
     conflicts: int
     clock_behind: timedelta = timedelta()
     """By how much the database's clock was behind the last event: it was set back. Zero otherwise."""
+    database_clock: datetime | None = None
+    """The database's clock at the append, which `recorded_at` is not when the clock was set back."""
 
 
 class _Known(NamedTuple):
@@ -99,7 +101,7 @@ def append(
     """
     with connection.cursor() as cursor:
         size, root, edge, partitioned_until = _lock(cursor)
-        recorded_at, behind = _clock(cursor, size)
+        recorded_at, behind, now = _clock(cursor, size)
         _continue_signed(cursor, signer, size, root, recorded_at)
         for advance in offsets:
             advance_offset(cursor, advance)
@@ -118,7 +120,15 @@ def append(
             _insert_tiles(cursor, tiles)
             root = _seal(cursor, signer, edge, (size, root), recorded_at)
     return Appended(
-        size, edge.size, root, recorded_at, len(known.fresh), known.duplicates, len(known.conflicts), behind
+        size,
+        edge.size,
+        root,
+        recorded_at,
+        len(known.fresh),
+        known.duplicates,
+        len(known.conflicts),
+        behind,
+        now,
     )
 
 
@@ -138,11 +148,11 @@ def _lock(cursor: Cursor) -> tuple[int, bytes, Edge, int]:
     return size, bytes(root), edge, partitioned_until
 
 
-def _clock(cursor: Cursor, size: int) -> tuple[datetime, timedelta]:
-    """The time of the next batch, later than that of the last, and by how much the database's clock is behind."""
+def _clock(cursor: Cursor, size: int) -> tuple[datetime, timedelta, datetime]:
+    """The time of the next batch, later than that of the last; by how much the clock is behind; and the clock."""
     cursor.execute(_SQL["clock"], {"last": size - 1})
-    [(recorded_at, behind)] = cursor.fetchall()
-    return recorded_at, max(behind or timedelta(), timedelta())
+    [(recorded_at, behind, now)] = cursor.fetchall()
+    return recorded_at, max(behind or timedelta(), timedelta()), now
 
 
 def _continue_signed(

@@ -7,7 +7,8 @@ SELECT size, root, edge, partitioned_until FROM audit_trail.log_state FOR UPDATE
 -- the snapshot of the one that waited for the lock may lack the last event. Each batch is later than the one before.
 SELECT
     greatest(clock.now, event.recorded_at + interval '1 microsecond'),
-    event.recorded_at - clock.now
+    event.recorded_at - clock.now,
+    clock.now
 FROM (SELECT clock_timestamp() AS now) AS clock
 LEFT JOIN audit_trail.event ON event.position = %(last)s;
 

@@ -1,15 +1,18 @@
 """Why a connection to PostgreSQL failed: the server is away (retry), or a setting is wrong (stop).
 
-libpq reports a failed connection without a SQLSTATE, so this table compares its messages, in English. A message that
-is not in the table means retry, and the error shows it.
+libpq reports a failed connection without a SQLSTATE, so a table compares its messages, in English. A server that writes
+another language is asked for the SQLSTATE (`refusal_codes`). What neither table has means retry, and the error shows
+the message.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from domain.errors import ConfigurationError, UnavailableError
+from event_store.refusal_codes import is_from_server
 
 AWAY = "the database is away"
 NOT_CONNECTED = "can't connect to the database"
@@ -66,10 +69,28 @@ _STOP = (
 )
 
 
-def connection_error(message: str) -> UnavailableError | ConfigurationError:
+_RETRY_CODES = {
+    "57P03": _Case("", "it is starting, shutting down or recovering"),
+    "53300": _Case("", "it has no connection left"),
+}
+_STOP_CODES = {
+    "28P01": _Case("", hint=_LOGIN),
+    "28000": _Case("", hint=f"{_LOGIN}, and pg_hba.conf of the server"),
+    "3D000": _Case("", hint=_URL),
+    "42501": _Case("", hint="grant the login CONNECT on the database"),
+    "42704": _Case("", hint="check `options` in the database URL"),
+    "22023": _Case("", hint="check `options` in the database URL"),
+}
+"""By SQLSTATE. The server's own text stands in the message."""
+
+
+def connection_error(
+    message: str, code: Callable[[], str | None] = lambda: None
+) -> UnavailableError | ConfigurationError:
     """The error for a connection that failed with libpq's `message`.
 
-    libpq tries the addresses of a host in turn; the last attempt decides.
+    libpq tries the addresses of a host in turn; the last attempt decides. `code` asks for the server's SQLSTATE; it is
+    called for a text of the server that is not in the tables.
     """
     attempt = message.rpartition("connection to server")[2]
     text = " ".join(attempt.rpartition("failed: ")[2].replace("FATAL: ", "").split())
@@ -79,7 +100,11 @@ def connection_error(message: str) -> UnavailableError | ConfigurationError:
     for case in _STOP:
         if re.search(case.text, attempt):
             return ConfigurationError(_sentence(NOT_CONNECTED, case, text))
-    return UnavailableError(_sentence(AWAY, _Case(""), text))
+    found = code() if is_from_server(attempt) else None
+    text = text.rpartition(":  ")[2]
+    if found in _STOP_CODES:
+        return ConfigurationError(_sentence(NOT_CONNECTED, _STOP_CODES[found], text))
+    return UnavailableError(_sentence(AWAY, _RETRY_CODES.get(found or "", _Case("")), text))
 
 
 def _sentence(start: str, case: _Case, text: str) -> str:

@@ -102,8 +102,8 @@ class Database:
 
     def connect(self) -> Connection:
         """A dedicated connection; the caller closes it. Raises `UnavailableError` or `ConfigurationError`."""
-        with connecting():
-            dsn = self._options()
+        with connecting() as attempt:
+            attempt.dsn = dsn = self._options()
             self._watch.dsn = dsn
             connection = psycopg2.connect(dsn, connection_factory=self._watch.connection)
         try:

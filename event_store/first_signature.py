@@ -63,6 +63,6 @@ def _locked_size(connection: Connection) -> int:
 def _insert_first(connection: Connection, signer: HeadSigner, size: int, root: bytes) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_SQL["clock"], {"last": size - 1})
-        [(now, _)] = cursor.fetchall()
+        [(now, *_)] = cursor.fetchall()
         insert_keys(cursor, signer.verifiers, size)
         insert_head(cursor, size, root, now, signer.sign(size, root))

@@ -23,8 +23,11 @@ from event_store.streams import AcceptedHole, open_kafka_stream
 
 _SQL = load(__package__, "streams.sql")
 
-GAP_STREAM = UUID("6a5b4d3e-7f21-5c0e-9a44-1d8c02b7e6f0")
-"""The stream of all `recording.gap` events. The stream position of an event is its log position, which only grows."""
+TRAIL_STREAM = UUID("6a5b4d3e-7f21-5c0e-9a44-1d8c02b7e6f0")
+"""The stream of the events that are appended without Kafka: accepted losses, and jumps of the clock.
+
+The stream position of an event is its log position, which only grows.
+"""
 
 
 class Move(NamedTuple):
@@ -68,7 +71,7 @@ def append_gaps(
     new = [
         NewEvent(
             event.event_id,
-            GAP_STREAM,
+            TRAIL_STREAM,
             position,
             event.type,
             event.occurred_at,

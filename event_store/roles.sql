@@ -18,3 +18,26 @@ BEGIN
         EXECUTE format('GRANT %I TO %I WITH ADMIN OPTION', name, owner);
     END LOOP;
 END $$;
+-- Personal data stays out of PostgreSQL's log: the driver sends values as part of the statement, and details of errors
+-- quote rows. Only a superuser may set this; `audit-trail migrate` says what is missing.
+DO $$
+DECLARE
+    parameter record;
+BEGIN
+    FOR parameter IN
+        SELECT wanted.name, wanted.value
+        FROM (
+            VALUES
+            ('log_min_error_statement', 'panic'), ('log_error_verbosity', 'terse'), ('log_statement', 'none'),
+            ('log_min_duration_statement', '-1'), ('log_min_duration_sample', '-1'),
+            ('log_transaction_sample_rate', '0')
+        ) AS wanted (name, value)
+    LOOP
+        BEGIN
+            EXECUTE format('ALTER DATABASE %I SET %I = ', current_database(), parameter.name)
+                || quote_literal(parameter.value);
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING USING MESSAGE = parameter.name || ' is not set for this database: let a superuser do it';
+        END;
+    END LOOP;
+END $$;

@@ -16,6 +16,7 @@ from psycopg2 import errors
 
 from domain.errors import ConfigurationError, LockedError, TooSlowError, UnavailableError
 from event_store.connection_errors import AWAY, connection_error
+from event_store.refusal_codes import refusal_code
 from event_store.silence.connections import SilentError
 
 _DISK = "its disk is full"
@@ -113,18 +114,25 @@ def statement_errors() -> Iterator[None]:
         raise _translation(exc) from exc
 
 
+class Attempt:
+    """A connection that is being made: `dsn` is set before the driver is called."""
+
+    dsn = ""
+
+
 @contextmanager
-def connecting() -> Iterator[None]:
+def connecting() -> Iterator[Attempt]:
     """Translate the errors of the driver's `connect`: `UnavailableError` (retry) or `ConfigurationError` (stop)."""
+    attempt = Attempt()
     try:
-        yield
+        yield attempt
     except psycopg2.ProgrammingError:
         # The driver's message quotes the URL, which may contain a password.
         raise ConfigurationError("the database URL can't be read: postgresql://user@host/name") from None
     except psycopg2.OperationalError as exc:
         if _why_lost(exc) != AWAY:
             raise _translation(exc) from exc
-        raise connection_error(str(exc)) from exc
+        raise connection_error(str(exc), lambda: refusal_code(attempt.dsn)) from exc
 
 
 def _translation(error: psycopg2.Error) -> Exception:

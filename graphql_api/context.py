@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import strawberry
@@ -15,7 +15,7 @@ from domain.tree_head import InclusionProof, SignedTreeHead
 from graphql_api.errors import QueryError, from_domain
 from graphql_api.subscription_feed import Feed
 from queries.error_codes import Code
-from queries.filters.event_filter import CountBy, EventFilter
+from queries.filters.event_filter import CountBy, Distinct, EventFilter
 from queries.freshness import MAX_SECONDS, Freshness, FreshnessWaiter, Reached
 from queries.limits import QueryLimits
 from queries.scoped.log import ScopedLog
@@ -101,12 +101,17 @@ class Context:
             )
 
     def prepare(
-        self, filter: EventFilter, by: CountBy | None = None, *, max_days: int | None = None
+        self,
+        filter: EventFilter,
+        by: CountBy | None = None,
+        distinct: Collection[Distinct] = (),
+        *,
+        max_days: int | None = None,
     ) -> PreparedQuery:
         """The query of a page, or with `by` of counts. Raises `QueryError` when it is denied, invalid or too large."""
         most = self.limits.max_unindexed_days if max_days is None else max_days
         try:
-            return self.models.prepare(filter, by, max_days=most)
+            return self.models.prepare(filter, by, distinct, max_days=most)
         except AuditTrailError as exc:
             raise from_domain(exc) from exc
 

@@ -26,7 +26,7 @@ from domain.errors import (
 )
 from queries.cursors import CursorError
 from queries.error_codes import TOO_SLOW, Code
-from queries.filters.event_filter import FilterTooLargeError
+from queries.filters.checks import FilterTooLargeError
 from queries.freshness import BehindError
 
 log = structlog.get_logger(__name__)

@@ -34,7 +34,7 @@ from graphql_api.types.summary_lists import ROWS, rows_to_read
 from graphql_api.types.summary_rows import Projection
 from queries.cursors import decode_id
 from queries.error_codes import Code
-from queries.filters.event_filter import check_identifier
+from queries.filters.checks import check_identifier
 from queries.freshness import Freshness, least_of
 from queries.summaries import results
 

@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
 from domain.errors import FencedError, UnavailableError, UnstorableError
+from domain.recording_clock import TOLERANCES, Deviation
 from event_store.append import Appended, NewEvent, append
 from event_store.backoff import Backoff
 from event_store.database import Database
@@ -22,14 +22,14 @@ from event_store.signing import HeadSigner
 from event_store.storable import refusals
 from ingest.batch import Batch
 from ingest.batch_bisection import pieces
+from ingest.clock_watch import ClockWatch
 from ingest.floods import bounded
 from ingest.metrics import IngestMetrics
+from ingest.own_source import own_source
 from ingest.partitions.topics import Topics
 
 log = structlog.get_logger(__name__)
 
-_CLOCK_TOLERANCE = timedelta(seconds=1)
-"""Clocks that are synchronised step back by milliseconds."""
 _LINES = 20
 """Dead letters of one batch that get a log line each. Thousands in one second would fill the disk with lines."""
 _FIELD_LENGTH = 200  # characters: the sender chooses the names in a field path
@@ -59,6 +59,7 @@ class Appender:
         self._metrics = metrics
         self._stopping = stopping
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="append")
+        self._clock = ClockWatch(signer, own_source())
         self._batch: Batch | None = None
         self._future: Future[None] | None = None
 
@@ -131,7 +132,9 @@ class Appender:
                 dead_letters=bounded(batch.dead_letters),
                 conflict_letter=conflict_letter,
             )
-        if appended.accepted:
+            appended = self._clock.record(connection, appended)
+        self._clock.committed()
+        if appended.size > appended.first:
             self._announcer.announce(appended.size)
         self._committed(batch, conflicts, appended, time.perf_counter() - started)
 
@@ -153,7 +156,7 @@ class Appender:
         self, batch: Batch, conflicts: list[NewDeadLetter], appended: Appended, seconds: float
     ) -> None:
         self._metrics.committed(batch, appended, seconds)
-        if appended.clock_behind > _CLOCK_TOLERANCE:
+        if appended.clock_behind > TOLERANCES[Deviation.SET_BACK]:
             log.warning(
                 "database_clock_set_back",
                 seconds=round(appended.clock_behind.total_seconds(), 3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
@@ -42,6 +43,8 @@ class Batch(NamedTuple):
     events: list[NewEvent]
     dead_letters: list[NewDeadLetter]
     polled: list[Polled]
+    newest: Mapping[str, datetime] = {}
+    """The newest `occurred_at` of each reporting service in the batch."""
 
     @property
     def offsets(self) -> list[OffsetAdvance]:
@@ -90,9 +93,12 @@ class Counters:
 
 def decode_batch(polled: list[Polled], max_bytes: int, systems: Systems = OWN) -> Batch:
     """Decode polled records, partition by partition, in offset order."""
-    batch = Batch([], [], polled)
+    newest: dict[str, datetime] = {}
+    batch = Batch([], [], polled, newest)
     for part in polled:
         decoded = decode_records(part.stream, part.records, max_bytes, systems)
         batch.events.extend(decoded.events)
         batch.dead_letters.extend(decoded.dead_letters)
+        for service, occurred_at in decoded.newest.items():
+            newest[service] = max(occurred_at, newest.get(service, occurred_at))
     return batch

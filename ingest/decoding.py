@@ -43,6 +43,8 @@ class Decoded(NamedTuple):
 
     events: list[NewEvent]
     dead_letters: list[NewDeadLetter]
+    newest: dict[str, datetime]
+    """The newest `occurred_at` of each reporting service."""
 
 
 def decode_records(
@@ -51,6 +53,7 @@ def decode_records(
     """Decode the records of one partition. A rejected record does not stop the others."""
     events: list[NewEvent] = []
     letters: list[NewDeadLetter] = []
+    newest: dict[str, datetime] = {}
     for record in records:
         if isinstance(record.value, Unread):
             letters.append(unread_letter(stream, record, record.value))
@@ -77,6 +80,9 @@ def decode_records(
             letters.append(dead_letter(stream, record, _defect(exc)))
         else:
             event = received.event
+            service = event.source.service
+            if event.occurred_at > newest.get(service, _EPOCH):
+                newest[service] = event.occurred_at
             events.append(
                 NewEvent(
                     event.event_id,
@@ -88,7 +94,7 @@ def decode_records(
                     received.body,
                 )
             )
-    return Decoded(events, letters)
+    return Decoded(events, letters, newest)
 
 
 def _check_key_and_headers(record: Record) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Counted
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import get_args
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -12,6 +13,7 @@ from domain.errors import Reason
 from event_store.append import Appended
 from ingest.batch import Batch, Counters
 from ingest.broker.bounded_calls import Cause
+from ingest.source_clocks import SourceClocks
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -52,6 +54,12 @@ class IngestMetrics:
             "How far the database's clock was behind the last event at the last append: it was set back.",
             registry=registry,
         )
+        self._clock_ahead = Gauge(
+            "audit_trail_clock_ahead_seconds",
+            "How far the database's clock was ahead of this machine's at the last append.",
+            registry=registry,
+        )
+        self._sources = SourceClocks(registry)
         self._fenced = Counter(
             "audit_trail_ingest_fenced",
             "Batches dropped because another process had moved the offsets.",
@@ -136,6 +144,10 @@ class IngestMetrics:
             self._reasons.labels(Reason.CONFLICT.value).inc(appended.conflicts)
         self._seconds.observe(seconds)
         self._clock_behind.set(appended.clock_behind.total_seconds())
+        if appended.database_clock is not None:
+            now = datetime.now(UTC)
+            self._clock_ahead.set(max(0.0, (appended.database_clock - now).total_seconds()))
+            self._sources.received(batch.newest, now)
 
     def fenced(self) -> None:
         """Count a batch that was fenced."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from zlib import crc32
 
-from domain.event import AuditEvent, Outcome
+from domain.event import ActorKind, AuditEvent, Outcome
 from projections.tables import Column, Kind
 
 OUTCOME_CODES = {
@@ -22,6 +22,15 @@ OUTCOME_CODES = {
 }
 """FHIR R4 AuditEvent.outcome."""
 OUTCOMES = {code: outcome for outcome, code in OUTCOME_CODES.items()}
+
+ACTOR_KIND_CODES = {
+    ActorKind.USER: 0,
+    ActorKind.PATIENT: 1,
+    ActorKind.UNKNOWN: 2,
+    ActorKind.SERVICE: 3,
+    ActorKind.DEVICE: 4,
+    ActorKind.ORGANIZATION: 5,
+}
 
 TYPE_HASH = Column("type_mark", Kind.SMALLINT)
 SOURCE_HASH = Column("source_mark", Kind.SMALLINT)

@@ -14,11 +14,10 @@ from event_store.database import Connection
 from event_store.statements import load
 from projections.binary_rows import utc
 from projections.hash_codes import OUTCOMES
-from queries.filters.event_filter import CountBy, EventFilter
-from queries.search.access_paths import Plan
-from queries.search.page_sql import build, compose_counts
+from queries.filters.event_filter import CountBy, Distinct, EventFilter
+from queries.filters.sql import Parameters, conditions_of
+from queries.search.page_sql import PageSql, build, compose_counts, compose_distinct_counts
 from queries.search.prepared import PreparedQuery
-from queries.search.time_limits import is_of_whole_hours
 
 _SQL = load(__package__, "counts.sql")
 
@@ -36,26 +35,36 @@ _KEYS = {
 
 
 class Bucket(Struct, frozen=True):
-    """`key` is None for events without a value. `from_at` and `until_at` are set for an hour or a day."""
+    """`key` is None for events without a value. `from_at` and `until_at` are set for an hour or a day.
+
+    `patients` and `actors` are how many different ones the events name; None unless they were asked for.
+    """
 
     key: str | None
     from_at: datetime | None
     until_at: datetime | None
     events: int
+    patients: int | None = None
+    actors: int | None = None
 
 
 class EventCounts(Struct, frozen=True):
-    """The largest buckets, or the newest hours or days. `events` is the sum of all `bucket_count` of them."""
+    """The largest buckets, or the newest hours or days. `events` is the sum of all `bucket_count` of them.
+
+    A patient or actor of several buckets counts in each of them, and once in `patients` or `actors`.
+    """
 
     buckets: list[Bucket]
     bucket_count: int
     events: int
     as_of_position: int
+    patients: int | None = None
+    actors: int | None = None
 
 
 def check_countable(query: PreparedQuery) -> None:
     """Raise `RejectedError` when the count would read the whole trail."""
-    if not query.is_bounded and not is_of_whole_hours(query.combined, query.by):
+    if not query.is_bounded and not query.is_of_whole_hours:
         raise RejectedError(
             Reason.MISSING_FIELD,
             "counting needs a range of times, or a condition that the documentation calls indexed",
@@ -67,10 +76,14 @@ def count_events(connection: Connection, query: PreparedQuery, limit: int, as_of
     """The buckets in the caller's snapshot. `query` was prepared for counting."""
     by = query.by
     assert by is not None
-    if is_of_whole_hours(query.combined, by):
+    if as_of < 0:
+        return _no_events(query, as_of)
+    if query.distinct:
+        return _with_distinct(connection, query, by, limit, as_of)
+    if query.is_of_whole_hours:
         rows = _of_hours(connection, query.combined, by, limit)
     else:
-        rows = _of_events(connection, query.plans, by, limit, as_of)
+        rows = _of_events(connection, query, by, limit, as_of)
     bucket_count, events = (rows[0][2], rows[0][3]) if rows else (0, 0)
     return EventCounts([_bucket(by, key, count) for key, count, _, _ in rows], bucket_count, events, as_of)
 
@@ -91,21 +104,64 @@ def _of_hours(connection: Connection, filter: EventFilter, by: CountBy, limit: i
 
 
 def _of_events(
-    connection: Connection, plans: Sequence[Plan], by: CountBy, limit: int, as_of: int
+    connection: Connection, query: PreparedQuery, by: CountBy, limit: int, as_of: int
 ) -> Sequence[Any]:
-    query = build(connection, plans, as_of)
-    if query is None:
+    built = build(connection, query.plans, as_of)
+    if built is None:
         return []
     sorting = "key DESC" if by in _LENGTHS else "count(*) DESC, key"
+    return _rows(connection, compose_counts(built, _key(by, query, built.parameters), sorting), built, limit)
+
+
+def _with_distinct(
+    connection: Connection, query: PreparedQuery, by: CountBy, limit: int, as_of: int
+) -> EventCounts:
+    patients, actors = (each in query.distinct for each in (Distinct.PATIENTS, Distinct.ACTORS))
+    built = build(connection, query.plans, as_of)
+    if built is None:
+        return _no_events(query, as_of)
+    statement = compose_distinct_counts(
+        built,
+        _key(by, query, built.parameters),
+        "key DESC" if by in _LENGTHS else "events DESC, key",
+        actor=_actor(query, built.parameters) if actors else None,
+        patients="activity.patients" if patients else None,
+    )
+    total, *rows = _rows(connection, statement, built, limit)
+    buckets = [_bucket(by, key, count, patients, actors) for key, count, _, actors, patients in rows]
+    _, events, bucket_count, all_actors, all_patients = total
+    return EventCounts(buckets, bucket_count, events, as_of, all_patients, all_actors)
+
+
+def _no_events(query: PreparedQuery, as_of: int) -> EventCounts:
+    return EventCounts([], 0, 0, as_of, **{each.value: 0 for each in query.distinct})
+
+
+def _rows(connection: Connection, statement: str, query: PageSql, limit: int) -> Sequence[Any]:
     with connection.cursor() as cursor:
         cursor.execute(_SQL["plan_counts"])
-        cursor.execute(compose_counts(query, _KEYS[by], sorting), query.parameters | {"limit": limit})
+        cursor.execute(statement, query.parameters | {"limit": limit})
         return cursor.fetchall()
 
 
-def _bucket(by: CountBy, key: Any, count: int) -> Bucket:
+def _key(by: CountBy, query: PreparedQuery, parameters: Parameters) -> str:
+    return _actor(query, parameters) if by is CountBy.ACTOR else _KEYS[by]
+
+
+def _actor(query: PreparedQuery, parameters: Parameters) -> str:
+    """The actor's id, NULL where it is hidden."""
+    actor = _KEYS[CountBy.ACTOR]
+    if query.visible_actors is None:
+        return actor
+    visible = " AND ".join(conditions_of(query.visible_actors, parameters))
+    return f"CASE WHEN {visible} THEN {actor} END"
+
+
+def _bucket(
+    by: CountBy, key: Any, count: int, patients: int | None = None, actors: int | None = None
+) -> Bucket:
     if by in _LENGTHS:
-        return Bucket(key.isoformat(), key, key + _LENGTHS[by], count)
+        return Bucket(key.isoformat(), key, key + _LENGTHS[by], count, patients, actors)
     if by is CountBy.OUTCOME:
-        return Bucket(Outcome(OUTCOMES[key]).value, None, None, count)
-    return Bucket(key, None, None, count)
+        key = Outcome(OUTCOMES[key]).value
+    return Bucket(key, None, None, count, patients, actors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -14,15 +14,8 @@ from event_store.event_reader import find_body, find_event
 from projections.binary_rows import utc
 from projections.registry import live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
-from queries.filters.event_filter import (
-    EventFilter,
-    EventPage,
-    PageRequest,
-    check_identifier,
-    check_limit,
-    check_page,
-    check_time,
-)
+from queries.filters.checks import check_identifier, check_limit, check_page, check_time
+from queries.filters.event_filter import EventFilter, EventPage, PageRequest
 from queries.filters.match import matches
 from queries.history import ChangePage, HistoryPlace, Redact, find_changes
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
@@ -112,9 +105,7 @@ class ReadModels:
         check_countable(query)
         with _in_time(True, SHORTER), self._database.transaction(read_only=True) as connection:
             as_of = query.complete_up_to(open_snapshot(connection))
-            return (
-                EventCounts([], 0, 0, as_of) if as_of < 0 else count_events(connection, query, limit, as_of)
-            )
+            return count_events(connection, query, limit, as_of)
 
     def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
         """One event, from the store itself: it is there as soon as it is committed. None outside of `scope`."""
@@ -132,10 +123,12 @@ class ReadModels:
         with self._database.transaction(read_only=True) as connection:
             return min(open_snapshot(connection).values(), default=-1)
 
-    def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
-        """Who accessed a patient's data, the latest `limit` of them."""
+    def patient(
+        self, id: str, limit: int = DEFAULT_LIMIT, own: Collection[str] | None = None
+    ) -> PatientActivity | None:
+        """Who accessed a patient's data, the latest `limit` of them; `own` as in `find_patient`."""
         with self._snapshot(id, limit, "patient") as (connection, as_of):
-            return find_patient(connection, id, limit, as_of) if as_of >= 0 else None
+            return find_patient(connection, id, limit, as_of, own) if as_of >= 0 else None
 
     def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
         """What a user did."""

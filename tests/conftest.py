@@ -2,6 +2,8 @@
 
 Apache Kafka is the broker where Java 17 and Maven are there, else the embedded one; `--broker` or
 AUDIT_TRAIL_TEST_BROKER choose. A test that needs what the embedded broker lacks is marked `needs_kafka`.
+
+PostgreSQL is the embedded one, or the one in the folder that AUDIT_TRAIL_TEST_POSTGRES names.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from tests.databases import EMPTY, HOSPITAL, MIGRATED, PROJECTED, Databases
 from tests.installed import installed
-from tests.servers import FAST, folder_for_servers
+from tests.servers import FAST, folder_for_servers, postgres_major, postgres_server
 
 if TYPE_CHECKING:
     from tests.trail import Trail
@@ -54,6 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_kafka: needs what only Apache Kafka itself does")
+    config.addinivalue_line(
+        "markers", "needs_postgres(major): needs this version of PostgreSQL or a later one"
+    )
     config.addinivalue_line("markers", "needs_program(name): needs a program that may not be installed")
     config.addinivalue_line("markers", "thorough: takes minutes, and is run with --thorough alone")
     # A run that is told to end (a job's time limit) still stops its servers and removes their folders.
@@ -99,8 +104,8 @@ def _choose_broker(wanted: str) -> tuple[str, str]:
     return "embedded", "embedded (Tansu)" if wanted == "embedded" else f"embedded (Tansu), as {apache.reason}"
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"broker: {config.stash[reason_of_choice]}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [f"broker: {config.stash[reason_of_choice]}", f"database: PostgreSQL {postgres_major()}"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -115,6 +120,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config, items, lambda item: item.get_closest_marker("needs_kafka") is not None
         )
     config.stash[not_run] += _deselect(config, items, _lacks_a_program)
+    major = postgres_major()
+    config.stash[not_run] += _deselect(
+        config, items, lambda item: any(m.args[0] > major for m in item.iter_markers("needs_postgres"))
+    )
     if hasattr(config, "workerinput"):
         items.sort(key=_places(items).__getitem__)
 
@@ -149,7 +158,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     names = config.stash[not_run]
     if names:
         terminalreporter.section(
-            f"not run: {len(names)} that need Apache Kafka or a program that is not installed"
+            f"not run: {len(names)} that need Apache Kafka, a program that is not installed, or a later PostgreSQL"
         )
         for name in names:
             terminalreporter.write_line(name)
@@ -201,7 +210,7 @@ def session_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres(session_folder: Path) -> Iterator[EmbeddedPostgres]:
     """The server that all tests share; a test that stops its server starts one of its own in `server_folder`."""
-    with EmbeddedPostgres(session_folder / "postgres", settings=FAST) as server:
+    with postgres_server(session_folder / "postgres", settings=FAST) as server:
         yield server
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from audit_trail.embedded.postgres import EmbeddedPostgres
+
+POSTGRES_VARIABLE = "AUDIT_TRAIL_TEST_POSTGRES"
+"""The folder of another PostgreSQL that the tests run on, with `bin` in it."""
 
 FAST = {
     # What a crash of the machine would lose costs time at every commit, and no test crashes the machine.
@@ -19,6 +26,27 @@ FAST = {
 }
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it gets a name of its own
 _ROOM = 4 << 30
+
+
+def postgres_server(data_dir: Path, settings: Mapping[str, str] | None = None) -> EmbeddedPostgres:
+    """A server of the PostgreSQL under test: the embedded one, or the one that POSTGRES_VARIABLE names."""
+    return EmbeddedPostgres(data_dir, settings=settings, installation=_other_postgres())
+
+
+def postgres_major() -> int:
+    """The major version of the PostgreSQL under test."""
+    other = _other_postgres()
+    if other is None:
+        return 18
+    told = subprocess.run(
+        [other / "bin" / "postgres", "--version"], capture_output=True, text=True, check=True
+    )
+    return int(re.findall(r"\d+", told.stdout)[0])
+
+
+def _other_postgres() -> Path | None:
+    folder = os.environ.get(POSTGRES_VARIABLE)
+    return Path(folder) if folder else None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +19,7 @@ from projections.projector import Projector
 from projections.registry import built_in
 from projections.runner import Runner
 from queries.counts import EventCounts
-from queries.filters.event_filter import CountBy, EventFilter, EventPage, PageRequest
+from queries.filters.event_filter import CountBy, Distinct, EventFilter, EventPage, PageRequest
 from queries.read_models import DEFAULT_LIMIT, ReadModels
 from queries.search.prepared import prepare
 from tests.signing import signer
@@ -86,10 +87,15 @@ class Trail:
         return self.read.events(prepare(filter, scope), page)
 
     def counts(
-        self, filter: EventFilter, by: CountBy, limit: int = DEFAULT_LIMIT, scope: EventFilter | None = None
+        self,
+        filter: EventFilter,
+        by: CountBy,
+        limit: int = DEFAULT_LIMIT,
+        scope: EventFilter | None = None,
+        distinct: Collection[Distinct] = (),
     ) -> EventCounts:
         """How many events match, by bucket."""
-        return self.read.event_counts(prepare(filter, scope, by), limit)
+        return self.read.event_counts(prepare(filter, scope, by, distinct=distinct), limit)
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What a reader sees of a read model's table."""

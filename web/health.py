@@ -19,13 +19,18 @@ from web.read_audit.publication import Otherwise, Recording
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` is `ok` or `unavailable`; `checks` has `ok` or the failure of each check, by name."""
+    """`status` is `ok` or `unavailable`; `checks` has `ok` or the failure of each check, by name.
 
+    `part` tells a health check that it asks the part that it means.
+    """
+
+    part: str = "serve"
     status: str
     checks: dict[str, str]
 
 
 _EXAMPLE = {
+    "part": "serve",
     "status": "ok",
     "checks": {
         "database": "ok",
@@ -36,6 +41,7 @@ _EXAMPLE = {
     },
 }
 _NOT_READY = {
+    "part": "serve",
     "status": "unavailable",
     "checks": {
         "database": "the database is away",

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from audit_trail.commands.terminal import moment, out
-from domain.errors import Reason, RejectedError
+from audit_trail.commands.terminal import moment, out, wrong
+from domain.errors import RejectedError
 
 app = typer.Typer(help="Decisions about who sees what.", no_args_is_help=True)
 
@@ -44,16 +44,19 @@ def decide(
     from domain.validation import check, encode_event
     from ingest.own_source import own_source
     from ingest.publisher import Message, Publisher
-    from queries.filters.event_filter import check_identifier
+    from queries.filters.checks import check_identifier
 
     if not reason.strip() or not patient.strip():
         missing = "--reason" if patient.strip() else "--patient"
-        raise RejectedError(Reason.MISSING_FIELD, "a decision needs a patient and a reason", field=missing)
-    check_identifier("patient", patient)
+        raise wrong(missing, "a decision needs a patient and a reason")
+    try:
+        check_identifier("patient", patient)
+    except RejectedError as exc:
+        raise wrong("--patient", exc.message) from exc
     now = datetime.now(UTC)
     ends = None if until is None else moment("--until", until)
     if ends is not None and ends <= now:
-        raise RejectedError(Reason.INVALID_FIELD, "this is over already", field="--until")
+        raise wrong("--until", "this is over already")
     decision = Decision(names, ends)
     event = decision_event(
         patient, decision, by=operator(), reason=reason.strip(), at=now, source=own_source()

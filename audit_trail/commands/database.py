@@ -25,12 +25,15 @@ def migrate(
 ) -> None:
     """Bring the database to the newest schema. Safe to run again, and at the same time from several places.
 
-    It names each read model whose tables do not fit this program: that one stands still until it is rebuilt.
+    It names each read model whose tables do not fit this program: that one stands still until it is rebuilt. It also
+    keeps personal data out of PostgreSQL's log, by settings of the database, or prints the SQL that a superuser has to
+    run for that.
     """
     from audit_trail.settings import load
     from event_store.database import Database
     from event_store.migrations import migrate as run
     from event_store.roles import roles_sql
+    from event_store.server_log import logged_values
     from projections.build_state import misfits
     from projections.registry import list_builds
 
@@ -50,5 +53,8 @@ def migrate(
         database.transaction(read_only=True) as connection,
     ):
         builds = list_builds(connection)
+        logged = logged_values(connection)
     for build, wrong in misfits(builds):
         typer.echo(f"projection {build.name} {wrong}")
+    for each in logged:
+        typer.echo(f"warning: {each}")

@@ -13,10 +13,11 @@ from uuid import UUID
 import typer
 
 from audit_trail.commands.filter_options import takes_filter
-from audit_trail.commands.terminal import Unrecorded, quoted
+from audit_trail.commands.terminal import Unrecorded, quoted, wrong
 from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError, Reason, RejectedError
-from queries.filters.event_filter import MAX_PAGE, EventFilter, PageRequest, check_filter
+from queries.filters.checks import check_filter
+from queries.filters.event_filter import MAX_PAGE, EventFilter, PageRequest
 
 if TYPE_CHECKING:
     from event_store.evidence.kit import Selection
@@ -105,9 +106,9 @@ def _by_id(models: ReadModels, ids: Sequence[str], patients: dict[str, None]) ->
         try:
             found = models.event(UUID(text))
         except ValueError as exc:
-            raise RejectedError(Reason.INVALID_FIELD, "an event id is a UUID", field="--event") from exc
+            raise wrong("--event", "an event id is a UUID") from exc
         if found is None:
-            raise RejectedError(Reason.INVALID_FIELD, f"no event has the id {UUID(text)}", field="--event")
+            raise wrong("--event", f"no event has the id {UUID(text)}")
         positions.add(found.position)
         patients.update((patient.id, None) for patient in found.event.patients)
     query = {"event": [str(UUID(text)) for text in ids]}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from audit_trail.commands.filter_options import takes_filter
-from audit_trail.commands.terminal import Unrecorded, out
-from domain.errors import ConfigurationError, Reason, RejectedError, UnavailableError
+from audit_trail.commands.terminal import Unrecorded, out, wrong
+from domain.errors import ConfigurationError, UnavailableError
 from queries.filters.event_filter import EventFilter
 
 if TYPE_CHECKING:
@@ -142,5 +142,5 @@ def _format_of(output: Path) -> str:
 def _pair(text: str) -> tuple[str, str]:
     name, equal, value = text.partition("=")
     if not equal:
-        raise RejectedError(Reason.INVALID_FIELD, "give COLUMN=VALUE", field="--where")
+        raise wrong("--where", "give COLUMN=VALUE")
     return name, value

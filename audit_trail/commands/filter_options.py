@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audit_trail.commands.terminal import moment
+from audit_trail.commands.terminal import moment, wrong
 from domain.errors import RejectedError
 from queries.filters.conditions import BY_NAME, Condition, ValueKind, name_of
 from queries.filters.event_filter import EventFilter
@@ -23,7 +23,7 @@ def takes_filter(**spellings: str) -> Callable[[Callable[..., None]], Callable[.
     """Decorate a command that takes `filter`, an `EventFilter`: it gets an option for each condition instead.
 
     `spellings` are other spellings of options, which come first: ``occurred_from="--from"``. A `RejectedError` of the
-    command names the option at fault.
+    command that names a field becomes a `ConfigurationError` that names the option.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -38,7 +38,9 @@ def takes_filter(**spellings: str) -> Callable[[Callable[..., None]], Callable[.
                 values = {name: _value(name, given.pop(name), spellings) for name in BY_NAME}
                 command(filter=EventFilter.of(**values), **given)
             except RejectedError as exc:
-                raise type(exc)(exc.reason, exc.message, field=_spelling(exc.field, spellings)) from exc
+                if not exc.field:
+                    raise
+                raise wrong(_spelling(exc.field, spellings), exc.message) from exc
 
         # typer reads the signature and the annotations.
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from audit_trail.commands.terminal import wrong
 from domain.errors import Reason, RejectedError
 
 _MOST_BYTES = 1 << 20
@@ -48,10 +49,10 @@ def documents(
         try:
             text = read_input(file, _MOST_BYTES).decode()
         except UnicodeError as exc:
-            raise RejectedError(Reason.INVALID_FIELD, f"{file} is not UTF-8", field="files") from exc
+            raise RejectedError(Reason.INVALID_FIELD, f"{file} is not UTF-8") from exc
         faults = faults_of(text, made, limits)
         if faults:
-            raise RejectedError(Reason.INVALID_FIELD, f"{file}: {'; '.join(faults)}", field="files")
+            raise RejectedError(Reason.INVALID_FIELD, f"{file}: {'; '.join(faults)}")
         found[hash_of(text)] = text
     typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
 
@@ -61,5 +62,5 @@ def _files(given: list[Path]) -> list[Path]:
     for each in given:
         found += sorted(each.rglob("*.graphql")) if each.is_dir() else [each]
     if not found:
-        raise RejectedError(Reason.MISSING_FIELD, "no .graphql file is in there", field="files")
+        raise wrong("FILE", "no .graphql file is in there")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,8 +28,8 @@ def health(
     """Exit 0 when the part's login reaches the database in the part's role, and its /readyz says that it is ready.
 
     It needs the same settings as the part. It asks all parts but `serve` on AUDIT_TRAIL_METRICS_PORT, and refuses
-    to answer for them without one. It exits 75 and says why while the part is not ready or the database is away. A
-    `witness` has no database: only its /readyz counts.
+    to answer for them without one. It exits 75 and says why while the part is not ready or the database is away, and
+    2 when another part or another program answers at that port. A `witness` has no database: only its /readyz counts.
     """
     from audit_trail.environment import PREFIX
     from audit_trail.settings import load
@@ -42,9 +42,9 @@ def health(
     if part != "witness":
         _reach_database(part, settings)
     if part == "serve":
-        _ask(part, settings.http_host, settings.http_port)
+        _ask(part, settings.http_host, settings.http_port, f"{PREFIX}HTTP_PORT")
     else:
-        _ask(part, settings.metrics_host, settings.metrics_port)
+        _ask(part, settings.metrics_host, settings.metrics_port, f"{PREFIX}METRICS_PORT")
     typer.echo("ok")
 
 
@@ -67,23 +67,40 @@ def _reach_database(part: str, settings: Settings) -> None:
         cursor.execute("SELECT 1")
 
 
-def _ask(part: str, host: str, port: int) -> None:
-    """Raise `UnavailableError` with the part's own words unless it is ready."""
+def _ask(part: str, host: str, port: int, setting: str) -> None:
+    """Raise `UnavailableError` with the part's own words unless it is ready.
+
+    Raises `ConfigurationError` when another part or another program answers at the port of `setting`.
+    """
     from event_store.outgoing_http import Deadline, Target, exchange
     from web.http.listening_socket import connectable
 
     target = Target("http", connectable(host), port, "/readyz")
     answer = exchange(target, Deadline(_SECONDS), what=f"{part} at port {port}", most=_MOST_BYTES)
-    if answer.status != HTTPStatus.OK:
-        raise UnavailableError(f"{part} is not ready: {_problems(answer.body)}")
+    said = _said(answer.body)
+    answering = said.get("part")
+    ready = answer.status == HTTPStatus.OK
+    if answering != part and (answering is not None or ready):
+        who = "another program" if answering is None else answering
+        raise ConfigurationError(
+            f"{who} answers at port {port}, not {part}: set {setting} to the port of {part}"
+        )
+    if not ready:
+        raise UnavailableError(f"{part} is not ready: {_problems(said)}")
 
 
-def _problems(answer: bytes) -> str:
-    """The problems in a part's answer: `serve` names its checks, the others their problems."""
+def _said(answer: bytes) -> dict[str, Any]:
+    """A part's answer; empty when it is none."""
     try:
         said = json.loads(answer)
-        checks = said.get("checks", {}).items()
-        found = said.get("problems") or [f"{name}: {state}" for name, state in checks if state != "ok"]
-    except (ValueError, AttributeError):
-        found = []
-    return "; ".join(map(str, found)) or "see its /readyz"
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _problems(said: dict[str, Any]) -> str:
+    """The problems in a part's answer: `serve` names its checks, the others their problems."""
+    checks = said.get("checks")
+    failed = checks.items() if isinstance(checks, dict) else ()
+    found = said.get("problems") or [f"{name}: {state}" for name, state in failed if state != "ok"]
+    return "; ".join(map(str, found)) if isinstance(found, list) and found else "see its /readyz"

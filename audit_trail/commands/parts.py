@@ -19,7 +19,7 @@ def ingest() -> None:
     from audit_trail.trust.log_check import check_log
     from ingest.pipeline import Ingest
 
-    settings, monitor = long_running()
+    settings, monitor = long_running("ingest")
     database = open_database(settings, Pool.INGEST)
     refuse_wrong_settings(database)
     ingest = Ingest(
@@ -35,15 +35,17 @@ def ingest() -> None:
 
 def project() -> None:
     """Keep the read models up to date, until SIGTERM. A second process is a standby."""
-    from audit_trail.databases import Pool, open_database
+    from audit_trail.databases import Pool, open_database, refuse_wrong_settings
     from audit_trail.runtime.start import long_running
     from projections.metrics import RunnerMetrics
     from projections.registry import built_in
     from projections.runner import Runner
 
-    settings, monitor = long_running()
+    settings, monitor = long_running("project")
+    database = open_database(settings, Pool.PROJECTOR)
+    refuse_wrong_settings(database)
     runner = Runner(
-        open_database(settings, Pool.PROJECTOR),
+        database,
         built_in(),
         batch=settings.projection_batch,
         metrics=RunnerMetrics(),
@@ -58,7 +60,7 @@ def guard() -> None:
     from audit_trail.guard.process import guard as run
     from audit_trail.runtime.start import long_running
 
-    run(*long_running(), partial(on_stop_within, GUARD_STOP_SECONDS))
+    run(*long_running("guard"), partial(on_stop_within, GUARD_STOP_SECONDS))
 
 
 def serve() -> None:

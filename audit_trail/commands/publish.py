@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domain.errors import ConfigurationError, InvalidEventError, RejectedError
+from audit_trail.commands.terminal import wrong
+from domain.errors import ConfigurationError, InvalidEventError, Reason, RejectedError
 
 if TYPE_CHECKING:
     from interop.systems import Systems
@@ -40,7 +41,7 @@ def publish(
     try:
         target = topic_name(topic) if topic else settings.kafka_topics[0]
     except ValueError as exc:
-        raise ConfigurationError(f"--topic: {exc}") from exc
+        raise wrong("--topic", str(exc)) from exc
     names = systems(settings)
     values: list[bytes] = []
     left = 4 * MOST_BYTES
@@ -55,7 +56,7 @@ def publish(
                     f"the files have more than {4 * MOST_BYTES} bytes together: publish them in several calls"
                 )
     if not values:
-        raise ConfigurationError("there is no event in the files: nothing was published")
+        raise RejectedError(Reason.MISSING_FIELD, "there is no event in the files: nothing was published")
     with closing(Publisher(ingest_settings(settings))) as publisher:
         publisher.publish(Message(target, None, value) for value in values)
     typer.echo(f"published {len(values)} messages to {target}")

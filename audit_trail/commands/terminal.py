@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from domain.errors import Reason, RejectedError
+from domain.errors import ConfigurationError
 
 out = Console(width=None if sys.stdout.isatty() else 1000)  # for a pipe, one row is one line
 
@@ -50,15 +50,18 @@ def quoted(text: str) -> str:
 
 
 def moment(option: str, text: str) -> datetime:
-    """The instant of an option: the start of a date in UTC, or a time with its offset. Raises `RejectedError`."""
+    """The instant of an option: the start of a date in UTC, or a time with its offset."""
     with suppress(ValueError):
         return datetime.combine(date.fromisoformat(text), time(), UTC)
     with suppress(ValueError):
         found = datetime.fromisoformat(text)
         if found.tzinfo is not None:
             return found
-    raise RejectedError(
-        Reason.INVALID_FIELD,
-        "give a date such as 2026-03-01, or a time with its offset such as 2026-03-01T08:00:00+01:00",
-        field=option,
+    raise wrong(
+        option, "give a date such as 2026-03-01, or a time with its offset such as 2026-03-01T08:00:00+01:00"
     )
+
+
+def wrong(argument: str, message: str) -> ConfigurationError:
+    """The error for an option or an argument that has to be changed: the command ends with 2, whatever is wrong."""
+    return ConfigurationError(f"{argument}: {message}")

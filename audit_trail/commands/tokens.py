@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from audit_trail.commands.terminal import out
+from audit_trail.commands.terminal import out, wrong
 from audit_trail.environment import FILE_VARIABLE, PREFIX
 from domain.access.principal import Role
-from domain.errors import ConfigurationError, Reason, RejectedError
+from domain.errors import ConfigurationError
 
 app = typer.Typer(help="The API tokens of machines.", no_args_is_help=True)
 
@@ -71,18 +71,16 @@ def token(
 def _check_bound(
     roles: list[Role], patients: list[str] | None, sources: list[str] | None, devices: list[str] | None
 ) -> None:
-    """Raise `RejectedError` when an id is empty, or when a role would see nothing."""
+    """Raise `ConfigurationError` when an id is empty, or when a role would see nothing."""
     for values, option in ((patients, "--patient"), (sources, "--source"), (devices, "--device")):
         if not all(value.strip() for value in values or ()):
-            raise RejectedError(Reason.INVALID_FIELD, "an id is not empty", field=option)
+            raise wrong(option, "an id is not empty")
     for role, given, option in (
         (Role.PATIENT, patients, "--patient"),
         (Role.SERVICE_OWNER, sources, "--source"),
     ):
         if role in roles and not given:
-            raise RejectedError(
-                Reason.MISSING_FIELD, f"the role {role} sees nothing without it", field=option
-            )
+            raise wrong(option, f"the role {role} sees nothing without it")
 
 
 def _folder() -> Path:
@@ -176,8 +174,6 @@ def _end(text: str | None) -> datetime | None:
         return None
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise RejectedError(
-            Reason.INVALID_FIELD, "a number of hours or days, as 12h or 365d", field="--expires"
-        )
+        raise wrong("--expires", "a number of hours or days, as 12h or 365d")
     unit = timedelta(hours=1) if match[2] == "h" else timedelta(days=1)
     return datetime.now(UTC).replace(microsecond=0) + int(match[1]) * unit

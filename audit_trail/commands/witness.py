@@ -46,8 +46,8 @@ def witness(
     from web.http.listening_socket import connectable, listen
     from web.witness import create_witness_app
 
-    _, monitor = long_running()
     cosigner = Witness(WitnessStore(data), read_keys(read_key_file(key)), read_logs(_log_lines(log)))
+    _, monitor = long_running("witness")
     on_stop(lambda: None)  # uvicorn has its own handlers, and raises the signal again once it has stopped
     with listen(host, port, "--port") as listener:
         address, bound = listener.getsockname()[:2]

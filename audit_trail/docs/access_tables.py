@@ -57,7 +57,7 @@ _PARTS: dict[Part, tuple[str, str]] = {
             "patients that are not one's own, also as actors and among the resources; in an event about several "
             "patients: resources, changes, device, codes, disclosure; resources of type `AuditLog` as above"
         ),
-        "`patient` that is not one's own",
+        "`patient` that is not one's own, counts of different patients",
     ),
     Part.STAFF_NAMES: (
         (
@@ -71,12 +71,12 @@ _PARTS: dict[Part, tuple[str, str]] = {
             "`actor.id`, `actor.on_behalf_of`, `session`, `correlation_id`, `source.instance`, and resources that are "
             "persons, or of type `AuditLog` as above; the actor's roles are shown, and all of it to a patient who acted"
         ),
-        "counts by actor",
+        "counts by actor and of different actors",
     ),
     Part.CLIENT: ("`client`, `request`, and the address of `agents` in `attributes`", ""),
     Part.FREE_TEXT: (
         "`reason`, `outcome_reason`, `codes[].display`, `request.path`, and `attributes` but for `department`",
-        "",
+        "names as `session`, `correlation_id` or `resource_id`",
     ),
     Part.VALUES: ("`changes[].before` and `after`; the path is shown", ""),
     Part.DISCLOSURE: ("`disclosure`", ""),

@@ -24,7 +24,8 @@ from audit_trail.secret_files import file_variable
 from audit_trail.settings import Settings, secret_settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
 from domain.event import AuditEvent
-from queries.filters.conditions import CONDITIONS, AttributeIndex, Condition, Operator, ValueKind
+from queries.filters.attributes import AttributeIndex
+from queries.filters.conditions import CONDITIONS, Condition, Operator, ValueKind
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 

@@ -30,8 +30,6 @@ SETTINGS: Mapping[str, str] = {
     "unix_socket_permissions": "0700",
     "max_connections": "100",
     "shared_buffers": "256MB",
-    # What is in the machine's memory is read sooner than another process can be told to.
-    "io_method": "sync",
     "max_wal_size": "2GB",
     "fsync": "on",
     "synchronous_commit": "on",
@@ -43,6 +41,10 @@ SETTINGS: Mapping[str, str] = {
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
 }
+SETTINGS_OF_18: Mapping[str, str] = {
+    # What is in the machine's memory is read sooner than another process can be told to.
+    "io_method": "sync",
+}
 
 
 class EmbeddedPostgres:
@@ -51,15 +53,23 @@ class EmbeddedPostgres:
     `data_dir` gets the cluster, the configuration, the server's log and a lock; it is created when absent. `database`
     is created at the first start. `settings` override SETTINGS. As root the server runs as an unprivileged account
     (see `accounts`), which must be able to reach `data_dir`. The object can be started again; its `url` stays.
+
+    `installation` is the folder of another PostgreSQL, 15 or later, with `bin` in it; the account has to reach it.
     """
 
     def __init__(
-        self, data_dir: Path, *, database: str = "audit_trail", settings: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *,
+        database: str = "audit_trail",
+        settings: Mapping[str, str] | None = None,
+        installation: Path | None = None,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.database = database
         self.log = self.data_dir / "postgres.log"
-        self._settings = {**SETTINGS, **(settings or {})}
+        self._installation = installation
+        self._settings = {**SETTINGS, **({} if installation else SETTINGS_OF_18), **(settings or {})}
         self._cluster = self.data_dir / "cluster"
         self._folder = ServerFolder(self.data_dir)
         self._socket = SocketFolder(self.data_dir / "socket-folder", fallback=self.data_dir)
@@ -97,7 +107,8 @@ class EmbeddedPostgres:
             account = unprivileged_account()
             self._check_reachable(account)
             self._stop_orphans()
-            binaries = programs(account, self.data_dir)
+            installation = self._installation
+            binaries = installation / "bin" if installation else programs(account, self.data_dir)
             cluster.prepare(self._cluster, binaries, account, durable=self._settings["fsync"] != "off")
             self._socket.make(account)
             self._write_configuration()

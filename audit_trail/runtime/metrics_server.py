@@ -42,9 +42,10 @@ class _Answer(NamedTuple):
 
 
 class Monitor:
-    """The answers of the server. Until `watch` is called, the process is starting and not ready."""
+    """The answers of the server of `part`. Until `watch` is called, the process is starting and not ready."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(self, part: str, registry: CollectorRegistry = REGISTRY) -> None:
+        self._part = part
         self._registry = registry
         self._readiness: Readiness = lambda: ["it is starting"]
         self._state: State = lambda: "ready"
@@ -59,11 +60,12 @@ class Monitor:
             encode, media_type = choose_encoder(accept)
             return _Answer(HTTPStatus.OK, media_type, encode(self._registry))
         if path == "/livez":
-            return _json(HTTPStatus.OK, {"status": "alive"})
+            return _json(HTTPStatus.OK, {"part": self._part, "status": "alive"})
         if path == "/readyz":
             problems = self._problems()
             status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-            return _json(status, {"status": "not ready" if problems else self._state(), "problems": problems})
+            state = "not ready" if problems else self._state()
+            return _json(status, {"part": self._part, "status": state, "problems": problems})
         return _json(HTTPStatus.NOT_FOUND, {"detail": "there are /metrics, /livez and /readyz"})
 
     def _problems(self) -> list[str]:

@@ -13,15 +13,15 @@ from event_store.silence.metrics import SilenceCollector
 from web.http.listening_socket import listen
 
 
-def long_running() -> tuple[Settings, Monitor]:
-    """The settings and the monitor, which answers readiness. Sets up logging, the collector and the metrics port.
+def long_running(part: str) -> tuple[Settings, Monitor]:
+    """The settings and the monitor, which answers readiness of `part`. Sets up logging, collector and metrics port.
 
     Raises `ConfigurationError` when nothing can listen on the metrics port.
     """
     settings = load()
     logs.configure(settings)
     spare_the_collector()
-    monitor = Monitor()
+    monitor = Monitor(part)
     REGISTRY.register(SilenceCollector())
     if settings.metrics_port:
         listener = listen(settings.metrics_host, settings.metrics_port, f"{PREFIX}METRICS_PORT")

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from domain.access.grants import Part
-from domain.access.person_names import has_name, is_name
+from domain.access.person_names import has_name, is_access_record, is_name, names_person
 from domain.event import Actor, ActorKind, AuditEvent, Change, Resource
 
 DEPARTMENT = "department"
@@ -18,14 +18,12 @@ DEPARTMENT = "department"
 
 
 _PATIENTS = frozenset({Part.PATIENT_NAMES, Part.OTHER_PATIENTS})
-_NAMES = frozenset({Part.PATIENT_NAMES, Part.STAFF_NAMES, Part.FREE_TEXT})
+NAMES = frozenset({Part.PATIENT_NAMES, Part.STAFF_NAMES, Part.FREE_TEXT})
+"""A reader from whom one of these is hidden sees no name in the place of the id of a session or resource."""
 _OF_STAFF = frozenset({"practitioner", "practitionerrole", "person", "user", "account", "staff", "employee"})
 _OF_PATIENTS = frozenset({"patient", "relatedperson", "person"})
 """Resource types, in lower case, that are persons. For example, a role change has the user as its resource."""
 _WHOLE_FIELDS = {Part.CLIENT: ("client", "request"), Part.DISCLOSURE: ("disclosure",)}
-_LOG = "auditlog"
-_PLAIN_ADDRESS = 2
-"""Slashes in an address that names nobody, such as ``/v1/events``."""
 _AGENTS, _QUERY = "agents", "query"
 """Attributes with the other participants and with the search text: see `interop.fhir.audit_event`."""
 _ACCESS_RECORD = ("questions", "scope")
@@ -56,13 +54,13 @@ def redacted(event: AuditEvent, hidden: frozenset[Part], own_patients: Collectio
         kept["resources"] = tuple(r for r in event.resources if not _identifies(r, hidden, own_patients))
     if not _is_own(event.actor, own_patients):
         kept |= _staff(event, hidden)
-    if hidden & _NAMES:
+    if hidden & NAMES:
         kept |= _without_named_ids(replace(event, **kept))
     if Part.FREE_TEXT in hidden:
         kept |= _without_text(event)
         codes = kept.get("codes", event.codes)
         kept["codes"] = tuple(replace(code, display=None) for code in codes)  # type: ignore[attr-defined]
-    elif hidden & _NAMES:
+    elif hidden & NAMES:
         kept |= _without_names(event, hidden)
     kept |= {field: None for part, fields in _WHOLE_FIELDS.items() if part in hidden for field in fields}
     if Part.VALUES in hidden and not others:
@@ -104,10 +102,9 @@ def _identifies(resource: Resource, hidden: frozenset[Part], own_patients: Colle
         return True
     if Part.OTHER_PATIENTS in hidden and kind in _OF_PATIENTS and id not in own_patients:
         return True
-    if kind == _LOG and hidden & (_NAMES | {Part.STAFF_IDS, Part.OTHER_PATIENTS}):
-        # The id is the queried address, which may end in a person's id: /v1/users/...
-        return resource.id.count("/") > _PLAIN_ADDRESS or is_name(resource.id)
-    return bool(hidden & _NAMES) and is_name(resource.id)
+    # The address in an access record may contain the id of a person.
+    of_persons = NAMES | {Part.STAFF_IDS, Part.OTHER_PATIENTS} if is_access_record(resource.type) else NAMES
+    return bool(hidden & of_persons) and names_person(resource.type, resource.id)
 
 
 def _without_names(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:

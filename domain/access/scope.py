@@ -27,7 +27,8 @@ class Scope:
     def __init__(self, principal: Principal, *, sees_staff: Collection[str] = ()) -> None:
         self.principal = principal
         self._grants = grants_of(principal, sees_staff=sees_staff)
-        self._own = principal.patients if Role.PATIENT in principal.roles else ()
+        self.own_patients = principal.patients if Role.PATIENT in principal.roles else ()
+        """The patients whose records are the principal's own."""
 
     def may(self, operation: Operation) -> bool:
         """Whether any role allows the operation."""
@@ -63,7 +64,7 @@ class Scope:
         hidden = [grant.hidden for grant in self._read_grants() if grant.admits(event)]
         if not hidden:
             raise AccessDeniedError(Operation.READ_EVENTS)
-        return redacted(event, frozenset.intersection(*hidden), self._own)
+        return redacted(event, frozenset.intersection(*hidden), self.own_patients)
 
     def hidden(self, operation: Operation, subject: str | None = None) -> frozenset[Part]:
         """The parts that are hidden in the summary of a subject.
@@ -104,6 +105,22 @@ class Scope:
         return not any(ALL in grant.rows and grant.hidden.isdisjoint(parts) for grant in grants) and any(
             not grant.hidden.isdisjoint(parts) for grant in grants
         )
+
+    def rows_with(self, parts: Collection[Part]) -> tuple[tuple[Rows, ...], ...] | None:
+        """The events in which none of `parts` is hidden: those that are in a set of every returned tuple.
+
+        ``()`` is all events, and None is no event.
+        """
+        found: list[tuple[Rows, ...]] = []
+        for part in parts:
+            rows = dict.fromkeys(
+                rows for grant in self._read_grants() if part not in grant.hidden for rows in grant.rows
+            )
+            if not rows:
+                return None
+            if ALL not in rows:
+                found.append(tuple(rows))
+        return tuple(dict.fromkeys(found))
 
     def hides_in_every_row(self) -> frozenset[Part]:
         """The parts that are hidden in every event. An export can omit their columns."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from domain.errors import ConfigurationError, LockedError, UnavailableError
 from event_store.database import Connection, Database, only
 from event_store.roles import check_roles
+from event_store.server_log import correct
 from event_store.statement_errors import StatementError, statement_errors
 from event_store.statements import load
 
@@ -76,6 +77,7 @@ def migrate(url: str) -> list[str]:
         applied = [each.name for each in migrations() if _apply(database, each)]
         with _exclusive(database) as connection:
             _run(connection, _SQL["database_rights"])
+            correct(connection)
         return applied
     finally:
         database.close()

@@ -12,7 +12,7 @@ from domain.body import BodyFormat, read_event
 from domain.errors import ProofError
 from event_store.database import Connection, Database
 from event_store.event_reader import log_size
-from event_store.gaps import GAP_STREAM
+from event_store.gaps import TRAIL_STREAM
 from event_store.statements import load
 from event_store.streams import kafka_stream_id
 from event_store.tlog.cosignatures import check
@@ -85,11 +85,11 @@ def check_offsets(
     ]
     offsets = {stream.bytes: rest for stream, *rest in rows}
     for stream, last, position in streams:
-        if stream == GAP_STREAM.bytes:
+        if stream == TRAIL_STREAM.bytes:
             if last != position:
                 found.append(
                     Finding(
-                        position, "its stream position among the recording gaps differs from its position"
+                        position, "its stream position among the trail's own events differs from its position"
                     )
                 )
             continue
@@ -148,7 +148,7 @@ def _resets(connection: Connection) -> list[_Reset]:
 def _is_recorded(stream: UUID, size: int, continued_from: int, event: Sequence[Any]) -> bool:
     """Whether the event matches the row."""
     position, of_stream, format, body = event
-    if (position, of_stream) != (size, GAP_STREAM):
+    if (position, of_stream) != (size, TRAIL_STREAM):
         return False
     gap = read_event(format, bytes(body))
     found = gap.attributes.get("stream"), gap.attributes.get("continued_from")

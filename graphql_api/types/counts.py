@@ -13,13 +13,18 @@ from graphql_api.types.descriptions import argument, described, documented, part
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
 from queries import counts
-from queries.filters.event_filter import CountBy
+from queries.filters.event_filter import CountBy, Distinct
 from queries.freshness import Freshness
 
 strawberry.enum(
     CountBy,
     name="CountBy",
     description="The attribute that counts are grouped by. Hours and days are by the sources' clocks, in UTC.",
+)
+strawberry.enum(
+    Distinct,
+    name="Distinct",
+    description="What a count tells beside the number of events: how many different patients or actors they name.",
 )
 
 
@@ -38,6 +43,12 @@ class EventCount:
         name="until", description="When the hour or day has ended; null for other buckets."
     )
     events: Long = described("How many events.")
+    patients: Long | None = described(
+        "How many different patients they name; null unless `distinct` has `PATIENTS`."
+    )
+    actors: Long | None = described(
+        "How many different actors they name; null unless `distinct` has `ACTORS`."
+    )
 
 
 @documented
@@ -50,6 +61,14 @@ class EventCounts:
     )
     bucket_count: Long = described("How many buckets there are; `first` may have cut them.")
     events: Long = described("How many events there are in all buckets, those that were cut too.")
+    patients: Long | None = described(
+        "How many different patients the events of all buckets name: one in several buckets counts once. Null unless "
+        "`distinct` has `PATIENTS`."
+    )
+    actors: Long | None = described(
+        "How many different actors the events of all buckets name: one in several buckets counts once. Null unless "
+        "`distinct` has `ACTORS`."
+    )
     as_of_position: Long = described(
         "The counts are complete up to this position; -1 when nothing is applied yet."
     )
@@ -61,6 +80,8 @@ def counts_from(found: counts.EventCounts) -> EventCounts:
         buckets=found.buckets,
         bucket_count=Long(found.bucket_count),
         events=Long(found.events),
+        patients=None if found.patients is None else Long(found.patients),
+        actors=None if found.actors is None else Long(found.actors),
         as_of_position=Long(found.as_of_position),
     )
 
@@ -72,13 +93,16 @@ async def _event_counts(
     first: Annotated[
         int, argument("The maximum number of buckets; each counts as an event of the request.")
     ] = 100,
+    distinct: Annotated[
+        list[Distinct] | None, argument("Count different patients or actors too. It takes more time.")
+    ] = None,
     min_position: MinPosition = None,
     wait_for_position: WaitForPosition = None,
     wait_seconds: WaitSeconds = None,
 ) -> EventCounts:
     context = info.context
     context.spend(context.list_size(first, "first"))
-    query = context.prepare(filter_from(filter), by)
+    query = context.prepare(filter_from(filter), by, distinct or ())
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
     await context.wait(freshness, query.complete_up_to)
     found = await context.read(context.models.event_counts, query, first)

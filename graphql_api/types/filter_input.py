@@ -17,7 +17,7 @@ from domain.catalogue import CATALOGUE
 from graphql_api.errors import QueryError
 from graphql_api.types.scalars import Long
 from queries.error_codes import Code
-from queries.filters.conditions import BY_FIELD, LISTS, MAX_TEXT, ValueKind
+from queries.filters.conditions import BY_FIELD, INTERNAL, LISTS, MAX_TEXT, ValueKind
 from queries.filters.event_filter import GROUPS, MAX_DEPTH, MAX_TERMS, EventFilter
 
 
@@ -30,7 +30,9 @@ def with_conditions(cls: type[EventFilterInput]) -> type[EventFilterInput]:
     return cls
 
 
-_CONDITIONS = tuple(name for name in EventFilter.__struct_fields__ if name not in GROUPS)
+_CONDITIONS = tuple(
+    name for name in EventFilter.__struct_fields__ if name not in GROUPS and BY_FIELD[name] not in INTERNAL
+)
 
 
 def _type_of(field: str) -> Any:

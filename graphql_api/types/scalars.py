@@ -9,6 +9,7 @@ from graphql import GraphQLError
 
 from domain.catalogue import Category
 from domain.event import Action, ActorKind, Outcome
+from queries.filters.local_time import Weekday
 
 Long = NewType("Long", int)
 """A position: GraphQL's Int ends at 2^31, and a trail does not."""
@@ -30,4 +31,5 @@ LONG = strawberry.scalar(
 strawberry.enum(Category, name="Category", description="What kind of thing an event is about.")
 strawberry.enum(Action, name="Action", description="FHIR AuditEvent.action.")
 strawberry.enum(Outcome, name="Outcome", description="FHIR AuditEvent.outcome.")
+strawberry.enum(Weekday, name="Weekday", description="A day of the week.")
 strawberry.enum(ActorKind, name="ActorKind", description="What acted.")

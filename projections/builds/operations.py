@@ -35,6 +35,8 @@ def _set_paused(database: Database, name: str, *, paused: bool) -> None:
 def retry(database: Database, name: str) -> int:
     """Try the event that stops the projection again now. Returns how many builds it stopped."""
     with database.transaction() as connection, connection.cursor() as cursor, bounded_wait(cursor, name):
+        if name not in live_builds(connection):
+            raise ConfigurationError(f"no build of projection {name} is live")
         cursor.execute(_SQL["retry"], {"name": name})
         return int(cursor.rowcount)
 

@@ -8,10 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from domain.access.person_names import names_person
 from domain.catalogue import CATALOGUE
-from domain.event import PERSONS, Action, AuditEvent, RecordedEvent
+from domain.event import Action, AuditEvent, Patient, RecordedEvent
 from projections.binary_rows import utc
-from projections.hash_codes import OUTCOME_CODES, RESOURCE_HASH, SOURCE_HASH, TYPE_HASH, kind_hash_codes
+from projections.hash_codes import (
+    ACTOR_KIND_CODES,
+    OUTCOME_CODES,
+    RESOURCE_HASH,
+    SOURCE_HASH,
+    TYPE_HASH,
+    kind_hash_codes,
+)
 from projections.merges import MAX, MIN, SUM
 from projections.tables import Column, Index, Kind, Row, Table
 
@@ -32,8 +40,8 @@ ACTIVITY = Table(
         Column("occurred_at", Kind.TIMESTAMP),
         Column("span", Kind.INTEGER),
         Column("outcome", Kind.SMALLINT),
+        Column("actor_kind", Kind.SMALLINT),
         Column("emergency", Kind.BOOLEAN),
-        Column("by_person", Kind.BOOLEAN),
         TYPE_HASH,
         SOURCE_HASH,
         RESOURCE_HASH,
@@ -45,6 +53,7 @@ ACTIVITY = Table(
         Column("correlation_id", Kind.TEXT, nullable=True),
         Column("address", Kind.TEXT, nullable=True),
         Column("purposes", Kind.TEXTS, nullable=True),
+        Column("patients", Kind.TEXTS, nullable=True),
     ),
     (
         # Columns often filtered together follow the span: entries that do not match are skipped within the index.
@@ -72,17 +81,21 @@ RESOURCE = Table(
         Column("span", Kind.INTEGER),
         TYPE_HASH,
         SOURCE_HASH,
+        Column("named", Kind.BOOLEAN),
         Column("type", Kind.TEXT),
         Column("id", Kind.TEXT),
     ),
     (
-        Index(("type", "span", "source_mark")),
+        Index(("type", "span", "source_mark", "named")),
         # There are frequent types of events that never touch a frequent type of resource.
         Index(("type_mark", "type", "span")),
         Index(("position",)),
     ),
 )
-"""`type` and `id` are the resource's; the hash codes are those of the event."""
+"""`type` and `id` are the resource's; the hash codes are those of the event.
+
+`named`: the id is hidden from readers who see no names (`domain.access.person_names.names_person`).
+"""
 
 HOUR = Table(
     "activity_hour",
@@ -103,7 +116,7 @@ class ActivityProjector:
     """Writes the activity index."""
 
     name = "activity"
-    version = 2
+    version = 3
     tables = (ACTIVITY, RESOURCE, HOUR)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -122,10 +135,10 @@ class ActivityProjector:
             if event.resources:
                 if len(event.resources) == 1:
                     [resource] = event.resources
-                    resources.append((*place, codes[0], codes[1], resource.type, resource.id))
+                    resources.append(_resource(place, codes, resource.type, resource.id))
                 else:
-                    named = {(resource.type, resource.id) for resource in event.resources}
-                    resources.extend([(*place, codes[0], codes[1], type, id) for type, id in named])
+                    touched = {(resource.type, resource.id) for resource in event.resources}
+                    resources.extend([_resource(place, codes, type, id) for type, id in touched])
             if not begin <= moment < end:  # mostly an event is of the same hour as the one before
                 begin = moment.replace(minute=0, second=0, microsecond=0)
                 end = begin + _HOUR
@@ -136,6 +149,10 @@ class ActivityProjector:
             "activity_resource": resources,
             "activity_hour": [(hour, min(held), max(held), len(held)) for hour, held in hours.items()],
         }
+
+
+def _resource(place: tuple[int, int], codes: tuple[int, int, int], type: str, id: str) -> Row:
+    return (*place, codes[0], codes[1], names_person(type, id), type, id)
 
 
 def _activity(
@@ -149,8 +166,8 @@ def _activity(
         moment,
         span,
         OUTCOME_CODES[event.outcome],
+        ACTOR_KIND_CODES[actor.kind],
         event.emergency,
-        actor.kind in PERSONS,
         type_code,
         source_code,
         resource_code,
@@ -162,4 +179,11 @@ def _activity(
         event.correlation_id,
         event.client.address if event.client else None,
         event.purpose_of_use or None,
+        _patients(event.patients) if event.patients else None,
     )
+
+
+def _patients(patients: Sequence[Patient]) -> tuple[str, ...]:
+    if len(patients) == 1:
+        return (patients[0].id,)
+    return tuple(dict.fromkeys(patient.id for patient in patients))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from domain.catalogue import CATALOGUE, Category
-from domain.event import AuditEvent, Outcome, RecordedEvent
+from domain.event import ActorKind, AuditEvent, Outcome, RecordedEvent
 from domain.read_audit.events import READ
 from projections.binary_rows import utc
 from projections.hash_codes import OF_TIMELINES, timeline_hash_codes
@@ -36,6 +36,7 @@ ACCESS = Table(
         Column("first_at", Kind.TIMESTAMP, MIN),
         Column("last_at", Kind.TIMESTAMP, MAX),
         Column("last_day", Kind.INTEGER, MAX),
+        Column("by_patient", Kind.SMALLINT, MAX),
         Column("patient_id", Kind.TEXT),
         Column("actor_id", Kind.TEXT),
         Column("purposes", Kind.TEXTS, UNION),
@@ -44,6 +45,8 @@ ACCESS = Table(
     # event, and the index with it.
     (Index(("actor_id", "last_day"), "actor_id <> ''"),),
 )
+
+"""`by_patient` is 1 if the actor of one of the events is a patient, else 0."""
 
 ACTOR = Table(
     "patient_actor",
@@ -61,7 +64,7 @@ class PatientProjector:
     """Writes the patients' timelines and who accessed them. A patient's summary is the sum of its access rows."""
 
     name = "patient"
-    version = 2
+    version = 3
     tables = (TIMELINE, ACCESS, ACTOR)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -80,7 +83,8 @@ class PatientProjector:
                 actors[event.actor.id] = (position, event.actor.id, event.actor.name)
             purposes = text_set(event.purpose_of_use)
             codes = timeline_hash_codes(event)
-            counts = (1, int(_is_access(event)), moment, moment, moment.toordinal())
+            by_patient = int(event.actor.kind is ActorKind.PATIENT)
+            counts = (1, int(_is_access(event)), moment, moment, moment.toordinal(), by_patient)
             patients = event.patients
             for patient_id in (
                 (patients[0].id,) if len(patients) == 1 else {patient.id for patient in patients}

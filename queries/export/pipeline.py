@@ -154,7 +154,7 @@ class Exports:
                 _require_same_log(saved, log)
             rows: ExportedRows
             if table is None:
-                query = plan(request.filter, request.scope)
+                query = plan(request.filter, request.scope, visible=request.visible)
                 snapshot = _event_snapshot(log, query.complete_up_to(checkpoints), saved)
                 rows = EventRows(connection, query, snapshot.as_of_position)
             else:

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from domain.errors import ConflictError, Reason, RejectedError
 from queries.export import parquet
-from queries.filters.event_filter import EventFilter, check_filter, check_identifier
+from queries.filters.checks import check_filter, check_identifier
+from queries.filters.event_filter import EventFilter
 
 
 class Format(StrEnum):
@@ -31,8 +32,9 @@ class Format(StrEnum):
 class ExportRequest(Struct, frozen=True, kw_only=True):
     """All events that match `filter`, or all rows of `table` whose columns equal the texts in `where`.
 
-    `scope` limits the events to those that the caller may see. `hidden` names the parts that are redacted from every
-    event. Neither applies to a table: it is exported whole.
+    `scope` limits the events to those that the caller may see. `visible` is searched in the place of `filter`: it
+    compares only the values that the caller sees. `hidden` names the parts that are redacted from every
+    event. None of them applies to a table: it is exported whole.
 
     The constructor raises `RejectedError` that names the field at fault, and `ConfigurationError` when Parquet is
     requested and pyarrow is missing.
@@ -43,6 +45,7 @@ class ExportRequest(Struct, frozen=True, kw_only=True):
     table: str | None = None
     where: tuple[tuple[str, str], ...] = ()
     scope: EventFilter | None = None
+    visible: EventFilter | None = None
     hidden: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

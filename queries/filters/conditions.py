@@ -11,8 +11,7 @@ Everything that depends on conditions reads this table:
 - REST parameters (`web.parameters.filter_query`), the GraphQL input (`graphql_api.types.filter_input`), the options of
   commands (`audit_trail.commands.filter_options`), and the page `docs/reference/filters.md`.
 
-A condition compares one attribute of an event. Only an attribute with an index can drive a search. A new index is
-declared with its table, in `projections.models`, and described here.
+A condition compares one attribute of an event: `queries.filters.attributes`.
 """
 
 from __future__ import annotations
@@ -24,10 +23,34 @@ from typing import Any
 
 from msgspec import Struct
 
-from domain.access.grants import Part
 from domain.catalogue import CATALOGUE, Category
-from domain.event import PERSONS, Action, ActorKind, Outcome, RecordedEvent
-from projections.hash_codes import OUTCOME_CODES, SEVERAL, hash_code, short_hash_code
+from domain.event import Action, ActorKind, Outcome
+from projections.hash_codes import ACTOR_KIND_CODES, OUTCOME_CODES
+from queries.filters.attributes import (
+    ACTION,
+    ACTOR,
+    ACTOR_KIND,
+    ADDRESS,
+    CORRELATION_ID,
+    DEVICE,
+    EMERGENCY,
+    LOCAL_TIME,
+    OCCURRED_AT,
+    OUTCOME,
+    PATIENT,
+    POSITION,
+    PURPOSE,
+    RESOURCE,
+    RESOURCE_TYPE,
+    SERVICE,
+    SESSION,
+    SOURCE,
+    TYPE,
+    UNNAMED_RESOURCE_TYPE,
+    USER,
+    Attribute,
+)
+from queries.filters.local_time import Weekday
 
 MAX_TEXT = 256
 """Characters of an identifier: see `domain.event.Identifier`."""
@@ -44,6 +67,8 @@ class ValueKind(Enum):
     """REST and GraphQL refuse other letters while they read the request."""
     FLAG = "true or false"
     TIME = "time"
+    DAY_TIME = "time of day"
+    ZONE = "time zone"
     POSITION = "position"
 
 
@@ -54,69 +79,8 @@ class Operator(StrEnum):
     PREFIX = "^@"
     FROM = ">="
     UNTIL = "<"
-
-
-class HashCode(Struct, frozen=True):
-    """The hash code of an attribute, a column that indexes of other attributes hold (see `projections.hash_codes`).
-
-    An event that matches has one of the codes that `of` gives for the values. Other events may have it too.
-    """
-
-    column: str
-    type: str
-    of: Callable[[Iterable[Any]], Iterable[int]]
-
-
-class AttributeIndex(Struct, frozen=True, kw_only=True):
-    """An index that finds events by an attribute, in the order of their positions.
-
-    `rank` is the order of preference when no statistics are used; the attribute with the lowest rank usually has the
-    fewest events. An index on a `coarse` attribute comes after all lists of values of others. `holds` names the hash
-    codes that the index holds beside its key: events with other codes are skipped without reading their rows.
-    `by_span` indexes end in the span instead of the position (see `projections.models.activity.SPAN_BITS`). `where` is
-    the condition of a partial index. `serves` tests whether the index covers the values (None: always); `only`
-    describes that for the documentation. `expression` is what the index is on instead of the column.
-    """
-
-    rank: int
-    coarse: bool = False
-    holds: tuple[str, ...] = ()
-    by_span: bool = True
-    where: str = ""
-    only: str = ""
-    serves: Callable[[Sequence[Any]], bool] | None = None
-    expression: str = ""
-
-
-class Attribute(Struct, frozen=True, kw_only=True):
-    """An attribute of events: its columns in the read models, and `of`, which reads its values from an event.
-
-    An attribute with two columns has pairs as values. An attribute in another table than `activity` may have several
-    values for one event (`repeats`: also the same value several times). `where` must hold beside the comparison.
-    `type` is the PostgreSQL type of a value. `parts` are the parts of an event that a match reveals, to a principal
-    who does not see them. `person`: values may be ids, and so names, of persons; `patient`: values are ids of patients.
-    `projection` is the read model that holds the table.
-    """
-
-    name: str
-    of: Callable[[RecordedEvent], Collection[Any]]
-    columns: tuple[str, ...]
-    table: str = "activity"
-    projection: str = "activity"
-    where: str = ""
-    type: str = "text"
-    array: bool = False
-    repeats: bool = False
-    code: HashCode | None = None
-    index: AttributeIndex | None = None
-    parts: frozenset[Part] = frozenset()
-    person: bool = False
-    patient: bool = False
-
-    @property
-    def several(self) -> bool:
-        """Whether an event may have several values."""
-        return self.array or self.table != "activity"
+    LOCAL = "AT TIME ZONE"
+    """The conditions of a filter with this operator are compared together: see `queries.filters.local_time`."""
 
 
 class Condition(Struct, frozen=True, kw_only=True):
@@ -152,23 +116,6 @@ class Condition(Struct, frozen=True, kw_only=True):
         return tuple(filter(None, (self.one, self.many)))
 
 
-def _client_address(recorded: RecordedEvent) -> Collection[str | None]:
-    client = recorded.event.client
-    return (client.address,) if client is not None else ()
-
-
-def _devices(recorded: RecordedEvent) -> Collection[str | None]:
-    event = recorded.event
-    acting = {event.actor.id} if event.actor.kind is ActorKind.DEVICE else set()
-    return acting | ({event.device.id} if event.device is not None else set())
-
-
-def _action(recorded: RecordedEvent) -> Collection[str]:
-    event = recorded.event
-    entry = CATALOGUE.get(event.type)
-    return ((event.action or (entry.action if entry is not None else Action.EXECUTE)).value,)
-
-
 @lru_cache(maxsize=64)
 def _types_of_categories(categories: tuple[str, ...]) -> list[str]:
     return [name for name, entry in CATALOGUE.items() if entry.category in categories]
@@ -182,159 +129,8 @@ def _outcome_codes(outcomes: Iterable[str]) -> list[int]:
     return [OUTCOME_CODES[Outcome(outcome)] for outcome in outcomes]
 
 
-def _hash_codes(values: Iterable[str]) -> list[int]:
-    return [hash_code(value) for value in values]
-
-
-def _short_hash_codes(values: Iterable[str]) -> list[int]:
-    return [short_hash_code(value) for value in values]
-
-
-TYPE_CODE = HashCode("type_mark", "smallint", _short_hash_codes)
-SOURCE_CODE = HashCode("source_mark", "smallint", _short_hash_codes)
-OUTCOME_CODE = HashCode("outcome", "smallint", list)
-ACTOR_CODE = HashCode("actor_mark", "integer", _hash_codes)
-RESOURCE_CODE = HashCode("resource_mark", "smallint", lambda types: [*_short_hash_codes(types), SEVERAL])
-_PAIR_CODE = HashCode(
-    "resource_mark", "smallint", lambda pairs: [*_short_hash_codes(type for type, _ in pairs), SEVERAL]
-)
-_ALL_CODES = tuple(code.column for code in (ACTOR_CODE, TYPE_CODE, SOURCE_CODE, OUTCOME_CODE, RESOURCE_CODE))
-_STAFF = frozenset({Part.STAFF_IDS})
-_OTHERS = frozenset({Part.OTHER_PATIENTS})
-_CLIENT = frozenset({Part.CLIENT})
-
-ACTOR = Attribute(
-    name="actor",
-    of=lambda recorded: (recorded.event.actor.id,),
-    columns=("actor_id",),
-    code=ACTOR_CODE,
-    index=AttributeIndex(rank=7, holds=("type_mark", "source_mark", "outcome", "resource_mark")),
-    parts=_STAFF,
-    person=True,
-)
-USER = Attribute(
-    name="user",
-    of=lambda recorded: (recorded.event.actor.id,) if recorded.event.actor.kind in PERSONS else (),
-    columns=("actor_id",),
-    where="activity.by_person",
-    code=ACTOR_CODE,
-    index=AttributeIndex(rank=8, holds=("type_mark", "source_mark", "outcome", "resource_mark")),
-    parts=_STAFF,
-    person=True,
-)
-PATIENT = Attribute(
-    name="patient",
-    of=lambda recorded: {patient.id for patient in recorded.event.patients},
-    columns=("patient_id",),
-    table="patient_timeline",
-    projection="patient",
-    index=AttributeIndex(rank=3, holds=_ALL_CODES, by_span=False),
-    person=True,
-    patient=True,
-)
-DEVICE = Attribute(
-    name="device",
-    of=_devices,
-    columns=("device_id",),
-    table="device_timeline",
-    projection="device",
-    index=AttributeIndex(rank=6, holds=_ALL_CODES, by_span=False),
-    parts=_STAFF | _OTHERS,  # a device's events are also those in which it is the actor
-    person=True,
-)
-SERVICE = Attribute(
-    name="service",
-    of=lambda recorded: (recorded.event.source.service,),
-    columns=("source",),
-    code=SOURCE_CODE,
-    index=AttributeIndex(rank=10, holds=("type_mark", "resource_mark")),
-)
-SOURCE = Attribute(
-    name="source",
-    of=lambda recorded: (recorded.event.source.service,),
-    columns=("source",),
-    code=SOURCE_CODE,
-    index=AttributeIndex(rank=11, holds=("type_mark", "resource_mark")),
-)
-RESOURCE_TYPE = Attribute(
-    name="resource_type",
-    of=lambda recorded: {resource.type for resource in recorded.event.resources},
-    columns=("type",),
-    table="activity_resource",
-    repeats=True,
-    code=RESOURCE_CODE,
-    index=AttributeIndex(rank=9, holds=("type_mark", "source_mark")),
-    parts=_OTHERS,
-)
-RESOURCE = Attribute(
-    name="resource",
-    of=lambda recorded: {(resource.type, resource.id) for resource in recorded.event.resources},
-    columns=("type", "id"),
-    table="activity_resource",
-    code=_PAIR_CODE,
-    index=AttributeIndex(rank=4, by_span=False),
-    parts=_OTHERS,
-    person=True,
-)
-TYPE = Attribute(
-    name="type",
-    of=lambda recorded: (recorded.event.type,),
-    columns=("type",),
-    code=TYPE_CODE,
-    index=AttributeIndex(rank=14, coarse=True, holds=("source_mark",)),
-)
-ACTION = Attribute(name="action", of=_action, columns=("action",))
-OUTCOME = Attribute(
-    name="outcome",
-    of=lambda recorded: (OUTCOME_CODES[recorded.event.outcome],),
-    columns=("outcome",),
-    type="smallint",
-    code=OUTCOME_CODE,
-    # Success is the usual outcome: walking the newest positions finds it soon.
-    index=AttributeIndex(
-        rank=13,
-        coarse=True,
-        holds=("type_mark", "source_mark"),
-        where="activity.outcome <> 0",
-        only="without `success`",
-        serves=lambda codes: OUTCOME_CODES[Outcome.SUCCESS] not in codes,
-    ),
-)
-PURPOSE = Attribute(
-    name="purpose", of=lambda recorded: recorded.event.purpose_of_use, columns=("purposes",), array=True
-)
-CORRELATION_ID = Attribute(
-    name="correlation_id",
-    of=lambda recorded: (recorded.event.correlation_id,),
-    columns=("correlation_id",),
-    index=AttributeIndex(rank=1, expression="hashtextextended({}, 0)"),
-    parts=_STAFF,
-)
-SESSION = Attribute(
-    name="session",
-    of=lambda recorded: (recorded.event.session,),
-    columns=("session",),
-    index=AttributeIndex(rank=2),
-    parts=_STAFF,
-)
-ADDRESS = Attribute(
-    name="address",
-    of=_client_address,
-    columns=("address",),
-    index=AttributeIndex(rank=5, holds=("type_mark", "source_mark", "resource_mark")),
-    parts=_CLIENT,
-)
-EMERGENCY = Attribute(
-    name="emergency",
-    of=lambda recorded: (recorded.event.emergency,),
-    columns=("emergency",),
-    type="boolean",
-    index=AttributeIndex(rank=12, coarse=True, only="`true`", serves=all),
-)
-OCCURRED_AT = Attribute(
-    name="occurred_at", of=lambda recorded: (recorded.event.occurred_at,), columns=("occurred_at",)
-)
-POSITION = Attribute(name="position", of=lambda recorded: (recorded.position,), columns=("position",))
+def _actor_kind_codes(kinds: Iterable[str]) -> list[int]:
+    return [ACTOR_KIND_CODES[ActorKind(kind)] for kind in kinds]
 
 
 def _identifier(name: str, attribute: Attribute, help: str, *, negatable: bool = False) -> Condition:
@@ -349,6 +145,18 @@ CONDITIONS: tuple[Condition, ...] = (
     _identifier("user", USER, "The id of the user who acted"),
     _identifier(
         "device", DEVICE, "The id of the device that the event is about, or that acted", negatable=True
+    ),
+    Condition(
+        name="actor_kind",
+        many="actor_kinds",
+        attribute=ACTOR_KIND,
+        values=_actor_kind_codes,
+        kind=ValueKind.WORD,
+        words=tuple(ActorKind),
+        enum=ActorKind,
+        max_length=MAX_CODE,
+        negatable=True,
+        help="The kind of actor",
     ),
     _identifier("service", SERVICE, "The reporting service", negatable=True),
     Condition(
@@ -451,6 +259,40 @@ CONDITIONS: tuple[Condition, ...] = (
         help="Occurred before this time",
     ),
     Condition(
+        name="day_time_from",
+        one="day_time_from",
+        attribute=LOCAL_TIME,
+        operator=Operator.LOCAL,
+        kind=ValueKind.DAY_TIME,
+        help="Occurred at this time of day or later, such as `22:00`; the range may pass midnight",
+    ),
+    Condition(
+        name="day_time_until",
+        one="day_time_until",
+        attribute=LOCAL_TIME,
+        operator=Operator.LOCAL,
+        kind=ValueKind.DAY_TIME,
+        help="Occurred before this time of day, such as `06:00`",
+    ),
+    Condition(
+        name="weekday",
+        many="weekdays",
+        attribute=LOCAL_TIME,
+        operator=Operator.LOCAL,
+        kind=ValueKind.WORD,
+        words=tuple(Weekday),
+        enum=Weekday,
+        help="Occurred on this day of the week",
+    ),
+    Condition(
+        name="time_zone",
+        one="time_zone",
+        attribute=LOCAL_TIME,
+        operator=Operator.LOCAL,
+        kind=ValueKind.ZONE,
+        help="The IANA time zone of the times of day and the days of the week, such as `Europe/Berlin`; UTC by default",
+    ),
+    Condition(
         name="type_prefix",
         one="type_prefix",
         attribute=TYPE,
@@ -489,8 +331,17 @@ CONDITIONS: tuple[Condition, ...] = (
         help="Recorded before this position",
     ),
 )
+INTERNAL: tuple[Condition, ...] = (
+    Condition(
+        name="unnamed_resource_type",
+        one="unnamed_resource_type",
+        attribute=UNNAMED_RESOURCE_TYPE,
+        help="The type of a resource that was touched, and whose id is no person's name",
+    ),
+)
+"""Conditions that no interface offers: `queries.scoped.visible_values` puts them into the filters of principals."""
 BY_NAME = {condition.name: condition for condition in CONDITIONS}
-BY_FIELD = {field: condition for condition in CONDITIONS for field in condition.fields}
+BY_FIELD = {field: condition for condition in (*CONDITIONS, *INTERNAL) for field in condition.fields}
 """The condition of each field of `EventFilter`."""
 LISTS = frozenset(condition.many for condition in CONDITIONS if condition.many)
 """The fields of `EventFilter` that hold a list of values."""

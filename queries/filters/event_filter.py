@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from difflib import get_close_matches
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, NoReturn
+from typing import Any
 
 from msgspec import Struct
 
-from domain.errors import ConflictError, Reason, RejectedError
 from domain.event import RecordedEvent
+from queries.filters.attributes import Attribute
 from queries.filters.conditions import (
     BY_FIELD,
     BY_NAME,
     CONDITIONS,
-    MAX_TEXT,
-    Attribute,
     Condition,
     Operator,
-    ValueKind,
 )
+from queries.filters.local_time import LocalTime
 
 MAX_PAGE = 1000
 """Events of one page. 1,000 bodies of a few kB are some MB, which one request may hold."""
@@ -38,17 +35,14 @@ MAX_TERMS = 50
 """Conditions of a filter, including its nested filters."""
 
 
-class FilterTooLargeError(ConflictError):
-    """Reject: the filter has more conditions, values or levels than are allowed, whatever they are."""
-
-
 class EventFilter(Struct, frozen=True, kw_only=True):
     """All given conditions must hold; of a list, one value must match.
 
     `queries.filters.conditions` describes each field. `actor` is any actor's id; `user` only that of a person.
     `service` and `source` are both the reporting service, so that a caller can give two conditions on it. `device` is
     the device that the event is about, or that acted. `occurred_from` is inclusive, `occurred_until` exclusive, both by
-    the source's clock. `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
+    the source's clock. `day_time_from` and `day_time_until` are such times of day (``22:00``) in `time_zone`, and so
+    are `weekdays`. `resource_id` needs `resource_type`. `position_from` is inclusive, `position_until` exclusive.
 
     One filter of `or_` must match, every one of `and_`, and `not_` must not. An event without the value that a
     condition compares does not match it, and so `not_` finds it.
@@ -61,6 +55,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     service: str | None = None
     resource_type: str | None = None
     resource_id: str | None = None
+    unnamed_resource_type: str | None = None
     types: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
@@ -71,8 +66,13 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     session: str | None = None
     address: str | None = None
     emergency: bool | None = None
+    actor_kinds: tuple[str, ...] = ()
     occurred_from: datetime | None = None
     occurred_until: datetime | None = None
+    day_time_from: str | None = None
+    day_time_until: str | None = None
+    weekdays: tuple[str, ...] = ()
+    time_zone: str | None = None
     actor_in: tuple[str, ...] = ()
     patient_in: tuple[str, ...] = ()
     user_in: tuple[str, ...] = ()
@@ -123,6 +123,10 @@ class EventFilter(Struct, frozen=True, kw_only=True):
             if name in _COMPARED:
                 yield _COMPARED[name], getattr(self, name)
 
+    def local_time(self) -> LocalTime | None:
+        """The filter's own condition on the time of day and the day of the week."""
+        return LocalTime.of(self.day_time_from, self.day_time_until, self.weekdays, self.time_zone)
+
     def equalities(self) -> list[Equality]:
         """The attributes that the filter's own top-level conditions compare for equality.
 
@@ -165,7 +169,11 @@ def within(filter: EventFilter, scope: EventFilter | None) -> EventFilter:
 
 
 _EQUAL = {field: condition for field, condition in BY_FIELD.items() if condition.operator is Operator.EQUAL}
-_COMPARED = {field: condition for field, condition in BY_FIELD.items() if field not in _EQUAL}
+_COMPARED = {
+    field: condition
+    for field, condition in BY_FIELD.items()
+    if condition.operator in {Operator.PREFIX, Operator.FROM, Operator.UNTIL}
+}
 _VALUES = attrgetter(*EventFilter.__struct_fields__)
 _PAIRED = {condition.needs: condition.fields for condition in CONDITIONS if condition.needs}
 """The fields whose values make pairs with that of another field."""
@@ -228,6 +236,13 @@ class CountBy(StrEnum):
     DAY = "day"
 
 
+class Distinct(StrEnum):
+    """What a count can tell beside the number of events: how many different patients or actors they name."""
+
+    PATIENTS = "patients"
+    ACTORS = "actors"
+
+
 class EventPage(Struct, frozen=True, kw_only=True):
     """A page, in the order of the list, also when `last` was given.
 
@@ -240,133 +255,3 @@ class EventPage(Struct, frozen=True, kw_only=True):
     has_next: bool
     has_previous: bool
     as_of_position: int
-
-
-def check_filter(filter: EventFilter) -> EventFilter:
-    """`filter` when it can be answered; raises `RejectedError` naming the field otherwise."""
-    _check_size(filter)
-    for each in filter.every():
-        _check_conditions(each)
-    return filter
-
-
-def _check_size(filter: EventFilter) -> None:
-    level, depth = [filter], 0
-    terms = 0
-    while level:
-        terms += sum(name not in GROUPS for each in level for name in each.given())
-        level = [part for each in level for part in each.parts()]
-        depth += 1
-        if any(not part.given() for part in level):
-            raise RejectedError(Reason.MISSING_FIELD, "a filter within it has no condition", field="filter")
-        if level and depth > MAX_DEPTH:
-            raise FilterTooLargeError(
-                Reason.INVALID_FIELD, f"at most {MAX_DEPTH} levels of and, or, not", field="filter"
-            )
-        if terms > MAX_TERMS or len(level) > MAX_TERMS:
-            raise FilterTooLargeError(
-                Reason.INVALID_FIELD, f"at most {MAX_TERMS} conditions in all", field="filter"
-            )
-
-
-def _check_conditions(filter: EventFilter) -> None:
-    given = filter.given()
-    for name in given:
-        condition = BY_FIELD.get(name)
-        if condition is None:
-            continue
-        value = getattr(filter, name)
-        if name == condition.many:
-            if len(value) > MAX_VALUES:
-                raise FilterTooLargeError(Reason.INVALID_FIELD, f"at most {MAX_VALUES} values", field=name)
-            for each in value:
-                _check_value(condition, name, each)
-        else:
-            _check_value(condition, name, value)
-    for name in given:
-        if name in _TOGETHER:
-            _check_together(filter, _TOGETHER[name])
-
-
-def _check_value(condition: Condition, name: str, value: Any) -> None:
-    match condition.kind:
-        case ValueKind.TIME:
-            check_time(name, value)
-        case ValueKind.POSITION:
-            if not 0 <= value <= MAX_POSITION:
-                raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
-        case ValueKind.TEXT | ValueKind.WORD | ValueKind.LETTER:
-            _check_text(name, value, condition.max_length)
-            if condition.words and value not in condition.words:
-                _refuse_word(name, value, condition.words)
-
-
-_TOGETHER = {field: condition for field, condition in BY_FIELD.items() if condition.begin or condition.needs}
-"""The conditions that depend on another."""
-
-
-def _check_together(filter: EventFilter, condition: Condition) -> None:
-    if condition.begin:
-        least, most = getattr(filter, condition.begin), getattr(filter, condition.one)
-        if least is not None and most < least:
-            # An empty answer would read as if nothing had happened.
-            raise ConflictError(Reason.INVALID_FIELD, "the range ends before it begins", field=condition.one)
-    if condition.needs and getattr(filter, condition.needs) is None:
-        raise ConflictError(
-            Reason.MISSING_FIELD, "the id of a resource needs its type too", field=condition.needs
-        )
-
-
-def check_page(page: PageRequest) -> PageRequest:
-    """`page` when it is within the limits; raises `RejectedError` naming the argument otherwise."""
-    if (page.first is None) == (page.last is None):
-        raise RejectedError(Reason.MISSING_FIELD, "give exactly one of first and last", field="first")
-    name = "first" if page.first is not None else "last"
-    if not 1 <= getattr(page, name) <= MAX_PAGE:
-        raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {MAX_PAGE}", field=name)
-    for name in ("after", "before"):
-        value = getattr(page, name)
-        if value is not None and not 0 <= value <= MAX_POSITION:
-            raise RejectedError(Reason.INVALID_FIELD, "a position is from 0 to 2^63 - 1", field=name)
-    return page
-
-
-def check_identifier(name: str, value: str) -> str:
-    """`value` when it may be an identifier; raises `RejectedError` with `name` as its field otherwise."""
-    _check_text(name, value)
-    return value
-
-
-def check_time(name: str, value: datetime) -> datetime:
-    """`value` when it names an instant; raises `RejectedError` with `name` as its field otherwise."""
-    if value.utcoffset() is None:
-        raise RejectedError(Reason.INVALID_FIELD, "give the time with its offset", field=name)
-    return value
-
-
-def check_limit(limit: int) -> int:
-    """`limit` when a list may have that many entries; raises `RejectedError` otherwise."""
-    if not 1 <= limit <= MAX_PAGE:
-        raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {MAX_PAGE}", field="limit")
-    return limit
-
-
-def _check_text(name: str, value: str, limit: int = MAX_TEXT) -> None:
-    if not 1 <= len(value) <= limit:
-        raise RejectedError(Reason.INVALID_FIELD, f"from 1 to {limit} characters", field=name)
-    if "\0" in value or not _encodable(value):
-        raise RejectedError(Reason.INVALID_FIELD, "no U+0000 and no lone surrogates", field=name)
-
-
-def _encodable(value: str) -> bool:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _refuse_word(name: str, value: str, known: Collection[str]) -> NoReturn:
-    near = get_close_matches(value[:MAX_TEXT], known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise RejectedError(Reason.INVALID_FIELD, f"not one of the known values{hint}", field=name)

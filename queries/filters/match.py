@@ -24,6 +24,7 @@ def matches(filter: EventFilter, recorded: RecordedEvent) -> bool:
             any(_holds(condition.operator, actual, value) for actual in condition.attribute.of(recorded))
             for condition, value in filter.comparisons()
         )
+        and ((local := filter.local_time()) is None or local.admits(recorded.event.occurred_at))
         and all(matches(each, recorded) for each in filter.and_)
         and (not filter.or_ or any(matches(each, recorded) for each in filter.or_))
         and (filter.not_ is None or not matches(filter.not_, recorded))
@@ -42,3 +43,5 @@ def _holds(operator: Operator, actual: Any, value: Any) -> bool:
             return bool(actual >= value)
         case Operator.UNTIL:
             return bool(actual < value)
+        case Operator.LOCAL:
+            raise AssertionError("compared by LocalTime")

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from projections.binary_rows import utc
-from queries.filters.conditions import Attribute, ValueKind
+from queries.filters.attributes import Attribute
+from queries.filters.conditions import ValueKind
 from queries.filters.event_filter import Equality, EventFilter
+from queries.filters.local_time import LocalTime
 
 
 class Parameters(dict[str, Any]):
@@ -28,6 +30,9 @@ def conditions_of(filter: EventFilter, parameters: Parameters) -> Iterator[str]:
         compared = utc(value) if condition.kind is ValueKind.TIME else value
         [column] = condition.attribute.columns
         yield f"activity.{column} {condition.operator} {parameters.add(compared)}"
+    local = filter.local_time()
+    if local is not None:
+        yield from _local_time(local, parameters)
     yield from _groups(filter, parameters)
 
 
@@ -63,7 +68,7 @@ def _equality(equality: Equality, parameters: Parameters) -> str:
     if attribute.array:
         return f"{name} && {parameters.add(list(values))}"
     compared = _one_of(name, values, parameters)
-    return f"{attribute.where} AND {compared}" if attribute.where else compared
+    return f"{attribute.where.format('activity')} AND {compared}" if attribute.where else compared
 
 
 def _one_of(column: str, values: tuple[Any, ...], parameters: Parameters) -> str:
@@ -84,10 +89,25 @@ def _exists(attribute: Attribute, values: tuple[Any, ...], parameters: Parameter
         compared = pair_in(attribute, "touched", values, parameters)
     else:
         compared = _one_of(f"touched.{attribute.columns[0]}", values, parameters)
+    if attribute.where:
+        compared = f"{compared} AND {attribute.where.format('touched')}"
     return (
         f"EXISTS (SELECT FROM {attribute.table} AS touched"
         f" WHERE touched.position = activity.position AND {compared})"
     )
+
+
+def _local_time(local: LocalTime, parameters: Parameters) -> Iterator[str]:
+    moment = f"(activity.occurred_at AT TIME ZONE {parameters.add(local.zone)})"
+    if local.weekdays:
+        yield f"extract(isodow FROM {moment}) = ANY({parameters.add(local.weekday_numbers)})"
+    bounds = [
+        f"{moment}::time {sign} {parameters.add(bound)}"
+        for sign, bound in ((">=", local.start), ("<", local.until))
+        if bound is not None
+    ]
+    if bounds:
+        yield f"({(' OR ' if local.passes_midnight else ' AND ').join(bounds)})"
 
 
 def _groups(filter: EventFilter, parameters: Parameters) -> Iterator[str]:

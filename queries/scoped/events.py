@@ -16,7 +16,8 @@ from domain.event import RecordedEvent
 from domain.read_audit.events import disclosed_patients, is_echo
 from domain.read_audit.query_log import QueryLog
 from queries.counts import EventCounts
-from queries.filters.event_filter import CountBy, EventFilter, EventPage, PageRequest, check_page
+from queries.filters.checks import check_page
+from queries.filters.event_filter import CountBy, Distinct, EventFilter, EventPage, PageRequest
 from queries.history import ChangePage, HistoryPlace
 from queries.read_models import DEFAULT_LIMIT, ReadModels
 from queries.scoped.query_description import (
@@ -27,6 +28,7 @@ from queries.scoped.query_description import (
     queried_patients,
     scope_filter,
 )
+from queries.scoped.visible_values import visible_actors, with_visible_values
 from queries.search.prepared import PreparedQuery, prepare
 
 
@@ -38,7 +40,14 @@ class ScopedEvents:
         self._scope = scope
         self._query_log = query_log
 
-    def prepare(self, filter: EventFilter, by: CountBy | None = None, *, max_days: int = 0) -> PreparedQuery:
+    def prepare(
+        self,
+        filter: EventFilter,
+        by: CountBy | None = None,
+        distinct: Collection[Distinct] = (),
+        *,
+        max_days: int = 0,
+    ) -> PreparedQuery:
         """The query within the principal's scope: see `queries.search.prepared`.
 
         Raises `AccessDeniedError` when the principal may query no events by these conditions. The denied query is then
@@ -47,10 +56,19 @@ class ScopedEvents:
         operation = Operation.READ_EVENTS if by is None else Operation.COUNT_EVENTS
         name, counted = ("events", None) if by is None else ("event_counts", by.value)
         with self._query_log.record_denial(
-            name, lambda: (parameters_of(filter, by=counted), queried_patients(filter))
+            name,
+            lambda: (parameters_of(filter, by=counted, distinct=sorted(distinct)), queried_patients(filter)),
         ):
-            scope = self._rows(operation, self._parts(filter, by))
-        return prepare(filter, scope, by, max_days=max_days)
+            scope = self._rows(operation, self._parts(filter, by, distinct))
+        return prepare(
+            filter,
+            scope,
+            by,
+            distinct=distinct,
+            visible=with_visible_values(filter, self._scope),
+            visible_actors=visible_actors(self._scope),
+            max_days=max_days,
+        )
 
     def events(self, query: PreparedQuery, page: PageRequest) -> EventPage:
         """A page of the events that match; `query` comes from `prepare`."""
@@ -102,9 +120,8 @@ class ScopedEvents:
             buckets = [replace(each, key=None) if is_name(each.key) else each for each in found.buckets]
             found = replace(found, buckets=buckets)
         patients = patients_counted(filter) if found.events else []
-        self._query_log.add(
-            "event_counts", parameters_of(filter, by=by.value, limit=limit), len(found.buckets), patients
-        )
+        parameters = parameters_of(filter, by=by.value, distinct=sorted(query.distinct), limit=limit)
+        self._query_log.add("event_counts", parameters, len(found.buckets), patients)
         return found
 
     def resource_changes(
@@ -133,8 +150,10 @@ class ScopedEvents:
     def _rows(self, operation: Operation, parts: Iterable[Part] = ()) -> EventFilter | None:
         return scope_filter(self._scope.rows(operation, frozenset(parts)))
 
-    def _parts(self, filter: EventFilter, by: CountBy | None = None) -> frozenset[Part]:
-        return parts_of(filter, self._scope.principal.patients, by)
+    def _parts(
+        self, filter: EventFilter, by: CountBy | None = None, distinct: Collection[Distinct] = ()
+    ) -> frozenset[Part]:
+        return parts_of(filter, self._scope.own_patients, by, distinct)
 
     def _redacted(self, events: list[RecordedEvent]) -> list[RecordedEvent]:
         """The redacted events; the same list if nothing is hidden."""

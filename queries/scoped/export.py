@@ -17,6 +17,7 @@ from queries.export.rows import RowBatch
 from queries.export.table_rows import TableShape
 from queries.scoped.query_description import parts_of, patients_of_conditions, queried_patients, scope_filter
 from queries.scoped.tables import require_table
+from queries.scoped.visible_values import with_visible_values
 
 
 class ScopedExport:
@@ -35,11 +36,11 @@ class ScopedExport:
             if request.table is not None:
                 scope.hidden(Operation.READ_TABLES)
                 return
-            parts = parts_of(request.filter, scope.principal.patients)
+            parts = parts_of(request.filter, scope.own_patients)
             rows = scope_filter(scope.rows(Operation.EXPORT, parts))
         hidden = tuple(sorted(part.value for part in scope.hides_in_every_row()))
-        if rows is not None or hidden:
-            self.request = replace(request, scope=rows, hidden=hidden)
+        visible = with_visible_values(request.filter, scope)
+        self.request = replace(request, scope=rows, visible=visible, hidden=hidden)
 
     def require_table(self, table: TableShape) -> None:
         """See `ExportAccess`."""

@@ -8,41 +8,49 @@ from typing import Any
 from msgspec import to_builtins
 
 from domain.access.grants import ALL, Part, Rows
-from domain.access.person_names import is_name
+from domain.access.person_names import names_person
 from domain.read_audit.events import PATIENT
 from domain.read_audit.truncation import recorded_value
 from queries.export.disclosed_patients import PATIENT_COLUMNS
 from queries.export.manifest import given_of
 from queries.filters.conditions import BY_FIELD, LISTS, Condition, Operator
-from queries.filters.event_filter import CountBy, EventFilter, PageRequest
+from queries.filters.event_filter import CountBy, Distinct, EventFilter, PageRequest
 from queries.live_tables.pages import RowRequest
 
 NAMES = frozenset({Part.STAFF_NAMES, Part.PATIENT_NAMES})
 
 
 def parts_of(
-    filter: EventFilter, own_patients: Collection[str], by: CountBy | None = None
+    filter: EventFilter,
+    own_patients: Collection[str],
+    by: CountBy | None = None,
+    distinct: Collection[Distinct] = (),
 ) -> frozenset[Part]:
-    """The parts of an event that an answer reveals, through its conditions or the bucket of a count."""
-    parts = {Part.STAFF_IDS} if by is CountBy.ACTOR else set()
+    """The parts of an event that an answer reveals, through its conditions, the bucket of a count or what it counts."""
+    parts = {Part.STAFF_IDS} if by is CountBy.ACTOR or Distinct.ACTORS in distinct else set()
+    if Distinct.PATIENTS in distinct:
+        parts |= {Part.OTHER_PATIENTS}
     own = set(own_patients)
     for each in filter.every():
         for name in each.given():
             if name in BY_FIELD:
-                parts |= _parts(BY_FIELD[name], _values(each, name), own)
+                parts |= _parts(BY_FIELD[name], each, name, own)
     return frozenset(parts)
 
 
-def _parts(condition: Condition, values: Collection[Any], own_patients: set[str]) -> frozenset[Part]:
+def _parts(condition: Condition, filter: EventFilter, field: str, own_patients: set[str]) -> frozenset[Part]:
     attribute = condition.attribute
+    values = _values(filter, field)
     parts = attribute.parts
     if attribute.patient and not own_patients.issuperset(values):
         parts |= {Part.OTHER_PATIENTS}
     # An id that is a name could be guessed.
-    if attribute.person and (
-        condition.operator is Operator.PREFIX or any(map(is_name, set(values) - own_patients))
+    type = getattr(filter, condition.needs) or "" if condition.needs else ""
+    others = set(values) - own_patients if attribute.patient else values
+    if attribute.names and (
+        condition.operator is Operator.PREFIX or any(names_person(type, value) for value in others)
     ):
-        parts |= NAMES
+        parts |= attribute.names
     return parts
 
 

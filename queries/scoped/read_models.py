@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.access.grants import Operation, Part
-from domain.access.person_names import is_name
+from domain.access.person_names import names_person
 from domain.errors import AccessDeniedError
 from domain.event import ActorKind
 from queries.filters.event_filter import EventFilter, PageRequest
@@ -84,8 +84,9 @@ class ScopedModels(ScopedEvents):
         ):
             hidden = self._scope.hidden(operation, id)
             # A hidden name may not be confirmed either, when it is used as an id. A service is no person.
-            named = subject != "service" and hidden & NAMES and is_name(id)
-            if named and id not in self._scope.principal.patients:
+            named = subject != "service" and hidden & NAMES and names_person(type, id)
+            own = subject == "patient" and id in self._scope.own_patients
+            if named and not own:
                 raise AccessDeniedError(operation)
         return hidden
 
@@ -97,7 +98,8 @@ class ScopedModels(ScopedEvents):
     def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
         """Who accessed a patient's data: for principals who see all events, and for the patient."""
         hidden = self.require("patient", id)
-        found = self._models.patient(id, limit)
+        own = self._scope.principal.patients if Part.OTHER_PATIENTS in hidden else None
+        found = self._models.patient(id, limit, own)
         self._log_summary("patient", id, limit, found is not None, [id])
         return None if found is None else redacted_patient(found, hidden)
 

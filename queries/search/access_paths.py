@@ -2,7 +2,8 @@
 
 A filter is a list of conjuncts, which must all hold. The condition that finds the fewest events, by PostgreSQL's
 statistics, drives the search. Each filter of an `or_` has its own driving condition, and their results are united.
-Without a driving condition the newest positions are walked, within the range of times if the filter has one.
+Without a driving condition the newest positions are walked, within the range of times if the filter has one. A filter
+of an `or_` without a driving condition is walked too, if its own range says where its walk ends.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from queries.filters.event_filter import Equality, EventFilter
+from queries.search.ranges import range_of
 
 MAX_PATHS = 40
 """An `or_` that needs more paths is walked."""
@@ -27,7 +29,7 @@ class AccessPath(Struct, frozen=True):
 
 
 Estimate = Callable[[Sequence[AccessPath]], Sequence[float]]
-"""About how many events the driving condition of each path finds."""
+"""About how many events the driving condition of each path finds, or a walk reads."""
 
 
 Plan = tuple[AccessPath, ...]
@@ -75,10 +77,13 @@ def _plans(conjuncts: tuple[EventFilter, ...]) -> Iterator[list[AccessPath]]:
                 driver, (_without(conjuncts[at], driver.fields), *conjuncts[:at], *conjuncts[at + 1 :])
             )
         ]
-    for at, conjunct in enumerate(conjuncts):
-        if conjunct.or_ and len(conjunct.or_) <= MAX_PATHS:
-            rest = (replace(conjunct, or_=()), *conjuncts[:at], *conjuncts[at + 1 :])
-            yield from _either(conjunct.or_, rest)
+    united = [
+        paths
+        for at, conjunct in enumerate(conjuncts)
+        if conjunct.or_ and len(conjunct.or_) <= MAX_PATHS
+        for paths in _either(conjunct.or_, (replace(conjunct, or_=()), *conjuncts[:at], *conjuncts[at + 1 :]))
+    ]
+    yield from sorted(united, key=lambda paths: any(path.driver is None for path in paths))
 
 
 def _without(filter: EventFilter, fields: Sequence[str]) -> EventFilter:
@@ -93,9 +98,12 @@ def _either(parts: Sequence[EventFilter], rest: tuple[EventFilter, ...]) -> Iter
     """The paths of an `or_`: those of each part, combined with the rest. None if a part has no path."""
     found: list[AccessPath] = []
     for part in parts:
-        first = next(_plans(tuple(conjuncts(part))), None)
+        every = tuple(conjuncts(part))
+        first = next(_plans(every), None)
         if first is None:
-            return
+            if not range_of(every).has_start:
+                return
+            first = [AccessPath(None, every)]
         found += [AccessPath(path.driver, (*path.rest, *rest)) for path in first]
     if len(found) <= MAX_PATHS:
         yield found

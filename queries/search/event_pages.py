@@ -14,7 +14,7 @@ from queries.search.prepared import PreparedQuery
 
 
 def find_events(connection: Connection, query: PreparedQuery, page: PageRequest) -> EventPage:
-    """One page in the caller's snapshot; `page` is checked already (`queries.filters.event_filter.check_page`)."""
+    """One page in the caller's snapshot; `page` is checked already (`queries.filters.checks.check_page`)."""
     as_of = query.complete_up_to(open_snapshot(connection))
     if as_of < 0:
         return EventPage(events=[], has_next=False, has_previous=False, as_of_position=as_of)

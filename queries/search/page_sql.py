@@ -9,7 +9,7 @@ Names come from the code alone; every value is a parameter.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -132,19 +132,43 @@ def compose_by_time(
 
 def compose_counts(query: PageSql, key: str, sorting: str) -> str:
     """The statement that counts by `key`: the key, its events, the number of keys, and the number of all events."""
+    return (
+        "SELECT key, count(*), count(*) OVER (), (sum(count(*)) OVER ())::bigint"
+        f" FROM ({_counted(query, {'key': key})}) AS found GROUP BY key ORDER BY {sorting} LIMIT %(limit)s"
+    )
+
+
+def compose_distinct_counts(
+    query: PageSql, key: str, sorting: str, *, actor: str | None, patients: str | None
+) -> str:
+    """The statement that also counts the different values of `actor` and of the array `patients`, if they are given.
+
+    Rows of the key, its events, the number of keys, and its actors and patients. The first row is that of all events.
+    """
+    columns = {"key": key, "actor": actor or "NULL", "patients": patients or "NULL::text[]"}
+    touched = "LEFT JOIN LATERAL unnest(found.patients) AS touched (patient) ON true" if patients else ""
+    # An event has a row for each of its patients.
+    events = "count(DISTINCT position)" if patients else "count(*)"
+    return (
+        f"SELECT key, {events} AS events, count(*) OVER () - 1,"
+        f" {'count(DISTINCT actor)' if actor else 'NULL'}, {'count(DISTINCT patient)' if patients else 'NULL'}"
+        f" FROM ({_counted(query, columns)}) AS found {touched} GROUP BY GROUPING SETS ((key), ())"
+        f" ORDER BY grouping(key) DESC, {sorting} LIMIT %(limit)s + 1"
+    )
+
+
+def _counted(query: PageSql, columns: Mapping[str, str]) -> str:
+    """A row for each event that matches, with these columns."""
+    selected = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
 
     def statement(part: PathSql) -> str:
         select = "SELECT DISTINCT" if part.repeats or part.overlaps else "SELECT"
         choice = f"unnest({part.choice}) AS choice (value) CROSS JOIN" if part.choice else ""
         joins, conditions = " ".join(part.joins), " AND ".join(part.conditions)
-        return f"{select} activity.position, {key} AS key FROM {choice} activity {joins} WHERE {conditions}"
+        return f"{select} activity.position, {selected} FROM {choice} activity {joins} WHERE {conditions}"
 
     # UNION keeps an event once that two access paths find.
-    found = (" UNION " if query.distinct else " UNION ALL ").join(map(statement, query.parts))
-    return (
-        "SELECT key, count(*), count(*) OVER (), (sum(count(*)) OVER ())::bigint"
-        f" FROM ({found}) AS found GROUP BY key ORDER BY {sorting} LIMIT %(limit)s"
-    )
+    return (" UNION " if query.distinct else " UNION ALL ").join(map(statement, query.parts))
 
 
 def _given_places(places: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -235,7 +259,7 @@ def _begin(part: PathSql, driver: Equality, parameters: Parameters) -> None:
         part.conditions.append(f"{table}.{attribute.columns[0]}")
     else:
         _compare(part, driver, parameters)
-    part.conditions += filter(None, (attribute.where, index.where if index is not None else ""))
+    part.conditions += filter(None, (attribute.where.format(table), index.where if index is not None else ""))
 
 
 def _compare(part: PathSql, driver: Equality, parameters: Parameters) -> None:

@@ -7,7 +7,9 @@ The steps of one query, from the request to the answer:
 2. REST or GraphQL reads the parameters into an `EventFilter` and a `PageRequest`.
 3. `ScopedModels.prepare` authorises the query: `domain.access.scope` says which events the principal may query by
    these conditions. A query that nobody allows raises `AccessDeniedError`, and is recorded as denied, with its filter.
-4. `prepare` checks the filter's size and values (`queries.filters.event_filter.check_filter`).
+4. Conditions on values that are hidden in some events become conditions on visible values
+   (`queries.scoped.visible_values`). `prepare` checks the filter's size and values
+   (`queries.filters.checks`).
 5. It combines the filter with the scope, and lists the access paths of both (`queries.search.access_paths.plans`).
 6. It refuses a filter without an index that spans too much time (`queries.search.time_limits`).
 7. The request waits until the projections reach the position that the client wants (`queries.freshness`).
@@ -19,22 +21,28 @@ The steps of one query, from the request to the answer:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from projections.binary_rows import utc
+from queries.filters.checks import check_filter
 from queries.filters.conditions import BY_FIELD
-from queries.filters.event_filter import CountBy, EventFilter, check_filter, within
+from queries.filters.event_filter import CountBy, Distinct, EventFilter, within
 from queries.search.access_paths import Plan, plans
+from queries.search.ranges import range_of
 from queries.search.time_limits import check_count_time, check_page_time
 
 
 class PreparedQuery(Struct, frozen=True):
     """A checked filter within the scope of its principal, with its access paths.
 
-    `filter` is what the client sent, and `scope` what the principal may see (None: everything); `combined` is both.
-    `plans` has one plan at least; the first is the one without statistics. `by` is the bucket of a count.
+    `filter` is what the client sent, and `scope` what the principal may see (None: everything). `combined` is both,
+    where the filter compares only values that the principal sees. `plans` has one plan at least; the first is the one
+    without statistics. A count has a bucket, `by`, and `distinct`, what else it counts; `visible_actors` are the events
+    whose actor may be told (None: all).
     """
 
     filter: EventFilter
@@ -42,6 +50,8 @@ class PreparedQuery(Struct, frozen=True):
     combined: EventFilter
     plans: tuple[Plan, ...]
     by: CountBy | None = None
+    distinct: frozenset[Distinct] = frozenset()
+    visible_actors: EventFilter | None = None
 
     @property
     def is_indexed(self) -> bool:
@@ -51,17 +61,25 @@ class PreparedQuery(Struct, frozen=True):
     @property
     def is_bounded(self) -> bool:
         """Whether an index finds the events, or a range of times or positions bounds the walk."""
-        return all(
-            path.driver is not None
-            or any(part.occurred_from is not None or part.position_from is not None for part in path.rest)
-            for path in self.plans[0]
-        )
+        return all(path.driver is not None or range_of(path.rest).has_start for path in self.plans[0])
 
     @property
     def is_planned(self) -> bool:
         """Whether its SQL is known without reading the database: one plan, and no range of times."""
         return len(self.plans) == 1 and not any(
             each.occurred_from or each.occurred_until for each in self.combined.every()
+        )
+
+    @property
+    def is_of_whole_hours(self) -> bool:
+        """Whether it is a count that is the sum of the counts of whole hours, which `activity_hour` keeps."""
+        given = (self.combined.occurred_from, self.combined.occurred_until)
+        moments = [utc(each) for each in given if each]
+        return (
+            self.by in {CountBy.HOUR, CountBy.DAY}
+            and not self.distinct
+            and set(self.combined.given()) <= {"occurred_from", "occurred_until"}
+            and not any(each.minute or each.second or each.microsecond for each in moments)
         )
 
     def complete_up_to(self, checkpoints: Mapping[str, int]) -> int:
@@ -74,26 +92,43 @@ def prepare(
     scope: EventFilter | None = None,
     by: CountBy | None = None,
     *,
+    distinct: Collection[Distinct] = (),
+    visible: EventFilter | None = None,
+    visible_actors: EventFilter | None = None,
     max_days: int = 0,
     now: datetime | None = None,
 ) -> PreparedQuery:
     """The query of `filter` within `scope`; see the steps above. With `by` it is a count.
 
+    `visible` is searched in the place of `filter`: it compares only the values that the principal sees.
+    `visible_actors` are the events whose actor the principal sees; None for all.
+
     Raises `RejectedError` that names the condition when `filter` is not valid, and `ConflictError` when it has no index
     and spans more than `max_days` days (0: any time). The limits are for `filter`: a scope comes from the program.
     """
-    query = plan(check_filter(filter), scope, by)
-    if max_days and not query.is_indexed:
+    query = replace(
+        plan(check_filter(filter), scope, visible=visible),
+        by=by,
+        distinct=frozenset(distinct),
+        visible_actors=visible_actors,
+    )
+    if max_days and not query.is_indexed and not query.is_of_whole_hours:
         if by is None:
-            check_page_time(query.combined, max_days, now)
+            check_page_time(query.combined, query.plans[0], max_days, now)
         else:
-            check_count_time(query.combined, by, max_days, now)
+            check_count_time(query.plans[0], max_days, now)
     return query
 
 
-def plan(filter: EventFilter, scope: EventFilter | None = None, by: CountBy | None = None) -> PreparedQuery:
+def plan(
+    filter: EventFilter,
+    scope: EventFilter | None = None,
+    by: CountBy | None = None,
+    *,
+    visible: EventFilter | None = None,
+) -> PreparedQuery:
     """Prepare a filter that is already checked."""
-    combined = within(filter, scope)
+    combined = within(filter if visible is None else visible, scope)
     return PreparedQuery(filter, scope, combined, plans(combined), by)
 
 

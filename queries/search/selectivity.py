@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 
 from event_store.database import Connection
 from event_store.statements import load
-from projections.binary_rows import utc
-from queries.filters.event_filter import Equality, EventFilter
+from queries.filters.event_filter import Equality
 from queries.filters.sql import Parameters, hash_conditions, pair_in
 from queries.search.access_paths import AccessPath
+from queries.search.ranges import range_of
 
 _SQL = load(__package__, "selectivity.sql")
 
@@ -33,13 +32,16 @@ def estimate_rows(
 ) -> list[float]:
     """How many events the driving condition of each path reads, by PostgreSQL's statistics; no table is read.
 
-    An entry of its index that is skipped counts a little.
+    An entry of its index that is skipped counts a little. A path without a driving condition reads all in its bounds.
     """
     parameters = Parameters()
     statements: list[str] = []
     places: list[int | None] = []
+    walked: list[float] = []
     for path in paths:
         bounds = bounds_finder.of(path)
+        is_walk = bounds is not None and path.driver is None
+        walked.append(bounds.newest - bounds.oldest + 1.0 if bounds is not None and is_walk else 0.0)
         if bounds is None or path.driver is None or not path.driver.values:
             places.append(None)
             continue
@@ -49,8 +51,8 @@ def estimate_rows(
         statements += [statement, " AND ".join([statement, *compared])]
     rows = _rows(connection, statements, parameters) if statements else []
     return [
-        0.0 if place is None else rows[place + 1] + (rows[place] - rows[place + 1]) / _SKIPPED
-        for place in places
+        walk if place is None else rows[place + 1] + (rows[place] - rows[place + 1]) / _SKIPPED
+        for place, walk in zip(places, walked, strict=True)
     ]
 
 
@@ -96,10 +98,11 @@ class BoundsFinder:
 
     def of(self, path: AccessPath) -> Bounds | None:
         """The bounds of a path; None when no position is within them."""
-        start = max(_given(path.rest, "occurred_from"), default=None)
-        until = min(_given(path.rest, "occurred_until"), default=None)
-        oldest = max(_given(path.rest, "position_from"), default=0)
-        newest = min([self._as_of, *(position - 1 for position in _given(path.rest, "position_until"))])
+        range = range_of(path.rest)
+        start, until = range.occurred_from, range.occurred_until
+        oldest, newest = range.position_from or 0, self._as_of
+        if range.position_until is not None:
+            newest = min(newest, range.position_until - 1)
         if start is not None or until is not None:
             if (start, until) not in self._hours:
                 self._hours[start, until] = _of_hours(self._connection, start, until)
@@ -108,11 +111,6 @@ class BoundsFinder:
                 return None
             oldest, newest = max(oldest, within.oldest), min(newest, within.newest)
         return Bounds(oldest, newest) if oldest <= newest else None
-
-
-def _given(parts: Iterable[EventFilter], name: str) -> list[Any]:
-    found = [value for part in parts if (value := getattr(part, name)) is not None]
-    return [utc(value) if isinstance(value, datetime) else value for value in found]
 
 
 def _of_hours(connection: Connection, start: datetime | None, until: datetime | None) -> Bounds | None:

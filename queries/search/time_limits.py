@@ -7,49 +7,46 @@ which it is: "not by this actor" leaves most events, "with this purpose" few.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
 from domain.errors import ConflictError, Reason
-from domain.event import Action, Outcome
-from projections.binary_rows import utc
-from queries.filters.event_filter import CountBy, EventFilter
-from queries.search.access_paths import conjuncts
+from domain.event import Action, ActorKind, Outcome
+from queries.filters.event_filter import EventFilter
+from queries.search.access_paths import Plan
+from queries.search.ranges import Range, range_of
 
 MAX_POSITIONS = 1_000_000
 """The longest range of positions, which a client may give in place of a range of times."""
 _RANGES = ("occurred_from", "occurred_until", "position_from", "position_until")
-_FREQUENT = {Action.CREATE, Action.READ, Action.UPDATE, Action.EXECUTE}
+_ROUNDING = 1e-9
+_FREQUENT = frozenset({Action.CREATE, Action.READ, Action.UPDATE, Action.EXECUTE})
+_FREQUENT_KINDS = frozenset({ActorKind.USER, ActorKind.SERVICE, ActorKind.DEVICE})
 _INDEXED = "actor, patient, device, service, session, address, correlation id, resource or type"
 
 
-def check_page_time(filter: EventFilter, max_days: int, now: datetime | None = None) -> None:
+def check_page_time(filter: EventFilter, plan: Plan, max_days: int, now: datetime | None = None) -> None:
     """Raise `ConflictError` when a page of `filter`, which has no index, would walk too much of the trail.
 
-    `filter` includes the principal's scope, which may be the rarer part. `max_days` is the longest range of times.
+    `filter` includes the principal's scope, which may be the rarer part. `max_days` is the longest range of times; the
+    ranges of several walks, those of an `or_`, count together.
     """
     if _share(filter) is _Share.FEW:
-        _check_short(filter, max_days, now)
+        _check_short(plan, max_days, now)
 
 
-def check_count_time(filter: EventFilter, by: CountBy, max_days: int, now: datetime | None = None) -> None:
+def check_count_time(plan: Plan, max_days: int, now: datetime | None = None) -> None:
     """The same for counts, which read every event that matches."""
-    if not is_of_whole_hours(filter, by):
-        _check_short(filter, max_days, now)
+    _check_short(plan, max_days, now)
 
 
-def is_of_whole_hours(filter: EventFilter, by: CountBy | None) -> bool:
-    """Whether the count is the sum of the counts of whole hours, which `activity_hour` keeps."""
-    moments = [utc(each) for each in (filter.occurred_from, filter.occurred_until) if each]
-    return (
-        by in {CountBy.HOUR, CountBy.DAY}
-        and set(filter.given()) <= {"occurred_from", "occurred_until"}
-        and not any(each.minute or each.second or each.microsecond for each in moments)
-    )
-
-
-def _check_short(filter: EventFilter, max_days: int, now: datetime | None) -> None:
-    if _is_short(list(conjuncts(filter)), timedelta(days=max_days), now or datetime.now(UTC)):
+def _check_short(plan: Plan, max_days: int, now: datetime | None) -> None:
+    at = now or datetime.now(UTC)
+    walks = [range_of(path.rest) for path in plan if path.driver is None]
+    if sum(_part_of_limit(each, timedelta(days=max_days), at) for each in walks) <= 1 + _ROUNDING:
         return
     raise ConflictError(
         Reason.MISSING_FIELD,
@@ -75,8 +72,9 @@ def _share(filter: EventFilter) -> _Share:
 def _shares(filter: EventFilter, name: str) -> _Share:
     match name:
         case "actions":
-            frequent = set(filter.actions) & _FREQUENT
-            found = _Share.MANY if frequent == _FREQUENT else _Share.SOME if frequent else _Share.FEW
+            found = _frequent(filter.actions, _FREQUENT)
+        case "actor_kinds":
+            found = _frequent(filter.actor_kinds, _FREQUENT_KINDS)
         case "and_":
             found = min(map(_share, filter.and_))
         case "or_":
@@ -92,17 +90,21 @@ def _shares(filter: EventFilter, name: str) -> _Share:
     return found
 
 
+def _frequent(values: Iterable[str], frequent: AbstractSet[str]) -> _Share:
+    given = frequent & set(values)
+    return _Share.MANY if given == frequent else _Share.SOME if given else _Share.FEW
+
+
 def _has_range(filter: EventFilter) -> bool:
     return any(set(each.given()) & set(_RANGES) for each in filter.every())
 
 
-def _is_short(parts: list[EventFilter], days: timedelta, now: datetime) -> bool:
-    def given(name: str) -> list[datetime]:
-        return [value for each in parts if (value := getattr(each, name)) is not None]
-
-    start, until = max(given("occurred_from"), default=None), min(given("occurred_until"), default=now)
-    if start is not None and until - start <= days:
-        return True
-    froms = [each.position_from for each in parts if each.position_from is not None]
-    untils = [each.position_until for each in parts if each.position_until is not None]
-    return bool(froms and untils) and min(untils) - max(froms) <= MAX_POSITIONS
+def _part_of_limit(range: Range, days: timedelta, now: datetime) -> float:
+    """How much of the longest range that is allowed one walk takes: of times or of positions, whichever is less."""
+    shares = [math.inf]
+    if range.occurred_from is not None:
+        until = now if range.occurred_until is None else range.occurred_until
+        shares.append(max((until - range.occurred_from) / days, 0.0))
+    if range.position_from is not None and range.position_until is not None:
+        shares.append((range.position_until - range.position_from) / MAX_POSITIONS)
+    return min(shares)

@@ -5,9 +5,10 @@ FROM patient_access
 WHERE patient_id = %(id)s;
 
 -- name: list_accesses
--- The actors that accessed a patient's record, the latest first.
+-- The actors that accessed a patient's record, the latest first. With `own`, the id of a patient who acted is shown only
+-- if it is one of these.
 SELECT
-    access.actor_id,
+    shown.actor_id,
     patient_actor.name,
     access.accesses,
     access.events,
@@ -15,7 +16,16 @@ SELECT
     access.last_at,
     access.purposes
 FROM patient_access AS access
-LEFT JOIN patient_actor ON access.actor_id = patient_actor.actor_id
+CROSS JOIN LATERAL (
+    SELECT
+        CASE
+            WHEN
+                access.by_patient = 0 OR %(own)s::text [] IS NULL OR access.actor_id = any(%(own)s::text [])
+                THEN access.actor_id
+            ELSE ''
+        END AS actor_id
+) AS shown
+LEFT JOIN patient_actor ON shown.actor_id = patient_actor.actor_id
 WHERE access.patient_id = %(id)s
 ORDER BY access.last_at DESC, access.actor_id ASC
 LIMIT %(limit)s;

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from audit_trail.embedded.broker import free_ports
 from audit_trail.runtime.metrics_server import Monitor, MonitoringServer
 from domain.errors import UnavailableError
-from tests.audit_trail.programs import run
+from tests.audit_trail.programs import eventually, run, running
 from web.http.listening_socket import listen
 
 
@@ -23,7 +28,7 @@ from web.http.listening_socket import listen
 def monitor() -> Monitor:
     registry = CollectorRegistry()
     Gauge("a_number", "A number.", registry=registry).set(17)
-    return Monitor(registry)
+    return Monitor("ingest", registry)
 
 
 @pytest.fixture
@@ -55,20 +60,21 @@ def send(address: tuple[str, int], data: bytes) -> bytes:
 def test_it_serves_metrics_and_says_that_it_is_alive(address: tuple[str, int]) -> None:
     status, text = get(address, "/metrics")
     assert (status, "a_number 17.0" in text) == (200, True)
-    assert get(address, "/livez") == (200, '{"status": "alive"}')
+    assert get(address, "/livez") == (200, '{"part": "ingest", "status": "alive"}')
     assert get(address, "/elsewhere")[0] == 404
 
 
 def test_readiness_is_the_problems_in_words(monitor: Monitor, address: tuple[str, int]) -> None:
     status, text = get(address, "/readyz")
-    assert (status, json.loads(text)) == (503, {"status": "not ready", "problems": ["it is starting"]})
+    not_ready = {"part": "ingest", "status": "not ready"}
+    assert (status, json.loads(text)) == (503, not_ready | {"problems": ["it is starting"]})
     problems = ["Kafka is away", "the database is away"]
     monitor.watch(lambda: problems)
-    assert json.loads(get(address, "/readyz")[1]) == {"status": "not ready", "problems": problems}
+    assert json.loads(get(address, "/readyz")[1]) == not_ready | {"problems": problems}
     problems = []
-    assert get(address, "/readyz?verbose") == (200, '{"status": "ready", "problems": []}')
+    assert get(address, "/readyz?verbose") == (200, '{"part": "ingest", "status": "ready", "problems": []}')
     monitor.watch(list, lambda: "standby")
-    assert get(address, "/readyz") == (200, '{"status": "standby", "problems": []}')
+    assert get(address, "/readyz") == (200, '{"part": "ingest", "status": "standby", "problems": []}')
 
 
 def test_a_question_that_fails_is_a_problem(monitor: Monitor, address: tuple[str, int]) -> None:
@@ -135,3 +141,55 @@ def test_a_bind_address_that_is_none_is_said_in_words(host: str, migrated_url: s
     assert ended.stderr.startswith("audit-trail: ")
     assert "set AUDIT_TRAIL_METRICS_HOST to an address of this machine" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_health_takes_no_other_part_or_program_for_the_one_it_asks(
+    projected_url: str, tmp_path: Path
+) -> None:
+    project, guard = (
+        {
+            "database_url": projected_url,
+            "kafka_bootstrap_servers": "127.0.0.1:1",
+            "heads_topic": "",
+            "metrics_port": str(port),
+        }
+        for port in free_ports(2)
+    )
+    with running(tmp_path, "project", settings=project), running(tmp_path, "guard", settings=guard):
+        for part, settings in (("project", project), ("guard", guard)):
+            assert eventually(partial(is_healthy, part, settings)), run(
+                "health", part, settings=settings
+            ).stderr
+        port = project["metrics_port"]
+        crossed = {"guard": project, "serve": project | {"http_port": port}, "custom": project}
+        for part, settings in crossed.items():
+            refused = run("health", part, settings=settings)
+            setting = "HTTP_PORT" if part == "serve" else "METRICS_PORT"
+            assert (refused.returncode, refused.stdout) == (2, "")
+            assert refused.stderr == (
+                f"audit-trail: project answers at port {port}, not {part}:"
+                f" set AUDIT_TRAIL_{setting} to the port of {part}\n"
+            )
+    with foreign_program() as foreign:
+        refused = run("health", "guard", settings=guard | {"metrics_port": str(foreign.server_port)})
+    assert refused.returncode == 2
+    assert f"another program answers at port {foreign.server_port}, not guard" in refused.stderr
+
+
+def is_healthy(part: str, settings: Mapping[str, str]) -> bool:
+    return run("health", part, settings=settings).stdout == "ok\n"
+
+
+def foreign_program() -> HTTPServer:
+    """A program of somebody else that answers every request with 200, until it is closed."""
+
+    class Fine(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+    server = HTTPServer(("127.0.0.1", 0), Fine)
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    return server

@@ -21,7 +21,7 @@ from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
 from tests.audit_trail.programs import PROGRAM, environment, eventually
 from tests.frozen import frozen
-from tests.servers import FAST
+from tests.servers import FAST, postgres_server
 
 SECONDS = 30.0
 """What the documentation promises. A busy machine may take a little longer to end a process."""
@@ -73,7 +73,7 @@ class Program:
 
 @pytest.fixture
 def server(server_folder: Path) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(server_folder / "postgres", settings=FAST) as server:
+    with postgres_server(server_folder / "postgres", settings=FAST) as server:
         migrate(server.url)
         yield server
 
@@ -150,7 +150,7 @@ def test_an_interrupt_within_code_made_of_a_string_keeps_the_exit_code(tmp_path:
     ended = subprocess.run(
         [sys.executable, "-m", "interrupted", "interrupted"], env=environment(), cwd=tmp_path, check=False
     )
-    assert ended.returncode == 130
+    assert ended.returncode == 128 + signal.SIGTERM
 
 
 PARTS = ("ingest", "project", "guard", "serve")
@@ -276,6 +276,22 @@ def test_a_command_ends_while_the_database_is_silent(
             program.kill()
     assert code in (75, 130, 128 + number), program.said()
     assert "Traceback" not in program.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("loading", ["typer", "psycopg2", "uvicorn"])
+def test_a_signal_while_modules_are_loaded_ends_a_part_at_once(
+    tmp_path: Path, loading: str, number: signal.Signals
+) -> None:
+    """The command line itself loads the first module, the part's command the others. The signal comes in its midst."""
+    signalled = f"import os\ntry:\n    os.kill(os.getpid(), {number.value})\n    os.getpid()\n"
+    translated = "except BaseException as exc:\n    raise ImportError('hidden-word') from exc\n"
+    (tmp_path / f"{loading}.py").write_text(signalled + translated, encoding="utf-8")
+    shadowed = environment(database_url="postgresql://127.0.0.1:1/x") | {"PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(
+        [*PROGRAM, "serve"], env=shadowed, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (128 + number, "")
 
 
 def test_ctrl_c_while_the_program_is_loaded_shows_no_traceback(tmp_path: Path) -> None:

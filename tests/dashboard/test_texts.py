@@ -146,3 +146,15 @@ def test_numbers_sizes_and_values_are_written_for_people() -> None:
         "3",
         '{"a": [null], "b": 1}',
     ]
+
+
+def test_a_range_may_end_now() -> None:
+    found = range_of([("last", "24h")], viewer())
+    assert (found.begin, found.end) == (
+        datetime(2026, 3, 28, 12, 1, tzinfo=UTC),
+        datetime(2026, 3, 29, 12, 1, tzinfo=UTC),
+    )
+    for bad in ("24", "0d", "1w", "99999d", "-1h"):
+        with pytest.raises(RejectedError) as caught:
+            range_of([("last", bad)], viewer())
+        assert caught.value.field == "last"

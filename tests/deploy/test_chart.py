@@ -62,6 +62,17 @@ def test_helm_finds_no_fault() -> None:
 
 
 @pytest.mark.needs_program("helm")
+@pytest.mark.needs_program("kubernetes-validate")
+@pytest.mark.parametrize("version", ["1.25", "1.37"])
+def test_the_manifests_match_the_schemas_of_kubernetes(version: str, tmp_path: Path) -> None:
+    file = tmp_path / "manifests.yaml"
+    file.write_text(helm("template", "trail", CHART), encoding="utf-8")
+    command = [installed("kubernetes-validate") or "", "--strict", "--kubernetes-version", version, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.needs_program("helm")
 def test_each_part_is_a_deployment_without_rights_on_the_node() -> None:
     found = rendered()
     assert set(found) == {

@@ -8,8 +8,8 @@ import re
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from queries.read_models import ReadModels
+from tests.foreign_server import answer, foreign
 from tests.installed import installed
 from tests.tokens import ADMIN, authentication
 from tests.waiting import eventually
@@ -41,6 +42,10 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 CLIENT = "127.0.0.2"
 """The address that the client connects from: not that of the proxy."""
 SUBSCRIPTION = "subscription { eventRecorded(after: 0) { position } }"
+
+
+Proxy = Callable[[Path, int, int], list[str | Path]]
+"""The command of a proxy from its folder, the port of the API, and the port to listen on."""
 
 
 class Proxied(NamedTuple):
@@ -125,14 +130,50 @@ def haproxy(folder: Path, api: int, port: int) -> list[str | Path]:
     return [installed("haproxy") or "", "-db", "-f", file]
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(nginx, marks=pytest.mark.needs_program("nginx")),
-        pytest.param(haproxy, marks=pytest.mark.needs_program("haproxy")),
+def traefik(folder: Path, api: int, port: int) -> list[str | Path]:
+    certificate(folder)
+    changes = {
+        "127.0.0.1:8000": f"{LOOPBACK}:{api}",
+        '":443"': f'"{LOOPBACK}:{port}"',
+        "/etc/traefik/tls": str(folder),
+        "/etc/traefik": str(folder),
+        "Host(`audit.example`)": f"Host(`{LOOPBACK}`)",
+    }
+    for name in ("traefik.yaml", "audit-trail.yaml"):
+        text = (DEPLOY / "traefik" / name).read_text(encoding="utf-8")
+        for documented, here in changes.items():
+            text = text.replace(documented, here)
+        (folder / name).write_text(text, encoding="utf-8")
+    return [installed("traefik") or "", f"--configFile={folder / 'traefik.yaml'}"]
+
+
+PROXIES = pytest.mark.parametrize(
+    "proxy",
+    [
+        pytest.param(each, marks=pytest.mark.needs_program(each.__name__))
+        for each in (nginx, haproxy, traefik)
     ],
-    ids=["nginx", "haproxy"],
+    ids=lambda each: each.__name__,
 )
-def proxied(request: pytest.FixtureRequest, hospital_url: str, server_folder: Path) -> Iterator[Proxied]:
+
+
+@contextmanager
+def client_of(proxy: Proxy, folder: Path, api: int) -> Iterator[httpx2.Client]:
+    """A client of a proxy in front of the API on the port `api`."""
+    (port,) = free_ports(1)
+    transport = httpx2.HTTPTransport(verify=False, local_address=CLIENT)
+    with (
+        running(proxy(folder, api, port), port, folder / "proxy.log"),
+        httpx2.Client(
+            base_url=f"https://{LOOPBACK}:{port}", headers=ADMIN, timeout=20, transport=transport
+        ) as client,
+    ):
+        eventually(lambda: client.get("/audit/healthz").status_code == 200)
+        yield client
+
+
+@pytest.fixture
+def proxied(proxy: Proxy, hospital_url: str, server_folder: Path) -> Iterator[Proxied]:
     seen: list[str] = []
     with ExitStack() as stack:
         database = stack.enter_context(closing(Database(hospital_url, READER, size=4)))
@@ -153,21 +194,11 @@ def proxied(request: pytest.FixtureRequest, hospital_url: str, server_folder: Pa
 
         noting.state = app.state  # type: ignore[attr-defined]  # the server stops the streams by it
         direct = stack.enter_context(serving(noting, trusted_proxies=(LOOPBACK,)))
-        (port,) = free_ports(1)
-        command = request.param(server_folder, direct.base_url.port, port)
-        stack.enter_context(running(command, port, server_folder / "proxy.log"))
-        client = stack.enter_context(
-            httpx2.Client(
-                base_url=f"https://{LOOPBACK}:{port}",
-                headers=ADMIN,
-                timeout=20,
-                transport=httpx2.HTTPTransport(verify=False, local_address=CLIENT),
-            )
-        )
-        eventually(lambda: client.get("/audit/healthz").status_code == 200)
-        yield Proxied(port, client, seen)
+        client = stack.enter_context(client_of(proxy, server_folder, direct.base_url.port or 0))
+        yield Proxied(client.base_url.port or 0, client, seen)
 
 
+@PROXIES
 def test_links_pages_and_documents_work_below_the_prefix(proxied: Proxied) -> None:
     client = proxied.client
     listed = client.get("/audit/v1/events", params={"first": 2}).json()
@@ -178,9 +209,15 @@ def test_links_pages_and_documents_work_below_the_prefix(proxied: Proxied) -> No
     assert client.get("/audit/static/graphiql/page.js").status_code == 200
     answer = client.post("/audit/graphql", json={"query": "{ events(first: 1) { asOfPosition } }"})
     assert answer.json()["data"]["events"]["asOfPosition"] > 0
-    assert client.get("/audit/metrics").status_code == 404
 
 
+@PROXIES
+def test_metrics_are_hidden_however_the_path_is_written(proxied: Proxied) -> None:
+    for path in ("metrics", "%6detrics", "./metrics", "/metrics", "metrics?all=1"):
+        assert proxied.client.get(f"/audit/{path}").status_code in {400, 404}, path
+
+
+@PROXIES
 def test_the_api_sees_where_the_client_is_and_not_what_it_says(proxied: Proxied) -> None:
     proxied.seen.clear()
     headers = {"X-Forwarded-For": "9.9.9.9", "Forwarded": "for=9.9.9.9", "X-Real-IP": "9.9.9.9"}
@@ -188,6 +225,7 @@ def test_the_api_sees_where_the_client_is_and_not_what_it_says(proxied: Proxied)
     assert proxied.seen == [CLIENT]
 
 
+@PROXIES
 def test_a_websocket_passes_with_the_origin_of_the_proxy(proxied: Proxied) -> None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -205,20 +243,43 @@ def test_a_websocket_passes_with_the_origin_of_the_proxy(proxied: Proxied) -> No
         assert json.loads(socket.recv(timeout=10))["payload"]["data"]["eventRecorded"]["position"] == 1
 
 
+@PROXIES
 def test_an_event_stream_is_not_held_back(proxied: Proxied) -> None:
     began = time.monotonic()
-    with proxied.client.stream(
-        "POST", "/audit/graphql", json={"query": SUBSCRIPTION}, headers={"Accept": "text/event-stream"}
-    ) as answer:
-        line = next(each for each in answer.iter_lines() if each.startswith("data:"))
+    line = next(line for line in map(first_event, [proxied.client] * 3) if line)
     assert json.loads(line.removeprefix("data:"))["data"]["eventRecorded"]["position"] == 1
     assert time.monotonic() - began < 10
 
 
+def first_event(client: httpx2.Client) -> str:
+    """The first event of a stream; empty when the proxy broke it off, as Traefik 3.7 does to one in a hundred."""
+    headers = {"Accept": "text/event-stream"}
+    with (
+        suppress(httpx2.RemoteProtocolError),
+        client.stream("POST", "/audit/graphql", json={"query": SUBSCRIPTION}, headers=headers) as answer,
+    ):
+        return next(each for each in answer.iter_lines() if each.startswith("data:"))
+    return ""
+
+
+@PROXIES
 def test_a_publication_of_the_largest_size_passes(proxied: Proxied) -> None:
     body = b"[" + b" " * (5 * 1024 * 1024 - 2) + b"]"
     headers = {"Content-Type": "application/json"}
     assert proxied.client.post("/audit/v1/events", content=body, headers=headers).status_code == 400
+
+
+@PROXIES
+def test_a_publication_that_got_no_answer_is_not_sent_again(proxy: Proxy, server_folder: Path) -> None:
+    def api(request: bytes) -> Iterator[bytes]:
+        if request.startswith(b"GET"):
+            yield answer(200)
+
+    with foreign(api) as server, client_of(proxy, server_folder, server.port) as client:
+        with suppress(httpx2.RemoteProtocolError):  # HAProxy closes a connection that was used before
+            assert client.post("/audit/v1/events", json={}).status_code in {502, 503}
+        sent = [each for each in server.requests if each.startswith(b"POST")]
+    assert len(sent) == 1
 
 
 def test_the_configuration_of_traefik_names_the_same_paths() -> None:

@@ -18,6 +18,7 @@ from audit_trail.embedded.broker import Broker
 from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.roles import roles_sql
 from tests.audit_trail.programs import eventually, fetch, run, running
+from tests.servers import postgres_server
 
 SQL = (Path(__file__).parents[2] / "docker" / "roles.sql").read_text()
 ROLES = {
@@ -46,7 +47,7 @@ EVENT = {
 
 @pytest.fixture
 def server(server_folder: Path) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(server_folder / "postgres", settings={"fsync": "off"}) as server:
+    with postgres_server(server_folder / "postgres", settings={"fsync": "off"}) as server:
         yield server
 
 

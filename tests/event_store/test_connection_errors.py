@@ -22,8 +22,9 @@ from domain.errors import ConfigurationError, UnavailableError
 from event_store.connection_errors import connection_error
 from event_store.database import INGEST, READER, Connection, Database
 from event_store.migrations import migrate
+from event_store.refusal_codes import refusal_code
 from tests.foreign_server import tls_of_127_0_0_1
-from tests.servers import FAST
+from tests.servers import FAST, postgres_server
 from tests.waiting import eventually
 
 RULES = """\
@@ -117,7 +118,7 @@ def server(session_folder: Path) -> Iterator[Server]:
     folder.mkdir(mode=0o711)
     (port,) = free_ports(1)
     settings = FAST | {"listen_addresses": LOOPBACK, "port": str(port), "max_connections": "20"}
-    with EmbeddedPostgres(folder / "postgres", settings=settings) as postgres:
+    with postgres_server(folder / "postgres", settings=settings) as postgres:
         with closing(psycopg2.connect(postgres.url)) as admin, admin.cursor() as cursor:
             cursor.execute(f"{ROLES}CREATE ROLE tcp LOGIN")
             admin.commit()
@@ -200,6 +201,54 @@ def test_what_may_pass_is_waited_for(server: Server, changes: dict[str, Any], sa
     assert says in str(away.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "changes", "code"),
+    [
+        ("", {}, None),
+        ("", {"password": "wrong"}, "28P01"),
+        ("", {"user": "bob"}, "28000"),
+        ("", {"user": "rejected"}, "28000"),
+        ("", {"dbname": "nowhere"}, "3D000"),
+        ("", {"dbname": "private"}, "42501"),
+        ("", {"user": "few"}, "53300"),
+        ("", {"options": "-c no_such_setting=1"}, "42704"),
+        ("", {"options": "-c work_mem=many"}, "22023"),
+        ("tcp", {"port": 1}, None),
+        ("tls", {"password": "wrong"}, "28P01"),
+    ],
+)
+def test_the_servers_code_is_found_without_its_words(
+    server: Server, place: str, changes: dict[str, Any], code: str | None
+) -> None:
+    assert refusal_code(server.dsn(place, **changes)) == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"password": "wrong"}, ConfigurationError),
+        ({"dbname": "nowhere"}, ConfigurationError),
+        ({"dbname": "private"}, ConfigurationError),
+        ({"user": "bob"}, ConfigurationError),
+        ({"user": "few"}, UnavailableError),
+        ({}, UnavailableError),
+    ],
+)
+def test_a_server_that_writes_another_language_is_understood(
+    server: Server, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    """The code is the real server's. Its text is German, as lc_messages = de_DE gives it."""
+    text = 'connection to server on socket "/s" failed: FATAL:  Passwort-Authentifizierung gescheitert\n'
+    found = connection_error(text, lambda: refusal_code(server.dsn(**changes)))
+    assert type(found) is error
+    assert "Passwort-Authentifizierung gescheitert" in str(found) or changes == {"user": "few"}
+
+
+def test_a_failure_of_the_network_is_not_asked_for_a_code() -> None:
+    text = 'connection to server at "::1", port 5432 failed: Verbindungsaufbau abgelehnt\n'
+    assert isinstance(connection_error(text, lambda: "28P01"), UnavailableError)
+
+
 def test_the_last_address_that_was_tried_decides() -> None:
     refused = 'connection to server at "::1", port 5432 failed: Connection refused\n'
     password = (
@@ -213,7 +262,9 @@ def test_the_last_address_that_was_tried_decides() -> None:
     "statements",
     [
         ["SET idle_in_transaction_session_timeout = 50", "wait", "SELECT 1"],
-        ["SET LOCAL transaction_timeout = 50", "SELECT pg_sleep(1)"],
+        pytest.param(
+            ["SET LOCAL transaction_timeout = 50", "SELECT pg_sleep(1)"], marks=pytest.mark.needs_postgres(17)
+        ),
         ["SELECT pg_terminate_backend(pg_backend_pid())"],
     ],
 )
@@ -261,11 +312,15 @@ def test_a_database_that_is_dropped_stops(server: Server) -> None:
         admin.cursor() as cursor,
         closing(Database(server.dsn(dbname="going", user="postgres"), None)) as database,
     ):
+
+        def use_while_it_is_dropped() -> None:
+            with database.transaction() as connection:
+                cursor.execute("DROP DATABASE going WITH (FORCE)")
+                connection.cursor().execute("SELECT 1")
+
         cursor.execute("CREATE DATABASE going")
-        execute(database, "SELECT 1")
-        cursor.execute("DROP DATABASE going WITH (FORCE)")
         with pytest.raises(UnavailableError):
-            execute(database, "SELECT 1")
+            use_while_it_is_dropped()
         with pytest.raises(ConfigurationError, match='"going" does not exist'):
             execute(database, "SELECT 1")
 
@@ -285,11 +340,11 @@ def test_a_password_that_was_changed_stops_new_connections(server: Server) -> No
 
 def test_a_standby_is_waited_for_until_it_is_promoted(server_folder: Path) -> None:
     folder = server_folder / "postgres"
-    with EmbeddedPostgres(folder, settings=FAST) as postgres:
+    with postgres_server(folder, settings=FAST) as postgres:
         migrate(postgres.url)
     (folder / "cluster" / "standby.signal").touch()
     with (
-        EmbeddedPostgres(folder, settings=FAST) as standby,
+        postgres_server(folder, settings=FAST) as standby,
         closing(Database(standby.url, INGEST)) as ingest,
         closing(Database(standby.url, READER)) as reader,
     ):
@@ -305,7 +360,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted(server_folder: Path) -> No
 
 
 def test_a_server_that_shuts_down_is_waited_for(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder / "postgres", settings=FAST) as postgres:
+    with postgres_server(server_folder / "postgres", settings=FAST) as postgres:
         with closing(psycopg2.connect(postgres.url)) as connection:
             connection.cursor().execute("SELECT 1")
             os.kill(postgres.pid, signal.SIGTERM)  # waits for the sessions to end

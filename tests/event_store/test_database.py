@@ -13,10 +13,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, TooSlowError, UnavailableError
 from event_store.database import READER, Database, only, translated
 from event_store.statement_errors import StatementError
+from tests.servers import postgres_server
 from tests.waiting import eventually
 
 
@@ -40,7 +40,7 @@ def test_a_caller_waits_for_a_connection_and_gets_one(migrated_url: str) -> None
 
 
 def test_after_a_restart_of_the_server_a_rested_pool_answers_at_once(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder / "postgres") as server:
+    with postgres_server(server_folder / "postgres") as server:
         database = Database(server.url, None)
         assert ask(database) == 17
         server.stop()
@@ -67,7 +67,7 @@ def kill_under(database: Database, statement: str) -> None:
 
 
 def test_a_server_process_that_is_killed_is_a_database_that_is_away(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder / "postgres") as server:
+    with postgres_server(server_folder / "postgres") as server:
         database = Database(server.url, None)
         for statement in ("SELECT 1", "SELECT pg_sleep(9)", "SELECT 1"):
             with pytest.raises(UnavailableError, match="away"):

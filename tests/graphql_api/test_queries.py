@@ -90,6 +90,22 @@ def test_events_are_counted_in_buckets(execute: Execute, models: ReadModels) -> 
         {"key": "record.updated", "from": None, "until": None, "events": 1},
     ]
     assert (data["eventCounts"]["events"], data["eventCounts"]["asOfPosition"]) == (4, 9)
+    query = """{
+      eventCounts(by: TYPE, filter: {patient: "17"}, distinct: [PATIENTS, ACTORS]) {
+        buckets { key patients actors } patients actors
+      }
+      alone: eventCounts(by: TYPE, filter: {patient: "17"}, distinct: [ACTORS]) { patients actors }
+    }"""
+    distinct = ask(execute, models, query)
+    assert distinct["eventCounts"] == {
+        "buckets": [
+            {"key": "record.read", "patients": 1, "actors": 2},
+            {"key": "record.updated", "patients": 1, "actors": 1},
+        ],
+        "patients": 1,
+        "actors": 2,
+    }
+    assert distinct["alone"] == {"patients": None, "actors": 2}
     [hour] = data["hours"]["buckets"]
     assert (hour["from"], hour["until"]) == ("2026-03-01T08:00:00+00:00", "2026-03-01T09:00:00+00:00")
 

@@ -39,6 +39,8 @@ def test_what_can_not_be_counted_is_refused(
     ("filter", "code", "argument"),
     [
         ({"or": []}, "BAD_USER_INPUT", "or"),
+        ({"dayTimeFrom": "10pm"}, "BAD_USER_INPUT", "dayTimeFrom"),
+        ({"weekdays": ["MONDAY"], "timeZone": "CEST"}, "BAD_USER_INPUT", "timeZone"),
         ({"patientIn": []}, "BAD_USER_INPUT", "patientIn"),
         ({"not": {}}, "BAD_USER_INPUT", "filter"),
         ({"not": {"types": ["record.raed"]}}, "BAD_USER_INPUT", "types"),

@@ -17,7 +17,7 @@ from event_store.database import INGEST, Connection, Database, only
 from event_store.migrations import migrate
 from event_store.notification import Announcer
 from ingest.settings import IngestSettings
-from tests.servers import FAST
+from tests.servers import FAST, postgres_server
 
 SMALL = {"max_notify_queue_pages": "64", "max_locks_per_transaction": "10", "max_connections": "40"}
 
@@ -25,7 +25,7 @@ SMALL = {"max_notify_queue_pages": "64", "max_locks_per_transaction": "10", "max
 @pytest.fixture(scope="module")
 def server(session_folder: Path) -> Iterator[EmbeddedPostgres]:
     """A server with room for few notifications and locks."""
-    with EmbeddedPostgres(session_folder / "exhausted", settings=FAST | SMALL) as server:
+    with postgres_server(session_folder / "exhausted", settings=FAST | SMALL) as server:
         yield server
 
 

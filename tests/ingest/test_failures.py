@@ -15,11 +15,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from audit_trail.embedded.broker import Broker
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.database import INGEST, Database
 from event_store.migrations import migrate
 from ingest.pipeline import Ingest
 from ingest.settings import IngestSettings
+from tests.servers import postgres_server
 from tests.signing import signer
 
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -103,7 +103,7 @@ def test_a_sigterm_commits_the_append_in_flight_and_the_exit_is_clean(
 def test_a_database_that_restarts_is_waited_for(
     settings: IngestSettings, server_folder: Path, publish: Call, running: Call, message: Call
 ) -> None:
-    with EmbeddedPostgres(server_folder / "postgres") as server:
+    with postgres_server(server_folder / "postgres") as server:
         migrate(server.url)
         with closing(Database(server.url, INGEST)) as database:
             with running(settings, database) as run:
@@ -123,7 +123,7 @@ def test_a_database_that_restarts_is_waited_for(
 def test_stopped_while_the_database_is_away_it_ends_and_loses_nothing(
     settings: IngestSettings, server_folder: Path, publish: Call, running: Call, message: Call
 ) -> None:
-    with EmbeddedPostgres(server_folder / "postgres") as server:
+    with postgres_server(server_folder / "postgres") as server:
         migrate(server.url)
         with closing(Database(server.url, INGEST)) as database:
             with running(settings, database) as run:

@@ -66,7 +66,9 @@ def test_a_story_gives_the_rows_of_its_batches() -> None:
     story = given(seen).when(an_event(minute=1, patients=[{"id": "p"}], purpose_of_use=["TREAT"]))
     later = story.batches[1][0].occurred_at
     day = later.toordinal()
-    story.then(PatientProjector(), "patient_access", (2, 2, START, later, day, "p", "dr-smith", ("TREAT",)))
+    story.then(
+        PatientProjector(), "patient_access", (2, 2, START, later, day, 0, "p", "dr-smith", ("TREAT",))
+    )
     first, second = ((at, *timeline_hash_codes(batch[0]), "p") for at, batch in enumerate(story.batches))
     story.then(PatientProjector(), "patient_timeline", first, second)
     with pytest.raises(AssertionError, match=r"patient_timeline \(position, .*, patient_id\) holds"):

@@ -5,25 +5,28 @@ from __future__ import annotations
 import pytest
 
 from projections.registry import built_in
-from queries.filters.conditions import CONDITIONS, Condition
+from queries.filters.conditions import CONDITIONS, INTERNAL, Condition
 from queries.filters.event_filter import GROUPS, EventFilter
 
+EVERY = [*CONDITIONS, *INTERNAL]
 TABLES = {table.name: table for projector in built_in() for table in projector.tables}
 
 
 def test_each_field_of_a_filter_belongs_to_one_condition() -> None:
-    fields = [field for condition in CONDITIONS for field in condition.fields]
+    fields = [field for condition in EVERY for field in condition.fields]
     assert sorted(fields) == sorted(set(EventFilter.__struct_fields__) - set(GROUPS))
 
 
-@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda each: each.name)
+@pytest.mark.parametrize("condition", EVERY, ids=lambda each: each.name)
 def test_the_columns_of_a_condition_exist(condition: Condition) -> None:
     attribute = condition.attribute
     assert set(attribute.columns) <= set(TABLES[attribute.table].names)
 
 
 @pytest.mark.parametrize(
-    "condition", [each for each in CONDITIONS if each.attribute.index is not None], ids=lambda each: each.name
+    "condition",
+    [each for each in EVERY if each.attribute.index is not None],
+    ids=lambda each: each.name,
 )
 def test_the_table_has_the_index_of_a_condition_and_the_index_its_hash_codes(condition: Condition) -> None:
     attribute, index = condition.attribute, condition.attribute.index

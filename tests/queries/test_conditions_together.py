@@ -26,6 +26,14 @@ from tests.databases import PROJECTED, Databases
 from tests.trail import START, Trail, an_event
 
 EVENTS = 400
+
+
+def _minutes(start: int, until: int) -> EventFilter:
+    return EventFilter(
+        occurred_from=START + timedelta(minutes=start), occurred_until=START + timedelta(minutes=until)
+    )
+
+
 SESSIONS = tuple(f"s{number}" for number in range(12))
 PATIENTS = tuple(f"p{number}" for number in range(15))
 """Lists of which not all values are looked at for a whole page: some values are not there, some have most events."""
@@ -45,6 +53,7 @@ CONDITIONS: list[dict[str, Any]] = [
     {"patient_in": PATIENTS},
     {"resource_type": "Observation"},
     {"resource_type": "Consent"},
+    {"unnamed_resource_type": "Consent"},
     {"resource_type": "Consent", "resource_id": "r1"},
     {"types": ("record.read",)},
     {"types": ("record.read", "access.denied")},
@@ -55,13 +64,25 @@ CONDITIONS: list[dict[str, Any]] = [
     {"emergency": True},
     {"or_": (EventFilter(patient="p1"), EventFilter(resource_type="Consent"), EventFilter(actor="a2"))},
     {"not_": EventFilter(service="s1")},
+    {"or_": (_minutes(20, 60), EventFilter(and_=(_minutes(50, 90), EventFilter(actor_prefix="a"))))},
+    {
+        "or_": (
+            _minutes(300, 310),
+            EventFilter(position_from=100, position_until=140),
+            EventFilter(session="s9"),
+        )
+    },
+    {"actor_kinds": ("user",)},
+    {"weekdays": ("monday",), "day_time_from": "11:00", "day_time_until": "09:00"},
 ]
 
 
 def some_event(chance: random.Random, number: int) -> dict[str, Any]:
     patients = {f"p{int(chance.expovariate(0.4))}" for _ in range(chance.randrange(5))}
     kinds = ("Observation", "Consent", "Condition")
-    named = {(chance.choice(kinds), f"r{chance.randrange(3)}") for _ in range(chance.randrange(4))}
+    named = {
+        (chance.choice(kinds), chance.choice(("r0", "r1", "Doe, Jane"))) for _ in range(chance.randrange(4))
+    }
     kind = chance.choice(("user", "user", "device", "service"))
     return {
         "type": chance.choice(("record.read", "record.searched", "access.denied", "user.logged_in")),
@@ -96,6 +117,7 @@ def mixed(databases: Databases) -> Iterator[tuple[Trail, list[RecordedEvent]]]:
     asked=st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=3),
     limit=st.integers(1, 100),
     oldest_first=st.booleans(),
+    by_time=st.booleans(),
     after=st.none() | st.integers(0, EVENTS - 1),
 )
 def test_what_is_found_is_what_matches(
@@ -103,6 +125,7 @@ def test_what_is_found_is_what_matches(
     asked: list[dict[str, Any]],
     limit: int,
     oldest_first: bool,
+    by_time: bool,
     after: int | None,
 ) -> None:
     trail, events = mixed
@@ -111,7 +134,7 @@ def test_what_is_found_is_what_matches(
     with trail.reader.transaction(read_only=True) as connection:
         open_snapshot(connection)
         counted = count_events(connection, plan(filter, by=CountBy.TYPE), 100, EVENTS - 1)
-        page = PageRequest(first=limit, after=after, oldest_first=oldest_first)
+        page = PageRequest(first=limit, after=after, oldest_first=oldest_first, by_time=by_time)
         found = find_events(connection, plan(filter), page)
     assert counted.events == len(expected)
     listed = expected if oldest_first else expected[::-1]

@@ -7,13 +7,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from domain.errors import RejectedError
-from queries.filters.event_filter import CountBy, EventFilter
+from domain.event import RecordedEvent
+from event_store.event_reader import read_events
+from queries.filters.attributes import ACTION
+from queries.filters.event_filter import CountBy, Distinct, EventFilter
+from queries.filters.match import matches
 from tests.trail import START, Trail, an_event
 
 MINUTES = [0, 10, 61, 62, 63, 1500, 5]
 TYPES = ["record.read", "record.updated", "user.logged_in"]
+LATER = START + timedelta(minutes=62)
 SINCE: dict[str, Any] = {"occurred_from": START}
 
 
@@ -40,6 +46,71 @@ def counted(trail: Trail, by: CountBy, **filter: Any) -> dict[str | None, int]:
     assert found.events == sum(bucket.events for bucket in found.buckets)
     assert found.as_of_position == 6
     return {bucket.key: bucket.events for bucket in found.buckets}
+
+
+BOTH = (Distinct.PATIENTS, Distinct.ACTORS)
+
+
+@pytest.mark.parametrize("by", CountBy)
+@pytest.mark.parametrize(
+    "filter",
+    [
+        SINCE,
+        {},
+        {"patient_in": ("p1", "p2")},
+        {"or_": (EventFilter(patient="p1"), EventFilter(actor="u0"))},
+        {"actor": "u0", "not_": EventFilter(types=("record.updated",))},
+        {"patient": "p3"},
+        {"or_": (EventFilter(occurred_from=LATER), EventFilter(patient="p2"))},
+    ],
+    ids=repr,
+)
+def test_different_patients_and_actors_count_once_in_each_bucket_and_once_in_all(
+    told: Trail, by: CountBy, filter: dict[str, Any]
+) -> None:
+    if not filter:
+        # Numbers of whole hours alone would need no range: different patients do.
+        with pytest.raises(RejectedError):
+            told.counts(EventFilter(), by, distinct=BOTH)
+        return
+    with told.reader.transaction(read_only=True) as connection:
+        events = read_events(connection, -1, 10).events
+    matching = [each for each in events if matches(EventFilter(**filter), each)]
+    plain = told.counts(EventFilter(**filter), by)
+    found = told.counts(EventFilter(**filter), by, distinct=BOTH)
+    assert [replace(each, patients=None, actors=None) for each in found.buckets] == plain.buckets
+    assert (found.bucket_count, found.events) == (plain.bucket_count, plain.events)
+    assert (found.patients, found.actors) == different(matching)
+    for bucket in found.buckets:
+        within = [each for each in matching if key_of(by, each) == bucket.key]
+        assert (bucket.patients, bucket.actors) == different(within)
+    alone = told.counts(EventFilter(**filter), by, 1, distinct=(Distinct.ACTORS,))
+    assert (alone.actors, alone.patients, len(alone.buckets)) == (
+        found.actors,
+        None,
+        min(len(plain.buckets), 1),
+    )
+    assert (alone.bucket_count, alone.events) == (plain.bucket_count, plain.events)
+
+
+def different(events: list[RecordedEvent]) -> tuple[int, int]:
+    patients = {patient.id for each in events for patient in each.event.patients}
+    return len(patients), len({each.event.actor.id for each in events} - {None})
+
+
+def key_of(by: CountBy, recorded: RecordedEvent) -> str | None:
+    event = recorded.event
+    hour = event.occurred_at.replace(minute=0)
+    keys: dict[CountBy, str | None] = {
+        CountBy.TYPE: event.type,
+        CountBy.ACTOR: event.actor.id,
+        CountBy.SERVICE: event.source.service,
+        CountBy.ACTION: "".join(ACTION.of(recorded)),
+        CountBy.OUTCOME: event.outcome.value,
+        CountBy.HOUR: hour.isoformat(),
+        CountBy.DAY: hour.replace(hour=0).isoformat(),
+    }
+    return keys[by]
 
 
 def hours(*minutes: int) -> dict[str | None, int]:
@@ -109,3 +180,5 @@ def test_what_would_read_the_whole_trail_is_not_counted(
 def test_before_anything_is_applied_there_is_nothing_to_count(trail: Trail) -> None:
     found = trail.counts(EventFilter(), CountBy.DAY)
     assert (found.buckets, found.events, found.as_of_position) == ([], 0, -1)
+    found = trail.counts(EventFilter(actor="u0"), CountBy.DAY, distinct=BOTH)
+    assert (found.patients, found.actors) == (0, 0)

@@ -43,7 +43,7 @@ class Varied(NamedTuple):
 def varied(databases: Databases) -> Iterator[Varied]:
     """No test changes it."""
     with databases.copy(PROJECTED) as url, closing(Trail(url)) as trail, servers() as serve:
-        trail.given(*(an_event(minute=40 * number, **fields) for number, fields in enumerate(EVENTS)))
+        trail.given(*(an_event(minute=300 * number, **fields) for number, fields in enumerate(EVENTS)))
         with trail.reader.transaction(read_only=True) as connection:
             events = read_events(connection, -1, len(EVENTS)).events
         yield Varied(trail, events, serve(url, limits=QueryLimits(max_unindexed_days=0)))
@@ -59,6 +59,10 @@ def examples(condition: Condition, events: list[RecordedEvent]) -> list[Any]:
             values = [middle.event.occurred_at]
         case ValueKind.POSITION:
             values = [middle.position]
+        case ValueKind.DAY_TIME:
+            values = [f"{middle.event.occurred_at:%H:%M}", "14:00:30"]
+        case ValueKind.ZONE:
+            values = ["Europe/Berlin", "Pacific/Auckland"]
         case ValueKind.FLAG:
             values = [True, False]
         case ValueKind.WORD | ValueKind.LETTER:
@@ -78,7 +82,9 @@ def given(condition: Condition, values: list[Any]) -> dict[str, Any]:
     if condition.needs:
         [(needed, value)] = values
         return {condition.needs: needed, condition.name: value}
-    return {condition.name: values if condition.many else values[0]}
+    # A time zone says something of other conditions alone.
+    others = {"weekday": ["monday"]} if condition.kind is ValueKind.ZONE else {}
+    return others | {condition.name: values if condition.many else values[0]}
 
 
 def written(value: Any) -> Any:

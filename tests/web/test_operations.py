@@ -25,7 +25,7 @@ from web.http.listening_socket import listen
 
 
 def test_a_ready_server_says_so(client: httpx2.Client) -> None:
-    assert client.get("/healthz").json() == {"status": "ok", "checks": {}}
+    assert client.get("/healthz").json() == {"part": "serve", "status": "ok", "checks": {}}
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "ok")
     assert set(ready.json()["checks"].values()) == {"ok"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from domain.errors import ConfigurationError, Reason, RejectedError
+from domain.errors import ConfigurationError
 from event_store.files.folders import Folder
 from web.authentication.api_tokens import ApiToken, digest, read_tokens
 
@@ -28,9 +28,9 @@ def add_token(path: Path, make: Callable[[str, str], ApiToken]) -> str:
         entry = msgspec.convert(msgspec.to_builtins(make(id, digest(secret))), ApiToken)
         _entry(entry).encode()
     except msgspec.ValidationError as exc:
-        raise RejectedError(Reason.INVALID_FIELD, str(exc)) from exc
+        raise ConfigurationError(f"the token: {exc}") from exc
     except UnicodeError as exc:
-        raise RejectedError(Reason.INVALID_ENCODING, "names are UTF-8") from exc
+        raise ConfigurationError("the token: names are UTF-8") from exc
     with _held(path) as folder:
         known = read_tokens(path) if path.exists() else {}
         _write(folder, path.name, {**known, id: entry})
@@ -38,11 +38,11 @@ def add_token(path: Path, make: Callable[[str, str], ApiToken]) -> str:
 
 
 def remove_token(path: Path, id: str) -> None:
-    """Remove an entry. Raises `RejectedError` for an unknown id."""
+    """Remove an entry. Raises `ConfigurationError` for an unknown id."""
     with _held(path) as folder:
         known = read_tokens(path)
         if id not in known:
-            raise RejectedError(Reason.INVALID_FIELD, "no token has this id; see `tokens list`", field="id")
+            raise ConfigurationError("no token has this id; see `tokens list`")
         _write(folder, path.name, {name: entry for name, entry in known.items() if name != id})
 
 

@@ -97,7 +97,7 @@ def install(app: FastAPI, retry_after: int) -> None:
         errors = [
             {
                 "field": ".".join(str(part) for part in error["loc"][1:] if not isinstance(part, int)),
-                "message": _message_of(error),
+                "message": message_of(error),
             }
             for error in exc.errors()
         ]
@@ -190,9 +190,11 @@ _MESSAGES = {
 }
 
 
-def _message_of(error: Mapping[str, Any]) -> str:
-    """The error of a parameter: our own message, or the library's if it says what to do."""
+def message_of(error: Mapping[str, Any]) -> str:
+    """The text for one of pydantic's errors: our own message, or the library's if it says what to do."""
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] in {"after", "before"}:
         return NOT_A_CURSOR
+    if error["type"] == "literal_error":
+        return f"give {error['ctx']['expected']}"
     message: str = _MESSAGES.get(error["type"], error["msg"])
     return message.removeprefix("Value error, ")

@@ -19,8 +19,11 @@ from pydantic import (
 
 from domain.errors import Reason, RejectedError
 from domain.json_parsing import decode_json
+from queries.filters.checks import check_filter
 from queries.filters.conditions import BY_NAME, CONDITIONS, MAX_TEXT, REPEATED, Condition, ValueKind, name_of
-from queries.filters.event_filter import MAX_DEPTH, MAX_VALUES, EventFilter, check_filter
+from queries.filters.event_filter import MAX_DEPTH, MAX_VALUES, EventFilter
+from queries.filters.local_time import DAY_TIME_PATTERN, ZONE_PATTERN
+from web.http.problems import message_of
 from web.parameters.freshness import POSITION, Switch
 
 
@@ -38,6 +41,12 @@ _Word = Annotated[
 # What OpenAPI says of a value. The read models validate it, so the messages equal those of GraphQL.
 Text = Annotated[_Word | None, Field(default=None, max_length=256)]
 Texts = Annotated[list[_Word], Field(default_factory=list, json_schema_extra={"maxItems": MAX_VALUES})]
+_DayTime = Annotated[str, Field(json_schema_extra={"pattern": DAY_TIME_PATTERN})]
+_Zone = Annotated[str, Field(json_schema_extra={"maxLength": MAX_TEXT, "pattern": ZONE_PATTERN})]
+_OF_PATTERN: dict[ValueKind, Any] = {
+    ValueKind.DAY_TIME: Annotated[_DayTime | None, Field(default=None, max_length=256)],
+    ValueKind.ZONE: Annotated[_Zone | None, Field(default=None, max_length=256)],
+}
 _FLAGS = frozenset(condition.name for condition in CONDITIONS if condition.kind is ValueKind.FLAG)
 _NEGATABLE = tuple(condition.name for condition in CONDITIONS if condition.negatable)
 
@@ -54,12 +63,13 @@ def _parameter(condition: Condition) -> tuple[Any, Any]:
             return Moment | None, Field(default=None, description=f"{help}; give an offset.")
         case ValueKind.POSITION:
             return int | None, Field(default=None, description=f"{help}.", json_schema_extra=POSITION)
-    return Text, Field(description=f"{help}.")
+    return _OF_PATTERN.get(condition.kind, Text), Field(description=f"{help}.")
 
 
 def _list(condition: Condition, description: str) -> tuple[Any, Any]:
     if condition.kind is ValueKind.LETTER:
-        letters = list[Literal[*condition.words]]  # type: ignore[valid-type]
+        words = tuple(map(str, condition.words))  # members of an enumeration are shown as Python writes them
+        letters = list[Literal[*words]]  # type: ignore[valid-type]
         return letters, Field(default_factory=list, description=description)
     items: Any = {"items": {"type": "string", "enum": list(condition.words)}} if condition.words else None
     return Texts, Field(description=description, json_schema_extra=items)
@@ -149,7 +159,7 @@ def _nested(given: Any, place: str, depth: int) -> EventFilter:
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part)[:64] for part in first["loc"])
-        raise RejectedError(Reason.INVALID_FIELD, first["msg"], field=f"{place}.{name}") from exc
+        raise RejectedError(Reason.INVALID_FIELD, message_of(first), field=f"{place}.{name}") from exc
     found = [read.conditions()] if plain else []
     if both or either or refused is not None:
         found.append(EventFilter(and_=both, or_=either, not_=refused))

@@ -17,7 +17,7 @@ from domain.errors import ConflictError, InvalidEventError, Reason, RejectedErro
 from domain.event import Source
 from domain.validation import check, encode_event
 from ingest.publisher import Message
-from queries.filters.event_filter import check_identifier
+from queries.filters.checks import check_identifier
 from queries.thread_pool import Threads
 from web.access import Access, query_log_of
 from web.http.problems import problem

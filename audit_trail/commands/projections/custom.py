@@ -60,7 +60,7 @@ def run(
             f"{file} is no Python file; the built-in projections are run by `audit-trail project`"
         )
     custom = custom_projection(load(), file)  # first, as it goes on in another process
-    settings, monitor = long_running()
+    settings, monitor = long_running("custom")
     _log.info("projection %s, version %d, out of %s", custom.projector.name, custom.projector.version, file)
     with closing(custom.database()) as database:
         check_source(database, custom.projector, same_rows=same_rows)

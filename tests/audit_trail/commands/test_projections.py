@@ -65,7 +65,7 @@ def test_verify_says_which_table_is_wrong_and_fails(trail: Trail, settings: Sett
     trail.given(*some_events(50))
     admin = psycopg2.connect(trail.url)
     with admin, admin.cursor() as cursor:
-        cursor.execute("DELETE FROM patient_v2.patient_timeline WHERE position = 7")
+        cursor.execute("DELETE FROM patient_v3.patient_timeline WHERE position = 7")
     admin.close()
     assert "differs from the log at position 49 in patient_timeline" in said(
         settings, "verify", "patient", code=1

@@ -147,7 +147,7 @@ def test_a_token_that_gives_nothing_is_not_made(tmp_path: Path, role: str, optio
     file = tmp_path / "tokens.toml"
     for command in (("token", "--data", tmp_path), ("tokens", "new", "--name", "x", "--file", file)):
         refused = run(*command, "--role", role)
-        assert (refused.returncode, option in refused.stderr) == (1, True), refused
+        assert (refused.returncode, option in refused.stderr) == (2, True), refused
         assert run(*command, "--role", role, option, value).returncode == 0
         empty = run(*command, "--role", role, option, value, option, " ")
-        assert (empty.returncode, option in empty.stderr) == (1, True), empty
+        assert (empty.returncode, option in empty.stderr) == (2, True), empty

@@ -28,14 +28,17 @@ def test_every_event_passes_validation_as_a_message() -> None:
 
 
 def test_every_type_of_the_catalogue_occurs() -> None:
-    # What is decided about projections, patients and lost records is no part of a clinic's hour.
-    decisions = {
+    # Decisions about projections, patients and lost records, and a wrong clock, are no part of a clinic's hour.
+    others = {
         "projection.event_skipped",
         "projection.removed",
         "recording.gap",
+        "recording_clock.ahead",
+        "recording_clock.recovered",
+        "recording_clock.set_back",
         "staff_disclosure.decided",
     }
-    assert {event.type for event in HOUR} == set(CATALOGUE) - decisions
+    assert {event.type for event in HOUR} == set(CATALOGUE) - others
 
 
 @pytest.mark.parametrize("events", [200, 1001, 3000])

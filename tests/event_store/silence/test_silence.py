@@ -19,7 +19,7 @@ from domain.errors import UnavailableError
 from event_store.database import Connection, Database, only, ping
 from event_store.silence import monitor
 from tests.frozen import BlackHole, frozen
-from tests.servers import FAST
+from tests.servers import FAST, postgres_server
 from tests.waiting import eventually
 
 SECONDS = 1.0
@@ -32,7 +32,7 @@ Use = Callable[[Connection], object]
 @pytest.fixture(scope="module")
 def server(session_folder: Path) -> Iterator[EmbeddedPostgres]:
     """A server of this module's own, which it stops and lets go on."""
-    with EmbeddedPostgres(session_folder / "frozen", settings=FAST) as server:
+    with postgres_server(session_folder / "frozen", settings=FAST) as server:
         yield server
 
 

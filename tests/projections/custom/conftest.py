@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from event_store.migrations import migrate
 from tests.projections.custom.analyst import HEAD, PYTHON, write
 from tests.projections.custom.deployment import (
@@ -17,13 +16,14 @@ from tests.projections.custom.deployment import (
     project_custom,
     run,
 )
+from tests.servers import postgres_server
 from tests.trail import Trail, an_event
 
 
 @pytest.fixture(scope="session")
 def urls(tmp_path_factory: pytest.TempPathFactory, session_folder: Path) -> Iterator[dict[str, str]]:
     """By login, a URL to a trail that has an owner who is no superuser, and projections of two analysts."""
-    with EmbeddedPostgres(session_folder / "rights") as server:
+    with postgres_server(session_folder / "rights") as server:
         admin = server.url_for("postgres")
         run(admin, "CREATE ROLE owner LOGIN CREATEROLE PASSWORD 'p'")
         run(admin, "CREATE DATABASE trail OWNER owner")

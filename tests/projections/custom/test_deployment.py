@@ -8,7 +8,6 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from event_store.database import PROJECTOR, Database
 from event_store.migrations import migrate
@@ -20,6 +19,7 @@ from projections.custom.source_file import load_custom
 from projections.errors import CodeError
 from projections.runner import Runner
 from tests.projections.custom.analyst import HEAD, SQL, write
+from tests.servers import postgres_server
 from tests.trail import Trail, an_event
 
 
@@ -30,7 +30,7 @@ def as_login(url: str, login: str) -> str:
 def test_an_analyst_runs_and_an_operator_operates_with_logins_of_their_own(
     server_folder: Path, tmp_path: Path
 ) -> None:
-    with EmbeddedPostgres(server_folder / "postgres") as server:
+    with postgres_server(server_folder / "postgres") as server:
         url = server.url_for("trail")
         with closing(psycopg2.connect(server.url_for("postgres"))) as admin, admin.cursor() as cursor:
             admin.autocommit = True

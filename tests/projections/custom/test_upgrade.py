@@ -10,7 +10,6 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError
 from event_store.migrations import migrate, migrations
 from projections.custom.access import begin_custom, open_custom
@@ -21,6 +20,7 @@ from projections.registry import READY
 from projections.runner import Runner
 from projections.tables import create_indexes, create_table
 from tests.projections.custom.analyst import HEAD, PYTHON, project, rebuild_custom, write
+from tests.servers import postgres_server
 from tests.trail import Trail, an_event
 
 CUSTOM = "0008_custom_projection_rights"
@@ -75,7 +75,7 @@ def make_old(url: str, projector: CustomProjector) -> None:
 def test_an_owner_who_is_no_superuser_converts_it_too(
     server_folder: Path, projector: CustomProjector
 ) -> None:
-    with EmbeddedPostgres(server_folder / "postgres") as server:
+    with postgres_server(server_folder / "postgres") as server:
         attack(server.url_for("postgres"), "CREATE ROLE owner LOGIN CREATEROLE PASSWORD 'p'")
         with closing(psycopg2.connect(server.url_for("postgres"))) as admin, admin.cursor() as cursor:
             admin.autocommit = True

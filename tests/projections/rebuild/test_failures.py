@@ -17,7 +17,6 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from audit_trail.embedded.postgres import EmbeddedPostgres
 from domain.errors import ConfigurationError, FencedError, UnavailableError
 from domain.event import RecordedEvent
 from event_store.migrations import migrate
@@ -44,7 +43,7 @@ from tests.projections.rebuild.rebuilds import (
     some_events,
 )
 from tests.projections.runners import Picky, caught_up, running
-from tests.servers import FAST
+from tests.servers import FAST, postgres_server
 from tests.trail import Trail, an_event
 from tests.waiting import eventually
 
@@ -175,7 +174,7 @@ def test_a_worker_that_is_killed_costs_its_range_alone(trail: Trail) -> None:
 
 
 def test_a_database_that_is_killed_is_waited_for(server_folder: Path) -> None:
-    with EmbeddedPostgres(server_folder / "postgres", settings=FAST) as server:
+    with postgres_server(server_folder / "postgres", settings=FAST) as server:
         migrate(server.url)
         trail = Trail(server.url)
         trail.given(*some_events(1500))

@@ -47,8 +47,8 @@ def _fill(url: str, first: int, rows: int) -> None:
         [(schema,)] = cursor.fetchall()
         cursor.execute(
             sql.SQL(
-                "INSERT INTO {} (position, span, type_mark, source_mark, type, id)"
-                " SELECT n, n >> 12, 1, 1, 'Observation', md5(n::text) FROM generate_series(%s, %s) AS n"
+                "INSERT INTO {} (position, span, type_mark, source_mark, named, type, id)"
+                " SELECT n, n >> 12, 1, 1, false, 'Observation', md5(n::text) FROM generate_series(%s, %s) AS n"
             ).format(sql.Identifier(schema, "activity_resource")),
             (first, first + rows - 1),
         )

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from domain.access.grants import Part
-from queries.filters.event_filter import GROUPS, CountBy, EventFilter
+from queries.filters.conditions import LISTS
+from queries.filters.event_filter import GROUPS, CountBy, Distinct, EventFilter
 from queries.scoped.query_description import NAMES, parts_of
 
 NOTHING_HIDDEN: frozenset[Part] = frozenset()
@@ -25,8 +26,11 @@ ABOUT: dict[str, frozenset[Part]] = {
     **dict.fromkeys(("device", "device_in"), frozenset({STAFF, OTHERS})),
     **dict.fromkeys(("address", "address_in", "address_prefix"), frozenset({CLIENT})),
     **dict.fromkeys(("patient", "patient_in", "resource_type", "resource_id"), frozenset({OTHERS})),
+    "unnamed_resource_type": frozenset({OTHERS}),
     **dict.fromkeys(
         (
+            # The kind of the actor stays when the actor's id and name are hidden.
+            "actor_kinds", "day_time_from", "day_time_until", "weekdays", "time_zone",
             "service", "service_in", "source", "types", "type_prefix", "categories", "actions", "outcomes", "purposes",
             "emergency", "occurred_from", "occurred_until", "position_from", "position_until",
         ),
@@ -45,7 +49,7 @@ def of(name: str) -> EventFilter:
         "position_from": 1,
         "position_until": 1,
     }
-    several = name.endswith("_in") or name in {"types", "categories", "actions", "outcomes", "purposes"}
+    several = name in LISTS
     return EventFilter(**{name: known.get(name, ("18",) if several else "18")})
 
 
@@ -75,6 +79,9 @@ def test_a_condition_asks_about_its_part_wherever_it_stands(name: str) -> None:
         EventFilter(patient="Max Muster"),
         EventFilter(resource_type="Practitioner", resource_id="DOE^JANE"),
         EventFilter(device="Ada's laptop"),
+        EventFilter(session="Ada Example 7"),
+        EventFilter(correlation_id_in=("c-1", "visit of Max")),
+        EventFilter(resource_type="AuditLog", resource_id="/v1/users/ada"),
     ],
 )
 def test_an_id_that_is_a_name_asks_about_names(filter: EventFilter) -> None:
@@ -84,6 +91,12 @@ def test_an_id_that_is_a_name_asks_about_names(filter: EventFilter) -> None:
 def test_of_ones_own_patients_one_may_ask() -> None:
     assert parts_of(EventFilter(patient_in=("17", "18")), ("17", "18")) == NOTHING_HIDDEN
     assert parts_of(EventFilter(patient_in=("17", "19")), ("17", "18")) == {OTHERS}
+
+
+def test_how_many_patients_or_actors_there_are_tells_of_them() -> None:
+    assert parts_of(EventFilter(), (), CountBy.TYPE, [Distinct.PATIENTS]) == {OTHERS}
+    assert parts_of(EventFilter(), ("17",), CountBy.TYPE, [Distinct.ACTORS]) == {STAFF}
+    assert parts_of(EventFilter(), (), CountBy.TYPE, list(Distinct)) == {STAFF, OTHERS}
 
 
 @pytest.mark.parametrize("by", CountBy)

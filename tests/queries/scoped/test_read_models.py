@@ -315,3 +315,23 @@ def test_nobody_finds_an_event_by_an_id_that_is_out_of_scope(told: Trail) -> Non
     models, _ = models_of(told, somebody(Role.DEVICE_MANAGER))
     found = [models.event(id) for id in (*ids, UUID(int=0))]
     assert [None if each is None else each.position for each in found] == [None, None, None, 3, None, None]
+
+
+def test_a_patient_who_sees_staff_does_not_see_other_patients_who_acted(told: Trail) -> None:
+    told.given(
+        an_event(minute=5, patients=[P17], actor={"id": "18", "name": "Olga", "kind": "patient"}),
+        an_event(minute=6, patients=[P17], actor={"id": "17", "name": "Paul", "kind": "patient"}),
+    )
+    patient = Principal(id="p", roles=frozenset({Role.PATIENT}), patients=("17",))
+    models, _ = models_of(told, patient, sees_staff={"17"})
+    found = models.patient("17")
+    assert found is not None
+    assert {(row.actor_id, row.actor_name) for row in found.accesses} == {
+        ("17", "Paul"),
+        (None, None),
+        ("dr-smith", "Dr Smith"),
+    }
+    officer, _ = models_of(told, Principal(id="o", roles=frozenset({Role.PRIVACY_OFFICER})))
+    seen = officer.patient("17")
+    assert seen is not None
+    assert {"17", "18", "dr-smith"} <= {row.actor_id for row in seen.accesses}

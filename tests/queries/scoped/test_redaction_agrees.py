@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -15,10 +17,16 @@ from domain.access.scope import Scope
 from domain.catalogue import CATALOGUE
 from domain.errors import AccessDeniedError
 from domain.event import Actor, ActorKind, AuditEvent, Device, Patient, RecordedEvent, Source
+from domain.read_audit.query_log import QueryLog
 from domain.validation import encode_event
+from event_store.database import READER, Database
 from queries.filters.event_filter import EventFilter
 from queries.filters.match import matches
+from queries.read_models import ReadModels
+from queries.scoped.events import ScopedEvents
 from queries.scoped.query_description import scope_filter
+from tests.queries.scoped.redacted_events import ROLES, events, filters, readers
+from tests.trail import an_event
 
 _NAMES = st.sampled_from(["a", "b", "c"])
 _SOME = st.lists(_NAMES, max_size=2, unique=True).map(tuple)
@@ -46,9 +54,7 @@ _EVENTS = st.builds(
 @given(_PRINCIPALS, _EVENTS)
 def test_what_is_found_is_what_may_be_seen(principal: Principal, event: AuditEvent) -> None:
     scope = Scope(principal)
-    recorded = RecordedEvent(
-        position=0, recorded_at=event.occurred_at, stream=UUID(int=1), stream_position=0, event=event
-    )
+    recorded = _recorded(event)
     try:
         rows = scope.rows(Operation.READ_EVENTS)
     except AccessDeniedError:
@@ -72,3 +78,38 @@ def test_another_role_never_shows_less(
     if any(scope.sees_all for scope in alone):
         assert both.sees_all
         assert both.redacted(event) is event
+
+
+_READ_MODELS = ReadModels(Database("postgresql:///none", READER))
+"""To prepare a query asks no database."""
+
+
+@cache
+def _hiding() -> list[RecordedEvent]:
+    return [_recorded(an_event(**fields)) for fields in events(40)]
+
+
+@pytest.mark.parametrize("roles", ROLES, ids=lambda roles: "-".join(sorted(set(roles))))
+def test_a_filter_finds_an_event_by_nothing_that_is_redacted_from_it(roles: tuple[Role, ...]) -> None:
+    for principal, scope in readers(*roles):
+        seen = [
+            (each, replace(each, event=scope.redacted(each.event)))
+            for each in _hiding()
+            if scope.admits(each.event)
+        ]
+        for filter in filters():
+            try:
+                query = ScopedEvents(_READ_MODELS, scope, QueryLog()).prepare(filter)
+            except AccessDeniedError:
+                continue
+            assert query.filter == filter
+            for recorded, redacted in seen:
+                within = query.scope is None or matches(query.scope, recorded)
+                found = matches(query.combined, recorded)
+                assert found is (within and matches(filter, redacted)), (principal, filter, redacted)
+
+
+def _recorded(event: AuditEvent) -> RecordedEvent:
+    return RecordedEvent(
+        position=0, recorded_at=event.occurred_at, stream=UUID(int=1), stream_position=0, event=event
+    )

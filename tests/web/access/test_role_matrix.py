@@ -223,6 +223,8 @@ def test_what_is_hidden_can_not_be_found_out_by_asking(patient: httpx2.Client, q
 
 def test_a_patient_can_not_count_by_actor(patient: httpx2.Client) -> None:
     assert patient.get("/v1/event-counts?by=actor&patient=17").status_code == 403
+    for distinct in ("patients", "actors"):
+        assert patient.get(f"/v1/event-counts?by=type&patient=17&distinct={distinct}").status_code == 403
     refused = asked(patient, '{ eventCounts(by: ACTOR, filter: {patient: "17"}) { events } }')
     assert refused["errors"][0]["extensions"]["code"] == "FORBIDDEN"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from domain.access.principal import Principal, Role
-from domain.errors import ConfigurationError, RejectedError, UnauthenticatedError
+from domain.errors import ConfigurationError, UnauthenticatedError
 from domain.event import ActorKind
 from tests.audit_trail.programs import run
 from web.authentication.api_tokens import ApiToken, ApiTokens, read_tokens
@@ -85,7 +85,7 @@ def test_changes_of_the_file_are_noticed_and_a_broken_one_changes_nothing(tmp_pa
     remove_token(file, text.split("_")[1])
     with pytest.raises(UnauthenticatedError):
         ask(tokens, text)
-    with pytest.raises(RejectedError, match="no token"):
+    with pytest.raises(ConfigurationError, match="no token"):
         remove_token(file, "nothing")
 
 
@@ -117,12 +117,12 @@ def test_the_command_line_makes_lists_and_revokes(tmp_path: Path) -> None:
     assert "scraper" in listed.stdout
     assert run("tokens", "revoke", id, settings=settings).returncode == 0
     again = run("tokens", "revoke", id, settings=settings)
-    assert (again.returncode, "no token has this id" in again.stderr) == (1, True)
+    assert (again.returncode, "no token has this id" in again.stderr) == (2, True)
     for text in ("soon", ""):
         wrong = run(
             "tokens", "new", "--name", "x", "--role", "operator", "--expires", text, settings=settings
         )
-        assert (wrong.returncode, "--expires" in wrong.stderr) == (1, True)
+        assert (wrong.returncode, "--expires" in wrong.stderr) == (2, True)
     unset = run("tokens", "list")
     assert (unset.returncode, "AUDIT_TRAIL_API_TOKENS_FILE" in unset.stderr) == (2, True)
     assert run("token", "--role", "auditor", "--data", tmp_path).returncode == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from domain.access.principal import Role
-from domain.errors import ConfigurationError, RejectedError
+from domain.errors import ConfigurationError
 from web.authentication.api_tokens import ApiToken, ApiTokens, digest, read_tokens
 from web.authentication.api_tokens_file import add_token, remove_token
 
@@ -77,6 +77,6 @@ def test_what_is_written_is_read_again_and_only_its_owner_may(tmp_path: Path) ->
 def test_a_name_that_is_no_text_is_refused_and_the_file_stays(tmp_path: Path) -> None:
     file = tmp_path / "tokens.toml"
     file.write_text(GOOD, encoding="utf-8")
-    with pytest.raises(RejectedError):
+    with pytest.raises(ConfigurationError):
         add_token(file, partial(entry, "\udcff", ()))
     assert file.read_text(encoding="utf-8") == GOOD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -11,6 +12,8 @@ from uuid import UUID
 import pytest
 
 from audit_trail.embedded.broker import Broker
+from dashboard.links import subject
+from dashboard.views import STARTER_VIEWS
 from domain.event import (
     Actor,
     AuditEvent,
@@ -38,7 +41,7 @@ PERSONAS = (
     "service-owner", "operator",
 )  # fmt: skip
 PAGES = (
-    "/", "/explore?from=2026-03-01&to=2026-03-01", f"/events/{HOSTILE}", "/patients/17", "/users/ada",
+    "/", "/explore?from=2026-03-01&to=2026-03-01", f"/events/{HOSTILE}", "/patients/17", subject("user", "ada"),
     "/devices/pump-1", "/services/vitals", "/resource?type=Patient&id=17", "/operations", "/find",
 )  # fmt: skip
 
@@ -312,3 +315,28 @@ def test_a_patient_questions_an_access_to_the_own_record(served: OnRecord) -> No
     with Browser(served) as browser:
         browser.sign_in("auditor")
         assert browser.post(f"{link}/question", data={"text": "x"}, headers=FROM_PAGE).status_code == 404
+
+
+def test_every_view_to_begin_with_opens(served: OnRecord) -> None:
+    with Browser(served) as browser:
+        browser.sign_in("auditor")
+        for view in STARTER_VIEWS:
+            page = browser.get(view.link)
+            assert page.status_code == 200, view.name
+            assert "can't be answered" not in page.text, view.name
+
+
+def test_a_cell_leads_to_events_with_and_without_its_value(served: OnRecord) -> None:
+    with Browser(served) as browser:
+        browser.sign_in("auditor")
+        path = "/explore?from=2026-03-01&to=2026-03-01"
+        page = browser.get(path)
+        [total] = re.findall(r"([0-9]+) events match", page.text)
+        for name in ("Only bob", "Without bob"):
+            [link] = {
+                str(attributes["href"])
+                for tag, attributes in _Tags(page.text).found
+                if tag == "a" and attributes.get("aria-label") == name
+            }
+            [count] = re.findall(r"([0-9]+) events match", browser.get(link).text)
+            assert int(count) == (2 if name == "Only bob" else int(total) - 2)

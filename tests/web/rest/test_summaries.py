@@ -59,6 +59,11 @@ def test_an_identifier_may_hold_a_slash(client: httpx2.Client) -> None:
         ("event-counts", "by"),
         ("event-counts?by=week", "by"),
         ("event-counts?by=type&first=0", "first"),
+        ("event-counts?by=type&patient=17&distinct=devices", "distinct"),
+        ("events?day_time_from=25:00", "day_time_from"),
+        ("events?weekday=monday&time_zone=Berlin", "time_zone"),
+        ("export?weekday=funday", "weekday"),
+        ("events?weekday=mon", "weekday"),
     ],
 )
 def test_a_wrong_parameter_is_named(lonely_client: httpx2.Client, path: str, field: str) -> None:
@@ -98,8 +103,17 @@ def test_events_are_counted_in_buckets(client: httpx2.Client) -> None:
             "from": "2026-03-01T08:00:00Z",
             "until": "2026-03-01T09:00:00Z",
             "events": 10,
+            "patients": None,
+            "actors": None,
         }
     ]
+    assert (hours["patients"], hours["actors"]) == (None, None)
+    query = "by=day&occurred_from=2026-03-01T00:00:00Z&occurred_until=2026-03-02T00:00:00Z"
+    distinct = client.get(f"/v1/event-counts?{query}&distinct=patients&distinct=actors").json()
+    [day] = distinct["buckets"]
+    assert (day["patients"], day["actors"]) == (distinct["patients"], distinct["actors"]) == (2, 3)
+    patients = client.get(f"/v1/event-counts?{query}&distinct=patients").json()
+    assert (patients["patients"], patients["actors"]) == (2, None)
 
 
 def test_a_resource_has_a_history(client: httpx2.Client) -> None:

@@ -43,8 +43,8 @@ const byHash = async (text) => {
 const socket = createClient({ url: url.replace('http', 'ws'), connectionParams: headers });
 const follow = gql`subscription { eventRecorded(after: 3) { position } }`;
 const followed = await new Promise((resolve) => {
-  const subscription = client(new GraphQLWsLink(socket)).subscribe({ query: follow }).subscribe({
-    next: (result) => { queueMicrotask(() => subscription.unsubscribe()); resolve(result.data); },
+  client(new GraphQLWsLink(socket)).subscribe({ query: follow }).subscribe({
+    next: (result) => resolve(result.data),
     error: (error) => resolve(String(error)),
   });
 });
@@ -53,4 +53,4 @@ console.log(JSON.stringify({
   known: await byHash(known),
   unknown: await byHash('{ user(id: "bob") { userId } }'),
 }));
-await socket.dispose();
+process.exit();

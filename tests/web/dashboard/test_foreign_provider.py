@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
 import pytest
+from playwright.sync_api import sync_playwright
 
 from audit_trail.embedded.broker import Broker
 from audit_trail.serving.authentication import issued_tokens
 from audit_trail.serving.sign_in import sign_in
 from audit_trail.settings import Settings
+from tests.installed import installed
 from tests.node import NODE, copy_scripts
 from tests.web.dashboard.people import FROM_PAGE, KEY, Browser
 from tests.web.read_audit.recorded_server import OnRecord, on_record
@@ -131,3 +134,21 @@ def test_signing_out_ends_the_session_at_the_provider_too(browser: Browser) -> N
     back = browser.post(action, data={"xsrf": secret, "logout": "yes"})
     assert (back.status_code, back.url.path) == (200, "/signed-out")
     assert browser.get("/").text == "Who are you?"
+
+
+@pytest.mark.needs_program("chromium")
+def test_a_real_browser_may_go_to_the_provider_and_back(served: OnRecord) -> None:
+    """The policy of the pages forbids none of the steps between the two servers."""
+    with (
+        sync_playwright() as playwright,
+        closing(
+            playwright.chromium.launch(executable_path=installed("chromium"), args=["--no-sandbox"])
+        ) as chromium,
+    ):
+        page = chromium.new_page()
+        page.goto(f"http://127.0.0.1:{served.port}/patients/17")
+        page.goto(f"{page.url}?as=ada")
+        assert page.url == f"http://127.0.0.1:{served.port}/patients/17"
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("button", name="Yes, sign me out").click()
+        page.wait_for_url(f"http://127.0.0.1:{served.port}/signed-out")

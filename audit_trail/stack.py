@@ -198,6 +198,8 @@ class Stack:
         }
         return claims | {
             "auth_issuers": (create_issuer(self.folder),),
+            "dashboard_issuer": ISSUER,
+            "development_issuer": self.folder,
             "auth_audiences": audiences if AUDIENCE in audiences else (*audiences, AUDIENCE),
         }
 

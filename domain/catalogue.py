@@ -105,6 +105,7 @@ _ROWS = (
     EventType("projection.event_skipped", _TRAIL, _E, ("actor.id", "reason"), (LOCAL, "projection-event-skipped"), None, "An operator decided that a read model leaves one event out."),
     EventType("projection.removed", _TRAIL, _D, ("actor.id", "reason"), (LOCAL, "projection-removed"), None, "An analyst's own read model was removed."),
     EventType("staff_disclosure.decided", _TRAIL, _E, ("patients", "actor.id", "reason"), (LOCAL, "staff-disclosure-decided"), None, "It was decided whether a patient sees the names of staff."),
+    EventType("access.questioned", _TRAIL, _E, ("actor.id", "reason", "resources"), (LOCAL, "access-questioned"), None, "A patient or a member of staff does not recognise an access."),
     EventType(GENERIC_TYPE, Category.OTHER, _E, (), (LOCAL, "unclassified"), None, "An event whose codes are not in this catalogue; its own codes are kept."),
 )
 # fmt: on

@@ -190,6 +190,14 @@ def find_event(connection: Connection, event_id: UUID) -> RecordedEvent | None:
     return None if row is None else from_row(*row)
 
 
+def find_body(connection: Connection, event_id: UUID) -> bytes | None:
+    """The stored body of the event with this id, byte for byte; None if there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["find_event"], {"event_id": event_id, "aggregate": _AGGREGATE})
+        row = cursor.fetchone()
+    return None if row is None else bytes(row[-1])
+
+
 def from_row(
     position: int, recorded_at: datetime, stream: UUID, stream_position: int, format: int, body: memoryview
 ) -> RecordedEvent:

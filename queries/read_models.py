@@ -10,7 +10,7 @@ from uuid import UUID
 from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
-from event_store.event_reader import find_event
+from event_store.event_reader import find_body, find_event
 from projections.binary_rows import utc
 from projections.registry import live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
@@ -112,6 +112,11 @@ class ReadModels:
         with self._database.transaction(read_only=True) as connection:
             found = find_event(connection, event_id)
         return found if found is None or scope is None or matches(scope, found) else None
+
+    def stored_body(self, event_id: UUID) -> bytes | None:
+        """The stored bytes of an event, which its sealed digest covers."""
+        with self._database.transaction(read_only=True) as connection:
+            return find_body(connection, event_id)
 
     def as_of_position(self) -> int:
         """The position up to which every live projection is complete; -1 for none."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.nodeid import NodeId
 from hypothesis import settings
 from kafka.admin import KafkaAdminClient
 
@@ -108,11 +109,15 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f"broker: {config.stash[reason_of_choice]}", f"database: PostgreSQL {postgres_major()}"]
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # What shares a stack or a large trail is run by one process: --dist loadgroup looks for the name after the `@`.
+    # pytest-xdist 3.8 would write it from a marker, but into an attribute that pytest 9.2 does not read any more.
+    shared = _shared(item)
+    if shared and item.config.getoption("loadgroup", False):
+        item._id = NodeId.parse(f"{item.nodeid}@{shared}")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        # What shares a stack or a large trail is run by one process.
-        if shared := _shared(item):
-            item.add_marker(pytest.mark.xdist_group(shared))
     if not config.getoption("--thorough"):
         _deselect(config, items, lambda item: item.get_closest_marker("thorough") is not None)
     if config.stash[chosen_broker] != "kafka":

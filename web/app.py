@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
@@ -24,11 +25,14 @@ from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import AuthenticationMiddleware, is_open
 from web.authentication.rates import Rates
+from web.dashboard.install import Dashboard, SignIn
+from web.dashboard.pages import Pages
 from web.graphql.subscriptions import SubscribingEndpoint, make_feed
 from web.health import Health, health_routes
 from web.http import problems
 from web.http.any_origin import AnyOrigin
 from web.http.every_route import Basics
+from web.http.page_paths import ASSETS, OPEN
 from web.http.path_prefix import PathPrefix
 from web.http.request_bodies import BodyLimit
 from web.http.static_pages import STATIC, swagger_ui
@@ -70,15 +74,19 @@ def create_app(
     wake: WakeUp | None = None,
     authentication: Authentication | None = None,
     recorder: AccessRecorder | None = None,
+    sign_in: SignIn | None = None,
     version: str = "0.1.0",
 ) -> FastAPI:
     """The ASGI application. It closes its own threads at the end; the caller closes the arguments.
 
-    Without `authentication` every request is refused except health checks. `recorder` records reads and denied
+    Without `authentication` every request is refused except health checks, and without `sign_in` there is no dashboard.
+    `recorder` records reads and denied
     attempts; without it, which is for tests only, nothing is recorded. `wake` notifies subscriptions of appends;
     without it they poll once a second. A server that shuts down stops `app.state.feed`, which ends streams.
     """
     settings = settings or WebSettings()
+    if sign_in is not None:
+        settings = replace(settings, open_paths=OPEN)
     metrics = metrics or WebMetrics()
     reading = Threads(settings.reading_threads, "reading")
     publishing = Threads(settings.publishing_threads, "publishing")
@@ -159,17 +167,37 @@ def create_app(
         most=lambda path, name: _maximum(settings.limits, path, name),
     )
 
+    authentication = authentication or Authentication()
+    rates = Rates.of(settings)
+    endpoint.authentication, endpoint.rates = authentication, rates
+    if recorder is not None:
+        endpoint.recorder, endpoint.denied = recorder, recorder.denied
+    dashboard = None
+    if sign_in is not None:
+        recording = None if recorder is None else recorder.recording
+        pages = Pages(access, reading, log, probes, publisher, publishing, settings, recording)
+        dashboard = Dashboard(sign_in, pages, rates, recorder, settings.path_prefix)
+        dashboard.add_routes(app)
+    _add_middleware(app, settings, authentication, rates, recorder, dashboard)
+    _add_outermost(app, settings, metrics)
+    return app
+
+
+def _add_middleware(
+    app: FastAPI,
+    settings: WebSettings,
+    authentication: Authentication,
+    rates: Rates,
+    recorder: AccessRecorder | None,
+    dashboard: Dashboard | None,
+) -> None:
+    """The middleware that refuses and records requests; the last one added runs first."""
+
     def body_limit(path: str) -> int:
         return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes
 
     app.add_middleware(Basics)
-    authentication = authentication or Authentication()
-    rates = Rates.of(settings)
-    endpoint.authentication = authentication
-    endpoint.rates = rates
     if recorder is not None:
-        endpoint.recorder = recorder
-        endpoint.denied = recorder.denied
         app.add_middleware(Recorded, recorder=recorder, retry_after=settings.retry_after)
     app.add_middleware(BodyLimit, limit=body_limit, timeout=settings.body_timeout)
     # Before the body: no body is read without authentication.
@@ -180,10 +208,12 @@ def create_app(
         rates=rates,
         denied=None if recorder is None else recorder.denied,
     )
+    if dashboard is not None:
+        dashboard.add_sessions(app)
     app.add_middleware(problems.LastResort)
     app.add_middleware(SafeHeaders)
-    _add_outermost(app, settings, metrics)
-    return app
+    if dashboard is not None:
+        dashboard.add_edge(app)
 
 
 def _add_outermost(app: FastAPI, settings: WebSettings, metrics: WebMetrics) -> None:
@@ -232,7 +262,7 @@ class SafeHeaders:
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "no-referrer")
-                if not scope["path"].startswith("/static/"):
+                if not scope["path"].startswith(("/static/", ASSETS)):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

@@ -70,6 +70,8 @@ class WebSettings:
     """What the public path of every route begins with, as `/audit`: see `web.http.path_prefix`."""
     queries_via_get: bool = True
     """GraphQL over GET; only queries, which are safe in the sense of RFC 9110."""
+    open_paths: tuple[str, ...] = ()
+    """What the paths of the dashboard that need no sign-in begin with; empty without a dashboard."""
     pages: bool = False
     """GraphiQL and Swagger UI."""
     public_log: bool = False

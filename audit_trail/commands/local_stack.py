@@ -57,6 +57,7 @@ def up(
     with ExitStack() as running:
         with out.status("Starting database, broker, ingest, projectors and API"):
             stack = running.enter_context(Stack(settings, data.absolute(), broker))
+        out.print(f"Dashboard   {stack.url}/")
         out.print(f"GraphiQL    {stack.url}/graphql")
         out.print(f"REST        {stack.url}/docs")
         out.print(

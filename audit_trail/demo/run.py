@@ -77,8 +77,8 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
             _verify(stack, out)
             if once:
                 out.print(
-                    f"\nWithout --once it stays up, with GraphiQL at {stack.url}/graphql and the REST documentation at"
-                    f" {stack.url}/docs.",
+                    f"\nWithout --once it stays up, with the dashboard at {stack.url}/, GraphiQL at {stack.url}/graphql"
+                    f" and the REST documentation at {stack.url}/docs.",
                     soft_wrap=True,
                 )
             else:
@@ -89,6 +89,7 @@ def run(settings: Settings, *, once: bool, broker: BrokerKind, events: int, out:
 def _invite(stack: Stack, out: Console) -> None:
     """Print what a person can do while the stack is up."""
     token = stack.token(_ROLE)
+    out.print(f"\n[bold]Open {stack.url}/ in a browser[/], and choose who you want to be.", soft_wrap=True)
     out.print(f"\nGraphiQL   {stack.url}/graphql#token={token}", soft_wrap=True)
     out.print(f"REST docs  {stack.url}/docs#token={token}", soft_wrap=True)
     out.print("\nYou are its auditor, for an hour. For other commands, and tokens of other roles:")

@@ -23,24 +23,31 @@ _FILE = "file://"
 log = structlog.get_logger(__name__)
 
 
-def authentication(settings: Settings) -> Authentication:
+def authentication(settings: Settings, issued: IssuedTokens | None) -> Authentication:
     """The authentication. Without an issuer and without API tokens it refuses every request, and logs a warning."""
     kinds: list[Authenticator] = []
     if settings.api_tokens_file is not None:
         kinds.append(ApiTokens(settings.api_tokens_file))
-    if settings.auth_issuers:
-        if not settings.auth_audiences:
-            raise ConfigurationError(f"{PREFIX}AUTH_AUDIENCES is empty: say for whom tokens are meant")
-        issuers: dict[str, KeySet] = {}
-        for entry in settings.auth_issuers:
-            issuer, keys = _issuer(entry)
-            if issuer in issuers:
-                raise ConfigurationError(f"{PREFIX}AUTH_ISSUERS names {issuer} twice")
-            issuers[issuer] = keys
-        kinds.append(IssuedTokens(issuers, settings.auth_audiences, _names(settings)))
+    if issued is not None:
+        kinds.append(issued)
     if not kinds:
         log.warning("every_request_is_refused", fix=f"set {PREFIX}AUTH_ISSUERS or {PREFIX}API_TOKENS_FILE")
     return Authentication(kinds)
+
+
+def issued_tokens(settings: Settings) -> IssuedTokens | None:
+    """The check of the issuers' tokens; None without an issuer."""
+    if not settings.auth_issuers:
+        return None
+    if not settings.auth_audiences:
+        raise ConfigurationError(f"{PREFIX}AUTH_AUDIENCES is empty: say for whom tokens are meant")
+    issuers: dict[str, KeySet] = {}
+    for entry in settings.auth_issuers:
+        issuer, keys = _issuer(entry)
+        if issuer in issuers:
+            raise ConfigurationError(f"{PREFIX}AUTH_ISSUERS names {issuer} twice")
+        issuers[issuer] = keys
+    return IssuedTokens(issuers, settings.auth_audiences, _names(settings))
 
 
 def _issuer(entry: str) -> tuple[str, KeySet]:

@@ -8,7 +8,8 @@ from audit_trail.ingest_settings import ingest_settings
 from audit_trail.read_audit import recording_publisher
 from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
-from audit_trail.serving.authentication import authentication
+from audit_trail.serving.authentication import authentication, issued_tokens
+from audit_trail.serving.sign_in import sign_in
 from audit_trail.settings import Settings
 from audit_trail.trust.keys import witness_policy
 from domain.errors import ConfigurationError
@@ -64,6 +65,7 @@ def serve(settings: Settings) -> None:
         max_exports=settings.max_exports,
         max_subscriptions=settings.max_subscriptions,
     )
+    issued = issued_tokens(settings)
     app = create_app(
         ReadModels(database),
         LogReader(database, witness_policy(settings)),
@@ -72,7 +74,8 @@ def serve(settings: Settings) -> None:
         web,
         exports=Exports(exporting),
         wake=WakeUp(open_database(settings, Pool.LISTENER)),
-        authentication=authentication(settings),
+        authentication=authentication(settings, issued),
+        sign_in=sign_in(settings, issued),
         metrics=metrics,
         recorder=AccessRecorder(
             Recording(recording, _recording_settings(settings), RecordingMetrics(metrics.registry)),

@@ -60,6 +60,7 @@ class Via(StrEnum):
     SUBSCRIPTION = "subscription"
     EXPORT = "export"
     COMMAND_LINE = "command_line"
+    DASHBOARD = "dashboard"
 
 
 class Stage(StrEnum):
@@ -110,7 +111,7 @@ def read_events(
     """
     limit = min(max_bytes, MAX_BYTES)
     whole = AuditEvent(
-        **_shared(principal, details, source),
+        **shared_fields(principal, details, source),
         type=READ,
         action=Action.READ,
         resources=(Resource(type=AUDIT_LOG, id=identifier(details.address) or "/"),),
@@ -158,7 +159,7 @@ def denied_event(
     if left_out:
         many["patients_left_out"] = left_out
     return AuditEvent(
-        **_shared(principal, details, source) | {"outcome": Outcome.MINOR_FAILURE},
+        **shared_fields(principal, details, source) | {"outcome": Outcome.MINOR_FAILURE},
         type=DENIED,
         action=Action.EXECUTE,
         resources=(
@@ -194,7 +195,8 @@ def is_echo(event: AuditEvent) -> bool:
     return event.type == READ and event.attributes.get("via") == Via.SUBSCRIPTION
 
 
-def _shared(principal: Principal | None, details: AccessDetails, source: Source) -> dict[str, Any]:
+def shared_fields(principal: Principal | None, details: AccessDetails, source: Source) -> dict[str, Any]:
+    """The fields that every event about a principal of the trail has."""
     address, agent = identifier(details.client_address), name(details.user_agent)
     return {
         "event_id": uuid4(),

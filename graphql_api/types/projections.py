@@ -77,10 +77,18 @@ class ProjectionTable:
 
 
 @documented
+class Row:
+    """A row of a table."""
+
+    values: JSON = described("An object from column to value.")
+
+
+@documented
 class RowEdge:
     """A row in a page, with its cursor."""
 
-    node: JSON = described("The row, as an object from column to value.")
+    # An object, and no scalar: Relay's `@connection` accepts no other node.
+    node: Row = described("The row.")
     cursor: str = described("The opaque cursor of this row, for `after` and `before`.")
 
 
@@ -152,7 +160,9 @@ async def _rows(
     cursors = [encode_row_cursor(chosen, order, values, descending=descending) for values in page.cursors]
     rows = [JSON(row) for row in page.objects()]
     return RowConnection(
-        edges=[RowEdge(node=row, cursor=cursor) for row, cursor in zip(rows, cursors, strict=True)],
+        edges=[
+            RowEdge(node=Row(values=row), cursor=cursor) for row, cursor in zip(rows, cursors, strict=True)
+        ],
         nodes=rows,
         page_info=PageInfo(
             has_next_page=page.has_next if last is None else before is not None,

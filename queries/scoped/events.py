@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from domain.access.grants import Operation, Part
 from domain.access.person_names import is_name
 from domain.access.scope import Scope
-from domain.errors import ConflictError, Reason
+from domain.errors import AccessDeniedError, ConflictError, Reason
 from domain.event import RecordedEvent
 from domain.read_audit.events import disclosed_patients, is_echo
 from domain.read_audit.query_log import QueryLog
@@ -95,6 +95,21 @@ class ScopedEvents:
         redacted = self._redacted(events)
         self._log("event", parameters, events, redacted)
         return redacted[0] if redacted else None
+
+    def stored_body(self, event_id: UUID) -> bytes | None:
+        """The stored bytes of an event, which its sealed digest covers; None for an event outside of the scope.
+
+        Raises `AccessDeniedError` for principals from whom a part of it is hidden.
+        """
+        parameters = {"id": str(event_id)}
+        with self._query_log.record_denial("stored_event", lambda: (parameters, ())):
+            if not self._scope.sees_all:
+                raise AccessDeniedError(Operation.READ_EVENTS)
+        found = self._models.event(event_id)
+        if found is None:
+            return None
+        self._log("stored_event", parameters, [found], [found])
+        return self._models.stored_body(event_id)
 
     def event_counts(self, query: PreparedQuery, limit: int = DEFAULT_LIMIT) -> EventCounts:
         """How many events within the scope match; `query` comes from `prepare`."""

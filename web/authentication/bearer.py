@@ -68,7 +68,7 @@ class IssuedTokens:
         known = self._good.get(digest)
         if known is not None:
             return known
-        claims = await self._claims(token)
+        claims = await self._claims(token, self._audiences)
         try:
             found = principal_from(claims, self._names)
         except ValueError as exc:
@@ -76,7 +76,29 @@ class IssuedTokens:
         self._good[digest] = found
         return found
 
-    async def _claims(self, token: str) -> dict[str, Any]:
+    async def of_sign_in(self, access_token: str, id_token: str, client_id: str, nonce: str) -> Principal:
+        """The principal of a sign-in by OpenID Connect: that of the access token if the API accepts it.
+
+        Else that of the ID token (OpenID Connect Core 1.0, section 3.1.3.7), which must be for `client_id` and have
+        `nonce`. Raises `UnauthenticatedError`, or `UnavailableError` while the keys can't be fetched.
+        """
+        claims = await self._claims(id_token, [client_id])
+        if claims.get("nonce") != nonce:
+            raise UnauthenticatedError("the ID token belongs to another sign-in", code=_INVALID)
+        try:
+            found = await self.principal(access_token)
+        except UnauthenticatedError:
+            found = None
+        if found is None:
+            try:
+                return principal_from(claims, self._names)
+            except ValueError as exc:
+                raise UnauthenticatedError("the ID token is not valid", code=_INVALID) from exc
+        if found.id != claims["sub"]:
+            raise UnauthenticatedError("the two tokens are of different subjects", code=_INVALID)
+        return found
+
+    async def _claims(self, token: str, audiences: Sequence[str]) -> dict[str, Any]:
         if len(token) > _LONGEST:
             raise UnauthenticatedError("the token is too long", code=_INVALID)
         try:
@@ -96,7 +118,7 @@ class IssuedTokens:
                 token,
                 key,
                 algorithms=[key.algorithm_name],
-                audience=self._audiences,
+                audience=audiences,
                 issuer=issuer,
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iss", "aud", "sub"]},

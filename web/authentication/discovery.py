@@ -27,21 +27,21 @@ def fetcher(issuer: str, url: str | None, *, seconds: float = _SECONDS) -> Calla
     Raises `ConfigurationError` for a forbidden address. The function raises `ValueError` for an unusable document, and
     `UnavailableError` while the issuer is away, fails, or takes longer than `seconds` in all.
     """
-    address = _address(url or issuer)
+    address = issuer_address(url or issuer)
 
-    def fetch() -> bytes:
+    def fetch_keys() -> bytes:
         deadline = Deadline(seconds)
-        return _get(address if url else _discovered(issuer, deadline), deadline)
+        return fetch(address if url else _discovered(issuer, deadline), deadline)
 
-    return fetch
+    return fetch_keys
 
 
 def _discovered(issuer: str, deadline: Deadline) -> Target:
     # Section 4: the path is appended to the issuer, without the issuer's final slash.
-    text = _get(_address(issuer.rstrip("/") + "/.well-known/openid-configuration"), deadline)
+    text = fetch(issuer_address(issuer.rstrip("/") + "/.well-known/openid-configuration"), deadline)
     try:
         document = msgspec.json.decode(text, type=_Discovery)
-        keys = _address(document.jwks_uri)
+        keys = issuer_address(document.jwks_uri)
     except (msgspec.DecodeError, UnicodeError, RecursionError, ConfigurationError) as exc:
         raise ValueError("no discovery document with an https address of keys") from exc
     # Section 4.3: the document must name this issuer.
@@ -50,8 +50,8 @@ def _discovered(issuer: str, deadline: Deadline) -> Target:
     return keys
 
 
-def _address(url: str) -> Target:
-    """Raises `ConfigurationError` unless keys may be fetched from `url`."""
+def issuer_address(url: str) -> Target:
+    """The target of `url`. Raises `ConfigurationError` unless it is https, or on this machine."""
     target = parse_target(url, "the address of an issuer or its keys")
     local = target.host in {"localhost", "127.0.0.1", "::1"}
     if target.scheme != "https" and not local:
@@ -59,7 +59,8 @@ def _address(url: str) -> Target:
     return target
 
 
-def _get(target: Target, deadline: Deadline) -> bytes:
+def fetch(target: Target, deadline: Deadline) -> bytes:
+    """The document there. Raises `UnavailableError`, or `ValueError` when it is too long."""
     answer = exchange(target, deadline, what="the issuer", most=MOST_BYTES)
     if not 200 <= answer.status < 300:
         raise UnavailableError(f"the issuer answered {answer.status}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -12,7 +12,6 @@ from starlette.types import Message, Scope, Send
 
 from domain.access.principal import Principal
 from domain.errors import UnauthenticatedError, UnavailableError
-from web.authentication.combined import Authentication
 
 _STREAM = "text/event-stream"
 OTHER_RIGHTS = "the token gives other rights now"
@@ -35,6 +34,8 @@ def seconds_left(principal: Principal | None) -> float | None:
 class Watched:
     """Sends an answer. `denied` is called for a 403, and when an answer ends because its token became invalid.
 
+    `check` finds the principal again, as `Authentication.principal` does.
+
     The token is checked again before a message that is sent `recheck` seconds after the last check, pings included. A
     stream of events then ends with an error event. Any other answer, such as an export, raises `UnauthenticatedError`,
     and the client sees that it is incomplete. It also does so for each part, other than the last, after the token's
@@ -45,15 +46,13 @@ class Watched:
         self,
         send: Send,
         scope: Scope,
-        authentication: Authentication,
-        given: Sequence[str],
+        check: Callable[[], Awaitable[Principal]],
         denied: Callable[[Scope, int, str], None],
         recheck: float,
     ) -> None:
         self._send = send
         self._scope = scope
-        self._authentication = authentication
-        self._given = given
+        self._check = check
         self._denied = denied
         self._recheck = recheck
         self._next = float("inf")
@@ -93,7 +92,7 @@ class Watched:
 
     async def _is_refused(self) -> str:
         try:
-            found = await self._authentication.principal(self._given)
+            found = await self._check()
         except UnauthenticatedError as exc:
             return exc.message
         except UnavailableError:

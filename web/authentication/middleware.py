@@ -23,6 +23,11 @@ HEALTH = frozenset({"/healthz", "/readyz"})
 _PAGES = frozenset({"/docs", "/openapi.json"})
 _FILES = "/static/"
 
+SESSION_CHECK = "session_check"
+"""The entry of a request's state by which a session of the dashboard authenticates it."""
+SessionCheck = Callable[[], Principal]
+"""The principal of the session. Raises `UnauthenticatedError` once it has ended."""
+
 Denied = Callable[[Scope, int, str], None]
 """Called for each 401 and 403 with the scope, the status, and the reason for the record."""
 
@@ -65,8 +70,13 @@ class AuthenticationMiddleware:
         if scope["type"] == "websocket" and not given:
             await self._app(scope, receive, send)
             return
+        session: SessionCheck | None = scope.get("state", {}).get(SESSION_CHECK)
+
+        async def check() -> Principal:
+            return await self._authentication.principal(given) if session is None else session()
+
         try:
-            principal = await self._authentication.principal(given)
+            principal = await check()
         except UnauthenticatedError as exc:
             await self._refuse(exc, scope, receive, send)
             return
@@ -86,14 +96,12 @@ class AuthenticationMiddleware:
             answer = refusal(scope, 403, Code.FORBIDDEN, why)
             await _answer(answer, scope, receive, send)
             return
-        watched = Watched(
-            send, scope, self._authentication, given, self._denied, self._settings.token_recheck
-        )
+        watched = Watched(send, scope, check, self._denied, self._settings.token_recheck)
         await self._app(scope, receive, watched)
 
     def _is_open(self, scope: Scope) -> bool:
         path: str = scope["path"]
-        if is_open(path, self._settings):
+        if is_open(path, self._settings) or path.startswith(self._settings.open_paths or ("\0",)):
             return True
         return self._settings.pages and (
             path in _PAGES or path.startswith(_FILES) or _is_page_of_graphql(scope)

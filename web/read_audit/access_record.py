@@ -19,6 +19,7 @@ from domain.errors import UnrecordedError
 from domain.event import Source
 from domain.read_audit.events import AccessDetails, Stage, Via, read_events
 from domain.read_audit.query_log import LoggedQuery, QueryLog
+from web.http.page_paths import is_of_dashboard
 from web.read_audit.denials import Denials
 from web.read_audit.publication import Recording
 
@@ -200,4 +201,6 @@ def via_of(scope: Scope) -> Via:
     path: str = scope["path"]
     if path == "/graphql":
         return Via.GRAPHQL
+    if is_of_dashboard(path):
+        return Via.DASHBOARD
     return Via.EXPORT if path.startswith("/v1/export") else Via.REST

@@ -11,7 +11,7 @@ import pytest
 
 from audit_trail.development_issuer import PRIVATE, PUBLIC, create_issuer, issue
 from audit_trail.embedded.broker import free_ports
-from audit_trail.serving.authentication import authentication
+from audit_trail.serving.authentication import authentication, issued_tokens
 from audit_trail.settings import load
 from domain.errors import ConfigurationError
 from tests.audit_trail.programs import PROGRAM, environment, eventually, fetch, run, running
@@ -131,8 +131,12 @@ def check(issuer: Issuer, url: str) -> None:
 def test_a_setting_that_can_not_be_right_is_named_at_the_start(
     settings: dict[str, object], words: str
 ) -> None:
+    def start() -> None:
+        loaded = load(**settings)
+        authentication(loaded, issued_tokens(loaded))
+
     with pytest.raises(ConfigurationError, match=words):
-        authentication(load(**settings))
+        start()
 
 
 @pytest.mark.parametrize(

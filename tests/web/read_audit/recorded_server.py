@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
@@ -24,6 +24,8 @@ from queries.export.pipeline import Exports
 from queries.read_models import ReadModels
 from tests.tokens import authentication, bearer
 from web.app import create_app
+from web.authentication.combined import Authentication
+from web.dashboard.install import SignIn
 from web.http.listening_socket import listen
 from web.http.server import Server
 from web.metrics import WebMetrics
@@ -49,6 +51,9 @@ class OnRecord:
         *,
         timeout: float = 3,
         web: Mapping[str, Any] | None = None,
+        authenticated: Authentication | None = None,
+        sign_in: SignIn | None = None,
+        trusted_proxies: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         self.servers, self.topic = servers, topic
@@ -69,10 +74,11 @@ class OnRecord:
             metrics=metrics,
             exports=Exports(exporting),
             wake=WakeUp(Database(url, READER, size=1)),
-            authentication=authentication(),
+            authentication=authenticated or authentication(),
+            sign_in=sign_in,
             recorder=AccessRecorder(recording, Source(service="audit-trail")),
         )
-        self.server = Server(self.app, graceful_seconds=5)
+        self.server = Server(self.app, graceful_seconds=5, trusted_proxies=trusted_proxies)
         listener = stack.enter_context(listen("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listener]})

@@ -1,0 +1,82 @@
+"""A histogram of events over a range of times, as bars of a drawing and as rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from dashboard.viewer import Viewer
+from queries.counts import EventCounts
+from queries.filters.event_filter import CountBy
+
+WIDTH, HEIGHT = 960, 120
+"""The drawing's own units; the page scales it."""
+MOST_HOURS = 24 * 8
+"""A longer range is drawn by days."""
+MOST_BARS = 400
+
+
+class Bar(Struct, frozen=True):
+    """An hour or a day: its place in the drawing, its events, and the link that narrows the range to it."""
+
+    x: float
+    width: float
+    height: float
+    label: str
+    events: int
+    link: str
+    begin: str
+    end: str
+
+
+class Histogram(Struct, frozen=True):
+    """The bars, all of the range. `unit` is hour or day."""
+
+    bars: list[Bar]
+    unit: str
+    events: int
+    largest: int
+
+
+def unit_of(begin: datetime, end: datetime) -> CountBy:
+    """Hours for a short range, else days."""
+    return CountBy.HOUR if end - begin <= timedelta(hours=MOST_HOURS) else CountBy.DAY
+
+
+def histogram(
+    counts: EventCounts,
+    begin: datetime,
+    end: datetime,
+    by: CountBy,
+    viewer: Viewer,
+    link: Callable[[datetime, datetime], str],
+) -> Histogram:
+    """The bars from `begin` to `end`, those without events too. Days are in UTC, as the counts are."""
+    step = timedelta(hours=1) if by is CountBy.HOUR else timedelta(days=1)
+    first = begin.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if by is CountBy.DAY:
+        first = first.replace(hour=0)
+    number = min(MOST_BARS, max(1, -(-(end.astimezone(UTC) - first) // step)))
+    found = {bucket.from_at: bucket.events for bucket in counts.buckets if bucket.from_at is not None}
+    largest = max(found.values(), default=0)
+    width = WIDTH / number
+    bars = []
+    for at in range(number):
+        start = first + at * step
+        events = found.get(start, 0)
+        height = 0.0 if not events else max(2.0, HEIGHT * events / largest)
+        bars.append(
+            Bar(
+                x=round(at * width, 2),
+                width=round(max(width - 1, 0.5), 2),
+                height=round(height, 2),
+                label=viewer.moment(start).local[: 16 if by is CountBy.HOUR else 10],
+                events=events,
+                link=link(start, start + step),
+                begin=start.isoformat(),
+                end=(start + step).isoformat(),
+            )
+        )
+    return Histogram(bars, by.value, counts.events, largest)

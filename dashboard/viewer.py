@@ -1,0 +1,107 @@
+"""Who looks at a page, and how times are written for that person."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from msgspec import Struct
+
+from domain.access.grants import Operation
+from domain.access.principal import Principal, Role
+from domain.access.scope import Scope
+from domain.errors import AccessDeniedError
+
+UTC_NAME = "UTC"
+_ZONES = available_timezones()
+
+
+class NavItem(Struct, frozen=True):
+    """An entry of the navigation."""
+
+    path: str
+    text: str
+
+
+class Moment(Struct, frozen=True):
+    """A time as a page writes it: for machines, in the viewer's zone, and in UTC."""
+
+    machine: str
+    local: str
+    utc: str
+
+
+class Viewer(Struct, frozen=True, kw_only=True):
+    """The principal, and the choices that come with the request.
+
+    `zone` is an IANA name. `base` is the prefix of public paths. `path` is the page's own, without the prefix.
+    """
+
+    principal: Principal
+    scope: Scope
+    zone: str = UTC_NAME
+    base: str = ""
+    path: str = "/"
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        """How the page greets."""
+        return self.principal.name or self.principal.id
+
+    @property
+    def roles(self) -> str:
+        """The roles, in words."""
+        return ", ".join(role.value.replace("_", " ") for role in sorted(self.principal.roles))
+
+    def may(self, operation: Operation) -> bool:
+        """Whether any role allows the operation."""
+        return self.scope.may(operation)
+
+    def may_query(self, operation: Operation, parts: frozenset[Any] = frozenset()) -> bool:
+        """Whether the principal may query by conditions that reveal `parts`."""
+        try:
+            self.scope.rows(operation, parts)
+        except AccessDeniedError:
+            return False
+        return True
+
+    @property
+    def navigation(self) -> list[NavItem]:
+        """The pages that this principal can use."""
+        own = Role.PATIENT in self.principal.roles and self.principal.patients
+        items = [
+            NavItem("/", "Overview") if self.may(Operation.COUNT_EVENTS) else None,
+            NavItem("/explore", "Events") if self.may(Operation.READ_EVENTS) else None,
+            NavItem(f"/patients/{self.principal.patients[0]}", "My record") if own else None,
+            NavItem("/me", "My activity") if Role.CLINICIAN in self.principal.roles else None,
+            NavItem("/find", "Find") if self.may(Operation.READ_EVENTS) and not own else None,
+            NavItem("/operations", "Operations") if self.may(Operation.READ_STATUS) else None,
+        ]
+        return [item for item in items if item is not None]
+
+    def moment(self, at: datetime) -> Moment:
+        """A time in the zone of the viewer, to the second."""
+        local = at.astimezone(ZoneInfo(self.zone))
+        text = local.strftime("%Y-%m-%d %H:%M:%S")
+        utc = at.astimezone(UTC)
+        return Moment(utc.isoformat(), text, utc.strftime("%Y-%m-%d %H:%M:%S UTC"))
+
+    def today(self) -> date:
+        """The day in the zone of the viewer."""
+        return self.now.astimezone(ZoneInfo(self.zone)).date()
+
+    def begin_of(self, day: date) -> datetime:
+        """The first moment of a day in the zone of the viewer, also where the clock skips midnight."""
+        # Of two midnights, and of a skipped one, `fold=0` gives the first moment of the day (PEP 495).
+        return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.zone)).astimezone(UTC)
+
+    def end_of(self, day: date) -> datetime:
+        """The first moment after a day: a range "to" a day includes the whole of it."""
+        return self.begin_of(day + timedelta(days=1))
+
+
+def zone_of(*wanted: str | None) -> str:
+    """The first of the names that is a zone; UTC if none is."""
+    return next((name for name in wanted if name in _ZONES), UTC_NAME)

@@ -1,0 +1,1 @@
+"""Sign-in to the dashboard by OpenID Connect."""

@@ -23,6 +23,8 @@ FORBIDDEN = {
     "ingest": ("ingest.floods", "projections.tables"),
     "graphql-api": ("graphql_api.limits", "starlette"),
     "web-graphql": ("web.probes", "graphql_api.limits"),
+    "dashboard": ("dashboard.texts", "starlette"),
+    "web-dashboard": ("web.health", "dashboard.links"),
     "kafka": ("queries.history", "kafka"),
     "psycopg2": ("audit_trail.logs", "psycopg2"),
     "domain": ("domain.tree_head", "socket"),

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = [
     *("domain", "event_store", "interop", "ingest", "projections"),
-    *("queries", "graphql_api", "web", "audit_trail"),
+    *("queries", "graphql_api", "dashboard", "web", "audit_trail"),
 ]
 FORBIDDEN = {
     "layers": ("queries.cursors", "graphql_api.limits"),

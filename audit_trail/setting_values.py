@@ -167,6 +167,7 @@ _TEXTS = {
     "string_too_short": "give at least {min_length} characters",
     "string_too_long": "give at most {max_length} characters",
     "string_pattern_mismatch": "give a text that matches {pattern}",
+    "too_short": "give at least {min_length} characters",
     "path_type": "give a path",
     "tuple_type": "give a list",
 }

@@ -283,6 +283,15 @@ def _trail_keeping(clinic: Clinic) -> None:
         codes=(Coding(system=DCM, code="110101", display="Audit Log Used"),),
         **PRIVACY.at_work,
     )
+    clinic.add(
+        2800.0,
+        "access.questioned",
+        TRAIL,
+        Actor(kind=ActorKind.PATIENT, id=PAULA.id, name=PAULA.name, roles=("patient",)),
+        patients=(PAULA,),
+        resources=(record_of(PAULA),),
+        reason="I met nobody of this ward today",
+    )
     clinic.add(2900.0, "integrity_check.failed", TRAIL, trail, outcome=Outcome.MAJOR_FAILURE, reason=drill)
     clinic.add(
         2905.0, "integrity_check.unconfirmed", TRAIL, trail, outcome=Outcome.MINOR_FAILURE, reason=drill

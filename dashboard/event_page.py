@@ -14,7 +14,7 @@ from dashboard.sentences import sentence
 from dashboard.texts import as_text, title
 from dashboard.viewer import Moment, Viewer
 from domain.access.access_question import QUESTIONED
-from domain.access.grants import Operation
+from domain.access.grants import Operation, Part
 from domain.catalogue import CATALOGUE
 from domain.event import AuditEvent, RecordedEvent
 from queries.filters.event_filter import EventFilter, PageRequest
@@ -172,7 +172,9 @@ def _facts(event: AuditEvent) -> list[Fact]:
 
 
 def _related(models: ScopedModels, event: AuditEvent, viewer: Viewer) -> list[Related]:
-    found = []
+    found: list[Related] = []
+    if not viewer.may_query(Operation.READ_EVENTS, frozenset({Part.STAFF_IDS})):
+        return found
     for name, field, value in (
         ("The same request", "correlation_id", event.correlation_id),
         ("The same session", "session", event.session),

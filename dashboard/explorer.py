@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import ClassVar
 
 from msgspec import Struct
@@ -19,13 +19,17 @@ from domain.access.grants import Operation
 from domain.errors import ConflictError, Reason, RejectedError
 from queries.cursors import encode_cursor
 from queries.filters.conditions import BY_NAME, ValueKind
-from queries.filters.event_filter import EventFilter, EventPage, PageRequest
+from queries.filters.event_filter import MAX_PAGE, EventFilter, EventPage, PageRequest
 from queries.scoped.read_models import ScopedModels
 
 PAGE = 50
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""The times that an event may have: see `domain.event_time`."""
 _LAST = re.compile(r"([1-9][0-9]{0,3})([hd])", re.ASCII)
 LASTS = ("24h", "7d", "30d")
 """The lengths that the form offers."""
+_LONGEST_HISTOGRAM = timedelta(days=MAX_PAGE - 2)
+"""As many days as one count may have buckets."""
 _DAYS = 7
 """The range when none is given: a first view does not walk the whole trail."""
 RANGE = ("from", "to", "zone", "last")
@@ -133,15 +137,21 @@ def _last(text: str, viewer: Viewer) -> Range:
 
 def moment_of(name: str, text: str, viewer: Viewer, *, ends: bool) -> datetime:
     """The moment in a parameter: a day begins or ends it. Raises `RejectedError` that names the parameter."""
+    day = None
     try:
         if len(text) == len("2026-03-01"):
             day = date.fromisoformat(text)
-            return viewer.end_of(day) if ends else viewer.begin_of(day)
-        found = datetime.fromisoformat(text)
+            found = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        else:
+            found = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as exc:
         raise RejectedError(
             Reason.INVALID_FIELD, "write a day as 2026-03-31, or a time with its offset", field=name
         ) from exc
+    if not _EARLIEST < found.replace(tzinfo=UTC) < _LATEST:
+        raise RejectedError(Reason.INVALID_FIELD, "a time from 1970 to 2199", field=name)
+    if day is not None:
+        return viewer.end_of(day) if ends else viewer.begin_of(day)
     if found.tzinfo is None:
         raise RejectedError(
             Reason.INVALID_FIELD, "write the time with its offset, as in 2026-03-31T08:00+02:00", field=name
@@ -181,8 +191,8 @@ def explore(
     try:
         found = models.events(models.prepare(within, max_days=max_days), page)
         by = unit_of(times.begin, times.end)
-        if viewer.may(Operation.COUNT_EVENTS):
-            counts = models.event_counts(models.prepare(within, by, max_days=max_days), 500)
+        if viewer.may(Operation.COUNT_EVENTS) and times.end - times.begin <= _LONGEST_HISTOGRAM:
+            counts = models.event_counts(models.prepare(within, by, max_days=max_days), MAX_PAGE)
             bars = histogram(
                 counts, times.begin, times.end, by, viewer, lambda begin, end: _narrowed(pairs, begin, end)
             )

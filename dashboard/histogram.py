@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -58,14 +59,19 @@ def histogram(
     first = begin.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     if by is CountBy.DAY:
         first = first.replace(hour=0)
-    number = min(MOST_BARS, max(1, -(-(end.astimezone(UTC) - first) // step)))
-    found = {bucket.from_at: bucket.events for bucket in counts.buckets if bucket.from_at is not None}
+    units = max(1, -(-(end.astimezone(UTC) - first) // step))
+    step *= -(-units // MOST_BARS)  # a bar of a very long range is several days
+    number = -(-(end.astimezone(UTC) - first) // step)
+    found: Counter[int] = Counter()
+    for bucket in counts.buckets:
+        if bucket.from_at is not None:
+            found[(bucket.from_at - first) // step] += bucket.events
     largest = max(found.values(), default=0)
     width = WIDTH / number
     bars = []
     for at in range(number):
         start = first + at * step
-        events = found.get(start, 0)
+        events = found[at]
         height = 0.0 if not events else max(2.0, HEIGHT * events / largest)
         bars.append(
             Bar(
@@ -74,9 +80,9 @@ def histogram(
                 height=round(height, 2),
                 label=viewer.moment(start).local[: 16 if by is CountBy.HOUR else 10],
                 events=events,
-                link=link(start, start + step),
-                begin=start.isoformat(),
-                end=(start + step).isoformat(),
+                link=link(max(start, begin), min(start + step, end)),
+                begin=max(start, begin).isoformat(),
+                end=min(start + step, end).isoformat(),
             )
         )
     return Histogram(bars, by.value, counts.events, largest)

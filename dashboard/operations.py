@@ -29,13 +29,16 @@ class Operations(View, frozen=True, kw_only=True):
     """The page."""
 
     template: ClassVar[str] = "operations.html"
-    store: StoreState
+    store: StoreState | None
     projections: list[ProjectionStatus]
     as_of_position: int
 
 
-def operations(models: ScopedModels, viewer: Viewer, store: StoreState) -> Operations:
-    """The page; blocks. Raises `AccessDeniedError` unless the principal may read the status."""
+def operations(models: ScopedModels, viewer: Viewer, store: StoreState | None) -> Operations:
+    """The page; blocks. `store` is None for roles without the right to metrics.
+
+    Raises `AccessDeniedError` unless the principal may read the status.
+    """
     projections = models.projections()
     return Operations(
         viewer=viewer,

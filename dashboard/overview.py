@@ -70,14 +70,17 @@ class Overview(View, frozen=True, kw_only=True):
     as_of_position: int
 
 
-def overview(models: ScopedModels, log: ScopedLog, viewer: Viewer) -> Overview:
-    """Count the last 24 hours; blocks. The range begins at a whole hour, for which counts are kept ready."""
+def overview(models: ScopedModels, log: ScopedLog, viewer: Viewer, *, live: bool = False) -> Overview:
+    """Count the last 24 hours; blocks. The range begins at a whole hour, for which counts are kept ready.
+
+    The `live` part, which is fetched again and again, has no actors: it names nobody.
+    """
     end = viewer.now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     begin = end - timedelta(hours=HOURS)
     counting = _Counting(models, begin, end)
     hours = counting.by(CountBy.HOUR)
     projections = models.projections() if viewer.may(Operation.READ_STATUS) else []
-    live = [each.lag for each in projections if each.live and not each.own]
+    lags = [each.lag for each in projections if each.live and not each.own]
     return Overview(
         viewer=viewer,
         title="Overview",
@@ -89,12 +92,12 @@ def overview(models: ScopedModels, log: ScopedLog, viewer: Viewer) -> Overview:
         services=_top(counting.by(CountBy.SERVICE, _TOP), counting, "service"),
         actors=(
             _top(counting.by(CountBy.ACTOR, _TOP), counting, "actor")
-            if viewer.may_query(Operation.COUNT_EVENTS, frozenset({Part.STAFF_IDS}))
+            if not live and viewer.may_query(Operation.COUNT_EVENTS, frozenset({Part.STAFF_IDS}))
             else []
         ),
         integrity=_integrity(log, viewer) if viewer.may(Operation.READ_PROOFS) else None,
         projections=[each for each in projections if each.live],
-        lag=max(live, default=0) if projections else None,
+        lag=max(lags, default=0) if projections else None,
         as_of_position=hours.as_of_position,
     )
 

@@ -11,16 +11,17 @@ from dashboard import links
 from dashboard.event_rows import EventRow, rows_of
 from dashboard.explorer import moment_of
 from dashboard.render import View
-from dashboard.texts import as_text
 from dashboard.viewer import Moment, Viewer
 from domain.access.principal import Role
 from queries.filters.event_filter import EventFilter, PageRequest
 from queries.history import FieldChange
 from queries.scoped.read_models import ScopedModels
+from queries.summaries.configuration import ChangePlace
 from queries.summaries.results import ConfigurationValue
 
 LIMIT = 100
 MAX_SETTINGS = 1000
+_MOST_SETTINGS = 10_000
 _EVENTS = 20
 
 
@@ -38,6 +39,11 @@ class Section(Struct, frozen=True):
     columns: list[str]
     rows: list[list[Cell]]
     nothing: str = "Nothing is recorded."
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there may be more rows than the page shows."""
+        return len(self.rows) == LIMIT
 
 
 class Subject(View, frozen=True, kw_only=True):
@@ -156,8 +162,8 @@ def device_page(
             _at(viewer.moment(each.occurred_at)),
             _user(each.actor_id, None),
             Cell(each.path),
-            Cell(as_text(each.before)),
-            Cell(as_text(each.after)),
+            Cell(viewer.value(each.before)),
+            Cell(viewer.value(each.after)),
         ]
         for each in found.configuration
     ]
@@ -196,35 +202,56 @@ def device_page(
 
 def _configuration(models: ScopedModels, viewer: Viewer, id: str, at: str, other: str) -> Section:
     values = _values_at(models, viewer, id, "at", at)
-    if not other:
-        rows = [
-            [
-                Cell(each.path),
-                Cell(as_text(each.value)),
-                _at(viewer.moment(each.since)) if each.since else Cell("before its first change"),
-                _user(each.changed_by, None),
-            ]
-            for each in values.values()
-        ]
-        name = f"Configuration at the end of {at}" if at else "Configuration now"
-        return Section(name, ["Setting", "Value", "Since", "By"], rows, "No setting is recorded.")
-    others = _values_at(models, viewer, id, "compared", other)
-    pairs = {path: (values.get(path), others.get(path)) for path in sorted(values.keys() | others.keys())}
+    if other:
+        return _differences(viewer, at, values, other, _values_at(models, viewer, id, "compared", other))
     rows = [
-        [Cell(path), *(Cell("not recorded" if each is None else as_text(each.value)) for each in pair)]
-        for path, pair in pairs.items()
-        if [each and each.value for each in pair] != [pair[0] and pair[0].value] * 2
+        [
+            Cell(each.path),
+            Cell(viewer.value(each.value)),
+            _at(viewer.moment(each.since)) if each.since else Cell("before its first change"),
+            _user(each.changed_by, None),
+        ]
+        for each in values.values()
     ]
+    name = f"Configuration at the end of {at}" if at else "Configuration now"
+    return Section(name, ["Setting", "Value", "Since", "By"], rows, "No setting is recorded.")
+
+
+def _differences(
+    viewer: Viewer,
+    at: str,
+    values: dict[str, ConfigurationValue],
+    other: str,
+    others: dict[str, ConfigurationValue],
+) -> Section:
+    name = "Differences of the configuration"
     columns = ["Setting", f"At the end of {at}" if at else "Now", f"At the end of {other}"]
-    return Section("Differences of the configuration", columns, rows, "There is no difference.")
+    if viewer.hides_values:
+        return Section(name, columns, [], "Values are hidden from your role.")
+    pairs = [(path, values.get(path), others.get(path)) for path in sorted(values.keys() | others.keys())]
+    rows = [
+        [
+            Cell(path),
+            *(Cell("not recorded" if each is None else viewer.value(each.value)) for each in (one, two)),
+        ]
+        for path, one, two in pairs
+        if one is None or two is None or one.value != two.value
+    ]
+    return Section(name, columns, rows, "There is no difference.")
 
 
 def _values_at(
     models: ScopedModels, viewer: Viewer, id: str, name: str, day: str
 ) -> dict[str, ConfigurationValue]:
     moment = moment_of(name, day, viewer, ends=True) - timedelta(microseconds=1) if day else None
-    page = models.device_configuration(id, moment, MAX_SETTINGS)
-    return {} if page is None else {each.path: each for each in page.values}
+    found: dict[str, ConfigurationValue] = {}
+    place: ChangePlace | None = None
+    while (page := models.device_configuration(id, moment, MAX_SETTINGS, place)) is not None:
+        found |= {each.path: each for each in page.values}
+        place = page.end
+        if place is None or len(found) >= _MOST_SETTINGS:
+            break
+    return found
 
 
 def service_page(models: ScopedModels, viewer: Viewer, id: str) -> Subject | None:
@@ -305,8 +332,8 @@ def _change(change: FieldChange, viewer: Viewer) -> list[Cell]:
         Cell(moment.local, links.event(change.event_id)),
         _user(change.actor.id, change.actor.name),
         Cell(change.path),
-        Cell(as_text(change.before)),
-        Cell(as_text(change.after)),
+        Cell(viewer.value(change.before)),
+        Cell(viewer.value(change.after)),
     ]
 
 

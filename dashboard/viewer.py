@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Struct
 
-from domain.access.grants import Operation
+from dashboard.texts import as_text
+from domain.access.grants import Operation, Part
 from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
@@ -66,6 +67,15 @@ class Viewer(Struct, frozen=True, kw_only=True):
         except AccessDeniedError:
             return False
         return True
+
+    @property
+    def hides_values(self) -> bool:
+        """Whether old and new values of changes are hidden in every event."""
+        return Part.VALUES in self.scope.hides_in_every_row()
+
+    def value(self, value: Any) -> str:
+        """A value of a change as text."""
+        return "hidden" if value is None and self.hides_values else as_text(value)
 
     @property
     def navigation(self) -> list[NavItem]:

@@ -211,9 +211,9 @@ def _add_middleware(
     if dashboard is not None:
         dashboard.add_sessions(app)
     app.add_middleware(problems.LastResort)
-    app.add_middleware(SafeHeaders)
     if dashboard is not None:
         dashboard.add_edge(app)
+    app.add_middleware(SafeHeaders)
 
 
 def _add_outermost(app: FastAPI, settings: WebSettings, metrics: WebMetrics) -> None:

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from audit_trail.development_issuer import AUDIENCE, ISSUER, issue
 from audit_trail.settings import Settings
 from dashboard.render import Page, render
-from web.authentication.sessions import is_local
+from web.authentication.sessions import is_local, is_local_name
 from web.http.page_paths import DEVELOPMENT
 from web.sign_in.routes import CALLBACK
 
@@ -79,7 +79,8 @@ class Choose(Page, frozen=True, kw_only=True):
 def metadata_url(settings: Settings) -> str:
     """Where `serve` itself finds this provider."""
     host = "127.0.0.1" if settings.http_host in {"0.0.0.0", "::"} else settings.http_host  # noqa: S104  # nosec B104
-    return f"http://{host}:{settings.http_port}{DEVELOPMENT}.well-known/openid-configuration"
+    place = f"[{host}]" if ":" in host else host
+    return f"http://{place}:{settings.http_port}{DEVELOPMENT}.well-known/openid-configuration"
 
 
 class DevelopmentProvider:
@@ -109,7 +110,8 @@ class DevelopmentProvider:
         """The page of personas; with one chosen, the way back with a code."""
         asked = {name: request.query_params.get(name, "") for name in _ASKED}
         target = urlsplit(asked["redirect_uri"])
-        if target.netloc != request.url.netloc or not target.path.endswith(CALLBACK):
+        # `serve` asks by another name of this machine than the browser may use.
+        if target.scheme != "http" or not is_local_name(target.netloc) or not target.path.endswith(CALLBACK):
             return JSONResponse({"error": "invalid_request"}, 400)
         chosen = request.query_params.get("persona", "")
         if chosen not in PERSONAS:

@@ -5,7 +5,10 @@ import { offerVerification } from "./verify.js";
 function rememberZone() {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (!zone || document.cookie.split("; ").some((each) => each.startsWith("audit-trail-zone="))) return;
+  // Only where a reload asks for data again, and only where the browser has kept the cookie.
+  if (!document.querySelector("header nav")) return;
   document.cookie = `audit-trail-zone=${encodeURIComponent(zone)}; Path=/; SameSite=Lax; Max-Age=31536000`;
+  if (!document.cookie.includes("audit-trail-zone=")) return;
   if (zone !== document.documentElement.dataset.zone && !location.search.includes("zone=")) location.reload();
 }
 

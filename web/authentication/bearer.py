@@ -76,14 +76,17 @@ class IssuedTokens:
         self._good[digest] = found
         return found
 
-    async def of_sign_in(self, access_token: str, id_token: str, client_id: str, nonce: str) -> Principal:
+    async def of_sign_in(
+        self, access_token: str, id_token: str, *, issuer: str, client_id: str, nonce: str
+    ) -> Principal:
         """The principal of a sign-in by OpenID Connect: that of the access token if the API accepts it.
 
-        Else that of the ID token (OpenID Connect Core 1.0, section 3.1.3.7), which must be for `client_id` and have
-        `nonce`. Raises `UnauthenticatedError`, or `UnavailableError` while the keys can't be fetched.
+        Else that of the ID token (OpenID Connect Core 1.0, section 3.1.3.7), which must be of `issuer`, for
+        `client_id`, and have `nonce`. Raises `UnauthenticatedError`, or `UnavailableError` while the keys can't be
+        fetched.
         """
         claims = await self._claims(id_token, [client_id])
-        if claims.get("nonce") != nonce:
+        if claims["iss"] != issuer or claims.get("nonce") != nonce:
             raise UnauthenticatedError("the ID token belongs to another sign-in", code=_INVALID)
         try:
             found = await self.principal(access_token)
@@ -94,7 +97,7 @@ class IssuedTokens:
                 return principal_from(claims, self._names)
             except ValueError as exc:
                 raise UnauthenticatedError("the ID token is not valid", code=_INVALID) from exc
-        if found.id != claims["sub"]:
+        if (found.id, found.issuer) != (claims["sub"], issuer):
             raise UnauthenticatedError("the two tokens are of different subjects", code=_INVALID)
         return found
 

@@ -28,7 +28,7 @@ from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from domain.access.principal import Principal
-from domain.errors import AuditTrailError, UnauthenticatedError
+from domain.errors import UnauthenticatedError
 
 NAME = "audit-trail-session"
 _HOST = "__Host-"
@@ -38,6 +38,7 @@ _RENEW_SECONDS = 60.0
 """The cookie is written again when its last use is longer ago."""
 _REMEMBERED = 100_000
 """Ended sessions that a process remembers."""
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -57,10 +58,6 @@ class SessionEndedError(UnauthenticatedError):
         super().__init__(f"{why.value}: sign in again")
         self.why = why
         self.session = session
-
-
-class TooLargeError(AuditTrailError):
-    """Reject: the claims of a token do not fit into a cookie."""
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -98,16 +95,22 @@ class Sessions:
         return Session(principal=replace(principal, session=secrets.token_hex(16)), began=now, used=now)
 
     def seal(self, session: Session) -> str:
-        """The value of the cookie. Raises `TooLargeError`."""
-        text = self.encrypt(msgspec.json.encode(session))
+        """The value of the cookie. Raises `UnauthenticatedError` when the claims of the token do not fit into one."""
+        try:
+            text = self.encrypt(msgspec.json.encode(session))
+        except UnicodeEncodeError as exc:
+            raise UnauthenticatedError("the token has a claim that is no text") from exc
         if len(text) > _MOST_BYTES:
-            raise TooLargeError(
+            raise UnauthenticatedError(
                 "the token has more claims than fit into a session: give it fewer patients, actors or devices"
             )
         return text
 
-    def of(self, scope: Scope) -> Session | None:
-        """The session of a request; None without a readable cookie. Raises `SessionEndedError`."""
+    def of(self, scope: Scope, *, active: bool = False) -> Session | None:
+        """The session of a request; None without a readable cookie. Raises `SessionEndedError`.
+
+        `active`: the request is under way, so that the session does not count as unused.
+        """
         sealed = cookie_of(scope, NAME)
         data = None if sealed is None else self.decrypt(sealed)
         if data is None:
@@ -116,7 +119,7 @@ class Sessions:
             session = msgspec.json.decode(data, type=Session)
         except msgspec.ValidationError:
             return None  # a cookie of another purpose
-        why = self._ended_because(session)
+        why = self._ended_because(session, active=active)
         if why is not None:
             raise SessionEndedError(why, session)
         return session
@@ -146,15 +149,19 @@ class Sessions:
         except (InvalidToken, zlib.error):
             return None
 
-    def _ended_because(self, session: Session) -> Ended | None:
+    def has_ended(self, session: Session) -> bool:
+        """Whether this process knows that the session was ended."""
+        return session.principal.session in self._ended
+
+    def _ended_because(self, session: Session, *, active: bool) -> Ended | None:
         now, expires = self._clock(), session.principal.expires_at
-        if session.principal.session in self._ended:
+        if self.has_ended(session):
             return Ended.SIGNED_OUT
         if expires is not None and now >= expires.timestamp():
             return Ended.EXPIRED
         if now - session.began >= self._times.longest:
             return Ended.OLD
-        return Ended.IDLE if now - session.used >= self._times.idle else None
+        return Ended.IDLE if not active and now - session.used >= self._times.idle else None
 
 
 def cookie_of(scope: Scope, name: str) -> str | None:
@@ -174,13 +181,24 @@ def is_safe_connection(scope: Scope) -> bool:
 
 
 def is_local(scope: Scope) -> bool:
-    """Whether a program on this machine asks, for a name or an address of this machine.
+    """Whether a program on this machine asks, for a name or an address of this machine, and not through a proxy.
 
     The name counts too: a page of another site may let its own name point to this machine (DNS rebinding).
     """
-    host = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname or ""
+    headers = Headers(scope=scope)
+    if any(name in headers for name in _OF_PROXIES):
+        return False
     client = scope.get("client")
-    return (host == "localhost" or _is_loopback(host)) and client is not None and _is_loopback(client[0])
+    return is_local_name(headers.get("host", "")) and client is not None and _is_loopback(client[0])
+
+
+def is_local_name(place: str) -> bool:
+    """Whether a host, with or without a port, is a name or an address of this machine."""
+    try:
+        host = urlsplit(f"//{place}").hostname or ""
+    except ValueError:
+        return False
+    return host == "localhost" or _is_loopback(host)
 
 
 def _is_loopback(host: str) -> bool:
@@ -190,19 +208,19 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def is_own_request(scope: Scope) -> bool:
+def is_own_request(scope: Scope, *, page: bool) -> bool:
     """Whether a request that a cookie authenticates was made by a page of this server, or by a person.
 
     Browsers say so themselves (Fetch Metadata, section 2): `same-origin`, or `none` for an address that was typed. A
-    link on another site may open a page. Browsers without these headers send `Origin` with each request that changes
-    something.
+    link on another site may open a page, and nothing of the API. Browsers without these headers send `Origin` with each
+    request that changes something.
     """
     headers = Headers(scope=scope)
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     unsafe = scope["method"] in _UNSAFE
     if site is not None:
         opens = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-        return site == "same-origin" or (not unsafe and (site == "none" or opens))
+        return site == "same-origin" or (not unsafe and (site == "none" or (page and opens)))
     if not unsafe:
         return True
     return origin == f"{scope['scheme']}://{headers.get('host', '')}"

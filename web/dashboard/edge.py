@@ -21,6 +21,7 @@ _TITLES = {
     429: "Too many requests",
     503: "Not now",
 }
+_OF_BODY = frozenset({"content-type", "content-length", "content-security-policy"})
 
 
 class PageEdge:
@@ -67,8 +68,7 @@ class PageEdge:
         text = text or f"{said[:1].upper()}{said[1:]}"
         answer = self._page(Request(scope), status, _TITLES.get(status, "Something went wrong"), f"{text}.")
         answer.headers["Content-Security-Policy"] = POLICY
-        for name in ("retry-after", "set-cookie"):
-            found = Headers(raw=start["headers"]).get(name)
-            if found is not None:
-                answer.headers[name] = found
+        for name, value in Headers(raw=start["headers"]).items():
+            if name not in _OF_BODY:
+                answer.headers.append(name, value)
         await answer(scope, receive, send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from domain.access.access_question import MAX_TEXT, question_event
 from domain.access.grants import Operation
 from domain.access.scope import Scope
 from domain.catalogue import TRAIL_SERVICE
-from domain.errors import Reason, RejectedError
+from domain.errors import Reason, RejectedError, UnrecordedError
 from domain.event import Source
 from domain.validation import check, encode_event
 from event_store.log_reader import LogReader
@@ -50,7 +51,7 @@ from queries.thread_pool import Threads
 from web.access import NOBODY, Access
 from web.authentication.middleware import principal_of
 from web.http.page_paths import ASSETS
-from web.parameters.filter_query import FilterQuery, renamed
+from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
 from web.probes import Probes
 from web.read_audit.access_record import access_record_of
 from web.read_audit.publication import Recording
@@ -62,7 +63,7 @@ _FILES = Path(dashboard.__file__).with_name("static")
 _NOT_FOUND = "Nothing is recorded under this id, or you may not see it."
 _PART = "part"
 """The parameter by which an open page fetches its live part."""
-_REFRESH = "x-refresh"
+_MOST_PAIRS = 100
 _INTERVAL = 300.0
 """Seconds within which the live updates of one view, which count and name nobody, are recorded once."""
 _SUBJECTS: dict[str, Callable[[ScopedModels, Viewer, str], Subject | None]] = {
@@ -140,15 +141,20 @@ class Pages:
             return RedirectResponse(f"{self._prefix}{first}", 303)
         models = await self._access.models_of(request)
         log = ScopedLog(self._log, viewer.scope)
-        view = await self._threads.run(overview, models, log, viewer)
-        self._record_once(request, viewer)
-        return self._shown(request, view)
+        live = _is_live(request)
+        view = await self._threads.run(overview, models, log, viewer, live=live)
+        if live:
+            await self._record_once(request, viewer)
+        return await self._shown(request, view)
 
     async def explore(self, request: Request) -> Response:
         """`/explore`: the filters of the API, and a range of times."""
+        refuse_repeated(request)
         viewer = await self._viewer_of(request)
         models = await self._access.models_of(request)
         pairs = [(name, value) for name, value in request.query_params.multi_items() if name != _PART]
+        if len(pairs) > _MOST_PAIRS:
+            raise RejectedError(Reason.INVALID_FIELD, f"at most {_MOST_PAIRS} parameters", field="filter")
         given = dict(pairs)
         page = page_of(
             _position(given.get("after"), "after"),
@@ -161,7 +167,7 @@ class Pages:
             )
         except RejectedError as exc:
             raise renamed(exc) from exc
-        return self._shown(request, view)
+        return await self._shown(request, view)
 
     async def event(self, request: Request) -> Response:
         """One event."""
@@ -174,7 +180,7 @@ class Pages:
             found = models.event(event_id)
             return None if found is None else event_view(models, viewer, found, asked=asked)
 
-        return self._found(request, await self._threads.run(build, request.path_params["event_id"]))
+        return await self._found(request, await self._threads.run(build, request.path_params["event_id"]))
 
     async def question(self, request: Request) -> Response:
         """Record that somebody does not recognise an event about them, and go back to it."""
@@ -207,14 +213,14 @@ class Pages:
         viewer = await self._viewer_of(request)
         models = await self._access.models_of(request)
         type, id = (request.query_params.get(name, "") for name in ("type", "id"))
-        return self._found(request, await self._threads.run(resource_page, models, viewer, type, id))
+        return await self._found(request, await self._threads.run(resource_page, models, viewer, type, id))
 
     def _subject(self, kind: str) -> Callable[[Request], Any]:
         async def show(request: Request) -> Response:
             viewer = await self._viewer_of(request)
             models = await self._access.models_of(request)
             id = _last_part(request, kind)
-            return self._found(request, await self._threads.run(_SUBJECTS[kind], models, viewer, id))
+            return await self._found(request, await self._threads.run(_SUBJECTS[kind], models, viewer, id))
 
         return show
 
@@ -224,7 +230,7 @@ class Pages:
         models = await self._access.models_of(request)
         id = _last_part(request, "devices")
         days = (request.query_params.get(name, "") for name in ("at", "compared"))
-        return self._found(request, await self._threads.run(device_page, models, viewer, id, *days))
+        return await self._found(request, await self._threads.run(device_page, models, viewer, id, *days))
 
     async def me(self, request: Request) -> Response:
         """The own activity of a member of staff."""
@@ -240,6 +246,8 @@ class Pages:
         trouble = self._recording.trouble if self._recording is not None else ""
 
         def build() -> View:
+            if not viewer.may(Operation.READ_METRICS):
+                return operations(models, viewer, None)
             probes = self._probes
             store = StoreState(
                 probes.log_size(),
@@ -250,14 +258,14 @@ class Pages:
             )
             return operations(models, viewer, store)
 
-        return self._shown(request, await self._threads.run(build))
+        return await self._shown(request, await self._threads.run(build))
 
     async def find(self, request: Request) -> Response:
         """The form, or the page of the subject that it names."""
         kind, id = request.query_params.get("kind", ""), request.query_params.get("id", "")
         if kind in links.SUBJECTS and id:
             return RedirectResponse(f"{self._prefix}{links.subject(kind, id)}", 303)
-        return self._shown(request, Find(viewer=await self._viewer_of(request), title="Find"))
+        return await self._shown(request, Find(viewer=await self._viewer_of(request), title="Find"))
 
     async def _viewer_of(self, request: Request) -> Viewer:
         return self._viewer(request, await self._access.scope_of(request))
@@ -272,22 +280,30 @@ class Pages:
             now=datetime.now(UTC),
         )
 
-    def _shown(self, request: Request, view: View) -> Response:
-        return HTMLResponse(render(view, live=request.query_params.get(_PART) == "live"))
+    async def _shown(self, request: Request, view: View) -> Response:
+        return HTMLResponse(await self._threads.run(render, view, live=_is_live(request)))
 
-    def _found(self, request: Request, view: View | None) -> Response:
+    async def _found(self, request: Request, view: View | None) -> Response:
         if view is None:
             return self.notice(request, 404, "Nothing here", _NOT_FOUND)
-        return self._shown(request, view)
+        return await self._shown(request, view)
 
-    def _record_once(self, request: Request, viewer: Viewer) -> None:
+    async def _record_once(self, request: Request, viewer: Viewer) -> None:
         """Of the live updates of one view, record the first of each interval: they count events, and name nobody."""
         record = access_record_of(request)
         key = (viewer.principal.session or viewer.principal.id, request.url.path)
-        if record is not None and _REFRESH in request.headers and key in self._seen:
+        if record is None:
+            return
+        if key in self._seen:
             record.discard()
-        else:
-            self._seen[key] = True
+            return
+        with suppress(UnrecordedError):  # the answer is refused, and the next one tries again
+            if await record.write(200):
+                self._seen[key] = True
+
+
+def _is_live(request: Request) -> bool:
+    return request.query_params.get(_PART) == "live"
 
 
 def _filter(pairs: list[tuple[str, str]]) -> EventFilter:

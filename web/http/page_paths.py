@@ -7,20 +7,10 @@ from starlette.types import Scope
 
 ASSETS = "/assets/"
 DEVELOPMENT = "/development-issuer/"
-OPEN = ("/sign-in", "/signed-out", ASSETS, DEVELOPMENT)
+OPEN = ("/sign-in", "/sign-out", "/signed-out", ASSETS, DEVELOPMENT)
 """What needs no session."""
-_PAGES = (
-    "/explore",
-    "/events/",
-    "/patients/",
-    "/users/",
-    "/devices/",
-    "/services/",
-    "/resource",
-    "/operations",
-    "/find",
-    "/me",
-)
+_PAGES = frozenset({"/", "/explore", "/resource", "/operations", "/find", "/me"})
+_BELOW = ("/events/", "/patients/", "/users/", "/devices/", "/services/")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types audit-trail"
@@ -29,7 +19,7 @@ POLICY = (
 
 def is_page(path: str) -> bool:
     """Whether a path is a page that needs a session."""
-    return path == "/" or path.startswith(_PAGES)
+    return path in _PAGES or path.startswith(_BELOW)
 
 
 def wants_page(scope: Scope) -> bool:
@@ -39,4 +29,4 @@ def wants_page(scope: Scope) -> bool:
 
 def is_of_dashboard(path: str) -> bool:
     """Whether a path is a page, part of the sign-in, or a file of the pages."""
-    return is_page(path) or path.startswith((*OPEN, "/sign-out"))
+    return is_page(path) or path.startswith(OPEN)

@@ -22,6 +22,8 @@ from web.sign_in.record import SignInRecord
 
 FORGED = "the request was not made by a page of this server"
 SIGN_IN = "/sign-in"
+REFRESH = "x-refresh"
+"""The header with which a page fetches its live part."""
 
 
 class SessionMiddleware:
@@ -64,17 +66,19 @@ class SessionMiddleware:
             else:
                 await self._app(scope, receive, send)
             return
-        if not is_own_request(scope):
+        if not is_own_request(scope, page=page or scope["path"].startswith(SIGN_IN)):
             scope.setdefault("state", {})["principal"] = session.principal
             self._denied(scope, 403, FORGED)
             await refusal(scope, 403, Code.FORBIDDEN, FORGED)(scope, receive, send)
             return
         scope.setdefault("state", {})[SESSION_CHECK] = self._check(scope)
-        await self._app(scope, receive, self._renewing(scope, session, send))
+        # A page that refreshes itself is no sign of a person, and an answer that may be cached must hold no cookie.
+        used = page and REFRESH not in Headers(scope=scope)
+        await self._app(scope, receive, self._renewing(scope, session, send) if used else send)
 
     def _check(self, scope: Scope) -> Callable[[], Principal]:
         def check() -> Principal:
-            session = self._sessions.of(scope)
+            session = self._sessions.of(scope, active=True)
             assert session is not None
             return session.principal
 
@@ -86,7 +90,7 @@ class SessionMiddleware:
             return send
 
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and not self._sessions.has_ended(session):
                 headers = MutableHeaders(scope=message)
                 if "set-cookie" not in headers:  # the answer to a sign-out removes it
                     headers.append("set-cookie", set_cookie(scope, NAME, self._sessions.seal(renewed)))
@@ -102,8 +106,11 @@ class SessionMiddleware:
 
     async def _to_sign_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = scope["query_string"].decode("latin-1")
-        wanted = f"{scope['path']}{f'?{query}' if query else ''}"
-        answer = RedirectResponse(f"{self._prefix}{SIGN_IN}?next={quote(wanted, safe='/')}", 303)
+        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
+        wanted = f"{path}{f'?{query}' if query else ''}"
+        answer = RedirectResponse(
+            f"{self._prefix}{SIGN_IN}?next={quote(wanted, safe='/', encoding='latin-1')}", 303
+        )
         if "cookie" in Headers(scope=scope):
             answer.headers.append("set-cookie", removed_cookie(scope, NAME))
         await answer(scope, receive, send)

@@ -21,6 +21,9 @@ from web.authentication.discovery import fetch, issuer_address
 _SECONDS = 10.0
 """The time for one request to the provider."""
 _FRESH_SECONDS = 3600.0
+_PAUSE_SECONDS = 5.0
+"""After a failure nobody asks again for so long."""
+_AWAY = "the identity provider is away"
 _MOST_BYTES = 256 << 10
 _SCOPE = "openid profile"
 
@@ -83,7 +86,7 @@ class Provider:
         self.settings = settings
         self._lock = threading.Lock()
         self._metadata: Metadata | None = None
-        self._fetched = float("-inf")
+        self._fetched = self._failed = float("-inf")
 
     def authorization_url(self, attempt: Attempt, redirect_uri: str) -> str:
         """The address that the browser is sent to."""
@@ -141,8 +144,15 @@ class Provider:
     def metadata(self) -> Metadata:
         """The endpoints, which are fetched once an hour."""
         with self._lock:
-            if self._metadata is None or time.monotonic() - self._fetched > _FRESH_SECONDS:
-                self._metadata = self._fetch()
+            now = time.monotonic()
+            if self._metadata is None or now - self._fetched > _FRESH_SECONDS:
+                if now - self._failed < _PAUSE_SECONDS:
+                    raise UnavailableError(_AWAY)
+                try:
+                    self._metadata = self._fetch()
+                except UnavailableError:
+                    self._failed = time.monotonic()
+                    raise
                 self._fetched = time.monotonic()
             return self._metadata
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -26,10 +27,10 @@ from web.authentication.sessions import (
     NAME,
     SessionEndedError,
     Sessions,
-    TooLargeError,
     cookie_of,
     is_safe_connection,
 )
+from web.http.rate_limit import RateLimit
 from web.sign_in.cookies import removed_cookie, set_cookie
 from web.sign_in.middleware import SIGN_IN
 from web.sign_in.provider import Attempt, Provider
@@ -40,10 +41,17 @@ _ATTEMPT_SECONDS = 600
 CALLBACK = f"{SIGN_IN}/callback"
 SIGN_OUT = "/sign-out"
 SIGNED_OUT = "/signed-out"
-_MOST_NEXT = 2_000
+_MOST_NEXT = 1_500
+"""Bytes of an address: it is part of a cookie."""
+_CALLBACKS_A_MINUTE, _CALLBACKS_AT_ONCE = 600, 300
+"""Of one address, which may be that of a whole hospital at the change of shifts. Each asks the provider."""
+_MOST_ASKING = 3
+"""Requests to the provider at once: it may hang, and the threads serve others too."""
 _NOT_NOW = "No sign-in now"
 _AGAIN = "Try again in a moment."
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Page = Callable[[Request, int, str, str], Response]
 """A page with a status, a title and a text."""
 
@@ -68,6 +76,8 @@ class SignInRoutes:
         self._page = page
         self._prefix = prefix
         self._rates = rates
+        self._callbacks = RateLimit(_CALLBACKS_A_MINUTE, _CALLBACKS_AT_ONCE)
+        self._asking = asyncio.Semaphore(_MOST_ASKING)
 
     def routes(self) -> list[Route]:
         """The routes, in any order."""
@@ -84,9 +94,7 @@ class SignInRoutes:
             return self._page(request, 400, "Not over this connection", "A sign-in needs https.")
         attempt = Attempt.begin(_inner_path(request.query_params.get("next", "/")))
         try:
-            url = await asyncio.to_thread(
-                self._provider.authorization_url, attempt, self._public(request, CALLBACK)
-            )
+            url = await self._ask(self._provider.authorization_url, attempt, self._public(request, CALLBACK))
         except UnavailableError as exc:
             return self._page(request, 503, _NOT_NOW, f"{exc}. {_AGAIN}")
         answer = RedirectResponse(url, 303)
@@ -98,15 +106,15 @@ class SignInRoutes:
 
     async def finish(self, request: Request) -> Response:
         """Check what the identity provider says, and begin the session."""
+        wait = self._callbacks.take(request.client.host if request.client is not None else "")
+        if wait:
+            return self._too_many(request, wait)
         try:
             attempt = self._attempt(request)
-            principal = await self._principal(request, attempt)
-            session = self._sessions.begin(principal)
+            session = self._sessions.begin(await self._principal(request, attempt))
             sealed = self._sessions.seal(session)
         except UnauthenticatedError as exc:
-            return await self._failed(request, exc.message)
-        except TooLargeError as exc:
-            return await self._failed(request, str(exc))
+            return self._failed(request, exc.message)
         except UnavailableError as exc:
             return self._page(request, 503, _NOT_NOW, f"{exc}. {_AGAIN}")
         if not await self._record.write(SignIn.SIGNED_IN, session.principal, request.scope):
@@ -142,23 +150,37 @@ class SignInRoutes:
         code, error = request.query_params.get("code"), request.query_params.get("error", "")
         if code is None:
             raise UnauthenticatedError(f"the identity provider refused: {error[:64] or 'it sent no code'}")
-        tokens = await asyncio.to_thread(
-            self._provider.tokens, code, attempt, self._public(request, CALLBACK)
+        tokens = await self._ask(self._provider.tokens, code, attempt, self._public(request, CALLBACK))
+        settings = self._provider.settings
+        return await self._tokens.of_sign_in(
+            tokens.access_token,
+            tokens.id_token,
+            issuer=settings.issuer,
+            client_id=settings.client_id,
+            nonce=attempt.nonce,
         )
-        client = self._provider.settings.client_id
-        return await self._tokens.of_sign_in(tokens.access_token, tokens.id_token, client, attempt.nonce)
+
+    async def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask the provider in a thread. Raises `UnavailableError` when too many wait for it already."""
+        if self._asking.locked():
+            raise UnavailableError("too many sign-ins wait for the identity provider")
+        async with self._asking:
+            return await asyncio.to_thread(call, *args, **kwargs)
 
     async def _sign_out_url(self, request: Request) -> str | None:
         try:
-            return await asyncio.to_thread(self._provider.sign_out_url, self._public(request, SIGNED_OUT))
+            return await self._ask(self._provider.sign_out_url, self._public(request, SIGNED_OUT))
         except AuditTrailError:
             return None  # the session here has ended all the same
 
-    async def _failed(self, request: Request, why: str) -> Response:
+    def _too_many(self, request: Request, wait: float) -> Response:
+        return self._page(request, 429, "Too many sign-ins", f"Wait {int(wait) + 1} seconds.")
+
+    def _failed(self, request: Request, why: str) -> Response:
         wait = self._rates.fail(request.scope)
         if wait:
-            return self._page(request, 429, "Too many sign-ins", f"Wait {int(wait) + 1} seconds.")
-        await self._record.write(SignIn.FAILED, None, request.scope, reason=why)
+            return self._too_many(request, wait)
+        self._record.write_failure(request.scope, why)
         answer = self._page(request, 403, "The sign-in failed", f"{why[0].upper()}{why[1:]}.")
         answer.headers.append("set-cookie", removed_cookie(request.scope, ATTEMPT))
         return answer
@@ -180,7 +202,11 @@ class SignInRoutes:
 
 def _inner_path(wanted: str) -> str:
     """`wanted` if it is a path of this server: a link must not lead a person elsewhere."""
-    inner = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and len(wanted) <= _MOST_NEXT
+    inner = (
+        wanted.startswith("/")
+        and not wanted.startswith(("//", "/\\"))
+        and len(wanted.encode("utf-8", "replace")) <= _MOST_NEXT
+    )
     return (
         wanted
         if inner and wanted.isprintable() and not wanted.startswith((SIGN_IN, SIGN_OUT, SIGNED_OUT))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
@@ -40,6 +41,7 @@ def dashboard(
     folder: Path,
     *,
     times: SessionTimes | None = None,
+    clock: Callable[[], float] = time.time,
     **settings: Any,
 ) -> Iterator[OnRecord]:
     """A server with a dashboard; its provider is its own development issuer."""
@@ -49,7 +51,7 @@ def dashboard(
     sign_in = SignIn(
         provider=later,
         tokens=tokens,
-        sessions=Sessions(KEY, times or SessionTimes(1800, 36_000)),
+        sessions=Sessions(KEY, times or SessionTimes(1800, 36_000), clock=clock),
         routes=DevelopmentProvider(folder, CLIENT).routes(),
     )
     with on_record(

@@ -194,9 +194,11 @@ def test_a_live_update_of_counts_is_recorded_once_an_interval(served: OnRecord) 
             part = browser.get("/?part=live", headers={"X-Refresh": "1", **FROM_PAGE})
             assert part.status_code == 200
             assert "<html" not in part.text
-        assert looks() == first
-        browser.get("/")
+            assert "Actors" not in part.text  # what is not recorded names nobody
         assert looks() == first + 1
+        page = browser.get("/", headers={"X-Refresh": "1", **FROM_PAGE})
+        assert "Actors" in page.text
+        assert looks() == first + 2
 
 
 def test_the_number_of_matches_is_that_of_the_whole_range(served: OnRecord) -> None:
@@ -340,3 +342,56 @@ def test_a_cell_leads_to_events_with_and_without_its_value(served: OnRecord) -> 
             }
             [count] = re.findall(r"([0-9]+) events match", browser.get(link).text)
             assert int(count) == (2 if name == "Only bob" else int(total) - 2)
+
+
+def test_an_address_with_too_many_parameters_is_refused_before_anything_is_made_of_it(
+    served: OnRecord,
+) -> None:
+    with Browser(served) as browser:
+        browser.sign_in("auditor")
+        for query in ("user=1&" * 101, "zone=UTC&zone=UTC", "resource_type=a&resource_type=b"):
+            page = browser.get(f"/explore?{query}")
+            assert page.status_code == 400
+            assert len(page.content) < 10_000
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/explore?from=0001-01-01T00:00:00Z&zone=America/New_York",
+        "/explore?to=9999-12-31T23:59:59Z&zone=Asia/Tokyo",
+        "/explore?to=9999-12-31",
+        "/devices/pump-1?at=0001-01-01T00:00:00Z",
+    ],
+)
+def test_a_time_that_no_event_can_have_is_refused(served: OnRecord, path: str) -> None:
+    with Browser(served) as browser:
+        browser.sign_in("auditor")
+        page = browser.get(path)
+        assert page.status_code == 400
+        assert "from 1970 to 2199" in page.text
+
+
+def test_a_page_that_refuses_is_kept_by_no_cache_and_by_no_frame(served: OnRecord) -> None:
+    with Browser(served) as browser:
+        browser.sign_in("patient-1007")
+        page = browser.get("/patients/17")
+        assert page.status_code == 403
+        for name, value in (("cache-control", "no-store"), ("x-content-type-options", "nosniff")):
+            assert page.headers[name] == value
+        assert page.headers.get_list("content-security-policy") == [POLICY]
+
+
+def test_hidden_values_are_called_hidden(served: OnRecord) -> None:
+    with Browser(served) as browser:
+        browser.sign_in("analyst")
+        assert "<td>limit</td><td>hidden</td>" in browser.get("/devices/pump-1").text
+        compared = browser.get("/devices/pump-1?at=2026-03-01&compared=2026-02-28").text
+        assert "Values are hidden from your role" in compared
+
+
+def test_no_other_path_is_a_page(served: OnRecord) -> None:
+    with Browser(served) as browser:
+        for path in ("/metrics", "/explorex", "/meow", "/findings", "/operations/x"):
+            answer = browser.get(path)
+            assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 
 from audit_trail.embedded.broker import Broker
+from audit_trail.serving.development_pages import PERSONAS, Persona
 from tests.web.dashboard.people import FROM_PAGE, Browser, dashboard
 from tests.web.read_audit.recorded_server import OnRecord
 from web.authentication.sessions import NAME, SessionTimes
@@ -226,3 +228,84 @@ def test_whoever_comes_through_a_proxy_does_not_reach_it_either(
     ) as served:
         url = f"http://127.0.0.1:{served.port}/development-issuer/authorize"
         assert httpx2.get(url, headers={"X-Forwarded-For": "10.0.0.9"}).status_code == 403
+
+
+def test_a_page_that_refreshes_itself_keeps_no_session_alive(
+    hospital_url: str, broker: Broker, topic: str, tmp_path: Path
+) -> None:
+    clock = Clock()
+    with (
+        dashboard(
+            hospital_url,
+            broker.bootstrap_servers,
+            topic,
+            tmp_path,
+            times=SessionTimes(600, 36_000),
+            clock=clock,
+        ) as served,
+        Browser(served) as browser,
+    ):
+        browser.sign_in("auditor")
+        clock.ahead = 500
+        assert browser.get("/?part=live", headers={"X-Refresh": "1", **FROM_PAGE}).status_code == 200
+        assert browser.get("/assets/dashboard.css").headers.get("set-cookie") is None
+        clock.ahead = 700
+        assert browser.get("/find", follow_redirects=False).status_code == 303
+
+
+def test_a_person_who_does_something_keeps_the_session(
+    hospital_url: str, broker: Broker, topic: str, tmp_path: Path
+) -> None:
+    clock = Clock()
+    with (
+        dashboard(
+            hospital_url,
+            broker.bootstrap_servers,
+            topic,
+            tmp_path,
+            times=SessionTimes(600, 36_000),
+            clock=clock,
+        ) as served,
+        Browser(served) as browser,
+    ):
+        browser.sign_in("auditor")
+        for seconds in (500, 1000, 1500):
+            clock.ahead = seconds
+            assert browser.get("/find", follow_redirects=False).status_code == 200
+
+
+def test_whoever_has_no_role_or_no_session_can_sign_out(browser: Browser) -> None:
+    assert "Your session has ended" in browser.post("/sign-out", headers=FROM_PAGE).text
+    PERSONAS["nobody"] = Persona("Nobody", {"roles": [], "name": "Nemo"})
+    assert browser.sign_in("nobody").status_code == 403
+    assert "Your session has ended" in browser.post("/sign-out", headers=FROM_PAGE).text
+
+
+def test_many_failures_are_few_events_that_say_how_many_there_were(
+    browser: Browser, served: OnRecord
+) -> None:
+    for _ in range(70):
+        assert browser.get("/sign-in/callback?state=x").status_code == 403
+    failed = [event for event in served.events(60) if event.type == "user.login_failed"]
+    assert len(failed) == 60
+
+
+@pytest.mark.parametrize("host", ["[", "[::1"])
+def test_a_host_that_is_none_is_refused(served: OnRecord, host: str) -> None:
+    for path in ("/sign-in", "/development-issuer/authorize"):
+        answer = httpx2.get(f"http://127.0.0.1:{served.port}{path}", headers={"Host": host})
+        assert answer.status_code in {400, 403}
+
+
+def test_the_way_back_keeps_escapes(browser: Browser) -> None:
+    page = browser.sign_in("auditor", "/patients/a%3Fb%2541")
+    assert str(page.url).endswith("/patients/a%3Fb%2541")
+
+
+class Clock:
+    """The time, and a while ahead."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead

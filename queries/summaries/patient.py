@@ -23,7 +23,9 @@ def find_patient(
         [(events, first_seen, last_seen)] = cursor.fetchall()
         if not events:
             return None
-        cursor.execute(_SQL["list_accesses"], {"id": id, "limit": limit, "own": None if own is None else list(own)})
+        cursor.execute(
+            _SQL["list_accesses"], {"id": id, "limit": limit, "own": None if own is None else list(own)}
+        )
         accesses = [
             PatientAccess(actor_id or None, name, accesses, count, first_at, last_at, tuple(purposes))
             for actor_id, name, accesses, count, first_at, last_at, purposes in cursor.fetchall()

@@ -5,8 +5,8 @@ FROM patient_access
 WHERE patient_id = %(id)s;
 
 -- name: list_accesses
--- The actors that accessed a patient's record, the latest first. With `own`, the id of a patient who acted is shown only
--- if it is one of these.
+-- The actors that accessed a patient's record, the latest first. With `own`, the id of a patient who acted is shown
+-- only if it is one of these.
 SELECT
     shown.actor_id,
     patient_actor.name,

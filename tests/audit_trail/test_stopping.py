@@ -207,6 +207,7 @@ def test_every_part_ends_while_what_it_needs_is_silent(
             program.kill()
 
 
+@pytest.mark.thorough
 @pytest.mark.needs_kafka
 def test_ingest_that_opens_partitions_while_the_database_is_silent_is_not_ready_and_ends(
     tmp_path: Path, server: EmbeddedPostgres, own_kafka: ApacheKafka

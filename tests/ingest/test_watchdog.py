@@ -301,6 +301,7 @@ def test_new_partitions_are_read_soon_by_two_members(
         assert restarts(one.registry) == restarts(two.registry) == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.needs_kafka
 def test_a_stopped_member_is_no_stall_of_the_other_and_comes_back(
     settings: IngestSettings,
@@ -333,6 +334,7 @@ def test_a_stopped_member_is_no_stall_of_the_other_and_comes_back(
             member.wait()
 
 
+@pytest.mark.thorough
 @pytest.mark.needs_kafka
 def test_a_broker_that_restarts_while_a_member_joins_is_waited_for(
     settings: IngestSettings, server_folder: Path, topic: str, running: Call, message: Call

@@ -43,7 +43,9 @@ def keeping(folder: Path, file: Path, settings: dict[str, str]) -> Iterator[Watc
         process.stop()
 
 
-@pytest.mark.parametrize("sql", [False, True], ids=["python", "sql"])
+@pytest.mark.parametrize(
+    "sql", [pytest.param(False, id="python"), pytest.param(True, id="sql", marks=pytest.mark.thorough)]
+)
 def test_from_nothing_to_a_rebuilt_projection(
     trail: Trail, broker: Broker, topic: str, tmp_path: Path, server_folder: Path, sql: bool
 ) -> None:

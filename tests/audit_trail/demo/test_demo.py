@@ -82,7 +82,9 @@ def test_a_taken_port_is_said_before_anything_starts() -> None:
     assert "AUDIT_TRAIL_HTTP_PORT" in ended.stderr
 
 
-@pytest.mark.parametrize("victim", ["postgres", "ingest", pytest.param("tansu", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    "victim", ["postgres", *(pytest.param(each, marks=pytest.mark.thorough) for each in ("ingest", "tansu"))]
+)
 def test_up_says_what_has_died_and_stops_everything(victim: str, server_folder: Path) -> None:
     log = server_folder / "up.log"
     with log.open("w") as file:
@@ -101,6 +103,7 @@ def test_up_says_what_has_died_and_stops_everything(victim: str, server_folder: 
     assert not any(map(_alive, family))
 
 
+@pytest.mark.thorough
 def test_up_starts_again_in_a_shell_that_was_told_its_settings(server_folder: Path) -> None:
     data = server_folder / "data"
     up_and_down(data, server_folder / "first.log")

@@ -113,6 +113,7 @@ def test_nothing_is_left_of_the_embedded_broker_when_the_supervisor_is_killed(
     assert psutil.wait_procs(supervisor.started, timeout=10)[1] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.needs_kafka
 def test_apache_kafka_keeps_messages_and_address_over_a_restart(server_folder: Path) -> None:
     broker = ApacheKafka(server_folder)

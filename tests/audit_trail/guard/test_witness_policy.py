@@ -69,6 +69,7 @@ def cosigned(log: Log, policy: Policy) -> int:
     return -1 if head is None else head.size
 
 
+@pytest.mark.thorough
 def test_two_of_three_witnesses_cosign_the_same_heads_of_a_growing_log(log: Log, tmp_path: Path) -> None:
     ended = threading.Event()
 

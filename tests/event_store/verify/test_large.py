@@ -33,6 +33,7 @@ def test_only_what_follows_a_position_is_read(large: Log) -> None:
         assert report.root == large.verify(since=SIZE).root
 
 
+@pytest.mark.thorough
 def test_a_change_is_found_in_whichever_chunk_it_is(large: Log) -> None:
     large.attack(
         "UPDATE audit_trail.tile SET hashes = overlay(hashes placing sha256('x') from 65) WHERE level = 1"

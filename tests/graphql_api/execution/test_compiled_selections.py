@@ -80,7 +80,10 @@ def test_random_queries_of_random_data_are_answered_alike(both: Both) -> None:
         st.tuples(st.integers(0, 3), st.sampled_from(PATHS), st.sampled_from(sorted(WRONG))), max_size=3
     )
 
-    @settings(deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+    # Each example takes a second.
+    few = settings().max_examples * 2 // 5
+
+    @settings(max_examples=few, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
     @given(queries(schema, ARGUMENTS), wrong)
     def alike(query: Query, wrong: list[tuple[int, str, str]]) -> None:
         assume(not validate(schema, parse(query.text)))

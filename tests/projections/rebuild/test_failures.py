@@ -85,6 +85,7 @@ def test_killed_at_random_moments_it_goes_on_where_it_was(trail: Trail, tmp_path
     assert len(set(ids)) == sum(len(builds(trail, name)) - 1 for name in ALL)
 
 
+@pytest.mark.thorough
 def test_killed_and_run_again_at_once_it_goes_on_beside_workers_that_were_left(
     trail: Trail, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def _peak(url: str, format: str, way: str) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+@pytest.mark.thorough
 def test_six_times_the_rows_need_no_more_memory(trail: Trail) -> None:
     exports = (("parquet", "file"), ("parquet", "stream"), ("ndjson", "stream"), ("csv", "file"))
     trail.given(an_event())

@@ -116,7 +116,7 @@ def test_an_event_is_verified_in_the_browser_and_an_altered_one_is_not(page_of: 
     assert "Genuine" not in text
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
 def test_axe_finds_nothing_serious_on_any_page(page_of: Open, scheme: str) -> None:
     page = page_of("auditor", color_scheme=scheme, viewport={"width": 1280, "height": 900})
     axe = Axe()

@@ -103,7 +103,7 @@ def _of_spans(
     statement = compose_sums(
         edges, list(_sums(spans, by, parameters)), _KEYS[by], _sorting(by, "sum(events)")
     )
-    return _rows(connection, statement, parameters, limit)
+    return _rows(connection, statement, parameters, limit, "plan_sums")
 
 
 def _sums(spans: CountSpans, by: CountBy, parameters: Parameters) -> Iterator[str]:
@@ -159,9 +159,11 @@ def _no_events(query: PreparedQuery, as_of: int) -> EventCounts:
     return EventCounts([], 0, 0, as_of, **{each.value: 0 for each in query.distinct})
 
 
-def _rows(connection: Connection, statement: str, parameters: Parameters, limit: int) -> Sequence[Any]:
+def _rows(
+    connection: Connection, statement: str, parameters: Parameters, limit: int, planning: str = "plan_counts"
+) -> Sequence[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["plan_counts"])
+        cursor.execute(_SQL[planning])
         cursor.execute(statement, parameters | {"limit": limit})
         return cursor.fetchall()
 

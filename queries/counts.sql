@@ -4,3 +4,10 @@
 SELECT
     set_config('enable_sort', 'on', true),
     set_config('enable_hashagg', 'on', true);
+
+-- name: plan_sums
+-- The same for precomputed counts, of which most of a table may be added up: a bitmap reads each of its pages once.
+SELECT
+    set_config('enable_sort', 'on', true),
+    set_config('enable_hashagg', 'on', true),
+    set_config('enable_bitmapscan', 'on', true);

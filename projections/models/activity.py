@@ -112,12 +112,11 @@ HOUR = Table(
 """The first and last position of each hour by the source's clock. They turn a time range into a range of positions."""
 
 
-def _count_table(name: str, time: str, first: tuple[str, ...], *indexes: Index) -> Table:
+def _count_table(name: str, time: str, first: tuple[str, str], *indexes: Index) -> Table:
     """A table of counts, whose key begins with the columns `first`; `time` is the column of the hour or day."""
-    rest = tuple(column for column in ("type", "action", "outcome", "actor_kind") if column not in first)
     return Table(
         name,
-        (*first, *rest),
+        (*first, "type", "action", "outcome", "actor_kind"),
         (
             Column(time, Kind.TIMESTAMP),
             Column("outcome", Kind.SMALLINT),
@@ -127,7 +126,7 @@ def _count_table(name: str, time: str, first: tuple[str, ...], *indexes: Index) 
             Column("type", Kind.TEXT),
             Column("source", Kind.TEXT),
         ),
-        indexes,
+        (*indexes, Index(("outcome", time), "outcome <> 0")),
     )
 
 

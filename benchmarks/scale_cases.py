@@ -206,6 +206,15 @@ COUNTS: dict[str, Callable[[Trail], tuple[str, Filter]]] = {
     "types, a week": lambda t: ("TYPE", t.day(7)),
     "services, a month": lambda t: ("SERVICE", t.day(30)),
     "outcomes, frequent service": lambda _: ("OUTCOME", {"service": "patient-service"}),
+    "hours, category, a day": lambda t: ("HOUR", {**t.day(), "categories": ["DATA"]}),
+    "outcomes, a day": lambda t: ("OUTCOME", t.day()),
+    "services, a day": lambda t: ("SERVICE", t.day()),
+    "actors, a day": lambda t: ("ACTOR", t.day()),
+    "types, a year": lambda _: ("TYPE", {}),
+    "days, failures": lambda _: ("DAY", {"outcomes": FAILURES}),
+    "days, rare type": lambda _: ("DAY", {"types": ["role.changed"]}),
+    "hours, frequent type, a month": lambda t: ("HOUR", {**t.day(30), "types": ["record.read"]}),
+    "hours, category, a year": lambda _: ("HOUR", {"categories": ["DATA"]}),
 }
 
 SUBJECTS: dict[str, tuple[str, Callable[[Trail], str]]] = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -12,11 +13,13 @@ from domain.errors import Reason, RejectedError
 from domain.event import Outcome
 from event_store.database import Connection
 from event_store.statements import load
-from projections.binary_rows import utc
 from projections.hash_codes import OUTCOMES
+from projections.models.activity import COUNT_DAY, COUNT_HOUR, HOUR
 from queries.filters.event_filter import CountBy, Distinct, EventFilter
 from queries.filters.sql import Parameters, conditions_of
-from queries.search.page_sql import PageSql, build, compose_counts, compose_distinct_counts
+from queries.search.access_paths import narrowed
+from queries.search.count_spans import CountSpans, Span
+from queries.search.page_sql import build, compose_counts, compose_distinct_counts, compose_sums
 from queries.search.prepared import PreparedQuery
 
 _SQL = load(__package__, "counts.sql")
@@ -64,7 +67,7 @@ class EventCounts(Struct, frozen=True):
 
 def check_countable(query: PreparedQuery) -> None:
     """Raise `RejectedError` when the count would read the whole trail."""
-    if not query.is_bounded and not query.is_of_whole_hours:
+    if not query.is_bounded and query.precomputed is None:
         raise RejectedError(
             Reason.MISSING_FIELD,
             "counting needs a range of times, or a condition that the documentation calls indexed",
@@ -80,27 +83,46 @@ def count_events(connection: Connection, query: PreparedQuery, limit: int, as_of
         return _no_events(query, as_of)
     if query.distinct:
         return _with_distinct(connection, query, by, limit, as_of)
-    if query.is_of_whole_hours:
-        rows = _of_hours(connection, query.combined, by, limit)
+    spans = query.precomputed
+    if spans is not None:
+        rows = _of_spans(connection, query, spans, by, limit, as_of)
     else:
         rows = _of_events(connection, query, by, limit, as_of)
     bucket_count, events = (rows[0][2], rows[0][3]) if rows else (0, 0)
     return EventCounts([_bucket(by, key, count) for key, count, _, _ in rows], bucket_count, events, as_of)
 
 
-def _of_hours(connection: Connection, filter: EventFilter, by: CountBy, limit: int) -> Sequence[Any]:
-    start, until = filter.occurred_from, filter.occurred_until
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SQL["count_hours"],
-            {
-                "unit": by.value,
-                "from": "-infinity" if start is None else utc(start),
-                "until": "infinity" if until is None else utc(until),
-                "limit": limit,
-            },
-        )
-        return cursor.fetchall()
+def _of_spans(
+    connection: Connection, query: PreparedQuery, spans: CountSpans, by: CountBy, limit: int, as_of: int
+) -> Sequence[Any]:
+    windows = [EventFilter(occurred_from=each.start, occurred_until=each.until) for each in spans.edges]
+    by_window = [narrowed(query.plans, each) for each in windows]
+    plans = [tuple(chain.from_iterable(each)) for each in zip(*by_window, strict=True)]
+    edges = build(connection, plans, as_of) if plans else None
+    parameters = Parameters() if edges is None else edges.parameters
+    statement = compose_sums(
+        edges, list(_sums(spans, by, parameters)), _KEYS[by], _sorting(by, "sum(events)")
+    )
+    return _rows(connection, statement, parameters, limit, "plan_sums")
+
+
+def _sums(spans: CountSpans, by: CountBy, parameters: Parameters) -> Iterator[str]:
+    """A statement for each span, which selects `key` and `events`."""
+    hours, days = (COUNT_HOUR.name, "hour"), (COUNT_DAY.name, "day")
+    if by in _LENGTHS and not spans.conditions:
+        hours = days = (HOUR.name, "hour")  # which has a single row for an hour
+    every = [*((hours, span) for span in spans.hours), *((days, span) for span in spans.days)]
+    for (table, column), span in every:
+        key = _KEYS[by].replace("occurred_at", column)
+        # The conditions name the table of events.
+        conditions = [text for each in spans.conditions for text in conditions_of(each, parameters)]
+        conditions += _bounds(f"activity.{column}", span, parameters)
+        yield f"SELECT {key} AS key, events FROM {table} AS activity WHERE {' AND '.join(conditions)}"
+
+
+def _bounds(column: str, span: Span, parameters: Parameters) -> Iterator[str]:
+    yield f"{column} >= {parameters.add(span.start or '-infinity')}"
+    yield f"{column} < {parameters.add(span.until or 'infinity')}"
 
 
 def _of_events(
@@ -109,8 +131,8 @@ def _of_events(
     built = build(connection, query.plans, as_of)
     if built is None:
         return []
-    sorting = "key DESC" if by in _LENGTHS else "count(*) DESC, key"
-    return _rows(connection, compose_counts(built, _key(by, query, built.parameters), sorting), built, limit)
+    statement = compose_counts(built, _key(by, query, built.parameters), _sorting(by, "count(*)"))
+    return _rows(connection, statement, built.parameters, limit)
 
 
 def _with_distinct(
@@ -123,11 +145,11 @@ def _with_distinct(
     statement = compose_distinct_counts(
         built,
         _key(by, query, built.parameters),
-        "key DESC" if by in _LENGTHS else "events DESC, key",
+        _sorting(by, "events"),
         actor=_actor(query, built.parameters) if actors else None,
         patients="activity.patients" if patients else None,
     )
-    total, *rows = _rows(connection, statement, built, limit)
+    total, *rows = _rows(connection, statement, built.parameters, limit)
     buckets = [_bucket(by, key, count, patients, actors) for key, count, _, actors, patients in rows]
     _, events, bucket_count, all_actors, all_patients = total
     return EventCounts(buckets, bucket_count, events, as_of, all_patients, all_actors)
@@ -137,11 +159,17 @@ def _no_events(query: PreparedQuery, as_of: int) -> EventCounts:
     return EventCounts([], 0, 0, as_of, **{each.value: 0 for each in query.distinct})
 
 
-def _rows(connection: Connection, statement: str, query: PageSql, limit: int) -> Sequence[Any]:
+def _rows(
+    connection: Connection, statement: str, parameters: Parameters, limit: int, planning: str = "plan_counts"
+) -> Sequence[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["plan_counts"])
-        cursor.execute(statement, query.parameters | {"limit": limit})
+        cursor.execute(_SQL[planning])
+        cursor.execute(statement, parameters | {"limit": limit})
         return cursor.fetchall()
+
+
+def _sorting(by: CountBy, events: str) -> str:
+    return "key DESC" if by in _LENGTHS else f"{events} DESC, key"
 
 
 def _key(by: CountBy, query: PreparedQuery, parameters: Parameters) -> str:

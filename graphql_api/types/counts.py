@@ -117,5 +117,5 @@ class CountQueries:
     event_counts: EventCounts = strawberry.field(
         resolver=_event_counts,
         description="How many events match, by type, actor, hour and so on. Needs a range of times or a condition "
-        "with an index; hours and days of the whole trail need neither.",
+        "with an index; a precomputed count needs neither.",
     )

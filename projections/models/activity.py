@@ -1,12 +1,14 @@
-"""The activity index: one row per event, for filters by anything but patient and device.
+"""The activity index: one row per event, for filters by anything but patient and device, and counts of events.
 
 It also serves as the timeline of users (by actor) and services (by source).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 
 from domain.access.person_names import names_person
 from domain.catalogue import CATALOGUE
@@ -109,29 +111,62 @@ HOUR = Table(
 )
 """The first and last position of each hour by the source's clock. They turn a time range into a range of positions."""
 
+
+def _count_table(name: str, time: str, first: tuple[str, str], *indexes: Index) -> Table:
+    """A table of counts, whose key begins with the columns `first`; `time` is the column of the hour or day."""
+    return Table(
+        name,
+        (*first, "type", "action", "outcome", "actor_kind"),
+        (
+            Column(time, Kind.TIMESTAMP),
+            Column("outcome", Kind.SMALLINT),
+            Column("actor_kind", Kind.SMALLINT),
+            Column("events", Kind.BIGINT, SUM),
+            Column("action", Kind.TEXT),
+            Column("type", Kind.TEXT),
+            Column("source", Kind.TEXT),
+        ),
+        (*indexes, Index(("outcome", time), "outcome <> 0")),
+    )
+
+
+# Counts read some hours at the ends of a range, all of them for the hours of a chart.
+COUNT_HOUR = _count_table("activity_count_hour", "hour", ("hour", "source"))
+# A range may have many days: those of one service or of a few types are found alone.
+COUNT_DAY = _count_table(
+    "activity_count_day", "day", ("source", "day"), Index(("day",)), Index(("type", "day"))
+)
+"""The number of events of each service, type, action, outcome and kind of actor in each hour, and in each day.
+
+They answer counts of any range in a time that does not depend on the number of events: `queries.search.count_spans`.
+"""
+
 _HOUR = timedelta(hours=1)
+_POSITION = itemgetter(0)
+_COUNTED = itemgetter(*(ACTIVITY.names.index(name) for name in COUNT_HOUR.names if name in ACTIVITY.names))
 
 
 class ActivityProjector:
     """Writes the activity index."""
 
     name = "activity"
-    version = 3
-    tables = (ACTIVITY, RESOURCE, HOUR)
+    version = 4
+    tables = (ACTIVITY, RESOURCE, HOUR, COUNT_HOUR, COUNT_DAY)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        """One row per event, one per resource that it names, and the bounds of the hours."""
+        """One row per event, one per resource that it names, the bounds of the hours, and the counts."""
         activity: list[Row] = []
         resources: list[Row] = []
-        hours: dict[datetime, list[int]] = {}
+        hours: dict[datetime, list[Row]] = {}
         begin = end = datetime.min.replace(tzinfo=UTC)
-        within: list[int] = []
+        within: list[Row] = []
         for recorded in events:
             position, event = recorded.position, recorded.event
             moment = utc(event.occurred_at)
             place = (position, position >> SPAN_BITS)
             codes = kind_hash_codes(event)
-            activity.append(_activity(place, moment, codes, event))
+            row = _activity(place, moment, codes, event)
+            activity.append(row)
             if event.resources:
                 if len(event.resources) == 1:
                     [resource] = event.resources
@@ -143,12 +178,23 @@ class ActivityProjector:
                 begin = moment.replace(minute=0, second=0, microsecond=0)
                 end = begin + _HOUR
                 within = hours.setdefault(begin, [])
-            within.append(position)
-        return {
-            "activity": activity,
-            "activity_resource": resources,
-            "activity_hour": [(hour, min(held), max(held), len(held)) for hour, held in hours.items()],
-        }
+            within.append(row)
+        return {"activity": activity, "activity_resource": resources} | _of_hours(hours)
+
+
+def _of_hours(hours: Mapping[datetime, Sequence[Row]]) -> dict[str, list[Row]]:
+    """The rows of the tables of hours and days, from the rows of each hour's events."""
+    bounds: list[Row] = []
+    of_hours: list[Row] = []
+    of_days: list[Row] = []
+    for hour, held in hours.items():
+        positions = list(map(_POSITION, held))
+        bounds.append((hour, min(positions), max(positions), len(positions)))
+        day = hour.replace(hour=0)
+        for (outcome, actor_kind, *names), events in Counter(map(_COUNTED, held)).items():
+            of_hours.append((hour, outcome, actor_kind, events, *names))
+            of_days.append((day, outcome, actor_kind, events, *names))
+    return {"activity_hour": bounds, "activity_count_hour": of_hours, "activity_count_day": of_days}
 
 
 def _resource(place: tuple[int, int], codes: tuple[int, int, int], type: str, id: str) -> Row:

@@ -138,6 +138,21 @@ def compose_counts(query: PageSql, key: str, sorting: str) -> str:
     )
 
 
+def compose_sums(query: PageSql | None, summed: Sequence[str], key: str, sorting: str) -> str:
+    """The statement that adds up counts by `key`: those of `query`, and those of the statements `summed`.
+
+    `summed` select columns `key` and `events`. The statement returns the same as that of `compose_counts`.
+    """
+    counted = (
+        [] if query is None else [f"SELECT key, 1 AS events FROM ({_counted(query, {'key': key})}) AS one"]
+    )
+    return (
+        "SELECT key, sum(events)::bigint, count(*) OVER (), (sum(sum(events)) OVER ())::bigint"
+        f" FROM ({' UNION ALL '.join([*summed, *counted])}) AS found"
+        f" GROUP BY key ORDER BY {sorting} LIMIT %(limit)s"
+    )
+
+
 def compose_distinct_counts(
     query: PageSql, key: str, sorting: str, *, actor: str | None, patients: str | None
 ) -> str:

@@ -27,11 +27,11 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from projections.binary_rows import utc
 from queries.filters.checks import check_filter
 from queries.filters.conditions import BY_FIELD
 from queries.filters.event_filter import CountBy, Distinct, EventFilter, within
 from queries.search.access_paths import Plan, plans
+from queries.search.count_spans import CountSpans, spans_of
 from queries.search.ranges import range_of
 from queries.search.time_limits import check_count_time, check_page_time
 
@@ -71,16 +71,9 @@ class PreparedQuery(Struct, frozen=True):
         )
 
     @property
-    def is_of_whole_hours(self) -> bool:
-        """Whether it is a count that is the sum of the counts of whole hours, which `activity_hour` keeps."""
-        given = (self.combined.occurred_from, self.combined.occurred_until)
-        moments = [utc(each) for each in given if each]
-        return (
-            self.by in {CountBy.HOUR, CountBy.DAY}
-            and not self.distinct
-            and set(self.combined.given()) <= {"occurred_from", "occurred_until"}
-            and not any(each.minute or each.second or each.microsecond for each in moments)
-        )
+    def precomputed(self) -> CountSpans | None:
+        """The parts of a count that is mostly precomputed; None for any other query."""
+        return None if self.by is None or self.distinct else spans_of(self.combined, self.by)
 
     def complete_up_to(self, checkpoints: Mapping[str, int]) -> int:
         """The position up to which an answer is complete: the lowest checkpoint of the projections that it reads."""
@@ -104,7 +97,8 @@ def prepare(
     `visible_actors` are the events whose actor the principal sees; None for all.
 
     Raises `RejectedError` that names the condition when `filter` is not valid, and `ConflictError` when it has no index
-    and spans more than `max_days` days (0: any time). The limits are for `filter`: a scope comes from the program.
+    and spans more than `max_days` days (0: any time). The limits are for `filter`: a scope comes from the program. A
+    precomputed count may span any time.
     """
     query = replace(
         plan(check_filter(filter), scope, visible=visible),
@@ -112,7 +106,7 @@ def prepare(
         distinct=frozenset(distinct),
         visible_actors=visible_actors,
     )
-    if max_days and not query.is_indexed and not query.is_of_whole_hours:
+    if max_days and not query.is_indexed and query.precomputed is None:
         if by is None:
             check_page_time(query.combined, query.plans[0], max_days, now)
         else:

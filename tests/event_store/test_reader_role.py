@@ -34,7 +34,7 @@ def test_it_reads_and_has_no_right_to_write_any_table(reader: Cursor) -> None:
         """
     )
     tables = dict(reader.fetchall())
-    assert {"audit_trail.event", "activity_v3.activity", "patient_v3.patient_access"} <= tables.keys()
+    assert {"audit_trail.event", "activity_v4.activity", "patient_v3.patient_access"} <= tables.keys()
     assert [name for name, writes in tables.items() if writes] == []
     reader.execute("SELECT count(*) FROM audit_trail.event")
     assert reader.fetchone() == (len(hospital()),)
@@ -75,7 +75,7 @@ def test_it_is_no_superuser_and_a_member_of_no_other_role(reader: Cursor) -> Non
 
 def test_what_it_tries_to_write_is_refused(reader: Cursor) -> None:
     for statement in (
-        "UPDATE activity_v3.activity SET actor_id = 'nobody'",
+        "UPDATE activity_v4.activity SET actor_id = 'nobody'",
         "DELETE FROM patient_v3.patient_access",
         "CREATE TABLE audit_trail.mine (id integer)",
         "CREATE TEMPORARY TABLE mine (id integer)",

@@ -22,7 +22,7 @@ from tests.hospital import read, record
 @pytest.mark.parametrize(
     ("arguments", "code", "argument"),
     [
-        ("by: TYPE", "BAD_USER_INPUT", "occurredFrom"),
+        ("by: ACTOR", "BAD_USER_INPUT", "occurredFrom"),
         ("by: DAY, first: 1001", "LIMIT_EXCEEDED", "first"),
         ("by: DAY, first: 0", "BAD_USER_INPUT", "first"),
     ],

@@ -153,7 +153,7 @@ def test_the_reader_may_not_write_a_read_model(trail: Trail) -> None:
         connection.cursor() as cursor,
         pytest.raises(psycopg2.Error),
     ):
-        cursor.execute("DELETE FROM activity_v3.activity")
+        cursor.execute("DELETE FROM activity_v4.activity")
 
 
 def test_the_runner_counts_what_it_applies(trail: Trail) -> None:

@@ -113,17 +113,20 @@ def test_what_may_walk_the_whole_trail_is_refused(filter: EventFilter) -> None:
 
 def test_counts_read_all_that_match_and_so_need_a_range_also_when_most_do() -> None:
     month, year = EventFilter(occurred_from=days_ago(30)), EventFilter(occurred_from=days_ago(365))
-    prepare(month, by=CountBy.TYPE, max_days=31, now=NOW)
+    prepare(month, by=CountBy.ACTOR, max_days=31, now=NOW)
     prepare(year, by=CountBy.DAY, max_days=31, now=NOW)
     prepare(EventFilter(), by=CountBy.HOUR, max_days=31, now=NOW)
+    prepare(
+        EventFilter(actions=("D",), occurred_from=days_ago(365.01)), by=CountBy.TYPE, max_days=31, now=NOW
+    )
     prepare(EventFilter(actor="ada", occurred_from=days_ago(365)), by=CountBy.TYPE, max_days=31, now=NOW)
     nights = either(*(EventFilter(**ten_days(ago)) for ago in (10, 100, 300)))
     prepare(nights, by=CountBy.ACTOR, max_days=31, now=NOW)
     for filter, by in (
         (EventFilter(or_=(*nights.or_, EventFilter(**ten_days(500)))), CountBy.ACTOR),
-        (EventFilter(), CountBy.TYPE),
-        (year, CountBy.TYPE),
-        (EventFilter(occurred_from=days_ago(365.01)), CountBy.DAY),
+        (EventFilter(), CountBy.ACTOR),
+        (year, CountBy.ACTOR),
+        (EventFilter(occurred_from=days_ago(365), emergency=False), CountBy.DAY),
         (EventFilter(occurred_from=days_ago(365), not_=ADA), CountBy.DAY),
     ):
         with pytest.raises(RejectedError):

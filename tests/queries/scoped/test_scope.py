@@ -70,7 +70,7 @@ def test_counts_are_of_the_scope_alone_and_it_leads_where_nothing_else_does(vari
     hours = varied.counts(EventFilter(), CountBy.HOUR, scope=EventFilter(patient="p2"))
     assert hours.events == 2
     with pytest.raises(RejectedError):
-        varied.counts(EventFilter(), CountBy.TYPE, scope=EventFilter(actions=("R",)))
+        varied.counts(EventFilter(), CountBy.TYPE, scope=EventFilter(purposes=("TREAT",)))
 
 
 def test_the_history_of_a_resource_shows_what_events_within_the_scope_changed(trail: Trail) -> None:

@@ -72,10 +72,19 @@ def test_a_wrong_parameter_is_named(lonely_client: httpx2.Client, path: str, fie
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-@pytest.mark.parametrize("query", ["by=type", "by=type&occurred_from=2020-01-01T00:00:00Z"])
+@pytest.mark.parametrize("query", ["by=actor", "by=type&purpose=TREAT&occurred_from=2020-01-01T00:00:00Z"])
 def test_a_count_that_would_read_too_much_conflicts(lonely_client: httpx2.Client, query: str) -> None:
     answer = lonely_client.get(f"/v1/event-counts?{query}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, "occurred_from")
+
+
+def test_a_precomputed_count_needs_no_range(client: httpx2.Client) -> None:
+    everything, failures = (
+        client.get(f"/v1/event-counts?by=service{more}").json()["events"]
+        for more in ("", "&not_outcome=success&occurred_from=2020-01-01T00:00:01Z")
+    )
+    assert everything == 10
+    assert 0 < failures < everything
 
 
 def test_a_count_can_be_waited_for(client: httpx2.Client) -> None:

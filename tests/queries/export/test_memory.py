@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 
 import psycopg2
+import pytest
 from psycopg2 import sql
 
 from tests.trail import Trail, an_event

@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from domain.access.principal import Principal
-from domain.event import Action, Actor, AuditEvent, Patient, RecordedEvent, Resource, Source
+from domain.event import Action, AuditEvent, Patient, RecordedEvent, Resource, Source
 
 QUESTIONED = "access.questioned"
 EVENT = "AuditEvent"
@@ -28,9 +28,7 @@ def question_event(
         type=QUESTIONED,
         occurred_at=at,
         source=source,
-        actor=Actor(
-            kind=by.kind, id=by.id, name=by.name, roles=tuple(role.value for role in sorted(by.roles))
-        ),
+        actor=by.actor,
         action=Action.EXECUTE,
         session=by.session,
         patients=tuple(Patient(id=each.id) for each in event.patients),

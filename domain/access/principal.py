@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from domain.event import ActorKind
+from domain.event import Actor, ActorKind
 
 
 class Role(StrEnum):
@@ -48,3 +48,9 @@ class Principal(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     purpose_of_use: tuple[str, ...] = ()
     expires_at: datetime | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The principal as the actor of an event that it causes."""
+        roles = tuple(role.value for role in sorted(self.roles))
+        return Actor(kind=self.kind, id=self.id, name=self.name, roles=roles)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from domain.access.principal import Principal
 from domain.catalogue import TRAIL_SERVICE
-from domain.event import Action, Actor, AuditEvent, Patient, Source
+from domain.event import Action, AuditEvent, Patient, Source
 
 DECIDED = "staff_disclosure.decided"
 
@@ -40,9 +40,7 @@ def decision_event(
         type=DECIDED,
         occurred_at=at,
         source=source,
-        actor=Actor(
-            kind=by.kind, id=by.id, name=by.name, roles=tuple(role.value for role in sorted(by.roles))
-        ),
+        actor=by.actor,
         action=Action.EXECUTE,
         patients=(Patient(id=patient),),
         reason=reason,

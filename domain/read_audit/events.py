@@ -216,12 +216,7 @@ def shared_fields(principal: Principal | None, details: AccessDetails, source: S
 def _actor(principal: Principal | None) -> Actor:
     if principal is None:
         return Actor(kind=ActorKind.UNKNOWN)
-    return Actor(
-        kind=principal.kind,
-        id=identifier(principal.id),
-        name=name(principal.name),
-        roles=tuple(role.value for role in sorted(principal.roles)),
-    )
+    return replace(principal.actor, id=identifier(principal.id), name=name(principal.name))
 
 
 def _request(details: AccessDetails) -> Request | None:

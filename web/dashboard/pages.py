@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl, unquote
 from uuid import UUID
 
 from cachetools import TTLCache
-from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -44,14 +43,13 @@ from domain.validation import check, encode_event
 from event_store.log_reader import LogReader
 from ingest.publisher import Message
 from queries.cursors import decode_cursor
-from queries.filters.event_filter import EventFilter
 from queries.scoped.log import ScopedLog
 from queries.scoped.read_models import ScopedModels
 from queries.thread_pool import Threads
 from web.access import NOBODY, Access
 from web.authentication.middleware import principal_of
 from web.http.page_paths import ASSETS
-from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
+from web.parameters.filter_query import filter_from_address, refuse_repeated, renamed
 from web.probes import Probes
 from web.read_audit.access_record import access_record_of
 from web.read_audit.publication import Recording
@@ -161,9 +159,10 @@ class Pages:
             _position(given.get("before"), "before"),
             oldest_first=given.get("order") == "oldest",
         )
+        conditions = filter_from_address(pair for pair in pairs if pair[0] not in (*RANGE, *PAGING))
         try:
             view = await self._threads.run(
-                explore, models, viewer, _filter(pairs), pairs, page, self._limits.max_unindexed_days
+                explore, models, viewer, conditions, pairs, page, self._limits.max_unindexed_days
             )
         except RejectedError as exc:
             raise renamed(exc) from exc
@@ -304,23 +303,6 @@ class Pages:
 
 def _is_live(request: Request) -> bool:
     return request.query_params.get(_PART) == "live"
-
-
-def _filter(pairs: list[tuple[str, str]]) -> EventFilter:
-    """The filter of an address. An empty field of the form is no condition."""
-    given: dict[str, Any] = {}
-    for name, value in pairs:
-        if value and name not in (*RANGE, *PAGING):
-            given.setdefault(name, []).append(value)
-    lists = {name for name, field in FilterQuery.model_fields.items() if "list" in str(field.annotation)}
-    values = {name: each if name in lists else each[-1] for name, each in given.items()}
-    try:
-        return FilterQuery.model_validate(values).filter()
-    except ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part)[:64] for part in first["loc"] if not isinstance(part, int))
-        said = "no such filter" if first["type"] == "extra_forbidden" else first["msg"]
-        raise RejectedError(Reason.INVALID_FIELD, said, field=name) from exc
 
 
 def _position(cursor: str | None, name: str) -> int | None:

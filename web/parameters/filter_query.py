@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -121,6 +122,26 @@ else:
     FilterQuery = create_model("FilterQuery", __base__=_FilterQuery, __module__=__name__, **_parameters())
 
 
+def filter_from_address(pairs: Iterable[tuple[str, str]]) -> EventFilter:
+    """The filter in the parameters of a page's address. An empty field of a form is no condition.
+
+    Raises `RejectedError` that names the parameter.
+    """
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if value and _may_repeat(name):
+            given.setdefault(name, []).append(value)
+        elif value:
+            given[name] = value
+    try:
+        return FilterQuery.model_validate(given).filter()
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part)[:64] for part in first["loc"] if not isinstance(part, int))
+        said = "no such filter" if first["type"] == "extra_forbidden" else message_of(first)
+        raise RejectedError(Reason.INVALID_FIELD, said, field=name) from exc
+
+
 def filter_from_json(text: str) -> EventFilter:
     """The filter in the parameter `filter`. Raises `RejectedError` that says what in it is wrong."""
     try:
@@ -151,7 +172,7 @@ def _nested(given: Any, place: str, depth: int) -> EventFilter:
         if isinstance(value, bool) and name not in _FLAGS:
             raise RejectedError(Reason.INVALID_FIELD, "not true or false", field=f"{place}.{name[:64]}")
     listed = {
-        name: [value] if isinstance(value, str) and name.removeprefix("not_") in REPEATED else value
+        name: [value] if isinstance(value, str) and _may_repeat(name) else value
         for name, value in plain.items()
     }
     try:
@@ -164,6 +185,10 @@ def _nested(given: Any, place: str, depth: int) -> EventFilter:
     if both or either or refused is not None:
         found.append(EventFilter(and_=both, or_=either, not_=refused))
     return found[0] if len(found) == 1 else EventFilter(and_=tuple(found))
+
+
+def _may_repeat(name: str) -> bool:
+    return name.removeprefix("not_") in REPEATED
 
 
 def _list_of(given: dict[str, Any], name: str, place: str, depth: int) -> tuple[EventFilter, ...]:
@@ -193,5 +218,5 @@ def refuse_repeated(request: Request, *lists: str) -> None:
     """
     numbers = Counter(name for name, _ in request.query_params.multi_items())
     for name, number in numbers.items():
-        if number > 1 and name.removeprefix("not_") not in {*REPEATED, *lists}:
+        if number > 1 and not _may_repeat(name) and name not in lists:
             raise RejectedError(Reason.INVALID_FIELD, "give it once", field=name)

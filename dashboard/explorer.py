@@ -17,14 +17,13 @@ from dashboard.viewer import Moment, Viewer
 from dashboard.views import STARTER_VIEWS, StarterView
 from domain.access.grants import Operation
 from domain.errors import ConflictError, Reason, RejectedError
+from domain.event_time import EARLIEST, LATEST
 from queries.cursors import encode_cursor
 from queries.filters.conditions import BY_NAME, ValueKind
 from queries.filters.event_filter import MAX_PAGE, EventFilter, EventPage, PageRequest
 from queries.scoped.read_models import ScopedModels
 
 PAGE = 50
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-"""The times that an event may have: see `domain.event_time`."""
 _LAST = re.compile(r"([1-9][0-9]{0,3})([hd])", re.ASCII)
 LASTS = ("24h", "7d", "30d")
 """The lengths that the form offers."""
@@ -148,7 +147,7 @@ def moment_of(name: str, text: str, viewer: Viewer, *, ends: bool) -> datetime:
         raise RejectedError(
             Reason.INVALID_FIELD, "write a day as 2026-03-31, or a time with its offset", field=name
         ) from exc
-    if not _EARLIEST < found.replace(tzinfo=UTC) < _LATEST:
+    if not EARLIEST <= found.replace(tzinfo=UTC) < LATEST:
         raise RejectedError(Reason.INVALID_FIELD, "a time from 1970 to 2199", field=name)
     if day is not None:
         return viewer.end_of(day) if ends else viewer.begin_of(day)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -12,8 +14,8 @@ from dashboard.histogram import Histogram, histogram
 from dashboard.render import View
 from dashboard.viewer import Moment, Viewer
 from domain.access.access_question import QUESTIONED
-from domain.access.grants import Operation, Part
-from domain.catalogue import Category
+from domain.access.grants import Operation, Part, category_of
+from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category
 from domain.event import Outcome
 from queries.counts import EventCounts
 from queries.filters.event_filter import CountBy, EventFilter
@@ -23,6 +25,15 @@ from queries.summaries.results import ProjectionStatus
 
 HOURS = 24
 _TOP = 8
+_TYPES = 2 * len(CATALOGUE)
+"""Buckets of a count: more than there are types."""
+_ALARMING = (
+    ("Failed sign-ins", "user.login_failed"),
+    ("Denied attempts", "access.denied"),
+    ("Questions about accesses", QUESTIONED),
+    ("Failed health checks", "health_check.failed"),
+)
+"""Tiles for types of which each event deserves a look."""
 _FAILURES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.SUCCESS)
 
 
@@ -79,6 +90,7 @@ def overview(models: ScopedModels, log: ScopedLog, viewer: Viewer, *, live: bool
     begin = end - timedelta(hours=HOURS)
     counting = _Counting(models, begin, end)
     hours = counting.by(CountBy.HOUR)
+    types = {each.key: each.events for each in counting.by(CountBy.TYPE, _TYPES).buckets}
     projections = models.projections() if viewer.may(Operation.READ_STATUS) else []
     lags = [each.lag for each in projections if each.live and not each.own]
     return Overview(
@@ -87,8 +99,8 @@ def overview(models: ScopedModels, log: ScopedLog, viewer: Viewer, *, live: bool
         begin=viewer.moment(begin),
         end=viewer.moment(end),
         histogram=histogram(hours, begin, end, CountBy.HOUR, viewer, counting.link),
-        tiles=counting.tiles(),
-        categories=_categories(counting),
+        tiles=_tiles(counting, types),
+        categories=_categories(counting, types),
         services=_top(counting.by(CountBy.SERVICE, _TOP), counting, "service"),
         actors=(
             _top(counting.by(CountBy.ACTOR, _TOP), counting, "actor")
@@ -109,46 +121,45 @@ class _Counting:
         self._models = models
         self._begin, self._end = begin, end
 
-    def by(self, by: CountBy, limit: int = 200, /, **conditions: object) -> EventCounts:
+    def by(self, by: CountBy, limit: int = _TYPES, /, **conditions: object) -> EventCounts:
         filter = EventFilter.of(occurred_from=self._begin, occurred_until=self._end, **conditions)
         return self._models.event_counts(self._models.prepare(filter, by), limit)
 
-    def link(self, begin: datetime | None = None, end: datetime | None = None, /, **more: str) -> str:
-        moments = {"from": (begin or self._begin).isoformat(), "to": (end or self._end).isoformat()}
-        return links.explore(**moments, **more)
-
-    def tiles(self) -> list[Tile]:
-        outcomes = self.by(CountBy.OUTCOME)
-        failed = sum(each.events for each in outcomes.buckets if each.key in _FAILURES)
-        found = [
-            Tile("Events", outcomes.events, self.link()),
-            Tile(
-                "Failures", failed, links.explore([("outcome", each) for each in _FAILURES], **self._range())
-            ),
+    def link(
+        self, begin: datetime | None = None, end: datetime | None = None, /, **conditions: str | Sequence[str]
+    ) -> str:
+        pairs = [
+            (name, value)
+            for name, given in conditions.items()
+            for value in ([given] if isinstance(given, str) else given)
         ]
-        for name, condition, value in (
-            ("Failed sign-ins", "type", "user.login_failed"),
-            ("Denied attempts", "type", "access.denied"),
-            ("Questions about accesses", "type", QUESTIONED),
-            ("Failed health checks", "type", "health_check.failed"),
-            ("Break-glass", "emergency", "true"),
-        ):
-            given: object = True if value == "true" else [value]
-            count = self.by(CountBy.OUTCOME, **{condition: given}).events
-            found.append(Tile(name, count, self.link(**{condition: value}), alarming=True))
-        return found
-
-    def _range(self) -> dict[str, str]:
-        return {"from": self._begin.isoformat(), "to": self._end.isoformat()}
+        moments = {"from": (begin or self._begin).isoformat(), "to": (end or self._end).isoformat()}
+        return links.explore(pairs, **moments)
 
 
-def _categories(counting: _Counting) -> list[TopRow]:
-    counts = [(each, counting.by(CountBy.OUTCOME, category=[each.value]).events) for each in Category]
-    largest = max((count for _, count in counts), default=0)
+def _tiles(counting: _Counting, types: Mapping[str | None, int]) -> list[Tile]:
+    outcomes = counting.by(CountBy.OUTCOME)
+    failed = sum(each.events for each in outcomes.buckets if each.key in _FAILURES)
+    emergencies = counting.by(CountBy.OUTCOME, emergency=True).events
+    return [
+        Tile("Events", outcomes.events, counting.link()),
+        Tile("Failures", failed, counting.link(outcome=_FAILURES)),
+        *(
+            Tile(name, types.get(type, 0), counting.link(type=type), alarming=True)
+            for name, type in _ALARMING
+        ),
+        Tile("Break-glass", emergencies, counting.link(emergency="true"), alarming=True),
+    ]
+
+
+def _categories(counting: _Counting, types: Mapping[str | None, int]) -> list[TopRow]:
+    counts: Counter[Category] = Counter()
+    for type, events in types.items():
+        counts[category_of(type or GENERIC_TYPE)] += events
+    largest = max(counts.values(), default=0)
     return [
         TopRow(each.value, count, 100 * count / largest, counting.link(category=each.value))
-        for each, count in sorted(counts, key=lambda pair: -pair[1])
-        if count
+        for each, count in counts.most_common()
     ]
 
 

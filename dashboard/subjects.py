@@ -53,8 +53,6 @@ class Subject(View, frozen=True, kw_only=True):
     """
 
     template: ClassVar[str] = "subject.html"
-    kind: str
-    id: str
     lines: list[str]
     first: Moment
     last: Moment
@@ -88,8 +86,6 @@ def patient_page(models: ScopedModels, viewer: Viewer, id: str) -> Subject | Non
     return Subject(
         viewer=viewer,
         title="My record" if own else f"Patient {id}",
-        kind="patient",
-        id=id,
         own=own,
         lines=[f"{found.events} events name {'you' if own else 'this patient'}."],
         first=viewer.moment(found.first_seen),
@@ -131,8 +127,6 @@ def user_page(models: ScopedModels, viewer: Viewer, id: str) -> Subject | None:
     return Subject(
         viewer=viewer,
         title=found.name or f"User {id}",
-        kind="user",
-        id=id,
         lines=[f"{found.events} events, {found.logins} sign-ins, {found.failed_logins} failed sign-ins."],
         first=viewer.moment(found.first_seen),
         last=viewer.moment(found.last_seen),
@@ -183,8 +177,6 @@ def device_page(
     return Subject(
         viewer=viewer,
         title=found.name or f"Device {id}",
-        kind="device",
-        id=id,
         lines=[f"{found.events} events. {state[found.connected]}"],
         first=viewer.moment(found.first_seen),
         last=viewer.moment(found.last_seen),
@@ -281,8 +273,6 @@ def service_page(models: ScopedModels, viewer: Viewer, id: str) -> Subject | Non
     return Subject(
         viewer=viewer,
         title=f"Service {id}",
-        kind="service",
-        id=id,
         lines=[
             f"{found.events} events. State: {found.state or 'not reported'}.",
             f"{found.restarts} restarts, {found.health_failures} failed health checks.",
@@ -308,8 +298,6 @@ def resource_page(models: ScopedModels, viewer: Viewer, type: str, id: str) -> S
     return Subject(
         viewer=viewer,
         title=f"{type} {id}",
-        kind="resource",
-        id=id,
         lines=[],
         first=viewer.moment(found.first_seen),
         last=viewer.moment(found.last_seen),

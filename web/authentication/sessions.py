@@ -106,11 +106,8 @@ class Sessions:
             )
         return text
 
-    def of(self, scope: Scope, *, active: bool = False) -> Session | None:
-        """The session of a request; None without a readable cookie. Raises `SessionEndedError`.
-
-        `active`: the request is under way, so that the session does not count as unused.
-        """
+    def of(self, scope: Scope) -> Session | None:
+        """The session of a request; None without a readable cookie. Raises `SessionEndedError`."""
         sealed = cookie_of(scope, NAME)
         data = None if sealed is None else self.decrypt(sealed)
         if data is None:
@@ -119,10 +116,17 @@ class Sessions:
             session = msgspec.json.decode(data, type=Session)
         except msgspec.ValidationError:
             return None  # a cookie of another purpose
-        why = self._ended_because(session, active=active)
+        self.check(session)
+        if self._clock() - session.used >= self._times.idle:
+            raise SessionEndedError(Ended.IDLE, session)
+        return session
+
+    def check(self, session: Session) -> Principal:
+        """The principal of a session in use. Raises `SessionEndedError` once it has ended."""
+        why = self._ended_because(session)
         if why is not None:
             raise SessionEndedError(why, session)
-        return session
+        return session.principal
 
     def renewed(self, session: Session) -> Session | None:
         """The session with its last use, if the cookie should be written again."""
@@ -153,15 +157,13 @@ class Sessions:
         """Whether this process knows that the session was ended."""
         return session.principal.session in self._ended
 
-    def _ended_because(self, session: Session, *, active: bool) -> Ended | None:
+    def _ended_because(self, session: Session) -> Ended | None:
         now, expires = self._clock(), session.principal.expires_at
         if self.has_ended(session):
             return Ended.SIGNED_OUT
         if expires is not None and now >= expires.timestamp():
             return Ended.EXPIRED
-        if now - session.began >= self._times.longest:
-            return Ended.OLD
-        return Ended.IDLE if not active and now - session.used >= self._times.idle else None
+        return Ended.OLD if now - session.began >= self._times.longest else None
 
 
 def cookie_of(scope: Scope, name: str) -> str | None:

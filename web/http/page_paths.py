@@ -7,7 +7,8 @@ from starlette.types import Scope
 
 ASSETS = "/assets/"
 DEVELOPMENT = "/development-issuer/"
-OPEN = ("/sign-in", "/sign-out", "/signed-out", ASSETS, DEVELOPMENT)
+SIGN_IN, SIGN_OUT, SIGNED_OUT = "/sign-in", "/sign-out", "/signed-out"
+OPEN = (SIGN_IN, SIGN_OUT, SIGNED_OUT, ASSETS, DEVELOPMENT)
 """What needs no session."""
 _PAGES = frozenset({"/", "/explore", "/resource", "/operations", "/find", "/me"})
 _BELOW = ("/events/", "/patients/", "/users/", "/devices/", "/services/")

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.access.principal import Principal
 from domain.read_audit.sign_ins import SignIn
 from queries.error_codes import Code
 from web.authentication.middleware import SESSION_CHECK, Denied
 from web.authentication.sessions import NAME, Session, SessionEndedError, Sessions, is_own_request
-from web.http.page_paths import wants_page
+from web.http.page_paths import SIGN_IN, wants_page
 from web.http.problems import refusal
 from web.sign_in.cookies import removed_cookie, set_cookie
 from web.sign_in.record import SignInRecord
 
 FORGED = "the request was not made by a page of this server"
-SIGN_IN = "/sign-in"
 REFRESH = "x-refresh"
 """The header with which a page fetches its live part."""
 
@@ -71,18 +70,10 @@ class SessionMiddleware:
             self._denied(scope, 403, FORGED)
             await refusal(scope, 403, Code.FORBIDDEN, FORGED)(scope, receive, send)
             return
-        scope.setdefault("state", {})[SESSION_CHECK] = self._check(scope)
+        scope.setdefault("state", {})[SESSION_CHECK] = partial(self._sessions.check, session)
         # A page that refreshes itself is no sign of a person, and an answer that may be cached must hold no cookie.
         used = page and REFRESH not in Headers(scope=scope)
         await self._app(scope, receive, self._renewing(scope, session, send) if used else send)
-
-    def _check(self, scope: Scope) -> Callable[[], Principal]:
-        def check() -> Principal:
-            session = self._sessions.of(scope, active=True)
-            assert session is not None
-            return session.principal
-
-        return check
 
     def _renewing(self, scope: Scope, session: Session, send: Send) -> Send:
         renewed = self._sessions.renewed(session)

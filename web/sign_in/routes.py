@@ -30,17 +30,15 @@ from web.authentication.sessions import (
     cookie_of,
     is_safe_connection,
 )
+from web.http.page_paths import SIGN_IN, SIGN_OUT, SIGNED_OUT
 from web.http.rate_limit import RateLimit
 from web.sign_in.cookies import removed_cookie, set_cookie
-from web.sign_in.middleware import SIGN_IN
 from web.sign_in.provider import Attempt, Provider
 from web.sign_in.record import SignInRecord
 
 ATTEMPT = "audit-trail-sign-in"
 _ATTEMPT_SECONDS = 600
 CALLBACK = f"{SIGN_IN}/callback"
-SIGN_OUT = "/sign-out"
-SIGNED_OUT = "/signed-out"
 _MOST_NEXT = 1_500
 """Bytes of an address: it is part of a cookie."""
 _CALLBACKS_A_MINUTE, _CALLBACKS_AT_ONCE = 600, 300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -230,48 +231,44 @@ def test_whoever_comes_through_a_proxy_does_not_reach_it_either(
         assert httpx2.get(url, headers={"X-Forwarded-For": "10.0.0.9"}).status_code == 403
 
 
-def test_a_page_that_refreshes_itself_keeps_no_session_alive(
-    hospital_url: str, broker: Broker, topic: str, tmp_path: Path
-) -> None:
-    clock = Clock()
+class Clock:
+    """The time, and a while ahead."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def timed(hospital_url: str, broker: Broker, topic: str, tmp_path: Path) -> Iterator[tuple[Browser, Clock]]:
+    """Somebody at a dashboard where a session ends after ten minutes without use, and the clock of its sessions."""
+    clock, times = Clock(), SessionTimes(600, 36_000)
     with (
         dashboard(
-            hospital_url,
-            broker.bootstrap_servers,
-            topic,
-            tmp_path,
-            times=SessionTimes(600, 36_000),
-            clock=clock,
+            hospital_url, broker.bootstrap_servers, topic, tmp_path, times=times, clock=clock
         ) as served,
         Browser(served) as browser,
     ):
-        browser.sign_in("auditor")
-        clock.ahead = 500
-        assert browser.get("/?part=live", headers={"X-Refresh": "1", **FROM_PAGE}).status_code == 200
-        assert browser.get("/assets/dashboard.css").headers.get("set-cookie") is None
-        clock.ahead = 700
-        assert browser.get("/find", follow_redirects=False).status_code == 303
+        yield browser, clock
 
 
-def test_a_person_who_does_something_keeps_the_session(
-    hospital_url: str, broker: Broker, topic: str, tmp_path: Path
-) -> None:
-    clock = Clock()
-    with (
-        dashboard(
-            hospital_url,
-            broker.bootstrap_servers,
-            topic,
-            tmp_path,
-            times=SessionTimes(600, 36_000),
-            clock=clock,
-        ) as served,
-        Browser(served) as browser,
-    ):
-        browser.sign_in("auditor")
-        for seconds in (500, 1000, 1500):
-            clock.ahead = seconds
-            assert browser.get("/find", follow_redirects=False).status_code == 200
+def test_a_page_that_refreshes_itself_keeps_no_session_alive(timed: tuple[Browser, Clock]) -> None:
+    browser, clock = timed
+    browser.sign_in("auditor")
+    clock.ahead = 500
+    assert browser.get("/?part=live", headers={"X-Refresh": "1", **FROM_PAGE}).status_code == 200
+    assert browser.get("/assets/dashboard.css").headers.get("set-cookie") is None
+    clock.ahead = 700
+    assert browser.get("/find", follow_redirects=False).status_code == 303
+
+
+def test_a_person_who_does_something_keeps_the_session(timed: tuple[Browser, Clock]) -> None:
+    browser, clock = timed
+    browser.sign_in("auditor")
+    for seconds in (500, 1000, 1500):
+        clock.ahead = seconds
+        assert browser.get("/find", follow_redirects=False).status_code == 200
 
 
 def test_whoever_has_no_role_or_no_session_can_sign_out(browser: Browser) -> None:
@@ -300,12 +297,3 @@ def test_a_host_that_is_none_is_refused(served: OnRecord, host: str) -> None:
 def test_the_way_back_keeps_escapes(browser: Browser) -> None:
     page = browser.sign_in("auditor", "/patients/a%3Fb%2541")
     assert str(page.url).endswith("/patients/a%3Fb%2541")
-
-
-class Clock:
-    """The time, and a while ahead."""
-
-    ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead

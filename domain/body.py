@@ -47,6 +47,14 @@ class Received(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class ReceivedMessage(msgspec.Struct, frozen=True):
+    """A message as it was received, byte for byte. `headers` are stored only for formats that use them."""
+
+    format: BodyFormat
+    headers: list[tuple[str, bytes]]
+    message: bytes
+
+
 _NATIVE = int(BodyFormat.NATIVE)  # looking up an enum member costs a call, and this runs for every event
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AuditEvent).decode

@@ -17,7 +17,8 @@ from msgspec import Meta, Struct, field
 
 SCHEMA_VERSION = 1
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
+MAX_IDENTIFIER = 256
+Identifier = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTIFIER)]
 """An id, or a reference such as ``Practitioner/17``. Never empty, so that every index entry has a value.
 
 256 characters are at most 1,024 bytes. A B-tree key (2,704 bytes) holds two of them and a position, but not three. So
@@ -25,6 +26,8 @@ the key of a read model has at most two.
 """
 Name = Annotated[str, Meta(max_length=1024)]
 Text = Annotated[str, Meta(max_length=65536)]
+Sequence = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+"""The number of an event; every JSON parser keeps integers up to 2^53 - 1 exactly (RFC 8259, section 6)."""
 Timestamp = Annotated[datetime, Meta(tz=True)]
 """RFC 3339 with an offset; a naive time is rejected, because it names no instant."""
 
@@ -64,11 +67,16 @@ PERSONS = frozenset({ActorKind.USER, ActorKind.PATIENT, ActorKind.UNKNOWN})
 
 
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """The reporting service: FHIR AuditEvent.source."""
+    """The reporting service: FHIR AuditEvent.source.
+
+    A service may number its events: `sequence` counts those of one `instance`, from 1 and without a gap, so that the
+    trail notices missing ones. A numbered event needs an instance of 1 to 256 characters.
+    """
 
     service: Identifier
     site: Name | None = None
     instance: Name | None = None
+    sequence: Sequence | None = None
 
 
 class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):

@@ -8,12 +8,13 @@ rounded: a rounded time could fall into the next year.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 """After the Unix epoch in every time zone: a clock that was never set reports the epoch."""
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt](?P<clock>[0-9]{2}:[0-9]{2}):(?P<second>[0-9]{2})"
     r"(?:\.(?P<fraction>[0-9]+))?(?:[Zz]|(?P<offset>[+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
@@ -45,6 +46,11 @@ def parse_time(text: str) -> datetime | None:
 def is_usable(moment: datetime) -> bool:
     """Whether an event can have happened at `moment`."""
     return EARLIEST <= moment < LATEST
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since 1970, cut like every time."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def may_be_rounded(message: bytes) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from domain.catalogue import CATALOGUE
 from domain.errors import InvalidEventError, Reason
-from domain.event import SCHEMA_VERSION, ActorKind, AuditEvent
+from domain.event import MAX_IDENTIFIER, SCHEMA_VERSION, ActorKind, AuditEvent
 from domain.event_time import is_usable, may_be_rounded, parse_time
 from domain.json_parsing import LARGE, MAX_DEPTH, check_shape, decoder_of, read_json
 from domain.upcasting import upcast
@@ -85,6 +85,8 @@ def _check_ids(event: AuditEvent) -> None:
         _check_id(event.device.id, "device.id")
     for index, resource in enumerate(event.resources):
         _check_id(resource.id, f"resources[{index}].id")
+    if event.source.sequence is not None:
+        _check_instance(event.source.instance)
 
 
 def _check_patient_id(id: str, field: str) -> None:
@@ -93,6 +95,21 @@ def _check_patient_id(id: str, field: str) -> None:
         raise InvalidEventError(
             Reason.INVALID_FIELD, "send the id without its type: 17, not Patient/17", field=field
         )
+
+
+def _check_instance(instance: str | None) -> None:
+    """Raise unless a numbered event names the instance that counts: it is in the key of a read model."""
+    if instance is None:
+        raise InvalidEventError(
+            Reason.MISSING_FIELD, "a numbered event names the instance that counts", field="source.instance"
+        )
+    if not 1 <= len(instance) <= MAX_IDENTIFIER:
+        raise InvalidEventError(
+            Reason.INVALID_FIELD,
+            f"the instance of a numbered event has 1 to {MAX_IDENTIFIER} characters",
+            field="source.instance",
+        )
+    _check_id(instance, "source.instance")
 
 
 def _check_id(id: str, field: str) -> None:

@@ -28,6 +28,8 @@ INGEST = "audit_trail_ingest"
 PROJECTOR = "audit_trail_projector"
 READER = "audit_trail_reader"
 GUARD = "audit_trail_guard"
+WATCHER = "audit_trail_watcher"
+FORWARDER = "audit_trail_forwarder"
 ANALYST = "audit_trail_analyst"
 CUSTOM_ROLE_PREFIX = "audit_trail_own_"
 """Prefix of the role of a custom projection; the projection's name follows."""
@@ -320,3 +322,9 @@ def only(cursor: Cursor) -> Any:
     if row is None:
         raise LogInconsistentError("a required row is missing")
     return row[0]
+
+
+def named(cursor: Cursor) -> list[dict[str, Any]]:
+    """The rows of a statement, each by the names of its columns."""
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -5,18 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from struct import Struct, iter_unpack
 from typing import NamedTuple
 from uuid import UUID
 
 from psycopg2 import sql
 
-from domain.body import BodyFormat, read_event
-from domain.errors import LogInconsistentError
+from domain.body import BodyFormat, ReceivedMessage, read_event, read_message
+from domain.errors import EventAlteredError, LogInconsistentError
 from domain.event import RecordedEvent
-from event_store.binary_copy import copy_out_rows, from_us, only_row
+from event_store.binary_copy import UNIX_EPOCH_US, copy_out_rows, from_us, only_row
 from event_store.database import Connection, only
+from event_store.entry import encode_entry
+from event_store.merkle import leaf_hash
 from event_store.statements import load
+from event_store.stored_tree import StoredTree
 
 _SQL = load(__package__, "event_reader.sql")
 _CHOSEN = """
@@ -68,6 +72,52 @@ def read_events(connection: Connection, after: int, limit: int) -> EventBatch:
         if event is not None:
             events.append(event)
     return EventBatch(events, last)
+
+
+class SealedEvent(NamedTuple):
+    """An event with the leaf hash that the log has sealed it with."""
+
+    recorded: RecordedEvent
+    leaf_hash: bytes
+
+
+class SealedBatch(NamedTuple):
+    """As `EventBatch`, each event with its leaf hash."""
+
+    events: list[SealedEvent]
+    last: int
+
+
+def read_sealed(connection: Connection, after: int, limit: int, most_bytes: int) -> SealedBatch:
+    """As `read_events`, for those who pass events on as genuine; `connection` has one snapshot.
+
+    The batch ends with the event whose body exceeds `most_bytes` in all.
+
+    Raises `EventAlteredError` for the first event that differs from the sealed one.
+    """
+    events: list[SealedEvent] = []
+    last, read = after, _RowDecoder()
+    bounds = {"after": after, "until": after + limit, "most_bytes": most_bytes}
+    statement = _written(connection, "bounded_events", bounds)
+    with connection.cursor() as cursor:
+        for fixed, body in copy_out_rows(cursor, statement, _FIXED):
+            _, _, position, _, stream_position, _, us, _, stream, _, format, _ = fixed
+            if position != last + 1:
+                raise LogInconsistentError(f"position {last + 1} is missing from the log")
+            last = position
+            if format == _AGGREGATE:
+                continue
+            recorded = read.event(position, stream_position, us, stream, format, body)
+            id, digest = recorded.event.event_id.hex, sha256(body).hexdigest()
+            entry = encode_entry(
+                position, id, us + UNIX_EPOCH_US, stream.hex(), stream_position, format, digest
+            )
+            events.append(SealedEvent(recorded, leaf_hash(entry)))
+    sealed = StoredTree(connection).nodes([(0, each.recorded.position) for each in events])
+    for each, leaf in zip(events, sealed, strict=True):
+        if each.leaf_hash != leaf:
+            raise EventAlteredError(each.recorded.position)
+    return SealedBatch(events, last)
 
 
 class Chosen(NamedTuple):
@@ -192,10 +242,21 @@ def find_event(connection: Connection, event_id: UUID) -> RecordedEvent | None:
 
 def find_body(connection: Connection, event_id: UUID) -> bytes | None:
     """The stored body of the event with this id, byte for byte; None if there is none."""
+    found = _find_body(connection, event_id)
+    return None if found is None else found[1]
+
+
+def find_message(connection: Connection, event_id: UUID) -> ReceivedMessage | None:
+    """The message that the event with this id was read from; None if there is no such event."""
+    found = _find_body(connection, event_id)
+    return None if found is None else ReceivedMessage(found[0], *read_message(*found))
+
+
+def _find_body(connection: Connection, event_id: UUID) -> tuple[BodyFormat, bytes] | None:
     with connection.cursor() as cursor:
         cursor.execute(_SQL["find_event"], {"event_id": event_id, "aggregate": _AGGREGATE})
         row = cursor.fetchone()
-    return None if row is None else bytes(row[-1])
+    return None if row is None else (BodyFormat(row[-2]), bytes(row[-1]))
 
 
 def from_row(

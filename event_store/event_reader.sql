@@ -10,6 +10,21 @@ COPY (
     ORDER BY position
 ) TO STDOUT (FORMAT "binary");
 
+-- name: bounded_events
+-- The same, as long as the bodies before an event have less than some bytes: at least one event, whatever its size.
+COPY (
+    SELECT position, stream_position, recorded_at, stream, format, body
+    FROM (
+        SELECT
+            event.*,
+            sum(octet_length(event.body)) OVER (ORDER BY event.position) - octet_length(event.body) AS before
+        FROM audit_trail.event
+        WHERE event.position > %(after)s AND event.position <= %(until)s
+    ) AS measured
+    WHERE before < %(most_bytes)s
+    ORDER BY position
+) TO STDOUT (FORMAT "binary");
+
 -- name: events_at
 -- One row, whatever it holds: for each row of a COPY the driver releases Python's lock and waits for it again. It is a
 -- COPY because the values of a SELECT arrive as text.

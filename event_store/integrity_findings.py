@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain.errors import ConfigurationError, ConflictError, Reason
-from event_store.database import Connection, only
+from event_store.database import Connection, named, only
 from event_store.statements import load
 
 MAX_ENDS = 5
@@ -166,8 +166,7 @@ def close_finding(connection: Connection, id: int, by: str, reason: str) -> Stor
 def _rows(connection: Connection, name: str, **values: Any) -> list[StoredFinding]:
     with connection.cursor() as cursor:
         cursor.execute(_SQL[name], values)
-        names = [column.name for column in cursor.description or ()]
-        return [_from_row(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+        return [_from_row(row) for row in named(cursor)]
 
 
 def _change(connection: Connection, name: str, **values: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from domain.body import BodyFormat
@@ -97,6 +98,13 @@ class LogReader:
                 _require_size(StoredTree(connection), size, "size")
             head = newest_head(connection) if size is None else head_at(connection, size)
             return None if head is None else _signed(connection, head)
+
+    def oldest(self) -> tuple[int, datetime] | None:
+        """The position of the first event that the database holds, and when it was recorded; None for an empty log."""
+        with self._database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+            cursor.execute(_SQL["oldest"])
+            row = cursor.fetchone()
+        return None if row is None else (row[0], row[1])
 
     def tile(self, level: int, index: int, width: int = TILE_WIDTH) -> bytes | None:
         """The hashes of a tile, full or partial; None beyond the end of the log."""

@@ -16,3 +16,10 @@ ORDER BY position;
 SELECT position, event_id, recorded_at, stream, stream_position, format, encode(sha256(body), 'hex')
 FROM audit_trail.event
 WHERE position = ANY(%(positions)s);
+
+-- name: oldest
+-- The first event that the database holds: position 0, or the first one after what was archived.
+SELECT position, recorded_at
+FROM audit_trail.event
+ORDER BY position
+LIMIT 1;

@@ -9,25 +9,29 @@ It follows no redirects and ignores the proxies of the environment: a request go
 
 from __future__ import annotations
 
+import email.utils
 import io
+import ipaddress
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from domain.errors import ConfigurationError, UnavailableError
+from domain.errors import ConfigurationError, ThrottledError, UnavailableError
 
 _ENVELOPE = 256 << 10
 """The maximum of bytes for headers, interim responses and chunk framing together, in addition to the body."""
 _MIN_ADDRESS_SECONDS = 1.0
 """Minimum seconds for each address of a host to accept the connection, if the deadline allows."""
+_MAX_PAUSE_SECONDS = 900.0
+"""The maximum pause: a server that asks for a longer one is asked again after this time."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -98,34 +102,71 @@ def exchange(
     most: int,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """POST `body` to `target`, or GET it without a body, and return the response, whatever its status.
 
-    At most `most` bytes of the response body are read. Raises `UnavailableError` when there is no response by
-    `deadline`. The message begins with `what` and never contains the URL, which may be secret.
+    At most `most` bytes of the response body are read. `tls` has the certificates for https; by default the system's
+    authorities are trusted. Raises `UnavailableError` when there is no response by `deadline`. The message begins with
+    `what` and never contains the URL, which may be secret. Its cause is the error of the system.
     """
+    with unanswered(what, deadline):
+        return _exchange(target, deadline, most, body, headers or {}, tls)
+
+
+@contextmanager
+def unanswered(what: str, deadline: Deadline) -> Iterator[None]:
+    """Translate the errors of a connection to `UnavailableError`; the message begins with `what`."""
     try:
-        return _exchange(target, deadline, most, body, headers or {})
+        yield
     except TimeoutError as exc:
         raise UnavailableError(f"{what} did not answer within {deadline.seconds:g} s") from exc
     except ssl.SSLCertVerificationError as exc:
         raise UnavailableError(f"{what} has no valid TLS certificate ({exc.verify_message})") from exc
+    except ssl.SSLError as exc:
+        raise UnavailableError(f"{what} ended TLS ({exc.reason or type(exc).__name__})") from exc
     except (OSError, HTTPException, ValueError) as exc:
         raise UnavailableError(f"{what} does not answer ({type(exc).__name__})") from exc
 
 
+def unavailable(answer: Answer, what: str) -> UnavailableError:
+    """The error for a temporary status. `Retry-After` (RFC 9110, 10.2.3) is honoured within limits."""
+    message = f"{what} answered {answer.status}"
+    seconds = _retry_after(answer)
+    if answer.status not in {429, 503} or seconds is None:
+        return UnavailableError(message)
+    return ThrottledError(message, min(max(seconds, 0.0), _MAX_PAUSE_SECONDS))
+
+
+def _retry_after(answer: Answer) -> float | None:
+    text = str(answer.headers.get("Retry-After", "")).strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:10])
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _exchange(
-    target: Target, deadline: Deadline, most: int, body: bytes | None, headers: Mapping[str, str]
+    target: Target,
+    deadline: Deadline,
+    most: int,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    tls: ssl.SSLContext | None,
 ) -> Answer:
     connection = HTTPConnection(target.host, target.port)
     connection.default_port = _PORTS[target.scheme]  # omits the default port from the Host header
-    with closing(_connect(target, deadline)) as connected, closing(connection):
-        connection.sock = _Bounded(connected, deadline, most + _ENVELOPE)
+    with closing(connect(target, deadline, tls)) as connected, closing(connection):
+        connection.sock = bounded = _Bounded(connected, deadline, most + _ENVELOPE)
         method = "GET" if body is None else "POST"
         connection.request(
             method, target.path, body, {"User-Agent": "audit-trail", "Connection": "close", **headers}
         )
         with connection.getresponse() as response:
+            if bounded.ended:  # `http.client` takes the end of the connection for the end of the headers
+                raise HTTPException("the response ends in its headers")
             return _read(response, most)
 
 
@@ -135,24 +176,34 @@ def _read(response: HTTPResponse, most: int) -> Answer:
     return Answer(response.status, response.headers, body[:most], complete)
 
 
+def send_all(connected: socket.socket, data: bytes, deadline: Deadline) -> None:
+    """Send all data. With TLS, a socket's own `sendall` would restart its time-out for each part."""
+    view = memoryview(data)
+    while view:
+        connected.settimeout(deadline.left())
+        view = view[connected.send(view) :]
+
+
 class _Bounded:
     """The socket interface that `http.client` uses. Each operation gets the time remaining until the deadline."""
 
     def __init__(self, connected: socket.socket, deadline: Deadline, most: int) -> None:
         self._socket = connected
         self._deadline = deadline
-        self._most = most
+        self._reader = _Reader(connected, deadline, most)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended the connection, as far as was read."""
+        return self._reader.ended
 
     def sendall(self, data: bytes) -> None:
-        """Send all data. With TLS, a socket's own `sendall` would restart its time-out for each part."""
-        view = memoryview(data)
-        while view:
-            self._socket.settimeout(self._deadline.left())
-            view = view[self._socket.send(view) :]
+        """Send all data."""
+        send_all(self._socket, data, self._deadline)
 
     def makefile(self, *_: object) -> io.BufferedReader:
         """The stream of the response."""
-        return io.BufferedReader(_Reader(self._socket, self._deadline, self._most))
+        return io.BufferedReader(self._reader)
 
     def close(self) -> None:
         """Do nothing: `http.client` calls this before the response is read."""
@@ -163,6 +214,7 @@ class _Reader(io.RawIOBase):
         self._socket = connected
         self._deadline = deadline
         self._left = most
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -171,18 +223,41 @@ class _Reader(io.RawIOBase):
         self._socket.settimeout(self._deadline.left())
         count = self._socket.recv_into(buffer)
         self._left -= count
+        self.ended = count == 0
         if self._left < 0:
             raise HTTPException("the response is too long")
         return count
 
 
-def _connect(target: Target, deadline: Deadline) -> socket.socket:
-    connected = _connect_first(_look_up(target.host, target.port, deadline), deadline)
+def connect(target: Target, deadline: Deadline, tls: ssl.SSLContext | None = None) -> socket.socket:
+    """A connection to `target`, whose path does not matter; with https it is TLS, and the host's name is checked.
+
+    Raises `TimeoutError` at the deadline, and `OSError`. The caller closes it.
+    """
     if target.scheme == "http":
-        return connected
+        return open_tcp(target.host, target.port, deadline)
+    return open_tls(target.host, target.port, deadline, tls or ssl.create_default_context())
+
+
+def open_tcp(host: str, port: int, deadline: Deadline) -> socket.socket:
+    """A connection to the first address of `host` that accepts one. The caller closes it.
+
+    Raises `OSError`: `TimeoutError` at the deadline, `socket.gaierror` when the name has no address.
+    """
+    return _connect_first(look_up(host, port, deadline), deadline)
+
+
+def open_tls(
+    host: str, port: int, deadline: Deadline, context: ssl.SSLContext, server_name: str = ""
+) -> ssl.SSLSocket:
+    """A connection with TLS, after the handshake; `server_name` is the name in the certificate, else `host`.
+
+    Raises the errors of `open_tcp`, and `ssl.SSLError`.
+    """
+    connected = open_tcp(host, port, deadline)
     try:
         connected.settimeout(deadline.left())  # covers the whole handshake
-        return ssl.create_default_context().wrap_socket(connected, server_hostname=target.host)
+        return context.wrap_socket(connected, server_hostname=server_name or host)
     except BaseException:
         connected.close()
         raise
@@ -213,24 +288,35 @@ def _connect_first(addresses: list[Any], deadline: Deadline) -> socket.socket:
 _MAX_LOOK_UPS = 16
 """Concurrent look-ups in one process. Each hanging one occupies a thread until the resolver gives up."""
 _look_ups: dict[tuple[str, int], Future[list[Any]]] = {}
-_look_ups_lock = threading.Lock()
+_look_ups_changed = threading.Condition()
 
 
-def _look_up(host: str, port: int, deadline: Deadline) -> list[Any]:
+def look_up(host: str, port: int, deadline: Deadline) -> list[Any]:
     """The addresses of a host.
 
     The system's look-up has no time-out, so it runs in a thread, which is abandoned at the deadline. Callers for the
-    same host share a thread. So a hanging resolver costs one thread per host, and at most `_MAX_LOOK_UPS`. Raises
-    `OSError` beyond that.
+    same host share a thread. So a hanging resolver costs one thread per host, and at most `_MAX_LOOK_UPS`; a caller
+    beyond that waits until one ends. An address needs no look-up, and no place. Raises `OSError`, and `TimeoutError`
+    at the deadline.
     """
-    with _look_ups_lock:
-        found = _look_ups.get((host, port)) or _begin_look_up(host, port)
+    if _is_address(host):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    with _look_ups_changed:
+        while (found := _look_ups.get((host, port))) is None and len(_look_ups) >= _MAX_LOOK_UPS:
+            _look_ups_changed.wait(deadline.left())
+        found = found or _begin_look_up(host, port)
     return found.result(deadline.left())
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _begin_look_up(host: str, port: int) -> Future[list[Any]]:
-    if len(_look_ups) >= _MAX_LOOK_UPS:
-        raise OSError("too many name look-ups have not returned")
     found: Future[list[Any]] = Future()
     thread = threading.Thread(target=_resolve, args=(host, port, found), name="look-up", daemon=True)
     try:
@@ -249,5 +335,6 @@ def _resolve(host: str, port: int, found: Future[list[Any]]) -> None:
     else:
         found.set_result(addresses)
     finally:
-        with _look_ups_lock:
+        with _look_ups_changed:
             del _look_ups[host, port]
+            _look_ups_changed.notify_all()

@@ -1,1 +1,1 @@
-"""Converts foreign formats to `AuditEvent`. Pure: no I/O; imports `domain` alone."""
+"""Other people's formats, read as an `AuditEvent` or written from one. Pure: no I/O; imports `domain` alone."""

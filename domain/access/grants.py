@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.access.principal import Principal, Role
 from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category
@@ -27,13 +28,28 @@ class Operation(StrEnum):
     READ_TABLES = "read_tables"
     """Rows of a projection's tables, built-in or custom."""
     READ_STATUS = "read_status"
-    """The progress of projections, and the error that stopped one."""
+    """The progress of projections, the error that stopped one, and the state of what the watcher checks."""
     READ_PROOFS = "read_proofs"
     """Tree heads and consistency proofs. An inclusion proof also needs the right to see its event."""
     READ_METRICS = "read_metrics"
     PUBLISH = "publish"
     DECIDE = "decide"
     """Record that a patient may see the names of staff."""
+    SHARE = "share"
+    """Make a link to one event or one list for somebody without an account."""
+    REVOKE = "revoke"
+    """See and revoke the links of others; everybody who shares may revoke their own."""
+    READ_DEAD_LETTERS = "read_dead_letters"
+    """Dead letters without their messages: place, reason, size, and the outline of a message without its values.
+
+    Also the requests of operators, and what became of them.
+    """
+    READ_MESSAGES = "read_messages"
+    """The messages of dead letters, which may contain data of any patient."""
+    DECIDE_DEAD_LETTERS = "decide_dead_letters"
+    """Ask for the requeue or the dismissal of a dead letter."""
+    REBUILD = "rebuild"
+    """Ask for the rebuild of a built-in projection."""
 
 
 class Part(StrEnum):
@@ -116,11 +132,18 @@ _SUBJECTS = frozenset({
     Operation.READ_RESOURCE,
 })  # fmt: skip
 _RUNNING = frozenset({Operation.READ_STATUS, Operation.READ_PROOFS, Operation.READ_METRICS})
+_OPERATING = _RUNNING | {Operation.READ_DEAD_LETTERS, Operation.DECIDE_DEAD_LETTERS, Operation.REBUILD}
+_MESSAGES = frozenset({Operation.READ_DEAD_LETTERS, Operation.READ_MESSAGES})
 _READ_EVERYTHING = _EVENTS | _SUBJECTS | {Operation.READ_TABLES, Operation.READ_STATUS}
 
+OF_LINK = frozenset({Operation.READ_EVENTS, Operation.COUNT_EVENTS, Operation.READ_PROOFS})
+"""What the reader of a shared link may do, if the roles of its maker allow it."""
+
 OPERATIONS: dict[Role, frozenset[Operation]] = {
-    Role.AUDITOR: _READ_EVERYTHING,
-    Role.PRIVACY_OFFICER: _READ_EVERYTHING | {Operation.DECIDE},
+    Role.AUDITOR: _READ_EVERYTHING | _MESSAGES | {Operation.SHARE},
+    Role.PRIVACY_OFFICER: _READ_EVERYTHING
+    | _MESSAGES
+    | {Operation.DECIDE, Operation.SHARE, Operation.REVOKE},
     Role.SECURITY_OFFICER: _EVENTS | _SUBJECTS | {Operation.READ_STATUS},
     Role.ANALYST: _READ_EVERYTHING,
     Role.SERVICE_OWNER: _EVENTS | {Operation.READ_SERVICE},
@@ -128,7 +151,7 @@ OPERATIONS: dict[Role, frozenset[Operation]] = {
     Role.PATIENT: _EVENTS | {Operation.READ_PATIENT},
     Role.DEVICE_MANAGER: _EVENTS | {Operation.READ_DEVICE},
     Role.PUBLISHER: frozenset({Operation.PUBLISH}),
-    Role.OPERATOR: _RUNNING,
+    Role.OPERATOR: _OPERATING,
     Role.ADMIN: frozenset(Operation),
 }
 
@@ -186,6 +209,8 @@ def grants_of(principal: Principal, *, sees_staff: Collection[str] = ()) -> tupl
             rows = [Rows(patients=own)] if own else []
             if rows or not shows_staff:
                 grants.append(_grant(role, rows, hidden - STAFF if shows_staff else hidden))
+    if principal.link is not None:
+        return tuple(replace(grant, operations=grant.operations & OF_LINK) for grant in grants)
     return tuple(grants)
 
 

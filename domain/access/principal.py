@@ -26,6 +26,13 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class LinkUse(Struct, frozen=True):
+    """The shared link by which a principal reads: its id, and the id of its maker."""
+
+    id: str
+    maker: str
+
+
 class Principal(Struct, frozen=True, kw_only=True):
     """An authenticated client, with the claims of its credentials.
 
@@ -33,6 +40,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     the services that a service owner answers for, or that a publisher reports as. `devices` are those in a device
     manager's care. An empty field grants nothing, with one exception: a publisher without `sources` may report as any
     service. `session` correlates the access records of one principal; it is never the token itself.
+    `link` is set for the reader of a shared link, who has not authenticated: see `domain.access.shared_link`.
     """
 
     id: str
@@ -48,6 +56,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     purpose_of_use: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    link: LinkUse | None = None
 
     @property
     def actor(self) -> Actor:

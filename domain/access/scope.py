@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from unicodedata import normalize
 
+from msgspec.structs import replace
+
+from domain.access.access_question import QUESTIONED
 from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of, roles_with
 from domain.access.person_names import is_like
 from domain.access.principal import Principal, Role
 from domain.access.redaction import redacted
 from domain.catalogue import AUDIT_LOG, TRAIL_SERVICE, Category
 from domain.errors import AccessDeniedError
-from domain.event import AuditEvent
+from domain.event import Actor, AuditEvent
 
 _SUBJECTS = {
     Operation.READ_PATIENT: "patients",
@@ -39,6 +42,10 @@ class Scope:
         if not self.may(operation):
             raise self._denied(operation)
 
+    def grants(self, operation: Operation) -> tuple[Grant, ...]:
+        """The grants that allow the operation: see `domain.access.coverage`."""
+        return tuple(grant for grant in self._grants if operation in grant.operations)
+
     def rows(self, operation: Operation, queried: Collection[Part] = ()) -> tuple[Rows, ...]:
         """The events that `operation` may use when the query has conditions on the parts `queried`.
 
@@ -64,7 +71,11 @@ class Scope:
         hidden = [grant.hidden for grant in self._read_grants() if grant.admits(event)]
         if not hidden:
             raise AccessDeniedError(Operation.READ_EVENTS)
-        return redacted(event, frozenset.intersection(*hidden), self.own_patients)
+        found = redacted(event, frozenset.intersection(*hidden), self.own_patients)
+        if event.type == QUESTIONED and self._is_actor(event.actor):
+            # The words of the person who reads them.
+            return replace(found, actor=event.actor, reason=event.reason)
+        return found
 
     def hidden(self, operation: Operation, subject: str | None = None) -> frozenset[Part]:
         """The parts that are hidden in the summary of a subject.
@@ -126,6 +137,9 @@ class Scope:
         """The parts that are hidden in every event. An export can omit their columns."""
         hidden = [grant.hidden for grant in self._read_grants()]
         return frozenset.intersection(*hidden) if hidden else frozenset(Part)
+
+    def _is_actor(self, actor: Actor) -> bool:
+        return actor.kind is self.principal.kind and actor.id == self.principal.id
 
     def _denied(self, operation: Operation) -> AccessDeniedError:
         """The error names roles only if the principal has none of them: then data has no influence on it."""

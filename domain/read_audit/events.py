@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from domain.access.person_names import is_name
@@ -61,6 +61,7 @@ class Via(StrEnum):
     EXPORT = "export"
     COMMAND_LINE = "command_line"
     DASHBOARD = "dashboard"
+    LINK = "link"
 
 
 class Stage(StrEnum):
@@ -238,9 +239,10 @@ def _outcome(details: AccessDetails) -> Outcome:
 
 
 def _scope(principal: Principal | None) -> dict[str, Any]:
-    """The basis of the access: the roles, and the ids that the principal is bound to."""
+    """The basis of the access: the roles, the ids that the principal is bound to, and the link that was used."""
     if principal is None:
         return {}
+    link = {} if principal.link is None else {"link": to_builtins(principal.link)}
     own = {
         "actors": principal.actors,
         "patients": principal.patients,
@@ -253,7 +255,7 @@ def _scope(principal: Principal | None) -> dict[str, Any]:
         **_given("client_id", principal.client_id),
         **{key: bounded(values) for key, values in own.items() if values},
     }
-    return {"scope": scope}
+    return {"scope": scope, **link}
 
 
 def _interface(details: AccessDetails) -> dict[str, Any]:

@@ -25,6 +25,10 @@ class SignIn(StrEnum):
     TIMED_OUT = "session.ended"
 
 
+ENDS = (SignIn.SIGNED_OUT.value, SignIn.TIMED_OUT.value)
+"""The types of the events after which a session is no longer in use."""
+
+
 def sign_in_event(
     what: SignIn, principal: Principal | None, details: AccessDetails, source: Source
 ) -> AuditEvent:

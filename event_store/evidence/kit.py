@@ -10,7 +10,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,8 +88,12 @@ def write_kit(
     force: bool = False,
     trusted: Sequence[VerifierKey] = (),
     policy: Policy | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Written:
     """Write the kit of the non-empty `selection` to the folder or zip `out`.
+
+    `progress` gets the number of events so far, and the bytes that temporary files occupy beside `out`. An exception of
+    it ends the writing, and leaves nothing behind.
 
     One of `trusted` must have signed the head; by default, the keys in the database are used. The head is the newest
     that satisfies `policy`. If that does not cover the selection, the kit has the newest head, and says so.
@@ -101,11 +105,14 @@ def write_kit(
         signed = _signed(connection, selection.positions[-1], trusted, policy)
         gaps = stored_gaps(connection, selection.as_of_position)
     with new_kit(out, at, force=force) as store, _Writer(store, out.parent) as writer:
+        written = 0
         for chunk in _chunks(database, selection.positions):
             with database.transaction(read_only=True) as connection:
                 rows = list(_rows(connection, chunk, signed))
             for row in rows:
                 writer.event(row, signed.note)
+            written += len(rows)
+            progress(written, writer.temporary_bytes)
         manifest = {
             "kit": "audit-trail-evidence/1",
             "program": program,
@@ -156,6 +163,11 @@ class _Writer:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    @property
+    def temporary_bytes(self) -> int:
+        """What the temporary files occupy."""
+        return self._events.tell() + self._report.tell() + self._digests.tell()
 
     def event(self, row: _Row, note: bytes) -> None:
         position, entry = row.proof.leaf_index, row.proof.entry

@@ -99,13 +99,24 @@ class Folder:
 
     def subfolder(self, name: str, mode: int = PRIVATE_FOLDER) -> Self:
         """Open the subfolder `name`, and create it when missing. No other user may have write access."""
-        inner = self._enter(name, mode)
+        return self._enter(name, mode)._owned()
+
+    def existing(self, name: str) -> Self | None:
+        """Open the subfolder `name`; None when it is missing. No other user may have write access."""
         try:
-            inner.require_own()
-        except BaseException:
-            inner.close()
-            raise
-        return inner
+            inner = self._inner(name)
+        except FileNotFoundError:
+            return None
+        return inner._owned()
+
+    def size(self) -> int:
+        """The bytes of all files in it and below. What disappears meanwhile does not count."""
+        total = 0
+        for _, _, names, descriptor in os.fwalk(".", dir_fd=self.descriptor):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size
+        return total
 
     def require_own(self) -> None:
         """Raise `ConfigurationError` when a user other than root and this one may write to this folder."""
@@ -116,18 +127,30 @@ class Folder:
             raise ConfigurationError(f"others may write to {self.path}: chmod go-w {self.path}")
 
     def _enter(self, name: str, mode: int) -> Self:
-        path = self.path / name
         try:
             os.mkdir(name, PRIVATE_FOLDER, dir_fd=self.descriptor)
             made = True
         except FileExistsError:
             made = False
-        require(path, os.stat(name, dir_fd=self.descriptor, follow_symlinks=False), stat.S_IFDIR)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-        inner = type(self)(path, os.open(name, flags, dir_fd=self.descriptor))
+        inner = self._inner(name)
         if made:
             os.fchmod(inner.descriptor, mode)  # not reduced by the umask
         return inner
+
+    def _inner(self, name: str) -> Self:
+        path = self.path / name
+        require(path, os.stat(name, dir_fd=self.descriptor, follow_symlinks=False), stat.S_IFDIR)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        return type(self)(path, os.open(name, flags, dir_fd=self.descriptor))
+
+    def _owned(self) -> Self:
+        """This folder, open; closed when `require_own` raises."""
+        try:
+            self.require_own()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def read(self, name: str, limit: int) -> bytes:
         """Read a regular file of at most `limit` bytes."""

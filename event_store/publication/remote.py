@@ -7,8 +7,6 @@ log is forked.
 
 from __future__ import annotations
 
-import email.utils
-import time
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import NoReturn
@@ -17,7 +15,6 @@ from domain.errors import (
     ConfigurationError,
     ForkedError,
     ProofError,
-    ThrottledError,
     UnavailableError,
     UnprovenClaimError,
 )
@@ -30,7 +27,7 @@ from event_store.heads import (
     require_storable,
     stored_keys,
 )
-from event_store.outgoing_http import Answer, Deadline, exchange, parse_target
+from event_store.outgoing_http import Answer, Deadline, exchange, parse_target, unavailable
 from event_store.publication.forks import forked_at
 from event_store.stored_tree import StoredTree
 from event_store.tlog import cosignatures
@@ -45,8 +42,6 @@ _SECONDS = 15.0
 _MOST = 64 << 10
 _ROUNDS = 4
 """How often a witness may report another size in one publication: another client may be publishing to it."""
-_MAX_PAUSE_SECONDS = 900.0
-"""The maximum pause: a destination that asks for a longer one is retried after this time."""
 _CONFLICT, _INCONSISTENT = 409, 422
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
@@ -71,7 +66,7 @@ class Webhook:
             self._target, Deadline(_SECONDS), what=what, most=_MOST, body=head.checkpoint, headers=_TEXT
         )
         if not 200 <= answer.status < 300:
-            raise _unavailable(answer, what)
+            raise unavailable(answer, what)
 
 
 class Witness:
@@ -212,7 +207,7 @@ class Witness:
                 f"{self.name} answered {answer.status}: it does not know this log or its key"
             )
         if answer.status != 200:
-            raise _unavailable(answer, self.name)
+            raise unavailable(answer, self.name)
         if not answer.complete:
             raise UnavailableError(f"{self.name} gave an answer that is too long or was cut off")
         return answer.body
@@ -229,22 +224,3 @@ class Witness:
         except ProofError as exc:
             raise UnavailableError(f"{self.name} gave no valid cosignature: {exc}") from exc
         raise ConfigurationError(f"{self.name} signs with a different key than the configured one")
-
-
-def _unavailable(answer: Answer, what: str) -> UnavailableError:
-    """The error for a temporary status. `Retry-After` (RFC 9110, 10.2.3) is honoured within limits."""
-    message = f"{what} answered {answer.status}"
-    seconds = _retry_after(answer)
-    if answer.status not in {429, 503} or seconds is None:
-        return UnavailableError(message)
-    return ThrottledError(message, min(max(seconds, 0.0), _MAX_PAUSE_SECONDS))
-
-
-def _retry_after(answer: Answer) -> float | None:
-    text = str(answer.headers.get("Retry-After", "")).strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:10])
-    try:
-        return email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-    except (TypeError, ValueError, OverflowError):
-        return None

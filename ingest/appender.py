@@ -20,6 +20,7 @@ from event_store.dead_letters import NewDeadLetter
 from event_store.notification import Announcer
 from event_store.signing import HeadSigner
 from event_store.storable import refusals
+from event_store.tracing import OFF, Span, Tracer, within
 from ingest.batch import Batch
 from ingest.batch_bisection import pieces
 from ingest.clock_watch import ClockWatch
@@ -51,7 +52,10 @@ class Appender:
         topics: Topics,
         metrics: IngestMetrics,
         stopping: threading.Event,
+        *,
+        tracer: Tracer = OFF,
     ) -> None:
+        self._tracer = tracer
         self._database = database
         self._announcer = Announcer(database)
         self._signer = signer
@@ -71,7 +75,7 @@ class Appender:
     def submit(self, batch: Batch) -> None:
         """Start to append `batch`. The previous one must be finished."""
         self._batch = batch
-        self._future = self._thread.submit(self._until_committed, batch)
+        self._future = self._thread.submit(self._traced, batch)
 
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds` for the batch in flight. Returns whether it is committed (or there is none).
@@ -95,11 +99,16 @@ class Appender:
         """Wait for the append in flight, then end the thread."""
         self._thread.shutdown()
 
+    def _traced(self, batch: Batch) -> None:
+        with within(batch.span):
+            self._until_committed(batch)
+
     def _until_committed(self, batch: Batch) -> None:
         backoff = Backoff()
         while True:
             try:
-                self._append(batch)
+                with within(self._tracer.start("append", parent=batch.span)) as span:
+                    self._append(batch, span)
             except UnavailableError as exc:
                 delay = backoff.next()
                 log.warning("append_waits", error=str(exc), records=batch.received, seconds=round(delay, 1))
@@ -114,7 +123,7 @@ class Appender:
             else:
                 return
 
-    def _append(self, batch: Batch) -> None:
+    def _append(self, batch: Batch, span: Span) -> None:
         self._refuse_changed_topics(batch.topic_ids)
         conflicts: list[NewDeadLetter] = []
 
@@ -135,7 +144,15 @@ class Appender:
             appended = self._clock.record(connection, appended)
         self._clock.committed()
         if appended.size > appended.first:
-            self._announcer.announce(appended.size)
+            self._announcer.announce(appended.size, span.context)
+        span.set(
+            {
+                "audit_trail.events": appended.accepted,
+                "audit_trail.dead_letters": len(batch.dead_letters) + len(conflicts),
+                "audit_trail.position.first": appended.first,
+                "audit_trail.position.next": appended.size,
+            }
+        )
         self._committed(batch, conflicts, appended, time.perf_counter() - started)
 
     def _refuse_changed_topics(self, expected: Mapping[str, UUID]) -> None:

@@ -14,6 +14,7 @@ from kafka import TopicPartition
 from domain.errors import Reason
 from event_store.append import NewEvent, OffsetAdvance
 from event_store.dead_letters import NewDeadLetter
+from event_store.tracing import NO_SPAN, Span
 from ingest.decoding import Record, conflict, decode_records
 from ingest.records.continuity import UNKNOWN, BatchMark
 from interop.systems import OWN, Systems
@@ -45,6 +46,8 @@ class Batch(NamedTuple):
     polled: list[Polled]
     newest: Mapping[str, datetime] = {}
     """The newest `occurred_at` of each reporting service in the batch."""
+    span: Span = NO_SPAN
+    """The trace of the batch, from its decoding to its commit."""
 
     @property
     def offsets(self) -> list[OffsetAdvance]:

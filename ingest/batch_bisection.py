@@ -53,6 +53,7 @@ def _part(batch: Batch, polled: Sequence[Polled]) -> Batch:
         [event for event in batch.events if event.stream_position in within.get(event.stream, ())],
         [letter for letter in batch.dead_letters if _end(letter) in within.get(letter.stream, ())],
         list(polled),
+        span=batch.span,
     )
 
 

@@ -23,6 +23,7 @@ from event_store.dead_letters import (
     list_dead_letters,
     resolution_id,
 )
+from ingest.publisher import Message, Publisher
 from interop.decoding import decode
 from interop.systems import OWN, Systems
 
@@ -139,6 +140,17 @@ class DeadLetterDesk(Application[UUID]):
     def _resolved(self, letter: Letter) -> Resolved[Letter]:
         resolution = self._resolution(letter)
         return Resolved(letter, resolution.state, resolution.by, resolution.reason)
+
+
+def publishing(publisher: Publisher) -> Callable[[DeadLetter], None]:
+    """What publishes a letter again, unchanged. Raises `ConfigurationError` for one that says nothing."""
+
+    def publish(letter: DeadLetter) -> None:
+        if letter.key is None and letter.value is None:
+            raise ConfigurationError("a message with neither key nor value says nothing: dismiss it")
+        publisher.publish([Message(letter.topic, letter.key, letter.value, letter.headers)])
+
+    return publish
 
 
 def _refuse_incomplete(letter: DeadLetter) -> None:

@@ -32,8 +32,9 @@ from domain.errors import FencedError, UnavailableError
 from event_store.backoff import Backoff
 from event_store.database import Database
 from event_store.signing import HeadSigner
+from event_store.tracing import OFF, Tracer, within
 from ingest.appender import Appender
-from ingest.batch import Batch, Counters, decode_batch
+from ingest.batch import Batch, Counters, Polled, decode_batch
 from ingest.broker.bounded_calls import ClientStalledError
 from ingest.consumer import RecordSource
 from ingest.health import Health
@@ -43,6 +44,7 @@ from ingest.partitions.starting_offsets import Acceptance, RecordsLostError
 from ingest.partitions.topics import Topics
 from ingest.settings import IngestSettings
 from ingest.stall_detection import Watchdog
+from ingest.tracing import batch_span
 
 log = structlog.get_logger(__name__)
 
@@ -69,8 +71,10 @@ class Ingest:
         *,
         check: Callable[[], None] = lambda: None,
         registry: CollectorRegistry | None = None,
+        tracer: Tracer = OFF,
     ) -> None:
         self._settings = settings
+        self._tracer = tracer
         self._signer = signer
         self._check = check
         self._database = database
@@ -116,7 +120,9 @@ class Ingest:
 
     def _run(self) -> None:
         topics = Topics(self._settings)
-        appender = Appender(self._database, self._signer, topics, self._metrics, self._stopping)
+        appender = Appender(
+            self._database, self._signer, topics, self._metrics, self._stopping, tracer=self._tracer
+        )
         backoff = Backoff()
         checked = False
         watchdog = Watchdog(self._settings, self._database, self._metrics, self._health)
@@ -185,17 +191,21 @@ class Ingest:
                     self._finish(source, appender, None)
                     source.settle()
                 polled = source.poll(_POLL_SECONDS)
-                batch = (
-                    decode_batch(polled, self._settings.max_message_bytes, self._settings.systems)
-                    if polled
-                    else None
-                )
+                batch = self._decode(polled) if polled else None
                 if self._finish(source, appender, batch) and batch is not None:
                     appender.submit(batch)
                     backoff.reset()
+                elif batch is not None:
+                    batch.span.end(FencedError.__name__)
             self._finish(source, appender, None)
         finally:
             source.close()
+
+    def _decode(self, polled: list[Polled]) -> Batch:
+        span = batch_span(self._tracer, polled, self._settings.group_id)
+        with within(self._tracer.start("decode", parent=span)):
+            batch = decode_batch(polled, self._settings.max_message_bytes, self._settings.systems)
+        return batch._replace(span=span)
 
     def _finish(self, source: RecordSource, appender: Appender, following: Batch | None) -> bool:
         """Wait for the append in flight. Returns whether `following` may be appended next.

@@ -127,7 +127,10 @@ class Publisher:
         with self._lock:
             if self._producer is producer:
                 self._producer = None
-        with suppress(KafkaError):  # its remaining messages can't be sent; the caller gets the error
+        # Its remaining messages can't be sent; the caller gets the error. While there are some, `close` alone raises,
+        # and leaves the thread that tries to send them.
+        producer._sender.force_close()
+        with suppress(KafkaError):
             producer.close(timeout=0)
 
 

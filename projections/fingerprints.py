@@ -38,6 +38,7 @@ def definition_digest(tables: Iterable[Table]) -> str:
             "indexes": [(index.columns, index.where) for index in table.indexes],
         }
         | ({"carried": table.carried} if table.carried else {})
+        | ({} if type(table) is Table else {"form": type(table).__name__})
         for table in tables
     ]
     return hashlib.sha256(msgspec.json.encode(declared)).hexdigest()

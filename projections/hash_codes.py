@@ -38,7 +38,9 @@ RESOURCE_HASH = Column("resource_mark", Kind.SMALLINT)
 ACTOR_HASH = Column("actor_mark", Kind.INTEGER)
 OUTCOME = Column("outcome", Kind.SMALLINT)
 OF_TIMELINES = (ACTOR_HASH, TYPE_HASH, SOURCE_HASH, OUTCOME, RESOURCE_HASH)
-"""The columns that a timeline carries for each event."""
+"""The hash codes that a timeline carries for each event."""
+HOUR_NUMBER = Column("hour", Kind.INTEGER)
+"""The hour of an event: hours since 1970. An index that ends in it is enough to count the events of each hour."""
 NONE, SEVERAL = 0, 1
 _MIXED = " "
 """No resource type has this name."""

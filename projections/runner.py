@@ -17,6 +17,7 @@ from domain.event import RecordedEvent
 from event_store.backoff import Backoff
 from event_store.database import Database
 from event_store.event_reader import EventBatch, read_events
+from event_store.tracing import NO_SPAN, OFF, Kind, Span, Tracer, within
 from projections.health import RunnerHealth
 from projections.metrics import RunnerMetrics
 from projections.projector import Projector
@@ -49,7 +50,9 @@ class Runner:
         *,
         batch: int = BATCH,
         metrics: RunnerMetrics | None = None,
+        tracer: Tracer = OFF,
     ) -> None:
+        self._tracer = tracer
         self._database = database
         self._projectors = projectors
         self._batch = batch
@@ -116,7 +119,8 @@ class Runner:
         for position, limit, behind in groups(due, self._batch):
             batch = self._read(position, limit)
             if batch.last > position:
-                self._feed(pool, behind, batch)
+                with within(self._span(position, batch)) as span:
+                    self._feed(pool, behind, batch, span)
                 return True
         return False
 
@@ -147,8 +151,23 @@ class Runner:
         with self._database.transaction(read_only=True) as connection:
             return read_events(connection, after, limit)
 
-    def _feed(self, pool: ThreadPoolExecutor, tracks: list[Track], batch: EventBatch) -> None:
-        jobs = [pool.submit(self._apply, track, batch.events, batch.last) for track in tracks]
+    def _span(self, after: int, batch: EventBatch) -> Span:
+        """The span of a batch, with links to the appends of its events."""
+        if not self._tracer.on:
+            return NO_SPAN
+        return self._tracer.start(
+            "project",
+            Kind.CONSUMER,
+            links=self._wakeup.appends_between(after, batch.last),
+            attributes={
+                "audit_trail.events": len(batch.events),
+                "audit_trail.position.first": after + 1,
+                "audit_trail.position.next": batch.last + 1,
+            },
+        )
+
+    def _feed(self, pool: ThreadPoolExecutor, tracks: list[Track], batch: EventBatch, span: Span) -> None:
+        jobs = [pool.submit(self._apply, track, batch.events, batch.last, span) for track in tracks]
         try:
             # While the database writes this batch, read the next.
             self._ahead = (batch.last, self._read(batch.last, self._batch))
@@ -157,10 +176,15 @@ class Runner:
         for error in errors:
             raise error
 
-    def _apply(self, track: Track, events: Sequence[RecordedEvent], last: int) -> None:
+    def _apply(self, track: Track, events: Sequence[RecordedEvent], last: int, span: Span) -> None:
         began = time.monotonic()
         at = track.position
-        applied = track.feed(events, last)
+        name = track.projector.name
+        with within(
+            self._tracer.start(f"apply {name}", parent=span, attributes={"audit_trail.projection": name})
+        ) as part:
+            applied = track.feed(events, last)
+            part.set({"audit_trail.applied": applied, "audit_trail.position.next": track.position + 1})
         if track.position != at:
             self.health.applied(applied)
         if self._metrics is not None:

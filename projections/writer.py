@@ -21,7 +21,7 @@ from projections.custom_tables import custom_role, stage
 from projections.projector import Projector
 from projections.projector_output import DuplicateKeyError, made_rows
 from projections.registry import Build
-from projections.tables import Row, Table, create_staging, merge_staged, staging_name
+from projections.tables import Row, Table, create_staging, staging_name
 
 _SQL = load(__package__, "registry.sql")
 
@@ -35,7 +35,7 @@ class _TableWriter:
         target = staging_name(table) if table.merged else f"{schema}.{table.name}"
         self._copy = f"COPY {target} ({', '.join(self._encoder.columns)}) FROM STDIN (FORMAT binary)"
         self.staging = create_staging(table, schema) if table.merged else ""
-        self._merge = merge_staged(table, schema) if table.merged else ""
+        self._merge = table.merge_staged(schema) if table.merged else ""
 
     def prepare(self, rows: list[Row]) -> list[bytes]:
         """The encoded rows."""

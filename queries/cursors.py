@@ -15,6 +15,7 @@ from domain.json_parsing import decoder_of
 from queries.filters.event_filter import MAX_POSITION
 
 _decode_row = decoder_of(tuple[str, str, bool, list[Any]])
+_decode_view = decoder_of(tuple[str, str])
 _CHANGE = re.compile(r"([hc]1):([0-9]{1,19}):([0-9]{1,9})")
 
 
@@ -93,6 +94,23 @@ def decode_row_cursor(
     if found is None or found[:3] != (table, order, descending):
         raise CursorError("not a cursor of this table in this order; follow the links or pageInfo", argument)
     return tuple(found[3])
+
+
+def encode_view_cursor(name: str, id: str) -> str:
+    """The cursor of a saved view in a list by name."""
+    return _encode("v1:" + msgspec.json.encode((name, id)).decode())
+
+
+def decode_view_cursor(cursor: str) -> tuple[str, str]:
+    """Name and id in `cursor`. Raises `CursorError`."""
+    version, _, text = _decode(cursor).partition(":")
+    try:
+        name, id = _decode_view(text.encode()) if version == "v1" else ("\0", "")
+    except (msgspec.DecodeError, RecursionError):
+        name, id = "\0", ""
+    if "\0" in name or "\0" in id or encode_view_cursor(name, id) != cursor:
+        raise CursorError("not a cursor of saved views; follow the links", "after")
+    return name, id
 
 
 def encode_id(kind: str, name: str) -> str:

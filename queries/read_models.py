@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from domain.access.principal import Role
+from domain.access.saved_view import SavedView
+from domain.body import ReceivedMessage
 from domain.errors import ConflictError, Reason, TooSlowError
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
-from event_store.event_reader import find_body, find_event
+from event_store.event_reader import find_body, find_event, find_message
 from projections.binary_rows import utc
 from projections.registry import live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
@@ -19,23 +22,32 @@ from queries.filters.event_filter import EventFilter, EventPage, PageRequest
 from queries.filters.match import matches
 from queries.history import ChangePage, HistoryPlace, Redact, find_changes
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest, find_live, find_rows
+from queries.saved_views import BEGIN, Place, SharedViews, find_own_view, find_own_views, find_shared_views
 from queries.search.event_pages import find_events
 from queries.search.page_call import can_be_one_call, find_in_one_call
 from queries.search.prepared import PreparedQuery, plan
 from queries.summaries.configuration import ChangePlace, ConfigurationPage, find_configuration
 from queries.summaries.device import find_device
-from queries.summaries.patient import find_patient
+from queries.summaries.followers import list_followers
+from queries.summaries.patient import Between, find_patient
+from queries.summaries.people import Person, find_named, known_ids
 from queries.summaries.projections import list_versions
 from queries.summaries.resource import find_resource
 from queries.summaries.results import (
     ApiUse,
     ConfigurationChange,
     DeviceActivity,
+    FollowerStatus,
+    GapList,
     PatientAccess,
     PatientActivity,
     ProjectionStatus,
     ResourceActivity,
+    SequenceConflict,
+    SequenceCounts,
+    SequenceGap,
     ServiceActivity,
+    ServiceInstance,
     StatePeriod,
     UserAction,
     UserActivity,
@@ -43,19 +55,27 @@ from queries.summaries.results import (
     UserSession,
     VersionPeriod,
 )
+from queries.summaries.sequences import LATENESS, count_sequences, find_gaps
 from queries.summaries.service import find_service
 from queries.summaries.user import find_user
+from queries.watched_targets import TargetPage, find_targets
 
 __all__ = [
     "ApiUse",
     "ConfigurationChange",
     "DeviceActivity",
+    "FollowerStatus",
+    "GapList",
     "PatientAccess",
     "PatientActivity",
     "ProjectionStatus",
     "ReadModels",
     "ResourceActivity",
+    "SequenceConflict",
+    "SequenceCounts",
+    "SequenceGap",
     "ServiceActivity",
+    "ServiceInstance",
     "StatePeriod",
     "UserAction",
     "UserActivity",
@@ -73,11 +93,12 @@ class ReadModels:
     """Queries on the live version of every projection, without redaction.
 
     `scope` is the filter of the events that the principal may see; an event outside of it does not exist. None is
-    everything.
+    everything. `lateness` is for how long missing events may be on their way.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lateness: timedelta = LATENESS) -> None:
         self._database = database
+        self._lateness = lateness
         self._schemas: dict[str, str] = {}
         """The schemas of the live builds as last read: see `queries.search.page_call`."""
 
@@ -104,8 +125,9 @@ class ReadModels:
         check_limit(limit)
         check_countable(query)
         with _in_time(True, SHORTER), self._database.transaction(read_only=True) as connection:
-            as_of = query.complete_up_to(open_snapshot(connection))
-            return count_events(connection, query, limit, as_of)
+            checkpoints = open_snapshot(connection)
+            as_of = query.complete_up_to(checkpoints)
+            return count_events(connection, query, limit, as_of, rolled_up=checkpoints.get("activity"))
 
     def event(self, event_id: UUID, scope: EventFilter | None = None) -> RecordedEvent | None:
         """One event, from the store itself: it is there as soon as it is committed. None outside of `scope`."""
@@ -118,17 +140,30 @@ class ReadModels:
         with self._database.transaction(read_only=True) as connection:
             return find_body(connection, event_id)
 
+    def received_message(self, event_id: UUID) -> ReceivedMessage | None:
+        """The message that an event was read from, as it was received."""
+        with self._database.transaction(read_only=True) as connection:
+            return find_message(connection, event_id)
+
     def as_of_position(self) -> int:
         """The position up to which every live projection is complete; -1 for none."""
         with self._database.transaction(read_only=True) as connection:
             return min(open_snapshot(connection).values(), default=-1)
 
     def patient(
-        self, id: str, limit: int = DEFAULT_LIMIT, own: Collection[str] | None = None
+        self,
+        id: str,
+        limit: int = DEFAULT_LIMIT,
+        own: Collection[str] | None = None,
+        between: Between | None = None,
     ) -> PatientActivity | None:
-        """Who accessed a patient's data, the latest `limit` of them; `own` as in `find_patient`."""
-        with self._snapshot(id, limit, "patient") as (connection, as_of):
-            return find_patient(connection, id, limit, as_of, own) if as_of >= 0 else None
+        """Who accessed a patient's data, the latest `limit` of them; `own` and `between` as in `find_patient`."""
+        names = ("patient",) if between is None else ("patient", "activity")
+        with (
+            _in_time(between is not None, SHORTER),
+            self._snapshot(id, limit, *names) as (connection, as_of),
+        ):
+            return find_patient(connection, id, limit, as_of, own, between) if as_of >= 0 else None
 
     def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
         """What a user did."""
@@ -155,13 +190,38 @@ class ReadModels:
     def service(self, id: str, limit: int = DEFAULT_LIMIT) -> ServiceActivity | None:
         """A service over time."""
         with self._snapshot(id, limit, "service") as (connection, as_of):
-            return find_service(connection, id, limit, as_of) if as_of >= 0 else None
+            return find_service(connection, id, limit, as_of, self._lateness) if as_of >= 0 else None
+
+    def sequence_gaps(self, limit: int = DEFAULT_LIMIT) -> GapList:
+        """Missing numbers of all services' events, the newest gaps first."""
+        with self._snapshot(None, limit, "service") as (connection, as_of):
+            gaps = find_gaps(connection, limit, self._lateness) if as_of >= 0 else []
+            return GapList(gaps, as_of)
+
+    def sequence_counts(self) -> dict[str, SequenceCounts]:
+        """How many gaps and repeated numbers each service has. Services without any are left out."""
+        with self._snapshot(None, 1, "service") as (connection, as_of):
+            return count_sequences(connection, self._lateness) if as_of >= 0 else {}
 
     def resource(self, type: str, id: str) -> ResourceActivity | None:
         """When a resource was first and last accessed."""
         check_identifier("type", type)
         with self._snapshot(id, 1, "activity") as (connection, as_of):
             return find_resource(connection, type, id, as_of) if as_of >= 0 else None
+
+    def named(self, name: str) -> list[Person]:
+        """The users with a name, see `find_named`. Raises `ConflictError` when they are too many to be meant."""
+        with self._snapshot(name, 1, "user") as (connection, as_of):
+            return find_named(connection, name) if as_of >= 0 else []
+
+    def known(self, kind: str, ids: Collection[str]) -> frozenset[str]:
+        """Those of `ids` that are an actor's or, by `kind`, a patient's."""
+        for id in ids:
+            check_identifier("id", id)
+        with self._database.transaction(read_only=True) as connection:
+            checkpoints = open_snapshot(connection)
+            built = min(checkpoints.get(each, -1) for each in ("activity", "patient")) >= 0
+            return known_ids(connection, kind, ids) if built else frozenset()
 
     def resource_changes(
         self,
@@ -182,10 +242,42 @@ class ReadModels:
             as_of = query.complete_up_to(open_snapshot(connection))
             return find_changes(connection, query, path, limit, after, as_of, redact)
 
+    def own_views(self, owner: str) -> list[SavedView]:
+        """The views that a person has saved, by name."""
+        with self._snapshot(owner, DEFAULT_LIMIT, "user") as (connection, as_of):
+            return find_own_views(connection, owner) if as_of >= 0 else []
+
+    def own_view(self, owner: str, id: UUID) -> SavedView | None:
+        """One view that a person has saved."""
+        with self._snapshot(owner, 1, "user") as (connection, as_of):
+            return find_own_view(connection, owner, id) if as_of >= 0 else None
+
+    def shared_views(
+        self, owner: str, roles: Collection[Role], limit: int = DEFAULT_LIMIT, after: Place = BEGIN
+    ) -> SharedViews:
+        """The views that others than `owner` share with one of `roles`, by name."""
+        with self._snapshot(owner, limit, "user") as (connection, as_of):
+            if as_of < 0:
+                return SharedViews([], None)
+            return find_shared_views(connection, owner, roles, limit, after)
+
     def projections(self) -> list[ProjectionStatus]:
         """Every registered version of every projection."""
         with self._database.transaction(read_only=True) as connection:
             return list_versions(connection)
+
+    def watched_targets(self, limit: int = DEFAULT_LIMIT, after: str = "") -> TargetPage:
+        """The targets of the watcher whose names come after `after`, by name."""
+        check_limit(limit)
+        if after:
+            check_identifier("after", after)
+        with self._database.transaction(read_only=True) as connection:
+            return find_targets(connection, limit, after)
+
+    def followers(self) -> list[FollowerStatus]:
+        """Every follower that sends the log elsewhere, and how far it is."""
+        with self._database.transaction(read_only=True) as connection:
+            return list_followers(connection)
 
     def positions(self) -> dict[str, int]:
         """The checkpoint of every projection that has a live build."""
@@ -206,9 +298,10 @@ class ReadModels:
             return find_rows(connection, request)
 
     @contextmanager
-    def _snapshot(self, id: str, limit: int, *names: str) -> Iterator[tuple[Connection, int]]:
+    def _snapshot(self, id: str | None, limit: int, *names: str) -> Iterator[tuple[Connection, int]]:
         """A snapshot, and the position up to which all of the named projections are complete in it."""
-        check_identifier("id", id)
+        if id is not None:
+            check_identifier("id", id)
         check_limit(limit)
         with self._database.transaction(read_only=True) as connection:
             checkpoints = open_snapshot(connection)

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -54,7 +55,8 @@ class Threads:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        call = _Call(partial(function, *args, **kwargs), loop, future)
+        # In the caller's context: its log lines and what it publishes belong to the caller's request.
+        call = _Call(partial(copy_context().run, function, *args, **kwargs), loop, future)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the threads are closed")

@@ -19,6 +19,7 @@ from kafka.errors import (
     IllegalSaslStateError,
     InvalidReceiveError,
     KafkaConfigurationError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailedError,
     TopicAuthorizationFailedError,
@@ -33,6 +34,7 @@ from kafka.net.selector import NetworkSelector
 from domain.errors import ConfigurationError
 
 _Received = tuple[bytes, Exception | None]
+_CHUNK = 64 << 10
 _PREFIX = "AUDIT_TRAIL_KAFKA_"
 SILENT = f"check {_PREFIX}BOOTSTRAP_SERVERS and {_PREFIX}SECURITY_PROTOCOL if the brokers run"
 """A broker ends a connection of the wrong protocol without a word, as a proxy does whose broker is away."""
@@ -117,8 +119,32 @@ class _Manager(KafkaConnectionManager):
 
     async def _build_transport(self, *arguments: Any, **options: Any) -> Any:
         transport = await super()._build_transport(*arguments, **options)  # type: ignore[no-untyped-call]
-        transport._sock_recv = _data_before_error(transport._sock_recv)
+        most: Any = self.config["receive_message_max_bytes"]
+        transport._sock_recv = _data_before_error(partial(_receive, transport, most))
         return transport
+
+
+def _receive(transport: Any, most: int) -> _Received:
+    """What has arrived, and the error that ended the connection.
+
+    The library reads until nothing more is there, so a server that sends faster than it reads would fill the memory.
+    This stops at about `most` bytes, the largest answer, and is called again.
+    """
+    parts: list[bytes] = []
+    size = 0
+    # What TLS has already decrypted must be read: the socket does not announce it again.
+    while size < most or (isinstance(transport._sock, ssl.SSLSocket) and transport._sock.pending()):
+        try:
+            data = transport._sock.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            break
+        except OSError as exc:
+            return b"".join(parts), KafkaConnectionError(exc)
+        if not data:
+            return b"".join(parts), KafkaConnectionError("socket disconnected")
+        parts.append(data)
+        size += len(data)
+    return b"".join(parts), None
 
 
 def _data_before_error(receive: Callable[[], _Received]) -> Callable[[], _Received]:

@@ -55,20 +55,28 @@ def skipped_event(skip: Skip) -> bytes:
 
 
 def rebuilt_event(
-    build: Build, position: int, root: bytes, tables: Mapping[str, TableDigest], made_at: datetime
+    build: Build,
+    position: int,
+    root: bytes,
+    tables: Mapping[str, TableDigest],
+    made_at: datetime,
+    *,
+    by: Actor | None = None,
+    reason: str | None = None,
 ) -> bytes:
     """`projection.rebuilt`: the build, the log it was computed from, and the digests of its tables at `position`.
 
     `root` is the log's root hash at the size `position` + 1. The event id follows from the build, so it can be
-    sent again.
+    sent again. `by` is who asked for it, with the `reason`; None for the command line, which knows nobody.
     """
     event = AuditEvent(
         event_id=uuid5(_NAMESPACE, f"rebuilt/{build.name}/{build.build}/{build.created_at.isoformat()}"),
         type="projection.rebuilt",
         occurred_at=made_at,
         source=Source(service=TRAIL_SERVICE),
-        actor=Actor(kind=ActorKind.SERVICE, id=TRAIL_SERVICE),
+        actor=by or Actor(kind=ActorKind.SERVICE, id=TRAIL_SERVICE),
         resources=(Resource(type="Projection", id=build.name, version=str(build.version)),),
+        reason=reason,
         attributes={
             "projection": build.name,
             "version": build.version,

@@ -16,6 +16,7 @@ from domain.event import Action, AuditEvent, Patient, RecordedEvent
 from projections.binary_rows import utc
 from projections.hash_codes import (
     ACTOR_KIND_CODES,
+    HOUR_NUMBER,
     OUTCOME_CODES,
     RESOURCE_HASH,
     SOURCE_HASH,
@@ -41,6 +42,7 @@ ACTIVITY = Table(
         Column("position", Kind.BIGINT),
         Column("occurred_at", Kind.TIMESTAMP),
         Column("span", Kind.INTEGER),
+        HOUR_NUMBER,
         Column("outcome", Kind.SMALLINT),
         Column("actor_kind", Kind.SMALLINT),
         Column("emergency", Kind.BOOLEAN),
@@ -61,18 +63,31 @@ ACTIVITY = Table(
         # Columns often filtered together follow the span: entries that do not match are skipped within the index.
         Index(("type", "span", "source_mark")),
         Index(("source", "span", "type_mark", "resource_mark")),
+        # The hours of an actor or of an address are counted within the index.
         Index(
-            ("actor_id", "span", "type_mark", "source_mark", "outcome", "resource_mark"),
+            (
+                "actor_id",
+                "span",
+                "type_mark",
+                "source_mark",
+                "outcome",
+                "resource_mark",
+                "actor_kind",
+                "hour",
+            ),
             "actor_id IS NOT NULL",
         ),
         Index(("session", "span"), "session IS NOT NULL"),
-        Index(("address", "span", "type_mark", "source_mark", "resource_mark"), "address IS NOT NULL"),
+        Index(
+            ("address", "span", "type_mark", "source_mark", "resource_mark", "hour"), "address IS NOT NULL"
+        ),
         # Long and hardly ever repeated: the hash makes a narrow entry, and the text itself is compared afterwards.
         Index(("hashtextextended(correlation_id, 0)", "span"), "correlation_id IS NOT NULL"),
         # The rare values alone: the usual ones are found by walking the newest positions.
         Index(("outcome", "span", "type_mark", "source_mark"), "outcome <> 0"),
         Index(("emergency", "span"), "emergency"),
     ),
+    counted_in_index=True,
 )
 
 RESOURCE = Table(
@@ -143,14 +158,14 @@ They answer counts of any range in a time that does not depend on the number of 
 
 _HOUR = timedelta(hours=1)
 _POSITION = itemgetter(0)
-_COUNTED = itemgetter(*(ACTIVITY.names.index(name) for name in COUNT_HOUR.names if name in ACTIVITY.names))
+_COUNTED = itemgetter(*map(ACTIVITY.names.index, ("outcome", "actor_kind", "action", "type", "source")))
 
 
 class ActivityProjector:
     """Writes the activity index."""
 
     name = "activity"
-    version = 4
+    version = 5
     tables = (ACTIVITY, RESOURCE, HOUR, COUNT_HOUR, COUNT_DAY)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -159,14 +174,21 @@ class ActivityProjector:
         resources: list[Row] = []
         hours: dict[datetime, list[Row]] = {}
         begin = end = datetime.min.replace(tzinfo=UTC)
+        number = 0
         within: list[Row] = []
         for recorded in events:
             position, event = recorded.position, recorded.event
             moment = utc(event.occurred_at)
             place = (position, position >> SPAN_BITS)
             codes = kind_hash_codes(event)
-            row = _activity(place, moment, codes, event)
+            if not begin <= moment < end:  # mostly an event is of the same hour as the one before
+                begin = moment.replace(minute=0, second=0, microsecond=0)
+                end = begin + _HOUR
+                number = int(begin.timestamp()) // 3600
+                within = hours.setdefault(begin, [])
+            row = _activity(place, (moment, number), codes, event)
             activity.append(row)
+            within.append(row)
             if event.resources:
                 if len(event.resources) == 1:
                     [resource] = event.resources
@@ -174,11 +196,6 @@ class ActivityProjector:
                 else:
                     touched = {(resource.type, resource.id) for resource in event.resources}
                     resources.extend([_resource(place, codes, type, id) for type, id in touched])
-            if not begin <= moment < end:  # mostly an event is of the same hour as the one before
-                begin = moment.replace(minute=0, second=0, microsecond=0)
-                end = begin + _HOUR
-                within = hours.setdefault(begin, [])
-            within.append(row)
         return {"activity": activity, "activity_resource": resources} | _of_hours(hours)
 
 
@@ -194,7 +211,11 @@ def _of_hours(hours: Mapping[datetime, Sequence[Row]]) -> dict[str, list[Row]]:
         for (outcome, actor_kind, *names), events in Counter(map(_COUNTED, held)).items():
             of_hours.append((hour, outcome, actor_kind, events, *names))
             of_days.append((day, outcome, actor_kind, events, *names))
-    return {"activity_hour": bounds, "activity_count_hour": of_hours, "activity_count_day": of_days}
+    return {
+        "activity_hour": bounds,
+        "activity_count_hour": of_hours,
+        "activity_count_day": of_days,
+    }
 
 
 def _resource(place: tuple[int, int], codes: tuple[int, int, int], type: str, id: str) -> Row:
@@ -202,15 +223,17 @@ def _resource(place: tuple[int, int], codes: tuple[int, int, int], type: str, id
 
 
 def _activity(
-    place: tuple[int, int], moment: datetime, codes: tuple[int, int, int], event: AuditEvent
+    place: tuple[int, int], time: tuple[datetime, int], codes: tuple[int, int, int], event: AuditEvent
 ) -> Row:
     actor = event.actor
     position, span = place
+    moment, hour = time
     type_code, source_code, resource_code = codes
     return (
         position,
         moment,
         span,
+        hour,
         OUTCOME_CODES[event.outcome],
         ACTOR_KIND_CODES[actor.kind],
         event.emergency,

@@ -14,7 +14,7 @@ import msgspec
 
 from domain.event import ActorKind, AuditEvent, Device, RecordedEvent
 from projections.binary_rows import utc
-from projections.hash_codes import OF_TIMELINES, OUTCOME, OUTCOME_CODES, timeline_hash_codes
+from projections.hash_codes import HOUR_NUMBER, OF_TIMELINES, OUTCOME, OUTCOME_CODES, timeline_hash_codes
 from projections.merges import MAX, MIN, SUM, latest
 from projections.tables import Column, Index, Kind, Row, Table
 
@@ -25,8 +25,9 @@ _CONNECTED = {"device.connected": True, "device.disconnected": False}
 TIMELINE = Table(
     "device_timeline",
     ("device_id", "position"),
-    (Column("position", Kind.BIGINT), *OF_TIMELINES, Column("device_id", Kind.TEXT)),
-    carried=tuple(column.name for column in OF_TIMELINES),
+    (Column("position", Kind.BIGINT), *OF_TIMELINES, HOUR_NUMBER, Column("device_id", Kind.TEXT)),
+    carried=tuple(column.name for column in (*OF_TIMELINES, HOUR_NUMBER)),
+    counted_in_index=True,
 )
 
 SUMMARY = Table(
@@ -85,7 +86,7 @@ class DeviceProjector:
     """Writes the devices' timelines, summaries, versions and configuration changes."""
 
     name = "device"
-    version = 3
+    version = 4
     tables = (TIMELINE, SUMMARY, VERSION, CHANGE)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -101,8 +102,9 @@ class DeviceProjector:
             position = recorded.position
             moment = utc(event.occurred_at)
             codes = timeline_hash_codes(event)
+            hour = int(event.occurred_at.timestamp()) // 3600
             for device_id, name in _devices(event).items():
-                timeline.append((position, *codes, device_id))
+                timeline.append((position, *codes, hour, device_id))
                 connected = (
                     _CONNECTED.get(event.type) if event.device and event.device.id == device_id else None
                 )

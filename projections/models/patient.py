@@ -8,14 +8,14 @@ from domain.catalogue import CATALOGUE, Category
 from domain.event import ActorKind, AuditEvent, Outcome, RecordedEvent
 from domain.read_audit.events import READ
 from projections.binary_rows import utc
-from projections.hash_codes import OF_TIMELINES, timeline_hash_codes
+from projections.hash_codes import HOUR_NUMBER, OF_TIMELINES, timeline_hash_codes
 from projections.merges import MAX, MIN, SUM, UNION, latest, text_set
 from projections.tables import Column, Index, Kind, Row, Table
 
 UNATTRIBUTED = ""
 """Stands for an actor without an id. No real identifier is empty."""
 
-_ACCESSED = frozenset(
+ACCESSED = frozenset(
     name for name, entry in CATALOGUE.items() if entry.category in {Category.DATA, Category.OTHER}
 )
 """Types that count as access to data. An unclassified event about a patient counts as one."""
@@ -23,8 +23,9 @@ _ACCESSED = frozenset(
 TIMELINE = Table(
     "patient_timeline",
     ("patient_id", "position"),
-    (Column("position", Kind.BIGINT), *OF_TIMELINES, Column("patient_id", Kind.TEXT)),
-    carried=tuple(column.name for column in OF_TIMELINES),
+    (Column("position", Kind.BIGINT), *OF_TIMELINES, HOUR_NUMBER, Column("patient_id", Kind.TEXT)),
+    carried=tuple(column.name for column in (*OF_TIMELINES, HOUR_NUMBER)),
+    counted_in_index=True,
 )
 
 ACCESS = Table(
@@ -33,6 +34,8 @@ ACCESS = Table(
     (
         Column("events", Kind.BIGINT, SUM),
         Column("accesses", Kind.BIGINT, SUM),
+        Column("emergencies", Kind.BIGINT, SUM),
+        Column("without_purpose", Kind.BIGINT, SUM),
         Column("first_at", Kind.TIMESTAMP, MIN),
         Column("last_at", Kind.TIMESTAMP, MAX),
         Column("last_day", Kind.INTEGER, MAX),
@@ -40,13 +43,17 @@ ACCESS = Table(
         Column("patient_id", Kind.TEXT),
         Column("actor_id", Kind.TEXT),
         Column("purposes", Kind.TEXTS, UNION),
+        Column("roles", Kind.TEXTS, UNION),
     ),
     # This index lists the patients of a user, the latest first. By day: the time itself would change with each
     # event, and the index with it.
     (Index(("actor_id", "last_day"), "actor_id <> ''"),),
 )
 
-"""`by_patient` is 1 if the actor of one of the events is a patient, else 0."""
+"""`by_patient` is 1 if the actor of one of the events is a patient, else 0.
+
+`emergencies` counts events under break-glass; `without_purpose` the accesses for which no purpose of use was given.
+"""
 
 ACTOR = Table(
     "patient_actor",
@@ -64,7 +71,7 @@ class PatientProjector:
     """Writes the patients' timelines and who accessed them. A patient's summary is the sum of its access rows."""
 
     name = "patient"
-    version = 3
+    version = 4
     tables = (TIMELINE, ACCESS, ACTOR)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
@@ -83,18 +90,25 @@ class PatientProjector:
                 actors[event.actor.id] = (position, event.actor.id, event.actor.name)
             purposes = text_set(event.purpose_of_use)
             codes = timeline_hash_codes(event)
+            hour = int(event.occurred_at.timestamp()) // 3600
             by_patient = int(event.actor.kind is ActorKind.PATIENT)
-            counts = (1, int(_is_access(event)), moment, moment, moment.toordinal(), by_patient)
+            accesses = int(_is_access(event))
+            without_purpose = 0 if purposes else accesses
+            counts = (
+                *(1, accesses, int(event.emergency), without_purpose),
+                *(moment, moment, moment.toordinal(), by_patient),
+            )
+            roles = text_set(event.actor.roles)
             patients = event.patients
             for patient_id in (
                 (patients[0].id,) if len(patients) == 1 else {patient.id for patient in patients}
             ):
-                timeline.append((position, *codes, patient_id))
+                timeline.append((position, *codes, hour, patient_id))
                 # Reads of the trail are in the timeline. They are no access to the patient, and one such event may
                 # name hundreds.
                 if event.type == READ:
                     continue
-                access.append((*counts, patient_id, actor_id, purposes))
+                access.append((*counts, patient_id, actor_id, purposes, roles))
         return {
             "patient_timeline": timeline,
             "patient_access": access,
@@ -103,4 +117,4 @@ class PatientProjector:
 
 
 def _is_access(event: AuditEvent) -> bool:
-    return event.type in _ACCESSED and event.outcome is Outcome.SUCCESS
+    return event.type in ACCESSED and event.outcome is Outcome.SUCCESS

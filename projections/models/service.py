@@ -1,4 +1,4 @@
-"""Service activity: when each service was up, down or failing, how often it restarted, and how its API was used.
+"""Service activity: when each service was up, down or failing, how its API was used, and which events are missing.
 
 An event belongs to the service that reports it. A state belongs to the resource of type ``Service`` when the event
 names one (a monitor reports on others), else to the reporter.
@@ -11,8 +11,9 @@ from datetime import datetime
 
 from domain.event import AuditEvent, Outcome, RecordedEvent
 from projections.binary_rows import utc
+from projections.intervals import interval_table, one_number
 from projections.merges import MAX, MIN, SUM
-from projections.tables import Column, Kind, Row, Table
+from projections.tables import Column, Index, Kind, Row, Table
 
 STATES = {
     "service.started": "up",
@@ -61,23 +62,51 @@ API_USE = Table(
     ),
 )
 
+INSTANCE = Table(
+    "service_instance",
+    ("service", "instance"),
+    (
+        Column("events", Kind.BIGINT, SUM),
+        Column("highest", Kind.BIGINT, MAX),
+        Column("first_at", Kind.TIMESTAMP, MIN),
+        Column("last_at", Kind.TIMESTAMP, MAX),
+        Column("last_day", Kind.INTEGER, MAX),
+        Column("service", Kind.TEXT),
+        Column("instance", Kind.TEXT),
+    ),
+    # By day, as in `patient_access`: the time itself would change with each event, and the index with it.
+    (Index(("service", "last_day")),),
+)
+"""The instances that number their events: how many came, and the highest number."""
+
+_AFTER_GAP = "NOT repeated AND first > 1"
+"""Numbers begin at 1. So each run that begins later has a gap before it, and each gap a run after it."""
+
+SEQUENCE = interval_table(
+    "service_sequence",
+    ("service", "instance"),
+    (Index(("service", "position"), _AFTER_GAP), Index(("position",), _AFTER_GAP)),
+)
+"""The numbers of each instance's events. Both indexes hold the gaps alone."""
+
 _LONGEST_MS = 86_400_000.0
 """A call counts for a day at most: 10^8 such calls in an hour still fit into a bigint of microseconds."""
 
 
 class ServiceProjector:
-    """Writes the services' summaries, state transitions and API use."""
+    """Writes the services' summaries, state transitions, API use, and the numbers of their events."""
 
     name = "service"
-    version = 1
-    tables = (SUMMARY, STATE, API_USE)
+    version = 2
+    tables = (SUMMARY, STATE, API_USE, INSTANCE, SEQUENCE)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, list[Row]]:
-        """For each event: a count for its service, its state transition, and the API call that it reports."""
+        """For each event: a count for its service, its state transition, its number, and the API call it reports."""
         seen: dict[str, list[datetime]] = {}
         summaries: list[Row] = []
         states: list[Row] = []
         calls: list[Row] = []
+        numbered: list[RecordedEvent] = []
         for recorded in events:
             event = recorded.event
             moment = utc(event.occurred_at)
@@ -94,10 +123,28 @@ class ServiceProjector:
                 summaries.append((0, int(restarted), int(failed), moment, moment, service))
             if event.request is not None:
                 calls.append(_call(event, moment))
+            if event.source.sequence is not None:
+                numbered.append(recorded)
         summaries.extend(
             (len(moments), 0, 0, min(moments), max(moments), service) for service, moments in seen.items()
         )
-        return {"service_summary": summaries, "service_state": states, "service_api_use": calls}
+        return {
+            "service_summary": summaries,
+            "service_state": states,
+            "service_api_use": calls,
+        } | _of_numbers(numbered)
+
+
+def _of_numbers(numbered: Sequence[RecordedEvent]) -> dict[str, list[Row]]:
+    instances: list[Row] = []
+    numbers: list[Row] = []
+    for recorded in numbered:
+        source, moment = recorded.event.source, utc(recorded.event.occurred_at)
+        if source.sequence is not None and source.instance is not None:
+            of = (source.service, source.instance)
+            instances.append((1, source.sequence, moment, moment, moment.toordinal(), *of))
+            numbers.append(one_number(source.sequence, recorded.position, *of))
+    return {"service_instance": instances, "service_sequence": numbers}
 
 
 def _subject(event: AuditEvent) -> str:

@@ -29,7 +29,6 @@ from projections.tables import (
     bulk_indexes,
     create_partial,
     key_name,
-    merge_partial,
     partial_name,
 )
 
@@ -113,7 +112,7 @@ def merge_table(database: Transactions, table: Table, schema: str) -> None:
     """Make the finished rows and drop the partial ones, in one transaction. Does nothing when that was done before."""
     with database.transaction() as connection, _in_schema(connection, schema) as cursor:
         if _exists(cursor, schema, partial_name(table)):
-            cursor.execute(merge_partial(table))
+            cursor.execute(table.merge_partial())
             custom = custom_role(cursor)
             if custom:
                 drop_partial(cursor, custom, schema, table)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from domain.event import Actor
 from event_store.database import Database
 from projections.rebuild.worker import OpenDatabase, Source
 
@@ -47,6 +48,7 @@ class Parts(Struct, frozen=True):
     """The input of a rebuild. `open_database` and `source` go to worker processes, so they must be picklable.
 
     `publish` sends a `projection.rebuilt` event to the trail. `width` and `in_process` are numbers of events.
+    `by` is who asked for the rebuild, and `reason` why; None when the command line did.
     """
 
     database: Database
@@ -57,3 +59,5 @@ class Parts(Struct, frozen=True):
     jobs: int = os.cpu_count() or 1
     width: int = WIDTH
     in_process: int = IN_PROCESS
+    by: Actor | None = None
+    reason: str | None = None

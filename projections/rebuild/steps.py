@@ -106,7 +106,15 @@ class Attempt:
     def _keep_attestation(self, build: Build, tables: Mapping[str, TableDigest]) -> bytes:
         with self._database.transaction(read_only=True) as connection:
             root = root_at(build.position + 1, StoredTree(connection).nodes)
-        made = rebuilt_event(build, build.position, root, tables, datetime.now(UTC))
+        made = rebuilt_event(
+            build,
+            build.position,
+            root,
+            tables,
+            datetime.now(UTC),
+            by=self._parts.by,
+            reason=self._parts.reason,
+        )
         self._run("keep_attestation", build, attestation=made)
         return self._kept_attestation(build) or made
 

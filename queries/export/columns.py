@@ -44,6 +44,7 @@ _COLUMNS: tuple[tuple[ExportColumn, Callable[[RecordedEvent], Any]], ...] = (
     (ExportColumn("source_service", _TEXT), lambda r: r.event.source.service),
     (ExportColumn("source_site", _TEXT), lambda r: r.event.source.site),
     (ExportColumn("source_instance", _TEXT), lambda r: r.event.source.instance),
+    (ExportColumn("source_sequence", Kind.BIGINT), lambda r: r.event.source.sequence),
     (ExportColumn("actor_kind", _TEXT), lambda r: r.event.actor.kind.value),
     (ExportColumn("actor_id", _TEXT), lambda r: r.event.actor.id),
     (ExportColumn("actor_name", _TEXT), lambda r: r.event.actor.name),

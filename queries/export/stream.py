@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import msgspec
 
@@ -11,8 +11,12 @@ from queries.export.manifest import ExportFile, manifest_of, now
 from queries.export.pipeline import Export
 
 
-def stream(export: Export, *, manifest: bool = False) -> Generator[bytes, None, None]:
+def stream(
+    export: Export, *, manifest: bool = False, progress: Callable[[int], None] = lambda _: None
+) -> Generator[bytes, None, None]:
     """The bytes of an export in pieces of some MB at most, none of them empty.
+
+    `progress` gets the number of rows so far, before their bytes are yielded.
 
     `manifest`, for NDJSON: one more line ``{"manifest": ...}`` follows the rows, with their number and the SHA-256 of
     all bytes before it. Only a complete export has this line.
@@ -26,6 +30,7 @@ def stream(export: Export, *, manifest: bool = False) -> Generator[bytes, None, 
     for batch in export.batches():
         data = encoder.encode(batch.rows)
         rows += len(batch.rows)
+        progress(rows)
         if manifest:
             digest.update(data)
             size += len(data)

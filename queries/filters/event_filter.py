@@ -168,6 +168,12 @@ def within(filter: EventFilter, scope: EventFilter | None) -> EventFilter:
     return EventFilter(and_=(filter, scope)) if filter.given() else scope
 
 
+def during(filter: EventFilter, begin: datetime | None, until: datetime | None) -> EventFilter:
+    """What matches the filter and happened from `begin` on and before `until`; None is no bound."""
+    within = (filter,) if filter.given() else ()
+    return EventFilter(and_=within, occurred_from=begin, occurred_until=until)
+
+
 _EQUAL = {field: condition for field, condition in BY_FIELD.items() if condition.operator is Operator.EQUAL}
 _COMPARED = {
     field: condition
@@ -225,10 +231,14 @@ class PageRequest(Struct, frozen=True, kw_only=True):
 
 
 class CountBy(StrEnum):
-    """The attribute that counts are grouped by. Hours and days are by the sources' clocks and in UTC."""
+    """The attribute that counts are grouped by. Hours and days are by the sources' clocks and in UTC.
+
+    An event of several patients is in the bucket of each, and one of no patient in none.
+    """
 
     TYPE = "type"
     ACTOR = "actor"
+    PATIENT = "patient"
     SERVICE = "service"
     ACTION = "action"
     OUTCOME = "outcome"
@@ -255,3 +265,13 @@ class EventPage(Struct, frozen=True, kw_only=True):
     has_next: bool
     has_previous: bool
     as_of_position: int
+
+    @property
+    def next_after(self) -> int | None:
+        """The position after which the next page begins; None if there is none."""
+        return self.events[-1].position if self.events and self.has_next else None
+
+    @property
+    def previous_before(self) -> int | None:
+        """The position before which the previous page ends; None if there is none."""
+        return self.events[0].position if self.events and self.has_previous else None

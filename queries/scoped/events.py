@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +11,14 @@ from msgspec.structs import replace
 from domain.access.grants import Operation, Part
 from domain.access.person_names import is_name
 from domain.access.scope import Scope
+from domain.body import ReceivedMessage
 from domain.errors import AccessDeniedError, ConflictError, Reason
 from domain.event import RecordedEvent
 from domain.read_audit.events import disclosed_patients, is_echo
 from domain.read_audit.query_log import QueryLog
 from queries.counts import EventCounts
 from queries.filters.checks import check_page
-from queries.filters.event_filter import CountBy, Distinct, EventFilter, EventPage, PageRequest
+from queries.filters.event_filter import CountBy, Distinct, EventFilter, EventPage, PageRequest, within
 from queries.history import ChangePage, HistoryPlace
 from queries.read_models import DEFAULT_LIMIT, ReadModels
 from queries.scoped.query_description import (
@@ -31,14 +32,28 @@ from queries.scoped.query_description import (
 from queries.scoped.visible_values import visible_actors, with_visible_values
 from queries.search.prepared import PreparedQuery, prepare
 
+_NAMED = {
+    CountBy.ACTOR: {Part.STAFF_NAMES, Part.PATIENT_NAMES},
+    CountBy.PATIENT: {Part.PATIENT_NAMES},
+}
+"""The parts without which a bucket whose id is a name has no key."""
+
 
 class ScopedEvents:
-    """The part of `ScopedModels` that reads events."""
+    """The part of `ScopedModels` that reads events.
 
-    def __init__(self, models: ReadModels, scope: Scope, query_log: QueryLog) -> None:
+    `only`: of the events within the scope, only these exist. The reader of a shared link is refused without it.
+    """
+
+    def __init__(
+        self, models: ReadModels, scope: Scope, query_log: QueryLog, only: EventFilter | None = None
+    ) -> None:
+        if scope.principal.link is not None and only is None:
+            raise AccessDeniedError
         self._models = models
         self._scope = scope
         self._query_log = query_log
+        self._only = only
 
     def prepare(
         self,
@@ -59,7 +74,11 @@ class ScopedEvents:
             name,
             lambda: (parameters_of(filter, by=counted, distinct=sorted(distinct)), queried_patients(filter)),
         ):
-            scope = self._rows(operation, self._parts(filter, by, distinct))
+            parts = self._parts(filter, by, distinct)
+            # A filter that is the limit itself is not compared twice.
+            scope = (
+                self._rows(operation, parts) if filter != self._only else self._role_rows(operation, parts)
+            )
         return prepare(
             filter,
             scope,
@@ -101,25 +120,38 @@ class ScopedEvents:
 
         Raises `AccessDeniedError` for principals from whom a part of it is hidden.
         """
+        return self._models.stored_body(event_id) if self._sees_whole("stored_event", event_id) else None
+
+    def received_message(self, event_id: UUID) -> ReceivedMessage | None:
+        """The message that an event was read from, as it was received; otherwise as `stored_body`."""
+        return (
+            self._models.received_message(event_id)
+            if self._sees_whole("received_message", event_id)
+            else None
+        )
+
+    def _sees_whole(self, operation: str, event_id: UUID) -> bool:
         parameters = {"id": str(event_id)}
-        with self._query_log.record_denial("stored_event", lambda: (parameters, ())):
+        with self._query_log.record_denial(operation, lambda: (parameters, ())):
             if not self._scope.sees_all:
                 raise AccessDeniedError(Operation.READ_EVENTS)
-        found = self._models.event(event_id)
-        if found is None:
-            return None
-        self._log("stored_event", parameters, [found], [found])
-        return self._models.stored_body(event_id)
+            scope = self._rows(Operation.READ_EVENTS)
+        found = self._models.event(event_id, scope=scope)
+        if found is not None:
+            self._log(operation, parameters, [found], [found])
+        return found is not None
 
     def event_counts(self, query: PreparedQuery, limit: int = DEFAULT_LIMIT) -> EventCounts:
         """How many events within the scope match; `query` comes from `prepare`."""
         filter, by = query.filter, query.by
         assert by is not None
         found = self._models.event_counts(query, limit)
-        if by is CountBy.ACTOR and self._scope.hides_somewhere({Part.STAFF_NAMES, Part.PATIENT_NAMES}):
+        if by in _NAMED and self._scope.hides_somewhere(_NAMED[by]):
             buckets = [replace(each, key=None) if is_name(each.key) else each for each in found.buckets]
             found = replace(found, buckets=buckets)
         patients = patients_counted(filter) if found.events else []
+        if by is CountBy.PATIENT:
+            patients = sorted({*patients, *(each.key for each in found.buckets if each.key is not None)})
         parameters = parameters_of(filter, by=by.value, distinct=sorted(query.distinct), limit=limit)
         self._query_log.add("event_counts", parameters, len(found.buckets), patients)
         return found
@@ -147,7 +179,13 @@ class ScopedEvents:
         self._query_log.add("resource_changes", parameters, len(found.changes), patients)
         return found
 
-    def _rows(self, operation: Operation, parts: Iterable[Part] = ()) -> EventFilter | None:
+    def _rows(self, operation: Operation, parts: Collection[Part] = ()) -> EventFilter | None:
+        if self._only is None:
+            return self._role_rows(operation, parts)
+        rows = self._role_rows(operation, {*parts, *self._parts(self._only)})
+        return within(with_visible_values(self._only, self._scope), rows)
+
+    def _role_rows(self, operation: Operation, parts: Collection[Part]) -> EventFilter | None:
         return scope_filter(self._scope.rows(operation, frozenset(parts)))
 
     def _parts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from domain.access.grants import Operation
 from domain.access.scope import Scope
@@ -25,6 +26,11 @@ class ScopedLog:
         """The newest signed head, or that of `size`."""
         self._scope.require(Operation.READ_PROOFS)
         return self._log.tree_head(size)
+
+    def oldest(self) -> tuple[int, datetime] | None:
+        """The position of the oldest event and its time of recording, which its leaf entry tells too."""
+        self._scope.require(Operation.READ_PROOFS)
+        return self._log.oldest()
 
     def inclusion_proofs(
         self, wanted: Sequence[tuple[int, int | None]]

@@ -28,7 +28,7 @@ def parts_of(
 ) -> frozenset[Part]:
     """The parts of an event that an answer reveals, through its conditions, the bucket of a count or what it counts."""
     parts = {Part.STAFF_IDS} if by is CountBy.ACTOR or Distinct.ACTORS in distinct else set()
-    if Distinct.PATIENTS in distinct:
+    if by is CountBy.PATIENT or Distinct.PATIENTS in distinct:
         parts |= {Part.OTHER_PATIENTS}
     own = set(own_patients)
     for each in filter.every():

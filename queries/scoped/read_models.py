@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from domain.access.grants import Operation, Part
 from domain.access.person_names import names_person
 from domain.errors import AccessDeniedError
@@ -18,7 +20,7 @@ from domain.event import ActorKind
 from queries.filters.event_filter import EventFilter, PageRequest
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
 from queries.read_models import DEFAULT_LIMIT
-from queries.scoped.events import ScopedEvents
+from queries.scoped.people import ScopedPeople
 from queries.scoped.query_description import (
     NAMES,
     parameters_of,
@@ -26,9 +28,11 @@ from queries.scoped.query_description import (
     patients_of_conditions,
     row_parameters_of,
 )
+from queries.scoped.saved_views import ScopedViews
 from queries.scoped.summaries import (
     redacted_configuration,
     redacted_device,
+    redacted_gap,
     redacted_patient,
     redacted_service,
     redacted_user,
@@ -36,25 +40,30 @@ from queries.scoped.summaries import (
 from queries.scoped.tables import patients_of, require_table
 from queries.search.prepared import prepare
 from queries.summaries.configuration import ChangePlace, ConfigurationPage
+from queries.summaries.patient import Between
 from queries.summaries.results import (
     DeviceActivity,
+    FollowerStatus,
+    GapList,
     PatientActivity,
     ProjectionStatus,
     ResourceActivity,
     ServiceActivity,
     UserActivity,
 )
+from queries.watched_targets import TargetPage
 
-_SUMMARIES = {
+SUMMARIES = {
     "patient": Operation.READ_PATIENT,
     "user": Operation.READ_USER,
     "device": Operation.READ_DEVICE,
     "service": Operation.READ_SERVICE,
     "resource": Operation.READ_RESOURCE,
 }
+"""What it takes to read the summary of each kind of subject."""
 
 
-class ScopedModels(ScopedEvents):
+class ScopedModels(ScopedViews, ScopedPeople):
     """The methods of `ReadModels` for one principal. Every method that reads blocks."""
 
     def as_of_position(self) -> int:
@@ -78,7 +87,7 @@ class ScopedModels(ScopedEvents):
     def _require(self, subject: str, query: str, parameters: dict[str, Any]) -> frozenset[Part]:
         """The same for a `query` about a subject, whose `parameters` have its id."""
         id, type = parameters["id"], parameters.get("type", "")
-        operation = _SUMMARIES[subject]
+        operation = SUMMARIES[subject]
         with self._query_log.record_denial(
             query, lambda: (parameters, [id] if subject == "patient" else patients_named(type, id))
         ):
@@ -95,12 +104,15 @@ class ScopedModels(ScopedEvents):
         with self._record_row_denial(request):
             return self._scope.hidden(Operation.READ_TABLES)
 
-    def patient(self, id: str, limit: int = DEFAULT_LIMIT) -> PatientActivity | None:
+    def patient(
+        self, id: str, limit: int = DEFAULT_LIMIT, between: Between | None = None
+    ) -> PatientActivity | None:
         """Who accessed a patient's data: for principals who see all events, and for the patient."""
         hidden = self.require("patient", id)
         own = self._scope.principal.patients if Part.OTHER_PATIENTS in hidden else None
-        found = self._models.patient(id, limit, own)
-        self._log_summary("patient", id, limit, found is not None, [id])
+        found = self._models.patient(id, limit, own, between)
+        times = {} if between is None else {name: at.isoformat() for name, at in between._asdict().items()}
+        self._log_summary("patient", id, limit, found is not None, [id], **times)
         return None if found is None else redacted_patient(found, hidden)
 
     def user(self, id: str, limit: int = DEFAULT_LIMIT) -> UserActivity | None:
@@ -145,6 +157,24 @@ class ScopedModels(ScopedEvents):
         self._log_summary("service", id, limit, found is not None, [])
         return None if found is None else redacted_service(found, hidden)
 
+    def sequence_gaps(self, limit: int = DEFAULT_LIMIT) -> GapList:
+        """The missing events of all services. It holds no event data, so it is not recorded as a read.
+
+        Instances have names only for principals who may read the summary of the service.
+        """
+        self._scope.require(Operation.READ_STATUS)
+        found = self._models.sequence_gaps(limit)
+        return replace(
+            found, gaps=[redacted_gap(each, self._hidden_of_service(each.service)) for each in found.gaps]
+        )
+
+    def _hidden_of_service(self, service: str) -> frozenset[Part] | None:
+        """The parts that are hidden in the summary of a service; None if the summary itself is."""
+        try:
+            return self._scope.hidden(Operation.READ_SERVICE, service)
+        except AccessDeniedError:
+            return None
+
     def resource(self, type: str, id: str) -> ResourceActivity | None:
         """When a resource was first and last accessed."""
         self.require("resource", id, type)
@@ -157,6 +187,16 @@ class ScopedModels(ScopedEvents):
         """The status of the projections. It holds no event data, so it is not recorded as a read."""
         self._scope.require(Operation.READ_STATUS)
         return self._models.projections()
+
+    def watched_targets(self, limit: int = DEFAULT_LIMIT, after: str = "") -> TargetPage:
+        """The targets of the watcher. They are names of programs and hold no event data, so it is no recorded read."""
+        self._scope.require(Operation.READ_STATUS)
+        return self._models.watched_targets(limit, after)
+
+    def followers(self) -> list[FollowerStatus]:
+        """The status of the followers. It holds no event data, so it is not recorded as a read."""
+        self._scope.require(Operation.READ_STATUS)
+        return self._models.followers()
 
     def projection(self, name: str) -> LiveProjection | None:
         """The tables of a projection, for principals who may read them."""
@@ -195,8 +235,11 @@ class ScopedModels(ScopedEvents):
         page = self._models.events(prepare(EventFilter(user=user)), PageRequest(first=1)).events
         return all(each.event.actor.kind is not ActorKind.PATIENT for each in page) and bool(page)
 
-    def _log_summary(self, kind: str, id: str, limit: int, found: bool, patients: list[str]) -> None:
-        self._query_log.add(kind, {"id": id, "limit": limit}, int(found), patients if found else [])
+    def _log_summary(
+        self, kind: str, id: str, limit: int, found: bool, patients: list[str], **more: str
+    ) -> None:
+        parameters = {"id": id, "limit": limit, **more}
+        self._query_log.add(kind, parameters, int(found), patients if found else [])
 
 
 def _configuration(id: str, as_of: datetime | None, limit: int, after: ChangePlace | None) -> dict[str, Any]:

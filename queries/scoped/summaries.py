@@ -8,8 +8,15 @@ from msgspec.structs import replace
 
 from domain.access.grants import Part
 from domain.access.person_names import is_name
+from domain.access.redaction import NAMES
 from queries.summaries.configuration import ConfigurationPage
-from queries.summaries.results import DeviceActivity, PatientActivity, ServiceActivity, UserActivity
+from queries.summaries.results import (
+    DeviceActivity,
+    PatientActivity,
+    SequenceGap,
+    ServiceActivity,
+    UserActivity,
+)
 
 
 def redacted_patient(found: PatientActivity, hidden: AbstractSet[Part]) -> PatientActivity:
@@ -78,9 +85,24 @@ def redacted_configuration(found: ConfigurationPage, hidden: AbstractSet[Part]) 
 
 def redacted_service(found: ServiceActivity, hidden: AbstractSet[Part]) -> ServiceActivity:
     """The name of an instance may disclose who worked at it."""
-    if Part.STAFF_IDS not in hidden:
+    if not hidden & {Part.STAFF_IDS, *NAMES}:
         return found
-    return replace(found, periods=[replace(each, instance=None) for each in found.periods])
+    return replace(
+        found,
+        **{
+            name: [replace(each, instance=_instance(each.instance, hidden)) for each in getattr(found, name)]
+            for name in ("periods", "instances", "gaps", "conflicts")
+        },
+    )
+
+
+def redacted_gap(gap: SequenceGap, hidden: AbstractSet[Part] | None) -> SequenceGap:
+    """`hidden` is that of the service's summary; None if the reader may not see it."""
+    return replace(gap, instance=None if hidden is None else _instance(gap.instance, hidden))
+
+
+def _instance(instance: str | None, hidden: AbstractSet[Part]) -> str | None:
+    return None if Part.STAFF_IDS in hidden or (hidden & NAMES and is_name(instance)) else instance
 
 
 def _hides_names(hidden: AbstractSet[Part]) -> bool:

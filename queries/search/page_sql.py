@@ -162,8 +162,8 @@ def compose_distinct_counts(
     """
     columns = {"key": key, "actor": actor or "NULL", "patients": patients or "NULL::text[]"}
     touched = "LEFT JOIN LATERAL unnest(found.patients) AS touched (patient) ON true" if patients else ""
-    # An event has a row for each of its patients.
-    events = "count(DISTINCT position)" if patients else "count(*)"
+    # An event has a row for each of its patients, and as many for each of its keys.
+    events = "count(DISTINCT (position, key))" if patients else "count(*)"
     return (
         f"SELECT key, {events} AS events, count(*) OVER () - 1,"
         f" {'count(DISTINCT actor)' if actor else 'NULL'}, {'count(DISTINCT patient)' if patients else 'NULL'}"

@@ -73,7 +73,11 @@ class PreparedQuery(Struct, frozen=True):
     @property
     def precomputed(self) -> CountSpans | None:
         """The parts of a count that is mostly precomputed; None for any other query."""
-        return None if self.by is None or self.distinct else spans_of(self.combined, self.by)
+        if self.by is None or self.distinct:
+            return None
+        if self.by is CountBy.ACTOR and self.visible_actors is not None:
+            return None  # whether the actor's id is hidden depends on the single event
+        return spans_of(self.combined, self.by)
 
     def complete_up_to(self, checkpoints: Mapping[str, int]) -> int:
         """The position up to which an answer is complete: the lowest checkpoint of the projections that it reads."""

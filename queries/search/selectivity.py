@@ -105,7 +105,7 @@ class BoundsFinder:
             newest = min(newest, range.position_until - 1)
         if start is not None or until is not None:
             if (start, until) not in self._hours:
-                self._hours[start, until] = _of_hours(self._connection, start, until)
+                self._hours[start, until] = bounds_of_hours(self._connection, start, until)
             within = self._hours[start, until]
             if within is None:
                 return None
@@ -113,7 +113,8 @@ class BoundsFinder:
         return Bounds(oldest, newest) if oldest <= newest else None
 
 
-def _of_hours(connection: Connection, start: datetime | None, until: datetime | None) -> Bounds | None:
+def bounds_of_hours(connection: Connection, start: datetime | None, until: datetime | None) -> Bounds | None:
+    """The bounds of all events from the hour of `start` until `until`; None where there are none."""
     hour = start.replace(minute=0, second=0, microsecond=0) if start else "-infinity"
     with connection.cursor() as cursor:
         cursor.execute(_SQL["hour_bounds"], {"from": hour, "until": until or "infinity"})

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -17,7 +18,9 @@ from domain.event import Outcome
 class PatientAccess(Struct, frozen=True):
     """The events of one actor about one patient. `actor_id` is None for all actors without an id.
 
-    `accesses` counts successful accesses to data; `events` counts all events, also denied ones.
+    `accesses` counts successful accesses to data, and `without_purpose` those of them for which no purpose of use was
+    given; `events` counts all events, also denied ones, and `emergencies` those under break-glass. `roles` are those in
+    which the actor acted.
     """
 
     actor_id: str | None
@@ -27,6 +30,9 @@ class PatientAccess(Struct, frozen=True):
     first_at: datetime
     last_at: datetime
     purposes: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+    emergencies: int = 0
+    without_purpose: int = 0
 
 
 class PatientActivity(Struct, frozen=True):
@@ -158,8 +164,71 @@ class ApiUse(Struct, frozen=True):
     duration_ms: float
 
 
+class ServiceInstance(Struct, frozen=True):
+    """An instance of a service that numbers its events: how many came, and the highest number.
+
+    `instance` is None if the reader may not see it.
+    """
+
+    instance: str | None
+    events: int
+    highest: int
+    first_at: datetime
+    last_at: datetime
+
+
+class SequenceGap(Struct, frozen=True):
+    """Numbers that are missing: no event of the instance has one, and an event has a higher one.
+
+    `noticed_at` is when the first event with a higher number was recorded. `late`: that is longer ago than missing
+    events may be on their way.
+    """
+
+    service: str
+    instance: str | None
+    from_number: int
+    to_number: int
+    noticed_at: datetime | None
+    late: bool
+
+
+class SequenceConflict(Struct, frozen=True):
+    """Numbers of an instance that more than one event has."""
+
+    service: str
+    instance: str | None
+    from_number: int
+    to_number: int
+
+
+class Sequences(NamedTuple):
+    """The numbers of a service's events."""
+
+    instances: list[ServiceInstance]
+    gaps: list[SequenceGap]
+    conflicts: list[SequenceConflict]
+
+
+class SequenceCounts(NamedTuple):
+    """The gaps of a service, those of them that are late, and the runs of repeated numbers."""
+
+    gaps: int
+    late: int
+    conflicts: int
+
+
+class GapList(Struct, frozen=True):
+    """The newest gaps of all services."""
+
+    gaps: list[SequenceGap]
+    as_of_position: int
+
+
 class ServiceActivity(Struct, frozen=True):
-    """The activity of a service. `state` is that of the newest period, None unless an event reports one."""
+    """The activity of a service. `state` is that of the newest period, None unless an event reports one.
+
+    `instances` are those that number their events.
+    """
 
     id: str
     first_seen: datetime
@@ -170,6 +239,9 @@ class ServiceActivity(Struct, frozen=True):
     health_failures: int
     periods: list[StatePeriod]
     api_use: list[ApiUse]
+    instances: list[ServiceInstance]
+    gaps: list[SequenceGap]
+    conflicts: list[SequenceConflict]
     as_of_position: int
 
 
@@ -202,3 +274,43 @@ class ProjectionStatus(Struct, frozen=True):
     error: str | None
     own: bool = False
     misfit: str | None = None
+
+
+class FollowerState(StrEnum):
+    """What a follower does. The values are part of the API; never rename one."""
+
+    RUNNING = "running"
+    FAILING = "failing"
+    """Its receiver is away, or refuses this client; it tries again."""
+    STOPPED = "stopped"
+    """Its receiver refuses one record for good."""
+    PAUSED = "paused"
+    WAITING = "waiting"
+    """The trail does not have the newest decision about it yet."""
+    UNATTENDED = "unattended"
+    """No process forwards."""
+    REMOVED = "removed"
+    """The file of followers no longer names it."""
+
+
+class FollowerStatus(Struct, frozen=True, kw_only=True):
+    """How far a follower is that sends the log to another system.
+
+    `destination`: the receiver, without what is confidential of its address. Up to `position` the receiver has every
+    record that is for it; `lag` is the number of events after that, and `lag_seconds` the time since the first of them
+    was recorded. `sent` counts the records that it has confirmed, the last of them from `sent_position`. `problem`: why
+    the last attempt failed; with `failed_position`, the receiver refuses the record there.
+    """
+
+    name: str
+    destination: str
+    state: FollowerState
+    position: int
+    lag: int
+    lag_seconds: float
+    sent: int
+    sent_position: int | None
+    sent_at: datetime | None
+    problem: str | None
+    problem_since: datetime | None
+    failed_position: int | None

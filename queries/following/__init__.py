@@ -1,0 +1,1 @@
+"""What follows the log: the feed of everything that waits for new events."""

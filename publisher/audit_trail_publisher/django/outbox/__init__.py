@@ -1,0 +1,1 @@
+"""The Django app with the table for events in the transaction of the change."""

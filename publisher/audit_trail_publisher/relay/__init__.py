@@ -1,0 +1,1 @@
+"""The thread that sends what waits in the spool, or in the outbox, to the trail."""

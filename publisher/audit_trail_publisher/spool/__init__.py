@@ -1,0 +1,1 @@
+"""The spool: events on the disk of this machine, until the trail has them."""

@@ -1,0 +1,1 @@
+"""How events get from the spool, or from the outbox, to the trail."""

@@ -1,0 +1,402 @@
+"""One correlation over the log: its groups, the windows of what it has reported, and the bounds of both.
+
+**Time.** `recorded_at`, which never goes back (one that does counts as the latest before). With ``time: occurred_at``
+an event waits until the log is `lateness` ahead of it, and is then taken in the order of the source's clocks; what
+comes later than that is not counted, and reported as `late`. A source's clock that is ahead counts as `recorded_at`.
+
+**Window.** Sliding: at an event, all events of the group count that are at most `timespan` older. What must reach a
+number is reported at the event with which it does. The report's own window lasts for the timespan from there: events
+at which the condition holds again raise its count, and the first one after it is a new report. A condition with an
+upper bound (`lt`, `lte`, `eq`, `neq`) is decided for the window from a group's first event to its end, and the
+group's next event begins another.
+
+**Bound.** A rule remembers `MAX_REMEMBERED` events over all groups, at most `MAX_GROUPS` groups, and
+`MAX_WAITING` events that wait. At the bound the group that was unseen for the longest time is forgotten, or the oldest
+waiting event is taken early: the rule reports that as `overflow`, once in each timespan with its count.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+from detection.evaluation.counting import Evidence, WholeWindow, memory_for
+from detection.evaluation.firing import MAX_EVIDENCE, Firing, FiringKind
+from detection.evaluation.matching import reasons, shown
+from detection.evaluation.moments import as_datetime, moment
+from detection.rules.event_fields import Read, text_of
+from detection.rules.rule import CorrelationRule, EventRule, Kind, Rule
+from domain.event import RecordedEvent
+
+MAX_GROUPS = 50_000
+MAX_REMEMBERED = 500_000
+MAX_WAITING = 50_000
+MAX_KEYS = 1000
+"""Groups, and values, of one event."""
+
+Key = tuple[str, ...]
+Due = tuple[int, int, int, Key]
+"""When a window has passed: the last moment of the log that is in it, the rule's order, what ends, and the group."""
+_WAITING, _NOTICE, _GROUP = 0, 1, 2
+"""What ends, in the order in which it does at one moment: an event that waits may still count for the group."""
+
+
+class _Report:
+    """What was reported of a group, while its window lasts."""
+
+    __slots__ = ("begins", "count", "ends", "kind", "opened", "positions", "reasons", "told")
+
+    def __init__(
+        self,
+        kind: FiringKind,
+        opened: int,
+        evidence: Evidence,
+        reasons: tuple[str, ...],
+        told: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.opened = opened
+        self.begins = evidence[0][0]
+        self.ends = evidence[-1][0]
+        self.count = len(evidence)
+        self.positions = [position for _, position in evidence[:MAX_EVIDENCE]]
+        self.reasons = reasons
+        self.told = told or self.count
+
+    def add(self, at: int, position: int) -> None:
+        """Another event of evidence."""
+        self.count += 1
+        self.ends = at
+        if len(self.positions) < MAX_EVIDENCE and position not in self.positions[-1:]:
+            self.positions.append(position)
+
+    def packed(self) -> Any:
+        """As plain values."""
+        return [
+            *(self.kind.value, self.opened, self.begins, self.ends, self.count),
+            *(list(self.positions), list(self.reasons), self.told),
+        ]
+
+    @classmethod
+    def unpacked(cls, packed: Any) -> _Report:
+        """The report of `packed`."""
+        kind, opened, begins, ends, count, positions, reasons, told = packed
+        report = cls(FiringKind(kind), opened, [(begins, 0)], tuple(reasons), told)
+        report.ends, report.count, report.positions = ends, count, list(positions)
+        return report
+
+
+class _Group:
+    __slots__ = ("memory", "opened", "report", "seen")
+
+    def __init__(self, memory: Any, opened: int) -> None:
+        self.memory = memory
+        self.opened = opened
+        self.seen = opened
+        self.report: _Report | None = None
+
+
+class Correlating:
+    """The state of one correlation. `members`: its rules. `due`: the detector's heap of windows that end.
+
+    `reports`: it reports what it finds, and does not only feed others.
+    """
+
+    def __init__(
+        self, rule: CorrelationRule, order: int, members: Sequence[Rule], *, reports: bool, due: list[Due]
+    ) -> None:
+        self.rule = rule
+        self.order = order
+        self._members = members
+        self._lateness = (rule.lateness or 0) * 1_000_000
+        self._by_source = rule.lateness is not None
+        self._span = rule.timespan * 1_000_000
+        self._memory = memory_for(rule)
+        self._whole = self._memory is WholeWindow
+        self._reports = reports
+        self._due = due
+        self._readers = [tuple(field.read for field in fields) for fields in rule.group_by]
+        self._single = [fields[0].one if len(fields) == 1 else None for fields in rule.group_by]
+        self._counted: Read | None = rule.counted.read if rule.counted else None
+        needed = max(rule.condition.least, 1) if rule.kind in {Kind.EVENT_COUNT, Kind.VALUE_COUNT} else 1
+        self._most_groups = max(1, min(MAX_GROUPS, MAX_REMEMBERED // needed))
+        self._groups: OrderedDict[Key, _Group] = OrderedDict()
+        self._notices: dict[FiringKind, _Report] = {}
+        self._waiting: list[tuple[int, int, int, list[Key], list[str]]] = []
+        self._latest = 0
+        self._now = 0
+        self._next_release: int | None = None
+        self._newest: tuple[RecordedEvent, int] | None = None
+
+    def take(self, now: int, recorded: RecordedEvent, member: int, firings: list[Firing]) -> bool:
+        """Take an event that matches the member; whether the condition now holds for one of its groups."""
+        self._now = now
+        single = self._single[member]
+        keys: Sequence[Key]
+        if single is None:
+            keys = self._keys(recorded, member, firings)
+        else:
+            only = single(recorded)
+            keys = () if only is None else ((only if type(only) is str else text_of(only),),)
+        if not keys:
+            return False
+        values: Sequence[str] = ()
+        if self._counted is not None:
+            values = [
+                value if type(value) is str else text_of(value)
+                for value in self._counted(recorded)
+                if value is not None
+            ]
+            if not values:
+                return False
+        if not self._by_source:
+            self._newest = (recorded, member)
+            return self._count(now, recorded.position, member, keys, values, firings)
+        occurred = min(moment(recorded.event.occurred_at), now)
+        if occurred < now - self._lateness:
+            self._notice(FiringKind.LATE, recorded.position, "an event came later than the lateness", firings)
+            return False
+        heapq.heappush(self._waiting, (occurred, recorded.position, member, list(keys), list(values)))
+        if len(self._waiting) > MAX_WAITING:
+            self._notice(
+                FiringKind.OVERFLOW, recorded.position, f"more than {MAX_WAITING} events waited", firings
+            )
+            self._release_one(firings)
+        self._schedule_release()
+        return False
+
+    def settle(self, due: int, what: int, key: Key, firings: list[Firing]) -> None:
+        """Close the window that ends at `due`, if it is still open."""
+        self._now = due
+        if what == _WAITING:
+            if due == self._next_release:
+                while self._waiting and self._waiting[0][0] + self._lateness <= due:
+                    self._release_one(firings)
+                self._next_release = None
+                self._schedule_release()
+        elif what == _NOTICE:
+            for kind in [kind for kind, each in self._notices.items() if each.opened + self._span == due]:
+                self._close(self._notices.pop(kind), (), firings)
+        else:
+            group = self._groups.get(key)
+            if group is not None and self._ends_at(group) + self._lateness == due:
+                self._end(key, group, firings)
+
+    def ends(self) -> Iterator[Due]:
+        """Every window that is open."""
+        if self._waiting:
+            yield (self._waiting[0][0] + self._lateness, self.order, _WAITING, ())
+        for report in self._notices.values():
+            yield (report.opened + self._span, self.order, _NOTICE, ())
+        for key, group in self._groups.items():
+            if self._whole or group.report is not None:
+                yield (self._ends_at(group) + self._lateness, self.order, _GROUP, key)
+
+    def _schedule_release(self) -> None:
+        """Have the first waiting event taken in time."""
+        if self._waiting:
+            due = self._waiting[0][0] + self._lateness
+            if self._next_release is None or due < self._next_release:
+                self._next_release = due
+                heapq.heappush(self._due, (due, self.order, _WAITING, ()))
+
+    def packed(self) -> Any:
+        """The state as plain values."""
+        return [
+            self._latest,
+            [
+                [
+                    list(key),
+                    each.opened,
+                    each.seen,
+                    each.memory.packed(),
+                    each.report and each.report.packed(),
+                ]
+                for key, each in self._groups.items()
+            ],
+            [each.packed() for each in self._notices.values()],
+            [[*each[:3], [list(key) for key in each[3]], each[4]] for each in sorted(self._waiting)],
+        ]
+
+    def unpack(self, packed: Any) -> None:
+        """Go on from the state of `packed`."""
+        self._latest, groups, notices, waiting = packed
+        for key, opened, seen, memory, report in groups:
+            group = self._groups[tuple(key)] = _Group(self._memory(self.rule, memory), opened)
+            group.seen = seen
+            group.report = _Report.unpacked(report) if report else None
+        for each in notices:
+            notice = _Report.unpacked(each)
+            self._notices[notice.kind] = notice
+        self._waiting = [
+            (at, position, member, [tuple(key) for key in keys], values)
+            for at, position, member, keys, values in waiting
+        ]
+        self._next_release = self._waiting[0][0] + self._lateness if self._waiting else None
+
+    def _ends_at(self, group: _Group) -> int:
+        opened = group.opened if group.report is None else group.report.opened
+        return opened + self._span
+
+    def _release_one(self, firings: list[Firing]) -> None:
+        at, position, member, keys, values = heapq.heappop(self._waiting)
+        self._count(max(at, self._latest), position, member, keys, values, firings)
+
+    def _count(
+        self,
+        at: int,
+        position: int,
+        member: int,
+        keys: Sequence[Key],
+        values: Sequence[str],
+        firings: list[Firing],
+    ) -> bool:
+        self._latest = at
+        groups = self._groups
+        held = False
+        for key in keys:
+            group = groups.get(key)
+            if group is not None:
+                groups.move_to_end(key)
+                if (self._whole or group.report is not None) and self._ends_at(group) < at:
+                    self._end(key, group, firings)
+                    group = groups.get(key)
+            if group is None:
+                self._forget_old(at)
+                group = groups[key] = _Group(self._memory(self.rule), at)
+                if self._whole:
+                    heapq.heappush(self._due, (at + self._span + self._lateness, self.order, _GROUP, key))
+            group.seen = at
+            if group.memory.add(at, position, member, values):
+                held = True
+                if self._reports:
+                    self._report(at, position, key, group, firings)
+        if len(groups) > self._most_groups:
+            self._forget_one(position, firings)
+        return held
+
+    def _report(self, at: int, position: int, key: Key, group: _Group, firings: list[Firing]) -> None:
+        if group.report is not None:
+            group.report.add(at, position)
+            return
+        evidence = group.memory.evidence()
+        group.report = _Report(
+            FiringKind.MATCH, at, evidence, self._reasons(len(evidence), group) + self._of_newest()
+        )
+        heapq.heappush(self._due, (at + self._span + self._lateness, self.order, _GROUP, key))
+        firings.append(self._firing(group.report, key, final=False))
+
+    def _end(self, key: Key, group: _Group, firings: list[Firing]) -> None:
+        """The window of a group has passed."""
+        memory = group.memory
+        if not self._whole:
+            if group.report is not None:
+                self._close(group.report, key, firings)
+                group.report = None
+            return
+        self._groups.pop(key, None)
+        if self.rule.condition.holds(memory.count) and self._reports:
+            report = _Report(
+                FiringKind.MATCH, group.opened, memory.evidence(), self._reasons(memory.count, group)
+            )
+            report.count, report.ends = memory.events, group.seen
+            firings.append(self._firing(report, key, final=True))
+
+    def _close(self, report: _Report, key: Key, firings: list[Firing]) -> None:
+        if report.count > report.told:
+            firings.append(self._firing(report, key, final=True))
+
+    def _forget_old(self, at: int) -> None:
+        """Groups that no window reaches any more. The first ones are unseen for the longest time."""
+        groups, before = self._groups, at - self._span
+        while groups:
+            key, group = next(iter(groups.items()))
+            if group.seen >= before or group.report is not None or self._whole:
+                return
+            del groups[key]
+
+    def _forget_one(self, position: int, firings: list[Firing]) -> None:
+        key, group = self._groups.popitem(last=False)
+        if group.report is not None:
+            self._close(group.report, key, firings)
+        reason = f"more than {self._most_groups} groups within {self.rule.timespan} s"
+        self._notice(FiringKind.OVERFLOW, position, reason, firings)
+
+    def _notice(self, kind: FiringKind, position: int, reason: str, firings: list[Firing]) -> None:
+        at = self._now
+        notice = self._notices.get(kind)
+        if notice is not None and notice.opened + self._span >= at:
+            notice.add(at, position)
+            return
+        if notice is not None:
+            self._close(notice, (), firings)
+        notice = self._notices[kind] = _Report(kind, at, [(at, position)], (reason,))
+        heapq.heappush(self._due, (at + self._span, self.order, _NOTICE, ()))
+        firings.append(self._firing(notice, (), final=False))
+
+    def _keys(self, recorded: RecordedEvent, member: int, firings: list[Firing]) -> list[Key]:
+        """The groups that an event belongs to: one for each combination of its values; none when one is missing."""
+        columns = [self._texts(read(recorded)) for read in self._readers[member]]
+        keys: list[Key] = []
+        for key in product(*columns):
+            if len(keys) == MAX_KEYS:
+                reason = f"an event belongs to more than {MAX_KEYS} groups"
+                self._notice(FiringKind.OVERFLOW, recorded.position, reason, firings)
+                break
+            keys.append(key)
+        return keys
+
+    @staticmethod
+    def _texts(values: Sequence[Any]) -> list[str]:
+        return list(dict.fromkeys(text_of(value) for value in values if value is not None))
+
+    def _reasons(self, count: int, group: _Group) -> tuple[str, ...]:
+        """The finding in words: how many of what, and of which rules."""
+        rule = self.rule
+        of = (
+            " within "
+            + str(timedelta(seconds=rule.timespan))
+            + ", of: "
+            + "; ".join(each.head.title for each in self._members)
+        )
+        if rule.kind is Kind.VALUE_COUNT and rule.counted is not None:
+            packed = group.memory.packed()
+            values = packed[1] if self._whole else [each[0] for each in packed]
+            count = count if self._whole else len(values)
+            return (
+                f"{count} values of {rule.counted.name}, such as {', '.join(map(shown, values[:3]))},{of}",
+            )
+        if rule.kind is Kind.EVENT_COUNT:
+            return (f"{count} events{of}",)
+        ordered = " in this order" if rule.kind is Kind.TEMPORAL_ORDERED else ""
+        return (f"events of {count} rules{ordered}{of}",)
+
+    def _of_newest(self) -> tuple[str, ...]:
+        """Why the event that completes the evidence matches. By the source's clock, it is not there any more."""
+        if self._newest is None:
+            return ()
+        recorded, member = self._newest
+        rule = self._members[member]
+        return reasons(rule.expression, recorded) if isinstance(rule, EventRule) else ()
+
+    def _firing(self, report: _Report, key: Key, *, final: bool) -> Firing:
+        head = self.rule.head
+        return Firing(
+            kind=report.kind,
+            rule=head.id,
+            version=self.rule.digest,
+            title=head.title,
+            level=head.level.value,
+            group=tuple(zip(self.rule.group_names, key, strict=True)) if key else (),
+            opened_at=report.opened,
+            final=final,
+            begins=as_datetime(report.begins),
+            ends=as_datetime(report.ends),
+            count=report.count,
+            positions=tuple(report.positions),
+            reasons=report.reasons,
+        )

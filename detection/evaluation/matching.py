@@ -1,0 +1,124 @@
+"""Conditions as functions, made for one type of event each, so that what the type decides is decided in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from detection.rules.event_fields import text_of
+from detection.rules.expressions import (
+    And,
+    Expression,
+    Not,
+    Or,
+    Selection,
+    decided_by_type,
+    holds_for_type,
+)
+from detection.rules.items import Item
+from domain.event import RecordedEvent
+
+Test = Callable[[RecordedEvent], bool]
+
+_MAX_REASONS = 20
+_MAX_SHOWN = 3
+"""Values of one field that a reason shows."""
+_MAX_TEXT = 200
+"""Characters of a value that a reason shows."""
+
+
+def test_for_type(expression: Expression, type: str) -> Test | bool:
+    """Whether events of this type match: True or False when the type decides it, else the function that does."""
+    found = _specialised(expression, type)
+    return found if isinstance(found, bool) else _test(found)
+
+
+def holds(expression: Expression, recorded: RecordedEvent) -> bool:
+    """Whether an event matches."""
+    return _test(expression)(recorded)
+
+
+def _specialised(expression: Expression, type: str) -> Expression | bool:
+    match expression:
+        case Item():
+            return holds_for_type(expression, type) if decided_by_type(expression) else expression
+        case Selection(part=part):
+            return _specialised(part, type)
+        case Not(part=part):
+            inner = _specialised(part, type)
+            return not inner if isinstance(inner, bool) else Not(inner)
+        case And(parts=parts):
+            return _joined(parts, type, neutral=True)
+        case Or(parts=parts):
+            return _joined(parts, type, neutral=False)
+
+
+def _joined(parts: tuple[Expression, ...], type: str, *, neutral: bool) -> Expression | bool:
+    left: list[Expression] = []
+    for part in parts:
+        found = _specialised(part, type)
+        if isinstance(found, bool):
+            if found is not neutral:
+                return found
+            continue
+        left.append(found)
+    if not left:
+        return neutral
+    if len(left) == 1:
+        return left[0]
+    return And(tuple(left)) if neutral else Or(tuple(left))
+
+
+def _test(expression: Expression) -> Test:
+    match expression:
+        case Item(holds=holds):
+            return holds
+        case Selection(part=part):
+            return _test(part)
+        case Not(part=part):
+            inner = _test(part)
+            return lambda event: not inner(event)
+        case And(parts=parts):
+            tests = tuple(map(_test, sorted(parts, key=_cost)))
+            if len(tests) == 2:
+                first, second = tests
+                return lambda event: first(event) and second(event)
+            return lambda event: all(test(event) for test in tests)
+        case Or(parts=parts):
+            tests = tuple(map(_test, parts))
+            return lambda event: any(test(event) for test in tests)
+
+
+def _cost(expression: Expression) -> int:
+    """0 for a look-up of one of few values, 1 for another line, 2 for what consists of several."""
+    return 2 if not isinstance(expression, Item) else 0 if expression.field.domain else 1
+
+
+def reasons(expression: Expression, recorded: RecordedEvent) -> tuple[str, ...]:
+    """Why an event matches, in words: each selection that holds, with the values of the fields that it names."""
+    found = dict.fromkeys(_reasons(expression, recorded, "", True))
+    return tuple(found)[:_MAX_REASONS]
+
+
+def _reasons(expression: Expression, recorded: RecordedEvent, name: str, wanted: bool) -> Iterator[str]:
+    match expression:
+        case Item():
+            if expression.holds(recorded) is wanted:
+                values = [shown(text_of(each)) for each in expression.values(recorded) if each is not None]
+                more = f" and {len(values) - _MAX_SHOWN} more" if len(values) > _MAX_SHOWN else ""
+                written = f"{', '.join(values[:_MAX_SHOWN])}{more}" if values else "no value"
+                yield f"{'' if wanted else 'not '}{name or 'it'}: {expression.written} has {written}"
+        case Selection(name=own, part=part):
+            yield from _reasons(part, recorded, own, wanted)
+        case Not(part=part):
+            yield from _reasons(part, recorded, name, not wanted)
+        case And(parts=parts) | Or(parts=parts):
+            together = isinstance(expression, And) is wanted
+            for part in parts:
+                # Of alternatives, those that hold are the reason.
+                if together or holds(part, recorded) is wanted:
+                    yield from _reasons(part, recorded, name, wanted)
+
+
+def shown(text: str) -> str:
+    """A value as a reason shows it."""
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "..."

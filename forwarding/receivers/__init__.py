@@ -1,0 +1,1 @@
+"""Where followers send: one module for each kind of receiver."""

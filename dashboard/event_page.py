@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 import msgspec
 from msgspec import Struct
 
 from dashboard import links
+from dashboard.differences import Difference, difference
 from dashboard.event_rows import EventRow, rows_of
+from dashboard.plain_words import code_with_words
+from dashboard.received_message import ReceivedMessage, received_message
 from dashboard.render import View
 from dashboard.sentences import sentence
 from dashboard.texts import as_text, title
@@ -31,26 +35,29 @@ class Fact(Struct, frozen=True):
     link: str | None = None
 
 
-class Difference(Struct, frozen=True):
-    """A changed field, with both values."""
-
-    path: str
-    before: str
-    after: str
-
-
 class Related(Struct, frozen=True):
-    """Other events of the same request or session, and the link to all of them."""
+    """The newest other events of the same request or session, and the link to all. `more`: there are others."""
 
     name: str
     rows: list[EventRow]
     link: str
+    more: bool
+
+
+class ProofLinks(Struct, frozen=True):
+    """Where the browser gets the stored bytes, the proof, the log's keys and the received message."""
+
+    stored: str
+    proof: str
+    keys: str
+    message: str
 
 
 class EventView(View, frozen=True, kw_only=True):
     """The page.
 
     `whole` is the event as JSON, as the API gives it. `verifiable`: its reader sees all that was sealed.
+    `received` is the message that it was read from, for readers who see all of the event.
     `questionable`: it is about the reader, who can say that it looks wrong; `asked`: that was just said.
     """
 
@@ -65,7 +72,9 @@ class EventView(View, frozen=True, kw_only=True):
     attributes: list[Fact]
     related: list[Related]
     whole: str
+    received: ReceivedMessage | None
     verifiable: bool
+    proof: ProofLinks
     questionable: bool
     asked: bool
     as_of_position: int
@@ -78,11 +87,22 @@ def is_about(viewer: Viewer, event: AuditEvent) -> bool:
     return own or (event.actor.id is not None and event.actor.id in principal.actors)
 
 
+def is_questionable(viewer: Viewer, event: AuditEvent) -> bool:
+    """Whether the viewer can say of an event that it looks wrong. There is no question about a question."""
+    return is_about(viewer, event) and event.type != QUESTIONED
+
+
 def event_view(
-    models: ScopedModels, viewer: Viewer, recorded: RecordedEvent, *, asked: bool = False
+    models: ScopedModels,
+    viewer: Viewer,
+    recorded: RecordedEvent,
+    *,
+    asked: bool = False,
+    alone: ProofLinks | None = None,
 ) -> EventView:
-    """The page of an event that `models` has found; blocks."""
+    """The page of an event that `models` has found; blocks. With `alone` it leads to nothing but its own proof."""
     event = recorded.event
+    facts = _facts(event)
     return EventView(
         viewer=viewer,
         title=title(event.type),
@@ -91,17 +111,30 @@ def event_view(
         position=recorded.position,
         occurred=viewer.moment(event.occurred_at),
         recorded=viewer.moment(recorded.recorded_at),
-        facts=_facts(event),
+        facts=facts if alone is None else [Fact(each.name, each.value) for each in facts],
         differences=[
-            Difference(each.path, as_text(each.before), as_text(each.after)) for each in event.changes
+            difference(each.path, each.before, each.after, hidden=viewer.hides_values)
+            for each in event.changes
         ],
         attributes=[Fact(name, as_text(value)) for name, value in sorted(event.attributes.items())],
-        related=_related(models, event, viewer),
+        related=_related(models, event, viewer) if alone is None else [],
         whole=msgspec.json.format(msgspec.json.encode(recorded), indent=2).decode(),
+        received=_received(models, viewer, event),
         verifiable=viewer.scope.sees_all and viewer.may(Operation.READ_PROOFS),
-        questionable=is_about(viewer, event) and event.type != QUESTIONED,
+        proof=alone or _proof(viewer, event),
+        questionable=is_questionable(viewer, event),
         asked=asked,
         as_of_position=recorded.position,
+    )
+
+
+def _proof(viewer: Viewer, event: AuditEvent) -> ProofLinks:
+    id, base = event.event_id, viewer.base
+    return ProofLinks(
+        f"{base}/events/{id}/stored",
+        f"{base}/v1/events/{id}/proof",
+        f"{base}/log/vkey",
+        f"{base}/events/{id}/message",
     )
 
 
@@ -117,7 +150,7 @@ def _facts(event: AuditEvent) -> list[Fact]:
         Fact(
             "Who",
             " ".join(filter(None, (actor.name, f"({actor.id})" if actor.id else None))),
-            links.actor(event),
+            links.actor(event.actor),
         ),
         Fact("Kind of actor", title(actor.kind.value)),
         Fact("In the role of", ", ".join(actor.roles)),
@@ -136,11 +169,12 @@ def _facts(event: AuditEvent) -> list[Fact]:
             )
             for each in event.resources
         ),
-        Fact("Purpose", ", ".join(event.purpose_of_use)),
+        Fact("Purpose", ", ".join(map(code_with_words, event.purpose_of_use))),
         Fact("Reason", event.reason or ""),
         Fact("Break-glass", "yes" if event.emergency else ""),
         Fact("Reported by", source.service, links.subject("service", source.service)),
         Fact("Instance", " ".join(filter(None, (source.instance, source.site)))),
+        Fact("Number", "" if source.sequence is None else str(source.sequence)),
         Fact("Session", event.session or "", event.session and links.explore(session=event.session)),
         Fact(
             "Request",
@@ -171,6 +205,11 @@ def _facts(event: AuditEvent) -> list[Fact]:
     return [fact for fact in found if fact.value]
 
 
+def _received(models: ScopedModels, viewer: Viewer, event: AuditEvent) -> ReceivedMessage | None:
+    found = models.received_message(event.event_id) if viewer.scope.sees_all else None
+    return None if found is None else received_message(found)
+
+
 def _related(models: ScopedModels, event: AuditEvent, viewer: Viewer) -> list[Related]:
     found: list[Related] = []
     if not viewer.may_query(Operation.READ_EVENTS, frozenset({Part.STAFF_IDS})):
@@ -184,6 +223,11 @@ def _related(models: ScopedModels, event: AuditEvent, viewer: Viewer) -> list[Re
         query = models.prepare(EventFilter.of(**{field: [value]}))
         page = models.events(query, PageRequest(first=_RELATED + 1))
         others = [each for each in page.events if each.event.event_id != event.event_id][:_RELATED]
-        if others:
-            found.append(Related(name, rows_of(others, viewer), links.explore(**{field: value})))
+        if not others:
+            continue
+        oldest = models.events(query, PageRequest(last=1, by_time=True)).events
+        newest = models.events(query, PageRequest(first=1, by_time=True)).events
+        end = newest[0].event.occurred_at + timedelta(seconds=1)
+        link = links.explore_between(oldest[0].event.occurred_at, end, [(field, value)])
+        found.append(Related(name, rows_of(others, viewer), link, page.has_next))
     return found

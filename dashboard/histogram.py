@@ -33,7 +33,7 @@ class Bar(Struct, frozen=True):
 
 
 class Histogram(Struct, frozen=True):
-    """The bars, all of the range. `unit` is hour or day."""
+    """The bars, all of the range. `unit` is what one bar is: hour, day, 3 hours."""
 
     bars: list[Bar]
     unit: str
@@ -53,14 +53,16 @@ def histogram(
     by: CountBy,
     viewer: Viewer,
     link: Callable[[datetime, datetime], str],
+    most: int = MOST_BARS,
 ) -> Histogram:
-    """The bars from `begin` to `end`, those without events too. Days are in UTC, as the counts are."""
+    """At most `most` bars from `begin` to `end`, those without events too. Days are in UTC, as the counts are."""
     step = timedelta(hours=1) if by is CountBy.HOUR else timedelta(days=1)
     first = begin.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     if by is CountBy.DAY:
         first = first.replace(hour=0)
     units = max(1, -(-(end.astimezone(UTC) - first) // step))
-    step *= -(-units // MOST_BARS)  # a bar of a very long range is several days
+    together = -(-units // most)  # a bar of a long range is several hours or days
+    step *= together
     number = -(-(end.astimezone(UTC) - first) // step)
     found: Counter[int] = Counter()
     for bucket in counts.buckets:
@@ -78,11 +80,12 @@ def histogram(
                 x=round(at * width, 2),
                 width=round(max(width - 1, 0.5), 2),
                 height=round(height, 2),
-                label=viewer.moment(start).local[: 16 if by is CountBy.HOUR else 10],
+                label=viewer.minute(start) if by is CountBy.HOUR else viewer.day(start),
                 events=events,
                 link=link(max(start, begin), min(start + step, end)),
                 begin=max(start, begin).isoformat(),
                 end=min(start + step, end).isoformat(),
             )
         )
-    return Histogram(bars, by.value, counts.events, largest)
+    unit = by.value if together == 1 else f"{together} {by.value}s"
+    return Histogram(bars, unit, counts.events, largest)

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
 from dashboard import links
 from dashboard.histogram import Histogram, histogram
+from dashboard.operations.integrity import Publication, Verification, publication, verification
 from dashboard.render import View
+from dashboard.texts import duration
 from dashboard.viewer import Moment, Viewer
 from domain.access.access_question import QUESTIONED
 from domain.access.grants import Operation, Part, category_of
 from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category
 from domain.event import Outcome
+from domain.tree_head import SignedTreeHead
 from queries.counts import EventCounts
 from queries.filters.event_filter import CountBy, EventFilter
+from queries.operations import MAX_COUNTED, FailingService, LetterCounts
 from queries.scoped.log import ScopedLog
+from queries.scoped.operations import ScopedOperations
 from queries.scoped.read_models import ScopedModels
 from queries.summaries.results import ProjectionStatus
 
@@ -34,6 +39,10 @@ _ALARMING = (
     ("Failed health checks", "health_check.failed"),
 )
 """Tiles for types of which each event deserves a look."""
+_NO_ACCESS = EventFilter(categories=tuple(each.value for each in Category if each is not Category.DATA))
+"""Events that do not access a patient's data. Those that do are most of a day, which is read sooner in order than by
+an index on types: so the count has the opposite condition.
+"""
 _FAILURES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.SUCCESS)
 
 
@@ -63,11 +72,21 @@ class Integrity(Struct, frozen=True):
     witnesses: int
 
 
+class DownService(Struct, frozen=True):
+    """A service whose health check failed and did not recover since."""
+
+    name: str
+    instance: str
+    since: Moment
+    link: str
+
+
 class Overview(View, frozen=True, kw_only=True):
-    """The page. What the principal may not see is None or empty."""
+    """The page. What the principal may not see is None or empty. `last_recorded` is a duration."""
 
     template: ClassVar[str] = "overview.html"
     live_template: ClassVar[str] = "overview_live.html"
+    most_counted: ClassVar[int] = MAX_COUNTED
     begin: Moment
     end: Moment
     histogram: Histogram
@@ -75,23 +94,44 @@ class Overview(View, frozen=True, kw_only=True):
     categories: list[TopRow]
     services: list[TopRow]
     actors: list[TopRow]
+    patients: list[TopRow]
     integrity: Integrity | None
+    publication: Publication | None
+    verification: Verification | None
+    last_recorded: str
+    letters: LetterCounts | None
     projections: list[ProjectionStatus]
     lag: int | None
     as_of_position: int
+    failing: list[DownService] | None
 
 
-def overview(models: ScopedModels, log: ScopedLog, viewer: Viewer, *, live: bool = False) -> Overview:
+def overview(
+    models: ScopedModels,
+    log: ScopedLog,
+    operating: ScopedOperations,
+    viewer: Viewer,
+    *,
+    live: bool = False,
+) -> Overview:
     """Count the last 24 hours; blocks. The range begins at a whole hour, for which counts are kept ready.
 
-    The `live` part, which is fetched again and again, has no actors: it names nobody.
+    The `live` part, which is fetched again and again, has no actors and no patients: it names nobody.
     """
     end = viewer.now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     begin = end - timedelta(hours=HOURS)
     counting = _Counting(models, begin, end)
     hours = counting.by(CountBy.HOUR)
     types = {each.key: each.events for each in counting.by(CountBy.TYPE, _TYPES).buckets}
-    projections = models.projections() if viewer.may(Operation.READ_STATUS) else []
+    status, proofs = viewer.may(Operation.READ_STATUS), viewer.may(Operation.READ_PROOFS)
+    projections = models.projections() if status else []
+    head = log.tree_head() if proofs else None
+
+    def named(by: CountBy, part: Part, condition: str, **conditions: Any) -> list[TopRow]:
+        if live or not viewer.may_query(Operation.COUNT_EVENTS, frozenset({part})):
+            return []
+        return _top(counting.by(by, _TOP, **conditions), counting, condition)
+
     lags = [each.lag for each in projections if each.live and not each.own]
     return Overview(
         viewer=viewer,
@@ -102,16 +142,27 @@ def overview(models: ScopedModels, log: ScopedLog, viewer: Viewer, *, live: bool
         tiles=_tiles(counting, types),
         categories=_categories(counting, types),
         services=_top(counting.by(CountBy.SERVICE, _TOP), counting, "service"),
-        actors=(
-            _top(counting.by(CountBy.ACTOR, _TOP), counting, "actor")
-            if not live and viewer.may_query(Operation.COUNT_EVENTS, frozenset({Part.STAFF_IDS}))
-            else []
+        actors=named(CountBy.ACTOR, Part.STAFF_IDS, "actor"),
+        patients=named(CountBy.PATIENT, Part.OTHER_PATIENTS, "patient", not_=_NO_ACCESS),
+        integrity=None if head is None else _integrity(head, viewer),
+        publication=(
+            publication(operating.places(), 0 if head is None else head.size, viewer)
+            if status and proofs
+            else None
         ),
-        integrity=_integrity(log, viewer) if viewer.may(Operation.READ_PROOFS) else None,
+        verification=verification(*operating.verification(), viewer) if status and proofs else None,
+        last_recorded=_ago(operating.last_recorded(), viewer) if status else "",
+        letters=operating.letter_counts() if viewer.may(Operation.READ_DEAD_LETTERS) else None,
         projections=[each for each in projections if each.live],
         lag=max(lags, default=0) if projections else None,
         as_of_position=hours.as_of_position,
+        failing=[_down(each, viewer) for each in operating.failing_services()] if status else None,
     )
+
+
+def _down(service: FailingService, viewer: Viewer) -> DownService:
+    link = links.subject("service", service.service) if viewer.may(Operation.READ_SERVICE) else ""
+    return DownService(service.service, service.instance or "", viewer.moment(service.since), link)
 
 
 class _Counting:
@@ -172,8 +223,9 @@ def _top(counts: EventCounts, counting: _Counting, condition: str) -> list[TopRo
     ]
 
 
-def _integrity(log: ScopedLog, viewer: Viewer) -> Integrity | None:
-    head = log.tree_head()
-    return (
-        None if head is None else Integrity(head.size, viewer.moment(head.signed_at), len(head.cosigned_by))
-    )
+def _integrity(head: SignedTreeHead, viewer: Viewer) -> Integrity:
+    return Integrity(head.size, viewer.moment(head.signed_at), len(head.cosigned_by))
+
+
+def _ago(at: datetime | None, viewer: Viewer) -> str:
+    return "" if at is None else duration(viewer.now - at)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec import Struct
 
-from dashboard.texts import number, size, title
+from dashboard.locales import PLAIN, Locale
+from dashboard.texts import size, title
 from dashboard.viewer import Viewer
 
 
@@ -29,19 +31,29 @@ class View(Page, frozen=True, kw_only=True):
     viewer: Viewer
 
 
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("dashboard"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    auto_reload=False,
-)
-_ENVIRONMENT.filters |= {"number": number, "size": size, "as_title": title}
+@lru_cache(maxsize=64)
+def _environment(locale: Locale) -> Environment:
+    """The templates for one locale.
+
+    The filters format by the locale. They belong to the environment, because a macro that a template imports can use a
+    filter, but does not see the variable `viewer`.
+    """
+    environment = Environment(
+        loader=PackageLoader("dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {"number": locale.number, "size": size, "as_title": title}
+    return environment
 
 
 def render(view: Page, *, live: bool = False) -> bytes:
     """The HTML of a page, or of its live part alone."""
-    template = _ENVIRONMENT.get_template(view.live_template if live else view.template)
-    names: dict[str, Any] = {"view": view, "viewer": getattr(view, "viewer", None)}
+    viewer: Viewer | None = getattr(view, "viewer", None)
+    environment = _environment(PLAIN if viewer is None else viewer.locale)
+    template = environment.get_template(view.live_template if live else view.template)
+    names: dict[str, Any] = {"view": view, "viewer": viewer}
     return template.render(names).encode()

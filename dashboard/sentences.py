@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from domain.catalogue import CATALOGUE
 from domain.event import ActorKind, AuditEvent, Outcome
 
@@ -33,13 +35,21 @@ _VERBS = {
     "health_check.failed": "failed its health check",
     "health_check.recovered": "recovered",
     "api.called": "called",
-    "access.questioned": "does not recognise",
+    "access.questioned": "asked about an access:",
+    "link.shared": "made",
+    "link.revoked": "revoked",
     "audit_log.read": "read the audit trail",
+    "view.saved": "saved the view",
+    "view.changed": "changed the view",
+    "view.deleted": "deleted the view",
+    "export.deleted": "deleted",
 }
 _COMPLETE = frozenset(
     {"user.logged_in", "user.logged_out", "user.login_failed", "session.started", "session.ended"}
 )
 """The verb says it all."""
+_DANGLING = re.compile(r" (?:to|of|on)$|:$")
+"""The end of a verb that needs an object, for an event that names none."""
 _ABOUT_A_SERVICE = ("service.", "health_check.")
 
 
@@ -49,7 +59,8 @@ def sentence(event: AuditEvent) -> str:
     if verb is None:
         entry = CATALOGUE.get(event.type)
         verb = f"({event.type}) {entry.description.rstrip('.')}" if entry is not None else f"({event.type})"
-    parts = [_subject(event), verb, _object(event)]
+    about = _object(event)
+    parts = [_subject(event), verb if about else _DANGLING.sub("", verb), about]
     text = " ".join(part for part in parts if part)
     if event.emergency:
         text += ", break-glass"
@@ -78,7 +89,8 @@ def _object(event: AuditEvent) -> str:
     things = [f"{each.type} {each.id}" for each in resources[:_MOST_NAMED]]
     if len(resources) > _MOST_NAMED:
         things.append(f"{len(resources) - _MOST_NAMED} more")
-    if event.device is not None and not things:
+    acts_itself = event.device is not None and event.device.id == event.actor.id
+    if event.device is not None and not things and not acts_itself:
         things = [f"device {event.device.name or event.device.id}"]
     if event.request is not None and not things:
         things = [" ".join(filter(None, (event.request.method, event.request.path)))]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
+_DURATIONS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+_NAMES = {"api": "API", "json": "JSON"}
 _UNITS = ("bytes", "kB", "MB", "GB")
-
-
-def number(value: float) -> str:
-    """With thin spaces between thousands, which every reader understands (ISO 80000-1, section 7.3.1)."""
-    return f"{value:,}".replace(",", "\u202f")
 
 
 def size(value: float) -> str:
@@ -23,8 +21,13 @@ def size(value: float) -> str:
 
 def title(value: str) -> str:
     """A stored word as text: ``minor_failure`` is "Minor failure"."""
-    words = value.replace("_", " ").replace(".", " ")
+    words = " ".join(_NAMES.get(each, each) for each in value.replace("_", " ").replace(".", " ").split(" "))
     return words[:1].upper() + words[1:]
+
+
+def many(count: int, thing: str) -> str:
+    """A count with its thing: "1 event", "2 events"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def as_text(value: Any) -> str:
@@ -32,3 +35,13 @@ def as_text(value: Any) -> str:
     if value is None:
         return "(nothing)"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def duration(value: timedelta) -> str:
+    """A duration in its largest unit: ``90 s`` is "1 minute"."""
+    seconds = max(0, int(value.total_seconds()))
+    for unit, size in _DURATIONS:
+        if seconds >= size:
+            count = seconds // size
+            return many(count, unit)
+    return "less than a second"

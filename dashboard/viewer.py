@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Struct
 
+from dashboard import links
+from dashboard.locales import PLAIN, Locale
 from dashboard.texts import as_text
 from domain.access.grants import Operation, Part
 from domain.access.principal import Principal, Role
@@ -33,18 +35,38 @@ class Moment(Struct, frozen=True):
     utc: str
 
 
+class SharedBy(Struct, frozen=True):
+    """Who made the link by which somebody looks at a page, and until when it works."""
+
+    name: str
+    until: Moment
+
+
 class Viewer(Struct, frozen=True, kw_only=True):
     """The principal, and the choices that come with the request.
 
-    `zone` is an IANA name. `base` is the prefix of public paths. `path` is the page's own, without the prefix.
+    `zone` is an IANA name, and `locale` says how numbers and dates are written. `base` is the prefix of public paths.
+    `path` is the page's own, without the prefix. `shared` is set on what a shared link shows.
     """
 
     principal: Principal
     scope: Scope
     zone: str = UTC_NAME
+    locale: Locale = PLAIN
     base: str = ""
     path: str = "/"
     now: datetime
+    shared: SharedBy | None = None
+
+    @property
+    def by_link(self) -> bool:
+        """Whether this is the reader of a shared link."""
+        return self.principal.link is not None
+
+    @property
+    def may_share(self) -> bool:
+        """Whether the principal may make links for others."""
+        return self.may(Operation.SHARE)
 
     @property
     def name(self) -> str:
@@ -68,6 +90,14 @@ class Viewer(Struct, frozen=True, kw_only=True):
             return False
         return True
 
+    def has_page(self, operation: Operation, id: str) -> bool:
+        """Whether the principal may open the page of a subject, which covers all of its events."""
+        try:
+            self.scope.hidden(operation, id)
+        except AccessDeniedError:
+            return False
+        return True
+
     @property
     def hides_values(self) -> bool:
         """Whether old and new values of changes are hidden in every event."""
@@ -84,9 +114,11 @@ class Viewer(Struct, frozen=True, kw_only=True):
         items = [
             NavItem("/", "Overview") if self.may(Operation.COUNT_EVENTS) else None,
             NavItem("/explore", "Events") if self.may(Operation.READ_EVENTS) else None,
-            NavItem(f"/patients/{self.principal.patients[0]}", "My record") if own else None,
+            NavItem(links.subject("patient", self.principal.patients[0]), "My record") if own else None,
             NavItem("/me", "My activity") if Role.CLINICIAN in self.principal.roles else None,
             NavItem("/find", "Find") if self.may(Operation.READ_EVENTS) and not own else None,
+            NavItem("/links", "Links") if self.may_share else None,
+            NavItem("/exports", "Exports") if self.may(Operation.EXPORT) else None,
             NavItem("/operations", "Operations") if self.may(Operation.READ_STATUS) else None,
         ]
         return [item for item in items if item is not None]
@@ -94,13 +126,26 @@ class Viewer(Struct, frozen=True, kw_only=True):
     def moment(self, at: datetime) -> Moment:
         """A time in the zone of the viewer, to the second."""
         local = at.astimezone(ZoneInfo(self.zone))
-        text = local.strftime("%Y-%m-%d %H:%M:%S")
         utc = at.astimezone(UTC)
+        text = f"{self.locale.day(local)} {local:%H:%M:%S}"
         return Moment(utc.isoformat(), text, utc.strftime("%Y-%m-%d %H:%M:%S UTC"))
+
+    def minute(self, at: datetime) -> str:
+        """A time in the zone of the viewer, to the minute."""
+        local = at.astimezone(ZoneInfo(self.zone))
+        return f"{self.locale.day(local)} {local:%H:%M}"
+
+    def day(self, at: datetime) -> str:
+        """The day of a time in the zone of the viewer."""
+        return self.locale.day(at.astimezone(ZoneInfo(self.zone)))
+
+    def day_of(self, at: datetime) -> date:
+        """The day of a moment in the zone of the viewer."""
+        return at.astimezone(ZoneInfo(self.zone)).date()
 
     def today(self) -> date:
         """The day in the zone of the viewer."""
-        return self.now.astimezone(ZoneInfo(self.zone)).date()
+        return self.day_of(self.now)
 
     def begin_of(self, day: date) -> datetime:
         """The first moment of a day in the zone of the viewer, also where the clock skips midnight."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import strawberry
@@ -12,10 +13,10 @@ from strawberry.dataloader import DataLoader
 from domain.access.principal import Principal
 from domain.errors import AuditTrailError
 from domain.tree_head import InclusionProof, SignedTreeHead
-from graphql_api.errors import QueryError, from_domain
-from graphql_api.subscription_feed import Feed
+from graphql_api.errors import QueryError, from_domain, translated
 from queries.error_codes import Code
 from queries.filters.event_filter import CountBy, Distinct, EventFilter
+from queries.following.feed import Feed
 from queries.freshness import MAX_SECONDS, Freshness, FreshnessWaiter, Reached
 from queries.limits import QueryLimits
 from queries.scoped.log import ScopedLog
@@ -151,6 +152,13 @@ class Context:
                 await self._record.write_start(operation, parameters)
             except AuditTrailError as exc:
                 raise from_domain(exc) from exc
+
+    @asynccontextmanager
+    async def subscribed(self, feed: Feed) -> AsyncIterator[None]:
+        """Count a subscription of the client for the block. Raises `QueryError` when it may have no more."""
+        with translated():
+            async with feed.subscribed(self.client_key):
+                yield
 
     def discard_reads(self) -> None:
         """Drop the reads since the last result from the access record: they found nothing new."""

@@ -27,6 +27,7 @@ from domain.errors import (
 from queries.cursors import CursorError
 from queries.error_codes import TOO_SLOW, Code
 from queries.filters.checks import FilterTooLargeError
+from queries.following.feed import StoppingError, TooManyError
 from queries.freshness import BehindError
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ def from_domain(exc: AuditTrailError) -> QueryError:
     if isinstance(exc, UnavailableError):
         code = Code.AUDIT_UNAVAILABLE if isinstance(exc, UnrecordedError) else Code.UNAVAILABLE
         away = TOO_SLOW if isinstance(exc, TooSlowError) else "the event store is away; try again in a moment"
-        return QueryError(code, str(exc) if isinstance(exc, UnrecordedError) else away)
+        return QueryError(code, str(exc) if isinstance(exc, UnrecordedError | StoppingError) else away)
     if isinstance(exc, EventAlteredError):
         log.error("event_altered", position=exc.position)
         return QueryError(Code.INTERNAL_ERROR, str(exc))
@@ -70,7 +71,7 @@ def _rejected(exc: RejectedError) -> QueryError:
     code = Code.BAD_USER_INPUT
     if isinstance(exc, CursorError):
         code = Code.BAD_CURSOR
-    elif isinstance(exc, FilterTooLargeError):
+    elif isinstance(exc, FilterTooLargeError | TooManyError):
         code = Code.LIMIT_EXCEEDED
     return QueryError(code, exc.message, argument=to_camel_case(exc.field))
 

@@ -30,8 +30,10 @@ from graphql_api.types.nodes import find_node, find_nodes, require_node
 from graphql_api.types.projections import ProjectionModel, model_from
 from graphql_api.types.scalars import Long
 from graphql_api.types.summaries import Filter
-from graphql_api.types.summary_lists import ROWS, rows_to_read
-from graphql_api.types.summary_rows import Projection
+from graphql_api.types.summary_lists import ROWS, ListLimit, rows_to_read
+from graphql_api.types.summary_rows import Follower, Projection, SequenceGap
+from graphql_api.types.watched_targets import WatchedTarget
+from queries import watched_targets as watched
 from queries.cursors import decode_id
 from queries.error_codes import Code
 from queries.filters.checks import check_identifier
@@ -161,6 +163,24 @@ async def _projections(info: Info) -> Any:
     return await info.context.read(info.context.models.projections)
 
 
+async def _sequence_gaps(info: Info, limit: ListLimit = None) -> Any:
+    size = info.context.list_size(ROWS if limit is None else limit)
+    return (await info.context.read(info.context.models.sequence_gaps, size)).gaps
+
+
+async def _watched_targets(
+    info: Info,
+    first: Annotated[int, argument("How many targets.")] = ROWS,
+    after: Annotated[str | None, argument("Only targets whose names come after this one.")] = None,
+) -> Any:
+    limit = info.context.list_size(first, "first")
+    return (await info.context.read(info.context.models.watched_targets, limit, after or "")).targets
+
+
+async def _followers(info: Info) -> Any:
+    return await info.context.read(info.context.models.followers)
+
+
 async def _node(
     info: Info, id: Annotated[strawberry.ID, argument("An `id` that this API gave.")]
 ) -> Node | None:
@@ -242,9 +262,24 @@ class Query(CountQueries):
     projections: list[results.ProjectionStatus] = strawberry.field(
         resolver=_projections, graphql_type=list[Projection], description="The progress of each projection."
     )
+    followers: list[results.FollowerStatus] = strawberry.field(
+        resolver=_followers,
+        graphql_type=list[Follower],
+        description="The followers that send the log to other systems, and how far each is.",
+    )
     projection: ProjectionModel | None = _object(
         _projection,
         "A projection's tables, built-in or custom; null when no live projection has this name.",
+    )
+    sequence_gaps: list[results.SequenceGap] = strawberry.field(
+        resolver=_sequence_gaps,
+        graphql_type=list[SequenceGap],
+        description="The events that are missing, of all services that number their events; newest gaps first.",
+    )
+    watched_targets: list[watched.WatchedTarget] = strawberry.field(
+        resolver=_watched_targets,
+        graphql_type=list[WatchedTarget],
+        description="What the watcher checks, by name, and what it found last.",
     )
     node: Node | None = _object(_node, "Any node by its opaque id; null when there is none.")
     nodes: list[Node | None] = _object(

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from graphql_api.context import Context, Info
 from graphql_api.errors import QueryError
-from graphql_api.subscription_feed import Feed
 from graphql_api.types.descriptions import argument, described, documented
 from graphql_api.types.event import Event, event_from
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
 from queries.error_codes import Code
 from queries.filters.event_filter import MAX_POSITION, EventFilter, PageRequest
+from queries.following.feed import Feed
 from queries.scoped.query_description import parameters_of
 
 _BATCH = 100
@@ -51,7 +51,7 @@ async def _event_recorded(
     wanted = filter_from(filter)
     _check(after)
     query = context.prepare(wanted, max_days=0)
-    async with feed.subscribed(context.client_key):
+    async with context.subscribed(feed):
         now = await context.read(context.models.positions)
         await context.record_start("event_recorded", parameters_of(wanted, after=after))
         position: int = query.complete_up_to(now) if after is None else after
@@ -116,7 +116,7 @@ async def _projection_advanced(
     _check(after)
     # Any reader may read positions; to follow projections by name needs the right to read their status.
     await context.read(context.models.projections)
-    async with feed.subscribed(context.client_key):
+    async with context.subscribed(feed):
         positions = await context.read(context.models.positions)
         if names is not None and not set(names) <= set(positions):
             raise QueryError(Code.BAD_USER_INPUT, "no live projection has this name", argument="names")

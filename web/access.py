@@ -13,6 +13,7 @@ from domain.errors import AuditTrailError
 from domain.event import ActorKind
 from domain.read_audit.query_log import QueryLog
 from queries.export.request import ExportRequest
+from queries.filters.event_filter import EventFilter
 from queries.read_models import ReadModels
 from queries.scoped.export import ScopedExport
 from queries.scoped.read_models import ScopedModels
@@ -65,9 +66,9 @@ class Access:
 
         return check
 
-    def scoped(self, scope: Scope, query_log: QueryLog) -> ScopedModels:
-        """The read models within `scope`; queries are added to `query_log`."""
-        return ScopedModels(self._models, scope, query_log)
+    def scoped(self, scope: Scope, query_log: QueryLog, only: EventFilter | None = None) -> ScopedModels:
+        """The read models within `scope`, and within `only`; queries are added to `query_log`."""
+        return ScopedModels(self._models, scope, query_log, only)
 
     async def models_of(self, connection: HTTPConnection) -> ScopedModels:
         """The read models for one request. Its queries are added to its access record, if there is one."""

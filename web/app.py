@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
@@ -15,27 +16,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
+from event_store.tracing import OFF, Tracer
 from projections.wakeup import WakeUp
 from queries.export.pipeline import Exports
+from queries.export_jobs.runner import ExportJobs
 from queries.freshness import FreshnessWaiter
 from queries.limits import QueryLimits
-from queries.read_models import ReadModels
+from queries.operations import Operations
+from queries.read_models import GapList, ReadModels
 from queries.thread_pool import Threads
 from web.access import Access
 from web.authentication.combined import Authentication
 from web.authentication.middleware import AuthenticationMiddleware, is_open
 from web.authentication.rates import Rates
-from web.dashboard.install import Dashboard, SignIn
-from web.dashboard.pages import Pages
+from web.dashboard.addresses import filter_of_query
+from web.dashboard.install import Dashboard, Parts, SignIn
 from web.graphql.subscriptions import SubscribingEndpoint, make_feed
 from web.health import Health, health_routes
 from web.http import problems
 from web.http.any_origin import AnyOrigin
+from web.http.correlation import Correlation
 from web.http.every_route import Basics
+from web.http.hidden_tokens import HiddenTokens
 from web.http.page_paths import ASSETS, OPEN
 from web.http.path_prefix import PathPrefix
 from web.http.request_bodies import BodyLimit
 from web.http.static_pages import STATIC, swagger_ui
+from web.http.tracing import Traced
 from web.metrics import MetricsMiddleware, WebMetrics, metrics_routes
 from web.openapi import bodies
 from web.probes import Probes
@@ -43,13 +50,19 @@ from web.read_audit.access_record import AccessRecorder
 from web.read_audit.middleware import Recorded
 from web.rest.device_configuration import ConfigurationValueList, configuration_routes
 from web.rest.event_counts import EventCountList, count_routes
-from web.rest.event_intake import Accepted, EventPublisher, publishing_routes
+from web.rest.event_intake import Accepted, publishing_routes
 from web.rest.events import EventList, event_routes
 from web.rest.export import export_routes
+from web.rest.followers import FollowerList, follower_routes
+from web.rest.monitor_intake import INTAKE, Taken, monitor_routes
 from web.rest.projection_tables import ProjectionDescription, RowList, projection_routes
+from web.rest.publishing import EventPublisher, Publishing
+from web.rest.saved_views import SavedViewList, saved_view_routes
+from web.rest.sequence_gaps import sequence_gap_routes
 from web.rest.staff_disclosures import Decided, StaffDisclosure, staff_disclosure_routes
 from web.rest.summaries import KINDS, ChangeList, activity_routes
 from web.rest.transparency_log import log_routes, proof_routes
+from web.rest.watched_targets import WatchedTargetList, watched_target_routes
 from web.settings import WebSettings
 
 _DESCRIPTION = (
@@ -58,6 +71,14 @@ _DESCRIPTION = (
 )
 
 
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own spans and logs have paths, queries and the texts of exceptions, which name patients."""
 _ALLOWED_HEADERS = ["Authorization", "Content-Type", "If-None-Match", "traceparent", "X-Request-Id"]
 _EXPOSED_HEADERS = ["Audit-Recorded", "Content-Disposition", "ETag", "Link", "Retry-After"]
 
@@ -71,18 +92,23 @@ def create_app(
     *,
     metrics: WebMetrics | None = None,
     exports: Exports | None = None,
+    jobs: ExportJobs | None = None,
     wake: WakeUp | None = None,
     authentication: Authentication | None = None,
     recorder: AccessRecorder | None = None,
     sign_in: SignIn | None = None,
+    operations: Operations | None = None,
+    tracer: Tracer = OFF,
     version: str = "0.1.0",
 ) -> FastAPI:
     """The ASGI application. It closes its own threads at the end; the caller closes the arguments.
 
-    Without `authentication` every request is refused except health checks, and without `sign_in` there is no dashboard.
+    Without `authentication` every request is refused except health checks, and without `sign_in` there is no dashboard,
+    which also needs `operations`.
     `recorder` records reads and denied
     attempts; without it, which is for tests only, nothing is recorded. `wake` notifies subscriptions of appends;
-    without it they poll once a second. A server that shuts down stops `app.state.feed`, which ends streams.
+    without it they poll once a second. `jobs` are the exports of the dashboard. A server that shuts down stops
+    `app.state.feed`, which ends streams.
     """
     settings = settings or WebSettings()
     if sign_in is not None:
@@ -104,7 +130,8 @@ def create_app(
         if recorder is not None:
             recorder.recording.start()
         try:
-            yield
+            async with dashboard or nullcontext():
+                yield
             await feed.close()
             if recorder is not None:
                 await recorder.close()
@@ -120,6 +147,7 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
     )
     problems.install(app, settings.retry_after)
     routers = [
@@ -127,10 +155,14 @@ def create_app(
         count_routes(access, reading, waiting, settings.limits),
         configuration_routes(access, reading, waiting, settings.limits),
         activity_routes(access, reading, waiting, settings.limits),
+        sequence_gap_routes(access, reading, waiting, settings.limits),
+        saved_view_routes(access, reading, waiting, settings.limits, filter_of_query),
         projection_routes(access, reading, waiting, settings.limits.max_page),
+        watched_target_routes(access, reading, settings.limits),
+        follower_routes(access, reading),
         proof_routes(log, access, reading),
         log_routes(log, access, reading, public=settings.public_log),
-        publishing_routes(publisher, access, publishing, settings),
+        *_routes_that_publish(Publishing(publisher, access, publishing, settings), models),
         staff_disclosure_routes(publisher, access, publishing, settings),
         health_routes(models, probes, checking, None if recorder is None else recorder.recording),
         metrics_routes(metrics, models, access, probes, checking),
@@ -153,13 +185,18 @@ def create_app(
             EventList,
             RowList,
             ProjectionDescription,
+            FollowerList,
             Accepted,
+            Taken,
             Health,
             EventCountList,
             ChangeList,
             ConfigurationValueList,
+            SavedViewList,
+            WatchedTargetList,
             StaffDisclosure,
             Decided,
+            GapList,
             *KINDS,
         ],
         is_open=lambda path: is_open(path, settings),
@@ -174,13 +211,31 @@ def create_app(
         endpoint.recorder, endpoint.denied = recorder, recorder.denied
     dashboard = None
     if sign_in is not None:
-        recording = None if recorder is None else recorder.recording
-        pages = Pages(access, reading, log, probes, publisher, publishing, settings, recording)
-        dashboard = Dashboard(sign_in, pages, rates, recorder, settings.path_prefix)
+        assert operations is not None
+        parts = Parts(
+            models=models,
+            access=access,
+            log=log,
+            probes=probes,
+            reading=reading,
+            publisher=publisher,
+            publishing=publishing,
+            rates=rates,
+            recorder=recorder,
+            feed=feed,
+            jobs=jobs,
+            operations=operations,
+            settings=settings,
+        )
+        dashboard = Dashboard(sign_in, parts)
         dashboard.add_routes(app)
     _add_middleware(app, settings, authentication, rates, recorder, dashboard)
-    _add_outermost(app, settings, metrics)
+    _add_outermost(app, settings, metrics, tracer)
     return app
+
+
+def _routes_that_publish(publishing: Publishing, models: ReadModels) -> list[APIRouter]:
+    return [publishing_routes(publishing), monitor_routes(publishing, models)]
 
 
 def _add_middleware(
@@ -194,7 +249,8 @@ def _add_middleware(
     """The middleware that refuses and records requests; the last one added runs first."""
 
     def body_limit(path: str) -> int:
-        return settings.max_publish_bytes if path == "/v1/events" else settings.max_query_bytes
+        publishes = path == "/v1/events" or path.startswith(INTAKE)
+        return settings.max_publish_bytes if publishes else settings.max_query_bytes
 
     app.add_middleware(Basics)
     if recorder is not None:
@@ -216,10 +272,14 @@ def _add_middleware(
     app.add_middleware(SafeHeaders)
 
 
-def _add_outermost(app: FastAPI, settings: WebSettings, metrics: WebMetrics) -> None:
+def _add_outermost(app: FastAPI, settings: WebSettings, metrics: WebMetrics, tracer: Tracer) -> None:
     """The middleware around all others; the last one added runs first."""
     _allow_origins(app, settings)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(Correlation)
+    if tracer.on:
+        app.add_middleware(Traced, tracer=tracer)
+    app.add_middleware(HiddenTokens)
     app.state.path_prefix = settings.path_prefix
     if settings.path_prefix:
         app.add_middleware(PathPrefix, prefix=settings.path_prefix)

@@ -13,6 +13,7 @@ from domain.errors import AuditTrailError
 from event_store.connection_errors import AWAY, NOT_CONNECTED
 from queries.read_models import ReadModels
 from queries.thread_pool import Threads
+from web.http.boot_id import HEADER, boot_id
 from web.openapi.bodies import answer
 from web.probes import ANSWER_SECONDS, Probes
 from web.read_audit.publication import Otherwise, Recording
@@ -145,4 +146,5 @@ def _standing_still(models: ReadModels, *, own: bool) -> str:
 
 def _shown(health: Health) -> Response:
     status = 200 if health.status == "ok" else 503
-    return Response(msgspec.json.encode(health), status, media_type="application/json")
+    headers = {HEADER: boot_id()}
+    return Response(msgspec.json.encode(health), status, headers, media_type="application/json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 import structlog
 from fastapi import APIRouter, Request
@@ -15,9 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.access.grants import Operation
 from domain.errors import AuditTrailError
 from event_store.silence.metrics import SilenceCollector
-from queries.read_models import ReadModels
+from queries.read_models import ReadModels, SequenceCounts
 from queries.thread_pool import Threads
 from web.access import Access
+from web.http.routes import METHODS, route_of
 from web.openapi.bodies import content, problems
 from web.probes import ANSWER_SECONDS, Probes
 
@@ -26,7 +28,10 @@ log = structlog.get_logger(__name__)
 _MEDIA_TYPE = "text/plain"
 _EXAMPLE = "# TYPE audit_trail_log_size gauge\naudit_trail_log_size 1045.0\n"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
-_METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+MOST_SERVICES = 50
+"""Services with labels of their own: a sender could invent any number of them."""
+MOST_CHARACTERS = 100
+OTHERS = "(others)"
 
 
 class WebMetrics:
@@ -85,6 +90,25 @@ class WebMetrics:
             registry=self.registry,
         )
 
+        self.sequence_gaps = Gauge(
+            "audit_trail_sequence_gaps",
+            "Gaps in the numbers of a service's events.",
+            ("service",),
+            registry=self.registry,
+        )
+        self.sequence_gaps_late = Gauge(
+            "audit_trail_sequence_gaps_late",
+            "Gaps whose events can no longer be on their way.",
+            ("service",),
+            registry=self.registry,
+        )
+        self.sequence_conflicts = Gauge(
+            "audit_trail_sequence_conflicts",
+            "Runs of numbers that more than one event of a service has.",
+            ("service",),
+            registry=self.registry,
+        )
+
     def refresh(self, models: ReadModels, probes: Probes) -> None:
         """Read the store; blocks. While the database is away, gauges keep their last values."""
         try:
@@ -92,6 +116,7 @@ class WebMetrics:
             statuses = models.projections()
             letters = probes.dead_letters()
             self.recording_gaps.set(probes.recording_gaps())
+            sequences = models.sequence_counts()
         except AuditTrailError as exc:
             log.warning("metrics_incomplete", error=type(exc).__name__)
             self.database.set(0)
@@ -108,6 +133,18 @@ class WebMetrics:
             self.misfit.labels(*labels).set(each.misfit is not None)
         for reason, count in letters.items():
             self.dead_letters.labels(reason).set(count)
+        self.set_sequences(sequences)
+
+    def set_sequences(self, counts: Mapping[str, SequenceCounts]) -> None:
+        """Set the metrics of the services with most late gaps; the others share a label."""
+        gauges = (self.sequence_gaps, self.sequence_gaps_late, self.sequence_conflicts)
+        for gauge in gauges:
+            gauge.clear()
+        worst = sorted(counts, key=lambda service: (-counts[service].late, service))
+        for at, service in enumerate(worst):
+            label = service[:MOST_CHARACTERS] if at < MOST_SERVICES else OTHERS
+            for gauge, count in zip(gauges, counts[service], strict=True):
+                gauge.labels(label).inc(count)
 
 
 class MetricsMiddleware:
@@ -134,18 +171,10 @@ class MetricsMiddleware:
         try:
             await self._app(scope, receive, watched)
         finally:
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            route = _route(scope)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            route = route_of(scope)
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(method, route).observe(time.perf_counter() - began)
-
-
-def _route(scope: Scope) -> str:
-    path = getattr(scope.get("route"), "path", None)
-    if path is not None:
-        return str(path)
-    known: str = scope["path"]
-    return known if known in {"/graphql", "/docs", "/openapi.json"} else "other"
 
 
 def metrics_routes(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from domain.access.shared_link import MAX_DAYS
 from interop.systems import OWN, Systems
 from queries.limits import QueryLimits
 
@@ -72,6 +73,8 @@ class WebSettings:
     """GraphQL over GET; only queries, which are safe in the sense of RFC 9110."""
     open_paths: tuple[str, ...] = ()
     """What the paths of the dashboard that need no sign-in begin with; empty without a dashboard."""
+    link_days: int = MAX_DAYS
+    """The most days that a shared link of the dashboard lasts; 0: there are none."""
     pages: bool = False
     """GraphiQL and Swagger UI."""
     public_log: bool = False

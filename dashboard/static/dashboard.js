@@ -1,4 +1,5 @@
 // What makes the pages live. Every page works without it.
+import { followEvents } from "./tail.js";
 import { offerVerification } from "./verify.js";
 
 /** Tell the server the zone of this browser, once; the address can name another. */
@@ -35,7 +36,8 @@ fragment.policy = undefined;
 function keepFresh(live) {
   const button = document.createElement("button");
   button.type = "button";
-  let paused = "paused" in live.dataset;
+  button.className = "pause";
+  let paused = false;
   const show = () => { button.textContent = paused ? "Follow live" : "Pause"; };
   button.addEventListener("click", () => { paused = !paused; show(); if (!paused) refresh(); });
   show();
@@ -63,6 +65,7 @@ function brush(root) {
     const slots = [...drawing.querySelectorAll(".slot")];
     const at = (/** @type {Event} */ event) => /** @type {SVGElement | null} */ (/** @type {Element} */ (event.target).closest(".slot"));
     drawing.addEventListener("pointerdown", (event) => { begun = at(event); event.preventDefault(); });
+    drawing.addEventListener("dragstart", (event) => event.preventDefault()); // slots are links, which a browser drags away
     drawing.addEventListener("pointerover", (event) => {
       const end = at(event);
       if (!begun || !end) return;
@@ -89,3 +92,5 @@ document.querySelectorAll("[data-refresh]").forEach((each) => keepFresh(/** @typ
 brush(document);
 const offered = document.getElementById("verify");
 if (offered) offerVerification(offered);
+const tail = document.getElementById("tail");
+if (tail) followEvents(tail, fragment);

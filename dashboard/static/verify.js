@@ -91,16 +91,17 @@ async function get(url) {
 }
 
 /**
- * @param {string} base @param {string} event
+ * @param {string} event
+ * @param {{stored: string, proof: string, keys: string}} from the addresses of the stored bytes, the proof and the keys
  * @param {(text: string) => void} done
  */
-async function verify(base, event, done) {
+async function verify(event, from, done) {
   const text = (/** @type {Uint8Array} */ bytes) => new TextDecoder().decode(bytes);
-  const body = await get(`${base}/events/${event}/stored`);
+  const body = await get(from.stored);
   const digest = await sha256(body);
   done(`The stored event has ${body.length} bytes; their SHA-256 is ${hex(digest)}.`);
 
-  const proof = parseProof(text(await get(`${base}/v1/events/${event}/proof?head=newest`)));
+  const proof = parseProof(text(await get(`${from.proof}${from.proof.includes("?") ? "&" : "?"}head=newest`)));
   const fields = text(proof.entry).split("\n");
   if (fields[0] !== "audit-trail-entry/1" || fields.length !== 9) throw new Error("the entry of the log has another form");
   if (BigInt(fields[1]) !== proof.index) throw new Error("the entry is of another number");
@@ -114,7 +115,7 @@ async function verify(base, event, done) {
   if (!same(root, note.root)) throw new Error("the proof leads to another root hash than the signed one");
   done(`${proof.path.length} hashes lead from the entry to the root hash of the tree of ${note.size} events.`);
 
-  const key = await signedBy(note, text(await get(`${base}/log/vkey`)).split("\n").filter(Boolean));
+  const key = await signedBy(note, text(await get(from.keys)).split("\n").filter(Boolean));
   done(`The tree head is signed by the key ${key} (Ed25519). Compare this key with the one you were given elsewhere.`);
   const others = note.signatures.filter((each) => each.name !== note.origin).map((each) => each.name);
   done(others.length ? `It also has cosignatures of ${others.join(", ")}; check them with a third party's program.` : "No witness has cosigned this head yet.");
@@ -135,7 +136,8 @@ export function offerVerification(place) {
     steps.replaceChildren();
     button.disabled = true;
     try {
-      await verify(place.dataset.base ?? "", place.dataset.event ?? "", (text) => say(text, "ok"));
+      const { event = "", stored = "", proof = "", keys = "" } = place.dataset;
+      await verify(event, { stored, proof, keys }, (text) => say(text, "ok"));
       say("Genuine: this event is in the signed log, unaltered.", "ok");
     } catch (error) {
       say(`NOT verified: ${error instanceof Error ? error.message : error}.`, "bad");

@@ -19,7 +19,8 @@ from queries.freshness import Freshness
 strawberry.enum(
     CountBy,
     name="CountBy",
-    description="The attribute that counts are grouped by. Hours and days are by the sources' clocks, in UTC.",
+    description="The attribute that counts are grouped by. Hours and days are by the sources' clocks, in UTC. An event "
+    "of several patients is in the bucket of each, and one of no patient in none.",
 )
 strawberry.enum(
     Distinct,
@@ -33,8 +34,8 @@ class EventCount:
     """The events of one bucket."""
 
     key: str | None = described(
-        "The type, the actor's id, the service, the action (C, R, U, D, E), the outcome, or the beginning of the "
-        "hour or day; null for events that say nothing of it."
+        "The type, the actor's or patient's id, the service, the action (C, R, U, D, E), the outcome, or the beginning "
+        "of the hour or day; null for events that say nothing of it."
     )
     from_at: datetime | None = strawberry.field(
         name="from", description="When the hour or day begins; null for other buckets."
@@ -60,7 +61,10 @@ class EventCounts:
         list[EventCount],
     )
     bucket_count: Long = described("How many buckets there are; `first` may have cut them.")
-    events: Long = described("How many events there are in all buckets, those that were cut too.")
+    events: Long = described(
+        "How many events there are in all buckets, those that were cut too. By patient, an event counts once for each "
+        "of its patients."
+    )
     patients: Long | None = described(
         "How many different patients the events of all buckets name: one in several buckets counts once. Null unless "
         "`distinct` has `PATIENTS`."

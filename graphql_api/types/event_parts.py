@@ -10,6 +10,7 @@ from strawberry.scalars import JSON
 
 from domain.event import ActorKind
 from graphql_api.types.descriptions import described, documented
+from graphql_api.types.scalars import Long
 
 
 @documented
@@ -19,6 +20,7 @@ class Source:
     service: str = described("The reporting service.")
     site: str | None = described("The site that it runs at.")
     instance: str | None = described("The instance of the service.")
+    sequence: Long | None = described("The number that the instance gave the event, counted from 1.")
 
 
 @documented

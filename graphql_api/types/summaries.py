@@ -181,6 +181,15 @@ class ServiceActivity(Subject):
     health_failures: int = described("How many health checks failed.")
     periods: list[results.StatePeriod] = listed("periods", "Its states, newest first.", rows.StatePeriod)
     api_use: list[results.ApiUse] = listed("api_use", "Its API calls by hour and method.", rows.ApiUse)
+    instances: list[results.ServiceInstance] = listed(
+        "instances", "Its instances that number their events, newest first.", rows.ServiceInstance
+    )
+    gaps: list[results.SequenceGap] = listed(
+        "gaps", "The numbers that are missing, newest first.", rows.SequenceGap
+    )
+    conflicts: list[results.SequenceConflict] = listed(
+        "conflicts", "The numbers that more than one event has.", rows.SequenceConflict
+    )
 
     def narrowed(self) -> dict[str, str]:
         """The filter of its events."""

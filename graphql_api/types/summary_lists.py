@@ -34,6 +34,9 @@ _LISTS = frozenset(
         "configuration",
         "periods",
         "apiUse",
+        "instances",
+        "gaps",
+        "conflicts",
     }
 )
 ListLimit = Annotated[int | None, argument(f"How many rows the list holds at most; {ROWS} when absent.")]

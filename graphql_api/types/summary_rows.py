@@ -21,6 +21,9 @@ class PatientAccess:
     first_at: datetime = described("The time of the first.")
     last_at: datetime = described("The time of the last.")
     purposes: list[str] = described("The purposes of use that were given.")
+    roles: list[str] = described("The roles in which the actor acted.")
+    emergencies: Long = described("How many events under break-glass.")
+    without_purpose: Long = described("How many accesses without a purpose of use.")
 
 
 @documented
@@ -96,6 +99,39 @@ class ApiUse:
 
 
 @documented
+class ServiceInstance:
+    """An instance of a service that numbers its events, from 1 and without a gap."""
+
+    instance: str | None = described("The instance.")
+    events: Long = described("How many numbered events came.")
+    highest: Long = described("The highest number.")
+    first_at: datetime = described("The time of the first, by the source's clock.")
+    last_at: datetime = described("The time of the last, by the source's clock.")
+
+
+@documented
+class SequenceGap:
+    """Numbers that no event of an instance has, although an event has a higher one: these events are missing."""
+
+    service: str = described("The service.")
+    instance: str | None = described("The instance of the service.")
+    from_number: Long = described("The first missing number.")
+    to_number: Long = described("The last missing number.")
+    noticed_at: datetime | None = described("When the first event with a higher number was recorded.")
+    late: bool = described("Whether that is longer ago than missing events may be on their way.")
+
+
+@documented
+class SequenceConflict:
+    """Numbers of an instance that more than one event has."""
+
+    service: str = described("The service.")
+    instance: str | None = described("The instance of the service.")
+    from_number: Long = described("The first such number.")
+    to_number: Long = described("The last such number.")
+
+
+@documented
 class Projection:
     """The progress of a projection."""
 
@@ -113,3 +149,29 @@ class Projection:
     live: bool = described("Whether queries are answered from this version.")
     failed_position: Long | None = described("The position of the poison event that stopped it.")
     failed_event_id: str | None = described("The id of that event.")
+
+
+@documented
+class Follower:
+    """A follower sends the events that it may see to another system, and remembers how far it is."""
+
+    name: str = described("Its name.")
+    destination: str = described("The receiver, without what is confidential of its address.")
+    state: str = described(
+        "`running`, `failing` (the receiver is away, or refuses this client), `stopped` (it refuses one record for"
+        " good), `paused`, `waiting` (the trail does not have the newest decision about it yet), `unattended` (no"
+        " process forwards) or `removed` (the file of followers no longer names it)."
+    )
+    position: Long = described(
+        "Its checkpoint: the receiver has every record up to this position; -1 for none."
+    )
+    lag: Long = described("How many positions of the log come after that.")
+    lag_seconds: float = described(
+        "How long ago the first event after the checkpoint was recorded; 0 for none."
+    )
+    sent: Long = described("How many records the receiver has confirmed.")
+    sent_position: Long | None = described("The position of the last one.")
+    sent_at: datetime | None = described("When it confirmed the last one.")
+    problem: str | None = described("Why the last attempt failed.")
+    problem_since: datetime | None = described("Since when attempts fail.")
+    failed_position: Long | None = described("The position of the record that the receiver refuses for good.")

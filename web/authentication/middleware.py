@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -25,7 +25,7 @@ _FILES = "/static/"
 
 SESSION_CHECK = "session_check"
 """The entry of a request's state by which a session of the dashboard authenticates it."""
-SessionCheck = Callable[[], Principal]
+SessionCheck = Callable[[], Awaitable[Principal]]
 """The principal of the session. Raises `UnauthenticatedError` once it has ended."""
 
 Denied = Callable[[Scope, int, str], None]
@@ -73,7 +73,7 @@ class AuthenticationMiddleware:
         session: SessionCheck | None = scope.get("state", {}).get(SESSION_CHECK)
 
         async def check() -> Principal:
-            return await self._authentication.principal(given) if session is None else session()
+            return await (self._authentication.principal(given) if session is None else session())
 
         try:
             principal = await check()

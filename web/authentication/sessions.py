@@ -32,7 +32,7 @@ from domain.errors import UnauthenticatedError
 
 NAME = "audit-trail-session"
 _HOST = "__Host-"
-_MOST_BYTES = 3_900
+MOST_BYTES = 3_900
 """Browsers keep 4,096 bytes of a cookie with its name and attributes."""
 _RENEW_SECONDS = 60.0
 """The cookie is written again when its last use is longer ago."""
@@ -75,16 +75,39 @@ class SessionTimes(NamedTuple):
     longest: float
 
 
+class Sealing:
+    """Text that only processes with the secret can read or make. That of another audience is not readable."""
+
+    def __init__(self, secret: bytes, audience: str) -> None:
+        key = hashlib.sha256(b"audit-trail %s\0%s" % (audience.encode(), secret)).digest()
+        self._cipher = Fernet(base64.urlsafe_b64encode(key))
+
+    def encrypt(self, data: bytes) -> str:
+        """The text for `data`."""
+        return self._cipher.encrypt(zlib.compress(data)).decode()
+
+    def decrypt(self, text: str, seconds: int | None = None) -> bytes | None:
+        """What `encrypt` got, at most `seconds` ago; None for any other text."""
+        if len(text) > MOST_BYTES or not text.isascii():
+            return None
+        try:
+            return zlib.decompress(self._cipher.decrypt(text.encode(), seconds))
+        except (InvalidToken, zlib.error):
+            return None
+
+
 class Sessions:
-    """Makes and reads the cookies. `key` is any secret text of 32 characters or more; None makes one at random."""
+    """Makes and reads the cookies. `key` is any secret text of 32 characters or more; None makes one at random.
+
+    `lasting`: the key is that of the settings, so that what is encrypted outlives the process.
+    """
 
     def __init__(
         self, key: str | None, times: SessionTimes, *, clock: Callable[[], float] = time.time
     ) -> None:
-        secret = secrets.token_bytes(32) if key is None else key.encode()
-        self._cipher = Fernet(
-            base64.urlsafe_b64encode(hashlib.sha256(b"audit-trail session\0" + secret).digest())
-        )
+        self._secret = secrets.token_bytes(32) if key is None else key.encode()
+        self._sealing = self.sealing("session")
+        self.lasting = key is not None
         self._times = times
         self._clock = clock
         self._ended: TTLCache[str, bool] = TTLCache(_REMEMBERED, times.longest, timer=clock)
@@ -100,7 +123,7 @@ class Sessions:
             text = self.encrypt(msgspec.json.encode(session))
         except UnicodeEncodeError as exc:
             raise UnauthenticatedError("the token has a claim that is no text") from exc
-        if len(text) > _MOST_BYTES:
+        if len(text) > MOST_BYTES:
             raise UnauthenticatedError(
                 "the token has more claims than fit into a session: give it fewer patients, actors or devices"
             )
@@ -142,16 +165,15 @@ class Sessions:
 
     def encrypt(self, data: bytes) -> str:
         """Text that only processes with the key can read or make."""
-        return self._cipher.encrypt(zlib.compress(data)).decode()
+        return self._sealing.encrypt(data)
 
     def decrypt(self, text: str, seconds: int | None = None) -> bytes | None:
         """What `encrypt` got, at most `seconds` ago; None for any other text."""
-        if len(text) > _MOST_BYTES or not text.isascii():
-            return None
-        try:
-            return zlib.decompress(self._cipher.decrypt(text.encode(), seconds))
-        except (InvalidToken, zlib.error):
-            return None
+        return self._sealing.decrypt(text, seconds)
+
+    def sealing(self, audience: str) -> Sealing:
+        """What encrypts for another purpose: a text of one is none of the other."""
+        return Sealing(self._secret, audience)
 
     def has_ended(self, session: Session) -> bool:
         """Whether this process knows that the session was ended."""

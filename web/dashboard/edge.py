@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.http.page_paths import POLICY, is_of_dashboard, wants_page
+from web.http.page_paths import POLICY, SHARED, is_of_dashboard, wants_page
 from web.http.problems import MEDIA_TYPE, Problem
 
 _TITLES = {
@@ -21,6 +21,7 @@ _TITLES = {
     429: "Too many requests",
     503: "Not now",
 }
+_UNRECORDED = "This look can't be recorded"
 _OF_BODY = frozenset({"content-type", "content-length", "content-security-policy"})
 
 
@@ -44,6 +45,8 @@ class PageEdge:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Content-Security-Policy"] = POLICY
+                if scope["path"] == SHARED:
+                    headers["X-Robots-Tag"] = "noindex, nofollow"
                 if headers.get("content-type") == MEDIA_TYPE and wants_page(scope):
                     start = message
                     return
@@ -66,7 +69,10 @@ class PageEdge:
         )
         said = problem.detail or problem.title
         text = text or f"{said[:1].upper()}{said[1:]}"
-        answer = self._page(Request(scope), status, _TITLES.get(status, "Something went wrong"), f"{text}.")
+        title = _TITLES.get(status, "Something went wrong")
+        if status == 503 and Headers(raw=start["headers"]).get("audit-recorded") == "false":
+            title = _UNRECORDED
+        answer = self._page(Request(scope), status, title, f"{text}.")
         answer.headers["Content-Security-Policy"] = POLICY
         for name, value in Headers(raw=start["headers"]).items():
             if name not in _OF_BODY:

@@ -23,8 +23,8 @@ from graphql_api.context import Context
 from graphql_api.errors import QueryError
 from graphql_api.execution.json_response import encode
 from graphql_api.limits import read_document
-from graphql_api.subscription_feed import Feed, Wake
 from queries.error_codes import Code
+from queries.following.feed import Feed, Wake
 from queries.freshness import Checkpoints, FreshnessWaiter
 from queries.thread_pool import Threads
 from web.access import Access

@@ -216,7 +216,12 @@ def refuse_repeated(request: Request, *lists: str) -> None:
 
     `lists` may be repeated, and so may the lists of the filter.
     """
-    numbers = Counter(name for name, _ in request.query_params.multi_items())
+    refuse_repeated_pairs(request.query_params.multi_items(), *lists)
+
+
+def refuse_repeated_pairs(pairs: Iterable[tuple[str, str]], *lists: str) -> None:
+    """The same for the parameters of an address."""
+    numbers = Counter(name for name, _ in pairs)
     for name, number in numbers.items():
         if number > 1 and not _may_repeat(name) and name not in lists:
             raise RejectedError(Reason.INVALID_FIELD, "give it once", field=name)

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from queries.freshness import DEFAULT_SECONDS, MAX_POSITION, MAX_SECONDS, Freshness
 from web.parameters.schemas import NO_NUL
 
-DEFAULT_PAGE = 50
 POSITION: Any = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_POSITION}, {"type": "null"}]}
 MinPosition = Annotated[
     int | None,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from domain.catalogue import CATALOGUE
-from domain.event import SCHEMA_VERSION, Action, AuditEvent
+from domain.event import MAX_IDENTIFIER, SCHEMA_VERSION, Action, AuditEvent
 
 Schema = dict[str, Any]
 
@@ -46,6 +46,7 @@ _CENTURIES = "^(19|[2-8][0-9]|9[0-8])[0-9]{2}-"
 EVENT_CURSOR = "^cDE6[A-Za-z0-9_-]{2,26}$"
 HISTORY_CURSOR = "^aDE6[A-Za-z0-9_-]{4,40}$"
 CONFIGURATION_CURSOR = "^YzE6[A-Za-z0-9_-]{4,40}$"
+VIEW_CURSOR = "^djE6[A-Za-z0-9_-]+$"
 ROW_CURSOR = "^cjE6[A-Za-z0-9_-]+$"
 """The form of cursors: Base64 (URL) of a letter, `1:`, and a place."""
 
@@ -60,6 +61,7 @@ def request_schemas(conditions: Mapping[str, Schema]) -> dict[str, Schema]:
         reported[name]["type"] = ["object", "null"]
     event = reported["ReportedEvent"] = reported.pop("ReportedAuditEvent")
     event["description"] = "An event as it is reported: what the catalogue requires of its type is there."
+    reported["ReportedSource"] |= rule({"anyOf": [_UNNUMBERED, _NUMBERED]})
     properties = event["properties"]
     properties["occurred_at"] |= rule({"pattern": _CENTURIES})
     properties["action"] = {"type": ["string", "null"], "pattern": f"^[{''.join(Action)}]$"}
@@ -77,8 +79,8 @@ def request_schemas(conditions: Mapping[str, Schema]) -> dict[str, Schema]:
     event |= rule({"anyOf": [_of_types(types, required) for required, types in _by_requirement().items()]})
     return reported | {
         "EventFilter": _filter(conditions),
-        "CloudEvent": CLOUDEVENT,
-        "FhirAuditEvent": FHIR_AUDIT_EVENT,
+        "CloudEvent": deepcopy(CLOUDEVENT),
+        "FhirAuditEvent": deepcopy(FHIR_AUDIT_EVENT),
     }
 
 
@@ -125,6 +127,12 @@ def _by_requirement() -> dict[tuple[str, ...], list[str]]:
     return found
 
 
+_UNNUMBERED: Schema = {"properties": {"sequence": {"type": "null"}}}
+_NUMBERED: Schema = {
+    "properties": {"instance": {"type": "string", "minLength": 1, "maxLength": MAX_IDENTIFIER}},
+    "required": ["instance"],
+}
+"""A source that numbers its events needs an instance: see `domain.validation.check`."""
 _PRESENT: dict[str, Schema] = {
     "resources": {"minItems": 1},
     "patients": {"minItems": 1},

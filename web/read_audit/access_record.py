@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
-from uuid import uuid4
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -19,13 +18,12 @@ from domain.errors import UnrecordedError
 from domain.event import Source
 from domain.read_audit.events import AccessDetails, Stage, Via, read_events
 from domain.read_audit.query_log import LoggedQuery, QueryLog
-from web.http.page_paths import is_of_dashboard
+from web.http.correlation import correlation_id, correlation_id_of
+from web.http.page_paths import SHARED, is_of_dashboard
 from web.read_audit.denials import Denials
 from web.read_audit.publication import Recording
 
 _STATE = "access_record"
-_CORRELATION = re.compile(r"[!-~]{1,128}")
-"""A client's own id of its request, if it is valid."""
 _NAMED = re.compile(r"[\s,]*(?:query|subscription)\s+([_A-Za-z]\w*)", re.ASCII)
 
 
@@ -74,8 +72,7 @@ class AccessRecord:
         self._began = time.perf_counter()
         self._operation: str | None = None
         self._document: str | None = None
-        given = self._headers.get("x-request-id", "")
-        self.correlation_id = given if _CORRELATION.fullmatch(given) else str(uuid4())
+        self.correlation_id = correlation_id_of(scope) or correlation_id(self._headers)
 
     @property
     def principal(self) -> Principal | None:
@@ -201,6 +198,8 @@ def via_of(scope: Scope) -> Via:
     path: str = scope["path"]
     if path == "/graphql":
         return Via.GRAPHQL
+    if path == SHARED:
+        return Via.LINK
     if is_of_dashboard(path):
         return Via.DASHBOARD
     return Via.EXPORT if path.startswith("/v1/export") else Via.REST

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from domain.read_audit.events import Stage
 from domain.read_audit.query_log import LoggedQuery
-from queries.export.manifest import query_of
-from queries.export.request import ExportRequest
 from web.read_audit.access_record import AccessRecord
 
 
 class HttpExportRecord:
-    """An `ExportRecord`. Make it on the event loop; its methods block, and are for another thread.
+    """An `ExportRecord` of the export that `query` describes.
 
-    They raise `UnrecordedError` when the settings say that nothing may be answered without its record.
+    Make it on the event loop; its methods block, and are for another thread. They raise `UnrecordedError` when the
+    settings say that nothing may be answered without its record.
     """
 
-    def __init__(self, record: AccessRecord, request: ExportRequest) -> None:
+    def __init__(self, record: AccessRecord, query: Mapping[str, Any]) -> None:
         self._record = record
-        self._query = query_of(request)
+        self._query = query
         self._loop = asyncio.get_running_loop()
 
     def started(self) -> None:
@@ -42,3 +42,10 @@ class HttpExportRecord:
         query = LoggedQuery("export", self._query, rows)
         written = self._record.write_queries([query], patients, status=status, stage=stage, reason=reason)
         asyncio.run_coroutine_threadsafe(written, self._loop).result()
+
+
+class JobRecord(HttpExportRecord):
+    """The same for an export that runs after its request, which has recorded the start."""
+
+    def started(self) -> None:
+        """See `ExportRecord`."""

@@ -21,6 +21,7 @@ from domain.errors import AuditTrailError, RejectedError, UnrecordedError, origi
 from domain.event import AuditEvent
 from domain.read_audit.events import MAX_BYTES
 from domain.validation import encode_event
+from event_store import tracing
 from ingest.publisher import Message
 from queries.thread_pool import Threads
 from web.read_audit.metrics import RecordingMetrics
@@ -96,6 +97,11 @@ class Recording:
         """The reason why reads can't be recorded now; empty when they can."""
         return self._trouble
 
+    @property
+    def waiting(self) -> int:
+        """How many records wait for Kafka."""
+        return self._queue.events
+
     def start(self) -> None:
         """Connect, so that the first answer does not wait for the connection."""
         if self._worker is None:
@@ -145,9 +151,12 @@ class Recording:
         await asyncio.to_thread(self._threads.close)
 
     def _entry(self, events: Sequence[AuditEvent], outcome: asyncio.Future[bool] | None = None) -> Entry:
+        headers = tracing.current_headers()
         return Entry(
             [
-                Message(self.settings.topic, (event.actor.id or "").encode() or None, encode_event(event))
+                Message(
+                    self.settings.topic, (event.actor.id or "").encode() or None, encode_event(event), headers
+                )
                 for event in events
             ],
             outcome,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import msgspec
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from domain.errors import Reason, RejectedError
 from queries.cursors import decode_configuration_cursor, encode_configuration_cursor
 from queries.freshness import FreshnessWaiter, least_of
 from queries.limits import QueryLimits
@@ -19,18 +17,17 @@ from queries.summaries.configuration import ChangePlace, ConfigurationPage
 from queries.summaries.results import ConfigurationValue
 from queries.thread_pool import Threads
 from web.access import Access
-from web.http.path_prefix import public
 from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import Moment, refuse_repeated
 from web.parameters.freshness import (
-    DEFAULT_PAGE,
     FreshnessQuery,
     Identifier,
     found,
     link_header,
 )
 from web.parameters.schemas import CONFIGURATION_CURSOR
+from web.rest.pages import page_link, page_size
 
 
 class ConfigurationValueList(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,11 +87,7 @@ def configuration_routes(
         request: Request, id: Identifier, query: Annotated[ConfigurationQuery, Query()]
     ) -> Response:
         refuse_repeated(request)
-        first = min(DEFAULT_PAGE, limits.max_page) if query.first is None else query.first
-        if first > limits.max_page:
-            raise RejectedError(
-                Reason.INVALID_FIELD, f"at most {limits.max_page}; follow the links", field="first"
-            )
+        first = page_size(query.first, limits.max_page)
         place = None if query.after is None else ChangePlace(*decode_configuration_cursor(query.after))
         models = await access.models_of(request)
         models.require_configuration(id, query.as_of, first, place)
@@ -118,7 +111,4 @@ def _next(request: Request, page: ConfigurationPage) -> str | None:
     """The next page, at the same time as this one."""
     if page.end is None:
         return None
-    kept = [pair for pair in request.query_params.multi_items() if pair[0] not in {"after", "as_of"}]
-    kept += [("as_of", page.as_of.isoformat()), ("after", encode_configuration_cursor(*page.end))]
-    path = request.scope["raw_path"].decode("ascii") if "raw_path" in request.scope else request.url.path
-    return public(request, f"{path}?{urlencode(kept)}")
+    return page_link(request, as_of=page.as_of.isoformat(), after=encode_configuration_cursor(*page.end))

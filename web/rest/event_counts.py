@@ -72,7 +72,10 @@ class EventCountList(msgspec.Struct, frozen=True, kw_only=True):
 class CountQuery(FilterQuery, FreshnessQuery):
     """The filters, and the kind of bucket."""
 
-    by: CountBy = Field(description="What a bucket is of. Hours and days are by the sources' clocks, in UTC.")
+    by: CountBy = Field(
+        description="What a bucket is of. Hours and days are by the sources' clocks, in UTC. An event of "
+        "several patients is in the bucket of each, and one of no patient in none."
+    )
     distinct: list[Distinct] = Field(
         default_factory=list,
         description="Count different patients or actors too, which takes more time. May be repeated.",

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 from urllib.parse import unquote
-from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from domain.access.grants import Operation
 from domain.access.scope import Scope
 from domain.body import Received, is_same_content
-from domain.errors import AccessDeniedError, Reason, RejectedError, UnavailableError
+from domain.errors import AccessDeniedError, Reason, RejectedError
 from domain.event import AuditEvent
 from domain.json_parsing import containers, has_more_items
 from domain.read_audit.query_log import QueryLog
+from event_store import tracing
 from ingest.publisher import Message
 from interop.decoding import decode
-from queries.thread_pool import Threads
-from web.access import Access, query_log_of
 from web.http.problems import problem
 from web.openapi.bodies import NATIVE_EXAMPLE, answer, problems
 from web.parameters.schemas import named, one_good
-from web.read_audit.access_record import AccessRecord, access_record_of
+from web.rest.publishing import EventPublisher, Item, Publishing, UnreadableError, deny, key_of, rejected
 from web.settings import WebSettings
 
 NATIVE = "application/json"
@@ -40,7 +35,7 @@ ACCEPTED = (NATIVE, CLOUDEVENT, CLOUDEVENTS, FHIR)
 MAX_CONTAINERS = 200_000
 """Arrays and objects in the body of one request, all events together."""
 
-_EXAMPLE = {
+EXAMPLE = {
     "accepted": 1,
     "rejected": 1,
     "events": [
@@ -95,24 +90,6 @@ def request_body(most: int) -> dict[str, Any]:
     }
 
 
-class EventPublisher(Protocol):
-    """Puts messages on Kafka; see `ingest.publisher`."""
-
-    def publish(self, messages: Sequence[Message]) -> None:
-        """Blocks until every in-sync replica has all of them. Raises `UnavailableError` while the broker is away."""
-        ...
-
-
-class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The outcome of one item: an event id, or the reason why it was rejected. Without a `reason` it was denied."""
-
-    index: int
-    event_id: UUID | None = None
-    reason: Reason | None = None
-    field: str | None = None
-    message: str | None = None
-
-
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a publication: `events` has one entry for each item, in the order of the request.
 
@@ -124,80 +101,40 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     events: list[Item]
 
 
-class _UnreadableError(Exception):
-    """The request as a whole is invalid; carries the response."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.response = problem(status, detail)
-
-
-def publishing_routes(
-    publisher: EventPublisher, access: Access, threads: Threads, settings: WebSettings
-) -> APIRouter:
+def publishing_routes(publishing: Publishing) -> APIRouter:
     """The route that publishes."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
-    places = asyncio.Semaphore(settings.max_publishing)
 
     @router.post(
         "",
         operation_id="publishEvents",
         summary="Publish one event, or an array of events",
         status_code=202,
-        responses={**answer(202, Accepted, _EXAMPLE), **problems(400, 403, 408, 413, 415, 422, 503)},
+        responses={**answer(202, Accepted, EXAMPLE), **problems(400, 403, 408, 413, 415, 422, 503)},
         openapi_extra={
             "parameters": [_REQUEST_ID],
-            "requestBody": request_body(settings.max_publish_events),
+            "requestBody": request_body(publishing.settings.max_publish_events),
         },
     )
     async def publish(request: Request) -> Response:
-        scope = await access.scope_of(request)
-        scope.require(Operation.PUBLISH)
-        record = access_record_of(request)
-        body = await request.body()
-        if places.locked():
-            return problem(
-                503,
-                f"{settings.max_publishing} requests are being published, the limit; try again",
-                headers={"Retry-After": str(settings.retry_after)},
-            )
-        async with places:
-            until = time.monotonic() + settings.publishing_wait
-            try:
-                response = await threads.run(
-                    _publish,
-                    publisher,
-                    scope,
-                    query_log_of(record),
-                    settings,
-                    body,
-                    list(request.headers.items()),
-                    until,
-                )
-            except _UnreadableError as exc:
-                return exc.response
-            except UnavailableError:
-                _write_denial(record, 503)
-                raise
-        _write_denial(record, response.status_code)
-        return response
+        headers = list(request.headers.items())
+        return await publishing.run(
+            request, partial(_publish, publishing.publisher, publishing.settings, headers)
+        )
 
     return router
 
 
 def _publish(
     publisher: EventPublisher,
+    settings: WebSettings,
+    headers: list[tuple[str, str]],
     scope: Scope,
     query_log: QueryLog,
-    settings: WebSettings,
     body: bytes,
-    headers: list[tuple[str, str]],
-    until: float,
 ) -> Response:
     """The answer. Denied items are added to `query_log`; if all are denied, it raises `AccessDeniedError`."""
-    if time.monotonic() > until:
-        raise UnavailableError("this request waited too long for those before it")
-    kept = _kafka_headers(headers)
+    kept, trace = _kafka_headers(headers), tracing.current_headers()
     items: list[Item] = []
     messages: list[Message] = []
     taken: dict[bytes, Received] = {}
@@ -207,7 +144,7 @@ def _publish(
             received = decode(value, kept, max_bytes=settings.max_message_bytes, systems=settings.systems)
             event = received.event
         except RejectedError as exc:
-            items.append(_rejected(index, exc))
+            items.append(rejected(index, exc))
             continue
         try:
             scope.require_report(event)
@@ -216,32 +153,17 @@ def _publish(
             refused.append(event)
             items.append(Item(index=index, message=str(exc)))
         except RejectedError as exc:
-            items.append(_rejected(index, exc))
+            items.append(rejected(index, exc))
         else:
             items.append(Item(index=index, event_id=event.event_id))
-            messages.append(Message(settings.topic, _key(event), value, kept))
-    if refused:
-        services = dict.fromkeys(event.source.service for event in refused)
-        query_log.deny(
-            "publish", {"sources": [*services], "types": [*dict.fromkeys(e.type for e in refused)]}
-        )
-    if len(refused) == len(items):
-        raise AccessDeniedError(Operation.PUBLISH)
+            messages.append(Message(settings.topic, key_of(event), value, [*kept, *trace]))
+    deny(query_log, refused, len(items))
     if not messages:
         errors = [msgspec.to_builtins(item) for item in items]
         return problem(422, "no item is a valid audit event", errors=errors)
     publisher.publish(messages)
     answered = Accepted(accepted=len(messages), rejected=len(items) - len(messages), events=items)
     return Response(msgspec.json.encode(answered), 202, media_type="application/json")
-
-
-def _write_denial(record: AccessRecord | None, status: int) -> None:
-    if record is not None and record.query_log.has_denied:
-        record.denied("a report that these credentials may not make, among others", status)
-
-
-def _rejected(index: int, exc: RejectedError) -> Item:
-    return Item(index=index, reason=exc.reason, field=exc.field, message=exc.message)
 
 
 def _check_alone(received: Received, taken: dict[bytes, Received]) -> None:
@@ -261,18 +183,18 @@ def _split(body: bytes, headers: list[tuple[str, str]], limit: int) -> list[byte
     if body.lstrip()[:1] != b"[" or _is_binary_cloudevent(headers):
         return [body]
     if containers(body) > MAX_CONTAINERS:
-        raise _UnreadableError(
+        raise UnreadableError(
             413, f"the body holds more than {MAX_CONTAINERS} arrays and objects; send fewer events"
         )
     # A body of tiny items could hold millions of them, so they are counted before they are decoded.
     if has_more_items(body, limit):
-        raise _UnreadableError(413, f"send from 1 to {limit} events in one request")
+        raise UnreadableError(413, f"send from 1 to {limit} events in one request")
     try:
         items = msgspec.json.decode(body, type=list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise _UnreadableError(400, "the body is not a JSON array") from exc
+        raise UnreadableError(400, "the body is not a JSON array") from exc
     if not 1 <= len(items) <= limit:
-        raise _UnreadableError(413 if items else 400, f"send from 1 to {limit} events in one request")
+        raise UnreadableError(413 if items else 400, f"send from 1 to {limit} events in one request")
     return [bytes(item) for item in items]
 
 
@@ -290,16 +212,9 @@ def _kafka_headers(headers: list[tuple[str, str]]) -> list[tuple[str, bytes]]:
         ]
         return [*attributes, ("content-type", content_type.encode("latin-1"))]
     if media not in ACCEPTED:
-        raise _UnreadableError(415, f"send the events as one of {', '.join(ACCEPTED)}")
+        raise UnreadableError(415, f"send the events as one of {', '.join(ACCEPTED)}")
     return [("content-type", (CLOUDEVENT if media == CLOUDEVENTS else media).encode())]
 
 
 def _is_binary_cloudevent(headers: list[tuple[str, str]]) -> bool:
     return any(name == "ce-specversion" for name, _ in headers)
-
-
-def _key(event: AuditEvent) -> bytes:
-    """The key, within which Kafka keeps order: events of one patient, else of one actor, stay in order."""
-    if event.patients:
-        return event.patients[0].id.encode()
-    return (event.actor.id or event.source.service).encode()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -19,12 +18,12 @@ from queries.freshness import FreshnessWaiter
 from queries.limits import QueryLimits
 from queries.thread_pool import Threads
 from web.access import Access
-from web.http.path_prefix import public
 from web.http.problems import problem
 from web.openapi.bodies import EVENT_EXAMPLE, NO_EVENT, answer, problems
 from web.parameters.filter_query import FilterQuery, refuse_repeated, renamed
-from web.parameters.freshness import DEFAULT_PAGE, FreshnessQuery, Switch, found, link_header
+from web.parameters.freshness import FreshnessQuery, Switch, found, link_header
 from web.parameters.schemas import EVENT_CURSOR
+from web.rest.pages import page_link, page_size
 
 _LIST_EXAMPLE = {
     "events": [EVENT_EXAMPLE],
@@ -56,13 +55,9 @@ class EventQuery(FilterQuery, FreshnessQuery):
         """The page for the read models. Raises `RejectedError` that names the parameter."""
         if self.first is not None and self.last is not None:
             raise ConflictError(Reason.INVALID_FIELD, "give one of first and last", field="last")
-        first = self.first if self.first is not None or self.last is not None else min(DEFAULT_PAGE, max_page)
-        for name, size in (("first", first), ("last", self.last)):
-            if size is not None and size > max_page:
-                raise RejectedError(Reason.INVALID_FIELD, f"at most {max_page}; follow the links", field=name)
         return PageRequest(
-            first=first,
-            last=self.last,
+            first=page_size(self.first, max_page) if self.last is None else None,
+            last=None if self.last is None else page_size(self.last, max_page, "last"),
             after=_position("after", self.after),
             before=_position("before", self.before),
             by_time=self.order_by == "occurred_at",
@@ -128,19 +123,13 @@ def event_routes(
 def _list(request: Request, requested: PageRequest, page: EventPage) -> EventList:
     size = requested.first or requested.last
     older = newer = None
-    if page.events and page.has_next:
-        older = _link(request, {"first": size, "after": encode_cursor(page.events[-1].position)})
-    if page.events and page.has_previous:
-        newer = _link(request, {"last": size, "before": encode_cursor(page.events[0].position)})
+    if page.next_after is not None:
+        older = page_link(request, first=size, after=encode_cursor(page.next_after), last=None, before=None)
+    if page.previous_before is not None:
+        newer = page_link(
+            request, last=size, before=encode_cursor(page.previous_before), first=None, after=None
+        )
     return EventList(events=page.events, as_of_position=page.as_of_position, next=older, previous=newer)
-
-
-def _link(request: Request, paging: dict[str, Any]) -> str:
-    """The same query for another page. The link is relative: a proxy may have changed scheme and host."""
-    kept = [
-        (k, v) for k, v in request.query_params.multi_items() if k not in {"first", "last", "after", "before"}
-    ]
-    return public(request, f"{request.url.path}?{urlencode([*kept, *paging.items()])}")
 
 
 def _position(name: str, cursor: str | None) -> int | None:

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import ConfigurationError, ConflictError, Reason, RejectedError, UnauthenticatedError
+from queries.export.manifest import query_of
 from queries.export.pipeline import Export, Exports
 from queries.export.request import ExportRequest, Format
 from queries.export.stream import stream
@@ -109,7 +110,7 @@ def export_routes(exports: Exports, access: Access, threads: Threads, settings: 
                 headers={"Retry-After": str(settings.retry_after)},
             )
         access_record = access_record_of(request)
-        record = None if access_record is None else HttpExportRecord(access_record, wanted)
+        record = None if access_record is None else HttpExportRecord(access_record, query_of(wanted))
         opening = partial(exports.open, scoped.request, access=scoped, record=record)
         left = seconds_left(principal_of(request.scope))
         return _Download(opening, wanted, query.manifest, threads, places, settings.export_stall, left)

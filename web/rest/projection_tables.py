@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
@@ -17,15 +16,16 @@ from queries.live_tables.conditions import Op, TableCondition
 from queries.live_tables.pages import RowPage, RowRequest
 from queries.thread_pool import Threads
 from web.access import Access
-from web.http.path_prefix import public
 from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
-from web.parameters.freshness import DEFAULT_PAGE, MinPosition, Switch, WaitForPosition, WaitSeconds
+from web.parameters.freshness import MinPosition, Switch, WaitForPosition, WaitSeconds
 from web.parameters.schemas import ROW_CURSOR
+from web.rest.pages import DEFAULT_PAGE, page_link, page_size
 
-_PAGING = frozenset({"first", "after"})
-_OWN = frozenset({"order_by", "descending", "min_position", "wait_for_position", "wait_seconds"}) | _PAGING
+_OWN = frozenset(
+    {"order_by", "descending", "min_position", "wait_for_position", "wait_seconds", "first", "after"}
+)
 _DESCRIPTION = (
     "Every other parameter is a condition on a column of the table: `column=value`, or `column.ge=value` with one of"
     " `eq`, `in` (repeated), `lt`, `le`, `gt`, `ge` and `prefix`. All of them must hold. A column that is called like a"
@@ -139,12 +139,10 @@ def projection_routes(access: Access, threads: Threads, waiting: FreshnessWaiter
         wait_for_position: WaitForPosition = None,
         wait_seconds: WaitSeconds = None,
     ) -> Response:
-        if first > max_page:
-            raise RejectedError(Reason.INVALID_FIELD, f"at most {max_page}; follow the links", field="first")
         wanted = RowRequest(
             projection=name,
             table=table,
-            first=first,
+            first=page_size(first, max_page),
             conditions=_conditions(request),
             after=None if after is None else decode_row_cursor(after, table, order_by, descending=descending),
             order_by=order_by,
@@ -190,12 +188,10 @@ def _conditions(request: Request) -> tuple[TableCondition, ...]:
 def _list(request: Request, wanted: RowRequest, page: RowPage) -> RowList:
     following = None
     if page.has_next:
-        kept = [pair for pair in request.query_params.multi_items() if pair[0] not in _PAGING]
         cursor = encode_row_cursor(
             wanted.table, wanted.order_by, page.cursors[-1], descending=wanted.descending
         )
-        paging = urlencode([*kept, ("first", wanted.first), ("after", cursor)])
-        following = public(request, f"{request.url.path}?{paging}")
+        following = page_link(request, first=wanted.first, after=cursor)
     return RowList(rows=page.objects(), as_of_position=page.as_of_position, next=following)
 
 

@@ -24,7 +24,7 @@ from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.freshness import Identifier
 from web.read_audit.access_record import access_record_of
-from web.rest.event_intake import EventPublisher
+from web.rest.publishing import EventPublisher
 from web.settings import WebSettings
 
 _EVENT_ID = "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a02"

@@ -28,7 +28,6 @@ from web.http.problems import problem
 from web.openapi.bodies import answer, problems
 from web.parameters.filter_query import refuse_repeated
 from web.parameters.freshness import (
-    DEFAULT_PAGE,
     FreshnessQuery,
     Identifier,
     found,
@@ -36,6 +35,8 @@ from web.parameters.freshness import (
     path_identifier,
 )
 from web.parameters.schemas import HISTORY_CURSOR, NO_NUL
+from web.rest.pages import page_link, page_size
+from web.rest.sequence_gaps import GAP_EXAMPLE
 
 
 class _SubjectConvertor(PathConvertor):
@@ -73,6 +74,9 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
                 "first_at": _AT,
                 "last_at": _AT,
                 "purposes": ["TREAT"],
+                "roles": ["physician"],
+                "emergencies": 0,
+                "without_purpose": 0,
             }
         ],
     },
@@ -106,6 +110,9 @@ _EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
         "health_failures": 0,
         "periods": [],
         "api_use": [{"hour": _AT, "method": "GET", "calls": 4, "failures": 0, "duration_ms": 81.5}],
+        "instances": [{"instance": "patient-2", "events": 8, "highest": 9, "first_at": _AT, "last_at": _AT}],
+        "gaps": [GAP_EXAMPLE],
+        "conflicts": [],
     },
     results.ResourceActivity: {"type": "Observation", "id": "o-1", **_SEEN},
 }
@@ -281,11 +288,7 @@ def _resources(
         request: Request, type: _Type, id: Identifier, query: Annotated[ChangesQuery, Query()]
     ) -> Response:
         refuse_repeated(request)
-        first = min(DEFAULT_PAGE, limits.max_page) if query.first is None else query.first
-        if first > limits.max_page:
-            raise RejectedError(
-                Reason.INVALID_FIELD, f"at most {limits.max_page}; follow the links", field="first"
-            )
+        first = page_size(query.first, limits.max_page)
         place = None if query.after is None else history.HistoryPlace(*decode_history_cursor(query.after))
         models = await access.models_of(request)
         await waiting.until(query.freshness(), least_of(["activity"]), models=models)
@@ -294,7 +297,7 @@ def _resources(
         listed = ChangeList(
             changes=[_change(each) for each in page.changes],
             as_of_position=page.as_of_position,
-            next=_next(request, page.end),
+            next=None if page.end is None else page_link(request, after=encode_history_cursor(*page.end)),
         )
         return found(request, listed, link_header(next=listed.next))
 
@@ -331,11 +334,3 @@ def _change(change: history.FieldChange) -> FieldChange:
         change.before,
         change.after,
     )
-
-
-def _next(request: Request, end: history.HistoryPlace | None) -> str | None:
-    if end is None:
-        return None
-    kept = [pair for pair in request.query_params.multi_items() if pair[0] != "after"]
-    path = request.scope["raw_path"].decode("ascii") if "raw_path" in request.scope else request.url.path
-    return public(request, f"{path}?{urlencode([*kept, ('after', encode_history_cursor(*end))])}")

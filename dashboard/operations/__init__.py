@@ -1,0 +1,1 @@
+"""The state of the trail itself, dead letters, and the requests of operators."""

@@ -16,8 +16,10 @@ from audit_trail.commands import (
     access,
     database,
     dead_letters,
+    detect,
     export,
     findings,
+    forward,
     graphql,
     keys,
     local_stack,
@@ -31,6 +33,7 @@ from audit_trail.commands.health import health
 from audit_trail.commands.projections import group as projections
 from audit_trail.commands.publish import publish
 from audit_trail.commands.verify import verify
+from audit_trail.commands.watch import watch
 from audit_trail.commands.witness import witness
 from audit_trail.exit_codes import SIGNALLED, ExitCode
 from audit_trail.runtime.signals import Interruption, interrupted_by_signals, on_stop
@@ -47,7 +50,9 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(detect.app, name="detect")
 app.add_typer(findings.app, name="findings")
+app.add_typer(forward.app, name="forward")
 app.add_typer(offsets.app, name="offsets")
 app.add_typer(projections.app, name="projections")
 app.add_typer(keys.app, name="keys")
@@ -67,6 +72,7 @@ app.command()(parts.ingest)
 app.command()(parts.project)
 app.command()(parts.guard)
 app.command()(parts.serve)
+app.command()(watch)
 app.command()(publish)
 app.command("settings")(settings.show)
 

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from enum import Enum
 from typing import NamedTuple
 
+from audit_trail.runtime.garbage_collection import spare_the_collector
 from audit_trail.settings import Settings
 from domain.errors import UnavailableError
 from event_store import database
@@ -36,6 +37,8 @@ class Pool(Enum):
 
     INGEST = _Declaration(database.INGEST, "audit-trail-ingest", 4)
     GUARD = _Declaration(database.GUARD, "audit-trail-guard", 4)
+    WATCHER = _Declaration(database.WATCHER, "audit-trail-watch", 3)
+    FORWARDER = _Declaration(database.FORWARDER, "audit-trail-forward", 4)
     PROJECTOR = _Declaration(database.PROJECTOR, "audit-trail-project", "database_pool_size")
     REBUILD = _Declaration(
         database.PROJECTOR, "audit-trail-project", "database_pool_size", long_statements=True
@@ -45,9 +48,17 @@ class Pool(Enum):
     )
     # Never the replica: a standby can't be listened to.
     LISTENER = _Declaration(database.READER, "audit-trail-serve-listen", 1)
+    # What people ask for on pages. Never the replica: it is written.
+    REQUESTS = _Declaration(database.READER, "audit-trail-serve-requests", 2, limited=True)
+    # The requests that `project` carries out.
+    PROJECT_REQUESTS = _Declaration(database.PROJECTOR, "audit-trail-project-requests", 1)
     # A separate pool: an export may take hours.
     EXPORTS = _Declaration(
         database.READER, "audit-trail-export", "max_exports", long_statements=True, replica=True
+    )
+    # One for each job that runs: see `queries.export_jobs.runner.MOST_RUNNING`.
+    EXPORT_JOBS = _Declaration(
+        database.READER, "audit-trail-export-jobs", 2, long_statements=True, replica=True
     )
 
 
@@ -65,6 +76,12 @@ def open_database(settings: Settings, pool: Pool) -> Database:
         silence_seconds=settings.database_silence_seconds,
         long_statements=declared.long_statements or (declared.limited and not timeout),
     )
+
+
+def worker_database(settings: Settings) -> Database:
+    """The database of a worker process of a rebuild, whose garbage collector runs less often."""
+    spare_the_collector()
+    return open_database(settings, Pool.REBUILD)
 
 
 def refuse_wrong_settings(pool: Database) -> None:

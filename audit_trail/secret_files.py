@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from audit_trail.environment import PREFIX
 from domain.errors import ConfigurationError
-from event_store.files.folders import read_file
-
-_MAX_BYTES = 64 << 10
+from event_store.files.secrets import read_secret_file
 
 
 def file_variable(setting: str) -> str:
@@ -34,17 +31,7 @@ def _secret(setting: str, file: str) -> str:
     variable, own = file_variable(setting), f"{PREFIX}{setting.upper()}"
     if own in os.environ:
         raise ConfigurationError(f"{own} and {variable} are both set: keep one")
-    try:
-        text = read_file(Path(file), _MAX_BYTES).decode()
-    except FileNotFoundError as exc:
-        raise ConfigurationError(f"{variable} names {file}, and there is no such file") from exc
-    except OSError as exc:
-        raise ConfigurationError(f"{variable}: {file} can't be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise ConfigurationError(f"{variable}: {file} is not UTF-8") from exc
-    except ConfigurationError as exc:
-        raise ConfigurationError(f"{variable}: {exc}") from exc
-    value = text.removesuffix("\n").removesuffix("\r")
+    value = read_secret_file(file, variable)
     if not value:
         raise ConfigurationError(f"{variable}: {file} is empty")
     return value

@@ -175,6 +175,13 @@ class Settings(BaseSettings):
     verify_all_hours: float = Field(
         24.0, ge=0, description="How often the guard verifies the log from its first event; 0 is never."
     )
+    sequence_lateness_seconds: float = Field(
+        900.0,
+        ge=1,
+        le=2_592_000,
+        description="For how long an event may be on its way after one with a higher number of the same instance; then"
+        " the gap in the numbers is late.",
+    )
     http_host: str = Field(
         "127.0.0.1",
         description="The address that the API listens on, without TLS: put that in front of it.",
@@ -285,14 +292,22 @@ class Settings(BaseSettings):
     dashboard_session_key: SecretStr | None = Field(
         None,
         min_length=32,
-        description="A secret of at least 32 characters that encrypts the cookies of sessions; all `serve` processes"
-        " need the same. Unset: a random one, so that sessions end with the process.",
+        description="A secret of at least 32 characters that encrypts the cookies of sessions and the tokens of shared"
+        " links; all `serve` processes need the same. Unset: a random one, so that sessions and links end with the"
+        " process.",
     )
     dashboard_idle_minutes: float = Field(
         30.0, ge=1, le=1440, description="Minutes after which an unused session of the dashboard ends."
     )
     dashboard_session_hours: float = Field(
         10.0, gt=0, le=168, description="Hours after which a session of the dashboard ends in any case."
+    )
+    dashboard_link_days: int = Field(
+        30,
+        ge=0,
+        le=30,
+        description="The most days that a shared link of the dashboard lasts; it holds for links that were made"
+        " before, too. 0: there are no links.",
     )
     development_issuer: Path | None = Field(
         None,
@@ -339,17 +354,55 @@ class Settings(BaseSettings):
         le=20,
         description="Most exports over HTTP at once, each with a connection of its own; one more is answered 503.",
     )
+    export_folder: Path | None = Field(
+        None,
+        description="The folder of the exports that people start in the dashboard; all `serve` processes may share one."
+        " Unset: a temporary folder of the process, which ends with it.",
+    )
+    export_keep_hours: float = Field(
+        24.0,
+        ge=0.001,
+        le=8760,
+        description="How long the file of such an export is kept, unless it is deleted.",
+    )
+    export_max_bytes: int = Field(
+        10 << 30, ge=1 << 20, description="What all files of such exports together may occupy."
+    )
+    forwarding_file: Path | None = Field(
+        None,
+        description="The TOML file of the followers that `forward` runs: which events go where. See"
+        " docs/how-to/forward.md.",
+    )
     projection_batch: int = Field(
         2000, ge=1, le=10_000, description="Most events that a projector applies in one transaction."
+    )
+    watch_file: Path | None = Field(
+        None,
+        description="The file (YAML) of the targets that `watch` checks. `demo` and `up` write their own when it is"
+        " unset.",
+    )
+    watch_checks_at_once: int = Field(
+        32, ge=1, le=200, description="Most checks of targets at once, each in a thread of its own."
     )
     metrics_port: int = Field(
         0,
         ge=0,
         le=65535,
-        description="/metrics, /livez and /readyz of `ingest`, `project`, `guard` and `witness` on this port; 0 is"
-        " none. `serve` has its own on its port.",
+        description="/metrics, /livez and /readyz of `ingest`, `project`, `guard`, `watch`, `forward` and `witness` on"
+        " this port; 0 is none. `serve` has its own on its port.",
     )
     metrics_host: str = Field("127.0.0.1", description="The address of metrics_port.")
+    tracing_endpoint: SecretUrl = Field(
+        None,
+        description="Where traces are sent by OTLP over HTTP, such as http://collector:4318. Unset: nothing is traced."
+        " Needs the extra `tracing`.",
+    )
+    tracing_sample_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="The share of traces that is kept. A request with a trace context keeps the decision in that.",
+    )
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The lowest level that is logged."

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from audit_trail.development_issuer import AUDIENCE, ISSUER, create_issuer, issue
-from audit_trail.embedded.broker import Broker
+from audit_trail.embedded.broker import Broker, free_ports
 from audit_trail.embedded.folder import PASSABLE, write_file
 from audit_trail.embedded.kafka import ApacheKafka
 from audit_trail.embedded.postgres import EmbeddedPostgres
@@ -27,7 +27,9 @@ from audit_trail.embedded.process import WatchedProcess
 from audit_trail.embedded.tansu import TansuBroker
 from audit_trail.environment import FILE_VARIABLE, PREFIX
 from audit_trail.ingest_settings import ingest_settings
+from audit_trail.runtime.metrics_server import STARTING
 from audit_trail.settings import Settings, load
+from audit_trail.watching.own_targets import WATCH_FILE, own_targets
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.files.folders import PRIVATE_FILE, Folder
 from event_store.migrations import migrate
@@ -37,6 +39,10 @@ from ingest.partitions.topics import Topics
 BrokerKind = Literal["embedded", "kafka"]
 PARTS = ("guard", "ingest", "project", "serve")
 """The guard is the first to start and the last to stop: it publishes the head that ingest leaves."""
+WATCHER = "watch"
+"""It starts when the others are ready: it would report them as failing."""
+FORWARD = "forward run"
+"""Runs only with a file of followers."""
 LOG_KEY = "log-key"
 API_TOKENS = "api-tokens.toml"
 SETTINGS_FILE = "settings.toml"
@@ -136,14 +142,30 @@ class Stack:
             found["log_key_file"] = self._own_key()
         if self.settings.heads_folder is None:
             found["heads_folder"] = self.folder / "tree-heads"
+        if self.settings.watch_file is None:
+            found["watch_file"] = self.folder / WATCH_FILE
         self.settings = load(**found)
         self._keep_settings()
         migrate(self.settings.require_database_url())
         if self.settings.kafka_create_topics:
             self._make_topics()
-        for name in PARTS:
-            self._parts.append(self._running.enter_context(self._part(name)))
+        self._start_parts()
+
+    def _start_parts(self) -> None:
+        names = [*PARTS, *([FORWARD] if self.settings.forwarding_file else [])]
+        free = [port for port in free_ports(len(names) + 2) if port != self.settings.http_port]
+        ports = dict(zip((*(name for name in names if name != "serve"), WATCHER), free, strict=False))
+        for name in names:
+            self._parts.append(self._running.enter_context(self._part(name, ports.get(name))))
         self._wait_until_ready()
+        own = self.folder / WATCH_FILE
+        if self.settings.watch_file == own:
+            write_file(own, own_targets(self.url, ports, self.settings), PRIVATE_FILE)
+        self._parts.append(self._running.enter_context(self._part(WATCHER, ports[WATCHER])))
+        deadline = time.monotonic() + _READY_SECONDS
+        while _is_starting(f"http://127.0.0.1:{ports[WATCHER]}/readyz") and time.monotonic() < deadline:
+            self.check()
+            time.sleep(0.1)
 
     def _make_folder(self) -> None:
         """Programs run from this folder and keys are kept here: nobody else may write to it, and it must be no link."""
@@ -210,12 +232,13 @@ class Stack:
             folder.open_file(API_TOKENS, "ab").close()
         return file
 
-    def _part(self, name: str) -> WatchedProcess:
+    def _part(self, name: str, metrics_port: int | None) -> WatchedProcess:
         return WatchedProcess(
-            [sys.executable, "-m", "audit_trail", name],
+            [sys.executable, "-m", "audit_trail", *name.split(" ")],
             name=name,
-            log=self.folder / f"{name}.log",
-            environment=self._environment(),
+            log=self.folder / f"{name.partition(' ')[0]}.log",
+            environment=self._environment()
+            | ({f"{PREFIX}METRICS_PORT": str(metrics_port)} if metrics_port else {}),
             grace=15.0,
         )
 
@@ -293,6 +316,18 @@ def _problems(url: str) -> dict[str, str]:
         return {name: state for name, state in checks.items() if state != "ok"} or {"API": str(exc)}
     except (OSError, ValueError) as exc:
         return {"API": str(exc)}
+
+
+def _is_starting(url: str) -> bool:
+    """Whether a part does not answer yet, or answers that it is starting: then a signal would end it at once."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own address  # nosec B310
+            return False
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return bool(json.load(exc).get("problems") == [STARTING])
+    except (OSError, ValueError):
+        return True
 
 
 def stay_up(stack: Stack) -> None:

@@ -10,7 +10,6 @@ import typer
 from rich.table import Table
 
 from audit_trail.commands.terminal import Unrecorded, out, plain, quoted, visible
-from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from event_store.dead_letters import Cut, DeadLetter
@@ -135,19 +134,15 @@ def requeue(id: Id, by: Decision, reason: Why) -> None:
     """
     from audit_trail.ingest_settings import ingest_settings
     from audit_trail.settings import load
-    from ingest.publisher import Message, Publisher
+    from ingest.dead_letters import publishing
+    from ingest.publisher import Publisher
 
     settings = load()
     publisher = Publisher(ingest_settings(settings))
 
-    def publish(letter: DeadLetter) -> None:
-        if letter.key is None and letter.value is None:
-            raise ConfigurationError("a message with neither key nor value says nothing: dismiss it")
-        publisher.publish([Message(letter.topic, letter.key, letter.value, letter.headers)])
-
     try:
         with _desk(decides=True) as desk:
-            desk.requeue(id, publish, by=by, reason=reason)
+            desk.requeue(id, publishing(publisher), by=by, reason=reason)
     finally:
         publisher.close()
     typer.echo(f"dead letter {id} was published again")

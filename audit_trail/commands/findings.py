@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from audit_trail.commands.terminal import out, plain
-from domain.errors import ConfigurationError, UnavailableError
+from audit_trail.commands.terminal import decision_text, out, plain
+from domain.errors import UnavailableError
 
 if TYPE_CHECKING:
     from event_store.integrity_findings import StoredFinding
@@ -78,7 +78,8 @@ def close(
     from event_store.integrity_findings import close_finding, mark_answered, mark_reported
     from ingest.publisher import Message, Publisher
 
-    by, reason = _checked(by, "--by", _LONGEST_NAME), _checked(reason, "--reason", _LONGEST_REASON)
+    by = decision_text(by, "--by", _LONGEST_NAME)
+    reason = decision_text(reason, "--reason", _LONGEST_REASON)
     settings = load()
     topic = settings.kafka_topics[0]
     with closing(open_database(settings, Pool.GUARD)) as database:
@@ -111,12 +112,3 @@ def _state(finding: StoredFinding) -> str:
     if finding.closed_by is None:
         return f"its cause was gone at {at}"
     return f"closed at {at} by {finding.closed_by}: {finding.close_reason}"
-
-
-def _checked(text: str, option: str, most: int) -> str:
-    text = text.strip()
-    if not text or len(text) > most:
-        raise ConfigurationError(f"{option}: give 1 to {most} characters")
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise ConfigurationError(f"{option}: give valid UTF-8 without NUL")
-    return text

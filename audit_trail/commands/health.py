@@ -21,7 +21,7 @@ _MOST_BYTES = 64 << 10
 
 def health(
     part: Annotated[
-        Literal["ingest", "project", "serve", "guard", "custom", "witness"],
+        Literal["ingest", "project", "serve", "guard", "watch", "forward", "custom", "witness"],
         typer.Argument(help="The part to check; `custom` is `projections run` with an analyst's login."),
     ],
 ) -> None:
@@ -53,7 +53,14 @@ def _reach_database(part: str, settings: Settings) -> None:
     from audit_trail.databases import Pool, open_database
     from event_store.database import ANALYST, Database
 
-    pools = {"ingest": Pool.INGEST, "project": Pool.PROJECTOR, "serve": Pool.READER, "guard": Pool.GUARD}
+    pools = {
+        "ingest": Pool.INGEST,
+        "project": Pool.PROJECTOR,
+        "serve": Pool.READER,
+        "guard": Pool.GUARD,
+        "watch": Pool.WATCHER,
+        "forward": Pool.FORWARDER,
+    }
     opened = (
         open_database(settings, pools[part])
         if part in pools

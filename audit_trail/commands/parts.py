@@ -14,7 +14,9 @@ def ingest() -> None:
     """Read from Kafka and append to the event store, until SIGTERM."""
     from audit_trail.databases import Pool, open_database, refuse_wrong_settings
     from audit_trail.ingest_settings import ingest_settings
+    from audit_trail.requests.workers import requests_of_ingest
     from audit_trail.runtime.start import long_running
+    from audit_trail.runtime.tracing import tracing
     from audit_trail.trust.keys import signer
     from audit_trail.trust.log_check import check_log
     from ingest.pipeline import Ingest
@@ -22,21 +24,26 @@ def ingest() -> None:
     settings, monitor = long_running("ingest")
     database = open_database(settings, Pool.INGEST)
     refuse_wrong_settings(database)
-    ingest = Ingest(
-        ingest_settings(settings),
-        database,
-        signer(settings),
-        check=lambda: check_log(settings, database),
-    )
-    monitor.watch(ingest.problems)
-    on_stop(ingest.stop)
-    ingest.run(linger_seconds=METRICS_SECONDS if settings.metrics_port else 0)
+    with tracing(settings, "ingest") as tracer:
+        ingest = Ingest(
+            ingest_settings(settings),
+            database,
+            signer(settings),
+            check=lambda: check_log(settings, database),
+            tracer=tracer,
+        )
+        monitor.watch(ingest.problems)
+        on_stop(ingest.stop)
+        with requests_of_ingest(settings, database):
+            ingest.run(linger_seconds=METRICS_SECONDS if settings.metrics_port else 0)
 
 
 def project() -> None:
     """Keep the read models up to date, until SIGTERM. A second process is a standby."""
     from audit_trail.databases import Pool, open_database, refuse_wrong_settings
+    from audit_trail.requests.workers import requests_of_project
     from audit_trail.runtime.start import long_running
+    from audit_trail.runtime.tracing import tracing
     from projections.metrics import RunnerMetrics
     from projections.registry import built_in
     from projections.runner import Runner
@@ -44,15 +51,18 @@ def project() -> None:
     settings, monitor = long_running("project")
     database = open_database(settings, Pool.PROJECTOR)
     refuse_wrong_settings(database)
-    runner = Runner(
-        database,
-        built_in(),
-        batch=settings.projection_batch,
-        metrics=RunnerMetrics(),
-    )
-    monitor.watch(runner.health.problems, runner.health.state)
-    on_stop_within(BATCH_SECONDS, runner.stop)
-    runner.run()
+    with tracing(settings, "project") as tracer:
+        runner = Runner(
+            database,
+            built_in(),
+            batch=settings.projection_batch,
+            metrics=RunnerMetrics(),
+            tracer=tracer,
+        )
+        monitor.watch(runner.health.problems, runner.health.state)
+        on_stop_within(BATCH_SECONDS, runner.stop)
+        with requests_of_project(settings):
+            runner.run()
 
 
 def guard() -> None:

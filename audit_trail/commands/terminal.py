@@ -62,6 +62,16 @@ def moment(option: str, text: str) -> datetime:
     )
 
 
+def decision_text(text: str, option: str, most: int) -> str:
+    """The text of `--by` or `--reason`, which the trail keeps. Raises `ConfigurationError`."""
+    text = text.strip()
+    if not text or len(text) > most:
+        raise ConfigurationError(f"{option}: give 1 to {most} characters")
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise ConfigurationError(f"{option}: give valid UTF-8 without NUL")
+    return text
+
+
 def wrong(argument: str, message: str) -> ConfigurationError:
     """The error for an option or an argument that has to be changed: the command ends with 2, whatever is wrong."""
     return ConfigurationError(f"{argument}: {message}")

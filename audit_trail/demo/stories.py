@@ -292,6 +292,7 @@ def _trail_keeping(clinic: Clinic) -> None:
         resources=(record_of(PAULA),),
         reason="I met nobody of this ward today",
     )
+    clinic.add(2850.0, "export.deleted", TRAIL, trail, resources=(Resource(type="Export", id="1"),))
     clinic.add(2900.0, "integrity_check.failed", TRAIL, trail, outcome=Outcome.MAJOR_FAILURE, reason=drill)
     clinic.add(
         2905.0, "integrity_check.unconfirmed", TRAIL, trail, outcome=Outcome.MINOR_FAILURE, reason=drill

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
+from audit_trail.docs.tables import table
 from domain.access.grants import HIDDEN, OPERATIONS, Operation, Part
 from domain.access.principal import Role
 from queries.filters.conditions import CONDITIONS
@@ -92,16 +92,16 @@ def access_page() -> str:
     ]
     parts = [(f"`{part}`", _PARTS[part][0], _conditions(part, _PARTS[part][1])) for part in Part]
     tables = {
-        "roles": _table(("Role", "For whom", "Events", "Hidden in them"), roles),
-        "operations": _table(("Operation", *(role.value.replace("_", " ") for role in Role)), marks),
-        "parts": _table(("Part", "Left out", "Excluded filter conditions"), parts),
+        "roles": table(("Role", "For whom", "Events", "Hidden in them"), roles),
+        "operations": table(("Operation", *(role.value.replace("_", " ") for role in Role)), marks),
+        "parts": table(("Part", "Left out", "Excluded filter conditions"), parts),
     }
     text = PAGE.read_text(encoding="utf-8")
-    for name, table in tables.items():
+    for name, made in tables.items():
         head, tail = f"<!-- {name}: made from the program -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(head)
         _, _, after = rest.partition(tail)
-        text = f"{before}{head}\n\n{table}\n{tail}{after}"
+        text = f"{before}{head}\n\n{made}\n{tail}{after}"
     return text
 
 
@@ -113,8 +113,3 @@ def _conditions(part: Part, others: str) -> str:
 
 def _parts(hidden: frozenset[Part]) -> str:
     return ", ".join(f"`{part}`" for part in Part if part in hidden)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

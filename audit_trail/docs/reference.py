@@ -5,32 +5,32 @@ A test compares the pages with the code, so that none is out of date.
 
 from __future__ import annotations
 
-import inspect
-import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import msgspec
 from annotated_types import Ge, Gt, Le
 from typer.main import get_command
 
 from audit_trail.cli import app
+from audit_trail.docs import forwarding_tables, rule_tables
 from audit_trail.docs.access_tables import access_page
+from audit_trail.docs.asyncapi import asyncapi_document
+from audit_trail.docs.event_schema import event_schema
+from audit_trail.docs.publisher_page import publisher_page
+from audit_trail.docs.tables import table
 from audit_trail.environment import FILE_VARIABLE, PREFIX
 from audit_trail.exit_codes import SIGNALLED, SIGNALLED_MEANING, ExitCode
 from audit_trail.secret_files import file_variable
 from audit_trail.settings import Settings, secret_settings
 from domain.catalogue import CATALOGUE, DCM, INTERACTION, LIFECYCLE, LOCAL, REST, Category
-from domain.event import AuditEvent
 from queries.filters.attributes import AttributeIndex
 from queries.filters.conditions import CONDITIONS, Condition, Operator, ValueKind
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
 _SYSTEMS = {DCM: "DCM", REST: "REST", INTERACTION: "interaction", LIFECYCLE: "lifecycle", LOCAL: "local"}
-_SCHEMA_ID = "urn:audit-trail:schema:audit-event:1"
 
 
 def pages() -> dict[str, str]:
@@ -39,9 +39,13 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "catalogue.md": catalogue_page(),
         "audit-event.schema.json": event_schema(),
+        "asyncapi.json": asyncapi_document(),
         "cli.md": command_page(),
         "access.md": access_page(),
         "filters.md": filters_page(),
+        "forwarding.md": forwarding_page(),
+        "publisher.md": publisher_page(),
+        "rules.md": rules_page(),
     }
 
 
@@ -65,7 +69,7 @@ def settings_page() -> str:
         (f"`{PREFIX}{name.upper()}`", _type_of(name), _default(field.default), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
-    return head + "\n" + _table(("Variable", "Values", "Default", "What it does"), rows)
+    return head + "\n" + table(("Variable", "Values", "Default", "What it does"), rows)
 
 
 def catalogue_page() -> str:
@@ -95,7 +99,7 @@ def _category(category: Category) -> str:
         for entry in CATALOGUE.values()
         if entry.category is category
     ]
-    return f"\n## {category.value.capitalize()}\n\n" + _table(
+    return f"\n## {category.value.capitalize()}\n\n" + table(
         ("Type", "Meaning", "Action", "Required", "Code", "Subtype"), rows
     )
 
@@ -129,7 +133,20 @@ def filters_page() -> str:
         ("`not`", "", "", "This filter must not match", "no", ""),
     ]
     columns = ("GraphQL", "REST", "REST, excluding", "Meaning", "Indexed", "Index also compares")
-    return f"{head}\n{_table(columns, rows + groups)}"
+    return f"{head}\n{table(columns, rows + groups)}"
+
+
+def forwarding_page() -> str:
+    """Every field of the file of followers."""
+    return forwarding_tables.HEAD + "".join(
+        f"\n## {heading}\n\n{sentence}\n\n{table(forwarding_tables.COLUMNS, rows)}"
+        for heading, sentence, rows in forwarding_tables.sections()
+    )
+
+
+def rules_page() -> str:
+    """Every shipped rule."""
+    return rule_tables.HEAD + "".join(rule_tables.sections())
 
 
 def _camel(name: str) -> str:
@@ -159,27 +176,6 @@ def _index(condition: Condition) -> tuple[str, str]:
     return f"yes, {index.only}" if index.only else "yes", ", ".join(_CODES[code] for code in index.holds)
 
 
-def event_schema() -> str:
-    """The JSON Schema of a native event."""
-    schema = msgspec.json.schema(AuditEvent)
-    described = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": _SCHEMA_ID,
-        "title": "AuditEvent",
-        **_with_clean_descriptions(schema),
-    }
-    return json.dumps(described, indent=2) + "\n"
-
-
-def _with_clean_descriptions(schema: dict[str, Any]) -> dict[str, Any]:
-    """Descriptions come from docstrings, with the indentation of the source."""
-    definitions = {
-        name: {**definition, "description": inspect.cleandoc(definition["description"])}
-        for name, definition in schema["$defs"].items()
-    }
-    return {**schema, "$defs": definitions}
-
-
 def command_page() -> str:
     """Every command with its arguments and options, and the exit codes."""
     root = get_command(app)
@@ -195,7 +191,7 @@ def command_page() -> str:
         head
         + "".join(_commands("audit-trail", root))
         + "\n## Exit codes\n\n"
-        + _table(("Code", "Meaning", "Errors"), codes)
+        + table(("Code", "Meaning", "Errors"), codes)
     )
 
 
@@ -219,7 +215,7 @@ def _commands(path: str, command: Any) -> Iterator[str]:
             if parameter.name != "help"
         ]
         if rows:
-            yield "\n" + _table(("Argument or option", "Default", "What it does"), rows)
+            yield "\n" + table(("Argument or option", "Default", "What it does"), rows)
 
 
 def _spelling(parameter: Any) -> str:
@@ -279,11 +275,6 @@ def _default(value: object) -> str:
 
 def _code(code: tuple[str, str] | None) -> str:
     return f"{_SYSTEMS[code[0]]} `{code[1]}`" if code else ""
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from domain.errors import (
 )
 from event_store.backoff import Backoff
 from event_store.database import Database
+from event_store.head_places import note_place
 from event_store.heads import StoredHead, stored_keys
 from event_store.integrity_findings import Certainty, Check, NewFinding
 from event_store.publication.destination import Destination
@@ -98,6 +99,7 @@ class HeadPublisher:
         if head is None or (self._head is not None and self._head.size == head.size):
             self._backoff.reset()
             self.problem = ""
+            self._note(None if self._head is None else self._head.size)
             return False
         return self._publish(head, keys)
 
@@ -130,6 +132,7 @@ class HeadPublisher:
         self._head = TreeHead(keys[0].name, head.size, head.root)
         self._backoff.reset()
         self._metrics.published.labels(self.name).set(head.size)
+        self._note(head.size)
         log.info("head_published", place=self.name, size=head.size)
         return False
 
@@ -137,6 +140,14 @@ class HeadPublisher:
         self._backoff.next()
         self.problem = str(error)
         self._metrics.failures.labels(self.name, why).inc()
+        self._note(None if self._head is None else self._head.size)
+
+    def _note(self, size: int | None) -> None:
+        """Say in the database what the destination has, for pages. Publishing does not depend on it."""
+        try:
+            note_place(self._database, self.name, size, self.problem)
+        except AuditTrailError as exc:
+            log.warning("place_not_noted", place=self.name, error=str(exc))
 
 
 def _check_head(head: StoredHead, keys: Sequence[VerifierKey]) -> None:

@@ -16,6 +16,7 @@ from audit_trail.guard.metrics import GuardMetrics
 from audit_trail.guard.rounds import Rounds
 from audit_trail.guard.verification import Verification
 from event_store.database import Database
+from event_store.head_places import forget_other_places
 from event_store.publication.destination import Destination
 from event_store.tlog.notes import VerifierKey
 
@@ -53,6 +54,7 @@ class Guard:
         """`again`: seconds after a published finding in which no other one of its kind is published."""
         names = [each.name for each in destinations]
         metrics = GuardMetrics(names, registry)
+        self._database = database
         self._stopping = threading.Event()
         self._broken: BaseException | None = None
         self._findings = Findings(database, report, metrics, quiet_seconds=again)
@@ -62,7 +64,14 @@ class Guard:
             for each in destinations
         ]
         self._verification = Verification(
-            url, keys, intervals.verify, intervals.verify_all, self._findings, metrics, self._stopping
+            database,
+            url,
+            keys,
+            intervals.verify,
+            intervals.verify_all,
+            self._findings,
+            metrics,
+            self._stopping,
         )
 
     def problems(self) -> list[str]:
@@ -87,6 +96,7 @@ class Guard:
         Raises `ConfigurationError` at once when the database has no table of findings.
         """
         self._findings.check_schema()
+        forget_other_places(self._database, [each.name for each in self._publishers])
         log.info("guard_started", places=[each.name for each in self._publishers])
         publishing = [self._start(each.name, each.run) for each in self._publishers]
         verifying = self._start("verify", self._verification.run)

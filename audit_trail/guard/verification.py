@@ -11,8 +11,9 @@ import structlog
 from audit_trail.guard.findings import Findings
 from audit_trail.guard.metrics import LOG, GuardMetrics
 from domain.errors import AuditTrailError
-from event_store.database import GUARD
+from event_store.database import GUARD, Database
 from event_store.integrity_findings import Certainty, Check, NewFinding, without_numbers
+from event_store.log_verification import note_verification
 from event_store.tlog.notes import VerifierKey
 from event_store.verify.findings import Finding
 from event_store.verify.run import verify
@@ -31,6 +32,7 @@ class Verification:
 
     def __init__(
         self,
+        database: Database,
         url: str,
         keys: Sequence[VerifierKey],
         interval: float,
@@ -39,10 +41,12 @@ class Verification:
         metrics: GuardMetrics,
         stopping: threading.Event,
     ) -> None:
+        self._database = database
         self._url = url
         self._keys = tuple(keys)
         self._interval = interval
         self._interval_all = interval_all
+        self._due_seconds = _OVERDUE_INTERVALS * interval + _LONG_SECONDS
         self._findings = findings
         self._metrics = metrics
         self._stopping = stopping
@@ -55,7 +59,7 @@ class Verification:
         if self._failure:
             return [f"the log could not be verified: {self._failure}"]
         since = time.monotonic() - self._ended_at
-        if self._interval and since > _OVERDUE_INTERVALS * self._interval + _LONG_SECONDS:
+        if self._interval and since > self._due_seconds:
             return [f"verification is overdue: the last one ended {since:.0f} s ago"]
         return []
 
@@ -78,6 +82,7 @@ class Verification:
         except AuditTrailError as exc:
             log.warning("not_verified", error=str(exc))
             self._failure = str(exc)
+            self._note(problem=self._failure)
             return False
         self._failure = ""
         self._metrics.verified_at.set_to_current_time()
@@ -88,7 +93,21 @@ class Verification:
             self._verified = report.size
             self._metrics.verified_size.set(report.size)
             log.info("log_verified", since=report.since, size=report.size, heads=report.heads)
+        self._note(None if report.findings else report.size, everything=report.since == 0)
         return True
+
+    def _note(self, size: int | None = None, *, everything: bool = False, problem: str = "") -> None:
+        """Say in the database how it ended, for pages. Verification does not depend on it."""
+        try:
+            note_verification(
+                self._database,
+                due_seconds=self._due_seconds,
+                size=size,
+                everything=everything,
+                problem=problem,
+            )
+        except AuditTrailError as exc:
+            log.warning("verification_not_noted", error=str(exc))
 
 
 def _fact(finding: Finding, log_size: int) -> NewFinding:

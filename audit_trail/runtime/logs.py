@@ -8,6 +8,7 @@ import sys
 import structlog
 
 from audit_trail.settings import Settings
+from event_store import tracing
 
 
 def configure(settings: Settings) -> None:
@@ -19,6 +20,8 @@ def configure(settings: Settings) -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _with_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -32,6 +35,16 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=foreign))
     # The libraries log much that an operator need not read: the Kafka client logs each broker that it can't reach.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _with_trace(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """A line that is written in a span says in which."""
+    del logger, name
+    context = tracing.current()
+    if context is not None:
+        event.setdefault("trace_id", context.trace_id)
+        event.setdefault("span_id", context.span_id)
+    return event
 
 
 def _without_traceback(

@@ -1,4 +1,4 @@
-"""The small server on the metrics port of ingest, project and guard: `/metrics`, `/livez` and `/readyz`.
+"""The small server on the metrics port of ingest, project, guard and watch: `/metrics`, `/livez` and `/readyz`.
 
 A scraper and an orchestrator read it, and it must answer while the program itself hangs. So it has threads of its own,
 needs no other process, and gives each connection only a few seconds.
@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from domain.errors import AuditTrailError
+from web.http.boot_id import HEADER, boot_id
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ Readiness = Callable[[], Sequence[str]]
 State = Callable[[], str]
 """Returns the state of a process without problems in one word, such as `standby`."""
 
+STARTING = "it is starting"
+"""The problem of a part until it begins its work."""
 REQUEST_SECONDS = 5.0
 """From the connection to the last byte of its answer."""
 _MAX_HEAD = 8 * 1024
@@ -47,7 +50,7 @@ class Monitor:
     def __init__(self, part: str, registry: CollectorRegistry = REGISTRY) -> None:
         self._part = part
         self._registry = registry
-        self._readiness: Readiness = lambda: ["it is starting"]
+        self._readiness: Readiness = lambda: [STARTING]
         self._state: State = lambda: "ready"
 
     def watch(self, readiness: Readiness, state: State = lambda: "ready") -> None:
@@ -176,7 +179,7 @@ def _encoded(answer: _Answer, *, body: bool = True) -> bytes:
     head = (
         f"HTTP/1.1 {answer.status.value} {answer.status.phrase}\r\n"
         f"Content-Type: {answer.media_type}\r\nContent-Length: {len(answer.body)}\r\n"
-        "Cache-Control: no-store\r\nConnection: close\r\n"
+        f"Cache-Control: no-store\r\n{HEADER}: {boot_id()}\r\nConnection: close\r\n"
     )
     if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
         head += "Allow: GET, HEAD\r\n"

@@ -17,6 +17,11 @@ BATCH_SECONDS = 20.0
 """How long a program that applies batches may take to end. The parent of an isolated process kills it after 25 s."""
 GUARD_STOP_SECONDS = 28.0
 """How long the guard may take to end: it gives places 18 s and the last findings 5 s, and then closes its clients."""
+WATCH_STOP_SECONDS = 20.0
+"""How long the watcher may take to end: it saves its state, and gives the last events 8 s."""
+
+FORWARD_STOP_SECONDS = 25.0
+"""How long `forward` may take to end: it gives requests in hand 18 s, and then closes its clients."""
 
 
 def on_stop(stop: Callable[[], None]) -> None:

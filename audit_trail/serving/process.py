@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from datetime import timedelta
+
 from audit_trail.databases import Pool, open_database, refuse_wrong_settings
 from audit_trail.environment import PREFIX
 from audit_trail.ingest_settings import ingest_settings
 from audit_trail.read_audit import recording_publisher
 from audit_trail.runtime import stop_deadline
 from audit_trail.runtime.garbage_collection import ANSWERS, spare_the_collector
+from audit_trail.runtime.tracing import tracing
 from audit_trail.serving.authentication import authentication, issued_tokens
+from audit_trail.serving.export_jobs import export_jobs
 from audit_trail.serving.sign_in import sign_in
 from audit_trail.settings import Settings
 from audit_trail.trust.keys import witness_policy
@@ -20,6 +25,7 @@ from ingest.publisher import Publisher
 from projections.wakeup import WakeUp
 from queries.export.pipeline import Exports
 from queries.limits import QueryLimits
+from queries.operations import Operations
 from queries.read_models import ReadModels
 from web.app import create_app
 from web.http import server
@@ -35,6 +41,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM; requests in flight are answered."""
     database = open_database(settings, Pool.READER)
     exporting = open_database(settings, Pool.EXPORTS)
+    requests = open_database(settings, Pool.REQUESTS)
     ingest = ingest_settings(settings)
     publisher = Publisher(ingest)
     recording = recording_publisher(settings)
@@ -53,6 +60,7 @@ def serve(settings: Settings) -> None:
         reading_threads=settings.database_pool_size,
         max_message_bytes=settings.max_message_bytes,
         systems=ingest.systems,
+        link_days=settings.dashboard_link_days,
         pages=settings.pages,
         path_prefix=settings.http_root_path,
         queries_via_get=settings.queries_via_get,
@@ -66,17 +74,22 @@ def serve(settings: Settings) -> None:
         max_subscriptions=settings.max_subscriptions,
     )
     issued = issued_tokens(settings)
+    opened = ExitStack()
+    tracer = opened.enter_context(tracing(settings, "serve"))
     app = create_app(
-        ReadModels(database),
+        ReadModels(database, timedelta(seconds=settings.sequence_lateness_seconds)),
         LogReader(database, witness_policy(settings)),
         publisher,
         StoreProbes(database),
         web,
         exports=Exports(exporting),
+        jobs=export_jobs(settings, opened),
         wake=WakeUp(open_database(settings, Pool.LISTENER)),
         authentication=authentication(settings, issued),
         sign_in=sign_in(settings, issued),
+        operations=Operations(requests, database, ingest.systems),
         metrics=metrics,
+        tracer=tracer,
         recorder=AccessRecorder(
             Recording(recording, _recording_settings(settings), RecordingMetrics(metrics.registry)),
             own_source(),
@@ -98,6 +111,8 @@ def serve(settings: Settings) -> None:
         recording.close()
         database.close()
         exporting.close()
+        opened.close()
+        requests.close()
 
 
 def _recording_settings(settings: Settings) -> RecordingSettings:

@@ -24,8 +24,6 @@ from audit_trail.exit_codes import ExitCode
 from domain.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
-    from audit_trail.settings import Settings
-    from event_store.database import Database
     from projections.rebuild.plan import Parts
 
 
@@ -147,6 +145,7 @@ def verify(
 def working(jobs: int, name: str) -> Iterator[Parts]:
     """The parts of a rebuild of `name`, from the settings."""
     from audit_trail.commands.projections.progress import progress_for_stderr
+    from audit_trail.databases import worker_database
     from audit_trail.ingest_settings import ingest_settings
     from ingest.publisher import Message, Publisher
     from projections.rebuild.plan import Parts
@@ -173,12 +172,3 @@ def working(jobs: int, name: str) -> Iterator[Parts]:
         finally:
             if publisher is not None:
                 publisher.close()
-
-
-def worker_database(settings: Settings) -> Database:
-    """The database of a worker process of a rebuild, whose garbage collector runs less often."""
-    from audit_trail.databases import Pool, open_database
-    from audit_trail.runtime.garbage_collection import spare_the_collector
-
-    spare_the_collector()
-    return open_database(settings, Pool.REBUILD)

@@ -50,6 +50,7 @@ def run(
 ) -> None:
     """Keep a custom projection up to date, until SIGTERM. A second process is a standby."""
     from audit_trail.runtime.start import long_running
+    from audit_trail.runtime.tracing import tracing
     from audit_trail.settings import load
     from projections.custom.changes import check_source
     from projections.metrics import RunnerMetrics
@@ -62,10 +63,14 @@ def run(
     custom = custom_projection(load(), file)  # first, as it goes on in another process
     settings, monitor = long_running("custom")
     _log.info("projection %s, version %d, out of %s", custom.projector.name, custom.projector.version, file)
-    with closing(custom.database()) as database:
+    with closing(custom.database()) as database, tracing(settings, "custom") as tracer:
         check_source(database, custom.projector, same_rows=same_rows)
         runner = Runner(
-            database, [custom.projector], batch=settings.projection_batch, metrics=RunnerMetrics()
+            database,
+            [custom.projector],
+            batch=settings.projection_batch,
+            metrics=RunnerMetrics(),
+            tracer=tracer,
         )
         monitor.watch(runner.health.problems, runner.health.state)
         on_stop_within(BATCH_SECONDS, runner.stop)

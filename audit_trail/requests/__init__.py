@@ -1,0 +1,1 @@
+"""Carries out what operators ask for on pages: a worker in `project` and one in `ingest`."""

@@ -1,5 +1,7 @@
 """Checks of README and docs: links resolve, commands and settings exist, and nothing names this or that machine.
 
+It also checks that the publishing client has the event and the catalogue of now.
+
 Run by `make check` as ``python -m tests.docs_checks``; exits 1 with one line per fault.
 """
 
@@ -15,6 +17,7 @@ from typing import Any
 from typer.main import get_command
 
 from audit_trail.cli import app
+from audit_trail.docs import publisher_source
 
 ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -34,6 +37,10 @@ def main() -> None:
     faults += [fault for page in pages if page.exists() for fault in _faults_of_page(page)]
     faults += [f"{_name(path)}:{line}: {why}" for path, line, why in _machine_paths()]
     faults += _faults_of_help()
+    faults += [
+        f"publisher/audit_trail_publisher/{name}: run `python -m audit_trail.docs.publisher_source`"
+        for name in publisher_source.outdated()
+    ]
     if faults:
         sys.exit("\n".join(faults))
     sys.stdout.write(f"Docs: {len(pages)} pages, and the help of every command: nothing amiss.\n")

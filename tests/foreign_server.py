@@ -115,8 +115,11 @@ def answer(status: int, body: bytes = b"", *headers: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
-def tls_of_127_0_0_1(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS for 127.0.0.1, and the file of the certificate that its clients have to trust."""
+def tls_of_127_0_0_1(folder: Path, days: float = 1) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS for 127.0.0.1, and the file of the certificate that its clients have to trust.
+
+    The certificate is valid until `days` from now.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -126,8 +129,8 @@ def tls_of_127_0_0_1(folder: Path) -> tuple[ssl.SSLContext, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
         )

@@ -56,13 +56,14 @@ def record(url: str, events: Sequence[AuditEvent]) -> None:
     """Append `events` as one batch of a Kafka partition, and let every projector apply them."""
     with closing(Database(url, INGEST, size=1)) as database:
         with database.transaction() as connection:
-            size = _append(connection, events)
+            size = append_only(connection, events)
         Announcer(database).announce(size)
     with closing(Database(url, PROJECTOR, size=10)) as database:
         Runner(database, built_in()).catch_up()
 
 
-def _append(connection: Connection, events: Sequence[AuditEvent]) -> int:
+def append_only(connection: Connection, events: Sequence[AuditEvent]) -> int:
+    """Append `events` without a projector; the size of the log afterwards."""
     opened = open_kafka_stream(connection, "audit.events", TOPIC_ID, 0)
     stream, offset = opened.stream, opened.next_offset
     rows = [

@@ -20,6 +20,7 @@ from audit_trail.export import file as export_file  # noqa: F401
 from audit_trail.guard import process as guard  # noqa: F401
 from audit_trail.serving import process as serving  # noqa: F401
 from audit_trail.trust import external_heads, log_check  # noqa: F401
+from audit_trail.watching import process as watching  # noqa: F401
 
 
 def serve() -> None:

@@ -118,10 +118,13 @@ _idle: list[ForkServer] = []
 
 @contextmanager
 def running(folder: Path, *parts: str, settings: Mapping[str, str]) -> Iterator[dict[str, WatchedProcess]]:
-    """Long-running parts, stopped at the end."""
+    """Long-running parts, by the words of their commands, stopped at the end."""
     processes = {
         part: WatchedProcess(
-            [*PROGRAM, part], name=part, log=folder / f"{part}.log", environment=environment(**settings)
+            [*PROGRAM, *part.split(" ")],
+            name=part,
+            log=folder / f"{part.partition(' ')[0]}.log",
+            environment=environment(**settings),
         )
         for part in parts
     }

@@ -25,7 +25,7 @@ from audit_trail.embedded.broker import LOOPBACK, free_ports
 from audit_trail.embedded.kafka import ApacheKafka
 from tests.audit_trail.programs import eventually, fetch, run, running
 
-pytestmark = pytest.mark.needs_kafka
+pytestmark = [pytest.mark.needs_kafka, pytest.mark.thorough]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "kafka-acls.md").read_text(encoding="utf-8")
 USERS = ("trail_ingest", "trail_serve", "trail_guard", "trail_operator", "stranger")

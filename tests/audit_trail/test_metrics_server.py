@@ -122,11 +122,11 @@ def test_clients_that_drip_or_never_ask_keep_nobody_out(address: tuple[str, int]
         assert get(address, "/metrics")[0] == 200
 
 
-@pytest.mark.parametrize("command", ["ingest", "project", "guard"])
+@pytest.mark.parametrize("command", ["ingest", "project", "guard", "forward run"])
 def test_a_metrics_port_that_is_taken_is_said_in_words(command: str, migrated_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = run(command, settings={"database_url": migrated_url, "metrics_port": str(port)})
+        ended = run(*command.split(" "), settings={"database_url": migrated_url, "metrics_port": str(port)})
     assert ended.returncode == 2
     assert f"can't serve at 127.0.0.1:{port}: Address already in use" in ended.stderr
     assert "set AUDIT_TRAIL_METRICS_PORT to another port" in ended.stderr

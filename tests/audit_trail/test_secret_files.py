@@ -30,7 +30,7 @@ def written(folder: Path, data: bytes) -> Path:
 
 
 def test_every_secret_can_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(secret_settings()) == 6
+    assert len(secret_settings()) == 7
     for name in secret_settings():
         value = f"https://example.com/{name}"
         monkeypatch.setenv(file_variable(name), str(written(tmp_path, f"{value}\n".encode())))

@@ -153,7 +153,7 @@ def test_an_interrupt_within_code_made_of_a_string_keeps_the_exit_code(tmp_path:
     assert ended.returncode == 128 + signal.SIGTERM
 
 
-PARTS = ("ingest", "project", "guard", "serve")
+PARTS = ("ingest", "project", "guard", "forward run", "serve")
 
 
 def free_port() -> str:
@@ -168,13 +168,15 @@ def own_kafka(session_folder: Path) -> Iterator[ApacheKafka]:
 
 
 @pytest.mark.needs_kafka
-@pytest.mark.parametrize(
-    "what", ["both", *(pytest.param(each, marks=pytest.mark.thorough) for each in ("database", "kafka"))]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("what", ["both", "database", "kafka"])
 def test_every_part_ends_while_what_it_needs_is_silent(
     tmp_path: Path, server: EmbeddedPostgres, own_kafka: ApacheKafka, what: str
 ) -> None:
+    followers = tmp_path / "forwarding.toml"
+    followers.write_text("", encoding="utf-8")
     settings = {
+        "forwarding_file": str(followers),
         "database_url": server.url,
         "kafka_bootstrap_servers": own_kafka.bootstrap_servers,
         "kafka_create_topics": "true",
@@ -184,7 +186,7 @@ def test_every_part_ends_while_what_it_needs_is_silent(
         "verify_interval_seconds": "2",
         "http_port": free_port(),
     }
-    parts = {part: Program(tmp_path, *PROGRAM, part, **settings) for part in PARTS}
+    parts = {part: Program(tmp_path, *PROGRAM, *part.split(" "), **settings) for part in PARTS}
     stopped = {"database": [server.pid], "kafka": [kafka_pid(own_kafka)]}
     pids = [pid for name, each in stopped.items() if what in (name, "both") for pid in each]
     try:

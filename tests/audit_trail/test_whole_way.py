@@ -133,6 +133,7 @@ def test_a_post_is_in_the_trail_exactly_once_however_often_it_is_sent(settings: 
     assert found["event"]["event_id"] == event["event_id"]
 
 
+@pytest.mark.thorough
 def test_killed_parts_lose_and_double_nothing(
     settings: dict[str, str], parts: dict[str, WatchedProcess], tmp_path: Path
 ) -> None:

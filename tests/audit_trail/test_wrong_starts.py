@@ -17,7 +17,10 @@ from tests.audit_trail.programs import PROGRAM, environment, eventually, run
 NOBODY = {"kafka_bootstrap_servers": "127.0.0.1:1"}
 
 
-@pytest.mark.parametrize("command", [["migrate"], ["ingest"], ["project"], ["guard"], ["serve"], ["verify"]])
+@pytest.mark.parametrize(
+    "command",
+    [["migrate"], ["ingest"], ["project"], ["guard"], ["forward", "status"], ["serve"], ["verify"]],
+)
 def test_a_database_that_does_not_exist_ends_every_part_with_2(command: list[str], migrated_url: str) -> None:
     name = migrated_url.partition("?")[0].rpartition("/")[2]
     ended = run(*command, settings=NOBODY | {"database_url": migrated_url.replace(name, "nowhere")})

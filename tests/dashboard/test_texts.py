@@ -6,16 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from dashboard.explorer import range_of
+from dashboard.explorer.ranges import range_of
 from dashboard.histogram import histogram, unit_of
+from dashboard.locales import PLAIN
 from dashboard.sentences import sentence
-from dashboard.texts import as_text, number, size
+from dashboard.texts import as_text, size
 from dashboard.viewer import Viewer, zone_of
 from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
 from domain.catalogue import CATALOGUE
 from domain.errors import RejectedError
-from domain.event import Actor, AuditEvent, Outcome, Patient, Resource, Source
+from domain.event import Actor, AuditEvent, Device, Outcome, Patient, Resource, Source
 from queries.counts import Bucket, EventCounts
 from queries.filters.event_filter import CountBy
 from tests.hospital import event
@@ -97,6 +98,10 @@ def test_a_zone_that_does_not_exist_is_not_used() -> None:
         (event("record.read", 0, patients=(Patient(id="17"),), resources=(Resource(type="Patient", id="17"),)),
          "Ada Example read patient 17"),
         (event("record.deleted", 0, actor=Actor(), outcome="major_failure"), "Somebody deleted, which failed"),
+        (event("access.denied", 0, outcome="serious_failure", outcome_reason="account locked"),
+         "Ada Example was refused access: account locked"),
+        (event("device.connected", 0, actor=Actor(id="pump-1", name="Pump"), device=Device(id="pump-1")),
+         "Pump connected"),
         (event("health_check.failed", 0, source=Source(service="vitals")), "vitals failed its health check"),
         (event("record.searched", 0, patients=tuple(Patient(id=str(each)) for each in range(5))),
          "Ada Example searched data of patient 0, patient 1, patient 2, 2 more patients"),
@@ -138,7 +143,7 @@ def test_a_long_range_is_drawn_by_days() -> None:
 
 
 def test_numbers_sizes_and_values_are_written_for_people() -> None:
-    assert number(1234567) == "1\u202f234\u202f567"
+    assert PLAIN.number(1234567) == "1\u202f234\u202f567"
     assert size(1_500_000) == "1.5 MB"
     assert [as_text(each) for each in (None, "x", 3, {"b": 1, "a": [None]})] == [
         "(nothing)",

@@ -17,7 +17,7 @@ from tests.installed import installed
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "audit-trail"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-PARTS = ("ingest", "project", "guard", "serve")
+PARTS = ("ingest", "project", "guard", "serve", "watch", "forward")
 VARIABLES = {f"AUDIT_TRAIL_{name.upper()}" for name in Settings.model_fields} | set(
     map(file_variable, secret_settings())
 )
@@ -79,19 +79,20 @@ def test_each_part_is_a_deployment_without_rights_on_the_node() -> None:
         *(("Deployment", f"trail-{part}") for part in PARTS),
         ("Job", "trail-migrate"),
         ("Service", "trail-serve"),
+        ("ConfigMap", "trail-watch"),
     }
     for part in (*PARTS, "migrate"):
         kind = "Job" if part == "migrate" else "Deployment"
         pod = found[kind, f"trail-{part}"]["spec"]["template"]["spec"]
         (container,) = pod["containers"]
-        assert container["args"] == [part]
+        assert container["args"] == (["forward", "run"] if part == "forward" else [part])
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["automountServiceAccountToken"] is False
         security = container["securityContext"]
         assert (security["readOnlyRootFilesystem"], security["allowPrivilegeEscalation"]) == (True, False)
         assert security["capabilities"] == {"drop": ["ALL"]}
         variables = [each["name"] for each in container["env"]]
-        assert set(variables) <= VARIABLES
+        assert set(variables) <= VARIABLES | ({"TMPDIR"} if part == "serve" else set())
         assert len(variables) == len(set(variables))
         assert all(isinstance(each["value"], str) for each in container["env"])
     for part in PARTS:
@@ -105,6 +106,42 @@ def test_each_part_is_a_deployment_without_rights_on_the_node() -> None:
         assert selector.items() <= template["metadata"]["labels"].items()
     selected = found["Service", "trail-serve"]["spec"]["selector"].items()
     assert selected <= found["Deployment", "trail-serve"]["spec"]["template"]["metadata"]["labels"].items()
+
+
+@pytest.mark.needs_program("helm")
+def test_exports_of_several_pods_share_a_claim_and_without_one_each_pod_has_its_own() -> None:
+    for options, folder, volume in (
+        ((), ("TMPDIR", "/exports"), {"name": "exports", "emptyDir": {"sizeLimit": "11Gi"}}),
+        (
+            ("--set", "exports.existingClaim=shared"),
+            ("AUDIT_TRAIL_EXPORT_FOLDER", "/exports"),
+            {"name": "exports", "persistentVolumeClaim": {"claimName": "shared"}},
+        ),
+    ):
+        found = rendered(*options)
+        for part in PARTS:
+            pod = found["Deployment", f"trail-{part}"]["spec"]["template"]["spec"]
+            variables = {(each["name"], each["value"]) for each in pod["containers"][0]["env"]}
+            assert (folder in variables) is (part == "serve")
+            assert (volume in pod["volumes"]) is (part == "serve")
+
+
+@pytest.mark.needs_program("helm")
+def test_the_file_of_followers_and_its_secrets_reach_the_part_that_forwards_alone() -> None:
+    found = rendered("--set", "forwarding.existingSecret=receivers")
+    for part in PARTS:
+        pod = found["Deployment", f"trail-{part}"]["spec"]["template"]["spec"]
+        mounts = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+        variables = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+        if part == "forward":
+            assert (mounts["followers"], mounts["receivers"]) == (
+                "/etc/audit-trail",
+                "/run/secrets/forwarding",
+            )
+            assert variables["AUDIT_TRAIL_FORWARDING_FILE"] == "/etc/audit-trail/forwarding.toml"
+        else:
+            assert not {"followers", "receivers"} & mounts.keys()
+    assert found["Deployment", "trail-forward"]["spec"]["replicas"] == 0
 
 
 @pytest.mark.needs_program("helm")

@@ -17,7 +17,7 @@ from audit_trail.settings import Settings, secret_settings
 from tests.installed import installed
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
-PARTS = ("ingest", "project", "guard", "serve")
+PARTS = ("ingest", "project", "guard", "serve", "watch", "forward")
 UNITS = (*PARTS, "migrate", "witness")
 
 

@@ -21,7 +21,7 @@ DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
 COMPOSE_TEXT = (ROOT / "docker" / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, Any] = COMPOSE["services"]
-PARTS = {"migrate", "ingest", "project", "serve", "guard"}
+PARTS = {"migrate", "ingest", "project", "serve", "guard", "watch", "forward"}
 
 
 def test_there_is_one_service_per_part_besides_kafka_and_postgresql() -> None:
@@ -75,6 +75,8 @@ def test_every_service_is_confined() -> None:
     assert {name for name, service in SERVICES.items() if "outside" in service["networks"]} == {
         "serve",
         "guard",
+        "watch",
+        "forward",
     }
 
 

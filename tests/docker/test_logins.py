@@ -26,6 +26,8 @@ ROLES = {
     "project": "audit_trail_projector",
     "serve": "audit_trail_reader",
     "guard": "audit_trail_guard",
+    "watch": "audit_trail_watcher",
+    "forward": "audit_trail_forwarder",
 }
 PARTS = tuple(ROLES)
 LIFE = {
@@ -33,6 +35,8 @@ LIFE = {
     "project": ("runner_started", "runner_stopped"),
     "serve": (" listening ", "stopped_listening"),
     "guard": ("guard_started", "guard_stopped"),
+    "watch": ("watcher_started", "watcher_stopped"),
+    "forward": ("forwarder_started", "forwarder_stopped"),
 }
 EVENT = {
     "event_id": "0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a0f",
@@ -90,7 +94,7 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
         " (SELECT passwd LIKE 'SCRAM-SHA-256$%' FROM pg_shadow WHERE usename = rolname)"
         " FROM pg_roles WHERE rolname LIKE 'trail%' ORDER BY rolname",
     )
-    logins = ("guard", "ingest", "owner", "project", "serve")
+    logins = ("forward", "guard", "ingest", "owner", "project", "serve", "watch")
     assert described == [(f"trail_{each}", False, each == "owner", True) for each in logins]
 
     migrated = run("migrate", settings={"database_url": url_of(server, "owner")})
@@ -99,7 +103,10 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
     assert again.stdout == "the database is up to date\n", again.stderr
 
     port = free_port()
+    followers = tmp_path / "forwarding.toml"
+    followers.write_text("", encoding="utf-8")
     common = {
+        "forwarding_file": str(followers),
         "kafka_bootstrap_servers": broker.bootstrap_servers,
         "kafka_topics": topic,
         "kafka_assignment": "static",
@@ -107,7 +114,12 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
         "heads_topic": f"{topic}-heads",
         "http_port": str(port),
         "heads_folder": str(tmp_path / "heads"),
+        "watch_file": str(tmp_path / "watch.yaml"),
     }
+    targets = (
+        f"targets: [{{name: postgresql, postgresql: {{}}}}, {{name: kafka, kafka: {{topics: [{topic}]}}}}]"
+    )
+    (tmp_path / "watch.yaml").write_text(targets, encoding="utf-8")
     settings = {
         part: common | {"database_url": url_of(server, part), "metrics_port": str(free_port())}
         for part in PARTS
@@ -120,6 +132,8 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
         running(folders["project"], "project", settings=settings["project"]),
         running(folders["serve"], "serve", settings=settings["serve"]),
         running(folders["guard"], "guard", settings=settings["guard"]),
+        running(folders["watch"], "watch", settings=settings["watch"]),
+        running(folders["forward"], "forward run", settings=settings["forward"]),
     ):
         url = f"http://127.0.0.1:{port}"
         assert eventually(lambda: fetch(f"{url}/readyz")[0] == 200, 120), logs(folders)
@@ -148,7 +162,7 @@ def test_each_part_works_with_its_own_login_and_the_owner_is_no_superuser(
             rows(url_of(server, part), "DELETE FROM audit_trail.event RETURNING position")
 
 
-@pytest.mark.parametrize("part", ["ingest", "project", "guard"])
+@pytest.mark.parametrize("part", ["ingest", "project", "guard", "watch", "forward"])
 def test_health_does_not_answer_for_a_part_that_it_can_not_ask(part: str) -> None:
     health = run("health", part, settings={"database_url": "postgresql:///nowhere"})
     assert (health.returncode, health.stdout) == (2, "")

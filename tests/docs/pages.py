@@ -34,7 +34,8 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def _fences(page: Path) -> Iterator[tuple[int, str, str]]:
+def fences(page: Path) -> Iterator[tuple[int, str, str]]:
+    """The fences: the line on which each begins, what stands behind its first three backticks, and its text."""
     text = page.read_text(encoding="utf-8")
     for match in _FENCE.finditer(text):
         yield text.count("\n", 0, match.start()) + 1, match["info"].strip(), match["text"]
@@ -44,7 +45,7 @@ def commands(page: Path) -> list[Command]:
     """The blocks that are run, in order, each with the answer that stands right after it."""
     found: list[Command] = []
     before = ""
-    for line, info, text in _fences(page):
+    for line, info, text in fences(page):
         if info == "bash":
             found.append(Command(line, text, ""))
         elif info == "console" and before == "bash":
@@ -55,7 +56,7 @@ def commands(page: Path) -> list[Command]:
 
 def queries(page: Path) -> list[tuple[int, str]]:
     """The GraphQL queries with the lines on which they begin."""
-    return [(line, text) for line, info, text in _fences(page) if info == "graphql"]
+    return [(line, text) for line, info, text in fences(page) if info == "graphql"]
 
 
 class Answer(NamedTuple):
@@ -71,7 +72,7 @@ def answered_queries(page: Path) -> list[Answer]:
     """The GraphQL queries whose answer stands right after them."""
     found: list[Answer] = []
     question: tuple[int, str] | None = None
-    for line, info, text in _fences(page):
+    for line, info, text in fences(page):
         if info in {"json", "json like"} and question is not None:
             found.append(Answer(*question, json.loads(text), info == "json"))
         question = (line, text) if info == "graphql" else None

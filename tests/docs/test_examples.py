@@ -51,7 +51,7 @@ def run(
     given = token("admin") if bearer is None else bearer
     return subprocess.run(
         [*program, f"http://127.0.0.1:{served.port}/graphql", *arguments],
-        env=os.environ | {"AUDIT_TRAIL_TOKEN": given, "NODE_NO_WARNINGS": "1"},
+        env=os.environ | {"AUDIT_TOKEN": given, "NODE_NO_WARNINGS": "1"},
         capture_output=True,
         text=True,
         timeout=60,

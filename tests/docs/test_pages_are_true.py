@@ -17,7 +17,9 @@ import msgspec
 import pytest
 
 from audit_trail.docs import reference
+from audit_trail.docs.event_schema import event_schema
 from audit_trail.environment import PREFIX
+from audit_trail.settings import Settings
 from audit_trail.stack import Stack
 from domain.catalogue import CATALOGUE
 from domain.errors import Reason
@@ -178,6 +180,19 @@ def test_a_generated_page_is_what_the_code_says_now(name: str) -> None:
     assert written == reference.pages()[name], "run `python -m audit_trail.docs.reference`"
 
 
+def test_examples_leave_the_servers_prefix_to_its_settings() -> None:
+    """The commands of the server refuse such a variable: they would fail in the shell of an example's reader."""
+    names = re.compile(r"\bAUDIT_TRAIL_[A-Z_]+")
+    examples = [
+        path
+        for path in (ROOT / "docs/examples").rglob("*")
+        if path.suffix in {".py", ".ts", ".java", ".md"} and "node_modules" not in path.parts
+    ]
+    assert {path.suffix for path in examples} == {".py", ".ts", ".java", ".md"}
+    found = {name for path in examples for name in names.findall(path.read_text(encoding="utf-8"))}
+    assert found <= {f"AUDIT_TRAIL_{name.upper()}" for name in Settings.model_fields}
+
+
 def test_the_settings_page_has_each_setting_as_the_program_reads_it() -> None:
     page = reference.settings_page()
     assert "| `AUDIT_TRAIL_HTTP_PORT` | whole number from 0 to 65535 | `8000` |" in page
@@ -186,7 +201,7 @@ def test_the_settings_page_has_each_setting_as_the_program_reads_it() -> None:
 
 
 def test_the_json_schema_requires_what_the_struct_requires() -> None:
-    schema = msgspec.json.decode(reference.event_schema())["$defs"]["AuditEvent"]
+    schema = msgspec.json.decode(event_schema())["$defs"]["AuditEvent"]
     required = {field.encode_name for field in msgspec.structs.fields(AuditEvent) if field.required}
     assert set(schema["required"]) == required
     assert schema["additionalProperties"] is False

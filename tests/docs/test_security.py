@@ -7,9 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BOUNDARIES = (
-    "Kafka producers", "HTTP clients", "OIDC issuers", "Witnesses", "Webhooks", "heads", "Analysts", "SQL",
-    "evidence kits", "names files to commands", "PostgreSQL itself", "Operators",
-)  # fmt: skip
+    *("Kafka producers", "HTTP clients", "OIDC issuers", "Witnesses", "Webhooks", "Receivers of followers"),
+    *("file of followers", "heads", "Analysts", "SQL", "uses the publishing client"),
+    *("answer the publishing client", "evidence kits", "names files to commands", "PostgreSQL itself"),
+    "Operators",
+)
 
 
 def rows() -> list[list[str]]:

@@ -26,6 +26,11 @@ DEFINER = {
     "delete_custom_build(text,integer)": (CUSTOM, [PATH, WAITS], ["analyst"]),
     "forget_custom_ranges(text,integer)": (CUSTOM, [PATH, WAITS], ["analyst"]),
     "drop_custom_schema(text,text)": (CUSTOM, [PATH, WAITS], ["analyst"]),
+    "request_operation(text,text,text,text,text,text,text[],text)": (
+        OWNER,
+        [PATH, "lock_timeout=2s"],
+        ["reader"],
+    ),
 }
 """Functions that run with their owner's rights. A new one is thought about, then added here."""
 
@@ -33,6 +38,10 @@ INVOKER = {
     "refuse_change()": (OWNER, [PATH], []),
     "only_forward()": (OWNER, [PATH], []),
     "refuse_reopening()": (OWNER, [PATH], []),
+    "keep_follower()": (OWNER, [PATH], []),
+    "keep_watch_numbers()": (OWNER, [PATH], []),
+    "keep_follower_change()": (OWNER, [PATH], []),
+    "keep_request()": (OWNER, [PATH], []),
     "projection_limit(text)": (OWNER, [PATH], ["custom_owner"]),
     "check_custom_list(jsonb,text,integer,integer)": (CUSTOM, [PATH], []),
     "is_reserved_name(text)": (OWNER, [PATH], ["analyst", "projector"]),

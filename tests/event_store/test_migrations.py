@@ -105,7 +105,8 @@ def test_nobody_who_needs_none_has_temporary_tables_large_objects_or_the_schema_
         cursor.execute(
             """
             SELECT rolname FROM pg_roles
-             WHERE rolname ~ '^audit_trail_(ingest|projector|reader|guard|analyst|batch|custom_owner)$'
+             WHERE rolname ~
+                   '^audit_trail_(ingest|projector|reader|guard|watcher|forwarder|analyst|batch|custom_owner)$'
                AND (has_database_privilege(rolname, current_database(), 'TEMPORARY')
                     OR has_schema_privilege(rolname, 'public', 'CREATE')
                     OR has_function_privilege(rolname, 'lo_create(oid)', 'EXECUTE'))

@@ -159,6 +159,9 @@ def test_name_look_ups_that_hang_do_not_pile_up(monkeypatch: pytest.MonkeyPatch)
             with pytest.raises(UnavailableError, match=r"the place (did|does) not answer"):
                 ask(f"http://host-{number}.example/", seconds=0.01)
         assert len(looking_up()) <= 16
+        with foreign(lambda _: iter([answer(200, b"good")])) as server, monkeypatch.context() as its:
+            its.setattr(socket, "getaddrinfo", real)  # an address waits for no name
+            assert ask(f"http://127.0.0.1:{server.port}/", seconds=5).body == b"good"
     finally:
         answering.set()
     for thread in looking_up():

@@ -63,7 +63,16 @@ def test_session_mode_is_accepted_even_without_a_second_connection(
 
 
 @pytest.mark.parametrize(
-    "command", [["migrate"], ["ingest"], ["project"], ["serve"], ["guard"], ["projections", "list"]]
+    "command",
+    [
+        ["migrate"],
+        ["ingest"],
+        ["project"],
+        ["serve"],
+        ["guard"],
+        ["forward", "status"],
+        ["projections", "list"],
+    ],
 )
 def test_every_part_ends_with_2_in_transaction_mode(
     migrated_url: str, server_folder: Path, command: list[str]
@@ -82,6 +91,7 @@ def test_every_part_ends_with_2_in_transaction_mode(
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.thorough
 def test_every_part_works_through_session_mode(
     migrated_url: str, server_folder: Path, broker: Broker, topic: str
 ) -> None:

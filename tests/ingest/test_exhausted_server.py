@@ -58,15 +58,21 @@ def fill_notifications(listening: Connection, url: str) -> None:
         listening.commit()
         cursor.execute("SELECT 1")
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        full = False
-        while not full:
-            cursor.execute(
-                "SELECT pg_notify('other', repeat('x', 7900) || n) FROM generate_series(1, 8) AS n"
-            )
-            try:
-                connection.commit()
-            except psycopg2.errors.ProgramLimitExceeded:
-                full = True
+        for length, count in (
+            (7900, 8),
+            (7900, 1),
+            (1, 1),
+        ):  # the room that is left takes no short one either
+            full = False
+            while not full:
+                cursor.execute(
+                    "SELECT pg_notify('other', repeat('x', %s) || n) FROM generate_series(1, %s) AS n",
+                    (length, count),
+                )
+                try:
+                    connection.commit()
+                except psycopg2.errors.ProgramLimitExceeded:
+                    full = True
 
 
 def test_a_full_queue_of_notifications_stops_no_append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -18,6 +19,7 @@ from domain.errors import Reason, RejectedError, UnavailableError
 from ingest.partitions.topics import Topics
 from ingest.publisher import Message, Publisher
 from ingest.settings import IngestSettings
+from tests.waiting import eventually
 
 
 def test_key_value_and_headers_arrive_as_they_were_given(
@@ -81,6 +83,17 @@ def test_a_broker_that_dies_is_an_error_of_ours_each_time(settings: IngestSettin
     with closing(Publisher(quick)) as publisher:
         publisher.publish([Message("mine", None, b"1")])
         own.kill()
+        sender = _left_behind(publisher)
+        eventually(lambda: not sender.is_alive())
         for _ in range(2):
             with pytest.raises(UnavailableError):
                 publisher.publish([Message("mine", None, b"2")])
+
+
+def _left_behind(publisher: Publisher) -> threading.Thread:
+    """The thread of a producer that is discarded with a message that it can't send."""
+    producer = publisher._connected()
+    producer.send("mine", value=b"2")
+    publisher._discard(producer)
+    thread: threading.Thread = producer._sender
+    return thread

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from interop import truncation
 from interop.cloudevents_envelope import MAX_ATTRIBUTES
 from interop.decoding import decode
 from interop.fhir.elements import MAX_CONTAINERS, MAX_ELEMENTS, Target, parse_reference
+from interop.monitoring import eventrouter
+from interop.monitoring.kubernetes import read_events
 from tests.scaling import Hostile, assert_linear, peak_megabytes
 
 SOURCE = {"source": {"observer": {"display": "x"}}}
@@ -123,10 +126,29 @@ CLOUDEVENTS: Sequence[tuple[str, Make]] = [
     ("a trace", lambda size: {"traceparent": f"00-{'a' * 32}-{'a' * 16}-00" + "a" * size + "\n"}),
     ("a long source", lambda size: {"source": "a" * size, "id": "b" * size}),
 ]  # fmt: skip
+KUBERNETES: Sequence[tuple[str, Callable[[int], str]]] = [
+    ("a pod of generated parts", lambda size: "a" + "-bcdfg" * (size // 6)),
+    ("a pod of letters", lambda size: "b" * size),
+    ("a pod of a set", lambda size: "a" + "-1" * (size // 2) + "-"),
+]
+
+
+def events_of(make: Callable[[int], str]) -> Callable[[int], dict[str, Any]]:
+    about = {"reason": "Unhealthy", "lastTimestamp": "2026-01-01T00:00:00Z", "metadata": {"uid": "u"}}
+    return lambda size: about | {"involvedObject": {"kind": "Pod", "name": make(size)}}
+
+
+def monitored(event: Any) -> object:
+    return read_events(event, "kubernetes", datetime(2026, 1, 1, tzinfo=UTC))
+
+
 CASES = [
     *(Hostile(f"R4: {name}", message, written(R4, make)) for name, make in RESOURCES),
     *(Hostile(f"R5: {name}", message, written(R5, make)) for name, make in RESOURCES),
     *(Hostile(f"CloudEvent: {name}", message, written(CLOUDEVENT, make)) for name, make in CLOUDEVENTS),
+    *(Hostile(f"Kubernetes: {name}", monitored, events_of(make)) for name, make in KUBERNETES),
+    Hostile("messages of eventrouter", eventrouter.unframed, lambda size: b"10 <30>1 {}  \n" * (size // 15)),
+    Hostile("spaces after a message", eventrouter.unframed, lambda size: b"10 <30>1 {}  " + b" " * size + b"x"),
     Hostile("headers", message, lambda size: (b"", BINARY + [(f"ce_a{n}", b"x") for n in range(size // 8)])),
     Hostile("headers of one name", message, lambda size: (b"", BINARY + [("ce_a", b"x")] * (size // 8))),
     Hostile("headers of another kind", message, lambda size: (b"", [("x", b"y")] * (size // 8))),

@@ -14,7 +14,7 @@ from projections.runner import Runner
 from projections.tables import Column, Kind, Row, Table
 from tests.trail import Trail
 
-COUNTS = "SELECT (SELECT count(*) FROM activity_v4.activity), (SELECT sum(events) FROM user_v2.user_action)"
+COUNTS = "SELECT (SELECT count(*) FROM activity_v5.activity), (SELECT sum(events) FROM user_v3.user_action)"
 
 
 class Picky:

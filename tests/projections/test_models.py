@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from queries.filters.event_filter import EventFilter, PageRequest
+from queries.summaries.patient import Between
 from queries.summaries.results import PatientAccess, UserAction, UserPatient, UserSession
 from tests.trail import START, Trail, an_event
 
@@ -19,7 +20,14 @@ def at(minute: float) -> datetime:
 def test_a_patient_shows_who_accessed_how_often_last_and_why(trail: Trail) -> None:
     resources = [{"type": "Observation", "id": "o1"}]
     positions = trail.given(
-        an_event(minute=0, patients=[ANNA], resources=resources, purpose_of_use=["TREAT"]),
+        an_event(
+            minute=0,
+            patients=[ANNA],
+            resources=resources,
+            purpose_of_use=["TREAT"],
+            emergency=True,
+            actor={"id": "dr-smith", "name": "Dr Smith", "roles": ["physician", "consultant"]},
+        ),
         an_event(minute=5, patients=[ANNA, BERT], resources=resources, purpose_of_use=["HPAYMT", "TREAT"]),
         an_event(minute=9, patients=[ANNA], actor={"id": "nurse"}, resources=resources),
         an_event("access.denied", 10, patients=[ANNA], actor={"id": "nurse"}, outcome="serious_failure"),
@@ -31,10 +39,36 @@ def test_a_patient_shows_who_accessed_how_often_last_and_why(trail: Trail) -> No
     assert (patient.first_seen, patient.last_seen, patient.events) == (at(0), at(11), 5)
     assert patient.as_of_position == positions[-1]
     assert patient.accesses == [
-        PatientAccess(None, None, 1, 1, at(11), at(11), ()),
-        PatientAccess("nurse", None, 1, 2, at(9), at(10), ()),
-        PatientAccess("dr-smith", "Dr Smith", 2, 2, at(0), at(5), ("HPAYMT", "TREAT")),
+        PatientAccess(None, None, 1, 1, at(11), at(11), (), without_purpose=1),
+        # A denied attempt is no access without a purpose.
+        PatientAccess("nurse", None, 1, 2, at(9), at(10), (), without_purpose=1),
+        PatientAccess(
+            "dr-smith",
+            "Dr Smith",
+            2,
+            2,
+            at(0),
+            at(5),
+            ("HPAYMT", "TREAT"),
+            ("consultant", "physician"),
+            emergencies=1,
+        ),
     ]
+    always = trail.read.patient("anna", between=Between(at(-1000), at(1000)))
+    assert always == patient  # counted from the events, it is the same
+    between = trail.read.patient("anna", between=Between(at(5), at(10)))
+    assert between is not None
+    assert [
+        (each.actor_id, each.accesses, each.events, each.purposes, each.roles) for each in between.accesses
+    ] == [
+        ("nurse", 1, 1, (), ()),
+        # The roles are those of all times.
+        ("dr-smith", 1, 1, ("HPAYMT", "TREAT"), ("consultant", "physician")),
+    ]
+    for nothing in (Between(at(-1000), at(0)), Between(at(12), at(1000)), Between(at(6), at(9))):
+        found = trail.read.patient("anna", between=nothing)
+        assert found is not None
+        assert found.accesses == []
     bert = trail.read.patient("bert")
     assert bert is not None
     assert bert.events == 1

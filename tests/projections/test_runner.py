@@ -47,6 +47,7 @@ def test_batches_of_any_size_give_the_same_rows(trail: Trail) -> None:
             purpose_of_use=[f"P{number % 5}", f"P{number % 2}"],
             session=f"s{number % 2}",
             request={"method": "GET", "duration_ms": 0.1},
+            source={"service": "s", "instance": "i", "sequence": 1 + number * 17 % 50},
         )
         for number in range(60)
     ]
@@ -153,7 +154,7 @@ def test_the_reader_may_not_write_a_read_model(trail: Trail) -> None:
         connection.cursor() as cursor,
         pytest.raises(psycopg2.Error),
     ):
-        cursor.execute("DELETE FROM activity_v4.activity")
+        cursor.execute("DELETE FROM activity_v5.activity")
 
 
 def test_the_runner_counts_what_it_applies(trail: Trail) -> None:

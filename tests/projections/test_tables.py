@@ -66,10 +66,12 @@ def test_a_story_gives_the_rows_of_its_batches() -> None:
     story = given(seen).when(an_event(minute=1, patients=[{"id": "p"}], purpose_of_use=["TREAT"]))
     later = story.batches[1][0].occurred_at
     day = later.toordinal()
-    story.then(
-        PatientProjector(), "patient_access", (2, 2, START, later, day, 0, "p", "dr-smith", ("TREAT",))
+    access = (2, 2, 0, 1, START, later, day, 0, "p", "dr-smith", ("TREAT",), ())
+    story.then(PatientProjector(), "patient_access", access)
+    hour = int(START.timestamp()) // 3600
+    first, second = (
+        (at, *timeline_hash_codes(batch[0]), hour, "p") for at, batch in enumerate(story.batches)
     )
-    first, second = ((at, *timeline_hash_codes(batch[0]), "p") for at, batch in enumerate(story.batches))
     story.then(PatientProjector(), "patient_timeline", first, second)
     with pytest.raises(AssertionError, match=r"patient_timeline \(position, .*, patient_id\) holds"):
         story.then(PatientProjector(), "patient_timeline", first)
@@ -77,4 +79,5 @@ def test_a_story_gives_the_rows_of_its_batches() -> None:
 
 def test_a_device_that_acts_on_itself_is_counted_once() -> None:
     event = an_event("device.connected", actor={"id": "pump", "kind": "device"}, device={"id": "pump"})
-    given().when(event).then(DeviceProjector(), "device_timeline", (0, *timeline_hash_codes(event), "pump"))
+    row = (0, *timeline_hash_codes(event), int(START.timestamp()) // 3600, "pump")
+    given().when(event).then(DeviceProjector(), "device_timeline", row)

@@ -1,4 +1,4 @@
-"""The bucket of an event in a count, from the event itself."""
+"""The buckets of an event in a count, from the event itself."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from queries.filters.attributes import ACTION
 from queries.filters.event_filter import CountBy
 
 
-def key_of(by: CountBy, recorded: RecordedEvent) -> str | None:
+def keys_of(by: CountBy, recorded: RecordedEvent) -> list[str | None]:
     event = recorded.event
+    if by is CountBy.PATIENT:
+        return list({patient.id for patient in event.patients})
     hour = event.occurred_at.replace(minute=0, second=0, microsecond=0)
     keys: dict[CountBy, str | None] = {
         CountBy.TYPE: event.type,
@@ -19,4 +21,4 @@ def key_of(by: CountBy, recorded: RecordedEvent) -> str | None:
         CountBy.HOUR: hour.isoformat(),
         CountBy.DAY: hour.replace(hour=0).isoformat(),
     }
-    return keys[by]
+    return [keys[by]]

@@ -14,7 +14,7 @@ from domain.event import RecordedEvent
 from event_store.event_reader import read_events
 from queries.filters.event_filter import CountBy, Distinct, EventFilter
 from queries.filters.match import matches
-from tests.queries.bucket_keys import key_of
+from tests.queries.bucket_keys import keys_of
 from tests.trail import START, Trail, an_event
 
 MINUTES = [0, 10, 61, 62, 63, 1500, 5]
@@ -82,7 +82,7 @@ def test_different_patients_and_actors_count_once_in_each_bucket_and_once_in_all
     assert (found.bucket_count, found.events) == (plain.bucket_count, plain.events)
     assert (found.patients, found.actors) == different(matching)
     for bucket in found.buckets:
-        within = [each for each in matching if key_of(by, each) == bucket.key]
+        within = [each for each in matching if bucket.key in keys_of(by, each)]
         assert (bucket.patients, bucket.actors) == different(within)
     alone = told.counts(EventFilter(**filter), by, 1, distinct=(Distinct.ACTORS,))
     assert (alone.actors, alone.patients, len(alone.buckets)) == (
@@ -105,6 +105,7 @@ def hours(*minutes: int) -> dict[str | None, int]:
 def test_events_are_counted_by_what_they_say(told: Trail) -> None:
     assert counted(told, CountBy.TYPE, **SINCE) == dict(zip(TYPES, [3, 2, 2], strict=True))
     assert counted(told, CountBy.ACTOR, **SINCE) == {"u0": 3, "u1": 3, None: 1}
+    assert counted(told, CountBy.PATIENT, **SINCE) == {"p1": 3, "p2": 3}
     assert counted(told, CountBy.OUTCOME, **SINCE) == {"success": 6, "major_failure": 1}
     assert counted(told, CountBy.SERVICE, **SINCE) == {"patient-service": 7}
     assert counted(told, CountBy.ACTION, **SINCE) == {"R": 3, "U": 2, "E": 2}
@@ -151,7 +152,7 @@ def test_the_largest_buckets_and_the_newest_hours_come_first_and_the_rest_is_tol
         ({}, CountBy.ACTOR),
         ({"not_": EventFilter(actor="u1")}, CountBy.HOUR),
         ({"occurred_until": START}, CountBy.ACTOR),
-        ({"or_": (EventFilter(actor="u1"), EventFilter(actions=("R",)))}, CountBy.TYPE),
+        ({"or_": (EventFilter(actor="u1"), EventFilter(purposes=("TREAT",)))}, CountBy.TYPE),
     ],
 )
 def test_what_would_read_the_whole_trail_is_not_counted(

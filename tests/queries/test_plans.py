@@ -23,7 +23,7 @@ from queries.search.page_sql import build, compose
 from queries.search.prepared import plan
 from queries.search.selectivity import Bounds, BoundsFinder
 from queries.summaries.device import find_device
-from queries.summaries.patient import find_patient
+from queries.summaries.patient import Between, find_patient
 from queries.summaries.resource import find_resource
 from queries.summaries.user import find_user
 from tests.databases import PROJECTED, Databases
@@ -201,6 +201,10 @@ def test_nor_does_a_page_in_one_call_which_bounds_nothing(explained: psycopg2.ex
 
 def test_nor_does_the_summary_of_a_subject(explained: psycopg2.extensions.connection) -> None:
     assert find_patient(explained, "p1", 10, EVENTS - 1)
+    between = Between(DAY["occurred_from"], DAY["occurred_until"])
+    found_between = find_patient(explained, "p1", 10, EVENTS - 1, between=between)
+    assert found_between
+    assert found_between.accesses
     assert find_device(explained, "d0", 10, EVENTS - 1)
     assert find_resource(explained, "Observation", "o1", EVENTS - 1)
     found = find_user(explained, "u7", 3, EVENTS - 1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg2
 import psycopg2.extensions
@@ -17,28 +18,45 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from domain.access.grants import Operation
 from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
-from domain.errors import RejectedError
+from domain.catalogue import GENERIC_TYPE
+from domain.errors import ConflictError, RejectedError
 from domain.event import AuditEvent, RecordedEvent
 from domain.read_audit.query_log import QueryLog
 from event_store.event_reader import read_events
+from projections.models.activity import ActivityProjector
+from projections.models.patient import PatientProjector
+from projections.projector import schema_name
 from projections.registry import open_snapshot
 from queries.counts import count_events
 from queries.filters.event_filter import CountBy, Distinct, EventFilter
 from queries.filters.match import matches
+from queries.scoped.query_description import scope_filter
 from queries.scoped.read_models import ScopedModels
 from queries.search.prepared import PreparedQuery, plan, prepare
 from tests.databases import PROJECTED, Databases
 from tests.projections.rebuild.rebuilds import ALL, assert_same, rebuild_now
-from tests.queries.bucket_keys import key_of
+from tests.queries.bucket_keys import keys_of
 from tests.trail import START, Trail, an_event
 
 EVENTS = 500
 MINUTES = 5 * 24 * 60
-KINDS = tuple(by for by in CountBy if by is not CountBy.ACTOR)
+TIMES = (CountBy.HOUR, CountBy.DAY)
+KINDS = tuple(by for by in CountBy if by not in {CountBy.ACTOR, CountBy.PATIENT})
+ROLLUPS = {"activity_count_day", "activity_count_hour"}
 SERVICES = ("patient-service", "portal", "laboratory")
-TYPES = ("record.read", "record.deleted", "user.logged_in", "user.login_failed", "api.called")
+TYPES = (
+    "record.read",
+    "record.deleted",
+    "user.logged_in",
+    "user.login_failed",
+    "api.called",
+    "device.connected",
+    "service.started",
+    GENERIC_TYPE,
+)
 
 
 def some_event(chance: random.Random) -> AuditEvent:
@@ -50,10 +68,18 @@ def some_event(chance: random.Random) -> AuditEvent:
         chance.choice(TYPES),
         minute,
         source={"service": chance.choice(SERVICES)},
-        actor={"id": f"a{chance.randrange(4)}", "kind": chance.choice(["user", "service", "patient"])},
+        actor=chance.choice(
+            [
+                {"id": f"a{chance.randrange(4)}", "kind": chance.choice(["user", "service", "patient"])},
+                {"id": "d1", "kind": "device"},
+                {"kind": "unknown"},
+            ]
+        ),
+        device=chance.choice([None, None, {"id": f"d{chance.randrange(3)}"}]),
+        client=chance.choice([None, {"address": f"10.0.0.{chance.randrange(3)}"}]),
         outcome=chance.choice(["success", "success", "minor_failure", "major_failure"]),
         action=chance.choice([None, "R", "U"]),
-        patients=[{"id": f"p{chance.randrange(5)}"}],
+        patients=[{"id": f"p{chance.randrange(5)}"} for _ in range(chance.choice([0, 1, 1, 2]))],
         emergency=chance.random() < 0.1,
     )
 
@@ -75,7 +101,9 @@ def counted(databases: Databases) -> Iterator[Counted]:
 def fill(trail: Trail) -> list[RecordedEvent]:
     chance = random.Random(17)
     for batch in (7, 64):
-        trail.append(*(some_event(chance) for _ in range(EVENTS // 2)))
+        events = [some_event(chance) for _ in range(EVENTS // 2)]
+        trail.append(*events)
+        assert trail.append(*events[::5]) == []  # delivered twice
         trail.project(batch=batch)
     with trail.reader.transaction(read_only=True) as connection:
         return read_events(connection, -1, EVENTS).events
@@ -126,7 +154,11 @@ MOMENTS = st.one_of(
 
 def expected(events: list[RecordedEvent], query: PreparedQuery) -> dict[str | None, int]:
     assert query.by is not None
-    return dict(Counter(key_of(query.by, each) for each in events if matches(query.combined, each)))
+    return counter_of(query.by, (each for each in events if matches(query.combined, each)))
+
+
+def counter_of(by: CountBy, events: Iterable[RecordedEvent]) -> dict[str | None, int]:
+    return dict(Counter(key for each in events for key in keys_of(by, each)))
 
 
 def found_by(trail: Trail, query: PreparedQuery) -> dict[str | None, int]:
@@ -166,6 +198,123 @@ def test_a_precomputed_count_is_that_of_the_events(
         assert found_by(trail, query) == expected(events, query)
 
 
+PERSONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "actor": st.sampled_from(["a0", "a1", "d1", "nobody"]),
+        "actor_in": few("a1", "a2", "d1"),
+        "actor_prefix": st.sampled_from(["a", "d", "a3"]),
+        "user": st.sampled_from(["a0", "a1"]),
+        "user_in": few("a1", "a2", "d1"),
+        "patient": st.sampled_from(["p0", "p1", "nobody"]),
+        "device": st.sampled_from(["d0", "d1", "nothing"]),
+        "patient_in": few("p0", "p1", "p2"),
+        "service": st.sampled_from(SERVICES),
+        "actor_kinds": few("user", "patient", "device", "unknown"),
+        "outcomes": few("success", "minor_failure", "major_failure"),
+        "address": st.sampled_from(["10.0.0.0", "10.0.0.1", "10.9.9.9"]),
+        "address_in": few("10.0.0.0", "10.0.0.1"),
+    },
+).map(lambda given: filter_of(**given))
+FEW_PERSONS = st.one_of(
+    st.just(EventFilter()),
+    st.sampled_from(["p0", "p1"]).map(lambda patient: filter_of(patient=patient)),
+    st.sampled_from(["a0", "a1"]).map(lambda actor: filter_of(actor=actor)),
+    st.sampled_from(["d0", "d1"]).map(lambda device: filter_of(device=device)),
+    PERSONS,
+)
+SCOPES = st.sampled_from([
+    Principal(id="x", roles=frozenset({Role.AUDITOR})),
+    Principal(id="x", roles=frozenset({Role.SERVICE_OWNER}), sources=("portal",)),
+    Principal(id="x", roles=frozenset({Role.CLINICIAN}), actors=("a1", "a2")),
+    Principal(id="x", roles=frozenset({Role.PATIENT}), patients=("p1",)),
+    Principal(id="x", roles=frozenset({Role.PATIENT}), patients=("p1", "p2")),
+    Principal(id="x", roles=frozenset({Role.DEVICE_MANAGER}), devices=("d1", "d2")),
+    Principal(id="x", roles=frozenset({Role.DEVICE_MANAGER})),
+    Principal(
+        id="x", roles=frozenset({Role.SERVICE_OWNER, Role.CLINICIAN}), sources=("portal",), actors=("a1",)
+    ),
+])  # fmt: skip
+ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia", "Asia/Kathmandu"])
+LOCAL_DAYS = st.builds(
+    lambda zone, day: datetime(2026, 3, 1, tzinfo=ZoneInfo(zone)) + timedelta(days=day),
+    ZONES,
+    st.integers(0, 7),
+)
+
+
+@for_all(
+    filter=st.one_of(
+        FEW_PERSONS,
+        st.builds(
+            lambda either, no: filter_of(or_=tuple(either), not_=no), st.lists(PERSONS, max_size=2), PERSONS
+        ),
+    ),
+    principal=SCOPES,
+    range=st.tuples(MOMENTS | LOCAL_DAYS, MOMENTS | LOCAL_DAYS),
+    by=st.sampled_from(CountBy),
+)
+def test_a_count_of_persons_and_within_any_scope_is_that_of_the_events(
+    counted: Counted,
+    filter: EventFilter,
+    principal: Principal,
+    range: tuple[datetime | None, datetime | None],
+    by: CountBy,
+) -> None:
+    trail, events = counted
+    scope = scope_filter(Scope(principal).rows(Operation.COUNT_EVENTS))
+    query = plan(
+        EventFilter(and_=(filter, EventFilter(occurred_from=range[0], occurred_until=range[1]))), scope, by
+    )
+    if query.precomputed is not None or query.is_bounded:
+        assert found_by(trail, query) == expected(events, query)
+
+
+SINGLE = st.sampled_from([
+    EventFilter(patient="p0"),
+    EventFilter(device="d0"),
+    EventFilter(actor="a0"),
+    EventFilter(actor_in=("a1", "d1"), service="portal"),
+    EventFilter(user="a1", not_=EventFilter(outcomes=("success",))),
+    EventFilter(address="10.0.0.1"),
+    EventFilter(address_in=("10.0.0.0", "10.0.0.2"), actor="a1"),
+])  # fmt: skip
+
+
+@for_all(
+    filter=SINGLE,
+    range=st.tuples(MOMENTS | LOCAL_DAYS, MOMENTS | LOCAL_DAYS),
+    by=st.sampled_from([CountBy.HOUR, CountBy.DAY, CountBy.SERVICE, CountBy.ACTOR]),
+)
+def test_a_count_of_one_actor_patient_or_device_is_that_of_the_events(
+    counted: Counted, filter: EventFilter, range: tuple[datetime | None, datetime | None], by: CountBy
+) -> None:
+    trail, events = counted
+    query = plan(replace(filter, occurred_from=range[0], occurred_until=range[1]), by=by)
+    assert found_by(trail, query) == expected(events, query)
+
+
+@pytest.mark.parametrize("hours", [0, 1, 23, 24, 25, 48])
+def test_days_begin_at_midnight_in_utc_where_clocks_change(trail: Trail, hours: int) -> None:
+    """The clocks of Berlin and of St John's change in March: their days have 23 hours, and half hours begin them."""
+    changes = datetime(2026, 3, 29, tzinfo=UTC)
+    trail.given(
+        *(
+            an_event(occurred_at=(changes + timedelta(minutes=minute)).isoformat(), patients=[{"id": "p1"}])
+            for minute in (-1, 0, 1, 59, 60, 1379, 1380, 1439, 1440, 1441, 2880)
+        )
+    )
+    with trail.reader.transaction(read_only=True) as connection:
+        events = read_events(connection, -1, 100).events
+    for zone in ("Europe/Berlin", "America/St_Johns"):
+        start = datetime(2026, 3, 29, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        range = EventFilter(occurred_from=start, occurred_until=start + timedelta(hours=hours))
+        for by in CountBy:
+            for filter in (range, replace(range, actor="dr-smith"), replace(range, patient="p1")):
+                query = plan(filter, by=by)
+                assert {each.key: each.events for each in count_of(trail, query)} == expected(events, query)
+
+
 @pytest.mark.parametrize("by", KINDS)
 def test_days_hours_and_parts_of_hours_add_up(counted: Counted, by: CountBy) -> None:
     trail, events = counted
@@ -182,8 +331,13 @@ def test_a_precomputed_count_is_the_same_after_a_rebuild(trail: Trail) -> None:
     events = fill(trail)
     assert [each.failure for each in rebuild_now(trail, width=90).outcomes] == [""] * len(ALL)
     assert_same(trail)
+    since = START + timedelta(minutes=90)
     for by in KINDS:
-        query = plan(EventFilter(occurred_from=START + timedelta(minutes=90), categories=("data",)), by=by)
+        query = plan(EventFilter(occurred_from=since, categories=("data",)), by=by)
+        assert query.precomputed is not None
+        assert found_by(trail, query) == expected(events, query)
+    for filter in (EventFilter(actor="a1"), EventFilter(address="10.0.0.1"), EventFilter(patient="p1")):
+        query = plan(replace(filter, occurred_from=since), by=CountBy.DAY)
         assert query.precomputed is not None
         assert found_by(trail, query) == expected(events, query)
 
@@ -209,6 +363,79 @@ def test_a_precomputed_count_of_whole_hours_reads_no_events(
     assert "activity" not in tables_read(counted[0], plan(EventFilter(**filter), by=by))
 
 
+OF_ONE: list[tuple[dict[str, Any], CountBy, str]] = [
+    ({"actor": "a1"}, CountBy.DAY, "activity_by_actor_id"),
+    ({"actor_in": ("a1", "a2", "d1")}, CountBy.HOUR, "activity_by_actor_id"),
+    ({"user": "a1", "outcomes": ("success",)}, CountBy.DAY, "activity_by_actor_id"),
+    ({"actor": "a1", "not_": EventFilter(outcomes=("success",))}, CountBy.DAY, "activity_by_actor_id"),
+    ({"address": "10.0.0.1"}, CountBy.DAY, "activity_by_address"),
+    ({"patient": "p1"}, CountBy.DAY, "patient_timeline_pkey"),
+    ({"patient": "p1"}, CountBy.HOUR, "patient_timeline_pkey"),
+    ({"device": "d1"}, CountBy.HOUR, "device_timeline_pkey"),
+]
+
+
+@pytest.mark.parametrize(("filter", "by", "index"), OF_ONE, ids=repr)
+def test_the_hours_of_one_actor_address_patient_or_device_are_counted_in_an_index_alone(
+    counted: Counted, filter: dict[str, Any], by: CountBy, index: str
+) -> None:
+    trail, events = counted
+    start = START.replace(hour=0)
+    whole: dict[str, Any] = {"occurred_from": start, "occurred_until": start + timedelta(days=4)}
+    query = plan(EventFilter(**filter, **whole), by=by)
+    bounds = {"Index Scan using activity_hour_pkey"}
+    assert scans_of(trail, query) - bounds == {f"Index Only Scan using {index}"}
+    assert found_by(trail, query) == expected(events, query)
+    longer = plan(EventFilter(**filter, occurred_from=START + timedelta(minutes=90)), by=by)
+    assert len(scans_of(trail, longer) - bounds) > 1
+    assert found_by(trail, longer) == expected(events, longer)
+
+
+def test_a_scope_of_devices_counts_only_what_the_devices_add_from_events(counted: Counted) -> None:
+    trail, _ = counted
+    scope = Scope(Principal(id="x", roles=frozenset({Role.DEVICE_MANAGER}), devices=("d1",)))
+    query = ScopedModels(trail.read, scope, QueryLog()).prepare(EventFilter(), CountBy.TYPE)
+    assert query.precomputed is not None
+    assert query.precomputed.rest is not None
+    assert {"activity_hour", "activity_count_day"} & tables_read(trail, query)
+
+
+def test_roll_ups_ahead_of_another_projection_are_not_added_to_its_events(trail: Trail) -> None:
+    """The count is complete up to one position: that of the projection which is behind."""
+    trail.given(*(an_event(minute=60 * at, patients=[{"id": "p1"}]) for at in range(30)))
+    trail.append(*(an_event(minute=60 * at, patients=[{"id": "p1"}]) for at in range(30, 60)))
+    trail.project(ActivityProjector())
+    either = EventFilter(or_=(EventFilter(types=("record.read",)), EventFilter(patient="p1")))
+    queries = [plan(filter, by=CountBy.DAY) for filter in (either, EventFilter(patient="p1"))]
+    for complete in (29, 59):
+        for query in queries:
+            assert query.precomputed is not None
+            found = trail.read.event_counts(query, 10)
+            assert (found.as_of_position, found.events) == (complete, complete + 1)
+        trail.project()
+
+
+def test_before_the_rebuild_after_an_upgrade_counts_come_from_events_or_say_what_to_do(trail: Trail) -> None:
+    trail.given(*(an_event(minute=60 * at, patients=[{"id": "p1"}]) for at in range(60)))
+    with closing(psycopg2.connect(trail.url)) as connection, connection, connection.cursor() as cursor:
+        for table in ROLLUPS:
+            cursor.execute(f"DROP TABLE {schema_name(ActivityProjector())}.{table}")
+        timeline = f"{schema_name(PatientProjector())}.patient_timeline"
+        cursor.execute(f"ALTER TABLE {timeline} DROP COLUMN hour CASCADE")
+    bounded: list[tuple[dict[str, Any], CountBy]] = [
+        ({"occurred_from": START}, CountBy.TYPE),
+        ({"actor": "dr-smith"}, CountBy.DAY),
+        ({"patient": "p1"}, CountBy.DAY),
+        ({"service": "patient-service"}, CountBy.OUTCOME),
+    ]
+    for filter, by in bounded:
+        query = plan(EventFilter(**filter), by=by)
+        assert query.precomputed is not None
+        assert trail.read.event_counts(query, 10).events == 60
+    with pytest.raises(ConflictError, match="audit-trail projections rebuild activity"):
+        trail.read.event_counts(plan(EventFilter(), by=CountBy.TYPE), 10)
+
+
 def test_a_part_of_an_hour_reads_the_events_of_that_hour_alone(counted: Counted) -> None:
     range: dict[str, Any] = {
         "occurred_from": START + timedelta(minutes=5),
@@ -225,11 +452,21 @@ COUNTED_ONE_BY_ONE: list[tuple[dict[str, Any], CountBy]] = [
     ({"actor": "a1"}, CountBy.TYPE),
     ({"user": "a1"}, CountBy.TYPE),
     ({"patient": "p1"}, CountBy.SERVICE),
+    ({"patient_in": ("p1", "p2")}, CountBy.DAY),
+    ({"patient": "p1", "service": "portal"}, CountBy.DAY),
+    ({"not_": EventFilter(patient="p1"), "occurred_from": START}, CountBy.DAY),
+    ({"patient": "p1"}, CountBy.PATIENT),
+    ({"occurred_from": START}, CountBy.ACTOR),
+    ({"occurred_from": START}, CountBy.PATIENT),
+    ({"not_": EventFilter(actor="a1"), "occurred_from": START}, CountBy.SERVICE),
+    ({"service": "portal"}, CountBy.PATIENT),
+    ({"actor": "a1", "service": "portal", "occurred_until": START}, CountBy.HOUR),
+    ({"actor": "a1"}, CountBy.SERVICE),
     ({"emergency": True}, CountBy.OUTCOME),
     ({"position_from": 5}, CountBy.HOUR),
     ({"weekdays": ("monday",), "occurred_from": START}, CountBy.TYPE),
     ({"purposes": ("TREAT",), "occurred_from": START}, CountBy.DAY),
-    ({"occurred_from": START}, CountBy.ACTOR),
+    ({"occurred_from": START, "outcomes": ("success",)}, CountBy.ACTOR),
     ({"not_": EventFilter(actor="a1"), "occurred_from": START}, CountBy.TYPE),
     ({"not_": EventFilter(occurred_until=START), "service": "portal"}, CountBy.TYPE),
     ({"or_": (EventFilter(occurred_from=START), EventFilter(service="portal"))}, CountBy.TYPE),
@@ -245,7 +482,7 @@ def test_any_other_count_reads_events(counted: Counted, filter: dict[str, Any], 
     trail, events = counted
     query = plan(EventFilter(**filter), by=by)
     assert query.precomputed is None
-    assert tables_read(trail, query) & {"activity_count_day", "activity_count_hour"} == set()
+    assert tables_read(trail, query) & ROLLUPS == set()
     assert {each.key: each.events for each in count_of(trail, query)} == expected(events, query)
 
 
@@ -262,6 +499,7 @@ def test_a_precomputed_count_may_span_any_time_and_any_other_is_limited() -> Non
     prepare(EventFilter(), by=CountBy.OUTCOME, max_days=31, now=now)
     others: list[tuple[CountBy, tuple[Distinct, ...], dict[str, Any]]] = [
         (CountBy.ACTOR, (), {}),
+        (CountBy.PATIENT, (), {}),
         (CountBy.TYPE, (Distinct.ACTORS,), {}),
         (CountBy.TYPE, (), {"purposes": ("TREAT",)}),
     ]
@@ -273,12 +511,12 @@ def test_a_precomputed_count_may_span_any_time_and_any_other_is_limited() -> Non
 @pytest.mark.parametrize(
     ("principal", "precomputed"),
     [
-        (Principal(id="x", roles=frozenset({Role.AUDITOR})), True),
-        (Principal(id="x", roles=frozenset({Role.ANALYST})), True),
-        (Principal(id="x", roles=frozenset({Role.SERVICE_OWNER}), sources=("portal", "laboratory")), True),
-        (Principal(id="x", roles=frozenset({Role.CLINICIAN}), actors=("a1",)), False),
-        (Principal(id="x", roles=frozenset({Role.PATIENT}), patients=("p1",)), False),
-        (Principal(id="x", roles=frozenset({Role.DEVICE_MANAGER}), devices=("d1",)), False),
+        (Principal(id="x", roles=frozenset({Role.AUDITOR})), KINDS),
+        (Principal(id="x", roles=frozenset({Role.ANALYST})), KINDS),
+        (Principal(id="x", roles=frozenset({Role.SERVICE_OWNER}), sources=("portal", "laboratory")), KINDS),
+        (Principal(id="x", roles=frozenset({Role.CLINICIAN}), actors=("a1",)), TIMES),
+        (Principal(id="x", roles=frozenset({Role.PATIENT}), patients=("p1",)), ()),
+        (Principal(id="x", roles=frozenset({Role.DEVICE_MANAGER}), devices=("d1",)), KINDS),
         (
             Principal(
                 id="x",
@@ -286,13 +524,13 @@ def test_a_precomputed_count_may_span_any_time_and_any_other_is_limited() -> Non
                 sources=("portal",),
                 actors=("a1",),
             ),
-            False,
+            KINDS,
         ),
     ],
     ids=lambda value: "-".join(sorted(value.roles)) if isinstance(value, Principal) else "",
 )
-def test_a_count_is_precomputed_within_a_scope_of_services(
-    counted: Counted, principal: Principal, precomputed: bool
+def test_a_count_is_precomputed_as_far_as_the_scope_is_of_services_and_types(
+    counted: Counted, principal: Principal, precomputed: Collection[CountBy]
 ) -> None:
     trail, events = counted
     scope = Scope(principal)
@@ -300,10 +538,10 @@ def test_a_count_is_precomputed_within_a_scope_of_services(
     for by in KINDS:
         filter = EventFilter(occurred_from=START + timedelta(minutes=3), outcomes=("success",))
         query = models.prepare(filter, by)
-        assert (query.precomputed is not None) is precomputed
+        assert (query.precomputed is not None) is (by in precomputed)
         admitted = [each for each in events if scope.admits(each.event) and matches(filter, each)]
         found = {each.key: each.events for each in models.event_counts(query, 1000).buckets}
-        assert found == dict(Counter(key_of(by, each) for each in admitted))
+        assert found == counter_of(by, admitted)
 
 
 class _Explaining(psycopg2.extensions.cursor):
@@ -322,7 +560,22 @@ def tables_read(trail: Trail, query: PreparedQuery) -> set[str]:
     """The tables of the read model that the plans of a count name."""
     _Explaining.plans.clear()
     count_of(trail, query, _Explaining)
-    return {name for plan in _Explaining.plans for name in re.findall(r"Scan.* on (activity\w*)", plan)}
+    return {
+        name
+        for plan in _Explaining.plans
+        for name in re.findall(r"Scan.* on ((?:activity|patient|device)\w*)", plan)
+    }
+
+
+def scans_of(trail: Trail, query: PreparedQuery) -> set[str]:
+    """How the plans of a count read the read models: `Index Only Scan using activity_by_address`."""
+    _Explaining.plans.clear()
+    count_of(trail, query, _Explaining)
+    return {
+        found.partition(" on ")[0] if " using " in found else found
+        for plan in _Explaining.plans
+        for found in re.findall(r"(\w[\w ]* Scan(?: using \w+)? on (?:activity|patient|device)\w*)", plan)
+    }
 
 
 def count_of(

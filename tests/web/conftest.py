@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-import web.rest.event_intake
+import web.rest.publishing
 from audit_trail.embedded.broker import Broker
 from event_store.database import READER, Database
 from event_store.log_reader import LogReader
@@ -19,6 +19,7 @@ from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from queries.export.pipeline import Exports
 from queries.read_models import ReadModels
+from tests.databases import HOSPITAL, Databases
 from tests.tokens import ADMIN, authentication
 from web.app import create_app
 from web.http.listening_socket import listen
@@ -42,13 +43,16 @@ def serving(app: Any, trusted_proxies: Sequence[str] = ()) -> Iterator[httpx2.Cl
         try:
             while not server.started and thread.is_alive():
                 time.sleep(0.01)
-            with httpx2.Client(
-                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30, headers=ADMIN
-            ) as client:
+            with client_of(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
                 yield client
         finally:
             server.stop()
             thread.join()
+
+
+def client_of(address: httpx2.URL | str) -> httpx2.Client:
+    """A client that may do everything."""
+    return httpx2.Client(base_url=address, timeout=30, headers=ADMIN)
 
 
 @contextmanager
@@ -60,7 +64,7 @@ def servers() -> Iterator[Serve]:
             url: str,
             bootstrap_servers: str = NO_BROKER,
             models: ReadModels | None = None,
-            publisher: web.rest.event_intake.EventPublisher | None = None,
+            publisher: web.rest.publishing.EventPublisher | None = None,
             **settings: Any,
         ) -> httpx2.Client:
             database = stack.enter_context(closing(Database(url, READER, size=4)))
@@ -101,9 +105,23 @@ def trail_url(hospital_url: str) -> str:
     return hospital_url
 
 
+@pytest.fixture(scope="module")
+def shared_server(databases: Databases) -> Iterator[httpx2.URL]:
+    """The address of a server on the hospital's morning, without a broker. The tests of a file share it."""
+    with databases.copy(HOSPITAL) as url, servers() as start:
+        yield start(url).base_url
+
+
 @pytest.fixture
-def client(serve: Serve, trail_url: str) -> httpx2.Client:
-    """A client of a server on the hospital's morning, without a broker."""
+def client(shared_server: httpx2.URL) -> Iterator[httpx2.Client]:
+    """A client of `shared_server`, for tests that only read."""
+    with client_of(shared_server) as client:
+        yield client
+
+
+@pytest.fixture
+def own_client(serve: Serve, trail_url: str) -> httpx2.Client:
+    """The same for a test that changes the trail, which is at `trail_url`."""
     return serve(trail_url)
 
 
@@ -113,7 +131,15 @@ def publishing_client(serve: Serve, migrated_url: str, broker: Broker, topic: st
     return serve(migrated_url, broker.bootstrap_servers, topic=topic)
 
 
+@pytest.fixture(scope="module")
+def lonely_server() -> Iterator[httpx2.URL]:
+    """The address of a server without database and broker. The tests of a file share it."""
+    with servers() as start:
+        yield start(NO_DATABASE).base_url
+
+
 @pytest.fixture
-def lonely_client(serve: Serve) -> httpx2.Client:
-    """A client of a server without database and broker: what is refused before reading must not notice."""
-    return serve(NO_DATABASE)
+def lonely_client(lonely_server: httpx2.URL) -> Iterator[httpx2.Client]:
+    """A client of `lonely_server`: what is refused before reading must not notice."""
+    with client_of(lonely_server) as client:
+        yield client

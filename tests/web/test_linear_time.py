@@ -24,6 +24,7 @@ from web.http.every_route import _is_utf8
 from web.http.http1_protocol import MAX_HEADERS
 from web.parameters.filter_query import filter_from_json, refuse_repeated
 from web.rest import event_intake
+from web.rest.publishing import UnreadableError
 
 JSON = [("content-type", "application/json")]
 
@@ -74,7 +75,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_reading_takes_time_in_proportion_to_what_is_sent(case: Hostile) -> None:
-    assert_linear(case, AuditTrailError, ValueError, event_intake._UnreadableError)
+    assert_linear(case, AuditTrailError, ValueError, UnreadableError)
 
 
 TINY = [
@@ -96,7 +97,7 @@ TINY = [
 def test_a_body_of_tiny_items_needs_some_megabytes(item: bytes) -> None:
     tiny = item * ((5 << 20) // len(item))
     for body in (b"[" + tiny + b"0]", b"[[" + tiny + b"0]]", tiny):
-        assert peak_megabytes(items, body, event_intake._UnreadableError) < 24
+        assert peak_megabytes(items, body, UnreadableError) < 24
 
 
 @pytest.mark.parametrize(

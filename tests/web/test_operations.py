@@ -78,7 +78,7 @@ def test_a_stopped_projection_is_named(serve: Serve, trail_url: str) -> None:
     assert ready.status_code == 503
     assert ready.json()["checks"]["projections"] == "patient stopped at position 3"
     assert (
-        'audit_trail_projection_failed{projection="patient",version="3"} 1.0' in client.get("/metrics").text
+        'audit_trail_projection_failed{projection="patient",version="4"} 1.0' in client.get("/metrics").text
     )
 
 
@@ -104,11 +104,11 @@ def test_a_projection_whose_tables_do_not_fit_this_program_is_not_ready(
     ready = client.get("/readyz")
     assert ready.status_code == 503
     reason = ready.json()["checks"]["projections"]
-    assert reason.startswith(f"patient {state}: its tables are version {3 + shift}, this program has 3")
+    assert reason.startswith(f"patient {state}: its tables are version {4 + shift}, this program has 4")
     assert command in reason
     metrics = client.get("/metrics").text
-    assert f'audit_trail_projection_misfit{{projection="patient",version="{3 + shift}"}} 1.0' in metrics
-    assert 'audit_trail_projection_misfit{projection="user",version="2"} 0.0' in metrics
+    assert f'audit_trail_projection_misfit{{projection="patient",version="{4 + shift}"}} 1.0' in metrics
+    assert 'audit_trail_projection_misfit{projection="user",version="3"} 0.0' in metrics
     found = client.post("/graphql", json={"query": "{ projections { name state } }"}).json()
     states = {each["name"]: each["state"] for each in found["data"]["projections"]}
     assert (states["patient"], states["user"]) == (state, "running")
@@ -126,7 +126,7 @@ def test_metrics_count_requests_by_route_and_show_the_log(client: httpx2.Client)
     assert 'audit_trail_http_request_seconds_count{method="GET",route="other"} 1.0' in text
     assert "secret" not in text
     assert "audit_trail_log_size 10.0" in text
-    assert 'audit_trail_projection_lag{projection="patient",version="3"} 0.0' in text
+    assert 'audit_trail_projection_lag{projection="patient",version="4"} 0.0' in text
     assert "audit_trail_database_up 1.0" in text
 
 

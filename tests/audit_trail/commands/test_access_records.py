@@ -16,6 +16,7 @@ from domain.validation import encode_event
 from event_store.dead_letters import DeadLetter
 from ingest.dead_letters import patients_named
 from tests.audit_trail.programs import run
+from tests.detection.small_logs import A, correlation, rule
 from tests.trail import START, Trail, an_event
 from tests.web.read_audit.recorded_server import messages_of
 
@@ -73,6 +74,37 @@ def test_an_export_says_that_it_begins_whom_it_tells_of_and_how_it_ended(
         assert event.attributes["via"] == "command_line"
         assert event.attributes["questions"][0]["asked"]["filter"] == {"actor": "dr-smith"}
         assert "Nora Secret" not in str(event)
+
+
+def test_a_dry_run_of_rules_says_whom_its_findings_tell_of(
+    trail: Trail, broker: Broker, topic: str, tmp_path: Path
+) -> None:
+    by_patient = correlation(
+        type="event_count",
+        rules=[A],
+        timespan="1h",
+        condition={"gte": 1},
+        **{"group-by": ["person"]},
+        aliases={"person": {A: "patients.id"}},
+    )
+    file = tmp_path / "reads.yaml"
+    file.write_text(f"{rule({'s': {'type': 'record.read'}, 'condition': 's'})}\n---\n{by_patient}", "utf-8")
+    settings = {
+        "database_url": trail.url,
+        "kafka_bootstrap_servers": broker.bootstrap_servers,
+        "kafka_topics": topic,
+    }
+    for most, events_shown in (("0", 0), ("5", 2)):
+        done = run("detect", "run", "--rule", file, "--max-alerts", most, settings=settings)
+        assert done.returncode == 0, done.stderr
+        assert "person 18" in done.stdout
+        assert "Nora Secret" not in done.stdout
+        told = stages(messages_of(broker.bootstrap_servers, topic))[-3:]
+        assert [(stage, sorted(patients), rows) for stage, patients, rows in told] == [
+            ("started", [], 0),
+            ("delivered", ["17", "18"], events_shown),
+            ("ended", [], events_shown),
+        ]
 
 
 def test_an_export_of_a_table_says_whom_its_rows_tell_of(

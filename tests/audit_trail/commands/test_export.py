@@ -165,9 +165,8 @@ def start(trail: Trail, *arguments: str | Path) -> subprocess.Popen[bytes]:
     )
 
 
-@pytest.mark.parametrize(
-    "format", [pytest.param(each, marks=[pytest.mark.thorough] * (each != "parquet")) for each in FORMATS]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("format", FORMATS)
 def test_what_was_killed_goes_on_to_the_same_end_without_repeating_or_losing_a_row(
     trail: Trail, tmp_path: Path, format: str
 ) -> None:

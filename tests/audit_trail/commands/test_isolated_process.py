@@ -75,7 +75,7 @@ def computes(process: subprocess.Popen[str], seconds: float) -> bool:
     return busy_seconds(process) - before > seconds * 0.3
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.thorough)])
 def test_a_second_signal_ends_a_file_that_loops_for_ever(
     trail: Trail, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -157,6 +157,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.thorough
 def test_a_second_signal_ends_a_search_that_holds_pythons_lock_for_ever(trail: Trail, tmp_path: Path) -> None:
     file = write(tmp_path, HEAD + "\nimport re\ndef rows(events):\n    re.match('(a+)+b', 'a' * 60)\n")
     with started(*PROGRAM, "projections", "run", file, database_url=trail.url) as process:

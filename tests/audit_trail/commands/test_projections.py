@@ -50,7 +50,7 @@ def test_rebuild_list_verify_switch_and_drop_lead_through_a_rebuild(trail: Trail
     assert rebuilt.count("build 2 is live") == 2  # one line each
     assert "loading: 50 of 50 events" in rebuilt
     lines = [line.split() for line in said(settings, "list").splitlines()]
-    assert ["user", "2", "2", "live", "49", "0", "running"] in lines
+    assert ["user", "3", "2", "live", "49", "0", "running"] in lines
     assert "is what the log says, up to position 49" in said(settings, "verify", "user")
     assert "build 1 is live, build 2 was" in said(settings, "switch", "user")
     assert "build 2 is dropped" in said(settings, "drop", "user")
@@ -65,7 +65,7 @@ def test_verify_says_which_table_is_wrong_and_fails(trail: Trail, settings: Sett
     trail.given(*some_events(50))
     admin = psycopg2.connect(trail.url)
     with admin, admin.cursor() as cursor:
-        cursor.execute("DELETE FROM patient_v3.patient_timeline WHERE position = 7")
+        cursor.execute("DELETE FROM patient_v4.patient_timeline WHERE position = 7")
     admin.close()
     assert "differs from the log at position 49 in patient_timeline" in said(
         settings, "verify", "patient", code=1
@@ -93,14 +93,14 @@ def test_tables_of_another_version_need_a_rebuild_and_the_commands_say_so(
     with closing(psycopg2.connect(trail.url)) as admin, admin, admin.cursor() as cursor:
         cursor.execute("UPDATE audit_trail.projection SET version = 1 WHERE name = 'user'")
     says = (
-        "projection user needs rebuild: its tables are version 1, this program has 2;"
+        "projection user needs rebuild: its tables are version 1, this program has 3;"
         " run `audit-trail projections rebuild user`"
     )
     listed = said(settings, "list")
     assert says in listed
     lines = [line.split() for line in listed.splitlines()]
     assert ["user", "1", "1", "live", "4", "0", "needs", "rebuild"] in lines
-    assert ["patient", "3", "1", "live", "4", "0", "running"] in lines
+    assert ["patient", "4", "1", "live", "4", "0", "running"] in lines
     migrated = run("migrate", settings=settings)
     assert migrated.stdout.splitlines() == ["the database is up to date", says]
     said(settings, "rebuild", "user")

@@ -38,6 +38,7 @@ def up(data: Path, log: Path, **settings: str) -> Iterator[str]:
         program.wait(60)
 
 
+@pytest.mark.thorough
 def test_up_takes_the_tokens_of_its_own_folder_whatever_that_is_called_and_was_said_of_another_issuer(
     server_folder: Path,
 ) -> None:

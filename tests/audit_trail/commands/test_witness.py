@@ -70,6 +70,7 @@ def running(
             process.kill()
 
 
+@pytest.mark.thorough
 def test_what_was_answered_outlives_a_kill(folder: Path) -> None:
     for old, new in ((0, 5), (5, 9), (9, 130)):
         with running(folder) as (_, client):

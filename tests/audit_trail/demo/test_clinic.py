@@ -28,15 +28,24 @@ def test_every_event_passes_validation_as_a_message() -> None:
 
 
 def test_every_type_of_the_catalogue_occurs() -> None:
-    # Decisions about projections, patients and lost records, and a wrong clock, are no part of a clinic's hour.
+    # Decisions about projections, patients and lost records, a wrong clock, a blind watcher, and what people keep in
+    # the dashboard, are no part of a clinic's hour.
     others = {
         "projection.event_skipped",
         "projection.removed",
         "recording.gap",
         "recording_clock.ahead",
         "recording_clock.recovered",
+        "link.revoked",
+        "link.shared",
+        "observation.gap",
+        "operation.completed",
+        "operation.requested",
         "recording_clock.set_back",
         "staff_disclosure.decided",
+        "view.changed",
+        "view.deleted",
+        "view.saved",
     }
     assert {event.type for event in HOUR} == set(CATALOGUE) - others
 

@@ -82,9 +82,8 @@ def test_a_taken_port_is_said_before_anything_starts() -> None:
     assert "AUDIT_TRAIL_HTTP_PORT" in ended.stderr
 
 
-@pytest.mark.parametrize(
-    "victim", ["postgres", *(pytest.param(each, marks=pytest.mark.thorough) for each in ("ingest", "tansu"))]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("victim", ["postgres", "ingest", "tansu"])
 def test_up_says_what_has_died_and_stops_everything(victim: str, server_folder: Path) -> None:
     log = server_folder / "up.log"
     with log.open("w") as file:

@@ -62,6 +62,7 @@ def test_no_other_file_of_a_kit_is_loaded_as_a_program(kit: Path) -> None:
         assert done.stdout.startswith("BAD: __future__.py: it is in the kit and not in the manifest")
 
 
+@pytest.mark.thorough
 def test_a_kit_that_is_made_to_exhaust_its_reader_is_bad_in_one_line(kit: Path, tmp_path: Path) -> None:
     def said(forged: Path) -> str:
         answer = bad(forged, by=kit)

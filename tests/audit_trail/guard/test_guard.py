@@ -11,8 +11,12 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from prometheus_client import CollectorRegistry
 
 from audit_trail.embedded.broker import Broker
+from audit_trail.guard.findings import Findings
+from audit_trail.guard.metrics import GuardMetrics
+from audit_trail.guard.verification import Verification
 from domain.errors import ConfigurationError, LogInconsistentError, UnavailableError
 from event_store.database import GUARD, INGEST, Database
 from event_store.heads import StoredHead, newest_head
@@ -52,6 +56,58 @@ def test_a_folder_has_the_newest_head_and_all_published_before(log: Log, tmp_pat
     kept = sorted(folder.glob("*-*-*/*.checkpoint"))
     assert [size_of(file.read_bytes()) for file in kept] == [263, 270]
     assert log.findings(log.head()) == []
+
+
+def test_pages_learn_what_each_place_has_and_why_it_takes_no_newer_head(log: Log, tmp_path: Path) -> None:
+    def noted() -> dict[str, tuple[int | None, str]]:
+        with closing(psycopg2.connect(log.url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT place, size, problem FROM audit_trail.head_place")
+            return {place: (size, problem) for place, size, problem in cursor.fetchall()}
+
+    folder, away = HeadFolder(tmp_path / "heads"), Webhook("http://127.0.0.1:1/")
+    with guarding(log.url, folder, away) as guard:
+        guard.until(lambda: noted().get(folder.name) == (263, "") and away.name in noted())
+        size, problem = noted()[away.name]
+        assert size is None
+        assert problem
+    with guarding(log.url, folder) as guard:
+        guard.until(lambda: list(noted()) == [folder.name])
+
+
+def _verification_of(log: Log) -> tuple[int | None, int | None, str] | None:
+    rows = log.rows("SELECT size, all_size, problem FROM audit_trail.log_verification")
+    return rows[0] if rows else None
+
+
+def test_pages_learn_how_far_the_log_is_verified(log: Log) -> None:
+    assert _verification_of(log) is None
+    with guarding(log.url, verify=0.1) as guard:
+        guard.until(lambda: _verification_of(log) == (263, 263, ""))
+        log.add(7)
+        guard.until(lambda: _verification_of(log) == (270, 270, ""))
+        log.attack("UPDATE audit_trail.event SET recorded_at = now() WHERE position = 100")
+        guard.until(lambda: guard.events)
+        log.add(1)
+        time.sleep(0.5)
+        assert _verification_of(log) == (270, 270, "")  # one that finds something verifies nothing
+
+
+def test_pages_learn_why_the_log_could_not_be_verified(log: Log) -> None:
+    stopping, away = threading.Event(), "postgresql://127.0.0.1:1/away"
+    with closing(Database(log.url, GUARD)) as database:
+        metrics = GuardMetrics([], CollectorRegistry())
+        findings = Findings(database, lambda _: None, metrics, quiet_seconds=3600)
+        verification = Verification(database, away, [KEY.verifier], 0.1, 0, findings, metrics, stopping)
+        thread = threading.Thread(target=verification.run)
+        thread.start()
+        until = time.monotonic() + 30
+        while (noted := _verification_of(log)) is None and time.monotonic() < until:
+            time.sleep(0.02)
+        stopping.set()
+        thread.join(30)
+    assert noted is not None
+    assert noted[:2] == (None, None)
+    assert "refused" in noted[2]
 
 
 def test_the_last_head_is_published_at_shutdown(log: Log, tmp_path: Path) -> None:

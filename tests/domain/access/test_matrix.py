@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from domain.access.grants import ALL, Operation, Part, Rows
-from domain.access.principal import Principal, Role
+from domain.access.principal import LinkUse, Principal, Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
 from domain.event import Source
@@ -28,20 +29,26 @@ COLUMNS = (
     Operation.READ_METRICS,
     Operation.PUBLISH,
     Operation.DECIDE,
+    Operation.SHARE,
+    Operation.REVOKE,
+    Operation.READ_DEAD_LETTERS,
+    Operation.READ_MESSAGES,
+    Operation.DECIDE_DEAD_LETTERS,
+    Operation.REBUILD,
 )
 MATRIX = """
-                 event count follow export patient user device srv thing tables status proof metric publish decide
-auditor          x     x     x      x      x       x    x      x   x     x      x      x     -      -       -
-privacy_officer  x     x     x      x      x       x    x      x   x     x      x      x     -      -       x
-security_officer x     x     x      x      x       x    x      x   x     -      x      x     -      -       -
-analyst          x     x     x      x      x       x    x      x   x     x      x      x     -      -       -
-service_owner    x     x     x      x      -       -    -      x   -     -      -      x     -      -       -
-clinician        x     x     x      x      -       x    -      -   -     -      -      x     -      -       -
-patient          x     x     x      x      x       -    -      -   -     -      -      x     -      -       -
-device_manager   x     x     x      x      -       -    x      -   -     -      -      x     -      -       -
-publisher        -     -     -      -      -       -    -      -   -     -      -      -     -      x       -
-operator         -     -     -      -      -       -    -      -   -     -      x      x     x      -       -
-admin            x     x     x      x      x       x    x      x   x     x      x      x     x      x       x
+                 evt cnt fol exp pat usr dev srv res tab sta prf met pub dec shr rev let msg set reb
+auditor          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   x   -   x   x   -   -
+privacy_officer  x   x   x   x   x   x   x   x   x   x   x   x   -   -   x   x   x   x   x   -   -
+security_officer x   x   x   x   x   x   x   x   x   -   x   x   -   -   -   -   -   -   -   -   -
+analyst          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   -   -   -   -   -   -
+service_owner    x   x   x   x   -   -   -   x   -   -   -   x   -   -   -   -   -   -   -   -   -
+clinician        x   x   x   x   -   x   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -
+patient          x   x   x   x   x   -   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -
+device_manager   x   x   x   x   -   -   x   -   -   -   -   x   -   -   -   -   -   -   -   -   -
+publisher        -   -   -   -   -   -   -   -   -   -   -   -   -   x   -   -   -   -   -   -   -
+operator         -   -   -   -   -   -   -   -   -   -   x   x   x   -   -   -   -   x   -   x   x
+admin            x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x
 """
 TABLE = {line.split()[0]: line.split()[1:] for line in MATRIX.splitlines()[2:]}
 
@@ -60,6 +67,21 @@ def test_a_role_may_do_what_the_table_says_and_nothing_else(role: Role) -> None:
         if mark == "-":
             with pytest.raises(AccessDeniedError):
                 scope.require(operation)
+
+
+def test_who_may_share_sees_every_event_in_full() -> None:
+    """The reader of a link has the roles of its maker, so that a link could show more than they see together."""
+    for role in Role:
+        scope = Scope(somebody(role))
+        assert scope.sees_all or not scope.may(Operation.SHARE)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_reader_of_a_link_may_read_and_count_events_and_nothing_else(role: Role) -> None:
+    scope = Scope(replace(somebody(role), link=LinkUse("5e", "ada")))
+    for operation in Operation:
+        wanted = operation in {Operation.READ_EVENTS, Operation.COUNT_EVENTS, Operation.READ_PROOFS}
+        assert scope.may(operation) is (wanted and Scope(somebody(role)).may(operation)), operation
 
 
 def test_who_has_no_role_may_do_nothing() -> None:

@@ -158,3 +158,24 @@ def test_a_decision_counts_only_from_the_trail_itself() -> None:
     assert (
         decision_of(event("record.read", 0, source=Source(service="audit-trail"), attributes=names)) is None
     )
+
+
+def test_who_asked_a_question_reads_the_own_words_and_nobody_elses() -> None:
+    words = "Who was that?"
+    asked = event(
+        "access.questioned",
+        0,
+        actor=Actor(kind=ActorKind.PATIENT, id="patty", name="Patty"),
+        patients=(Patient(id="17"),),
+        reason=words,
+    )
+    patient = Principal(id="patty", roles=frozenset({Role.PATIENT}), kind=ActorKind.PATIENT, patients=("17",))
+    own = Scope(patient).redacted(asked)
+    assert (own.reason, own.actor) == (words, asked.actor)
+    for other in (
+        replace(asked, actor=replace(asked.actor, id="somebody")),
+        replace(asked, actor=replace(asked.actor, kind=ActorKind.USER)),
+        replace(asked, type="record.read"),
+    ):
+        left = Scope(patient).redacted(other)
+        assert (left.reason, left.actor.id) == (None, None)

@@ -18,6 +18,7 @@ def large(databases: Databases) -> Iterator[Log]:
         yield Log(url, [SIZE // 10] * 10 + [SIZE % 10])
 
 
+@pytest.mark.thorough
 def test_chunks_are_verified_in_parallel(large: Log) -> None:
     report = large.verify(large.head(), jobs=2)
     assert report.findings == ()

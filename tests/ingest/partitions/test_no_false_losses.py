@@ -54,6 +54,7 @@ def _transactions(settings: IngestSettings, topic: str, message: Call) -> int:
     return kept
 
 
+@pytest.mark.thorough
 def test_a_hundred_restarts_over_transactions_and_parts_of_batches_find_no_loss(
     settings: IngestSettings,
     make_topic: Call,

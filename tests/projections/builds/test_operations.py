@@ -28,7 +28,7 @@ KEPT = "SELECT array_agg(position ORDER BY position) FROM picky_v1{build}.picky"
 
 
 class NewerUser(UserProjector):
-    version = 3
+    version = UserProjector.version + 1
 
 
 class OtherUser(UserProjector):
@@ -55,7 +55,7 @@ def test_newer_code_leaves_the_old_tables_alone_and_says_what_to_run(trail: Trai
     trail.given(an_event())
     trail.append(an_event())
     trail.project(NewerUser())
-    assert (status(trail, "user").version, status(trail, "user").position) == (2, 0)
+    assert (status(trail, "user").version, status(trail, "user").position) == (3, 0)
     assert "projections rebuild user" in told(trail, NewerUser())
     assert trail.read.user("dr-smith") is not None
 
@@ -129,7 +129,7 @@ def test_a_reset_begins_anew_under_a_running_runner_that_is_idle(trail: Trail) -
         assert (status(trail, "user").position, status(trail, "user").state) == (-1, "paused")
         resume(trail.projector, "user")
         eventually(lambda: status(trail, "user").lag == 0)
-    assert trail.rows("SELECT sum(events)::int FROM user_v2_b2.user_action") == [(2,)]
+    assert trail.rows("SELECT sum(events)::int FROM user_v3_b2.user_action") == [(2,)]
     with trail.reader.transaction(read_only=True) as connection:
         builds = [(each.build, each.live) for each in list_builds(connection) if each.name == "user"]
     assert builds == [(1, False), (2, True)]

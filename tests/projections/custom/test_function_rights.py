@@ -56,10 +56,10 @@ def call(name: str, *arguments: object) -> str:
           ("patient", "user", "activity", "device", "service", "patient_v2", "patient_v2_b1", "user_b1", "bens")),
         *((call("make_own_schema", *each), DENIED) for each in (
             ("mine", "user_v9"), ("user", "user_v9"), ("bens", "bens_v9"), ("mine", "audit_trail"), ("mine", None),
-            (None, "mine_v9"), ("mine", "mine_v9; DROP SCHEMA user_v2"), ("mine", "mine_v9\n"), ("m.*", "mine_v9"),
+            (None, "mine_v9"), ("mine", "mine_v9; DROP SCHEMA user_v3"), ("mine", "mine_v9\n"), ("m.*", "mine_v9"),
         )),
         *((call("drop_custom_schema", *each), DENIED) for each in (
-            ("mine", "user_v2"), ("user", "user_v2"), ("bens", "bens_v1"), ("mine", "audit_trail"), ("mine", None),
+            ("mine", "user_v3"), ("user", "user_v3"), ("bens", "bens_v1"), ("mine", "audit_trail"), ("mine", None),
         )),
         (call("drop_custom_schema", "mine", "mine_v1"), "55006"),
         (call("remove_own_projection", "bens"), DENIED),
@@ -67,7 +67,7 @@ def call(name: str, *arguments: object) -> str:
         (call("remove_own_projection", None), DENIED),
         (call("remove_own_projection", "mine"), "55006"),
         (call("make_custom_tables", "bens", "bens_v1", [TABLE], True), DENIED),
-        (call("make_custom_tables", "mine", "user_v2", [TABLE], True), DENIED),
+        (call("make_custom_tables", "mine", "user_v3", [TABLE], True), DENIED),
         (call("make_custom_tables", "mine", "mine_v1", [], True), "22023"),
         *((call("make_custom_tables", "mine", "mine_v1", [TABLE | change], False), code) for change, code in (
             ({"name": "t (id int); --"}, NO_NAME),

@@ -128,7 +128,7 @@ def test_an_analyst_who_locks_an_own_projection_delays_nobody_without_end(
     remove(trail.url, name, by="op", reason="a test", publish=lambda _: None, wait_seconds=5)
 
 
-@pytest.mark.parametrize("name", ["patient", "user_v2", "activity_b1", "device_v2_b1", "service"])
+@pytest.mark.parametrize("name", ["patient", "user_v3", "activity_b1", "device_v2_b1", "service"])
 def test_the_names_of_built_in_projections_are_reserved_before_their_first_build(
     trail: Trail, ada: str, tmp_path: Path, name: str
 ) -> None:

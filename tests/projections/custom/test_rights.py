@@ -136,7 +136,7 @@ def test_an_analyst_gives_no_rights_on_its_tables_to_others(urls: dict[str, str]
     [
         *((who, "SELECT count(*) FROM audit_trail.dead_letter", DENIED) for who in ANALYSTS),
         *((who, "SELECT count(*) FROM bens_v1.bens", DENIED) for who in ("ada", OWN)),
-        *((who, "SELECT count(*) FROM user_v2.user_action", DENIED) for who in ANALYSTS),
+        *((who, "SELECT count(*) FROM user_v3.user_action", DENIED) for who in ANALYSTS),
         *((who, "INSERT INTO mine_v1.mine VALUES ('x', 1, now(), '{}')", DENIED) for who in ("ben", "asker")),
         *(
             (who, f"INSERT INTO audit_trail.projection (name, build, version, schema_name) VALUES {row}", DENIED)
@@ -201,7 +201,8 @@ def test_the_checkpoints_and_locks_of_others_are_out_of_reach(urls: dict[str, st
     "role",
     [
         "owner", "ada", "audit_trail_ingest", "audit_trail_projector", "audit_trail_reader", "audit_trail_guard",
-        "audit_trail_batch", "audit_trail_custom_owner", "audit_trail_own_bens", "postgres", "pg_read_server_files",
+        "audit_trail_watcher", "audit_trail_batch", "audit_trail_custom_owner", "audit_trail_own_bens", "postgres",
+        "pg_read_server_files",
     ],
 )  # fmt: skip
 def test_nobody_takes_the_role_of_another(urls: dict[str, str], who: str, role: str) -> None:

@@ -129,7 +129,7 @@ def test_a_file_that_can_not_be_read_is_said_so(tmp_path: Path) -> None:
     [
         "user",
         "activity",
-        "user_v2",
+        "user_v3",
         "patient_v2_b1",
         "Night",
         "night reads",

@@ -266,7 +266,7 @@ def test_an_event_without_anything_optional_and_one_with_all_of_it_are_rows(
         an_event(occurred_at="0001-01-01T00:00:00+14:00"),
         an_event(
             actor={"kind": "user", "id": "a", "name": "n", "roles": ["r"], "on_behalf_of": "b"},
-            source={"service": "s", "site": "t", "instance": "i"},
+            source={"service": "s", "site": "t", "instance": "i", "sequence": 7},
             action="D",
             outcome_reason="why",
             client={"address": "1", "user_agent": "2"},
@@ -284,6 +284,7 @@ def test_an_event_without_anything_optional_and_one_with_all_of_it_are_rows(
     assert bare["patient_ids"] == bare["changes"] == []
     assert full["changes"] == [{"path": "p", "before": "null", "after": '[1.5,{"k":"v"}]'}]
     assert (full["action"], full["request_status"], full["request_duration_ms"]) == ("D", 200, 1.5)
+    assert (bare["source_sequence"], full["source_sequence"]) == (None, 7)
     assert [name for name, value in full.items() if value is None] == ["session", "reason", "correlation_id"]
 
 

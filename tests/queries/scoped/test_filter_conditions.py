@@ -100,5 +100,6 @@ def test_how_many_patients_or_actors_there_are_tells_of_them() -> None:
 
 
 @pytest.mark.parametrize("by", CountBy)
-def test_counts_by_actor_tell_who_acted(by: CountBy) -> None:
-    assert parts_of(EventFilter(), (), by) == ({STAFF} if by is CountBy.ACTOR else NOTHING_HIDDEN)
+def test_counts_by_actor_tell_who_acted_and_counts_by_patient_of_other_patients(by: CountBy) -> None:
+    told = {CountBy.ACTOR: {STAFF}, CountBy.PATIENT: {OTHERS}}
+    assert parts_of(EventFilter(), ("17",), by) == told.get(by, NOTHING_HIDDEN)

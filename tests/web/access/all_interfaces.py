@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx2
 from websockets.sync.client import connect
@@ -14,7 +15,7 @@ from queries.cursors import encode_id
 from tests.web.access.secret_trail import EVENTS
 
 EVENT = """
-  id eventId position type source { service site instance } actor { kind id name roles onBehalfOf } session
+  id eventId position type source { service site instance sequence } actor { kind id name roles onBehalfOf } session
   client { address userAgent } outcomeReason patients { id name } device { id name } resources { type id }
   changes { path before after } reason correlationId request { method path } codes { code display }
   disclosure { recipient recipientAddress description purpose } attributes inclusionProof { leafIndex }
@@ -24,12 +25,15 @@ _CONFIGURATION = " ".join(
     f'{name}: configurationAt(asOf: "{time}", first: 9) {{ nodes {{ path value changedBy }} }}'
     for name, time in (("before", "2026-02-01T00:00:00Z"), ("after", "2026-04-01T00:00:00Z"))
 )
+_NUMBERS = (
+    "instances { instance highest } gaps { service instance fromNumber } conflicts { service instance }"
+)
 _SUBJECTS = f"""
   ... on Event {{ {EVENT} }}
   ... on PatientActivity {{ events accesses {{ actorId actorName accesses purposes }} {_COMMON} }}
   ... on UserActivity {{ userId name sessions {{ session }} patients {{ patientId }} actions {{ type }} {_COMMON} }}
   ... on DeviceActivity {{ name configuration {{ actorId path before after }} {_CONFIGURATION} {_COMMON} }}
-  ... on ServiceActivity {{ state periods {{ instance }} apiUse {{ calls }} {_COMMON} }}
+  ... on ServiceActivity {{ state periods {{ instance }} apiUse {{ calls }} {_NUMBERS} {_COMMON} }}
   ... on ResourceActivity {{ resourceId history {{ nodes {{ actor {{ id name }} path before after }} }} {_COMMON} }}
 """
 NODE = f"query ($id: ID!) {{ node(id: $id) {{ {_SUBJECTS} }} }}"
@@ -44,6 +48,7 @@ NODES = [
     ("DeviceActivity", "pump-1"),
     *(("ServiceActivity", id) for id in ("patient-service", "vitals", "gateway")),
     *(("ResourceActivity", json.dumps(["Observation", id])) for id in ("o-17", "secret-o-18")),
+    ("ResourceActivity", json.dumps(["SavedView", str(UUID(int=9))])),
 ]
 PATHS = [
     "/v1/events?first=50",
@@ -63,15 +68,20 @@ PATHS = [
     "/v1/devices/pump-1/configuration?as_of=2026-02-01T00:00:00Z",
     "/v1/services/patient-service",
     "/v1/services/vitals",
+    "/v1/sequence-gaps",
     *(f"/v1/resources/Observation/{id}{more}" for id in ("o-17", "secret-o-18") for more in ("", "/changes")),
     *(f"/v1/projections/{name}" for name in ("patient", "user", "activity")),
     "/v1/projections/patient/patient_access",
     "/v1/projections/user/user_action",
+    "/v1/projections/user/user_view",
+    "/v1/views",
+    "/v1/watched-targets",
+    "/v1/followers",
     "/v1/projections/activity/activity",
     "/v1/projections/device/device_configuration",
     *(f"/v1/export?format={format}" for format in ("ndjson", "csv")),
     "/v1/export?manifest=true",
-    *(f"/v1/export?table={name}" for name in ("patient_access", "user_action", "activity")),
+    *(f"/v1/export?table={name}" for name in ("patient_access", "user_action", "user_view", "activity")),
     "/metrics",
     "/log/checkpoint",
     "/openapi.json",
@@ -125,6 +135,8 @@ def everything(client: httpx2.Client, count: int) -> Iterator[tuple[str, str]]:
         ("counts", lambda: asked(client, _counts())),
         ("heads", lambda: asked(client, "{ treeHead { size } consistencyProof(from: 1, to: 2) { hashes } }")),
         ("status", lambda: asked(client, "{ projections { name position error } }")),
+        ("gaps", lambda: asked(client, "{ sequenceGaps { service instance fromNumber noticedAt } }")),
+        ("followers", lambda: asked(client, "{ followers { name position problem } }")),
         ("rows", lambda: asked(client, '{ projection(name: "user") { rows(first: 50) { nodes } } }')),
         ("sse", lambda: by_stream(client, count)),
         ("ws", lambda: by_socket(client, count)),

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from domain.access.principal import Role
 from domain.access.scope import Scope
+from domain.catalogue import TRAIL_SERVICE
 from domain.event import (
     Actor,
     ActorKind,
@@ -41,7 +42,7 @@ def _event(number: int, **fields: Any) -> AuditEvent:
         WHOLE,
         event_id=UUID(int=0x5EC0 + number),
         occurred_at=at(number),
-        source=Source(service="patient-service", instance=f"secret-pc-{number}"),
+        source=Source(service="patient-service", instance=f"secret-pc-{number}", sequence=3),
         actor=Actor(id="secret-staff-ada", name="secret Ada Staffname", roles=("nurse",)),
         client=Client(address=f"10.9.9.{number}", user_agent=f"secret-browser-{number}"),
         device=None,
@@ -87,7 +88,7 @@ EVENTS = (
     _event(
         4,
         type="service.restarted",
-        source=Source(service="vitals", instance="vitals-a"),
+        source=Source(service="vitals", instance="vitals-a", sequence=1),
         actor=Actor(kind=ActorKind.SERVICE, id="vitals"),
     ),
     _event(
@@ -114,15 +115,26 @@ EVENTS = (
         resources=(Resource(type="Patient", id="secret Nora Nameid"),),
         request=Request(method="GET", path="/Patient/secret%20Nora%20Nameid", status=200),
     ),
+    _event(
+        9,
+        type="view.saved",
+        source=Source(service=TRAIL_SERVICE),
+        resources=(Resource(type="SavedView", id=str(UUID(int=9))),),
+        changes=(
+            Change(path="name", after="secret-view-9"),
+            Change(path="filter", after="patient=secret-asked-9"),
+            Change(path="shared_with"),
+        ),
+    ),
 )
 
 VISIBLE: dict[Role, list[int]] = {
     **{
-        role: list(range(9))
+        role: list(range(10))
         for role in (Role.AUDITOR, Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER, Role.ANALYST, Role.ADMIN)
     },
     Role.SERVICE_OWNER: [0, 1, 2, 5, 6, 7, 8],
-    Role.CLINICIAN: [0, 2, 6, 8],
+    Role.CLINICIAN: [0, 2, 6, 8, 9],
     Role.PATIENT: [0, 2, 5, 7],
     Role.DEVICE_MANAGER: [3, 4],
 }

@@ -34,9 +34,9 @@ def actor_of(message: dict[str, Any]) -> Any:
 def test_a_subscriber_sees_no_more_of_staff_once_a_decision_has_ended(
     projected_url: str, stack: ExitStack
 ) -> None:
-    ends = datetime.now(UTC) + timedelta(seconds=4)
-    record(projected_url, [decided(Decision(names=True, until=ends)), read(1)])
     served = Served(projected_url, stack)
+    ends = datetime.now(UTC) + timedelta(seconds=6)
+    record(projected_url, [decided(Decision(names=True, until=ends)), read(1)])
     with served.open(headers=PATIENT) as socket:
         socket.send('{"type": "connection_init"}')
         received(socket)

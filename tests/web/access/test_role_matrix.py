@@ -154,7 +154,7 @@ def test_the_time_of_an_event_that_is_not_seen_is_not_told_by_a_cursor(
             page = auditor.get(link).json()
             link = page["next"]
             cursors += [link.partition("after=")[2]] if link else []
-    positions = list(range(8, 0, -1))
+    positions = list(range(len(EVENTS) - 1, 0, -1))
     for position, cursor in zip(positions, cursors, strict=True):
         status = client.get(f"{by_time}&after={cursor}").status_code
         assert status == (200 if position in VISIBLE[role] else 409)
@@ -240,12 +240,16 @@ def test_the_summary_of_somebody_else_is_refused_whether_they_are_there_or_not(
     assert answers[0].content == answers[1].content
 
 
+SEEING_STATUS = {
+    Role.AUDITOR, Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER, Role.ANALYST, Role.OPERATOR, Role.ADMIN,
+}  # fmt: skip
 MAY = {
     "/metrics": {Role.OPERATOR, Role.ADMIN},
     "/log/checkpoint": set(Role) - {Role.PUBLISHER},
     "/v1/projections/user": {Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ADMIN},
     "/v1/projections/user/user_action": {Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ADMIN},
     "/v1/export?table=user_action": {Role.AUDITOR, Role.PRIVACY_OFFICER, Role.ADMIN},
+    "/v1/followers": SEEING_STATUS,
     "/healthz": set(Role),
     "/readyz": set(Role),
 }
@@ -255,11 +259,14 @@ MAY = {
 def test_what_is_no_event_is_for_those_whom_it_is_for(client: httpx2.Client, role: Role) -> None:
     for path, roles in MAY.items():
         assert client.get(path).status_code == (200 if role in roles else 403), path
-    status = asked(client, "{ projections { name } }")
-    seeing = {
-        Role.AUDITOR, Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER, Role.ANALYST, Role.OPERATOR, Role.ADMIN,
-    }  # fmt: skip
-    assert ("errors" not in status) is (role in seeing)
+    for query in ("{ projections { name } }", "{ sequenceGaps { service } }"):
+        assert ("errors" not in asked(client, query)) is (role in SEEING_STATUS)
+    gaps = client.get("/v1/sequence-gaps")
+    assert gaps.status_code == (200 if role in SEEING_STATUS else 403)
+    if role in SEEING_STATUS:
+        # Who sees no events sees which service lacks some, and not which computer.
+        known = {each["instance"] is not None for each in gaps.json()["gaps"]}
+        assert known == {role is not Role.OPERATOR}
     head = asked(client, "{ treeHead { size } }")
     assert ("errors" not in head) is (role is not Role.PUBLISHER)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
@@ -29,6 +29,8 @@ CLIENT = "the-dashboard"
 PERSONAS["patient-17"] = Persona(
     "Patient 17", {"roles": ["patient"], "patient": "17", "name": "Patty Seventeen"}
 )
+# The user of the hospital's trail.
+PERSONAS["ada"] = Persona("Ada", {"roles": ["clinician"], "name": "Ada Example"})
 KEY = "a key that only the tests know, and know well"
 FROM_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
@@ -42,10 +44,12 @@ def dashboard(
     *,
     times: SessionTimes | None = None,
     clock: Callable[[], float] = time.time,
+    web: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[OnRecord]:
     """A server with a dashboard; its provider is its own development issuer."""
     create_issuer(folder)
+    settings.setdefault("export_folder", folder / "exports")
     tokens = IssuedTokens({ISSUER: FileKeys(folder / PUBLIC)}, [AUDIENCE])
     later = _Later(ProviderSettings(issuer=ISSUER, client_id=CLIENT))
     sign_in = SignIn(
@@ -58,7 +62,7 @@ def dashboard(
         url,
         servers,
         topic,
-        web={"topic": topic},
+        web={"topic": topic, **(web or {})},
         authenticated=Authentication([tokens]),
         sign_in=sign_in,
         **settings,

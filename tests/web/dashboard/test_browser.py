@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from audit_trail.embedded.broker import Broker
+from domain.access.principal import Principal, Role
+from domain.access.saved_view import MAX_NAME, view_saved
+from domain.catalogue import TRAIL_SERVICE
 from domain.event import Actor, AuditEvent, Source
 from tests.databases import PROJECTED, Databases
 from tests.hospital import hospital, record
-from tests.installed import installed
+from tests.web.dashboard.chromium import Open, steps
+from tests.web.dashboard.letters import reject
 from tests.web.dashboard.people import dashboard
 from tests.web.dashboard.test_pages import EVIL, PAGES, hostile
 from tests.web.read_audit.recorded_server import OnRecord, make_topic
 
 pytestmark = pytest.mark.needs_program("chromium")
 GENUINE = UUID("0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a68")
-_REFUSED = "Failed to load resource: the server responded with a status of 500"
-"""What Chromium says of the proof that the server refuses for an altered event."""
 DAY = "from=2026-03-01&to=2026-03-01"
+OPEN_ALL = "document.querySelectorAll('details').forEach(each => { each.open = true; })"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,20 @@ def url(databases: Databases) -> Iterator[str]:
             source=Source(service="patient-service"),
             actor=Actor(id="ada"),
         )
-        record(url, [*events, hostile(), genuine])
+        views = [
+            view_saved(
+                f"{owner}'s {EVIL}"[:MAX_NAME],
+                f"actor={EVIL}&{DAY}",
+                Role.AUDITOR,
+                by=Principal(id=owner, roles=frozenset({Role.AUDITOR})),
+                owned=0,
+                at=events[-1].occurred_at,
+                source=Source(service=TRAIL_SERVICE),
+            )
+            for owner in ("auditor", "somebody")
+        ]
+        record(url, [*events, hostile(), genuine, *views])
+        reject(url, EVIL.encode(), text=EVIL)
         yield url
 
 
@@ -50,52 +64,6 @@ def served(url: str, broker: Broker, tmp_path_factory: pytest.TempPathFactory) -
     make_topic(broker.bootstrap_servers, "browser")
     with dashboard(url, broker.bootstrap_servers, "browser", tmp_path_factory.mktemp("issuer")) as served:
         yield served
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with (
-        sync_playwright() as playwright,
-        closing(
-            # The tests may run as root, for whom Chromium's own sandbox does not start.
-            playwright.chromium.launch(executable_path=installed("chromium"), args=["--no-sandbox"])
-        ) as browser,
-    ):
-        yield browser
-
-
-Open = Callable[..., Page]
-
-
-@pytest.fixture
-def page_of(chromium: Browser, served: OnRecord) -> Iterator[Open]:
-    """`page_of(persona, path, **options)`: a page of somebody who has signed in; its console stays empty."""
-    said: list[str] = []
-
-    def told(request: Request) -> None:
-        if urlsplit(request.url).hostname != "127.0.0.1":
-            said.append(f"request to {request.url}")
-
-    with ExitStack() as stack:
-
-        def open(persona: str, path: str = "/", **options: Any) -> Page:
-            base = f"http://127.0.0.1:{served.port}"
-            page = stack.enter_context(closing(chromium.new_context(base_url=base, **options))).new_page()
-            page.on("console", lambda message: said.append(message.text))
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.on("request", told)
-            page.goto(path)
-            page.locator(f"a[href$='persona={persona}']").click()
-            return page
-
-        yield open
-    assert [line for line in said if not line.startswith(_REFUSED)] == []
-
-
-def steps(page: Page) -> str:
-    page.get_by_role("button", name="Verify it in this browser").click()
-    page.wait_for_selector(".steps li:has-text('erified'), .steps li:has-text('Genuine')")
-    return page.locator(".steps").inner_text()
 
 
 def test_an_event_is_verified_in_the_browser_and_an_altered_one_is_not(page_of: Open, url: str) -> None:
@@ -122,6 +90,7 @@ def test_axe_finds_nothing_serious_on_any_page(page_of: Open, scheme: str) -> No
     axe = Axe()
     for path in PAGES:
         page.goto(path)
+        page.evaluate(OPEN_ALL)
         found = axe.run(page).response["violations"]
         serious = [
             (each["id"], each["nodes"][0]["html"])
@@ -135,6 +104,7 @@ def test_no_page_is_wider_than_a_phone(page_of: Open) -> None:
     page = page_of("auditor", viewport={"width": 390, "height": 800})
     for path in PAGES:
         page.goto(path)
+        page.evaluate(OPEN_ALL)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
 
 
@@ -148,23 +118,67 @@ def test_an_attack_in_every_field_executes_nowhere(page_of: Open) -> None:
     assert EVIL[:20] in page.locator("table.events").inner_text()
 
 
+def newcomer(id: str = "newcomer") -> AuditEvent:
+    return AuditEvent(
+        event_id=uuid4(),
+        type="user.logged_in",
+        occurred_at=datetime.now(UTC),
+        source=Source(service="patient-service"),
+        actor=Actor(id=id),
+    )
+
+
 def test_a_new_event_arrives_in_an_open_page(page_of: Open, url: str) -> None:
     page = page_of("auditor", "/explore?actor=newcomer")
-    assert "Nothing matches" in page.locator("#live").inner_text()
+    assert "Nothing matches" in page.locator("#tail").inner_text()
     page.get_by_role("button", name="Follow live").click()
-    record(
-        url,
-        [
-            AuditEvent(
-                event_id=UUID("0193a2a5-7c1e-7b44-9a53-0c5f6f0f1a69"),
-                type="user.logged_in",
-                occurred_at=datetime.now(UTC),
-                source=Source(service="patient-service"),
-                actor=Actor(id="newcomer"),
-            )
-        ],
-    )
-    page.locator("table.events a", has_text="newcomer logged in").wait_for()
+    page.get_by_text("New events appear here").wait_for()
+    record(url, [newcomer()])
+    page.locator("table.events a", has_text="newcomer logged in").wait_for(timeout=5000)
+    assert "Nothing matches" not in page.locator("#tail").inner_text()
+
+
+def test_what_comes_during_a_pause_is_held_back_counted_and_shown_afterwards(page_of: Open, url: str) -> None:
+    page = page_of("auditor", "/explore?actor=pausing&columns=who,type")
+    page.get_by_role("button", name="Follow live").click()
+    page.get_by_text("New events appear here").wait_for()
+    record(url, [newcomer("pausing")])
+    rows = page.locator("table.events tbody tr")
+    rows.first.wait_for()
+    page.get_by_role("button", name="Pause").click()
+    record(url, [newcomer("pausing"), newcomer("pausing")])
+    resume = page.get_by_role("button", name="Resume (2 new events held back)")
+    resume.wait_for()
+    assert rows.count() == 1
+    resume.click()
+    page.get_by_role("button", name="Pause").wait_for()
+    assert rows.count() == 3
+    rows.first.get_by_role("button", name="Without pausing").click()
+    page.wait_for_url("**not_actor=pausing**")
+
+
+def test_an_open_page_keeps_two_hundred_rows(page_of: Open, url: str) -> None:
+    page = page_of("auditor", "/explore?actor=many&columns=who,position")
+    page.get_by_role("button", name="Follow live").click()
+    page.get_by_text("New events appear here").wait_for()
+    rows = page.locator("table.events tbody tr")
+    for batch in range(1, 4):
+        record(url, [newcomer("many") for _ in range(80)])
+        rows.nth(min(80 * batch, 200) - 1).wait_for(state="attached")
+    newest = page.locator("table.events tbody tr td:nth-child(2)").first.inner_text()
+    assert rows.count() == 200
+    assert int(newest) == max(int(each) for each in page.locator("tbody td:nth-child(2)").all_inner_texts())
+
+
+def test_columns_are_chosen_with_boxes(page_of: Open) -> None:
+    page = page_of("auditor", f"/explore?{DAY}")
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_role("checkbox", name="Session").check()
+    page.get_by_role("checkbox", name="Address").uncheck()
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**columns=when%2Cwhat%2Cwho%2Cpurpose%2Ctype%2Cservice%2Csession")
+    assert page.get_by_role("columnheader", name="Session").count() == 1
+    assert page.get_by_role("columnheader", name="Address").count() == 0
 
 
 def test_a_brush_over_the_histogram_narrows_the_range(page_of: Open) -> None:
@@ -187,6 +201,19 @@ def test_the_journey_works_without_javascript(page_of: Open) -> None:
     assert "Your session has ended" in page.content()
 
 
+def test_a_view_is_saved_and_changed_without_javascript(page_of: Open) -> None:
+    page = page_of("auditor", f"/explore?{DAY}&type=record.read", java_script_enabled=False)
+    page.locator(".starters > summary").click()
+    page.get_by_label("Name", exact=True).fill("Reads of the day")
+    page.get_by_role("button", name="Save this view").click()
+    page.wait_for_url("**/views?done=saved")
+    assert "has been sent to the trail" in page.get_by_role("status").inner_text()
+    mine = page.locator(".saved-view")
+    mine.get_by_label("Share it with").select_option(label="nobody")
+    mine.get_by_role("button", name="Change this view").click()
+    page.wait_for_url("**/views?done=changed")
+
+
 def test_the_journey_works_by_keyboard(page_of: Open) -> None:
     page = page_of("auditor")
     page.keyboard.press("Tab")
@@ -206,8 +233,54 @@ def test_the_journey_works_by_keyboard(page_of: Open) -> None:
 
 
 def test_times_are_in_the_zone_of_the_browser(page_of: Open) -> None:
-    page = page_of("auditor", f"/explore?{DAY}", timezone_id="Asia/Tokyo")
+    page = page_of("auditor", f"/explore?{DAY}", timezone_id="Asia/Tokyo", locale="de-DE")
     page.locator("html[data-zone='Asia/Tokyo']").wait_for(state="attached")
     first = page.locator("table.events time").last
     assert first.get_attribute("datetime") == "2026-03-01T08:00:00+00:00"
-    assert first.inner_text() == "2026-03-01 17:00:00"
+    assert first.inner_text() == "01.03.2026 17:00:00"
+    assert first.get_attribute("title") == "2026-03-01 08:00:00 UTC"
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_an_export_is_started_followed_and_downloaded(page_of: Open, url: str, script: bool) -> None:
+    page = page_of("auditor", f"/explore?{DAY}&patient=17", java_script_enabled=script, color_scheme="dark")
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE audit_trail.event IN ACCESS EXCLUSIVE MODE")
+        page.get_by_text("Export", exact=True).click()
+        page.get_by_role("button", name="CSV").click()
+        page.get_by_role("button", name="Cancel").wait_for()
+        page.get_by_role("link", name="Look again").click()
+        page.get_by_role("button", name="Cancel").wait_for()
+    download = page.get_by_role("link", name="Download")
+    while not script and not download.is_visible():
+        page.goto("/exports")
+    with page.expect_download() as file:
+        download.click()
+    assert len(file.value.path().read_text(encoding="utf-8").splitlines()) == 5
+    if script:
+        found = Axe().run(page).response["violations"]
+        assert [each["id"] for each in found if each["impact"] in {"serious", "critical"}] == []
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_text("You have no exports").wait_for()
+
+
+def test_an_operator_asks_without_javascript_and_follows_with_it(page_of: Open, url: str) -> None:
+    plain = page_of("operator", "/operations", java_script_enabled=False)
+    plain.get_by_label("Why").fill("it looks wrong")
+    plain.get_by_role("button", name="Start the rebuild").click()
+    plain.wait_for_url("**/operations/requests/*")
+    assert "waits for `project`" in plain.content()
+    page = page_of("operator", urlsplit(plain.url).path, viewport={"width": 390, "height": 800})
+    page.get_by_text("waits for `project`").wait_for()
+    for path in ("/operations", "/operations/dead-letters/1", urlsplit(plain.url).path):
+        page.goto(path)
+        found = Axe().run(page).response["violations"]
+        assert [each["id"] for each in found if each["impact"] in {"serious", "critical"}] == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE audit_trail.operation_request SET state = 'done', result = 'it is live', finished_at = now()"
+        )
+    page.get_by_text("it is live").wait_for()

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import pytest
 
 from audit_trail.embedded.broker import Broker
+from dashboard.explorer.starter_views import STARTER_VIEWS
 from dashboard.links import subject
-from dashboard.views import STARTER_VIEWS
 from domain.event import (
     Actor,
     AuditEvent,
@@ -29,6 +29,7 @@ from domain.event import (
 )
 from tests.databases import PROJECTED, Databases
 from tests.hospital import event, hospital, record
+from tests.web.dashboard.letters import reject
 from tests.web.dashboard.people import FROM_PAGE, Browser, dashboard
 from tests.web.read_audit.recorded_server import OnRecord, make_topic
 from web.http.page_paths import POLICY
@@ -42,8 +43,10 @@ PERSONAS = (
 )  # fmt: skip
 PAGES = (
     "/", "/explore?from=2026-03-01&to=2026-03-01", f"/events/{HOSTILE}", "/patients/17", subject("user", "ada"),
-    "/devices/pump-1", "/services/vitals", "/resource?type=Patient&id=17", "/operations", "/find",
+    "/devices/pump-1", "/services/vitals", "/resource?type=Patient&id=17", "/operations", "/find", "/views", "/exports",
+    "/operations/dead-letters", "/operations/dead-letters/1",
 )  # fmt: skip
+LETTERS = set(PAGES[-2:])
 
 
 def hostile() -> AuditEvent:
@@ -87,6 +90,7 @@ def served(
             actor=Actor(id="ada"),
         )
         record(url, [*hospital(), hostile(), today])
+        reject(url, EVIL.encode(), text=EVIL)
         with dashboard(url, broker.bootstrap_servers, "pages", tmp_path_factory.mktemp("issuer")) as served:
             yield served
 
@@ -127,13 +131,13 @@ def test_nothing_of_an_event_can_act_in_a_page(served: OnRecord, path: str) -> N
 ALLOWED: dict[str, set[str]] = {
     "auditor": set(PAGES),
     "privacy-officer": set(PAGES),
-    "security-officer": set(PAGES),
-    "analyst": set(PAGES),
-    "n.nightshift": {PAGES[0], PAGES[1], "/find"},
-    "patient-1007": {PAGES[0], PAGES[1], "/find"},
-    "device-manager": {PAGES[0], PAGES[1], "/devices/pump-1", "/find"},
-    "service-owner": {PAGES[0], PAGES[1], "/find"},
-    "operator": {PAGES[0], "/operations", "/find"},
+    "security-officer": set(PAGES) - LETTERS,
+    "analyst": set(PAGES) - LETTERS,
+    "n.nightshift": {PAGES[0], PAGES[1], "/find", "/views", "/exports"},
+    "patient-1007": {PAGES[0], PAGES[1], "/find", "/views", "/exports"},
+    "device-manager": {PAGES[0], PAGES[1], "/devices/pump-1", "/find", "/views", "/exports"},
+    "service-owner": {PAGES[0], PAGES[1], "/find", "/views", "/exports"},
+    "operator": {PAGES[0], "/operations", "/find"} | LETTERS,
 }
 
 
@@ -298,7 +302,7 @@ def test_a_patient_questions_an_access_to_the_own_record(served: OnRecord) -> No
         browser.sign_in("patient-17")
         page = browser.get("/patients/17")
         [link] = [
-            str(attributes["href"])
+            str(attributes["href"]).removesuffix("#question")
             for tag, attributes in _Tags(page.text).found
             if tag == "a" and str(attributes.get("href", "")).startswith("/events/")
         ][-1:]
@@ -334,14 +338,20 @@ def test_a_cell_leads_to_events_with_and_without_its_value(served: OnRecord) -> 
         path = "/explore?from=2026-03-01&to=2026-03-01"
         page = browser.get(path)
         [total] = re.findall(r"([0-9]+) events match", page.text)
-        for name in ("Only bob", "Without bob"):
-            [link] = {
-                str(attributes["href"])
+        for name in ("Only Bob Example", "Without Bob Example"):
+            [pressed] = {
+                (str(attributes["name"]), str(attributes["value"]))
                 for tag, attributes in _Tags(page.text).found
-                if tag == "a" and attributes.get("aria-label") == name
+                if tag == "button" and attributes.get("aria-label") == name
             }
-            [count] = re.findall(r"([0-9]+) events match", browser.get(link).text)
-            assert int(count) == (2 if name == "Only bob" else int(total) - 2)
+            shown = browser.get(f"{path}&{urlencode([pressed])}")
+            [count] = re.findall(r"([0-9]+) events match", shown.text)
+            assert int(count) == (2 if pressed[0] == "only" else int(total) - 2)
+            assert shown.url.query == (
+                b"actor=bob&from=2026-03-01&to=2026-03-01"
+                if pressed[0] == "only"
+                else b"not_actor=bob&from=2026-03-01&to=2026-03-01"
+            )
 
 
 def test_an_address_with_too_many_parameters_is_refused_before_anything_is_made_of_it(

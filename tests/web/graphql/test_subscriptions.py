@@ -41,7 +41,7 @@ def positions(events: list[dict[str, Any]]) -> list[int]:
 
 def test_what_is_recorded_is_told_soon_and_in_order(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "graphql_api.subscription_feed._LONGEST", 60.0
+        "queries.following.feed._LONGEST", 60.0
     )  # so that the NOTIFY alone can wake it in time
     with served.socket() as socket:
         subscribe(socket)

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -21,6 +23,10 @@ from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from projections.wakeup import WakeUp
 from queries.export.pipeline import Exports
+from queries.export_jobs.job_folder import JobFolder
+from queries.export_jobs.making import Kits
+from queries.export_jobs.runner import ExportJobs
+from queries.operations import Operations
 from queries.read_models import ReadModels
 from tests.tokens import authentication, bearer
 from web.app import create_app
@@ -54,9 +60,12 @@ class OnRecord:
         authenticated: Authentication | None = None,
         sign_in: SignIn | None = None,
         trusted_proxies: Sequence[str] = (),
+        export_folder: Path | None = None,
+        export_limits: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         self.servers, self.topic = servers, topic
+        self.export_folder = export_folder or Path()
         database = stack.enter_context(closing(Database(url, READER, size=4)))
         exporting = stack.enter_context(closing(Database(url, READER, size=2)))
         ingest = IngestSettings(bootstrap_servers=(servers,), publish_timeout_seconds=timeout)
@@ -64,6 +73,9 @@ class OnRecord:
         metrics = WebMetrics()
         recording = Recording(
             publisher, RecordingSettings(topic=topic, **settings), RecordingMetrics(metrics.registry)
+        )
+        jobs = (
+            None if export_folder is None else self._jobs(stack, url, export_folder, **(export_limits or {}))
         )
         self.app = create_app(
             ReadModels(database),
@@ -73,9 +85,11 @@ class OnRecord:
             WebSettings(retry_after=7, **(web or {})),
             metrics=metrics,
             exports=Exports(exporting),
+            jobs=jobs,
             wake=WakeUp(Database(url, READER, size=1)),
             authentication=authenticated or authentication(),
             sign_in=sign_in,
+            operations=Operations(database),
             recorder=AccessRecorder(recording, Source(service="audit-trail")),
         )
         self.server = Server(self.app, graceful_seconds=5, trusted_proxies=trusted_proxies)
@@ -89,6 +103,14 @@ class OnRecord:
             time.sleep(0.01)
         self.client = stack.enter_context(
             httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, headers=AUDITOR)
+        )
+
+    @staticmethod
+    def _jobs(stack: ExitStack, url: str, folder: Path, **limits: Any) -> ExportJobs:
+        database = stack.enter_context(closing(Database(url, READER, size=2)))
+        bounds: dict[str, Any] = {"keep": timedelta(hours=1), "most_bytes": 1 << 30} | limits
+        return ExportJobs(
+            Exports(database), stack.enter_context(JobFolder.opened(folder, **bounds)), Kits(database)
         )
 
     def graphql(self, query: Any, **headers: str) -> httpx2.Response:

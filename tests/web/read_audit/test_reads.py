@@ -76,6 +76,14 @@ def test_a_graphql_query_is_one_event_that_says_who_asked_what_and_whom_it_told_
     )
 
 
+def test_a_read_without_an_id_of_its_own_has_that_of_its_trace(served: OnRecord) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    answer = served.graphql(QUERY, traceparent=f"00-{trace}-00f067aa0ba902b7-01")
+    assert answer.status_code == 200
+    (event,) = served.events()
+    assert event.correlation_id == trace
+
+
 def test_a_batch_and_a_query_of_many_fields_are_one_event(served: OnRecord) -> None:
     several = '{ a: patient(id: "17") { id } b: patient(id: "18") { id } events(first: 1) { nodes { id } } }'
     answer = served.graphql([{"query": several}, {"query": QUERY}])

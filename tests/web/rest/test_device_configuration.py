@@ -31,14 +31,14 @@ def test_it_has_the_values_at_the_time_and_the_event_that_tells_each(client: htt
     assert client.get(PATH).json()["values"] == after["values"]
 
 
-def test_pages_follow_each_other_at_one_time(client: httpx2.Client, trail_url: str) -> None:
+def test_pages_follow_each_other_at_one_time(own_client: httpx2.Client, trail_url: str) -> None:
     changes = tuple(Change(path=f"setting {number}", after=number) for number in range(5))
     record(trail_url, [event("configuration.changed", 30, device=Device(id="pump-1"), changes=changes)])
     found: list[Any] = []
     times: set[str] = set()
     path: str | None = f"{PATH}?first=2"
     while path is not None:
-        answer = client.get(path)
+        answer = own_client.get(path)
         page = answer.json()
         assert ('rel="next"' in answer.headers.get("link", "")) is (page["next"] is not None)
         assert len(page["values"]) <= 2

@@ -221,7 +221,7 @@ def test_a_client_that_stalls_is_let_go(exporting: httpx2.Client, large: Trail) 
 def test_a_client_that_goes_away_ends_its_query(exporting: httpx2.Client, hospital_url: str) -> None:
     with closing(Trail(hospital_url)) as trail, closing(psycopg2.connect(hospital_url)) as blocker:
         with blocker.cursor() as cursor:
-            cursor.execute("LOCK TABLE activity_v4.activity IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("LOCK TABLE activity_v5.activity IN ACCESS EXCLUSIVE MODE")
         connection = asked(exporting, "")
         assert eventually(trail, "active", 1)
         connection.close()
@@ -251,7 +251,7 @@ def test_an_export_that_finds_nothing_yet_ends_when_its_token_expires(
 ) -> None:
     with closing(Trail(hospital_url)) as trail, closing(psycopg2.connect(hospital_url)) as blocker:
         with blocker.cursor() as cursor:
-            cursor.execute("LOCK TABLE activity_v4.activity IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("LOCK TABLE activity_v5.activity IN ACCESS EXCLUSIVE MODE")
         ends = int(time.time()) + 2
         answer = exporting.get("/v1/export", headers=bearer("auditor", exp=ends))
         assert (answer.status_code, answer.json()["detail"]) == (401, "the token has expired")

@@ -118,15 +118,17 @@ def test_proofs_count_against_the_limit_of_a_request(serve: Serve, trail_url: st
 
 
 def test_the_proof_of_an_event_that_was_altered_is_refused_and_its_neighbours_are_proved(
-    client: httpx2.Client, trail_url: str
+    own_client: httpx2.Client, trail_url: str
 ) -> None:
-    ids = {each["position"]: each["event"]["event_id"] for each in client.get("/v1/events").json()["events"]}
+    ids = {
+        each["position"]: each["event"]["event_id"] for each in own_client.get("/v1/events").json()["events"]
+    }
     Log(trail_url, []).attack("UPDATE audit_trail.event SET recorded_at = now() WHERE position = 3")
-    refused = client.get(f"/v1/events/{ids[3]}/proof")
+    refused = own_client.get(f"/v1/events/{ids[3]}/proof")
     assert (refused.status_code, refused.headers["content-type"]) == (500, "application/problem+json")
     assert "the event at position 3 is not the one that was signed" in refused.json()["detail"]
-    assert client.get(f"/v1/events/{ids[2]}/proof").status_code == 200
-    answer = graphql(client, PROOFS)
+    assert own_client.get(f"/v1/events/{ids[2]}/proof").status_code == 200
+    answer = graphql(own_client, PROOFS)
     (error,) = answer["errors"]
     assert "the event at position 3 is not the one that was signed" in error["message"]
     assert error["extensions"]["code"] == "INTERNAL_ERROR"
@@ -135,10 +137,12 @@ def test_the_proof_of_an_event_that_was_altered_is_refused_and_its_neighbours_ar
 
 
 def test_a_proof_that_leads_to_another_root_than_was_signed_is_refused(
-    client: httpx2.Client, trail_url: str
+    own_client: httpx2.Client, trail_url: str
 ) -> None:
-    ids = {each["position"]: each["event"]["event_id"] for each in client.get("/v1/events").json()["events"]}
+    ids = {
+        each["position"]: each["event"]["event_id"] for each in own_client.get("/v1/events").json()["events"]
+    }
     log = Log(trail_url, [])
     log.attack("UPDATE audit_trail.event SET recorded_at = now() WHERE position = 3")
     log.recompute()
-    assert client.get(f"/v1/events/{ids[2]}/proof").status_code == 500
+    assert own_client.get(f"/v1/events/{ids[2]}/proof").status_code == 500

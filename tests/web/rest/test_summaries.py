@@ -7,9 +7,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client import generate_latest
 
+from domain.event import AuditEvent, Source
+from queries.read_models import SequenceCounts
+from tests import hospital
 from tests.hospital import read, record
 from tests.web.conftest import Serve
+from web.metrics import MOST_SERVICES, WebMetrics
 
 
 def test_every_subject_has_a_summary_and_a_link_to_its_events(client: httpx2.Client) -> None:
@@ -54,6 +59,8 @@ def test_an_identifier_may_hold_a_slash(client: httpx2.Client) -> None:
         ("patients/17?limt=1", "limt"),
         ("patients/17?limit=1&limit=2", "limit"),
         ("patients/17?min_position=-1", "min_position"),
+        ("sequence-gaps?limit=1001", "limit"),
+        ("sequence-gaps?service=x", "service"),
         ("resources/Observation/o-17/changes?first=101", "first"),
         ("resources/Observation/o-17/changes?after=x", "after"),
         ("event-counts", "by"),
@@ -212,11 +219,11 @@ def test_an_answer_that_the_client_has_is_304(client: httpx2.Client) -> None:
 
 
 def test_what_has_not_changed_is_304_however_far_the_trail_went_on(
-    client: httpx2.Client, trail_url: str
+    own_client: httpx2.Client, trail_url: str
 ) -> None:
-    tags = {path: client.get(path).headers["etag"] for path in ("/v1/patients/17", "/v1/events?first=2")}
+    tags = {path: own_client.get(path).headers["etag"] for path in ("/v1/patients/17", "/v1/events?first=2")}
     record(trail_url, [read(30, "18")])
-    again = {path: client.get(path, headers={"If-None-Match": tag}) for path, tag in tags.items()}
+    again = {path: own_client.get(path, headers={"If-None-Match": tag}) for path, tag in tags.items()}
     assert [each.status_code for each in again.values()] == [304, 200]
 
 
@@ -248,3 +255,57 @@ def test_every_operation_and_every_error_is_documented_with_an_example(lonely_cl
                 ):
                     bare.append(f"{method} {path} {status}: Retry-After")
     assert bare == []
+
+
+def test_missing_events_are_in_the_summary_the_list_the_schema_and_the_metrics(
+    own_client: httpx2.Client, trail_url: str
+) -> None:
+    def number(number: int, service: str = "vitals") -> AuditEvent:
+        return hospital.event(
+            "record.read", 10, source=Source(service=service, instance="a", sequence=number)
+        )
+
+    assert own_client.get("/v1/sequence-gaps").json() == {"gaps": [], "as_of_position": 9}
+    record(trail_url, [number(1), number(4), number(4), number(2, "lab")])
+    found = own_client.get("/v1/services/vitals").json()
+    [gap] = found["gaps"]
+    noticed = own_client.get("/v1/events?service=vitals&first=9").json()["events"][1]["recorded_at"]
+    assert gap == {
+        "service": "vitals", "instance": "a", "from_number": 2, "to_number": 3, "noticed_at": noticed, "late": False,
+    }  # fmt: skip
+    assert (found["instances"][0]["highest"], found["conflicts"][0]["from_number"]) == (4, 4)
+    listed = own_client.get("/v1/sequence-gaps?limit=2").json()["gaps"]
+    assert [each["service"] for each in listed] == ["lab", "vitals"]
+    assert own_client.get("/v1/sequence-gaps?limit=1").json()["gaps"] == listed[:1]
+    query = """{ sequenceGaps(limit: 2) { service fromNumber toNumber noticedAt late }
+      service(name: "vitals") { gaps(limit: 1) { instance } conflicts { fromNumber } instances { events }
+        timeline(first: 1) { nodes { source { sequence } } } } }"""
+    data = own_client.post("/graphql", json={"query": query}).json()["data"]
+    assert [(each["service"], each["fromNumber"], each["toNumber"]) for each in data["sequenceGaps"]] == [
+        ("lab", 1, 1),
+        ("vitals", 2, 3),
+    ]
+    assert data["service"] == {
+        "gaps": [{"instance": "a"}],
+        "conflicts": [{"fromNumber": 4}],
+        "instances": [{"events": 3}],
+        "timeline": {"nodes": [{"source": {"sequence": 4}}]},
+    }
+    metrics = own_client.get("/metrics").text
+    assert 'audit_trail_sequence_gaps{service="vitals"} 1.0' in metrics
+    assert 'audit_trail_sequence_gaps_late{service="vitals"} 0.0' in metrics
+    assert 'audit_trail_sequence_conflicts{service="vitals"} 1.0' in metrics
+    record(trail_url, [number(3), number(2), number(1, "lab")])
+    assert "audit_trail_sequence_gaps{" in metrics
+    assert 'audit_trail_sequence_gaps{service="lab"}' not in own_client.get("/metrics").text
+
+
+def test_only_some_services_have_labels_of_their_own() -> None:
+    """A sender could invent any number of them."""
+    metrics = WebMetrics()
+    late = {f"late-{at:02}": SequenceCounts(2, 2, 0) for at in range(MOST_SERVICES)}
+    metrics.set_sequences({f"a{at}" * 100: SequenceCounts(1, 0, 3) for at in range(9)} | late)
+    text = generate_latest(metrics.registry).decode()
+    assert text.count("audit_trail_sequence_gaps{") == MOST_SERVICES + 1
+    assert 'audit_trail_sequence_gaps{service="(others)"} 9.0' in text
+    assert 'audit_trail_sequence_conflicts{service="(others)"} 27.0' in text

@@ -1,6 +1,8 @@
 """`python -m benchmarks [copy library projection verify rebuild lag graphql | profile]`.
 
 `scale-fill FOLDER` makes long trails that stay in a folder, and `scale FOLDER` measures them: see `benchmarks.scale`.
+`dashboard FOLDER` makes such trails for the pages of the dashboard, and measures those: see `benchmarks.dashboard`.
+`publisher` measures what a durable call of the publishing client costs: see `benchmarks.publisher`.
 """
 
 from __future__ import annotations
@@ -8,12 +10,13 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 
 from audit_trail.runtime.garbage_collection import spare_the_collector
-from benchmarks import scale, scale_fill
+from benchmarks import dashboard, publisher, scale, scale_fill
 from benchmarks.corpus import make_corpus
 from benchmarks.graphql import graphql_against
 from benchmarks.ingest import ingest_against
@@ -39,7 +42,12 @@ NAMES = {
 
 def main() -> int:
     """Measure, print, and write JSON where asked."""
-    apart = {"scale": scale.main, "scale-fill": scale_fill.main}
+    apart: dict[str, Callable[[Sequence[str]], object]] = {
+        "scale": scale.main,
+        "scale-fill": scale_fill.main,
+        "dashboard": dashboard.main,
+        "publisher": publisher.main,
+    }
     if len(sys.argv) > 1 and sys.argv[1] in apart:
         apart[sys.argv[1]](sys.argv[2:])
         return 0

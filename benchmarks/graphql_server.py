@@ -140,9 +140,8 @@ class OneToken:
             return None
         name, _, value = whose.partition(".")
         role = Role(name or Role.ADMIN)
-        return Principal(
-            id="bench", roles=frozenset({role}), **({_HAS[role]: (value,)} if role in _HAS else {})
-        )
+        given: dict[str, Any] = {_HAS[role]: (value,)} if role in _HAS else {}
+        return Principal(id="bench", roles=frozenset({role}), **given)
 
 
 def main() -> None:
@@ -163,8 +162,11 @@ def main() -> None:
             StoreProbes(database),
             settings,
             authentication=Authentication([OneToken(token)]),
-            recorder=recording
-            and AccessRecorder(Recording(publisher, recording), Source(service="audit-trail")),
+            recorder=(
+                None
+                if recording is None
+                else AccessRecorder(Recording(publisher, recording), Source(service="audit-trail"))
+            ),
         )
         spare_the_collector(ANSWERS)  # as `audit-trail serve` does; it holds for both sides
         print(listener.getsockname()[1], flush=True)

@@ -15,7 +15,7 @@ import psycopg2
 from eventsourcing.persistence import StoredEvent
 from prometheus_client import CollectorRegistry
 
-from benchmarks.library import BATCH, library_recorder
+from benchmarks.eventsourcing_library import BATCH, library_recorder
 from benchmarks.report import Result
 from benchmarks.servers import Bench
 from event_store.database import INGEST, Database

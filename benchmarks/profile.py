@@ -153,11 +153,12 @@ class _Clock:
             with self(f"append: COPY {table}"):
                 binary_copy.copy_in(cursor, statement, rows)
 
-        appending.copy_in, before = timed, appending.copy_in
+        before = vars(appending)["copy_in"]
+        vars(appending)["copy_in"] = timed
         try:
             yield
         finally:
-            appending.copy_in = before
+            vars(appending)["copy_in"] = before
 
     def lines(self) -> Iterator[tuple[str, float]]:
         """Microseconds an event."""

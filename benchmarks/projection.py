@@ -10,8 +10,8 @@ from statistics import median
 import psycopg2
 from psycopg2 import sql
 
+from benchmarks.eventsourcing_library import library_projection
 from benchmarks.ingest import ingested, query
-from benchmarks.library import library_projection
 from benchmarks.report import Result
 from benchmarks.servers import Bench
 from event_store.database import PROJECTOR, Database

@@ -195,7 +195,7 @@ SELECT sum(pg_prewarm(oid, CASE WHEN is_log THEN 'read' ELSE 'buffer' END)) FROM
 """
 
 
-def _warm(url: str) -> None:
+def warm(url: str) -> None:
     """Have the read models and all indexes in the server's own memory, and the log's bodies in the machine's.
 
     So it is where a server has run for a while: neither trail waits for the disk.
@@ -240,7 +240,7 @@ def main(words: Sequence[str] | None = None) -> None:
         postgres = stack.enter_context(server(arguments.folder))
         urls = {events: postgres.url_for(database_of(events)) for events in (arguments.short, arguments.long)}
         for url in reversed(urls.values()):  # the short trail last, so that it stays whole
-            _warm(url)
+            warm(url)
         sides = [_Side(stack.enter_context(served(url)), events) for events, url in urls.items()]
         print(
             "| asked for | events | short p50 ms | p99 | long p50 ms | p99 | ratio of p99 |\n"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Create a password for each login in docker/secrets/, and write the user who may read them to docker/.env. Existing files
-# stay unchanged. To change a password, remove its file, run this again, and run `docker compose up`.
+# Create a password for each login in docker/secrets/, and write the user who may read them to docker/.env. Create the
+# folders of exports and of followers. Existing files stay unchanged. To change a password, remove its file, run this again, and run `docker compose up`.
 set -eu
 umask 077
 cd "$(dirname "$0")"
-mkdir -p secrets
-for link in secrets secrets/* .env; do
+mkdir -p secrets exports forwarding
+for link in secrets secrets/* exports forwarding .env; do
     [ ! -L "$link" ] || { echo "docker/$link is a link: remove it" >&2; exit 2; }
 done
 
@@ -13,7 +13,7 @@ made() {  # FILE PREFIX: a line of PREFIX and a new password of 256 bits
     [ -e "secrets/$1" ] || printf '%s%s\n' "$2" "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" > "secrets/$1"
 }
 made superuser-password ''
-for part in owner ingest project serve guard; do
+for part in owner ingest project serve guard watch forward; do
     made "$part.pgpass" "*:*:*:trail_$part:"
 done
 [ -e secrets/superuser.pgpass ] \
@@ -23,7 +23,7 @@ done
 user="$(id -u):$(id -g)"
 if [ "$(id -u)" = 0 ]; then
     user=10001:10001
-    chown -R "$user" secrets
+    chown -R "$user" secrets exports forwarding
 fi
 [ -e .env ] || cp example.env .env
 grep -q '^TRAIL_USER=' .env || printf 'TRAIL_USER=%s\n' "$user" >> .env

@@ -7,5 +7,7 @@ exec psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 <<'EOF'
 \set project_password `cut -d: -f5 /run/secrets/project.pgpass`
 \set serve_password `cut -d: -f5 /run/secrets/serve.pgpass`
 \set guard_password `cut -d: -f5 /run/secrets/guard.pgpass`
+\set watch_password `cut -d: -f5 /run/secrets/watch.pgpass`
+\set forward_password `cut -d: -f5 /run/secrets/forward.pgpass`
 \i /docker/roles.sql
 EOF

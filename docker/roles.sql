@@ -8,7 +8,9 @@ DECLARE
     name text;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('audit_trail.roles'));
-    FOREACH name IN ARRAY ARRAY['trail_owner', 'trail_ingest', 'trail_project', 'trail_serve', 'trail_guard'] LOOP
+    FOREACH name IN ARRAY ARRAY[
+        'trail_owner', 'trail_ingest', 'trail_project', 'trail_serve', 'trail_guard', 'trail_watch', 'trail_forward'
+    ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             EXECUTE format('CREATE ROLE %I', name);
         END IF;
@@ -32,7 +34,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('audit_trail.roles'));
     FOREACH name IN ARRAY ARRAY[
         'audit_trail_ingest', 'audit_trail_projector', 'audit_trail_reader', 'audit_trail_guard', 'audit_trail_analyst',
-        'audit_trail_batch', 'audit_trail_custom_owner'
+        'audit_trail_batch', 'audit_trail_custom_owner', 'audit_trail_watcher', 'audit_trail_forwarder'
     ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
@@ -71,10 +73,12 @@ BEGIN
     GRANT audit_trail_projector TO trail_project;
     GRANT audit_trail_reader TO trail_serve;
     GRANT audit_trail_guard TO trail_guard;
+    GRANT audit_trail_watcher TO trail_watch;
+    GRANT audit_trail_forwarder TO trail_forward;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
         'GRANT CONNECT ON DATABASE %I TO audit_trail_ingest, audit_trail_projector, audit_trail_reader,'
-        ' audit_trail_guard, audit_trail_analyst', current_database()
+        ' audit_trail_guard, audit_trail_watcher, audit_trail_forwarder, audit_trail_analyst', current_database()
     );
 END $$;
 
@@ -87,3 +91,5 @@ ALTER ROLE trail_ingest PASSWORD :'ingest_password';
 ALTER ROLE trail_project PASSWORD :'project_password';
 ALTER ROLE trail_serve PASSWORD :'serve_password';
 ALTER ROLE trail_guard PASSWORD :'guard_password';
+ALTER ROLE trail_watch PASSWORD :'watch_password';
+ALTER ROLE trail_forward PASSWORD :'forward_password';

@@ -17,6 +17,7 @@ ROOT = FOLDER.parent
 EXTRAS = {
     "runtime": (),
     "export": ("export",),
+    "tracing": ("tracing",),
     "demo": ("embedded",),
     "development": ("embedded", "test", "check"),
     "audit": ("embedded", "audit"),

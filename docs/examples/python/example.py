@@ -1,6 +1,6 @@
 """Pages through a patient's accesses, follows what comes, and says what went wrong.
 
-AUDIT_TRAIL_TOKEN=... python example.py http://127.0.0.1:8000/graphql PATIENT [HOW_MANY_TO_FOLLOW]
+AUDIT_TOKEN=... python example.py http://127.0.0.1:8000/graphql PATIENT [HOW_MANY_TO_FOLLOW]
 
 It needs httpx, pydantic and websockets. The client is generated: ariadne-codegen client --config ariadne-codegen.toml
 """
@@ -49,7 +49,7 @@ async def follow(client: Client, patient: str, after: int, count: int) -> None:
 
 async def main(url: str, patient: str, count: int = 0) -> int:
     """The exit code."""
-    headers = {"Authorization": f"Bearer {os.environ.get('AUDIT_TRAIL_TOKEN', '')}"}
+    headers = {"Authorization": f"Bearer {os.environ.get('AUDIT_TOKEN', '')}"}
     try:
         async with httpx.AsyncClient(headers=headers) as http, Client(
             url,
@@ -74,5 +74,5 @@ async def main(url: str, patient: str, count: int = 0) -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) < 3:
-        sys.exit("usage: example.py URL PATIENT [COUNT], with AUDIT_TRAIL_TOKEN set")
+        sys.exit("usage: example.py URL PATIENT [COUNT], with AUDIT_TOKEN set")
     sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))))

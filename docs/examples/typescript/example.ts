@@ -1,5 +1,5 @@
 // Pages through a patient's accesses, follows what comes, and says what went wrong. Node 24 runs it as it is:
-//   AUDIT_TRAIL_TOKEN=... node example.ts http://127.0.0.1:8000/graphql PATIENT [HOW_MANY_TO_FOLLOW]
+//   AUDIT_TOKEN=... node example.ts http://127.0.0.1:8000/graphql PATIENT [HOW_MANY_TO_FOLLOW]
 // types.ts is generated: npx graphql-codegen --config codegen.json
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -83,7 +83,7 @@ async function main(): Promise<void> {
   const { positionals } = parseArgs({ allowPositionals: true });
   const [url, patient, count = '0'] = positionals;
   if (!url || !patient) throw new Error('give the URL of /graphql and the id of a patient');
-  const trail = new AuditTrail(url, process.env.AUDIT_TRAIL_TOKEN ?? '');
+  const trail = new AuditTrail(url, process.env.AUDIT_TOKEN ?? '');
 
   let newest = -1;
   let after: string | null = null;

@@ -46,6 +46,27 @@ volumes:
         {{- range .part.secretKeys }}
         - {key: {{ . }}, path: {{ . }}}
         {{- end }}
+  {{- if eq .name "serve" }}
+  - name: exports
+    {{- with .root.Values.exports.existingClaim }}
+    persistentVolumeClaim: {claimName: {{ . }}}
+    {{- else }}
+    emptyDir: {sizeLimit: {{ .root.Values.exports.size }}}
+    {{- end }}
+  {{- end }}
+  {{- if eq .name "watch" }}
+  - name: watch
+    configMap: {name: {{ .root.Release.Name }}-watch}
+  {{- end }}
+  {{- if eq .name "forward" }}
+  - name: followers
+    configMap:
+      name: {{ required "forwarding.existingConfigMap" .root.Values.forwarding.existingConfigMap }}
+  {{- with .root.Values.forwarding.existingSecret }}
+  - name: receivers
+    secret: {secretName: {{ . }}, defaultMode: 0440}
+  {{- end }}
+  {{- end }}
   {{- with .root.Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -55,7 +76,7 @@ volumes:
 name: {{ .name }}
 image: {{ include "audit-trail.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-args: [{{ .name }}]
+args: [{{ .name }}{{ if eq .name "forward" }}, run{{ end }}]
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
@@ -63,6 +84,18 @@ securityContext:
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
   - {name: secrets, mountPath: /run/secrets/audit-trail, readOnly: true}
+  {{- if eq .name "serve" }}
+  - {name: exports, mountPath: /exports}
+  {{- end }}
+  {{- if eq .name "watch" }}
+  - {name: watch, mountPath: /etc/audit-trail, readOnly: true}
+  {{- end }}
+  {{- if eq .name "forward" }}
+  - {name: followers, mountPath: /etc/audit-trail, readOnly: true}
+  {{- if .root.Values.forwarding.existingSecret }}
+  - {name: receivers, mountPath: /run/secrets/forwarding, readOnly: true}
+  {{- end }}
+  {{- end }}
   {{- with .root.Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -70,6 +103,16 @@ resources: {{- toYaml .part.resources | nindent 2 }}
 env:
   {{- range $name, $value := merge dict (default dict .part.settings) .root.Values.settings }}
   - {name: AUDIT_TRAIL_{{ $name }}, value: {{ $value | toString | quote }}}
+  {{- end }}
+  {{- if eq .name "serve" }}
+  {{- /* The temporary folder is a folder of this volume when there is no claim. */}}
+  - {name: {{ ternary "AUDIT_TRAIL_EXPORT_FOLDER" "TMPDIR" (ne .root.Values.exports.existingClaim "") }}, value: /exports}
+  {{- end }}
+  {{- if eq .name "watch" }}
+  - {name: AUDIT_TRAIL_WATCH_FILE, value: /etc/audit-trail/watch.yaml}
+  {{- end }}
+  {{- if eq .name "forward" }}
+  - {name: AUDIT_TRAIL_FORWARDING_FILE, value: /etc/audit-trail/forwarding.toml}
   {{- end }}
   {{- range .part.secretKeys }}
   - {name: AUDIT_TRAIL_{{ . }}_FILE, value: /run/secrets/audit-trail/{{ . }}}

@@ -43,6 +43,7 @@ class ComparisonOp(str, Enum):
 class CountBy(str, Enum):
     TYPE = "TYPE"
     ACTOR = "ACTOR"
+    PATIENT = "PATIENT"
     SERVICE = "SERVICE"
     ACTION = "ACTION"
     OUTCOME = "OUTCOME"

@@ -60,10 +60,11 @@ class PatientCounts(PostgresTrackingRecorder):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.sql_create_statements.append(
+        statements: list[Any] = self.sql_create_statements
+        statements.append(
             SQL(
                 "CREATE TABLE IF NOT EXISTS patient_counts (patient text PRIMARY KEY, events bigint NOT NULL)"
-            )
+            ).format()
         )
 
     def count(self, patient: str, tracking: Tracking) -> None:
@@ -107,14 +108,17 @@ def library_projection(url: str, messages: Sequence[bytes]) -> float:
         application_class=Trail, projection_class=CountPatients, view_class=PatientCounts, env=env
     ) as runner:
         runner.wait(last, timeout=600)
-        times = runner.projection.times
+        projection = runner.projection
+        assert isinstance(projection, CountPatients)
+    times = projection.times
     return (len(times) - 1) / (times[-1] - times[0])
 
 
 def _event(version: int, message: bytes) -> Recorded:
     event = msgspec.json.decode(message)
     patients = event.get("patients") or [{"id": "none"}]
-    return Recorded(
+    # The library makes the constructor with the class.
+    return Recorded(  # type: ignore[call-arg]
         originator_id=_STREAM,
         originator_version=version,
         timestamp=datetime.now(UTC),

@@ -5,15 +5,15 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 ARGS ?=
-# Processes of `make test`, each with a PostgreSQL and a broker of its own. Four keep two cores busy: a quarter of the
-# tests' time is waiting, for what is silent, slow or away.
-WORKERS ?= 4
+# Processes of `make test`, each with a PostgreSQL and a broker of its own. Five keep two cores busy: half of
+# the tests' time is waiting, for what is silent, slow or away.
+WORKERS ?= 5
 VENV := .venv
 BENCH := .venv-bench
 LOCK := .venv-lock
-PROJECT := setup.cfg pyproject.toml $(wildcard requirements/*.txt)
+PROJECT := setup.cfg pyproject.toml publisher/setup.cfg publisher/pyproject.toml $(wildcard requirements/*.txt)
 CLIENTS := tests/clients/package.json tests/clients/package-lock.json
-PRODUCT := domain event_store interop ingest projections queries graphql_api dashboard web audit_trail
+PRODUCT := domain event_store interop ingest watcher projections queries forwarding detection graphql_api dashboard web audit_trail publisher
 SOURCES := $(PRODUCT) tests benchmarks requirements
 
 # Create the environment if it is missing, install a lock file and the project, and write a stamp. pip accepts only files
@@ -27,7 +27,7 @@ define install
 	@echo "Installing into $(1) ($(2)); the first time takes a minute or two ..."
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	    --requirement requirements/build.txt --requirement requirements/$(2).txt
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . --editable publisher
 	@touch $@
 endef
 

@@ -44,8 +44,8 @@ def project() -> None:
     from audit_trail.requests.workers import requests_of_project
     from audit_trail.runtime.start import long_running
     from audit_trail.runtime.tracing import tracing
+    from detection.live.installed import installed
     from projections.metrics import RunnerMetrics
-    from projections.registry import built_in
     from projections.runner import Runner
 
     settings, monitor = long_running("project")
@@ -54,7 +54,7 @@ def project() -> None:
     with tracing(settings, "project") as tracer:
         runner = Runner(
             database,
-            built_in(),
+            installed(),
             batch=settings.projection_batch,
             metrics=RunnerMetrics(),
             tracer=tracer,

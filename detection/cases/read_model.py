@@ -1,0 +1,234 @@
+"""The read model of cases and suppressions: its tables, and their rows for events of aggregates. Pure.
+
+The rows of one event depend on this event alone, so batches may be applied in any grouping. A column that several kinds
+of events set has a position beside it, which says which one was last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from detection.cases.case import Case, CaseState
+from detection.cases.stored_events import domain_event
+from detection.cases.suppression import Suppression
+from event_store.aggregate_events import AggregateEvent
+from projections.merges import MAX, MIN, SUM, latest
+from projections.tables import Column, Index, Kind, Row, Table
+
+CASE = Table(
+    "detection_case",
+    ("case_id",),
+    (
+        Column("case_id", Kind.TEXT),
+        Column("opened_position", Kind.BIGINT, MIN, nullable=True),
+        Column("opened_at", Kind.TIMESTAMP, MIN, nullable=True),
+        Column("opened_by", Kind.TEXT, MIN, nullable=True),
+        Column("subject", Kind.TEXT, MIN, nullable=True),
+        Column("actor", Kind.TEXT, MIN, nullable=True),
+        Column("title", Kind.TEXT, MIN, nullable=True),
+        Column("level", Kind.TEXT, MIN, nullable=True),
+        Column("reason", Kind.TEXT, MIN, nullable=True),
+        Column("earlier_case", Kind.TEXT, MIN, nullable=True),
+        Column("state_position", Kind.BIGINT, MAX, nullable=True),
+        Column("state", Kind.TEXT, latest("state_position"), nullable=True),
+        Column("verdict", Kind.TEXT, latest("state_position"), nullable=True),
+        Column("decided_at", Kind.TIMESTAMP, latest("state_position"), nullable=True),
+        Column("decided_by", Kind.TEXT, latest("state_position"), nullable=True),
+        Column("decision_reason", Kind.TEXT, latest("state_position"), nullable=True),
+        Column("decision_seconds", Kind.INTEGER, latest("state_position"), nullable=True),
+        Column("assigned_position", Kind.BIGINT, MAX, nullable=True),
+        Column("assignee", Kind.TEXT, latest("assigned_position"), nullable=True),
+        Column("assignee_name", Kind.TEXT, latest("assigned_position"), nullable=True),
+        Column("asked_position", Kind.BIGINT, MAX, nullable=True),
+        Column("asked", Kind.TEXT, latest("asked_position"), nullable=True),
+        Column("question", Kind.TEXT, latest("asked_position"), nullable=True),
+        Column("alerts", Kind.BIGINT, SUM),
+        Column("newest_alert_at", Kind.TIMESTAMP, MAX, nullable=True),
+        Column("entries", Kind.BIGINT, SUM),
+        Column("position", Kind.BIGINT, MAX),
+        Column("changed_at", Kind.TIMESTAMP, MAX),
+    ),
+    (Index(("actor", "case_id"), "actor IS NOT NULL"), Index(("asked", "case_id"), "asked IS NOT NULL")),
+)
+"""One row a case. `asked` and `question`: of the open question, else NULL. `position` is that of its newest event."""
+
+ENTRY = Table(
+    "case_entry",
+    ("case_id", "position"),
+    (
+        Column("position", Kind.BIGINT),
+        Column("at", Kind.TIMESTAMP),
+        Column("recorded_at", Kind.TIMESTAMP),
+        Column("case_id", Kind.TEXT),
+        Column("kind", Kind.TEXT),
+        Column("by_kind", Kind.TEXT),
+        Column("by_id", Kind.TEXT),
+        Column("by_name", Kind.TEXT, nullable=True),
+        Column("body", Kind.JSON),
+    ),
+)
+"""Every event of a case. `kind` is its topic, `body` the stored event."""
+
+ALERT = Table(
+    "case_alert",
+    ("alert_id", "case_id"),
+    (
+        Column("position", Kind.BIGINT, MIN),
+        Column("joined_at", Kind.TIMESTAMP, MIN),
+        Column("alert_id", Kind.TEXT),
+        Column("case_id", Kind.TEXT),
+    ),
+    (Index(("case_id", "position")),),
+)
+"""Which alert is in which case. `position` is that of the case's event."""
+
+SUPPRESSION = Table(
+    "suppression",
+    ("suppression_id",),
+    (
+        Column("position", Kind.BIGINT, MIN),
+        Column("started_at", Kind.TIMESTAMP, MIN, nullable=True),
+        Column("expires_at", Kind.TIMESTAMP, MIN, nullable=True),
+        Column("ended_at", Kind.TIMESTAMP, MIN, nullable=True),
+        Column("suppression_id", Kind.TEXT),
+        Column("rule_id", Kind.TEXT, MIN, nullable=True),
+        Column("match", Kind.JSON, MIN, nullable=True),
+        Column("owner", Kind.TEXT, MIN, nullable=True),
+        Column("owner_name", Kind.TEXT, MIN, nullable=True),
+        Column("started_by", Kind.TEXT, MIN, nullable=True),
+        Column("reason", Kind.TEXT, MIN, nullable=True),
+        Column("ended_by", Kind.TEXT, MIN, nullable=True),
+        Column("end_reason", Kind.TEXT, MIN, nullable=True),
+    ),
+)
+"""One row a suppression. `ended_at` is NULL unless somebody ended it before it expired."""
+
+TABLES = (CASE, ENTRY, ALERT, SUPPRESSION)
+
+
+def rows(events: Iterable[AggregateEvent]) -> dict[str, list[Row]]:
+    """The rows of each table. Events of other aggregates give none.
+
+    Raises `LogInconsistentError` for an event of a case that this program can't have written.
+    """
+    made: dict[str, list[Row]] = {table.name: [] for table in TABLES}
+    for event in events:
+        kind, _, _ = event.topic.partition(".")
+        if kind == "case":
+            _add_case(made, event)
+        elif kind == "suppression":
+            made[SUPPRESSION.name].append(_row(SUPPRESSION, _of_suppression(event)))
+    return made
+
+
+def _add_case(made: dict[str, list[Row]], event: AggregateEvent) -> None:
+    happened = domain_event(event.stream, event.version, event.topic, event.state)
+    assert isinstance(happened, Case.Event)
+    case_id = str(event.stream)
+    alert = happened.alert if isinstance(happened, Case.Opened | Case.AlertJoined) else None
+    values: dict[str, Any] = {
+        "case_id": case_id,
+        "alerts": 0 if alert is None else 1,
+        "newest_alert_at": None if alert is None else alert.opened_at,
+        "entries": 1,
+        "position": event.position,
+        "changed_at": event.recorded_at,
+    }
+    made[CASE.name].append(_row(CASE, values | _of_case(event.position, happened)))
+    entry = {
+        "position": event.position,
+        "at": happened.timestamp,
+        "recorded_at": event.recorded_at,
+        "case_id": case_id,
+        "kind": event.topic,
+        "by_kind": happened.by.kind.value,
+        "by_id": happened.by.id,
+        "by_name": happened.by.name,
+        "body": event.state,
+    }
+    made[ENTRY.name].append(_row(ENTRY, entry))
+    if alert is not None:
+        joined = {
+            "position": event.position,
+            "joined_at": event.recorded_at,
+            "alert_id": str(alert.id),
+            "case_id": case_id,
+        }
+        made[ALERT.name].append(_row(ALERT, joined))
+
+
+def _of_case(position: int, happened: Case.Event) -> dict[str, Any]:
+    """What an event changes of its case."""
+    changed: dict[str, Any] = {}
+    match happened:
+        case Case.Opened():
+            changed = {
+                "opened_position": position,
+                "opened_at": happened.timestamp,
+                "opened_by": happened.by.id,
+                "subject": happened.subject,
+                "actor": happened.actor,
+                "title": happened.title,
+                "level": happened.level.value,
+                "reason": happened.reason,
+                "earlier_case": None if happened.earlier is None else str(happened.earlier),
+                "state_position": position,
+                "state": CaseState.OPEN.value,
+            }
+        case Case.Assigned():
+            changed = {
+                "assigned_position": position,
+                "assignee": happened.assignee.id,
+                "assignee_name": happened.assignee.name,
+            }
+        case Case.EmployeeAsked():
+            changed = {
+                "asked_position": position,
+                "asked": happened.employee.id,
+                "question": happened.question,
+            }
+        case Case.EmployeeAnswered():
+            changed = {"asked_position": position}
+        case Case.Decided():
+            changed = {
+                "asked_position": position,
+                "state_position": position,
+                "state": CaseState.DECIDED.value,
+                "verdict": happened.verdict.value,
+                "decided_at": happened.timestamp,
+                "decided_by": happened.by.id,
+                "decision_reason": happened.reason,
+                "decision_seconds": happened.seconds,
+            }
+        case Case.Reopened():
+            changed = {"state_position": position, "state": CaseState.OPEN.value}
+    return changed
+
+
+def _of_suppression(event: AggregateEvent) -> dict[str, Any]:
+    happened = domain_event(event.stream, event.version, event.topic, event.state)
+    values: dict[str, Any] = {"suppression_id": str(event.stream), "position": event.position}
+    if isinstance(happened, Suppression.Started):
+        return values | {
+            "started_at": happened.timestamp,
+            "expires_at": happened.expires_at,
+            "rule_id": str(happened.rule_id),
+            "match": msgspec.json.encode(happened.match, order="sorted"),
+            "owner": happened.owner.id,
+            "owner_name": happened.owner.name,
+            "started_by": happened.by.id,
+            "reason": happened.reason,
+        }
+    assert isinstance(happened, Suppression.Ended)
+    return values | {
+        "ended_at": happened.timestamp,
+        "ended_by": happened.by.id,
+        "end_reason": happened.reason,
+    }
+
+
+def _row(table: Table, values: dict[str, Any]) -> Row:
+    return tuple(values.get(name) for name in table.names)

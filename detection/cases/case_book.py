@@ -18,11 +18,18 @@ from eventsourcing.persistence import IntegrityError, Mapper, OperationalError
 from detection.cases.actor_cases import ActorCases
 from detection.cases.alerts import AlertFacts, Subject, about_actor
 from detection.cases.case import Case
-from detection.cases.stored_events import CaseEvents
+from detection.cases.stored_events import CaseEvents, UnknownTopicError
 from detection.cases.suppression import Suppression
 from domain.cases.access import require_command, require_role
-from domain.cases.commands import CaseCommand, EndSuppression, OpenCase, Suppress
-from domain.errors import ConflictError, FencedError, Reason, RejectedError, UnavailableError
+from domain.cases.commands import AnswerQuestion, CaseCommand, EndSuppression, OpenCase, Suppress
+from domain.errors import (
+    AccessDeniedError,
+    ConflictError,
+    FencedError,
+    Reason,
+    RejectedError,
+    UnavailableError,
+)
 
 _ATTEMPTS = 5
 """How often a decision is made anew because another process has appended to the same aggregate."""
@@ -88,14 +95,16 @@ class CaseBook(Application[UUID]):
 
     def _carry_out(self, command: CaseCommand) -> int:
         body = command.body
+        require_role(command.by, body)
         if isinstance(body, OpenCase):
             return self._open(command, body)
         if isinstance(body, Suppress | EndSuppression):
             return self._suppress(command, body)
         case = self._find(Case, command.target)
         if case is None:
-            require_role(command.by, body)
-            raise _unknown("case")
+            if isinstance(body, AnswerQuestion):  # needs no role, so the answer must not say what exists
+                raise AccessDeniedError
+            raise RejectedError(Reason.INVALID_FIELD, "there is no such case", field="target")
         if command.id not in case.commands:
             require_command(command.by, body, actor=case.actor, asked=case.asked)
             case.change(command, body)
@@ -120,26 +129,29 @@ class CaseBook(Application[UUID]):
         return case.commands[command.id]
 
     def _suppress(self, command: CaseCommand, body: Suppress | EndSuppression) -> int:
-        require_role(command.by, body)
         found = self._find(Suppression, command.target)
+        if found is not None and (command.id in found.commands or isinstance(body, Suppress)):
+            return _version(found, command)
         if isinstance(body, Suppress):
-            if found is not None:
-                return _version(found, command)
             found = Suppression.start(command, body)
         elif found is None:
-            raise _unknown("suppression")
+            raise RejectedError(Reason.INVALID_FIELD, "there is no such suppression", field="target")
         else:
             found.end(command, body)
         self.save(found)
         return found.commands[command.id]
 
     def _find(self, kind: type[Found], id: UUID) -> Found | None:
+        """The aggregate, None if nothing has this id. Raises `ConflictError` if something else has it."""
         try:
             found: Aggregate = self.repository.get(id)
         except AggregateNotFoundError:
             return None
-        # An id is of one kind of aggregate, and a person may send any id.
-        return found if isinstance(found, kind) else None
+        except UnknownTopicError as exc:
+            raise _taken() from exc
+        if not isinstance(found, kind):
+            raise _taken()
+        return found
 
     def _decide(self, decide: Callable[[], Result]) -> Result:
         for _ in range(_ATTEMPTS):
@@ -153,11 +165,11 @@ class CaseBook(Application[UUID]):
 
 
 def _version(found: Case | Suppression, command: CaseCommand) -> int:
-    """The version of a command that created `found`."""
+    """The version that the command gave `found`. Raises `ConflictError` when another command has created it."""
     if command.id not in found.commands:
-        raise ConflictError(Reason.CONFLICT, "this id is taken: choose another one", field="target")
+        raise _taken()
     return found.commands[command.id]
 
 
-def _unknown(what: str) -> RejectedError:
-    return RejectedError(Reason.INVALID_FIELD, f"there is no such {what}", field="target")
+def _taken() -> ConflictError:
+    return ConflictError(Reason.CONFLICT, "this is the id of something else", field="target")

@@ -40,6 +40,10 @@ _CREATED = {
 """The library's name of what an event creates. It is not stored: it is the path of a class."""
 
 
+class UnknownTopicError(LogInconsistentError):
+    """Stop: the event is of another kind of aggregate, or of a later version of the program."""
+
+
 def _decoder(event: type) -> Callable[[bytes], msgspec.Struct]:
     hints = get_type_hints(event)
     fields = [
@@ -56,10 +60,12 @@ _DECODERS = {topic: _decoder(event) for topic, event in _EVENTS.items()}
 
 
 def domain_event(stream: UUID, version: int, topic: str, state: bytes) -> AggregateEvent:
-    """The event that is stored. Raises `LogInconsistentError` for one that this program can't have written."""
+    """The event that is stored. Raises `LogInconsistentError` for a body that this program can't have written."""
+    if topic not in _DECODERS:
+        raise UnknownTopicError(f"{topic} is no event of a case or suppression that this program knows")
     try:
         body = _DECODERS[topic](state)
-    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise LogInconsistentError(
             f"event {version} of aggregate {stream} ({topic}) can't be read: this version of the program did"
             " not write it"

@@ -23,7 +23,7 @@ def day(number: float) -> datetime:
 
 
 def an_alert(days: float = 0, **fields: Any) -> AlertFacts:
-    given = {
+    given: dict[str, Any] = {
         "id": uuid4(),
         "rule_id": RULE,
         "title": "Mass access",
@@ -34,5 +34,11 @@ def an_alert(days: float = 0, **fields: Any) -> AlertFacts:
 
 
 def command(target: UUID, body: Body, by: Principal = RITA, days: float = 0, **fields: Any) -> CaseCommand:
-    given = {"id": uuid4(), "target": target, "body": body, "by": by, "requested_at": day(days)}
+    given: dict[str, Any] = {
+        "id": uuid4(),
+        "target": target,
+        "body": body,
+        "by": by,
+        "requested_at": day(days),
+    }
     return CaseCommand(**given | fields)

@@ -9,6 +9,7 @@ import pytest
 from detection.cases import case as case_module
 from detection.cases.alerts import TRAIL, about_actor, subject_of
 from detection.cases.case import Case, CaseChange
+from detection.cases.stored_events import CaseEvents
 from detection.rules import rule
 from domain.cases.commands import (
     AnswerQuestion,
@@ -41,7 +42,7 @@ def a_case(*changes: CaseChange) -> Case:
 
 
 def topics(case: Case) -> list[str]:
-    return [event.TOPIC for event in case.collect_events()]
+    return [CaseEvents().to_stored_event(event).topic for event in case.collect_events()]
 
 
 def test_an_alert_opens_a_case_about_its_actor() -> None:

@@ -1,0 +1,20 @@
+-- name: after
+-- Alerts after a place, in the order in which they were raised, that no case has. The tables are those of the live
+-- build; what the log has since its checkpoint is not in them, so an alert may be in a case nevertheless.
+SELECT
+    alert.position,
+    alert.alert_id::text AS alert_id,
+    alert.rule_id::text AS rule_id,
+    alert.title,
+    alert.level,
+    alert.group_key,
+    alert.actor,
+    alert.opened_at
+FROM alert
+WHERE
+    alert.position >= %(position)s -- an index knows this one
+    AND (alert.position, alert.alert_id::text) > (%(position)s, %(alert_id)s)
+    AND alert.suppressed_by IS NULL
+    AND NOT EXISTS (SELECT FROM case_alert WHERE case_alert.alert_id = alert.alert_id::text)
+ORDER BY alert.position ASC, alert.alert_id::text ASC
+LIMIT %(limit)s;

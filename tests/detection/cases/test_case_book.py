@@ -1,4 +1,4 @@
-"""The book on a real log: alerts find their cases, commands are done once, and processes do not contradict each other."""
+"""The book on a real log: alerts find their cases, commands are done once, and processes agree."""
 
 from __future__ import annotations
 

@@ -121,6 +121,6 @@ GRANT UPDATE (outcome, error, field, position, completed_at) ON audit_trail.case
 -- Of two processes one waits: see event_store/part_lock.py.
 ALTER TABLE audit_trail.operation_worker DROP CONSTRAINT operation_worker_part_check;
 ALTER TABLE audit_trail.operation_worker ADD CONSTRAINT operation_worker_part_check
-CHECK (part IN ('project', 'ingest', 'watch', 'forward', 'cases'));
+CHECK (part IN ('project', 'ingest', 'watch', 'forward', 'detect', 'cases'));
 CREATE POLICY ingest_works_on_cases ON audit_trail.operation_worker FOR ALL TO audit_trail_ingest
 USING (part = 'cases');

@@ -42,6 +42,20 @@ def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestS
     assert time.monotonic() - started < 5
 
 
+def test_a_producer_of_several_topics_comes_to_rest(
+    settings: IngestSettings, make_topic: Callable[[], str]
+) -> None:
+    topics = [make_topic() for _ in range(2)]
+    with closing(Publisher(settings)) as publisher:
+        for _ in range(2):
+            for topic in topics:
+                publisher.publish([Message(topic, None, b"1")])
+            found = publisher._producer
+            assert found is not None
+            eventually(lambda found=found: not found._metadata._need_update)
+            assert all(found._metadata.partitions_for_topic(topic) for topic in topics)
+
+
 @pytest.mark.needs_kafka
 def test_a_topic_that_does_not_exist_is_an_error_within_the_time_out(settings: IngestSettings) -> None:
     quick = msgspec.structs.replace(settings, publish_timeout_seconds=1.0)

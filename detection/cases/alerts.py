@@ -33,7 +33,7 @@ class AlertFacts(Struct, frozen=True, kw_only=True):
     rule_id: UUID
     title: str
     level: Level
-    opened_at: datetime
+    raised_at: datetime
 
 
 class Subject(NamedTuple):

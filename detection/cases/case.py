@@ -158,7 +158,7 @@ class Case(Aggregate):
         """The version that each command gave the case."""
         if alert is not None:
             self.alerts.add(alert.id)
-            self.newest_alert_at = alert.opened_at
+            self.newest_alert_at = alert.raised_at
 
     @classmethod
     def open(cls, alert: AlertFacts, subject: Subject, *, at: datetime, earlier: UUID | None) -> Case:
@@ -207,7 +207,7 @@ class Case(Aggregate):
         """Whether a new alert of the same actor joins this case, or opens another one."""
         return (
             self.is_open
-            and alert.opened_at - self.newest_alert_at <= JOINS_FOR
+            and alert.raised_at - self.newest_alert_at <= JOINS_FOR
             and len(self.alerts) < MAX_ALERTS
             and self.version < MAX_EVENTS
         )
@@ -222,7 +222,7 @@ class Case(Aggregate):
     def take(self, alert: AlertFacts) -> None:
         """Count an alert that has joined."""
         self.alerts.add(alert.id)
-        self.newest_alert_at = max(self.newest_alert_at, alert.opened_at)
+        self.newest_alert_at = max(self.newest_alert_at, alert.raised_at)
 
     def change(self, command: CaseCommand, body: CaseChange) -> None:
         """Carry out a command about this case."""

@@ -31,7 +31,7 @@ class AlertRow(NamedTuple):
     level: Level
     group: Group
     actor: str | None
-    opened_at: datetime
+    raised_at: datetime
 
     @property
     def facts(self) -> AlertFacts:
@@ -41,7 +41,7 @@ class AlertRow(NamedTuple):
             rule_id=self.rule_id,
             title=self.title,
             level=self.level,
-            opened_at=self.opened_at,
+            raised_at=self.raised_at,
         )
 
     @property
@@ -100,7 +100,7 @@ def _rows(cursor: Cursor) -> list[AlertRow]:
             Level(level),
             tuple((name, value) for name, value in json.loads(group)),
             actor,
-            opened_at.astimezone(UTC),
+            raised_at.astimezone(UTC),
         )
-        for position, id, rule_id, title, level, group, actor, opened_at in cursor.fetchall()
+        for position, id, rule_id, title, level, group, actor, raised_at in cursor.fetchall()
     ]

@@ -3,18 +3,19 @@
 -- build; what the log has since its checkpoint is not in them, so an alert may be in a case nevertheless.
 SELECT
     alert.position,
-    alert.alert_id::text AS alert_id,
-    alert.rule_id::text AS rule_id,
+    alert.alert_id,
+    alert.rule_id,
     alert.title,
     alert.level,
     alert.group_key,
     alert.actor,
-    alert.opened_at
+    alert.raised_at
 FROM alert
 WHERE
-    alert.position >= %(position)s -- an index knows this one
-    AND (alert.position, alert.alert_id::text) > (%(position)s, %(alert_id)s)
+    (alert.position, alert.alert_id) > (%(position)s, %(alert_id)s)
     AND alert.suppressed_by IS NULL
-    AND NOT EXISTS (SELECT FROM case_alert WHERE case_alert.alert_id = alert.alert_id::text)
-ORDER BY alert.position ASC, alert.alert_id::text ASC
+    -- The other kinds say that a rule may have missed something: nobody did anything.
+    AND alert.kind = 'match'
+    AND NOT EXISTS (SELECT FROM case_alert WHERE case_alert.alert_id = alert.alert_id)
+ORDER BY alert.position ASC, alert.alert_id ASC
 LIMIT %(limit)s;

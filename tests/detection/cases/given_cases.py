@@ -28,7 +28,7 @@ def an_alert(days: float = 0, **fields: Any) -> AlertFacts:
         "rule_id": RULE,
         "title": "Mass access",
         "level": Level.HIGH,
-        "opened_at": day(days),
+        "raised_at": day(days),
     }
     return AlertFacts(**given | fields)
 

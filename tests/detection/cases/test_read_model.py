@@ -12,9 +12,10 @@ from eventsourcing.domain import Aggregate
 from detection.cases.actor_cases import ActorCases
 from detection.cases.alerts import about_actor
 from detection.cases.case import Case, CaseChange
-from detection.cases.read_model import ALERT, CASE, ENTRY, SUPPRESSION, TABLES, rows
+from detection.cases.read_model import rows
 from detection.cases.stored_events import CaseEvents
 from event_store.aggregate_events import AggregateEvent
+from projections.models.cases import ALERT, CASE, ENTRY, SUPPRESSION, TABLES
 from projections.tables import Row, Table
 from tests.detection.cases.given_cases import RITA, an_alert, day
 from tests.detection.cases.test_case import ANSWER, ASK, ASSIGN, COMMENT, DECIDE, REOPEN, a_case

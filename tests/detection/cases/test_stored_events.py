@@ -23,7 +23,7 @@ _ID = "00000000-0000-4000-8000-0000000000"
 _HEAD = f'"by":{{"id":"rita","kind":"user","name":null}},"command":"{_ID}02"'
 _AT = '"timestamp":"2026-03-02T08:00:00Z"'
 _ALERT = (
-    f'"alert":{{"id":"{_ID}03","level":"high","opened_at":"2026-03-02T08:00:00Z","rule_id":"{_ID}04",'
+    f'"alert":{{"id":"{_ID}03","level":"high","raised_at":"2026-03-02T08:00:00Z","rule_id":"{_ID}04",'
     '"title":"Mass access"}'
 )
 STORED = {

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from msgspec import Struct
 
+from detection.rules.conditions import Absence, Extension, Numbering
 from detection.rules.event_fields import EventField
 from detection.rules.expressions import Expression
 from domain.errors import ConfigurationError
@@ -102,7 +103,8 @@ class CorrelationRule(Rule, frozen=True, kw_only=True):
     """A rule that several events match together; times are in seconds.
 
     `members`: ids of the rules that it counts. `group_by`: for each member the fields that must agree.
-    `lateness`: None for the time of the log, else how late an event may be by its source's clock.
+    `lateness`: None for the time of the log, else how late an event may be by its source's clock. `extension`: a
+    condition that Sigma does not have.
     """
 
     kind: Kind
@@ -113,7 +115,13 @@ class CorrelationRule(Rule, frozen=True, kw_only=True):
     condition: Range
     counted: EventField | None = None
     lateness: int | None = None
+    extension: Extension | None = None
     generate: bool = False
+
+    @property
+    def decided_later(self) -> bool:
+        """Whether it is known only when a time has passed, and not at an event."""
+        return not self.condition.open_ended or isinstance(self.extension, Absence | Numbering)
 
 
 class RuleSet:

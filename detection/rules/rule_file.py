@@ -16,6 +16,7 @@ from detection.rules.case_events import read_tests
 from detection.rules.correlation_fields import Draft, members_of, read_correlation
 from detection.rules.detection_fields import read_detection
 from detection.rules.event_fields import event_field
+from detection.rules.extension_fields import NAMES as EXTENSIONS
 from detection.rules.rule import (
     EventRule,
     Head,
@@ -127,7 +128,7 @@ def _document(node: Node, text: str, file: str) -> EventRule | Draft:
     if "correlation" in names:
         fields = node.fields(_CORRELATION, ("title", "id", "correlation"))
         head = _head(node, fields, file)
-        settings = _settings(fields, ("time", "lateness"))
+        settings = _settings(fields, ("time", "lateness", *EXTENSIONS))
         return Draft(head, text, _tests(fields), node, fields, settings)
     fields = node.fields(_EVENT_RULE, ("title", "id", "logsource", "detection"))
     head = _head(node, fields, file)

@@ -11,8 +11,10 @@ upper bound (`lt`, `lte`, `eq`, `neq`) is decided for the window from a group's 
 group's next event begins another.
 
 **Bound.** A rule remembers `MAX_REMEMBERED` events over all groups, at most `MAX_GROUPS` groups, and
-`MAX_WAITING` events that wait. Rules with a long memory count it in `size`. At the bound the group that was unseen for the longest time is forgotten, or the oldest
+`MAX_WAITING` events that wait. At the bound the group that was unseen for the longest time is forgotten, or the oldest
 waiting event is taken early: the rule reports that as `overflow`, once in each timespan with its count.
+
+**Long memory.** A rule that asks against a group's own past keeps its groups for as long; see `long_memory`.
 """
 
 from __future__ import annotations

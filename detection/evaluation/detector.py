@@ -9,16 +9,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from detection.evaluation.correlating import Correlating, Due
 from detection.evaluation.firing import Firing
 from detection.evaluation.matching import Test, reasons, test_for_type
 from detection.evaluation.moments import moment
+from detection.evaluation.reporting import Due
+from detection.evaluation.states import state_of
 from detection.rules.rule import CorrelationRule, EventRule, RuleSet
 from domain.catalogue import CATALOGUE
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 
-_VERSION = 1
+_VERSION = 2
 _SPARE_DUE = 10_000
 """Ends of windows that may be left over from groups that were forgotten, before they are removed."""
 
@@ -45,7 +46,7 @@ class Detector:
         reported = {rule.head.id for rule in rules.reported}
         correlations = [rule for rule in rules if isinstance(rule, CorrelationRule)]
         self._correlating = [
-            Correlating(
+            state_of(
                 rule,
                 order,
                 [rules[id] for id in rule.members],

@@ -21,7 +21,8 @@ class Grouping:
 
     def __init__(self, rule: CorrelationRule) -> None:
         self._readers = [tuple(field.read for field in fields) for fields in rule.group_by]
-        self._single = [fields[0].one if len(fields) == 1 else None for fields in rule.group_by]
+        ones = [tuple(field.one for field in fields) for fields in rule.group_by]
+        self._single = [fields[0] if len(fields) == 1 else None for fields in ones]
 
     def keys(self, recorded: RecordedEvent, member: int) -> Sequence[Key]:
         """One for each combination of values, up to one more than `MAX_KEYS`; none when a field has no value."""

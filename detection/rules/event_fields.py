@@ -280,6 +280,10 @@ _FIELDS: dict[str, EventField] = {
         words=_values(Category),
     ),
     "position": EventField(name="position", read=lambda recorded: (recorded.position,)),
+    "recorded_after": EventField(
+        name="recorded_after",
+        read=lambda recorded: ((recorded.recorded_at - recorded.event.occurred_at).total_seconds(),),
+    ),
     "recorded_at": EventField(
         name="recorded_at", read=lambda recorded: (recorded.recorded_at,), is_time=True
     ),

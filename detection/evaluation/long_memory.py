@@ -116,7 +116,8 @@ class AboveBaseline:
         known = 0 if self._first is None else self._slot * self._span - self._first
         if len(self._past) < MIN_PAST or known < self._baseline.learning * _SECOND:
             return _NEVER
-        return max(self._floor, math.floor(self._usual() * self._baseline.factor) + 1)
+        above: int = math.floor(self._usual() * self._baseline.factor) + 1
+        return max(self._floor, above)
 
     def _usual(self) -> int:
         rank = math.ceil(self._baseline.percentile / 100 * len(self._past))
@@ -131,7 +132,8 @@ class Unfamiliar:
         self._counted = rule.counted.name if rule.counted else ""
         self._memory = rule.extension.memory * _SECOND
         self._learning = rule.extension.learning * _SECOND
-        self._first, known, inner = packed or (None, (), ())
+        first, known, inner = packed or (None, (), ())
+        self._first: int | None = first
         self._known: OrderedDict[str, int] = OrderedDict(known)
         self._new = LastValues(rule, inner)
 

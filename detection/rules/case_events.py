@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 
+from detection.rules.context_fields import read_context
 from detection.rules.rule import TestCases
 from domain.errors import InvalidEventError
 from domain.event import RecordedEvent
@@ -30,10 +31,11 @@ _NEEDED: dict[str, Any] = {
 
 def read_tests(node: Node) -> TestCases:
     """The field `tests`: the cases that fire, and the silent ones. Raises `ConfigurationError`."""
-    fields = node.fields(("fires", "silent"), ("fires", "silent"))
-    return TestCases(
-        *(tuple(_case(case) for case in fields[name].items(MAX_CASES)) for name in ("fires", "silent"))
+    fields = node.fields(("fires", "silent", "context"), ("fires", "silent"))
+    fires, silent = (
+        tuple(_case(case) for case in fields[name].items(MAX_CASES)) for name in ("fires", "silent")
     )
+    return TestCases(fires, silent, read_context(fields.get("context")))
 
 
 def _case(node: Node) -> tuple[RecordedEvent, ...]:

@@ -39,6 +39,7 @@ class Pool(Enum):
     GUARD = _Declaration(database.GUARD, "audit-trail-guard", 4)
     WATCHER = _Declaration(database.WATCHER, "audit-trail-watch", 3)
     FORWARDER = _Declaration(database.FORWARDER, "audit-trail-forward", 4)
+    CONTEXT = _Declaration(database.CONTEXT, "audit-trail-context", 2, long_statements=True)
     PROJECTOR = _Declaration(database.PROJECTOR, "audit-trail-project", "database_pool_size")
     REBUILD = _Declaration(
         database.PROJECTOR, "audit-trail-project", "database_pool_size", long_statements=True
@@ -52,6 +53,8 @@ class Pool(Enum):
     REQUESTS = _Declaration(database.READER, "audit-trail-serve-requests", 2, limited=True)
     # The requests that `project` carries out.
     PROJECT_REQUESTS = _Declaration(database.PROJECTOR, "audit-trail-project-requests", 1)
+    # Activations of rules, and alerts to publish.
+    DETECTION = _Declaration(database.PROJECTOR, "audit-trail-project-detect", 1)
     # A separate pool: an export may take hours.
     EXPORTS = _Declaration(
         database.READER, "audit-trail-export", "max_exports", long_statements=True, replica=True

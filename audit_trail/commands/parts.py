@@ -41,6 +41,7 @@ def ingest() -> None:
 def project() -> None:
     """Keep the read models up to date, until SIGTERM. A second process is a standby."""
     from audit_trail.databases import Pool, open_database, refuse_wrong_settings
+    from audit_trail.detection.process import detecting
     from audit_trail.requests.workers import requests_of_project
     from audit_trail.runtime.start import long_running
     from audit_trail.runtime.tracing import tracing
@@ -59,9 +60,9 @@ def project() -> None:
             metrics=RunnerMetrics(),
             tracer=tracer,
         )
-        monitor.watch(runner.health.problems, runner.health.state)
         on_stop_within(BATCH_SECONDS, runner.stop)
-        with requests_of_project(settings):
+        with requests_of_project(settings), detecting(settings) as detection_problems:
+            monitor.watch(lambda: [*runner.health.problems(), *detection_problems()], runner.health.state)
             runner.run()
 
 

@@ -27,6 +27,17 @@ RESOURCE = "DetectionRules"
 
 Documents = Sequence[tuple[str, str]]
 """Names and texts of files."""
+SWITCHED_OFF = "switched_off.json"
+"""The name of the document that lists the rules of the set that report nothing: the list of `SwitchedOff`."""
+
+
+class SwitchedOff(Struct, frozen=True, kw_only=True):
+    """The decision of an owner that a rule, named by its id, reports nothing; `until` is a date, or empty."""
+
+    rule: str
+    owner: str
+    reason: str
+    until: str = ""
 
 
 class Activation(Struct, frozen=True, kw_only=True):
@@ -112,7 +123,19 @@ def read_documents(database: Database, digest: str) -> list[tuple[str, str]]:
 
 def read_set(database: Database, digest: str) -> RuleSet:
     """The rules of a set."""
-    return parse_rules(read_documents(database, digest)) if digest else RuleSet([])
+    return rules_of(read_documents(database, digest)) if digest else RuleSet([])
+
+
+def rules_of(documents: Documents) -> RuleSet:
+    """The rules of these files, without those that are switched off."""
+    rules = parse_rules([each for each in documents if each[0] != SWITCHED_OFF])
+    return rules.without(each.rule for each in switched_off(documents))
+
+
+def switched_off(documents: Documents) -> list[SwitchedOff]:
+    """The rules that are switched off."""
+    text = next((text for name, text in documents if name == SWITCHED_OFF), "[]")
+    return msgspec.json.decode(text, type=list[SwitchedOff])
 
 
 def _activation(row: tuple[Any, ...]) -> Activation:

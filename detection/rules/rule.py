@@ -143,9 +143,11 @@ class CorrelationRule(Rule, frozen=True, kw_only=True):
 class RuleSet:
     """Rules whose references are resolved, each after those that it refers to."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], silent: frozenset[str] = frozenset()) -> None:
+        """`silent`: ids of rules that report nothing."""
         self._by_id = {rule.head.id: rule for rule in rules}
         self._rules = tuple(rules)
+        self._silent = silent
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self._rules)
@@ -181,6 +183,10 @@ class RuleSet:
         """The rules that explain accesses, and report nothing."""
         return [rule for rule in self._rules if isinstance(rule, EventRule) and rule.explains]
 
+    def without(self, ids: Iterable[str]) -> RuleSet:
+        """The set in which these rules are switched off. They still feed the correlations that count them."""
+        return RuleSet(self._rules, self._silent | frozenset(ids))
+
     @property
     def reported(self) -> list[Rule]:
         """The rules that report what they find: those that no correlation uses, or only with `generate: true`."""
@@ -189,7 +195,9 @@ class RuleSet:
         for each in self._correlations():
             for id in each.members:
                 used[id] = used[id] or each.generate
-        return [rule for rule in self._rules if used.get(rule.head.id, True)]
+        return [
+            rule for rule in self._rules if used.get(rule.head.id, True) and rule.head.id not in self._silent
+        ]
 
     def _correlations(self) -> Iterable[CorrelationRule]:
         return (rule for rule in self._rules if isinstance(rule, CorrelationRule))

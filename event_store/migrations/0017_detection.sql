@@ -74,6 +74,13 @@ GRANT SELECT, INSERT, UPDATE (published_at) ON audit_trail.rule_activation TO au
 GRANT SELECT ON audit_trail.rule_set, audit_trail.rule_activation, audit_trail.alert_publication
 TO audit_trail_reader, audit_trail_guard, audit_trail_ingest;
 
+-- Of two processes one activates rules and publishes alerts: see event_store/part_lock.py.
+ALTER TABLE audit_trail.operation_worker DROP CONSTRAINT operation_worker_part_check;
+ALTER TABLE audit_trail.operation_worker ADD CONSTRAINT operation_worker_part_check
+CHECK (part IN ('project', 'ingest', 'watch', 'forward', 'detect'));
+CREATE POLICY projector_detects ON audit_trail.operation_worker FOR ALL TO audit_trail_projector
+USING (part = 'detect');
+
 -- The name of the projection belongs to Audit Trail now.
 CREATE OR REPLACE FUNCTION audit_trail.is_reserved_name(wanted text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
@@ -49,16 +50,14 @@ def test_a_producer_of_several_topics_comes_to_rest(
     first = make_topic()
     with closing(Publisher(settings)) as publisher:
         publisher.publish([Message(first, None, b"1")])
-        publisher.publish([Message(make_topic(), None, b"1")])
+        second = make_topic()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda topic: publisher.publish([Message(topic, None, b"1")]), [first, second] * 2))
         producer = publisher._producer
         assert producer is not None
-
-        def rests() -> bool:
-            return not producer._metadata._need_update and bool(
-                producer._metadata.partitions_for_topic(first)
-            )
-
-        eventually(rests)
+        time.sleep(0.5)  # longer than the pause between two requests
+        assert {first, second} <= producer._metadata._topics
+        assert all(producer._metadata.partitions_for_topic(topic) for topic in (first, second))
 
 
 @pytest.mark.needs_kafka

@@ -73,7 +73,7 @@ def test_a_search_needs_a_key(index: ContextIndex) -> None:
     with pytest.raises(ValueError, match="encounters is searched by patient, not by practitioners"):
         index.rows("encounters", practitioners="ada")
     with pytest.raises(KeyError):
-        index.rows("encounters", doctor="ada")
+        index.rows("encounters", patient="17", doctor="ada")
 
 
 def test_values_that_a_table_cannot_have_are_refused() -> None:

@@ -25,6 +25,7 @@ TABLES = (
     "stream_reset", "log_state", "kafka_stream", "integrity_finding", "clock_change",
     "operation_request", "follower", "follower_change", "rule_set", "rule_activation", "alert_publication",
     "case_command",
+    "context_version", "context_chunk", "context_version_chunk",
 )  # fmt: skip
 """Every table of the log."""
 

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
@@ -45,15 +46,16 @@ def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestS
 def test_a_producer_of_several_topics_comes_to_rest(
     settings: IngestSettings, make_topic: Callable[[], str]
 ) -> None:
-    topics = [make_topic() for _ in range(2)]
+    first = make_topic()
     with closing(Publisher(settings)) as publisher:
-        for _ in range(2):
-            for topic in topics:
-                publisher.publish([Message(topic, None, b"1")])
-            found = publisher._producer
-            assert found is not None
-            eventually(lambda found=found: not found._metadata._need_update)
-            assert all(found._metadata.partitions_for_topic(topic) for topic in topics)
+        producer = publisher._connected()
+        publisher.publish([Message(first, None, b"1")])
+        second = make_topic()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda topic: publisher.publish([Message(topic, None, b"1")]), [first, second] * 2))
+        time.sleep(0.5)  # longer than the pause between two requests
+        assert {first, second} <= producer._metadata._topics
+        assert all(producer._metadata.partitions_for_topic(topic) for topic in (first, second))
 
 
 @pytest.mark.needs_kafka

@@ -105,6 +105,29 @@ def test_encounters_of_r5_with_urns() -> None:
     ]
 
 
+def test_conditional_references_name_people_by_their_identifiers(tmp_path: Path) -> None:
+    encounter = {
+        "resourceType": "Encounter",
+        "id": "e-1",
+        "status": "finished",
+        "subject": {"reference": "urn:uuid:6b5f3c2a-0000-4000-8000-000000000001", "display": "A B"},
+        "participant": [
+            {"individual": {"reference": "Practitioner?identifier=http://hl7.org/fhir/sid/us-npi|9999"}}
+        ],
+        "period": {"start": "2011-07-28T15:02:18-04:00", "end": "2011-07-28T15:17:18-04:00"},
+        "serviceProvider": {
+            "reference": "Organization?identifier=https://synthea.example|o-1",
+            "display": "PCP",
+        },
+    }
+    [found], _ = rows("encounters", _file(tmp_path, encounter))
+    assert (found["patient"], found["practitioners"], found["department"]) == (
+        "6b5f3c2a-0000-4000-8000-000000000001",
+        ("9999",),
+        "o-1",
+    )
+
+
 def test_a_care_team_is_a_row_for_each_practitioner() -> None:
     found, _ = rows("care_teams", SAMPLES / "care_teams.json")
     assert found == [

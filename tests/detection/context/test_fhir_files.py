@@ -12,6 +12,7 @@ import pytest
 from domain.errors import ConfigurationError, RejectedError
 from interop.systems import Systems
 from tests.detection.context.reading_files import SAMPLES, rows
+from tests.scaling import Hostile, assert_linear
 
 OURS = Systems([("https://fhir.example/r4", "")])
 
@@ -217,9 +218,10 @@ def _file(folder: Path, content: Any) -> Path:
         ('{"resourceType": "Patient", "a": ' + "[" * 100 + "]" * 100 + "}", "nested deeper than 64 levels"),
         ('{"resourceType": "Patient", "a": [' + "[]," * 50_000 + "[]]}", "more than 50000 arrays"),
         ('{"resourceType": "Bundle", "entry": [' + '{"a":' * 200_000, "this is neither FHIR"),
+        ('{"resourceType": "Bundle", "entry": [' + "{}," * 10_000_000 + "{}]}", "more than 10000000 arrays"),
         ('{"resourceType": "Patient", "id": "1", "x": "' + "x" * (1 << 20) + '"}', "at most 1048576 bytes"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_an_error_names_file_resource_and_column(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(RejectedError, match=message) as caught:
@@ -281,3 +283,19 @@ def test_a_role_of_somebody_unknown_is_counted(tmp_path: Path) -> None:
 def test_a_table_is_read_only_from_formats_that_have_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="--format: rosters is read from csv, not from fhir"):
         rows("rosters", _file(tmp_path, {}), format="fhir")
+
+
+def test_reading_takes_time_in_proportion_to_the_file(tmp_path: Path) -> None:
+    def bundle(size: int) -> Path:
+        entry = '{"resource":{"resourceType":"Patient","id":"1","x":[2.2250738585072011e-308]}}'
+        file = tmp_path / f"bundle-{size}.json"
+        file.write_text('{"resourceType":"Bundle","entry":[' + ",".join([entry] * size) + "]}")
+        return file
+
+    def lines(size: int) -> Path:
+        file = tmp_path / f"{size}.ndjson"
+        file.write_text('{"resourceType":"Practitioner","id":"1"}\n' * size)
+        return file
+
+    assert_linear(Hostile("bundle", lambda file: rows("patients", file), bundle, 500))
+    assert_linear(Hostile("lines", lambda file: rows("staff", file), lines, 500))

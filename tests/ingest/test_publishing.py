@@ -46,15 +46,13 @@ def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestS
 def test_a_producer_of_several_topics_comes_to_rest(
     settings: IngestSettings, make_topic: Callable[[], str]
 ) -> None:
-    """The second topic is made later, so that the client must ask for it, and then asks for what it follows alone."""
     first = make_topic()
     with closing(Publisher(settings)) as publisher:
+        producer = publisher._connected()
         publisher.publish([Message(first, None, b"1")])
         second = make_topic()
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda topic: publisher.publish([Message(topic, None, b"1")]), [first, second] * 2))
-        producer = publisher._producer
-        assert producer is not None
         time.sleep(0.5)  # longer than the pause between two requests
         assert {first, second} <= producer._metadata._topics
         assert all(producer._metadata.partitions_for_topic(topic) for topic in (first, second))

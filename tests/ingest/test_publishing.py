@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
@@ -40,6 +41,21 @@ def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestS
     with closing(Publisher(away)) as publisher, pytest.raises(UnavailableError):
         publisher.publish([Message(topic, None, b"1")])
     assert time.monotonic() - started < 5
+
+
+def test_a_producer_of_several_topics_comes_to_rest(
+    settings: IngestSettings, make_topic: Callable[[], str]
+) -> None:
+    first = make_topic()
+    with closing(Publisher(settings)) as publisher:
+        producer = publisher._connected()
+        publisher.publish([Message(first, None, b"1")])
+        second = make_topic()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda topic: publisher.publish([Message(topic, None, b"1")]), [first, second] * 2))
+        time.sleep(0.5)  # longer than the pause between two requests
+        assert {first, second} <= producer._metadata._topics
+        assert all(producer._metadata.partitions_for_topic(topic) for topic in (first, second))
 
 
 @pytest.mark.needs_kafka

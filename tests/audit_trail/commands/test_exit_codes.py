@@ -58,6 +58,7 @@ WRONG = (
     ("detect", "test", "{folder}/empty"),
     ("detect", "run", "--rule", "{folder}/empty"),
     ("detect", "run", "--since", "soon"),
+    ("detect", "status", "now"),
     ("detect", "pack", "{folder}/empty/rules"),
     ("demo", "--no-such-option"),
     ("up", "--broker", "none"),

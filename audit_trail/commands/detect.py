@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
-from audit_trail.commands.terminal import Unrecorded, moment, visible, wrong
+from audit_trail.commands.terminal import Unrecorded, moment, out, plain, visible, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from detection.rules.rule import RuleSet
 
 app = typer.Typer(
-    help="Rules that find what should be looked at: run their own tests, try them on history. Nothing is changed.",
+    help="Rules that find what should be looked at: run their tests, try them on history, see which ones count.",
     no_args_is_help=True,
 )
 
@@ -101,6 +102,28 @@ def run(
             reason = ""
         finally:
             record.ended(rows, reason or None)
+
+
+@app.command()
+def status() -> None:
+    """List the rules that count now, those that can't be evaluated, and how many alerts wait to be published."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from detection.live.status import read_status
+
+    with closing(open_database(load(), Pool.READER)) as database:
+        found = read_status(database)
+    table = Table("rule", "level", "from position", "alerts", "state", box=None)
+    for rule in found.rules:
+        state = f"not evaluable without {', '.join(rule.missing)}" if rule.missing else ""
+        cells = (rule.title, rule.level, str(found.position), str(rule.alerts), state)
+        table.add_row(*map(plain, cells))
+    out.print(table)
+    for off in found.switched_off:
+        until = f" until {off.until}" if off.until else ""
+        line = f"switched off{until}: {off.title}, by {off.owner}: {off.reason}"
+        typer.echo(visible(line))
+    typer.echo(f"{len(found.rules)} rules count; {found.unpublished} alerts are not published yet")
 
 
 @app.command()

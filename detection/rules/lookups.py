@@ -121,6 +121,7 @@ class KeptContext:
     def __init__(self, index: ContextIndex) -> None:
         self.index = index
         self._kept: dict[tuple[str, tuple[str, ...]], Found] = {}
+        self._rows: dict[tuple[str, tuple[tuple[str, str], ...]], Sequence[Row]] = {}
         self._size = 0
 
     def search(self, lookup: Lookup, keys: tuple[str, ...]) -> Found:
@@ -128,14 +129,24 @@ class KeptContext:
         search = (lookup.key, keys)
         found = self._kept.get(search)
         if found is None:
-            columns = [column for column, _ in lookup.where]
-            rows = self.index.rows(lookup.table, **dict(zip(columns, keys, strict=True)))
-            if self._size > _MAX_KEPT:
-                self._kept.clear()
-                self._size = 0
+            rows = self._searched(lookup, keys)
             found = self._kept[search] = Found(rows, lookup.when)
-            self._size += 1 + len(rows)
+            self._size += 1
         return found
+
+    def _searched(self, lookup: Lookup, keys: tuple[str, ...]) -> Sequence[Row]:
+        """The rows, which look-ups share that differ in their times."""
+        if self._size > _MAX_KEPT:
+            self._kept.clear()
+            self._rows.clear()
+            self._size = 0
+        columns = tuple((column, key) for (column, _), key in zip(lookup.where, keys, strict=True))
+        search = (lookup.table, columns)
+        rows = self._rows.get(search)
+        if rows is None:
+            rows = self._rows[search] = self.index.rows(lookup.table, **dict(columns))
+            self._size += 1 + len(rows)
+        return rows
 
 
 class Subject(RecordedEvent, frozen=True, kw_only=True):

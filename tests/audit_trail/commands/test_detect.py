@@ -160,3 +160,20 @@ def test_the_shipped_rules_are_copied_and_replace_nothing(tmp_path: Path) -> Non
     assert (folder / "mass_access.yaml").exists()
     again = run("detect", "pack", folder)
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
+
+
+def test_rules_without_their_tables_are_named_and_accesses_are_counted(trail: Trail, tmp_path: Path) -> None:
+    pack = tmp_path / "pack"
+    assert run("detect", "pack", pack).returncode == 0
+    trail.append(an_event("record.read", patients=(Patient(id="p-1"),)))
+    chosen = ("--rule", pack / "record_of_vip.yaml", "--rule", pack / "explained_by_care_team.yaml")
+    found = detect(trail, *chosen, "--json")
+    assert found.returncode == 0, found.stderr
+    outcome = json.loads(found.stdout)
+    assert sorted(each["missing_tables"] for each in outcome["not_evaluable"]) == [
+        ["care_teams"],
+        ["care_teams", "vips"],
+    ]
+    assert (outcome["accesses"], outcome["findings"]) == ([], [])
+    text = detect(trail, *chosen).stdout
+    assert "not evaluable    The record of a patient of public interest: load care_teams, vips" in text

@@ -52,6 +52,8 @@ class Pool(Enum):
     REQUESTS = _Declaration(database.READER, "audit-trail-serve-requests", 2, limited=True)
     # The requests that `project` carries out.
     PROJECT_REQUESTS = _Declaration(database.PROJECTOR, "audit-trail-project-requests", 1)
+    # Activations of rules, and alerts to publish.
+    DETECTION = _Declaration(database.PROJECTOR, "audit-trail-project-detect", 1)
     # A separate pool: an export may take hours.
     EXPORTS = _Declaration(
         database.READER, "audit-trail-export", "max_exports", long_statements=True, replica=True

@@ -373,6 +373,11 @@ class Settings(BaseSettings):
         description="The TOML file of the followers that `forward` runs: which events go where. See"
         " docs/how-to/forward.md.",
     )
+    detection_rules: Path | None = Field(
+        None,
+        description="A folder with rules of your own (Sigma, YAML), and perhaps `switched_off.yaml`. `project` reads it"
+        " again when it changes. See docs/how-to/detect.md.",
+    )
     projection_batch: int = Field(
         2000, ge=1, le=10_000, description="Most events that a projector applies in one transaction."
     )

@@ -101,6 +101,8 @@ _ROWS = (
     EventType("recording_clock.set_back", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "recording-clock-set-back"), "The database's clock was set back: it is behind the last event."),
     EventType("recording_clock.ahead", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "recording-clock-ahead"), "The database's clock is ahead of the machine that ingests."),
     EventType("recording_clock.recovered", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "recording-clock-recovered"), "The database's clock is right again."),
+    EventType("detection_rules.activated", _TRAIL, _E, ("resources",), (LOCAL, "detection-rules-activated"), None, "A set of rules that find misuse began to count."),
+    EventType("alert.raised", _TRAIL, _E, ("resources",), (DCM, "110113"), (LOCAL, "alert-raised"), "A rule found what somebody should look at."),
     EventType("subject.erased", _TRAIL, _D, (), (LIFECYCLE, "destroy"), None, "A subject's key was destroyed."),
     EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
     EventType("projection.event_skipped", _TRAIL, _E, ("actor.id", "reason"), (LOCAL, "projection-event-skipped"), None, "An operator decided that a read model leaves one event out."),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from projections.fingerprints import definition_digest, on_command_line
 from projections.projector import Projector
-from projections.registry import Build, built_in
+from projections.registry import Build, declared
 
 NEEDS_REBUILD = "needs rebuild"
 NEEDS_NEWER_PROGRAM = "needs newer program"
@@ -57,7 +57,7 @@ def misfit(projector: Projector, build: Build) -> Misfit | None:
 
 def known_projectors() -> Mapping[str, Projector]:
     """The built-in projectors, by name."""
-    return {each.name: each for each in built_in()}
+    return {each.name: each for each in declared()}
 
 
 def misfits(builds: Iterable[Build]) -> Iterator[tuple[Build, Misfit]]:

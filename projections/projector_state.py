@@ -142,6 +142,7 @@ class Track:
             _log.warning("projection %s can't write to schema %s", self.projector.name, build.schema)
             self._retry_at = time.monotonic() + FENCED_SECONDS
         self._build, self.position = build, build.position
+        self._writer.skip(skipped)
 
     def feed(self, events: Sequence[RecordedEvent], last: int) -> int:
         """Write a batch from `position` to `last`. Returns how many events were applied, without the skipped ones.
@@ -169,9 +170,10 @@ class Track:
         self._most = min(self._most * 4, self._ceiling)
         return len(kept)
 
-    def prepare(self, events: Sequence[RecordedEvent]) -> Prepared:
-        """The encoded rows of these events, without the skipped ones."""
-        return self.writer.prepare([each for each in events if each.position not in self._skipped])
+    def prepare(self, events: Sequence[RecordedEvent], last: int) -> Prepared:
+        """The encoded rows of these events, from `position` to `last`, without the skipped ones."""
+        kept = [each for each in events if each.position not in self._skipped]
+        return self.writer.prepare(kept, self.position, last)
 
     def _narrow(self, events: Sequence[RecordedEvent], last: int, cause: Exception) -> int:
         """Split the batch until the faulty event is alone."""

@@ -15,6 +15,7 @@ from event_store.statements import load
 from projections.custom_tables import custom_role, make_tables
 from projections.fingerprints import code_digest, definition_digest
 from projections.models.activity import ActivityProjector
+from projections.models.detection import DetectionModel
 from projections.models.device import DeviceProjector
 from projections.models.patient import PatientProjector
 from projections.models.service import ServiceProjector
@@ -70,6 +71,11 @@ class Build(Struct, frozen=True):
 def built_in() -> tuple[Projector, ...]:
     """The projectors that come with Audit Trail."""
     return (ActivityProjector(), PatientProjector(), UserProjector(), DeviceProjector(), ServiceProjector())
+
+
+def declared() -> tuple[Projector, ...]:
+    """The same, and those that a package above fills: their names, versions and tables."""
+    return (*built_in(), DetectionModel())
 
 
 def list_builds(connection: Connection) -> list[Build]:

@@ -21,6 +21,7 @@ from projections.custom_tables import custom_role, stage
 from projections.projector import Projector
 from projections.projector_output import DuplicateKeyError, made_rows
 from projections.registry import Build
+from projections.stateful import FoldedRows, is_stateful
 from projections.tables import Row, Table, create_staging, staging_name
 
 _SQL = load(__package__, "registry.sql")
@@ -61,6 +62,7 @@ class Writer:
         self._schema = build.schema
         self._tables = [_TableWriter(table, build.schema) for table in projector.tables]
         self._identity = {"name": build.name, "build": build.build, "live": build.live}
+        self._folded = FoldedRows(database, projector, build) if is_stateful(projector) else None
         self._connection: Connection | None = None
 
     def apply(self, events: Sequence[RecordedEvent], expected: int, last: int) -> None:
@@ -69,13 +71,19 @@ class Writer:
         Raises `FencedError` when the checkpoint is elsewhere, the build is paused, or its live flag has changed;
         `UnavailableError` when the database is away; and whatever the projector raises. Nothing is committed then.
         """
-        prepared = self.prepare(events)
+        prepared = self.prepare(events, expected, last)
         with self.transaction() as cursor:
             self.write(cursor, prepared, expected, last)
 
-    def prepare(self, events: Sequence[RecordedEvent]) -> Prepared:
-        """The encoded rows of the events, for `write`. Raises whatever the projector raises."""
-        rows = made_rows(self._projector, events)
+    def skip(self, positions: frozenset[int]) -> None:
+        """Leave these events out when a stateful projector reads the log again."""
+        if self._folded is not None:
+            self._folded.skipped = positions
+
+    def prepare(self, events: Sequence[RecordedEvent], after: int, last: int) -> Prepared:
+        """The encoded rows of the events from `after` to `last`, for `write`. Raises whatever the projector raises."""
+        folded = self._folded
+        rows = made_rows(self._projector, events) if folded is None else folded.rows(events, after, last)
         return [(each, each.prepare(rows[each.table.name])) for each in self._tables]
 
     def write(self, cursor: Cursor, prepared: Prepared, expected: int, last: int) -> None:
@@ -97,6 +105,8 @@ class Writer:
         except LimitExceededError as exc:
             # No retry helps: this row fits into no index.
             raise ValueError("a row is larger than its table's key may be") from exc
+        if self._folded is not None:
+            self._folded.save(cursor)
 
     def fail(self, event: RecordedEvent, failure: str) -> None:
         """Record that this event stops the projector."""

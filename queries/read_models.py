@@ -15,7 +15,7 @@ from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import find_body, find_event, find_message
 from projections.binary_rows import utc
-from projections.registry import live_builds, live_schemas, open_snapshot
+from projections.registry import built_in, live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
 from queries.filters.checks import check_identifier, check_limit, check_page, check_time
 from queries.filters.event_filter import EventFilter, EventPage, PageRequest
@@ -146,9 +146,10 @@ class ReadModels:
             return find_message(connection, event_id)
 
     def as_of_position(self) -> int:
-        """The position up to which every live projection is complete; -1 for none."""
+        """The position up to which every read model is complete; -1 for none."""
         with self._database.transaction(read_only=True) as connection:
-            return min(open_snapshot(connection).values(), default=-1)
+            checkpoints = open_snapshot(connection)
+        return min(checkpoints.get(each.name, -1) for each in built_in())
 
     def patient(
         self,

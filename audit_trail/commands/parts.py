@@ -41,11 +41,12 @@ def ingest() -> None:
 def project() -> None:
     """Keep the read models up to date, until SIGTERM. A second process is a standby."""
     from audit_trail.databases import Pool, open_database, refuse_wrong_settings
+    from audit_trail.detection.process import detecting
     from audit_trail.requests.workers import requests_of_project
     from audit_trail.runtime.start import long_running
     from audit_trail.runtime.tracing import tracing
+    from detection.live.installed import installed
     from projections.metrics import RunnerMetrics
-    from projections.registry import built_in
     from projections.runner import Runner
 
     settings, monitor = long_running("project")
@@ -54,14 +55,14 @@ def project() -> None:
     with tracing(settings, "project") as tracer:
         runner = Runner(
             database,
-            built_in(),
+            installed(),
             batch=settings.projection_batch,
             metrics=RunnerMetrics(),
             tracer=tracer,
         )
-        monitor.watch(runner.health.problems, runner.health.state)
         on_stop_within(BATCH_SECONDS, runner.stop)
-        with requests_of_project(settings):
+        with requests_of_project(settings), detecting(settings) as detection_problems:
+            monitor.watch(lambda: [*runner.health.problems(), *detection_problems()], runner.health.state)
             runner.run()
 
 

@@ -18,13 +18,13 @@ from audit_trail.ingest_settings import ingest_settings
 from audit_trail.requests.worker import POLL_SECONDS, Attempt
 from audit_trail.runtime import logs
 from audit_trail.settings import Settings
+from detection.live.installed import installed
 from domain.errors import AuditTrailError, ConfigurationError, FencedError, UnavailableError
 from domain.event import Actor
 from ingest.publisher import Message, Publisher
 from projections.rebuild.coordinator import rebuild
 from projections.rebuild.parent_process import end_with_parent
 from projections.rebuild.plan import Parts, RebuildResult
-from projections.registry import built_in
 
 _GRACE_SECONDS = 5.0
 _LOCKED_SECONDS = 60.0
@@ -153,7 +153,7 @@ def _run(pipe: Connection, settings: Settings, name: str, by: Actor, reason: str
         parts = Parts(
             database=database,
             open_database=partial(worker_database, settings),
-            source=built_in,
+            source=installed,
             publish=lambda event: publisher.publish([Message(topic, None, event)]),
             progress=_Progress(pipe),
             jobs=max(1, (os.cpu_count() or 1) // 2),

@@ -308,7 +308,7 @@ class Correlating:
 
     def _close(self, report: _Report, key: Key, firings: list[Firing]) -> None:
         if report.count > report.told:
-            firings.append(self._firing(report, key, final=True))
+            firings.append(self._firing(report, key, final=True, follows=True))
 
     def _forget_old(self, at: int) -> None:
         """Groups that no window reaches any more. The first ones are unseen for the longest time."""
@@ -383,7 +383,7 @@ class Correlating:
         rule = self._members[member]
         return reasons(rule.expression, recorded) if isinstance(rule, EventRule) else ()
 
-    def _firing(self, report: _Report, key: Key, *, final: bool) -> Firing:
+    def _firing(self, report: _Report, key: Key, *, final: bool, follows: bool = False) -> Firing:
         head = self.rule.head
         return Firing(
             kind=report.kind,
@@ -394,6 +394,7 @@ class Correlating:
             group=tuple(zip(self.rule.group_names, key, strict=True)) if key else (),
             opened_at=report.opened,
             final=final,
+            follows=follows,
             begins=as_datetime(report.begins),
             ends=as_datetime(report.ends),
             count=report.count,

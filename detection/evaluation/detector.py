@@ -92,6 +92,11 @@ class Detector:
 
     def feed(self, events: Sequence[RecordedEvent]) -> list[Firing]:
         """Take the next events of the log; what the rules find, in the order in which it is known."""
+        return [firing for _, firing in self.found(events)]
+
+    def found(self, events: Sequence[RecordedEvent]) -> list[tuple[RecordedEvent, Firing]]:
+        """The same, each with the event by which it is known."""
+        found: list[tuple[RecordedEvent, Firing]] = []
         firings: list[Firing] = []
         checks_of = self._checks.get
         due = self._due
@@ -116,7 +121,10 @@ class Detector:
                         firings.append(_single(rule, recorded))
             if hits:
                 self._correlate(recorded, hits, firings)
-        return firings
+            if firings:
+                found += [(recorded, firing) for firing in firings]
+                firings.clear()
+        return found
 
     def closing(self) -> list[Firing]:
         """What would be found if time went on without events: the last firings of a log that ends."""

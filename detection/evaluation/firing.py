@@ -26,7 +26,9 @@ class Firing(Struct, frozen=True, kw_only=True):
 
     A correlation reports a group when its condition first holds. Further events at which it holds, within the timespan,
     raise the count; when the timespan has passed, they are reported once as `final`, with the same rule, group and
-    `opened_at`. `rule` is the rule's id, `version` its digest. `begins` and `ends`: the times of the first and last
+    `opened_at`, and with `follows`.
+
+    `rule` is the rule's id, `version` its digest. `begins` and `ends`: the times of the first and last
     evidence, by the rule's clock. `positions`: the first `MAX_EVIDENCE` of `count` events.
     """
 
@@ -38,6 +40,7 @@ class Firing(Struct, frozen=True, kw_only=True):
     group: tuple[tuple[str, str], ...] = ()
     opened_at: int
     final: bool = True
+    follows: bool = False
     begins: datetime
     ends: datetime
     count: int

@@ -119,9 +119,11 @@ class CorrelationRule(Rule, frozen=True, kw_only=True):
 class RuleSet:
     """Rules whose references are resolved, each after those that it refers to."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], silent: frozenset[str] = frozenset()) -> None:
+        """`silent`: ids of rules that report nothing."""
         self._by_id = {rule.head.id: rule for rule in rules}
         self._rules = tuple(rules)
+        self._silent = silent
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self._rules)
@@ -146,6 +148,10 @@ class RuleSet:
         add(id)
         return RuleSet([self._by_id[each] for each in wanted])
 
+    def without(self, ids: Iterable[str]) -> RuleSet:
+        """The set in which these rules are switched off. They still feed the correlations that count them."""
+        return RuleSet(self._rules, self._silent | frozenset(ids))
+
     @property
     def reported(self) -> list[Rule]:
         """The rules that report what they find: those that no correlation uses, or only with `generate: true`."""
@@ -153,7 +159,9 @@ class RuleSet:
         for each in self._correlations():
             for id in each.members:
                 used[id] = used[id] or each.generate
-        return [rule for rule in self._rules if used.get(rule.head.id, True)]
+        return [
+            rule for rule in self._rules if used.get(rule.head.id, True) and rule.head.id not in self._silent
+        ]
 
     def _correlations(self) -> Iterable[CorrelationRule]:
         return (rule for rule in self._rules if isinstance(rule, CorrelationRule))

@@ -51,14 +51,20 @@ def catch_up(
     tracks: Sequence[Track],
     advance: Callable[[int], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
+    until: int | None = None,
 ) -> None:
-    """Feed the tracks until each is close to the end of the log, or stopped by an event (`Track.failure`)."""
+    """Feed the tracks until each is close to the end of the log, or stopped by an event (`Track.failure`).
+
+    `until`: exactly up to this position instead.
+    """
     while True:
         check()
         running = [track for track in tracks if track.failure is None]
         if not running:
             return
         position, limit, behind = next(groups(running, BATCH))
+        if until is not None:
+            limit = min(limit, until - position)
         batch = _read(database, position, limit)
         if batch.last == position:
             return
@@ -69,7 +75,7 @@ def catch_up(
                     f"the new build of projection {track.projector.name} was changed by another process"
                 )
         advance((batch.last - position) * len(behind))
-        if len(behind) == len(running) and batch.last - position < CLOSE:
+        if until is None and len(behind) == len(running) and batch.last - position < CLOSE:
             return
 
 
@@ -114,7 +120,8 @@ def _switch(cursor: Cursor, track: Track, number: int) -> bool:
         return False
     if left > 0:
         batch = read_events(cursor.connection, track.position, left)
-        track.writer.write(cursor, track.prepare(batch.events), track.position, batch.last)
+        prepared = track.prepare(batch.events, batch.last)
+        track.writer.write(cursor, prepared, track.position, batch.last)
     flip(cursor, name, number)
     return True
 

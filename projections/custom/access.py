@@ -11,7 +11,7 @@ from event_store.statements import load
 from projections.custom.batch_sql import TIMEOUT_MS
 from projections.custom.declaration import is_reserved
 from projections.custom.source_file import CustomProjector, load_custom
-from projections.registry import built_in
+from projections.registry import declared
 
 LOCK_TIMEOUT_MS = 60_000
 """How long a projection waits for locks of its analyst's other sessions. Then it reports that and tries again."""
@@ -41,7 +41,7 @@ def begin_custom(url: str, projector: CustomProjector) -> None:
 def _taken_table(cursor: Cursor, projector: CustomProjector) -> str:
     """A table of the file that a built-in or another custom projection has; empty when there is none."""
     tables = [table.name for table in projector.tables]
-    known = {table.name for each in built_in() for table in each.tables}
+    known = {table.name for each in declared() for table in each.tables}
     found = next((name for name in tables if name in known), "")
     if not found:
         cursor.execute(_SQL["other_tables"], {"name": projector.name, "tables": tables, "custom": True})

@@ -10,7 +10,7 @@ from msgspec import Struct
 from projections import merges
 from projections.custom_tables import WHERE
 from projections.merges import Merge
-from projections.registry import built_in
+from projections.registry import declared
 from projections.tables import Column, Index, Kind, Table
 
 NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")
@@ -25,7 +25,7 @@ MAX_INDEX_COLUMNS = 32
 """PostgreSQL has no wider index; carried columns count too."""
 
 
-_BUILT_IN = re.compile(rf"({'|'.join(each.name for each in built_in())})(_[vb][0-9]+)*")
+_BUILT_IN = re.compile(rf"({'|'.join(each.name for each in declared())})(_[vb][0-9]+)*")
 """The names that the function is_reserved_name of migration 0008 reserves."""
 
 

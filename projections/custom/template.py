@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.errors import ConfigurationError
 from projections.custom.declaration import NAME, RESERVED, is_reserved
-from projections.registry import built_in
+from projections.registry import declared
 
 LONGEST = 30
 """The limit of a table's name: the table is called like the projection."""
@@ -89,7 +89,7 @@ def files_for(name: str, *, sql: bool = False) -> dict[str, str]:
         raise ConfigurationError(
             f"{name!r} names no projection: lower-case letters, digits and underscores, at most {LONGEST}"
         )
-    tables = {table.name for each in built_in() for table in each.tables}
+    tables = {table.name for each in declared() for table in each.tables}
     if is_reserved(name) or name in tables | RESERVED:
         raise ConfigurationError(f"{name!r} is a name that Audit Trail or SQL has already; choose another")
     words = {

@@ -16,6 +16,7 @@ from projections.rebuild.plan import Parts
 from projections.rebuild.worker import LoadTask
 from projections.rebuild.worker_pool import load_here, load_in_processes
 from projections.registry import INDEXING, LOADING, READY, SCRATCH, Build, create_build, list_builds
+from projections.stateful import is_stateful
 
 _SQL = load(__package__, "rebuild.sql")
 _ROUNDS = 5
@@ -53,16 +54,18 @@ def begin_build(database: Database, projector: Projector) -> Build:
 
 
 def new_build(database: Database, projector: Projector) -> Build:
-    """Create an empty build for loading."""
+    """Create an empty build for loading. That of a stateful projector is ready: it catches up with the whole log."""
+    stateful = is_stateful(projector)
     with database.transaction() as connection:
-        number = create_build(connection, projector)
-        schema = next(
-            each.schema
-            for each in list_builds(connection)
-            if (each.name, each.build) == (projector.name, number)
-        )
-        create_partials(connection, projector, schema)
+        number = create_build(connection, projector, indexed=stateful)
+        if stateful:
+            return _build_in(connection, projector.name, number)
+        create_partials(connection, projector, _build_in(connection, projector.name, number).schema)
     return build_of(database, projector.name, number)
+
+
+def _build_in(connection: Connection, name: str, number: int) -> Build:
+    return next(each for each in list_builds(connection) if (each.name, each.build) == (name, number))
 
 
 def load_builds(

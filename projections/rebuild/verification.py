@@ -12,13 +12,14 @@ from event_store.statements import load
 from projections.build_state import misfit
 from projections.builds.advisory_lock import AdvisoryLock, advisory_lock
 from projections.builds.digests import TableDigest, digest_table
-from projections.builds.switching import build_of, drop_build
+from projections.builds.switching import build_of, catch_up, drop_build, open_track
 from projections.projector import Projector
 from projections.rebuild.coordinator import chosen
 from projections.rebuild.finish import digest_builds, finish_builds
 from projections.rebuild.load import load_builds, new_build
 from projections.rebuild.plan import Parts
 from projections.registry import SCRATCH, Build, list_builds, live_builds
+from projections.stateful import is_stateful
 
 _SQL = load(__package__, "rebuild.sql")
 
@@ -69,14 +70,28 @@ def _compare(parts: Parts, projector: Projector, lock: AdvisoryLock) -> Verified
             parts.progress.advance(1)
     scratch = _scratch(parts, projector)
     builds = {name: scratch}
-    failures = load_builds(parts, [projector], builds, lock.check, until=live.position + 1)
-    if failures:
-        raise ConfigurationError(f"projection {name} can't be computed again: {failures[name]}")
-    failures = finish_builds(parts, {name: projector}, builds, lock.check)
+    failures = _computed_up_to(parts, projector, scratch, live.position, lock)
     if failures:
         raise ConfigurationError(f"projection {name} can't be computed again: {failures[name]}")
     computed = digest_builds(parts, {name: projector}, builds, lock.check)[name]
     return Verified(name, live.build, live.position, held, computed)
+
+
+def _computed_up_to(
+    parts: Parts, projector: Projector, build: Build, position: int, lock: AdvisoryLock
+) -> dict[str, str]:
+    """Put the log up to `position` into the build. Returns the failures by projection."""
+    name, builds = projector.name, {projector.name: build}
+    if not is_stateful(projector):
+        failures = load_builds(parts, [projector], builds, lock.check, until=position + 1)
+        return failures or finish_builds(parts, {name: projector}, builds, lock.check)
+    parts.progress.begin("loading", position + 1, "events")
+    track = open_track(parts.database, projector, build.build)
+    try:
+        catch_up(parts.database, [track], parts.progress.advance, lock.check, until=position)
+        return {} if track.failure is None else {name: track.failure[1]}
+    finally:
+        track.close()
 
 
 def _scratch(parts: Parts, projector: Projector) -> Build:

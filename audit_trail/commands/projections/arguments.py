@@ -30,9 +30,9 @@ Names = Annotated[
 
 def projectors() -> tuple[Projector, ...]:
     """The projectors of this program."""
-    from projections.registry import built_in
+    from detection.live.installed import installed
 
-    return built_in()
+    return installed()
 
 
 def named(name: str) -> Projector:

@@ -95,14 +95,14 @@ def remove(
     from ingest.publisher import Message, Publisher
     from projections.custom.removal import remove as run
     from projections.custom.source_file import load_custom
-    from projections.registry import built_in
+    from projections.registry import declared
 
     # A broken file gives no name. Its projection can still be removed by name.
     called = name
     if is_file(name):
         isolate(name)
         called = load_custom(Path(name)).name
-    if called in {each.name for each in built_in()}:
+    if called in {each.name for each in declared()}:
         raise ConfigurationError(f"the projection {called} comes with Audit Trail, and is not removed")
     if not yes:
         raise ConfigurationError(

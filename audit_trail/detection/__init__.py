@@ -1,0 +1,1 @@
+"""Detection in `project`: which rules count, and the events of alerts."""

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -92,7 +93,7 @@ def _steps(events: Sequence[RecordedEvent], documents: Documents) -> dict[str, f
     detector = Detector(parse_rules(documents))
     seconds = {"decode": _timed(lambda: [read_event(BodyFormat.NATIVE, body) for body in bodies])}
     for projector in built_in():
-        seconds[f"rows: {projector.name}"] = _timed(lambda made=projector: _make_rows(made, events))
+        seconds[f"rows: {projector.name}"] = _timed(partial(_make_rows, projector, events))
     seconds["detection"] = _timed(lambda: [detector.feed(batch) for batch in _batches(events, _BATCH)])
     return seconds
 

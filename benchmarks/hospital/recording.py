@@ -40,7 +40,7 @@ def by_trail(type: str) -> Scene:
     def scene(site: Site, chance: Random, kind: str, day: int) -> Incident:
         incident = site.diary.incident(kind, "audit-trail")
         at = day * DAY + chance.uniform(1, 22) * HOUR
-        fields = {"outcome": Outcome.MAJOR_FAILURE, "reason": "Found by a check"}
+        fields: dict[str, Any] = {"outcome": Outcome.MAJOR_FAILURE, "reason": "Found by a check"}
         site.diary.add(at, type, site.programs.trail, _TRAIL, incident=incident, **fields)
         return incident
 

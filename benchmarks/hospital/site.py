@@ -58,7 +58,7 @@ class Site(Struct, frozen=True, kw_only=True):
     def sign_in(self, at: float, one: Staff, **fields: Any) -> None:
         """A sign-in with its session."""
         program = self.programs.sign_in_of(one.id)
-        fields = {"client": desk(one), "session": session(one, at)} | fields
+        fields = {"client": desk(one), "session": session(one, at), **fields}
         self.diary.add(at, "user.logged_in", program, one.actor, **fields)
         self.diary.add(at + 0.05, "session.started", program, one.actor, **fields)
 

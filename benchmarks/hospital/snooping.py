@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from benchmarks.hospital.diary import Incident
 from benchmarks.hospital.people import DAY, HOUR, MINUTE, Person, Staff
@@ -176,8 +177,8 @@ def break_glass(*, reasoned: bool, charted: bool) -> Scene:
         patient = stranger(site, chance, one, at) or next(iter(site.population.patients))
         known = site.population.patients[patient].patient
         reason = chance.choice(_SAYS_ENOUGH if reasoned else _SAYS_NOTHING)
-        fields = {"emergency": True, "reason": reason, "purpose_of_use": ("ETREAT",)}
-        access = {
+        fields: dict[str, Any] = {"emergency": True, "reason": reason, "purpose_of_use": ("ETREAT",)}
+        access: dict[str, Any] = {
             "incident": incident,
             "patients": (known,),
             "resources": (Resource(type="Patient", id=patient),),

@@ -80,6 +80,15 @@ class _Note(Struct, frozen=True):
     lost: int
 
 
+class _Sent(Struct):
+    """An event on its way to the log, and in it."""
+
+    recorded: float
+    event: AuditEvent
+    incident: Incident | None
+    position: int | None = None
+
+
 class Diary:
     """Collects notes, and gives them out as recorded events, in order, up to a time."""
 
@@ -88,7 +97,8 @@ class Diary:
         self._chance = size.chance("diary")
         self._namespace = uuid5(_STREAM, f"{size.seed} {size.days} {size.staff} {size.patients}")
         self._notes: list[tuple[float, int, _Note]] = []
-        self._sent: list[tuple[float, int, AuditEvent, Incident | None]] = []
+        self._sent: list[tuple[float, int, _Sent]] = []
+        self._last: dict[Instance, _Sent] = {}
         self._spells: list[_Spell] = []
         self._number = 0
         self._position = 0
@@ -116,7 +126,10 @@ class Diary:
         heapq.heappush(self._notes, (at, self._number, note))
 
     def silence(self, instance: Instance, begins: float, ends: float, incident: Incident) -> None:
-        """What this source does in that time is not reported and not numbered. Its next event gets the label."""
+        """What this source does in that time is not reported and not numbered.
+
+        The last event before it and the first one after it get the label.
+        """
         self._spells.append(_Spell(instance, begins, ends, incident, None))
 
     def set_clock(
@@ -131,18 +144,16 @@ class Diary:
         while notes and notes[0][0] < until:
             self._send(heapq.heappop(notes)[2])
         while self._sent and self._sent[0][0] < until:
-            recorded, _, event, incident = heapq.heappop(self._sent)
-            if incident is not None:
-                incident.event_ids.append(event.event_id)
-                incident.positions.append(self._position)
-                incident.begins = min(incident.begins, recorded)
-                incident.ends = max(incident.ends, recorded)
+            recorded, _, sent = heapq.heappop(self._sent)
+            sent.position = self._position
+            if sent.incident is not None:
+                _label(sent.incident, sent)
             yield Recorded(
                 position=self._position,
                 recorded_at=MONDAY + timedelta(seconds=recorded),
                 stream=_STREAM,
                 stream_position=self._position,
-                event=event,
+                event=sent.event,
             )
             self._position += 1
 
@@ -151,6 +162,7 @@ class Diary:
         for spell in [each for each in self._spells if each.instance is note.instance]:
             if spell.begins <= note.at < spell.ends:
                 if spell.clock is None:
+                    self._falls_silent(spell)
                     return
                 clock += spell.clock
                 incident = incident or spell.incident
@@ -169,4 +181,22 @@ class Diary:
         )
         # Two partitions of a topic are read alternately: an event may overtake another by a second.
         way = self._chance.choice((0.02, 0.05, 0.1, 0.4, 1.0))
-        heapq.heappush(self._sent, (note.at + way, note.number, check(event), incident))
+        sent = _Sent(note.at + way, check(event), incident)
+        heapq.heappush(self._sent, (sent.recorded, note.number, sent))
+        self._last[note.instance] = sent
+
+    def _falls_silent(self, spell: _Spell) -> None:
+        """Label the last event before a silence, which may be in the log already."""
+        last = self._last.pop(spell.instance, None)
+        if last is not None and last.incident is None:
+            last.incident = spell.incident
+            if last.position is not None:
+                _label(spell.incident, last)
+
+
+def _label(incident: Incident, sent: _Sent) -> None:
+    assert sent.position is not None
+    incident.event_ids.append(sent.event.event_id)
+    incident.positions.append(sent.position)
+    incident.begins = min(incident.begins, sent.recorded)
+    incident.ends = max(incident.ends, sent.recorded)

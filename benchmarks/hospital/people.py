@@ -46,7 +46,7 @@ class Size(Struct, frozen=True, kw_only=True):
     """What is simulated. The same values give the same events."""
 
     seed: int = 1
-    days: int = 90
+    days: int = 100
     staff: int = 400
     patients: int = 4000
 

@@ -14,7 +14,7 @@ from benchmarks.hospital.stays import Stays
 from benchmarks.hospital.work import everyday
 from domain.event import RecordedEvent
 
-_LEFT, _RETURNS = 3, 65
+_LEFT, _RETURNS = 3, 95
 """The day from which on some have no shift, and the day on which those on leave come back."""
 
 
@@ -61,7 +61,7 @@ class Hospital:
 
 
 def _absent(size: Size, population: Population) -> tuple[list[str], list[str]]:
-    """Those who left in the first week, and those who are on leave for two months."""
+    """Those who left in the first week, and those who are on leave for three months."""
     chance = size.chance("absent")
     able = [one.id for one in population.staff.values() if one.role == "nurse"]
     found = chance.sample(able, size.scaled(12) + size.scaled(8))

@@ -95,7 +95,9 @@ class Site(Struct, frozen=True, kw_only=True):
         incident: Incident | None = None,
         **fields: Any,
     ) -> None:
-        """A person opens, writes or deletes a part of a patient's record."""
+        """A person opens, writes or deletes a part of a patient's record. At work, others see to one's own."""
+        if incident is None and patient == one.patient_id:
+            return
         known = self.population.patients[patient].patient
         self.diary.add(
             at,

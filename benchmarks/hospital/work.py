@@ -23,7 +23,7 @@ from benchmarks.hospital.stays import Encounter, Order
 from domain.event import Change
 
 RETURN = "return from leave"
-"""The look-alike of a dormant account: somebody comes back after two months."""
+"""The look-alike of a dormant account: somebody comes back after three months."""
 _UNEXPLAINED = 0.7
 """How often in a shift of a ward a record is opened for work and nothing on file says why: 3 % of the records."""
 

@@ -14,6 +14,7 @@ import typer
 
 from audit_trail.commands import (
     access,
+    context,
     database,
     dead_letters,
     detect,
@@ -49,6 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(context.app, name="context")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(detect.app, name="detect")
 app.add_typer(findings.app, name="findings")

@@ -39,6 +39,7 @@ class Pool(Enum):
     GUARD = _Declaration(database.GUARD, "audit-trail-guard", 4)
     WATCHER = _Declaration(database.WATCHER, "audit-trail-watch", 3)
     FORWARDER = _Declaration(database.FORWARDER, "audit-trail-forward", 4)
+    CONTEXT = _Declaration(database.CONTEXT, "audit-trail-context", 2, long_statements=True)
     PROJECTOR = _Declaration(database.PROJECTOR, "audit-trail-project", "database_pool_size")
     REBUILD = _Declaration(
         database.PROJECTOR, "audit-trail-project", "database_pool_size", long_statements=True

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from detection.evaluation.detector import Detector
 from detection.evaluation.firing import Firing, FiringKind
-from detection.rules.rule import Rule, RuleSet
+from detection.rules.rule import EventRule, Rule, RuleSet
 from domain.event import RecordedEvent
 
 
@@ -40,12 +41,18 @@ def run_tests(rules: RuleSet) -> Iterator[CaseResult]:
 
 
 def untested(rules: RuleSet) -> list[Rule]:
-    """The rules that report and have no case that fires, or none that is silent."""
-    return [rule for rule in rules.reported if not (rule.tests.fires and rule.tests.silent)]
+    """The rules that report or explain and have no case that fires, or none that is silent."""
+    return [
+        rule for rule in [*rules.reported, *rules.explaining] if not (rule.tests.fires and rule.tests.silent)
+    ]
 
 
 def _firings(rules: RuleSet, rule: Rule, events: Sequence[RecordedEvent]) -> Iterator[Firing]:
-    detector = Detector(rules.part(rule.head.id))
+    chosen = rules.part(rule.head.id)
+    if isinstance(rule, EventRule) and rule.explains:
+        # What it explains is what it would find.
+        chosen = RuleSet([replace(rule, explains=False)])
+    detector = Detector(chosen, rule.tests.context)
     for firing in [*detector.feed(events), *detector.closing()]:
         if firing.kind is FiringKind.MATCH and firing.rule == rule.head.id:
             yield firing

@@ -34,7 +34,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('audit_trail.roles'));
     FOREACH name IN ARRAY ARRAY[
         'audit_trail_ingest', 'audit_trail_projector', 'audit_trail_reader', 'audit_trail_guard', 'audit_trail_analyst',
-        'audit_trail_batch', 'audit_trail_custom_owner', 'audit_trail_watcher', 'audit_trail_forwarder'
+        'audit_trail_batch', 'audit_trail_custom_owner', 'audit_trail_watcher', 'audit_trail_forwarder',
+        'audit_trail_context'
     ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
@@ -78,7 +79,8 @@ BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
         'GRANT CONNECT ON DATABASE %I TO audit_trail_ingest, audit_trail_projector, audit_trail_reader,'
-        ' audit_trail_guard, audit_trail_watcher, audit_trail_forwarder, audit_trail_analyst', current_database()
+        ' audit_trail_guard, audit_trail_watcher, audit_trail_forwarder, audit_trail_context, audit_trail_analyst',
+        current_database()
     );
 END $$;
 

@@ -106,6 +106,7 @@ _ROWS = (
     EventType("subject.erased", _TRAIL, _D, (), (LIFECYCLE, "destroy"), None, "A subject's key was destroyed."),
     EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
     EventType("projection.event_skipped", _TRAIL, _E, ("actor.id", "reason"), (LOCAL, "projection-event-skipped"), None, "An operator decided that a read model leaves one event out."),
+    EventType("context.loaded", _TRAIL, _U, ("actor.id", "reason", "resources"), (LOCAL, "context-loaded"), None, "A table of context for the rules of detection was loaded."),
     EventType("projection.removed", _TRAIL, _D, ("actor.id", "reason"), (LOCAL, "projection-removed"), None, "An analyst's own read model was removed."),
     EventType("operation.requested", _TRAIL, _E, ("actor.id", "reason", "resources"), (LOCAL, "operation-requested"), None, "An operator asked for a rebuild, or decided on a dead letter, on a page."),
     EventType("operation.completed", _TRAIL, _E, ("actor.id", "reason", "resources"), (LOCAL, "operation-completed"), None, "What an operator had asked for ended, done or failed."),

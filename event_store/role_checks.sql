@@ -6,7 +6,7 @@ FROM (
     VALUES
     ('audit_trail_analyst', 'grants'), ('audit_trail_batch', 'owns as'), ('audit_trail_custom_owner', 'owns as'),
     ('audit_trail_ingest', ''), ('audit_trail_projector', ''), ('audit_trail_reader', ''), ('audit_trail_guard', ''),
-    ('audit_trail_watcher', ''), ('audit_trail_forwarder', '')
+    ('audit_trail_watcher', ''), ('audit_trail_forwarder', ''), ('audit_trail_context', '')
 ) AS needed (name, use)
 CROSS JOIN pg_roles AS login
 LEFT JOIN pg_roles AS found ON needed.name = found.rolname

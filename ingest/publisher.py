@@ -62,6 +62,10 @@ class Publisher:
         until = time.monotonic() + timeout
         producer = self._connected()
         messages = list(messages)
+        for topic in {message.topic for message in messages}:
+            # The client knows all topics from its first answer, and later asks for those alone that it was told to
+            # follow. A topic that it has sent to and does not follow makes it ask without a pause.
+            producer._sender.add_topic(topic)
         try:
             sent = [
                 producer.send(topic, key=key, value=value, headers=list(headers))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from detection.context.rows import Row, decode_row, encode_row, make_row
+from detection.context.rows import Row, encode_row, make_row, row_decoder
 from detection.context.tables import TABLES, Table
 from detection.context.values import Given, folded
 
@@ -42,6 +42,10 @@ class ContextIndex:
             table = TABLES[name]
             made.append(TableRows(table, sorted({encode_row(make_row(table, row)) for row in rows})))
         return cls(made)
+
+    def table(self, version: Version) -> TableRows | None:
+        """The rows of this version, if it is the one that is here."""
+        return self._tables[version.table] if self.versions.get(version.table) == version else None
 
     def has(self, table: str) -> bool:
         """Whether the table is loaded."""
@@ -99,7 +103,7 @@ class ContextIndex:
 
     def _ids(self, table: str, id: str) -> Sequence[str]:
         found = self._tables.get(table)
-        rows = list(found.find("id", (id,))) if found else []
+        rows = found.find("id", (id,)) if found else []
         if not rows:
             return (id,)
         return tuple(dict.fromkeys(each for row in rows for each in (row.id, *row.other_ids)))
@@ -113,19 +117,22 @@ class TableRows:
         self.counts: Counter[str] = Counter()
         self._rows = bytearray()
         self._ends = array("Q")
+        self._decode = row_decoder(table.name)
         # The ids of one person share one hash table.
         together = len(table.unique) > 1
-        self.lookups = {name: _Lookup() for name in (table.unique[:1] if together else table.keys)}
-        columns = [(lookup, table.unique if together else (name,)) for name, lookup in self.lookups.items()]
+        self._columns = (
+            {table.unique[0]: table.unique} if together else {name: (name,) for name in table.keys}
+        )
+        self.lookups = {name: _Lookup() for name in self._columns}
+        columns = [(lookup, name) for key, lookup in self.lookups.items() for name in self._columns[key]]
         for number, each in enumerate(canonical):
             self._rows += each
             self._ends.append(len(self._rows))
-            row = decode_row(table.name, each)
-            for lookup, names in columns:
-                for name in names:
-                    value = getattr(row, name)
-                    for key in (value,) if isinstance(value, str) else value or ():
-                        lookup.add(key, number)
+            row = self._decode(each)
+            for lookup, name in columns:
+                value = getattr(row, name)
+                for key in (value,) if isinstance(value, str) else value or ():
+                    lookup.add(key, number)
             if table.counted and (counted := getattr(row, table.counted)):
                 self.counts[counted] += 1
         for lookup in self.lookups.values():
@@ -137,15 +144,12 @@ class TableRows:
     def __iter__(self) -> Iterator[Row]:
         return map(self._row, range(len(self._ends)))
 
-    def find(self, column: str, keys: Sequence[str]) -> Iterator[Row]:
+    def find(self, column: str, keys: Sequence[str]) -> list[Row]:
         """The rows that have one of these keys, each once, in their order."""
-        lookup = self.lookups[column]
-        numbers = lookup.rows(keys[0]) if len(keys) == 1 else {n for key in keys for n in lookup.rows(key)}
-        columns = self.table.unique if len(self.table.unique) > 1 else (column,)
-        for number in sorted(numbers):
-            row = self._row(number)
-            if any(_holds(getattr(row, name), keys) for name in columns):
-                yield row
+        lookup, names = self.lookups[column], self._columns[column]
+        numbers = {number for key in keys for number in lookup.rows(key)}
+        rows = map(self._row, sorted(numbers))
+        return [row for row in rows if any(_holds(getattr(row, name), keys) for name in names)]
 
     @property
     def bytes(self) -> int:
@@ -153,8 +157,8 @@ class TableRows:
         return len(self._rows) + 8 * len(self._ends) + sum(lookup.bytes for lookup in self.lookups.values())
 
     def _row(self, number: int) -> Row:
-        start = self._ends[number - 1] if number else 0
-        return decode_row(self.table.name, memoryview(self._rows)[start : self._ends[number]])
+        ends = self._ends
+        return self._decode(self._rows[ends[number - 1] if number else 0 : ends[number]])
 
 
 class _Lookup:
@@ -185,14 +189,13 @@ class _Lookup:
             heads[place] = entry
         self._hashes = array("q")
 
-    def rows(self, key: str) -> set[int]:
+    def rows(self, key: str) -> Iterator[int]:
         """The rows that may have the key."""
-        found = set()
+        numbers, following = self._numbers, self._next
         entry = self._heads[hash(key) & self._mask]
         while entry:
-            found.add(self._numbers[entry - 1])
-            entry = self._next[entry - 1]
-        return found
+            yield numbers[entry - 1]
+            entry = following[entry - 1]
 
     @property
     def bytes(self) -> int:

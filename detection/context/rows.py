@@ -5,7 +5,7 @@ The canonical form is a JSON array of the columns in their order, without spaces
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
@@ -74,6 +74,6 @@ def encode_row(row: Row) -> bytes:
     return _ENCODER.encode(row)
 
 
-def decode_row(table: str, canonical: bytes | memoryview) -> Row:
-    """A row from its canonical form."""
-    return _DECODERS[table].decode(canonical)
+def row_decoder(table: str) -> Callable[[bytes | bytearray], Row]:
+    """What makes a row of its canonical form."""
+    return _DECODERS[table].decode

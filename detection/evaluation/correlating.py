@@ -13,6 +13,8 @@ group's next event begins another.
 **Bound.** A rule remembers `MAX_REMEMBERED` events over all groups, at most `MAX_GROUPS` groups, and
 `MAX_WAITING` events that wait. At the bound the group that was unseen for the longest time is forgotten, or the oldest
 waiting event is taken early: the rule reports that as `overflow`, once in each timespan with its count.
+
+**Long memory.** A rule that asks against a group's own past keeps its groups for as long; see `long_memory`.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from itertools import product
 from typing import Any
 
-from detection.evaluation.counting import Evidence, WholeWindow, memory_for
-from detection.evaluation.firing import MAX_EVIDENCE, Firing, FiringKind
+from detection.evaluation.counting import WholeWindow
+from detection.evaluation.firing import Firing, FiringKind
+from detection.evaluation.grouping import MAX_KEYS, Grouping, Key
+from detection.evaluation.long_memory import LongMemory, kept_for, memory_of
 from detection.evaluation.matching import reasons, shown
-from detection.evaluation.moments import as_datetime, moment
+from detection.evaluation.moments import moment
+from detection.evaluation.reporting import GROUP, NOTICE, WAITING, Due, Report, Reporter
 from detection.rules.event_fields import Read, text_of
 from detection.rules.rule import CorrelationRule, EventRule, Kind, Rule
 from domain.event import RecordedEvent
@@ -35,59 +39,6 @@ from domain.event import RecordedEvent
 MAX_GROUPS = 50_000
 MAX_REMEMBERED = 500_000
 MAX_WAITING = 50_000
-MAX_KEYS = 1000
-"""Groups, and values, of one event."""
-
-Key = tuple[str, ...]
-Due = tuple[int, int, int, Key]
-"""When a window has passed: the last moment of the log that is in it, the rule's order, what ends, and the group."""
-_WAITING, _NOTICE, _GROUP = 0, 1, 2
-"""What ends, in the order in which it does at one moment: an event that waits may still count for the group."""
-
-
-class _Report:
-    """What was reported of a group, while its window lasts."""
-
-    __slots__ = ("begins", "count", "ends", "kind", "opened", "positions", "reasons", "told")
-
-    def __init__(
-        self,
-        kind: FiringKind,
-        opened: int,
-        evidence: Evidence,
-        reasons: tuple[str, ...],
-        told: int = 0,
-    ) -> None:
-        self.kind = kind
-        self.opened = opened
-        self.begins = evidence[0][0]
-        self.ends = evidence[-1][0]
-        self.count = len(evidence)
-        self.positions = [position for _, position in evidence[:MAX_EVIDENCE]]
-        self.reasons = reasons
-        self.told = told or self.count
-
-    def add(self, at: int, position: int) -> None:
-        """Another event of evidence."""
-        self.count += 1
-        self.ends = at
-        if len(self.positions) < MAX_EVIDENCE and position not in self.positions[-1:]:
-            self.positions.append(position)
-
-    def packed(self) -> Any:
-        """As plain values."""
-        return [
-            *(self.kind.value, self.opened, self.begins, self.ends, self.count),
-            *(list(self.positions), list(self.reasons), self.told),
-        ]
-
-    @classmethod
-    def unpacked(cls, packed: Any) -> _Report:
-        """The report of `packed`."""
-        kind, opened, begins, ends, count, positions, reasons, told = packed
-        report = cls(FiringKind(kind), opened, [(begins, 0)], tuple(reasons), told)
-        report.ends, report.count, report.positions = ends, count, list(positions)
-        return report
 
 
 class _Group:
@@ -97,7 +48,7 @@ class _Group:
         self.memory = memory
         self.opened = opened
         self.seen = opened
-        self.report: _Report | None = None
+        self.report: Report | None = None
 
 
 class Correlating:
@@ -115,17 +66,20 @@ class Correlating:
         self._lateness = (rule.lateness or 0) * 1_000_000
         self._by_source = rule.lateness is not None
         self._span = rule.timespan * 1_000_000
-        self._memory = memory_for(rule)
+        self._memory = memory_of(rule)
+        self._kept = kept_for(rule) * 1_000_000
+        self._long = issubclass(self._memory, LongMemory)
+        self._held = 0
         self._whole = self._memory is WholeWindow
         self._reports = reports
         self._due = due
-        self._readers = [tuple(field.read for field in fields) for fields in rule.group_by]
-        self._single = [fields[0].one if len(fields) == 1 else None for fields in rule.group_by]
+        self._keys = Grouping(rule).keys
+        self._reporter = Reporter(rule, order, due)
         self._counted: Read | None = rule.counted.read if rule.counted else None
-        needed = max(rule.condition.least, 1) if rule.kind in {Kind.EVENT_COUNT, Kind.VALUE_COUNT} else 1
+        counts = rule.kind in {Kind.EVENT_COUNT, Kind.VALUE_COUNT} and not self._long
+        needed = max(rule.condition.least, 1) if counts else 1
         self._most_groups = max(1, min(MAX_GROUPS, MAX_REMEMBERED // needed))
         self._groups: OrderedDict[Key, _Group] = OrderedDict()
-        self._notices: dict[FiringKind, _Report] = {}
         self._waiting: list[tuple[int, int, int, list[Key], list[str]]] = []
         self._latest = 0
         self._now = 0
@@ -135,15 +89,13 @@ class Correlating:
     def take(self, now: int, recorded: RecordedEvent, member: int, firings: list[Firing]) -> bool:
         """Take an event that matches the member; whether the condition now holds for one of its groups."""
         self._now = now
-        single = self._single[member]
-        keys: Sequence[Key]
-        if single is None:
-            keys = self._keys(recorded, member, firings)
-        else:
-            only = single(recorded)
-            keys = () if only is None else ((only if type(only) is str else text_of(only),),)
+        keys = self._keys(recorded, member)
         if not keys:
             return False
+        if len(keys) > MAX_KEYS:
+            keys = keys[:MAX_KEYS]
+            reason = f"an event belongs to more than {MAX_KEYS} groups"
+            self._notice(FiringKind.OVERFLOW, recorded.position, reason, firings)
         values: Sequence[str] = ()
         if self._counted is not None:
             values = [
@@ -172,15 +124,14 @@ class Correlating:
     def settle(self, due: int, what: int, key: Key, firings: list[Firing]) -> None:
         """Close the window that ends at `due`, if it is still open."""
         self._now = due
-        if what == _WAITING:
+        if what == WAITING:
             if due == self._next_release:
                 while self._waiting and self._waiting[0][0] + self._lateness <= due:
                     self._release_one(firings)
                 self._next_release = None
                 self._schedule_release()
-        elif what == _NOTICE:
-            for kind in [kind for kind, each in self._notices.items() if each.opened + self._span == due]:
-                self._close(self._notices.pop(kind), (), firings)
+        elif what == NOTICE:
+            self._reporter.settle_notices(due, firings)
         else:
             group = self._groups.get(key)
             if group is not None and self._ends_at(group) + self._lateness == due:
@@ -189,12 +140,11 @@ class Correlating:
     def ends(self) -> Iterator[Due]:
         """Every window that is open."""
         if self._waiting:
-            yield (self._waiting[0][0] + self._lateness, self.order, _WAITING, ())
-        for report in self._notices.values():
-            yield (report.opened + self._span, self.order, _NOTICE, ())
+            yield (self._waiting[0][0] + self._lateness, self.order, WAITING, ())
+        yield from self._reporter.ends()
         for key, group in self._groups.items():
             if self._whole or group.report is not None:
-                yield (self._ends_at(group) + self._lateness, self.order, _GROUP, key)
+                yield (self._ends_at(group) + self._lateness, self.order, GROUP, key)
 
     def _schedule_release(self) -> None:
         """Have the first waiting event taken in time."""
@@ -202,7 +152,7 @@ class Correlating:
             due = self._waiting[0][0] + self._lateness
             if self._next_release is None or due < self._next_release:
                 self._next_release = due
-                heapq.heappush(self._due, (due, self.order, _WAITING, ()))
+                heapq.heappush(self._due, (due, self.order, WAITING, ()))
 
     def packed(self) -> Any:
         """The state as plain values."""
@@ -218,7 +168,7 @@ class Correlating:
                 ]
                 for key, each in self._groups.items()
             ],
-            [each.packed() for each in self._notices.values()],
+            self._reporter.packed(),
             [[*each[:3], [list(key) for key in each[3]], each[4]] for each in sorted(self._waiting)],
         ]
 
@@ -226,12 +176,10 @@ class Correlating:
         """Go on from the state of `packed`."""
         self._latest, groups, notices, waiting = packed
         for key, opened, seen, memory, report in groups:
-            group = self._groups[tuple(key)] = _Group(self._memory(self.rule, memory), opened)
+            group = self._groups[tuple(key)] = self._new_group(opened, memory)
             group.seen = seen
-            group.report = _Report.unpacked(report) if report else None
-        for each in notices:
-            notice = _Report.unpacked(each)
-            self._notices[notice.kind] = notice
+            group.report = Report.unpacked(report) if report else None
+        self._reporter.unpack(notices)
         self._waiting = [
             (at, position, member, [tuple(key) for key in keys], values)
             for at, position, member, keys, values in waiting
@@ -267,15 +215,19 @@ class Correlating:
                     group = groups.get(key)
             if group is None:
                 self._forget_old(at)
-                group = groups[key] = _Group(self._memory(self.rule), at)
+                group = groups[key] = self._new_group(at)
                 if self._whole:
-                    heapq.heappush(self._due, (at + self._span + self._lateness, self.order, _GROUP, key))
+                    heapq.heappush(self._due, (at + self._span + self._lateness, self.order, GROUP, key))
             group.seen = at
+            if self._long:
+                self._held -= group.memory.size
             if group.memory.add(at, position, member, values):
                 held = True
                 if self._reports:
                     self._report(at, position, key, group, firings)
-        if len(groups) > self._most_groups:
+            if self._long:
+                self._held += group.memory.size
+        while len(groups) > self._most_groups or self._held > MAX_REMEMBERED:
             self._forget_one(position, firings)
         return held
 
@@ -284,75 +236,61 @@ class Correlating:
             group.report.add(at, position)
             return
         evidence = group.memory.evidence()
-        group.report = _Report(
+        group.report = Report(
             FiringKind.MATCH, at, evidence, self._reasons(len(evidence), group) + self._of_newest()
         )
-        heapq.heappush(self._due, (at + self._span + self._lateness, self.order, _GROUP, key))
-        firings.append(self._firing(group.report, key, final=False))
+        heapq.heappush(self._due, (at + self._span + self._lateness, self.order, GROUP, key))
+        firings.append(self._reporter.firing(group.report, key, final=False))
 
     def _end(self, key: Key, group: _Group, firings: list[Firing]) -> None:
         """The window of a group has passed."""
         memory = group.memory
         if not self._whole:
             if group.report is not None:
-                self._close(group.report, key, firings)
+                self._reporter.close(group.report, key, firings)
                 group.report = None
             return
         self._groups.pop(key, None)
         if self.rule.condition.holds(memory.count) and self._reports:
-            report = _Report(
+            report = Report(
                 FiringKind.MATCH, group.opened, memory.evidence(), self._reasons(memory.count, group)
             )
             report.count, report.ends = memory.events, group.seen
-            firings.append(self._firing(report, key, final=True))
-
-    def _close(self, report: _Report, key: Key, firings: list[Firing]) -> None:
-        if report.count > report.told:
-            firings.append(self._firing(report, key, final=True, follows=True))
+            firings.append(self._reporter.firing(report, key, final=True))
 
     def _forget_old(self, at: int) -> None:
         """Groups that no window reaches any more. The first ones are unseen for the longest time."""
-        groups, before = self._groups, at - self._span
+        groups, before = self._groups, at - self._kept
         while groups:
             key, group = next(iter(groups.items()))
             if group.seen >= before or group.report is not None or self._whole:
                 return
-            del groups[key]
+            self._remove(key)
+
+    def _new_group(self, at: int, packed: Any = None) -> _Group:
+        memory = self._memory(self.rule) if packed is None else self._memory(self.rule, packed)
+        if self._long:
+            self._held += memory.size
+        return _Group(memory, at)
+
+    def _remove(self, key: Key) -> _Group:
+        group = self._groups.pop(key)
+        if self._long:
+            self._held -= group.memory.size
+        return group
 
     def _forget_one(self, position: int, firings: list[Firing]) -> None:
-        key, group = self._groups.popitem(last=False)
+        key = next(iter(self._groups))
+        group = self._remove(key)
         if group.report is not None:
-            self._close(group.report, key, firings)
-        reason = f"more than {self._most_groups} groups within {self.rule.timespan} s"
+            self._reporter.close(group.report, key, firings)
+        reason = f"more than {self._most_groups} groups within {self._kept // 1_000_000} s"
+        if self._long:
+            reason = f"more than {self._most_groups} groups, or {MAX_REMEMBERED} remembered values"
         self._notice(FiringKind.OVERFLOW, position, reason, firings)
 
     def _notice(self, kind: FiringKind, position: int, reason: str, firings: list[Firing]) -> None:
-        at = self._now
-        notice = self._notices.get(kind)
-        if notice is not None and notice.opened + self._span >= at:
-            notice.add(at, position)
-            return
-        if notice is not None:
-            self._close(notice, (), firings)
-        notice = self._notices[kind] = _Report(kind, at, [(at, position)], (reason,))
-        heapq.heappush(self._due, (at + self._span, self.order, _NOTICE, ()))
-        firings.append(self._firing(notice, (), final=False))
-
-    def _keys(self, recorded: RecordedEvent, member: int, firings: list[Firing]) -> list[Key]:
-        """The groups that an event belongs to: one for each combination of its values; none when one is missing."""
-        columns = [self._texts(read(recorded)) for read in self._readers[member]]
-        keys: list[Key] = []
-        for key in product(*columns):
-            if len(keys) == MAX_KEYS:
-                reason = f"an event belongs to more than {MAX_KEYS} groups"
-                self._notice(FiringKind.OVERFLOW, recorded.position, reason, firings)
-                break
-            keys.append(key)
-        return keys
-
-    @staticmethod
-    def _texts(values: Sequence[Any]) -> list[str]:
-        return list(dict.fromkeys(text_of(value) for value in values if value is not None))
+        self._reporter.notice(kind, self._now, position, reason, firings)
 
     def _reasons(self, count: int, group: _Group) -> tuple[str, ...]:
         """The finding in words: how many of what, and of which rules."""
@@ -363,6 +301,8 @@ class Correlating:
             + ", of: "
             + "; ".join(each.head.title for each in self._members)
         )
+        if self._long:
+            return (group.memory.because(of),)
         if rule.kind is Kind.VALUE_COUNT and rule.counted is not None:
             packed = group.memory.packed()
             values = packed[1] if self._whole else [each[0] for each in packed]
@@ -382,22 +322,3 @@ class Correlating:
         recorded, member = self._newest
         rule = self._members[member]
         return reasons(rule.expression, recorded) if isinstance(rule, EventRule) else ()
-
-    def _firing(self, report: _Report, key: Key, *, final: bool, follows: bool = False) -> Firing:
-        head = self.rule.head
-        return Firing(
-            kind=report.kind,
-            rule=head.id,
-            version=self.rule.digest,
-            title=head.title,
-            level=head.level.value,
-            group=tuple(zip(self.rule.group_names, key, strict=True)) if key else (),
-            opened_at=report.opened,
-            final=final,
-            follows=follows,
-            begins=as_datetime(report.begins),
-            ends=as_datetime(report.ends),
-            count=report.count,
-            positions=tuple(report.positions),
-            reasons=report.reasons,
-        )

@@ -8,17 +8,23 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from detection.evaluation.correlating import Correlating, Due
+from detection.context.index import ContextIndex
+from detection.evaluation.evaluability import missing_tables
+from detection.evaluation.explaining import Explained, Explainer, by_patient, is_access, may_be_access
 from detection.evaluation.firing import Firing
 from detection.evaluation.matching import Test, reasons, test_for_type
 from detection.evaluation.moments import moment
+from detection.evaluation.reporting import Due
+from detection.evaluation.states import state_of
+from detection.rules.lookups import KeptContext, Subject
 from detection.rules.rule import CorrelationRule, EventRule, RuleSet
 from domain.catalogue import CATALOGUE
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 
-_VERSION = 1
+_VERSION = 2
 _SPARE_DUE = 10_000
 """Ends of windows that may be left over from groups that were forgotten, before they are removed."""
 
@@ -32,20 +38,32 @@ class _Check(NamedTuple):
     feeds: tuple[tuple[int, int], ...]
 
 
+class _Checks(NamedTuple):
+    """The rules for events of one type: those for the event alone, and those that see it in its context.
+
+    `explained`: such an event may be an access that rules explain.
+    """
+
+    plain: tuple[_Check, ...]
+    in_context: tuple[_Check, ...]
+    explained: bool
+
+
 class Detector:
-    """Evaluates rules over the log: the same events and rules give the same firings, however the log is cut.
+    """Evaluates rules over the log: the same events, rules and context give the same firings, however the log is cut.
 
     One look-up by the type of an event finds the rules that it can match.
     """
 
-    def __init__(self, rules: RuleSet) -> None:
+    def __init__(self, rules: RuleSet, context: ContextIndex | None = None) -> None:
         self._rules = rules
         self._due: list[Due] = []
         self._compact_above = _SPARE_DUE
+        self._now = 0
         reported = {rule.head.id for rule in rules.reported}
         correlations = [rule for rule in rules if isinstance(rule, CorrelationRule)]
         self._correlating = [
-            Correlating(
+            state_of(
                 rule,
                 order,
                 [rules[id] for id in rule.members],
@@ -54,29 +72,42 @@ class Detector:
             )
             for order, rule in enumerate(correlations)
         ]
+        self._reported = reported
+        self._explainer = Explainer((), KeptContext(ContextIndex()))
+        self.use(context or ContextIndex())
+
+    def use(self, context: ContextIndex) -> None:
+        """From the next event on, this is the context. Windows stay as they are."""
+        counted = self._explainer.packed()
+        self._context = KeptContext(context)
+        self._missing = missing_tables(self._rules, context)
+        self._explainer = Explainer(self._rules.explaining, self._context)
+        self._explainer.unpack(counted)
         feeds: dict[str, list[tuple[int, int]]] = {}
-        for order, correlation in enumerate(correlations):
-            for member, id in enumerate(correlation.members):
-                feeds.setdefault(id, []).append((order, member))
-        self._feeds = [tuple(feeds.get(rule.head.id, ())) for rule in correlations]
+        for each in self._correlating:
+            if each.rule.head.id not in self._missing:
+                for member, id in enumerate(each.rule.members):
+                    feeds.setdefault(id, []).append((each.order, member))
+        self._feeds = [tuple(feeds.get(each.rule.head.id, ())) for each in self._correlating]
         self._event_rules = [
-            (rule, rule.head.id in reported, tuple(feeds.get(rule.head.id, ())))
-            for rule in rules
-            if isinstance(rule, EventRule)
+            (rule, rule.head.id in self._reported, tuple(feeds.get(rule.head.id, ())))
+            for rule in self._rules
+            if isinstance(rule, EventRule) and not rule.explains and rule.head.id not in self._missing
         ]
         self._checks = {type: self._checks_for(type) for type in CATALOGUE}
-        self._now = 0
 
     @classmethod
-    def resumed(cls, rules: RuleSet, state: bytes) -> Detector:
+    def resumed(cls, rules: RuleSet, state: bytes, context: ContextIndex | None = None) -> Detector:
         """The detector that goes on from `state`. Rules with another digest than there start afresh.
 
         Raises `ConfigurationError` when the state is of another version.
         """
-        detector = cls(rules)
-        version, detector._now, kept = msgspec.msgpack.decode(state)
+        detector = cls(rules, context)
+        version, *rest = msgspec.msgpack.decode(state)
         if version != _VERSION:
             raise ConfigurationError("the state of detection is of another version: rebuild it")
+        detector._now, kept, explained = rest
+        detector._explainer.unpack(explained)
         for each in detector._correlating:
             digest, packed = kept.get(each.rule.head.id, (None, None))
             if digest == each.rule.digest:
@@ -86,9 +117,17 @@ class Detector:
         return detector
 
     def state(self) -> bytes:
-        """All that the events so far leave behind."""
+        """All that the events so far leave behind. The context is not in it: its versions stand elsewhere."""
         kept = {each.rule.head.id: (each.rule.digest, each.packed()) for each in self._correlating}
-        return msgspec.msgpack.encode((_VERSION, self._now, kept))
+        return msgspec.msgpack.encode((_VERSION, self._now, kept, self._explainer.packed()))
+
+    def not_evaluable(self) -> dict[str, tuple[str, ...]]:
+        """The rules that find nothing because tables of context are missing, with these tables."""
+        return dict(self._missing)
+
+    def explanations(self) -> list[Explained]:
+        """How many accesses which rule has explained since the last time that this was asked."""
+        return self._explainer.drain()
 
     def feed(self, events: Sequence[RecordedEvent]) -> list[Firing]:
         """Take the next events of the log; what the rules find, in the order in which it is known."""
@@ -114,13 +153,15 @@ class Detector:
             if checks is None:  # a type that the catalogue does not have any more
                 checks = self._checks_for(recorded.event.type)
             hits: tuple[tuple[int, int], ...] = ()
-            for test, rule, reports, feeds in checks:
+            for test, rule, reports, feeds in checks.plain:
                 if test is None or test(recorded):
                     hits += feeds
                     if reports:
-                        firings.append(_single(rule, recorded))
+                        firings.append(_single(rule, recorded, reasons(rule.expression, recorded)))
             if hits:
                 self._correlate(recorded, hits, firings)
+            if checks.in_context or checks.explained:
+                self._see(recorded, checks, firings)
             if firings:
                 found += [(recorded, firing) for firing in firings]
                 firings.clear()
@@ -133,13 +174,47 @@ class Detector:
             self._settle(self._due[0][0] + 1, firings)
         return firings
 
-    def _checks_for(self, type: str) -> tuple[_Check, ...]:
-        found = []
+    def _checks_for(self, type: str) -> _Checks:
+        plain: list[_Check] = []
+        in_context: list[_Check] = []
         for rule, reports, feeds in self._event_rules:
             test = test_for_type(rule.expression, type)
-            if test is not False:
-                found.append(_Check(None if test is True else test, rule, reports, feeds))
-        return tuple(found)
+            if test is not False and not (rule.unexplained and not may_be_access(type)):
+                kind = in_context if rule.looks_up else plain
+                kind.append(_Check(None if test is True else test, rule, reports, feeds))
+        return _Checks(tuple(plain), tuple(in_context), may_be_access(type) and not self._explainer.is_empty)
+
+    def _see(self, recorded: RecordedEvent, checks: _Checks, firings: list[Firing]) -> None:
+        """Apply the rules that see an event in its context."""
+        access = checks.explained and is_access(recorded)
+        unexplained = self._explainer.unexplained(recorded) if access else None
+        whole = single = None
+        for test, rule, reports, feeds in checks.in_context:
+            subjects: Sequence[Subject]
+            if rule.unexplained and unexplained is not None:
+                subjects = unexplained
+            elif rule.unexplained and not is_access(recorded):
+                continue
+            elif rule.by_patient:
+                subjects = single = single or by_patient(recorded, self._context)
+            else:
+                subjects = whole = whole or [Subject.of(recorded, self._context)]
+            matching = [subject for subject in subjects if test is None or test(subject)]
+            if not matching:
+                continue
+            if reports:
+                firings.append(_single(rule, recorded, self._why(rule, matching)))
+            if feeds:
+                self._correlate(_joined(matching), feeds, firings)
+
+    def _why(self, rule: EventRule, matching: Sequence[Subject]) -> tuple[str, ...]:
+        why = reasons(rule.expression, matching[0])
+        if rule.unexplained:
+            why = (self._explainer.reason, *why)
+        if len(matching) > 1:
+            patients = ", ".join(each.event.patients[0].id for each in matching[:3])
+            why += (f"this is so for {len(matching)} patients, such as {patients}",)
+        return why
 
     def _settle(self, now: int, firings: list[Firing]) -> None:
         """Close, in order, what ends before `now`."""
@@ -172,7 +247,16 @@ def _order(hit: tuple[int, int]) -> tuple[int, int]:
     return (hit[0], -hit[1])
 
 
-def _single(rule: EventRule, recorded: RecordedEvent) -> Firing:
+def _joined(subjects: Sequence[Subject]) -> Subject:
+    """One event of all these patients."""
+    first = subjects[0]
+    if len(subjects) == 1:
+        return first
+    patients = tuple(patient for each in subjects for patient in each.event.patients)
+    return replace(first, event=replace(first.event, patients=patients), found={})
+
+
+def _single(rule: EventRule, recorded: RecordedEvent, why: tuple[str, ...]) -> Firing:
     head = rule.head
     return Firing(
         rule=head.id,
@@ -184,5 +268,5 @@ def _single(rule: EventRule, recorded: RecordedEvent) -> Firing:
         ends=recorded.recorded_at,
         count=1,
         positions=(recorded.position,),
-        reasons=reasons(rule.expression, recorded),
+        reasons=why,
     )

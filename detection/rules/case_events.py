@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 
+from detection.rules.context_fields import read_context
 from detection.rules.rule import TestCases
 from domain.errors import InvalidEventError
 from domain.event import RecordedEvent
@@ -21,7 +22,7 @@ MAX_EVENTS = 2000
 """Of one case, with those that `repeat` makes."""
 _LONGEST = 366 * 86400.0
 _STREAM = UUID(int=0)
-_OURS = ("at", "repeat", "every", "recorded_after")
+_OURS = ("at", "repeat", "every", "recorded_after", "ahead")
 _NEEDED: dict[str, Any] = {
     "source": {"service": "test"},
     "actor": {"kind": "user", "id": "ada"},
@@ -30,10 +31,11 @@ _NEEDED: dict[str, Any] = {
 
 def read_tests(node: Node) -> TestCases:
     """The field `tests`: the cases that fire, and the silent ones. Raises `ConfigurationError`."""
-    fields = node.fields(("fires", "silent"), ("fires", "silent"))
-    return TestCases(
-        *(tuple(_case(case) for case in fields[name].items(MAX_CASES)) for name in ("fires", "silent"))
+    fields = node.fields(("fires", "silent", "context"), ("fires", "silent"))
+    fires, silent = (
+        tuple(_case(case) for case in fields[name].items(MAX_CASES)) for name in ("fires", "silent")
     )
+    return TestCases(fires, silent, read_context(fields.get("context")))
 
 
 def _case(node: Node) -> tuple[RecordedEvent, ...]:
@@ -51,6 +53,7 @@ def _events(node: Node, first: int, now: datetime) -> list[RecordedEvent]:
     repeat = fields["repeat"].whole(1, MAX_EVENTS) if "repeat" in fields else 1
     every = fields["every"].seconds(0, _LONGEST) if "every" in fields else 1.0
     delay = fields["recorded_after"].seconds(0, _LONGEST) if "recorded_after" in fields else 0.0
+    ahead = fields["ahead"].seconds(0, _LONGEST) if "ahead" in fields else 0.0
     given = {name: each.json_tree() for name, each in fields.items() if name not in _OURS}
     found = []
     for number in range(1, repeat + 1):
@@ -58,7 +61,7 @@ def _events(node: Node, first: int, now: datetime) -> list[RecordedEvent]:
         position = first + number - 1
         content = {
             "event_id": str(UUID(int=(4 << 76) | (2 << 62) | position)),
-            "occurred_at": moment.isoformat(),
+            "occurred_at": (moment + timedelta(seconds=ahead)).isoformat(),
             **_NEEDED,
             **_numbered(given, str(number)),
         }
@@ -66,7 +69,7 @@ def _events(node: Node, first: int, now: datetime) -> list[RecordedEvent]:
             event = decode_event(orjson.dumps(content))
         except InvalidEventError as exc:
             node.fail(f"the event is not valid: {exc}")
-        now = max(now, event.occurred_at + timedelta(seconds=delay))
+        now = max(now, event.occurred_at + timedelta(seconds=delay - ahead))
         found.append(
             RecordedEvent(
                 position=position, recorded_at=now, stream=_STREAM, stream_position=position, event=event

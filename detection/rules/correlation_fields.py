@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from detection.rules.conditions import Absence, Baseline, Extension, Numbering, Return
 from detection.rules.event_fields import EventField, event_field
+from detection.rules.extension_fields import MAX_FLOOR, read_extension
 from detection.rules.rule import CorrelationRule, Head, Kind, Range, Rule, TestCases, digest_of
 from event_store.files.file_nodes import Node
 
@@ -49,6 +51,13 @@ def members_of(draft: Draft, names: Mapping[str, str]) -> tuple[str, ...]:
         found.append(names[name])
     if not found:
         fields["rules"].fail("name at least one rule")
+    if "after" in draft.settings:
+        after = draft.settings["after"]
+        name = after.text(100, 2)
+        if name not in names:
+            after.fail(f"no rule of this set has the id or the name {name}")
+        if names[name] not in found:
+            found.append(names[name])
     return tuple(found)
 
 
@@ -64,6 +73,10 @@ def read_correlation(draft: Draft, members: tuple[str, ...], known: Mapping[str,
         fields["rules"].fail(f"{kind} needs several rules")
     names, group_by = _groups(fields, members, known)
     condition, counted = _condition(draft, fields, kind, len(members))
+    timespan = _timespan(fields["timespan"], MAX_TIMESPAN)
+    lateness = _lateness(draft, [known[id] for id in members])
+    extension = read_extension(draft.settings, fields, timespan, _after(draft, members, known))
+    _check_extension(draft, fields, extension, condition, lateness, len(members))
     return CorrelationRule(
         head=draft.head,
         digest=digest_of(draft.text, (known[id].digest for id in members)),
@@ -72,12 +85,47 @@ def read_correlation(draft: Draft, members: tuple[str, ...], known: Mapping[str,
         members=members,
         group_names=names,
         group_by=group_by,
-        timespan=_timespan(fields["timespan"], MAX_TIMESPAN),
+        timespan=timespan,
         condition=condition,
         counted=counted,
-        lateness=_lateness(draft, [known[id] for id in members]),
+        lateness=lateness,
+        extension=extension,
         generate="generate" in fields and fields["generate"].flag(),
     )
+
+
+def _after(draft: Draft, members: Sequence[str], known: Mapping[str, Rule]) -> int:
+    """The member that `after` names; -1 without."""
+    if "after" not in draft.settings:
+        return -1
+    name = draft.settings["after"].text(100, 2)
+    return next(index for index, id in enumerate(members) if name in {id, known[id].head.name})
+
+
+def _check_extension(
+    draft: Draft,
+    fields: Mapping[str, Node],
+    extension: Extension | None,
+    condition: Range,
+    lateness: int | None,
+    members: int,
+) -> None:
+    if extension is None:
+        return
+    node = fields.get("condition", draft.fields["correlation"])
+    if isinstance(extension, Absence):
+        if (condition.least, condition.most) != (0, 0):
+            node.fail("with `after` the condition is `lt: 1`: none follows within the timespan")
+        if extension.rhythm is not None and members > 1:
+            draft.settings["rhythm"].fail("a rhythm is that of one rule, which `after` names too")
+    elif not condition.open_ended:
+        node.fail("with a condition of `audit_trail` write `gte` or `gt`")
+    if isinstance(extension, Baseline) and condition.least > MAX_FLOOR:
+        node.fail(f"with a baseline at most {MAX_FLOOR}")
+    if isinstance(extension, Numbering | Return) and condition.least != 1:
+        node.fail("here the condition is `gte: 1`")
+    if isinstance(extension, Absence | Numbering) and lateness is not None:
+        draft.settings["time"].fail("what is missing is decided by the time of recording")
 
 
 def _kind(node: Node) -> str:
@@ -152,7 +200,7 @@ def _condition(
             given["field"].fail("one field: several are not supported")
         name = given["field"].text(256)
         counted = given["field"].checked(lambda: event_field(name))
-    found = _range(node, given)
+    found = _range(node, given, 0 if "after" in draft.settings else 1)
     if ordered and (not found.open_ended or not 2 <= found.least <= members):
         node.fail(f"with {kind} the condition is `gte`, from 2 to the number of rules")
     if kind is Kind.TEMPORAL_ORDERED and found.least != members:
@@ -160,7 +208,7 @@ def _condition(
     return found, counted
 
 
-def _range(node: Node, given: Mapping[str, Node]) -> Range:
+def _range(node: Node, given: Mapping[str, Node], fewest: int) -> Range:
     numbers = {name: given[name].whole(0, MAX_COUNT) for name in _COMPARISONS if name in given}
     if not numbers:
         node.fail(f"write a comparison: {', '.join(_COMPARISONS)}")
@@ -168,7 +216,7 @@ def _range(node: Node, given: Mapping[str, Node]) -> Range:
         len(numbers) == 2 and len(numbers.keys() & {"gt", "gte"}) == len(numbers.keys() & {"lt", "lte"}) == 1
     ):
         node.fail("write one comparison, or a range such as gte and lte")
-    least = [1]
+    least = [fewest]
     most = []
     for name, number in numbers.items():
         least += {"gt": [number + 1], "gte": [number], "eq": [number]}.get(name, [])
@@ -187,7 +235,7 @@ def _lateness(draft: Draft, members: Sequence[Rule]) -> int | None:
             continue
         if by_source or each.lateness is not None:
             draft.node.fail("a correlation by occurred_at counts events, and no correlation counts it")
-        if not each.condition.open_ended:
+        if each.decided_later:
             draft.node.fail(
                 f"{each.head.title!r} is decided when its window has passed: no correlation can count it"
             )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import tzinfo
 
+from detection.rules.event_fields import EventField, event_field
 from detection.rules.expressions import And, Expression, Or, parse_condition, possible_types
 from detection.rules.items import MAX_VALUES, Given, item
 from event_store.files.file_nodes import Node
@@ -14,8 +16,13 @@ _MAX_ITEMS = 50
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
-def read_detection(node: Node, zone: tzinfo) -> Expression:
-    """The condition as a tree; `zone` is that of hours and days. Raises `ConfigurationError`."""
+def read_detection(
+    node: Node, zone: tzinfo, field_of: Callable[[str], EventField] = event_field
+) -> Expression:
+    """The condition as a tree; `zone` is that of hours and days. Raises `ConfigurationError`.
+
+    `field_of`: the field with a name.
+    """
     fields = node.pairs()
     if "timeframe" in fields:
         fields["timeframe"].fail("timeframe is of Sigma 1: write a `correlation` with a timespan")
@@ -31,7 +38,7 @@ def read_detection(node: Node, zone: tzinfo) -> Expression:
     for name, each in fields.items():
         if not _NAME.fullmatch(name):
             each.fail("the name of a selection has letters, digits, _ and -")
-    selections = {name: _selection(each, zone) for name, each in fields.items()}
+    selections = {name: _selection(each, zone, field_of) for name, each in fields.items()}
     text = condition.prose(65535)
     found = condition.checked(lambda: parse_condition(text, selections))
     if not possible_types(found).may:
@@ -39,22 +46,22 @@ def read_detection(node: Node, zone: tzinfo) -> Expression:
     return found
 
 
-def _selection(node: Node, zone: tzinfo) -> Expression:
+def _selection(node: Node, zone: tzinfo, field_of: Callable[[str], EventField]) -> Expression:
     if not node.is_list:
         if not node.is_mapping:
             node.fail("searches without a field are not supported: write `field: value`")
-        return _map(node, zone)
+        return _map(node, zone, field_of)
     maps = node.items(_MAX_ITEMS)
     for each in maps:
         if not each.is_mapping:
             each.fail("searches without a field are not supported: write `field: value`")
     if not maps:
         node.fail("write at least one `field: value`")
-    found = tuple(_map(each, zone) for each in maps)
+    found = tuple(_map(each, zone, field_of) for each in maps)
     return found[0] if len(found) == 1 else Or(found)
 
 
-def _map(node: Node, zone: tzinfo) -> Expression:
+def _map(node: Node, zone: tzinfo, field_of: Callable[[str], EventField]) -> Expression:
     fields = node.pairs()
     if not 1 <= len(fields) <= _MAX_ITEMS:
         node.fail(f"write 1 to {_MAX_ITEMS} lines of `field: value`")
@@ -63,5 +70,5 @@ def _map(node: Node, zone: tzinfo) -> Expression:
         values: list[Given] = (
             [value.json_value() for value in each.items(MAX_VALUES)] if each.is_list else [each.json_value()]
         )
-        found.append(each.checked(lambda: item(written, values, zone)))  # noqa: B023 - called at once
+        found.append(each.checked(lambda: item(written, values, zone, field_of)))  # noqa: B023 - called at once
     return found[0] if len(found) == 1 else And(tuple(found))

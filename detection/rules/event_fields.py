@@ -34,7 +34,7 @@ class EventField(Struct, frozen=True):
 
     `one`: the value of a field that has one at most, or None. `words`: all values that it can have, where they are
     known; `domain`: the same as the event has them, with None for none, where they are few. `is_time`: a moment.
-    `is_open`: it holds any JSON.
+    `is_network`: addresses and networks. `is_open`: it holds any JSON.
     """
 
     name: str
@@ -43,6 +43,7 @@ class EventField(Struct, frozen=True):
     words: frozenset[str] | None = None
     domain: tuple[Scalar, ...] = ()
     is_time: bool = False
+    is_network: bool = False
     is_open: bool = False
 
 
@@ -280,6 +281,10 @@ _FIELDS: dict[str, EventField] = {
         words=_values(Category),
     ),
     "position": EventField(name="position", read=lambda recorded: (recorded.position,)),
+    "recorded_after": EventField(
+        name="recorded_after",
+        read=lambda recorded: ((recorded.recorded_at - recorded.event.occurred_at).total_seconds(),),
+    ),
     "recorded_at": EventField(
         name="recorded_at", read=lambda recorded: (recorded.recorded_at,), is_time=True
     ),

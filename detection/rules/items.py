@@ -88,13 +88,18 @@ class _Modifiers(NamedTuple):
     flags: frozenset[str]
 
 
-def item(written: str, values: Sequence[Given], zone: tzinfo) -> Item:
-    """The item of one line of a selection; `zone` is that of hours and days. Raises `ConfigurationError`."""
+def item(
+    written: str, values: Sequence[Given], zone: tzinfo, field_of: Callable[[str], EventField] = event_field
+) -> Item:
+    """The item of one line of a selection; `zone` is that of hours and days. Raises `ConfigurationError`.
+
+    `field_of`: the field with a name.
+    """
     _check_length(written)
     name, *modifiers = written.split("|")
     if not name:
         raise ConfigurationError("a search without a field is not supported: name the field")
-    field = event_field(name)
+    field = field_of(name)
     kind, flags = _modifiers(modifiers)
     if len(values) > MAX_VALUES:
         raise ConfigurationError(f"at most {MAX_VALUES} values")
@@ -105,7 +110,9 @@ def item(written: str, values: Sequence[Given], zone: tzinfo) -> Item:
     for value in values:
         _check_length(value)
     if kind == "fieldref":
-        return _reference(field, written, values, flags)
+        if len(values) != 1:
+            raise ConfigurationError("fieldref names one field")
+        return _reference(field, field_of(_text(values[0])), written, flags)
     matches = _predicate(field, kind, flags, values, zone)
     if "neq" in flags:
         matches = _negated(matches)
@@ -288,6 +295,7 @@ def _part_of_time(field: EventField, kind: str, values: Sequence[Given], zone: t
     return lambda value: isinstance(value, datetime) and part(value.astimezone(zone)) in wanted
 
 
+@lru_cache(maxsize=4096)
 def _network(value: Given) -> _ScalarTest:
     try:
         network = ipaddress.ip_network(_text(value))
@@ -311,11 +319,10 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return getattr(found, "ipv4_mapped", None) or found
 
 
-def _reference(field: EventField, written: str, values: Sequence[Given], flags: frozenset[str]) -> Item:
-    if len(values) != 1:
-        raise ConfigurationError("fieldref names one field")
-    other = event_field(_text(values[0]))
+def _reference(field: EventField, other: EventField, written: str, flags: frozenset[str]) -> Item:
     cased, wanted = "cased" in flags, "neq" not in flags
+    if other.is_network:
+        return _within(field, other, written, wanted=wanted)
 
     def holds(recorded: RecordedEvent) -> bool:
         values, others = field.read(recorded), other.read(recorded)
@@ -327,6 +334,16 @@ def _reference(field: EventField, written: str, values: Sequence[Given], flags: 
         return bool((first & second) - {None}) is wanted
 
     return Item(field=field, written=f"{written} {other.name}", holds=holds)
+
+
+def _within(field: EventField, networks: EventField, written: str, *, wanted: bool) -> Item:
+    """Whether an address of the field is in a network of the other one."""
+
+    def holds(recorded: RecordedEvent) -> bool:
+        tests = [_network(text_of(each)) for each in networks.read(recorded)]
+        return any(test(value) for value in field.read(recorded) for test in tests) is wanted
+
+    return Item(field=field, written=f"{written} {networks.name}", holds=holds)
 
 
 def _comparable(value: Scalar, cased: bool) -> str | None:

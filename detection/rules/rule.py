@@ -8,6 +8,8 @@ from hashlib import sha256
 
 from msgspec import Struct
 
+from detection.context.index import ContextIndex
+from detection.rules.conditions import Absence, Extension, Numbering
 from detection.rules.event_fields import EventField
 from detection.rules.expressions import Expression
 from domain.errors import ConfigurationError
@@ -49,10 +51,11 @@ class Head(Struct, frozen=True, kw_only=True):
 
 
 class TestCases(Struct, frozen=True):
-    """The test events of a rule: lists of events, each a log of its own."""
+    """The test events of a rule: lists of events, each a log of its own, and the context in which they are seen."""
 
     fires: tuple[tuple[RecordedEvent, ...], ...] = ()
     silent: tuple[tuple[RecordedEvent, ...], ...] = ()
+    context: ContextIndex = ContextIndex()
 
 
 class Rule(Struct, frozen=True, kw_only=True):
@@ -64,9 +67,23 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 class EventRule(Rule, frozen=True, kw_only=True):
-    """A rule that one event matches."""
+    """A rule that one event matches.
+
+    `needs`: the tables of context without which it can't be evaluated. `by_patient`: it is evaluated for each patient
+    of an event alone. `explains`: it does not report, but explains accesses. `unexplained`: it sees only accesses that
+    no rule explains.
+    """
 
     expression: Expression
+    needs: frozenset[str] = frozenset()
+    by_patient: bool = False
+    explains: bool = False
+    unexplained: bool = False
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether it sees events in their context."""
+        return bool(self.needs) or self.by_patient or self.explains or self.unexplained
 
 
 class Kind(StrEnum):
@@ -102,7 +119,8 @@ class CorrelationRule(Rule, frozen=True, kw_only=True):
     """A rule that several events match together; times are in seconds.
 
     `members`: ids of the rules that it counts. `group_by`: for each member the fields that must agree.
-    `lateness`: None for the time of the log, else how late an event may be by its source's clock.
+    `lateness`: None for the time of the log, else how late an event may be by its source's clock. `extension`: a
+    condition that Sigma does not have.
     """
 
     kind: Kind
@@ -113,7 +131,13 @@ class CorrelationRule(Rule, frozen=True, kw_only=True):
     condition: Range
     counted: EventField | None = None
     lateness: int | None = None
+    extension: Extension | None = None
     generate: bool = False
+
+    @property
+    def decided_later(self) -> bool:
+        """Whether it is known only when a time has passed, and not at an event."""
+        return not self.condition.open_ended or isinstance(self.extension, Absence | Numbering)
 
 
 class RuleSet:
@@ -135,7 +159,10 @@ class RuleSet:
         return self._by_id[id]
 
     def part(self, id: str) -> RuleSet:
-        """One rule and those that it refers to. It reports, also where here it only feeds others."""
+        """One rule, those that it refers to, and those that explain accesses when it sees the unexplained ones.
+
+        It reports, also where here it only feeds others.
+        """
         wanted: list[str] = []
 
         def add(each: str) -> None:
@@ -146,7 +173,15 @@ class RuleSet:
                 wanted.append(each)
 
         add(id)
-        return RuleSet([self._by_id[each] for each in wanted])
+        found = [self._by_id[each] for each in wanted]
+        if any(isinstance(rule, EventRule) and rule.unexplained for rule in found):
+            found += [rule for rule in self.explaining if rule not in found]
+        return RuleSet(found)
+
+    @property
+    def explaining(self) -> list[EventRule]:
+        """The rules that explain accesses, and report nothing."""
+        return [rule for rule in self._rules if isinstance(rule, EventRule) and rule.explains]
 
     def without(self, ids: Iterable[str]) -> RuleSet:
         """The set in which these rules are switched off. They still feed the correlations that count them."""
@@ -156,6 +191,7 @@ class RuleSet:
     def reported(self) -> list[Rule]:
         """The rules that report what they find: those that no correlation uses, or only with `generate: true`."""
         used = {id: each.generate for each in self._correlations() for id in each.members}
+        used.update(dict.fromkeys((rule.head.id for rule in self.explaining), False))
         for each in self._correlations():
             for id in each.members:
                 used[id] = used[id] or each.generate

@@ -12,10 +12,13 @@ from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from detection.context.tables import TABLES
 from detection.rules.case_events import read_tests
+from detection.rules.context_fields import read_lookups
 from detection.rules.correlation_fields import Draft, members_of, read_correlation
 from detection.rules.detection_fields import read_detection
 from detection.rules.event_fields import event_field
+from detection.rules.extension_fields import NAMES as EXTENSIONS
 from detection.rules.rule import (
     EventRule,
     Head,
@@ -127,18 +130,34 @@ def _document(node: Node, text: str, file: str) -> EventRule | Draft:
     if "correlation" in names:
         fields = node.fields(_CORRELATION, ("title", "id", "correlation"))
         head = _head(node, fields, file)
-        settings = _settings(fields, ("time", "lateness"))
+        settings = _settings(fields, ("time", "lateness", *EXTENSIONS))
         return Draft(head, text, _tests(fields), node, fields, settings)
     fields = node.fields(_EVENT_RULE, ("title", "id", "logsource", "detection"))
     head = _head(node, fields, file)
     _check_source(fields["logsource"])
-    zone = _zone(_settings(fields, ("time_zone",)))
+    settings = _settings(fields, ("time_zone", "context", "explains", "unexplained", "needs"))
+    looked = read_lookups(settings.get("context"))
+    explains, unexplained = _flag(settings, "explains"), _flag(settings, "unexplained")
+    if explains and unexplained:
+        settings["unexplained"].fail("a rule that explains sees all accesses")
     return EventRule(
         head=head,
         digest=digest_of(text),
         tests=_tests(fields),
-        expression=read_detection(fields["detection"], zone),
+        expression=read_detection(fields["detection"], _zone(settings), looked.field),
+        needs=frozenset([each.table for each in looked.lookups.values()] + _needs(settings)),
+        by_patient=explains or unexplained or any(each.of_patient for each in looked.lookups.values()),
+        explains=explains,
+        unexplained=unexplained,
     )
+
+
+def _flag(settings: Mapping[str, Node], name: str) -> bool:
+    return name in settings and settings[name].flag()
+
+
+def _needs(settings: Mapping[str, Node]) -> list[str]:
+    return [each.word(tuple(TABLES)) for each in settings["needs"].items(100)] if "needs" in settings else []
 
 
 def _head(node: Node, fields: Mapping[str, Node], file: str) -> Head:

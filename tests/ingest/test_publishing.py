@@ -42,6 +42,25 @@ def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestS
     assert time.monotonic() - started < 5
 
 
+def test_a_producer_of_several_topics_comes_to_rest(
+    settings: IngestSettings, make_topic: Callable[[], str]
+) -> None:
+    """The second topic is made later, so that the client must ask for it, and then asks for what it follows alone."""
+    first = make_topic()
+    with closing(Publisher(settings)) as publisher:
+        publisher.publish([Message(first, None, b"1")])
+        publisher.publish([Message(make_topic(), None, b"1")])
+        producer = publisher._producer
+        assert producer is not None
+
+        def rests() -> bool:
+            return not producer._metadata._need_update and bool(
+                producer._metadata.partitions_for_topic(first)
+            )
+
+        eventually(rests)
+
+
 @pytest.mark.needs_kafka
 def test_a_topic_that_does_not_exist_is_an_error_within_the_time_out(settings: IngestSettings) -> None:
     quick = msgspec.structs.replace(settings, publish_timeout_seconds=1.0)

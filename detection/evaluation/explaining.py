@@ -1,0 +1,120 @@
+"""Explanations of accesses: which rule says why a person may have seen a patient, and how many accesses have one.
+
+An access is an event of the category `data` by a person, who is no patient, for each of its patients. The first rule
+that explains it, in the order of the rule set, is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from detection.evaluation.matching import Test, test_for_type
+from detection.rules.event_fields import category_of
+from detection.rules.lookups import KeptContext, Subject
+from detection.rules.rule import EventRule
+from domain.catalogue import Category
+from domain.event import PERSONS, ActorKind, RecordedEvent
+
+_STAFF = PERSONS - {ActorKind.PATIENT}
+
+
+class Explained(Struct, frozen=True, order=True):
+    """How many accesses of a day one rule explains; `rule` is empty for those that no rule explains.
+
+    `department`: the first one of the actor, or empty. `day`: of the recording, in UTC. An access is one event and
+    patient.
+    """
+
+    day: date
+    department: str
+    rule: str
+    accesses: int
+
+
+def may_be_access(type: str) -> bool:
+    """Whether events of this type are accesses, if a person acts and a patient is named."""
+    return category_of(type) is Category.DATA
+
+
+def is_access(recorded: RecordedEvent) -> bool:
+    """The same for an event of such a type."""
+    return recorded.event.actor.kind in _STAFF and bool(recorded.event.patients)
+
+
+def by_patient(recorded: RecordedEvent, context: KeptContext) -> list[Subject]:
+    """The event as one of each of its patients alone."""
+    patients = recorded.event.patients
+    if len(patients) == 1:
+        return [Subject.of(recorded, context)]
+    return [
+        Subject.of(replace(recorded, event=replace(recorded.event, patients=(patient,))), context)
+        for patient in patients
+    ]
+
+
+class Explainer:
+    """The rules that explain accesses, as far as their tables are there, and what they have counted."""
+
+    def __init__(self, rules: Sequence[EventRule], context: KeptContext) -> None:
+        self._rules = [rule for rule in rules if all(map(context.index.has, rule.needs))]
+        self._by_type: dict[str, list[tuple[str, Test | None]]] = {}
+        self._context = context
+        self._counts: Counter[tuple[date, str, str]] = Counter()
+        self.left_out = len(rules) - len(self._rules)
+        self.reason = f"none of {len(self._rules)} rules explains the access"
+        if self.left_out:
+            missing = sorted({each for rule in rules for each in rule.needs if not context.index.has(each)})
+            self.reason += f"; {self.left_out} more could not be evaluated, without {', '.join(missing)}"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it explains nothing."""
+        return not self._rules
+
+    def unexplained(self, recorded: RecordedEvent) -> list[Subject]:
+        """An access, once for each patient for whom no rule explains it. All are counted."""
+        tests = self._by_type.get(recorded.event.type)
+        if tests is None:
+            tests = self._by_type[recorded.event.type] = self._tests(recorded.event.type)
+        left = []
+        day, department = recorded.recorded_at.date(), self._department(recorded)
+        for subject in by_patient(recorded, self._context):
+            found = ""
+            for rule, test in tests:
+                if test is None or test(subject):
+                    found = rule
+                    break
+            else:
+                left.append(subject)
+            self._counts[day, department, found] += 1
+        return left
+
+    def drain(self) -> list[Explained]:
+        """What was counted since the last time."""
+        found = sorted(Explained(*key, number) for key, number in self._counts.items())
+        self._counts.clear()
+        return found
+
+    def packed(self) -> Any:
+        """What was counted, as plain values."""
+        return [[day.isoformat(), *rest, number] for (day, *rest), number in sorted(self._counts.items())]
+
+    def unpack(self, packed: Iterable[Any]) -> None:
+        """Go on counting."""
+        for day, department, rule, number in packed:
+            self._counts[date.fromisoformat(day), department, rule] += number
+
+    def _tests(self, type: str) -> list[tuple[str, Test | None]]:
+        found = [(rule.head.id, test_for_type(rule.expression, type)) for rule in self._rules]
+        return [(id, None if test is True else test) for id, test in found if test is not False]
+
+    def _department(self, recorded: RecordedEvent) -> str:
+        actor = recorded.event.actor.id
+        rows = self._context.rows("staff", (("id", actor),)) if actor else ()
+        return next((department for row in rows for department in row.departments), "")

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 
 from audit_trail.runtime.garbage_collection import spare_the_collector
 from benchmarks.detection_cost import cost_of
-from benchmarks.hospital.context import write_csv
+from benchmarks.hospital.context import Context, write_csv
 from benchmarks.hospital.findings import Findings, RuleScore
 from benchmarks.hospital.kinds import MISUSE
 from benchmarks.hospital.people import Size
@@ -37,6 +38,8 @@ COSTED = 60_000
 class Outcome(msgspec.Struct):
     """What was measured. `micros`: microseconds of detection an event. `state_...`: its saved state.
 
+    `accesses`: of patients' records by staff, of which `explained` have a reason that a rule knows.
+
     `kinds`: of each kind of incident its name, how many are labelled, how many any rule found, and the rules.
     """
 
@@ -45,22 +48,33 @@ class Outcome(msgspec.Struct):
     micros: float
     state_bytes: int
     state_seconds: float
+    not_evaluable: dict[str, tuple[str, ...]]
+    accesses: int
+    explained: int
     rules: list[RuleScore]
     kinds: list[tuple[str, int, int, list[str]]]
 
 
-def evaluate(hospital: Hospital, rules: RuleSet, kept: list[RecordedEvent] | None = None) -> Outcome:
-    """Run rules over the log of a hospital. `kept` gets its first events."""
+def evaluate(
+    hospital: Hospital, rules: RuleSet, *, in_context: bool = True, kept: list[RecordedEvent] | None = None
+) -> Outcome:
+    """Run rules over the log of a hospital, with what is known each morning. `kept` gets its first events."""
     detector, findings = Detector(rules), Findings(rules)
-    log, count, seconds = hospital.read(), 0, 0.0
-    while batch := list(islice(log, _BATCH)):
-        count += len(batch)
-        if kept is not None and len(kept) < COSTED:
-            kept += batch
-        began = time.process_time()
-        firings = detector.feed(batch)
-        seconds += time.process_time() - began
-        findings.add(firings)
+    context = Context(hospital.site) if in_context else None
+    count, seconds, accesses = 0, 0.0, Counter[bool]()
+    for day, log in hospital.days():
+        if context:
+            detector.use(context.of(day))
+        while batch := list(islice(log, _BATCH)):
+            count += len(batch)
+            if kept is not None and len(kept) < COSTED:
+                kept += batch
+            began = time.process_time()
+            firings = detector.feed(batch)
+            seconds += time.process_time() - began
+            findings.add(firings)
+        for each in detector.explanations():
+            accesses[bool(each.rule)] += each.accesses
     began = time.process_time()
     state = detector.state()
     state_seconds = time.process_time() - began
@@ -70,6 +84,9 @@ def evaluate(hospital: Hospital, rules: RuleSet, kept: list[RecordedEvent] | Non
         events=count,
         days=hospital.site.size.days,
         micros=seconds / count * 1e6,
+        not_evaluable=detector.not_evaluable(),
+        accesses=accesses.total(),
+        explained=accesses[True],
         state_bytes=len(state),
         state_seconds=state_seconds,
         rules=findings.scores(incidents),
@@ -85,16 +102,17 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{size.days} days of {size.staff:,} staff and {size.patients:,} patients", flush=True)
     hospital = Hospital(size)
     if options.context:
-        options.context.mkdir(parents=True, exist_ok=True)
-        write_csv(hospital.site, options.context)
+        write_csv(hospital.site, 0, options.context)
     documents = [(str(file), file.read_text(encoding="utf-8")) for file in pack_files()]
     kept: list[RecordedEvent] = []
     spare_the_collector()
-    outcome = evaluate(hospital, parse_rules(documents), kept)
-    cost = cost_of(kept[:COSTED], documents, options.runs)
+    outcome = evaluate(hospital, parse_rules(documents), kept=kept)
+    cost = cost_of(kept[:COSTED], documents, Context(hospital.site).of(0), options.runs)
     lines = [f"{name}: {value}" for name, value in facts.items()]
     lines += [
         f"{outcome.events:,} events, {outcome.micros:.1f} microseconds of detection each",
+        f"{outcome.explained:,} of {outcome.accesses:,} accesses are explained",
+        *(f"not evaluable without {', '.join(tables)}: {id}" for id, tables in outcome.not_evaluable.items()),
         f"state at the end: {outcome.state_bytes:,} bytes, saved in {outcome.state_seconds:.2f} s",
     ]
     print("\n".join([*lines, "", *rule_lines(outcome), "", *kind_lines(outcome), "", *cost.lines()]))

@@ -8,9 +8,9 @@ from typing import Any
 from benchmarks.hospital.diary import Incident
 from benchmarks.hospital.machines import ACCOUNTS
 from benchmarks.hospital.people import DAY, HOUR, MINUTE, Staff
-from benchmarks.hospital.site import Site, at_work, service_account
+from benchmarks.hospital.site import PROGRAM, Site, at_work, service_account
 from benchmarks.hospital.snooping import Scene
-from domain.event import Client, Outcome, Resource
+from domain.event import Actor, Client, Outcome, Resource
 
 
 def outside(chance: Random) -> Client:
@@ -74,6 +74,18 @@ def service_account_by_hand(site: Site, chance: Random, kind: str, day: int) -> 
 def service_account_elsewhere(site: Site, chance: Random, kind: str, day: int) -> Incident:
     """The account of a service is used with its own program, from an address it never had."""
     return _service_reads(site, chance, kind, day, None)
+
+
+def service_account_signs_in(site: Site, chance: Random, kind: str, day: int) -> Incident:
+    """A person signs in with the account of a service, as if it were a user's."""
+    id = chance.choice(list(ACCOUNTS))
+    incident = site.diary.incident(kind, id)
+    at = day * DAY + chance.uniform(1, 22) * HOUR
+    client = Client(address=f"10.16.0.{chance.randint(10, 60)}", user_agent=PROGRAM)
+    fields: dict[str, Any] = {"client": client, "session": f"{id}-x{day}"}
+    program = site.programs.sign_in_of(id)
+    site.diary.add(at, "user.logged_in", program, Actor(id=id), incident=incident, **fields)
+    return incident
 
 
 def _service_reads(site: Site, chance: Random, kind: str, day: int, tool: str | None) -> Incident:

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from benchmarks.hospital.machines import ACCOUNTS
-from benchmarks.hospital.people import ADMISSIONS, BILLING, CODING, MONDAY
+from benchmarks.hospital.people import ADMISSIONS, BILLING, CODING, DAY, LEFT, MONDAY
 from benchmarks.hospital.site import Site
-from detection.context.index import ContextIndex
+from detection.context.index import ContextIndex, TableRows
+from detection.context.rows import encode_row, make_row
 from detection.context.tables import TABLES
 from detection.context.values import Given
 
 Rows = Iterator[dict[str, Given]]
 
 
-def tables(site: Site) -> Mapping[str, Rows]:
-    """The rows of each context table, with the columns that this hospital knows."""
-    return {name: rows(site) for name, rows in _TABLES.items()}
+class Context:
+    """The context in memory. The patients are loaded anew each night: with their ward, discharge and death."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._others = [_loaded(name, rows(site)) for name, rows in _TABLES.items()]
+
+    def of(self, day: int) -> ContextIndex:
+        """What is known in the morning of a day."""
+        return ContextIndex([*self._others, _loaded(_PATIENTS, _patients(self._site, day))])
 
 
-def context_of(site: Site) -> ContextIndex:
-    """The context in memory."""
-    return ContextIndex.of(tables(site))
-
-
-def write_csv(site: Site, folder: Path) -> list[Path]:
-    """Files that `audit-trail context load` takes, one a table."""
+def write_csv(site: Site, day: int, folder: Path) -> list[Path]:
+    """Files that `audit-trail context load` takes, one a table, as they are in the morning of a day."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {name: rows(site) for name, rows in _TABLES.items()} | {_PATIENTS: _patients(site, day)}
     files = []
-    for name, rows in tables(site).items():
+    for name, rows in tables.items():
         files.append(folder / f"{name}.csv")
         with files[-1].open("w", encoding="utf-8", newline="") as file:
             columns = [column.name for column in TABLES[name].columns]
@@ -38,6 +43,11 @@ def write_csv(site: Site, folder: Path) -> list[Path]:
             writer.writeheader()
             writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return files
+
+
+def _loaded(name: str, rows: Rows) -> TableRows:
+    table = TABLES[name]
+    return TableRows(table, sorted({encode_row(make_row(table, row)) for row in rows}))
 
 
 def _cell(value: Given) -> str:
@@ -65,19 +75,24 @@ def _staff(site: Site) -> Rows:
             "address": one.address,
             "birth_date": one.birth_date,
             "patient_id": one.patient_id,
+            "active_until": _time(LEFT * DAY) if one.id in site.gone else None,
         }
 
 
-def _patients(site: Site) -> Rows:
-    """Neither deaths nor discharges: both come from the encounters, or are known only later."""
+def _patients(site: Site, day: int) -> Rows:
+    morning = day * DAY
     for person in site.population.patients.values():
-        died = site.stays.deceased.get(person.id)
+        stay = site.stays.last_stay(person.id, morning)
+        died = site.stays.deceased.get(person.id, morning)
+        here = stay is not None and stay.ends > morning
         yield {
             "id": person.id,
             "family_name": person.family_name,
             "address": person.address,
             "birth_date": person.birth_date,
-            "deceased_at": None if died is None else _time(died),
+            "department": stay.department if stay and here else None,
+            "discharged_at": _time(stay.ends) if stay and not here else None,
+            "deceased_at": _time(died) if died < morning else None,
             "vip": person.vip,
         }
 
@@ -102,8 +117,8 @@ def _care_teams(site: Site) -> Rows:
                 yield {
                     "patient": stay.patient,
                     "staff": member,
-                    "starts_at": _time(stay.begins - 86400),
-                    "ends_at": _time(stay.ends + 7 * 86400),
+                    "starts_at": _time(stay.begins - DAY),
+                    "ends_at": _time(stay.ends + 7 * DAY),
                 }
 
 
@@ -155,9 +170,9 @@ def _vips(site: Site) -> Rows:
         yield {"patient": id, "why": "press"}
 
 
+_PATIENTS = "patients"
 _TABLES: dict[str, Callable[[Site], Rows]] = {
     "staff": _staff,
-    "patients": _patients,
     "encounters": _encounters,
     "care_teams": _care_teams,
     "orders": _orders,

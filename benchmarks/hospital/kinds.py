@@ -38,16 +38,19 @@ def _curious(choice: snooping.Choice, count: float, *rules: str, from_day: int =
 
 
 MISUSE = {
-    "own record, same id": _curious(snooping.own_record_of_same_id, 40, "own_record_opened"),
-    "own record": _curious(snooping.own_record, 60, "own_record_opened"),
-    "same surname": _curious(snooping.same_surname, 40, "same_surname"),
+    "own record, same id": _curious(
+        snooping.own_record_of_same_id, 40, "own_record_opened", "own_record_by_staff_table"
+    ),
+    "own record": _curious(snooping.own_record, 60, "own_record_by_staff_table"),
+    "same surname": _curious(snooping.same_surname, 40, "same_family_name"),
     "same address": _curious(snooping.same_address, 60, "same_address"),
-    "co-worker": _curious(snooping.co_worker, 60, "co_worker_opened"),
-    "VIP": _curious(snooping.vip, 40, "vip_opened"),
+    "co-worker": _curious(snooping.co_worker, 60, "record_of_co_worker"),
+    "VIP": _curious(snooping.vip, 40, "record_of_vip"),
     "stranger": _curious(snooping.stranger, 100),
-    "another ward's patient": _curious(snooping.inpatient_of_another_ward, 40, "department_mismatch"),
-    "discharged long ago": _curious(snooping.discharged_long_ago, 40, "discharged_long_ago", from_day=30),
-    "deceased": _curious(snooping.deceased, 20, "deceased_opened", from_day=10),
+    "another ward's patient": _curious(snooping.inpatient_of_another_ward, 40),
+    "another ward's patients": _misuse(snooping.another_ward, 20, "department_mismatch", *_SNOOPING),
+    "discharged long ago": _curious(snooping.discharged_long_ago, 40, "record_of_former_patient"),
+    "deceased": _curious(snooping.deceased, 20, "record_of_former_patient"),
     "many records": _misuse(snooping.many_records(35, 60, 50, searched=False), 12, "mass_access"),
     "many records, slowly": _misuse(
         snooping.many_records(40, 60, 170, searched=False), 12, "unusual_number_of_patients"
@@ -55,7 +58,7 @@ MISUSE = {
     "search, then many records": _misuse(
         snooping.many_records(12, 18, 25, searched=True), 20, "search_then_open_many"
     ),
-    "off roster": _misuse(snooping.off_roster, 40, "off_roster"),
+    "off roster": _misuse(snooping.off_roster, 40, "access_off_roster"),
     "break-glass, no reason": _misuse(
         snooping.break_glass(reasoned=False, charted=True), 30, "break_glass_unreasoned"
     ),
@@ -72,22 +75,27 @@ MISUSE = {
     "password spray": _misuse(accounts.password_spray(25, 20), 12, "password_spray"),
     "password spray, slowly": _misuse(accounts.password_spray(25, 240), 6, "password_spray"),
     "account of somebody who left": _misuse(
-        accounts.dormant_account, 12, "dormant_account", *_SNOOPING, from_day=95
+        accounts.dormant_account, 12, "dormant_account", "account_of_former_staff", *_SNOOPING, from_day=95
     ),
     "service account by hand": _misuse(
-        accounts.service_account_by_hand, 12, "service_account_in_browser", "service_account_new_address"
+        accounts.service_account_by_hand, 12, "service_account_in_browser", "service_account_outside_networks"
     ),
     "service account elsewhere": _misuse(
-        accounts.service_account_elsewhere, 12, "service_account_new_address", from_day=5
+        accounts.service_account_elsewhere,
+        12,
+        "service_account_new_address",
+        "service_account_outside_networks",
+        from_day=15,
     ),
+    "service account signs in": _misuse(accounts.service_account_signs_in, 6, "service_account_signed_in"),
     "many exports": _misuse(accounts.export_spike, 12, "export_spike"),
     "role granted to a friend": _misuse(accounts.grant_then_use, 12, "grant_then_use"),
     "role granted to oneself": _misuse(accounts.own_role, 12, "own_role_granted"),
     "setting changed at night": _misuse(
-        accounts.change_off_shift(0, 5), 20, "configuration_change_off_hours", "configuration_change_off_roster"
+        accounts.change_off_shift(0, 5), 20, "configuration_change_off_hours", "configuration_change_off_shift"
     ),
     "setting changed by day, off duty": _misuse(
-        accounts.change_off_shift(8, 16), 12, "configuration_change_off_roster"
+        accounts.change_off_shift(8, 16), 12, "configuration_change_off_shift"
     ),
     "probing": _misuse(accounts.probing, 20, "denied_burst"),
     "recording paused": _misuse(recording.paused, 4, "recording_paused"),

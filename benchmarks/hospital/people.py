@@ -15,6 +15,8 @@ MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = 86400.0
 HOUR = 3600.0
 MINUTE = 60.0
+LEFT = 3
+"""The day from which on those who left, or are on leave, have no shift."""
 
 WARDS = (
     "emergency", "internal medicine", "surgery", "cardiology", "intensive care", "neurology", "orthopaedics",

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from benchmarks.hospital.diary import Diary, Incident
 from benchmarks.hospital.kinds import KINDS
 from benchmarks.hospital.machines import machines
-from benchmarks.hospital.people import DAY, Population, Size
+from benchmarks.hospital.people import DAY, LEFT, Population, Size
 from benchmarks.hospital.rosters import Rosters
 from benchmarks.hospital.site import Programs, Site
 from benchmarks.hospital.stays import Stays
 from benchmarks.hospital.work import everyday
 from domain.event import RecordedEvent
 
-_LEFT, _RETURNS = 3, 95
-"""The day from which on some have no shift, and the day on which those on leave come back."""
+_RETURNS = 95
+"""The day on which those on leave come back."""
 
 
 class Hospital:
@@ -24,7 +24,7 @@ class Hospital:
     def __init__(self, size: Size) -> None:
         population = Population(size)
         left, leave = _absent(size, population)
-        away = dict.fromkeys(left, (_LEFT, size.days)) | dict.fromkeys(leave, (_LEFT, _RETURNS - 1))
+        away = dict.fromkeys(left, (LEFT, size.days)) | dict.fromkeys(leave, (LEFT, _RETURNS - 1))
         self.site = Site(
             size=size,
             population=population,
@@ -44,14 +44,19 @@ class Hospital:
 
     def read(self) -> Iterator[RecordedEvent]:
         """All events in the order of the log. One day of them is in memory at a time."""
+        for _, events in self.days():
+            yield from events
+
+    def days(self) -> Iterator[tuple[int, Iterator[RecordedEvent]]]:
+        """The same, day by day. The events of one have to be read before the next."""
         for day in range(self.site.size.days):
             everyday(self.site, day)
             machines(self.site, day)
             for number, name in enumerate(self._days.pop(day, ())):
                 self._happens(name, day, number)
             # Night shifts begin some minutes before their time, but never before the day.
-            yield from self.site.diary.read((day + 1) * DAY)
-        yield from self.site.diary.read((self.site.size.days + 2) * DAY)
+            yield day, self.site.diary.read((day + 1) * DAY)
+        yield self.site.size.days, self.site.diary.read((self.site.size.days + 2) * DAY)
 
     def _happens(self, name: str, day: int, number: int) -> None:
         """An incident; if nobody fits on that day, the next one that has a chance."""

@@ -14,7 +14,7 @@ from domain.event import Resource
 
 RARE = 8
 """A surname is rare when at most so many patients have it."""
-_LONG_AGO = 45 * DAY
+_LONG_AGO = 95 * DAY
 _SAYS_NOTHING = ("test", "x", "-", "emergency", "n/a", "asap")
 _SAYS_ENOUGH = (
     "Patient unconscious after a fall in the corridor",
@@ -115,17 +115,17 @@ def inpatient_of_another_ward(site: Site, chance: Random, one: Staff, at: float)
 
 def discharged_long_ago(site: Site, chance: Random, _: Staff, at: float) -> str | None:
     """Somebody whose last stay ended long ago."""
-    gone = [
-        id
-        for id in chance.sample(list(site.stays.of_patient), min(200, len(site.stays.of_patient)))
-        if (site.stays.last_end(id, at) or at) < at - _LONG_AGO and id not in site.stays.deceased
-    ]
-    return chance.choice(gone) if gone else None
+    known = list(site.stays.of_patient)
+    for id in chance.sample(known, min(500, len(known))):
+        stay = site.stays.last_stay(id, at)
+        if stay and stay.ends < at - _LONG_AGO and id not in site.stays.deceased:
+            return id
+    return None
 
 
 def deceased(site: Site, chance: Random, _: Staff, at: float) -> str | None:
-    """Somebody who died more than two weeks ago."""
-    dead = [id for id, ended in site.stays.deceased.items() if ended < at - 15 * DAY]
+    """Somebody who died more than a month ago."""
+    dead = [id for id, ended in site.stays.deceased.items() if ended < at - 35 * DAY]
     return chance.choice(dead) if dead else None
 
 
@@ -152,6 +152,24 @@ def many_records(least: int, most: int, minutes: int, *, searched: bool) -> Scen
         return incident
 
     return scene
+
+
+def another_ward(site: Site, chance: Random, kind: str, day: int) -> Incident | None:
+    """A nurse reads about the patients of another ward, one after the other."""
+    shift = site.on_shift(chance, day, "nurse")
+    ward = chance.choice([ward for ward in site.size.wards if ward != shift.department])
+    at = chance.uniform(shift.begins + HOUR, shift.ends - 2 * HOUR)
+    beds = [
+        stay.patient
+        for stay in site.stays.inpatients[ward, int(at // DAY)]
+        if stay.begins < at < stay.ends and not _has_reason(site, shift, stay.patient, at)
+    ]
+    if len(beds) < 4:
+        return None
+    incident = site.diary.incident(kind, shift.staff.id)
+    for number, patient in enumerate(beds[:6]):
+        site.open_record(at + 100 * number, shift.staff, patient, incident=incident)
+    return incident
 
 
 def off_roster(site: Site, chance: Random, kind: str, day: int) -> Incident:

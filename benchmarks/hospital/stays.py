@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from benchmarks.hospital.people import DAY, DIAGNOSTICS, HOUR, Population, Size
 
-_BEFORE = 30
-"""Days before the first one: patients who are in the hospital when the simulation begins."""
+_BEFORE = 130
+"""Days before the first one: those who are here when the simulation begins, and those who were here long before."""
 _BEDS = 0.4
 """Beds for each member of staff."""
 _OUTPATIENTS = 0.1
@@ -95,11 +95,10 @@ class Stays:
             for each in self._referrals_of.get(patient, ())
         )
 
-    def last_end(self, patient: str, before: float) -> float | None:
-        """When the last stay that began before a time ended; None if there was none."""
-        return max(
-            (stay.ends for stay in self.of_patient.get(patient, ()) if stay.begins < before), default=None
-        )
+    def last_stay(self, patient: str, before: float) -> Encounter | None:
+        """Of the stays that began before a time the one that ends last."""
+        stays = (stay for stay in self.of_patient.get(patient, ()) if stay.begins < before)
+        return max(stays, key=lambda stay: stay.ends, default=None)
 
     def _patient(self, chance: Random) -> str:
         while True:

@@ -48,11 +48,19 @@ def untested(rules: RuleSet) -> list[Rule]:
 
 
 def _firings(rules: RuleSet, rule: Rule, events: Sequence[RecordedEvent]) -> Iterator[Firing]:
-    chosen = rules.part(rule.head.id)
-    if isinstance(rule, EventRule) and rule.explains:
-        # What it explains is what it would find.
-        chosen = RuleSet([replace(rule, explains=False)])
-    detector = Detector(chosen, rule.tests.context)
+    detector = Detector(_tested(rules, rule), rule.tests.context)
     for firing in [*detector.feed(events), *detector.closing()]:
         if firing.kind is FiringKind.MATCH and firing.rule == rule.head.id:
             yield firing
+
+
+def _tested(rules: RuleSet, rule: Rule) -> RuleSet:
+    """The rule with those that it refers to. Rules explain if the context of the test has their tables.
+
+    What a rule explains is what it would find.
+    """
+    if isinstance(rule, EventRule) and rule.explains:
+        return RuleSet([replace(rule, explains=False)])
+    context, part = rule.tests.context, rules.part(rule.head.id)
+    unusable = {each.head.id for each in part.explaining if not all(map(context.has, each.needs))}
+    return RuleSet([each for each in part if each.head.id not in unusable])

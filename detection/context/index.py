@@ -119,10 +119,10 @@ class TableRows:
         self._ends = array("Q")
         self._decode = row_decoder(table.name)
         # The ids of one person share one hash table.
-        together = len(table.unique) > 1
-        self._columns = (
-            {table.unique[0]: table.unique} if together else {name: (name,) for name in table.keys}
-        )
+        ids = table.unique if len(table.unique) > 1 else ()
+        self._columns: dict[str, tuple[str, ...]] = {name: (name,) for name in table.keys if name not in ids}
+        if ids:
+            self._columns = {ids[0]: ids, **self._columns}
         self.lookups = {name: _Lookup() for name in self._columns}
         columns = [(lookup, name) for key, lookup in self.lookups.items() for name in self._columns[key]]
         for number, each in enumerate(canonical):

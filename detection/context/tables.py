@@ -120,7 +120,7 @@ _TABLES = (
             _optional("active_until", Kind.TIME, "The last moment of work."),
             _optional("supervisor", Kind.TEXT, "The person in charge of this one.", "staff"),
         ),
-        keys=("id", "other_ids"),
+        keys=("id", "other_ids", "patient_id"),
         unique=("id", "other_ids"),
         period=("active_from", "active_until"),
         fhir=("Practitioner", "PractitionerRole"),

@@ -29,13 +29,17 @@ _SPARE_DUE = 10_000
 """Ends of windows that may be left over from groups that were forgotten, before they are removed."""
 
 
+_Hit = tuple[int, int]
+"""The order of a correlation, and the number of its member, negative: so a correlation's last member comes first."""
+
+
 class _Check(NamedTuple):
-    """A rule for events of one type. `test` is None when the type alone decides. `feeds`: correlation and member."""
+    """A rule for events of one type. `test` is None when the type alone decides. `feeds`: see `_Hit`."""
 
     test: Test | None
     rule: EventRule
     reports: bool
-    feeds: tuple[tuple[int, int], ...]
+    feeds: tuple[_Hit, ...]
 
 
 class _Checks(NamedTuple):
@@ -83,11 +87,11 @@ class Detector:
         self._missing = missing_tables(self._rules, context)
         self._explainer = Explainer(self._rules.explaining, self._context)
         self._explainer.unpack(counted)
-        feeds: dict[str, list[tuple[int, int]]] = {}
+        feeds: dict[str, list[_Hit]] = {}
         for each in self._correlating:
             if each.rule.head.id not in self._missing:
                 for member, id in enumerate(each.rule.members):
-                    feeds.setdefault(id, []).append((each.order, member))
+                    feeds.setdefault(id, []).append((each.order, -member))
         self._feeds = [tuple(feeds.get(each.rule.head.id, ())) for each in self._correlating]
         self._event_rules = [
             (rule, rule.head.id in self._reported, tuple(feeds.get(rule.head.id, ())))
@@ -152,7 +156,7 @@ class Detector:
             checks = checks_of(recorded.event.type)
             if checks is None:  # a type that the catalogue does not have any more
                 checks = self._checks_for(recorded.event.type)
-            hits: tuple[tuple[int, int], ...] = ()
+            hits: tuple[_Hit, ...] = ()
             for test, rule, reports, feeds in checks.plain:
                 if test is None or test(recorded):
                     hits += feeds
@@ -223,28 +227,23 @@ class Detector:
             at, order, what, key = heapq.heappop(due)
             self._correlating[order].settle(at, what, key, firings)
 
-    def _correlate(
-        self, recorded: RecordedEvent, hits: Sequence[tuple[int, int]], firings: list[Firing]
-    ) -> None:
+    def _correlate(self, recorded: RecordedEvent, hits: Sequence[_Hit], firings: list[Firing]) -> None:
         """Give an event to the correlations of the rules that it matches.
 
         A correlation comes after those that it counts. Of its members the last comes first, so that an event that
         matches two does not follow itself in `temporal_ordered`.
         """
-        now, feeds = self._now, self._feeds
-        left = hits if len(hits) == 1 else sorted(hits, key=_order)
-        while left:
-            (order, member), *left = left
-            if self._correlating[order].take(now, recorded, member, firings) and feeds[order]:
-                left = sorted({*left, *feeds[order]}, key=_order)
+        now, feeds, correlating = self._now, self._feeds, self._correlating
+        left, index = sorted(hits), 0
+        while index < len(left):
+            order, from_end = left[index]
+            index += 1
+            if correlating[order].take(now, recorded, -from_end, firings) and feeds[order]:
+                left, index = sorted({*left[index:], *feeds[order]}), 0
         if len(self._due) > self._compact_above:
             self._due[:] = [end for each in self._correlating for end in each.ends()]
             heapq.heapify(self._due)
             self._compact_above = 2 * len(self._due) + _SPARE_DUE
-
-
-def _order(hit: tuple[int, int]) -> tuple[int, int]:
-    return (hit[0], -hit[1])
 
 
 def _joined(subjects: Sequence[Subject]) -> Subject:

@@ -47,7 +47,7 @@ class AboveBaseline:
         self._first: int | None = first
         self._slot: int = slot
         self._highest: int = highest
-        self._past = array("H", past)
+        self._past: array[int] = array("H", past)
         self._days: list[list[int]] = [list(each) for each in days]
         self._window: OrderedDict[str | int, tuple[int, int]] = OrderedDict(
             (value, (at, position)) for value, at, position in window

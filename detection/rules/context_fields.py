@@ -80,20 +80,25 @@ def read_lookups(node: Node | None) -> Looked:
 
 def _lookup(name: str, table: Table, fields: Mapping[str, Node], looked: Looked) -> Lookup:
     where = []
+    sources = []
     of_patient = False
     given = fields["where"].pairs()
     for column, node in given.items():
         _check_column(node, table, column)
         written = node.text(256)
         field = node.checked(lambda written=written: looked.field(written))  # type: ignore[misc]
-        before = looked.lookups.get(written.partition(".")[0])
+        top, _, rest = written.partition(".")
+        before = looked.lookups.get(top)
+        sources.append(f"{column} {f'({before.key}).{rest}' if before else written}")
         of_patient = of_patient or field.name == "patients.id" or (before is not None and before.of_patient)
         where.append((column, field.read))
     keys = [column for column in table.keys if column != "other_ids"]
     if not set(keys) & set(given):
         fields["where"].fail(f"{table.name} is searched by {' or '.join(keys)}")
     when = _when(fields["when"], table) if "when" in fields else None
-    return Lookup(name, table.name, tuple(where), when, of_patient)
+    during = f" {when.at.name} {when[1:]}" if when else ""
+    key = f"{table.name} {', '.join(sources)}{during}"
+    return Lookup(name, key, table.name, tuple(where), when, of_patient)
 
 
 def _check_column(node: Node, table: Table, name: str, kind: Kind | None = None) -> None:

@@ -33,10 +33,12 @@ class When(NamedTuple):
 class Lookup(Struct, frozen=True):
     """Rows of a table in which each column of `where` has a value of a field; one of the columns is a key.
 
-    `of_patient`: it depends on the patient of the event.
+    `key`: what is looked up, in one text: rules with the same look-up share what it finds. `of_patient`: it depends on
+    the patient of the event.
     """
 
     name: str
+    key: str
     table: str
     where: tuple[tuple[str, Read], ...]
     when: When | None
@@ -74,7 +76,7 @@ class KeptContext:
 
 
 class Subject(RecordedEvent, frozen=True, kw_only=True):
-    """An event with the context in which it is seen. `found`: what each look-up has found for it so far."""
+    """An event with the context in which it is seen. `found`: what look-ups have found for it so far, by key."""
 
     context: KeptContext
     found: dict[str, Sequence[Row]]
@@ -128,9 +130,9 @@ def frequency_reader(lookup: Lookup, column: str) -> Read:
 
 def _found(lookup: Lookup, recorded: RecordedEvent) -> Sequence[Row]:
     assert isinstance(recorded, Subject)
-    found = recorded.found.get(lookup.name)
+    found = recorded.found.get(lookup.key)
     if found is None:
-        found = recorded.found[lookup.name] = lookup.rows(recorded)
+        found = recorded.found[lookup.key] = lookup.rows(recorded)
     return found
 
 

@@ -102,7 +102,7 @@ MISUSE = {
     "records lost": _misuse(recording.by_trail("recording.gap"), 4, "recording_paused"),
     "integrity failure": _misuse(recording.by_trail("integrity_check.failed"), 4, "integrity_failed"),
     "clock of the trail": _misuse(recording.by_trail("recording_clock.set_back"), 4, "recording_clock"),
-    "silent source": _misuse(recording.silent(5, 9), 12, "silent_source", from_day=8),
+    "silent source": _misuse(recording.silent(5, 9), 12, "silent_source", from_day=5),
     "numbers missing": _misuse(recording.numbers_missing, 12, "gap_in_numbering"),
     "clock ahead": _misuse(recording.wrong_clock(25 * MINUTE), 8, "source_clock_ahead"),
     "clock behind": _misuse(recording.wrong_clock(-40 * MINUTE), 8),
@@ -122,7 +122,7 @@ LOOK_ALIKES = {
     "investigation": _work(lookalikes.investigation, 12),
     "swapped shift": _work(lookalikes.swapped_shift, 60),
     RETURN: Kind(scene=None, count=0),
-    "maintenance": _work(lookalikes.maintenance, 6, from_day=8),
+    "maintenance": _work(lookalikes.maintenance, 6, from_day=5),
     "emergency, reasoned and charted": _work(snooping.break_glass(reasoned=True, charted=True), 90),
 }
 """What should not be found."""

@@ -146,8 +146,7 @@ def investigation(site: Site, chance: Random, kind: str, day: int) -> Incident:
 
 def swapped_shift(site: Site, chance: Random, kind: str, day: int) -> Incident | None:
     """Two nurses swapped a shift, and nobody changed the roster."""
-    working = {shift.staff.id for each in (day - 1, day, day + 1) for shift in site.rosters.of_day(each)}
-    free = [one for one in site.population.staff.values() if one.role == "nurse" and one.id not in working]
+    free = [one for one in site.free(day) if one.role == "nurse"]
     if not free:
         return None
     one = chance.choice(free)

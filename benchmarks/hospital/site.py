@@ -162,6 +162,12 @@ class Site(Struct, frozen=True, kw_only=True):
             **(at_work(one, at) | fields),
         )
 
+    def free(self, day: int) -> list[Staff]:
+        """Staff of wards who work neither on that day nor on the one before or after it, and have not left."""
+        working = {shift.staff.id for each in (day - 1, day, day + 1) for shift in self.rosters.of_day(each)}
+        staff = self.population.staff.values()
+        return [one for one in staff if one.on_ward and one.id not in working and one.id not in self.gone]
+
     def on_shift(self, chance: Random, day: int, *roles: str) -> Shift:
         """The shift of somebody with one of these roles, which begins on that day or the next with one."""
         for each in range(day, day + 7):

@@ -172,11 +172,12 @@ def another_ward(site: Site, chance: Random, kind: str, day: int) -> Incident | 
     return incident
 
 
-def off_roster(site: Site, chance: Random, kind: str, day: int) -> Incident:
+def off_roster(site: Site, chance: Random, kind: str, day: int) -> Incident | None:
     """A person opens records of their own ward, on a day on which they don't work at all."""
-    working = {shift.staff.id for each in (day - 1, day, day + 1) for shift in site.rosters.of_day(each)}
-    free = [one for one in site.population.staff.values() if one.on_ward and one.id not in working]
-    one = chance.choice(free or list(site.population.staff.values()))
+    free = site.free(day)
+    if not free:
+        return None
+    one = chance.choice(free)
     incident = site.diary.incident(kind, one.id)
     at = day * DAY + chance.uniform(9, 20) * HOUR
     beds = site.stays.inpatients[one.department, day]

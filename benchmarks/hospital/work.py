@@ -118,6 +118,8 @@ def _doctor(site: Site, chance: Random, shift: Shift, day: int) -> None:
     for referral in mine:
         if chance.random() < 0.3:
             at = max(referral.at, shift.begins) + chance.uniform(10, 60) * MINUTE
+            if at > shift.ends:
+                continue
             site.open_record(at, shift.staff, referral.patient)
             site.open_record(at + 60, shift.staff, referral.patient, what="Observation")
     gone = [stay for stay in site.stays.discharges[day - 2] if shift.staff.id in stay.team]

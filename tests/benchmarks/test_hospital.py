@@ -25,7 +25,7 @@ from detection.rules.rule_file import read_rules
 from domain.event import ActorKind, RecordedEvent
 from domain.validation import decode_event, encode_event
 
-SIZE = Size(days=13, staff=150, patients=1500)
+SIZE = Size(days=9, staff=100, patients=1000)
 TINY = Size(days=2, staff=60, patients=400)
 TOO_SLOW = {"guessed password, slowly", "password spray, slowly"}
 """What the shipped windows miss: it is labelled so that the measured recall is honest."""
@@ -34,12 +34,20 @@ TOO_SLOW = {"guessed password, slowly", "password spray, slowly"}
 class Run(NamedTuple):
     hospital: Hospital
     log: list[RecordedEvent]
+    scores: dict[str, RuleScore]
 
 
 @pytest.fixture(scope="module")
 def run() -> Run:
+    """The rules see the context of the fourth morning all the time: loading it anew changes little in nine days."""
     hospital = Hospital(SIZE)
-    return Run(hospital, list(hospital.read()))
+    log = list(hospital.read())
+    rules = read_rules(pack_files())
+    detector, findings = Detector(rules, Context(hospital.site).of(4)), Findings(rules)
+    for at in range(0, len(log), 500):
+        findings.add(detector.feed(log[at : at + 500]))
+    findings.add(detector.closing())
+    return Run(hospital, log, {score.name: score for score in findings.scores(hospital.incidents)})
 
 
 def digest(size: Size) -> str:
@@ -146,16 +154,6 @@ def test_the_context_has_the_declared_columns(run: Run, tmp_path: Path) -> None:
     assert all(context.size(name) for name in TABLES)
 
 
-@pytest.fixture(scope="module")
-def scores(run: Run) -> dict[str, RuleScore]:
-    rules = read_rules(pack_files())
-    detector, findings = Detector(rules), Findings(rules)
-    for at in range(0, len(run.log), 500):
-        findings.add(detector.feed(run.log[at : at + 500]))
-    findings.add(detector.closing())
-    return {score.name: score for score in findings.scores(run.hospital.incidents)}
-
-
 @pytest.mark.parametrize(
     "rule",
     [
@@ -164,6 +162,9 @@ def scores(run: Run) -> dict[str, RuleScore]:
         "denied_burst",
         "export_spike",
         "failed_sign_in_burst",
+        "break_glass_uncharted",
+        "gap_in_numbering",
+        "source_clock_ahead",
         "grant_then_use",
         "integrity_failed",
         "mass_access",
@@ -176,17 +177,43 @@ def scores(run: Run) -> dict[str, RuleScore]:
         "sign_in_after_burst",
     ],
 )
-def test_a_rule_that_needs_only_the_log_finds_its_misuse(
-    run: Run, scores: dict[str, RuleScore], rule: str
-) -> None:
+def test_a_rule_that_needs_only_the_log_finds_its_misuse(run: Run, rule: str) -> None:
     missed = [
         each for each in run.hospital.incidents if each.kind in TOO_SLOW and rule in MISUSE[each.kind].rules
     ]
-    assert scores[rule].expected >= 2
-    assert scores[rule].found == scores[rule].expected - len(missed)
+    assert run.scores[rule].expected >= 2
+    assert run.scores[rule].found == run.scores[rule].expected - len(missed)
 
 
-def test_alarms_about_work_count_as_false(scores: dict[str, RuleScore]) -> None:
-    score = scores["sign_in_after_burst"]
+def test_alarms_about_work_count_as_false(run: Run) -> None:
+    score = run.scores["sign_in_after_burst"]
     assert score.false["forgotten password"] >= 3
     assert score.alarms == score.right + sum(score.false.values())
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "access_off_roster",
+        "configuration_change_off_shift",
+        "department_mismatch",
+        "no_relationship",
+        "own_record_by_staff_table",
+        "record_of_co_worker",
+        "record_of_former_patient",
+        "record_of_vip",
+        "same_address",
+        "same_family_name",
+        "service_account_outside_networks",
+        "service_account_signed_in",
+    ],
+)
+def test_a_rule_that_needs_context_finds_most_of_its_misuse(run: Run, rule: str) -> None:
+    """Not all: some of those who are curious had a reason on file until lately."""
+    assert run.scores[rule].expected >= 3
+    assert run.scores[rule].found >= 0.6 * run.scores[rule].expected
+
+
+def test_every_expected_rule_is_shipped() -> None:
+    names = {file.stem for file in pack_files()}
+    assert {name for kind in KINDS.values() for name in kind.rules} <= names

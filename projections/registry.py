@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain.errors import ConfigurationError
-from event_store.database import READER, Connection, Cursor, Database, only, sql
+from event_store.database import INGEST, READER, Connection, Cursor, Database, only, sql
 from event_store.statements import load
 from projections.custom_tables import custom_role, make_tables
 from projections.fingerprints import code_digest, definition_digest
@@ -25,6 +25,9 @@ from projections.tables import create_indexes, create_table
 
 _SQL = load(__package__, "registry.sql")
 _NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,39}")
+
+_ALSO_READ_BY = {"detection": (INGEST,)}
+"""Roles that read the tables of a built-in projection beside the reader. `ingest` puts alerts into cases."""
 
 LOADING = "loading"
 INDEXING = "indexing"
@@ -175,7 +178,8 @@ def lock_builder(cursor: Cursor, name: str) -> None:
 
 
 def _create_tables(connection: Connection, projector: Projector, schema: str, *, indexed: bool) -> None:
-    names = {"schema": sql.Identifier(schema), "reader": sql.Identifier(READER)}
+    readers = map(sql.Identifier, (READER, *_ALSO_READ_BY.get(projector.name, ())))
+    names = {"schema": sql.Identifier(schema), "readers": sql.SQL(", ").join(readers)}
     with connection.cursor() as cursor:
         if custom_role(cursor):
             make_tables(cursor, projector.name, schema, projector.tables, indexed=indexed)
@@ -186,8 +190,8 @@ def _create_tables(connection: Connection, projector: Projector, schema: str, *,
             cursor.execute(create_table(table))
             for index in create_indexes(table) if indexed else ():
                 cursor.execute(index)
-        cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {reader}").format(**names))
-        cursor.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}").format(**names))
+        cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {readers}").format(**names))
+        cursor.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {readers}").format(**names))
 
 
 def open_snapshot(connection: Connection) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Wakes the runner: after an append (NOTIFY), at a request to stop, or after some time."""
+"""Wakes a loop: after an append or another NOTIFY, at a request to stop, or after some time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class WakeUp:
     Without a `database` only the time-out wakes: a standby server has no NOTIFY.
     """
 
-    def __init__(self, database: Database | None) -> None:
+    def __init__(self, database: Database | None, channel: str = CHANNEL) -> None:
         self._database = database
+        self._channel = channel
         self._listening: Connection | None = None
         self._heard = 0.0
         self._announced: deque[Announcement] = deque(maxlen=_ANNOUNCEMENTS)
@@ -44,7 +45,7 @@ class WakeUp:
         with translated():
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+                cursor.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
         self._listening = connection
         self._heard = time.monotonic()
 

@@ -30,7 +30,8 @@ Files = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="All files of the table, such as all pages.")
 ]
 Format = Annotated[
-    str | None, typer.Option("--format", help="csv, fhir or scim; by default what the name says.")
+    str | None,
+    typer.Option("--format", help="csv, fhir or scim; by default what the names say: .csv or .ndjson."),
 ]
 Zone = Annotated[str, typer.Option(help="The time zone of times without an offset, such as Europe/Vienna.")]
 Base = Annotated[

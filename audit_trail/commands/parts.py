@@ -12,6 +12,7 @@ METRICS_SECONDS = 60.0
 
 def ingest() -> None:
     """Read from Kafka and append to the event store, until SIGTERM."""
+    from audit_trail.cases.working import cases_of_ingest
     from audit_trail.databases import Pool, open_database, refuse_wrong_settings
     from audit_trail.ingest_settings import ingest_settings
     from audit_trail.requests.workers import requests_of_ingest
@@ -34,7 +35,7 @@ def ingest() -> None:
         )
         monitor.watch(ingest.problems)
         on_stop(ingest.stop)
-        with requests_of_ingest(settings, database):
+        with requests_of_ingest(settings, database), cases_of_ingest(settings, database):
             ingest.run(linger_seconds=METRICS_SECONDS if settings.metrics_port else 0)
 
 

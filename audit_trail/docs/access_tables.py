@@ -15,6 +15,7 @@ _ROLES: dict[Role, tuple[str, str]] = {
     Role.AUDITOR: ("Reviews everything that happened.", "all"),
     Role.PRIVACY_OFFICER: ("Answers patients, and decides what they see of staff.", "all"),
     Role.SECURITY_OFFICER: ("Looks for misuse and attacks.", "all"),
+    Role.REVIEWER: ("Reviews alerts, and decides cases of others.", "all"),
     Role.ANALYST: ("Counts, compares, builds projections.", "all"),
     Role.SERVICE_OWNER: (
         "Answers for a service that reports.",

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le
 from typer.main import get_command
 
 from audit_trail.cli import app
-from audit_trail.docs import forwarding_tables, rule_tables
+from audit_trail.docs import context_tables, forwarding_tables, rule_tables
 from audit_trail.docs.access_tables import access_page
 from audit_trail.docs.asyncapi import asyncapi_document
 from audit_trail.docs.event_schema import event_schema
@@ -43,6 +43,7 @@ def pages() -> dict[str, str]:
         "cli.md": command_page(),
         "access.md": access_page(),
         "filters.md": filters_page(),
+        "context.md": context_page(),
         "forwarding.md": forwarding_page(),
         "publisher.md": publisher_page(),
         "rules.md": rules_page(),
@@ -142,6 +143,11 @@ def forwarding_page() -> str:
         f"\n## {heading}\n\n{sentence}\n\n{table(forwarding_tables.COLUMNS, rows)}"
         for heading, sentence, rows in forwarding_tables.sections()
     )
+
+
+def context_page() -> str:
+    """The tables of context and their columns."""
+    return context_tables.HEAD + "".join(context_tables.sections())
 
 
 def rules_page() -> str:

@@ -17,6 +17,9 @@ from detection.context.rows import Row, encode_row, make_row, row_decoder
 from detection.context.tables import TABLES, Table
 from detection.context.values import Given, folded
 
+_KEPT = 50_000
+"""Rows that were found lately, and are kept: several rules look for the same ones."""
+
 
 class Version(Struct, frozen=True):
     """A version of a table: SHA-256 of its rows in hexadecimal digits, and their number."""
@@ -33,6 +36,8 @@ class ContextIndex:
     def __init__(self, tables: Iterable[TableRows] = (), versions: Iterable[Version] = ()) -> None:
         self._tables = {each.table.name: each for each in tables}
         self.versions: Mapping[str, Version] = {each.table: each for each in versions}
+        self._found: dict[tuple[object, ...], tuple[Row, ...]] = {}
+        self._found_rows = 0
 
     @classmethod
     def of(cls, tables: Mapping[str, Iterable[Mapping[str, Given]]]) -> ContextIndex:
@@ -62,21 +67,15 @@ class ContextIndex:
         A column that names staff or patients is compared by person: any of a person's ids finds the rows. One of the
         columns must be a key of the table. A table that is missing has no rows.
         """
-        found = self._tables.get(table)
+        search = (table, *keys.items())
+        found = self._found.get(search)
         if found is None:
-            return ()
-        wanted = {name: self._wanted(found.table, name, value) for name, value in keys.items()}
-        first = next((name for name in wanted if name in found.lookups), None)
-        if first is None:
-            raise ValueError(
-                f"{table} is searched by {', '.join(found.lookups)}, not by {', '.join(keys) or 'nothing'}"
-            )
-        others = [(name, ids) for name, ids in wanted.items() if name != first]
-        return tuple(
-            row
-            for row in found.find(first, wanted[first])
-            if all(_holds(getattr(row, name), ids) for name, ids in others)
-        )
+            found = self._search(table, keys)
+            if self._found_rows > _KEPT:
+                self._found, self._found_rows = {}, 0
+            self._found[search] = found
+            self._found_rows += 1 + len(found)
+        return found
 
     def ids(self, table: str, id: str) -> frozenset[str]:
         """All ids of the person or patient who has this id; of somebody unknown, this one."""
@@ -95,15 +94,29 @@ class ContextIndex:
         """The memory of all tables."""
         return sum(each.bytes for each in self._tables.values())
 
+    def _search(self, table: str, keys: Mapping[str, str]) -> tuple[Row, ...]:
+        searched = self._tables.get(table)
+        if searched is None:
+            return ()
+        first = next((name for name in keys if name in searched.lookups), None)
+        if first is None:
+            raise ValueError(
+                f"{table} is searched by {', '.join(searched.lookups)}, not by {', '.join(keys) or 'nothing'}"
+            )
+        wanted = {name: self._wanted(searched.table, name, value) for name, value in keys.items()}
+        others = [(name, ids) for name, ids in wanted.items() if name != first]
+        return tuple(
+            row
+            for row in searched.find(first, wanted[first])
+            if all(_holds(getattr(row, name), ids) for name, ids in others)
+        )
+
     def _wanted(self, table: Table, column: str, value: str) -> Sequence[str]:
-        names: str | None = table.column(column).names
-        if column == "id" and table.name in {"staff", "patients"}:
-            names = table.name
+        names = table.column(column).names
         return self._ids(names, value) if names else (value,)
 
     def _ids(self, table: str, id: str) -> Sequence[str]:
-        found = self._tables.get(table)
-        rows = found.find("id", (id,)) if found else []
+        rows = self.rows(table, id=id)
         if not rows:
             return (id,)
         return tuple(dict.fromkeys(each for row in rows for each in (row.id, *row.other_ids)))
@@ -147,8 +160,10 @@ class TableRows:
     def find(self, column: str, keys: Sequence[str]) -> list[Row]:
         """The rows that have one of these keys, each once, in their order."""
         lookup, names = self.lookups[column], self._columns[column]
-        numbers = {number for key in keys for number in lookup.rows(key)}
-        rows = map(self._row, sorted(numbers))
+        numbers = [number for key in keys for number in lookup.rows(key)]
+        if len(numbers) > 1:
+            numbers = sorted(set(numbers))
+        rows = map(self._row, numbers)
         return [row for row in rows if any(_holds(getattr(row, name), keys) for name in names)]
 
     @property

@@ -85,7 +85,9 @@ def _texts(column: Column, given: object) -> tuple[str, ...]:
 
 
 def _folded(column: Column, given: object) -> str | None:
-    return folded(_text(column, given, MAX_FOLDED)) or None
+    # Spreadsheets write the lines of an address into one cell.
+    flat = " ".join(given.split()) if isinstance(given, str) else given
+    return folded(_text(column, flat, MAX_FOLDED)) or None
 
 
 def _networks(column: Column, given: object) -> tuple[str, ...]:

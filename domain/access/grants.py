@@ -50,6 +50,14 @@ class Operation(StrEnum):
     """Ask for the requeue or the dismissal of a dead letter."""
     REBUILD = "rebuild"
     """Ask for the rebuild of a built-in projection."""
+    READ_CASES = "read_cases"
+    """Alerts, cases and suppressions."""
+    HANDLE_CASES = "handle_cases"
+    """Open, assign and comment cases, and ask employees."""
+    DECIDE_CASES = "decide_cases"
+    """Decide cases and open them again; not about oneself."""
+    SUPPRESS_ALERTS = "suppress_alerts"
+    """Hold back the alerts of a rule for a time."""
 
 
 class Part(StrEnum):
@@ -134,17 +142,21 @@ _SUBJECTS = frozenset({
 _RUNNING = frozenset({Operation.READ_STATUS, Operation.READ_PROOFS, Operation.READ_METRICS})
 _OPERATING = _RUNNING | {Operation.READ_DEAD_LETTERS, Operation.DECIDE_DEAD_LETTERS, Operation.REBUILD}
 _MESSAGES = frozenset({Operation.READ_DEAD_LETTERS, Operation.READ_MESSAGES})
+_REVIEW = frozenset({Operation.READ_CASES, Operation.HANDLE_CASES, Operation.DECIDE_CASES})
+_OFFICER = _REVIEW | {Operation.SUPPRESS_ALERTS}
 _READ_EVERYTHING = _EVENTS | _SUBJECTS | {Operation.READ_TABLES, Operation.READ_STATUS}
 
 OF_LINK = frozenset({Operation.READ_EVENTS, Operation.COUNT_EVENTS, Operation.READ_PROOFS})
 """What the reader of a shared link may do, if the roles of its maker allow it."""
 
 OPERATIONS: dict[Role, frozenset[Operation]] = {
-    Role.AUDITOR: _READ_EVERYTHING | _MESSAGES | {Operation.SHARE},
+    Role.AUDITOR: _READ_EVERYTHING | _MESSAGES | {Operation.SHARE, Operation.READ_CASES},
     Role.PRIVACY_OFFICER: _READ_EVERYTHING
     | _MESSAGES
+    | _OFFICER
     | {Operation.DECIDE, Operation.SHARE, Operation.REVOKE},
-    Role.SECURITY_OFFICER: _EVENTS | _SUBJECTS | {Operation.READ_STATUS},
+    Role.SECURITY_OFFICER: _EVENTS | _SUBJECTS | _OFFICER | {Operation.READ_STATUS},
+    Role.REVIEWER: _EVENTS | _SUBJECTS | _REVIEW | {Operation.READ_STATUS},
     Role.ANALYST: _READ_EVERYTHING,
     Role.SERVICE_OWNER: _EVENTS | {Operation.READ_SERVICE},
     Role.CLINICIAN: _EVENTS | {Operation.READ_USER},
@@ -167,6 +179,8 @@ _PSEUDONYMISED = frozenset({
 
 HIDDEN: dict[Role, frozenset[Part]] = {
     Role.SECURITY_OFFICER: frozenset({Part.PATIENT_NAMES, Part.VALUES, Part.DISCLOSURE}),
+    # A review asks who saw which record and why. What stood in the record is not needed for it.
+    Role.REVIEWER: frozenset({Part.VALUES, Part.DISCLOSURE}),
     Role.ANALYST: _PSEUDONYMISED,
     # The role sees who changed a configuration, but not from where. An event of unknown type may name a patient.
     Role.DEVICE_MANAGER: frozenset({Part.PATIENT_NAMES, Part.CLIENT, Part.DISCLOSURE}),
@@ -184,7 +198,7 @@ HIDDEN: dict[Role, frozenset[Part]] = {
 """A role that is not listed sees its events in full."""
 
 _EVERYTHING = frozenset({
-    Role.AUDITOR, Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER, Role.ANALYST, Role.ADMIN,
+    Role.AUDITOR, Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER, Role.REVIEWER, Role.ANALYST, Role.ADMIN,
 })  # fmt: skip
 
 STAFF = frozenset({Part.STAFF_NAMES, Part.STAFF_IDS})

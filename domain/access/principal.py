@@ -16,6 +16,7 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     PRIVACY_OFFICER = "privacy_officer"
     SECURITY_OFFICER = "security_officer"
+    REVIEWER = "reviewer"
     ANALYST = "analyst"
     SERVICE_OWNER = "service_owner"
     CLINICIAN = "clinician"

@@ -159,6 +159,7 @@ OF_TYPES = {
     "projection.rebuilt": Activity(DATASTORE, 2),
     "projection.event_skipped": Activity(DATASTORE, OTHER, "Skip Event"),
     "projection.removed": Activity(DATASTORE, 7),
+    "context.loaded": Activity(DATASTORE, 2),
     "operation.requested": Activity(API, OTHER, "Request Operation"),
     "operation.completed": Activity(API, OTHER, "Complete Operation"),
     "staff_disclosure.decided": Activity(API, OTHER, "Decide"),

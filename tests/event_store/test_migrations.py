@@ -106,7 +106,7 @@ def test_nobody_who_needs_none_has_temporary_tables_large_objects_or_the_schema_
             """
             SELECT rolname FROM pg_roles
              WHERE rolname ~
-                   '^audit_trail_(ingest|projector|reader|guard|watcher|forwarder|analyst|batch|custom_owner)$'
+                   '^audit_trail_(ingest|projector|reader|guard|watcher|forwarder|context|analyst|batch|custom_owner)$'
                AND (has_database_privilege(rolname, current_database(), 'TEMPORARY')
                     OR has_schema_privilege(rolname, 'public', 'CREATE')
                     OR has_function_privilege(rolname, 'lo_create(oid)', 'EXECUTE'))

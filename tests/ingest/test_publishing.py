@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
@@ -45,20 +46,16 @@ def test_a_broker_that_is_away_is_an_error_within_the_time_out(settings: IngestS
 def test_a_producer_of_several_topics_comes_to_rest(
     settings: IngestSettings, make_topic: Callable[[], str]
 ) -> None:
-    """The second topic is made later, so that the client must ask for it, and then asks for what it follows alone."""
     first = make_topic()
     with closing(Publisher(settings)) as publisher:
+        producer = publisher._connected()
         publisher.publish([Message(first, None, b"1")])
-        publisher.publish([Message(make_topic(), None, b"1")])
-        producer = publisher._producer
-        assert producer is not None
-
-        def rests() -> bool:
-            return not producer._metadata._need_update and bool(
-                producer._metadata.partitions_for_topic(first)
-            )
-
-        eventually(rests)
+        second = make_topic()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda topic: publisher.publish([Message(topic, None, b"1")]), [first, second] * 2))
+        time.sleep(0.5)  # longer than the pause between two requests
+        assert {first, second} <= producer._metadata._topics
+        assert all(producer._metadata.partitions_for_topic(topic) for topic in (first, second))
 
 
 @pytest.mark.needs_kafka

@@ -17,9 +17,12 @@ from detection.context.tables import Format, Table
 from domain.errors import ConfigurationError, RejectedError
 from interop.systems import OWN, Systems
 
+_BY_NAME = {".csv": Format.CSV, ".tsv": Format.CSV, ".ndjson": Format.FHIR}
+"""JSON can be FHIR or SCIM."""
+
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """How files are read. `format`: None decides by the name of the first file.
+    """How files are read. `format`: None decides by the files' names.
 
     `zone`: that of times without an offset. `base`: the FHIR server of ids without a full URL.
     """
@@ -32,13 +35,12 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     def chosen(self, files: Sequence[Path]) -> Format:
         """The format. Raises `ConfigurationError` when the table is not read from it."""
-        by_name = {Path(file).suffix.lower() for file in files}
-        format = self.format or (Format.CSV if by_name <= {".csv", ".tsv", ".txt"} else None)
+        format = self.format
         if format is None:
-            others = [each for each in self.table.formats if each is not Format.CSV]
-            if len(others) > 1:
-                raise ConfigurationError(f"--format: write {' or '.join(others)}")
-            format = others[0] if others else Format.CSV
+            found = {_BY_NAME.get(file.suffix.lower()) for file in files}
+            format = found.pop() if len(found) == 1 else None
+        if format is None:
+            raise ConfigurationError(f"--format: write {' or '.join(self.table.formats)}")
         if format not in self.table.formats:
             raise ConfigurationError(
                 f"--format: {self.table.name} is read from {' or '.join(self.table.formats)}, not from {format}"

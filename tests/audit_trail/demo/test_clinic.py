@@ -28,9 +28,10 @@ def test_every_event_passes_validation_as_a_message() -> None:
 
 
 def test_every_type_of_the_catalogue_occurs() -> None:
-    # Decisions about projections, patients and lost records, a wrong clock, a blind watcher, and what people keep in
-    # the dashboard, are no part of a clinic's hour.
+    # Decisions about projections, context, patients and lost records, a wrong clock, a blind watcher, and what people
+    # keep in the dashboard, are no part of a clinic's hour.
     others = {
+        "context.loaded",
         "projection.event_skipped",
         "projection.removed",
         "recording.gap",

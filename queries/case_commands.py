@@ -1,0 +1,70 @@
+"""Commands about cases, as `serve` gives them: checked, stored, and waited for. Every method blocks.
+
+`database` answers from the primary: commands are written there, and a replica may be behind.
+"""
+
+from __future__ import annotations
+
+import time
+from uuid import UUID
+
+from domain.access.principal import Principal
+from domain.cases.access import require_role
+from domain.cases.commands import Body, check_body
+from domain.errors import AccessDeniedError, ConflictError, Reason, UnavailableError
+from event_store.case_commands import NewCommand, Outcome, Result, outcome_of, submit
+from event_store.database import Database
+
+MAX_SECONDS = 30.0
+"""The longest time that somebody waits for an outcome."""
+_PAUSES = (0.02, 0.25)
+"""Seconds between two looks for an outcome: the first, and the longest."""
+
+
+class CaseCommands:
+    """Gives commands for authenticated principals."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def give(self, by: Principal, id: UUID, target: UUID, body: Body) -> None:
+        """Store a command, once. `id` is the idempotency key, `target` the id of the case or suppression.
+
+        Raises `AccessDeniedError` when no role of the principal allows it, `InvalidEventError` that names a wrong
+        field, and `ConflictError` when the principal has too many open commands. What depends on the state of the case
+        is decided when the command is carried out: see `wait`.
+        """
+        require_role(by, body)
+        submit(self._database, NewCommand(id, target, check_body(body), by))
+
+    def wait(self, id: UUID, seconds: float) -> Outcome | None:
+        """The end of a command; None if it has none after `seconds`, at most `MAX_SECONDS`."""
+        until = time.monotonic() + min(seconds, MAX_SECONDS)
+        pause, longest = _PAUSES
+        while True:
+            outcome = outcome_of(self._database, id)
+            left = until - time.monotonic()
+            if outcome is not None or left <= 0:
+                return outcome
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, longest)
+
+
+def require_done(outcome: Outcome | None) -> int | None:
+    """The position of the command's event. Raises what the answer to the person must be otherwise.
+
+    `UnavailableError`: it has not been carried out yet, or a defect prevents it. `ConflictError`: the state of the case
+    does not allow it. `AccessDeniedError`: the person may not do it.
+    """
+    if outcome is None:
+        raise UnavailableError("the command is stored and waits for `ingest`: ask for its outcome later")
+    error = outcome.error or ""
+    match outcome.result:
+        case Result.REFUSED:
+            raise ConflictError(Reason.CONFLICT, error, field=outcome.field or "")
+        case Result.DENIED:
+            raise AccessDeniedError
+        case Result.FAILED:
+            raise UnavailableError(error)
+        case Result.DONE:
+            return outcome.position

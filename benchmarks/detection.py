@@ -1,6 +1,6 @@
 """Precision and recall of the shipped rules in the synthetic hospital, and what detection costs an event.
 
-`python -m benchmarks detection [--days 100 --staff 400 --patients 4000 --seed 1] [--json FILE] [--context FOLDER]`
+`python -m benchmarks detection [--days 100 --staff 200 --patients 2000 --seed 1] [--json FILE] [--context FOLDER]`
 """
 
 from __future__ import annotations
@@ -161,8 +161,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks detection", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--days", type=int, default=100)
-    parser.add_argument("--staff", type=int, default=400)
-    parser.add_argument("--patients", type=int, default=4000)
+    parser.add_argument("--staff", type=int, default=200)
+    parser.add_argument("--patients", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3, help="runs of the measurement of the cost")
     parser.add_argument(
         "--context", type=Path, metavar="FOLDER", help="write the context tables there as CSV"

@@ -49,8 +49,8 @@ class Size(Struct, frozen=True, kw_only=True):
 
     seed: int = 1
     days: int = 100
-    staff: int = 400
-    patients: int = 4000
+    staff: int = 200
+    patients: int = 2000
 
     def chance(self, *what: object) -> Random:
         """A random generator for one purpose, so that a change in one place leaves the others as they are."""

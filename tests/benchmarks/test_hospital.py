@@ -18,6 +18,9 @@ from benchmarks.hospital.findings import Findings, RuleScore
 from benchmarks.hospital.kinds import KINDS, LOOK_ALIKES, MISUSE
 from benchmarks.hospital.people import ADMISSIONS, BILLING, CODING, DAY, MONDAY, Size
 from benchmarks.hospital.simulation import Hospital
+from detection.context.files.reading import Reading
+from detection.context.files.source import Tally
+from detection.context.rows import encode_row
 from detection.context.tables import TABLES
 from detection.evaluation.detector import Detector
 from detection.pack import pack_files
@@ -143,10 +146,13 @@ def test_more_than_nine_of_ten_accesses_have_a_reason_on_file(run: Run) -> None:
     assert 0.9 < explained / seen < 0.99
 
 
-def test_the_context_has_the_declared_columns(run: Run, tmp_path: Path) -> None:
+def test_the_files_of_the_context_can_be_loaded(run: Run, tmp_path: Path) -> None:
     context = Context(run.hospital.site).of(5)
     files = write_csv(run.hospital.site, 5, tmp_path)
     assert {file.stem for file in files} == TABLES.keys()
+    for file in files:
+        rows = list(Reading(table=TABLES[file.stem]).rows([file], Tally()))
+        assert len({encode_row(row) for _, row in rows}) == context.size(file.stem)
     assert context.size("staff") == SIZE.staff
     assert context.size("patients") >= SIZE.patients
     [person] = context.rows("staff", id=next(iter(run.hospital.site.population.staff)))

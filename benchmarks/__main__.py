@@ -3,6 +3,7 @@
 `scale-fill FOLDER` makes long trails that stay in a folder, and `scale FOLDER` measures them: see `benchmarks.scale`.
 `dashboard FOLDER` makes such trails for the pages of the dashboard, and measures those: see `benchmarks.dashboard`.
 `publisher` measures what a durable call of the publishing client costs: see `benchmarks.publisher`.
+`detection` measures precision, recall and cost of the shipped rules: see `benchmarks.detection`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from audit_trail.runtime.garbage_collection import spare_the_collector
-from benchmarks import dashboard, publisher, scale, scale_fill
+from benchmarks import dashboard, detection, publisher, scale, scale_fill
 from benchmarks.corpus import make_corpus
 from benchmarks.graphql import graphql_against
 from benchmarks.ingest import ingest_against
@@ -47,6 +48,7 @@ def main() -> int:
         "scale-fill": scale_fill.main,
         "dashboard": dashboard.main,
         "publisher": publisher.main,
+        "detection": detection.main,
     }
     if len(sys.argv) > 1 and sys.argv[1] in apart:
         apart[sys.argv[1]](sys.argv[2:])
@@ -80,6 +82,8 @@ def main() -> int:
             print(as_text(facts, results), flush=True)
         if "profile" in names:
             print(profile(bench))
+    if not arguments.names:
+        detection.main([])
     if arguments.json:
         write_json(arguments.json, facts, results)
     return 0
@@ -88,7 +92,9 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     described = "; ".join(f"{name}: {text}" for name, text in NAMES.items())
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=f"{__package__}: {described}")
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="default: all but profile")
+    parser.add_argument(
+        "names", nargs="*", choices=[*NAMES, []], help="default: all but profile, and detection"
+    )
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=3, help="runs of each, in turns; the median counts")
     parser.add_argument("--broker", choices=("auto", "kafka", "embedded"), default="auto")

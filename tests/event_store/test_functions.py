@@ -49,6 +49,7 @@ INVOKER = {
     "keep_rule_activation()": (OWNER, [PATH], []),
     "keep_request()": (OWNER, [PATH], []),
     "keep_case_command()": (OWNER, [PATH], []),
+    "keep_context_version()": (OWNER, [PATH], []),
     "projection_limit(text)": (OWNER, [PATH], ["custom_owner"]),
     "check_custom_list(jsonb,text,integer,integer)": (CUSTOM, [PATH], []),
     "is_reserved_name(text)": (OWNER, [PATH], ["analyst", "projector"]),

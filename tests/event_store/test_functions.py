@@ -41,6 +41,7 @@ INVOKER = {
     "keep_follower()": (OWNER, [PATH], []),
     "keep_watch_numbers()": (OWNER, [PATH], []),
     "keep_follower_change()": (OWNER, [PATH], []),
+    "keep_follower_refusal()": (OWNER, [PATH], []),
     "keep_rule_activation()": (OWNER, [PATH], []),
     "keep_request()": (OWNER, [PATH], []),
     "projection_limit(text)": (OWNER, [PATH], ["custom_owner"]),

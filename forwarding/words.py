@@ -52,6 +52,7 @@ def _lines(record: Record, dashboard_url: str | None) -> Iterator[str]:
     yield f"Recorded: {_moment(record.recorded.recorded_at)}"
     if event.reason or event.outcome_reason:
         yield f"Why: {(event.reason or event.outcome_reason or '')[:_MOST_REASONS]}"
+    yield f"Reported by: {event.source.service}"
     if not record.test:
         yield f"Event: {event.event_id}, at position {record.leaf.position} of {record.leaf.origin}"
     if link := event_link(record, dashboard_url):
@@ -81,7 +82,6 @@ def _of_event(record: Record) -> Iterator[str]:
     yield f"Time: {_moment(event.occurred_at)}"
     if event.actor.id or event.actor.name:
         yield f"Actor: {' '.join(each for each in (event.actor.id, event.actor.name) if each)}"
-    yield f"Service: {event.source.service}"
     for resource in event.resources[:_SHOWN_POSITIONS]:
         yield f"About: {resource.type} {resource.id}"
 

@@ -117,6 +117,7 @@ def test_a_message_says_in_words_what_was_found_and_where_it_is_seen(
         "About: actor.id ada",
         "Time: 2026-03-02 08:00:00 UTC to 2026-03-02 09:00:00 UTC",
         "Events: 31 when it was raised",
+        f"Reported by: {record.recorded.event.source.service}",
         "Why: 31 different patients.id within an hour, such as p-1, p-2",
         f"See: https://audit.example/trail/events/{id}",
         "Sent by the follower siem of Audit Trail.",

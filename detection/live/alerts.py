@@ -19,7 +19,8 @@ RAISED = "alert.raised"
 RESOURCE = "Alert"
 RULE_RESOURCE = "DetectionRule"
 _NAMESPACE = UUID("4ab1ce9f-1a5c-5a3e-8a55-6e0e3e4a7f52")
-_ACTOR = "actor.id"
+ACTOR = "actor.id"
+"""The name under which a group has its actor."""
 
 
 class Alert(Struct, frozen=True, kw_only=True):
@@ -64,8 +65,8 @@ class Alert(Struct, frozen=True, kw_only=True):
         )
 
 
-def alert_of(firing: Firing, known_by: RecordedEvent, actor: str | None) -> Alert:
-    """The alert of a firing, known by the event `known_by`. `actor` is that of the evidence when no group names one."""
+def alert_of(firing: Firing, known_by: RecordedEvent) -> Alert:
+    """The alert of a firing, known by the event `known_by`."""
     group = msgspec.json.encode(firing.group).decode()
     named = (firing.rule, firing.version, firing.kind.value, group, firing.opened_at, *_single(firing))
     return Alert(
@@ -82,10 +83,16 @@ def alert_of(firing: Firing, known_by: RecordedEvent, actor: str | None) -> Aler
         title=firing.title,
         level=firing.level,
         group_key=group,
-        actor=next((value for name, value in firing.group if name == _ACTOR), actor),
+        actor=_actor(firing, known_by),
         positions=list(firing.positions),
         reasons=list(firing.reasons),
     )
+
+
+def _actor(firing: Firing, known_by: RecordedEvent) -> str | None:
+    """The actor that the group names, or that of a single event."""
+    alone = firing.positions == (known_by.position,) and not firing.group
+    return dict(firing.group).get(ACTOR) or (known_by.event.actor.id if alone else None)
 
 
 def _single(firing: Firing) -> Sequence[int]:

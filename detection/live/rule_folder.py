@@ -123,12 +123,12 @@ def _check_own(rules: RuleSet, rule: Rule) -> None:
 
 def _read_off(file: Path, rules: RuleSet, today: date) -> Iterator[SwitchedOff]:
     """The entries that count today."""
-    known = {rule.head.id: rule for rule in rules.reported}
+    known = {rule.head.id for rule in (*rules.reported, *rules.explaining)}
     for entry in Node.read(_text_of(file), str(file), "write a list of rules").items(_MAX_OFF):
         fields = entry.fields(("rule", "owner", "reason", "until"), ("rule", "owner", "reason"))
         id = fields["rule"].text(36)
         if id not in known:
-            fields["rule"].fail("there is no rule with this id that reports anything")
+            fields["rule"].fail("there is no rule with this id that reports or explains anything")
         until = fields["until"].text(10) if "until" in fields else ""
         try:
             over = bool(until) and date.fromisoformat(until) < today

@@ -12,6 +12,7 @@ from detection.context.index import ContextIndex
 from detection.rules.conditions import Absence, Extension, Numbering
 from detection.rules.event_fields import EventField
 from detection.rules.expressions import Expression
+from detection.rules.lookups import Lookup
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 
@@ -75,6 +76,7 @@ class EventRule(Rule, frozen=True, kw_only=True):
     """
 
     expression: Expression
+    lookups: tuple[Lookup, ...] = ()
     needs: frozenset[str] = frozenset()
     by_patient: bool = False
     explains: bool = False
@@ -181,17 +183,22 @@ class RuleSet:
     @property
     def explaining(self) -> list[EventRule]:
         """The rules that explain accesses, and report nothing."""
-        return [rule for rule in self._rules if isinstance(rule, EventRule) and rule.explains]
+        return [
+            rule
+            for rule in self._rules
+            if isinstance(rule, EventRule) and rule.explains and rule.head.id not in self._silent
+        ]
 
     def without(self, ids: Iterable[str]) -> RuleSet:
-        """The set in which these rules are switched off. They still feed the correlations that count them."""
+        """The set in which these rules report and explain nothing. They still feed the correlations that count them."""
         return RuleSet(self._rules, self._silent | frozenset(ids))
 
     @property
     def reported(self) -> list[Rule]:
         """The rules that report what they find: those that no correlation uses, or only with `generate: true`."""
         used = {id: each.generate for each in self._correlations() for id in each.members}
-        used.update(dict.fromkeys((rule.head.id for rule in self.explaining), False))
+        explaining = (rule.head.id for rule in self._rules if isinstance(rule, EventRule) and rule.explains)
+        used.update(dict.fromkeys(explaining, False))
         for each in self._correlations():
             for id in each.members:
                 used[id] = used[id] or each.generate

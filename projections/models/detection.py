@@ -1,6 +1,6 @@
 """The projection `detection`: its tables. What fills them is a fold over the log, in `detection.live`.
 
-All tables are append-only: a row follows from the log, and never changes.
+A row of an append-only table follows from the log, and never changes.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from domain.event import RecordedEvent
+from projections.merges import SUM
+from projections.models import cases
 from projections.tables import Column, Index, Kind, Row, Table
 
 ALERT = Table(
@@ -63,9 +65,23 @@ ACTIVE_RULE = Table(
         Column("title", Kind.TEXT),
         Column("level", Kind.TEXT),
         Column("author", Kind.TEXT, nullable=True),
+        Column("missing", Kind.TEXTS),
     ),
 )
-"""The rules of each set, from the position of its activation on: the highest position has those that count now."""
+"""The rules that count from a position on: the highest position has those of now. `missing`: the tables of context
+without which the rule can't be evaluated."""
+
+EXPLAINED = Table(
+    "explained_access",
+    ("day", "department", "rule_id"),
+    (
+        Column("day", Kind.TIMESTAMP),
+        Column("accesses", Kind.BIGINT, SUM),
+        Column("department", Kind.TEXT),
+        Column("rule_id", Kind.TEXT),
+    ),
+)
+"""Accesses of staff by day (UTC), department of the actor, and the rule that explains them; empty for no rule."""
 
 
 class DetectionModel:
@@ -73,7 +89,7 @@ class DetectionModel:
 
     name = "detection"
     version = 1
-    tables: tuple[Table, ...] = (ALERT, ALERT_EXTENT, ACTIVE_RULE)
+    tables: tuple[Table, ...] = (ALERT, ALERT_EXTENT, ACTIVE_RULE, EXPLAINED, *cases.TABLES)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, Iterable[Row]]:
         """Not for this projection: its rows depend on all events before."""

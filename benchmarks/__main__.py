@@ -1,4 +1,4 @@
-"""`python -m benchmarks [copy library projection verify rebuild lag graphql | profile]`.
+"""`python -m benchmarks [copy library projection verify rebuild lag notices graphql | profile]`.
 
 `scale-fill FOLDER` makes long trails that stay in a folder, and `scale FOLDER` measures them: see `benchmarks.scale`.
 `dashboard FOLDER` makes such trails for the pages of the dashboard, and measures those: see `benchmarks.dashboard`.
@@ -22,6 +22,7 @@ from benchmarks.corpus import make_corpus
 from benchmarks.graphql import graphql_against
 from benchmarks.ingest import ingest_against
 from benchmarks.lag import lag_while_rebuilding
+from benchmarks.notices import notices_in_time
 from benchmarks.profile import profile
 from benchmarks.projection import projection_against
 from benchmarks.rebuild import rebuild_against
@@ -36,6 +37,7 @@ NAMES = {
     "verify": "audit-trail verify against hashing the same bytes alone",
     "rebuild": "a rebuild of all read models against raw COPY of their rows and the making of their indexes",
     "lag": "how far behind the read models are while all of them are rebuilt under steady appends",
+    "notices": "from the append of the event that completes an alert until a webhook has the notice",
     "graphql": "a page over HTTP against the same rows by hand, and a long trail against a short one",
     "profile": "no ratio: where each microsecond of ingest goes",
 }
@@ -55,7 +57,16 @@ def main() -> int:
         return 0
     arguments = _arguments()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    names = arguments.names or ["copy", "library", "projection", "verify", "rebuild", "lag", "graphql"]
+    names = arguments.names or [
+        "copy",
+        "library",
+        "projection",
+        "verify",
+        "rebuild",
+        "lag",
+        "notices",
+        "graphql",
+    ]
     facts = machine("")
     results: list[Result] = []
     print(f"Making {arguments.events:,} events ...", flush=True)
@@ -76,6 +87,8 @@ def main() -> int:
             results += rebuild_against(bench)
         if "lag" in names:
             results += lag_while_rebuilding(bench)
+        if "notices" in names:
+            results += notices_in_time(bench)
         if "graphql" in names:
             results += graphql_against(bench)
         if results:

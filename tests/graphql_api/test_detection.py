@@ -35,7 +35,9 @@ CASE = """query ($id: ID!, $after: Long) {
 RULES = """{
   detectionRules { rules { title level alerts openCases policyBreaches precision missing } switchedOff { rule owner } }
   suppressions(first: 5, active: true) { nodes { reason } pageInfo { endCursor } }
-  explainedAccesses(since: "2026-01-01T00:00:00Z", until: "2026-02-01T00:00:00Z") { accesses share departments { share } }
+  explainedAccesses(since: "2026-01-01T00:00:00Z", until: "2026-02-01T00:00:00Z") {
+    accesses share departments { share }
+  }
 }"""
 
 

@@ -42,11 +42,12 @@ class StoredForms(Mapper[Any]):
         self._created: dict[str, str] = {}
         for aggregate in aggregates:
             for event in vars(aggregate).values():
-                if isinstance(event, type) and hasattr(event, "TOPIC"):
-                    self._events[event.TOPIC] = event
+                topic = vars(event).get("TOPIC") if isinstance(event, type) else None
+                if topic is not None:
+                    self._events[topic] = event
                     if issubclass(event, Aggregate.Created):
                         # The library's name of what it creates. It is not stored: it is the path of a class.
-                        self._created[event.TOPIC] = get_topic(aggregate)
+                        self._created[topic] = get_topic(aggregate)
         self._decoders = {topic: _decoder(event) for topic, event in self._events.items()}
         self.topics = frozenset(self._events)
         """The topics of all events."""

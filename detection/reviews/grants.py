@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from detection.reviews.reading import Staff
 from domain.event import Outcome, RecordedEvent
-from interop.ocsf.objects import managed_user, roles_before_and_after
+from interop.ocsf.objects import managed_account, roles_before_and_after
 
 USES = frozenset({"user.logged_in", "session.started", "privilege.used", "emergency_access.started"})
 """Types of events that say that somebody used an account."""
@@ -64,7 +64,7 @@ class Accounts:
         return sorted(self._found.items())
 
     def _change(self, recorded: RecordedEvent) -> None:
-        about = managed_user(recorded.event, None).get("uid")
+        about = managed_account(recorded.event)
         if about is None:
             return
         account = self.of(about)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from tests.trail import Trail
 
 
 @pytest.fixture
-def closed(trail: Trail) -> Iterator[UUID]:
+def closed(trail: Trail) -> UUID:
     """A closed review of two accesses."""
     accesses(trail, ["ada", "bob"], patients=[{"id": "17"}])
     review = uuid4()
@@ -32,7 +31,7 @@ def closed(trail: Trail) -> Iterator[UUID]:
             book.carry_out(command(review, body, RITA))
         accesses(trail_after(trail), ["eve"])
         book.carry_out(command(review, CloseReview(reason="Done."), PAUL))
-    yield review
+    return review
 
 
 def trail_after(trail: Trail) -> Trail:
@@ -88,7 +87,9 @@ def test_a_changed_decision_does_not_verify(kit: Path) -> None:
 def test_a_missing_decision_is_noticed(kit: Path) -> None:
     for name in ("bodies/4", "entries/4", "proofs/4.tlog-proof"):
         (kit / name).unlink()
-    kept = [line for line in (kit / "events.ndjson").read_bytes().splitlines(True) if b'"position":4,' not in line]
+    kept = [
+        line for line in (kit / "events.ndjson").read_bytes().splitlines(True) if b'"position":4,' not in line
+    ]
     (kit / "events.ndjson").write_bytes(b"".join(kept))
     manifest = json.loads((kit / "manifest.json").read_text())
     manifest["events"] = "6"

@@ -28,7 +28,6 @@ ROB = Principal(id="rob", roles=frozenset({Role.REVIEWER}), actors=("rob",))
 ADA = Principal(id="ada", roles=frozenset({Role.CLINICIAN}), actors=("ada",))
 
 
-
 def begin(**fields: Any) -> BeginReview:
     given: dict[str, Any] = {
         "name": "Accesses of spring",

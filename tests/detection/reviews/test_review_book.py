@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -66,6 +65,10 @@ def the_review(book: ReviewBook, id: UUID) -> Review:
 REVIEWERS = {"rita": RITA, "rob": ROB}
 
 
+def events(book: ReviewBook, id: UUID) -> list[Any]:
+    return list(book.events.get(id))
+
+
 def decide_all(book: ReviewBook, review: Review) -> None:
     for number, reviewer in review.reviewers.items():
         if reviewer is not None:
@@ -86,7 +89,7 @@ def test_the_work_list_is_pinned_to_the_tree_head(book: ReviewBook, trail: Trail
     id = uuid4()
     book.carry_out(command(id, begin(sample_size=7)))
     accesses(trail, ["ada"] * 30)
-    [opened, *_] = book.events.get(id)
+    [opened, *_] = events(book, id)
     plan = opened.plan
     assert (plan.size, plan.root, plan.seed) == (30, head.root.hex(), seed_of(head.root, id))
     expected = sorted(range(30), key=lambda position: rank(bytes.fromhex(plan.seed), "", str(position)))[:7]
@@ -120,7 +123,7 @@ def test_strata_are_departments_of_the_staff_at_the_pinned_head(book: ReviewBook
     accesses(trail, ["ada"] * 8 + ["bob"] * 2)
     review = begun(book, begin(strata=Strata.DEPARTMENT, sample_size=5, filter={"type": ["record.read"]}))
     assert Counter(item.stratum for item in review.items.values()) == {"surgery": 4, "billing": 1}
-    [opened, *_] = book.events.get(review.id)
+    [opened, *_] = events(book, review.id)
     assert opened.plan.population == {"billing": 2, "surgery": 8}
     assert opened.plan.staff_version == 1
 
@@ -165,7 +168,7 @@ def test_a_decision_can_be_corrected_until_the_review_is_closed(book: ReviewBook
     breach = DecideItem(item=1, verdict=ReviewVerdict.POLICY_BREACH, reason="I was wrong.", seconds=60)
     for body, by in ((DECIDE, RITA), (breach, RITA), (CLOSE, PAUL)):
         book.carry_out(command(review.id, body, by))
-    [*_, corrected, closed] = book.events.get(review.id)
+    [*_, corrected, closed] = events(book, review.id)
     assert corrected.correction
     assert closed.result.verdicts == {"policy_breach": 1}
     assert (closed.result.decided, closed.result.undecided, closed.result.seconds) == (1, 0, 60)
@@ -180,7 +183,10 @@ def test_what_is_wrong_is_refused(book: ReviewBook, trail: Trail) -> None:
         begun(book, begin(due_at=NOW - timedelta(days=1)))
     review = begun(book, begin(reviewers=(Person(id="rita"),)))
     for body, message in (
-        (DecideItem(item=2, verdict=ReviewVerdict.UNCLEAR, reason="x"), "item: this review has the items 1 to 1"),
+        (
+            DecideItem(item=2, verdict=ReviewVerdict.UNCLEAR, reason="x"),
+            "item: this review has the items 1 to 1",
+        ),
         (DecideItem(item=1, verdict=ReviewVerdict.REVOKE, reason="x"), "verdict: only a role or an account"),
     ):
         with pytest.raises(RejectedError, match=message):
@@ -216,7 +222,7 @@ def test_what_is_overdue_is_noticed_once(book: ReviewBook, trail: Trail) -> None
 
 
 @pytest.fixture
-def accounts(trail: Trail) -> Iterator[Trail]:
+def accounts(trail: Trail) -> Trail:
     """Ada has two roles and uses them, bob has left, cy never came, dan lost his role."""
     staff(
         trail,
@@ -233,14 +239,15 @@ def accounts(trail: Trail) -> Iterator[Trail]:
         an_event("role.changed", actor={"id": "x"}, resources=[{"type": "User", "id": "cy"}]),
         an_event("emergency_access.started", actor={"id": "ada"}, reason="cardiac arrest"),
     )
-    yield trail
+    return trail
 
 
 def what(review: Review) -> dict[Any, list[int]]:
     return {item.key: item.positions for item in review.items.values()}
 
 
-def test_grants_are_reviewed_with_their_last_use(book: ReviewBook, accounts: Trail) -> None:
+@pytest.mark.usefixtures("accounts")
+def test_grants_are_reviewed_with_their_last_use(book: ReviewBook) -> None:
     review = begun(book, begin(reviewed=ReviewKind.GRANTS))
     assert what(review) == {
         "ada\ndoctor": [1, 7],
@@ -256,8 +263,9 @@ def test_grants_are_reviewed_with_their_last_use(book: ReviewBook, accounts: Tra
     book.carry_out(command(review.id, revoke, REVIEWERS[reviewer.id]))
 
 
+@pytest.mark.usefixtures("accounts")
 def test_dormant_accounts_are_those_of_people_who_left_and_those_never_used(
-    book: ReviewBook, accounts: Trail
+    book: ReviewBook,
 ) -> None:
     review = begun(book, begin(reviewed=ReviewKind.DORMANT))
     assert {item.key: item.what for item in review.items.values()} == {
@@ -266,7 +274,8 @@ def test_dormant_accounts_are_those_of_people_who_left_and_those_never_used(
     }
 
 
-def test_uses_of_emergency_access_are_reviewed(book: ReviewBook, accounts: Trail) -> None:
+@pytest.mark.usefixtures("accounts")
+def test_uses_of_emergency_access_are_reviewed(book: ReviewBook) -> None:
     assert what(begun(book, begin(reviewed=ReviewKind.BREAK_GLASS))) == {"7": [7]}
 
 

@@ -84,5 +84,5 @@ def test_another_seed_draws_others() -> None:
 
 def test_too_many_strata_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "MAX_STRATA", 3)
-    with pytest.raises(ConflictError, match="strata: .* choose coarser ones"):
+    with pytest.raises(ConflictError, match=r"strata: .* choose coarser ones"):
         draw(lambda: population(dict.fromkeys("abcd", 1)), 2, SEED)

@@ -9,10 +9,10 @@ import msgspec
 
 from detection.reviews.populations import Matches
 from domain.errors import Reason, RejectedError
+from queries.filters import match
 from queries.filters.checks import check_filter
 from queries.filters.conditions import BY_NAME
 from queries.filters.event_filter import EventFilter
-from queries.filters.match import matches
 
 _GROUPS = frozenset({"and", "or"})
 _TYPES = {each.name: each.type for each in msgspec.structs.fields(EventFilter)}
@@ -20,8 +20,7 @@ _TYPES = {each.name: each.type for each in msgspec.structs.fields(EventFilter)}
 
 def matcher(conditions: Mapping[str, Any]) -> Matches:
     """A test of events. Raises `RejectedError` that names the condition."""
-    filter = check_filter(_filter(conditions))
-    return lambda recorded: matches(filter, recorded)
+    return match.matcher(check_filter(_filter(conditions)))
 
 
 def _filter(conditions: Mapping[str, Any]) -> EventFilter:

@@ -62,6 +62,8 @@ def _of_review(event: AggregateEvent, happened: Review.Event) -> dict[str, Any]:
             }
         case Review.ItemsAssigned():
             values["without_reviewer"] = sum(each.reviewer is None for each in happened.items)
+        case Review.ItemReassigned():
+            values["without_reviewer"] = -1 if happened.had_none else 0
         case Review.ItemDecided():
             values["decided"] = 0 if happened.correction else 1
         case Review.OverdueNoticed():

@@ -122,12 +122,13 @@ class Review(Aggregate):
                 aggregate.reviewers[item.number] = item.reviewer
 
     class ItemReassigned(Event):
-        """An item has another reviewer."""
+        """An item has another reviewer. `had_none`: it had no reviewer before."""
 
         TOPIC = "review.item_reassigned"
         item: int
         reviewer: Person
         reason: str
+        had_none: bool
 
         def apply(self, aggregate: Review) -> None:
             """The reviewer is another one."""
@@ -256,6 +257,7 @@ class Review(Aggregate):
                     item=body.item,
                     reviewer=body.reviewer,
                     reason=body.reason,
+                    had_none=self.reviewers[body.item] is None,
                     **common,
                 )
             case CloseReview():

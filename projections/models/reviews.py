@@ -36,7 +36,7 @@ REVIEW = Table(
     (Index(("begun_position",)),),
 )
 """One row a review. `state` is open or closed, `plan` the event of its beginning, `position` that of its newest event.
-`decided` counts items, `without_reviewer` those that began without one."""
+`decided` and `without_reviewer` count items."""
 
 ITEM = Table(
     "review_item",

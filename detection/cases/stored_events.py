@@ -42,7 +42,7 @@ class StoredForms(Mapper[Any]):
         self._created: dict[str, str] = {}
         for aggregate in aggregates:
             for event in vars(aggregate).values():
-                topic = vars(event).get("TOPIC") if isinstance(event, type) else None
+                topic = getattr(event, "TOPIC", None) if isinstance(event, type) else None
                 if topic is not None:
                     self._events[topic] = event
                     if issubclass(event, Aggregate.Created):

@@ -26,6 +26,7 @@ from audit_trail.commands import (
     local_stack,
     offsets,
     parts,
+    review,
     settings,
     tokens,
 )
@@ -58,6 +59,7 @@ app.add_typer(forward.app, name="forward")
 app.add_typer(offsets.app, name="offsets")
 app.add_typer(projections.app, name="projections")
 app.add_typer(keys.app, name="keys")
+app.add_typer(review.app, name="review")
 app.add_typer(graphql.app, name="graphql")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(access.app, name="access")

@@ -1,4 +1,4 @@
-"""The queue of commands about cases: `serve` submits them in the role of the reader, `ingest` carries them out."""
+"""The queue of commands about cases and reviews: the role of the reader submits them, `ingest` carries them out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from domain.access.principal import Principal, Role
 from domain.cases.commands import Body, CaseCommand, decode_body, encode_body, kind_of
 from domain.errors import ConflictError, Reason, UnavailableError
 from domain.event import ActorKind
+from domain.reviews.commands import REVIEW_KINDS, ReviewBody, ReviewCommand, decode_review_body
 from event_store.database import Database, named
 from event_store.statement_errors import LimitExceededError, StatementError, statement_errors
 from event_store.statements import load
@@ -48,11 +49,11 @@ class Outcome(NamedTuple):
 
 
 class NewCommand(NamedTuple):
-    """A command that somebody gives. `id` is the idempotency key, `target` the id of the case or suppression."""
+    """A command that somebody gives. `id` is the idempotency key, `target` the id of what it is about."""
 
     id: UUID
     target: UUID
-    body: Body
+    body: Body | ReviewBody
     by: Principal
 
 
@@ -127,32 +128,38 @@ class WaitingCommand(NamedTuple):
     id: UUID
     values: Mapping[str, Any]
 
-    def checked(self) -> CaseCommand:
-        """The command. Raises `InvalidEventError` for one that `serve` would not have stored."""
+    def checked(self) -> CaseCommand | ReviewCommand:
+        """The command. Raises `InvalidEventError` for one that nobody could have given."""
+        text = self.values["body"].encode()
+        if self.values["kind"] in REVIEW_KINDS:
+            return ReviewCommand(**self._given(), body=decode_review_body(text))
+        return CaseCommand(**self._given(), body=decode_body(text))
+
+    def _given(self) -> dict[str, Any]:
         row = self.values
         roles = frozenset(Role(each) for each in row["requester_roles"] if each in set(Role))
         kinds = {kind.value: kind for kind in ActorKind}
         requested_at: datetime = row["requested_at"]
-        return CaseCommand(
-            id=self.id,
-            target=row["target"],
-            body=decode_body(row["body"].encode()),
-            by=Principal(
+        return {
+            "id": self.id,
+            "target": row["target"],
+            "by": Principal(
                 id=row["requester_id"],
                 roles=roles,
                 kind=kinds.get(row["requester_kind"], ActorKind.UNKNOWN),
                 name=row["requester_name"],
                 actors=tuple(row["requester_actors"]),
             ),
-            session=row["session"],
-            requested_at=requested_at,
-        )
+            "session": row["session"],
+            "requested_at": requested_at,
+        }
 
 
-def open_commands(database: Database, limit: int) -> list[WaitingCommand]:
-    """The oldest commands that wait."""
+def open_commands(database: Database, limit: int, *, reviews: bool = False) -> list[WaitingCommand]:
+    """The oldest commands that wait: those about cases, or those about reviews."""
     with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
-        cursor.execute(_SQL["open"], {"limit": limit})
+        values = {"limit": limit, "reviews": reviews, "review_kinds": list(REVIEW_KINDS)}
+        cursor.execute(_SQL["open"], values)
         return [WaitingCommand(row["id"], row) for row in named(cursor)]
 
 

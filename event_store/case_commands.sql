@@ -47,7 +47,7 @@ SELECT
     session,
     requested_at
 FROM audit_trail.case_command
-WHERE outcome IS NULL
+WHERE outcome IS NULL AND (kind = ANY(%(review_kinds)s)) = %(reviews)s
 ORDER BY number
 LIMIT %(limit)s;
 

@@ -1,4 +1,4 @@
-"""Commands about cases, as `serve` gives them: checked, stored, and waited for. Every method blocks.
+"""Commands about cases and reviews, as `serve` gives them: checked, stored, and waited for. Every method blocks.
 
 `database` answers from the primary: commands are written there, and a replica may be behind.
 """
@@ -12,6 +12,8 @@ from domain.access.principal import Principal
 from domain.cases.access import require_role
 from domain.cases.commands import Body, check_body
 from domain.errors import AccessDeniedError, ConflictError, Reason, UnavailableError
+from domain.reviews.access import require_review_role
+from domain.reviews.commands import ReviewBody, check_review_body
 from event_store.case_commands import (
     CommandState,
     NewCommand,
@@ -44,6 +46,11 @@ class CaseCommands:
         """
         require_role(by, body)
         submit(self._database, NewCommand(id, target, check_body(body), by))
+
+    def give_review(self, by: Principal, id: UUID, target: UUID, body: ReviewBody) -> None:
+        """The same for a command about a review, whose id is `target`."""
+        require_review_role(by, body)
+        submit(self._database, NewCommand(id, target, check_review_body(body), by))
 
     def wait(self, id: UUID, seconds: float) -> Outcome | None:
         """The end of a command; None if it has none after `seconds`, at most `MAX_SECONDS`."""

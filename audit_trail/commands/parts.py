@@ -16,6 +16,7 @@ def ingest() -> None:
     from audit_trail.databases import Pool, open_database, refuse_wrong_settings
     from audit_trail.ingest_settings import ingest_settings
     from audit_trail.requests.workers import requests_of_ingest
+    from audit_trail.reviews.working import reviews_of_ingest
     from audit_trail.runtime.start import long_running
     from audit_trail.runtime.tracing import tracing
     from audit_trail.trust.keys import signer
@@ -35,7 +36,11 @@ def ingest() -> None:
         )
         monitor.watch(ingest.problems)
         on_stop(ingest.stop)
-        with requests_of_ingest(settings, database), cases_of_ingest(settings, database):
+        with (
+            requests_of_ingest(settings, database),
+            cases_of_ingest(settings, database),
+            reviews_of_ingest(settings, database),
+        ):
             ingest.run(linger_seconds=METRICS_SECONDS if settings.metrics_port else 0)
 
 

@@ -1,4 +1,4 @@
-"""The projection `detection`: rules evaluated in the order of the log, the alerts that they raise, and their cases.
+"""The projection `detection`: rules evaluated in the order of the log, the alerts that they raise, cases and reviews.
 
 Everything follows from the log: which rules count, which versions of context tables, which suppressions hold, and what
 people decided, are events of it too. So a rebuild gives the same alerts.
@@ -20,7 +20,9 @@ from detection.context.version import EVENT_TYPE as CONTEXT_LOADED
 from detection.context.version import CurrentVersions, StoredVersion
 from detection.evaluation.detector import Detector
 from detection.live.alerts import ACTOR, Alert, alert_of
+from detection.live.overdue import overdue_alerts
 from detection.live.rule_sets import ACTIVATED, is_genuine, read_set
+from detection.reviews import read_model as reviews_read_model
 from detection.rules.rule import Rule, RuleSet
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
@@ -77,7 +79,9 @@ class DetectionFold:
     def rows(self, events: Sequence[RecordedEvent], last: int) -> Mapping[str, Iterable[Row]]:
         """What the next positions raise, explain and decide."""
         decisions = self._decisions(len(events), last)
-        made: _Made = {table.name: [] for table in DetectionModel.tables} | read_model.rows(decisions)
+        made: _Made = {table.name: [] for table in DetectionModel.tables}
+        made |= read_model.rows(decisions) | reviews_read_model.rows(decisions)
+        made[ALERT.name] += [alert.row() for alert in overdue_alerts(decisions)]
         waiting = _Waiting(self._suppressions, decisions)
         start = 0
         for index, recorded in enumerate(events):
@@ -91,7 +95,10 @@ class DetectionFold:
         return made
 
     def _decisions(self, events: int, last: int) -> list[AggregateEvent]:
-        """The events of cases and suppressions among the next positions; the positions of audit events are dense."""
+        """The events of cases, suppressions and reviews among the next positions.
+
+        Positions are dense: without a gap between audit events there are none.
+        """
         if events == last - self._position:
             return []
         with self._database.transaction(read_only=True) as connection:

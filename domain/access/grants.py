@@ -51,11 +51,13 @@ class Operation(StrEnum):
     REBUILD = "rebuild"
     """Ask for the rebuild of a built-in projection."""
     READ_CASES = "read_cases"
-    """Alerts, cases and suppressions."""
+    """Alerts, cases, suppressions and reviews."""
     HANDLE_CASES = "handle_cases"
     """Open, assign and comment cases, and ask employees."""
     DECIDE_CASES = "decide_cases"
-    """Decide cases and open them again; not about oneself."""
+    """Decide cases, open them again, and decide one's items of reviews; not about oneself."""
+    RUN_REVIEWS = "run_reviews"
+    """Begin, reassign and close reviews."""
     SUPPRESS_ALERTS = "suppress_alerts"
     """Hold back the alerts of a rule for a time."""
 
@@ -143,7 +145,7 @@ _RUNNING = frozenset({Operation.READ_STATUS, Operation.READ_PROOFS, Operation.RE
 _OPERATING = _RUNNING | {Operation.READ_DEAD_LETTERS, Operation.DECIDE_DEAD_LETTERS, Operation.REBUILD}
 _MESSAGES = frozenset({Operation.READ_DEAD_LETTERS, Operation.READ_MESSAGES})
 _REVIEW = frozenset({Operation.READ_CASES, Operation.HANDLE_CASES, Operation.DECIDE_CASES})
-_OFFICER = _REVIEW | {Operation.SUPPRESS_ALERTS}
+_OFFICER = _REVIEW | {Operation.SUPPRESS_ALERTS, Operation.RUN_REVIEWS}
 _READ_EVERYTHING = _EVENTS | _SUBJECTS | {Operation.READ_TABLES, Operation.READ_STATUS}
 
 OF_LINK = frozenset({Operation.READ_EVENTS, Operation.COUNT_EVENTS, Operation.READ_PROOFS})

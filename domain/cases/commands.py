@@ -49,11 +49,11 @@ class Person(Struct, frozen=True):
     name: Name | None = None
 
 
-class _Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+class CommandBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """What a command says. The tag is its kind; it is stored, so never rename one."""
 
 
-class OpenCase(_Body, frozen=True, tag="open_case"):
+class OpenCase(CommandBody, frozen=True, tag="open_case"):
     """Open a case by hand. `actor` is the id of the person or service that it is about."""
 
     actor: Identifier
@@ -62,33 +62,33 @@ class OpenCase(_Body, frozen=True, tag="open_case"):
     reason: Text
 
 
-class Assign(_Body, frozen=True, tag="assign"):
+class Assign(CommandBody, frozen=True, tag="assign"):
     """Say who works on a case."""
 
     assignee: Person
     reason: Text = ""
 
 
-class Comment(_Body, frozen=True, tag="comment"):
+class Comment(CommandBody, frozen=True, tag="comment"):
     """Add a comment to a case."""
 
     text: Text
 
 
-class AskEmployee(_Body, frozen=True, tag="ask_employee"):
+class AskEmployee(CommandBody, frozen=True, tag="ask_employee"):
     """Ask an employee about a case."""
 
     employee: Person
     question: Text
 
 
-class AnswerQuestion(_Body, frozen=True, tag="answer_question"):
+class AnswerQuestion(CommandBody, frozen=True, tag="answer_question"):
     """Answer the open question of a case; only the employee asked may do it."""
 
     answer: Text
 
 
-class Decide(_Body, frozen=True, tag="decide"):
+class Decide(CommandBody, frozen=True, tag="decide"):
     """Decide a case. `seconds` is how long the review took, if it was measured."""
 
     verdict: Verdict
@@ -96,13 +96,13 @@ class Decide(_Body, frozen=True, tag="decide"):
     seconds: Annotated[int, Meta(ge=0, le=MAX_SECONDS)] | None = None
 
 
-class Reopen(_Body, frozen=True, tag="reopen"):
+class Reopen(CommandBody, frozen=True, tag="reopen"):
     """Open a decided case again."""
 
     reason: Text
 
 
-class Suppress(_Body, frozen=True, tag="suppress"):
+class Suppress(CommandBody, frozen=True, tag="suppress"):
     """Hold back the alerts of a rule until `expires_at`. `match`: only those of groups with these names and values."""
 
     rule_id: UUID
@@ -112,7 +112,7 @@ class Suppress(_Body, frozen=True, tag="suppress"):
     match: Annotated[dict[Title, Title], Meta(max_length=8)] = {}
 
 
-class EndSuppression(_Body, frozen=True, tag="end_suppression"):
+class EndSuppression(CommandBody, frozen=True, tag="end_suppression"):
     """End a suppression before it expires."""
 
     reason: Text
@@ -121,18 +121,17 @@ class EndSuppression(_Body, frozen=True, tag="end_suppression"):
 Body = (
     OpenCase | Assign | Comment | AskEmployee | AnswerQuestion | Decide | Reopen | Suppress | EndSuppression
 )
-_OPTIONAL = frozenset({(Assign, "reason")})
+_OPTIONAL: frozenset[tuple[type[CommandBody], str]] = frozenset({(Assign, "reason")})
 
 
-class CaseCommand(Struct, frozen=True, kw_only=True):
-    """A command. `target` is the id of the case or suppression, `requested_at` when somebody gave the command.
+class GivenCommand(Struct, frozen=True, kw_only=True):
+    """What commands have. `target` is the id of what it is about, `requested_at` when somebody gave the command.
 
     `id` is the idempotency key: the same command is carried out once.
     """
 
     id: UUID
     target: UUID
-    body: Body
     by: Principal
     session: str | None = None
     requested_at: datetime
@@ -143,36 +142,57 @@ class CaseCommand(Struct, frozen=True, kw_only=True):
         return Person(id=self.by.id, kind=self.by.kind, name=self.by.name)
 
 
-def kind_of(body: Body) -> str:
+class CaseCommand(GivenCommand, frozen=True, kw_only=True):
+    """A command about a case or a suppression."""
+
+    body: Body
+
+
+def kind_of(body: CommandBody) -> str:
     """The kind of a command, such as ``decide``."""
     return str(type(body).__struct_config__.tag)
 
 
-def encode_body(body: Body) -> bytes:
+def encode_body(body: CommandBody) -> bytes:
     """The body as JSON, in which the fields are sorted by name."""
     return msgspec.json.encode(body, order="deterministic")
 
 
-_decode: Callable[[bytes], Body] = decoder_of(Body)  # type: ignore[arg-type] # the checker takes no union
+def decoder(kinds: Any) -> Callable[[bytes], Any]:
+    """What reads a body of these kinds. It raises `InvalidEventError` that names the field at fault."""
+    decode = decoder_of(kinds)
+
+    def read(text: bytes) -> Any:
+        if len(text) > MAX_BODY:
+            raise InvalidEventError(Reason.OVERSIZED, f"at most {MAX_BODY} bytes")
+        check_shape(text)
+        try:
+            return decode(text)
+        except msgspec.ValidationError as exc:
+            message, _, path = str(exc).partition(" - at `$")
+            raise InvalidEventError(Reason.INVALID_FIELD, message, field=path.strip("`.")) from exc
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+            raise InvalidEventError(Reason.INVALID_JSON, "the body must be JSON in UTF-8") from exc
+
+    return read
+
+
+_decode: Callable[[bytes], Body] = decoder(Body)
 
 
 def decode_body(text: bytes) -> Body:
     """The body in JSON. Raises `InvalidEventError` that names the field at fault and says what to change."""
-    if len(text) > MAX_BODY:
-        raise InvalidEventError(Reason.OVERSIZED, f"at most {MAX_BODY} bytes")
-    check_shape(text)
-    try:
-        body = _decode(text)
-    except msgspec.ValidationError as exc:
-        message, _, path = str(exc).partition(" - at `$")
-        raise InvalidEventError(Reason.INVALID_FIELD, message, field=path.strip("`.")) from exc
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
-        raise InvalidEventError(Reason.INVALID_JSON, "the body must be JSON in UTF-8") from exc
-    return check_body(body)
+    return check_body(_decode(text))
 
 
 def check_body(body: Body) -> Body:
     """Return `body` if its texts can be stored and say something. Raises `InvalidEventError`."""
+    checked(body)
+    return body
+
+
+def checked(body: CommandBody) -> None:
+    """Raise `InvalidEventError` unless the texts of `body` can be stored and say something."""
     for name in body.__struct_fields__:
         value = getattr(body, name)
         for text in _texts(value):
@@ -184,7 +204,6 @@ def check_body(body: Body) -> Body:
             raise InvalidEventError(Reason.MISSING_FIELD, "write at least one word", field=name)
     if len(encode_body(body)) > MAX_BODY:
         raise InvalidEventError(Reason.OVERSIZED, f"at most {MAX_BODY} bytes")
-    return body
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -194,7 +213,10 @@ def _texts(value: Any) -> Iterator[str]:
         yield from (value.id, value.name or "")
     elif isinstance(value, dict):
         for pair in value.items():
-            yield from pair
+            yield from _texts(pair)
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _texts(each)
 
 
 def _is_utf8(text: str) -> bool:

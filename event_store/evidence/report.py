@@ -66,11 +66,13 @@ def report_head(manifest: dict[str, Any]) -> str:
 def report_event(line: bytes) -> str:
     """The section of report.html for one line of events.ndjson, with all its fields."""
     record = json.loads(line, parse_int=Number, parse_float=Number)
-    event = {"outcome": "success", **record["event"], "recorded_at": record["recorded_at"]}
+    aggregate = record["format"] == "100"
+    event = {**record["event"], "recorded_at": record["recorded_at"]}
+    event = event if aggregate else {"outcome": "success", **event}
     order = [*(name for name in LABELS if name in event), *(name for name in event if name not in LABELS)]
     rows = [(LABELS.get(name) or field(name), readable(event[name])) for name in order]
     rows += [("Stream", f"{record['stream']} at {record['stream_position']}, format {record['format']}")]
-    title = f"{record['position']}: {readable(event['type'])}"
+    title = f"{record['position']}: {readable(event.get('type', 'event') if aggregate else event['type'])}"
     return f"<section><h2>{visible(title)}</h2>\n{table(rows)}</section>\n"
 
 

@@ -48,6 +48,9 @@ except ImportError:  # an older release of cryptography
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - Python 3.9 has no datetime.UTC
 NATIVE = 1  # this body is the event itself; in other formats, the event is the first line of the body
+AGGREGATE = (
+    100  # this body is an event of an aggregate, such as a review: the stream and its position name it
+)
 ED25519, COSIGNATURE, ML_DSA_44 = 1, 4, 6  # algorithms of keys
 SIZES = {ED25519: (33, 64), COSIGNATURE: (33, 72), ML_DSA_44: (1313, 2428)}  # bytes of keys and of signatures
 
@@ -58,6 +61,7 @@ ENTRY = re.compile(
 # The exit code when only the kit's own keys were used. It repeats audit_trail.exit_codes: this program runs alone.
 NOT_PROVEN = 4
 LINE = re.compile(rb'\{"position":([0-9]{1,19}),')
+OF_AGGREGATE = re.compile(rb'\{[^{}]*"stream":"([^"]*)","stream_position":([0-9]+),"format":100,')
 LIMITS = {"manifest.json": 64 << 20, "SHA256SUMS": 64 << 20, "bodies": 256 << 20}
 MAX_SIGNATURES = 100
 LIMIT = 1 << 20  # bytes of any other file: no genuine one has more
@@ -285,7 +289,7 @@ def check_event(kit: Kit, line: bytes, head: Head, note: bytes) -> int:
     if line != line_of(fields, body):
         raise Bad("events.ndjson", f"the line of position {position} is not what entry and body say")
     event = parsed("events.ndjson", line)["event"]
-    if uuid.UUID(event["event_id"]).hex.encode() != fields["event_id"]:
+    if int(fields["format"]) != AGGREGATE and uuid.UUID(event["event_id"]).hex.encode() != fields["event_id"]:
         raise Bad(f"bodies/{position}", "its event id is not the one in the leaf entry")
     check_proof(kit, position, entry, head, note)
     return position
@@ -293,7 +297,7 @@ def check_event(kit: Kit, line: bytes, head: Head, note: bytes) -> int:
 
 def line_of(entry: re.Match[bytes], body: bytes) -> bytes:
     """The line of events.ndjson for a leaf entry and a body. Line ends within the JSON become spaces."""
-    event = body if int(entry["format"]) == NATIVE else body.split(b"\n", 1)[0]
+    event = body if int(entry["format"]) in (NATIVE, AGGREGATE) else body.split(b"\n", 1)[0]
     recorded = EPOCH + timedelta(microseconds=int(entry["recorded"]))
     head = (
         f'{{"position":{int(entry["position"])}'
@@ -348,6 +352,7 @@ def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) ->
     left = {name for name in kit.names if name.startswith(("bodies/", "entries/", "proofs/"))}
     page = report_module()
     count, before = 0, -1
+    versions: dict[bytes, int] = {}
     with kit.open("events.ndjson") as lines, kit.open("report.html") as report:
         expect(report, page.report_head(manifest))
         for line in iter(
@@ -356,6 +361,7 @@ def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) ->
             position = check_event(kit, line, head, note)
             if position <= before:
                 raise Bad("events.ndjson", "its positions are not ascending")
+            check_version(line, versions)
             expect(report, page.report_event(line))
             left -= {f"bodies/{position}", f"entries/{position}", f"proofs/{position}.tlog-proof"}
             count, before = count + 1, position
@@ -365,6 +371,16 @@ def check_events(kit: Kit, manifest: dict[str, Any], head: Head, note: bytes) ->
     if left:
         raise Bad(min(left), "it belongs to no event of the kit")
     return count
+
+
+def check_version(line: bytes, versions: "dict[bytes, int]") -> None:
+    """Raise `Bad` when an event of an aggregate is missing: the kit has all of them, from the first to a last one."""
+    found = OF_AGGREGATE.match(line)
+    if found is not None:
+        stream, version = found[1], int(found[2])
+        if version != versions.get(stream, 0) + 1:
+            raise Bad("events.ndjson", f"an event of {stream.decode()} before its event {version} is missing")
+        versions[stream] = version
 
 
 def report_module() -> Any:

@@ -68,11 +68,14 @@ def user(event: AuditEvent, _: LeafFacts | None = None) -> Json:
 def managed_user(event: AuditEvent, leaf: LeafFacts) -> Json:
     """The user whose roles or privileges change: the resource that stands for one, or else the actor."""
     if event.type == "role.changed":
-        for resource in event.resources:
-            if resource.type in _ACCOUNTS:
-                return {"uid": resource.id}
-        return {"name": UNKNOWN}
+        account = managed_account(event)
+        return {"name": UNKNOWN} if account is None else {"uid": account}
     return user(event, leaf)
+
+
+def managed_account(event: AuditEvent) -> str | None:
+    """The id of the first resource that stands for a user."""
+    return next((resource.id for resource in event.resources if resource.type in _ACCOUNTS), None)
 
 
 def privileges(event: AuditEvent, _: LeafFacts) -> list[str] | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from domain.event import RecordedEvent
 from projections.merges import SUM
-from projections.models import cases
+from projections.models import cases, reviews
 from projections.tables import Column, Index, Kind, Row, Table
 
 ALERT = Table(
@@ -95,7 +95,7 @@ class DetectionModel:
 
     name = "detection"
     version = 1
-    tables: tuple[Table, ...] = (ALERT, ALERT_EXTENT, ACTIVE_RULE, EXPLAINED, *cases.TABLES)
+    tables: tuple[Table, ...] = (ALERT, ALERT_EXTENT, ACTIVE_RULE, EXPLAINED, *cases.TABLES, *reviews.TABLES)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, Iterable[Row]]:
         """Not for this projection: its rows depend on all events before."""

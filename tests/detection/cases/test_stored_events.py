@@ -106,5 +106,5 @@ def test_an_alert_keeps_its_facts() -> None:
 
 
 def test_an_event_of_another_aggregate_is_named() -> None:
-    with pytest.raises(UnknownTopicError, match=r"case\.closed is no event of a case or suppression"):
+    with pytest.raises(UnknownTopicError, match=r"case\.closed is no event of an aggregate that this part"):
         domain_event(STREAM, 1, "case.closed", b"{}")

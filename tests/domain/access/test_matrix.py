@@ -39,21 +39,22 @@ COLUMNS = (
     Operation.HANDLE_CASES,
     Operation.DECIDE_CASES,
     Operation.SUPPRESS_ALERTS,
+    Operation.RUN_REVIEWS,
 )
 MATRIX = """
-                 evt cnt fol exp pat usr dev srv res tab sta prf met pub dec shr rev let msg set reb cas hnd dcd sup
-auditor          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   x   -   x   x   -   -   x   -   -   -
-privacy_officer  x   x   x   x   x   x   x   x   x   x   x   x   -   -   x   x   x   x   x   -   -   x   x   x   x
-security_officer x   x   x   x   x   x   x   x   x   -   x   x   -   -   -   -   -   -   -   -   -   x   x   x   x
-reviewer         x   x   x   x   x   x   x   x   x   -   -   x   -   -   -   -   -   -   -   -   -   x   x   x   -
-analyst          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   -   -   -   -   -   -   -   -   -   -
-service_owner    x   x   x   x   -   -   -   x   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -
-clinician        x   x   x   x   -   x   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -
-patient          x   x   x   x   x   -   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -
-device_manager   x   x   x   x   -   -   x   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -
-publisher        -   -   -   -   -   -   -   -   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -
-operator         -   -   -   -   -   -   -   -   -   -   x   x   x   -   -   -   -   x   -   x   x   -   -   -   -
-admin            x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x
+                 evt cnt fol exp pat usr dev srv res tab sta prf met pub dec shr rev let msg set reb cas hnd dcd sup run
+auditor          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   x   -   x   x   -   -   x   -   -   -   -
+privacy_officer  x   x   x   x   x   x   x   x   x   x   x   x   -   -   x   x   x   x   x   -   -   x   x   x   x   x
+security_officer x   x   x   x   x   x   x   x   x   -   x   x   -   -   -   -   -   -   -   -   -   x   x   x   x   x
+reviewer         x   x   x   x   x   x   x   x   x   -   -   x   -   -   -   -   -   -   -   -   -   x   x   x   -   -
+analyst          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   -   -   -   -   -   -   -   -   -   -   -
+service_owner    x   x   x   x   -   -   -   x   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -   -
+clinician        x   x   x   x   -   x   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -   -
+patient          x   x   x   x   x   -   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -   -
+device_manager   x   x   x   x   -   -   x   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -   -
+publisher        -   -   -   -   -   -   -   -   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -
+operator         -   -   -   -   -   -   -   -   -   -   x   x   x   -   -   -   -   x   -   x   x   -   -   -   -   -
+admin            x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x
 """
 TABLE = {line.split()[0]: line.split()[1:] for line in MATRIX.splitlines()[2:]}
 

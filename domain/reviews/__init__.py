@@ -1,0 +1,1 @@
+"""Review campaigns: the commands, and who may give them."""

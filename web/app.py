@@ -18,6 +18,7 @@ from domain.event import RecordedEvent
 from event_store.log_reader import LogReader
 from event_store.tracing import OFF, Tracer
 from projections.wakeup import WakeUp
+from queries.case_commands import CaseCommands
 from queries.export.pipeline import Exports
 from queries.export_jobs.runner import ExportJobs
 from queries.freshness import FreshnessWaiter
@@ -98,13 +99,14 @@ def create_app(
     recorder: AccessRecorder | None = None,
     sign_in: SignIn | None = None,
     operations: Operations | None = None,
+    commands: CaseCommands | None = None,
     tracer: Tracer = OFF,
     version: str = "0.1.0",
 ) -> FastAPI:
     """The ASGI application. It closes its own threads at the end; the caller closes the arguments.
 
     Without `authentication` every request is refused except health checks, and without `sign_in` there is no dashboard,
-    which also needs `operations`.
+    which also needs `operations` and `commands`.
     `recorder` records reads and denied
     attempts; without it, which is for tests only, nothing is recorded. `wake` notifies subscriptions of appends;
     without it they poll once a second. `jobs` are the exports of the dashboard. A server that shuts down stops
@@ -212,6 +214,7 @@ def create_app(
     dashboard = None
     if sign_in is not None:
         assert operations is not None
+        assert commands is not None
         parts = Parts(
             models=models,
             access=access,
@@ -225,6 +228,8 @@ def create_app(
             feed=feed,
             jobs=jobs,
             operations=operations,
+            commands=commands,
+            waiting=waiting,
             settings=settings,
         )
         dashboard = Dashboard(sign_in, parts)

@@ -23,6 +23,7 @@ from graphql_api.execution.trusted_documents import TrustedDocuments, load
 from ingest.own_source import own_source
 from ingest.publisher import Publisher
 from projections.wakeup import WakeUp
+from queries.case_commands import CaseCommands
 from queries.export.pipeline import Exports
 from queries.limits import QueryLimits
 from queries.operations import Operations
@@ -88,6 +89,7 @@ def serve(settings: Settings) -> None:
         authentication=authentication(settings, issued),
         sign_in=sign_in(settings, issued),
         operations=Operations(requests, database, ingest.systems),
+        commands=CaseCommands(requests),
         metrics=metrics,
         tracer=tracer,
         recorder=AccessRecorder(

@@ -22,6 +22,7 @@ from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
 from projections.wakeup import WakeUp
+from queries.case_commands import CaseCommands
 from queries.export.pipeline import Exports
 from queries.export_jobs.job_folder import JobFolder
 from queries.export_jobs.making import Kits
@@ -90,6 +91,7 @@ class OnRecord:
             authentication=authenticated or authentication(),
             sign_in=sign_in,
             operations=Operations(database),
+            commands=CaseCommands(database),
             recorder=AccessRecorder(recording, Source(service="audit-trail")),
         )
         self.server = Server(self.app, graceful_seconds=5, trusted_proxies=trusted_proxies)

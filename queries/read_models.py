@@ -17,6 +17,7 @@ from event_store.event_reader import find_body, find_event, find_message
 from projections.binary_rows import utc
 from projections.registry import built_in, live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
+from queries.detection.read_models import DetectionModels
 from queries.filters.checks import check_identifier, check_limit, check_page, check_time
 from queries.filters.event_filter import EventFilter, EventPage, PageRequest
 from queries.filters.match import matches
@@ -99,6 +100,7 @@ class ReadModels:
     def __init__(self, database: Database, lateness: timedelta = LATENESS) -> None:
         self._database = database
         self._lateness = lateness
+        self.detection = DetectionModels(database)
         self._schemas: dict[str, str] = {}
         """The schemas of the live builds as last read: see `queries.search.page_call`."""
 

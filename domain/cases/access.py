@@ -7,7 +7,7 @@ answers a question.
 from __future__ import annotations
 
 from domain.access.grants import Operation
-from domain.access.principal import Principal
+from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
 from domain.cases.commands import (
     AnswerQuestion,
@@ -78,3 +78,16 @@ def may_answer(principal: Principal, asked: Person | None) -> bool:
 def is_person(principal: Principal, id: str | None) -> bool:
     """Whether `id` is an id of the principal in events; a service with the same id is somebody else."""
     return principal.kind in PERSONS and id is not None and id in {principal.id, *principal.actors}
+
+
+def own_ids(principal: Principal) -> tuple[str, ...]:
+    """The ids that a person has in events; none for a program, or the reader of a shared link."""
+    if principal.kind not in PERSONS or principal.link is not None:
+        return ()
+    return tuple(dict.fromkeys((principal.id, *principal.actors)))
+
+
+def unseen_actors(scope: Scope) -> tuple[str, ...]:
+    """The actors about whom the principal sees no alert and no case: a reviewer, about themselves."""
+    roles = {grant.role for grant in scope.grants(Operation.READ_CASES)}
+    return own_ids(scope.principal) if roles == {Role.REVIEWER} else ()

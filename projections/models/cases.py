@@ -41,7 +41,13 @@ CASE = Table(
         Column("position", Kind.BIGINT, MAX),
         Column("changed_at", Kind.TIMESTAMP, MAX),
     ),
-    (Index(("actor", "case_id"), "actor IS NOT NULL"), Index(("asked", "case_id"), "asked IS NOT NULL")),
+    (
+        Index(("opened_position", "case_id")),
+        Index(("actor", "opened_position", "case_id"), "actor IS NOT NULL"),
+        Index(("assignee", "opened_position", "case_id"), "assignee IS NOT NULL"),
+        Index(("state", "opened_position", "case_id")),
+        Index(("asked", "case_id"), "asked IS NOT NULL"),
+    ),
 )
 """One row a case. `asked` and `question`: of the open question, else NULL. `position` is that of its newest event."""
 
@@ -93,6 +99,7 @@ SUPPRESSION = Table(
         Column("ended_by", Kind.TEXT, MIN, nullable=True),
         Column("end_reason", Kind.TEXT, MIN, nullable=True),
     ),
+    (Index(("position", "suppression_id")),),
 )
 """One row a suppression. `ended_at` is NULL unless somebody ended it before it expired."""
 

@@ -34,7 +34,13 @@ ALERT = Table(
         Column("reasons", Kind.JSON),
         Column("suppressed_by", Kind.TEXT, nullable=True),
     ),
-    indexes=(Index(("position", "alert_id")), Index(("actor", "position"), where="actor IS NOT NULL")),
+    indexes=(
+        Index(("position", "alert_id")),
+        Index(("actor", "position", "alert_id"), where="actor IS NOT NULL"),
+        Index(("rule_id", "position", "alert_id")),
+        Index(("raised_at", "position")),
+        Index(("suppressed_by", "position"), where="suppressed_by IS NOT NULL"),
+    ),
 )
 """Alerts, as they were when they were raised. `position`: the event with which the rule's condition held, or whose time
 showed it. `group_key`: JSON pairs of name and value. `final`: its window brings nothing more."""

@@ -20,6 +20,7 @@ from domain.event import ActorKind
 from queries.filters.event_filter import EventFilter, PageRequest
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
 from queries.read_models import DEFAULT_LIMIT
+from queries.scoped.detection import ScopedDetection
 from queries.scoped.people import ScopedPeople
 from queries.scoped.query_description import (
     NAMES,
@@ -63,7 +64,7 @@ SUMMARIES = {
 """What it takes to read the summary of each kind of subject."""
 
 
-class ScopedModels(ScopedViews, ScopedPeople):
+class ScopedModels(ScopedViews, ScopedDetection, ScopedPeople):
     """The methods of `ReadModels` for one principal. Every method that reads blocks."""
 
     def as_of_position(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -28,7 +29,7 @@ PERSONAS["second-officer"] = Persona("Second", {"roles": ["privacy_officer"], "n
 RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c14"
 EVIL_RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66"
 HOSTILE = f"""
-title: {EVIL!r}
+title: {json.dumps(EVIL)}
 id: 6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66
 correlation:
     type: event_count

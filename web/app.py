@@ -215,24 +215,26 @@ def create_app(
     if sign_in is not None:
         assert operations is not None
         assert commands is not None
-        parts = Parts(
-            models=models,
-            access=access,
-            log=log,
-            probes=probes,
-            reading=reading,
-            publisher=publisher,
-            publishing=publishing,
-            rates=rates,
-            recorder=recorder,
-            feed=feed,
-            jobs=jobs,
-            operations=operations,
-            commands=commands,
-            waiting=waiting,
-            settings=settings,
+        dashboard = Dashboard(
+            sign_in,
+            Parts(
+                models=models,
+                access=access,
+                log=log,
+                probes=probes,
+                reading=reading,
+                publisher=publisher,
+                publishing=publishing,
+                rates=rates,
+                recorder=recorder,
+                feed=feed,
+                jobs=jobs,
+                operations=operations,
+                commands=commands,
+                waiting=waiting,
+                settings=settings,
+            ),
         )
-        dashboard = Dashboard(sign_in, parts)
         dashboard.add_routes(app)
     _add_middleware(app, settings, authentication, rates, recorder, dashboard)
     _add_outermost(app, settings, metrics, tracer)

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
 from audit_trail.cases.worker import CaseWorker
+from audit_trail.serving.development_pages import PERSONAS, Persona
 from detection.cases.case_book import CaseBook
 from detection.live.installed import installed
 from detection.live.rule_sets import activation_event, store_activation
-from domain.event import AuditEvent
+from domain.event import Actor, AuditEvent, Resource
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from event_store.notification import Announcer
 from projections.runner import Runner
-from tests.hospital import append_only
+from tests.detection.live.logs import DELETION
+from tests.hospital import append_only, event, hospital
 from tests.signing import TEXT
+from tests.waiting import eventually
+from tests.web.dashboard.test_pages import EVIL
+
+PERSONAS["reviewer"] = Persona("Reviewer", {"roles": ["reviewer"], "name": "Rita Reviewer"})
+PERSONAS["second-officer"] = Persona("Second", {"roles": ["privacy_officer"], "name": "Olaf Officer"})
+RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c14"
+EVIL_RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66"
+HOSTILE = f"""
+title: {json.dumps(EVIL)}
+id: 6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66
+correlation:
+    type: event_count
+    rules: [hostile_read]
+    group-by: [actor.id, session]
+    timespan: 10m
+    condition: {{gte: 2}}
+level: critical
+---
+title: A read
+id: 6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c67
+name: hostile_read
+logsource: {{product: audit_trail}}
+detection: {{read: {{type: record.searched}}, condition: read}}
+"""
 
 
 class DetectingTrail:
@@ -76,3 +103,32 @@ def _thread(run: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]
     finally:
         stop()
         thread.join()
+
+
+def with_alerts(trail: DetectingTrail) -> None:
+    """An ordinary alert about `eve`, and one of a rule and of events that are full of attacks."""
+    trail.append(*hospital())
+    trail.activate(DELETION, HOSTILE)
+    trail.append(deleted("eve"), hostile_search(30), hostile_search(31))
+    eventually(lambda: len(trail.rows("SELECT FROM detection_case")) == 2)
+
+
+def deleted(actor: str) -> AuditEvent:
+    return event(
+        "record.deleted",
+        20,
+        actor=Actor(id=actor, name=None),
+        resources=(Resource(type="Patient", id="p-1"),),
+    )
+
+
+def hostile_search(minute: int) -> AuditEvent:
+    return event("record.searched", minute, actor=Actor(id=EVIL, name=EVIL), session=EVIL)
+
+
+def case_about(trail: DetectingTrail, actor: str) -> str:
+    """The path of a new case about an actor, which an alert has opened."""
+    trail.append(deleted(actor))
+    eventually(lambda: bool(trail.rows(f"SELECT FROM detection_case WHERE actor = '{actor}'")))
+    [(id,)] = trail.rows(f"SELECT case_id FROM detection_case WHERE actor = '{actor}'")
+    return f"/cases/{id}"

@@ -2,71 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from html import unescape
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx2
 import pytest
 
 from audit_trail.embedded.broker import Broker
-from audit_trail.serving.development_pages import PERSONAS, Persona
-from domain.event import Actor, AuditEvent, Resource
 from tests.databases import MIGRATED, Databases
-from tests.detection.live.logs import DELETION
-from tests.hospital import event, hospital
-from tests.waiting import eventually
-from tests.web.dashboard.detecting import DetectingTrail, detecting
+from tests.web.dashboard.detecting import EVIL_RULE, RULE, DetectingTrail, case_about, detecting, with_alerts
 from tests.web.dashboard.people import FROM_PAGE, Browser, dashboard
 from tests.web.dashboard.test_pages import EVIL, _Tags
 from tests.web.read_audit.recorded_server import OnRecord, make_topic
-
-PERSONAS["reviewer"] = Persona("Reviewer", {"roles": ["reviewer"], "name": "Rita Reviewer"})
-PERSONAS["second-officer"] = Persona("Second", {"roles": ["privacy_officer"], "name": "Olaf Officer"})
-RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c14"
-EVIL_RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66"
-HOSTILE = f"""
-title: {json.dumps(EVIL)}
-id: 6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66
-correlation:
-    type: event_count
-    rules: [hostile_read]
-    group-by: [actor.id, session]
-    timespan: 10m
-    condition: {{gte: 2}}
-level: critical
----
-title: A read
-id: 6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c67
-name: hostile_read
-logsource: {{product: audit_trail}}
-detection: {{read: {{type: record.searched}}, condition: read}}
-"""
-
-
-def deleted(actor: str) -> AuditEvent:
-    return event(
-        "record.deleted",
-        20,
-        actor=Actor(id=actor, name=None),
-        resources=(Resource(type="Patient", id="p-1"),),
-    )
-
-
-def hostile_search(minute: int) -> AuditEvent:
-    return event("record.searched", minute, actor=Actor(id=EVIL, name=EVIL), session=EVIL)
 
 
 @pytest.fixture(scope="module")
 def trail(databases: Databases) -> Iterator[DetectingTrail]:
     with databases.copy(MIGRATED) as url, detecting(url) as trail:
-        trail.append(*hospital())
-        trail.activate(DELETION, HOSTILE)
-        trail.append(deleted("eve"), hostile_search(30), hostile_search(31))
-        eventually(lambda: len(trail.rows("SELECT FROM detection_case")) == 2)
+        with_alerts(trail)
         yield trail
 
 
@@ -86,14 +42,6 @@ def officer(served: OnRecord) -> Iterator[Browser]:
     with Browser(served) as browser:
         browser.sign_in("privacy-officer", "/alerts")
         yield browser
-
-
-def case_about(trail: DetectingTrail, actor: str) -> str:
-    """The path of a new case about an actor, which an alert has opened."""
-    trail.append(deleted(actor))
-    eventually(lambda: bool(trail.rows(f"SELECT FROM detection_case WHERE actor = '{actor}'")))
-    [(id,)] = trail.rows(f"SELECT case_id FROM detection_case WHERE actor = '{actor}'")
-    return f"/cases/{id}"
 
 
 def words(html: str) -> str:
@@ -143,7 +91,7 @@ def test_an_alert_says_why_and_shows_the_events_of_its_evidence(officer: Browser
     [path] = re.findall(r'href="(/alerts/[^"?]+)"', page.text)
     alert = officer.get(path)
     text = words(alert.text)
-    assert "type is record.deleted" in text
+    assert "type has record.deleted" in text
     assert "Open its case" in text
     assert f'href="/rules/{RULE}"' in alert.text
     [evidence] = re.findall(r'aria-label="Events of the evidence".*?</table>', alert.text, re.DOTALL)
@@ -215,7 +163,11 @@ def test_a_form_that_is_sent_twice_does_nothing_twice(officer: Browser, trail: D
     for _ in range(2):
         again = send(officer, page, "/comment", text="only once")
         assert again.status_code == 200
-    assert again.text.count("only once") == 1
+        assert again.text.count("only once") == 1
+    other = send(officer, page, "/comment", text="another text in the same form")
+    assert other.status_code == 409
+    assert "this command id was used for another command" in other.text
+    assert "another text in the same form</textarea>" in other.text
 
 
 def test_who_decides_second_sees_what_was_decided_and_keeps_the_text(
@@ -341,4 +293,3 @@ def test_what_is_read_is_on_record_with_the_page(served: OnRecord, trail: Detect
         browser.sign_in("security-officer", path)
         reads = [each for each in served.events() if each.type == "audit_log.read"]
         assert any(each.request is not None and each.request.path == path for each in reads)
-        assert UUID(path.rpartition("/")[2])

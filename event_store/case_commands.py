@@ -100,6 +100,27 @@ def outcome_of(database: Database, id: UUID) -> Outcome | None:
     return None if row is None else Outcome(Result(row[0]), *row[1:])
 
 
+class CommandState(NamedTuple):
+    """A stored command of one person. `outcome` is None while it waits."""
+
+    target: UUID
+    kind: str
+    requested_at: datetime
+    outcome: Outcome | None
+
+
+def own_command(database: Database, id: UUID, by: str) -> CommandState | None:
+    """A command that this person has given; None when there is none."""
+    with database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+        cursor.execute(_SQL["own"], {"id": id, "by": by})
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    target, kind, requested_at, outcome, *rest = row
+    ended = None if outcome is None else Outcome(Result(outcome), *rest)
+    return CommandState(target, kind, requested_at, ended)
+
+
 class WaitingCommand(NamedTuple):
     """A stored command, not checked yet: whoever has the login of `serve` can store anything."""
 

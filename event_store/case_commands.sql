@@ -19,6 +19,19 @@ SELECT pg_notify(%(channel)s, '');
 SELECT outcome, error, field, position FROM audit_trail.case_command
 WHERE id = %(id)s AND outcome IS NOT NULL;
 
+-- name: own
+-- A command of one person, and its end.
+SELECT
+    target,
+    kind,
+    requested_at,
+    outcome,
+    error,
+    field,
+    position
+FROM audit_trail.case_command
+WHERE id = %(id)s AND requester_id = %(by)s;
+
 -- name: open
 -- The oldest commands that wait.
 SELECT

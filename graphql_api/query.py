@@ -22,6 +22,7 @@ from graphql_api.types.connection import (
 )
 from graphql_api.types.counts import CountQueries
 from graphql_api.types.descriptions import argument, documented
+from graphql_api.types.detection import DetectionQueries
 from graphql_api.types.event import Event, Node, event_from
 from graphql_api.types.event_order import OrderBy
 from graphql_api.types.filter_input import filter_from
@@ -237,7 +238,7 @@ def _object(resolver: Any, description: str) -> Any:
 
 
 @documented
-class Query(CountQueries):
+class Query(CountQueries, DetectionQueries):
     """All queries of the API."""
 
     event: Event | None = _object(

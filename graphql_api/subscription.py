@@ -11,12 +11,17 @@ from typing import Annotated, Any
 import strawberry
 from msgspec.structs import replace
 
+from domain.cases.commands import Level
 from graphql_api.context import Context, Info
-from graphql_api.errors import QueryError
+from graphql_api.errors import QueryError, translated
+from graphql_api.types.alerts import AlertEdge, alert_edge
 from graphql_api.types.descriptions import argument, described, documented
 from graphql_api.types.event import Event, event_from
 from graphql_api.types.filter_input import EventFilterInput, filter_from
 from graphql_api.types.scalars import Long
+from queries.cursors import decode_place_cursor
+from queries.detection.read_models import PROJECTION
+from queries.detection.results import END, Place
 from queries.error_codes import Code
 from queries.filters.event_filter import MAX_POSITION, EventFilter, PageRequest
 from queries.following.feed import Feed
@@ -104,6 +109,38 @@ def _step(wanted: EventFilter, position: int) -> EventFilter:
     )
 
 
+async def _alert_raised(
+    info: Info,
+    level: Annotated[Level | None, argument("Only alerts of this level and above.")] = None,
+    after: Annotated[
+        str | None, argument("Begin after the alert with this cursor. From now on when absent.")
+    ] = None,
+) -> AsyncGenerator[AlertEdge, None]:
+    context = info.context
+    feed = _feed(context)
+    with translated():
+        place = None if after is None else decode_place_cursor(after, "a")
+        context.models.require_cases("alert_raised")
+    async with context.subscribed(feed):
+        if place is None:
+            now = await context.read(context.models.positions)
+            place = Place(now.get(PROJECTION, -1), END)
+        await context.record_start("alert_raised", {} if level is None else {"level": level.value})
+        while True:
+            version = feed.version
+            more = True
+            while more:
+                found = await context.read(context.models.follow_alerts, level, _BATCH, place)
+                if not found.alerts:
+                    context.discard_reads()
+                for alert in found.alerts:
+                    context.renew()
+                    yield alert_edge(alert)
+                place, more = found.place, found.more
+            if not await _changed(context, feed, version):
+                return
+
+
 async def _projection_advanced(
     info: Info,
     names: Annotated[list[str] | None, argument("Which projections; all that are live when absent.")] = None,
@@ -169,6 +206,11 @@ class Subscription:
         _event_recorded,
         "Each event that matches, in the order of recording, as soon as the read models have it. None is "
         "left out and none comes twice: after a reconnect, continue after the position of the last one.",
+    )
+    alert_raised: AlertEdge = _followed(
+        _alert_raised,
+        "Each alert that nothing holds back, in the order of the log, as soon as the read model has it. None is "
+        "left out and none comes twice: after a reconnect, continue after the cursor of the last one.",
     )
     projection_advanced: ProjectionAdvance = _followed(
         _projection_advanced,

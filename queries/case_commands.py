@@ -12,7 +12,15 @@ from domain.access.principal import Principal
 from domain.cases.access import require_role
 from domain.cases.commands import Body, check_body
 from domain.errors import AccessDeniedError, ConflictError, Reason, UnavailableError
-from event_store.case_commands import NewCommand, Outcome, Result, outcome_of, submit
+from event_store.case_commands import (
+    CommandState,
+    NewCommand,
+    Outcome,
+    Result,
+    outcome_of,
+    own_command,
+    submit,
+)
 from event_store.database import Database
 
 MAX_SECONDS = 30.0
@@ -48,6 +56,10 @@ class CaseCommands:
                 return outcome
             time.sleep(min(pause, left))
             pause = min(2 * pause, longest)
+
+    def own(self, by: Principal, id: UUID) -> CommandState | None:
+        """A command that the principal has given; None when there is none."""
+        return own_command(self._database, id, by.id)
 
 
 def require_done(outcome: Outcome | None) -> int | None:

@@ -12,10 +12,12 @@ import msgspec
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.json_parsing import decoder_of
+from queries.detection.results import Place
 from queries.filters.event_filter import MAX_POSITION
 
 _decode_row = decoder_of(tuple[str, str, bool, list[Any]])
 _decode_view = decoder_of(tuple[str, str])
+_PLACE = re.compile(r"([aks])1:([0-9]{1,19}):([0-9a-f-]{1,64})")
 _CHANGE = re.compile(r"([hc]1):([0-9]{1,19}):([0-9]{1,9})")
 
 
@@ -111,6 +113,21 @@ def decode_view_cursor(cursor: str) -> tuple[str, str]:
     if "\0" in name or "\0" in id or encode_view_cursor(name, id) != cursor:
         raise CursorError("not a cursor of saved views; follow the links", "after")
     return name, id
+
+
+def encode_place_cursor(list: str, place: Place) -> str:
+    """The cursor of a row in a list of alerts (``a``), cases (``k``) or suppressions (``s``)."""
+    return _encode(f"{list}1:{place.position}:{place.id}")
+
+
+def decode_place_cursor(cursor: str, list: str) -> Place:
+    """The place in `cursor`. Raises `CursorError` when it is invalid, or of another list."""
+    found = _PLACE.fullmatch(_decode(cursor))
+    if found is not None and found[1] == list and int(found[2]) <= MAX_POSITION:
+        place = Place(int(found[2]), found[3])
+        if encode_place_cursor(list, place) == cursor:
+            return place
+    raise CursorError(NOT_A_CURSOR, "after")
 
 
 def encode_id(kind: str, name: str) -> str:

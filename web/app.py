@@ -19,6 +19,13 @@ from event_store.log_reader import LogReader
 from event_store.tracing import OFF, Tracer
 from projections.wakeup import WakeUp
 from queries.case_commands import CaseCommands
+from queries.detection.results import (
+    AlertView,
+    CaseDetail,
+    ExplainedAccesses,
+    RuleList,
+    RuleText,
+)
 from queries.export.pipeline import Exports
 from queries.export_jobs.runner import ExportJobs
 from queries.freshness import FreshnessWaiter
@@ -49,6 +56,10 @@ from web.openapi import bodies
 from web.probes import Probes
 from web.read_audit.access_record import AccessRecorder
 from web.read_audit.middleware import Recorded
+from web.rest.alerts import AlertEvents, AlertList, alert_routes
+from web.rest.case_commands import CommandStatus, case_command_routes
+from web.rest.cases import CaseList, QuestionList, case_routes
+from web.rest.detection import ActivationList, SuppressionList, detection_routes
 from web.rest.device_configuration import ConfigurationValueList, configuration_routes
 from web.rest.event_counts import EventCountList, count_routes
 from web.rest.event_intake import Accepted, publishing_routes
@@ -80,8 +91,15 @@ _NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 """FastAPI's own spans and logs have paths, queries and the texts of exceptions, which name patients."""
-_ALLOWED_HEADERS = ["Authorization", "Content-Type", "If-None-Match", "traceparent", "X-Request-Id"]
-_EXPOSED_HEADERS = ["Audit-Recorded", "Content-Disposition", "ETag", "Link", "Retry-After"]
+_ALLOWED_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "traceparent",
+    "X-Request-Id",
+]
+_EXPOSED_HEADERS = ["Audit-Recorded", "Content-Disposition", "ETag", "Link", "Location", "Retry-After"]
 
 
 def create_app(
@@ -106,7 +124,7 @@ def create_app(
     """The ASGI application. It closes its own threads at the end; the caller closes the arguments.
 
     Without `authentication` every request is refused except health checks, and without `sign_in` there is no dashboard,
-    which also needs `operations` and `commands`.
+    which also needs `operations` and `commands`. Without `commands`, those about cases are refused.
     `recorder` records reads and denied
     attempts; without it, which is for tests only, nothing is recorded. `wake` notifies subscriptions of appends;
     without it they poll once a second. `jobs` are the exports of the dashboard. A server that shuts down stops
@@ -162,6 +180,10 @@ def create_app(
         projection_routes(access, reading, waiting, settings.limits.max_page),
         watched_target_routes(access, reading, settings.limits),
         follower_routes(access, reading),
+        alert_routes(access, reading, waiting, settings.limits),
+        case_routes(access, reading, waiting, settings.limits),
+        detection_routes(access, reading, waiting, settings.limits),
+        case_command_routes(commands, access, reading),
         proof_routes(log, access, reading),
         log_routes(log, access, reading, public=settings.public_log),
         *_routes_that_publish(Publishing(publisher, access, publishing, settings), models),
@@ -199,6 +221,18 @@ def create_app(
             StaffDisclosure,
             Decided,
             GapList,
+            AlertView,
+            AlertList,
+            AlertEvents,
+            CaseList,
+            CaseDetail,
+            QuestionList,
+            CommandStatus,
+            RuleList,
+            RuleText,
+            ActivationList,
+            SuppressionList,
+            ExplainedAccesses,
             *KINDS,
         ],
         is_open=lambda path: is_open(path, settings),

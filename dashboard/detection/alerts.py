@@ -12,14 +12,15 @@ from msgspec.structs import replace
 from dashboard.detection.words import LEVELS, AlertRow, alert_row
 from dashboard.render import View
 from dashboard.viewer import Viewer
+from queries.cursors import encode_place_cursor
 from queries.detection.results import AlertPage, Handling, Place
 
 PATH = "/alerts"
 PAGE = 50
-_EMPTY = "none"
-"""The place of the newest alert in a list that had none."""
-_DIGITS = 19
-"""Digits of a position: the database has 64 bits."""
+ALERTS = "a"
+"""The kind of the list in its cursors."""
+EMPTY = "none"
+"""The newest alert of a list that had none."""
 
 
 class AlertState(Struct, frozen=True):
@@ -104,24 +105,9 @@ class AlertNews(View, frozen=True, kw_only=True):
     first: str
 
 
-def place_of(text: str) -> Place | None:
-    """The place in an address. Raises `ValueError` for a text that is none."""
-    if text == _EMPTY:
-        return None
-    position, _, id = text.partition(".")
-    if not (position.isascii() and position.isdigit() and len(position) < _DIGITS and id):
-        raise ValueError(text)
-    return Place(int(position), id)
-
-
-def place_text(position: int, id: str) -> str:
-    """A place as an address has it."""
-    return f"{position}.{id}"
-
-
 def alert_list(page: AlertPage, viewer: Viewer, asked: AskedAlerts) -> AlertList:
     """The list of one page."""
-    newest = place_text(page.alerts[0].position, page.alerts[0].alert_id) if page.alerts else _EMPTY
+    newest = _cursor(Place(page.alerts[0].position, page.alerts[0].alert_id)) if page.alerts else EMPTY
     follows = not asked.after and not asked.to_text
     return AlertList(
         viewer=viewer,
@@ -136,7 +122,7 @@ def alert_list(page: AlertPage, viewer: Viewer, asked: AskedAlerts) -> AlertList
         fixed=_fixed(page, asked),
         rows=[alert_row(each, viewer) for each in page.alerts],
         newer=asked.address() if asked.after else "",
-        older="" if page.next is None else asked.address(after=place_text(*page.next)),
+        older="" if page.next is None else asked.address(after=_cursor(page.next)),
         live=asked.address(part="live", newest=newest) if follows else "",
         as_of_position=page.as_of_position,
     )
@@ -152,6 +138,10 @@ def alert_news(page: AlertPage, newest: Place | None, viewer: Viewer, asked: Ask
         more=news == len(page.alerts) and page.next is not None,
         first=asked.address(),
     )
+
+
+def _cursor(place: Place) -> str:
+    return encode_place_cursor(ALERTS, place)
 
 
 def _fixed(page: AlertPage, asked: AskedAlerts) -> list[FixedCondition]:

@@ -7,14 +7,16 @@ from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from dashboard.detection.alerts import place_text
 from dashboard.detection.words import CaseRow, Chosen, case_row
 from dashboard.render import View
 from dashboard.viewer import Viewer
+from queries.cursors import encode_place_cursor
 from queries.detection.results import CaseFilter, CasePage, CaseState
 
 PATH = "/cases"
 PAGE = 50
+CASES = "k"
+"""The kind of the list in its cursors."""
 
 
 class WorkList(Struct, frozen=True):
@@ -75,7 +77,7 @@ def case_list(page: CasePage, viewer: Viewer, name: str, actor: str, *, older: b
         nothing=LISTS[name].nothing,
         rows=[case_row(each, viewer) for each in page.cases],
         newer=_address(name, actor) if older else "",
-        older="" if page.next is None else _address(name, actor, place_text(*page.next)),
+        older="" if page.next is None else _address(name, actor, encode_place_cursor(CASES, page.next)),
         as_of_position=page.as_of_position,
     )
 

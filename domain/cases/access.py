@@ -84,7 +84,7 @@ def own_ids(principal: Principal) -> tuple[str, ...]:
     """The ids that a person has in events; none for a program, or the reader of a shared link."""
     if principal.kind not in PERSONS or principal.link is not None:
         return ()
-    return tuple(dict.fromkeys((principal.id, *principal.actors)))
+    return tuple(dict.fromkeys(id for id in (principal.id, *principal.actors) if id))
 
 
 def unseen_actors(scope: Scope) -> tuple[str, ...]:

@@ -55,6 +55,14 @@ WEIGHTS = {
     "Query.sequenceGaps": 20,
     "Query.watchedTargets": 10,
     "Query.followers": 10,
+    "Query.alerts": 50,
+    "Query.alert": 10,
+    "Query.cases": 50,
+    "Query.case": 50,
+    "Query.ownQuestions": 10,
+    "Query.detectionRules": 500,
+    "Query.suppressions": 50,
+    "Query.explainedAccesses": 100,
     "Query.treeHead": 10,
     "Query.consistencyProof": 50,
     "Query.__schema": 500,
@@ -64,12 +72,21 @@ WEIGHTS = {
     "ProjectionModel.rows": 20,
     "Event.inclusionProof": 10,
     "Subscription.eventRecorded": 10,
+    "Subscription.alertRaised": 10,
     **{f"{subject}Activity.timeline": 10 for subject in ("Patient", "User", "Device", "Service", "Resource")},
 }
 """The cost of a field that queries the database, without the fields selected in it; for `nodes`, that of one id."""
 _SIZES = ("first", "last", "limit")
-_IMPLIED = {"Query.node": 100, "Query.nodes": 100}
-"""The size of nested lists without an argument of their own: nodes are summaries with the default `limit`."""
+_IMPLIED = {
+    "Query.node": 100,
+    "Query.nodes": 100,
+    "Query.ownQuestions": 100,
+    "Query.detectionRules": 100,
+    "Query.explainedAccesses": 100,
+}
+"""The size of nested lists without an argument of their own: nodes are summaries with the default `limit`.
+
+The lists about detection have no argument, and seldom more rows."""
 
 
 class Size(NamedTuple):

@@ -17,6 +17,7 @@ from queries.detection.results import (
     AlertKind,
     AlertPage,
     AlertView,
+    FollowedAlerts,
     Handling,
     NamedValue,
     Place,
@@ -56,6 +57,33 @@ def find_alerts(
     last = rows[0]
     more = last["looked_alerts"] == walk
     return AlertPage(shown, as_of, Place(last["looked_position"], last["looked_id"]) if more else None)
+
+
+def follow_alerts(
+    connection: Connection,
+    level: Level | None,
+    limit: int,
+    after: Place,
+    hidden_actors: Collection[str] = (),
+) -> FollowedAlerts:
+    """The alerts among the next `limit`, the oldest first, that nothing holds back."""
+    values = {
+        "position": after.position,
+        "id": after.id,
+        "walk": limit,
+        "levels": None if level is None else at_least(level),
+        "hidden_actors": list(hidden_actors),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["after"], values)
+        rows = named(cursor)
+    last = rows[0]
+    looked = last["looked_alerts"]
+    return FollowedAlerts(
+        [_alert(row) for row in rows if row["alert_id"] is not None],
+        Place(last["looked_position"], last["looked_id"]) if looked else after,
+        looked == limit,
+    )
 
 
 def find_alert(connection: Connection, id: str, hidden_actors: Collection[str] = ()) -> AlertView | None:

@@ -133,3 +133,62 @@ LEFT JOIN detection_case ON joined.case_id = detection_case.case_id
 WHERE
     alert.alert_id = %(id)s
     AND (alert.actor IS NULL OR alert.actor <> ALL(%(hidden_actors)s::text []));
+
+-- name: after
+-- Alerts after a place, the oldest first, for those who follow them. The first `walk` are looked at, and each row says
+-- which was the last, as in `page`.
+WITH walked AS (
+    SELECT alert.*
+    FROM alert
+    WHERE (alert.position, alert.alert_id) > (%(position)s, %(id)s)
+    ORDER BY alert.position ASC, alert.alert_id ASC
+    LIMIT %(walk)s
+),
+
+found AS (
+    SELECT walked.*
+    FROM walked
+    WHERE
+        walked.suppressed_by IS NULL
+        AND (%(levels)s::text [] IS NULL OR walked.level = ANY(%(levels)s))
+        AND (walked.actor IS NULL OR walked.actor <> ALL(%(hidden_actors)s::text []))
+),
+
+looked AS (
+    SELECT
+        count(*) AS alerts,
+        max(walked.position) AS position,
+        (array_agg(walked.alert_id ORDER BY walked.position DESC, walked.alert_id DESC))[1] AS alert_id
+    FROM walked
+)
+
+SELECT
+    looked.alerts AS looked_alerts,
+    looked.position AS looked_position,
+    looked.alert_id AS looked_id,
+    found.alert_id,
+    found.position,
+    found.raised_at,
+    found.rule_id,
+    found.rule_digest,
+    found.title,
+    found.level,
+    found.kind,
+    found.group_key,
+    found.actor,
+    coalesce(extent.events, found.events) AS events,
+    found.final OR extent.alert_id IS NOT NULL AS final,
+    found.begins,
+    coalesce(extent.ends, found.ends) AS ends,
+    coalesce(extent.positions, found.positions) AS positions,
+    coalesce(extent.reasons, found.reasons) AS reasons,
+    joined.case_id,
+    coalesce(detection_case.state, 'none') AS case_state,
+    detection_case.verdict,
+    found.suppressed_by
+FROM looked
+LEFT JOIN found ON TRUE
+LEFT JOIN alert_extent AS extent ON found.alert_id = extent.alert_id
+LEFT JOIN case_alert AS joined ON found.alert_id = joined.alert_id
+LEFT JOIN detection_case ON joined.case_id = detection_case.case_id
+ORDER BY found.position ASC, found.alert_id ASC;

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from domain.cases.commands import Level
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import events_at
 from projections.models.detection import DetectionModel
 from projections.registry import open_snapshot
-from queries.detection.alerts import find_alert, find_alerts
+from queries.detection.alerts import find_alert, find_alerts, follow_alerts
 from queries.detection.cases import find_case, find_cases, find_entries, find_questions
 from queries.detection.explained import check_range, find_explained
 from queries.detection.results import (
@@ -23,6 +24,7 @@ from queries.detection.results import (
     CaseFilter,
     CasePage,
     ExplainedAccesses,
+    FollowedAlerts,
     Place,
     QuestionView,
     RuleActivation,
@@ -65,6 +67,16 @@ class DetectionModels:
             if as_of < 0:
                 return AlertPage([], as_of, None)
             return find_alerts(connection, filter, limit, as_of, after, hidden_actors)
+
+    def follow_alerts(
+        self, level: Level | None, limit: int, after: Place, hidden_actors: Collection[str] = ()
+    ) -> FollowedAlerts:
+        """The alerts of at least a level among the next `limit`, the oldest first."""
+        check_limit(limit)
+        with self._snapshot() as (connection, as_of):
+            if as_of < 0:
+                return FollowedAlerts([], after, False)
+            return follow_alerts(connection, level, limit, after, hidden_actors)
 
     def alert(self, id: str, hidden_actors: Collection[str] = ()) -> AlertView | None:
         """One alert."""

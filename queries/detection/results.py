@@ -21,7 +21,9 @@ class Place(NamedTuple):
     id: str
 
 
-BEGIN = Place(2**63 - 1, "\U0010ffff")
+END = "\U0010ffff"
+"""After every id."""
+BEGIN = Place(2**63 - 1, END)
 """Before the newest row."""
 
 
@@ -102,6 +104,14 @@ class AlertPage(Struct, frozen=True):
     alerts: list[AlertView]
     as_of_position: int
     next: Place | None
+
+
+class FollowedAlerts(NamedTuple):
+    """Alerts, the oldest first, and the place up to which all were looked at. `more`: others may follow at once."""
+
+    alerts: list[AlertView]
+    place: Place
+    more: bool
 
 
 class CaseState(StrEnum):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from domain.access.grants import Operation, Part
 from domain.cases.access import own_ids, unseen_actors
+from domain.cases.commands import Level
 from domain.errors import AccessDeniedError
 from domain.event import RecordedEvent
 from queries.detection.results import (
@@ -26,6 +27,7 @@ from queries.detection.results import (
     CaseFilter,
     CasePage,
     ExplainedAccesses,
+    FollowedAlerts,
     Place,
     QuestionView,
     RuleActivation,
@@ -64,6 +66,15 @@ class ScopedDetection(ScopedEvents):
         alerts = [redacted_alert(each, hidden) for each in found.alerts]
         self._add("alerts", asked, len(alerts), alerts)
         return replace(found, alerts=alerts)
+
+    def follow_alerts(self, level: Level | None, limit: int, after: Place) -> FollowedAlerts:
+        """The alerts of at least a level among the next `limit`, the oldest first."""
+        asked = {"level": level, "limit": limit}
+        hidden = self.require_cases("alert_raised", **asked)
+        found = self._models.detection.follow_alerts(level, limit, after, self._unseen)
+        alerts = [redacted_alert(each, hidden) for each in found.alerts]
+        self._add("alert_raised", asked, len(alerts), alerts)
+        return found._replace(alerts=alerts)
 
     def alert(self, id: str) -> AlertView | None:
         """One alert."""

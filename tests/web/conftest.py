@@ -17,6 +17,7 @@ from event_store.database import READER, Database
 from event_store.log_reader import LogReader
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings
+from queries.case_commands import CaseCommands
 from queries.export.pipeline import Exports
 from queries.read_models import ReadModels
 from tests.databases import HOSPITAL, Databases
@@ -78,6 +79,7 @@ def servers() -> Iterator[Serve]:
                 StoreProbes(database),
                 WebSettings(**settings),
                 exports=exports,
+                commands=CaseCommands(database),
                 authentication=authentication(),
             )
             return stack.enter_context(serving(app))

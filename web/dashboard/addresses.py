@@ -1,4 +1,4 @@
-"""What addresses have: the filter of the explorer, read alike wherever it is used, and the place in a list."""
+"""The filter in the address of the explorer: read alike when a page is made, and when a view is saved or shown."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from dashboard.columns import PARAMETER as COLUMNS
-from dashboard.detection.alerts import place_of
 from dashboard.explorer.addresses import NO_CONDITIONS, PAGING, Pairs
 from domain.errors import Reason, RejectedError
 from queries.cursors import decode_cursor
-from queries.detection.results import Place
 from queries.filters.event_filter import EventFilter, PageRequest
 from web.parameters.filter_query import filter_from_address, refuse_repeated_pairs
 
@@ -51,15 +49,3 @@ def page_asked(given: Mapping[str, str], size: int, *, oldest_first: bool = Fals
     if before is not None:
         return PageRequest(last=size, before=before, oldest_first=oldest_first)
     return PageRequest(first=size, after=after, oldest_first=oldest_first)
-
-
-def place_in(name: str, text: str) -> Place | None:
-    """The place that a parameter has; None without one. Raises `RejectedError` that names the parameter."""
-    if not text:
-        return None
-    try:
-        return place_of(text)
-    except ValueError as exc:
-        raise RejectedError(
-            Reason.INVALID_FIELD, "no place in this list: follow its links", field=name
-        ) from exc

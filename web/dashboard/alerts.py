@@ -13,6 +13,8 @@ from starlette.routing import Route
 from dashboard import links
 from dashboard.detection.alert_page import MOST_DAYS, Refused, alert_page
 from dashboard.detection.alerts import (
+    ALERTS,
+    EMPTY,
     PAGE,
     PATH,
     STATES,
@@ -25,10 +27,10 @@ from dashboard.render import View
 from dashboard.viewer import Viewer
 from domain.cases.commands import Level, OpenCase, Suppress
 from domain.errors import ConflictError, InvalidEventError, Reason, RejectedError
+from queries.cursors import decode_place_cursor
 from queries.detection.read_models import PROJECTION
 from queries.detection.results import BEGIN, AlertFilter, AlertView
 from queries.scoped.read_models import ScopedModels
-from web.dashboard.addresses import place_in
 from web.dashboard.case_commands import (
     CommandForms,
     command_of,
@@ -69,9 +71,10 @@ class AlertPages:
         viewer, models = await self._host.reader_of(request)
         asked = _asked(request)
         filter = _filter(asked, viewer)
-        after = place_in("after", asked.after) or BEGIN
+        after = decode_place_cursor(asked.after, ALERTS) if asked.after else BEGIN
         if is_live(request):
-            newest = place_in("newest", request.query_params.get("newest", ""))
+            shown = request.query_params.get("newest", EMPTY)
+            newest = None if shown == EMPTY else decode_place_cursor(shown, ALERTS)
             found = await self._host.threads.run(models.alerts, filter, PAGE)
             await self._live.record(access_record_of(request), viewer)
             return await self._host.shown(request, alert_news(found, newest, viewer, asked))
@@ -98,7 +101,7 @@ class AlertPages:
             body = OpenCase(
                 actor=alert.actor, title=alert.title, level=alert.level, reason=text_of(form, "reason")
             )
-            query = await self._forms.give(viewer, command, case, body)
+            query = await self._forms.give(request, viewer, command, case, body)
         except RejectedError as exc:
             return await self._refused(request, viewer, models, exc, typed(form, "open"))
         return self._host.to(f"{links.case(str(case))}{query}")
@@ -113,7 +116,7 @@ class AlertPages:
         command = command_of(form)
         try:
             body = _suppression(alert, form, viewer)
-            query = await self._forms.give(viewer, command, target_of(command), body)
+            query = await self._forms.give(request, viewer, command, target_of(command), body)
         except RejectedError as exc:
             return await self._refused(request, viewer, models, exc, typed(form, "suppress"))
         return self._host.to(f"/rules{query}#suppressions")

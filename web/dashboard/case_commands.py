@@ -11,13 +11,15 @@ from starlette.requests import Request
 
 from dashboard.detection.words import Said
 from dashboard.viewer import Viewer
-from domain.cases.commands import Body, Person
+from domain.cases.commands import Body, Person, kind_of
 from domain.errors import InvalidEventError, Reason, RejectedError
 from event_store.case_commands import Outcome, Result
 from queries.case_commands import CaseCommands, require_done
 from queries.detection.read_models import PROJECTION
 from queries.freshness import BehindError, Freshness, FreshnessWaiter, least_of
+from web.access import query_log_of
 from web.dashboard.host import Host
+from web.read_audit.access_record import access_record_of
 
 COMMAND = "command"
 """The field of each form with the id of its command, and the parameter of the page that says what became of it."""
@@ -34,38 +36,29 @@ class CommandForms:
         self._commands = commands
         self._waiting = waiting
 
-    async def give(self, viewer: Viewer, id: UUID, target: UUID, body: Body) -> str:
+    async def give(self, request: Request, viewer: Viewer, id: UUID, target: UUID, body: Body) -> str:
         """Give a command; the query for the page that follows. It is empty when that page shows what was done.
 
         Raises `RejectedError` for what the person can correct, `ConflictError` when the state does not allow it,
         `AccessDeniedError`, and `UnavailableError` when it can't be carried out now.
         """
-        await self._threads.run(self._commands.give, viewer.principal, id, target, body)
-        outcome = await self._outcome(id)
-        if outcome is None:
-            return self._query(id)
-        position = require_done(outcome)
-        return "" if position is None or await self._is_shown(position) else self._query(id)
+        query_log = query_log_of(access_record_of(request))
+        asked = {"command": kind_of(body), "target": str(target)}
+        with query_log.record_denial("case_command", lambda: (asked, ())):
+            await self._threads.run(self._commands.give, viewer.principal, id, target, body)
+            outcome = await self._outcome(id)
+            position = None if outcome is None else require_done(outcome)
+        if outcome is None or not (position is None or await self._is_shown(position)):
+            return f"?{urlencode({COMMAND: str(id)})}"
+        return ""
 
-    async def said(self, request: Request, as_of_position: int) -> Said | None:
-        """What became of the command that the address names; None when the page shows it, or none is named."""
+    async def said(self, request: Request, viewer: Viewer, as_of_position: int) -> Said | None:
+        """What became of the viewer's command that the address names; None when the page shows it, or without one."""
         given = request.query_params.get(COMMAND)
         if given is None:
             return None
-        outcome = await self._threads.run(self._commands.wait, _id_of(given), 0.0)
-        if outcome is None:
-            return Said(
-                "This is stored and not done yet: `ingest` does it when it runs. Load this page again."
-            )
-        match outcome.result:
-            case Result.DONE if outcome.position is not None and outcome.position > as_of_position:
-                return Said("This is recorded and appears here in a moment. Load this page again.")
-            case Result.DONE:
-                return None
-            case Result.DENIED:
-                return Said("This was not done: you may not do it.", problem=True)
-            case Result.REFUSED | Result.FAILED:
-                return Said(f"This was not done: {outcome.error}.", problem=True)
+        command = await self._threads.run(self._commands.own, viewer.principal, _id_of(given))
+        return None if command is None else _said(command.outcome, as_of_position)
 
     async def _outcome(self, id: UUID) -> Outcome | None:
         loop = asyncio.get_running_loop()
@@ -85,9 +78,19 @@ class CommandForms:
             return False
         return True
 
-    @staticmethod
-    def _query(id: UUID) -> str:
-        return f"?{urlencode({COMMAND: str(id)})}"
+
+def _said(outcome: Outcome | None, as_of_position: int) -> Said | None:
+    if outcome is None:
+        return Said("This is stored and not done yet: `ingest` does it when it runs. Load this page again.")
+    match outcome.result:
+        case Result.DONE:
+            shown = outcome.position is None or outcome.position <= as_of_position
+            later = Said("This is recorded and appears here in a moment. Load this page again.")
+            return None if shown else later
+        case Result.DENIED:
+            return Said("This was not done: you may not do it.", problem=True)
+        case Result.REFUSED | Result.FAILED:
+            return Said(f"This was not done: {outcome.error}.", problem=True)
 
 
 def command_of(form: dict[str, str]) -> UUID:

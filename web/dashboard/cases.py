@@ -12,13 +12,13 @@ from starlette.routing import Route
 from dashboard import links
 from dashboard.detection.alert_page import Refused
 from dashboard.detection.case_page import FORMS, case_page
-from dashboard.detection.cases import LISTS, PAGE, PATH, USUAL, case_list, filter_of
+from dashboard.detection.cases import CASES, LISTS, PAGE, PATH, USUAL, case_list, filter_of
 from dashboard.viewer import Viewer
 from domain.cases.commands import AskEmployee, Assign, Body, Comment, Decide, Reopen, Verdict
 from domain.errors import ConflictError, InvalidEventError, Reason, RejectedError
+from queries.cursors import decode_place_cursor
 from queries.detection.results import BEGIN
 from queries.scoped.read_models import ScopedModels
-from web.dashboard.addresses import place_in
 from web.dashboard.case_commands import (
     CommandForms,
     command_of,
@@ -58,7 +58,7 @@ class CasePages:
         name, actor = given.get("list") or USUAL, given.get("actor", "").strip()
         if name not in LISTS:
             raise RejectedError(Reason.INVALID_FIELD, "no such list", field="list")
-        after = place_in("after", given.get("after", "")) or BEGIN
+        after = decode_place_cursor(given["after"], CASES) if given.get("after") else BEGIN
         page = await self._host.threads.run(models.cases, filter_of(name, actor, viewer), PAGE, after)
         view = case_list(page, viewer, name, actor, older=after is not BEGIN)
         return await self._host.shown(request, view)
@@ -77,7 +77,7 @@ class CasePages:
             if case is None:
                 return self._host.not_found(request, _NO_CASE)
             try:
-                query = await self._forms.give(viewer, command, case, _BODIES[name](form, viewer))
+                query = await self._forms.give(request, viewer, command, case, _BODIES[name](form, viewer))
             except RejectedError as exc:
                 status = 409 if isinstance(exc, ConflictError) else 400
                 refused = Refused(refusal(exc), typed(form, name))
@@ -95,7 +95,7 @@ class CasePages:
         status: int = 200,
     ) -> Response:
         found = await self._host.threads.run(models.case, request.path_params["id"], ENTRIES)
-        said = await self._forms.said(request, -1 if found is None else found.as_of_position)
+        said = await self._forms.said(request, viewer, -1 if found is None else found.as_of_position)
         if found is None:
             if said is not None and not said.problem:
                 return self._host.notice(request, 200, "The case is being opened", said.text)

@@ -46,7 +46,7 @@ class OwnQuestionPages:
         command, case = command_of(form), request.path_params["id"]
         try:
             answer = text_of(form, "answer")
-            query = await self._forms.give(viewer, command, case, AnswerQuestion(answer=answer))
+            query = await self._forms.give(request, viewer, command, case, AnswerQuestion(answer=answer))
         except RejectedError as exc:
             status = 409 if isinstance(exc, ConflictError) else 400
             typed = {str(case): form.get("answer", "")}
@@ -64,5 +64,5 @@ class OwnQuestionPages:
     ) -> Response:
         found = await self._host.threads.run(models.own_questions)
         position = (await self._host.threads.run(models.positions)).get(PROJECTION, -1)
-        said = said or await self._forms.said(request, position)
+        said = said or await self._forms.said(request, viewer, position)
         return await self._host.shown(request, my_questions(found, position, viewer, said, typed), status)

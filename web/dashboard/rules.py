@@ -63,7 +63,7 @@ class RulePages:
         command = command_of(form)
         try:
             body = EndSuppression(reason=text_of(form, "reason"))
-            query = await self._forms.give(viewer, command, request.path_params["id"], body)
+            query = await self._forms.give(request, viewer, command, request.path_params["id"], body)
         except RejectedError as exc:
             status = 409 if isinstance(exc, ConflictError) else 400
             return await self._page(request, viewer, models, refusal(exc), status)
@@ -79,7 +79,7 @@ class RulePages:
     ) -> Response:
         days = _days(request)
         position = (await self._host.threads.run(models.positions)).get(PROJECTION, -1)
-        said = said or await self._forms.said(request, position)
+        said = said or await self._forms.said(request, viewer, position)
 
         def build() -> View:
             explained = models.explained_accesses(viewer.now - timedelta(days=days), viewer.now)

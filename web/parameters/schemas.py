@@ -48,6 +48,9 @@ HISTORY_CURSOR = "^aDE6[A-Za-z0-9_-]{4,40}$"
 CONFIGURATION_CURSOR = "^YzE6[A-Za-z0-9_-]{4,40}$"
 VIEW_CURSOR = "^djE6[A-Za-z0-9_-]+$"
 ROW_CURSOR = "^cjE6[A-Za-z0-9_-]+$"
+ALERT_CURSOR = "^YTE6[A-Za-z0-9_-]+$"
+CASE_CURSOR = "^azE6[A-Za-z0-9_-]+$"
+SUPPRESSION_CURSOR = "^czE6[A-Za-z0-9_-]+$"
 """The form of cursors: Base64 (URL) of a letter, `1:`, and a place."""
 
 
@@ -56,7 +59,7 @@ def request_schemas(conditions: Mapping[str, Schema]) -> dict[str, Schema]:
     _, found = msgspec.json.schema_components(
         [AuditEvent], ref_template=_REF.replace("{name}", "Reported{name}")
     )
-    reported = {f"Reported{name}": _as_requested(for_generators(schema)) for name, schema in found.items()}
+    reported = {f"Reported{name}": as_requested(for_generators(schema)) for name, schema in found.items()}
     for name in ("ReportedClient", "ReportedDevice", "ReportedRequest", "ReportedDisclosure"):
         reported[name]["type"] = ["object", "null"]
     event = reported["ReportedEvent"] = reported.pop("ReportedAuditEvent")
@@ -106,16 +109,16 @@ def for_generators(schema: Any) -> Any:
     return kinds[0] | ({} if "$ref" in kinds[0] else {"type": [kinds[0]["type"], "null"]}) | rest
 
 
-def _as_requested(schema: Any) -> Any:
+def as_requested(schema: Any) -> Any:
     """A text may contain any character but U+0000, which PostgreSQL does not store.
 
     Defaults are left out: openapi-typescript requires a field that has one.
     """
     if isinstance(schema, list):
-        return [_as_requested(each) for each in schema]
+        return [as_requested(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    known = {name: _as_requested(value) for name, value in schema.items() if name != "default"}
+    known = {name: as_requested(value) for name, value in schema.items() if name != "default"}
     free = known.get("type") in ("string", ["string", "null"]) and not {"enum", "format"} & known.keys()
     return known | {"pattern": NO_NUL} if free else known
 

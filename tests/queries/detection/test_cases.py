@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -127,7 +128,8 @@ def test_a_rule_shows_how_right_it_was(found: GivenDetection) -> None:
 
 
 def test_a_rule_that_is_switched_off_is_shown_with_owner_and_reason(found: GivenDetection) -> None:
-    off = '[{"rule": "%s", "owner": "paul", "reason": "a migration", "until": "2026-04-01"}]' % DELETED
+    decided = {"rule": DELETED, "owner": "paul", "reason": "a migration", "until": "2026-04-01"}
+    off = json.dumps([decided])
     documents = [("rule.yaml", DELETION), ("reads.yaml", READS), (SWITCHED_OFF, off)]
     found.trail.append(activation_event(store_activation(found.trail.projector, documents, {})))
     found.detect()

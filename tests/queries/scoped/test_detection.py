@@ -27,12 +27,12 @@ from tests.trail import Trail
 SINCE, UNTIL = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 READS: dict[str, Callable[[ScopedModels, str], Any]] = {
     "alerts": lambda models, _: models.alerts(AlertFilter()),
-    "alert": lambda models, id: models.alert(id),
-    "alert_events": lambda models, id: models.alert_events(id),
+    "alert": lambda models, name: models.alert(name),
+    "alert_events": lambda models, name: models.alert_events(name),
     "cases": lambda models, _: models.cases(CaseFilter()),
-    "case": lambda models, id: models.case(id),
+    "case": lambda models, name: models.case(name),
     "detection_rules": lambda models, _: models.detection_rules(),
-    "detection_rule": lambda models, id: models.detection_rule(id),
+    "detection_rule": lambda models, name: models.detection_rule(name),
     "rule_activations": lambda models, _: models.rule_activations(),
     "suppressions": lambda models, _: models.suppressions(),
     "explained_accesses": lambda models, _: models.explained_accesses(SINCE, UNTIL),

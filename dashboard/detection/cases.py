@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import ClassVar
 from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from dashboard.detection.words import CaseRow, Chosen, case_row
+from dashboard.detection.words import LEVELS, CaseRow, Chosen, case_row
 from dashboard.render import View
 from dashboard.viewer import Viewer
+from domain.access.grants import Operation
 from queries.cursors import encode_place_cursor
 from queries.detection.results import CaseFilter, CasePage, CaseState
+from queries.scoped.read_models import ScopedModels
 
 PATH = "/cases"
 PAGE = 50
@@ -39,6 +42,8 @@ LISTS = {
     "all": WorkList("All", "There is no case."),
 }
 USUAL = "open"
+_COUNTED = 100
+"""Open cases that the overview counts."""
 
 
 class CaseList(View, frozen=True, kw_only=True):
@@ -53,6 +58,27 @@ class CaseList(View, frozen=True, kw_only=True):
     newer: str
     older: str
     as_of_position: int
+
+
+class OpenCases(Struct, frozen=True):
+    """How many cases are open, and how many of them by level, the most serious first; `more`: there are others."""
+
+    count: int
+    more: bool
+    levels: list[tuple[str, int]]
+    link: str
+
+
+def open_cases(models: ScopedModels, viewer: Viewer) -> OpenCases | None:
+    """The open cases, of the newest ones; None for who may not see them, and where nothing detects."""
+    if not viewer.may(Operation.READ_CASES):
+        return None
+    page = models.cases(CaseFilter(state=CaseState.OPEN), _COUNTED)
+    if page.as_of_position < 0:
+        return None
+    counts = Counter(each.level.value for each in page.cases)
+    levels = [(level, counts[level]) for level in LEVELS if counts[level]]
+    return OpenCases(len(page.cases), page.next is not None, levels, _address("open", ""))
 
 
 def filter_of(name: str, actor: str, viewer: Viewer) -> CaseFilter:

@@ -140,10 +140,7 @@ class Stack:
             found["kafka_create_topics"] = True
         if self.settings.log_key is None and self.settings.log_key_file is None:
             found["log_key_file"] = self._own_key()
-        if self.settings.heads_folder is None:
-            found["heads_folder"] = self.folder / "tree-heads"
-        if self.settings.watch_file is None:
-            found["watch_file"] = self.folder / WATCH_FILE
+        found |= self._own_places()
         self.settings = load(**found)
         self._keep_settings()
         migrate(self.settings.require_database_url())
@@ -166,6 +163,21 @@ class Stack:
         while _is_starting(f"http://127.0.0.1:{ports[WATCHER]}/readyz") and time.monotonic() < deadline:
             self.check()
             time.sleep(0.1)
+
+    def _own_places(self) -> dict[str, Path]:
+        """Files and folders in the data folder that the settings do not name. The user's rules are none at first."""
+        own = {
+            "heads_folder": self.folder / "tree-heads",
+            "watch_file": self.folder / WATCH_FILE,
+            "detection_rules": self.folder / "rules",
+        }
+        found = {name: place for name, place in own.items() if getattr(self.settings, name) is None}
+        if "detection_rules" in found:
+            try:
+                Folder.make(found["detection_rules"]).close()
+            except OSError as exc:
+                raise ConfigurationError(f"{found['detection_rules']} can't be made: {exc.strerror}") from exc
+        return found
 
     def _make_folder(self) -> None:
         """Programs run from this folder and keys are kept here: nobody else may write to it, and it must be no link."""

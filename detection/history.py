@@ -9,9 +9,10 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from detection.context.storage import load_index, newest_versions
 from detection.evaluation.detector import Detector
 from detection.evaluation.firing import Firing, FiringKind
-from detection.rules.rule import CorrelationRule, Rule, RuleSet
+from detection.rules.rule import CorrelationRule, EventRule, Rule, RuleSet
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import events_at, log_size, read_events
@@ -20,6 +21,8 @@ PAGE = 2000
 """Positions of one read, each a transaction of its own."""
 TOP_GROUPS = 10
 """Groups of one rule that are shown: those with most findings."""
+_SHOWN = {"staff"}
+"""Tables that are read besides those of the rules: the departments of the accesses that are counted."""
 _MAX_GROUPS = 100_000
 """Groups of one rule that are counted apart."""
 
@@ -47,7 +50,11 @@ class RuleOutcome(Struct):
 
 
 class Outcome(Struct):
-    """A dry run over the positions `first` to `last`. `firings`: the first ones, `left_out` counts the others."""
+    """A dry run over the positions `first` to `last`. `firings`: the first ones, `left_out` counts the others.
+
+    `not_evaluable`: the rules that lack tables of context, with these. `explained`: accesses by the id of the rule that
+    explains them, or by an empty text.
+    """
 
     rules: list[RuleOutcome]
     first: int
@@ -56,6 +63,8 @@ class Outcome(Struct):
     seconds: float
     firings: list[Firing]
     left_out: int
+    not_evaluable: dict[str, tuple[str, ...]]
+    explained: Counter[str]
 
     def disclosed(self, database: Database) -> tuple[int, list[str]]:
         """The events that the shown firings name, and the patients of these events and of the shown groups."""
@@ -75,11 +84,15 @@ def replay(
     most: int,
     progress: Callable[[int, int], None],
 ) -> Outcome:
-    """Evaluate rules over the events recorded from `since` on and before `until`.
+    """Evaluate rules over the events recorded from `since` on and before `until`, in today's context.
 
     Windows begin empty. `most` firings are kept in full. `progress` gets the positions done, and all.
     """
-    detector = Detector(rules)
+    with database.transaction(read_only=True) as connection:
+        needed = {table for rule in rules if isinstance(rule, EventRule) for table in rule.needs}
+        versions = newest_versions(connection)
+        known = {table: version for table, version in versions.items() if table in needed | _SHOWN}
+        detector = Detector(rules, load_index(connection, known))
     found = {
         rule.head.id: RuleOutcome(
             rule=rule.head.id,
@@ -93,10 +106,13 @@ def replay(
         first = position_at(connection, since)
         end = position_at(connection, until) if until else log_size(connection)
     collected = _Collected(found, most)
+    explained: Counter[str] = Counter()
     began, events = time.monotonic(), 0
     for batch in _pages(database, first, end, progress):
         events += len(batch)
         collected.add(detector.feed(batch))
+        for each in detector.explanations():
+            explained[each.rule] += each.accesses
     collected.add(detector.closing())
     return Outcome(
         rules=list(found.values()),
@@ -106,6 +122,8 @@ def replay(
         seconds=time.monotonic() - began,
         firings=list(collected.shown.values()),
         left_out=collected.left_out,
+        not_evaluable=detector.not_evaluable(),
+        explained=explained,
     )
 
 

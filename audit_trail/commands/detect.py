@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
-from audit_trail.commands.terminal import Unrecorded, moment, visible, wrong
+from audit_trail.commands.terminal import Unrecorded, moment, out, plain, visible, wrong
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from detection.evaluation.firing import Firing
     from detection.history import Outcome
     from detection.rule_tests import CaseResult
     from detection.rules.rule import RuleSet
 
 app = typer.Typer(
-    help="Rules that find what should be looked at: run their own tests, try them on history. Nothing is changed.",
+    help="Rules that find what should be looked at: run their tests, try them on history, see which ones count.",
     no_args_is_help=True,
 )
 
@@ -95,10 +98,32 @@ def run(
             outcome = replay(database, rules, begins, ends, max_alerts, _Progress())
             rows, patients = outcome.disclosed(database)
             record.delivered(rows, patients)
-            typer.echo(_as_json(outcome) if json else _as_text(outcome))
+            typer.echo(_as_json(outcome) if json else _as_text(outcome, rules))
             reason = ""
         finally:
             record.ended(rows, reason or None)
+
+
+@app.command()
+def status() -> None:
+    """List the rules that count now, those that can't be evaluated, and how many alerts wait to be published."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from detection.live.status import read_status
+
+    with closing(open_database(load(), Pool.READER)) as database:
+        found = read_status(database)
+    table = Table("rule", "level", "from position", "alerts", "state", box=None)
+    for rule in found.rules:
+        state = f"not evaluable without {', '.join(rule.missing)}" if rule.missing else ""
+        cells = (rule.title, rule.level, str(found.position), str(rule.alerts), state)
+        table.add_row(*map(plain, cells))
+    out.print(table)
+    for off in found.switched_off:
+        until = f" until {off.until}" if off.until else ""
+        line = f"switched off{until}: {off.title}, by {off.owner}: {off.reason}"
+        typer.echo(visible(line))
+    typer.echo(f"{len(found.rules)} rules count; {found.unpublished} alerts are not published yet")
 
 
 @app.command()
@@ -179,18 +204,27 @@ def _as_json(outcome: Outcome) -> str:
                 }
                 for each in outcome.rules
             ],
+            "not_evaluable": [
+                {"rule": rule, "missing_tables": missing} for rule, missing in outcome.not_evaluable.items()
+            ],
+            "accesses": [
+                {"explained_by": rule or None, "accesses": count} for rule, count in outcome.explained.items()
+            ],
             "findings": outcome.firings,
             "not_shown": outcome.left_out,
         }
     ).decode()
 
 
-def _as_text(outcome: Outcome) -> str:
+def _as_text(outcome: Outcome, rules: RuleSet) -> str:
     speed = outcome.events / outcome.seconds if outcome.seconds else 0
     lines = [
         f"{outcome.events:,} events, positions {outcome.first} to {outcome.last}, {speed:,.0f} events a second"
     ]
+    lines += _of_context(outcome, rules)
     for each in sorted(outcome.rules, key=lambda found: -found.firings):
+        if each.rule in outcome.not_evaluable:
+            continue
         share = each.events / outcome.events if outcome.events else 0
         lines.append(
             f"{each.firings:>7} {each.level:<8} {visible(each.title)}"
@@ -206,6 +240,20 @@ def _as_text(outcome: Outcome) -> str:
     if outcome.left_out:
         lines.append(f"and {outcome.left_out:,} more: --max-alerts shows them")
     return "\n".join(lines)
+
+
+def _of_context(outcome: Outcome, rules: RuleSet) -> Iterator[str]:
+    """Which rules could not be evaluated, and how many accesses are explained."""
+    for id, missing in outcome.not_evaluable.items():
+        title = visible(rules[id].head.title)
+        yield f"{'not evaluable':16} {title}: load {', '.join(missing)}"
+    accesses = sum(outcome.explained.values())
+    if accesses:
+        explained = accesses - outcome.explained[""]
+        yield f"{explained:,} of {accesses:,} accesses are explained ({explained / accesses:.2%}), by"
+    for id, count in outcome.explained.most_common():
+        if id:
+            yield f"{count:>7} {'':8} {visible(rules[id].head.title)}"
 
 
 def _finding(firing: Firing) -> str:

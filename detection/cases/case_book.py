@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
-from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.application import AggregateNotFoundError, Application, LRUCache
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import IntegrityError, Mapper, OperationalError
 
@@ -33,7 +33,7 @@ from domain.errors import (
 
 _ATTEMPTS = 5
 """How often a decision is made anew because another process has appended to the same aggregate."""
-_CACHED = "500"
+_CACHED = 500
 """Aggregates that stay in memory. The events after those that are known are read each time."""
 
 Found = TypeVar("Found", bound=Aggregate)
@@ -48,7 +48,10 @@ class Received(NamedTuple):
 
 
 class CaseBook(Application[UUID]):
-    """The cases and suppressions of one log. `key` is the text of a key file; every append signs the log's head."""
+    """The cases and suppressions of one log. Not thread-safe.
+
+    `key` is the text of a key file; every append signs the log's head.
+    """
 
     def __init__(self, url: str, key: str) -> None:
         super().__init__(
@@ -56,7 +59,9 @@ class CaseBook(Application[UUID]):
                 "PERSISTENCE_MODULE": "event_store.recorder",
                 "DATABASE_URL": url,
                 "LOG_KEY": key,
-                "AGGREGATE_CACHE_MAXSIZE": _CACHED,
+                "AGGREGATE_CACHE_MAXSIZE": str(_CACHED),
+                # Copying a case of a thousand alerts takes longer than all else: `_decide` forgets it after an error.
+                "DEEPCOPY_FROM_AGGREGATE_CACHE": "n",
                 "IS_SNAPSHOTTING_ENABLED": "n",
             }
         )
@@ -157,11 +162,21 @@ class CaseBook(Application[UUID]):
         for _ in range(_ATTEMPTS):
             try:
                 return decide()
+            except (RejectedError, AccessDeniedError):
+                raise  # before anything was changed
             except IntegrityError:
-                continue  # what is decided anew is read anew
+                self._forget()  # and decide anew
             except OperationalError as exc:
+                self._forget()
                 raise UnavailableError(str(exc)) from exc
+            except BaseException:
+                self._forget()
+                raise
         raise FencedError("other processes append to the same case all the time; try again")
+
+    def _forget(self) -> None:
+        """Read all aggregates anew: those in memory have events that the log may lack."""
+        self.repository.cache = LRUCache(_CACHED)
 
 
 def _version(found: Case | Suppression, command: CaseCommand) -> int:

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from detection.cases.alerts import AlertFacts, Group, Subject, subject_of
 from domain.cases.commands import Level
-from event_store.database import Cursor, Database
+from event_store.database import Cursor, Database, sql
 from event_store.statements import load
-from projections.registry import live_schemas, open_snapshot
+from projections.models.detection import DetectionModel
+from projections.registry import live_builds
 
-PROJECTION = "detection"
 _SQL = load(__package__, "new_alerts.sql")
 _MAX_TITLE = 1024
 _Place = tuple[int, str]
@@ -76,14 +76,14 @@ class NewAlerts:
 
     def _next(self) -> list[AlertRow]:
         with self._database.transaction(read_only=True) as connection:
-            schema = live_schemas(connection).get(PROJECTION, "")
-            if schema != self._schema:  # another build was made anew from the log
-                self._schema, self._place = schema, _BEGIN
-            if not schema:
-                return []
-            open_snapshot(connection)
+            live = live_builds(connection).get(DetectionModel.name)
+            if live is None or live.version != DetectionModel.version:
+                return []  # a rebuild makes the tables that this program reads
+            if live.schema != self._schema:
+                self._schema, self._place = live.schema, _BEGIN
             position, alert_id = self._place
             with connection.cursor() as cursor:
+                cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(live.schema)))
                 cursor.execute(
                     _SQL["after"], {"position": position, "alert_id": alert_id, "limit": self._limit}
                 )

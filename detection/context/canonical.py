@@ -1,4 +1,4 @@
-"""The rows of a load in their canonical order, sorted on the disk: each once, and no id twice.
+"""The rows of a load in their canonical order, sorted on the disk: each once, and no id of two rows.
 
 Rows come in any order, and in any number. Memory is bounded: sorted runs go to temporary files, without a name, which
 are merged.
@@ -6,15 +6,18 @@ are merged.
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from itertools import groupby
+from itertools import groupby, islice
 from types import TracebackType
 from typing import IO, Self
 
-from detection.context.rows import Row, encode_row
+import msgspec
+
+from detection.context.rows import Row, encode_row, row_decoder
 from detection.context.tables import Table
 from domain.errors import Reason, RejectedError
 
@@ -22,6 +25,9 @@ MAX_ROWS = 20_000_000
 """Rows of one table."""
 RUN_BYTES = 64 << 20
 """What is sorted in memory at once."""
+MAX_SHARED = 1_000_000
+"""Ids that several rows have."""
+_OWN, _OTHER = b"0", b"1"
 _BETWEEN = b"\t"
 """Stands between a row and its place. Neither contains it: JSON writes it as an escape."""
 
@@ -34,8 +40,11 @@ class CanonicalRows:
         self._rows = _Sorter(run_bytes)
         self._ids = _Sorter(run_bytes)
         self._count = 0
+        self._decode = row_decoder(table.name)
         self.repeated = 0
         """Rows that stood in the files more than once."""
+        self.shared = 0
+        """Other ids that were left out, because several rows have them."""
 
     def __enter__(self) -> Self:
         return self
@@ -51,41 +60,60 @@ class CanonicalRows:
         self._count += 1
         if self._count > MAX_ROWS:
             raise RejectedError(Reason.OVERSIZED, f"a table has at most {MAX_ROWS} rows", field=place)
-        where = place.encode("unicode_escape")
-        self._rows.add(encode_row(row) + _BETWEEN + where)
+        canonical, where = encode_row(row), place.encode("unicode_escape")
+        self._rows.add(canonical + _BETWEEN + where)
+        if self._table.unique:
+            own, *others = self._table.unique
+            mark = hashlib.blake2b(canonical, digest_size=8).hexdigest().encode()
+            self._add_ids(_OWN, (getattr(row, own),), mark, where)
+            for name in others:
+                self._add_ids(_OTHER, getattr(row, name), mark, where)
 
-    def sorted(self) -> Iterator[tuple[bytes, str]]:
-        """The rows in their order, each with its place. Raises `RejectedError` at the end when an id is there twice."""
+    def sorted(self) -> Iterator[bytes]:
+        """The rows in their order. Raises `RejectedError` before the first one when two rows have the same id."""
+        shared = self._shared_ids()
         for canonical, same in groupby(self._rows.sorted(), key=_before):
-            lines = list(same)
-            self.repeated += len(lines) - 1
-            yield canonical, _place(lines[0])
+            self.repeated += sum(1 for _ in same) - 1
+            yield self._without(shared, canonical) if shared else canonical
 
-    def check_unique(self, ids: Iterable[str], place: str) -> None:
-        """Add the ids of a row, to be compared by `finish`."""
-        for id in set(ids):
-            self._ids.add(id.encode() + _BETWEEN + place.encode("unicode_escape"))
+    def _add_ids(self, kind: bytes, ids: Iterable[str], mark: bytes, where: bytes) -> None:
+        for id in ids:
+            self._ids.add(_BETWEEN.join((id.encode(), kind, mark, where)))
 
-    def finish(self) -> None:
-        """Raise `RejectedError` when two rows have the same id."""
-        before = b""
-        for line in self._ids.sorted():
-            if _before(line) == _before(before):
-                first, second = (_place(each) for each in (before, line))
+    def _shared_ids(self) -> set[str]:
+        """The other ids that several rows have, or that are the own id of another row."""
+        shared: set[str] = set()
+        for id, same in groupby(self._ids.sorted(), key=_before):
+            lines = [line.split(_BETWEEN) for line in islice(same, 1000)]
+            owners = {mark: where for _, kind, mark, where in reversed(lines) if kind == _OWN}
+            if len(owners) > 1:
+                first, second, *_ = sorted(where.decode("unicode_escape") for where in owners.values())
                 raise RejectedError(
                     Reason.CONFLICT,
-                    f"the same id as in {first}, with other content: give each its own",
-                    field=f"{second}, {' or '.join(self._table.unique)}",
+                    f"the same as in {first}, with other content: give each row its own",
+                    field=f"{second}, {self._table.unique[0]}",
                 )
-            before = line
+            if len({mark for _, _, mark, _ in lines}) > 1:
+                shared.add(id.decode())
+                if len(shared) > MAX_SHARED:
+                    raise RejectedError(
+                        Reason.CONFLICT, f"more than {MAX_SHARED} of them are shared", field="other_ids"
+                    )
+        return shared
+
+    def _without(self, shared: set[str], canonical: bytes) -> bytes:
+        """The row without ids that mean several people or patients, and so nobody."""
+        row = self._decode(canonical)
+        for name in self._table.unique[1:]:
+            ids = getattr(row, name)
+            kept = tuple(id for id in ids if id not in shared)
+            self.shared += len(ids) - len(kept)
+            row = msgspec.structs.replace(row, **{name: kept})
+        return encode_row(row)
 
 
 def _before(line: bytes) -> bytes:
     return line.partition(_BETWEEN)[0]
-
-
-def _place(line: bytes) -> str:
-    return line.partition(_BETWEEN)[2].decode("unicode_escape")
 
 
 class _Sorter:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from detection.context.rows import Row, encode_row, make_row, row_decoder
-from detection.context.tables import TABLES, Table
+from detection.context.tables import TABLES, Kind, Table
 from detection.context.values import Given, folded
 
 _KEPT = 50_000
@@ -164,6 +164,8 @@ class TableRows:
         if len(numbers) > 1:
             numbers = sorted(set(numbers))
         rows = map(self._row, numbers)
+        if len(names) == 1 and self.table.column(column).kind is Kind.TEXT:
+            return [row for row in rows if getattr(row, column) in keys]
         return [row for row in rows if any(_holds(getattr(row, name), keys) for name in names)]
 
     @property

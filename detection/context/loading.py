@@ -9,8 +9,6 @@ from detection.context.canonical import CanonicalRows
 from detection.context.chunks import Digest
 from detection.context.files.reading import Reading
 from detection.context.files.source import Tally
-from detection.context.rows import row_decoder
-from detection.context.tables import Table
 from domain.errors import Reason, RejectedError
 
 
@@ -20,26 +18,25 @@ def canonical_rows(
     """The rows of files, each once. Memory is bounded.
 
     The first row comes when all files are read. Raises `RejectedError` with the file, the line or resource, and the
-    column; for two rows with one id after the last row; and for no row at all, unless `empty` allows that.
+    column; also for two rows with one id, and for no row at all, unless `empty` allows that.
     """
-    table = reading.table
-    decode = row_decoder(table.name)
-    with CanonicalRows(table) as rows:
+    with CanonicalRows(reading.table) as rows:
         for place, row in reading.rows(files, tally):
             rows.add(place, row)
         nothing = True
-        for canonical, place in rows.sorted():
+        for canonical in rows.sorted():
             nothing = False
-            if table.unique:
-                rows.check_unique(_ids(table, decode(canonical)), place)
             yield canonical
-        rows.finish()
-        if rows.repeated:
-            tally.left_out["rows that are there already"] = rows.repeated
+        for what, count in (
+            ("rows that are there already", rows.repeated),
+            ("other ids that several rows have", rows.shared),
+        ):
+            if count:
+                tally.left_out[what] = count
     if nothing and not empty:
         raise RejectedError(
             Reason.MISSING_FIELD,
-            f"the files have no row for {table.name}: --empty loads a table without rows",
+            f"the files have no row for {reading.table.name}: --empty loads a table without rows",
             field=", ".join(map(str, files)),
         )
 
@@ -50,9 +47,3 @@ def check_files(reading: Reading, files: Sequence[Path], tally: Tally, *, empty:
     for _ in digest.counted(canonical_rows(reading, files, tally, empty=empty)):
         pass
     return digest
-
-
-def _ids(table: Table, row: object) -> Iterator[str]:
-    for name in table.unique:
-        value = getattr(row, name)
-        yield from (value,) if isinstance(value, str) else value

@@ -52,9 +52,10 @@ class Format(StrEnum):
 class Table(Struct, frozen=True, kw_only=True):
     """One table.
 
-    `unique`: no two rows share a value of these columns taken together: the ids of one person or patient. `keys`: the
-    columns that rows are found by. `counted`: the column whose values the index counts. `one_of`: one of these columns
-    needs a value. `period`: the second of these times is not before the first. `fhir`: the resources that fill it.
+    `unique`: the ids of a row. No two rows have the same first one; others that several rows have are left out.
+    `keys`: the columns that rows are found by. `counted`: the column whose values the index counts. `one_of`: one of
+    these columns needs a value. `period`: the second of these times is not before the first. `fhir`: the resources
+    that fill it.
     """
 
     name: str

@@ -107,7 +107,9 @@ class Correlating:
                 return False
         if not self._by_source:
             self._newest = (recorded, member)
-            return self._count(now, recorded.position, member, keys, values, firings)
+            held = self._count(now, recorded.position, member, keys, values, firings)
+            self._newest = None
+            return held
         occurred = min(moment(recorded.event.occurred_at), now)
         if occurred < now - self._lateness:
             self._notice(FiringKind.LATE, recorded.position, "an event came later than the lateness", firings)

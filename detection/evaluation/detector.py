@@ -190,19 +190,13 @@ class Detector:
 
     def _see(self, recorded: RecordedEvent, checks: _Checks, firings: list[Firing]) -> None:
         """Apply the rules that see an event in its context."""
-        access = checks.explained and is_access(recorded)
-        unexplained = self._explainer.unexplained(recorded) if access else None
-        whole = single = None
+        single = by_patient(recorded, self._context)
+        whole = single if len(single) == 1 else [Subject.of(recorded, self._context)]
+        unexplained: Sequence[Subject] = single if is_access(recorded) else ()
+        if checks.explained and unexplained:
+            unexplained = self._explainer.unexplained(recorded, single)
         for test, rule, reports, feeds in checks.in_context:
-            subjects: Sequence[Subject]
-            if rule.unexplained and unexplained is not None:
-                subjects = unexplained
-            elif rule.unexplained and not is_access(recorded):
-                continue
-            elif rule.by_patient:
-                subjects = single = single or by_patient(recorded, self._context)
-            else:
-                subjects = whole = whole or [Subject.of(recorded, self._context)]
+            subjects = unexplained if rule.unexplained else single if rule.by_patient else whole
             matching = [subject for subject in subjects if test is None or test(subject)]
             if not matching:
                 continue

@@ -15,13 +15,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from detection.evaluation.matching import Test, test_for_type
-from detection.rules.event_fields import category_of
-from detection.rules.lookups import KeptContext, Subject
+from detection.rules.event_fields import category_of, event_field
+from detection.rules.lookups import KeptContext, Lookup, Subject
 from detection.rules.rule import EventRule
 from domain.catalogue import Category
 from domain.event import PERSONS, ActorKind, RecordedEvent
 
 _STAFF = PERSONS - {ActorKind.PATIENT}
+
+_ACTOR = Lookup(
+    name="actor",
+    key="staff id actor.id",
+    table="staff",
+    where=(("id", event_field("actor.id").read),),
+    when=None,
+    of_patient=False,
+)
+"""The key is that of the same look-up in a rule file."""
 
 
 class Explained(Struct, frozen=True, order=True):
@@ -77,14 +87,14 @@ class Explainer:
         """Whether it explains nothing."""
         return not self._rules
 
-    def unexplained(self, recorded: RecordedEvent) -> list[Subject]:
-        """An access, once for each patient for whom no rule explains it. All are counted."""
+    def unexplained(self, recorded: RecordedEvent, subjects: Sequence[Subject]) -> list[Subject]:
+        """Of an access, seen for each patient alone, the ones that no rule explains. All are counted."""
         tests = self._by_type.get(recorded.event.type)
         if tests is None:
             tests = self._by_type[recorded.event.type] = self._tests(recorded.event.type)
         left = []
         day, department = recorded.recorded_at.date(), self._department(recorded)
-        for subject in by_patient(recorded, self._context):
+        for subject in subjects:
             found = ""
             for rule, test in tests:
                 if test is None or test(subject):
@@ -116,5 +126,5 @@ class Explainer:
 
     def _department(self, recorded: RecordedEvent) -> str:
         actor = recorded.event.actor.id
-        rows = self._context.rows("staff", (("id", actor),)) if actor else ()
-        return next((department for row in rows for department in row.departments), "")
+        rows = self._context.search(_ACTOR, (actor,)) if actor else ()
+        return next((department for _, _, row in rows for department in row.departments), "")

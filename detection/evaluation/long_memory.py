@@ -144,11 +144,11 @@ class Unfamiliar:
 
     def add(self, at: int, position: int, member: int, values: Iterable[str]) -> bool:
         """See `Memory`."""
-        if self._first is None:
-            self._first = at
         known, oldest = self._known, at - self._memory
         while known and next(iter(known.values())) < oldest:
             known.popitem(last=False)
+        if self._first is None or not known:
+            self._first = at
         judged = at - self._first >= self._learning and len(known) < MAX_KNOWN
         new = [value for value in values if value not in known] if judged else []
         for value in values:
@@ -181,6 +181,7 @@ class Returning:
     def __init__(self, rule: CorrelationRule, packed: Any = None) -> None:
         assert isinstance(rule.extension, Return)
         self._silence = rule.extension.silence * _SECOND
+        self._memory = rule.extension.memory * _SECOND
         last, silent, position = packed or (None, 0, 0)
         self._last: int | None = last
         self._silent: int = silent
@@ -190,7 +191,7 @@ class Returning:
         """See `Memory`."""
         silent = 0 if self._last is None else at - self._last
         self._last = at
-        if silent < self._silence:
+        if not self._silence <= silent <= self._memory:
             return False
         self._silent, self._position = silent, position
         return True

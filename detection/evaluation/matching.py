@@ -89,8 +89,14 @@ def _test(expression: Expression) -> Test:
 
 
 def _cost(expression: Expression) -> int:
-    """0 for a look-up of one of few values, 1 for another line, 2 for what consists of several."""
-    return 2 if not isinstance(expression, Item) else 0 if expression.field.domain else 1
+    """0 for one of few values, 1 for another line, 2 for what consists of several, 3 for rows of context."""
+    match expression:
+        case Item(field=field):
+            return 3 if field.is_looked_up else 0 if field.domain else 1
+        case Selection(part=part) | Not(part=part):
+            return max(2, _cost(part))
+        case And(parts=parts) | Or(parts=parts):
+            return max(2, *map(_cost, parts))
 
 
 def reasons(expression: Expression, recorded: RecordedEvent) -> tuple[str, ...]:

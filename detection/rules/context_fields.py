@@ -48,7 +48,9 @@ class Looked:
     def add(self, lookup: Lookup, table: Table) -> None:
         """Add the fields of a look-up: its name for the number of rows, and each column."""
         self.lookups[lookup.name] = lookup
-        self._fields[lookup.name] = EventField(name=lookup.name, read=number_reader(lookup))
+        self._fields[lookup.name] = EventField(
+            name=lookup.name, read=number_reader(lookup), is_looked_up=True
+        )
         for column in table.columns:
             name = f"{lookup.name}.{column.name}"
             self._fields[name] = EventField(
@@ -56,10 +58,13 @@ class Looked:
                 read=row_reader(lookup, column.name),
                 is_time=column.kind is Kind.TIME,
                 is_network=column.kind is Kind.NETWORKS,
+                is_looked_up=True,
             )
         if table.counted is not None:
             name = f"{lookup.name}.{table.counted}_count"
-            self._fields[name] = EventField(name=name, read=frequency_reader(lookup, table.counted))
+            self._fields[name] = EventField(
+                name=name, read=frequency_reader(lookup, table.counted), is_looked_up=True
+            )
 
 
 def read_lookups(node: Node | None) -> Looked:

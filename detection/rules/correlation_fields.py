@@ -9,7 +9,7 @@ from typing import NamedTuple
 from detection.rules.conditions import Absence, Baseline, Extension, Numbering, Return
 from detection.rules.event_fields import EventField, event_field
 from detection.rules.extension_fields import MAX_FLOOR, read_extension
-from detection.rules.rule import CorrelationRule, Head, Kind, Range, Rule, TestCases, digest_of
+from detection.rules.rule import CorrelationRule, EventRule, Head, Kind, Range, Rule, TestCases, digest_of
 from event_store.files.file_nodes import Node
 
 MAX_COUNT = 10_000
@@ -71,6 +71,10 @@ def read_correlation(draft: Draft, members: tuple[str, ...], known: Mapping[str,
     ordered = kind in {Kind.TEMPORAL, Kind.TEMPORAL_ORDERED}
     if ordered and len(members) == 1:
         fields["rules"].fail(f"{kind} needs several rules")
+    for id in members:
+        member = known[id]
+        if isinstance(member, EventRule) and member.explains:
+            fields["rules"].fail(f"{member.head.title!r}: a rule that explains can't be counted")
     names, group_by = _groups(fields, members, known)
     condition, counted = _condition(draft, fields, kind, len(members))
     timespan = _timespan(fields["timespan"], MAX_TIMESPAN)

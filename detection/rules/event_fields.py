@@ -34,7 +34,7 @@ class EventField(Struct, frozen=True):
 
     `one`: the value of a field that has one at most, or None. `words`: all values that it can have, where they are
     known; `domain`: the same as the event has them, with None for none, where they are few. `is_time`: a moment.
-    `is_network`: addresses and networks. `is_open`: it holds any JSON.
+    `is_network`: addresses and networks. `is_looked_up`: in a table of context. `is_open`: it holds any JSON.
     """
 
     name: str
@@ -44,6 +44,7 @@ class EventField(Struct, frozen=True):
     domain: tuple[Scalar, ...] = ()
     is_time: bool = False
     is_network: bool = False
+    is_looked_up: bool = False
     is_open: bool = False
 
 

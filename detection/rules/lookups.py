@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, product
 from typing import Any, NamedTuple
 
@@ -16,8 +17,13 @@ from domain.event import RecordedEvent
 
 MAX_SEARCHES = 100
 """Combinations of values by which one look-up searches: a person with more departments is looked up by the first."""
-_MAX_KEPT = 20_000
-"""Searches whose rows are kept, until there are more."""
+_MAX_KEPT = 200_000
+"""Rows and searches that are kept; all are forgotten when there are more."""
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
+_FOREVER = datetime.max.replace(tzinfo=UTC)
+
+Span = tuple[datetime, datetime, Row]
+"""A row, and from when until when it counts."""
 
 
 class When(NamedTuple):
@@ -28,6 +34,17 @@ class When(NamedTuple):
     ends: str | None
     before: timedelta
     after: timedelta
+
+    def span(self, row: Row) -> Span:
+        """When the row counts."""
+        begins = getattr(row, self.begins) if self.begins else None
+        ends = getattr(row, self.ends) if self.ends else None
+        first, last = _ALWAYS, _FOREVER
+        with contextlib.suppress(OverflowError):  # at the ends of the calendar
+            first = begins - self.before if begins else _ALWAYS
+        with contextlib.suppress(OverflowError):
+            last = ends + self.after if ends else _FOREVER
+        return first, last, row
 
 
 class Lookup(Struct, frozen=True):
@@ -45,16 +62,24 @@ class Lookup(Struct, frozen=True):
     of_patient: bool
 
     def rows(self, subject: Subject) -> Sequence[Row]:
-        """The rows for an event, each search's in the order of the table."""
-        values = [
-            list(dict.fromkeys(text_of(each) for each in read(subject) if each is not None))
-            for _, read in self.where
-        ]
-        columns = [column for column, _ in self.where]
+        """The rows for an event, those of each search in the order of the table."""
+        values = [self._texts(read(subject)) for _, read in self.where]
         found: list[Row] = []
         for keys in islice(product(*values), MAX_SEARCHES):
-            found.extend(subject.context.rows(self.table, tuple(zip(columns, keys, strict=True))))
-        return found if self.when is None else [row for row in found if _counts(row, self.when, subject)]
+            spans = subject.context.search(self, keys)
+            if self.when is None:
+                found += [row for _, _, row in spans]
+            elif spans:
+                [at] = self.when.at.read(subject)
+                assert isinstance(at, datetime)
+                found += [row for first, last, row in spans if first <= at <= last]
+        return found
+
+    @staticmethod
+    def _texts(values: Sequence[Scalar]) -> Sequence[str]:
+        if len(values) == 1 and type(values[0]) is str:
+            return values  # type: ignore[return-value]
+        return list(dict.fromkeys(text_of(each) for each in values if each is not None))
 
 
 class KeptContext:
@@ -62,16 +87,22 @@ class KeptContext:
 
     def __init__(self, index: ContextIndex) -> None:
         self.index = index
-        self._kept: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Row, ...]] = {}
+        self._kept: dict[tuple[str, tuple[str, ...]], list[Span]] = {}
+        self._size = 0
 
-    def rows(self, table: str, keys: tuple[tuple[str, str], ...]) -> tuple[Row, ...]:
-        """The rows with these values."""
-        search = (table, keys)
+    def search(self, lookup: Lookup, keys: tuple[str, ...]) -> list[Span]:
+        """The rows of a look-up with these values in its columns."""
+        search = (lookup.key, keys)
         found = self._kept.get(search)
         if found is None:
-            if len(self._kept) >= _MAX_KEPT:
+            columns = [column for column, _ in lookup.where]
+            rows = self.index.rows(lookup.table, **dict(zip(columns, keys, strict=True)))
+            span = lookup.when.span if lookup.when else lambda row: (_ALWAYS, _FOREVER, row)
+            if self._size > _MAX_KEPT:
                 self._kept.clear()
-            found = self._kept[search] = self.index.rows(table, **dict(keys))
+                self._size = 0
+            found = self._kept[search] = [span(row) for row in rows]
+            self._size += 1 + len(found)
         return found
 
 
@@ -143,13 +174,3 @@ def _values(rows: Sequence[Row], column: str) -> Iterator[Scalar]:
             yield from value
         elif value is not None:
             yield value
-
-
-def _counts(row: Row, when: When, subject: Subject) -> bool:
-    [at] = when.at.read(subject)
-    begins = getattr(row, when.begins) if when.begins else None
-    ends = getattr(row, when.ends) if when.ends else None
-    try:
-        return (begins is None or at >= begins - when.before) and (ends is None or at <= ends + when.after)
-    except OverflowError:  # a time at the end of the calendar: no bound
-        return True

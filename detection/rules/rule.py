@@ -12,6 +12,7 @@ from detection.context.index import ContextIndex
 from detection.rules.conditions import Absence, Extension, Numbering
 from detection.rules.event_fields import EventField
 from detection.rules.expressions import Expression
+from detection.rules.lookups import Lookup
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 
@@ -75,6 +76,7 @@ class EventRule(Rule, frozen=True, kw_only=True):
     """
 
     expression: Expression
+    lookups: tuple[Lookup, ...] = ()
     needs: frozenset[str] = frozenset()
     by_patient: bool = False
     explains: bool = False

@@ -145,6 +145,7 @@ def _document(node: Node, text: str, file: str) -> EventRule | Draft:
         digest=digest_of(text),
         tests=_tests(fields),
         expression=read_detection(fields["detection"], _zone(settings), looked.field),
+        lookups=tuple(looked.lookups.values()),
         needs=frozenset([each.table for each in looked.lookups.values()] + _needs(settings)),
         by_patient=explains or unexplained or any(each.of_patient for each in looked.lookups.values()),
         explains=explains,

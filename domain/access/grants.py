@@ -156,7 +156,7 @@ OPERATIONS: dict[Role, frozenset[Operation]] = {
     | _OFFICER
     | {Operation.DECIDE, Operation.SHARE, Operation.REVOKE},
     Role.SECURITY_OFFICER: _EVENTS | _SUBJECTS | _OFFICER | {Operation.READ_STATUS},
-    Role.REVIEWER: _EVENTS | _SUBJECTS | _REVIEW | {Operation.READ_STATUS},
+    Role.REVIEWER: _EVENTS | _SUBJECTS | _REVIEW,
     Role.ANALYST: _READ_EVERYTHING,
     Role.SERVICE_OWNER: _EVENTS | {Operation.READ_SERVICE},
     Role.CLINICIAN: _EVENTS | {Operation.READ_USER},

@@ -111,7 +111,7 @@ def _case(row: Mapping[str, Any]) -> CaseView:
 
 def _entry(row: Mapping[str, Any]) -> CaseEntry:
     body: Mapping[str, Any] = row["body"]
-    person = next((body[name] for name in _PERSONS if body.get(name)), {})
+    person: Mapping[str, Any] = next((body[name] for name in _PERSONS if body.get(name)), {})
     verdict, alert = body.get("verdict"), body.get("alert")
     return CaseEntry(
         **{

@@ -1,6 +1,6 @@
 -- name: page
--- Cases, the newest first. As in the pages of alerts, at most `walk` are looked at: those about an actor, of an assignee
--- or of a state if one of these is given (the first of them decides), else all.
+-- Cases, the newest first. As in the pages of alerts, at most `walk` are looked at: those about an actor, of an
+-- assignee or of a state if one of these is given (the first of them decides), else all.
 WITH walked AS (
     SELECT detection_case.*
     FROM detection_case

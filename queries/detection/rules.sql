@@ -22,7 +22,12 @@ SELECT
 FROM active_rule AS rule
 CROSS JOIN LATERAL (
     SELECT count(*) AS alerts
-    FROM (SELECT FROM alert WHERE alert.rule_id = rule.rule_id LIMIT %(most)s) AS counted
+    FROM (
+        SELECT FROM alert
+        WHERE alert.rule_id = rule.rule_id
+        ORDER BY alert.position ASC
+        LIMIT %(most)s
+    ) AS counted
 ) AS raised
 CROSS JOIN LATERAL (
     SELECT

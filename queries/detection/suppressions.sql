@@ -39,7 +39,12 @@ SELECT
     found.*,
     (
         SELECT count(*)
-        FROM (SELECT FROM alert WHERE alert.suppressed_by = found.suppression_id LIMIT %(most)s) AS counted
+        FROM (
+            SELECT FROM alert
+            WHERE alert.suppressed_by = found.suppression_id
+            ORDER BY alert.position ASC
+            LIMIT %(most)s
+        ) AS counted
     ) AS held_back
 FROM looked
 LEFT JOIN found ON TRUE

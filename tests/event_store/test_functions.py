@@ -31,6 +31,11 @@ DEFINER = {
         [PATH, "lock_timeout=2s"],
         ["reader"],
     ),
+    "submit_case_command(uuid,uuid,text,jsonb,text,text,text,text[],text[],text)": (
+        OWNER,
+        [PATH, "lock_timeout=2s"],
+        ["reader"],
+    ),
 }
 """Functions that run with their owner's rights. A new one is thought about, then added here."""
 
@@ -43,6 +48,8 @@ INVOKER = {
     "keep_follower_change()": (OWNER, [PATH], []),
     "keep_rule_activation()": (OWNER, [PATH], []),
     "keep_request()": (OWNER, [PATH], []),
+    "keep_case_command()": (OWNER, [PATH], []),
+    "keep_context_version()": (OWNER, [PATH], []),
     "projection_limit(text)": (OWNER, [PATH], ["custom_owner"]),
     "check_custom_list(jsonb,text,integer,integer)": (CUSTOM, [PATH], []),
     "is_reserved_name(text)": (OWNER, [PATH], ["analyst", "projector"]),

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from detection.context.files.fhir_ids import Ids
 from detection.context.files.fhir_rows import FhirRows
-from detection.context.files.resources import Pages, parsed
+from detection.context.files.resources import Pages, parsed, read_document
 from detection.context.files.source import Found, Source, Tally
 from detection.context.tables import Table
 from domain.errors import Reason, RejectedError
@@ -23,17 +23,20 @@ class _Head(Struct, rename={"kind": "resourceType"}):
     kind: str
 
 
-class _Search(Struct):
+class _Search(Struct, gc=False):
     mode: str = "match"
 
 
-class _Entry(Struct, rename={"full_url": "fullUrl"}):
-    resource: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b""))
+_MATCH = _Search()
+
+
+class _Entry(Struct, rename={"full_url": "fullUrl"}, gc=False):
+    resource: msgspec.Raw = msgspec.Raw(b"")
     full_url: str | None = None
-    search: _Search = field(default_factory=_Search)
+    search: _Search | None = None
 
 
-class _Link(Struct):
+class _Link(Struct, gc=False):
     relation: str = ""
 
 
@@ -62,7 +65,7 @@ class FhirReader:
                     place = source.place(number)
                     yield from self._resource(parsed(line.encode(), place), place, None, tally)
             return
-        document = source.document()
+        document = read_document(source)
         if _type_of(document, source) != "Bundle":
             yield from self._resource(parsed(document, source.name), source.name, None, tally)
             return
@@ -88,7 +91,7 @@ class FhirReader:
                 continue
             place = f"{source.name}, entry[{number}]"
             resource = parsed(entry.resource, place)
-            if entry.search.mode == "match":
+            if (entry.search or _MATCH).mode == "match":
                 matches += 1
                 kind = kind or string(resource.get("resourceType"))
             yield from self._resource(resource, place, entry.full_url, tally)

@@ -6,9 +6,24 @@ from typing import Any
 
 import msgspec
 
-from detection.context.files.source import MAX_LINE_BYTES, at
+from detection.context.files.source import MAX_LINE_BYTES, Source, at
 from domain.errors import Reason, RejectedError
-from domain.json_parsing import read_json
+from domain.json_parsing import containers, read_json
+
+MAX_CONTAINERS = 10_000_000
+"""Arrays and objects in one document. An entry without a resource takes 50 bytes of memory."""
+
+
+def read_document(source: Source) -> bytes:
+    """A file that is one JSON document. Raises `RejectedError` when it would need far more memory than its size."""
+    document = source.document()
+    if containers(document) > MAX_CONTAINERS:
+        raise RejectedError(
+            Reason.OVERSIZED,
+            f"more than {MAX_CONTAINERS} arrays and objects: give several files",
+            field=source.name,
+        )
+    return document
 
 
 def parsed(raw: msgspec.Raw | bytes, place: str) -> dict[str, Any]:

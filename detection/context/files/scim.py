@@ -8,18 +8,20 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from detection.context.files.resources import Pages, parsed
+from detection.context.files.resources import Pages, parsed, read_document
 from detection.context.files.source import Found, Source, Tally
 from detection.context.values import Given
 from domain.errors import Reason, RejectedError
 from interop.fhir.elements import mapping, objects, string
 
 _ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+_MAX_SCHEMAS = 10_000
+"""Bytes of the list of schemas."""
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 
 class _ListResponse(Struct, rename={"total": "totalResults", "resources": "Resources"}):
-    schemas: list[str] = field(default_factory=list)
+    schemas: msgspec.Raw = msgspec.Raw(b"[]")
     total: int | None = None
     resources: list[msgspec.Raw] = field(default_factory=list)
 
@@ -33,12 +35,12 @@ class ScimReader:
     def read(self, source: Source, tally: Tally) -> Iterator[Found]:
         """The rows of a page. Raises `RejectedError` that names file, user and column."""
         try:
-            page = msgspec.json.decode(source.document(), type=_ListResponse)
+            page = msgspec.json.decode(read_document(source), type=_ListResponse)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
             raise RejectedError(
                 Reason.INVALID_JSON, f"this is no ListResponse of SCIM: {exc}", field=source.name
             ) from exc
-        if _LIST not in page.schemas:
+        if f'"{_LIST}"'.encode() not in bytes(page.schemas)[:_MAX_SCHEMAS]:
             raise RejectedError(Reason.UNKNOWN_FORMAT, f"write {_LIST}", field=f"{source.name}, schemas")
         self._pages.add(len(page.resources), page.total, last=True)
         for number, raw in enumerate(page.resources):

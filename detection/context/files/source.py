@@ -15,7 +15,7 @@ from event_store.files.paths import opened_input
 
 MAX_LINE_BYTES = 1 << 20
 """Of one line of CSV or NDJSON, and of one resource."""
-MAX_DOCUMENT_BYTES = 256 << 20
+MAX_DOCUMENT_BYTES = 128 << 20
 """Of a file that is one JSON document. Larger ones are NDJSON, or several files."""
 _BOM = b"\xef\xbb\xbf"
 _NAME_LENGTH = 100

@@ -14,6 +14,8 @@ from detection.history import position_at
 from domain.event import Actor, Patient, Resource
 from event_store.database import READER, Database
 from tests.audit_trail.programs import run
+from tests.detection.live.logs import DELETION, activate, deletion
+from tests.detection.live.logs import detect as evaluate
 from tests.detection.small_logs import correlation, failures
 from tests.trail import Trail, an_event
 
@@ -160,3 +162,14 @@ def test_the_shipped_rules_are_copied_and_replace_nothing(tmp_path: Path) -> Non
     assert (folder / "mass_access.yaml").exists()
     again = run("detect", "pack", folder)
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
+
+
+def test_the_rules_that_count_are_listed_with_what_they_raised(trail: Trail) -> None:
+    activate(trail, DELETION)
+    trail.append(deletion())
+    evaluate(trail)
+    done = run("detect", "status", settings={"database_url": trail.url})
+    assert done.returncode == 0, done.stderr
+    row, said = done.stdout.splitlines()[1:]
+    assert row.split() == ["A", "record", "was", "deleted", "high", "0", "1"]
+    assert said == "1 rules count; 1 alerts are not published yet"

@@ -11,7 +11,6 @@ from detection.cases.read_model import rows
 from domain.event import RecordedEvent
 from event_store.aggregate_events import AggregateEvent, read_aggregate_events
 from event_store.database import sql
-from projections.models.cases import TABLES
 from projections.models.detection import ALERT, DetectionModel
 from projections.registry import Build, live_builds, register
 from projections.tables import Row
@@ -42,8 +41,8 @@ class GivenRows:
     """The tables, filled with the rows that a test has made. A plain projector: the log is not evaluated."""
 
     name = DetectionModel.name
-    version = 1
-    tables = (*(each for each in DetectionModel.tables if each not in TABLES), *TABLES)
+    version = DetectionModel.version
+    tables = DetectionModel.tables
 
     def __init__(self) -> None:
         self.made: dict[str, list[Row]] = {}

@@ -12,6 +12,7 @@ import pytest
 from domain.errors import ConfigurationError, RejectedError
 from interop.systems import Systems
 from tests.detection.context.reading_files import SAMPLES, rows
+from tests.scaling import Hostile, assert_linear
 
 OURS = Systems([("https://fhir.example/r4", "")])
 
@@ -105,6 +106,29 @@ def test_encounters_of_r5_with_urns() -> None:
     ]
 
 
+def test_conditional_references_name_people_by_their_identifiers(tmp_path: Path) -> None:
+    encounter = {
+        "resourceType": "Encounter",
+        "id": "e-1",
+        "status": "finished",
+        "subject": {"reference": "urn:uuid:6b5f3c2a-0000-4000-8000-000000000001", "display": "A B"},
+        "participant": [
+            {"individual": {"reference": "Practitioner?identifier=http://hl7.org/fhir/sid/us-npi|9999"}}
+        ],
+        "period": {"start": "2011-07-28T15:02:18-04:00", "end": "2011-07-28T15:17:18-04:00"},
+        "serviceProvider": {
+            "reference": "Organization?identifier=https://synthea.example|o-1",
+            "display": "PCP",
+        },
+    }
+    [found], _ = rows("encounters", _file(tmp_path, encounter))
+    assert (found["patient"], found["practitioners"], found["department"]) == (
+        "6b5f3c2a-0000-4000-8000-000000000001",
+        ("9999",),
+        "o-1",
+    )
+
+
 def test_a_care_team_is_a_row_for_each_practitioner() -> None:
     found, _ = rows("care_teams", SAMPLES / "care_teams.json")
     assert found == [
@@ -194,9 +218,10 @@ def _file(folder: Path, content: Any) -> Path:
         ('{"resourceType": "Patient", "a": ' + "[" * 100 + "]" * 100 + "}", "nested deeper than 64 levels"),
         ('{"resourceType": "Patient", "a": [' + "[]," * 50_000 + "[]]}", "more than 50000 arrays"),
         ('{"resourceType": "Bundle", "entry": [' + '{"a":' * 200_000, "this is neither FHIR"),
+        ('{"resourceType": "Bundle", "entry": [' + "{}," * 10_000_000 + "{}]}", "more than 10000000 arrays"),
         ('{"resourceType": "Patient", "id": "1", "x": "' + "x" * (1 << 20) + '"}', "at most 1048576 bytes"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_an_error_names_file_resource_and_column(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(RejectedError, match=message) as caught:
@@ -258,3 +283,19 @@ def test_a_role_of_somebody_unknown_is_counted(tmp_path: Path) -> None:
 def test_a_table_is_read_only_from_formats_that_have_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="--format: rosters is read from csv, not from fhir"):
         rows("rosters", _file(tmp_path, {}), format="fhir")
+
+
+def test_reading_takes_time_in_proportion_to_the_file(tmp_path: Path) -> None:
+    def bundle(size: int) -> Path:
+        entry = '{"resource":{"resourceType":"Patient","id":"1","x":[2.2250738585072011e-308]}}'
+        file = tmp_path / f"bundle-{size}.json"
+        file.write_text('{"resourceType":"Bundle","entry":[' + ",".join([entry] * size) + "]}")
+        return file
+
+    def lines(size: int) -> Path:
+        file = tmp_path / f"{size}.ndjson"
+        file.write_text('{"resourceType":"Practitioner","id":"1"}\n' * size)
+        return file
+
+    assert_linear(Hostile("bundle", lambda file: rows("patients", file), bundle, 500))
+    assert_linear(Hostile("lines", lambda file: rows("staff", file), lines, 500))

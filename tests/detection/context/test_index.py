@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.context.index import ContextIndex
+from detection.context.rows import row_decoder
 from detection.context.tables import TABLES
 from domain.errors import RejectedError
 
@@ -79,6 +80,11 @@ def test_a_search_needs_a_key(index: ContextIndex) -> None:
 def test_values_that_a_table_cannot_have_are_refused() -> None:
     with pytest.raises(RejectedError, match="shoe: staff has no such column"):
         ContextIndex.of({"staff": [{"id": "ada", "shoe": "4"}]})
+
+
+def test_rows_that_were_stored_before_a_column_existed_have_its_default() -> None:
+    row = row_decoder("staff")(b'["ada",["x"],"Ada"]')
+    assert (row.id, row.other_ids, row.address, row.active) == ("ada", ("x",), None, True)
 
 
 def test_every_key_and_period_is_a_column() -> None:

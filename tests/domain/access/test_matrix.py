@@ -35,20 +35,25 @@ COLUMNS = (
     Operation.READ_MESSAGES,
     Operation.DECIDE_DEAD_LETTERS,
     Operation.REBUILD,
+    Operation.READ_CASES,
+    Operation.HANDLE_CASES,
+    Operation.DECIDE_CASES,
+    Operation.SUPPRESS_ALERTS,
 )
 MATRIX = """
-                 evt cnt fol exp pat usr dev srv res tab sta prf met pub dec shr rev let msg set reb
-auditor          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   x   -   x   x   -   -
-privacy_officer  x   x   x   x   x   x   x   x   x   x   x   x   -   -   x   x   x   x   x   -   -
-security_officer x   x   x   x   x   x   x   x   x   -   x   x   -   -   -   -   -   -   -   -   -
-analyst          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   -   -   -   -   -   -
-service_owner    x   x   x   x   -   -   -   x   -   -   -   x   -   -   -   -   -   -   -   -   -
-clinician        x   x   x   x   -   x   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -
-patient          x   x   x   x   x   -   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -
-device_manager   x   x   x   x   -   -   x   -   -   -   -   x   -   -   -   -   -   -   -   -   -
-publisher        -   -   -   -   -   -   -   -   -   -   -   -   -   x   -   -   -   -   -   -   -
-operator         -   -   -   -   -   -   -   -   -   -   x   x   x   -   -   -   -   x   -   x   x
-admin            x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x
+                 evt cnt fol exp pat usr dev srv res tab sta prf met pub dec shr rev let msg set reb cas hnd dcd sup
+auditor          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   x   -   x   x   -   -   x   -   -   -
+privacy_officer  x   x   x   x   x   x   x   x   x   x   x   x   -   -   x   x   x   x   x   -   -   x   x   x   x
+security_officer x   x   x   x   x   x   x   x   x   -   x   x   -   -   -   -   -   -   -   -   -   x   x   x   x
+reviewer         x   x   x   x   x   x   x   x   x   -   -   x   -   -   -   -   -   -   -   -   -   x   x   x   -
+analyst          x   x   x   x   x   x   x   x   x   x   x   x   -   -   -   -   -   -   -   -   -   -   -   -   -
+service_owner    x   x   x   x   -   -   -   x   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -
+clinician        x   x   x   x   -   x   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -
+patient          x   x   x   x   x   -   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -
+device_manager   x   x   x   x   -   -   x   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -   -   -
+publisher        -   -   -   -   -   -   -   -   -   -   -   -   -   x   -   -   -   -   -   -   -   -   -   -   -
+operator         -   -   -   -   -   -   -   -   -   -   x   x   x   -   -   -   -   x   -   x   x   -   -   -   -
+admin            x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x   x
 """
 TABLE = {line.split()[0]: line.split()[1:] for line in MATRIX.splitlines()[2:]}
 
@@ -97,6 +102,7 @@ def test_who_has_no_role_may_do_nothing() -> None:
     [
         (Role.AUDITOR, (ALL,)),
         (Role.SECURITY_OFFICER, (ALL,)),
+        (Role.REVIEWER, (ALL,)),
         (Role.ANALYST, (ALL,)),
         (Role.SERVICE_OWNER, (Rows(sources=("patient-service",)),)),
         (Role.CLINICIAN, (Rows(users=("ada",)),)),

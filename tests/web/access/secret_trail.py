@@ -131,7 +131,10 @@ EVENTS = (
 VISIBLE: dict[Role, list[int]] = {
     **{
         role: list(range(10))
-        for role in (Role.AUDITOR, Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER, Role.ANALYST, Role.ADMIN)
+        for role in (
+            *(Role.AUDITOR, Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER),
+            *(Role.REVIEWER, Role.ANALYST, Role.ADMIN),
+        )
     },
     Role.SERVICE_OWNER: [0, 1, 2, 5, 6, 7, 8],
     Role.CLINICIAN: [0, 2, 6, 8, 9],

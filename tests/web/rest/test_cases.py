@@ -113,12 +113,13 @@ def test_a_case_is_worked_on_by_commands(installation: Installation) -> None:
         ("decide", {"verdict": "justified", "reason": "A double entry.", "seconds": 60}, OFFICER),
         ("reopen", {"reason": "There was none."}, OFFICER),
     ]
+    positions = []
     for name, body, headers in steps:
         answer = post(f"/v1/cases/{{case}}/{name}", body, headers)
         assert (answer.status_code, answer.json()["state"]) == (200, "done"), answer.text
-    position = answer.json()["position"]
+        positions.append(answer.json()["position"])
     installation.project()
-    case = installation.get(f"/v1/cases/{{case}}?wait_for_position={position}").json()
+    case = installation.get(f"/v1/cases/{{case}}?wait_for_position={positions[-1]}").json()
     assert [each["kind"].removeprefix("case.") for each in case["history"]] == [
         *("opened", "assigned", "commented", "employee_asked", "employee_answered", "decided", "reopened")
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 from audit_trail.cases.worker import CaseWorker
@@ -64,6 +64,17 @@ class DetectingTrail:
         documents = [(f"rule_{index}.yaml", text) for index, text in enumerate(texts)]
         self.append(activation_event(store_activation(self._projector, documents, {})))
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """`ingest` runs: alerts get cases, and commands are carried out."""
+        with closing(CaseBook(self.url, TEXT)) as book:
+            worker = CaseWorker(self._ingest, book)
+            worker.start()
+            try:
+                yield
+            finally:
+                worker.stop()
+
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What the live build of `detection` has."""
         with self._reader.transaction(read_only=True) as connection, connection.cursor() as cursor:
@@ -76,22 +87,18 @@ class DetectingTrail:
 
 
 @contextmanager
-def detecting(url: str) -> Iterator[DetectingTrail]:
-    """The trail of a database that has been migrated, until the end."""
+def detecting(url: str, *, working: bool = True) -> Iterator[DetectingTrail]:
+    """The trail of a database that has been migrated, until the end. Not `working`: see `DetectingTrail.working`."""
     with (
         closing(Database(url, INGEST, size=4)) as ingest,
         closing(Database(url, PROJECTOR, size=10)) as projector,
         closing(Database(url, READER, size=2)) as reader,
-        closing(CaseBook(url, TEXT)) as book,
     ):
-        runner, worker = Runner(projector, installed()), CaseWorker(ingest, book)
+        runner = Runner(projector, installed())
         runner.catch_up()
-        with _thread(runner.run, runner.stop):
-            worker.start()
-            try:
-                yield DetectingTrail(url, (ingest, projector, reader))
-            finally:
-                worker.stop()
+        trail = DetectingTrail(url, (ingest, projector, reader))
+        with _thread(runner.run, runner.stop), trail.working() if working else nullcontext():
+            yield trail
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,10 +14,12 @@ import pytest
 
 from audit_trail.embedded.broker import Broker
 from tests.databases import MIGRATED, Databases
+from tests.waiting import eventually
 from tests.web.dashboard.detecting import EVIL_RULE, RULE, DetectingTrail, case_about, detecting, with_alerts
 from tests.web.dashboard.people import FROM_PAGE, Browser, dashboard
 from tests.web.dashboard.test_pages import EVIL, _Tags
 from tests.web.read_audit.recorded_server import OnRecord, make_topic
+from web.dashboard import case_commands
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +261,18 @@ def test_each_role_gets_the_pages_of_its_rights(served: OnRecord, persona: str, 
             assert linked == (path in allowed and (path != "/questions" or persona == "n.nightshift")), path
 
 
+def test_the_overview_says_how_many_cases_are_open_to_those_who_may_see_them(
+    served: OnRecord, officer: Browser
+) -> None:
+    text = words(officer.get("/").text)
+    assert re.search(r"\d+ Open cases: 1 critical, \d+ high", text)
+    assert (
+        'href="/cases?list=open"' in officer.get("/?part=live", headers={"X-Refresh": "1", **FROM_PAGE}).text
+    )
+    with Browser(served) as analyst:
+        assert "Open cases" not in analyst.sign_in("analyst").text
+
+
 def test_an_auditor_sees_a_case_and_has_no_form_of_it(served: OnRecord, trail: DetectingTrail) -> None:
     path = case_about(trail, "audited")
     with Browser(served) as auditor:
@@ -293,3 +308,40 @@ def test_what_is_read_is_on_record_with_the_page(served: OnRecord, trail: Detect
         browser.sign_in("security-officer", path)
         reads = [each for each in served.events() if each.type == "audit_log.read"]
         assert any(each.request is not None and each.request.path == path for each in reads)
+
+
+def test_what_was_sent_while_ingest_was_away_is_done_later_and_its_page_says_so(
+    databases: Databases,
+    broker: Broker,
+    topic: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(case_commands, "_SECONDS", 0.1)
+    with (
+        databases.copy(MIGRATED) as url,
+        detecting(url, working=False) as trail,
+        dashboard(url, broker.bootstrap_servers, topic, tmp_path) as served,
+        Browser(served) as officer,
+    ):
+        with trail.working():
+            with_alerts(trail)
+            path = case_about(trail, "patience")
+        page = officer.sign_in("privacy-officer", path)
+        sent = [
+            send(officer, page, "/decide", verdict="justified", reason="the first"),
+            send(officer, officer.get(path), "/decide", verdict="policy_breach", reason="the second"),
+        ]
+        for each in sent:
+            assert "This is stored and not done yet" in each.text
+        with trail.working():
+            eventually(lambda: bool(trail.rows("SELECT FROM detection_case WHERE state = 'decided'")))
+            eventually(lambda: "not done yet" not in officer.get(str(sent[1].url)).text)
+        assert "This was not done" not in officer.get(str(sent[0].url)).text
+        assert "This was not done: this case is decided" in officer.get(str(sent[1].url)).text
+        with Browser(served) as other:
+            # What became of a command is told to the person who gave it.
+            assert (
+                "This was not done"
+                not in other.sign_in("security-officer", sent[1].url.raw_path.decode()).text
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -67,19 +67,21 @@ class AlertEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 _Text = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL)]
 
+_Level = Literal["informational", "low", "medium", "high", "critical"]
+
 
 class AlertQuery(FreshnessQuery):
     """Conditions on alerts, and a page."""
 
-    level: Level | None = Field(default=None, description="Alerts of this level and above.")
+    level: _Level | None = Field(default=None, description="Alerts of this level and above.")
     rule: UUID | None = Field(default=None, description="Alerts of the rule with this id.")
     actor: _Text | None = Field(default=None, description="Alerts about this person or service.")
     case: UUID | None = Field(default=None, description="Alerts in this case.")
-    handling: Handling | None = Field(
+    handling: Literal["none", "open", "decided"] | None = Field(
         default=None, description="Alerts in no case, in an open case, or in a decided one."
     )
     suppressed: Switch | None = Field(default=None, description="Whether a suppression holds the alert back.")
-    kind: AlertKind | None = Field(
+    kind: Literal["match", "overflow", "late"] | None = Field(
         default=None, description="A match, or a limit of the rule that was met (overflow, late)."
     )
     since: AwareDatetime | None = Field(default=None, description="Raised at this time or later.")
@@ -92,13 +94,13 @@ class AlertQuery(FreshnessQuery):
     def filter(self) -> AlertFilter:
         """The conditions."""
         return AlertFilter(
-            level=self.level,
+            level=None if self.level is None else Level(self.level),
             rule_id=None if self.rule is None else str(self.rule),
             actor=self.actor,
             case_id=None if self.case is None else str(self.case),
-            handling=self.handling,
+            handling=None if self.handling is None else Handling(self.handling),
             suppressed=self.suppressed,
-            kind=self.kind,
+            kind=None if self.kind is None else AlertKind(self.kind),
             since=self.since,
             until=self.until,
         )

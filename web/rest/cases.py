@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -96,7 +96,7 @@ _Text = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL)]
 class CaseQuery(FreshnessQuery):
     """Conditions on cases, and a page."""
 
-    state: CaseState | None = Field(default=None, description="Open cases, or decided ones.")
+    state: Literal["open", "decided"] | None = Field(default=None, description="Open cases, or decided ones.")
     assignee: _Text | None = Field(default=None, description="Cases that this person works on.")
     actor: _Text | None = Field(default=None, description="Cases about this person or service.")
     asked: Switch | None = Field(default=None, description="Whether a question to an employee is open.")
@@ -105,7 +105,12 @@ class CaseQuery(FreshnessQuery):
 
     def filter(self) -> CaseFilter:
         """The conditions."""
-        return CaseFilter(state=self.state, assignee=self.assignee, actor=self.actor, asked=self.asked)
+        return CaseFilter(
+            state=None if self.state is None else CaseState(self.state),
+            assignee=self.assignee,
+            actor=self.actor,
+            asked=self.asked,
+        )
 
 
 class CaseEntryQuery(FreshnessQuery):

@@ -23,7 +23,7 @@ RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c14"
 MANY = """
 INSERT INTO {schema}.alert
 SELECT n, timestamptz '2026-01-01Z' + n * interval '1 minute', timestamptz '2026-01-01Z', timestamptz '2026-01-01Z', 1,
-    true, 'a-' || n, 'match', CASE WHEN n % 3 = 0 THEN %(rule)s ELSE 'rule-' || n % 40 END, 'd', 'Title', 'low', '[]',
+    true, 'a-' || n, 'match', CASE WHEN n % 3 = 0 THEN '{rule}' ELSE 'rule-' || n % 40 END, 'd', 'Title', 'low', '[]',
     'actor-' || n % 500, '[1]', '[]', NULL
 FROM generate_series(1, 30000) AS n;
 INSERT INTO {schema}.case_alert
@@ -73,7 +73,7 @@ def explained(trail: Trail) -> Iterator[psycopg2.extensions.connection]:
     schema = LiveDetection(trail).build.schema
     with closing(psycopg2.connect(trail.url)) as connection:
         with connection.cursor() as cursor:
-            cursor.execute(MANY.format(schema=schema), {"rule": RULE})
+            cursor.execute(MANY.format(schema=schema, rule=RULE))
         connection.commit()
         open_snapshot(connection)
         connection.cursor_factory = Explaining
@@ -94,4 +94,4 @@ def test_no_page_reads_all_alerts_or_cases(explained: psycopg2.extensions.connec
     find_questions(explained, ["paul"], 10)
     for plan in Explaining.plans:
         for table in ("alert", "case_alert", "detection_case"):
-            assert f"Seq Scan on {table}" not in plan, plan
+            assert f"Seq Scan on {table} " not in plan, plan

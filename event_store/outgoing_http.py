@@ -159,7 +159,7 @@ def _exchange(
     connection = HTTPConnection(target.host, target.port)
     connection.default_port = _PORTS[target.scheme]  # omits the default port from the Host header
     with closing(connect(target, deadline, tls)) as connected, closing(connection):
-        connection.sock = bounded = _Bounded(connected, deadline, most + _ENVELOPE)
+        connection.sock = bounded = Bounded(connected, deadline, most + _ENVELOPE)
         method = "GET" if body is None else "POST"
         connection.request(
             method, target.path, body, {"User-Agent": "audit-trail", "Connection": "close", **headers}
@@ -184,8 +184,11 @@ def send_all(connected: socket.socket, data: bytes, deadline: Deadline) -> None:
         view = view[connected.send(view) :]
 
 
-class _Bounded:
-    """The socket interface that `http.client` uses. Each operation gets the time remaining until the deadline."""
+class Bounded:
+    """The socket interface that `http.client` and `smtplib` use.
+
+    Each operation gets the time remaining until the deadline. At most `most` bytes are read.
+    """
 
     def __init__(self, connected: socket.socket, deadline: Deadline, most: int) -> None:
         self._socket = connected
@@ -206,7 +209,7 @@ class _Bounded:
         return io.BufferedReader(self._reader)
 
     def close(self) -> None:
-        """Do nothing: `http.client` calls this before the response is read."""
+        """Do nothing: `http.client` calls this before the response is read. The caller closes the socket."""
 
 
 class _Reader(io.RawIOBase):

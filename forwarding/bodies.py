@@ -24,8 +24,8 @@ def json_body(record: Record) -> bytes:
         "tree_size": leaf.tree_head_size,
         "redacted": record.redacted,
     }
-    test = {"test": True} if record.test else {}
-    return msgspec.json.encode(place | test | {"event": record.recorded.event})
+    marks = {name: True for name in ("test", "requeued") if getattr(record, name)}
+    return msgspec.json.encode(place | marks | {"event": record.recorded.event})
 
 
 Body = Callable[[Record], bytes]

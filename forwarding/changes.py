@@ -30,6 +30,10 @@ class Decision(StrEnum):
     RESUMED = "resumed"
     SKIPPED = "skipped"
     """The record at `details["position"]` is left out."""
+    REQUEUED = "requeued"
+    """The refused record at `details["position"]` is sent again."""
+    DISMISSED = "dismissed"
+    """The refused record at `details["position"]` is left out."""
 
 
 class FollowerChange(Struct, frozen=True, kw_only=True):

@@ -12,20 +12,25 @@ import msgspec
 
 from domain.errors import ConfigurationError
 from event_store.outgoing_http import parse_target
+from forwarding.receivers.alertmanager import AlertmanagerServer
 from forwarding.receivers.http import origin_of, read_url, url_digest
 from forwarding.receivers.kafka import KafkaTopic, Publish
 from forwarding.receivers.otlp import OtlpLogs
 from forwarding.receivers.receiver import Receiver
+from forwarding.receivers.smtp import MailServer
 from forwarding.receivers.splunk import HttpEventCollector
 from forwarding.receivers.syslog import SyslogServer
 from forwarding.receivers.webhook import SignedWebhook
 from forwarding.registry import DESTINATION, Configured
 from forwarding.settings import (
     RECEIVERS,
+    Alertmanager,
     FollowerSettings,
+    HttpSettings,
     Kafka,
     Otlp,
     ReceiverSettings,
+    Smtp,
     Splunk,
     Syslog,
     Webhook,
@@ -41,8 +46,10 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 }
 _ABOUT_DECISION = ("decided_by", "reason", "start")
 """The fields that are no part of how the follower works."""
-_PLACE = ("host", "port", "url", "url_file", "topic", "index")
+_PLACE = ("host", "port", "url", "url_file", "topic", "index", "recipients")
 """The fields of a receiver that say where records go."""
+_DEFAULTS: Mapping[str, Any] = {"on_refusal": "stop"}
+"""Younger fields: a follower without them has the configuration that it had before they existed."""
 
 
 class Follower(NamedTuple):
@@ -126,6 +133,8 @@ _MADE: Mapping[type[ReceiverSettings], Callable[[Any, str], Receiver]] = {
     Webhook: SignedWebhook,
     Splunk: HttpEventCollector,
     Otlp: OtlpLogs,
+    Smtp: MailServer,
+    Alertmanager: AlertmanagerServer,
 }
 
 
@@ -143,10 +152,12 @@ def configured(follower: Follower, where: str) -> Configured:
     kept = {
         name: value
         for name, value in settings.items()
-        if name not in _ABOUT_DECISION and name not in RECEIVERS and value not in ([], {}, None)
+        if name not in _ABOUT_DECISION
+        and name not in RECEIVERS
+        and value not in ([], {}, None, _DEFAULTS.get(name))
     }
     place = {name: receiver.pop(name) for name in _PLACE if receiver.get(name) is not None}
-    if isinstance(follower.receiver, Webhook | Splunk | Otlp):
+    if isinstance(follower.receiver, HttpSettings):
         url = read_url(follower.receiver, follower.field)
         place |= {"url": origin_of(parse_target(url, f"{follower.field}.url")), "url_sha256": url_digest(url)}
     kept[DESTINATION] = {"kind": follower.kind, **place}

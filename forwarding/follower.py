@@ -29,6 +29,7 @@ from forwarding.delivery import PoisonRecordError, deliver
 from forwarding.metrics import ForwarderMetrics
 from forwarding.receivers.receiver import Receiver
 from forwarding.records import Encoded, Record, Selection
+from forwarding.refusals import Refusals, next_requeued
 from forwarding.registry import Configured, FollowerState, Registry, follower_state
 from interop.leaf import LeafFacts
 
@@ -59,6 +60,8 @@ class _Step(NamedTuple):
     batch: SealedBatch
     origin: str
     tree_head_size: int | None
+    requeued: bool = False
+    """The batch is one record that was refused, and that an operator wants to be sent again."""
 
 
 class FollowerThread:
@@ -77,9 +80,13 @@ class FollowerThread:
         *,
         batch: int,
         whole: bool,
+        keeps: bool = False,
         pauses: tuple[float, float] = PAUSES,
     ) -> None:
-        """`batch`: most records of one request. `whole`: the follower sees every event in full."""
+        """`batch`: most records of one request. `whole`: the follower sees every event in full.
+
+        `keeps`: a record that the receiver refuses for good is kept for an operator, and the next ones go on.
+        """
         self.name = configured.name
         self._configuration = configured.configuration
         self.problem = ""
@@ -87,6 +94,8 @@ class FollowerThread:
         self._select = select
         self._database = database
         self._registry = Registry(database)
+        self._refusals = Refusals(database)
+        self._keeps = keeps
         self._metrics = metrics
         self._batch = batch
         self._whole = whole
@@ -157,29 +166,75 @@ class FollowerThread:
         if problem := self._standstill(state):
             self.problem = problem
             return False
+        if step.requeued:
+            self._send_again(step)
+            return True
         if step.batch.last == state.position:
             self._well(state)
             return False
-        records = self._records(step)
-        if state.failed_position is not None:  # the record that was refused is tried alone
-            deliver(self._receiver, records[:1], 1, self._confirmed, self._pace)
-            records = records[1:]
-        deliver(self._receiver, records, self._batch, self._confirmed, self._pace)
+        try:
+            self._deliver(state, self._records(step))
+        except PoisonRecordError as exc:
+            if not self._keep(exc):
+                raise
+            return True
         if self._position < step.batch.last:
             self._registry.advance(self.name, self._position, step.batch.last)
             self._position = step.batch.last
         self._well(state)
         return True
 
+    def _deliver(self, state: FollowerState, records: Sequence[Record]) -> None:
+        if state.failed_position is not None:  # the record that was refused is tried alone
+            deliver(self._receiver, records[:1], 1, self._confirmed, self._pace)
+            records = records[1:]
+        deliver(self._receiver, records, self._batch, self._confirmed, self._pace)
+
+    def _keep(self, refused: PoisonRecordError) -> bool:
+        """Keep the refused record for an operator, if the follower does that and has not too many of them."""
+        if not self._keeps or not self._refusals.keep(
+            self.name, self._position, refused.position, str(refused)
+        ):
+            return False
+        self._position = refused.position
+        self._metrics.kept(self.name)
+        log.warning("record_kept", follower=self.name, position=refused.position, why=str(refused))
+        return True
+
+    def _send_again(self, step: _Step) -> None:
+        """Send a record that was refused. The checkpoint stays where it is."""
+        position = step.batch.last
+        records = [each._replace(requeued=True) for each in self._records(step)]
+        if not records:
+            self._refusals.refused_again(self.name, position, "the follower no longer selects this event")
+            return
+        try:
+            deliver(self._receiver, records, 1, self._confirmed_again, self._pace)
+        except PoisonRecordError as exc:
+            self._refusals.refused_again(self.name, position, str(exc))
+            self._metrics.kept(self.name)
+
+    def _confirmed_again(self, records: Sequence[Encoded], said: str) -> None:
+        for each in records:
+            self._refusals.sent(self.name, each.position)
+            log.info("record_delivered", follower=self.name, position=each.position, said=said)
+        self._backoff.reset()
+        self._recovered()
+        self._metrics.delivered(self.name, len(records), self._position)
+
     def _read(self) -> _Step:
         with self._database.transaction(read_only=True) as connection:
             state = follower_state(connection, self.name)
             if self._standstill(state):
                 return _Step(state, SealedBatch([], state.position), "", None)
-            batch = self._genuine(connection, state.position)
+            requeued = next_requeued(connection, self.name)
+            if requeued is None:
+                batch = self._genuine(connection, state.position)
+            else:
+                batch = read_sealed(connection, requeued - 1, 1, _MOST_BYTES)
             head = newest_head(connection) if batch.events else None
         name = "" if head is None else head.note.split(b"\n", 1)[0].decode()
-        return _Step(state, batch, name, None if head is None else head.size)
+        return _Step(state, batch, name, None if head is None else head.size, requeued is not None)
 
     def _genuine(self, connection: Connection, after: int) -> SealedBatch:
         """The next events. One that was altered stops the follower; those before it are delivered."""
@@ -206,7 +261,7 @@ class FollowerThread:
     def _records(self, step: _Step) -> list[Record]:
         """The records of a batch, each with the position of the one before it."""
         records: list[Record] = []
-        previous = step.state.sent_position
+        previous = None if step.requeued else step.state.sent_position
         for sealed in step.batch.events:
             shown = self._select(sealed.recorded)
             if shown is None:

@@ -27,6 +27,7 @@ from event_store.part_lock import PartLock
 from forwarding.changes import change_event
 from forwarding.follower import FollowerThread
 from forwarding.metrics import ForwarderMetrics
+from forwarding.refusals import Refusals
 from forwarding.registry import Configured, FollowerState, Registry, Waiting
 from projections.wakeup import WakeUp
 
@@ -59,6 +60,8 @@ class Forwarder:
     ) -> None:
         """`configured` and `threads` are the followers of the file."""
         self._registry = Registry(database)
+        self._refusals = Refusals(database)
+        self._kept: dict[str, int] = {}
         self._lock = PartLock(database, PART)
         self._wakeup = WakeUp(database)
         self._configured = configured
@@ -83,7 +86,12 @@ class Forwarder:
         followers = [
             f"follower {each.name}: {each.problem}" for each in self._followers.values() if each.problem
         ]
-        return [*followers, *self._decisions.problems()]
+        kept = [
+            f"follower {name}: {kept_text(count)}"
+            for name, count in sorted(self._kept.items())
+            if name in self._followers
+        ]
+        return [*followers, *kept, *self._decisions.problems()]
 
     def state(self) -> str:
         """`ready`, or `standby` while another process forwards."""
@@ -133,7 +141,7 @@ class Forwarder:
             log.info("forwards" if holds else "standby")
         self._holds = holds
         if holds:
-            waiting = self._registry.waiting()
+            waiting, self._kept = self._registry.waiting(), self._refusals.counts()
             for state in self._registry.followers():
                 if state.name in self._followers:
                     self._pass_on(state, waiting.get(state.name, Waiting(0, 0.0)))
@@ -141,7 +149,7 @@ class Forwarder:
     def _pass_on(self, state: FollowerState, waiting: Waiting) -> None:
         decided = self._changed.get(state.name) not in (None, state.changed_at)
         self._changed[state.name] = state.changed_at
-        self._metrics.show(state, waiting)
+        self._metrics.show(state, waiting, self._kept.get(state.name, 0))
         if state.unpublished:
             self._decisions.wake()
         if decided or waiting.events:
@@ -223,6 +231,14 @@ class Decisions:
                 self._problem = ""
                 backoff.reset()
                 self._woken.wait()
+
+
+def kept_text(count: int) -> str:
+    """What to do about refused records."""
+    return (
+        f"{count} refused {'record waits' if count == 1 else 'records wait'} for a decision: see `audit-trail forward"
+        " refused`"
+    )
 
 
 def publish_decisions(

@@ -54,6 +54,12 @@ class ForwarderMetrics:
             ["follower"],
             registry=registry,
         )
+        self._kept = Gauge(
+            "audit_trail_forward_kept",
+            "Refused records that wait for an operator.",
+            ["follower"],
+            registry=registry,
+        )
         self._paused = Gauge(
             "audit_trail_forward_paused",
             "1 while an operator has paused it.",
@@ -68,6 +74,7 @@ class ForwarderMetrics:
         for name in followers:
             self._records.labels(name)
             self._stopped.labels(name)
+            self._kept.labels(name)
             for kind in KINDS:
                 self._failures.labels(name, kind)
 
@@ -81,6 +88,10 @@ class ForwarderMetrics:
         self._failures.labels(name, kind).inc()
         self._stopped.labels(name).set(poison)
 
+    def kept(self, name: str) -> None:
+        """Count a refused record that is left behind."""
+        self._failures.labels(name, "rejected").inc()
+
     def recovered(self, name: str) -> None:
         """The receiver takes records."""
         self._stopped.labels(name).set(0)
@@ -89,8 +100,9 @@ class ForwarderMetrics:
         """Say whether this process is the one that forwards."""
         self._active.set(holds)
 
-    def show(self, state: FollowerState, waiting: Waiting) -> None:
+    def show(self, state: FollowerState, waiting: Waiting, kept: int) -> None:
         """Show what the database says of a follower."""
+        self._kept.labels(state.name).set(kept)
         self._position.labels(state.name).set(state.position)
         self._paused.labels(state.name).set(state.paused_at is not None)
         self._lag.labels(state.name).set(waiting.events)

@@ -16,7 +16,7 @@ class Record(NamedTuple):
     """A record. `follower` names the sequence that `leaf.previous_position` belongs to.
 
     `leaf.leaf_hash` covers the stored event, not the record. `redacted`: a part of the event is hidden here. `test`: it
-    is no event of the log, and has the position -1.
+    is no event of the log, and has the position -1. `requeued`: it was refused, and comes after later ones.
     """
 
     follower: str
@@ -24,6 +24,7 @@ class Record(NamedTuple):
     leaf: LeafFacts
     redacted: bool = False
     test: bool = False
+    requeued: bool = False
 
 
 class Encoded(NamedTuple):

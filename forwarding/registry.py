@@ -104,11 +104,11 @@ class Registry:
             for each in configured:
                 decision, details = _configured(cursor, each)
                 if decision is not None:
-                    _decide(cursor, each.name, decision, each.decided_by, each.reason, details)
+                    decide(cursor, each.name, decision, each.decided_by, each.reason, details)
                     decided.append((each.name, decision))
             cursor.execute(_SQL["remove"], {"names": [each.name for each in configured]})
             for (name,) in cursor.fetchall():
-                _decide(cursor, name, Decision.REMOVED, None, None, {})
+                decide(cursor, name, Decision.REMOVED, None, None, {})
                 decided.append((name, Decision.REMOVED))
         return decided
 
@@ -123,17 +123,17 @@ class Registry:
     def _switch(self, name: str, decision: Decision, by: str, reason: str) -> None:
         statement = "pause" if decision is Decision.PAUSED else "resume"
         with self._database.transaction() as connection, connection.cursor() as cursor:
-            _require(cursor, name)
+            require(cursor, name)
             cursor.execute(_SQL[statement], {"name": name})
             if cursor.rowcount == 0:
                 state = "paused already" if decision is Decision.PAUSED else "not paused"
                 raise ConflictError(Reason.CONFLICT, f"the follower {name} is {state}: nothing was changed")
-            _decide(cursor, name, decision, by, reason, {})
+            decide(cursor, name, decision, by, reason, {})
 
     def skip(self, name: str, position: int, by: str, reason: str) -> None:
         """Leave out the record that stops the follower, which must be at `position`."""
         with self._database.transaction() as connection, connection.cursor() as cursor:
-            state = _require(cursor, name)
+            state = require(cursor, name)
             if state.failed_position != position:
                 stopped = (
                     "no record stops it"
@@ -143,7 +143,7 @@ class Registry:
                 raise ConflictError(Reason.CONFLICT, f"the follower {name}: {stopped}; nothing was skipped")
             cursor.execute(_SQL["skip"], {"name": name, "position": position})
             details = {"position": position, "refused": state.problem}
-            _decide(cursor, name, Decision.SKIPPED, by, reason, details)
+            decide(cursor, name, Decision.SKIPPED, by, reason, details)
 
     def unpublished(self, follower: str | None = None) -> list[FollowerChange]:
         """Decisions that the trail does not have yet, the oldest first."""
@@ -206,7 +206,7 @@ def _states(connection: Connection, name: str | None) -> list[FollowerState]:
         return [FollowerState(**row) for row in named(cursor)]
 
 
-def _require(cursor: Cursor, name: str) -> FollowerState:
+def require(cursor: Cursor, name: str) -> FollowerState:
     """The follower, locked. Raises `ConfigurationError` when there is none."""
     cursor.execute(_SQL["locked"], {"name": name})
     found = named(cursor)
@@ -244,7 +244,7 @@ def _configured(cursor: Cursor, new: Configured) -> tuple[Decision | None, dict[
     return Decision.REDIRECTED if redirected else Decision.CHANGED, details
 
 
-def _decide(
+def decide(
     cursor: Cursor,
     follower: str,
     decision: Decision,
@@ -252,6 +252,7 @@ def _decide(
     reason: str | None,
     details: Mapping[str, Any],
 ) -> None:
+    """Store a decision, which becomes an event."""
     values = {
         "follower": follower,
         "operation": decision.value,

@@ -12,6 +12,8 @@ _Text = Annotated[str, Meta(min_length=1, max_length=256)]
 _Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 _Ids = tuple[_Text, ...]
+Level = Literal["informational", "low", "medium", "high", "critical"]
+_Address = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}\Z")]
 _Authorization = Annotated[
     _Path | None, Meta(description="The file with the value of the header `Authorization`.")
 ]
@@ -114,6 +116,56 @@ class Otlp(_Http, frozen=True, kw_only=True, forbid_unknown_fields=True):
     authorization_file: _Authorization = None
 
 
+_DashboardUrl = Annotated[
+    _Url | None,
+    Meta(description="The address of the dashboard, for links: `https://audit.hospital.example`."),
+]
+
+
+class Smtp(_Tls, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mail server (SMTP): one message in plain words for each event."""
+
+    host: Annotated[_Text, Meta(description="The server; its certificate must have this name or address.")]
+    port: Annotated[int, Meta(ge=1, le=65535, description="Its port.")] = 587
+    tls: Annotated[
+        Literal["starttls", "tls", "none"],
+        Meta(
+            description="How the connection is encrypted: from `STARTTLS` on, from the beginning (port 465), or not at"
+            " all, which is allowed only within one machine."
+        ),
+    ] = "starttls"
+    sender: Annotated[_Address, Meta(description="The address that messages come from.")]
+    recipients: Annotated[
+        tuple[_Address, ...],
+        Meta(min_length=1, max_length=50, description="The addresses that get each message."),
+    ]
+    user: Annotated[_Text | None, Meta(description="The login; without it, none is tried.")] = None
+    password_file: Annotated[_Path | None, Meta(description="The file with its password.")] = None
+    dashboard_url: _DashboardUrl = None
+
+
+class Alertmanager(_Http, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Alertmanager of Prometheus. The address is its base, such as `https://alertmanager.example:9093`."""
+
+    authorization_file: _Authorization = None
+    active_seconds: Annotated[
+        float,
+        Meta(
+            ge=60,
+            le=2_592_000,
+            description="How long an alert is active there. Then Alertmanager calls it resolved.",
+        ),
+    ] = 86_400.0
+    group_labels: Annotated[
+        bool,
+        Meta(
+            description="Whether labels name what the alert is about, such as `group_actor_id`: personal data, which"
+            " routes and silences can use."
+        ),
+    ] = False
+    dashboard_url: _DashboardUrl = None
+
+
 class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A topic of the trail's own Kafka."""
 
@@ -124,13 +176,17 @@ class Kafka(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body: Annotated[Literal["json", "ocsf"], Meta(description="What a message holds.")] = "json"
 
 
-ReceiverSettings = Syslog | Webhook | Splunk | Otlp | Kafka
+HttpSettings = Webhook | Splunk | Otlp | Alertmanager
+TlsSettings = HttpSettings | Syslog | Smtp
+ReceiverSettings = TlsSettings | Kafka
 RECEIVERS: dict[str, type[Struct]] = {
     "syslog": Syslog,
     "webhook": Webhook,
     "splunk": Splunk,
     "otlp": Otlp,
     "kafka": Kafka,
+    "smtp": Smtp,
+    "alertmanager": Alertmanager,
 }
 """By the name of the table in the file."""
 
@@ -163,20 +219,35 @@ class FollowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Which events: [the conditions of the REST API](filters.md), with `and`, `or`, `not`."
         ),
     ] = {}
+    least_level: Annotated[
+        Level | None,
+        Meta(description="Of alerts (`alert.raised`), only those of this level and above."),
+    ] = None
+    on_refusal: Annotated[
+        Literal["stop", "keep"],
+        Meta(
+            description="What happens to a record that the receiver refuses for good: the follower stops at it, or"
+            " [keeps it for an operator](../how-to/notices.md#what-the-receiver-refuses) and goes on."
+        ),
+    ] = "stop"
     batch: Annotated[
         Annotated[int, Meta(ge=1, le=10_000)] | None,
-        Meta(description="Most records of one request; by default 5,000 for syslog and 200 for others."),
+        Meta(
+            description="Most records of one request; by default 5,000 for syslog, 1 for mail, 200 for others."
+        ),
     ] = None
     syslog: Syslog | None = None
     webhook: Webhook | None = None
     splunk: Splunk | None = None
     otlp: Otlp | None = None
     kafka: Kafka | None = None
+    smtp: Smtp | None = None
+    alertmanager: Alertmanager | None = None
 
     @property
     def most(self) -> int:
-        """Most records of one request."""
-        return self.batch or (5000 if self.syslog is not None else 200)
+        """Most records of one request. A message that was sent counts at once, so that few are ever sent again."""
+        return self.batch or (5000 if self.syslog is not None else 1 if self.smtp is not None else 200)
 
     @property
     def receivers(self) -> list[tuple[str, ReceiverSettings]]:

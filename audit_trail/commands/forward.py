@@ -16,6 +16,8 @@ from domain.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from event_store.database import Database
+    from forwarding.refusals import Refusals
     from forwarding.registry import Registry
     from queries.summaries.results import FollowerStatus
 
@@ -57,23 +59,46 @@ def status() -> None:
     """List the followers: where each sends, how far it is, how far behind, and why it stands still."""
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
+    from forwarding.refusals import Refusals
     from queries.summaries.followers import list_followers
 
-    with (
-        closing(open_database(load(), Pool.FORWARDER)) as database,
-        database.transaction(read_only=True) as connection,
-    ):
-        found = list_followers(connection)
+    with closing(open_database(load(), Pool.FORWARDER)) as database:
+        with database.transaction(read_only=True) as connection:
+            found = list_followers(connection)
+        kept = Refusals(database).counts()
     table = Table(box=None)
     for column in ("name", "receiver", "state", "position", "behind", "sent", "last sent"):
         table.add_column(column, no_wrap=True)
     table.add_column("problem")
     for each in found:
-        table.add_row(*map(plain, _cells(each)))
+        table.add_row(*map(plain, _cells(each, kept.get(each.name, 0))))
     out.print(table)
 
 
-def _cells(status: FollowerStatus) -> tuple[str, ...]:
+@app.command()
+def refused(name: Annotated[str | None, typer.Argument(help="One follower; by default all.")] = None) -> None:
+    """List the records that receivers refused for good and that wait for a decision: requeue or dismiss them."""
+    from audit_trail.databases import Pool, open_database
+    from audit_trail.settings import load
+    from forwarding.refusals import Refusals
+
+    with closing(open_database(load(), Pool.FORWARDER)) as database:
+        found = Refusals(database).open(name)
+    table = Table(box=None)
+    for column in ("follower", "position", "refused", "attempts", "state"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("reason")
+    for each in found:
+        state = "waits" if each.requeued_at is None else "requeued"
+        at = f"{each.refused_at:%Y-%m-%d %H:%M:%S}"
+        cells = each.follower, str(each.position), at, str(each.attempts), state, each.reason
+        table.add_row(*map(plain, cells))
+    out.print(table)
+
+
+def _cells(status: FollowerStatus, kept: int) -> tuple[str, ...]:
+    from forwarding.forwarder import kept_text
+
     behind = f"{status.lag} events, {status.lag_seconds:.0f} s" if status.lag else "up to date"
     since = "" if status.problem_since is None else f" (since {status.problem_since:%Y-%m-%d %H:%M:%S})"
     return (
@@ -84,20 +109,26 @@ def _cells(status: FollowerStatus) -> tuple[str, ...]:
         behind,
         str(status.sent),
         "never" if status.sent_at is None else f"{status.sent_at:%Y-%m-%d %H:%M:%S}",
-        f"{status.problem or ''}{since}",
+        "; ".join(
+            text for text in (f"{status.problem or ''}{since}", kept_text(kept) if kept else "") if text
+        ),
     )
 
 
 @app.command()
 def pause(name: Name, by: By, reason: Why) -> None:
     """Let a follower stand still after its request in hand, and record that in the trail."""
-    _decide(name, lambda registry, who, why: registry.pause(name, who, why), by, reason, "is paused")
+    _decide(
+        name, lambda database, who, why: _registry(database).pause(name, who, why), by, reason, "is paused"
+    )
 
 
 @app.command()
 def resume(name: Name, by: By, reason: Why) -> None:
     """Let a paused follower go on where it stopped, and record that in the trail."""
-    _decide(name, lambda registry, who, why: registry.resume(name, who, why), by, reason, "goes on")
+    _decide(
+        name, lambda database, who, why: _registry(database).resume(name, who, why), by, reason, "goes on"
+    )
 
 
 @app.command()
@@ -113,29 +144,66 @@ def skip(
     """
     _decide(
         name,
-        lambda registry, who, why: registry.skip(name, position, who, why),
+        lambda database, who, why: _registry(database).skip(name, position, who, why),
         by,
         reason,
         f"leaves out position {position}",
     )
 
 
-def _decide(name: str, decide: Callable[[Registry, str, str], None], by: str, reason: str, done: str) -> None:
+Kept = Annotated[int, typer.Argument(min=0, help="The position that `forward refused` shows.")]
+
+
+@app.command()
+def requeue(name: Name, position: Kept, by: By, reason: Why) -> None:
+    """Send a refused record again, and record that in the trail."""
+    _decide(
+        name,
+        lambda database, who, why: _refusals(database).requeue(name, position, who, why),
+        by,
+        reason,
+        f"sends position {position} again",
+    )
+
+
+@app.command()
+def dismiss(name: Name, position: Kept, by: By, reason: Why) -> None:
+    """Leave a refused record out for ever, and record that in the trail."""
+    _decide(
+        name,
+        lambda database, who, why: _refusals(database).dismiss(name, position, who, why),
+        by,
+        reason,
+        f"leaves out position {position}",
+    )
+
+
+def _registry(database: Database) -> Registry:
+    from forwarding.registry import Registry
+
+    return Registry(database)
+
+
+def _refusals(database: Database) -> Refusals:
+    from forwarding.refusals import Refusals
+
+    return Refusals(database)
+
+
+def _decide(name: str, decide: Callable[[Database, str, str], None], by: str, reason: str, done: str) -> None:
     """Store a decision and publish its event. Without Kafka a running `forward` publishes it later."""
     from audit_trail.databases import Pool, open_database
     from audit_trail.forwarding.process import reported
     from audit_trail.settings import load
     from forwarding.forwarder import publish_decisions
-    from forwarding.registry import Registry
 
     by, reason = decision_text(by, "--by", 256), decision_text(reason, "--reason", 65_536)
     settings = load()
     with closing(open_database(settings, Pool.FORWARDER)) as database:
-        registry = Registry(database)
-        decide(registry, by, reason)
+        decide(database, by, reason)
         try:
             with reported(settings) as report:
-                publish_decisions(registry, report, name)
+                publish_decisions(_registry(database), report, name)
         except UnavailableError as exc:
             raise UnavailableError(
                 f"the follower {name} {done}, and the trail does not have that yet: {exc}. A running"

@@ -17,6 +17,7 @@ from domain.event import AuditEvent
 from domain.validation import encode_event
 from event_store.database import Database
 from event_store.heads import newest_head
+from forwarding.alerts import at_least
 from forwarding.follower import PAUSES, FollowerThread
 from forwarding.forwarder import Forwarder, Report
 from forwarding.metrics import ForwarderMetrics
@@ -54,11 +55,12 @@ def make_forwarder(
         FollowerThread(
             each.configured,
             each.receiver,
-            each.selection,
+            at_least(each.selection, each.settings.least_level),
             database,
             metrics,
             batch=each.settings.most,
             whole=each.selection.is_whole,
+            keeps=each.settings.on_refusal == "keep",
             pauses=pauses,
         )
         for each in found

@@ -14,7 +14,7 @@ from detection.context.index import ContextIndex
 from detection.evaluation.evaluability import missing_tables
 from detection.evaluation.explaining import Explained, Explainer, by_patient, is_access, may_be_access
 from detection.evaluation.firing import Firing
-from detection.evaluation.matching import Test, reasons, test_for_type
+from detection.evaluation.matching import Test, reasons, test_for_type, test_in_context
 from detection.evaluation.moments import moment
 from detection.evaluation.reporting import Due
 from detection.evaluation.states import state_of
@@ -42,6 +42,16 @@ class _Check(NamedTuple):
     feeds: tuple[_Hit, ...]
 
 
+class _SeeingCheck(NamedTuple):
+    """The same for a rule that sees an event in its context. `first`: what it asks of the event itself."""
+
+    first: Test
+    test: Test
+    rule: EventRule
+    reports: bool
+    feeds: tuple[_Hit, ...]
+
+
 class _Checks(NamedTuple):
     """The rules for events of one type: those for the event alone, and those that see it in its context.
 
@@ -49,7 +59,7 @@ class _Checks(NamedTuple):
     """
 
     plain: tuple[_Check, ...]
-    in_context: tuple[_Check, ...]
+    in_context: tuple[_SeeingCheck, ...]
     explained: bool
 
 
@@ -180,24 +190,43 @@ class Detector:
 
     def _checks_for(self, type: str) -> _Checks:
         plain: list[_Check] = []
-        in_context: list[_Check] = []
+        in_context: list[_SeeingCheck] = []
         for rule, reports, feeds in self._event_rules:
+            if rule.looks_up:
+                tests = test_in_context(rule.expression, type)
+                if tests is not None and not (rule.unexplained and not may_be_access(type)):
+                    in_context.append(_SeeingCheck(*tests, rule, reports, feeds))
+                continue
             test = test_for_type(rule.expression, type)
-            if test is not False and not (rule.unexplained and not may_be_access(type)):
-                kind = in_context if rule.looks_up else plain
-                kind.append(_Check(None if test is True else test, rule, reports, feeds))
+            if test is not False:
+                plain.append(_Check(None if test is True else test, rule, reports, feeds))
         return _Checks(tuple(plain), tuple(in_context), may_be_access(type) and not self._explainer.is_empty)
 
     def _see(self, recorded: RecordedEvent, checks: _Checks, firings: list[Firing]) -> None:
         """Apply the rules that see an event in its context."""
-        single = by_patient(recorded, self._context)
-        whole = single if len(single) == 1 else [Subject.of(recorded, self._context)]
-        unexplained: Sequence[Subject] = single if is_access(recorded) else ()
-        if checks.explained and unexplained:
+        access = is_access(recorded)
+        unexplained: Sequence[Subject] | None = None
+        single: Sequence[Subject] | None = None
+        whole: Sequence[Subject] | None = None
+        if checks.explained and access:
+            single = by_patient(recorded, self._context)
             unexplained = self._explainer.unexplained(recorded, single)
-        for test, rule, reports, feeds in checks.in_context:
-            subjects = unexplained if rule.unexplained else single if rule.by_patient else whole
-            matching = [subject for subject in subjects if test is None or test(subject)]
+        for first, test, rule, reports, feeds in checks.in_context:
+            if rule.unexplained and (not access or (unexplained is not None and not unexplained)):
+                continue
+            if not first(recorded):
+                continue
+            if rule.by_patient and single is None:
+                single = by_patient(recorded, self._context)
+            if rule.unexplained:
+                subjects = single if unexplained is None else unexplained
+            elif rule.by_patient:
+                subjects = single
+            else:
+                subjects = whole = whole or (
+                    single if single and len(single) == 1 else [Subject.of(recorded, self._context)]
+                )
+            matching = [subject for subject in subjects or () if test(subject)]
             if not matching:
                 continue
             if reports:

@@ -27,7 +27,7 @@ _ACTOR = Lookup(
     name="actor",
     key="staff id actor.id",
     table="staff",
-    where=(("id", event_field("actor.id").read),),
+    where=(("id", event_field("actor.id")),),
     when=None,
     of_patient=False,
 )
@@ -126,5 +126,5 @@ class Explainer:
 
     def _department(self, recorded: RecordedEvent) -> str:
         actor = recorded.event.actor.id
-        rows = self._context.search(_ACTOR, (actor,)) if actor else ()
-        return next((department for _, _, row in rows for department in row.departments), "")
+        rows = self._context.search(_ACTOR, (actor,)).rows if actor else ()
+        return next((department for row in rows for department in row.departments), "")

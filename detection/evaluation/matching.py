@@ -32,6 +32,53 @@ def test_for_type(expression: Expression, type: str) -> Test | bool:
     return found if isinstance(found, bool) else _test(found)
 
 
+def test_in_context(expression: Expression, type: str) -> tuple[Test, Test] | None:
+    """Two functions that both hold for events of this type that match; None when none does.
+
+    The first one needs neither the context nor a patient alone, and so decides most events at once.
+    """
+    found = _specialised(expression, type)
+    if isinstance(found, bool):
+        return (_always, _always) if found else None
+    parts = list(_conjuncts(found))
+    plain = tuple(part for part in parts if not _sees_more(part))
+    rest = tuple(part for part in parts if _sees_more(part))
+    return _test_all(plain), _test_all(rest)
+
+
+def _test_all(parts: tuple[Expression, ...]) -> Test:
+    if not parts:
+        return _always
+    return _test(parts[0] if len(parts) == 1 else And(parts))
+
+
+def _always(_: RecordedEvent) -> bool:
+    return True
+
+
+def _conjuncts(expression: Expression) -> Iterator[Expression]:
+    """The parts that must all hold."""
+    match expression:
+        case Selection(part=part):
+            yield from _conjuncts(part)
+        case And(parts=parts):
+            for part in parts:
+                yield from _conjuncts(part)
+        case _:
+            yield expression
+
+
+def _sees_more(expression: Expression) -> bool:
+    """Whether it asks for rows of context, or for the patients, of which a rule may see one alone."""
+    match expression:
+        case Item(field=field, written=written):
+            return field.is_looked_up or "patients." in written or "fieldref" in written
+        case Selection(part=part) | Not(part=part):
+            return _sees_more(part)
+        case And(parts=parts) | Or(parts=parts):
+            return any(map(_sees_more, parts))
+
+
 def holds(expression: Expression, recorded: RecordedEvent) -> bool:
     """Whether an event matches."""
     return _test(expression)(recorded)

@@ -7,9 +7,11 @@ numbers are missing. Numbers of a group that is new to the rule count from its f
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 
 from detection.evaluation.counting import Evidence
@@ -127,9 +129,7 @@ class Numbers:
     def _add(self, now: int, position: int, key: Key, group: _Group, number: int) -> None:
         """Note that a number has come. What is missing below it was missed since a higher one came."""
         ranges = group.ranges
-        index = len(ranges)
-        while index and ranges[index - 1].first > number:
-            index -= 1
+        index = bisect_right(ranges, number, key=attrgetter("first"))
         if index and ranges[index - 1].last >= number:
             return
         above = ranges[index] if index < len(ranges) else None

@@ -96,7 +96,7 @@ def _lookup(name: str, table: Table, fields: Mapping[str, Node], looked: Looked)
         before = looked.lookups.get(top)
         sources.append(f"{column} {f'({before.key}).{rest}' if before else written}")
         of_patient = of_patient or field.name == "patients.id" or (before is not None and before.of_patient)
-        where.append((column, field.read))
+        where.append((column, field))
     keys = [column for column in table.keys if column != "other_ids"]
     if not set(keys) & set(given):
         fields["where"].fail(f"{table.name} is searched by {' or '.join(keys)}")

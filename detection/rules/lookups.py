@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice, product
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -22,9 +24,6 @@ _MAX_KEPT = 200_000
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 
-Span = tuple[datetime, datetime, Row]
-"""A row, and from when until when it counts."""
-
 
 class When(NamedTuple):
     """Rows count from `begins` to `ends` of theirs, widened by these times; a row without a value has no such bound."""
@@ -35,8 +34,8 @@ class When(NamedTuple):
     before: timedelta
     after: timedelta
 
-    def span(self, row: Row) -> Span:
-        """When the row counts."""
+    def span(self, row: Row) -> tuple[datetime, datetime]:
+        """From when until when the row counts."""
         begins = getattr(row, self.begins) if self.begins else None
         ends = getattr(row, self.ends) if self.ends else None
         first, last = _ALWAYS, _FOREVER
@@ -44,7 +43,34 @@ class When(NamedTuple):
             first = begins - self.before if begins else _ALWAYS
         with contextlib.suppress(OverflowError):
             last = ends + self.after if ends else _FOREVER
-        return first, last, row
+        return first, last
+
+
+class Found:
+    """The rows of one search, and when each counts. Those that count at a time are found by their beginning.
+
+    `longest`: no row counts for longer after its beginning, but those in `open`, which have no beginning or no end.
+    """
+
+    __slots__ = ("_firsts", "_longest", "_open", "_spans", "rows")
+
+    def __init__(self, rows: Sequence[Row], when: When | None) -> None:
+        self.rows = rows
+        spans = [(*when.span(row), row) for row in rows] if when else []
+        self._open = [each for each in spans if each[0] is _ALWAYS or each[1] is _FOREVER]
+        bounded = (each for each in spans if each[0] is not _ALWAYS and each[1] is not _FOREVER)
+        self._spans = sorted(bounded, key=itemgetter(0))
+        self._firsts = [first for first, _, _ in self._spans]
+        self._longest = max((last - first for first, last, _ in self._spans), default=timedelta())
+
+    def at(self, moment: datetime) -> Sequence[Row]:
+        """The rows that count then."""
+        found = [row for first, last, row in self._open if first <= moment <= last]
+        if self._spans:
+            end = bisect_right(self._firsts, moment)
+            begin = bisect_left(self._firsts, moment - self._longest) if end else 0
+            found += [row for _, last, row in self._spans[begin:end] if moment <= last]
+        return found
 
 
 class Lookup(Struct, frozen=True):
@@ -57,29 +83,36 @@ class Lookup(Struct, frozen=True):
     name: str
     key: str
     table: str
-    where: tuple[tuple[str, Read], ...]
+    where: tuple[tuple[str, EventField], ...]
     when: When | None
     of_patient: bool
 
     def rows(self, subject: Subject) -> Sequence[Row]:
-        """The rows for an event, those of each search in the order of the table."""
-        values = [self._texts(read(subject)) for _, read in self.where]
+        """The rows for an event: of each search, those that count at the event's time."""
+        values = []
+        for _, field in self.where:
+            texts = _texts(field, subject)
+            if not texts:
+                return ()
+            values.append(texts)
+        search = subject.context.search
+        if self.when is None:
+            if all(len(each) == 1 for each in values):
+                return search(self, tuple(each[0] for each in values)).rows
+            return [row for keys in islice(product(*values), MAX_SEARCHES) for row in search(self, keys).rows]
+        [moment] = self.when.at.read(subject)
+        assert isinstance(moment, datetime)
         found: list[Row] = []
         for keys in islice(product(*values), MAX_SEARCHES):
-            spans = subject.context.search(self, keys)
-            if self.when is None:
-                found += [row for _, _, row in spans]
-            elif spans:
-                [at] = self.when.at.read(subject)
-                assert isinstance(at, datetime)
-                found += [row for first, last, row in spans if first <= at <= last]
+            found += search(self, keys).at(moment)
         return found
 
-    @staticmethod
-    def _texts(values: Sequence[Scalar]) -> Sequence[str]:
-        if len(values) == 1 and type(values[0]) is str:
-            return values  # type: ignore[return-value]
-        return list(dict.fromkeys(text_of(each) for each in values if each is not None))
+
+def _texts(field: EventField, subject: Subject) -> Sequence[str]:
+    if field.one is not None:
+        value = field.one(subject)
+        return () if value is None else (value if type(value) is str else text_of(value),)
+    return list(dict.fromkeys(text_of(each) for each in field.read(subject) if each is not None))
 
 
 class KeptContext:
@@ -87,23 +120,33 @@ class KeptContext:
 
     def __init__(self, index: ContextIndex) -> None:
         self.index = index
-        self._kept: dict[tuple[str, tuple[str, ...]], list[Span]] = {}
+        self._kept: dict[tuple[str, tuple[str, ...]], Found] = {}
+        self._rows: dict[tuple[str, tuple[tuple[str, str], ...]], Sequence[Row]] = {}
         self._size = 0
 
-    def search(self, lookup: Lookup, keys: tuple[str, ...]) -> list[Span]:
+    def search(self, lookup: Lookup, keys: tuple[str, ...]) -> Found:
         """The rows of a look-up with these values in its columns."""
         search = (lookup.key, keys)
         found = self._kept.get(search)
         if found is None:
-            columns = [column for column, _ in lookup.where]
-            rows = self.index.rows(lookup.table, **dict(zip(columns, keys, strict=True)))
-            span = lookup.when.span if lookup.when else lambda row: (_ALWAYS, _FOREVER, row)
-            if self._size > _MAX_KEPT:
-                self._kept.clear()
-                self._size = 0
-            found = self._kept[search] = [span(row) for row in rows]
-            self._size += 1 + len(found)
+            rows = self._searched(lookup, keys)
+            found = self._kept[search] = Found(rows, lookup.when)
+            self._size += 1
         return found
+
+    def _searched(self, lookup: Lookup, keys: tuple[str, ...]) -> Sequence[Row]:
+        """The rows, which look-ups share that differ in their times."""
+        if self._size > _MAX_KEPT:
+            self._kept.clear()
+            self._rows.clear()
+            self._size = 0
+        columns = tuple((column, key) for (column, _), key in zip(lookup.where, keys, strict=True))
+        search = (lookup.table, columns)
+        rows = self._rows.get(search)
+        if rows is None:
+            rows = self._rows[search] = self.index.rows(lookup.table, **dict(columns))
+            self._size += 1 + len(rows)
+        return rows
 
 
 class Subject(RecordedEvent, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ _FILE = "structure.json"
 TABLES = (
     "event", "event_identity", "aggregate_version", "tile", "dead_letter", "log_key", "tree_head", "cosignature",
     "stream_reset", "log_state", "kafka_stream", "integrity_finding", "clock_change",
-    "operation_request", "follower", "follower_change", "rule_set", "rule_activation", "alert_publication",
+    "operation_request", "follower", "follower_change", "follower_refusal",
+    "rule_set", "rule_activation", "alert_publication",
     "case_command",
     "context_version", "context_chunk", "context_version_chunk",
 )  # fmt: skip

@@ -9,7 +9,7 @@ from domain.errors import ConfigurationError
 from event_store.outgoing_http import Answer, Deadline, Target, exchange, parse_target, unavailable
 from forwarding.errors import ReceiverRefusesError, RecordsRefusedError
 from forwarding.receivers.secrets import read_secret, tls_context
-from forwarding.settings import Otlp, Splunk, Webhook
+from forwarding.settings import HttpSettings
 
 MAX_ANSWER = 64 << 10
 MAX_REQUEST = 512 << 10
@@ -24,7 +24,7 @@ class HttpReceiver:
     pace_seconds = 0.0
     max_bytes = MAX_REQUEST
 
-    def __init__(self, settings: Webhook | Splunk | Otlp, field: str, kind: str) -> None:
+    def __init__(self, settings: HttpSettings, field: str, kind: str) -> None:
         """`field` is the place of the settings, for messages. Raises `ConfigurationError`."""
         url = read_url(settings, field)
         self.target = parse_target(url, f"{field}.url")
@@ -59,7 +59,7 @@ class HttpReceiver:
         """Hold nothing: each request has a connection of its own."""
 
 
-def read_url(settings: Webhook | Splunk | Otlp, field: str) -> str:
+def read_url(settings: HttpSettings, field: str) -> str:
     """The URL of the settings or of their file. Raises `ConfigurationError` unless there is exactly one."""
     if (settings.url is None) == (settings.url_file is None):
         raise ConfigurationError(f"{field}: give either url or url_file")

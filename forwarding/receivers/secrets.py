@@ -6,7 +6,7 @@ import ssl
 
 from domain.errors import ConfigurationError
 from event_store.files.secrets import read_secret_file
-from forwarding.settings import Otlp, Splunk, Syslog, Webhook
+from forwarding.settings import TlsSettings
 
 
 def read_secret(path: str, field: str) -> str:
@@ -19,7 +19,7 @@ def read_secret(path: str, field: str) -> str:
     return value
 
 
-def tls_context(settings: Syslog | Webhook | Splunk | Otlp, field: str) -> ssl.SSLContext:
+def tls_context(settings: TlsSettings, field: str) -> ssl.SSLContext:
     """TLS 1.2 or newer; the receiver's certificate and name are always checked. Raises `ConfigurationError`."""
     if (settings.cert_file is None) != (settings.key_file is None):
         raise ConfigurationError(f"{field}: mutual TLS needs both cert_file and key_file")

@@ -72,7 +72,7 @@ def count(settings: dict[str, str], wanted: int, seconds: float = 90) -> int:
         buckets = ask(settings, "{ eventCounts(by: TYPE) { buckets { key events } } }")["eventCounts"][
             "buckets"
         ]
-        own = sum(each["events"] for each in buckets if each["key"] in _OF_DETECTION)
+        own = sum(int(each["events"]) for each in buckets if each["key"] in _OF_DETECTION)
         return int(lags[0]["position"]) + 1 - own
 
     eventually(lambda: visible() >= wanted, seconds)

@@ -76,6 +76,31 @@ LOGS = [
         500,
     ),
     Hostile(
+        "numbers that come from above, with gaps",
+        _counting({"numbering": "source.sequence"}, condition={"gte": 1}),
+        lambda size: [
+            event(
+                n, n / 100, source={"service": "s", "instance": "a", "sequence": 2 * (size - n) if n else 1}
+            )
+            for n in range(size)
+        ],
+        500,
+    ),
+    Hostile(
+        "a baseline of many hours",
+        _counting({"baseline": {"days": 300, "learning": "1d"}}),
+        lambda size: [event(n, n * 1800) for n in range(size)],
+        500,
+    ),
+    Hostile(
+        "many values that are new",
+        _counting(
+            {"new_values": {"learning": "1s"}}, type="value_count", condition={"field": "session", "gte": 1}
+        ),
+        lambda size: [event(n, n, session=f"s-{n}") for n in range(size)],
+        500,
+    ),
+    Hostile(
         "against the order of the log",
         _counting(_LATE),
         lambda size: [event(n, 1000, 1000 - n / 10) for n in range(size)],

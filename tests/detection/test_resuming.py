@@ -58,7 +58,12 @@ def _beyond_sigma(count: dict[str, Any]) -> list[str]:
     """Rules that ask against a group's past, and for what is missing."""
     values = {**count, "type": "value_count", "condition": {"field": "session", "gte": 1}}
     return [
-        correlation(_ID.format(20), extension={"baseline": {"days": 1, "learning": "10s"}}, **values),
+        correlation(
+            _ID.format(20),
+            {"baseline": {"days": 1, "percentile": 50, "learning": "5s"}},
+            condition={"gte": 1},
+            **count,
+        ),
         correlation(_ID.format(21), extension={"new_values": {"memory": "20s", "learning": "5s"}}, **values),
         correlation(
             _ID.format(22),
@@ -111,8 +116,8 @@ CONTEXT = ContextIndex.of(
 
 @pytest.fixture(autouse=True)
 def _short_past(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The logs here are short: two timespans with events are a past."""
-    monkeypatch.setattr(long_memory, "MIN_PAST", 2)
+    """The logs here are short: one timespan with events is a past."""
+    monkeypatch.setattr(long_memory, "MIN_PAST", 1)
 
 
 @st.composite
@@ -220,9 +225,13 @@ def test_a_rule_that_is_gone_is_left_out_and_another_version_of_the_state_is_ref
 
 def test_every_rule_here_finds_something() -> None:
     """Else the tests above would compare nothing with nothing."""
-    chosen, found = rules(*_documents()), set()
+    chosen = rules(*_documents())
+    usual = [event(n, 12 * n) for n in range(6)]
+    more = [event(n, 80 + n / 10) for n in range(6, 12)]
+    alone = [event(n, 100 + n, actor={"id": "ada" if n < 20 else "grace"}) for n in range(12, 30)]
+    found = {each.rule for each in _cut(chosen, [*usual, *more, *alone], [])[0]}
 
-    @settings(max_examples=150)
+    @settings(max_examples=200, derandomize=True)
     @given(logs())
     def collect(events: list[RecordedEvent]) -> None:
         found.update(each.rule for each in _cut(chosen, events, [])[0])

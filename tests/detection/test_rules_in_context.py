@@ -21,7 +21,7 @@ DAY = 86400
 ME = {"me": {"table": "staff", "where": {"id": "actor.id"}}}
 STAY = {"stay": {"table": "encounters", "where": {"patient": "patients.id", "department": "me.departments"}}}
 PATIENT = {"patient": {"table": "patients", "where": {"id": "patients.id"}}}
-CONTEXT = {
+CONTEXT: dict[str, Any] = {
     "staff": [
         {
             "id": "ada",

@@ -46,6 +46,7 @@ INVOKER = {
     "keep_follower()": (OWNER, [PATH], []),
     "keep_watch_numbers()": (OWNER, [PATH], []),
     "keep_follower_change()": (OWNER, [PATH], []),
+    "keep_follower_refusal()": (OWNER, [PATH], []),
     "keep_rule_activation()": (OWNER, [PATH], []),
     "keep_request()": (OWNER, [PATH], []),
     "keep_case_command()": (OWNER, [PATH], []),

@@ -173,3 +173,20 @@ def test_the_rules_that_count_are_listed_with_what_they_raised(trail: Trail) -> 
     row, said = done.stdout.splitlines()[1:]
     assert row.split() == ["A", "record", "was", "deleted", "high", "0", "1"]
     assert said == "1 rules count; 1 alerts are not published yet"
+
+
+def test_rules_without_their_tables_are_named_and_accesses_are_counted(trail: Trail, tmp_path: Path) -> None:
+    pack = tmp_path / "pack"
+    assert run("detect", "pack", pack).returncode == 0
+    trail.append(an_event("record.read", patients=(Patient(id="p-1"),)))
+    chosen = ("--rule", pack / "record_of_vip.yaml", "--rule", pack / "explained_by_care_team.yaml")
+    found = detect(trail, *chosen, "--json")
+    assert found.returncode == 0, found.stderr
+    outcome = json.loads(found.stdout)
+    assert sorted(each["missing_tables"] for each in outcome["not_evaluable"]) == [
+        ["care_teams"],
+        ["care_teams", "vips"],
+    ]
+    assert (outcome["accesses"], outcome["findings"]) == ([], [])
+    text = detect(trail, *chosen).stdout
+    assert "not evaluable    The record of a patient of public interest: load care_teams, vips" in text

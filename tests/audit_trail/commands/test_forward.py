@@ -209,3 +209,57 @@ def test_what_can_not_be_done_is_refused(
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_operator_sees_and_decides_about_refused_records(
+    new_trail: Trail, broker: Broker, make_topic: TopicFactory, tmp_path: Path
+) -> None:
+    topic, refused = make_topic(1), {1, 2}
+    received: list[int] = []
+
+    def take(request: bytes) -> Iterator[bytes]:
+        positions = [each["position"] for each in json.loads(request.partition(b"\r\n\r\n")[2])["data"]]
+        if refused & set(positions):
+            yield answer(422)
+        else:
+            received.extend(positions)
+            yield answer(204)
+
+    secret = tmp_path / "secret"
+    secret.write_text(base64.b64encode(b"k" * 32).decode(), encoding="utf-8")
+    new_trail.append(*(an_event() for _ in range(4)))
+    with foreign(take) as server:
+        file = tmp_path / "forwarding.toml"
+        file.write_text(
+            FILE.partition("[followers.lake.kafka]")[0].replace("roles", 'on_refusal = "keep"\nroles')
+            + f'[followers.lake.webhook]\nurl = "http://{LOOPBACK}:{server.port}/"\nsecret_file = "{secret}"',
+            encoding="utf-8",
+        )
+        settings = {
+            "database_url": new_trail.url,
+            "kafka_bootstrap_servers": broker.bootstrap_servers,
+            "kafka_topics": topic,
+            "forwarding_file": str(file),
+            "metrics_port": str(free_ports(1)[0]),
+        }
+
+        def command(*words: str, code: int = 0) -> str:
+            done = run("forward", *words, settings=settings)
+            assert done.returncode == code, done.stderr
+            return done.stdout + done.stderr
+
+        with forwarder(tmp_path, settings):
+            assert eventually(lambda: received == [0, 3])
+            assert eventually(lambda: "2 refused records wait for a decision" in health(settings))
+            assert "2 refused records wait" in " ".join(command("status").split())
+            listed = command("refused", "lake")
+            assert listed.count("refuses the record (status 422)") == 2, listed
+            refused.clear()
+            assert "sends position 1 again, and the trail has that" in command("requeue", "lake", "1", *BY)
+            assert "leaves out position 2, and the trail has that" in command("dismiss", "lake", "2", *BY)
+            assert eventually(lambda: received == [0, 3, 1])
+            assert eventually(lambda: not health(settings))
+            assert "422" not in command("refused")
+            assert "keeps no refused record at position 2" in command("dismiss", "lake", "2", *BY, code=1)
+    told = decisions(broker, topic)
+    assert [each.attributes["operation"] for each in told] == ["added", "requeued", "dismissed"]

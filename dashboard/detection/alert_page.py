@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 from uuid import uuid4
 
-from msgspec import Struct
-
 from dashboard import links
 from dashboard.detection.words import (
     HIDDEN,
     KINDS,
     LONGEST,
+    FormResult,
     Said,
     alert_state,
     case_link,
@@ -31,13 +30,6 @@ MOST_DAYS = 365
 """Days of a suppression, of which the last one is whole: at most 366 days from now."""
 _SHORT = 12
 """Letters of a digest; the event of the alert has all."""
-
-
-class Refused(Struct, frozen=True):
-    """What became of a form, and the fields of one that was refused, by form and name: what was typed stays."""
-
-    said: Said
-    typed: Mapping[str, str] = {}
 
 
 class AlertDetail(View, frozen=True, kw_only=True):
@@ -80,7 +72,7 @@ def alert_page(
     evidence: Sequence[RecordedEvent] | None,
     as_of_position: int,
     viewer: Viewer,
-    refused: Refused | None = None,
+    result: FormResult | None = None,
 ) -> AlertDetail:
     """The page of one alert. `evidence` are the events that the viewer may see, None for who may see no events."""
     who, who_link = person(alert.actor, viewer)
@@ -123,8 +115,8 @@ def alert_page(
         suppress_command=str(uuid4()),
         most_days=MOST_DAYS,
         longest=LONGEST,
-        said=None if refused is None else refused.said,
-        typed={} if refused is None else refused.typed,
+        said=None if result is None else result.said,
+        typed={} if result is None else result.typed,
         as_of_position=as_of_position,
     )
 

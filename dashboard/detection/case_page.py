@@ -10,16 +10,17 @@ from uuid import uuid4
 from msgspec import Struct
 
 from dashboard import links
-from dashboard.detection.alert_page import Refused
 from dashboard.detection.words import (
     LONGEST,
     VERDICTS,
     AlertRow,
+    FormResult,
     Said,
     alert_row,
     case_state,
     is_own,
     person,
+    unshown_text,
     verdict_of,
 )
 from dashboard.render import View
@@ -88,10 +89,11 @@ class CaseDetailPage(View, frozen=True, kw_only=True):
     longest: int
     said: Said | None
     typed: Mapping[str, str]
+    unshown: str
     as_of_position: int
 
 
-def case_page(found: CaseDetail, viewer: Viewer, refused: Refused | None = None) -> CaseDetailPage:
+def case_page(found: CaseDetail, viewer: Viewer, result: FormResult | None = None) -> CaseDetailPage:
     """The page of one case."""
     case = found.case
     about, about_link = person(case.actor, viewer, "no single actor, or not shown")
@@ -120,10 +122,19 @@ def case_page(found: CaseDetail, viewer: Viewer, refused: Refused | None = None)
         verdicts=[(value.value, text) for value, text in VERDICTS.items()],
         commands={form: str(uuid4()) for form in FORMS},
         longest=LONGEST,
-        said=None if refused is None else refused.said,
-        typed={} if refused is None else refused.typed,
+        said=None if result is None else result.said,
+        typed={} if result is None else result.typed,
+        unshown="" if result is None else unshown_text(result.typed, _shown_forms(case)),
         as_of_position=found.as_of_position,
     )
+
+
+def _shown_forms(case: CaseView) -> frozenset[str]:
+    """The forms that the state of a case allows."""
+    if case.state is CaseState.DECIDED:
+        return frozenset({"reopen", "comment"})
+    asked = case.asked is not None or case.question is not None
+    return frozenset({"decide", "assign", "comment"} | (set() if asked else {"ask"}))
 
 
 def _question(case: CaseView) -> OpenQuestion | None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from dashboard.detection.words import LONGEST, Said
+from dashboard.detection.words import LONGEST, Said, unshown_text
 from dashboard.render import View
 from dashboard.viewer import Moment, Viewer
 from queries.detection.results import QuestionView
@@ -34,6 +34,7 @@ class MyQuestions(View, frozen=True, kw_only=True):
     questions: list[QuestionForm]
     longest: int
     said: Said | None
+    unshown: str
     as_of_position: int
 
 
@@ -60,5 +61,6 @@ def my_questions(
         ],
         longest=LONGEST,
         said=said,
+        unshown=unshown_text(typed or {}, {each.case_id for each in found}),
         as_of_position=as_of_position,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from msgspec import Struct
 
 from dashboard import links
@@ -36,12 +38,25 @@ class Said(Struct, frozen=True):
     problem: bool = False
 
 
+class FormResult(Struct, frozen=True):
+    """What became of a form, and the fields of one that was refused, by form and name: what was typed stays."""
+
+    said: Said
+    typed: Mapping[str, str] = {}
+
+
 class Chosen(Struct, frozen=True):
     """One of several lists, with its link."""
 
     text: str
     link: str
     chosen: bool
+
+
+def unshown_text(typed: Mapping[str, str], shown: Collection[str]) -> str:
+    """The text that somebody typed into a form that the page shows no more; empty when all of it is in the `shown`."""
+    texts = [text for name, text in typed.items() if name.partition(".")[0] not in shown]
+    return max(texts, key=len, default="")
 
 
 class AlertRow(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dashboard import links
-from dashboard.detection.alert_page import MOST_DAYS, Refused, alert_page
+from dashboard.detection.alert_page import MOST_DAYS, alert_page
 from dashboard.detection.alerts import (
     ALERTS,
     EMPTY,
@@ -22,6 +22,7 @@ from dashboard.detection.alerts import (
     alert_list,
     alert_news,
 )
+from dashboard.detection.words import FormResult
 from dashboard.explorer.ranges import moment_of
 from dashboard.render import View
 from dashboard.viewer import Viewer
@@ -130,14 +131,14 @@ class AlertPages:
         typed: Mapping[str, str],
     ) -> Response:
         status = 409 if isinstance(exc, ConflictError) else 400
-        return await self._page(request, viewer, models, Refused(refusal(exc), typed), status)
+        return await self._page(request, viewer, models, FormResult(refusal(exc), typed), status)
 
     async def _page(
         self,
         request: Request,
         viewer: Viewer,
         models: ScopedModels,
-        refused: Refused | None = None,
+        result: FormResult | None = None,
         status: int = 200,
     ) -> Response:
         id = request.path_params["id"]
@@ -147,7 +148,7 @@ class AlertPages:
             if found is None:
                 return None
             evidence = models.alert_events(id) or []
-            return alert_page(found, evidence, models.positions().get(PROJECTION, -1), viewer, refused)
+            return alert_page(found, evidence, models.positions().get(PROJECTION, -1), viewer, result)
 
         view = await self._host.threads.run(build)
         if view is None:

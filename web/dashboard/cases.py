@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dashboard import links
-from dashboard.detection.alert_page import Refused
 from dashboard.detection.case_page import FORMS, case_page
 from dashboard.detection.cases import CASES, LISTS, PAGE, PATH, USUAL, case_list, filter_of
+from dashboard.detection.words import FormResult
 from dashboard.viewer import Viewer
 from domain.cases.commands import AskEmployee, Assign, Body, Comment, Decide, Reopen, Verdict
 from domain.errors import ConflictError, InvalidEventError, Reason, RejectedError
@@ -80,8 +80,8 @@ class CasePages:
                 query = await self._forms.give(request, viewer, command, case, _BODIES[name](form, viewer))
             except RejectedError as exc:
                 status = 409 if isinstance(exc, ConflictError) else 400
-                refused = Refused(refusal(exc), typed(form, name))
-                return await self._page(request, viewer, models, refused, status)
+                result = FormResult(refusal(exc), typed(form, name))
+                return await self._page(request, viewer, models, result, status)
             return self._host.to(f"{links.case(id)}{query}")
 
         return change
@@ -91,7 +91,7 @@ class CasePages:
         request: Request,
         viewer: Viewer,
         models: ScopedModels,
-        refused: Refused | None = None,
+        result: FormResult | None = None,
         status: int = 200,
     ) -> Response:
         found = await self._host.threads.run(models.case, request.path_params["id"], ENTRIES)
@@ -100,9 +100,9 @@ class CasePages:
             if said is not None and not said.problem:
                 return self._host.notice(request, 200, "The case is being opened", said.text)
             return self._host.not_found(request, _NO_CASE)
-        if refused is None and said is not None:
-            refused = Refused(said)
-        return await self._host.shown(request, case_page(found, viewer, refused), status)
+        if result is None and said is not None:
+            result = FormResult(said)
+        return await self._host.shown(request, case_page(found, viewer, result), status)
 
 
 def _case_id(text: str) -> UUID | None:

@@ -149,6 +149,9 @@ def test_a_case_is_assigned_commented_asked_about_answered_and_decided_without_s
         mine = send(nurse, mine, f"/questions/{path.rpartition('/')[2]}", answer="It was a test record.")
         assert "Your answer is recorded." in mine.text
         assert "Nobody asks you anything now." in mine.text
+        form = {"command": str(uuid4()), "answer": "One more thing."}
+        more = nurse.post(f"/questions/{path.rpartition('/')[2]}", data=form, headers=FROM_PAGE)
+        assert more.status_code in {403, 409}
     page = send(officer, officer.get(path), "/decide", verdict="justified", reason="A test record.")
     text = words(page.text)
     assert "It was a test record." in text
@@ -187,7 +190,7 @@ def test_who_decides_second_sees_what_was_decided_and_keeps_the_text(
     text = words(late.text)
     assert "This was not done: this case is decided" in text
     assert "Olaf Officer decided: policy breach" in text
-    # Two verdicts of one case would be two truths; the text of the second is not lost.
+    assert "You wrote: The rule is wrong." in text
     assert trail.rows("SELECT verdict FROM detection_case WHERE actor = 'contested'") == [("policy_breach",)]
 
 

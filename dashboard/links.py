@@ -33,6 +33,26 @@ def event(id: object) -> str:
     return f"/events/{id}"
 
 
+def alert(id: str) -> str:
+    """The page of an alert."""
+    return f"/alerts/{quote(id, safe='')}"
+
+
+def alerts(**conditions: str) -> str:
+    """The list of alerts with these conditions."""
+    return f"/alerts?{urlencode(conditions)}" if conditions else "/alerts"
+
+
+def case(id: str) -> str:
+    """The page of a case."""
+    return f"/cases/{quote(id, safe='')}"
+
+
+def rule(id: str) -> str:
+    """The page of a rule."""
+    return f"/rules/{quote(id, safe='')}"
+
+
 def export(id: str, what: str) -> str:
     """What can be done with a job: ``file``, ``cancel`` or ``delete``."""
     return f"/exports/{quote(id, safe='')}/{what}"

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from dashboard import links
+from dashboard.detection.cases import OpenCases, open_cases
 from dashboard.histogram import Histogram, histogram
 from dashboard.operations.integrity import Publication, Verification, publication, verification
 from dashboard.render import View
@@ -100,6 +101,7 @@ class Overview(View, frozen=True, kw_only=True):
     verification: Verification | None
     last_recorded: str
     letters: LetterCounts | None
+    cases: OpenCases | None
     projections: list[ProjectionStatus]
     lag: int | None
     as_of_position: int
@@ -153,6 +155,7 @@ def overview(
         verification=verification(*operating.verification(), viewer) if status and proofs else None,
         last_recorded=_ago(operating.last_recorded(), viewer) if status else "",
         letters=operating.letter_counts() if viewer.may(Operation.READ_DEAD_LETTERS) else None,
+        cases=open_cases(models, viewer),
         projections=[each for each in projections if each.live],
         lag=max(lags, default=0) if projections else None,
         as_of_position=hours.as_of_position,

@@ -114,8 +114,12 @@ class Viewer(Struct, frozen=True, kw_only=True):
         items = [
             NavItem("/", "Overview") if self.may(Operation.COUNT_EVENTS) else None,
             NavItem("/explore", "Events") if self.may(Operation.READ_EVENTS) else None,
+            NavItem("/alerts", "Alerts") if self.may(Operation.READ_CASES) else None,
+            NavItem("/cases", "Cases") if self.may(Operation.READ_CASES) else None,
+            NavItem("/rules", "Rules") if self.may(Operation.READ_CASES) else None,
             NavItem(links.subject("patient", self.principal.patients[0]), "My record") if own else None,
             NavItem("/me", "My activity") if Role.CLINICIAN in self.principal.roles else None,
+            NavItem("/questions", "My questions") if Role.CLINICIAN in self.principal.roles else None,
             NavItem("/find", "Find") if self.may(Operation.READ_EVENTS) and not own else None,
             NavItem("/links", "Links") if self.may_share else None,
             NavItem("/exports", "Exports") if self.may(Operation.EXPORT) else None,

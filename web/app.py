@@ -124,7 +124,7 @@ def create_app(
     """The ASGI application. It closes its own threads at the end; the caller closes the arguments.
 
     Without `authentication` every request is refused except health checks, and without `sign_in` there is no dashboard,
-    which also needs `operations`. `commands` takes commands about cases; without it they are refused.
+    which also needs `operations` and `commands`. Without `commands`, those about cases are refused.
     `recorder` records reads and denied
     attempts; without it, which is for tests only, nothing is recorded. `wake` notifies subscriptions of appends;
     without it they poll once a second. `jobs` are the exports of the dashboard. A server that shuts down stops
@@ -248,22 +248,27 @@ def create_app(
     dashboard = None
     if sign_in is not None:
         assert operations is not None
-        parts = Parts(
-            models=models,
-            access=access,
-            log=log,
-            probes=probes,
-            reading=reading,
-            publisher=publisher,
-            publishing=publishing,
-            rates=rates,
-            recorder=recorder,
-            feed=feed,
-            jobs=jobs,
-            operations=operations,
-            settings=settings,
+        assert commands is not None
+        dashboard = Dashboard(
+            sign_in,
+            Parts(
+                models=models,
+                access=access,
+                log=log,
+                probes=probes,
+                reading=reading,
+                publisher=publisher,
+                publishing=publishing,
+                rates=rates,
+                recorder=recorder,
+                feed=feed,
+                jobs=jobs,
+                operations=operations,
+                commands=commands,
+                waiting=waiting,
+                settings=settings,
+            ),
         )
-        dashboard = Dashboard(sign_in, parts)
         dashboard.add_routes(app)
     _add_middleware(app, settings, authentication, rates, recorder, dashboard)
     _add_outermost(app, settings, metrics, tracer)

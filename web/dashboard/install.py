@@ -12,9 +12,11 @@ from starlette.staticfiles import StaticFiles
 
 import dashboard
 from event_store.log_reader import LogReader
+from queries.case_commands import CaseCommands
 from queries.ended_sessions import EndedSessions
 from queries.export_jobs.runner import ExportJobs
 from queries.following.feed import Feed
+from queries.freshness import FreshnessWaiter
 from queries.operations import Operations
 from queries.read_models import ReadModels
 from queries.shared_links import SharedLinks
@@ -24,6 +26,9 @@ from web.authentication.bearer import IssuedTokens
 from web.authentication.link_tokens import LinkTokens
 from web.authentication.rates import Rates
 from web.authentication.sessions import Sessions
+from web.dashboard.alerts import AlertPages
+from web.dashboard.case_commands import CommandForms
+from web.dashboard.cases import CasePages
 from web.dashboard.edge import PageEdge
 from web.dashboard.events import EventPages
 from web.dashboard.explorer import ExplorerPages
@@ -32,6 +37,8 @@ from web.dashboard.host import Host
 from web.dashboard.links import Links, Sharing
 from web.dashboard.operations import OperationsPages
 from web.dashboard.overview import OverviewPage
+from web.dashboard.own_questions import OwnQuestionPages
+from web.dashboard.rules import RulePages
 from web.dashboard.saved_views import SavedViewPages
 from web.dashboard.shared import SharedPages
 from web.dashboard.subjects import SubjectPages
@@ -74,6 +81,8 @@ class Parts:
     feed: Feed
     jobs: ExportJobs | None
     operations: Operations
+    commands: CaseCommands
+    waiting: FreshnessWaiter
     settings: WebSettings
 
 
@@ -115,6 +124,7 @@ class Dashboard:
             host, parts.operations, parts.log, parts.probes, recording, parts.settings.systems
         )
         sharing = Sharing(host, LinkTokens(self._sign_in.sessions), SharedLinks(parts.models), parts.settings)
+        forms = CommandForms(host, parts.commands, parts.waiting)
         return [
             *OverviewPage(host, parts.log, operating).routes(),
             *ExplorerPages(host, parts.log, parts.feed, parts.settings).routes(),
@@ -123,6 +133,10 @@ class Dashboard:
             *SavedViewPages(host).routes(),
             *([] if self._exports is None else self._exports.routes()),
             *operating.routes(),
+            *AlertPages(host, forms).routes(),
+            *CasePages(host, forms).routes(),
+            *OwnQuestionPages(host, forms).routes(),
+            *RulePages(host, forms).routes(),
             *Links(sharing).routes(),
             *SharedPages(sharing, parts.log, parts.rates, parts.recorder).routes(),
         ]

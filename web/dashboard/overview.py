@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from cachetools import TTLCache
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from dashboard.overview import overview
 from dashboard.render import View
-from dashboard.viewer import Viewer
 from domain.access.grants import Operation
-from domain.errors import UnrecordedError
 from event_store.log_reader import LogReader
 from queries.scoped.log import ScopedLog
 from web.dashboard.host import Host, is_live
+from web.dashboard.live_counts import LiveCounts
 from web.dashboard.operations import OperationsPages
 from web.read_audit.access_record import access_record_of
-
-_INTERVAL = 300.0
-"""Seconds within which the live updates of one view, which count and name nobody, are recorded once."""
 
 
 class OverviewPage:
@@ -31,7 +24,7 @@ class OverviewPage:
         self._host = host
         self._log = log
         self._operating = operating
-        self._seen: TTLCache[tuple[str, str], bool] = TTLCache(100_000, _INTERVAL)
+        self._live = LiveCounts()
 
     def routes(self) -> list[Route]:
         """The route."""
@@ -54,18 +47,5 @@ class OverviewPage:
 
         view = await self._host.threads.run(build)
         if live:
-            await self._record_once(request, viewer)
+            await self._live.record(access_record_of(request), viewer)
         return await self._host.shown(request, view)
-
-    async def _record_once(self, request: Request, viewer: Viewer) -> None:
-        """Of the live updates of one view, record the first of each interval: they count events, and name nobody."""
-        record = access_record_of(request)
-        key = (viewer.principal.session or viewer.principal.id, request.url.path)
-        if record is None:
-            return
-        if key in self._seen:
-            record.discard()
-            return
-        with suppress(UnrecordedError):  # the answer is refused, and the next one tries again
-            if await record.write(200):
-                self._seen[key] = True

@@ -1,0 +1,1 @@
+"""Pages about what detection finds: alerts, cases, questions to employees, and rules."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
@@ -27,7 +27,7 @@ from benchmarks.profile import profile
 from benchmarks.projection import projection_against
 from benchmarks.rebuild import rebuild_against
 from benchmarks.report import Result, as_text, machine, write_json
-from benchmarks.servers import servers
+from benchmarks.servers import Bench, servers
 from benchmarks.verify import verify_against
 
 NAMES = {
@@ -40,6 +40,16 @@ NAMES = {
     "notices": "from the append of the event that completes an alert until a webhook has the notice",
     "graphql": "a page over HTTP against the same rows by hand, and a long trail against a short one",
     "profile": "no ratio: where each microsecond of ingest goes",
+}
+
+
+_ONE_AFTER_THE_OTHER: dict[str, Callable[[Bench], Iterable[Result]]] = {
+    "projection": projection_against,
+    "verify": verify_against,
+    "rebuild": rebuild_against,
+    "lag": lag_while_rebuilding,
+    "notices": notices_in_time,
+    "graphql": graphql_against,
 }
 
 
@@ -79,18 +89,9 @@ def main() -> int:
         }
         if {"copy", "library"} & set(names):
             results += ingest_against(bench, names)
-        if "projection" in names:
-            results += projection_against(bench)
-        if "verify" in names:
-            results += verify_against(bench)
-        if "rebuild" in names:
-            results += rebuild_against(bench)
-        if "lag" in names:
-            results += lag_while_rebuilding(bench)
-        if "notices" in names:
-            results += notices_in_time(bench)
-        if "graphql" in names:
-            results += graphql_against(bench)
+        for name, measure in _ONE_AFTER_THE_OTHER.items():
+            if name in names:
+                results += measure(bench)
         if results:
             print(as_text(facts, results), flush=True)
         if "profile" in names:

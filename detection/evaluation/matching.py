@@ -28,8 +28,8 @@ _MAX_TEXT = 200
 
 def test_for_type(expression: Expression, type: str) -> Test | bool:
     """Whether events of this type match: True or False when the type decides it, else the function that does."""
-    found = _specialised(expression, type)
-    return found if isinstance(found, bool) else _test(found)
+    found = specialised(expression, type)
+    return found if isinstance(found, bool) else test_of(found)
 
 
 def test_in_context(expression: Expression, type: str) -> tuple[Test, Test] | None:
@@ -37,7 +37,7 @@ def test_in_context(expression: Expression, type: str) -> tuple[Test, Test] | No
 
     The first one needs neither the context nor a patient alone, and so decides most events at once.
     """
-    found = _specialised(expression, type)
+    found = specialised(expression, type)
     if isinstance(found, bool):
         return (_always, _always) if found else None
     parts = list(_conjuncts(found))
@@ -54,6 +54,10 @@ def _test_all(parts: tuple[Expression, ...]) -> Test:
 
 def _always(_: RecordedEvent) -> bool:
     return True
+
+
+def _never(_: RecordedEvent) -> bool:
+    return False
 
 
 def _conjuncts(expression: Expression) -> Iterator[Expression]:
@@ -84,14 +88,22 @@ def holds(expression: Expression, recorded: RecordedEvent) -> bool:
     return _test(expression)(recorded)
 
 
-def _specialised(expression: Expression, type: str) -> Expression | bool:
+def test_of(expression: Expression | bool) -> Test:
+    """The function that says whether an event matches."""
+    if isinstance(expression, bool):
+        return _always if expression else _never
+    return _test(expression)
+
+
+def specialised(expression: Expression, type: str) -> Expression | bool:
+    """What is left of a condition for events of this type."""
     match expression:
         case Item():
             return holds_for_type(expression, type) if decided_by_type(expression) else expression
         case Selection(part=part):
-            return _specialised(part, type)
+            return specialised(part, type)
         case Not(part=part):
-            inner = _specialised(part, type)
+            inner = specialised(part, type)
             return not inner if isinstance(inner, bool) else Not(inner)
         case And(parts=parts):
             return _joined(parts, type, neutral=True)
@@ -102,7 +114,7 @@ def _specialised(expression: Expression, type: str) -> Expression | bool:
 def _joined(parts: tuple[Expression, ...], type: str, *, neutral: bool) -> Expression | bool:
     left: list[Expression] = []
     for part in parts:
-        found = _specialised(part, type)
+        found = specialised(part, type)
         if isinstance(found, bool):
             if found is not neutral:
                 return found

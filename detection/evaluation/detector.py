@@ -264,7 +264,9 @@ class Detector:
             if not check.kept:
                 matching = self._asked(seen, check, access, explained_by)
             elif rule.by_patient:
-                matching = [seen.single[at] for at, each in enumerate(verdicts) if check.place in each.matching]
+                matching = [
+                    seen.single[at] for at, each in enumerate(verdicts) if check.place in each.matching
+                ]
             else:
                 matching = [seen.whole] if of_actor and check.place in of_actor.matching else []
             if not matching:

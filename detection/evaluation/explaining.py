@@ -102,7 +102,9 @@ class Explainer:
         type = subject.event.type
         tests = self._by_type.get(type)
         if tests is None:
-            tests = self._by_type[type] = [(id, test_of(condition)) for id, condition in self.conditions(type)]
+            tests = self._by_type[type] = [
+                (id, test_of(condition)) for id, condition in self.conditions(type)
+            ]
         return next((rule for rule, test in tests if test(subject)), "")
 
     def count(self, recorded: RecordedEvent, explained_by: Iterable[str]) -> None:

@@ -51,8 +51,8 @@ def can_be_kept(expression: Expression, *, of_patient: bool = True) -> bool:
 class Verdicts:
     """The verdicts of the same rules.
 
-    `explain`: gives `Verdict.explained_by`; None when no rules explain. `tests`: of each rule its place, whether it sees
-    only what is unexplained, and the two functions that hold when it matches.
+    `explain`: gives `Verdict.explained_by`; None when no rules explain. `tests`: of each rule its place, whether it
+    sees only what is unexplained, and the two functions that hold when it matches.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,11 +14,12 @@ from detection.context.index import ContextIndex
 from detection.evaluation.evaluability import missing_tables
 from detection.evaluation.explaining import Explained, Explainer, is_access, may_be_access
 from detection.evaluation.firing import Firing
-from detection.evaluation.matching import Test, reasons, specialised, test_for_type, test_in_context
+from detection.evaluation.matching import Test, parts_in_context, reasons, test_for_type, test_of
 from detection.evaluation.moments import moment
 from detection.evaluation.reporting import Due
 from detection.evaluation.states import state_of
 from detection.evaluation.verdicts import Verdicts, Views, can_be_kept
+from detection.rules.expressions import And, Expression
 from detection.rules.lookups import KeptContext, Subject
 from detection.rules.rule import CorrelationRule, EventRule, RuleSet
 from domain.catalogue import CATALOGUE
@@ -46,14 +47,15 @@ class _Check(NamedTuple):
 class _SeeingCheck(NamedTuple):
     """The same for a rule that sees an event in its context. `first`: what it asks of the event itself.
 
-    `place`: of the rule in the set. `kept`: whether its verdicts are.
+    `place`: of the rule in the set. `kept`: its condition, of which the verdicts are kept; without `first` when that
+    asks for more than can be kept, and is asked each time. None when none can.
     """
 
-    first: Test
+    first: Test | None
     test: Test
     rule: EventRule
     place: int
-    kept: bool
+    kept: Expression | None
     reports: bool
     feeds: tuple[_Hit, ...]
 
@@ -206,12 +208,8 @@ class Detector:
         access = may_be_access(type)
         for place, (rule, reports, feeds) in enumerate(self._event_rules):
             if rule.looks_up:
-                tests = test_in_context(rule.expression, type)
-                if tests is not None and not (rule.unexplained and not access):
-                    kept = can_be_kept(rule.expression, of_patient=rule.by_patient) and (
-                        self._explanations_are_kept or not rule.unexplained
-                    )
-                    seeing.append(_SeeingCheck(*tests, rule, place, kept, reports, feeds))
+                if access or not rule.unexplained:
+                    seeing += self._seeing(type, place, rule, reports, feeds)
                 continue
             test = test_for_type(rule.expression, type)
             if test is not False:
@@ -220,27 +218,44 @@ class Detector:
         return _Checks(
             tuple(plain),
             tuple(seeing),
-            tuple(each for each in seeing if not each.kept),
+            tuple(each for each in seeing if each.kept is None),
             self._verdicts_for(type, seeing, of_patient=True, explained=explained),
             self._verdicts_for(type, seeing, of_patient=False, explained=False),
             explained,
         )
 
+    def _seeing(
+        self, type: str, place: int, rule: EventRule, reports: bool, feeds: tuple[_Hit, ...]
+    ) -> Iterator[_SeeingCheck]:
+        parts = parts_in_context(rule.expression, type)
+        if parts is None:
+            return
+        plain, rest = parts
+        first: Test | None = test_of(plain)
+        kept: Expression | None = None
+        if can_be_kept(rest, of_patient=rule.by_patient) and (
+            self._explanations_are_kept or not rule.unexplained
+        ):
+            kept = rest
+            if can_be_kept(plain, of_patient=False):
+                first, kept = None, And((plain, rest))
+        yield _SeeingCheck(first, test_of(kept or rest), rule, place, kept, reports, feeds)
+
     def _verdicts_for(
         self, type: str, checks: Sequence[_SeeingCheck], *, of_patient: bool, explained: bool
     ) -> Verdicts | None:
         """The verdicts of rules that are kept. Types for which the rules ask the same share them."""
-        kept = [each for each in checks if each.kept and each.rule.by_patient is of_patient]
+        kept = [each for each in checks if each.kept is not None and each.rule.by_patient is of_patient]
         explain = self._explainer if explained and self._explanations_are_kept else None
         if not kept and explain is None:
             return None
         asked = (
             tuple(explain.conditions(type)) if explain else None,
-            tuple((each.place, specialised(each.rule.expression, type)) for each in kept),
+            tuple((each.place, each.kept) for each in kept),
         )
         found = self._verdicts.get(asked)
         if found is None:
-            tests = [(each.place, each.rule.unexplained, each.first, each.test) for each in kept]
+            tests = [(each.place, each.rule.unexplained, each.test) for each in kept]
             found = self._verdicts[asked] = Verdicts(explain.explained_by if explain else None, tests)
         return found
 
@@ -261,7 +276,9 @@ class Detector:
         for check in checks.in_context if matches else checks.asked_each_time:
             rule = check.rule
             matching: list[Subject]
-            if not check.kept:
+            if check.first is not None and not check.first(recorded):
+                continue
+            if check.kept is None:
                 matching = self._asked(seen, check, access, explained_by)
             elif rule.by_patient:
                 matching = [
@@ -281,7 +298,7 @@ class Detector:
     ) -> list[Subject]:
         """The views of an event that match a rule, asked anew."""
         rule = check.rule
-        if (rule.unexplained and not access) or not check.first(seen.recorded):
+        if rule.unexplained and not access:
             return []
         subjects = seen.single if rule.by_patient else [seen.whole]
         if rule.unexplained and explained_by is not None:

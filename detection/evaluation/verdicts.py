@@ -52,13 +52,13 @@ class Verdicts:
     """The verdicts of the same rules.
 
     `explain`: gives `Verdict.explained_by`; None when no rules explain. `tests`: of each rule its place, whether it
-    sees only what is unexplained, and the two functions that hold when it matches.
+    sees only what is unexplained, and what it asks.
     """
 
     def __init__(
         self,
         explain: Callable[[Subject], str] | None,
-        tests: Sequence[tuple[int, bool, Test, Test]],
+        tests: Sequence[tuple[int, bool, Test]],
     ) -> None:
         self._explain = explain
         self._tests = tests
@@ -74,8 +74,8 @@ class Verdicts:
         explained = self._explain(subject) if access and self._explain is not None else None
         matching = tuple(
             place
-            for place, unexplained, first, test in self._tests
-            if not (unexplained and (explained or not access)) and first(subject) and test(subject)
+            for place, unexplained, test in self._tests
+            if not (unexplained and (explained or not access)) and test(subject)
         )
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()

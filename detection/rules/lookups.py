@@ -82,6 +82,9 @@ class Found:
         return found
 
 
+_NOTHING = Found((), None)
+
+
 class Lookup(Struct, frozen=True):
     """Rows of a table in which each column of `where` has a value of a field; one of the columns is a key.
 
@@ -150,7 +153,7 @@ class KeptContext:
         found = self._kept.get(search)
         if found is None:
             rows = self._searched(lookup, keys)
-            found = self._kept[search] = Found(rows, lookup.when)
+            found = self._kept[search] = Found(rows, lookup.when) if rows else _NOTHING
             self._size += 1
         return found
 

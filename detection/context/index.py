@@ -103,13 +103,15 @@ class ContextIndex:
             raise ValueError(
                 f"{table} is searched by {', '.join(searched.lookups)}, not by {', '.join(keys) or 'nothing'}"
             )
-        wanted = {name: self._wanted(searched.table, name, value) for name, value in keys.items()}
-        others = [(name, ids) for name, ids in wanted.items() if name != first]
-        return tuple(
-            row
-            for row in searched.find(first, wanted[first])
-            if all(_holds(getattr(row, name), ids) for name, ids in others)
-        )
+        if len(keys) == 1:
+            return tuple(searched.find(first, self._wanted(searched.table, first, keys[first])))
+        # Rules ask for the rows of one patient in several ways: they are decoded once.
+        found = self.rows(table, **{first: keys[first]})
+        for name, value in keys.items():
+            if found and name != first:
+                ids = self._wanted(searched.table, name, value)
+                found = tuple(row for row in found if _holds(getattr(row, name), ids))
+        return found
 
     def _wanted(self, table: Table, column: str, value: str) -> Sequence[str]:
         names = table.column(column).names

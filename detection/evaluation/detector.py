@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from detection.context.index import ContextIndex
 from detection.evaluation.evaluability import missing_tables
-from detection.evaluation.explaining import Explained, Explainer, by_patient, is_access, may_be_access
+from detection.evaluation.explaining import Explained, Explainer, is_access, may_be_access
 from detection.evaluation.firing import Firing
-from detection.evaluation.matching import Test, reasons, test_for_type, test_in_context
+from detection.evaluation.matching import Test, parts_in_context, reasons, test_for_type, test_of
 from detection.evaluation.moments import moment
 from detection.evaluation.reporting import Due
 from detection.evaluation.states import state_of
+from detection.evaluation.verdicts import Verdicts, Views, can_be_kept
+from detection.rules.expressions import And, Expression
 from detection.rules.lookups import KeptContext, Subject
 from detection.rules.rule import CorrelationRule, EventRule, RuleSet
 from domain.catalogue import CATALOGUE
@@ -43,11 +45,17 @@ class _Check(NamedTuple):
 
 
 class _SeeingCheck(NamedTuple):
-    """The same for a rule that sees an event in its context. `first`: what it asks of the event itself."""
+    """The same for a rule that sees an event in its context. `first`: what it asks of the event itself.
 
-    first: Test
+    `place`: of the rule in the set. `kept`: its condition, of which the verdicts are kept; without `first` when that
+    asks for more than can be kept, and is asked each time. None when none can.
+    """
+
+    first: Test | None
     test: Test
     rule: EventRule
+    place: int
+    kept: Expression | None
     reports: bool
     feeds: tuple[_Hit, ...]
 
@@ -55,11 +63,15 @@ class _SeeingCheck(NamedTuple):
 class _Checks(NamedTuple):
     """The rules for events of one type: those for the event alone, and those that see it in its context.
 
-    `explained`: such an event may be an access that rules explain.
+    `asked_each_time`: those of `in_context` whose verdicts can't be kept. `explained`: such an event may be an access
+    that rules explain.
     """
 
     plain: tuple[_Check, ...]
     in_context: tuple[_SeeingCheck, ...]
+    asked_each_time: tuple[_SeeingCheck, ...]
+    of_patient: Verdicts | None
+    of_actor: Verdicts | None
     explained: bool
 
 
@@ -108,6 +120,8 @@ class Detector:
             for rule in self._rules
             if isinstance(rule, EventRule) and not rule.explains and rule.head.id not in self._missing
         ]
+        self._explanations_are_kept = all(can_be_kept(rule.expression) for rule in self._rules.explaining)
+        self._verdicts: dict[Any, Verdicts] = {}
         self._checks = {type: self._checks_for(type) for type in CATALOGUE}
 
     @classmethod
@@ -190,49 +204,106 @@ class Detector:
 
     def _checks_for(self, type: str) -> _Checks:
         plain: list[_Check] = []
-        in_context: list[_SeeingCheck] = []
-        for rule, reports, feeds in self._event_rules:
+        seeing: list[_SeeingCheck] = []
+        access = may_be_access(type)
+        for place, (rule, reports, feeds) in enumerate(self._event_rules):
             if rule.looks_up:
-                tests = test_in_context(rule.expression, type)
-                if tests is not None and not (rule.unexplained and not may_be_access(type)):
-                    in_context.append(_SeeingCheck(*tests, rule, reports, feeds))
+                if access or not rule.unexplained:
+                    seeing += self._seeing(type, place, rule, reports, feeds)
                 continue
             test = test_for_type(rule.expression, type)
             if test is not False:
                 plain.append(_Check(None if test is True else test, rule, reports, feeds))
-        return _Checks(tuple(plain), tuple(in_context), may_be_access(type) and not self._explainer.is_empty)
+        explained = access and not self._explainer.is_empty
+        return _Checks(
+            tuple(plain),
+            tuple(seeing),
+            tuple(each for each in seeing if each.kept is None),
+            self._verdicts_for(type, seeing, of_patient=True, explained=explained),
+            self._verdicts_for(type, seeing, of_patient=False, explained=False),
+            explained,
+        )
+
+    def _seeing(
+        self, type: str, place: int, rule: EventRule, reports: bool, feeds: tuple[_Hit, ...]
+    ) -> Iterator[_SeeingCheck]:
+        parts = parts_in_context(rule.expression, type)
+        if parts is None:
+            return
+        plain, rest = parts
+        first: Test | None = test_of(plain)
+        kept: Expression | None = None
+        if can_be_kept(rest, of_patient=rule.by_patient) and (
+            self._explanations_are_kept or not rule.unexplained
+        ):
+            kept = rest
+            if can_be_kept(plain, of_patient=False):
+                first, kept = None, And((plain, rest))
+        yield _SeeingCheck(first, test_of(kept or rest), rule, place, kept, reports, feeds)
+
+    def _verdicts_for(
+        self, type: str, checks: Sequence[_SeeingCheck], *, of_patient: bool, explained: bool
+    ) -> Verdicts | None:
+        """The verdicts of rules that are kept. Types for which the rules ask the same share them."""
+        kept = [each for each in checks if each.kept is not None and each.rule.by_patient is of_patient]
+        explain = self._explainer if explained and self._explanations_are_kept else None
+        if not kept and explain is None:
+            return None
+        asked = (
+            tuple(explain.conditions(type)) if explain else None,
+            tuple((each.place, each.kept) for each in kept),
+        )
+        found = self._verdicts.get(asked)
+        if found is None:
+            tests = [(each.place, each.rule.unexplained, each.test) for each in kept]
+            found = self._verdicts[asked] = Verdicts(explain.explained_by if explain else None, tests)
+        return found
 
     def _see(self, recorded: RecordedEvent, checks: _Checks, firings: list[Firing]) -> None:
         """Apply the rules that see an event in its context."""
+        seen = Views(recorded, self._context)
         access = is_access(recorded)
-        unexplained: Sequence[Subject] | None = None
-        single: Sequence[Subject] | None = None
-        whole: Sequence[Subject] | None = None
+        verdicts = seen.of_patients(checks.of_patient, access) if checks.of_patient else ()
+        of_actor = seen.of_actor(checks.of_actor) if checks.of_actor else None
+        explained_by: Sequence[str] | None = None
         if checks.explained and access:
-            single = by_patient(recorded, self._context)
-            unexplained = self._explainer.unexplained(recorded, single)
-        for first, test, rule, reports, feeds in checks.in_context:
-            if rule.unexplained and (not access or (unexplained is not None and not unexplained)):
-                continue
-            if not first(recorded):
-                continue
-            if rule.by_patient and single is None:
-                single = by_patient(recorded, self._context)
-            if rule.unexplained:
-                subjects = single if unexplained is None else unexplained
-            elif rule.by_patient:
-                subjects = single
+            if self._explanations_are_kept:
+                explained_by = [each.explained_by or "" for each in verdicts]
             else:
-                subjects = whole = whole or (
-                    single if single and len(single) == 1 else [Subject.of(recorded, self._context)]
-                )
-            matching = [subject for subject in subjects or () if test(subject)]
+                explained_by = [self._explainer.explained_by(each) for each in seen.single]
+            self._explainer.count(recorded, explained_by)
+        matches = (of_actor is not None and of_actor.matching) or any(each.matching for each in verdicts)
+        for check in checks.in_context if matches else checks.asked_each_time:
+            rule = check.rule
+            matching: list[Subject]
+            if check.first is not None and not check.first(recorded):
+                continue
+            if check.kept is None:
+                matching = self._asked(seen, check, access, explained_by)
+            elif rule.by_patient:
+                matching = [
+                    seen.single[at] for at, each in enumerate(verdicts) if check.place in each.matching
+                ]
+            else:
+                matching = [seen.whole] if of_actor and check.place in of_actor.matching else []
             if not matching:
                 continue
-            if reports:
+            if check.reports:
                 firings.append(_single(rule, recorded, self._why(rule, matching)))
-            if feeds:
-                self._correlate(_joined(matching), feeds, firings)
+            if check.feeds:
+                self._correlate(_joined(matching), check.feeds, firings)
+
+    def _asked(
+        self, seen: Views, check: _SeeingCheck, access: bool, explained_by: Sequence[str] | None
+    ) -> list[Subject]:
+        """The views of an event that match a rule, asked anew."""
+        rule = check.rule
+        if rule.unexplained and not access:
+            return []
+        subjects = seen.single if rule.by_patient else [seen.whole]
+        if rule.unexplained and explained_by is not None:
+            subjects = [each for each, by in zip(subjects, explained_by, strict=True) if not by]
+        return [each for each in subjects if check.test(each)]
 
     def _why(self, rule: EventRule, matching: Sequence[Subject]) -> tuple[str, ...]:
         why = reasons(rule.expression, matching[0])

@@ -14,8 +14,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from detection.evaluation.matching import Test, test_for_type
+from detection.evaluation.matching import Test, specialised, test_of
 from detection.rules.event_fields import category_of, event_field
+from detection.rules.expressions import Expression
 from detection.rules.lookups import KeptContext, Lookup, Subject
 from detection.rules.rule import EventRule
 from domain.catalogue import Category
@@ -23,6 +24,8 @@ from domain.event import PERSONS, ActorKind, RecordedEvent
 
 _STAFF = PERSONS - {ActorKind.PATIENT}
 
+_MAX_ACTORS = 50_000
+"""Actors whose departments are kept; all are forgotten when there are more."""
 _ACTOR = Lookup(
     name="actor",
     key="staff id actor.id",
@@ -73,7 +76,8 @@ class Explainer:
 
     def __init__(self, rules: Sequence[EventRule], context: KeptContext) -> None:
         self._rules = [rule for rule in rules if all(map(context.index.has, rule.needs))]
-        self._by_type: dict[str, list[tuple[str, Test | None]]] = {}
+        self._by_type: dict[str, list[tuple[str, Test]]] = {}
+        self._departments: dict[str, str] = {}
         self._context = context
         self._counts: Counter[tuple[date, str, str]] = Counter()
         self.left_out = len(rules) - len(self._rules)
@@ -89,21 +93,30 @@ class Explainer:
 
     def unexplained(self, recorded: RecordedEvent, subjects: Sequence[Subject]) -> list[Subject]:
         """Of an access, seen for each patient alone, the ones that no rule explains. All are counted."""
-        tests = self._by_type.get(recorded.event.type)
+        found = [self.explained_by(subject) for subject in subjects]
+        self.count(recorded, found)
+        return [subject for subject, rule in zip(subjects, found, strict=True) if not rule]
+
+    def explained_by(self, subject: Subject) -> str:
+        """The id of the first rule that explains the access of one patient, or nothing."""
+        type = subject.event.type
+        tests = self._by_type.get(type)
         if tests is None:
-            tests = self._by_type[recorded.event.type] = self._tests(recorded.event.type)
-        left = []
-        day, department = recorded.recorded_at.date(), self._department(recorded)
-        for subject in subjects:
-            found = ""
-            for rule, test in tests:
-                if test is None or test(subject):
-                    found = rule
-                    break
-            else:
-                left.append(subject)
-            self._counts[day, department, found] += 1
-        return left
+            tests = self._by_type[type] = [
+                (id, test_of(condition)) for id, condition in self.conditions(type)
+            ]
+        return next((rule for rule, test in tests if test(subject)), "")
+
+    def count(self, recorded: RecordedEvent, explained_by: Iterable[str]) -> None:
+        """Count the accesses of an event, each with the rule that explains it."""
+        day, department = recorded.recorded_at.date(), self._department(recorded.event.actor.id)
+        for rule in explained_by:
+            self._counts[day, department, rule] += 1
+
+    def conditions(self, type: str) -> list[tuple[str, Expression | bool]]:
+        """The rules, and what is left of their conditions for events of this type."""
+        found = [(rule.head.id, specialised(rule.expression, type)) for rule in self._rules]
+        return [each for each in found if each[1] is not False]
 
     def drain(self) -> list[Explained]:
         """What was counted since the last time."""
@@ -120,11 +133,14 @@ class Explainer:
         for day, department, rule, number in packed:
             self._counts[date.fromisoformat(day), department, rule] += number
 
-    def _tests(self, type: str) -> list[tuple[str, Test | None]]:
-        found = [(rule.head.id, test_for_type(rule.expression, type)) for rule in self._rules]
-        return [(id, None if test is True else test) for id, test in found if test is not False]
-
-    def _department(self, recorded: RecordedEvent) -> str:
-        actor = recorded.event.actor.id
-        rows = self._context.search(_ACTOR, (actor,)).rows if actor else ()
-        return next((department for row in rows for department in row.departments), "")
+    def _department(self, actor: str | None) -> str:
+        if not actor:
+            return ""
+        found = self._departments.get(actor)
+        if found is None:
+            rows = self._context.search(_ACTOR, (actor,)).rows
+            found = next((department for row in rows for department in row.departments), "")
+            if len(self._departments) >= _MAX_ACTORS:
+                self._departments.clear()
+            self._departments[actor] = found
+        return found

@@ -21,15 +21,24 @@ class Grouping:
 
     def __init__(self, rule: CorrelationRule) -> None:
         self._readers = [tuple(field.read for field in fields) for fields in rule.group_by]
-        ones = [tuple(field.one for field in fields) for fields in rule.group_by]
-        self._single = [fields[0] if len(fields) == 1 else None for fields in ones]
+        ones = [tuple(field.one for field in fields if field.one is not None) for fields in rule.group_by]
+        # Fields that have one value at most give one group at most: most rules have no others.
+        self._ones = [
+            read if len(read) == len(fields) else None
+            for read, fields in zip(ones, rule.group_by, strict=True)
+        ]
 
     def keys(self, recorded: RecordedEvent, member: int) -> Sequence[Key]:
         """One for each combination of values, up to one more than `MAX_KEYS`; none when a field has no value."""
-        single = self._single[member]
-        if single is not None:
-            only = single(recorded)
-            return () if only is None else ((only if type(only) is str else text_of(only),),)
+        ones = self._ones[member]
+        if ones is not None:
+            values = []
+            for one in ones:
+                value = one(recorded)
+                if value is None:
+                    return ()
+                values.append(value if type(value) is str else text_of(value))
+            return (tuple(values),)
         keys: list[Key] = []
         for key in product(*(_texts(read(recorded)) for read in self._readers[member])):
             keys.append(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from detection.rules.event_fields import text_of
 from detection.rules.expressions import (
@@ -28,32 +28,30 @@ _MAX_TEXT = 200
 
 def test_for_type(expression: Expression, type: str) -> Test | bool:
     """Whether events of this type match: True or False when the type decides it, else the function that does."""
-    found = _specialised(expression, type)
-    return found if isinstance(found, bool) else _test(found)
+    found = specialised(expression, type)
+    return found if isinstance(found, bool) else test_of(found)
 
 
-def test_in_context(expression: Expression, type: str) -> tuple[Test, Test] | None:
-    """Two functions that both hold for events of this type that match; None when none does.
+def parts_in_context(expression: Expression, type: str) -> tuple[And, And] | None:
+    """Two conditions that both hold for events of this type that match; None when none does.
 
     The first one needs neither the context nor a patient alone, and so decides most events at once.
     """
-    found = _specialised(expression, type)
+    found = specialised(expression, type)
     if isinstance(found, bool):
-        return (_always, _always) if found else None
+        return (And(()), And(())) if found else None
     parts = list(_conjuncts(found))
     plain = tuple(part for part in parts if not _sees_more(part))
     rest = tuple(part for part in parts if _sees_more(part))
-    return _test_all(plain), _test_all(rest)
-
-
-def _test_all(parts: tuple[Expression, ...]) -> Test:
-    if not parts:
-        return _always
-    return _test(parts[0] if len(parts) == 1 else And(parts))
+    return And(plain), And(rest)
 
 
 def _always(_: RecordedEvent) -> bool:
     return True
+
+
+def _never(_: RecordedEvent) -> bool:
+    return False
 
 
 def _conjuncts(expression: Expression) -> Iterator[Expression]:
@@ -84,14 +82,22 @@ def holds(expression: Expression, recorded: RecordedEvent) -> bool:
     return _test(expression)(recorded)
 
 
-def _specialised(expression: Expression, type: str) -> Expression | bool:
+def test_of(expression: Expression | bool) -> Test:
+    """The function that says whether an event matches."""
+    if isinstance(expression, bool):
+        return _always if expression else _never
+    return _test(expression)
+
+
+def specialised(expression: Expression, type: str) -> Expression | bool:
+    """What is left of a condition for events of this type."""
     match expression:
         case Item():
             return holds_for_type(expression, type) if decided_by_type(expression) else expression
         case Selection(part=part):
-            return _specialised(part, type)
+            return specialised(part, type)
         case Not(part=part):
-            inner = _specialised(part, type)
+            inner = specialised(part, type)
             return not inner if isinstance(inner, bool) else Not(inner)
         case And(parts=parts):
             return _joined(parts, type, neutral=True)
@@ -102,7 +108,7 @@ def _specialised(expression: Expression, type: str) -> Expression | bool:
 def _joined(parts: tuple[Expression, ...], type: str, *, neutral: bool) -> Expression | bool:
     left: list[Expression] = []
     for part in parts:
-        found = _specialised(part, type)
+        found = specialised(part, type)
         if isinstance(found, bool):
             if found is not neutral:
                 return found
@@ -125,14 +131,30 @@ def _test(expression: Expression) -> Test:
             inner = _test(part)
             return lambda event: not inner(event)
         case And(parts=parts):
-            tests = tuple(map(_test, sorted(parts, key=_cost)))
-            if len(tests) == 2:
-                first, second = tests
-                return lambda event: first(event) and second(event)
-            return lambda event: all(test(event) for test in tests)
+            return _all_of([_test(part) for part in sorted(parts, key=_cost)])
         case Or(parts=parts):
-            tests = tuple(map(_test, parts))
-            return lambda event: any(test(event) for test in tests)
+            return _any_of([_test(part) for part in sorted(parts, key=_cost)])
+
+
+def _all_of(tests: Sequence[Test]) -> Test:
+    """All hold, in this order; the usual numbers have functions of their own, which are faster."""
+    match tests:
+        case []:
+            return _always
+        case [only]:
+            return only
+        case [first, second]:
+            return lambda event: first(event) and second(event)
+        case [first, second, third]:
+            return lambda event: first(event) and second(event) and third(event)
+    return lambda event: all(test(event) for test in tests)
+
+
+def _any_of(tests: Sequence[Test]) -> Test:
+    if len(tests) == 2:
+        first, second = tests
+        return lambda event: first(event) or second(event)
+    return lambda event: any(test(event) for test in tests)
 
 
 def _cost(expression: Expression) -> int:
@@ -143,7 +165,7 @@ def _cost(expression: Expression) -> int:
         case Selection(part=part) | Not(part=part):
             return max(2, _cost(part))
         case And(parts=parts) | Or(parts=parts):
-            return max(2, *map(_cost, parts))
+            return max((2, *map(_cost, parts)))
 
 
 def reasons(expression: Expression, recorded: RecordedEvent) -> tuple[str, ...]:

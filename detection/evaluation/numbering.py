@@ -70,19 +70,21 @@ class Numbers:
 
     def take(self, now: int, recorded: RecordedEvent, member: int, firings: list[Firing]) -> bool:
         """Take an event. Nothing is decided by it: never true."""
-        numbers = [each for each in self._field.read(recorded) if type(each) is int]
-        if not numbers:
+        one = self._field.one
+        values = (one(recorded),) if one else self._field.read(recorded)
+        number = next((each for each in values if type(each) is int), None)
+        if number is None:
             return False
         for key in self._keys(recorded, member):
             group = self._groups.get(key)
             if group is None:
-                self._groups[key] = _Group(numbers[0] + 1)
+                self._groups[key] = _Group(number + 1)
                 continue
             self._groups.move_to_end(key)
-            if numbers[0] == group.next and not group.ranges:
+            if number == group.next and not group.ranges:
                 group.next += 1
-            elif numbers[0] >= group.next:
-                self._add(now, recorded.position, key, group, numbers[0])
+            elif number >= group.next:
+                self._add(now, recorded.position, key, group, number)
                 if len(group.ranges) > MAX_RANGES:
                     self._decide(key, group, group.ranges[0].since, firings)
         while len(self._groups) > MAX_GROUPS:

@@ -49,7 +49,7 @@ class Looked:
         """Add the fields of a look-up: its name for the number of rows, and each column."""
         self.lookups[lookup.name] = lookup
         self._fields[lookup.name] = EventField(
-            name=lookup.name, read=number_reader(lookup), is_looked_up=True
+            name=lookup.name, read=number_reader(lookup), is_looked_up=True, sources=lookup.sources
         )
         for column in table.columns:
             name = f"{lookup.name}.{column.name}"
@@ -59,11 +59,15 @@ class Looked:
                 is_time=column.kind is Kind.TIME,
                 is_network=column.kind is Kind.NETWORKS,
                 is_looked_up=True,
+                sources=lookup.sources,
             )
         if table.counted is not None:
             name = f"{lookup.name}.{table.counted}_count"
             self._fields[name] = EventField(
-                name=name, read=frequency_reader(lookup, table.counted), is_looked_up=True
+                name=name,
+                read=frequency_reader(lookup, table.counted),
+                is_looked_up=True,
+                sources=lookup.sources,
             )
 
 

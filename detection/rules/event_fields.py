@@ -35,6 +35,8 @@ class EventField(Struct, frozen=True):
     `one`: the value of a field that has one at most, or None. `words`: all values that it can have, where they are
     known; `domain`: the same as the event has them, with None for none, where they are few. `is_time`: a moment.
     `is_network`: addresses and networks. `is_looked_up`: in a table of context. `is_open`: it holds any JSON.
+
+    `sources`: the fields of the event on which one in a table depends; see `Lookup.sources`.
     """
 
     name: str
@@ -46,6 +48,7 @@ class EventField(Struct, frozen=True):
     is_network: bool = False
     is_looked_up: bool = False
     is_open: bool = False
+    sources: frozenset[str] = frozenset()
 
 
 def text_of(value: Scalar) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import translate
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
@@ -49,6 +49,18 @@ class Selection(Struct, frozen=True):
 
 
 Expression = And | Or | Not | Selection | Item
+
+
+def items_of(expression: Expression) -> Iterator[Item]:
+    """All lines of it."""
+    match expression:
+        case Item():
+            yield expression
+        case Selection(part=part) | Not(part=part):
+            yield from items_of(part)
+        case And(parts=parts) | Or(parts=parts):
+            for part in parts:
+                yield from items_of(part)
 
 
 class PossibleTypes(NamedTuple):

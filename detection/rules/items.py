@@ -67,13 +67,14 @@ _OF_SIGMA = {
 class Item(Struct, frozen=True):
     """A field, and whether an event's values of it match. `written`: the line's name, such as ``actor.id|cased``.
 
-    `matches`: the same for values alone; None when another field takes part.
+    `matches`: the same for values alone; None when another field takes part, which is `other`.
     """
 
     field: EventField
     written: str
     holds: Callable[[RecordedEvent], bool]
     matches: Predicate | None = None
+    other: EventField | None = None
 
     def values(self, recorded: RecordedEvent) -> list[Scalar]:
         """The values that match, or all that the event has when none does alone."""
@@ -333,7 +334,7 @@ def _reference(field: EventField, other: EventField, written: str, flags: frozen
         second = {_comparable(value, cased) for value in others}
         return bool((first & second) - {None}) is wanted
 
-    return Item(field=field, written=f"{written} {other.name}", holds=holds)
+    return Item(field=field, written=f"{written} {other.name}", holds=holds, other=other)
 
 
 def _within(field: EventField, networks: EventField, written: str, *, wanted: bool) -> Item:
@@ -343,7 +344,7 @@ def _within(field: EventField, networks: EventField, written: str, *, wanted: bo
         tests = [_network(text_of(each)) for each in networks.read(recorded)]
         return any(test(value) for value in field.read(recorded) for test in tests) is wanted
 
-    return Item(field=field, written=f"{written} {networks.name}", holds=holds)
+    return Item(field=field, written=f"{written} {networks.name}", holds=holds, other=networks)
 
 
 def _comparable(value: Scalar, cased: bool) -> str | None:

@@ -23,6 +23,7 @@ _MAX_KEPT = 200_000
 """Rows and searches that are kept; all are forgotten when there are more."""
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
 
 
 class When(NamedTuple):
@@ -52,7 +53,7 @@ class Found:
     `longest`: no row counts for longer after its beginning, but those in `open`, which have no beginning or no end.
     """
 
-    __slots__ = ("_firsts", "_longest", "_open", "_spans", "rows")
+    __slots__ = ("_cuts", "_firsts", "_longest", "_open", "_spans", "rows")
 
     def __init__(self, rows: Sequence[Row], when: When | None) -> None:
         self.rows = rows
@@ -62,6 +63,14 @@ class Found:
         self._spans = sorted(bounded, key=itemgetter(0))
         self._firsts = [first for first, _, _ in self._spans]
         self._longest = max((last - first for first, last, _ in self._spans), default=timedelta())
+        ends = {last + _TICK for _, last, _ in spans if last != _FOREVER}
+        self._cuts = sorted(ends.union(first for first, _, _ in spans if first is not _ALWAYS))
+
+    def constant(self, moment: datetime) -> tuple[datetime, datetime]:
+        """From when until before when the same rows count as then."""
+        cuts = self._cuts
+        index = bisect_right(cuts, moment)
+        return (cuts[index - 1] if index else _ALWAYS, cuts[index] if index < len(cuts) else _FOREVER)
 
     def at(self, moment: datetime) -> Sequence[Row]:
         """The rows that count then."""
@@ -71,6 +80,9 @@ class Found:
             begin = bisect_left(self._firsts, moment - self._longest) if end else 0
             found += [row for _, last, row in self._spans[begin:end] if moment <= last]
         return found
+
+
+_NOTHING = Found((), None)
 
 
 class Lookup(Struct, frozen=True):
@@ -86,6 +98,14 @@ class Lookup(Struct, frozen=True):
     where: tuple[tuple[str, EventField], ...]
     when: When | None
     of_patient: bool
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The fields of the event on which the rows depend, without `occurred_at`: see `Span`."""
+        found = {each for _, field in self.where for each in (field.sources or (field.name,))}
+        if self.when is not None and self.when.at.name != "occurred_at":
+            found.add(self.when.at.name)
+        return frozenset(found)
 
     def rows(self, subject: Subject) -> Sequence[Row]:
         """The rows for an event: of each search, those that count at the event's time."""
@@ -104,7 +124,10 @@ class Lookup(Struct, frozen=True):
         assert isinstance(moment, datetime)
         found: list[Row] = []
         for keys in islice(product(*values), MAX_SEARCHES):
-            found += search(self, keys).at(moment)
+            searched = search(self, keys)
+            if searched.rows:
+                found += searched.at(moment)
+                subject.span.narrow(*searched.constant(moment))
         return found
 
 
@@ -130,7 +153,7 @@ class KeptContext:
         found = self._kept.get(search)
         if found is None:
             rows = self._searched(lookup, keys)
-            found = self._kept[search] = Found(rows, lookup.when)
+            found = self._kept[search] = Found(rows, lookup.when) if rows else _NOTHING
             self._size += 1
         return found
 
@@ -149,11 +172,27 @@ class KeptContext:
         return rows
 
 
+class Span:
+    """From when until before when an event of the same persons would have found the same rows, as far as it asked."""
+
+    __slots__ = ("begins", "ends")
+
+    def __init__(self) -> None:
+        self.begins = _ALWAYS
+        self.ends = _FOREVER
+
+    def narrow(self, begins: datetime, ends: datetime) -> None:
+        """Another search finds the same from `begins` until before `ends`."""
+        self.begins = max(self.begins, begins)
+        self.ends = min(self.ends, ends)
+
+
 class Subject(RecordedEvent, frozen=True, kw_only=True):
     """An event with the context in which it is seen. `found`: what look-ups have found for it so far, by key."""
 
     context: KeptContext
     found: dict[str, Sequence[Row]]
+    span: Span
 
     @classmethod
     def of(cls, recorded: RecordedEvent, context: KeptContext) -> Subject:
@@ -166,6 +205,7 @@ class Subject(RecordedEvent, frozen=True, kw_only=True):
             event=recorded.event,
             context=context,
             found={},
+            span=Span(),
         )
 
 

@@ -71,7 +71,7 @@ found AS (
         AND (%(suppressed)s::boolean IS NULL OR (walked.suppressed_by IS NOT NULL) = %(suppressed)s)
         AND (%(since)s::timestamptz IS NULL OR walked.raised_at >= %(since)s)
         AND (%(until)s::timestamptz IS NULL OR walked.raised_at < %(until)s)
-        AND (%(handling)s::text IS NULL OR coalesce(joined.state, 'none') = %(handling)s)
+        AND (%(handling)s::text IS NULL OR coalesce(joined.state || '_case', 'no_case') = %(handling)s)
         AND (walked.actor IS NULL OR walked.actor <> ALL(%(hidden_actors)s::text []))
     ORDER BY walked.position DESC, walked.alert_id DESC
     LIMIT %(limit)s

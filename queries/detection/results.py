@@ -30,10 +30,10 @@ BEGIN = Place(2**63 - 1, END)
 class Handling(StrEnum):
     """How far the case of an alert is."""
 
-    NONE = "none"
+    NONE = "no_case"
     """The alert is in no case."""
-    OPEN = "open"
-    DECIDED = "decided"
+    OPEN = "open_case"
+    DECIDED = "decided_case"
 
 
 class AlertKind(StrEnum):

@@ -19,6 +19,7 @@ from audit_trail.embedded.broker import Broker, free_ports
 from audit_trail.embedded.process import WatchedProcess
 from audit_trail.ingest_settings import ingest_settings
 from audit_trail.settings import load
+from domain.body import BodyFormat
 from domain.errors import Reason
 from domain.validation import encode_event
 from ingest.publisher import Message, Publisher
@@ -64,7 +65,7 @@ def ask(settings: dict[str, str], query: str) -> Any:
 
 
 def count(settings: dict[str, str], wanted: int, seconds: float = 90) -> int:
-    """Events that every read model has, waited for; without those of detection itself."""
+    """Events that every read model has, waited for; without those of detection itself and of cases."""
 
     def visible() -> int:
         lags = ask(settings, "{ projections { position lag } }")["projections"]
@@ -73,8 +74,8 @@ def count(settings: dict[str, str], wanted: int, seconds: float = 90) -> int:
         # Over the API, counting would be an event itself.
         with closing(psycopg2.connect(settings["database_url"])) as connection, connection.cursor() as cursor:
             cursor.execute(
-                "SELECT count(*) FROM audit_trail.event WHERE position <= %s AND type <> ALL(%s)",
-                (lags[0]["position"], _OF_DETECTION),
+                "SELECT count(*) FROM audit_trail.event WHERE position <= %s AND type <> ALL(%s) AND format <> %s",
+                (lags[0]["position"], _OF_DETECTION, int(BodyFormat.AGGREGATE)),
             )
             [(found,)] = cursor.fetchall()
         return int(found)

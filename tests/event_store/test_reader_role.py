@@ -40,7 +40,7 @@ def test_it_reads_and_has_no_right_to_write_any_table(reader: Cursor) -> None:
     assert reader.fetchone() == (len(hospital()),)
 
 
-def test_it_makes_nothing_moves_no_sequence_and_runs_one_thing_with_the_rights_of_others(
+def test_it_makes_nothing_moves_no_sequence_and_runs_two_things_with_the_rights_of_others(
     reader: Cursor,
 ) -> None:
     reader.execute(f"SELECT nspname FROM pg_namespace WHERE has_schema_privilege(oid, 'CREATE') AND {_OURS}")
@@ -59,7 +59,9 @@ def test_it_makes_nothing_moves_no_sequence_and_runs_one_thing_with_the_rights_o
         """
     )
     asks = "audit_trail.request_operation(text,text,text,text,text,text,text[],text)"
-    assert reader.fetchall() == [(asks,)]  # see tests/event_store/test_operation_requests.py
+    gives = "audit_trail.submit_case_command(uuid,uuid,text,jsonb,text,text,text,text[],text[],text)"
+    # See tests/event_store/test_operation_requests.py and test_case_commands.py.
+    assert sorted(name for (name,) in reader.fetchall()) == sorted([asks, gives])
 
 
 def test_it_is_no_superuser_and_a_member_of_no_other_role(reader: Cursor) -> None:

@@ -77,7 +77,7 @@ class AlertQuery(FreshnessQuery):
     rule: UUID | None = Field(default=None, description="Alerts of the rule with this id.")
     actor: _Text | None = Field(default=None, description="Alerts about this person or service.")
     case: UUID | None = Field(default=None, description="Alerts in this case.")
-    handling: Literal["none", "open", "decided"] | None = Field(
+    handling: Literal["no_case", "open_case", "decided_case"] | None = Field(
         default=None, description="Alerts in no case, in an open case, or in a decided one."
     )
     suppressed: Switch | None = Field(default=None, description="Whether a suppression holds the alert back.")

@@ -31,7 +31,9 @@ def test_every_type_of_the_catalogue_occurs() -> None:
     # Decisions about projections, context, patients and lost records, a wrong clock, a blind watcher, and what people
     # keep in the dashboard, are no part of a clinic's hour.
     others = {
+        "alert.raised",
         "context.loaded",
+        "detection_rules.activated",
         "projection.event_skipped",
         "projection.removed",
         "recording.gap",

@@ -159,7 +159,7 @@ def test_only_the_role_of_context_writes_and_nobody_changes(migrated_url: str, c
                         cursor.execute(statement)
                     connection.rollback()
                 cursor.execute(f"SET ROLE {role}")
-                if role in {PROJECTOR, READER, CONTEXT}:
+                if role in {PROJECTOR, READER, CONTEXT, INGEST}:
                     cursor.execute(f"SELECT * FROM audit_trail.{table}")
                 else:
                     with pytest.raises(errors.InsufficientPrivilege):

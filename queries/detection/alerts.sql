@@ -106,7 +106,7 @@ SELECT
     coalesce(extent.positions, found.positions) AS positions,
     coalesce(extent.reasons, found.reasons) AS reasons,
     found.case_id,
-    coalesce(found.state, 'none') AS case_state,
+    coalesce(found.state || '_case', 'no_case') AS case_state,
     found.verdict,
     found.suppressed_by
 FROM looked
@@ -133,7 +133,7 @@ SELECT
     coalesce(extent.positions, alert.positions) AS positions,
     coalesce(extent.reasons, alert.reasons) AS reasons,
     joined.case_id,
-    coalesce(detection_case.state, 'none') AS case_state,
+    coalesce(detection_case.state || '_case', 'no_case') AS case_state,
     detection_case.verdict,
     alert.suppressed_by
 FROM alert
@@ -193,7 +193,7 @@ SELECT
     coalesce(extent.positions, found.positions) AS positions,
     coalesce(extent.reasons, found.reasons) AS reasons,
     joined.case_id,
-    coalesce(joined.state, 'none') AS case_state,
+    coalesce(joined.state || '_case', 'no_case') AS case_state,
     joined.verdict,
     found.suppressed_by
 FROM looked

@@ -45,7 +45,7 @@ ALERT_EXAMPLE: dict[str, Any] = {
     "positions": [1001, 1042],
     "reasons": ["41 values of patients.id, such as 17, 18, 19, within 1:00:00, of: Patient read"],
     "case_id": "4b0f4a0e-7f3c-5d6f-9a53-0c5f6f0f1a01",
-    "case_state": "open",
+    "case_state": "open_case",
     "verdict": None,
     "suppressed_by": None,
 }

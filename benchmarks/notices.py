@@ -24,9 +24,9 @@ import psycopg2
 from prometheus_client import CollectorRegistry
 
 from audit_trail.detection.desk import DetectionDesk
-from audit_trail.detection.process import publishing
 from audit_trail.forwarding.followers import followers
 from audit_trail.forwarding.process import make_forwarder
+from audit_trail.requests.workers import publishing_all_to
 from audit_trail.settings import load
 from benchmarks.report import Result
 from benchmarks.servers import Bench
@@ -276,7 +276,9 @@ def _project(place: _Place) -> None:
         closing(Database(place.url, PROJECTOR, size=8)) as database,
         closing(Publisher(place.settings)) as publisher,
     ):
-        DetectionDesk(database, publishing(place.topic, publisher.publish), None, lambda _: None).start()
+        DetectionDesk(
+            database, publishing_all_to(place.topic, publisher.publish), None, lambda _: None
+        ).start()
         Runner(database, installed()).run()
 
 
@@ -285,7 +287,7 @@ def _forward(place: _Place) -> None:
         closing(Database(place.url, FORWARDER)) as database,
         closing(Publisher(place.settings)) as publisher,
     ):
-        send = publishing(place.topic, publisher.publish)
+        send = publishing_all_to(place.topic, publisher.publish)
         found = followers(load(forwarding_file=place.followers), lambda *_: None)
         make_forwarder(found, database, lambda event: send([event]), registry=CollectorRegistry()).run()
 

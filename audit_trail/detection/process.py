@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 from prometheus_client import Counter
 
 from audit_trail.databases import Pool, open_database
-from audit_trail.detection.desk import DetectionDesk, Publish
+from audit_trail.detection.desk import DetectionDesk
 from audit_trail.ingest_settings import ingest_settings
+from audit_trail.requests.workers import publishing_all_to
 from audit_trail.settings import Settings
 from domain.errors import ConfigurationError
-from domain.event import AuditEvent
-from domain.validation import decode_event, encode_event
-from ingest.publisher import Message, Publisher
+from ingest.publisher import Publisher
 
 Problems = Callable[[], list[str]]
 
@@ -36,7 +35,7 @@ def detecting(settings: Settings) -> Iterator[Problems]:
     ):
         desk = DetectionDesk(
             database,
-            publishing(settings.kafka_topics[0], publisher.publish),
+            publishing_all_to(settings.kafka_topics[0], publisher.publish),
             settings.detection_rules,
             lambda level: _RAISED.labels(level).inc(),
         )
@@ -45,17 +44,3 @@ def detecting(settings: Settings) -> Iterator[Problems]:
             yield desk.problems
         finally:
             desk.stop()
-
-
-def publishing(topic: str, publish: Callable[[Sequence[Message]], None]) -> Publish:
-    """Publishes events of the trail, all or none."""
-
-    def send(events: Sequence[AuditEvent]) -> None:
-        messages = []
-        for event in events:
-            body = encode_event(event)
-            decode_event(body)
-            messages.append(Message(topic, event.source.service.encode(), body))
-        publish(messages)
-
-    return send

@@ -59,18 +59,29 @@ def requests_of_project(settings: Settings) -> Iterator[None]:
         yield
 
 
+def publishing_all_to(
+    topic: str, publish: Callable[[Sequence[Message]], None]
+) -> Callable[[Sequence[AuditEvent]], None]:
+    """Publishes events, after all were checked. Raises `RejectedError` for one that ingest would refuse."""
+
+    def send(events: Sequence[AuditEvent]) -> None:
+        messages = []
+        for event in events:
+            message = encode_event(event)
+            decode_event(message)
+            messages.append(Message(topic, event.source.service.encode(), message))
+        publish(messages)
+
+    return send
+
+
 def publishing_to(topic: str, publish: Callable[[Sequence[Message]], None]) -> Callable[[AuditEvent], None]:
-    """Publishes an event. Raises `RejectedError` for one that ingest would refuse.
+    """The same for one event.
 
     Whoever has the login of `serve` can store a request whose values no event may have.
     """
-
-    def send(event: AuditEvent) -> None:
-        message = encode_event(event)
-        decode_event(message)
-        publish([Message(topic, event.source.service.encode(), message)])
-
-    return send
+    send = publishing_all_to(topic, publish)
+    return lambda event: send([event])
 
 
 @contextmanager

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from event_store.case_commands import (
     submit,
 )
 from event_store.database import Database
+from queries.thread_pool import Threads
 
 MAX_SECONDS = 30.0
 """The longest time that somebody waits for an outcome."""
@@ -62,6 +64,18 @@ class CaseCommands:
             if outcome is not None or left <= 0:
                 return outcome
             time.sleep(min(pause, left))
+            pause = min(2 * pause, longest)
+
+    async def outcome_within(self, seconds: float, id: UUID, threads: Threads) -> Outcome | None:
+        """As `wait`, for an event loop: no thread waits for the outcome."""
+        until = asyncio.get_running_loop().time() + seconds
+        pause, longest = _PAUSES
+        while True:
+            outcome = await threads.run(self.wait, id, 0)
+            left = until - asyncio.get_running_loop().time()
+            if outcome is not None or left <= 0:
+                return outcome
+            await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, longest)
 
     def own(self, by: Principal, id: UUID) -> CommandState | None:

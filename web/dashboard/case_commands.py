@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from urllib.parse import urlencode
 from uuid import UUID, uuid5
@@ -25,7 +24,6 @@ COMMAND = "command"
 """The field of each form with the id of its command, and the parameter of the page that says what became of it."""
 _SECONDS = 5.0
 """How long a form waits for the outcome. A command that is not carried out by then goes on waiting without it."""
-_FIRST_PAUSE, _PAUSE = 0.03, 0.25
 
 
 class CommandForms:
@@ -46,7 +44,7 @@ class CommandForms:
         asked = {"command": kind_of(body), "target": str(target)}
         with query_log.record_denial("case_command", lambda: (asked, ())):
             await self._threads.run(self._commands.give, viewer.principal, id, target, body)
-            outcome = await self._outcome(id)
+            outcome = await self._commands.outcome_within(_SECONDS, id, self._threads)
             position = None if outcome is None else require_done(outcome)
         if outcome is None or not (position is None or await self._is_shown(position)):
             return f"?{urlencode({COMMAND: str(id)})}"
@@ -59,16 +57,6 @@ class CommandForms:
             return None
         command = await self._threads.run(self._commands.own, viewer.principal, _id_of(given))
         return None if command is None else _said(command.outcome, as_of_position)
-
-    async def _outcome(self, id: UUID) -> Outcome | None:
-        loop = asyncio.get_running_loop()
-        until, pause = loop.time() + _SECONDS, _FIRST_PAUSE
-        while True:
-            outcome = await self._threads.run(self._commands.wait, id, 0.0)
-            if outcome is not None or loop.time() >= until:
-                return outcome
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _PAUSE)
 
     async def _is_shown(self, position: int) -> bool:
         """Whether the pages have the event at this position, within a moment."""

@@ -6,7 +6,6 @@ address at which the outcome can be asked for later.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
@@ -33,7 +32,7 @@ from domain.cases.commands import (
 )
 from domain.errors import AccessDeniedError, InvalidEventError, Reason, UnavailableError
 from domain.json_parsing import decode_json
-from event_store.case_commands import CommandState, Outcome, Result
+from event_store.case_commands import CommandState, Result
 from queries.case_commands import CaseCommands, require_done
 from queries.thread_pool import Threads
 from web.access import Access, query_log_of
@@ -47,8 +46,6 @@ from web.read_audit.access_record import access_record_of
 
 _SECONDS = 5.0
 """How long an answer waits for the outcome."""
-_PAUSES = (0.02, 0.25)
-"""Seconds between two looks for it: the first, and the longest."""
 _NO_COMMAND = "you gave no command with this id"
 _TARGET = "target"
 """The field of an outcome that says that nothing, or something else, has the id of the case or suppression."""
@@ -248,7 +245,7 @@ class _Giver:
         asked = {"command": kind_of(body), "target": str(target)}
         with query_log.record_denial("case_command", lambda: (asked, ())):
             await self._threads.run(commands.give, principal, key, target, body)
-            outcome = await self._outcome(commands, key)
+            outcome = await commands.outcome_within(_SECONDS, key, self._threads)
             state = await self._threads.run(commands.own, principal, key)
             if state is None:
                 raise UnavailableError(
@@ -261,18 +258,6 @@ class _Giver:
             require_done(outcome)
         created = f"/v1/cases/{target}" if isinstance(body, OpenCase) else None
         return _answer(request, 201 if route.creates else 200, _status(key, state), created)
-
-    async def _outcome(self, commands: CaseCommands, key: UUID) -> Outcome | None:
-        """The outcome, if there is one in time. No thread waits for it."""
-        until = asyncio.get_running_loop().time() + _SECONDS
-        pause, longest = _PAUSES
-        while True:
-            outcome = await self._threads.run(commands.wait, key, 0)
-            left = until - asyncio.get_running_loop().time()
-            if outcome is not None or left <= 0:
-                return outcome
-            await asyncio.sleep(min(pause, left))
-            pause = min(2 * pause, longest)
 
 
 def _answer(request: Request, status: int, said: CommandStatus, location: str | None) -> Response:

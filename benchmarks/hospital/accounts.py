@@ -19,7 +19,7 @@ def outside(chance: Random) -> Client:
 
 
 def guessed_password(least: int, most: int, *, found: bool, slow: bool = False) -> Scene:
-    """A scene: so many failed sign-ins of one account from outside, in vain or not."""
+    """A scene: many failed sign-ins of one account from outside, and perhaps one that succeeds."""
 
     def scene(site: Site, chance: Random, kind: str, day: int) -> Incident:
         one = _anybody(site, chance)

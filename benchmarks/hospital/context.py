@@ -19,7 +19,7 @@ Rows = Iterator[dict[str, Given]]
 
 
 class Context:
-    """The context in memory. The patients are loaded anew each night: with their ward, discharge and death."""
+    """The context in memory. Each night loads the patients again, with their ward, discharge and death."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -186,7 +186,7 @@ def service_account(id: str, address: str) -> dict[str, Any]:
 
 
 def device_actor(id: str) -> Actor:
-    """A device that acts by itself."""
+    """The device as an actor: nobody operates it."""
     return Actor(kind=ActorKind.DEVICE, id=id)
 
 

@@ -1,4 +1,4 @@
-"""What the books of cases and of reviews have in common: their recorder, and decisions that are made anew.
+"""What the books of cases and of reviews share: their recorder, and the repetition of a decision after a conflict.
 
 Failures: another process that was faster several times, or a database that is away, is **retry**. An append is all or
 nothing.
@@ -25,7 +25,7 @@ from domain.errors import (
 )
 
 _ATTEMPTS = 5
-"""How often a decision is made anew because another process has appended to the same aggregate."""
+"""How often a decision is repeated because another process has appended to the same aggregate."""
 _CACHED = 500
 """Aggregates that stay in memory. The events after those that are known are read each time."""
 
@@ -72,7 +72,7 @@ class Book(Application[UUID]):
             except (RejectedError, AccessDeniedError):
                 raise  # before anything was changed
             except IntegrityError:
-                self._forget()  # and decide anew
+                self._forget()  # and decide again
             except OperationalError as exc:
                 self._forget()
                 raise UnavailableError(str(exc)) from exc
@@ -82,7 +82,7 @@ class Book(Application[UUID]):
         raise FencedError("other processes append to the same aggregate all the time; try again")
 
     def _forget(self) -> None:
-        """Read all aggregates anew: those in memory have events that the log may lack."""
+        """Read all aggregates again: those in memory may have events that the log lacks."""
         self.repository.cache = LRUCache(_CACHED)
 
 

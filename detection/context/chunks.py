@@ -44,7 +44,7 @@ class Digest:
 
     @property
     def hex(self) -> str:
-        """The digest of what was read."""
+        """The digest of the rows so far."""
         return self._hash.hexdigest()
 
 

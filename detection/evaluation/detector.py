@@ -296,7 +296,7 @@ class Detector:
     def _asked(
         self, seen: Views, check: _SeeingCheck, access: bool, explained_by: Sequence[str] | None
     ) -> list[Subject]:
-        """The views of an event that match a rule, asked anew."""
+        """The views of an event that match a rule. No kept verdict is used."""
         rule = check.rule
         if rule.unexplained and not access:
             return []

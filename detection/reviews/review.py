@@ -136,7 +136,7 @@ class Review(Aggregate):
             aggregate.reviewers[self.item] = self.reviewer
 
     class ItemDecided(Event):
-        """The reviewer decided an item, or with `correction` decided it anew. The last decision counts."""
+        """The reviewer decided an item, or with `correction` decided it again. The last decision counts."""
 
         TOPIC = "review.item_decided"
         item: int

@@ -109,7 +109,7 @@ class FhirReader:
 
 
 def _is_resource(line: bytes) -> bool:
-    """Whether a line is a resource by itself, as in NDJSON."""
+    """Whether each line is a whole resource, as in NDJSON."""
     try:
         found: Any = decode_json(line)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

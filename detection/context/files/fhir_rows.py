@@ -31,7 +31,7 @@ class FhirRows:
         self._staff = Staff()
 
     def read(self, kind: str, resource: Json, ids: Ids, place: str, tally: Tally) -> Iterator[Found]:
-        """The rows that this resource makes by itself."""
+        """The rows that follow from this resource alone."""
         if kind not in self._table.fhir:
             tally.leave_out(kind)
         elif (status := string(resource.get("status"))) in _INVALID:

@@ -1,4 +1,4 @@
-"""Resources of a JSON document: each is parsed by itself, within the limits of every untrusted JSON text."""
+"""Resources of a JSON document. Each is parsed alone, within the limits of untrusted JSON."""
 
 from __future__ import annotations
 

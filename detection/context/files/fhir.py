@@ -109,7 +109,7 @@ class FhirReader:
 
 
 def _is_resource(line: bytes) -> bool:
-    """Whether each line is a whole resource, as in NDJSON."""
+    """Whether the line is a whole resource, as in NDJSON."""
     try:
         found: Any = decode_json(line)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any
 
 from msgspec import Struct
 
+from domain.alert_level import Level
 from domain.event import AuditEvent, RecordedEvent
 from forwarding.records import Selection
-from forwarding.settings import Level
 from interop.severity import severity_of
 
 RAISED = "alert.raised"
-LEVELS: tuple[str, ...] = get_args(Level)
+LEVELS = tuple(Level)
 """From the least to the most serious."""
 _RULE_RESOURCE = "DetectionRule"
 _MOST_GROUP = 16

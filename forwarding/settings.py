@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from domain.access.principal import Role
+from domain.alert_level import Level
 
 _Text = Annotated[str, Meta(min_length=1, max_length=256)]
 _Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 _Ids = tuple[_Text, ...]
-Level = Literal["informational", "low", "medium", "high", "critical"]
 _Address = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}\Z")]
 _Authorization = Annotated[
     _Path | None, Meta(description="The file with the value of the header `Authorization`.")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import strawberry
 from msgspec.structs import replace
 
-from domain.cases.commands import Level
+from domain.alert_level import Level
 from graphql_api.context import Context, Info
 from graphql_api.errors import QueryError, translated
 from graphql_api.types.alerts import AlertEdge, alert_edge

@@ -10,8 +10,9 @@ from dashboard import links
 from dashboard.texts import many
 from dashboard.viewer import Moment, Viewer
 from domain.access.grants import Operation
+from domain.alert_level import Level
 from domain.cases.access import is_person
-from domain.cases.commands import Level, Verdict
+from domain.cases.commands import Verdict
 from queries.detection.results import AlertKind, AlertView, CaseState, CaseView, Handling, RuleView
 
 LEVELS = [each.value for each in reversed(Level)]

@@ -10,8 +10,9 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec import Struct
 
+from domain.alert_level import Level
 from domain.cases.access import ACTOR
-from domain.cases.commands import Level, Person
+from domain.cases.commands import Person
 from domain.catalogue import TRAIL_SERVICE
 from domain.event import ActorKind
 

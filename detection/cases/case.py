@@ -9,6 +9,7 @@ from uuid import UUID
 from eventsourcing.domain import Aggregate
 
 from detection.cases.alerts import TRAIL, AlertFacts, Subject, case_id_of, command_id_of
+from domain.alert_level import Level
 from domain.cases.commands import (
     AnswerQuestion,
     AskEmployee,
@@ -16,7 +17,6 @@ from domain.cases.commands import (
     CaseCommand,
     Comment,
     Decide,
-    Level,
     OpenCase,
     Person,
     Reopen,

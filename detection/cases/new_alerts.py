@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from detection.cases.alerts import AlertFacts, Group, Subject, subject_of
-from domain.cases.commands import Level
+from domain.alert_level import Level
 from event_store.database import Cursor, Database, sql
 from event_store.statements import load
 from projections.models.detection import DetectionModel

@@ -13,21 +13,12 @@ from detection.rules.conditions import Absence, Extension, Numbering
 from detection.rules.event_fields import EventField
 from detection.rules.expressions import Expression
 from detection.rules.lookups import Lookup
+from domain.alert_level import Level
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 
 MAX_CHAIN = 5
 """Correlations of correlations."""
-
-
-class Level(StrEnum):
-    """How serious a match is (Sigma 2.1, "Level")."""
-
-    INFORMATIONAL = "informational"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
 
 
 class Head(Struct, frozen=True, kw_only=True):

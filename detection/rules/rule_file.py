@@ -19,17 +19,8 @@ from detection.rules.correlation_fields import Draft, members_of, read_correlati
 from detection.rules.detection_fields import read_detection
 from detection.rules.event_fields import event_field
 from detection.rules.extension_fields import NAMES as EXTENSIONS
-from detection.rules.rule import (
-    EventRule,
-    Head,
-    Level,
-    Rule,
-    RuleSet,
-    TestCases,
-    digest_of,
-    in_order,
-    place,
-)
+from detection.rules.rule import EventRule, Head, Rule, RuleSet, TestCases, digest_of, in_order, place
+from domain.alert_level import Level
 from domain.errors import ConfigurationError
 from event_store.files.file_nodes import Node
 from event_store.files.folders import read_file

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from domain.access.principal import Principal
+from domain.alert_level import Level
 from domain.errors import InvalidEventError, Reason
 from domain.event import ActorKind, Identifier, Name, Text, Timestamp
 from domain.json_parsing import check_shape, decoder_of
@@ -21,16 +22,6 @@ MAX_BODY = 512 << 10
 MAX_SECONDS = 31 * 24 * 3600
 """The longest time that a decision may have taken."""
 Title = Annotated[str, Meta(min_length=1, max_length=1024)]
-
-
-class Level(StrEnum):
-    """How serious an alert or a case is: the levels of Sigma 2.1. The values are stored; never rename one."""
-
-    INFORMATIONAL = "informational"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
 
 
 class Verdict(StrEnum):

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import strawberry
 
-from domain.cases.commands import Level, Verdict
+from domain.alert_level import Level
+from domain.cases.commands import Verdict
 from graphql_api.context import Context
 from graphql_api.errors import translated
 from graphql_api.types.connection import PageInfo

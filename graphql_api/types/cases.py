@@ -6,7 +6,8 @@ from datetime import datetime
 
 import strawberry
 
-from domain.cases.commands import Level, Verdict
+from domain.alert_level import Level
+from domain.cases.commands import Verdict
 from graphql_api.types.alerts import Alert, page_info
 from graphql_api.types.connection import PageInfo
 from graphql_api.types.descriptions import described, documented, part

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import strawberry
 
-from domain.cases.commands import Level
+from domain.alert_level import Level
 from graphql_api.types.alerts import NamedValue, page_info
 from graphql_api.types.connection import PageInfo
 from graphql_api.types.descriptions import described, documented, part

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from domain.cases.commands import Level, Verdict
+from domain.alert_level import Level
+from domain.cases.commands import Verdict
 from event_store.database import Connection, named
 from event_store.statements import load
 from queries.detection.results import (

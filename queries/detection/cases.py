@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from domain.cases.commands import Level, Verdict
+from domain.alert_level import Level
+from domain.cases.commands import Verdict
 from event_store.database import Connection, named
 from event_store.statements import load
 from queries.detection.alerts import WALK

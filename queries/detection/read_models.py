@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from domain.cases.commands import Level
+from domain.alert_level import Level
 from domain.event import RecordedEvent
 from event_store.database import Connection, Database
 from event_store.event_reader import events_at

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from domain.cases.commands import Level
+from domain.alert_level import Level
 from event_store.database import Connection, named
 from event_store.statements import load
 from queries.detection.results import (

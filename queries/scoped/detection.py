@@ -14,8 +14,8 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.access.grants import Operation, Part
+from domain.alert_level import Level
 from domain.cases.access import own_ids, unseen_actors
-from domain.cases.commands import Level
 from domain.errors import AccessDeniedError
 from domain.event import RecordedEvent
 from queries.detection.results import (

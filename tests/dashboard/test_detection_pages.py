@@ -14,7 +14,8 @@ from dashboard.render import render
 from dashboard.viewer import Viewer
 from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
-from domain.cases.commands import Level, Verdict
+from domain.alert_level import Level
+from domain.cases.commands import Verdict
 from queries.detection.results import (
     AlertKind,
     AlertView,

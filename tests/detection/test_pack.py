@@ -13,8 +13,8 @@ import yaml
 import detection.pack
 from detection.pack import pack_files
 from detection.rule_tests import run_tests, untested
-from detection.rules.rule import Level
 from detection.rules.rule_file import read_rules
+from domain.alert_level import Level
 from tests.detection.small_logs import correlation, failures, rule
 from tests.detection.test_rule_file import COUNT, WHOLE
 

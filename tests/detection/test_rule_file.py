@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from detection.rules.rule import CorrelationRule, EventRule, Kind, Level
+from detection.rules.rule import CorrelationRule, EventRule, Kind
 from detection.rules.rule_file import MAX_BYTES, parse_rules, read_rules
+from domain.alert_level import Level
 from domain.errors import ConfigurationError
 from tests.detection.small_logs import A, B, C, correlation, failures, rule, rules
 

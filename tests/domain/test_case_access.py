@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from domain.access.principal import LinkUse, Principal, Role
+from domain.alert_level import Level
 from domain.cases.access import may_answer, require_command, require_role
 from domain.cases.commands import (
     AnswerQuestion,
@@ -18,7 +19,6 @@ from domain.cases.commands import (
     Comment,
     Decide,
     EndSuppression,
-    Level,
     OpenCase,
     Person,
     Reopen,

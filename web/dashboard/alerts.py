@@ -26,7 +26,8 @@ from dashboard.detection.words import FormResult
 from dashboard.explorer.ranges import moment_of
 from dashboard.render import View
 from dashboard.viewer import Viewer
-from domain.cases.commands import Level, OpenCase, Suppress
+from domain.alert_level import Level
+from domain.cases.commands import OpenCase, Suppress
 from domain.errors import ConflictError, InvalidEventError, Reason, RejectedError
 from queries.cursors import decode_place_cursor
 from queries.detection.read_models import PROJECTION

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
-from domain.cases.commands import Level
+from domain.alert_level import Level
 from domain.event import RecordedEvent
 from queries.cursors import decode_place_cursor, encode_place_cursor
 from queries.detection.read_models import PROJECTION

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 from detection.cases.alerts import AlertFacts
 from domain.access.principal import Principal, Role
-from domain.cases.commands import Body, CaseCommand, Level, Person
+from domain.alert_level import Level
+from domain.cases.commands import Body, CaseCommand, Person
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 RULE = UUID("6f0e7c52-0000-4000-8000-000000000001")

@@ -10,14 +10,13 @@ from detection.cases import case as case_module
 from detection.cases.alerts import TRAIL, about_actor, subject_of
 from detection.cases.case import Case, CaseChange
 from detection.cases.stored_events import CaseEvents
-from detection.rules import rule
+from domain.alert_level import Level
 from domain.cases.commands import (
     AnswerQuestion,
     AskEmployee,
     Assign,
     Comment,
     Decide,
-    Level,
     OpenCase,
     Person,
     Reopen,
@@ -185,5 +184,5 @@ def test_a_long_group_gives_a_short_key() -> None:
     assert len(subject_of(RULE, (("path", "x" * 60_000),), None).key) < 100
 
 
-def test_cases_have_the_levels_of_rules() -> None:
-    assert list(Level) == list(map(str, rule.Level))
+def test_levels_are_those_of_sigma_the_least_serious_first() -> None:
+    assert list(Level) == ["informational", "low", "medium", "high", "critical"]

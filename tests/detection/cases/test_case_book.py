@@ -14,16 +14,8 @@ from detection.cases.alerts import AlertFacts, about_actor
 from detection.cases.case import Case
 from detection.cases.case_book import CaseBook
 from detection.cases.stored_events import CaseEvents
-from domain.cases.commands import (
-    Body,
-    Comment,
-    Decide,
-    EndSuppression,
-    Level,
-    OpenCase,
-    Suppress,
-    Verdict,
-)
+from domain.alert_level import Level
+from domain.cases.commands import Body, Comment, Decide, EndSuppression, OpenCase, Suppress, Verdict
 from domain.dead_letter import DeadLetterResolution
 from domain.errors import AccessDeniedError, ConflictError, FencedError, RejectedError
 from event_store.aggregate_events import AggregateEvent, position_of, read_aggregate_events

@@ -17,7 +17,8 @@ from detection.context.storage import Decision, publish_loads, store_version
 from detection.context.tables import TABLES, Format
 from detection.live.installed import installed
 from detection.pack import pack_files
-from domain.cases.commands import EndSuppression, Level, Person, Suppress
+from domain.alert_level import Level
+from domain.cases.commands import EndSuppression, Person, Suppress
 from domain.event import AuditEvent
 from event_store.database import CONTEXT, Database
 from projections import stateful

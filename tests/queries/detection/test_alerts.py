@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from domain.cases.commands import Decide, Level, Verdict
+from domain.alert_level import Level
+from domain.cases.commands import Decide, Verdict
 from domain.errors import RejectedError
 from queries.detection import alerts as module
 from queries.detection.results import BEGIN, AlertFilter, AlertKind, AlertPage, Handling, NamedValue

@@ -10,6 +10,7 @@ import pytest
 
 from detection.live.rule_sets import SWITCHED_OFF, activation_event, store_activation
 from domain.access.principal import Principal, Role
+from domain.alert_level import Level
 from domain.cases.commands import (
     AnswerQuestion,
     AskEmployee,
@@ -17,7 +18,6 @@ from domain.cases.commands import (
     Comment,
     Decide,
     EndSuppression,
-    Level,
     Person,
     Reopen,
     Suppress,

@@ -11,7 +11,7 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 
-from domain.cases.commands import Level
+from domain.alert_level import Level
 from projections.registry import open_snapshot
 from queries.detection.alerts import find_alert, find_alerts, follow_alerts
 from queries.detection.cases import find_case, find_cases, find_questions

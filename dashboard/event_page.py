@@ -102,7 +102,7 @@ def event_view(
 ) -> EventView:
     """The page of an event that `models` has found; blocks. With `alone` it leads to nothing but its own proof."""
     event = recorded.event
-    facts = _facts(event)
+    facts = facts_of(event)
     return EventView(
         viewer=viewer,
         title=title(event.type),
@@ -138,7 +138,8 @@ def _proof(viewer: Viewer, event: AuditEvent) -> ProofLinks:
     )
 
 
-def _facts(event: AuditEvent) -> list[Fact]:
+def facts_of(event: AuditEvent) -> list[Fact]:
+    """What is known of an event, without what its source has named in its own words."""
     entry = CATALOGUE.get(event.type)
     actor, client, request, source = event.actor, event.client, event.request, event.source
     found = [

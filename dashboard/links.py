@@ -48,6 +48,16 @@ def case(id: str) -> str:
     return f"/cases/{quote(id, safe='')}"
 
 
+def review(id: str) -> str:
+    """The page of a review."""
+    return f"/reviews/{quote(id, safe='')}"
+
+
+def review_item(id: str, item: int) -> str:
+    """The page of an item of a review."""
+    return f"{review(id)}/items/{item}"
+
+
 def rule(id: str) -> str:
     """The page of a rule."""
     return f"/rules/{quote(id, safe='')}"

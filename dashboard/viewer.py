@@ -117,6 +117,8 @@ class Viewer(Struct, frozen=True, kw_only=True):
             NavItem("/alerts", "Alerts") if self.may(Operation.READ_CASES) else None,
             NavItem("/cases", "Cases") if self.may(Operation.READ_CASES) else None,
             NavItem("/rules", "Rules") if self.may(Operation.READ_CASES) else None,
+            NavItem("/reviews", "Reviews") if self.may(Operation.READ_CASES) else None,
+            NavItem("/my-items", "My items") if Role.REVIEWER in self.principal.roles else None,
             NavItem(links.subject("patient", self.principal.patients[0]), "My record") if own else None,
             NavItem("/me", "My activity") if Role.CLINICIAN in self.principal.roles else None,
             NavItem("/questions", "My questions") if Role.CLINICIAN in self.principal.roles else None,

@@ -29,6 +29,7 @@ from graphql_api.types.filter_input import filter_from
 from graphql_api.types.merkle import ConsistencyProof, TreeHead, consistency_from, head_from
 from graphql_api.types.nodes import find_node, find_nodes, require_node
 from graphql_api.types.projections import ProjectionModel, model_from
+from graphql_api.types.review_queries import ReviewQueries
 from graphql_api.types.scalars import Long
 from graphql_api.types.summaries import Filter
 from graphql_api.types.summary_lists import ROWS, ListLimit, rows_to_read
@@ -238,7 +239,7 @@ def _object(resolver: Any, description: str) -> Any:
 
 
 @documented
-class Query(CountQueries, DetectionQueries):
+class Query(CountQueries, DetectionQueries, ReviewQueries):
     """All queries of the API."""
 
     event: Event | None = _object(

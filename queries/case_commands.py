@@ -9,12 +9,14 @@ import asyncio
 import time
 from uuid import UUID
 
+from domain.access.grants import ALL, Operation
 from domain.access.principal import Principal
+from domain.access.scope import Scope
 from domain.cases.access import require_role
 from domain.cases.commands import Body, check_body
 from domain.errors import AccessDeniedError, ConflictError, Reason, UnavailableError
 from domain.reviews.access import require_review_role
-from domain.reviews.commands import ReviewBody, check_review_body
+from domain.reviews.commands import BeginReview, ReviewBody, check_review_body
 from event_store.case_commands import (
     CommandState,
     NewCommand,
@@ -25,6 +27,8 @@ from event_store.case_commands import (
     submit,
 )
 from event_store.database import Database
+from queries.filters.json_filter import filter_from
+from queries.scoped.query_description import parts_of
 from queries.thread_pool import Threads
 
 MAX_SECONDS = 30.0
@@ -50,9 +54,18 @@ class CaseCommands:
         submit(self._database, NewCommand(id, target, check_body(body), by))
 
     def give_review(self, by: Principal, id: UUID, target: UUID, body: ReviewBody) -> None:
-        """The same for a command about a review, whose id is `target`."""
+        """The same for a command about a review, whose id is `target`.
+
+        Raises `RejectedError` for a wrong filter, and `AccessDeniedError` for one that asks for what is hidden from the
+        principal: each item would say that an event matches.
+        """
         require_review_role(by, body)
-        submit(self._database, NewCommand(id, target, check_review_body(body), by))
+        checked = check_review_body(body)
+        if isinstance(checked, BeginReview) and checked.filter:
+            parts = parts_of(filter_from(checked.filter), ())
+            if ALL not in Scope(by).rows(Operation.READ_EVENTS, parts):
+                raise AccessDeniedError(Operation.READ_EVENTS)
+        submit(self._database, NewCommand(id, target, checked, by))
 
     def wait(self, id: UUID, seconds: float) -> Outcome | None:
         """The end of a command; None if it has none after `seconds`, at most `MAX_SECONDS`."""

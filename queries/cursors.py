@@ -12,12 +12,13 @@ import msgspec
 
 from domain.errors import ConflictError, Reason, RejectedError
 from domain.json_parsing import decoder_of
+from domain.reviews.commands import MAX_ITEMS
 from queries.detection.results import Place
 from queries.filters.event_filter import MAX_POSITION
 
 _decode_row = decoder_of(tuple[str, str, bool, list[Any]])
 _decode_view = decoder_of(tuple[str, str])
-_PLACE = re.compile(r"([aks])1:([0-9]{1,19}):([0-9a-f-]{1,64})")
+_PLACE = re.compile(r"([aksw])1:([0-9]{1,19}):([0-9a-f-]{1,64})")
 _CHANGE = re.compile(r"([hc]1):([0-9]{1,19}):([0-9]{1,9})")
 
 
@@ -116,7 +117,7 @@ def decode_view_cursor(cursor: str) -> tuple[str, str]:
 
 
 def encode_place_cursor(list: str, place: Place) -> str:
-    """The cursor of a row in a list of alerts (``a``), cases (``k``) or suppressions (``s``)."""
+    """The cursor of a row in a list of alerts (``a``), cases (``k``), suppressions (``s``) or reviews (``w``)."""
     return _encode(f"{list}1:{place.position}:{place.id}")
 
 
@@ -128,6 +129,22 @@ def decode_place_cursor(cursor: str, list: str) -> Place:
         if encode_place_cursor(list, place) == cursor:
             return place
     raise CursorError(NOT_A_CURSOR, "after")
+
+
+def encode_item_cursor(review: str, item: int) -> str:
+    """The cursor of an item in the list of a review."""
+    return _encode(f"i1:{item}:{review}")
+
+
+def decode_item_cursor(cursor: str, review: str) -> int:
+    """The number in `cursor`. Raises `CursorError` when it is invalid, or of another review."""
+    version, _, rest = _decode(cursor).partition(":")
+    digits = rest.partition(":")[0]
+    if version == "i1" and digits.isascii() and digits.isdigit() and len(digits) < 6:
+        item = int(digits)
+        if 1 <= item <= MAX_ITEMS and encode_item_cursor(review, item) == cursor:
+            return item
+    raise CursorError("not a cursor of the items of this review; follow the links or pageInfo", "after")
 
 
 def encode_id(kind: str, name: str) -> str:

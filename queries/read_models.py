@@ -18,6 +18,7 @@ from projections.binary_rows import utc
 from projections.registry import built_in, live_builds, live_schemas, open_snapshot
 from queries.counts import EventCounts, check_countable, count_events
 from queries.detection.read_models import DetectionModels
+from queries.detection.review_models import ReviewModels
 from queries.filters.checks import check_identifier, check_limit, check_page, check_time
 from queries.filters.event_filter import EventFilter, EventPage, PageRequest
 from queries.filters.match import matches
@@ -101,6 +102,7 @@ class ReadModels:
         self._database = database
         self._lateness = lateness
         self.detection = DetectionModels(database)
+        self.reviews = ReviewModels(database)
         self._schemas: dict[str, str] = {}
         """The schemas of the live builds as last read: see `queries.search.page_call`."""
 

@@ -26,6 +26,7 @@ from queries.detection.results import (
     RuleList,
     RuleText,
 )
+from queries.detection.review_results import ReviewDetail, ReviewItemDetail
 from queries.export.pipeline import Exports
 from queries.export_jobs.runner import ExportJobs
 from queries.freshness import FreshnessWaiter
@@ -57,8 +58,9 @@ from web.probes import Probes
 from web.read_audit.access_record import AccessRecorder
 from web.read_audit.middleware import Recorded
 from web.rest.alerts import AlertEvents, AlertList, alert_routes
-from web.rest.case_commands import CommandStatus, case_command_routes
+from web.rest.case_commands import case_command_routes
 from web.rest.cases import CaseList, QuestionList, case_routes
+from web.rest.commands import Commands, CommandStatus
 from web.rest.detection import ActivationList, SuppressionList, detection_routes
 from web.rest.device_configuration import ConfigurationValueList, configuration_routes
 from web.rest.event_counts import EventCountList, count_routes
@@ -69,6 +71,8 @@ from web.rest.followers import FollowerList, follower_routes
 from web.rest.monitor_intake import INTAKE, Taken, monitor_routes
 from web.rest.projection_tables import ProjectionDescription, RowList, projection_routes
 from web.rest.publishing import EventPublisher, Publishing
+from web.rest.review_commands import review_command_routes
+from web.rest.reviews import ReviewItemList, ReviewList, review_routes
 from web.rest.saved_views import SavedViewList, saved_view_routes
 from web.rest.sequence_gaps import sequence_gap_routes
 from web.rest.staff_disclosures import Decided, StaffDisclosure, staff_disclosure_routes
@@ -124,7 +128,7 @@ def create_app(
     """The ASGI application. It closes its own threads at the end; the caller closes the arguments.
 
     Without `authentication` every request is refused except health checks, and without `sign_in` there is no dashboard,
-    which also needs `operations` and `commands`. Without `commands`, those about cases are refused.
+    which also needs `operations` and `commands`. Without `commands`, those about cases and reviews are refused.
     `recorder` records reads and denied
     attempts; without it, which is for tests only, nothing is recorded. `wake` notifies subscriptions of appends;
     without it they poll once a second. `jobs` are the exports of the dashboard. A server that shuts down stops
@@ -183,7 +187,8 @@ def create_app(
         alert_routes(access, reading, waiting, settings.limits),
         case_routes(access, reading, waiting, settings.limits),
         detection_routes(access, reading, waiting, settings.limits),
-        case_command_routes(commands, access, reading),
+        review_routes(access, reading, waiting, settings.limits),
+        *_command_routes(Commands(commands, reading)),
         proof_routes(log, access, reading),
         log_routes(log, access, reading, public=settings.public_log),
         *_routes_that_publish(Publishing(publisher, access, publishing, settings), models),
@@ -228,6 +233,10 @@ def create_app(
             CaseDetail,
             QuestionList,
             CommandStatus,
+            ReviewList,
+            ReviewDetail,
+            ReviewItemList,
+            ReviewItemDetail,
             RuleList,
             RuleText,
             ActivationList,
@@ -277,6 +286,10 @@ def create_app(
 
 def _routes_that_publish(publishing: Publishing, models: ReadModels) -> list[APIRouter]:
     return [publishing_routes(publishing), monitor_routes(publishing, models)]
+
+
+def _command_routes(commands: Commands) -> list[APIRouter]:
+    return [case_command_routes(commands), review_command_routes(commands)]
 
 
 def _add_middleware(

@@ -15,12 +15,13 @@ from audit_trail.commands.filter_options import takes_filter
 from audit_trail.commands.terminal import Unrecorded, decision_text, moment, out, plain, quoted, wrong
 from audit_trail.exit_codes import ExitCode
 from domain.access.principal import Role
+from domain.errors import UnavailableError
 from domain.reviews.commands import MAX_ITEMS, ReviewKind, ReviewVerdict, Strata
 from queries.filters.event_filter import EventFilter
 
 if TYPE_CHECKING:
-    from detection.reviews.listing import ItemRow, ReviewRow
     from domain.reviews.commands import ReviewBody
+    from queries.detection.review_results import ReviewItemView, ReviewView
 
 app = typer.Typer(
     help="Reviews: people look at a sample of the trail, or at all grants, and decide about each item.",
@@ -104,16 +105,18 @@ def list_reviews(
     """List the newest reviews, with their progress."""
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
-    from detection.reviews.listing import Reviews
+    from queries.detection.review_models import ReviewModels
+    from queries.detection.review_results import ReviewFilter
 
     with closing(open_database(load(), Pool.READER)) as database:
-        found = Reviews(database).newest(limit)
+        page = ReviewModels(database).reviews(ReviewFilter(), limit)
+    _require_tables(page.as_of_position)
     table = Table("review", "name", "kind", "state", "due", "decided", "without reviewer", box=None)
-    for each in found:
+    for each in page.reviews:
         table.add_row(
             each.review_id,
             plain(each.name),
-            each.kind,
+            each.kind.value,
             _state(each),
             f"{each.due_at:%Y-%m-%d}",
             f"{each.decided} of {each.items}",
@@ -127,7 +130,7 @@ def show(
     review: Id,
     reviewer: Annotated[str | None, typer.Option(help="Only the items of this reviewer.")] = None,
     undecided: Annotated[bool, typer.Option("--undecided", help="Only items without a decision.")] = False,
-    after: Annotated[int, typer.Option(min=0, help="Only items after this number.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=MAX_ITEMS, help="Only items after this number.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The most items.")] = 100,
     unrecorded: Unrecorded = None,
 ) -> None:
@@ -135,19 +138,21 @@ def show(
     from audit_trail.commands.access_record import CommandRecord
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
-    from detection.reviews.listing import Reviews
+    from queries.detection.review_models import ReviewModels
+    from queries.detection.review_results import ReviewItemFilter
 
     settings = load()
     query = {"review": str(review), "reviewer": reviewer, "undecided": undecided}
     with closing(open_database(settings, Pool.READER)) as database:
-        reviews = Reviews(database)
-        found = reviews.review(review)
-        if found is None:
+        models = ReviewModels(database)
+        found = models.review(str(review))
+        filter = ReviewItemFilter(reviewer=reviewer, decided=False if undecided else None)
+        page = models.items(str(review), filter, limit, after)
+        if found is None or page is None:
             raise wrong("ID", f"there is no review {review}, or `project` has not read it yet")
-        items = reviews.items(review, limit, after=after, reviewer=reviewer, undecided=undecided)
         with CommandRecord(settings, "review show", query, unrecorded) as record:
-            record.showing(len(items))
-    _show(found, items)
+            record.showing(len(page.items))
+    _show(found.review, page.items)
 
 
 @app.command()
@@ -277,12 +282,17 @@ def _time(option: str, text: str) -> datetime:
     return found
 
 
-def _state(review: ReviewRow) -> str:
-    return "overdue" if review.state == "open" and review.overdue_at is not None else review.state
+def _require_tables(as_of_position: int) -> None:
+    if as_of_position < 0:
+        raise UnavailableError("the projection detection has no tables yet: start `project`")
 
 
-def _show(review: ReviewRow, items: list[ItemRow]) -> None:
-    out.print(plain(f"{review.name} ({review.kind}): {_state(review)}, due {review.due_at:%Y-%m-%d}"))
+def _state(review: ReviewView) -> str:
+    return "overdue" if review.overdue else review.state.value
+
+
+def _show(review: ReviewView, items: list[ReviewItemView]) -> None:
+    out.print(plain(f"{review.name} ({review.kind.value}): {_state(review)}, due {review.due_at:%Y-%m-%d}"))
     out.print(plain(review.purpose))
     out.print(f"{review.decided} of {review.items} items are decided", highlight=False)
     out.print(
@@ -291,6 +301,7 @@ def _show(review: ReviewRow, items: list[ItemRow]) -> None:
     table = Table("item", "reviewer", "stratum", "positions", "what", "verdict", "reason", box=None)
     for each in items:
         positions = ", ".join(map(str, each.positions[:10]))
-        cells = (str(each.item), each.reviewer or "nobody: all reviewers are the subject", each.stratum)
-        table.add_row(*map(plain, (*cells, positions, each.what, each.verdict or "", each.reason or "")))
+        verdict = "" if each.verdict is None else each.verdict.value
+        cells = (str(each.item), each.reviewer or "nobody: all reviewers are the subject", each.stratum or "")
+        table.add_row(*map(plain, (*cells, positions, each.what or "", verdict, each.reason or "")))
     out.print(table)

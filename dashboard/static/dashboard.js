@@ -1,4 +1,5 @@
 // What makes the pages live. Every page works without it.
+import { measure } from "./stopwatch.js";
 import { followEvents } from "./tail.js";
 import { offerVerification } from "./verify.js";
 
@@ -90,6 +91,7 @@ function brush(root) {
 rememberZone();
 document.querySelectorAll("[data-refresh]").forEach((each) => keepFresh(/** @type {HTMLElement} */ (each)));
 brush(document);
+document.querySelectorAll("[data-stopwatch]").forEach((each) => measure(/** @type {HTMLFormElement} */ (each)));
 const offered = document.getElementById("verify");
 if (offered) offerVerification(offered);
 const tail = document.getElementById("tail");

@@ -17,7 +17,7 @@ from detection.reviews.review import Review
 from detection.reviews.stored_events import REVIEW_EVENTS
 from detection.reviews.work_list import work_list
 from domain.errors import Reason, RejectedError
-from domain.reviews.access import require_decision, require_review_role
+from domain.reviews.access import require_decision, require_reassignment, require_review_role
 from domain.reviews.commands import BeginReview, DecideItem, ReassignItem, ReviewCommand
 
 
@@ -60,6 +60,7 @@ class ReviewBook(Book):
                     command.by, reviewer=None if reviewer is None else reviewer.id, subject=item.subject
                 )
             elif isinstance(body, ReassignItem):
+                require_reassignment(command.by, subject=review.item(body.item).subject)
                 self._require_other(review, body)
             review.change(command, body)
             self.save(review)

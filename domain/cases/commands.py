@@ -141,7 +141,12 @@ class CaseCommand(GivenCommand, frozen=True, kw_only=True):
 
 def kind_of(body: CommandBody) -> str:
     """The kind of a command, such as ``decide``."""
-    return str(type(body).__struct_config__.tag)
+    return tag_of(type(body))
+
+
+def tag_of(kind: type[CommandBody]) -> str:
+    """The kind of all commands of a type."""
+    return str(kind.__struct_config__.tag)
 
 
 def encode_body(body: CommandBody) -> bytes:

@@ -22,6 +22,7 @@ from domain.event import Text, Timestamp
 MAX_ITEMS = 10_000
 """Items of one review: what people can look at, and what one aggregate holds."""
 MAX_REVIEWERS = 100
+SEED = "^([0-9a-f]{2}){8,64}$"
 
 
 class ReviewKind(StrEnum):
@@ -75,7 +76,7 @@ class BeginReview(CommandBody, frozen=True, tag="begin_review"):
     period_until: Timestamp | None = None
     filter: dict[str, Any] = {}  # noqa: RUF012 - a struct copies it
     dormant_days: Annotated[int, Meta(ge=1, le=3660)] = 90
-    seed: Annotated[str, Meta(pattern="^([0-9a-f]{2}){8,64}$")] | None = None
+    seed: Annotated[str, Meta(pattern=SEED)] | None = None
 
 
 Item = Annotated[int, Meta(ge=1, le=MAX_ITEMS)]

@@ -62,6 +62,10 @@ WEIGHTS = {
     "Query.ownQuestions": 10,
     "Query.detectionRules": 500,
     "Query.suppressions": 50,
+    "Query.reviews": 50,
+    "Query.review": 50,
+    "Query.reviewItems": 50,
+    "Query.reviewItem": 20,
     "Query.explainedAccesses": 100,
     "Query.treeHead": 10,
     "Query.consistencyProof": 50,
@@ -83,6 +87,8 @@ _IMPLIED = {
     "Query.ownQuestions": 100,
     "Query.detectionRules": 100,
     "Query.explainedAccesses": 100,
+    "Query.review": 100,
+    "Query.reviewItem": 100,
 }
 """The size of nested lists without an argument of their own: nodes are summaries with the default `limit`.
 

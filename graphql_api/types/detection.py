@@ -43,7 +43,7 @@ from queries.freshness import Freshness, least_of
 _ROWS = 50
 
 
-async def _ready(info: Info, query: str, freshness: Freshness) -> None:
+async def ready(info: Info, query: str, freshness: Freshness) -> None:
     """Return when detection is fresh enough, for a principal that may read it."""
     with translated():
         info.context.models.require_cases(query)
@@ -62,7 +62,7 @@ async def _alerts(
     context = info.context
     place = place_of(context, first, after, "a")
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
-    await _ready(info, "alerts", freshness)
+    await ready(info, "alerts", freshness)
     page = await context.read(context.models.alerts, alert_filter_from(filter), first, place)
     context.compare(freshness, page.as_of_position)
     return alerts_from(page, after)
@@ -84,7 +84,7 @@ async def _cases(
     context = info.context
     place = place_of(context, first, after, "k")
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
-    await _ready(info, "cases", freshness)
+    await ready(info, "cases", freshness)
     page = await context.read(context.models.cases, case_filter_from(filter), first, place)
     context.compare(freshness, page.as_of_position)
     return cases_from(page, after)
@@ -102,7 +102,7 @@ async def _case(
     context = info.context
     size = context.page_size(first)
     freshness = Freshness(min_position, wait_for_position, wait_seconds)
-    await _ready(info, "case", freshness)
+    await ready(info, "case", freshness)
     after = -1 if after_position is None else after_position
     found = await context.read(context.models.case, id, size, after)
     if found is None:

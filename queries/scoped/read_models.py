@@ -20,7 +20,6 @@ from domain.event import ActorKind
 from queries.filters.event_filter import EventFilter, PageRequest
 from queries.live_tables.pages import LiveProjection, RowPage, RowRequest
 from queries.read_models import DEFAULT_LIMIT
-from queries.scoped.detection import ScopedDetection
 from queries.scoped.people import ScopedPeople
 from queries.scoped.query_description import (
     NAMES,
@@ -29,6 +28,7 @@ from queries.scoped.query_description import (
     patients_of_conditions,
     row_parameters_of,
 )
+from queries.scoped.reviews import ScopedReviews
 from queries.scoped.saved_views import ScopedViews
 from queries.scoped.summaries import (
     redacted_configuration,
@@ -64,7 +64,7 @@ SUMMARIES = {
 """What it takes to read the summary of each kind of subject."""
 
 
-class ScopedModels(ScopedViews, ScopedDetection, ScopedPeople):
+class ScopedModels(ScopedViews, ScopedReviews, ScopedPeople):
     """The methods of `ReadModels` for one principal. Every method that reads blocks."""
 
     def as_of_position(self) -> int:

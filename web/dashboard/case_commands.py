@@ -1,8 +1,9 @@
-"""Forms that give commands about cases: given once, waited for, and the next page says what became of each."""
+"""Forms that give commands about cases and reviews, once; the next page says what became of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from urllib.parse import urlencode
 from uuid import UUID, uuid5
 
@@ -10,8 +11,9 @@ from starlette.requests import Request
 
 from dashboard.detection.words import Said
 from dashboard.viewer import Viewer
-from domain.cases.commands import Body, Person, kind_of
+from domain.cases.commands import Body, CommandBody, Person, kind_of
 from domain.errors import InvalidEventError, Reason, RejectedError
+from domain.reviews.commands import ReviewBody
 from event_store.case_commands import Outcome, Result
 from queries.case_commands import CaseCommands, require_done
 from queries.detection.read_models import PROJECTION
@@ -40,15 +42,17 @@ class CommandForms:
         Raises `RejectedError` for what the person can correct, `ConflictError` when the state does not allow it,
         `AccessDeniedError`, and `UnavailableError` when it can't be carried out now.
         """
-        query_log = query_log_of(access_record_of(request))
-        asked = {"command": kind_of(body), "target": str(target)}
-        with query_log.record_denial("case_command", lambda: (asked, ())):
+        with _denials(request, "case_command", body, target):
             await self._threads.run(self._commands.give, viewer.principal, id, target, body)
-            outcome = await self._commands.outcome_within(_SECONDS, id, self._threads)
-            position = None if outcome is None else require_done(outcome)
-        if outcome is None or not (position is None or await self._is_shown(position)):
-            return f"?{urlencode({COMMAND: str(id)})}"
-        return ""
+            return await self._query_after(id)
+
+    async def give_review(
+        self, request: Request, viewer: Viewer, id: UUID, target: UUID, body: ReviewBody
+    ) -> str:
+        """The same for a command about a review."""
+        with _denials(request, "review_command", body, target):
+            await self._threads.run(self._commands.give_review, viewer.principal, id, target, body)
+            return await self._query_after(id)
 
     async def said(self, request: Request, viewer: Viewer, as_of_position: int) -> Said | None:
         """What became of the viewer's command that the address names; None when the page shows it, or without one."""
@@ -58,6 +62,13 @@ class CommandForms:
         command = await self._threads.run(self._commands.own, viewer.principal, _id_of(given))
         return None if command is None else _said(command.outcome, as_of_position)
 
+    async def _query_after(self, id: UUID) -> str:
+        outcome = await self._commands.outcome_within(_SECONDS, id, self._threads)
+        position = None if outcome is None else require_done(outcome)
+        if outcome is None or not (position is None or await self._is_shown(position)):
+            return f"?{urlencode({COMMAND: str(id)})}"
+        return ""
+
     async def _is_shown(self, position: int) -> bool:
         """Whether the pages have the event at this position, within a moment."""
         try:
@@ -65,6 +76,12 @@ class CommandForms:
         except BehindError:
             return False
         return True
+
+
+def _denials(request: Request, query: str, body: CommandBody, target: UUID) -> AbstractContextManager[None]:
+    """Record a denied command."""
+    asked = {"command": kind_of(body), "target": str(target)}
+    return query_log_of(access_record_of(request)).record_denial(query, lambda: (asked, ()))
 
 
 def _said(outcome: Outcome | None, as_of_position: int) -> Said | None:

@@ -38,6 +38,7 @@ from web.dashboard.links import Links, Sharing
 from web.dashboard.operations import OperationsPages
 from web.dashboard.overview import OverviewPage
 from web.dashboard.own_questions import OwnQuestionPages
+from web.dashboard.reviews import ReviewPages
 from web.dashboard.rules import RulePages
 from web.dashboard.saved_views import SavedViewPages
 from web.dashboard.shared import SharedPages
@@ -137,6 +138,7 @@ class Dashboard:
             *CasePages(host, forms).routes(),
             *OwnQuestionPages(host, forms).routes(),
             *RulePages(host, forms).routes(),
+            *ReviewPages(host, forms).routes(),
             *Links(sharing).routes(),
             *SharedPages(sharing, parts.log, parts.rates, parts.recorder).routes(),
         ]

@@ -19,14 +19,14 @@ SUBJECTS = ("/patients", "/users", "/devices", "/services")
 _PAGES = frozenset(
     {
         *("/", "/explore", "/resource", "/find", "/me", "/views", "/links", "/exports"),
-        *("/alerts", "/cases", "/questions", "/rules"),
+        *("/alerts", "/cases", "/questions", "/rules", "/reviews", "/my-items"),
         *("/operations", "/operations/rebuild", "/operations/dead-letters"),
         *SUBJECTS,
     }
 )
 _BELOW = (
     *("/events/", "/views/", "/links/", "/exports/"),
-    *("/alerts/", "/cases/", "/questions/", "/rules/", "/suppressions/"),
+    *("/alerts/", "/cases/", "/questions/", "/rules/", "/suppressions/", "/reviews/"),
     *("/operations/requests/", "/operations/dead-letters/"),
     *(f"{path}/" for path in SUBJECTS),
 )

@@ -158,6 +158,8 @@ def install(
                 servers=[{"url": prefix}] if prefix else None,
             )
             _, schemas = msgspec.json.schema_components([Problem, AuditEvent, *kinds], ref_template=_REF)
+            texts = _texts(schemas)
+            schemas, made = _with_texts(schemas, texts), _with_texts(made, texts)
             made.setdefault("components", {}).setdefault("schemas", {}).update(for_generators(schemas))
             made["components"]["schemas"].update(request_schemas(describe_parameters(made, most)))
             for name, schema in made["components"]["schemas"].items():
@@ -169,6 +171,32 @@ def install(
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _texts(schemas: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Take the enumerations that share a value with an earlier one out of `schemas`; each as a text, by its reference.
+
+    Generators for Go make constants of values, without the name of the type.
+    """
+    seen: set[str] = set()
+    texts = {}
+    for name, schema in list(schemas.items()):
+        values = schema.get("enum", ())
+        if seen.intersection(values):
+            del schemas[name]
+            texts[_REF.format(name=name)] = {"type": "string", "pattern": f"^({'|'.join(values)})$"}
+        seen.update(values)
+    return texts
+
+
+def _with_texts(here: Any, texts: Mapping[str, dict[str, str]]) -> Any:
+    """The same schema, with these texts in the place of references to them."""
+    if isinstance(here, list):
+        return [_with_texts(each, texts) for each in here]
+    if not isinstance(here, dict):
+        return here
+    rest = {name: _with_texts(each, texts) for name, each in here.items() if name != "$ref"}
+    return rest | texts.get(here["$ref"], {"$ref": here["$ref"]}) if "$ref" in here else rest
 
 
 def _document_security(document: dict[str, Any], is_open: Callable[[str], bool]) -> None:

@@ -1,27 +1,48 @@
-"""Schemas of the commands about cases, as requests send them: without the kind, which the path names."""
+"""Bodies of commands in the document: without the kind, and other fields that the path says."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
-from domain.cases.commands import Assign, Body
-from web.parameters.schemas import TEXT, Schema, as_requested, for_generators
+from domain.cases.commands import Assign, CommandBody
+from domain.reviews.commands import SEED, BeginReview
+from web.parameters.schemas import FILTER, TEXT, Schema, as_requested, for_generators
 
 _REF = "#/components/schemas/{name}"
 _NOT_BLANK = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
 _PERSON = "Person"
 
 
-def command_schema(kind: type[Body]) -> Schema:
+def request_body(
+    kind: type[CommandBody], example: dict[str, Any], from_path: Collection[str] = ()
+) -> dict[str, Any]:
+    """The documentation of a command's body. `from_path` are the fields that the path says."""
+    schema = command_schema(kind, from_path)
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema, "example": example}},
+        }
+    }
+
+
+def command_schema(kind: type[CommandBody], from_path: Collection[str] = ()) -> Schema:
     """The schema of a command's body. A text that must say something is not blank."""
     _, found = msgspec.json.schema_components([kind], ref_template=_REF)
     person = _plain(found[_PERSON]) if _PERSON in found else {}
-    schema = _plain(found[kind.__name__])
+    schema = _plain(found[kind.__name__], from_path)
     for name, field in schema["properties"].items():
-        if field.get("$ref", "").endswith(f"/{_PERSON}"):
+        if _is_person(field):
             schema["properties"][name] = person
+        elif _is_person(field.get("items", {})):
+            field["items"] = person
+        elif (kind, name) == (BeginReview, "filter"):
+            schema["properties"][name] = FILTER
+        elif (kind, name) == (BeginReview, "seed"):
+            field["pattern"] = SEED
         elif field.get("pattern") and (kind, name) != (Assign, "reason"):
             field["pattern"] = _NOT_BLANK
             field["minLength"] = 1
@@ -30,10 +51,16 @@ def command_schema(kind: type[Body]) -> Schema:
     return schema
 
 
-def _plain(schema: Schema) -> Schema:
-    """A struct's schema without its tag, and as requests are described."""
+def _is_person(schema: Schema) -> bool:
+    return bool(schema.get("$ref", "").endswith(f"/{_PERSON}"))
+
+
+def _plain(schema: Schema, without: Collection[str] = ()) -> Schema:
+    """A struct's schema without its tag and some fields, and as requests are described."""
     properties = {
-        name: each for name, each in schema["properties"].items() if name != "kind" or _is_kind(each)
+        name: each
+        for name, each in schema["properties"].items()
+        if name not in without and (name != "kind" or _is_kind(each))
     }
     required = [name for name in schema.get("required", ()) if name in properties]
     kept: dict[str, Any] = {

@@ -51,6 +51,8 @@ ROW_CURSOR = "^cjE6[A-Za-z0-9_-]+$"
 ALERT_CURSOR = "^YTE6[A-Za-z0-9_-]+$"
 CASE_CURSOR = "^azE6[A-Za-z0-9_-]+$"
 SUPPRESSION_CURSOR = "^czE6[A-Za-z0-9_-]+$"
+REVIEW_CURSOR = "^dzE6[A-Za-z0-9_-]+$"
+ITEM_CURSOR = "^aTE6[A-Za-z0-9_-]+$"
 """The form of cursors: Base64 (URL) of a letter, `1:`, and a place."""
 
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -16,15 +17,15 @@ import pytest
 from audit_trail.cases.worker import CaseWorker
 from audit_trail.reviews.worker import ReviewWorker
 from detection.cases.case_book import CaseBook
-from detection.reviews.listing import Reviews
-from domain.access.principal import Principal
+from domain.access.principal import Principal, Role
 from domain.cases.commands import Person
-from domain.errors import AccessDeniedError, InvalidEventError
+from domain.errors import AccessDeniedError, InvalidEventError, RejectedError
 from domain.reviews.commands import CloseReview, DecideItem, ReassignItem, ReviewBody, ReviewVerdict
 from event_store.aggregate_events import read_aggregate_events
-from event_store.case_commands import Outcome, Result, open_commands
+from event_store.case_commands import NewCommand, Outcome, Result, open_commands, outcome_of, submit
 from event_store.database import INGEST, Database
 from queries.case_commands import CaseCommands
+from queries.detection.review_results import ReviewFilter, ReviewItemFilter, ReviewItemView
 from tests.detection.live.logs import DELETION, activate, detect
 from tests.detection.live.test_inputs import after, columns, the_same_after_a_rebuild
 from tests.detection.reviews.given_reviews import ADA, NOW, PAUL, RITA, a_book, accesses, begin
@@ -32,6 +33,7 @@ from tests.signing import TEXT
 from tests.trail import Trail
 from tests.waiting import eventually
 
+SAM = Principal(id="sam", roles=frozenset({Role.SECURITY_OFFICER}))
 DECIDE = DecideItem(item=1, verdict=ReviewVerdict.JUSTIFIED, reason="On duty.", seconds=40)
 RITAS = begin(reviewers=(Person(id="rita"),), due_at=NOW + timedelta(days=1))
 
@@ -76,19 +78,23 @@ def test_a_review_is_in_the_read_model_from_its_beginning_to_its_result(
         assert found is not None
         assert found.result is Result.DONE, found.error
     detect(new_trail)
-    reviews = Reviews(new_trail.reader)
-    row = reviews.review(review)
-    assert row is not None
+    reviews, id = new_trail.read.reviews, str(review)
+    [row] = reviews.reviews(ReviewFilter(), 10).reviews
     assert (row.state, row.items, row.decided, row.begun_by, row.tree_size) == ("closed", 2, 1, "paul", 2)
-    assert row.result is not None
-    assert (row.result["verdicts"], row.result["undecided"]) == ({"policy_breach": 1}, 1)
-    first, second = reviews.items(review, 10)
+    [(result,)] = columns(new_trail, "SELECT result FROM review")
+    assert (result["verdicts"], result["undecided"]) == ({"policy_breach": 1}, 1)
+
+    def items(**conditions: Any) -> list[ReviewItemView]:
+        page = reviews.items(id, ReviewItemFilter(**conditions), 10)
+        assert page is not None
+        return page.items
+
+    first, second = items()
     assert (first.verdict, first.reason, first.decided_by, first.positions) == (
         "policy_breach", "Not on duty.", "rita", [0],
     )  # fmt: skip
     assert (second.verdict, second.reviewer) == (None, "rob")
-    assert reviews.items(review, 10, undecided=True) == reviews.items(review, 10, reviewer="rob") == [second]
-    assert reviews.newest(10) == [row]
+    assert items(decided=False) == items(reviewer="rob") == [second]
     the_same_after_a_rebuild(new_trail)
 
 
@@ -126,8 +132,11 @@ def test_what_is_refused_says_why(new_trail: Trail, worker: ReviewWorker) -> Non
     )
     accesses(new_trail, ["ada"])
     review = uuid4()
-    wrong = begin(filter={"types": ["record.read"]})
-    assert outcome(new_trail, worker, review, wrong) == Outcome(
+    # Whoever has the login of `serve` can store what `CaseCommands` refuses.
+    wrong = NewCommand(uuid4(), review, begin(filter={"types": ["record.read"]}), PAUL)
+    submit(new_trail.reader, wrong)
+    worker.step()
+    assert outcome_of(new_trail.reader, wrong.id) == Outcome(
         Result.REFUSED, "there is no such condition of events", "filter.types"
     )
     outcome(new_trail, worker, review, begin(reviewers=(Person(id="rob"),)))
@@ -143,6 +152,12 @@ def test_who_has_no_role_is_refused_before_anything_is_stored(new_trail: Trail) 
             commands.give_review(by, uuid4(), uuid4(), body)
     with pytest.raises(InvalidEventError, match="reason: write at least one word"):
         commands.give_review(PAUL, uuid4(), uuid4(), CloseReview(reason=" "))
+    with pytest.raises(RejectedError, match=r"filter\.types: there is no such condition"):
+        commands.give_review(PAUL, uuid4(), uuid4(), begin(filter={"types": ["record.read"]}))
+    # The names of patients are hidden from a security officer, who could guess one by beginning a review.
+    named = begin(filter={"patient": ["DOE^JANE"]})
+    with pytest.raises(AccessDeniedError):
+        commands.give_review(SAM, uuid4(), uuid4(), named)
     assert open_commands(new_trail.ingest, 10, reviews=True) == []
 
 

@@ -81,6 +81,7 @@ PATHS = [
     "/v1/cases",
     "/v1/own-questions",
     "/v1/suppressions",
+    "/v1/reviews",
     "/v1/detection/rules",
     "/v1/detection/explained",
     "/v1/projections/activity/activity",

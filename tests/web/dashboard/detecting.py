@@ -7,17 +7,26 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from typing import Any
+from uuid import uuid4
 
 from audit_trail.cases.worker import CaseWorker
+from audit_trail.reviews.filters import matcher
+from audit_trail.reviews.worker import ReviewWorker
 from audit_trail.serving.development_pages import PERSONAS, Persona
 from detection.cases.case_book import CaseBook
 from detection.live.installed import installed
 from detection.live.rule_sets import activation_event, store_activation
+from detection.reviews.reading import LogReading
+from detection.reviews.review_book import ReviewBook
+from domain.access.principal import Principal, Role
+from domain.cases.commands import Person
 from domain.event import Actor, AuditEvent, Resource
 from event_store.database import INGEST, PROJECTOR, READER, Database
 from event_store.notification import Announcer
 from projections.runner import Runner
+from queries.case_commands import CaseCommands
 from tests.detection.live.logs import DELETION
+from tests.detection.reviews.given_reviews import begin
 from tests.hospital import append_only, event, hospital
 from tests.signing import TEXT
 from tests.waiting import eventually
@@ -25,8 +34,10 @@ from tests.web.dashboard.test_pages import EVIL
 
 PERSONAS["reviewer"] = Persona("Reviewer", {"roles": ["reviewer"], "name": "Rita Reviewer"})
 PERSONAS["second-officer"] = Persona("Second", {"roles": ["privacy_officer"], "name": "Olaf Officer"})
+OFFICER = Principal(id="privacy-officer", roles=frozenset({Role.PRIVACY_OFFICER}))
 RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c14"
-EVIL_RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66"
+EVIL_OFFICER = Principal(id="privacy-officer", roles=frozenset({Role.PRIVACY_OFFICER}))
+RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66"
 HOSTILE = f"""
 title: {json.dumps(EVIL)}
 id: 6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66
@@ -66,14 +77,29 @@ class DetectingTrail:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """`ingest` runs: alerts get cases, and commands are carried out."""
-        with closing(CaseBook(self.url, TEXT)) as book:
-            worker = CaseWorker(self._ingest, book)
-            worker.start()
+        """`ingest` runs: alerts get cases, and commands about cases and reviews are carried out."""
+        reading = LogReading(self._ingest)
+        with (
+            closing(CaseBook(self.url, TEXT)) as book,
+            closing(ReviewBook(self.url, TEXT, reading, matcher)) as reviews,
+        ):
+            workers = (CaseWorker(self._ingest, book), ReviewWorker(self._ingest, reviews))
+            for each in workers:
+                each.start()
             try:
                 yield
             finally:
-                worker.stop()
+                for each in workers:
+                    each.stop()
+
+    def review(self, *reviewers: str, **fields: Any) -> str:
+        """The path of a new review of all deletions, with an item of each."""
+        commands, id, review = CaseCommands(self._reader), uuid4(), uuid4()
+        given = {"filter": {"type": ["record.deleted"]}, "reviewers": tuple(map(Person, reviewers))} | fields
+        commands.give_review(OFFICER, id, review, begin(**given))
+        eventually(lambda: commands.wait(id, 0))
+        eventually(lambda: bool(self.rows(f"SELECT FROM review_item WHERE review_id = '{review}'")))
+        return f"/reviews/{review}"
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What the live build of `detection` has."""

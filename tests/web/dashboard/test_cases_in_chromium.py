@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from audit_trail.embedded.broker import Broker
+from domain.reviews.commands import Strata
 from tests.databases import MIGRATED, Databases
 from tests.web.dashboard.chromium import Open
 from tests.web.dashboard.detecting import (
@@ -21,6 +22,7 @@ from tests.web.dashboard.detecting import (
     with_alerts,
 )
 from tests.web.dashboard.people import dashboard
+from tests.web.dashboard.test_pages import EVIL
 from tests.web.read_audit.recorded_server import OnRecord, make_topic
 
 pytestmark = pytest.mark.needs_program("chromium")
@@ -46,9 +48,11 @@ def pages(trail: DetectingTrail) -> list[str]:
     [(alert, case)] = trail.rows(
         f"SELECT alert_id, case_id FROM case_alert JOIN alert USING (alert_id) WHERE rule_id = '{EVIL_RULE}'"
     )
+    review = trail.review("privacy-officer", "reviewer", name=EVIL, strata=Strata.TYPE)
     return [
         *("/alerts", f"/alerts/{alert}", "/cases?list=all", f"/cases/{case}"),
         *("/questions", "/rules", f"/rules/{EVIL_RULE}"),
+        *("/reviews", review, f"{review}/items/1", "/my-items"),
     ]
 
 
@@ -86,6 +90,20 @@ def test_from_an_alert_to_a_decision(page_of: Open, trail: DetectingTrail) -> No
     assert story.count("Paul Privacy decided: justified") == 1
     officer.goto("/cases?list=decided")
     assert officer.get_by_role("link", name="A record was deleted").count() == 1
+
+
+def test_the_page_measures_for_how_long_an_item_was_looked_at(page_of: Open, trail: DetectingTrail) -> None:
+    path = trail.review("reviewer", name="Measured")
+    page = page_of("reviewer", "/my-items")
+    page.wait_for_timeout(1200)
+    page.get_by_role("radio", name=re.compile("Justified")).check()
+    page.get_by_label("Why").fill("On duty.")
+    page.get_by_role("button", name="Decide").click()
+    page.get_by_text("of your items").or_(page.get_by_text("You have no items")).first.wait_for()
+    [(seconds,)] = trail.rows(
+        f"SELECT seconds FROM review_item WHERE review_id = '{path.rpartition('/')[2]}' AND item = 1"
+    )
+    assert 1 <= seconds < 60
 
 
 def test_new_alerts_are_announced_on_an_open_list(page_of: Open, trail: DetectingTrail) -> None:

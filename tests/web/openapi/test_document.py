@@ -10,6 +10,7 @@ import pytest
 
 from audit_trail.embedded.broker import Broker
 from tests.web.conftest import Serve
+from web.rest import commands
 
 FILTERED = ("GET /v1/events", "GET /v1/event-counts", "GET /v1/export")
 """A filter of filters makes five thousand cases of each, value by value: several minutes."""
@@ -17,8 +18,10 @@ COMMANDS = (
     *(f"POST /v1/cases{end}" for end in ("", "/{id}/assign", "/{id}/comment", "/{id}/ask", "/{id}/answer")),
     *("POST /v1/cases/{id}/decide", "POST /v1/cases/{id}/reopen"),
     *("POST /v1/suppressions", "POST /v1/suppressions/{id}/end"),
+    *("POST /v1/reviews", "POST /v1/reviews/{id}/close"),
+    *(f"POST /v1/reviews/{{id}}/items/{{item}}/{end}" for end in ("decide", "reassign")),
 )
-"""Each waits for some seconds, as no `ingest` runs that carries it out: value by value, an hour."""
+"""They fill the table of commands, as no `ingest` runs that carries them out: then all are refused."""
 
 
 @pytest.mark.parametrize(
@@ -42,8 +45,10 @@ def test_the_answers_are_those_that_openapi_describes_whatever_is_asked(
     phases: str,
     routes: tuple[str, ...],
     thorough: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With every check, those too that good requests are accepted and that bad ones are not."""
+    monkeypatch.setattr(commands, "SECONDS", 0.1)  # no `ingest` runs that carries them out
     client = serve(trail_url, broker.bootstrap_servers, topic=topic)
     arguments = [
         sys.executable,

@@ -23,7 +23,7 @@ from tests.tokens import bearer
 from tests.trail import Trail
 from tests.waiting import eventually
 from tests.web.conftest import Serve
-from web.rest import case_commands
+from web.rest import commands
 
 OFFICER = bearer("privacy_officer", subject="paul")
 READS = (
@@ -238,7 +238,7 @@ def test_without_a_worker_the_answer_says_where_to_ask_later(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installation.worker.stop()
-    monkeypatch.setattr(case_commands, "_SECONDS", 0.1)
+    monkeypatch.setattr(commands, "SECONDS", 0.1)
     answer = installation.post("/v1/cases/{case}/comment", {"text": "x"})
     assert (answer.status_code, answer.json()["state"]) == (202, "waiting")
     place = answer.headers["location"]

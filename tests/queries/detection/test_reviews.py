@@ -39,7 +39,8 @@ INSERT INTO {schema}.review (review_id, begun_position, begun_at, begun_by, name
     state_position, state, items, decided, without_reviewer, position, changed_at)
 SELECT 'r-' || n, n, timestamptz '2026-01-01Z', 'x', 'Name', 'Why', 'events',
     '{{"filter": {{}}, "period_from": null, "period_until": null, "dormant_days": 90, "sample_size": 9,
-      "strata": "none", "plan": {{"seed": "00", "first": 0, "end": 9, "staff_version": null, "population": {{"": 9}}}}}}',
+      "strata": "none",
+      "plan": {{"seed": "00", "first": 0, "end": 9, "staff_version": null, "population": {{"": 9}}}}}}',
     timestamptz '2026-01-01Z', n, CASE WHEN n % 50 = 0 THEN 'open' ELSE 'closed' END, 100, 50, 0, n,
     timestamptz '2026-01-01Z'
 FROM generate_series(1, 400) AS n;
@@ -158,9 +159,9 @@ def test_reviews_are_listed_newest_first_selected_and_paged(
 def test_without_detection_there_is_nothing(new_trail: Trail) -> None:
     reviews = new_trail.read.reviews
     assert reviews.reviews(ReviewFilter(), 5) == ReviewPage([], -1, None)
-    assert (
-        reviews.review("r-1") is reviews.items("r-1", ReviewItemFilter(), 5) is reviews.item("r-1", 1) is None
-    )
+    assert reviews.review("r-1") is None
+    assert reviews.items("r-1", ReviewItemFilter(), 5) is None
+    assert reviews.item("r-1", 1) is None
 
 
 @pytest.fixture

@@ -36,8 +36,7 @@ PERSONAS["reviewer"] = Persona("Reviewer", {"roles": ["reviewer"], "name": "Rita
 PERSONAS["second-officer"] = Persona("Second", {"roles": ["privacy_officer"], "name": "Olaf Officer"})
 OFFICER = Principal(id="privacy-officer", roles=frozenset({Role.PRIVACY_OFFICER}))
 RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c14"
-EVIL_OFFICER = Principal(id="privacy-officer", roles=frozenset({Role.PRIVACY_OFFICER}))
-RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66"
+EVIL_RULE = "6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66"
 HOSTILE = f"""
 title: {json.dumps(EVIL)}
 id: 6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c66
@@ -97,7 +96,7 @@ class DetectingTrail:
         commands, id, review = CaseCommands(self._reader), uuid4(), uuid4()
         given = {"filter": {"type": ["record.deleted"]}, "reviewers": tuple(map(Person, reviewers))} | fields
         commands.give_review(OFFICER, id, review, begin(**given))
-        eventually(lambda: commands.wait(id, 0))
+        eventually(lambda: commands.wait(id, 0) is not None)
         eventually(lambda: bool(self.rows(f"SELECT FROM review_item WHERE review_id = '{review}'")))
         return f"/reviews/{review}"
 

@@ -23,6 +23,8 @@ from tests.web.conftest import Serve
 
 FILTERED = ("GET /v1/events", "GET /v1/event-counts", "GET /v1/export")
 """A filter of filters makes five thousand cases of each, value by value: several minutes."""
+COMMANDS = "^POST /v1/(cases|reviews|suppressions)"
+"""To make texts of up to 65,536 characters at random, Schemathesis needs seconds of the processor for each field."""
 
 
 @pytest.fixture
@@ -45,7 +47,13 @@ def carried_out(trail_url: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("phases", "routes"),
     [
-        pytest.param("examples,fuzzing", (), id="at random"),
+        pytest.param("examples,fuzzing", (f"--exclude-name-regex={COMMANDS}",), id="at random"),
+        pytest.param(
+            "examples,fuzzing",
+            (f"--include-name-regex={COMMANDS}",),
+            marks=pytest.mark.thorough,
+            id="commands at random",
+        ),
         pytest.param(
             "coverage",
             tuple(f"--exclude-name={name}" for name in FILTERED),

@@ -152,6 +152,7 @@ OF_TYPES = {
     "integrity_check.recovered": Activity(FINDING, 2),
     "integrity_check.answered": Activity(FINDING, 3),
     "recording.gap": Activity(EVENT_LOG, OTHER, "Accept Gap"),
+    "dead_letters.risen": Activity(APPLICATION_ERROR, 1),
     "recording_clock.set_back": Activity(APPLICATION_ERROR, 1),
     "recording_clock.ahead": Activity(APPLICATION_ERROR, 1),
     "recording_clock.recovered": Activity(APPLICATION_ERROR, OTHER, "Recover"),

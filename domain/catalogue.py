@@ -108,6 +108,7 @@ _ROWS = (
     EventType("recording_clock.recovered", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "recording-clock-recovered"), "The database's clock is right again."),
     EventType("detection_rules.activated", _TRAIL, _E, ("resources",), (LOCAL, "detection-rules-activated"), None, "A set of rules that find misuse began to count."),
     EventType(ALERT_RAISED, _TRAIL, _E, ("resources",), (DCM, "110113"), (LOCAL, "alert-raised"), "A rule found what somebody should look at."),
+    EventType("employee.asked", _TRAIL, _E, ("actor.id", "resources"), (LOCAL, "employee-asked"), None, "An employee was asked about a case."),
     EventType("subject.erased", _TRAIL, _D, (), (LIFECYCLE, "destroy"), None, "A subject's key was destroyed."),
     EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
     EventType("projection.event_skipped", _TRAIL, _E, ("actor.id", "reason"), (LOCAL, "projection-event-skipped"), None, "An operator decided that a read model leaves one event out."),

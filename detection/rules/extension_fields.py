@@ -40,7 +40,9 @@ def read_extension(
     return _READERS[given[0]](node, settings, timespan, members)
 
 
-def _baseline(node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]) -> Baseline:
+def _baseline(
+    node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]
+) -> Baseline:
     del settings, members
     fields = node.fields(("days", "percentile", "learning", "factor"))
     found = Baseline(
@@ -54,7 +56,9 @@ def _baseline(node: Node, settings: Mapping[str, Node], timespan: int, members: 
     return found
 
 
-def _new_values(node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]) -> NewValues:
+def _new_values(
+    node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]
+) -> NewValues:
     del settings, timespan, members
     fields = node.fields(("memory", "learning"))
     found = NewValues(
@@ -74,9 +78,7 @@ def _return(node: Node, settings: Mapping[str, Node], timespan: int, members: Ma
     return found
 
 
-def _absence(
-    node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]
-) -> Absence:
+def _absence(node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]) -> Absence:
     del node, timespan
     after = members["after"]
     if "rhythm" not in settings:
@@ -90,7 +92,9 @@ def _absence(
     return Absence(after, rhythm, members.get("announced_by"))
 
 
-def _numbering(node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]) -> Numbering:
+def _numbering(
+    node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]
+) -> Numbering:
     del settings, timespan, members
     name = node.text(256)
     return Numbering(node.checked(lambda: event_field(name)))

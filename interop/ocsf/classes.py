@@ -156,6 +156,7 @@ OF_TYPES = {
     "recording_clock.set_back": Activity(APPLICATION_ERROR, 1),
     "recording_clock.ahead": Activity(APPLICATION_ERROR, 1),
     "recording_clock.recovered": Activity(APPLICATION_ERROR, OTHER, "Recover"),
+    "employee.asked": Activity(EVENT_LOG, OTHER, "Ask Employee"),
     "subject.erased": Activity(DATASTORE, 7),
     "projection.rebuilt": Activity(DATASTORE, 2),
     "projection.event_skipped": Activity(DATASTORE, OTHER, "Skip Event"),

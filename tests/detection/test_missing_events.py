@@ -194,12 +194,20 @@ HALF, BACK = every(10 * MINUTE, 2 * DAY), every(10 * MINUTE, 3 * DAY, 2.5 * DAY)
 )
 def test_a_silence_that_was_announced_is_none(times: list[float], hours: list[int]) -> None:
     log = announced(clock=CLOCK, a=times)
-    assert [(who, round(at)) for who, at in silent(firings(stopping(), log))] == [("a", each) for each in hours]
+    assert [(who, round(at)) for who, at in silent(firings(stopping(), log))] == [
+        ("a", each) for each in hours
+    ]
 
 
 def test_an_announced_pause_is_none_of_the_rhythm() -> None:
     """After two days off, three hours without an event are still more than usual."""
-    times = [*HALF, -2 * DAY, *every(10 * MINUTE, 3 * DAY, 2.5 * DAY), -3 * DAY, *every(10 * MINUTE, 3.75 * DAY, 3.5 * DAY)]
+    times = [
+        *HALF,
+        -2 * DAY,
+        *every(10 * MINUTE, 3 * DAY, 2.5 * DAY),
+        -3 * DAY,
+        *every(10 * MINUTE, 3.75 * DAY, 3.5 * DAY),
+    ]
     found = silent(firings(stopping(), announced(clock=CLOCK, a=times)))
     assert [(who, round(at)) for who, at in found] == [("a", 91)]
 
@@ -286,7 +294,11 @@ def test_instances_are_bounded_visibly(monkeypatch: pytest.MonkeyPatch) -> None:
             "no rule of this set has the id or the name nothing",
         ),
         ({"condition": {"lt": 1}}, {"after": "failures", "rhythm": {}}, "a rhythm is that of one rule"),
-        ({"condition": {"lt": 1}}, {"after": "failures", "announced_by": "logged_out"}, "only with `rhythm`"),
+        (
+            {"condition": {"lt": 1}, "rules": ["failures"]},
+            {"after": "failures", "announced_by": "logged_out"},
+            "only with `rhythm`",
+        ),
         (
             {"condition": {"lt": 1}, "rules": ["failures"]},
             {"after": "failures", "rhythm": {}, "announced_by": "failures"},

@@ -32,7 +32,9 @@ NATIVE = b'{"event_id": 7, "source": {"service": "%s"}}'
 def letters(count: int, value: bytes | None, topic: str = "events") -> list[NewDeadLetter]:
     """Rejected messages with this value."""
     return [
-        NewDeadLetter(uuid4(), topic, 0, n, None, None, value, [], Reason.INVALID_FIELD, "event_id", "not a UUID")
+        NewDeadLetter(
+            uuid4(), topic, 0, n, None, None, value, [], Reason.INVALID_FIELD, "event_id", "not a UUID"
+        )
         for n in range(count)
     ]
 
@@ -54,7 +56,11 @@ class Process:
             self._batch(hours, rejected, {}, ConnectionError())
 
     def _batch(
-        self, hours: float, rejected: list[NewDeadLetter], accepted: dict[str, int], fault: Exception | None = None
+        self,
+        hours: float,
+        rejected: list[NewDeadLetter],
+        accepted: dict[str, int],
+        fault: Exception | None = None,
     ) -> None:
         counts = {("events", service): count for service, count in accepted.items()}
         with self._database.transaction() as connection:

@@ -88,7 +88,9 @@ def test_a_reviewer_sees_nothing_about_themselves(found: GivenDetection, claims:
 
 
 def test_a_reviewer_finds_no_alert_among_the_events(found: GivenDetection) -> None:
-    raised = an_event("alert.raised", source={"service": "audit-trail"}, resources=[{"type": "Alert", "id": "1"}])
+    raised = an_event(
+        "alert.raised", source={"service": "audit-trail"}, resources=[{"type": "Alert", "id": "1"}]
+    )
     found.trail.given(raised)
     shown = {}
     for role in (Role.REVIEWER, Role.AUDITOR):

@@ -58,6 +58,7 @@ class Detector:
         self._context = KeptContext(ContextIndex())
         self._explainer = Explainer((), self._context)
         self._types: dict[str, CheckedType] = {}
+        self._maker = CheckMaker((), (), self._explainer)
         self.use(context or ContextIndex())
 
     def use(self, context: ContextIndex) -> None:

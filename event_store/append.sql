@@ -22,6 +22,7 @@ SET next_offset = %(next)s, leader_epoch = %(leader_epoch)s, batch_crc = %(batch
 WHERE stream = %(stream)s AND next_offset = %(expected)s;
 
 -- name: copy_ids
+-- The rows are sorted by id, as `identity_rows` explains.
 COPY audit_trail.event_identity (event_id, position) FROM STDIN (FORMAT "binary");
 
 -- name: stored_sizes
@@ -45,7 +46,7 @@ COPY audit_trail.aggregate_version (stream, stream_position, position) FROM STDI
 
 -- name: copy_events
 COPY audit_trail.event
-(position, stream_position, recorded_at, occurred_at, stream, event_id, format, type, body)
+(position, recorded_at, stream, format, type, stream_position, occurred_at, event_id, body)
 FROM STDIN (FORMAT "binary");
 
 -- name: copy_tiles

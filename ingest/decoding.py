@@ -80,16 +80,16 @@ def decode_records(
             letters.append(dead_letter(stream, record, _defect(exc)))
         else:
             event = received.event
-            service = event.source.service
-            if event.occurred_at > newest.get(service, _EPOCH):
-                newest[service] = event.occurred_at
+            service, occurred_at = event.source.service, event.occurred_at
+            if occurred_at > newest.get(service, _EPOCH):
+                newest[service] = occurred_at
             events.append(
                 NewEvent(
                     event.event_id,
                     stream,
                     record.offset,
                     event.type,
-                    event.occurred_at,
+                    occurred_at,
                     received.format,
                     received.body,
                 )

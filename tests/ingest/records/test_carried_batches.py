@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from kafka import TopicPartition
-from kafka.consumer.fetcher import IsolationLevel
+from kafka.protocol.consumer import IsolationLevel
 from kafka.record.default_records import DefaultRecordBase
 from kafka.record.memory_records import MemoryRecords
 from kafka.record.util import calc_crc32c
@@ -158,11 +158,11 @@ def test_random_fetches_give_the_same_records_and_leave_the_same_state(
 ) -> None:
     chance = random.Random(part)
     fetches = [random_fetch(chance) for _ in range(100)]
-    options = {"watched": part % 2 == 0, "reported": part < 2}
-    carried = [taken(*each, carried=True, **options) for each in fetches]
+    watched, reported = part % 2 == 0, part < 2
+    carried = [taken(*each, carried=True, watched=watched, reported=reported) for each in fetches]
     monkeypatch.setattr(reading, "read_usual", lambda *_: None)
     for fetch, found in zip(fetches, carried, strict=True):
-        assert found == taken(*fetch, carried=False, **options), fetch
+        assert found == taken(*fetch, carried=False, watched=watched, reported=reported), fetch
     assert sum(len(each) for each in carried) > 400
 
 

@@ -32,9 +32,9 @@ def random_record(chance: random.Random, delta: int) -> bytes:
     """A record with fields of any size, rarely with a fault in it."""
     key = chance.choice([None, b"", b"k", b"k" * 70, b"k" * 9000])
     value = chance.choice([None, b"", b"v" * 60, chance.randbytes(600), b"v" * 2900, b"v" * 20_000])
-    headers = [
-        (chance.choice([b"", b"n", b"\xff", b"n" * 70]), chance.choice([None, b"", b"h" * 80]))
-    ] * chance.choice([0, 0, 0, 1, 3, 70, 1001])
+    count = 1001 if chance.random() < 0.003 else chance.choice([0, 0, 0, 0, 1, 3, 70])
+    name, content = chance.choice([b"", b"n", b"\xff", b"n" * 70]), chance.choice([None, b"", b"h" * 80])
+    headers = [(name, content)] * count
     body = b"\0" + varint(chance.choice([0, 1, -1, 70, 10_000, 3_000_000])) + varint(delta)
     for part in (key, value):
         body += varint(-1) if part is None else varint(len(part)) + part
@@ -152,18 +152,18 @@ def shown(each: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(2))
 def test_random_fetches_give_the_same_records_and_leave_the_same_state(
     part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(part)
-    fetches = [random_fetch(chance) for _ in range(100)]
-    watched, reported = part % 2 == 0, part < 2
+    fetches = [random_fetch(chance) for _ in range(60)]
+    watched = reported = part == 0
     carried = [taken(*each, carried=True, watched=watched, reported=reported) for each in fetches]
     monkeypatch.setattr(reading, "read_usual", lambda *_: None)
     for fetch, found in zip(fetches, carried, strict=True):
         assert found == taken(*fetch, carried=False, watched=watched, reported=reported), fetch
-    assert sum(len(each) for each in carried) > 400
+    assert sum(len(each) for each in carried) > 250
 
 
 def test_a_usual_record_is_read_quickly() -> None:

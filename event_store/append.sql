@@ -22,7 +22,6 @@ SET next_offset = %(next)s, leader_epoch = %(leader_epoch)s, batch_crc = %(batch
 WHERE stream = %(stream)s AND next_offset = %(expected)s;
 
 -- name: copy_ids
--- The rows are sorted by id, as `identity_rows` explains.
 COPY audit_trail.event_identity (event_id, position) FROM STDIN (FORMAT "binary");
 
 -- name: stored_sizes

@@ -5,6 +5,7 @@ A group join would take seconds of a measurement that takes two, and topics shar
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from audit_trail.runtime.garbage_collection import spare_the_collector
@@ -51,6 +53,7 @@ def ingest_in_processes(bench: Bench, url: str, topics: Sequence[str]) -> None:
 
 
 def _ingest(settings: IngestSettings, url: str, key: str, events: int, barrier: Barrier) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     spare_the_collector()
     with closing(Database(url, INGEST, application_name="bench-ingest")) as database:
         signer = HeadSigner([SigningKey.parse(key)])

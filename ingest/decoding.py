@@ -59,7 +59,8 @@ def decode_records(
             letters.append(unread_letter(stream, record, record.value))
             continue
         try:
-            _check_key_and_headers(record)
+            if record.headers or len(record.key or b"") > KEY_AND_HEADERS_BYTES:
+                _check_key_and_headers(record)
             received = decode(
                 record.value,
                 record.headers,

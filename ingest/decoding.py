@@ -45,6 +45,8 @@ class Decoded(NamedTuple):
     dead_letters: list[NewDeadLetter]
     newest: dict[str, datetime]
     """The newest `occurred_at` of each reporting service."""
+    counts: dict[str, int]
+    """The number of events of each reporting service."""
 
 
 def decode_records(
@@ -54,6 +56,7 @@ def decode_records(
     events: list[NewEvent] = []
     letters: list[NewDeadLetter] = []
     newest: dict[str, datetime] = {}
+    counts: dict[str, int] = {}
     for record in records:
         if isinstance(record.value, Unread):
             letters.append(unread_letter(stream, record, record.value))
@@ -84,6 +87,7 @@ def decode_records(
             service, occurred_at = event.source.service, event.occurred_at
             if occurred_at > newest.get(service, _EPOCH):
                 newest[service] = occurred_at
+            counts[service] = counts.get(service, 0) + 1
             events.append(
                 NewEvent(
                     event.event_id,
@@ -95,7 +99,7 @@ def decode_records(
                     received.body,
                 )
             )
-    return Decoded(events, letters, newest)
+    return Decoded(events, letters, newest, counts)
 
 
 def _check_key_and_headers(record: Record) -> None:

@@ -26,7 +26,7 @@ from domain.catalogue import CATALOGUE
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
 
-_VERSION = 2
+_VERSION = 3
 _SPARE_DUE = 10_000
 """Ends of windows that may be left over from groups that were forgotten, before they are removed."""
 

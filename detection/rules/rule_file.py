@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, tzinfo
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -64,8 +65,7 @@ def parse_rules(texts: Sequence[tuple[str, str]]) -> RuleSet:
     drafts: dict[str, Draft] = {}
     names: dict[str, str] = {}
     for file, text in texts:
-        for node, source in _documents(file, text):
-            found = _document(node, source, file)
+        for node, found in _rules_in(file, text):
             head = found.head
             if head.id in rules or head.id in drafts:
                 node.fail(f"the id {head.id} is taken by another rule: give each its own")
@@ -79,6 +79,12 @@ def parse_rules(texts: Sequence[tuple[str, str]]) -> RuleSet:
             if len(rules) + len(drafts) > MAX_RULES:
                 node.fail(f"at most {MAX_RULES} rules")
     return _resolved(rules, drafts, names)
+
+
+@lru_cache(maxsize=128)
+def _rules_in(file: str, text: str) -> list[tuple[Node, EventRule | Draft]]:
+    """The rules in one file, kept because most files are the same each time: checking their events takes longest."""
+    return [(node, _document(node, source, file)) for node, source in _documents(file, text)]
 
 
 def _text_of(file: Path) -> str:

@@ -62,7 +62,8 @@ def decode_records(
             letters.append(unread_letter(stream, record, record.value))
             continue
         try:
-            _check_key_and_headers(record)
+            if record.headers or len(record.key or b"") > KEY_AND_HEADERS_BYTES:
+                _check_key_and_headers(record)
             received = decode(
                 record.value,
                 record.headers,
@@ -83,9 +84,9 @@ def decode_records(
             letters.append(dead_letter(stream, record, _defect(exc)))
         else:
             event = received.event
-            service = event.source.service
-            if event.occurred_at > newest.get(service, _EPOCH):
-                newest[service] = event.occurred_at
+            service, occurred_at = event.source.service, event.occurred_at
+            if occurred_at > newest.get(service, _EPOCH):
+                newest[service] = occurred_at
             counts[service] = counts.get(service, 0) + 1
             events.append(
                 NewEvent(
@@ -93,7 +94,7 @@ def decode_records(
                     stream,
                     record.offset,
                     event.type,
-                    event.occurred_at,
+                    occurred_at,
                     received.format,
                     received.body,
                 )

@@ -78,8 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A client that speaks http alone would still read every certificate authority of the system when it is made. It
     # reads a folder of them when it needs one.
     os.environ.pop("SSL_CERT_FILE", None)
-    folder = "/etc/ssl/certs"
-    os.environ.setdefault("SSL_CERT_DIR", folder if os.path.isdir(folder) else str(ROOT / "samples"))
+    folder = Path("/etc/ssl/certs")
+    os.environ.setdefault("SSL_CERT_DIR", str(folder if folder.is_dir() else ROOT / "samples"))
     config.stash[not_run] = []
     config.stash[chosen_broker], config.stash[reason_of_choice] = _choose_broker(config.getoption("--broker"))
 
